@@ -1,0 +1,227 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import {
+  barrelViolations,
+  circleViolations,
+  entranceViolations,
+  lengthViolations,
+  nameViolations,
+  packageViolations,
+  rankViolations,
+} from './support/architecture.ts';
+import { importsOf, type Sources } from './support/imports.ts';
+
+function pathsIn(folder: string): string[] {
+  const root = fileURLToPath(new URL(folder, import.meta.url));
+  return readdirSync(root, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, `${entry.parentPath}/${entry.name}`).replaceAll(sep, '/'));
+}
+
+const sources: Sources = new Map(
+  pathsIn('../src/')
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => [path, readFileSync(new URL(`../src/${path}`, import.meta.url), 'utf8')]),
+);
+
+const files = (record: Record<string, string>): Sources => new Map(Object.entries(record));
+
+describe('src', () => {
+  it('has files', () => expect(sources.size).toBeGreaterThan(5));
+  it('imports strictly downward', () => expect(rankViolations(sources)).toEqual([]));
+  it('keeps every library in its home', () => expect(packageViolations(sources)).toEqual([]));
+  it('has no import circle', () => expect(circleViolations(sources)).toEqual([]));
+  it('lets environment, clock and chance in at one place', () => expect(entranceViolations(sources)).toEqual([]));
+  it('has names that say what is inside', () => expect(nameViolations(sources.keys())).toEqual([]));
+  it('has no barrels', () => expect(barrelViolations(sources)).toEqual([]));
+  it('has no file one cannot take in at once', () => expect(lengthViolations(sources)).toEqual([]));
+});
+
+it('the tests have names that say what is inside', () => expect(nameViolations(pathsIn('./'))).toEqual([]));
+
+describe('the import reader', () => {
+  const specifiers = (text: string) => importsOf('http/app.ts', text).map(({ specifier }) => specifier);
+
+  it.each([
+    ["import { a } from './a.ts';", './a.ts'],
+    ["import type { A } from './a.ts';", './a.ts'],
+    ["import a, {\n  b,\n  type C,\n} from './a.ts';", './a.ts'],
+    ["import * as a from 'a';", 'a'],
+    ["import './a.ts';", './a.ts'],
+    ["export { a } from './a.ts';", './a.ts'],
+    ["export type { A } from './a.ts';", './a.ts'],
+    ["export * from './a.ts';", './a.ts'],
+    ["const a = await import('./a.ts');", './a.ts'],
+    ["const a = createRequire(import.meta.url);\nconst require = a;\nrequire('b');", 'b'],
+    ["type A = import('./a.ts').A;", './a.ts'],
+    ["import a from '../package.json' with { type: 'json' };", '../package.json'],
+  ])('sees %j', (text, specifier) => expect(specifiers(text)).toEqual([specifier]));
+
+  it.each([
+    "// import a from 'a';",
+    "/**\n * import a from 'a';\n */",
+    "export const from = 1;\nconst a = 'a';",
+    "export function f() {\n  return Array.from('abc');\n}",
+  ])('sees nothing in %j', (text) => expect(specifiers(text)).toEqual([]));
+
+  it('resolves what is relative', () => {
+    const [one] = importsOf('store/redis/keys.ts', "import { a } from '../../token/a.ts';");
+    expect(one?.file).toBe('token/a.ts');
+  });
+});
+
+describe('the rank rule', () => {
+  const violations = (from: string, specifier: string) =>
+    rankViolations(files({ [from]: `import { a } from '${specifier}';` }));
+
+  it.each([
+    ['token/a.ts', '../broker/b.ts'],
+    ['broker/a.ts', '../store/b.ts'],
+    ['broker/a.ts', '../http/b.ts'],
+    ['session/a.ts', '../vendor/b.ts'],
+    ['store/redis/a.ts', '../../session/b.ts'],
+    ['vendor/a.ts', '../telemetry/b.ts'],
+    ['telemetry/a.ts', '../broker/b.ts'],
+    ['http/a.ts', '../session/b.ts'],
+    ['http/a.ts', '../refresh/b.ts'],
+    ['refresh/a.ts', '../http/b.ts'],
+    ['http/a.ts', '../config.ts'],
+    ['broker/a.ts', '../config.ts'],
+    ['http/a.ts', '../logger.ts'],
+    ['service.ts', './commands/serve.ts'],
+    ['simulator/a.ts', '../vendor/signature.ts'],
+    ['simulator/a.ts', '../broker/b.ts'],
+    ['vendor/a.ts', '../simulator/b.ts'],
+    ['token/a.ts', '../../test/b.ts'],
+  ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
+
+  it.each([
+    ['token/a.ts', './b.ts'],
+    ['broker/a.ts', '../token/b.ts'],
+    ['store/redis/a.ts', './b.ts'],
+    ['http/a.ts', '../broker/b.ts'],
+    ['refresh/a.ts', '../token/b.ts'],
+    ['service.ts', './config.ts'],
+    ['service.ts', './store/redis/a.ts'],
+    ['commands/demo.ts', '../simulator/b.ts'],
+    ['commands/serve.ts', '../config.ts'],
+    ['main.ts', './commands/serve.ts'],
+    ['simulator/a.ts', '../token/b.ts'],
+  ])('allows %s → %s', (from, specifier) => expect(violations(from, specifier)).toEqual([]));
+
+  it('refuses a module nobody has given a rank', () => {
+    expect(rankViolations(files({ 'stuff/a.ts': '' }))).toHaveLength(1);
+  });
+});
+
+describe('the package rule', () => {
+  const violations = (from: string, specifier: string) =>
+    packageViolations(files({ [from]: `import { a } from '${specifier}';` }));
+
+  it.each([
+    ['session/a.ts', 'undici'],
+    ['store/memory/a.ts', 'ioredis'],
+    ['store/codec.ts', 'ioredis'],
+    ['service.ts', 'fastify'],
+    ['simulator/a.ts', 'fastify'],
+    ['service.ts', '@fastify/helmet'],
+    ['service.ts', 'fastify-type-provider-zod'],
+    ['http/a.ts', 'prom-client'],
+    ['http/a.ts', '@opentelemetry/api'],
+    ['broker/a.ts', 'zod'],
+    ['session/a.ts', 'zod/mini'],
+    ['vendor/client.ts', 'zod'],
+    ['token/a.ts', 'lru-cache'],
+  ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
+
+  it.each([
+    ['vendor/a.ts', 'undici'],
+    ['store/redis/a.ts', 'ioredis'],
+    ['http/public/a.ts', 'fastify'],
+    ['telemetry/a.ts', 'prom-client'],
+    ['config.ts', 'zod'],
+    ['vendor/wire.ts', 'zod'],
+    ['store/redis/record-codec.ts', 'zod'],
+    ['http/a.ts', 'zod'],
+    ['token/a.ts', 'node:crypto'],
+    ['broker/a.ts', 'lru-cache'],
+  ])('allows %s → %s', (from, specifier) => expect(violations(from, specifier)).toEqual([]));
+});
+
+describe('the circle rule', () => {
+  it('refuses circles of any length, each once', () => {
+    const circle = {
+      'token/a.ts': "import './b.ts';",
+      'token/b.ts': "import type { C } from './c.ts';",
+      'token/c.ts': "import './a.ts';",
+    };
+    expect(circleViolations(files(circle))).toEqual(['a circle: token/a.ts → token/b.ts → token/c.ts → token/a.ts']);
+    expect(circleViolations(files({ 'main.ts': "import './main.ts';" }))).toHaveLength(1);
+  });
+
+  it('finds one behind files already seen', () => {
+    const late = {
+      'token/leaf.ts': '',
+      'token/entry.ts': "import './leaf.ts';\nimport './a.ts';",
+      'token/a.ts': "import './leaf.ts';\nimport './b.ts';",
+      'token/b.ts': "import './a.ts';",
+    };
+    expect(circleViolations(files(late))).toEqual(['a circle: token/a.ts → token/b.ts → token/a.ts']);
+  });
+
+  it('allows two ways to one file', () => {
+    const diamond = {
+      'token/a.ts': "import './b.ts';\nimport './c.ts';",
+      'token/b.ts': "import './d.ts';",
+      'token/c.ts': "import './d.ts';",
+      'token/d.ts': '',
+    };
+    expect(circleViolations(files(diamond))).toEqual([]);
+  });
+});
+
+describe('the entrance rule', () => {
+  it.each([
+    'const { HOME } = process.env;',
+    "const home = process['env'];",
+    'const now = Date.now();',
+    'const clock = { now: Date.now };',
+    'const now = new Date();',
+    'const chance = Math.random();',
+  ])('refuses %j elsewhere', (text) => expect(entranceViolations(files({ 'broker/a.ts': text }))).toHaveLength(1));
+
+  it('knows the places', () => {
+    const places = {
+      'main.ts': 'await run(process.env);',
+      'token/clock.ts': 'const clock = { now: () => Date.now(), random: () => Math.random() };',
+      'broker/a.ts': '// never Date.now()\nconst date = new Date(clock.now());',
+    };
+    expect(entranceViolations(files(places))).toEqual([]);
+  });
+});
+
+describe('the rules for files', () => {
+  it.each([
+    'broker/utils.ts',
+    'helpers/a.ts',
+    'http/common/a.ts',
+    'shared.test.ts',
+    'token/types.ts',
+    'store/index.ts',
+  ])('refuse the name %s', (path) => expect(nameViolations([path])).toHaveLength(1));
+
+  it('allow names of which such a word is a part', () => {
+    expect(nameViolations(['store/shared-budget.ts', 'http/content-types.ts'])).toEqual([]);
+  });
+
+  it('refuse a barrel', () => {
+    expect(barrelViolations(files({ 'token/all.ts': "export * from './subject.ts';" }))).toHaveLength(1);
+  });
+
+  it('refuse the 201st line', () => {
+    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(200) }))).toEqual([]);
+    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(201) }))).toHaveLength(1);
+  });
+});

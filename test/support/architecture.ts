@@ -1,0 +1,111 @@
+import { isBuiltin } from 'node:module';
+import { allImports, importCircles, type Sources, withoutComments } from './imports.ts';
+
+const rank0 = ['token'];
+const rank1 = ['broker', 'session', 'vendor', 'store', 'telemetry'];
+const rank2 = ['http', 'refresh'];
+const aside = ['logger', 'simulator'];
+const upTo2 = [...rank0, ...rank1, ...rank2];
+const all = [...upTo2, ...aside, 'config', 'service', 'commands', 'main'];
+
+/** Which modules of `src/` a module may import besides itself. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  main: all,
+  commands: all,
+  service: [...upTo2, ...aside, 'config'],
+  config: upTo2,
+  http: [...rank0, 'broker'],
+  refresh: [...rank0, 'broker'],
+  ...Object.fromEntries(rank1.map((module) => [module, rank0])),
+  logger: rank0,
+  simulator: rank0,
+  token: [],
+};
+
+/** Packages that live in one place, and which one. */
+const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
+  { npm: /^undici$/, home: /^vendor\// },
+  { npm: /^ioredis$/, home: /^store\/redis\// },
+  { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },
+  { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },
+  { npm: /^zod$/, home: /^(config(\.ts|\/.*)|vendor\/wire\.ts|store\/(.*\/)?[\w-]*codec\.ts|http\/.*)$/ },
+];
+
+/** Things that enter the process in one file only. */
+const entrances: readonly { readonly what: string; readonly code: RegExp; readonly only: string }[] = [
+  { what: 'process.env', code: /\bprocess\s*(\.\s*env\b|\[\s*['"]env)/, only: 'main.ts' },
+  { what: 'Date.now', code: /\bDate\s*\.\s*now\b/, only: 'token/clock.ts' },
+  { what: 'new Date()', code: /\bnew Date\b(\s*\(\s*\)|(?!\s*\())/, only: 'token/clock.ts' },
+  { what: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
+];
+
+const MAX_LINES = 200;
+
+/** The directory or the bare file right under `src/` a path belongs to. */
+function moduleOf(path: string): string {
+  return path.split('/')[0]?.replace(/\.ts$/, '') ?? '';
+}
+
+function packageOf(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+export function rankViolations(sources: Sources): string[] {
+  const unknown = [...sources.keys()]
+    .filter((path) => mayImport[moduleOf(path)] === undefined)
+    .map((path) => `${path} is in no module of the architecture`);
+  const wrong = allImports(sources).filter(({ from, file }) => {
+    if (file === undefined) return false;
+    const [own, other] = [moduleOf(from), moduleOf(file)];
+    return own !== other && mayImport[own]?.includes(other) !== true;
+  });
+  return [...unknown, ...wrong.map(({ from, specifier }) => `${from} may not import ${specifier}`)];
+}
+
+export function packageViolations(sources: Sources): string[] {
+  return allImports(sources)
+    .filter(({ file, specifier }) => file === undefined && !isBuiltin(specifier))
+    .filter(({ from, specifier }) => {
+      const npm = packageOf(specifier);
+      const isElsewhere = homes.some((rule) => rule.npm.test(npm) && !rule.home.test(from));
+      return isElsewhere || moduleOf(from) === 'token';
+    })
+    .map(({ from, specifier }) => `${from} may not import ${specifier}`);
+}
+
+export function circleViolations(sources: Sources): string[] {
+  return importCircles(sources).map((circle) => `a circle: ${[...circle, circle[0]].join(' → ')}`);
+}
+
+export function entranceViolations(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) =>
+    entrances
+      .filter(({ code, only }) => path !== only && code.test(withoutComments(text)))
+      .map(({ what, only }) => `${path} uses ${what}, which belongs to ${only}`),
+  );
+}
+
+/** @param paths of files, with `/` between their parts */
+export function nameViolations(paths: Iterable<string>): string[] {
+  const vague = /^(utils?|helpers?|common|shared|core|types?|index)$/;
+  return [...paths].flatMap((path) =>
+    path
+      .split('/')
+      .filter((part) => vague.test(part.split('.')[0] ?? ''))
+      .map((part) => `${path}: "${part}" does not say what is in it`),
+  );
+}
+
+export function barrelViolations(sources: Sources): string[] {
+  return [...sources].filter(([, text]) => /^export \*/m.test(text)).map(([path]) => `${path} is a barrel`);
+}
+
+export function lengthViolations(sources: Sources): string[] {
+  return [...sources].flatMap(([path, text]) => {
+    const lines = text.replace(/\n$/, '').split('\n').length;
+    return lines > MAX_LINES ? [`${path} has ${lines} lines, more than ${MAX_LINES}`] : [];
+  });
+}
