@@ -1,0 +1,9 @@
+/** Where time and chance enter the broker. */
+export interface Clock {
+  /** Epoch ms. */
+  now(): number;
+  /** Uniform in [0, 1). Not for secrets. */
+  random(): number;
+}
+
+export const systemClock: Clock = { now: () => Date.now(), random: () => Math.random() };

@@ -1,0 +1,58 @@
+interface ErrorKind {
+  /** HTTP status. */
+  readonly status: number;
+  readonly title: string;
+  /** Whether the same request may succeed later, unchanged. */
+  readonly retryable: boolean;
+}
+
+/** Every error an app can meet (contract, "Errors"). */
+export const ERRORS = {
+  request_invalid: { status: 400, title: 'The request is not valid', retryable: false },
+  session_missing: { status: 401, title: 'A session is required', retryable: false },
+  session_invalid: { status: 401, title: 'The session is not valid', retryable: false },
+  session_expired: { status: 401, title: 'The session has expired', retryable: false },
+  session_forbidden: { status: 403, title: 'The session does not permit this', retryable: false },
+  account_disabled: { status: 403, title: 'The vendor has closed the account', retryable: false },
+  terminal_limit: { status: 403, title: 'The account has too many terminals', retryable: false },
+  not_found: { status: 404, title: 'There is nothing at this address', retryable: false },
+  rate_limited: { status: 429, title: 'Too many requests', retryable: true },
+  internal: { status: 500, title: 'The broker failed', retryable: true },
+  vendor_rejected: { status: 502, title: 'The vendor refused the login', retryable: false },
+  vendor_unavailable: { status: 503, title: 'The vendor cannot be reached', retryable: true },
+  vendor_busy: { status: 503, title: 'Too many vendor logins at this moment', retryable: true },
+  session_check_unavailable: { status: 503, title: 'The session cannot be checked at this moment', retryable: true },
+  store_unavailable: { status: 503, title: 'The token store cannot be reached', retryable: true },
+  shutting_down: { status: 503, title: 'This replica is shutting down', retryable: true },
+  vendor_timeout: { status: 504, title: 'The vendor did not answer in time', retryable: true },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface BrokerErrorOptions {
+  /** Shown to the caller: what was wrong and what is allowed. Never holds a secret, a token or an account id. */
+  readonly detail?: string;
+  /** Whole seconds after which a retry makes sense. */
+  readonly retryAfter?: number;
+  /** The vendor's result code. */
+  readonly vendorCode?: number;
+  /** For the log alone. */
+  readonly cause?: unknown;
+}
+
+/** The one error that is shown to a caller; whatever else is thrown becomes `internal`. */
+export class BrokerError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string | undefined;
+  readonly retryAfter: number | undefined;
+  readonly vendorCode: number | undefined;
+
+  constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
+    super(options.detail ?? ERRORS[code].title, { cause: options.cause });
+    this.name = 'BrokerError';
+    this.code = code;
+    this.detail = options.detail;
+    this.retryAfter = options.retryAfter;
+    this.vendorCode = options.vendorCode;
+  }
+}

@@ -1,0 +1,27 @@
+import { type RefreshShare, renewAt } from './lifetime.ts';
+import type { TokenRecord } from './sdk-token.ts';
+import { subjectId } from './subject.ts';
+
+/** When tokens are renewed, and when no longer. */
+export interface RefreshPolicy {
+  /** `proactive`: in the background as they fall due. `on-demand`: only when an app reads one that is due. */
+  readonly mode: 'proactive' | 'on-demand';
+  readonly share: RefreshShare;
+  /** A token renewed this many times in a row without being read is let go; at least 1. */
+  readonly unreadLimit: number;
+}
+
+/** Epoch ms at which a read, or the refresh worker, should see to a newer token. */
+export function refreshAt(record: TokenRecord, policy: RefreshPolicy): number {
+  return renewAt(record.token, policy.share, subjectId(record.subject), record.generation);
+}
+
+/** Epoch ms at which the refresh worker is to look at the record next: to renew it, or to see it off. */
+export function dueAt(record: TokenRecord, policy: RefreshPolicy): number {
+  return isRenewedUnasked(record, policy) ? refreshAt(record, policy) : record.token.expiresAt;
+}
+
+/** Whether the record is renewed in the background when it falls due. */
+export function isRenewedUnasked(record: TokenRecord, { mode, unreadLimit }: RefreshPolicy): boolean {
+  return mode === 'proactive' && (record.read || record.unreadRenewals < unreadLimit);
+}
