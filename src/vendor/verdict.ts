@@ -1,0 +1,65 @@
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import type { FaultKind, VendorFault } from './fault.ts';
+
+/** Seconds after which a passing fault is worth another try, unless the vendor says. */
+const RETRY_AFTER = 2;
+
+interface Verdict {
+  readonly code: ErrorCode;
+  /** `error` asks for a person. */
+  readonly level: 'warn' | 'error';
+  /** For the log: what happened and, where somebody must act, what to look at. */
+  readonly message: string;
+  /** For the caller. */
+  readonly detail?: string;
+}
+
+const VERDICTS: Readonly<Record<FaultKind, Verdict>> = {
+  clock_skew: {
+    code: 'vendor_rejected',
+    level: 'error',
+    message: "vendor refuses our timestamp even by its own clock: check this host's clock and the vendor's Date header",
+  },
+  configuration: {
+    code: 'vendor_rejected',
+    level: 'error',
+    message: "vendor refuses the app or its signature: check appId, appToken, appKey, accessId and the region's domain",
+  },
+  request: {
+    code: 'vendor_rejected',
+    level: 'warn',
+    message: 'vendor refuses a field of the login',
+    detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
+  },
+  account_closed: { code: 'account_disabled', level: 'warn', message: 'vendor has closed the account' },
+  too_frequent: { code: 'vendor_unavailable', level: 'warn', message: 'vendor says we log in too often' },
+  maintenance: { code: 'vendor_unavailable', level: 'warn', message: 'vendor is under maintenance' },
+  unknown: { code: 'vendor_unavailable', level: 'warn', message: 'vendor answered with a code we do not know' },
+  outage: { code: 'vendor_unavailable', level: 'warn', message: 'vendor answered with an HTTP error and no result' },
+  unreachable: { code: 'vendor_unavailable', level: 'warn', message: 'vendor cannot be reached' },
+  timeout: { code: 'vendor_timeout', level: 'warn', message: 'vendor did not answer in time' },
+  too_large: { code: 'vendor_unavailable', level: 'error', message: "vendor's answer is larger than any login answer" },
+  broken_answer: {
+    code: 'vendor_unavailable',
+    level: 'error',
+    message: "vendor's answer is not what its protocol says: is the domain right?",
+  },
+};
+
+export function verdictOn(fault: VendorFault): Verdict {
+  return VERDICTS[fault.kind];
+}
+
+/** What the caller of a failed login is told. */
+export function toBrokerError(fault: VendorFault): BrokerError {
+  const { code, detail } = verdictOn(fault);
+  const { vendorCode, retryAfter } = fault.facts;
+  const passing = code === 'vendor_unavailable' || code === 'vendor_timeout';
+  return new BrokerError(code, {
+    cause: fault,
+    ...(detail !== undefined && { detail }),
+    // 0 is the vendor's success: it explains no failure.
+    ...(vendorCode && { vendorCode }),
+    ...(passing && { retryAfter: retryAfter || RETRY_AFTER }),
+  });
+}

@@ -1,0 +1,304 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { inspect } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { VendorIssuer, type VendorIssuerOptions } from '../../../src/vendor/issuer.ts';
+import { freePort } from '../../support/free-port.ts';
+import { DATA, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+
+const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-2' };
+const IOS = {
+  name: 'ios',
+  appId: 'canary-ios',
+  appToken: 'canary-token',
+  appKey: 'canary-key',
+  accessId: 'canary-access',
+};
+const ANDROID = { ...IOS, name: 'android', appId: 'canary-android', accessId: 'canary-other' };
+const SUBJECT = { app: 'ios', unionId: 'canary-union😀"', uniqueId: 'canary-phone' };
+const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000 };
+
+interface Line {
+  readonly level: 'warn' | 'error';
+  readonly obj: object;
+  readonly msg: string;
+}
+
+function issuerAt(baseUrl: URL, options: Partial<VendorIssuerOptions> = {}) {
+  const lines: Line[] = [];
+  const issuer = new VendorIssuer({
+    baseUrl,
+    regionUrls: new Map(),
+    apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
+    timeoutMs: 10_000,
+    clock: systemClock,
+    log: {
+      warn: (obj, msg) => lines.push({ level: 'warn', obj, msg }),
+      error: (obj, msg) => lines.push({ level: 'error', obj, msg }),
+    },
+    ...options,
+  });
+  onTestFinished(() => issuer.close());
+  return { issuer, lines };
+}
+
+async function refusalOf(attempt: Promise<unknown>): Promise<BrokerError> {
+  const error = await attempt.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(BrokerError);
+  return error as BrokerError;
+}
+
+/** A vendor of its own: refuses what is not signed by the protocol's rules or not of this time. */
+function verifying(response: ServerResponse, { headers, body }: SeenRequest): void {
+  const timestamp = String(headers['x-iotvideo-timestamp']);
+  const signed = [
+    `Host:${headers.host}`,
+    `Payload:${createHash('sha256').update(body).digest('hex')}`,
+    `X-IotVideo-AccessID:${headers['x-iotvideo-accessid']}`,
+    `X-IotVideo-Nonce:${headers['x-iotvideo-nonce']}`,
+    `X-IotVideo-Timestamp:${timestamp}`,
+  ].join('\n');
+  const expected = createHmac('sha1', 'canary-key').update(signed).digest('base64');
+  if (expected !== headers['x-iotvideo-signature']) {
+    response.end(JSON.stringify({ ...SKEWED, msg: 'check sign failed:-3' }));
+  } else if (Math.abs(Number(timestamp) - Date.now() / 1000) > 300) {
+    response.end(JSON.stringify(SKEWED));
+  } else {
+    response.end(JSON.stringify(SUCCESS));
+  }
+}
+
+function shifted(byMs: number) {
+  return { ...systemClock, now: () => systemClock.now() + byMs };
+}
+
+describe('a login', () => {
+  it('is signed so that a verifier of its own accepts it, and yields the token', async () => {
+    const vendor = await scriptedVendor(verifying);
+    const before = systemClock.now();
+    const { issuer, lines } = issuerAt(vendor.url);
+    const token = await issuer.login(REQUEST);
+    expect(token.issuedAt).toBeGreaterThanOrEqual(before);
+    expect(token.expiresAt).toBe(token.issuedAt + 3_600_000);
+    const { expireTime: _, ...rest } = DATA;
+    expect(token.fields).toEqual({
+      ...rest,
+      expireTime: String(Math.floor(token.expiresAt / 1000)),
+      expend: DATA.expand,
+    });
+    expect(lines).toEqual([]);
+    expect(JSON.parse(String(vendor.seen[0]?.body))).toEqual({
+      action: 'thirdCustLogin',
+      appId: IOS.appId,
+      appToken: IOS.appToken,
+      unionId: SUBJECT.unionId,
+      uniqueId: SUBJECT.uniqueId,
+      regRegion: 'CN',
+    });
+  });
+
+  it('goes out as the subject’s edition of the app', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS));
+    const { issuer } = issuerAt(vendor.url);
+    await issuer.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
+    expect(vendor.seen[0]?.headers['x-iotvideo-accessid']).toBe('canary-other');
+    expect(JSON.parse(String(vendor.seen[0]?.body)).appId).toBe('canary-android');
+  });
+
+  it('goes to the region’s domain, else to the base URL', async () => {
+    const base = await scriptedVendor(json(SUCCESS));
+    const china = await scriptedVendor(json(SUCCESS));
+    const { issuer } = issuerAt(base.url, { regionUrls: new Map([['CN', new URL('/cn/', china.url)]]) });
+    await issuer.login(REQUEST);
+    await issuer.login({ ...REQUEST, region: 'DE' });
+    expect(china.seen.map(({ path }) => path)).toEqual(['/cn/openapi/custCloud/app/user/thirdCustLogin']);
+    expect(base.seen.map(({ body }) => JSON.parse(String(body)).regRegion)).toEqual(['DE']);
+  });
+
+  it('succeeds by its code whatever the HTTP status', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS, 500));
+    expect((await issuerAt(vendor.url).issuer.login(REQUEST)).fields).toMatchObject({ accessId: DATA.accessId });
+  });
+
+  it('for an app nobody configured is refused without a request', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS));
+    const { issuer, lines } = issuerAt(vendor.url);
+    const error = await refusalOf(issuer.login({ ...REQUEST, subject: { ...SUBJECT, app: 'web' } }));
+    expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: undefined });
+    expect(lines).toMatchObject([{ level: 'error', obj: { app: 'web', problem: expect.stringMatching(/no .*app/) } }]);
+    expect(vendor.seen).toHaveLength(0);
+  });
+});
+
+describe('clock skew', () => {
+  it.each([600_000, -600_000])(
+    'of %i ms is measured by the Date header, and the login signed anew, once',
+    async (skew) => {
+      const vendor = await scriptedVendor(verifying);
+      const { issuer, lines } = issuerAt(vendor.url, { clock: shifted(skew) });
+      const token = await issuer.login(REQUEST);
+      expect(vendor.seen).toHaveLength(2);
+      expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
+      expect(lines).toMatchObject([{ level: 'warn', obj: { region: 'CN', app: 'ios' } }]);
+      // Ours inside, the vendor's on the wire.
+      expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
+      const onTheWire = Number(token.fields['expireTime']) * 1000;
+      expect(Math.abs(onTheWire - (token.expiresAt - skew))).toBeLessThan(10_000);
+      await issuer.login(REQUEST);
+      expect(vendor.seen).toHaveLength(3);
+    },
+  );
+
+  it('that the Date header does not mend is a definite no after exactly two attempts', async () => {
+    const vendor = await scriptedVendor(json(SKEWED));
+    const { issuer, lines } = issuerAt(vendor.url);
+    const error = await refusalOf(issuer.login(REQUEST));
+    expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: 10007, retryAfter: undefined });
+    expect(vendor.seen).toHaveLength(2);
+    expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
+    expect(lines.map(({ level }) => level)).toEqual(['warn', 'error']);
+  });
+
+  it('below the vendor’s tolerance still moves the expiry on our clock', async () => {
+    const data = { ...DATA, expireTime: Math.floor(Date.now() / 1000) + 600 };
+    const vendor = await scriptedVendor(json({ ...SUCCESS, data }));
+    const { issuer } = issuerAt(vendor.url, { clock: shifted(-200_000) });
+    const token = await issuer.login(REQUEST);
+    expect(token.fields['expireTime']).toBe(String(data.expireTime));
+    expect(Math.abs(token.expiresAt - (data.expireTime * 1000 - 200_000))).toBeLessThan(10_000);
+  });
+
+  it('of one domain says nothing about another', async () => {
+    const off = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(Date.now() + 3_600_000).toUTCString() }));
+    const right = await scriptedVendor(verifying);
+    const { issuer } = issuerAt(right.url, { regionUrls: new Map([['CN', off.url]]) });
+    await issuer.login(REQUEST);
+    await issuer.login({ ...REQUEST, region: 'DE' });
+    expect(right.seen).toHaveLength(1);
+  });
+});
+
+describe('the vendor’s answer', () => {
+  const answer = (code: number, msg = 'no') => JSON.stringify({ code, msg, requestId: 'r-9' });
+  const broken = (data: object) => JSON.stringify({ code: 0, requestId: 'r-9', data: { ...DATA, ...data } });
+
+  it.each([
+    ['configuration', answer(10901050), 'vendor_rejected', 'error', { vendorCode: 10901050 }],
+    ['signature wrong', answer(10007, 'sign:-3'), 'vendor_rejected', 'error', { vendorCode: 10007 }],
+    ['malformed field', answer(10003), 'vendor_rejected', 'warn', { vendorCode: 10003 }],
+    ['account closed', answer(10902013), 'account_disabled', 'warn', { vendorCode: 10902013 }],
+    ['too frequent', answer(10015), 'vendor_unavailable', 'warn', { vendorCode: 10015, retryAfter: 2 }],
+    ['maintenance', answer(10901060), 'vendor_unavailable', 'warn', { vendorCode: 10901060, retryAfter: 2 }],
+    ['unknown code', answer(99), 'vendor_unavailable', 'warn', { vendorCode: 99, retryAfter: 2 }],
+    ['HTML', '<html>hello</html>', 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['nothing', '', 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['cut-off JSON', '{"code":0,"da', 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['no data', answer(0), 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['empty data', '{"code":0,"data":{}}', 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['no token', broken({ accessToken: '' }), 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['an expiry in the past', broken({ expireTime: '1500000000' }), 'vendor_unavailable', 'error', { retryAfter: 2 }],
+    ['too long', 'x'.repeat(300_000), 'vendor_unavailable', 'error', { retryAfter: 2 }],
+  ] as const)('%s is told as it is, after one attempt', async (_, body, code, level, more) => {
+    for (const status of [200, 400]) {
+      const vendor = await scriptedVendor(json(body, status));
+      const { issuer, lines } = issuerAt(vendor.url);
+      const error = await refusalOf(issuer.login(REQUEST));
+      expect(error).toMatchObject({ code, vendorCode: undefined, retryAfter: undefined, ...more });
+      expect(lines).toMatchObject([{ level, obj: { region: 'CN', app: 'ios' } }]);
+      expect(vendor.seen).toHaveLength(1);
+    }
+  });
+
+  it('is logged with code, request id and HTTP status', async () => {
+    const vendor = await scriptedVendor(json(answer(10901060), 503));
+    const { issuer, lines } = issuerAt(vendor.url);
+    await refusalOf(issuer.login(REQUEST));
+    expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, vendorRequestId: 'r-9', httpStatus: 503 });
+  });
+
+  it.each([500, 502, 503, 429])(
+    'that is HTTP %i and no result is passing trouble, not a broken answer',
+    async (status) => {
+      const vendor = await scriptedVendor(json('<html>try later</html>', status));
+      const { issuer, lines } = issuerAt(vendor.url);
+      expect(await refusalOf(issuer.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
+      expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'outage', httpStatus: status } }]);
+    },
+  );
+
+  it.each([
+    ['17', 17],
+    ['99999', 3600],
+    ['0', 2],
+  ])('may ask to wait: Retry-After %s becomes %i', async (header, retryAfter) => {
+    const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
+    expect(await refusalOf(issuerAt(vendor.url).issuer.login(REQUEST))).toMatchObject({ retryAfter });
+  });
+
+  it('that is a redirect is followed nowhere', async () => {
+    const target = await scriptedVendor(json(SUCCESS));
+    const vendor = await scriptedVendor(json('', 302, { Location: target.url.href }));
+    expect((await refusalOf(issuerAt(vendor.url).issuer.login(REQUEST))).code).toBe('vendor_unavailable');
+    expect(target.seen).toHaveLength(0);
+  });
+});
+
+describe('time', () => {
+  it.each([
+    ['an attempt’s timeout', { timeoutMs: 100 }, 20_000],
+    ['the budget', { timeoutMs: 20_000 }, 100],
+  ])('is bounded by %s', async (_, options, budgetMs) => {
+    const vendor = await scriptedVendor(() => undefined);
+    const { issuer, lines } = issuerAt(vendor.url, options);
+    const error = await refusalOf(issuer.login({ ...REQUEST, budgetMs }));
+    expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it('that is spent allows no second attempt', async () => {
+    let now = systemClock.now();
+    const vendor = await scriptedVendor((response) => {
+      now += REQUEST.budgetMs;
+      response.end(JSON.stringify(SKEWED));
+    });
+    const { issuer } = issuerAt(vendor.url, { clock: { ...systemClock, now: () => now } });
+    expect((await refusalOf(issuer.login(REQUEST))).code).toBe('vendor_timeout');
+    expect(vendor.seen).toHaveLength(1);
+  });
+});
+
+it('a vendor that cannot be reached is unavailable', async () => {
+  const { issuer, lines } = issuerAt(new URL(`http://127.0.0.1:${await freePort()}`));
+  expect((await refusalOf(issuer.login(REQUEST))).code).toBe('vendor_unavailable');
+  expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'unreachable', problem: 'ECONNREFUSED' } }]);
+});
+
+it('nothing secret is in what is thrown or logged, though the vendor echoes all it got', async () => {
+  const echoes: ((echo: string) => string)[] = [
+    (echo) => `<html>${echo}</html>`,
+    (echo) => JSON.stringify({ code: 10007, msg: `${echo}:-2`, data: { echo } }),
+    (echo) => JSON.stringify({ code: 10003, msg: echo }),
+    (echo) => JSON.stringify({ code: 0, msg: echo, data: { accessToken: 'canary', [echo]: echo } }),
+    (echo) => JSON.stringify({ code: 0, data: { ...DATA, accessToken: 'canary', expireTime: echo } }),
+    (echo) => JSON.stringify({ code: echo, [echo]: echo }),
+    (echo) => `{"code":0,"data":{"canary":1,"canary":2,"${encodeURIComponent(echo)}`,
+  ];
+  for (const echo of echoes) {
+    const vendor = await scriptedVendor((response, { headers, body }) =>
+      response.end(echo(JSON.stringify(headers) + body)),
+    );
+    const { issuer, lines } = issuerAt(vendor.url);
+    const error = await refusalOf(issuer.login(REQUEST));
+    expect(lines.length).toBeGreaterThan(0);
+    for (const shown of [error, lines]) {
+      const text = inspect(shown, { depth: 20, showHidden: true });
+      expect(text).not.toMatch(/canary|signature":/i);
+    }
+  }
+});

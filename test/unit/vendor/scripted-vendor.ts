@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { onTestFinished } from 'vitest';
+
+export interface SeenRequest {
+  readonly method: string | undefined;
+  readonly path: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export type Answering = (response: ServerResponse, seen: SeenRequest, index: number) => void;
+
+/** A loopback HTTP server that answers as the test says and remembers what it was asked. Ends with the test. */
+export async function scriptedVendor(answering: Answering): Promise<{ url: URL; seen: SeenRequest[] }> {
+  const seen: SeenRequest[] = [];
+  const server = createServer(async (request, response) => {
+    const { method, url: path, headers } = request;
+    const entry = { method, path, headers, body: await buffer(request) };
+    answering(response, entry, seen.push(entry) - 1);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(async () => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  });
+  return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), seen };
+}
+
+/** Answers one result, whole. */
+export function json(body: unknown, status = 200, headers: Record<string, string> = {}): Answering {
+  return (response) => response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
+}
+
+export const DATA = {
+  accessId: '-9223371996052586423',
+  accessToken: '01816b0c9f',
+  expireTime: 3600,
+  terminalId: '-9223371996052586424',
+  expand: '{"area":"cn","regRegion":"CN"}',
+};
+
+export const SUCCESS = { code: 0, msg: 'success', requestId: 'r-1', data: DATA };
