@@ -1,0 +1,16 @@
+import type { Clock } from '../../../src/token/clock.ts';
+
+export interface SettableClock extends Clock {
+  /** Epoch ms. */
+  time: number;
+}
+
+export function settableClock(time: number): SettableClock {
+  return {
+    time,
+    now() {
+      return this.time;
+    },
+    random: () => 0.5,
+  };
+}

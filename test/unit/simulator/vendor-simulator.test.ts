@@ -1,0 +1,159 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SettingsError } from '../../../src/simulator/vendor-settings.ts';
+import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
+import { type SettableClock, settableClock } from './settable-clock.ts';
+import { LOGIN_PATH, type LoginChange, logIn, sendLogin } from './vendor-login.ts';
+
+const NOW = 1_750_000_000;
+
+let clock: SettableClock;
+let simulator: VendorSimulator;
+
+beforeEach(async () => {
+  clock = settableClock(NOW * 1000 + 250);
+  simulator = await startVendorSimulator({ clock });
+});
+afterEach(() => simulator.close());
+
+const attempt = (change: LoginChange = {}) => logIn(simulator, { timestamp: Math.floor(clock.time / 1000), ...change });
+const terminal = (unionId: string, uniqueId: string) => attempt({ fields: { unionId, uniqueId } });
+
+test('answers a login as the protocol says', async () => {
+  expect(await attempt()).toEqual({
+    code: 0,
+    msg: 'success',
+    requestId: expect.any(String),
+    data: {
+      accessId: expect.stringMatching(/^-?\d{1,19}$/),
+      accessToken: expect.stringMatching(/^[0-9a-f]{128}$/),
+      expireTime: NOW + 30 * 86_400,
+      terminalId: expect.stringMatching(/^-?\d{1,19}$/),
+      expand: '{"area":"cn","regRegion":"CN"}',
+    },
+  });
+});
+
+test('gives ids that stand for the account and for the terminal, and a new token each time', async () => {
+  const first = (await terminal('u-1', 't-1')).data;
+  const again = (await terminal('u-1', 't-1')).data;
+  const sibling = (await terminal('u-1', 't-2')).data;
+  const stranger = (await terminal('u-2', 't-1')).data;
+  expect(again).toMatchObject({ accessId: first.accessId, terminalId: first.terminalId });
+  expect(sibling.accessId).toBe(first.accessId);
+  expect(new Set([first.terminalId, sibling.terminalId, stranger.terminalId]).size).toBe(3);
+  expect(stranger.accessId).not.toBe(first.accessId);
+  expect(again.accessToken).not.toBe(first.accessToken);
+});
+
+test('writes expireTime in the form that was asked for', async () => {
+  simulator.configure({ tokenLifetimeSeconds: 90 });
+  const forms = {
+    'absolute-number': NOW + 90,
+    'absolute-string': `${NOW + 90}`,
+    lifetime: 90,
+    milliseconds: (NOW + 90) * 1000 + 250,
+  } as const;
+  for (const expireTimeForm of Object.keys(forms) as (keyof typeof forms)[]) {
+    simulator.configure({ expireTimeForm });
+    expect((await attempt()).data.expireTime).toBe(forms[expireTimeForm]);
+  }
+});
+
+test('lives by a clock of its own: Date header, timestamps and expireTime, but no token lives longer for it', async () => {
+  simulator.configure({ clockOffsetMs: 600_000, tokenLifetimeSeconds: 60 });
+  const late = await sendLogin(simulator, { timestamp: NOW });
+  expect(Date.parse(late.headers.get('date') ?? '')).toBe((NOW + 600) * 1000);
+  expect(await late.json()).toMatchObject({ code: 10007, msg: expect.stringMatching(/:-2$/) });
+  const { data } = await attempt({ timestamp: NOW + 600 });
+  expect(data.expireTime).toBe(NOW + 660);
+  clock.time += 59_999;
+  expect(simulator.checkToken(data.accessToken).live).toBe(true);
+  clock.time += 1;
+  expect(simulator.checkToken(data.accessToken)).toEqual({ live: false, expired: true, replaced: false });
+});
+
+describe('a second login of a terminal', () => {
+  test('leaves the first token alive in the world of overlap', async () => {
+    const first = await attempt();
+    const second = await attempt();
+    for (const { data } of [first, second]) {
+      expect(simulator.checkToken(data.accessToken)).toEqual({ live: true, expired: false, replaced: false });
+    }
+  });
+
+  test('ends every earlier token of that terminal alone in the world of replace', async () => {
+    const earlier = [await attempt(), await attempt()];
+    const other = await terminal('u-1', 't-2');
+    simulator.configure({ mode: 'replace' });
+    const newest = await attempt();
+    for (const { data } of earlier) {
+      expect(simulator.checkToken(data.accessToken)).toEqual({ live: false, expired: false, replaced: true });
+    }
+    expect(simulator.checkToken(newest.data.accessToken).live).toBe(true);
+    expect(simulator.checkToken(other.data.accessToken).live).toBe(true);
+  });
+});
+
+test('knows nothing of a token it did not issue', () => {
+  expect(simulator.checkToken('ab'.repeat(64))).toEqual({ live: false, expired: false, replaced: false });
+});
+
+test('refuses logins over its limit in any one second with 10015', async () => {
+  simulator.configure({ maxLoginsPerSecond: 2 });
+  const codes = [await attempt(), await attempt(), await attempt()].map(({ code }) => code);
+  expect(codes).toEqual([0, 0, 10015]);
+  clock.time += 999;
+  expect(await attempt()).toMatchObject({ code: 10015 });
+  clock.time += 1;
+  expect(await attempt()).toMatchObject({ code: 0 });
+});
+
+test('counts requests, attempts, logins by terminal and refusals by code', async () => {
+  await terminal('u-1', 't-1');
+  clock.time += 5;
+  await terminal('u-1', 't-1');
+  await terminal('u-1', 't-2');
+  await attempt({ fields: { regRegion: 'x' } });
+  await fetch(`${simulator.url}/elsewhere`);
+  expect(simulator.state()).toMatchObject({
+    requests: 5,
+    succeeded: 3,
+    concurrent: 0,
+    attempts: [clock.time - 5, clock.time, clock.time, clock.time],
+    refusalsByCode: { 10003: 1 },
+    loginsByTerminal: [
+      { unionId: 'u-1', uniqueId: 't-1', logins: 2 },
+      { unionId: 'u-1', uniqueId: 't-2', logins: 1 },
+    ],
+  });
+  expect(simulator.loginsOf('u-1', 't-1')).toBe(2);
+  expect(simulator.loginsOf('u-2', 't-1')).toBe(0);
+});
+
+test('counts logins of one terminal that were under way at the same time', async () => {
+  simulator.configure({ fault: 'hang' });
+  const callers = new AbortController();
+  const outcomes = ['t-1', 't-2', 't-1'].map((uniqueId) =>
+    sendLogin(simulator, { timestamp: NOW, fields: { uniqueId }, signal: callers.signal }),
+  );
+  await expect.poll(() => simulator.state()).toMatchObject({ requests: 3, concurrent: 1 });
+  callers.abort();
+  await Promise.allSettled(outcomes);
+});
+
+test('closes at once though a login is waiting for its answer', async () => {
+  const slow = await startVendorSimulator({ latencyMs: 600_000 });
+  const login = sendLogin(slow).catch((error: unknown) => error);
+  await expect.poll(() => slow.state().requests).toBe(1);
+  await slow.close();
+  expect(await login).toBeInstanceOf(TypeError);
+});
+
+test('answers other paths and methods with 404 and 405', async () => {
+  expect((await fetch(`${simulator.url}/`)).status).toBe(404);
+  expect((await fetch(simulator.url + LOGIN_PATH)).status).toBe(405);
+});
+
+test('does not start with settings that make no sense', async () => {
+  await expect(startVendorSimulator({ tokenLifetimeSeconds: 0 })).rejects.toThrow(SettingsError);
+});
