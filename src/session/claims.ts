@@ -1,0 +1,53 @@
+import { BrokerError } from '../token/errors.ts';
+import type { Principal } from '../token/ports.ts';
+import { UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+
+/**
+ * Where a principal stands in a session's claims: a claim's name, or a dotted path into nested claims. A claim whose
+ * name itself holds dots (`https://example.com/union_id`) wins over the path.
+ */
+export interface ClaimNames {
+  readonly unionId: string;
+  readonly region: string;
+}
+
+/**
+ * Reads who a session belongs to out of claims already known to be genuine.
+ * @param expiresAt epoch ms past which the session is not to be believed
+ * @throws BrokerError `session_invalid`, naming the claim and what it must be, never what it is
+ */
+export function principalFrom(claims: object, names: ClaimNames, expiresAt: number): Principal {
+  return {
+    unionId: unionIdFrom(claimAt(claims, names.unionId), names.unionId),
+    region: regionFrom(claimAt(claims, names.region), names.region),
+    expiresAt,
+  };
+}
+
+function unionIdFrom(value: unknown, name: string): string {
+  if (typeof value === 'string' && value !== '' && value.isWellFormed() && [...value].length <= UNION_ID_MAX_LENGTH) {
+    return value;
+  }
+  throw new BrokerError('session_invalid', {
+    detail: `The session's claim ${name} must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters`,
+  });
+}
+
+function regionFrom(value: unknown, name: string): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && /^[A-Za-z]{2}$/.test(value)) return value.toUpperCase();
+  throw new BrokerError('session_invalid', {
+    detail: `The session's claim ${name} must be a two-letter country code (ISO 3166-1 alpha-2) where it is present`,
+  });
+}
+
+function claimAt(claims: object, name: string): unknown {
+  if (Object.hasOwn(claims, name)) return ownValue(claims, name);
+  return name.split('.').reduce<unknown>(ownValue, claims);
+}
+
+function ownValue(holder: unknown, name: string): unknown {
+  return typeof holder === 'object' && holder !== null
+    ? Object.getOwnPropertyDescriptor(holder, name)?.value
+    : undefined;
+}

@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { principalFrom } from '../../../src/session/claims.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+
+const EXPIRES_AT = 1_767_225_600_000;
+const NAMES = { unionId: 'sub', region: 'region' };
+
+function refusal(claims: object, names = NAMES): BrokerError {
+  try {
+    principalFrom(claims, names, EXPIRES_AT);
+  } catch (error) {
+    if (error instanceof BrokerError) return error;
+    throw error;
+  }
+  throw new Error('the claims were accepted');
+}
+
+describe('the principal in claims', () => {
+  it('holds the account, the country in upper case and the end of the session', () => {
+    expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, EXPIRES_AT)).toEqual({
+      unionId: 'u-1',
+      region: 'CN',
+      expiresAt: EXPIRES_AT,
+    });
+  });
+
+  it('has no country where the session names none', () => {
+    expect(principalFrom({ sub: 'u-1' }, NAMES, EXPIRES_AT).region).toBeUndefined();
+    expect(principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT).region).toBeUndefined();
+    expect(
+      principalFrom({ sub: 'u-1', address: 'CN' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT).region,
+    ).toBeUndefined();
+  });
+
+  it('is found along a dotted path', () => {
+    const names = { unionId: 'user.id', region: 'user.address.country' };
+    const claims = { user: { id: 'u-1', address: { country: 'de' } } };
+    expect(principalFrom(claims, names, EXPIRES_AT)).toMatchObject({ unionId: 'u-1', region: 'DE' });
+  });
+
+  it('prefers a claim whose name itself holds dots', () => {
+    const unionId = 'https://example.com/union_id';
+    expect(principalFrom({ [unionId]: 'u-1' }, { ...NAMES, unionId }, EXPIRES_AT).unionId).toBe('u-1');
+    const both = { 'user.id': 'literal', user: { id: 'nested' } };
+    expect(principalFrom(both, { ...NAMES, unionId: 'user.id' }, EXPIRES_AT).unionId).toBe('literal');
+  });
+
+  it('is never read from what claims inherit', () => {
+    const inherited: object = Object.create({ sub: 'u-1' });
+    expect(refusal(inherited).code).toBe('session_invalid');
+    expect(refusal({}, { ...NAMES, unionId: 'constructor.name' }).code).toBe('session_invalid');
+  });
+
+  it('accepts every well-formed account of 1 to 128 characters unchanged', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }), (unionId) => {
+        expect(principalFrom({ sub: unionId }, NAMES, EXPIRES_AT).unionId).toBe(unionId);
+      }),
+    );
+    const astral = '🙂'.repeat(128);
+    expect(principalFrom({ sub: astral }, NAMES, EXPIRES_AT).unionId).toBe(astral);
+  });
+
+  it.each([
+    ['missing', undefined],
+    ['null', null],
+    ['empty', ''],
+    ['a number', 47114711],
+    ['an object', { id: 'somebody' }],
+    ['a list', ['somebody']],
+    ['129 characters long', 'x'.repeat(129)],
+    ['129 astral characters long', '🙂'.repeat(129)],
+    ['not well-formed', 'somebody\ud800'],
+  ])('refuses an account that is %s, naming the claim and not its value', (_what, sub) => {
+    const error = refusal({ sub });
+    expect(error.code).toBe('session_invalid');
+    expect(error.detail).toBe("The session's claim sub must be a string of 1 to 128 Unicode characters");
+  });
+
+  it.each([[null], [''], ['C'], ['CHN'], ['C1'], ['CN\n'], ['ſſ'], [86], [['CN']], [{ code: 'CN' }], [true]])(
+    'refuses %j as a country',
+    (region) => {
+      const error = refusal({ sub: 'u-1', region });
+      expect(error.code).toBe('session_invalid');
+      expect(error.detail).toContain('claim region must be a two-letter country code');
+    },
+  );
+});

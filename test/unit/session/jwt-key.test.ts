@@ -1,0 +1,52 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { JwtKey } from '../../../src/session/jwt-key.ts';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { AUDIENCE, CLAIM_NAMES, ISSUER, newSigner, pemOf, TestClock } from './sessions.ts';
+
+const SECRET = 'a-secret-of-just-32-bytes-length';
+
+function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
+  const clock = new TestClock();
+  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, algorithms, claims: CLAIM_NAMES, clock });
+}
+
+describe('a key that cannot be used stops the start', () => {
+  it('a secret shorter than 32 bytes', () => {
+    expect(() => verifierFor({ secret: SECRET.slice(1) })).toThrow('at least 32 bytes');
+    expect(() => verifierFor({ secret: 'ä'.repeat(16) })).not.toThrow();
+  });
+
+  it('what is no public key in PEM', () => {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const privatePem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const broken = '-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----\n';
+    for (const publicKeyPem of ['', 'key', privatePem, broken]) {
+      expect(() => verifierFor({ publicKeyPem })).toThrow('must be a PEM that starts with -----BEGIN PUBLIC KEY-----');
+    }
+  });
+
+  it('a public key that is too weak or of another kind', () => {
+    const weak = [
+      generateKeyPairSync('rsa', { modulusLength: 1_024 }),
+      generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
+      generateKeyPairSync('x25519'),
+    ];
+    for (const { publicKey } of weak) {
+      const publicKeyPem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+      expect(() => verifierFor({ publicKeyPem })).toThrow('RSA of at least 2048 bits');
+    }
+  });
+
+  it('an algorithm that does not fit the key, saying which do', async () => {
+    const publicKeyPem = pemOf(await newSigner('RS256'));
+    const jwksUrl = new URL('https://accounts.customer.example/jwks.json');
+    const fitRsa = 'fit their key: RS256, RS384, RS512, PS256, PS384, PS512';
+    expect(() => verifierFor({ publicKeyPem }, ['RS256', 'HS256'])).toThrow(fitRsa);
+    expect(() => verifierFor({ publicKeyPem }, ['ES256'])).toThrow(fitRsa);
+    expect(() => verifierFor({ publicKeyPem }, ['none'])).toThrow(fitRsa);
+    expect(() => verifierFor({ publicKeyPem }, [])).toThrow(fitRsa);
+    expect(() => verifierFor({ secret: SECRET }, ['RS256'])).toThrow('fit their key: HS256, HS384, HS512');
+    expect(() => verifierFor({ jwksUrl }, ['HS256'])).toThrow('PS512, ES256, ES384, ES512, EdDSA');
+  });
+});

@@ -1,0 +1,196 @@
+import fc from 'fast-check';
+import { CompactSign, SignJWT } from 'jose';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { JwtKey } from '../../../src/session/jwt-key.ts';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import {
+  ACCOUNT,
+  AUDIENCE,
+  CLAIM_NAMES,
+  claimsWith,
+  expectRefused,
+  ISSUER,
+  newSigner,
+  pemOf,
+  type Signer,
+  START_MS,
+  START_SECONDS,
+  signWithSecret,
+  TestClock,
+  unsigned,
+} from './sessions.ts';
+
+const SECRET = 'a-secret-of-just-32-bytes-length';
+const clock = new TestClock();
+let rsa: Signer;
+let stranger: Signer;
+let verifier: JwtVerifier;
+
+function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
+  clock.time = START_MS;
+  return new JwtVerifier({ key, issuer: ISSUER, audience: [AUDIENCE], algorithms, claims: CLAIM_NAMES, clock });
+}
+
+beforeAll(async () => {
+  [rsa, stranger] = await Promise.all([newSigner('RS256'), newSigner('RS256')]);
+  verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
+});
+
+describe('a good session', () => {
+  it('says whose it is and until when', async () => {
+    const session = await rsa.sign({ region: 'de', exp: START_SECONDS + 90 });
+    expect(await verifier.verify(session)).toEqual({
+      unionId: ACCOUNT,
+      region: 'DE',
+      expiresAt: START_MS + 90_000,
+    });
+  });
+
+  it.each(['PS256', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])('may be signed with %s', async (alg) => {
+    const signer = await newSigner(alg);
+    const principal = await verifierFor({ publicKeyPem: pemOf(signer) }).verify(await signer.sign());
+    expect(principal.unionId).toBe(ACCOUNT);
+  });
+
+  it.each(['HS256', 'HS384', 'HS512'])('may be signed with a shared secret and %s', async (alg) => {
+    const principal = await verifierFor({ secret: SECRET }).verify(await signWithSecret(SECRET, alg));
+    expect(principal.unionId).toBe(ACCOUNT);
+  });
+
+  it('may be meant for others too', async () => {
+    const principal = await verifier.verify(await rsa.sign({ aud: ['somewhere-else', AUDIENCE] }));
+    expect(principal.unionId).toBe(ACCOUNT);
+  });
+});
+
+describe('a forged session is refused', () => {
+  it.each(['none', 'None', 'NONE', ''])('unsigned, with alg "%s"', async (alg) => {
+    await expectRefused(verifier, unsigned({ alg }), 'session_invalid');
+    await expectRefused(verifierFor({ secret: SECRET }), unsigned({ alg }), 'session_invalid');
+  });
+
+  it('signed by somebody else', async () => {
+    const error = await expectRefused(verifier, await stranger.sign(), 'session_invalid');
+    expect(error.detail).toBe('The signature of the session is wrong');
+  });
+
+  it('with the public key as HMAC secret', async () => {
+    const pem = pemOf(rsa);
+    for (const secret of [pem, pem.trim(), String(rsa.jwk.n)]) {
+      const error = await expectRefused(verifier, await signWithSecret(secret), 'session_invalid');
+      expect(error.detail).toBe('The session is signed with an algorithm that is not allowed here');
+    }
+  });
+
+  it('with an algorithm that fits the key but is not among the chosen', async () => {
+    const strict = verifierFor({ publicKeyPem: pemOf(rsa) }, ['PS256']);
+    await expectRefused(strict, await rsa.sign(), 'session_invalid');
+  });
+
+  it('with an extension it says must be understood', async () => {
+    const session = unsigned(
+      { alg: 'RS256', crit: ['https://example.com/x'], 'https://example.com/x': 1 },
+      'c2lnbmF0dXJl',
+    );
+    await expectRefused(verifier, session, 'session_invalid');
+  });
+
+  it('whichever character of it is changed', async () => {
+    const session = await rsa.sign();
+    // The last character carries bits that base64url ignores.
+    const position = fc.nat({ max: session.length - 2 });
+    await fc.assert(
+      fc.asyncProperty(position, fc.constantFrom('A', 'z', '0', '_', '.', ' ', 'é'), async (at, character) => {
+        fc.pre(session[at] !== character);
+        await expectRefused(verifier, session.slice(0, at) + character + session.slice(at + 1), 'session_invalid');
+      }),
+    );
+  });
+});
+
+describe('a session with wrong claims is refused', () => {
+  it.each([
+    ['iss', { iss: 'https://somebody-else.example' }, 'is not what it must be here'],
+    ['iss', { iss: undefined }, 'is missing'],
+    ['aud', { aud: 'another-app' }, 'is not what it must be here'],
+    ['aud', { aud: undefined }, 'is missing'],
+    ['exp', { exp: undefined }, 'is missing'],
+    ['exp', { exp: '1767225660' }, 'is not what it must be here'],
+    ['nbf', { nbf: START_SECONDS + 1 }, 'is not what it must be here'],
+    ['sub', { sub: undefined }, 'must be a string of 1 to 128 Unicode characters'],
+    ['sub', { sub: 47114711 }, 'must be a string of 1 to 128 Unicode characters'],
+    ['sub', { sub: 'x'.repeat(129) }, 'must be a string of 1 to 128 Unicode characters'],
+    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) where it is present'],
+  ])('%s: %j', async (claim, claims, wrong) => {
+    const error = await expectRefused(verifier, await rsa.sign(claims), 'session_invalid');
+    expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);
+  });
+
+  it('and one that is over, to the millisecond', async () => {
+    const session = await rsa.sign({ exp: START_SECONDS + 60.5 });
+    clock.time = START_MS + 60_499;
+    expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
+    for (const time of [60_500, 60_999, 61_000, 86_400_000]) {
+      clock.time = START_MS + time;
+      await expectRefused(verifier, session, 'session_expired');
+    }
+    clock.time = START_MS;
+  });
+
+  it('with a forged one that is over as forged, not as expired', async () => {
+    await expectRefused(verifier, await stranger.sign({ exp: START_SECONDS - 1 }), 'session_invalid');
+  });
+});
+
+describe('what is no session at all is refused', () => {
+  it('12 KB of noise, before it is parsed', async () => {
+    const error = await expectRefused(verifier, 'noise-noise.'.repeat(1_024), 'session_invalid');
+    expect(error.detail).toBe('A session has at most 8192 characters');
+  });
+
+  it('a genuine session that is too long', async () => {
+    await expectRefused(verifier, await rsa.sign({ padding: 'p'.repeat(8_192) }), 'session_invalid');
+  });
+
+  it('whatever else it may be', async () => {
+    const segment = fc.oneof(
+      fc.string(),
+      fc.base64String(),
+      fc.json().map((json) => btoa(encodeURI(json))),
+    );
+    const noise = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(segment, { maxLength: 6 }).map((segments) => segments.join('.')),
+    );
+    await fc.assert(
+      fc.asyncProperty(noise, async (session) => {
+        await expectRefused(verifier, session, 'session_invalid');
+      }),
+    );
+  });
+
+  it('a signed text that is no claims', async () => {
+    const shared = verifierFor({ secret: SECRET });
+    for (const payload of ['[]', '"text"', 'null', '{', '']) {
+      const signer = new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'HS256' });
+      await expectRefused(shared, await signer.sign(Buffer.from(SECRET)), 'session_invalid');
+    }
+  });
+});
+
+describe('claims are read as configured', () => {
+  it('from names that hold dots, and along paths', async () => {
+    const named = new JwtVerifier({
+      key: { secret: SECRET },
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      claims: { unionId: 'https://example.com/union_id', region: 'address.country' },
+      clock,
+    });
+    const claims = claimsWith({ 'https://example.com/union_id': 'u-1', address: { country: 'sg' } });
+    const session = await new SignJWT(claims)
+      .setProtectedHeader({ alg: 'HS256' })
+      .sign(new TextEncoder().encode(SECRET));
+    expect(await named.verify(session)).toMatchObject({ unionId: 'u-1', region: 'SG' });
+  });
+});

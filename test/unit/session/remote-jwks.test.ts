@@ -1,0 +1,192 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
+import { inspect } from 'node:util';
+import type { JWK } from 'jose';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { JwksServer } from './jwks-server.ts';
+import {
+  ACCOUNT,
+  AUDIENCE,
+  CLAIM_NAMES,
+  expectRefused,
+  ISSUER,
+  newSigner,
+  type Signer,
+  signWithSecret,
+  TestClock,
+  unsigned,
+} from './sessions.ts';
+
+let first: Signer;
+let second: Signer;
+let stranger: Signer;
+let server: JwksServer;
+let verifier: JwtVerifier;
+
+beforeAll(async () => {
+  [first, second, stranger] = await Promise.all([
+    newSigner('RS256', 'first'),
+    newSigner('ES256', 'second'),
+    newSigner('RS256', 'first'),
+  ]);
+});
+
+beforeEach(async () => {
+  // jose counts age and cooldown of keys by Date; sockets and timers stay real.
+  vi.useFakeTimers({ toFake: ['Date'] });
+  server = new JwksServer();
+  server.keys = [first.jwk];
+  await server.start();
+  verifier = new JwtVerifier({
+    key: { jwksUrl: server.url },
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    claims: CLAIM_NAMES,
+    clock: new TestClock(),
+  });
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await server.stop();
+});
+
+async function verifyAll(signer: Signer, count: number): Promise<string[]> {
+  const sessions = await Promise.all(Array.from({ length: count }, (_, index) => signer.sign({ jti: `${index}` })));
+  const principals = await Promise.all(sessions.map((session) => verifier.verify(session)));
+  return principals.map((principal) => principal.unionId);
+}
+
+describe('published keys', () => {
+  it('are fetched once for many sessions', async () => {
+    expect(await verifyAll(first, 20)).toEqual(Array(20).fill(ACCOUNT));
+    expect(await verifyAll(first, 20)).toEqual(Array(20).fill(ACCOUNT));
+    expect(server.fetches).toBe(1);
+  });
+
+  it('never let a forged session through', async () => {
+    await expectRefused(verifier, await stranger.sign(), 'session_invalid');
+    await expectRefused(verifier, unsigned({ alg: 'none', kid: 'first' }), 'session_invalid');
+    const confused = await signWithSecret(JSON.stringify(first.jwk), 'HS256', { kid: 'first' });
+    await expectRefused(verifier, confused, 'session_invalid');
+    server.keys = [{ kty: 'oct', k: Buffer.from('x'.repeat(32)).toString('base64url'), kid: 'shared', alg: 'HS256' }];
+    vi.setSystemTime(Date.now() + 30_001);
+    const shared = await signWithSecret('x'.repeat(32), 'HS256', { kid: 'shared' });
+    await expectRefused(verifier, shared, 'session_invalid');
+  });
+
+  it('rotate: an unknown key causes one fetch per cooldown, a withdrawn one is not believed', async () => {
+    await verifyAll(first, 1);
+    server.keys = [second.jwk];
+
+    vi.setSystemTime(Date.now() + 29_999);
+    await expectRefused(verifier, await second.sign(), 'session_invalid');
+    expect(server.fetches).toBe(1);
+
+    vi.setSystemTime(Date.now() + 1);
+    expect(await verifyAll(second, 20)).toEqual(Array(20).fill(ACCOUNT));
+    expect(server.fetches).toBe(2);
+
+    vi.setSystemTime(Date.now() + 29_999);
+    for (let attempt = 0; attempt < 20; attempt += 1) {
+      const error = await expectRefused(verifier, await first.sign(), 'session_invalid');
+      expect(error.detail).toBe('The session is signed with a key that is not known here');
+    }
+    expect(server.fetches).toBe(2);
+  });
+
+  it('are fetched anew when they are ten minutes old', async () => {
+    await verifyAll(first, 1);
+    server.keys = [second.jwk];
+    vi.setSystemTime(Date.now() + 600_001);
+    await expectRefused(verifier, await first.sign(), 'session_invalid');
+  });
+
+  it('must be named by the session where several are in use', async () => {
+    const nameless = await newSigner('RS256');
+    server.keys = [first.jwk, nameless.jwk];
+    const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
+    expect(error.detail).toContain('header kid');
+  });
+});
+
+describe('keys that cannot be had are no verdict on a session', () => {
+  async function expectUnavailable(): Promise<string> {
+    const error = await expectRefused(verifier, await first.sign(), 'session_check_unavailable');
+    expect(error.retryAfter).toBe(2);
+    return inspect(error.cause);
+  }
+
+  it('while the server is down; once it is back, sessions are believed again', async () => {
+    await server.stop();
+    await expectUnavailable();
+    await expectUnavailable();
+    await server.start();
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+  });
+
+  it('and known keys serve while it is down', async () => {
+    await verifyAll(first, 1);
+    await server.stop();
+    vi.setSystemTime(Date.now() + 60_000);
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+    await expectRefused(verifier, await second.sign(), 'session_check_unavailable');
+  });
+
+  it('when it answers with an error', async () => {
+    server.answer = (_request, response) => response.writeHead(503).end('busy');
+    expect(await expectUnavailable()).toContain('answered 503 instead of 200');
+  });
+
+  it('when it redirects, wherever to', async () => {
+    const elsewhere = new JwksServer();
+    elsewhere.keys = [first.jwk];
+    await elsewhere.start();
+    server.answer = (_request, response) => response.writeHead(302, { location: elsewhere.url.href }).end();
+    await expectUnavailable();
+    expect(elsewhere.fetches).toBe(0);
+    await elsewhere.stop();
+  });
+
+  it.each(['<html>', '{}', '{"keys":{}}', '{"keys":[1]}', 'null', ''])('when it answers %j', async (body) => {
+    server.answer = (_request, response) => response.end(body);
+    await expectUnavailable();
+  });
+
+  it('when its key is too weak', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1_024 });
+    server.keys = [{ ...(publicKey.export({ format: 'jwk' }) as JWK), kid: 'weak' }];
+    const signingInput = unsigned({ alg: 'RS256', kid: 'weak' }).slice(0, -1);
+    const session = `${signingInput}.${sign('sha256', Buffer.from(signingInput), privateKey).toString('base64url')}`;
+    await expectRefused(verifier, session, 'session_check_unavailable');
+  });
+
+  it('when its key is broken', async () => {
+    server.keys = [{ ...first.jwk, n: '!' }];
+    await expectUnavailable();
+  });
+
+  it('when its answer does not end', async () => {
+    server.answer = (_request, response) => {
+      const more = () => {
+        while (!response.destroyed && response.write(' '.repeat(65_536)));
+      };
+      response.on('drain', more);
+      more();
+    };
+    expect(await expectUnavailable()).toContain('at most 1048576 bytes');
+  });
+
+  it('when it hangs up in the middle', async () => {
+    server.answer = (_request, response) => {
+      response.writeHead(200, { 'content-length': '1000' });
+      response.write('{"keys":', () => response.destroy());
+    };
+    await expectUnavailable();
+  });
+
+  it('when it never answers', async () => {
+    server.answer = () => undefined;
+    await expectUnavailable();
+  });
+});

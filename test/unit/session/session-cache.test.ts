@@ -1,0 +1,132 @@
+import { setImmediate } from 'node:timers/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import type { Principal, SessionVerifier } from '../../../src/token/ports.ts';
+import { START_MS, TestClock } from './sessions.ts';
+
+/** Accepts every session until `expiresAt`, taking its time, and counts; or fails. */
+class CountingVerifier implements SessionVerifier {
+  calls: string[] = [];
+  expiresAt = START_MS + 3_600_000;
+  failure: Error | undefined;
+  takesMs = 0;
+
+  async verify(session: string): Promise<Principal> {
+    this.calls.push(session);
+    clock.time += this.takesMs;
+    await setImmediate();
+    if (this.failure) throw this.failure;
+    return { unionId: `account-of-${session}`, region: undefined, expiresAt: this.expiresAt };
+  }
+}
+
+let clock: TestClock;
+let inner: CountingVerifier;
+
+beforeEach(() => {
+  clock = new TestClock();
+  inner = new CountingVerifier();
+});
+
+function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
+  return new SessionCache(inner, { cacheSeconds: 30, clock, ...options });
+}
+
+describe('an accepted session', () => {
+  it('is verified once, and belongs to nobody else', async () => {
+    const cache = cacheWith();
+    for (let hit = 0; hit < 3; hit += 1) {
+      expect((await cache.verify('one')).unionId).toBe('account-of-one');
+      expect((await cache.verify('two')).unionId).toBe('account-of-two');
+    }
+    expect(inner.calls).toEqual(['one', 'two']);
+  });
+
+  it('is believed for cacheSeconds and no longer', async () => {
+    const cache = cacheWith();
+    await cache.verify('one');
+    clock.time = START_MS + 29_999;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(1);
+    clock.time = START_MS + 30_000;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(2);
+    clock.time = START_MS + 59_999;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is believed from when it was asked about, however long the answer took', async () => {
+    const cache = cacheWith();
+    inner.takesMs = 20_000;
+    await cache.verify('one');
+    clock.time = START_MS + 29_999;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(1);
+    clock.time = START_MS + 30_000;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is not believed past its own end', async () => {
+    const cache = cacheWith();
+    inner.expiresAt = START_MS + 10_000;
+    await cache.verify('one');
+    clock.time = START_MS + 9_999;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(1);
+    clock.time = START_MS + 10_000;
+    inner.failure = new BrokerError('session_expired');
+    await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_expired' });
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is asked about each time with cacheSeconds 0', async () => {
+    const cache = cacheWith({ cacheSeconds: 0 });
+    await cache.verify('one');
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(2);
+  });
+});
+
+describe('a verification in flight', () => {
+  it('is shared by everybody with the same session', async () => {
+    const cache = cacheWith({ cacheSeconds: 0 });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => cache.verify('one')));
+    expect(answers.map(({ unionId }) => unionId)).toEqual(Array(50).fill('account-of-one'));
+    expect(inner.calls).toHaveLength(1);
+  });
+
+  it('fails for everybody who shares it, and is not remembered', async () => {
+    const cache = cacheWith();
+    inner.failure = new BrokerError('session_check_unavailable');
+    const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => cache.verify('one')));
+    expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
+    expect(inner.calls).toHaveLength(1);
+
+    inner.failure = undefined;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    expect(inner.calls).toHaveLength(2);
+  });
+});
+
+describe('the cache is bounded', () => {
+  async function verifiedAnew(cache: SessionCache, sessions: string[]): Promise<number> {
+    for (const session of sessions) await cache.verify(session);
+    const before = inner.calls.length;
+    // Newest first, so that looking does not push out what is looked for.
+    for (const session of sessions.toReversed()) await cache.verify(session);
+    return inner.calls.length - before;
+  }
+
+  it('by entries: the least recently used goes first', async () => {
+    const sessions = Array.from({ length: 150 }, (_, index) => `session-${index}`);
+    expect(await verifiedAnew(cacheWith({ maxEntries: 100 }), sessions)).toBe(50);
+  });
+
+  it('by bytes', async () => {
+    const sessions = Array.from({ length: 20 }, (_, index) => `${index}`.padStart(2, '0').padEnd(8_192, 'x'));
+    expect(await verifiedAnew(cacheWith({ maxBytes: 10 * 9_000 }), sessions)).toBe(10);
+  });
+});

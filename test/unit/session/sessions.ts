@@ -1,0 +1,86 @@
+import { createPublicKey } from 'node:crypto';
+import { inspect } from 'node:util';
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+import { expect } from 'vitest';
+import type { Clock } from '../../../src/token/clock.ts';
+import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import type { SessionVerifier } from '../../../src/token/ports.ts';
+
+/** 2026-01-01T00:00:00Z */
+export const START_MS = 1_767_225_600_000;
+export const START_SECONDS = START_MS / 1_000;
+export const ISSUER = 'https://accounts.customer.example';
+export const AUDIENCE = 'camera-app';
+export const ACCOUNT = 'account-of-somebody';
+
+export const CLAIM_NAMES = { unionId: 'sub', region: 'region' };
+
+export class TestClock implements Clock {
+  time = START_MS;
+  now(): number {
+    return this.time;
+  }
+  random(): number {
+    return 0.5;
+  }
+}
+
+export interface Signer {
+  readonly jwk: JWK;
+  sign(claims?: Record<string, unknown>): Promise<string>;
+}
+
+/** A signer's public key. */
+export function pemOf(signer: Signer): string {
+  return createPublicKey({ key: { ...signer.jwk }, format: 'jwk' })
+    .export({ type: 'spki', format: 'pem' })
+    .toString();
+}
+
+/** A session's claims; `undefined` takes one away. */
+export function claimsWith(claims: Record<string, unknown> = {}): Record<string, unknown> {
+  return { iss: ISSUER, aud: AUDIENCE, sub: ACCOUNT, exp: START_SECONDS + 60, ...claims };
+}
+
+export async function newSigner(alg: string, kid?: string): Promise<Signer> {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  const header = kid === undefined ? { alg } : { alg, kid };
+  return {
+    jwk: { ...(await exportJWK(publicKey)), ...header },
+    sign: (claims) => new SignJWT(claimsWith(claims)).setProtectedHeader(header).sign(privateKey),
+  };
+}
+
+export function signWithSecret(secret: string, alg = 'HS256', header: Record<string, unknown> = {}): Promise<string> {
+  return new SignJWT(claimsWith()).setProtectedHeader({ alg, ...header }).sign(new TextEncoder().encode(secret));
+}
+
+export function unsigned(header: Record<string, unknown>, signature = ''): string {
+  return `${base64url(header)}.${base64url(claimsWith())}.${signature}`;
+}
+
+/** The session is answered with this error, and nothing of the session is in it. */
+export async function expectRefused(verifier: SessionVerifier, session: string, code: ErrorCode): Promise<BrokerError> {
+  const error = await verifier.verify(session).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof BrokerError))
+    throw new Error('the session was not refused with a BrokerError', { cause: error });
+  expect(error.code).toBe(code);
+  const shown = `${error.message}\n${error.detail}\n${inspect({ ...error, cause: error.cause }, { depth: 10 })}`;
+  for (const part of partsOf(session)) expect(shown).not.toContain(part);
+  return error;
+}
+
+function base64url(json: unknown): string {
+  return Buffer.from(JSON.stringify(json)).toString('base64url');
+}
+
+/** What of a session would be recognised in a log: its segments, and the longer strings in its claims. */
+function partsOf(session: string): string[] {
+  const segments = session.split('.');
+  const claims = Buffer.from(segments[1] ?? '', 'base64url').toString();
+  const strings = [...claims.matchAll(/"([^"]{6,})"(?!:)/g)].map((match) => match[1] ?? '');
+  return [...segments.map((segment) => segment.slice(0, 64)).filter((segment) => segment.length >= 12), ...strings];
+}
