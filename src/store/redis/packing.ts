@@ -1,0 +1,78 @@
+/**
+ * A list of strings as few bytes: hexadecimal digits two to a byte, 64-bit integers as eight bytes, repeats as a
+ * reference. Each string is a varint `length * 4 + kind`, then its bytes.
+ */
+
+const UTF8 = 0;
+const HEX = 1;
+const INT64 = 2;
+const REPEAT = 3;
+
+export function pack(strings: readonly string[]): Buffer {
+  const parts: Buffer[] = [];
+  strings.forEach((text, index) => {
+    const first = strings.indexOf(text);
+    if (first < index) {
+      parts.push(varint(first * 4 + REPEAT));
+      return;
+    }
+    const [kind, bytes] = encode(text);
+    parts.push(varint(bytes.length * 4 + kind), bytes);
+  });
+  return Buffer.concat(parts);
+}
+
+/** `undefined` where the bytes are not what {@link pack} makes. */
+export function unpack(bytes: Buffer): string[] | undefined {
+  const strings: string[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    let head = 0;
+    let shift = 1;
+    let byte: number;
+    do {
+      byte = bytes[at++] ?? 0;
+      head += (byte & 0x7f) * shift;
+      shift *= 128;
+    } while (byte >= 0x80);
+    const kind = head % 4;
+    const length = (head - kind) / 4;
+    if (kind === REPEAT) {
+      const earlier = strings[length];
+      if (earlier === undefined) return undefined;
+      strings.push(earlier);
+      continue;
+    }
+    if (at + length > bytes.length) return undefined;
+    strings.push(decode(kind, bytes.subarray(at, at + length)));
+    at += length;
+  }
+  return strings;
+}
+
+function encode(text: string): [kind: number, bytes: Buffer] {
+  if (/^(?:[0-9a-f]{2})+$/.test(text) && text.length > 20) return [HEX, Buffer.from(text, 'hex')];
+  if (/^-?[1-9][0-9]{8,18}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64BE(BigInt(text));
+    return [INT64, bytes];
+  }
+  return [UTF8, Buffer.from(text)];
+}
+
+function decode(kind: number, bytes: Buffer): string {
+  if (kind === HEX) return bytes.toString('hex');
+  if (kind === INT64) return bytes.readBigInt64BE().toString();
+  return bytes.toString();
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  while (rest >= 0x80) {
+    bytes.push((rest % 128) + 0x80);
+    rest = Math.floor(rest / 128);
+  }
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}

@@ -1,0 +1,25 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { inject } from 'vitest';
+import { MemoryTokenStore } from '../../src/store/memory/memory-token-store.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import { eventually } from '../support/eventually.ts';
+import { tokenStoreContract } from './token-store.contract.ts';
+
+const log = { info: () => undefined, warn: () => undefined };
+
+async function openRedis(encrypted: boolean): Promise<RedisTokenStore> {
+  const store = new RedisTokenStore({
+    url: inject('redisUrl'),
+    keyPrefix: `test-${randomUUID()}`,
+    encryptionKeys: encrypted ? [{ id: 'k1', key: randomBytes(32) }] : [],
+    clock: systemClock,
+    log,
+  });
+  await eventually(() => store.ping().then(() => true));
+  return store;
+}
+
+tokenStoreContract('this process', async () => new MemoryTokenStore(systemClock));
+tokenStoreContract('Redis, encrypted', () => openRedis(true));
+tokenStoreContract('Redis, in the clear', () => openRedis(false));

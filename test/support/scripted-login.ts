@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Clock, systemClock } from '../../src/token/clock.ts';
+import type { LoginRequest, VendorLogin } from '../../src/token/ports.ts';
+import type { SdkToken } from '../../src/token/sdk-token.ts';
+
+/** A vendor login that does as it is told, and counts. */
+export class ScriptedLogin implements VendorLogin {
+  readonly requests: LoginRequest[] = [];
+  latencyMs = 0;
+  lifeMs = 60_000;
+  /** Thrown in place of an answer. */
+  failure: Error | undefined;
+  /** Logins under way at this moment, and the most there ever were for one subject. */
+  mostConcurrent = 0;
+  readonly #clock: Clock;
+  readonly #open = new Map<string, number>();
+
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
+
+  async login(request: LoginRequest): Promise<SdkToken> {
+    const key = JSON.stringify(request.subject);
+    this.requests.push(request);
+    const number = this.requests.length;
+    const open = (this.#open.get(key) ?? 0) + 1;
+    this.#open.set(key, open);
+    this.mostConcurrent = Math.max(this.mostConcurrent, open);
+    const issuedAt = this.#clock.now();
+    const { failure, lifeMs } = this;
+    await sleep(this.latencyMs);
+    this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
+    if (failure) throw failure;
+    const fields = { accessToken: `token-${number}`, expireTime: String(Math.floor((issuedAt + lifeMs) / 1000)) };
+    return { fields, issuedAt, expiresAt: issuedAt + lifeMs };
+  }
+}
