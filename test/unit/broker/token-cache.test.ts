@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { TokenCache } from '../../../src/broker/token-cache.ts';
+import type { Announcement } from '../../../src/token/ports.ts';
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
+import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { TestClock } from '../../support/test-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+
+function open(maxBytes = 2 ** 20) {
+  const clock = new TestClock();
+  const listeners: ((announcement: Announcement) => void)[] = [];
+  const state = { since: clock.now() as number | undefined };
+  const cache = new TokenCache({
+    clock,
+    maxBytes,
+    store: { subscribe: (listener) => void listeners.push(listener), announcedSince: () => state.since },
+    freshUntil: (record) => record.token.expiresAt,
+  });
+  const record = (generation: number, subject = SUBJECT): TokenRecord => {
+    const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };
+    return { subject, region: 'CN', token, generation, read: false, unreadRenewals: 0 };
+  };
+  const announce = (announcement: Announcement) => {
+    for (const listener of listeners) listener(announcement);
+  };
+  return { cache, clock, record, announce, state };
+}
+
+describe('the token cache', () => {
+  test('trusts an entry for a minute while announcements arrive, and for two seconds otherwise', () => {
+    const { cache, clock, record, state } = open();
+    cache.put(record(1), clock.now());
+    clock.advance(59_999);
+    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    clock.advance(1);
+    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    state.since = undefined;
+    cache.put(record(1), clock.now());
+    clock.advance(1_999);
+    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    clock.advance(1);
+    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+  });
+
+  test('does not trust what it learnt before a gap in the announcements', () => {
+    const { cache, clock, record, state } = open();
+    cache.put(record(1), clock.now());
+    clock.advance(10_000);
+    state.since = clock.now();
+    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    cache.put(record(1), clock.now());
+    clock.advance(10_000);
+    expect(cache.trusted(ID, clock.now())).toBeDefined();
+  });
+
+  test('keeps an entry it no longer trusts', () => {
+    const { cache, clock, record, announce } = open();
+    cache.put(record(1), clock.now());
+    announce({ kind: 'saved', id: ID, generation: 2 });
+    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    expect(cache.kept(ID)?.served.record.generation).toBe(1);
+  });
+
+  test('goes on trusting the generation that is announced', () => {
+    const { cache, clock, record, announce } = open();
+    cache.put(record(2), clock.now());
+    announce({ kind: 'saved', id: ID, generation: 2 });
+    announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
+    expect(cache.trusted(ID, clock.now())).toBeDefined();
+  });
+
+  test('drops a logged-out token, also one that a late read brings back', () => {
+    const { cache, clock, record, announce } = open();
+    const late = record(1);
+    cache.put(late, clock.now());
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    expect(cache.kept(ID)).toBeUndefined();
+    cache.put(late, clock.now());
+    expect(cache.kept(ID)).toBeUndefined();
+    cache.put(record(6), clock.now());
+    expect(cache.trusted(ID, clock.now())).toBeDefined();
+  });
+
+  test('never lays an older token over a newer one', () => {
+    const { cache, clock, record } = open();
+    cache.put(record(2), clock.now());
+    expect(cache.put(record(1), clock.now()).served.record.generation).toBe(2);
+    expect(cache.trusted(ID, clock.now())?.served.record.generation).toBe(2);
+  });
+
+  test('prepares the body once per token', () => {
+    const { cache, clock, record } = open();
+    const one = record(1);
+    expect(cache.put(one, clock.now()).served).toBe(cache.put({ ...one }, clock.now()).served);
+  });
+
+  test('takes no memory for renewed tokens that nobody reads here', () => {
+    const { cache, clock, record } = open();
+    cache.renew(record(1));
+    expect(cache.kept(ID)).toBeUndefined();
+    cache.put(record(1), clock.now());
+    cache.renew(record(2));
+    expect(cache.kept(ID)?.served.record.generation).toBe(2);
+  });
+
+  test('holds no more bytes than it may, and pushes out what was read longest ago', () => {
+    const { cache, clock, record } = open(16_000);
+    const subjects = Array.from({ length: 100 }, (_, number) => ({ ...SUBJECT, uniqueId: `phone-${number}` }));
+    for (const subject of subjects) cache.put(record(1, subject), clock.now());
+    const held = subjects.filter((subject) => cache.kept(subjectId(subject)));
+    expect(held.length).toBeGreaterThan(5);
+    expect(held.length).toBeLessThan(12);
+    expect(held).toEqual(subjects.slice(-held.length));
+  });
+});
