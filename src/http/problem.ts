@@ -1,0 +1,67 @@
+import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import { challengeFor } from './bearer.ts';
+
+/** RFC 9457. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly detail?: string | undefined;
+  readonly retryable: boolean;
+  readonly requestId: string;
+  readonly vendorCode?: number | undefined;
+}
+
+export interface ProblemAnswer {
+  readonly problem: Problem;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
+
+/** Statuses that ask the caller to wait, and so say how long. */
+export const WAIT_STATUSES: ReadonlySet<number> = new Set([429, 503, 504]);
+const DEFAULT_RETRY_AFTER_SECONDS = 5;
+
+/** What Fastify's own refusals are told as; its messages would echo the request. */
+const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'The path must be valid percent-encoded UTF-8',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than any request to this service',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Content-Type must be a media type',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'The body must be JSON',
+};
+
+/** What is told of whatever was thrown: a BrokerError itself, a 4xx of Fastify's as `request_invalid`, else `internal`. */
+export function asBrokerError(thrown: unknown): BrokerError {
+  if (thrown instanceof BrokerError) return thrown;
+  const { statusCode = 500, code = '' } = (thrown ?? {}) as { statusCode?: number; code?: string };
+  if (statusCode < 400 || statusCode > 499) return new BrokerError('internal', { cause: thrown });
+  const detail = FRAMEWORK_DETAILS[code];
+  return new BrokerError('request_invalid', { cause: thrown, ...(detail !== undefined && { detail }) });
+}
+
+/** The error as it goes over the wire. */
+export function problemAnswer(error: BrokerError, requestId: string): ProblemAnswer {
+  const { status, title, retryable } = ERRORS[error.code];
+  const retryAfter = error.retryAfter ?? (WAIT_STATUSES.has(status) ? DEFAULT_RETRY_AFTER_SECONDS : undefined);
+  const challenge = challengeFor(error.code);
+  return {
+    problem: {
+      type: `urn:sdk-token-broker:problem:${error.code}`,
+      title,
+      status,
+      code: error.code,
+      detail: error.detail,
+      retryable,
+      requestId,
+      vendorCode: error.vendorCode,
+    },
+    headers: {
+      'content-type': PROBLEM_CONTENT_TYPE,
+      'cache-control': 'no-store',
+      ...(retryAfter !== undefined && { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }),
+      ...(challenge !== undefined && { 'www-authenticate': challenge }),
+    },
+  };
+}

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../token/errors.ts';
+import { SDK_TOKEN_RULES } from './sdk-token-query.ts';
+
+export const sdkTokenQuery = z.strictObject({
+  uniqueId: z
+    .string()
+    .regex(SDK_TOKEN_RULES.uniqueId.pattern)
+    .meta({
+      description: `The terminal (phone): ${SDK_TOKEN_RULES.uniqueId.allowed}.`,
+    }),
+  app: z
+    .string()
+    .regex(SDK_TOKEN_RULES.app.pattern)
+    .optional()
+    .meta({
+      description: `The edition of the app: ${SDK_TOKEN_RULES.app.allowed}. May be left out where there is one.`,
+    }),
+  regRegion: z
+    .string()
+    .regex(SDK_TOKEN_RULES.regRegion.pattern)
+    .optional()
+    .meta({
+      description: `The account's country where neither the account nor its session has one: ${SDK_TOKEN_RULES.regRegion.allowed}.`,
+    }),
+});
+
+export const sdkToken = z
+  .object({
+    accessId: z.string(),
+    accessToken: z.string().meta({ description: 'Opaque, and a secret.' }),
+    expireTime: z.string().meta({ description: 'Epoch seconds.' }),
+    terminalId: z.string(),
+    expand: z.string().meta({ description: 'JSON, byte for byte as the vendor sent it.' }),
+    expend: z.string().meta({ description: 'The same as `expand`, under the name the SDK knows it by.' }),
+  })
+  .catchall(z.string())
+  .meta({ id: 'SdkToken', description: "The SDK's credential, with whatever else the vendor's login held." });
+
+export const problem = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    detail: z.string().optional().meta({ description: 'What was wrong and what is allowed.' }),
+    retryable: z.boolean().meta({ description: 'Whether the same request may succeed later, unchanged.' }),
+    requestId: z.string(),
+    vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457. `code` is what to branch on.' });
+
+export const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });
+
+export const readiness = z
+  .looseObject({
+    status: z.enum(['ready', 'not ready']),
+    checks: z.record(z.string(), z.string()).meta({ description: '`ok`, or what is wrong, by dependency.' }),
+  })
+  .meta({ id: 'Readiness' });

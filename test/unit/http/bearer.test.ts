@@ -1,0 +1,51 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { bearerToken, challengeFor } from '../../../src/http/bearer.ts';
+
+describe('bearerToken', () => {
+  it('reads the token whatever the case of the scheme and however many spaces follow it', () => {
+    for (const scheme of ['Bearer ', 'bearer ', 'BEARER ', 'bEaReR   ']) {
+      expect(bearerToken(`${scheme}ab.c-1_~+/==`)).toBe('ab.c-1_~+/==');
+    }
+  });
+
+  it('takes every b64token as it is', () => {
+    const b64token = fc.stringMatching(/^[A-Za-z0-9\-._~+/]+=*$/);
+    fc.assert(fc.property(b64token, (token) => bearerToken(`Bearer ${token}`) === token));
+  });
+
+  it.each([undefined, '', 'Bearer', 'Basic dXNlcjpwYXNz', 'Bearertoken', 'Token abc'])(
+    'finds no session in %j',
+    (authorization) => {
+      expect(() => bearerToken(authorization)).toThrow(expect.objectContaining({ code: 'session_missing' }));
+    },
+  );
+
+  it.each(['Bearer a b', 'Bearer a,b', 'Bearer one, Bearer two', 'Bearer =a', 'Bearer "a"', 'Bearer a=b', 'Bearer é'])(
+    'finds %j malformed, and does not repeat it',
+    (authorization) => {
+      expect(() => bearerToken(authorization)).toThrow(
+        expect.objectContaining({
+          code: 'session_invalid',
+          message: expect.not.stringContaining(authorization.slice(7)),
+        }),
+      );
+    },
+  );
+});
+
+describe('challengeFor', () => {
+  it('says nothing of an error where no session was sent', () => {
+    expect(challengeFor('session_missing')).toBe('Bearer realm="sdk-token-broker"');
+  });
+
+  it.each(['session_invalid', 'session_expired'] as const)('calls %s an invalid_token', (code) => {
+    expect(challengeFor(code)).toMatch(
+      /^Bearer realm="sdk-token-broker", error="invalid_token", error_description="[\x20-\x21\x23-\x5b\x5d-\x7e]+"$/,
+    );
+  });
+
+  it('is for no other error', () => {
+    expect(challengeFor('session_forbidden')).toBeUndefined();
+  });
+});

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { openApiDocument } from '../../../src/http/openapi-document.ts';
+import { startApp } from './running-app.ts';
+
+describe('the documentation', () => {
+  it('is served as the very document the openapi command prints', async () => {
+    const { origin } = await startApp({ version: '1.2.3' });
+    const response = await fetch(`${origin}/openapi.json`);
+    expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
+    expect(await response.json()).toEqual(await openApiDocument('1.2.3'));
+    expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(await openApiDocument('1.2.3'));
+  });
+
+  it('can be read at /docs under a policy that lets its own parts load and no others', async () => {
+    const { origin } = await startApp();
+    const page = await fetch(`${origin}/docs`);
+    const html = await page.text();
+    expect(page.status).toBe(200);
+    expect(html).toContain('<div id="swagger-ui">');
+    const policy = page.headers.get('content-security-policy') ?? '';
+    for (const directive of [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self' 'unsafe-inline'",
+      "connect-src 'self'",
+    ]) {
+      expect(policy).toContain(directive);
+    }
+    expect(policy).not.toContain('upgrade-insecure-requests');
+    expect(html).not.toMatch(/<script(?![^>]*\bsrc=)/);
+    const parts = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path ?? '');
+    expect(parts.length).toBeGreaterThan(4);
+    for (const part of parts) {
+      expect(part).toMatch(/^\/docs\//);
+      const loaded = await fetch(origin + part);
+      await loaded.arrayBuffer();
+      expect(loaded.status, part).toBe(200);
+    }
+  });
+
+  it.each(['/docs', '/docs/', '/docs/json', '/openapi.json'])(
+    'is a not_found problem when turned off: %s',
+    async (path) => {
+      const { origin } = await startApp({ apiDocs: false });
+      const response = await fetch(origin + path);
+      expect(response.status).toBe(404);
+      expect(await response.json()).toMatchObject({ code: 'not_found' });
+    },
+  );
+});

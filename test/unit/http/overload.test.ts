@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { startApp } from './running-app.ts';
+
+/** Holds the event loop up for longer than the app puts up with. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+describe('a replica whose event loop is stuck', () => {
+  it('refuses tokens as internal with a wait, and still answers for its health', { timeout: 30_000 }, async () => {
+    const { origin, getToken } = await startApp();
+    expect((await getToken()).status).toBe(200);
+    let refused: Response | undefined;
+    for (let i = 0; i < 8 && refused === undefined; i++) {
+      block(1_500);
+      const answer = await getToken();
+      if (answer.status !== 200) refused = answer;
+    }
+    expect(refused?.status).toBe(500);
+    expect(refused?.headers.get('retry-after')).toBe('1');
+    expect(await refused?.json()).toMatchObject({ code: 'internal', retryable: true });
+    expect((await fetch(`${origin}/livez`)).status).toBe(200);
+    expect((await fetch(`${origin}/readyz`)).status).toBe(200);
+  });
+});

@@ -1,0 +1,78 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { asBrokerError, problemAnswer } from '../../../src/http/problem.ts';
+import { problem as problemSchema } from '../../../src/http/schemas.ts';
+import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
+
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+
+describe('problemAnswer', () => {
+  it.each(CODES)('tells of %s as the contract has it', (code) => {
+    const { problem, headers } = problemAnswer(new BrokerError(code), 'id-1');
+    const { status, title, retryable } = ERRORS[code];
+    const type = `urn:sdk-token-broker:problem:${code}`;
+    expect(JSON.parse(JSON.stringify(problem))).toEqual({ type, title, status, code, retryable, requestId: 'id-1' });
+    expect(problemSchema.safeParse(problem).success).toBe(true);
+    expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
+  });
+
+  it('shows detail and the vendor’s code, and keeps the cause to itself', () => {
+    const error = new BrokerError('vendor_rejected', { detail: 'no', vendorCode: 10016, cause: new Error('canary') });
+    const { problem } = problemAnswer(error, 'id-1');
+    expect(problem).toMatchObject({ detail: 'no', vendorCode: 10016 });
+    expect(JSON.stringify(problem)).not.toContain('canary');
+  });
+
+  it('asks for a wait of at least a whole second wherever the status is 429, 503 or 504', () => {
+    for (const code of CODES.filter((code) => [429, 503, 504].includes(ERRORS[code].status))) {
+      expect(Number(problemAnswer(new BrokerError(code), 'id').headers['retry-after'])).toBeGreaterThanOrEqual(1);
+      fc.assert(
+        fc.property(fc.double({ min: -10, max: 1e6, noNaN: true }), (retryAfter) => {
+          const { headers } = problemAnswer(new BrokerError(code, { retryAfter }), 'id');
+          return /^[1-9]\d*$/.test(headers['retry-after'] ?? '') && Number(headers['retry-after']) >= retryAfter;
+        }),
+      );
+    }
+  });
+
+  it('passes on a wait wherever the error names one, and makes none up elsewhere', () => {
+    expect(problemAnswer(new BrokerError('internal', { retryAfter: 7 }), 'id').headers['retry-after']).toBe('7');
+    expect(problemAnswer(new BrokerError('internal'), 'id').headers).not.toHaveProperty('retry-after');
+    expect(problemAnswer(new BrokerError('vendor_rejected'), 'id').headers).not.toHaveProperty('retry-after');
+  });
+
+  it('challenges on every 401 and nowhere else', () => {
+    for (const code of CODES) {
+      const challenged = 'www-authenticate' in problemAnswer(new BrokerError(code), 'id').headers;
+      expect(challenged).toBe(ERRORS[code].status === 401);
+    }
+  });
+});
+
+describe('asBrokerError', () => {
+  it('leaves a BrokerError alone, even one the framework put a status on', () => {
+    const error = Object.assign(new BrokerError('vendor_busy'), { statusCode: 400 });
+    expect(asBrokerError(error)).toBe(error);
+  });
+
+  it.each([400, 413, 415, 499])(
+    'makes a framework error of status %i the request’s fault, in our words',
+    (statusCode) => {
+      const thrown = Object.assign(new Error('canary'), { statusCode, code: 'FST_ERR_CTP_BODY_TOO_LARGE' });
+      const error = asBrokerError(thrown);
+      expect(error).toMatchObject({
+        code: 'request_invalid',
+        detail: 'The body is larger than any request to this service',
+      });
+    },
+  );
+
+  it.each([new Error('canary'), Object.assign(new Error('canary'), { statusCode: 503 }), 'canary', undefined, null, 7])(
+    'makes anything else internal, without a word of it: %j',
+    (thrown) => {
+      const error = asBrokerError(thrown);
+      expect(error).toMatchObject({ code: 'internal', detail: undefined, cause: thrown });
+      expect(error.message).not.toContain('canary');
+    },
+  );
+});

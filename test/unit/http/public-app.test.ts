@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+
+describe('an address that is not there', () => {
+  it.each([
+    ['GET', '/nowhere'],
+    ['POST', '/sdk-token'],
+    ['OPTIONS', '/sdk-token'],
+    ['PROPFIND', '/sdk-token'],
+    ['GET', '/SDK-token'],
+    ['GET', '/sdk-token/'],
+    ['GET', '/docs/static/nothing.js'],
+  ])('is a not_found problem: %s %s', async (method, path) => {
+    const { origin } = await startApp();
+    const response = await fetch(origin + path, { method });
+    expect(response.status).toBe(404);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    const problem = await response.json();
+    expect(problem).toMatchObject({ code: 'not_found', requestId: response.headers.get('x-request-id') });
+  });
+});
+
+describe('what Fastify itself refuses', () => {
+  it.each([
+    ['a body that is too large', '/nowhere', { body: JSON.stringify('x'.repeat(2000)), type: 'application/json' }],
+    ['a body that is not JSON', '/nowhere', { body: '{canary', type: 'application/json' }],
+    ['a media type that is none', '/nowhere', { body: 'canary', type: 'canary' }],
+    ['a path that is not percent-encoded', '/sdk-token%zzcanary', undefined],
+  ])('is a request_invalid problem: %s', async (_what, path, sent) => {
+    const { origin } = await startApp();
+    const response = await fetch(
+      origin + path,
+      sent && { method: 'POST', body: sent.body, headers: { 'content-type': sent.type } },
+    );
+    expect(response.status).toBe(400);
+    expect(response.headers.get('content-type')).toBe('application/problem+json');
+    const text = await response.text();
+    expect(JSON.parse(text)).toMatchObject({
+      code: 'request_invalid',
+      detail: expect.any(String),
+      requestId: response.headers.get('x-request-id'),
+    });
+    expect(text).not.toContain('canary');
+  });
+});
+
+describe('what nobody foresaw', () => {
+  it('is an internal problem that tells nothing, logged with its request', async () => {
+    const { getToken, log } = await startApp({ tokens: { read: () => Promise.reject(new Error('the disk is full')) } });
+    const response = await getToken({ 'x-request-id': 'trace-me' });
+    expect(response.status).toBe(500);
+    const text = await response.text();
+    expect(JSON.parse(text)).toMatchObject({ code: 'internal', retryable: true, requestId: 'trace-me' });
+    expect(text).not.toContain('disk');
+    expect(log().at(-1)).toMatchObject({
+      level: 50,
+      code: 'internal',
+      route: '/sdk-token',
+      requestId: 'trace-me',
+      err: { message: 'the disk is full' },
+    });
+  });
+});
+
+describe('the log', () => {
+  const failing = (error: Error) => ({ tokens: { read: () => Promise.reject(error) } });
+
+  it('warns of what the vendor or the store did, with the cause', async () => {
+    const { getToken, log } = await startApp(
+      failing(new BrokerError('vendor_unavailable', { cause: new Error('ECONNREFUSED') })),
+    );
+    await getToken();
+    expect(log().at(-1)).toMatchObject({ level: 40, code: 'vendor_unavailable', err: { message: 'ECONNREFUSED' } });
+  });
+
+  it('says nothing of good requests and of the caller’s mistakes at info', async () => {
+    const { getToken, origin, log } = await startApp();
+    const before = log().length;
+    await getToken();
+    await fetch(`${origin}/sdk-token`);
+    await fetch(`${origin}/nowhere`);
+    expect(log().slice(before)).toEqual([]);
+  });
+
+  it('has one line per request at debug: the route, never the address', async () => {
+    const { getToken, origin, log } = await startApp({ logLevel: 'debug' });
+    const before = log().length;
+    await getToken({ 'x-request-id': 'one' });
+    await fetch(`${origin}/nowhere/${UNIQUE_ID}`, { headers: { 'x-request-id': 'two' } });
+    await expect.poll(() => log().length).toBe(before + 2);
+    expect(log().slice(before)).toMatchObject([
+      { level: 20, method: 'GET', route: '/sdk-token', status: 200, ms: expect.any(Number), requestId: 'one' },
+      { level: 20, method: 'GET', status: 404, requestId: 'two' },
+    ]);
+  });
+
+  it('holds no session, token, account or terminal at any level', async () => {
+    const codes = ['internal', 'vendor_unavailable', 'vendor_rejected', 'request_invalid', 'account_disabled'] as const;
+    const errors = [...codes.map((code) => new BrokerError(code)), new TypeError('unforeseen')];
+    const { getToken, origin, raw, log } = await startApp({
+      logLevel: 'trace',
+      tokens: {
+        read: async () => {
+          const error = errors.pop();
+          if (error !== undefined) throw error;
+          return { body: Buffer.from(ACCESS_TOKEN), etag: '"x"' } as never;
+        },
+      },
+    });
+    const authorization = `Bearer ${SESSION}`;
+    for (let i = 0; i < codes.length + 2; i++) await getToken();
+    for (const path of [
+      `/${UNIQUE_ID}`,
+      `/sdk-token%zz?uniqueId=${UNIQUE_ID}`,
+      `/sdk-token?uniqueId=${UNIQUE_ID}%20`,
+    ]) {
+      await fetch(origin + path, { headers: { authorization } });
+    }
+    await raw(`GET /sdk-token?uniqueId=${UNIQUE_ID} HTTP/1.1\r\nAuthorization ${authorization}\r\n\r\n`);
+    await expect.poll(() => log().some(({ msg }) => msg === 'unreadable request')).toBe(true);
+    const written = JSON.stringify(log());
+    expect(written).toContain('unforeseen');
+    for (const canary of [SESSION, UNION_ID, UNIQUE_ID, ACCESS_TOKEN]) expect(written).not.toContain(canary);
+  });
+});
+
+describe('the server', () => {
+  it('bounds how long a request may take to arrive, and outlasts the idle connections of load balancers', async () => {
+    const { app } = await startApp();
+    expect(app.server).toMatchObject({
+      headersTimeout: 10_000,
+      requestTimeout: 10_000,
+      keepAliveTimeout: 72_000,
+      timeout: 60_000,
+    });
+  });
+
+  it('believes forwarded addresses only of the proxies it is told of', async () => {
+    const addresses: string[] = [];
+    const prepare: AppSettings['prepare'] = (app) =>
+      app.addHook('onRequest', async ({ ip }) => {
+        addresses.push(ip);
+      });
+    for (const trustProxy of [false, '127.0.0.1']) {
+      const { getToken } = await startApp({ trustProxy, prepare });
+      await getToken({ 'x-forwarded-for': '203.0.113.9' });
+    }
+    expect(addresses).toEqual(['127.0.0.1', '203.0.113.9']);
+  });
+});
