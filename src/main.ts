@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { run } from './commands/run.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+
+process.exitCode = await run(process.argv.slice(2), {
+  env: process.env,
+  version,
+  out: (line) => void process.stdout.write(`${line}\n`),
+  err: (line) => void process.stderr.write(`${line}\n`),
+  redraw: process.stdout.isTTY ? (text) => void process.stdout.write(`\r${text}\x1b[K`) : undefined,
+});

@@ -1,0 +1,50 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf, startFleet } from '../support/fleet.ts';
+
+const LIFETIME_SECONDS = 10;
+
+describe('ten-second tokens on two replicas', () => {
+  test('read ten times a second for a minute are never dead, and cost no more logins than renewals need', async () => {
+    const fleet = await startFleet({
+      replicas: 2,
+      vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS, latencyMs: 50, mode: 'overlap' },
+    });
+    onTestFinished(() => fleet.close());
+    const accounts = ['alice', 'bob', 'carol'];
+    const sessions = await Promise.all(accounts.map((account) => fleet.session(account)));
+    const statuses: number[] = [];
+    let dead = 0;
+    const startedAt = performance.now();
+    for (let round = 0; round < 600; round += 1) {
+      await sleep(Math.max(0, startedAt + round * 100 - performance.now()));
+      const answers = await Promise.all(sessions.map((session) => fleet.broker(round).getToken(session, 'phone')));
+      statuses.push(...answers.map(({ status }) => status));
+      dead += answers.filter((answer) => !fleet.vendor.checkToken(accessTokenOf(answer)).live).length;
+    }
+    expect(statuses).toHaveLength(1_800);
+    expect(statuses.filter((status) => status !== 200)).toEqual([]);
+    expect(dead).toBe(0);
+    const logins = accounts.map((account) => fleet.vendor.loginsOf(account, 'phone'));
+    for (const count of logins) {
+      expect(count).toBeGreaterThan(5);
+      expect(count).toBeLessThanOrEqual(Math.ceil(60 / 7));
+    }
+    expect(fleet.vendor.state().concurrent).toBe(0);
+  }, 90_000);
+
+  test('unread are renewed once, then let go, and are there again when they are asked for', async () => {
+    const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    await fleet.broker(0).getToken(session, 'phone');
+    await eventually(() => expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2), { timeoutMs: 12_000 });
+    await sleep(2 * LIFETIME_SECONDS * 1_000);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    const answer = await fleet.broker(1).getToken(session, 'phone');
+    expect(answer.status).toBe(200);
+    expect(fleet.vendor.checkToken(accessTokenOf(answer)).live).toBe(true);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(3);
+  }, 60_000);
+});

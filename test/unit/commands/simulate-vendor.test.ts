@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest';
+import { simulateVendor } from '../../../src/commands/simulate-vendor.ts';
+import { UsageError } from '../../../src/commands/usage-error.ts';
+import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
+import { logIn } from '../simulator/vendor-login.ts';
+
+const APP_ENV = { VENDOR_APP_ID: 'env-app', VENDOR_APP_TOKEN: 'env-token', VENDOR_APP_KEY: 'env-key-secret' };
+
+async function run(args: string[], env: NodeJS.ProcessEnv = {}) {
+  const lines: string[] = [];
+  const running = await simulateVendor(args, env, (line) => lines.push(line));
+  const output = lines.join('\n');
+  return { ...running, output, urls: output.match(/^[^ ].*http\S+/gm)?.map((line) => line.replace(/.* /, '')) ?? [] };
+}
+
+test('starts a vendor that takes the app of the environment, and shows neither its token nor its key', async () => {
+  const { close, output, urls } = await run(['--port', '0', '--lifetime', '60', '--mode', 'replace'], APP_ENV);
+  const app = { appId: 'env-app', appToken: 'env-token', appKey: 'env-key-secret' };
+  expect(await logIn({ url: String(urls[0]) }, { app })).toMatchObject({ code: 0 });
+  expect(output).toMatch(/mode +replace\n +lifetime +60 s\n/);
+  expect(output).toContain('VENDOR_APP_ID=env-app');
+  expect(output).not.toMatch(/env-token|env-key/);
+  await close();
+});
+
+test('prefers the app of the flags, and knows a demo app if none is given', async () => {
+  const flags = ['--app-id', 'a', '--app-token', 'b', '--app-key', 'c', '--port', '0'];
+  const given = await run(flags, APP_ENV);
+  const app = { appId: 'a', appToken: 'b', appKey: 'c' };
+  expect(await logIn({ url: String(given.urls[0]) }, { app })).toMatchObject({ code: 0 });
+  const demo = await run(['--port', '0']);
+  expect(await logIn({ url: String(demo.urls[0]) })).toMatchObject({ code: 0 });
+  expect(demo.output).toContain('VENDOR_APP_KEY=demo-app-key');
+  await Promise.all([given.close(), demo.close()]);
+});
+
+test('starts the customer cloud too where asked', async () => {
+  const { close, urls } = await run(['--port', '0', '--customer-cloud-port', '0']);
+  const response = await fetch(`${urls[1]}/login`, { method: 'POST', body: '{"account":"alice"}' });
+  expect(await response.json()).toMatchObject({ session: expect.any(String) });
+  await close();
+});
+
+test('explains itself and starts nothing with --help', async () => {
+  const { output, urls } = await run(['--help']);
+  expect(output).toContain('--customer-cloud-port');
+  expect(urls).toEqual([]);
+});
+
+test.each([
+  [['--color'], /'--color'.*Allowed: --port, /],
+  [['extra'], /'extra'.*Allowed: --port, /],
+  [['--port', '65536'], /--port must be a whole number from 0 to 65535, not "65536"/],
+  [['--latency', '1.5'], /--latency must be a whole number from 0 to 600000/],
+  [['--lifetime', '0'], /--lifetime must be a whole number from 1 /],
+  [['--max-rps', 'many'], /--max-rps must be a whole number/],
+  [['--mode', 'both'], /--mode must be one of overlap, replace, not "both"/],
+  [['--fault', 'fire'], /--fault must be one of none, http-500/],
+  [['--customer-cloud-port', ''], /--customer-cloud-port must be a whole number/],
+  [['--app-id', 'a'], /--app-token or VENDOR_APP_TOKEN and --app-key or VENDOR_APP_KEY is missing/],
+])('refuses %j and says what is allowed', async (args, message) => {
+  const error = await run(args).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(UsageError);
+  expect(error).toHaveProperty('message', expect.stringMatching(message));
+});
+
+test('says which port is taken, and leaves nothing running', async () => {
+  const taken = await startVendorSimulator();
+  await expect(run(['--port', `${taken.port}`])).rejects.toThrow(/EADDRINUSE.*--port/);
+  const free = await startVendorSimulator();
+  await free.close();
+  const args = ['--port', `${free.port}`, '--customer-cloud-port', `${taken.port}`];
+  await expect(run(args)).rejects.toThrow(/EADDRINUSE.*--customer-cloud-port/);
+  await expect(fetch(`http://127.0.0.1:${free.port}`)).rejects.toThrow();
+  await taken.close();
+});
