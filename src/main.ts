@@ -4,6 +4,9 @@ import { run } from './commands/run.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
+// Whoever reads, `head` say, may have had enough.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
+
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
   version,

@@ -1,8 +1,8 @@
+import type { JwtKey } from '../session/jwt-key.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
+import { sessionKeyOf } from './session-key.ts';
 import type { Values } from './variables.ts';
-
-type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 
 export interface Config {
   readonly logLevel: Values['LOG_LEVEL'];
@@ -98,20 +98,9 @@ function vendorOf(values: Values, problems: Problems): Config['vendor'] | undefi
   };
 }
 
-const JWT_KEYS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
-
 function sessionOf(values: Values, problems: Problems): Config['session'] | undefined {
   const settings = required(values, ['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'], problems);
-  const keys: JwtKey[] = [];
-  if (values.SESSION_JWT_JWKS_URL) keys.push({ jwksUrl: values.SESSION_JWT_JWKS_URL });
-  if (values.SESSION_JWT_PUBLIC_KEY) keys.push({ publicKeyPem: values.SESSION_JWT_PUBLIC_KEY });
-  if (values.SESSION_JWT_SECRET) keys.push({ secret: values.SESSION_JWT_SECRET });
-  const all = JWT_KEYS.join(', ');
-  if (keys.length > 1) problems.set(all, `${all}: only one of them may be set, or a forged session might pass`);
-  if (keys.length === 0 && !JWT_KEYS.some((name) => problems.has(name))) {
-    problems.set(all, `${all}: one of them is required, to check sessions with`);
-  }
-  const [key] = keys;
+  const key = sessionKeyOf(values, problems);
   if (!settings || !key) return undefined;
   return {
     key,
@@ -124,7 +113,7 @@ function sessionOf(values: Values, problems: Problems): Config['session'] | unde
 }
 
 function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
-  if (!values.REDIS_URL) return undefined;
+  if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
   if (keys === undefined && values.NODE_ENV === 'production' && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
     problems.set(
@@ -133,6 +122,7 @@ function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
         '(openssl rand -base64 32), or off to store tokens in the clear',
     );
   }
+  if (!values.REDIS_URL) return undefined;
   const encryptionKeys = keys === undefined || keys === 'off' ? [] : keys;
   return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys };
 }

@@ -29,12 +29,16 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  const shown = variable.secret ? '' : `, not ${JSON.stringify(text)}`;
-  problems.set(name, `${name} must be ${variable.allowed}${shown}`);
+  problems.set(name, `${name} must be ${variable.allowed}${variable.secret ? '' : `, not ${quoted(text)}`}`);
   return variable.default && variable.schema.parse(variable.default);
 }
 
-/** An empty variable counts as not set, as compose files leave them. */
+/** As it was given, but for what a URL may hold between `//` and `@`. */
+function quoted(text: string): string {
+  return JSON.stringify(text.replace(/\/\/[^/]*@/g, '//…@'));
+}
+
+/** An empty variable counts as not set, as compose files leave them; an empty file is a mistake. */
 function given(
   name: VariableName,
   { secret }: Variable<unknown>,
@@ -44,14 +48,19 @@ function given(
   const text = environment[name] || undefined;
   const path = secret && environment[`${name}_FILE`];
   if (!path) return text;
-  if (text) problems.set(name, `${name} and ${name}_FILE are both set; set one of them`);
+  if (text) {
+    problems.set(name, `${name} and ${name}_FILE are both set: set one of them`);
+    return undefined;
+  }
   try {
-    return readFileSync(path, 'utf8').replace(/\r?\n$/, '') || undefined;
+    const content = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    if (content) return content;
+    problems.set(name, `${name}_FILE names a file that is empty`);
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? error.code : 'unknown error';
     problems.set(name, `${name}_FILE names a file that cannot be read (${reason})`);
-    return undefined;
   }
+  return undefined;
 }
 
 /** The values of `names`, unless one is missing: then `problems` says which. */

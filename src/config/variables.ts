@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { REGION_PATTERN } from '../token/subject.ts';
 
@@ -11,7 +12,11 @@ export interface Variable<T> {
 }
 
 const text = z.string();
-const url = z.url({ protocol: /^https?$/ }).transform((value) => new URL(value));
+/** Without credentials: nothing here sends them, and `fetch` refuses such a URL. */
+const url = z
+  .url({ protocol: /^https?$/ })
+  .transform((value) => new URL(value))
+  .refine(({ username, password }) => username === '' && password === '');
 const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
 
@@ -54,7 +59,13 @@ const refreshShare = z
   .refine(({ from, to }) => 0 < from && from <= to && to < 1);
 
 /** As Fastify has it: all proxies, none, or those with these addresses. */
-const trustProxy = text.transform((value) => (value === 'true' || value === 'false' ? value === 'true' : value));
+const trustProxy = flag.or(text.refine((value) => value.split(',').every((item) => isAddressRange(item.trim()))));
+
+function isAddressRange(item: string): boolean {
+  const [address = '', bits = '0', ...rest] = item.split('/');
+  const version = isIP(address);
+  return rest.length === 0 && version > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
+}
 
 /** Every environment variable the service knows: contract.md, "Configuration". */
 export const VARIABLES = {
@@ -69,26 +80,36 @@ export const VARIABLES = {
   API_DOCS: { schema: flag, allowed: 'true or false', default: 'true' },
   TRUST_PROXY: {
     schema: trustProxy,
-    allowed: 'true, false, or a comma-separated list of the proxies’ addresses or CIDR ranges',
+    allowed: 'true, false, or the proxies’ IP addresses or CIDR ranges with commas between, like 10.0.0.0/8',
     default: 'false',
   },
-  VENDOR_BASE_URL: { schema: url, allowed: 'the http(s) URL of the vendor domain that was assigned to you' },
+  VENDOR_BASE_URL: {
+    schema: url,
+    allowed: 'the http(s) URL of the vendor domain assigned to you, without a password in it',
+  },
   VENDOR_REGION_URLS: {
     schema: json(z.record(z.string().regex(REGION_PATTERN), url)),
-    allowed: 'a JSON object of http(s) URLs by country, like {"CN":"https://…"}',
+    allowed: 'a JSON object of http(s) URLs by country in capital letters, like {"CN":"https://cn.example"}',
     default: '{}',
   },
   VENDOR_APP_ID: { schema: text, allowed: 'the appId the vendor issued' },
   VENDOR_APP_TOKEN: { schema: text, allowed: 'the appToken the vendor issued', secret: true },
   VENDOR_APP_KEY: { schema: text, allowed: 'the appKey the vendor issued', secret: true },
-  VENDOR_ACCESS_ID: { schema: text, allowed: 'the X-IotVideo-AccessID to sign as' },
+  VENDOR_ACCESS_ID: {
+    schema: text,
+    allowed: 'the X-IotVideo-AccessID header to send, if the vendor told you another than the appId',
+  },
   VENDOR_TIMEOUT_MS: { ...wholeNumber(100, 60_000), default: '5000' },
   SESSION_MODE: { schema: z.enum(['jwt']), allowed: 'jwt', default: 'jwt' },
-  SESSION_JWT_JWKS_URL: { schema: url, allowed: 'the http(s) URL of a JWK Set' },
-  SESSION_JWT_PUBLIC_KEY: { schema: text, allowed: 'a public key in PEM (SPKI)', secret: true },
-  SESSION_JWT_SECRET: { schema: text, allowed: 'the shared HMAC secret', secret: true },
-  SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` of your sessions' },
-  SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` of your sessions' },
+  SESSION_JWT_JWKS_URL: { schema: url, allowed: 'the http(s) URL of a JWK Set, without a password in it' },
+  SESSION_JWT_PUBLIC_KEY: {
+    schema: text,
+    allowed: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----)',
+    secret: true,
+  },
+  SESSION_JWT_SECRET: { schema: text, allowed: 'the shared HMAC secret, at least 32 bytes', secret: true },
+  SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions' },
+  SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions' },
   SESSION_JWT_ALGORITHMS: { schema: commaList, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
   SESSION_CLAIM_UNION_ID: { schema: text, allowed: 'a claim name or a dotted path', default: 'sub' },
   SESSION_CLAIM_REGION: { schema: text, allowed: 'a claim name or a dotted path', default: 'region' },

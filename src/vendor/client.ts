@@ -55,9 +55,9 @@ export class VendorClient {
     }
   }
 
-  /** Waits for what is in flight. */
+  /** Ends what is still in flight. */
   async close(): Promise<void> {
-    await this.#agent.close();
+    await this.#agent.destroy();
   }
 
   async #exchange({ url, headers, body }: PreparedLogin, signal: AbortSignal): Promise<VendorResponse> {

@@ -64,7 +64,7 @@ export class VendorIssuer implements VendorLogin {
     }
   }
 
-  /** Waits for logins in flight. */
+  /** Ends the logins still in flight. */
   async close(): Promise<void> {
     await this.#client.close();
   }

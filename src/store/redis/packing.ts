@@ -8,6 +8,8 @@ const HEX = 1;
 const INT64 = 2;
 const REPEAT = 3;
 
+const INT64_LENGTH = 8;
+
 export function pack(strings: readonly string[]): Buffer {
   const parts: Buffer[] = [];
   strings.forEach((text, index) => {
@@ -22,7 +24,7 @@ export function pack(strings: readonly string[]): Buffer {
   return Buffer.concat(parts);
 }
 
-/** `undefined` where the bytes are not what {@link pack} makes. */
+/** `undefined` where the bytes are no such list; never throws. */
 export function unpack(bytes: Buffer): string[] | undefined {
   const strings: string[] = [];
   let at = 0;
@@ -35,6 +37,7 @@ export function unpack(bytes: Buffer): string[] | undefined {
       head += (byte & 0x7f) * shift;
       shift *= 128;
     } while (byte >= 0x80);
+    if (at > bytes.length || !Number.isSafeInteger(head)) return undefined;
     const kind = head % 4;
     const length = (head - kind) / 4;
     if (kind === REPEAT) {
@@ -43,7 +46,7 @@ export function unpack(bytes: Buffer): string[] | undefined {
       strings.push(earlier);
       continue;
     }
-    if (at + length > bytes.length) return undefined;
+    if (at + length > bytes.length || (kind === INT64 && length !== INT64_LENGTH)) return undefined;
     strings.push(decode(kind, bytes.subarray(at, at + length)));
     at += length;
   }
@@ -53,7 +56,7 @@ export function unpack(bytes: Buffer): string[] | undefined {
 function encode(text: string): [kind: number, bytes: Buffer] {
   if (/^(?:[0-9a-f]{2})+$/.test(text) && text.length > 20) return [HEX, Buffer.from(text, 'hex')];
   if (/^-?[1-9][0-9]{8,18}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)) {
-    const bytes = Buffer.alloc(8);
+    const bytes = Buffer.alloc(INT64_LENGTH);
     bytes.writeBigInt64BE(BigInt(text));
     return [INT64, bytes];
   }

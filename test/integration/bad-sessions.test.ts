@@ -1,0 +1,143 @@
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { SignJWT, UnsecuredJWT } from 'jose';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+
+const ISSUER = 'https://accounts.example';
+const AUDIENCE = 'sdk-token-broker';
+const ACCOUNT = 'account-of-alice';
+const SECRET = 'the-secret-that-sessions-are-signed-with';
+
+/** RFC 6750 §3: nothing about an error where no session was sent. */
+const CHALLENGE = /^Bearer realm="[^"]+"$/;
+const REFUSAL = /^Bearer realm="[^"]+", error="invalid_token"/;
+
+/** What is sent, and what the answer's code must be. */
+type Attempt = readonly [name: string, authorization: string | undefined, code: string];
+/** `undefined` takes a claim away. */
+type Claims = Readonly<Record<string, unknown>>;
+type Sign = (claims: Claims) => Promise<string>;
+
+const inSeconds = (seconds: number) => Math.floor(Date.now() / 1_000) + seconds;
+const invalid = (name: string, session: string): Attempt => [name, `Bearer ${session}`, 'session_invalid'];
+
+function goodClaims(): Claims {
+  return { iss: ISSUER, aud: AUDIENCE, sub: ACCOUNT, region: 'DE', exp: inSeconds(600) };
+}
+
+function signer(key: KeyObject | Uint8Array, alg: string, kid?: string): Sign {
+  return (claims) => new SignJWT(claims).setProtectedHeader({ alg, ...(kid && { kid }) }).sign(key);
+}
+
+/** A signature by another key, under the true key's name. */
+function forged(kid?: string): Promise<string> {
+  return signer(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, 'ES256', kid)(goodClaims());
+}
+
+/** What is wrong whatever the sessions are signed with. @param sign as the customer cloud does */
+async function wrongClaims(sign: Sign): Promise<Attempt[]> {
+  const good = goodClaims();
+  return [
+    ['expired', `Bearer ${await sign({ ...good, exp: inSeconds(-1) })}`, 'session_expired'],
+    invalid('another issuer', await sign({ ...good, iss: 'https://elsewhere.example' })),
+    invalid('another audience', await sign({ ...good, aud: 'another-service' })),
+    invalid('no sub', await sign({ ...good, sub: undefined })),
+    invalid('no exp', await sign({ ...good, exp: undefined })),
+    invalid('an empty sub', await sign({ ...good, sub: '' })),
+    invalid('a sub of 129 characters', await sign({ ...good, sub: 'x'.repeat(129) })),
+    invalid('alg none', new UnsecuredJWT(good).encode()),
+  ];
+}
+
+/** A public key is no secret: a session must not pass for being signed with its text. */
+async function publicKeyAsSecret(pem: string, jwk: object, kid?: string): Promise<Attempt[]> {
+  const sign = (text: string) => signer(Buffer.from(text), 'HS256', kid)(goodClaims());
+  return [invalid('HMAC, PEM', await sign(pem)), invalid('HMAC, JWK', await sign(JSON.stringify(jwk)))];
+}
+
+/** Both ends of every part of it that would be recognised. */
+function piecesOf(authorization = ''): string[] {
+  const parts = authorization.split(/[ .]/).filter((part) => part.length >= 12);
+  return [ACCOUNT, ...parts.flatMap((part) => [part.slice(0, 24), part.slice(-12)])];
+}
+
+async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
+  const redis = new Redis(inject('redisUrl'));
+  const keys: string[] = [];
+  for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
+  redis.disconnect();
+  return keys;
+}
+
+/** Sends every attempt, then a good session: which costs what the others must not. */
+async function expectRefused(fleet: Fleet, attempts: readonly Attempt[], goodSession: string): Promise<void> {
+  const { url, getToken } = fleet.broker(0);
+  const answers = await Promise.all(
+    attempts.map(async ([name, authorization, expected]) => {
+      const headers = authorization === undefined ? {} : { authorization };
+      const answer = await plainRequest(`${url}/sdk-token?uniqueId=phone`, { headers });
+      const shown = answer.body + JSON.stringify(answer.headers);
+      for (const piece of piecesOf(authorization)) expect(shown).not.toContain(piece);
+      expect(answer.headers['www-authenticate']).toMatch(expected === 'session_missing' ? CHALLENGE : REFUSAL);
+      const { code, status, retryable } = JSON.parse(answer.body);
+      return [name, answer.status, status, answer.headers['content-type'], code, retryable];
+    }),
+  );
+  expect(answers).toEqual(attempts.map(([name, , code]) => [name, 401, 401, 'application/problem+json', code, false]));
+  expect(fleet.vendor.state().requests).toBe(0);
+  expect(await keysOf(fleet)).toEqual([]);
+
+  expect((await getToken(goodSession, 'phone')).status).toBe(200);
+  expect(fleet.vendor.state().requests).toBe(1);
+  expect(await keysOf(fleet)).not.toEqual([]);
+}
+
+async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet> {
+  const fleet = await startFleet({ replicas: 1, env });
+  onTestFinished(() => fleet.close());
+  return fleet;
+}
+
+describe('a bad session is refused with 401, shown nowhere, and costs no login and no key', () => {
+  test('where keys are published', async () => {
+    const fleet = await fleetWith({});
+    const [jwk] = JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body).keys;
+    const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString();
+    const sign: Sign = (claims) => fleet.cloud.issueSession({ unionId: ACCOUNT, claims });
+    const attempts: Attempt[] = [
+      ...(await wrongClaims(sign)),
+      ...(await publicKeyAsSecret(pem, jwk, jwk.kid)),
+      invalid('forged', await forged(jwk.kid)),
+      invalid('12 KB of noise', 'n0ise~'.repeat(2_000)),
+      invalid('12 KB, well signed', await sign({ ...goodClaims(), sub: 'x'.repeat(9_000) })),
+      ['no header', undefined, 'session_missing'],
+      ['Basic', `Basic ${Buffer.from(`${ACCOUNT}:password`).toString('base64')}`, 'session_missing'],
+      ['a scheme alone', 'Bearer', 'session_missing'],
+    ];
+    await expectRefused(fleet, attempts, await fleet.session(ACCOUNT));
+  });
+
+  test('where a public key is configured', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    const fleet = await fleetWith({ SESSION_JWT_JWKS_URL: '', SESSION_JWT_PUBLIC_KEY: pem });
+    const sign = signer(privateKey, 'ES256');
+    const hmac = await publicKeyAsSecret(pem, publicKey.export({ format: 'jwk' }));
+    const attempts = [...(await wrongClaims(sign)), ...hmac, invalid('forged', await forged())];
+    await expectRefused(fleet, attempts, await sign(goodClaims()));
+  });
+
+  test('where a secret is configured', async () => {
+    const fleet = await fleetWith({ SESSION_JWT_JWKS_URL: '', SESSION_JWT_SECRET: SECRET });
+    const sign = signer(Buffer.from(SECRET), 'HS256');
+    const otherSecret = signer(Buffer.from(SECRET.toUpperCase()), 'HS256');
+    const attempts = [
+      ...(await wrongClaims(sign)),
+      invalid('another secret', await otherSecret(goodClaims())),
+      invalid('a key pair', await forged()),
+    ];
+    await expectRefused(fleet, attempts, await sign(goodClaims()));
+  });
+});

@@ -1,0 +1,139 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import type { Fault } from '../../src/simulator/faults.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+
+interface Outcome {
+  readonly status: number;
+  readonly code: string;
+  readonly vendorCode?: number;
+  /** Whether waiting helps. */
+  readonly retryable: boolean;
+  /** Most logins that may be tried. */
+  readonly attempts: number;
+}
+
+const unavailable = { status: 503, code: 'vendor_unavailable', retryable: true, attempts: 2 };
+
+const OUTCOMES: readonly (readonly [Fault, Outcome])[] = [
+  ['no-token', unavailable],
+  ['past-expiry', unavailable],
+  ['html', unavailable],
+  ['cut-off', unavailable],
+  ['endless', unavailable],
+  ['http-500', unavailable],
+  ['reset', unavailable],
+  ['hang', { ...unavailable, status: 504, code: 'vendor_timeout' }],
+  ['maintenance', { ...unavailable, vendorCode: 10_901_060 }],
+  ['too-frequent', { ...unavailable, vendorCode: 10_015, attempts: 1 }],
+  ['frozen-app', { status: 502, code: 'vendor_rejected', vendorCode: 10_901_051, retryable: false, attempts: 1 }],
+  ['account-closed', { status: 403, code: 'account_disabled', vendorCode: 10_902_013, retryable: false, attempts: 1 }],
+];
+
+const ENDLESS_ANSWERS = 20;
+const MOST_MEMORY_MB = 200;
+const TOKEN_LIFETIME_MS = 600_000;
+const QUARTER_HOUR_MS = 15 * 60_000;
+
+async function inRedis<T>(ask: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(inject('redisUrl'));
+  return ask(redis).finally(() => redis.disconnect());
+}
+
+async function keysOf({ keyPrefix }: Fleet, kind: string): Promise<string[]> {
+  const pattern = `${keyPrefix}:*:${kind}`;
+  return inRedis(async (redis) => {
+    const keys: string[] = [];
+    for await (const batch of redis.scanStream({ match: pattern, count: 1_000 })) keys.push(...batch);
+    return keys;
+  });
+}
+
+/** The most memory a process has held; off Linux what it holds now. */
+function memoryMb(pid: number): number {
+  if (process.platform !== 'linux') return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`])) / 1024;
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+describe('a vendor that fails', () => {
+  test('is told of by the contract’s problem, leaves nothing in the store, and is forgotten when it is well', async () => {
+    const fleet = await startFleet({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '800', VENDOR_MAX_RPS: '0' } });
+    onTestFinished(() => fleet.close());
+    const { vendor } = fleet;
+    const { getToken } = fleet.broker(0);
+    for (const [index, [fault, { attempts, ...outcome }]] of OUTCOMES.entries()) {
+      const session = await fleet.session(`account-of-${fault}`);
+      const before = vendor.state().requests;
+      vendor.configure({ fault });
+      const failed = await getToken(session, 'phone');
+      const tried = vendor.state().requests - before;
+      const { status, code, vendorCode, retryable } = JSON.parse(failed.body);
+      const told = { status, code, retryable, ...(vendorCode !== undefined && { vendorCode }) };
+      expect({ fault, http: failed.status, ...told }).toEqual({ fault, http: outcome.status, ...outcome });
+      expect(failed.headers['content-type']).toBe('application/problem+json');
+      expect(failed.headers['retry-after'], fault).toEqual(retryable ? expect.stringMatching(/^[1-9]\d*$/) : undefined);
+      expect(tried, fault).toBeGreaterThanOrEqual(1);
+      expect(tried, fault).toBeLessThanOrEqual(attempts);
+      expect(await keysOf(fleet, 'a:*'), fault).toHaveLength(index);
+      expect(await keysOf(fleet, 'l:*'), fault).toEqual([]);
+
+      vendor.configure({ fault: 'none' });
+      for (const terminal of ['phone', 'tablet']) {
+        const answer = await getToken(session, terminal);
+        expect([fault, answer.status]).toEqual([fault, 200]);
+        expect(vendor.checkToken(accessTokenOf(answer)).live).toBe(true);
+      }
+      expect(vendor.state().requests - before - tried, fault).toBe(2);
+    }
+  });
+
+  test('cannot fill the broker’s memory with answers that never end', async () => {
+    const fleet = await startFleet({ replicas: 1, vendor: { fault: 'endless' }, env: { VENDOR_MAX_RPS: '0' } });
+    onTestFinished(() => fleet.close());
+    const { getToken, pid } = fleet.broker(0);
+    const answers = await Promise.all(
+      Array.from({ length: ENDLESS_ANSWERS }, async (_, number) =>
+        getToken(await fleet.session(`account-${number}`), 'phone'),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array(ENDLESS_ANSWERS).fill(503));
+    expect(fleet.vendor.state().requests).toBeGreaterThanOrEqual(ENDLESS_ANSWERS);
+    expect(memoryMb(pid)).toBeGreaterThan(10);
+    expect(memoryMb(pid)).toBeLessThan(MOST_MEMORY_MB);
+  });
+});
+
+describe('a vendor whose clock is a quarter of an hour off', () => {
+  test.each([
+    ['ahead', QUARTER_HOUR_MS],
+    ['behind', -QUARTER_HOUR_MS],
+  ])(
+    '%s is signed for by its own clock after one refusal, and its tokens last as long as they say',
+    async (_, clockOffsetMs) => {
+      const vendorClock = { clockOffsetMs, tokenLifetimeSeconds: TOKEN_LIFETIME_MS / 1_000 };
+      const fleet = await startFleet({ replicas: 2, vendor: vendorClock });
+      onTestFinished(() => fleet.close());
+      const session = await fleet.session('alice');
+      const sentAt = Date.now();
+      const first = await fleet.broker(0).getToken(session, 'phone');
+      const answeredAt = Date.now();
+      expect(first.status).toBe(200);
+      expect(fleet.vendor.state()).toMatchObject({ requests: 2, succeeded: 1, refusalsByCode: { 10007: 1 } });
+
+      const expiryByVendor = (at: number) => Math.floor((at + clockOffsetMs + TOKEN_LIFETIME_MS) / 1_000);
+      const expireTime = Number(JSON.parse(first.body).expireTime);
+      expect(expireTime).toBeGreaterThanOrEqual(expiryByVendor(sentAt));
+      expect(expireTime).toBeLessThanOrEqual(expiryByVendor(answeredAt));
+      const [due = ''] = await keysOf(fleet, 'due');
+      const dueFrom = sentAt + 0.7 * TOKEN_LIFETIME_MS - 2_000;
+      const dueUntil = answeredAt + 0.9 * TOKEN_LIFETIME_MS + 2_000;
+      expect(await inRedis((redis) => redis.zcount(due, dueFrom, dueUntil))).toBe(1);
+
+      expect((await fleet.broker(1).getToken(session, 'phone')).body).toBe(first.body);
+      expect((await fleet.broker(0).getToken(await fleet.session('bob'), 'phone')).status).toBe(200);
+      expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2, refusalsByCode: { 10007: 1 } });
+    },
+  );
+});

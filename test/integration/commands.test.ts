@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process';
+import { createHash, createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished, test } from 'vitest';
+import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { end, exitOf, linesOf } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SESSION_ENV = { SESSION_JWT_SECRET: 's'.repeat(32), SESSION_JWT_ISSUER: 'issuer', SESSION_JWT_AUDIENCE: 'us' };
+const STACK_TRACE = /^\s+at .+:\d+/m;
+const COMMANDS = ['serve', 'demo', 'simulate-vendor', 'sign', 'openapi'];
+const APP = { appId: 'app-1', appToken: 'token-of-app-1', appKey: 'key-of-app-1' };
+const VENDOR_ENV = { VENDOR_APP_ID: APP.appId, VENDOR_APP_TOKEN: APP.appToken, VENDOR_APP_KEY: APP.appKey };
+
+function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  return spawn(process.execPath, [`${ROOT}dist/main.js`, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: 'pipe',
+  });
+}
+
+/** Runs a command to its end. */
+async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = start(args, env);
+  const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+  expect(out + err).not.toMatch(STACK_TRACE);
+  return { code, out, err };
+}
+
+/** What a POSIX shell would make of a curl line, sent without curl. */
+function sendAsCurl(line: string) {
+  const words = line.match(/(?:'[^']*'|\\'|[^\s'\\])+/g)?.map((word) => word.replace(/'([^']*)'|\\(')/g, '$1$2')) ?? [];
+  const valuesOf = (flag: string) => words.filter((_, at) => words[at - 1] === flag);
+  const headers = Object.fromEntries(valuesOf('-H').map((header) => header.split(/: (.*)/s, 2)));
+  const url = words.find((word) => word.startsWith('http')) ?? '';
+  const [body] = valuesOf('--data-binary');
+  return plainRequest(url, body === undefined ? { headers } : { method: 'POST', headers, body });
+}
+
+/** The demo as a process, until it has shown what is waited for. */
+async function startDemo(until: RegExp) {
+  const child = start(['demo']);
+  const exit = exitOf(child);
+  onTestFinished(async () => void (await end(child, exit, 5_000)));
+  const lines = linesOf(child, 1_000);
+  const shown = () => lines().join('\n');
+  await eventually(() => expect(shown()).toMatch(until), { timeoutMs: 20_000 });
+  const interrupt = async () => {
+    child.kill('SIGINT');
+    expect(await exit).toEqual({ code: 0, signal: null });
+    expect(shown()).not.toMatch(STACK_TRACE);
+  };
+  return { shown, interrupt };
+}
+
+test('a wrong command line is answered with what there is, and exit code 2', async () => {
+  const unknown = await run(['serv']);
+  expect(unknown).toMatchObject({ code: 2, out: '' });
+  for (const command of COMMANDS) expect(unknown.err).toContain(command);
+  for (const line of ['serve --port 1', 'sign --nonsense', 'demo extra']) {
+    expect(await run(line.split(' '))).toMatchObject({ code: 2, out: '', err: expect.stringMatching(/\S/) });
+  }
+});
+
+test('--help lists the commands, --version says the version', async () => {
+  const help = await run(['--help']);
+  expect(help).toMatchObject({ code: 0, err: '' });
+  for (const command of COMMANDS) expect(help.out).toMatch(new RegExp(`^  ${command} +\\S`, 'm'));
+  const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
+  expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+});
+
+test('serve names every setting that is missing', async () => {
+  const { code, err } = await run(['serve']);
+  expect(code).toBe(1);
+  const problems = err.split('\n').filter((line) => line.startsWith('  - '));
+  expect(problems.map((line) => line.match(/[A-Z]+_[A-Z_]+/g)?.join())).toEqual([
+    ...['VENDOR_BASE_URL', 'VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'],
+    ...['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'],
+    'SESSION_JWT_JWKS_URL,SESSION_JWT_PUBLIC_KEY,SESSION_JWT_SECRET',
+  ]);
+});
+
+test('serve says that its port is taken', async () => {
+  const taken = await startVendorSimulator();
+  onTestFinished(() => taken.close());
+  const addresses = { VENDOR_BASE_URL: taken.url, HOST: '127.0.0.1', PORT: `${taken.port}`, ADMIN_PORT: '0' };
+  const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses });
+  expect(code).toBe(1);
+  expect(err).toMatch(new RegExp(`address already in use.*:${taken.port}\\b`));
+});
+
+test('sign signs as the vendor does, and its curl line logs in', async () => {
+  const vendor = await startVendorSimulator({ apps: [APP] });
+  onTestFinished(() => vendor.close());
+  const [unionId, uniqueId, regRegion] = [`o'brien "ü" $HOME \\`, `it's-a-phone`, 'DE'];
+  const args = ['sign', '--union-id', unionId, '--unique-id', uniqueId, '--region', regRegion];
+  const { code, out } = await run(args, { ...VENDOR_ENV, VENDOR_BASE_URL: vendor.url });
+  expect([code, out.includes(APP.appKey)]).toEqual([0, false]);
+  const [, signed, headers = '', curl = ''] = /:\n\n(.*?)\n\nHeaders:\n\n(.*?)\n\ncurl:\n\n(.*)\n$/s.exec(out) ?? [];
+  expect(JSON.parse((await sendAsCurl(curl)).body)).toMatchObject({ code: 0 });
+  expect(vendor.loginsOf(unionId, uniqueId)).toBe(1);
+
+  const header = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(headers)?.[1];
+  const { appKey, ...identity } = APP;
+  const body = JSON.stringify({ action: 'thirdCustLogin', ...identity, uniqueId, unionId, regRegion });
+  const lines = [
+    `Host:127.0.0.1:${vendor.port}`,
+    `Payload:${createHash('sha256').update(body).digest('hex')}`,
+    `X-IotVideo-AccessID:${APP.appId}`,
+    ...['X-IotVideo-Nonce', 'X-IotVideo-Timestamp'].map((name) => `${name}:${header(name)}`),
+  ];
+  expect(signed?.split('\n')).toEqual(lines);
+  const hmac = createHmac('sha1', appKey).update(lines.join('\n'));
+  expect(header('X-IotVideo-Signature')).toBe(hmac.digest('base64'));
+});
+
+test('openapi prints the document that is committed', async () => {
+  const out = readFileSync(`${ROOT}openapi/openapi.json`, 'utf8');
+  expect(await run(['openapi'])).toEqual({ code: 0, out, err: '' });
+});
+
+test('demo shows a renewal, prints a curl line that works, and ends by Ctrl-C, also where its port is taken', async () => {
+  const other = createServer().listen(8080, '127.0.0.1');
+  onTestFinished(() => void other.close());
+  // Taken by somebody else is taken too.
+  await once(other, 'listening').catch(() => undefined);
+  const { shown, interrupt } = await startDemo(/^curl /m);
+  expect(shown()).toMatch(/renewed \d+\.\d s before the first one expires/);
+  const [, renewed, first] = /accessToken +(\w{8})…\w{4} +was (\w{8})…\w{4}/.exec(shown()) ?? [];
+  expect(renewed).not.toBe(first);
+  const curl = /^curl .*$/m.exec(shown())?.[0] ?? '';
+  expect(curl).not.toContain(':8080/');
+  const answer = await sendAsCurl(curl);
+  expect(answer.status).toBe(200);
+  expect(accessTokenOf(answer).slice(0, 8)).toBe(renewed);
+  await interrupt();
+});
+
+test('demo ends by Ctrl-C in the middle of its story', async () => {
+  await (await startDemo(/Broker → vendor/)).interrupt();
+});

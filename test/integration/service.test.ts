@@ -1,0 +1,183 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
+import { type Service, startService } from '../../src/service.ts';
+import { CameraSdk } from '../../src/simulator/camera-sdk.ts';
+import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
+import { DEMO_APP, startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
+import { captureLog } from '../support/captured-log.ts';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf } from '../support/fleet.ts';
+import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { startRedis } from '../support/redis-server.ts';
+
+const UNION_ID = 'union-canary-3d4e5f';
+const UNIQUE_ID = 'terminal-canary-6a7b8c';
+
+type Environment = Readonly<Record<string, string>>;
+
+/** A vendor and a customer cloud, and services in this process that stand between them. */
+async function open(store: Environment, options: VendorSimulatorOptions = {}) {
+  const vendor = await startVendorSimulator(options);
+  onTestFinished(() => vendor.close());
+  const cloud = await startCustomerCloud();
+  onTestFinished(() => cloud.close());
+  const session = await cloud.issueSession({ unionId: UNION_ID, region: 'DE' });
+  const log = captureLog('debug');
+  const start = async (more: Environment = {}): Promise<Service> => {
+    const config = loadConfig({
+      HOST: '127.0.0.1',
+      PORT: '0',
+      VENDOR_BASE_URL: vendor.url,
+      VENDOR_APP_ID: DEMO_APP.appId,
+      VENDOR_APP_TOKEN: DEMO_APP.appToken,
+      VENDOR_APP_KEY: DEMO_APP.appKey,
+      SESSION_JWT_JWKS_URL: cloud.jwksUrl,
+      SESSION_JWT_ISSUER: cloud.issuer,
+      SESSION_JWT_AUDIENCE: cloud.audience,
+      ...store,
+      ...more,
+    });
+    const { url, close } = await startService(config, log.logger, '1.2.3');
+    let closed: Promise<void> | undefined;
+    const service: Service = {
+      url,
+      close() {
+        closed ??= close();
+        return closed;
+      },
+    };
+    onTestFinished(() => service.close());
+    await eventually(async () => (await plainRequest(`${service.url}/readyz`)).status === 200, { timeoutMs: 10_000 });
+    return service;
+  };
+  const getToken = (service: Service, headers: Environment = {}): Promise<PlainAnswer> =>
+    plainRequest(`${service.url}/sdk-token?uniqueId=${UNIQUE_ID}`, {
+      headers: { authorization: `Bearer ${session}`, ...headers },
+    });
+  return { vendor, log, session, start, getToken, isLive: (token: string) => vendor.checkToken(token).live };
+}
+
+const onRedis = (url = inject('redisUrl')): Environment => ({
+  REDIS_URL: url,
+  REDIS_KEY_PREFIX: `service-${randomUUID()}`,
+  TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+});
+
+describe.each([
+  { where: 'in Redis', store: onRedis },
+  { where: 'in this process', store: (): Environment => ({}) },
+])('a service with its tokens $where', ({ store }) => {
+  test('gives an app what the camera SDK takes, for one login, however often it is asked', async () => {
+    const { vendor, start, getToken } = await open(store());
+    const service = await start();
+    const first = await getToken(service);
+    expect(first).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
+    const sdk = new CameraSdk(vendor.url, async () => JSON.parse((await getToken(service)).body));
+    const info = await sdk.logIn();
+    expect(info.accessToken).toBe(accessTokenOf(first));
+    expect(await sdk.isOnline(info)).toBe(true);
+    expect(await getToken(service, { 'if-none-match': first.headers.etag ?? '' })).toMatchObject({ status: 304 });
+    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
+  });
+
+  test('renews a token unasked before it ends, and gives out the new one', async () => {
+    const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 4 });
+    const service = await start();
+    const first = accessTokenOf(await getToken(service));
+    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2);
+    expect(isLive(first)).toBe(true);
+    let second = first;
+    await eventually(async () => {
+      second = accessTokenOf(await getToken(service));
+      return second !== first;
+    });
+    expect(isLive(second)).toBe(true);
+    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(2);
+  });
+
+  test('answers what is in flight when it is closed, and nothing after that', async () => {
+    const { vendor, start, getToken } = await open(store(), { latencyMs: 300 });
+    const service = await start();
+    const inFlight = getToken(service);
+    await eventually(() => vendor.state().requests === 1);
+    await service.close();
+    expect(await inFlight).toMatchObject({ status: 200, headers: { connection: 'close' } });
+    await expect(getToken(service)).rejects.toThrow('ECONNREFUSED');
+  });
+
+  test('says so when its address is taken', async () => {
+    const { start } = await open(store());
+    const { port } = new URL((await start()).url);
+    await expect(start({ PORT: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+
+  test('logs nothing of account, terminal, session or token', async () => {
+    const { log, session, start, getToken } = await open(store());
+    const service = await start();
+    const token = accessTokenOf(await getToken(service));
+    await plainRequest(`${service.url}/sdk-token?uniqueId=${UNIQUE_ID}`, { headers: { authorization: 'Bearer x' } });
+    await service.close();
+    expect(log.lines().length).toBeGreaterThan(0);
+    for (const secret of [UNION_ID, UNIQUE_ID, session, token, DEMO_APP.appToken, DEMO_APP.appKey]) {
+      expect(log.text()).not.toContain(secret);
+    }
+  });
+});
+
+describe('services on one Redis', () => {
+  test('share one token and one login', async () => {
+    const { vendor, start, getToken } = await open(onRedis());
+    const [one, other] = [await start(), await start()];
+    const first = await getToken(one);
+    const second = await getToken(other);
+    expect(second).toMatchObject({ status: 200, body: first.body, headers: { etag: first.headers.etag } });
+    expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
+  });
+
+  test('go on giving out what they know while Redis is away, say that they are not ready, and come back', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const { start, getToken, isLive } = await open(onRedis(redis.url));
+    const service = await start();
+    const token = accessTokenOf(await getToken(service));
+    await redis.kill();
+    const readiness = async () => plainRequest(`${service.url}/readyz`);
+    await eventually(async () => (await readiness()).status === 503);
+    expect(JSON.parse((await readiness()).body)).toMatchObject({ checks: { store: 'unreachable' } });
+    const answer = await getToken(service);
+    expect(answer.status).toBe(200);
+    expect(accessTokenOf(answer)).toBe(token);
+    await redis.restart();
+    await eventually(async () => (await readiness()).status === 200, { timeoutMs: 10_000 });
+    expect(isLive(accessTokenOf(await getToken(service)))).toBe(true);
+  });
+});
+
+describe('a service on a Redis of its own', () => {
+  test('leaves no connection behind, neither closed nor when its address is taken', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const operator = new Redis(redis.url);
+    onTestFinished(() => operator.disconnect());
+    const connections = async () => String(await operator.call('CLIENT', 'LIST')).match(/sdk-token-broker:/g)?.length;
+    const { start } = await open(onRedis(redis.url));
+    const service = await start();
+    await eventually(async () => (await connections()) === 2);
+    await expect(start({ PORT: new URL(service.url).port })).rejects.toThrow('EADDRINUSE');
+    await eventually(async () => (await connections()) === 2);
+    await service.close();
+    await eventually(async () => (await connections()) === undefined);
+  });
+});
+
+describe('a service without Redis', () => {
+  test('warns that it must stay alone', async () => {
+    const { log, start } = await open({});
+    await start();
+    expect(log.lines()).toContainEqual(
+      expect.objectContaining({ level: 'warn', msg: expect.stringContaining('run one replica') }),
+    );
+  });
+});

@@ -1,0 +1,134 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import type { PlainAnswer } from '../support/plain-request.ts';
+
+const LOGINS = 10;
+
+async function leasesOf({ keyPrefix }: Fleet): Promise<string[]> {
+  const redis = new Redis(inject('redisUrl'));
+  const keys: string[] = [];
+  for await (const batch of redis.scanStream({ match: `${keyPrefix}:*:l:*`, count: 1_000 })) keys.push(...batch);
+  redis.disconnect();
+  return keys;
+}
+
+/** `GET /sdk-token` over a connection that is kept. */
+async function getTokenOver(agent: Agent, { url }: BrokerProcess, session: string): Promise<PlainAnswer> {
+  const headers = { authorization: `Bearer ${session}` };
+  const outgoing = request(`${url}/sdk-token?uniqueId=phone`, { agent, headers }).end();
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  return { status: incoming.statusCode ?? 0, headers: incoming.headers, body: await text(incoming) };
+}
+
+async function socketTo({ url }: BrokerProcess): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** A connection that has carried a request and would carry another. */
+async function keptConnection(broker: BrokerProcess): Promise<Socket> {
+  const socket = await socketTo(broker);
+  socket.write('GET /livez HTTP/1.1\r\nHost: broker\r\n\r\n');
+  expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
+  return socket;
+}
+
+/** A request on a connection that has carried another, but for its end: it counts as new when that arrives. */
+async function startedRequest(broker: BrokerProcess, path: string): Promise<() => Promise<string>> {
+  const socket = await keptConnection(broker);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: broker\r\n`);
+  return () => {
+    socket.write('\r\n');
+    return text(socket);
+  };
+}
+
+/** How a process ended that was told to, and after how many ms. */
+async function endOf(broker: BrokerProcess, signal: NodeJS.Signals) {
+  const startedAt = performance.now();
+  broker.signal(signal);
+  const { code } = await broker.exit;
+  return { code, tookMs: performance.now() - startedAt };
+}
+
+describe('a replica told to end', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'by %s answers what is in flight and refuses what is new',
+    async (signal) => {
+      const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
+      const agent = new Agent({ keepAlive: true });
+      onTestFinished(() => agent.destroy());
+      onTestFinished(() => fleet.close());
+      const [ending, other] = [fleet.broker(0), fleet.broker(1)];
+      const readiness = await startedRequest(ending, '/readyz');
+      const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
+      const sessions = await Promise.all(
+        Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
+      );
+      const inFlight = sessions.map((session, number) =>
+        number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
+      );
+      await expect.poll(() => fleet.vendor.state().requests).toBe(LOGINS);
+      expect(await leasesOf(fleet)).toHaveLength(LOGINS);
+
+      const end = endOf(ending, signal);
+      await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
+      expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
+      expect(await late()).toMatch(/^HTTP\/1\.1 503 [\s\S]*retry-after: \d[\s\S]*"code":"shutting_down"/i);
+      const answers = await Promise.all(inFlight);
+      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
+        Array(LOGINS).fill([200, 'close']),
+      );
+      const { code, tookMs } = await end;
+      expect(code).toBe(0);
+      expect(tookMs).toBeLessThan(10_000);
+
+      const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
+      expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
+      expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
+      expect(await leasesOf(fleet)).toEqual([]);
+    },
+  );
+
+  test('does not wait for connections on which nothing happens', async () => {
+    const fleet = await startFleet({ replicas: 1 });
+    onTestFinished(() => fleet.close());
+    const broker = fleet.broker(0);
+    const silent = await socketTo(broker);
+    const idle = await keptConnection(broker);
+    const closed = Promise.all([silent, idle].map((socket) => once(socket.resume(), 'close')));
+    const { code, tookMs } = await endOf(broker, 'SIGTERM');
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(3_000);
+    await closed;
+  });
+
+  test('in mid-renewal leaves nothing behind that keeps another replica from renewing at once', async () => {
+    // Due after 2 of 100 s; the vendor is waited for longer than a replica has to end.
+    const env = { REFRESH_AT: '0.02-0.02', VENDOR_TIMEOUT_MS: '20000' };
+    const fleet = await startFleet({ replicas: 1, vendor: { tokenLifetimeSeconds: 100 }, env });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    const first = accessTokenOf(await fleet.broker(0).getToken(session, 'phone'));
+    fleet.vendor.configure({ fault: 'hang', faultCount: 1 });
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(2);
+    expect(await leasesOf(fleet)).toHaveLength(1);
+    const other = await startBroker(fleet.env);
+    onTestFinished(() => void other.stop());
+
+    const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(10_000);
+    expect(await leasesOf(fleet)).toEqual([]);
+    await expect.poll(async () => accessTokenOf(await other.getToken(session, 'phone'))).not.toBe(first);
+    expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2 });
+  });
+});

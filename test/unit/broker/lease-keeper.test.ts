@@ -1,0 +1,78 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { LeaseKeeper } from '../../../src/broker/lease-keeper.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import { systemClock } from '../../../src/token/clock.ts';
+import { subjectId } from '../../../src/token/subject.ts';
+import { eventually } from '../../support/eventually.ts';
+import { watchedStore } from '../../support/failing-store.ts';
+
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+
+/** A keeper with one lease in its care, of 300 ms unless told otherwise. */
+async function open(durationMs = 300) {
+  const { store, down, calls } = watchedStore(new MemoryTokenStore(systemClock));
+  const warnings: string[] = [];
+  const silent = () => undefined;
+  const warn = (_fields: object, message: string) => void warnings.push(message);
+  const keeper = new LeaseKeeper(store, { debug: silent, info: silent, warn, error: silent });
+  const { lease } = await store.acquire(ID, durationMs);
+  if (!lease) throw new Error('somebody holds the lease');
+  keeper.keep(lease);
+  onTestFinished(() => keeper.letGo(lease));
+  const isFree = async () => (await store.acquire(ID, 60_000)).lease !== undefined;
+  return { keeper, store, lease, down, calls, warnings, isFree };
+}
+
+describe('a lease that is kept', () => {
+  test('is still held after twice its duration', async () => {
+    const { calls, lease, isFree } = await open(900);
+    const acquiredAt = systemClock.now();
+    await eventually(() => systemClock.now() - acquiredAt > 2 * lease.durationMs);
+    expect(calls('extend')).toBeGreaterThanOrEqual(2);
+    expect(await isFree()).toBe(false);
+  });
+
+  test('runs out once it is let go', async () => {
+    const { keeper, lease, calls, isFree } = await open();
+    keeper.letGo(lease);
+    await eventually(isFree);
+    expect(calls('extend')).toBe(0);
+  });
+
+  test('is extended again after an extension that failed', async () => {
+    const { down, calls, warnings, isFree } = await open(1_500);
+    down.add('extend');
+    await eventually(() => warnings.includes('a lease could not be extended'));
+    down.delete('extend');
+    const failed = calls('extend');
+    await eventually(() => calls('extend') >= failed + 2);
+    expect(await isFree()).toBe(false);
+  });
+
+  test('is no longer extended once somebody else may have it, and that is said once', async () => {
+    const { store, lease, calls, warnings, isFree } = await open();
+    await store.release(lease, undefined);
+    expect(await isFree()).toBe(true);
+    await eventually(() => warnings.length > 0);
+    const extensions = calls('extend');
+    const lostAt = systemClock.now();
+    await eventually(() => systemClock.now() - lostAt > lease.durationMs);
+    expect(calls('extend')).toBe(extensions);
+    expect(warnings).toEqual([expect.stringContaining('a lease was lost')]);
+  });
+
+  test('is free for others at once when everything is given back', async () => {
+    const { keeper, calls, isFree } = await open(60_000);
+    await keeper.releaseAll();
+    expect(await isFree()).toBe(true);
+    await keeper.releaseAll();
+    expect(calls('release')).toBe(1);
+  });
+
+  test('keeps nobody from ending when it cannot be given back', async () => {
+    const { keeper, down, isFree } = await open(60_000);
+    down.add('release');
+    await expect(keeper.releaseAll()).resolves.toBeUndefined();
+    expect(await isFree()).toBe(false);
+  });
+});

@@ -1,0 +1,53 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { within } from '../../../src/broker/within.ts';
+
+/** A promise that ends when it is told to. */
+function pending() {
+  let resolve = (_answer: string): void => undefined;
+  let reject = (_error: Error): void => undefined;
+  const promise = new Promise<string>((...settle) => {
+    [resolve, reject] = settle;
+  });
+  return { promise, resolve, reject };
+}
+
+describe('waiting within a limit', () => {
+  test('answers what the promise comes to', async () => {
+    expect(await within(60_000, Promise.resolve('token'))).toBe('token');
+  });
+
+  test('throws what the promise throws', async () => {
+    await expect(within(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+  });
+
+  test('ends without an answer once the time is over, while the promise goes on', async () => {
+    const slow = pending();
+    expect(await within(1, slow.promise)).toBeUndefined();
+    slow.resolve('token');
+    expect(await slow.promise).toBe('token');
+  });
+
+  test('leaves a failure that comes too late to whoever else waits for it', async () => {
+    const unheard: unknown[] = [];
+    const hear = (error: unknown) => unheard.push(error);
+    process.on('unhandledRejection', hear);
+    onTestFinished(() => void process.off('unhandledRejection', hear));
+    const slow = pending();
+    expect(await within(1, slow.promise)).toBeUndefined();
+    slow.reject(new Error('too late'));
+    await new Promise(setImmediate);
+    expect(unheard).toEqual([]);
+  });
+
+  test('leaves no timer behind that would keep the process alive', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const slow = pending();
+    const waiting = within(60_000, slow.promise);
+    expect(vi.getTimerCount()).toBe(1);
+    slow.resolve('token');
+    await waiting;
+    await expect(within(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});

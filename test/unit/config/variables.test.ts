@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/config.ts';
+import { ConfigError } from '../../../src/config/environment.ts';
+import { VARIABLES, type VariableName } from '../../../src/config/variables.ts';
+import { problemsOf, USABLE } from './usable-environment.ts';
+
+const KEY = Buffer.alloc(32, 7).toString('base64');
+const SHORT_KEY = Buffer.alloc(31, 7).toString('base64');
+
+const BAD: readonly [VariableName, allowed: string, values: readonly string[]][] = [
+  ['PORT', 'a whole number from 0 to 65535', ['65536', '-1', '80.5', '0x50', '1e3', ' 80', 'http', '٣']],
+  ['LOG_LEVEL', 'one of trace, debug, info, warn, error, fatal, silent', ['INFO', 'verbose', '30']],
+  ['API_DOCS', 'true or false', ['yes', '1', 'TRUE', 'off']],
+  [
+    'TRUST_PROXY',
+    'true, false, or the proxies’ IP addresses or CIDR ranges with commas between',
+    ['1', 'loopback', '10.0.0.0/33', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', '10.0.0.1,', 'proxy.example'],
+  ],
+  [
+    'VENDOR_BASE_URL',
+    'the http(s) URL of the vendor domain assigned to you',
+    ['vendor.example', 'ftp://vendor.example', 'https://', 'https://user@vendor.example', '//vendor.example'],
+  ],
+  [
+    'VENDOR_REGION_URLS',
+    'a JSON object of http(s) URLs by country in capital letters',
+    ['CN', '[]', 'null', '"x"', '{"cn":"https://a.example"}', '{"CHN":"https://a.example"}', '{"CN":1}', '{"CN":"a"}'],
+  ],
+  ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
+  ['SESSION_MODE', 'jwt', ['introspection', 'JWT']],
+  [
+    'SESSION_JWT_JWKS_URL',
+    'the http(s) URL of a JWK Set',
+    ['jwks.json', 'file:///jwks.json', 'https://:pass@accounts.example/jwks.json'],
+  ],
+  ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
+  ['DEFAULT_REGION', 'two capital letters (ISO 3166-1 alpha-2)', ['cn', 'CHN', 'C', 'C1', 'CN\n']],
+  [
+    'REDIS_URL',
+    'a redis:// or rediss:// URL',
+    ['redis.example:6379', 'http://redis.example', 'redis-cluster://a:1,b:1', 'redis-sentinel://a:1/mymaster'],
+  ],
+  ['REDIS_KEY_PREFIX', '1 to 64 letters', ['{a}', 'a b', 'ä', 'a'.repeat(65)]],
+  [
+    'TOKEN_ENCRYPTION_KEYS',
+    'off, or id:key[,id:key…]',
+    [KEY, `k1:${SHORT_KEY}`, `k1:${KEY},`, `k1:${KEY},k1:${KEY}`, `:${KEY}`, 'OFF', `k1:${KEY.replace('=', '')}`],
+  ],
+  ['REFRESH_MODE', 'proactive or on-demand', ['eager', 'on demand']],
+  ['REFRESH_AT', 'two shares of a token’s life', ['0.7', '0.9-0.7', '0-0.5', '0.0-0.5', '0.5-1', '70-90', '0.7 - 0.9']],
+  ['REFRESH_UNREAD_LIMIT', 'a whole number from 1 to 255', ['0', '256']],
+  ['CACHE_MAX_MB', 'a whole number from 1 to 65536', ['0', '65537', '64MB']],
+];
+
+describe.each(BAD)('%s must be', (name, allowed, values) => {
+  test.each(values)(`${allowed}, and is not: %j`, (value) => {
+    const problems = problemsOf({ ...USABLE, [name]: value });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
+    expect(problems[0]).toContain(allowed);
+  });
+});
+
+test('a value that is no secret is quoted, without what a URL says before its host', () => {
+  expect(problemsOf({ ...USABLE, VENDOR_BASE_URL: 'https://user:canary@vendor.example' })[0]).toMatch(
+    /, not "https:\/\/…@vendor\.example"$/,
+  );
+});
+
+test('every default is a good value', () => {
+  for (const [name, variable] of Object.entries(VARIABLES)) {
+    if ('default' in variable) expect(problemsOf({ ...USABLE, [name]: variable.default })).toEqual([]);
+  }
+});
+
+const names = Object.keys(VARIABLES) as VariableName[];
+const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
+/** Nothing a message of ours could hold by chance. */
+const canary = fc.string({ unit: fc.constantFrom('ж', 'щ', 'ю'), minLength: 8, maxLength: 12 });
+const around = fc.constantFrom('', 'off', '-----BEGIN PUBLIC KEY-----\n', 'redis://', 'k1:', '\n', ',', ' ', '\0');
+const garbage = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.constantFrom('', '0', '1', 'true', 'off', '{}', 'https://a.example', 'redis://a', `k1:${KEY}`, '0.5-0.6', 'CN'),
+);
+
+test('whatever the environment, it is a configuration or a list of problems, and no secret is in it', () => {
+  const environment = fc.record(
+    Object.fromEntries(names.filter((name) => !secrets.includes(name)).map((name) => [name, garbage])),
+    { requiredKeys: [] },
+  );
+  const secretValues = fc.record(Object.fromEntries(secrets.map((name) => [name, fc.tuple(around, canary, around)])), {
+    requiredKeys: [],
+  });
+  let refused = 0;
+  fc.assert(
+    fc.property(fc.boolean(), environment, secretValues, (usable, open, secret) => {
+      const given = Object.entries(secret).map(([name, parts]) => [name, parts?.join('')]);
+      try {
+        loadConfig({ ...(usable && USABLE), ...open, ...Object.fromEntries(given) });
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        refused += 1;
+        expect(error.problems.length).toBeGreaterThan(0);
+        const told = `${error.stack}${error.message}${JSON.stringify(error)}`;
+        for (const [, canary] of Object.values(secret).filter((parts) => parts !== undefined)) {
+          expect(told).not.toContain(canary);
+        }
+      }
+    }),
+    { numRuns: 500 },
+  );
+  expect(refused).toBeGreaterThan(0);
+});

@@ -1,0 +1,187 @@
+import { once } from 'node:events';
+import { Redis } from 'ioredis';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Announcements } from '../../../../src/store/redis/announcements.ts';
+import { connectRedis } from '../../../../src/store/redis/connection.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import type { Announcement } from '../../../../src/token/ports.ts';
+import { subjectId } from '../../../../src/token/subject.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { startRedis } from '../../../support/redis-server.ts';
+import { TestClock } from '../../../support/test-clock.ts';
+
+const CHANNEL = 'sdkt:announce';
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+
+/** Announcements on a Redis of their own, not yet waited for. */
+async function open(clock = systemClock) {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const publisher = new Redis(server.url, { lazyConnect: true, retryStrategy: () => 50 });
+  publisher.on('error', () => undefined);
+  await publisher.connect();
+  onTestFinished(() => publisher.disconnect());
+  const log: string[] = [];
+  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
+  const subscriber = connectRedis(server.url, 'announcements', { info: write, warn: write });
+  const announcements = new Announcements(subscriber, CHANNEL, clock);
+  onTestFinished(() => announcements.close());
+  const heard: Announcement[] = [];
+  announcements.subscribe((announcement) => heard.push(announcement));
+  const publish = (text: string) => publisher.publish(CHANNEL, text);
+  const since = () => announcements.announcedSince();
+  const known = () =>
+    eventually(
+      () => {
+        const instant = since();
+        if (instant === undefined) throw new Error('announcements may be missed');
+        return instant;
+      },
+      { timeoutMs: 10_000 },
+    );
+  const unknown = (timeoutMs: number) => eventually(() => since() === undefined, { timeoutMs });
+  return { server, subscriber, announcements, log, heard, publish, since, known, unknown };
+}
+
+describe('announcements', () => {
+  test('arrive as they were published', async () => {
+    const { heard, publish, known } = await open();
+    await known();
+    await publish(`saved ${ID} 1800000000001`);
+    await publish(`failed ${ID} 1800000000002 vendor_timeout`);
+    await publish(`removed ${ID} 1800000000003`);
+    await eventually(() => heard.length === 3);
+    expect(heard).toEqual([
+      { kind: 'saved', id: ID, generation: 1_800_000_000_001 },
+      { kind: 'failed', id: ID, generation: 1_800_000_000_002, code: 'vendor_timeout' },
+      { kind: 'removed', id: ID, generation: 1_800_000_000_003 },
+    ]);
+  });
+
+  test('arrive at everybody who subscribed', async () => {
+    const { announcements, heard, publish, known } = await open();
+    const second: Announcement[] = [];
+    announcements.subscribe((announcement) => second.push(announcement));
+    await known();
+    await publish(`saved ${ID} 1`);
+    await eventually(() => heard.length === 1 && second.length === 1);
+    expect(second).toEqual(heard);
+  });
+
+  test('that cannot be understood concern nobody', async () => {
+    const { heard, publish, known } = await open();
+    await known();
+    for (const text of [
+      '',
+      'hello',
+      'saved',
+      `saved ${ID}`,
+      `saved ${ID} x`,
+      `sold ${ID} 1`,
+      `failed ${ID} 1`,
+      `failed ${ID} 1 new_code`,
+      `saved ${ID}x 1`,
+    ]) {
+      await publish(text);
+    }
+    await publish(`saved ${ID} 7`);
+    await eventually(() => heard.some(({ generation }) => generation === 7));
+    expect(heard).toEqual([{ kind: 'saved', id: ID, generation: 7 }]);
+  });
+});
+
+describe('since when announcements arrive', () => {
+  test('is unknown before Redis was reached, and from the moment it was, known', async () => {
+    const { since, known } = await open();
+    const before = systemClock.now();
+    expect(since()).toBeUndefined();
+    const instant = await known();
+    expect(instant).toBeGreaterThanOrEqual(before);
+    expect(instant).toBeLessThanOrEqual(systemClock.now());
+  });
+
+  test('stays the same as long as they do, with nothing published too', async () => {
+    const clock = new TestClock();
+    const { since, known } = await open(clock);
+    const instant = await known();
+    // Three silent seconds mean a gap: looking that far ahead shows whether a heartbeat came since the last step.
+    for (let step = 0; step < 3; step += 1) {
+      clock.advance(2_000);
+      expect(since()).toBe(instant);
+      await eventually(() => {
+        clock.advance(2_999);
+        const heardAgain = since() === instant;
+        clock.advance(-2_999);
+        return heardAgain;
+      });
+    }
+  });
+
+  test('is unknown once Redis has died, and a later instant when it is back', async () => {
+    const { server, heard, publish, known, unknown } = await open();
+    const first = await known();
+    await server.kill();
+    await unknown(2_000);
+    await server.restart();
+    expect(await known()).toBeGreaterThan(first);
+    await eventually(() => publish(`saved ${ID} 2`).then(() => heard.length > 0));
+    expect(heard[0]).toMatchObject({ generation: 2 });
+  });
+
+  test('is unknown within four seconds of Redis hanging, and a later instant when it goes on', async () => {
+    const { server, heard, publish, known, unknown } = await open();
+    const first = await known();
+    server.pause();
+    await unknown(4_000);
+    server.resume();
+    expect(await known()).toBeGreaterThan(first);
+    await publish(`saved ${ID} 3`);
+    await eventually(() => heard.length === 1);
+  });
+
+  test('is unknown after three seconds of silence, whatever the connection says', async () => {
+    const clock = new TestClock();
+    const { server, since, known } = await open(clock);
+    const instant = await known();
+    server.pause();
+    clock.advance(2_999);
+    expect(since()).toBe(instant);
+    clock.advance(1);
+    expect(since()).toBeUndefined();
+    server.resume();
+  });
+
+  test('is unknown while Redis lets us connect but not subscribe, says why, and is known once it does', async () => {
+    const { server, log, since, known, unknown } = await open();
+    const first = await known();
+    const operator = new Redis(server.url);
+    onTestFinished(() => operator.disconnect());
+    await operator.call('ACL', 'SETUSER', 'default', 'resetchannels');
+    await operator.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await unknown(2_000);
+    await eventually(() => log.some((line) => line.includes('NOPERM')));
+    expect(since()).toBeUndefined();
+    await operator.call('ACL', 'SETUSER', 'default', 'allchannels');
+    expect(await known()).toBeGreaterThan(first);
+  });
+
+  test('is known in the end, though Redis hangs in the moment it is reached', async () => {
+    const { server, subscriber, since, known } = await open();
+    await known();
+    subscriber.prependOnceListener('ready', () => server.pause());
+    subscriber.disconnect(true);
+    await once(subscriber, 'ready');
+    await once(subscriber, 'close');
+    expect(since()).toBeUndefined();
+    server.resume();
+    await known();
+  });
+
+  test('is unknown after closing, and the connection is gone', async () => {
+    const { subscriber, announcements, known, unknown } = await open();
+    await known();
+    announcements.close();
+    await unknown(1_000);
+    expect(subscriber.status).toBe('end');
+  });
+});

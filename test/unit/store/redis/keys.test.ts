@@ -1,0 +1,81 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Keys, SHARDS } from '../../../../src/store/redis/keys.ts';
+import { type SubjectId, subjectId, terminalOf } from '../../../../src/token/subject.ts';
+import { anySubject, differentSubjects } from '../../token/subjects.ts';
+
+const keys = new Keys('sdkt');
+
+/** The part of a key a cluster hashes (Redis Cluster specification, "Hash tags"). */
+function hashTag(key: string): string | undefined {
+  return /\{(.+?)\}/.exec(key)?.[1];
+}
+
+function keysOf(id: SubjectId): string[] {
+  return [keys.account(id), keys.lease(id), keys.fence(id), keys.dueOf(id)];
+}
+
+describe('the keys of different subjects', () => {
+  test('never name the same record, lease or fence', () => {
+    fc.assert(
+      fc.property(differentSubjects, (subjects) => {
+        const ids = subjects.map(subjectId);
+        for (const place of [
+          (id: SubjectId) => `${keys.account(id)} ${terminalOf(id)}`,
+          (id: SubjectId) => keys.lease(id),
+          (id: SubjectId) => keys.fence(id),
+        ]) {
+          expect(new Set(ids.map(place)).size).toBe(subjects.length);
+        }
+      }),
+    );
+  });
+
+  test('share one account key exactly if the account is the same', () => {
+    fc.assert(
+      fc.property(anySubject, anySubject, (one, other) => {
+        const another = { ...other, unionId: one.unionId };
+        expect(keys.account(subjectId(another))).toBe(keys.account(subjectId(one)));
+        const same = keys.account(subjectId(other)) === keys.account(subjectId(one));
+        expect(same).toBe(other.unionId === one.unionId);
+      }),
+    );
+  });
+});
+
+describe('the keys of one subject', () => {
+  test('are four different ones in one hash slot of a cluster', () => {
+    fc.assert(
+      fc.property(anySubject, (subject) => {
+        const all = keysOf(subjectId(subject));
+        expect(new Set(all).size).toBe(4);
+        const [tag, ...others] = new Set(all.map(hashTag));
+        expect(others).toEqual([]);
+        expect(tag).toMatch(/^(?:[0-9]|1[0-5])$/);
+      }),
+    );
+  });
+
+  test('begin with the prefix and show nothing of who it is', () => {
+    const id = subjectId({ app: 'app-canary', unionId: 'union-canary', uniqueId: 'terminal-canary' });
+    for (const key of [...keysOf(id), keys.announcements]) {
+      expect(key).toMatch(/^sdkt:/);
+      expect(key).not.toContain('canary');
+    }
+    expect(new Keys('other').account(id)).toBe(keys.account(id).replace('sdkt', 'other'));
+  });
+});
+
+describe('the shards', () => {
+  test('get an even share of 10,000 accounts', () => {
+    const counts = new Map<string, number>();
+    for (let number = 0; number < 10_000; number += 1) {
+      const due = keys.dueOf(subjectId({ app: 'default', unionId: `account-${number}`, uniqueId: 'phone' }));
+      counts.set(due, (counts.get(due) ?? 0) + 1);
+    }
+    const shards = Array.from({ length: SHARDS }, (_, shard) => keys.due(shard));
+    expect([...counts.keys()].sort()).toEqual(shards.sort());
+    // 625 each, give or take five standard deviations.
+    for (const count of counts.values()) expect(Math.abs(count - 625)).toBeLessThan(121);
+  });
+});

@@ -1,0 +1,61 @@
+import { inspect } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
+
+/** contract.md, "Errors". */
+const STATUSES: Record<ErrorCode, number> = {
+  request_invalid: 400,
+  session_missing: 401,
+  session_invalid: 401,
+  session_expired: 401,
+  session_forbidden: 403,
+  account_disabled: 403,
+  terminal_limit: 403,
+  not_found: 404,
+  rate_limited: 429,
+  internal: 500,
+  vendor_rejected: 502,
+  vendor_unavailable: 503,
+  vendor_busy: 503,
+  session_check_unavailable: 503,
+  store_unavailable: 503,
+  shutting_down: 503,
+  vendor_timeout: 504,
+};
+
+describe('a broker error', () => {
+  test('has the status its code was given in public', () => {
+    const statuses = Object.entries(ERRORS).map(([code, { status }]) => [code, status]);
+    expect(Object.fromEntries(statuses)).toEqual(STATUSES);
+  });
+
+  test('is worth the same request again only where waiting may help', () => {
+    for (const { status, retryable } of Object.values(ERRORS)) {
+      expect(retryable).toBe([429, 500, 503, 504].includes(status));
+    }
+  });
+
+  test('says its detail, or else its title', () => {
+    expect(new BrokerError('not_found', { detail: 'no such terminal' }).message).toBe('no such terminal');
+    expect(new BrokerError('not_found').message).toBe(ERRORS.not_found.title);
+  });
+
+  test('carries what it was given', () => {
+    const error = new BrokerError('vendor_rejected', { detail: 'no', retryAfter: 3, vendorCode: 10007 });
+    expect({ ...error }).toEqual({
+      name: 'BrokerError',
+      code: 'vendor_rejected',
+      detail: 'no',
+      retryAfter: 3,
+      vendorCode: 10007,
+    });
+  });
+
+  test('keeps its cause to the log: not among what is enumerated or serialised', () => {
+    const cause = new Error('cause-canary');
+    const error = new BrokerError('internal', { cause });
+    expect(error.cause).toBe(cause);
+    expect(JSON.stringify(error) + Object.keys(error)).not.toMatch(/canary|cause/);
+    expect(inspect(error)).toContain('cause-canary');
+  });
+});

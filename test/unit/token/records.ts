@@ -1,0 +1,32 @@
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
+
+const DAY_MS = 86_400_000;
+
+/** A record like those the vendor's answers become, with some of it changed. */
+export function tokenRecord({
+  token,
+  ...rest
+}: Partial<Omit<TokenRecord, 'token'>> & { readonly token?: Partial<TokenRecord['token']> } = {}): TokenRecord {
+  const issuedAt = 1_800_000_000_000;
+  return {
+    subject: { app: 'default', unionId: 'union-canary-3d4e5f', uniqueId: 'terminal-canary-6a7b8c' },
+    region: 'CN',
+    token: {
+      fields: {
+        accessId: '-9223371996052586423',
+        accessToken: '0181c4b7f29e5d3a'.repeat(8),
+        expireTime: '1802592000',
+        terminalId: '-9223371996052586423',
+        expand: '{"area":"cn","regRegion":"CN"}',
+        expend: '{"area":"cn","regRegion":"CN"}',
+      },
+      issuedAt,
+      expiresAt: issuedAt + 30 * DAY_MS,
+      ...token,
+    },
+    generation: 1_800_000_000_123,
+    read: false,
+    unreadRenewals: 0,
+    ...rest,
+  };
+}

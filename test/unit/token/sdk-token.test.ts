@@ -1,0 +1,35 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { serveToken } from '../../../src/token/sdk-token.ts';
+import { tokenRecord } from './records.ts';
+
+const anyFields = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), { maxKeys: 8 });
+
+describe('a served token', () => {
+  test('has the vendor’s fields as its body, all of them and nothing else', () => {
+    fc.assert(
+      fc.property(anyFields, (fields) => {
+        const { body } = serveToken(tokenRecord({ token: { fields } }));
+        expect(JSON.parse(body.toString())).toEqual(JSON.parse(JSON.stringify(fields)));
+      }),
+    );
+  });
+
+  test('has a strong entity tag of 128 bits', () => {
+    expect(serveToken(tokenRecord()).etag).toMatch(/^"[A-Za-z0-9_-]{22}"$/);
+  });
+
+  test('is tagged by the token alone: on every replica, in every generation, read or not', () => {
+    const { etag } = serveToken(tokenRecord());
+    expect(serveToken(tokenRecord({ generation: 7, read: true, unreadRenewals: 3 })).etag).toBe(etag);
+  });
+
+  test('is tagged differently when any field is', () => {
+    const { fields } = tokenRecord().token;
+    const { etag } = serveToken(tokenRecord());
+    for (const name of Object.keys(fields)) {
+      const other = tokenRecord({ token: { fields: { ...fields, [name]: 'other' } } });
+      expect(serveToken(other).etag).not.toBe(etag);
+    }
+  });
+});
