@@ -24,7 +24,7 @@ const DRAIN_MS = 9_000;
 export interface Service {
   /** Of the public API. */
   readonly url: string;
-  /** Takes nothing new, answers what is in flight within 10 s, gives leases back, closes every connection. */
+  /** Takes nothing new, answers what is in flight within 10 s, gives leases back, closes every connection. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -59,11 +59,16 @@ export async function startService(config: Config, log: Logger, version: string)
     version,
   });
 
-  const close = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     closing = true;
     await within(DRAIN_MS, Promise.all([worker.stop(), app.close()]));
     await renewal.settle(0);
     await Promise.all([vendor.close(), store.close()]);
+  };
+  let ended: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    ended ??= end();
+    return ended;
   };
   try {
     await app.listen({ host: config.http.host, port: config.http.port });

@@ -12,11 +12,12 @@ export interface RefreshShare {
 
 /**
  * Epoch ms at which the token is due for renewal. Spread over `share` by a hash of subject and generation, so that
- * tokens issued together are not due together, and every replica computes the same instant.
+ * tokens issued together are not due together, and every replica computes the same instant. Never later than
+ * {@link waitFrom}.
  */
 export function renewAt(token: Life, share: RefreshShare, id: SubjectId, generation: number): number {
   const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
-  return token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread);
+  return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
 /** Epoch ms from which a read waits for a renewal before it falls back on this token. */

@@ -76,7 +76,7 @@ describe('a replica told to end', () => {
       const inFlight = sessions.map((session, number) =>
         number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
       );
-      await expect.poll(() => fleet.vendor.state().requests).toBe(LOGINS);
+      await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
       expect(await leasesOf(fleet)).toHaveLength(LOGINS);
 
       const end = endOf(ending, signal);
@@ -122,7 +122,7 @@ describe('a replica told to end', () => {
     await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(2);
     expect(await leasesOf(fleet)).toHaveLength(1);
     const other = await startBroker(fleet.env);
-    onTestFinished(() => void other.stop());
+    onTestFinished(async () => void (await other.stop()));
 
     const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
     expect(code).toBe(0);

@@ -21,7 +21,7 @@ end
  */
 const acquire = `${NOW}${GENERATION_OF}
 local heldFor = redis.call('PTTL', KEYS[1])
-if heldFor > 0 then return {0, heldFor} end
+if heldFor > 0 and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0, heldFor} end
 local record = redis.call('HGET', KEYS[3], ARGV[3])
 local fence = tonumber(redis.call('GET', KEYS[2]) or 0)
 local generation = math.max(now, fence + 1, generationOf(record) + 1)
