@@ -28,6 +28,9 @@ export interface VendorIssuerOptions {
   readonly log: VendorLog;
 }
 
+/** What may stand in our log as the vendor's request id: nothing as long as a token. */
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
 interface Domain {
   readonly url: URL;
   readonly offset: ClockOffset;
@@ -98,7 +101,7 @@ export class VendorIssuer implements VendorLogin {
     let facts: FaultFacts = { httpStatus: status, retryAfter };
     try {
       const { code, msg, requestId, data } = parseAnswer(text);
-      facts = { ...facts, vendorCode: code, vendorRequestId: requestId.slice(0, 128) };
+      facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
       if (dateHeader !== undefined) {
         offset.observe({ vendorDate: dateHeader, sentAt, receivedAt: this.#clock.now() });
       }
