@@ -1,67 +1,112 @@
-import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import { Accounts } from './broker/accounts.ts';
+import { LoginLimits } from './broker/login-limits.ts';
+import { Readiness } from './broker/readiness.ts';
 import { Renewal } from './broker/renewal.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
 import { within } from './broker/within.ts';
+import { WriteBack } from './broker/write-back.ts';
 import type { Config } from './config/config.ts';
+import { createInternalApp } from './http/internal-app.ts';
+import { listenOn } from './http/listen-on.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { RefreshWorker } from './refresh/refresh-worker.ts';
-import { JwtVerifier } from './session/jwt-verifier.ts';
-import { SessionCache } from './session/session-cache.ts';
+import { createSessionVerifier } from './session/session-verifier.ts';
 import { MemoryTokenStore } from './store/memory/memory-token-store.ts';
 import { RedisTokenStore } from './store/redis/redis-token-store.ts';
+import { createMetrics } from './telemetry/metrics.ts';
 import { type Clock, systemClock } from './token/clock.ts';
+import { LONGEST_WAIT_MS } from './token/login-pace.ts';
+import type { Observer } from './token/observer.ts';
 import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/refresh-policy.ts';
+import type { TokenRecord } from './token/sdk-token.ts';
 import { VendorIssuer } from './vendor/issuer.ts';
+import { KNOWN_CODES } from './vendor/result-codes.ts';
 
-/** A login may take one attempt and half of another in all. */
-const BUDGET_IN_ATTEMPTS = 1.5;
+/** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
+function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
+  return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
+}
+
 /** Most ms that requests in flight are given at the end; what is left of the promised 10 s closes the connections. */
 const DRAIN_MS = 9_000;
 
 export interface Service {
   /** Of the public API. */
   readonly url: string;
+  /** Of the internal API. */
+  readonly adminUrl: string;
   /** Takes nothing new, answers what is in flight within 10 s, gives leases back, closes every connection. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Builds the service and listens. @throws Error when an address is taken or a session key cannot be used */
-export async function startService(config: Config, log: Logger, version: string): Promise<Service> {
+/** Builds the service and listens. @throws Error when an address is taken */
+export async function startService(config: Config, logger: Logger, version: string): Promise<Service> {
   const clock = systemClock;
-  const { refresh: policy, defaultRegion } = config;
-  const session = new JwtVerifier({ ...config.session, clock });
-  const sessions = new SessionCache(session, { cacheSeconds: config.session.cacheSeconds, clock });
-  const vendor = new VendorIssuer({ ...config.vendor, clock, log });
-  const store = openStore(config, clock, log);
-  const cache = new TokenCache({
+  const log = logger;
+  const metrics = createMetrics({ version, vendorCodes: KNOWN_CODES });
+  const { observer } = metrics;
+  const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
+  const store = openStore(config, clock, logger, observer);
+  const sessions = createSessionVerifier(config.session, clock, observer);
+  const vendor = new VendorIssuer({ ...config.vendor, queue: store, clock, log, observer });
+  const freshUntil = (record: TokenRecord) => refreshAt(record, policy);
+  const cache = new TokenCache({ store, clock, maxBytes: config.cacheMaxBytes, freshUntil });
+  metrics.watch(cache);
+  const limits = new LoginLimits({ rates: store, perMinute: requestsPerMinute, log, observer });
+  const loginBudgetMs = loginBudgetOf(config.vendor);
+  const writeBack = new WriteBack({ store, cache, policy, clock, log, observer });
+  const renewal = new Renewal({
     store,
+    vendor,
+    cache,
+    limits,
+    writeBack,
+    policy,
     clock,
-    maxBytes: config.cacheMaxBytes,
-    freshUntil: (record) => refreshAt(record, policy),
+    log,
+    observer,
+    loginBudgetMs,
   });
-  const loginBudgetMs = config.vendor.timeoutMs * BUDGET_IN_ATTEMPTS;
-  const renewal = new Renewal({ store, vendor, cache, policy, clock, log, loginBudgetMs });
-  const tokens = new TokenBroker({ store, cache, renewal, policy, clock, log, defaultRegion });
-  const worker = new RefreshWorker({ store, renewal, policy, clock, log });
+  const tokens = new TokenBroker({ store, cache, renewal, policy, clock, log, observer, defaultRegion });
+  const accounts = new Accounts(store, cache);
+  const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
+  const readiness = new Readiness(store);
   let closing = false;
-  const app = await createPublicApp({
+  const common = {
     tokens,
-    sessions,
+    accounts,
     apps: [...config.vendor.apps.keys()],
-    readiness: () => readinessOf(store),
+    terminalPolicy,
+    readiness: () => readiness.report(),
     closing: () => closing,
-    logger: log,
-    apiDocs: config.http.apiDocs,
-    trustProxy: config.http.trustProxy,
+    logger,
+  };
+  const { apiDocs, trustProxy } = http;
+  const { sessionHeaders } = config;
+  const publicApp = await createPublicApp({
+    ...common,
+    sessions,
+    sessionHeaders,
+    readsPerMinute: requestsPerMinute,
+    observer,
+    apiDocs,
+    trustProxy,
     version,
+  });
+  const internalApp = await createInternalApp({
+    ...common,
+    adminToken: admin.token,
+    refreshAt: freshUntil,
+    metrics: metrics.scrape,
   });
 
   const end = async (): Promise<void> => {
     closing = true;
-    await within(DRAIN_MS, Promise.all([worker.stop(), app.close()]));
+    readiness.stop();
+    await within(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);
     await Promise.all([vendor.close(), store.close()]);
   };
@@ -71,27 +116,19 @@ export async function startService(config: Config, log: Logger, version: string)
     return ended;
   };
   try {
-    await app.listen({ host: config.http.host, port: config.http.port });
+    const url = await listenOn(publicApp, http);
+    const adminUrl = await listenOn(internalApp, admin);
+    worker.start();
+    void readiness.start();
+    return { url, adminUrl, close };
   } catch (error) {
     await close();
     throw error;
   }
-  worker.start();
-  const { address, family, port } = app.server.address() as AddressInfo;
-  return { url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`, close };
 }
 
-function openStore({ redis }: Config, clock: Clock, log: Logger): TokenStore {
-  if (redis) return new RedisTokenStore({ ...redis, clock, log });
+function openStore({ redis, terminalsPerAccount }: Config, clock: Clock, log: Logger, observer: Observer): TokenStore {
+  if (redis) return new RedisTokenStore({ ...redis, terminalsPerAccount, clock, log, observer });
   log.warn({}, 'REDIS_URL is not set: tokens are kept in this process alone, so run one replica of it');
-  return new MemoryTokenStore(clock);
-}
-
-async function readinessOf(store: TokenStore) {
-  try {
-    await store.ping();
-    return { ready: true, checks: { store: 'ok' } };
-  } catch {
-    return { ready: false, checks: { store: 'unreachable' } };
-  }
+  return new MemoryTokenStore({ clock, terminalsPerAccount });
 }

@@ -1,7 +1,8 @@
 import type { Announcement, TokenStore } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
 
-type Waiter = (announcement: Announcement | undefined) => void;
+type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
+type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
 
 /** Lets a renewal wait until something is announced about its subject. */
 export class AnnouncementBoard {
@@ -9,12 +10,13 @@ export class AnnouncementBoard {
 
   constructor(store: Pick<TokenStore, 'subscribe'>) {
     store.subscribe((announcement) => {
+      if (announcement.kind === 'erased') return;
       for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
     });
   }
 
   /** The next announcement about `id`, or `undefined` after `timeoutMs`: announcements may get lost. */
-  next(id: SubjectId, timeoutMs: number): Promise<Announcement | undefined> {
+  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
     return new Promise((resolve) => {
       const waiters = this.#waiters.get(id) ?? new Set();
       const done: Waiter = (announcement) => {

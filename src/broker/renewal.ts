@@ -2,41 +2,44 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import { servableUntil } from '../token/lifetime.ts';
 import type { Log } from '../token/log.ts';
-import type { Lease, TokenStore, VendorLogin } from '../token/ports.ts';
+import type { Observer } from '../token/observer.ts';
+import type { Lease, LeaseAnswer, TokenStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy } from '../token/refresh-policy.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
-import type { Subject, SubjectId } from '../token/subject.ts';
+import type { SubjectId } from '../token/subject.ts';
 import { AnnouncementBoard } from './announcement-board.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import type { LoginLimits } from './login-limits.ts';
+import type { RenewalRequest, Renewed } from './renewal-request.ts';
 import { retryAt } from './retry-at.ts';
+import { SoloLogin } from './solo-login.ts';
 import type { TokenCache } from './token-cache.ts';
 import { within } from './within.ts';
+import type { WriteBack } from './write-back.ts';
 
 /** The lease outlives the login it is for by this much: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;
 const SHORTEST_BUDGET_MS = 1_000;
 /** How often a waiter looks for the token by itself: announcements may get lost. */
 const POLL_MS = 250;
+/** Most ms that who waits for a token waits for its write; a slow store goes on with it. */
+const SAVE_PATIENCE_MS = 100;
 
-export interface RenewalRequest {
-  readonly id: SubjectId;
-  readonly subject: Subject;
-  readonly region: string;
-  /** The token to be replaced, where there is one. */
-  readonly known: TokenRecord | undefined;
-  /** Whether an app is waiting for the token, or it is renewed unasked. */
-  readonly askedFor: boolean;
-  /** Whether a record somebody else obtained will do in place of a login. */
-  readonly satisfies: (record: TokenRecord) => boolean;
-}
+const REGION_NEEDED =
+  'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
+
+type GrantedLease = Extract<LeaseAnswer, { kind: 'granted' }>;
 
 export interface RenewalOptions {
   readonly store: TokenStore;
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
+  readonly limits: LoginLimits;
+  readonly writeBack: WriteBack;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
+  readonly observer: Observer;
   /** Most ms one login may take, its repetitions included. */
   readonly loginBudgetMs: number;
 }
@@ -46,26 +49,34 @@ export class Renewal {
   readonly #options: RenewalOptions;
   readonly #board: AnnouncementBoard;
   readonly #leases: LeaseKeeper;
-  readonly #flights = new Map<SubjectId, Promise<TokenRecord | undefined>>();
+  readonly #solo: SoloLogin;
+  readonly #flights = new Map<SubjectId, Promise<Renewed | undefined>>();
 
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#board = new AnnouncementBoard(options.store);
     this.#leases = new LeaseKeeper(options.store, options.log);
+    this.#solo = new SoloLogin(options);
   }
 
   /**
    * A record that satisfies the request, after at most one login over all replicas at a time. It goes on when its
    * caller has gone, since others may wait for it. `undefined`: nobody asked, and another replica is already at it.
-   * @throws BrokerError what the vendor or the store says; `session_forbidden` when the terminal was logged out meanwhile
+   * @throws BrokerError what the vendor or the store says; `request_invalid` when no country is known;
+   *   `rate_limited`; `terminal_limit`; `session_forbidden` when the terminal was logged out meanwhile
    */
-  async renew(request: RenewalRequest): Promise<TokenRecord | undefined> {
+  async renew(request: RenewalRequest): Promise<Renewed | undefined> {
     for (let joined = this.#flights.get(request.id); joined; joined = this.#flights.get(request.id)) {
-      const record = await joined;
-      if (record && request.satisfies(record)) return record;
+      const renewed = await joined;
+      if (renewed && request.satisfies(renewed.record)) return { record: renewed.record, outcome: 'waited' };
     }
+    const { observer } = this.#options;
     const flight = this.#fly(request).finally(() => this.#flights.delete(request.id));
     this.#flights.set(request.id, flight);
+    flight.then(
+      (renewed) => observer.renewalEnded(request.cause, renewed?.outcome ?? 'left'),
+      (error: unknown) => observer.renewalFailed(request.cause, error),
+    );
     return flight;
   }
 
@@ -75,16 +86,24 @@ export class Renewal {
     await this.#leases.releaseAll();
   }
 
-  async #fly(request: RenewalRequest): Promise<TokenRecord | undefined> {
-    const { store, clock, loginBudgetMs } = this.#options;
+  async #fly(request: RenewalRequest): Promise<Renewed | undefined> {
+    const { store, clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
       const budgetMs = this.#budgetFor(request.known);
-      const answer = await store.acquire(request.id, budgetMs + LEASE_MARGIN_MS);
-      if (answer.lease) return this.#logIn(request, answer.lease, answer.current, budgetMs);
-      if (!request.askedFor) return undefined;
+      const answer = await store.acquire(request.id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+      if (answer.kind === 'unavailable') {
+        return { record: await this.#solo.logIn(request, budgetMs, answer.error), outcome: 'login' };
+      }
+      if (answer.kind === 'granted') return this.#use(request, answer, budgetMs);
+      if (answer.kind === 'terminal_limit') throw new BrokerError('terminal_limit');
+      if (answer.kind === 'cooling') {
+        observer.coolingDown(answer.code);
+        throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
+      }
+      if (request.cause === 'unasked') return undefined;
       const record = await this.#awaitOthers(request, Math.min(POLL_MS, answer.heldForMs));
-      if (record) return record;
+      if (record) return { record, outcome: 'waited' };
     }
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
@@ -93,59 +112,69 @@ export class Renewal {
   async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<TokenRecord | undefined> {
     const news = await this.#board.next(request.id, waitMs);
     if (news?.kind === 'failed') throw new BrokerError(news.code, { retryAfter: 1 });
-    const record = await this.#options.store.read(request.id);
+    const { record } = await this.#options.store.read(request.id);
     return record && request.satisfies(record) ? record : undefined;
   }
 
-  async #logIn(
-    request: RenewalRequest,
-    lease: Lease,
-    current: TokenRecord | undefined,
-    budgetMs: number,
-  ): Promise<TokenRecord> {
-    const { store, vendor, policy } = this.#options;
-    const { id, subject, region, askedFor } = request;
+  async #use(request: RenewalRequest, granted: GrantedLease, budgetMs: number): Promise<Renewed> {
+    const { store, policy } = this.#options;
+    const { lease, current } = granted;
     if (current && request.satisfies(current)) {
       await store.release(lease, dueAt(current, policy));
-      return current;
+      return { record: current, outcome: 'waited' };
     }
     this.#leases.keep(lease);
     try {
-      const token = await vendor.login({ subject, region, budgetMs });
-      const unreadRenewals = askedFor ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
-      const { generation } = lease;
-      return await this.#save(request, lease, { subject, region, token, generation, read: askedFor, unreadRenewals });
+      return await this.#logIn(request, granted, budgetMs);
     } catch (error) {
-      await this.#giveUp(id, lease, current, error);
+      await this.#giveUp(lease, current, error);
       throw error;
     } finally {
       this.#leases.letGo(lease);
     }
   }
 
-  async #save(request: RenewalRequest, lease: Lease, record: TokenRecord): Promise<TokenRecord> {
-    const { store, policy, cache, log } = this.#options;
-    try {
-      if (await store.save(lease, record, dueAt(record, policy))) {
-        cache.renew(record);
-        return record;
-      }
-    } catch (error) {
-      log.error({ subject: request.id, err: error }, 'a token was obtained but could not be stored');
-      cache.put(record, Number.NEGATIVE_INFINITY);
-      return record;
+  async #logIn(request: RenewalRequest, granted: GrantedLease, budgetMs: number): Promise<Renewed> {
+    const { vendor, limits } = this.#options;
+    const { subject, cause } = request;
+    const { lease, current } = granted;
+    const region = granted.region ?? request.region;
+    if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
+    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause);
+    const read = cause !== 'unasked';
+    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'asked' : 'unasked' });
+    const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
+    return this.#save(request, lease, { subject, region, token, generation: lease.generation, read, unreadRenewals });
+  }
+
+  async #save(request: RenewalRequest, lease: Lease, record: TokenRecord): Promise<Renewed> {
+    const { store, policy, cache, writeBack, log } = this.#options;
+    const saving = store.save(lease, record, dueAt(record, policy)).catch((error: unknown) => {
+      log.error(
+        { subject: lease.id, err: error },
+        'a token was obtained but could not be stored: it is written back later',
+      );
+      writeBack.keep(record);
+      return 'later' as const;
+    });
+    const outcome = (await within(SAVE_PATIENCE_MS, saving)) ?? 'later';
+    if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
+    if (outcome !== 'outdated') {
+      cache.renew(record);
+      return { record, outcome: 'login' };
     }
-    const newer = await store.read(request.id);
-    if (newer && request.satisfies(newer)) return newer;
+    const { record: newer } = await store.read(lease.id);
+    if (newer && request.satisfies(newer)) return { record: newer, outcome: 'waited' };
     throw new BrokerError('session_forbidden', {
       detail: 'the terminal was logged out while its token was being obtained',
     });
   }
 
-  async #giveUp(id: SubjectId, lease: Lease, current: TokenRecord | undefined, error: unknown): Promise<void> {
+  async #giveUp(lease: Lease, current: TokenRecord | undefined, error: unknown): Promise<void> {
     const { store, clock, log } = this.#options;
+    const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
-    const next = current && retryAt(current.token, clock);
+    const next = current && retryAt(current.token, code, clock);
     try {
       await store.release(lease, next, code);
       if (code === 'account_disabled') await store.remove(id);
@@ -160,4 +189,8 @@ export class Renewal {
     const leftMs = known ? servableUntil(known.token) - clock.now() : 0;
     return leftMs <= 0 ? loginBudgetMs : Math.min(loginBudgetMs, Math.max(SHORTEST_BUDGET_MS, leftMs / 2));
   }
+}
+
+function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly error: unknown } {
+  return { kind: 'unavailable', error };
 }

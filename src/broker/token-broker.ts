@@ -2,9 +2,10 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import { servableUntil, waitFrom } from '../token/lifetime.ts';
 import type { Log } from '../token/log.ts';
+import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TokenStore } from '../token/ports.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
-import type { ServedToken, TokenRecord } from '../token/sdk-token.ts';
+import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
@@ -15,6 +16,16 @@ const PATIENCE_MS = 2_000;
 /** How long a read leaves a renewal alone that it has just asked for. */
 const PAUSE_MS = 1_000;
 
+export interface ReadRequest {
+  readonly subject: Subject;
+  /** Where the account lives, if the session or the app say so; needed for an account's first login alone. */
+  readonly region: string | undefined;
+  /** Epoch ms; `undefined` where the session does not say. */
+  readonly sessionIssuedAt: number | undefined;
+  /** The entity tag of a token the vendor has refused. */
+  readonly refused?: string | undefined;
+}
+
 export interface TokenBrokerOptions {
   readonly store: TokenStore;
   readonly cache: TokenCache;
@@ -22,48 +33,82 @@ export interface TokenBrokerOptions {
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
+  readonly observer: Observer;
   readonly defaultRegion: string | undefined;
+}
+
+/** What is known of a terminal, from memory or the store. */
+interface Knowledge {
+  readonly entry: CachedToken | undefined;
+  readonly source: 'memory' | 'redis';
+  readonly erasedAt: number | undefined;
+}
+
+/** What a read is answered with, and where it came from. */
+interface Found {
+  readonly entry: CachedToken;
+  readonly outcome: ReadOutcome;
 }
 
 /** Answers an app: from memory, from the store, or from a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #lookUps = new Map<SubjectId, Promise<CachedToken | undefined>>();
+  readonly #lookUps = new Map<SubjectId, Promise<Knowledge>>();
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
   }
 
   /**
-   * A token that may be used now: never one past its margin, and the one already held whenever a renewal fails.
-   * @param region where the account lives, if the session or the app say so; needed for a login alone
-   * @throws BrokerError `request_invalid` when a login needs a region and none is known, else what the renewal throws
+   * A token that may be used now: never one past its margin, and the one already held whenever a renewal fails. In
+   * place of a refused token the one that has replaced it, or a new one.
+   * @throws BrokerError `session_invalid` when the account was erased since the session was issued, else what the
+   *   renewal throws
    */
-  async read(subject: Subject, region: string | undefined): Promise<ServedToken> {
-    const id = subjectId(subject);
-    const now = this.#options.clock.now();
-    const trusted = this.#options.cache.trusted(id, now);
-    if (trusted && now < trusted.freshUntil) return this.#serve(id, trusted);
-    return this.#serve(id, await this.#find(id, subject, region));
+  async read(request: ReadRequest): Promise<ServedToken> {
+    const { clock, cache, observer } = this.#options;
+    const id = subjectId(request.subject);
+    const now = clock.now();
+    try {
+      const trusted = request.refused === undefined ? cache.trusted(id, now) : undefined;
+      if (trusted && now < trusted.freshUntil) {
+        refuseErased(request, trusted.erasedAt);
+        return this.#serve(id, trusted, 'memory', now);
+      }
+      const { entry, outcome } = await this.#find(id, request);
+      return this.#serve(id, entry, outcome, clock.now());
+    } catch (error) {
+      observer.readFailed(error);
+      throw error;
+    }
   }
 
-  async #find(id: SubjectId, subject: Subject, region: string | undefined): Promise<CachedToken> {
-    const entry = await this.#lookUp(id);
-    const now = this.#options.clock.now();
-    const record = entry?.served.record;
-    if (!entry || !record || now >= servableUntil(record.token)) return this.#renew(id, subject, region, undefined);
-    if (now < entry.freshUntil) return entry;
-    const renewal = this.#renew(id, subject, record.region, record);
-    if (this.#options.policy.mode === 'proactive' && now < waitFrom(record.token)) {
+  async #find(id: SubjectId, request: ReadRequest): Promise<Found> {
+    const knowledge = await this.#lookUp(id, request.refused !== undefined);
+    refuseErased(request, knowledge.erasedAt);
+    const { clock, policy } = this.#options;
+    const { entry, source: outcome } = knowledge;
+    const now = clock.now();
+    if (!entry || now >= servableUntil(entry.served.record.token)) {
+      return this.#renew(id, request, 'new', { ...knowledge, entry: undefined });
+    }
+    if (request.refused !== undefined) {
+      return entry.served.etag === request.refused
+        ? this.#renew(id, request, 'refused', knowledge)
+        : { entry, outcome };
+    }
+    if (now < entry.freshUntil) return { entry, outcome };
+    const renewal = this.#renew(id, request, 'due', knowledge);
+    if (policy.mode === 'proactive' && now < waitFrom(entry.served.record.token)) {
       entry.freshUntil = now + PAUSE_MS;
       renewal.catch(() => undefined);
-      return entry;
+      return { entry, outcome };
     }
     return this.#renewedOr(entry, renewal);
   }
 
   /** The renewed token, or the old one if that takes too long or fails while the old one is still good. */
-  async #renewedOr(entry: CachedToken, renewal: Promise<CachedToken>): Promise<CachedToken> {
+  async #renewedOr(entry: CachedToken, renewal: Promise<Found>): Promise<Found> {
     const { clock } = this.#options;
     const until = servableUntil(entry.served.record.token);
     const patienceMs = Math.min(PATIENCE_MS, Math.max(0, until - clock.now()));
@@ -75,36 +120,32 @@ export class TokenBroker {
     const now = clock.now();
     if (now >= until) return renewal;
     entry.freshUntil = Math.min(until, now + PAUSE_MS);
-    return entry;
+    return { entry, outcome: 'fallback' };
   }
 
   async #renew(
     id: SubjectId,
-    subject: Subject,
-    region: string | undefined,
-    known: TokenRecord | undefined,
-  ): Promise<CachedToken> {
+    { subject, region, refused }: ReadRequest,
+    cause: RenewalCause,
+    { entry, erasedAt }: Knowledge,
+  ): Promise<Found> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
-    const country = region ?? defaultRegion;
-    if (!country) {
-      throw new BrokerError('request_invalid', {
-        detail:
-          'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN',
-      });
-    }
+    const known = entry?.served.record;
     const satisfies = (record: TokenRecord) =>
-      record.generation > (known?.generation ?? 0) && clock.now() < waitFrom(record.token);
+      cause === 'refused'
+        ? serveToken(record).etag !== refused && clock.now() < servableUntil(record.token)
+        : record.generation > (known?.generation ?? 0) && clock.now() < waitFrom(record.token);
     const startedAt = clock.now();
-    const record = await renewal.renew({ id, subject, region: country, known, askedFor: true, satisfies });
-    if (!record) throw new BrokerError('internal');
-    return cache.put(record, startedAt);
+    const renewed = await renewal.renew({ id, subject, region: region ?? defaultRegion, known, cause, satisfies });
+    if (!renewed) throw new BrokerError('internal');
+    return { entry: cache.put(renewed.record, startedAt, erasedAt), outcome: renewed.outcome };
   }
 
-  /** What the store holds, asked once for all who want to know at a time; what is kept in memory when it cannot say. */
-  #lookUp(id: SubjectId): Promise<CachedToken | undefined> {
+  /** What is known, the store asked once for all who want to know at a time; what is kept in memory when it cannot say. */
+  #lookUp(id: SubjectId, anew: boolean): Promise<Knowledge> {
     const { cache, clock } = this.#options;
-    const trusted = cache.trusted(id, clock.now());
-    if (trusted) return Promise.resolve(trusted);
+    const trusted = anew ? undefined : cache.trusted(id, clock.now());
+    if (trusted) return Promise.resolve({ entry: trusted, erasedAt: trusted.erasedAt, source: 'memory' });
     const underWay = this.#lookUps.get(id);
     if (underWay) return underWay;
     const lookUp = this.#askStore(id).finally(() => this.#lookUps.delete(id));
@@ -112,29 +153,47 @@ export class TokenBroker {
     return lookUp;
   }
 
-  async #askStore(id: SubjectId): Promise<CachedToken | undefined> {
-    const { store, cache, clock } = this.#options;
+  async #askStore(id: SubjectId): Promise<Knowledge> {
+    const { store, cache, clock, log } = this.#options;
     const askedAt = clock.now();
     try {
-      const record = await store.read(id);
-      if (record) return cache.put(record, askedAt);
+      const { record, erasedAt } = await store.read(id);
+      if (record) return { entry: cache.put(record, askedAt, erasedAt), erasedAt, source: 'redis' };
       cache.forget(id);
-      return undefined;
+      return { entry: undefined, erasedAt, source: 'redis' };
     } catch (error) {
       const kept = cache.kept(id);
-      if (kept && clock.now() < servableUntil(kept.served.record.token)) return kept;
-      throw error;
+      if (kept && clock.now() < servableUntil(kept.served.record.token)) {
+        return { entry: kept, erasedAt: kept.erasedAt ?? cache.erasedAt(id), source: 'memory' };
+      }
+      // What cannot be known counts as unknown: the renewal decides whether a login without the store is worth it.
+      log.debug({ subject: id, err: error }, 'the store cannot say whether there is a token');
+      return { entry: undefined, erasedAt: cache.erasedAt(id), source: 'memory' };
     }
   }
 
-  #serve(id: SubjectId, entry: CachedToken): ServedToken {
-    if (!entry.markedRead) {
-      entry.markedRead = true;
-      this.#options.store.markRead(id, entry.served.record.generation).catch((error: unknown) => {
-        entry.markedRead = false;
-        this.#options.log.debug({ subject: id, err: error }, 'a read could not be noted');
-      });
-    }
+  #serve(id: SubjectId, entry: CachedToken, outcome: ReadOutcome, now: number): ServedToken {
+    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
+    if (!entry.markedRead) this.#markRead(id, entry);
     return entry.served;
   }
+
+  /** Only what nobody asked for is not yet known to be read. */
+  #markRead(id: SubjectId, entry: CachedToken): void {
+    const { store, log, observer } = this.#options;
+    entry.markedRead = true;
+    store.markRead(id, entry.served.record.generation).then(
+      () => observer.unaskedRenewalRead(),
+      (error: unknown) => {
+        entry.markedRead = false;
+        log.debug({ subject: id, err: error }, 'a read could not be noted');
+      },
+    );
+  }
+}
+
+/** Sessions issued before an account was erased are not believed any more, nor those that do not say when they were. */
+function refuseErased({ sessionIssuedAt = 0 }: ReadRequest, erasedAt: number | undefined): void {
+  if (erasedAt === undefined || sessionIssuedAt > erasedAt) return;
+  throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }

@@ -2,18 +2,20 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import type { Announcement, TokenStore } from '../token/ports.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
-import { type SubjectId, subjectId } from '../token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 
 /** How long an entry is believed without asking the store: while every change is announced, and otherwise. */
 const TRUST_ANNOUNCED_MS = 60_000;
 const TRUST_UNANNOUNCED_MS = 2_000;
 /** What an entry takes beside its body, roughly. */
 const ENTRY_OVERHEAD_BYTES = 1_500;
-/** Of how many subjects that changed lately it is remembered, so that a late read cannot bring the old token back. */
+/** Of how many subjects and accounts that changed lately it is remembered, lest a late read bring the old token back. */
 const FLOORS = 50_000;
 
 export interface CachedToken {
   readonly served: ServedToken;
+  /** Epoch ms of the account's last erasure: older sessions are not to be believed. */
+  readonly erasedAt: number | undefined;
   /** Epoch ms at which the store was asked for it; -Infinity once a newer one is announced. */
   checkedAt: number;
   /** Epoch ms up to which it is served without a thought of renewing it. */
@@ -37,8 +39,8 @@ export interface TokenCacheOptions {
 export class TokenCache {
   readonly #options: TokenCacheOptions;
   readonly #entries: LRUCache<SubjectId, CachedToken>;
-  /** The oldest generation of a subject that may still be believed. */
-  readonly #floors = new LRUCache<SubjectId, number>({ max: FLOORS });
+  /** The oldest generation of a subject, or of an account, that may still be believed. */
+  readonly #floors = new LRUCache<SubjectId | AccountId, number>({ max: FLOORS });
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -69,8 +71,9 @@ export class TokenCache {
   /**
    * Remembers what the store said, unless something newer is known.
    * @param checkedAt epoch ms at which the store was asked
+   * @param erasedAt what it said of the account's last erasure
    */
-  put(record: TokenRecord, checkedAt: number): CachedToken {
+  put(record: TokenRecord, checkedAt: number, erasedAt: number | undefined): CachedToken {
     const id = subjectId(record.subject);
     const known = this.#entries.get(id);
     if (known && known.served.record.generation > record.generation) return known;
@@ -78,28 +81,73 @@ export class TokenCache {
     const entry: CachedToken = {
       served: same?.served ?? serveToken(record),
       checkedAt,
+      erasedAt,
       freshUntil: same?.freshUntil ?? this.#options.freshUntil(record),
       markedRead: record.read || same?.markedRead === true,
     };
-    if (record.generation >= (this.#floors.get(id) ?? 0)) this.#entries.set(id, entry);
+    if (record.generation >= this.#floorOf(id)) this.#entries.set(id, entry);
     return entry;
+  }
+
+  /** How many tokens it holds. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** What they take, roughly. */
+  get bytes(): number {
+    return this.#entries.calculatedSize;
+  }
+
+  /** Every record it holds. */
+  *records(): Generator<TokenRecord> {
+    for (const { served } of this.#entries.values()) yield served.record;
+  }
+
+  /** Epoch ms of the account's last erasure, where this replica has heard of it lately. */
+  erasedAt(id: SubjectId): number | undefined {
+    return this.#floors.get(accountOf(id));
   }
 
   /** Lays a newer token over one that is being read here; tokens nobody reads here take no memory. */
   renew(record: TokenRecord): void {
-    if (this.#entries.has(subjectId(record.subject))) this.put(record, this.#options.clock.now());
+    const known = this.#entries.get(subjectId(record.subject));
+    if (known) this.put(record, this.#options.clock.now(), known.erasedAt);
   }
 
-  forget(id: SubjectId): void {
-    this.#entries.delete(id);
+  /** Forgets the terminal's token, unless it is newer than `generation`; none older is remembered any more. */
+  forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
+    const known = this.#entries.get(id);
+    if (known && known.served.record.generation <= generation) this.#entries.delete(id);
+    if (Number.isFinite(generation)) this.#raise(id, generation);
   }
 
-  #hear({ kind, id, generation }: Announcement): void {
-    if (kind === 'failed') return;
-    this.#floors.set(id, Math.max(generation, this.#floors.get(id) ?? 0));
+  /** Forgets the account's tokens, and any that is older than `generation`. */
+  forgetAccount(account: AccountId, generation: number): void {
+    this.#raise(account, generation);
+    for (const id of this.#entries.keys()) {
+      if (accountOf(id) === account) this.forget(id, generation);
+    }
+  }
+
+  #hear(announcement: Announcement): void {
+    const { kind, generation } = announcement;
+    if (kind === 'erased') this.forgetAccount(announcement.account, generation);
+    if (kind === 'removed') this.forget(announcement.id, generation);
+    if (kind === 'saved') this.#outdate(announcement.id, generation);
+  }
+
+  #outdate(id: SubjectId, generation: number): void {
+    this.#raise(id, generation);
     const entry = this.#entries.get(id);
-    if (!entry || entry.served.record.generation >= generation) return;
-    if (kind === 'removed') this.#entries.delete(id);
-    else entry.checkedAt = Number.NEGATIVE_INFINITY;
+    if (entry && entry.served.record.generation < generation) entry.checkedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #raise(id: SubjectId | AccountId, generation: number): void {
+    this.#floors.set(id, Math.max(generation, this.#floors.get(id) ?? 0));
+  }
+
+  #floorOf(id: SubjectId): number {
+    return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
   }
 }

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import { systemClock } from '../token/clock.ts';
+import { progressBar } from './progress-bar.ts';
 import type { Terminal } from './terminal.ts';
 
 type Style = 'bold' | 'dim' | 'green' | 'cyan' | 'yellow';
@@ -42,8 +43,7 @@ export class DemoScreen {
 
   /** How far along something is, drawn over itself; nothing where nobody watches. */
   progress(label: string, done: number, rest: string): void {
-    const filled = Math.round(Math.min(1, done) * BAR_WIDTH);
-    const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+    const bar = progressBar(done, BAR_WIDTH);
     this.#terminal.redraw?.(`   ${this.#paint('dim', label.padEnd(LABEL_WIDTH))}${bar}  ${rest}`);
   }
 

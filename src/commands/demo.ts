@@ -39,6 +39,7 @@ async function startBroker(vendor: VendorSimulator, cloud: CustomerCloud, versio
     const config = loadConfig({
       HOST: '127.0.0.1',
       PORT: String(port),
+      ADMIN_PORT: '0',
       VENDOR_BASE_URL: vendor.url,
       VENDOR_APP_ID: DEMO_APP.appId,
       VENDOR_APP_TOKEN: DEMO_APP.appToken,

@@ -1,7 +1,13 @@
-import { openApiDocument } from '../http/openapi-document.ts';
+import { internalOpenApiDocument, openApiDocument } from '../http/openapi-document.ts';
 import type { Terminal } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
 
-/** The `openapi` command: the public API's OpenAPI document as JSON. */
-export async function openapi(_args: readonly string[], { version, out }: Terminal): Promise<void> {
-  out(JSON.stringify(await openApiDocument(version), null, 2));
+/** The `openapi` command: the OpenAPI document of the public API, or of the internal one, as JSON. @throws UsageError */
+export async function openapi(args: readonly string[], { version, out }: Terminal): Promise<void> {
+  const [flag, ...more] = args;
+  if (more.length > 0 || (flag !== undefined && flag !== '--internal')) {
+    throw new UsageError('openapi takes no arguments but --internal, for the document of the internal API');
+  }
+  const document = flag ? internalOpenApiDocument(version) : openApiDocument(version);
+  out(JSON.stringify(await document, null, 2));
 }

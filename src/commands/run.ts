@@ -16,7 +16,16 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
       closeOnSignal(close);
     };
   },
+  check: async () => {
+    const { check } = await import('./check.ts');
+    // At once: a name that is still being looked up would keep the process for as long as the resolver likes.
+    return async (args, terminal) => process.exit(await check(args, terminal));
+  },
   sign: async () => (await import('./sign.ts')).sign,
+  rekey: async () => {
+    const { rekey } = await import('./rekey.ts');
+    return async (args, terminal) => process.exit(await rekey(args, terminal));
+  },
   openapi: async () => (await import('./openapi.ts')).openapi,
 };
 
@@ -27,7 +36,9 @@ Usage: sdk-token-broker [command] [options]
   serve             the service, configured by the environment (default)
   demo              everything in one process, to see it work; needs no configuration
   simulate-vendor   the vendor, simulated, on a port
+  check             whether settings, Redis, sessions and vendor are well, and how to mend what is not
   sign              what a signed login looks like, to settle a 10007 with the vendor
+  rekey             what lies in Redis re-encrypted under the first of TOKEN_ENCRYPTION_KEYS
   openapi           the OpenAPI document of the public API
 
 Options: --help (after a command too), --version

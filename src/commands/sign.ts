@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { loadVendorConfig } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
-import { REGION_PATTERN, UNIQUE_ID_PATTERN } from '../token/subject.ts';
 import { newNonce, prepareLogin } from '../vendor/login-request.ts';
+import { LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -13,10 +13,7 @@ environment: to settle a 10007 with the vendor. The curl line works for five min
 it to yourself; the appKey is in none of it.`;
 
 const OPTIONS = {
-  'union-id': { type: 'string' },
-  'unique-id': { type: 'string' },
-  region: { type: 'string' },
-  app: { type: 'string' },
+  ...LOGIN_OPTIONS,
   nonce: { type: 'string' },
   timestamp: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -26,20 +23,10 @@ const OPTIONS = {
 export async function sign(args: readonly string[], { env, out }: Terminal): Promise<void> {
   const flags = readFlags(args);
   if (flags.help) return out(HELP);
-  const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '' } = flags;
-  if (!unionId) throw new UsageError(`--union-id is required\n\n${HELP}`);
-  if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');
-  if (!REGION_PATTERN.test(region)) throw new UsageError('--region must be two capital letters (ISO 3166-1), like CN');
-  const { apps, baseUrl, regionUrls } = loadVendorConfig(env);
-  const appName = flags.app ?? [...apps.keys()][0] ?? '';
-  const app = apps.get(appName);
-  if (!app) throw new UsageError(`--app must be one of ${[...apps.keys()].join(', ')}`);
+  const choose = readLogin(flags, HELP);
 
   const { url, host, headers, body, stringToSign } = prepareLogin({
-    domain: regionUrls.get(region) ?? baseUrl,
-    app,
-    subject: { app: appName, unionId, uniqueId },
-    region,
+    ...choose(loadVendorConfig(env)),
     nonce: wholeNumber('nonce', flags.nonce) ?? newNonce(),
     timestamp: wholeNumber('timestamp', flags.timestamp) ?? Math.floor(systemClock.now() / 1000),
   });

@@ -1,8 +1,9 @@
-import type { JwtKey } from '../session/jwt-key.ts';
+import type { SessionOptions } from '../session/session-verifier.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
-import { sessionKeyOf } from './session-key.ts';
+import { sessionOf } from './session-config.ts';
 import type { Values } from './variables.ts';
+import { type VendorConfig, vendorOf } from './vendor-config.ts';
 
 export interface Config {
   readonly logLevel: Values['LOG_LEVEL'];
@@ -12,36 +13,29 @@ export interface Config {
     readonly apiDocs: boolean;
     readonly trustProxy: Values['TRUST_PROXY'];
   };
-  readonly vendor: {
-    readonly baseUrl: URL;
-    readonly regionUrls: ReadonlyMap<string, URL>;
-    readonly apps: ReadonlyMap<string, VendorAppConfig>;
-    readonly timeoutMs: number;
+  readonly admin: {
+    readonly host: string;
+    readonly port: number;
+    /** Without it the internal API serves health and metrics alone. */
+    readonly token: string | undefined;
   };
-  readonly session: {
-    readonly key: JwtKey;
-    readonly issuer: string;
-    readonly audience: string;
-    readonly algorithms: readonly string[] | undefined;
-    readonly claims: { readonly unionId: string; readonly region: string };
-    readonly cacheSeconds: number;
-  };
+  readonly vendor: VendorConfig;
+  readonly session: SessionOptions;
+  /** What of a request is its session, where that is not a bearer token. */
+  readonly sessionHeaders: readonly string[] | undefined;
   /** Without it tokens are kept in this process. */
   readonly redis: RedisConfig | undefined;
   readonly defaultRegion: string | undefined;
+  /** `single`: one terminal per account, whatever the app sends. */
+  readonly terminalPolicy: Values['TERMINAL_POLICY'];
+  readonly terminalsPerAccount: number;
   readonly refresh: RefreshPolicy;
+  /** Of one account: reads of one replica, and logins over all of them; 0: no limit. */
+  readonly requestsPerMinute: number;
   readonly cacheMaxBytes: number;
 }
 
-interface VendorAppConfig {
-  readonly name: string;
-  readonly appId: string;
-  readonly appToken: string;
-  readonly appKey: string;
-  readonly accessId: string;
-}
-
-interface RedisConfig {
+export interface RedisConfig {
   readonly url: string;
   readonly keyPrefix: string;
   readonly encryptionKeys: readonly { readonly id: string; readonly key: Buffer }[];
@@ -58,61 +52,49 @@ export function loadConfig(environment: Environment): Config {
   return {
     logLevel: values.LOG_LEVEL,
     http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS, trustProxy: values.TRUST_PROXY },
+    admin: { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN },
     vendor,
     session,
+    sessionHeaders: session.mode === 'forward' ? values.SESSION_FORWARD_HEADERS : undefined,
     redis,
     defaultRegion: values.DEFAULT_REGION,
-    refresh: { mode: values.REFRESH_MODE, share: values.REFRESH_AT, unreadLimit: values.REFRESH_UNREAD_LIMIT },
+    terminalPolicy: values.TERMINAL_POLICY,
+    terminalsPerAccount: values.TERMINALS_PER_ACCOUNT,
+    refresh: { mode: refreshModeOf(values), share: values.REFRESH_AT, unreadLimit: values.REFRESH_UNREAD_LIMIT },
+    requestsPerMinute: values.RATE_LIMIT_PER_MINUTE,
     cacheMaxBytes: values.CACHE_MAX_MB * 2 ** 20,
   };
 }
 
 /** The vendor's part alone, for commands that need nothing else. @throws ConfigError */
-export function loadVendorConfig(environment: Environment): Config['vendor'] {
+export function loadVendorConfig(environment: Environment): VendorConfig {
   const problems: Problems = new Map();
   const vendor = vendorOf(readVariables(environment, problems), problems);
-  const own = [...problems].filter(([name]) => name.startsWith('VENDOR_')).map(([, problem]) => problem);
-  if (own.length > 0 || !vendor) throw new ConfigError(own);
-  return vendor;
+  return orRefuse(vendor, /^VENDOR_/, problems);
 }
 
-function vendorOf(values: Values, problems: Problems): Config['vendor'] | undefined {
-  const settings = required(
-    values,
-    ['VENDOR_BASE_URL', 'VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'],
-    problems,
-  );
-  if (!settings) return undefined;
-  const app: VendorAppConfig = {
-    name: 'default',
-    appId: settings.VENDOR_APP_ID,
-    appToken: settings.VENDOR_APP_TOKEN,
-    appKey: settings.VENDOR_APP_KEY,
-    accessId: values.VENDOR_ACCESS_ID ?? settings.VENDOR_APP_ID,
-  };
-  return {
-    baseUrl: settings.VENDOR_BASE_URL,
-    regionUrls: new Map(Object.entries(values.VENDOR_REGION_URLS)),
-    apps: new Map([[app.name, app]]),
-    timeoutMs: values.VENDOR_TIMEOUT_MS,
-  };
+/** What is needed to reach the store and read it, for commands that need nothing else. @throws ConfigError */
+export function loadStoreConfig(environment: Environment): RedisConfig {
+  const problems: Problems = new Map();
+  const values = readVariables(environment, problems);
+  required(values, ['REDIS_URL'], problems);
+  return orRefuse(redisOf(values, problems), /^(REDIS|TOKEN)_/, problems);
 }
 
-function sessionOf(values: Values, problems: Problems): Config['session'] | undefined {
-  const settings = required(values, ['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'], problems);
-  const key = sessionKeyOf(values, problems);
-  if (!settings || !key) return undefined;
-  return {
-    key,
-    issuer: settings.SESSION_JWT_ISSUER,
-    audience: settings.SESSION_JWT_AUDIENCE,
-    algorithms: values.SESSION_JWT_ALGORITHMS,
-    claims: { unionId: values.SESSION_CLAIM_UNION_ID, region: values.SESSION_CLAIM_REGION },
-    cacheSeconds: values.SESSION_CACHE_SECONDS,
-  };
+/** A part of the configuration, unless something is wrong with the settings it is made of. */
+function orRefuse<T>(part: T | undefined, settings: RegExp, problems: Problems): T {
+  const own = [...problems].filter(([name]) => settings.test(name)).map(([, problem]) => problem);
+  if (own.length > 0 || !part) throw new ConfigError(own);
+  return part;
 }
 
-function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
+/** With one terminal per account a login may kick somebody out, so by default none is made unasked. */
+function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values): RefreshPolicy['mode'] {
+  return mode ?? (policy === 'single' ? 'on-demand' : 'proactive');
+}
+
+/** Where tokens are kept; `undefined` without `REDIS_URL`, and where `problems` says what is wrong with it. */
+export function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
   if (keys === undefined && values.NODE_ENV === 'production' && !problems.has('TOKEN_ENCRYPTION_KEYS')) {

@@ -1,4 +1,5 @@
 import { type JwtKey, verificationKey } from '../session/jwt-key.ts';
+import { systemClock } from '../token/clock.ts';
 import type { Problems } from './environment.ts';
 import type { Values } from './variables.ts';
 
@@ -13,7 +14,7 @@ export function sessionKeyOf(values: Values, problems: Problems): JwtKey | undef
   const key = keyFrom(values);
   if (!name || !key || others.length > 0) return undefined;
   try {
-    checkAlgorithms(values.SESSION_JWT_ALGORITHMS, verificationKey(key).algorithms, problems);
+    checkAlgorithms(values.SESSION_JWT_ALGORITHMS, verificationKey(key, systemClock).algorithms, problems);
   } catch (error) {
     problems.set(name, `${name}: ${error instanceof Error ? error.message : error}`);
   }

@@ -3,15 +3,21 @@ import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 const BEARER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
-const CHALLENGE = 'Bearer realm="sdk-token-broker"';
+
+/**
+ * What follows `Bearer` in an `Authorization` header; `undefined` where there is none or another scheme.
+ * @param authorization header fields sent twice arrive joined by commas, which no b64token holds
+ */
+export function bearerCredential(authorization: string | undefined): string | undefined {
+  return BEARER.exec(authorization ?? '')?.[1];
+}
 
 /**
  * The session in an `Authorization` header.
- * @param authorization header fields sent twice arrive joined by commas, which no b64token holds
  * @throws BrokerError `session_missing` where there is none or another scheme, `session_invalid` where it is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
-  const token = BEARER.exec(authorization ?? '')?.[1];
+  const token = bearerCredential(authorization);
   if (token === undefined) {
     throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
   }
@@ -24,13 +30,13 @@ export function bearerToken(authorization: string | undefined): string {
 }
 
 /** The `WWW-Authenticate` an error calls for; nothing about the error where no session was sent (RFC 6750 §3, §3.1). */
-export function challengeFor(code: ErrorCode): string | undefined {
+export function challengeFor(code: ErrorCode, realm: string): string | undefined {
   switch (code) {
     case 'session_missing':
-      return CHALLENGE;
+      return `Bearer realm="${realm}"`;
     case 'session_invalid':
     case 'session_expired':
-      return `${CHALLENGE}, error="invalid_token", error_description="${ERRORS[code].title}"`;
+      return `Bearer realm="${realm}", error="invalid_token", error_description="${ERRORS[code].title}"`;
     default:
       return undefined;
   }

@@ -1,7 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { apiDescription } from './api-description.ts';
+import { publicApi } from './api-description.ts';
 
 /** Swagger UI styles elements in place and draws with data: images; all else comes from here. */
 const SWAGGER_UI_CSP = {
@@ -17,7 +17,7 @@ const SWAGGER_UI_CSP = {
 
 /** `GET /openapi.json` and `GET /docs`, of the routes registered after this. @param version the service's */
 export async function serveDocs(app: FastifyInstance, version: string): Promise<void> {
-  await app.register(swagger, apiDescription(version));
+  await app.register(swagger, publicApi(version));
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: SWAGGER_UI_CSP,

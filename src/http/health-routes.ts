@@ -1,12 +1,7 @@
 import type { FastifyInstance } from 'fastify';
+import type { ReadinessReport } from '../broker/readiness.ts';
 import { type DocumentedResponse, problemResponses, RESPONSE_HEADERS } from './documented-response.ts';
 import { liveness, readiness as readinessAnswer } from './schemas.ts';
-
-export interface ReadinessReport {
-  readonly ready: boolean;
-  /** By dependency: `ok`, or what is wrong, in words that may be shown to anybody. */
-  readonly checks: Readonly<Record<string, string>>;
-}
 
 export interface HealthRoutesOptions {
   /** Whether this replica should be sent requests. Asked for each `GET /readyz`, by anybody: keep it cheap. */

@@ -1,20 +1,58 @@
-import swagger from '@fastify/swagger';
-import fastify from 'fastify';
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
 import { serializerCompiler } from 'fastify-type-provider-zod';
-import { apiDescription } from './api-description.ts';
+import { silentObserver } from '../token/observer.ts';
+import { accountRoutes } from './account-routes.ts';
+import { internalApi, publicApi } from './api-description.ts';
 import { healthRoutes } from './health-routes.ts';
-import { sdkTokenRoute } from './sdk-token-route.ts';
+import { metricsRoutes } from './metrics-routes.ts';
+import { sdkTokenRoutes } from './sdk-token-routes.ts';
+import { terminalRoutes } from './terminal-routes.ts';
+
+const health = { readiness: neverCalled, closing: neverCalled };
+const tokens = { read: neverCalled };
+const accounts = { find: neverCalled, lookUp: neverCalled, logOut: neverCalled, erase: neverCalled };
+const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
 /**
  * The OpenAPI 3.1 document of the public API, always the same for one version. Nothing is connected to, nothing listens.
  * @param version the service's
  */
-export async function openApiDocument(version: string): Promise<object> {
+export function openApiDocument(version: string): Promise<object> {
+  const sessions = { verify: neverCalled };
+  const options = {
+    ...rules,
+    tokens,
+    accounts,
+    sessions,
+    sessionHeaders: undefined,
+    readsPerMinute: 0,
+    observer: silentObserver,
+  };
+  return documentOf(publicApi(version), async (app) => {
+    await app.register(sdkTokenRoutes, options);
+    await app.register(healthRoutes, health);
+  });
+}
+
+/** The same of the internal API. @param version the service's */
+export function internalOpenApiDocument(version: string): Promise<object> {
+  return documentOf(internalApi(version), async (app) => {
+    await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
+    await app.register(terminalRoutes, { ...rules, tokens, accounts });
+    await app.register(healthRoutes, health);
+    await app.register(metricsRoutes, { metrics: neverCalled });
+  });
+}
+
+async function documentOf(
+  description: FastifyDynamicSwaggerOptions,
+  addRoutes: (app: FastifyInstance) => Promise<void>,
+): Promise<object> {
   const app = fastify();
   app.setSerializerCompiler(serializerCompiler);
-  await app.register(swagger, apiDescription(version));
-  await app.register(sdkTokenRoute, { tokens: { read: neverCalled }, sessions: { verify: neverCalled }, apps: [] });
-  await app.register(healthRoutes, { readiness: neverCalled, closing: neverCalled });
+  await app.register(swagger, description);
+  await addRoutes(app);
   await app.ready();
   const document = app.swagger();
   await app.close();

@@ -1,17 +1,24 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type BrokerError, ERRORS } from '../token/errors.ts';
+import { challengeFor } from './bearer.ts';
 import { asBrokerError, problemAnswer } from './problem.ts';
 
-/** Answers with the problem that tells of `thrown`, and logs it where it is ours to mend. */
-export function replyWithProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const error = asBrokerError(thrown);
-  logFailure(error, request);
-  const { problem, headers } = problemAnswer(error, request.id);
-  // A buffer, so that Fastify neither serialises it nor adds a charset the media type does not have.
-  return reply
-    .code(problem.status)
-    .headers(headers)
-    .send(Buffer.from(JSON.stringify(problem)));
+export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
+
+/** Answers with the problem that tells of what was thrown, and logs it where it is ours to mend. */
+export function problemReply(realm: string): ProblemReply {
+  return (thrown, request, reply) => {
+    const error = asBrokerError(thrown);
+    logFailure(error, request);
+    const { problem, headers } = problemAnswer(error, request.id);
+    const challenge = challengeFor(error.code, realm);
+    if (challenge !== undefined) reply.header('www-authenticate', challenge);
+    // A buffer, so that Fastify neither serialises it nor adds a charset the media type does not have.
+    return reply
+      .code(problem.status)
+      .headers(headers)
+      .send(Buffer.from(JSON.stringify(problem)));
+  };
 }
 
 function logFailure(error: BrokerError, request: FastifyRequest): void {

@@ -1,5 +1,4 @@
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
-import { challengeFor } from './bearer.ts';
 
 /** RFC 9457. */
 export interface Problem {
@@ -28,8 +27,9 @@ const DEFAULT_RETRY_AFTER_SECONDS = 5;
 const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_BAD_URL: 'The path must be valid percent-encoded UTF-8',
   FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than any request to this service',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'Content-Type must be a media type',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'A body must come with Content-Type: application/json',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body must be JSON',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, and is empty',
 };
 
 /** What is told of whatever was thrown: a BrokerError itself, a 4xx of Fastify's as `request_invalid`, else `internal`. */
@@ -41,11 +41,10 @@ export function asBrokerError(thrown: unknown): BrokerError {
   return new BrokerError('request_invalid', { cause: thrown, ...(detail !== undefined && { detail }) });
 }
 
-/** The error as it goes over the wire. */
+/** The error as it goes over the wire, but for its challenge. */
 export function problemAnswer(error: BrokerError, requestId: string): ProblemAnswer {
   const { status, title, retryable } = ERRORS[error.code];
   const retryAfter = error.retryAfter ?? (WAIT_STATUSES.has(status) ? DEFAULT_RETRY_AFTER_SECONDS : undefined);
-  const challenge = challengeFor(error.code);
   return {
     problem: {
       type: `urn:sdk-token-broker:problem:${error.code}`,
@@ -61,7 +60,6 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
       'content-type': PROBLEM_CONTENT_TYPE,
       'cache-control': 'no-store',
       ...(retryAfter !== undefined && { 'retry-after': String(Math.max(1, Math.ceil(retryAfter))) }),
-      ...(challenge !== undefined && { 'www-authenticate': challenge }),
     },
   };
 }

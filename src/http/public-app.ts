@@ -1,19 +1,11 @@
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import { serializerCompiler } from 'fastify-type-provider-zod';
-import { BrokerError } from '../token/errors.ts';
-import { answerClientError } from './client-error.ts';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { createAppWithoutRoutes } from './app-without-routes.ts';
 import { serveDocs } from './docs-routes.ts';
 import { type HealthRoutesOptions, healthRoutes } from './health-routes.ts';
 import { shedWhenOverloaded } from './overload.ts';
-import { replyWithProblem } from './problem-reply.ts';
-import { parseQueryString } from './query-string.ts';
-import { addRequestHooks } from './request-hooks.ts';
-import { requestIdOf } from './request-id.ts';
-import { type SdkTokenRouteOptions, sdkTokenRoute } from './sdk-token-route.ts';
-import { SERVER_OPTIONS } from './server-options.ts';
-import { closeUnusedConnections } from './unused-connections.ts';
+import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './sdk-token-routes.ts';
 
-export interface PublicAppOptions extends SdkTokenRouteOptions, HealthRoutesOptions {
+export interface PublicAppOptions extends SdkTokenRoutesOptions, HealthRoutesOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Whether /docs and /openapi.json are served. */
@@ -24,32 +16,18 @@ export interface PublicAppOptions extends SdkTokenRouteOptions, HealthRoutesOpti
   readonly version: string;
 }
 
+/** No request of this API has a body. */
+const BODY_LIMIT = 1_024;
+
 /** The public API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, trustProxy } = options;
-  const app = fastify({
-    ...SERVER_OPTIONS,
-    loggerInstance: logger,
-    trustProxy,
-    genReqId: requestIdOf,
-    routerOptions: { querystringParser: parseQueryString },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),
-    frameworkErrors: (error, request, reply) => {
-      reply.header('x-request-id', request.id).header('connection', 'close');
-      replyWithProblem(error, request, reply);
-    },
-  });
-  app.setSerializerCompiler(serializerCompiler);
-  // Before what owns routes: a route keeps the handlers it was registered under.
-  app.setErrorHandler(replyWithProblem);
-  app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
-  await addRequestHooks(app, options);
-  closeUnusedConnections(app);
-
+  const { logger, closing, trustProxy } = options;
+  const realm = 'sdk-token-broker';
+  const app = await createAppWithoutRoutes({ logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT });
   if (options.apiDocs) await serveDocs(app, options.version);
   await app.register(async (guarded) => {
     await shedWhenOverloaded(guarded);
-    await sdkTokenRoute(guarded, options);
+    await sdkTokenRoutes(guarded, options);
   });
   await app.register(healthRoutes, options);
   return app;

@@ -7,14 +7,14 @@ export const sdkTokenQuery = z.strictObject({
     .string()
     .regex(SDK_TOKEN_RULES.uniqueId.pattern)
     .meta({
-      description: `The terminal (phone): ${SDK_TOKEN_RULES.uniqueId.allowed}.`,
+      description: `The terminal (phone): ${SDK_TOKEN_RULES.uniqueId.allowed}. Where an account is one terminal (\`TERMINAL_POLICY=single\`) it changes nothing and may be left out.`,
     }),
   app: z
     .string()
     .regex(SDK_TOKEN_RULES.app.pattern)
     .optional()
     .meta({
-      description: `The edition of the app: ${SDK_TOKEN_RULES.app.allowed}. May be left out where there is one.`,
+      description: `The edition of the app: ${SDK_TOKEN_RULES.app.allowed}. May be left out where there is one, or where the session is bound to one.`,
     }),
   regRegion: z
     .string()
@@ -23,6 +23,16 @@ export const sdkTokenQuery = z.strictObject({
     .meta({
       description: `The account's country where neither the account nor its session has one: ${SDK_TOKEN_RULES.regRegion.allowed}.`,
     }),
+});
+
+export const logOutQuery = sdkTokenQuery.omit({ regRegion: true });
+
+export const conditionHeaders = z.object({
+  'If-None-Match': z.string().optional().meta({ description: 'The `ETag` of the token the caller has.' }),
+  'Cache-Control': z
+    .string()
+    .optional()
+    .meta({ description: 'With `no-cache` the SDK was refused with that token: exactly one `ETag` is allowed then.' }),
 });
 
 export const sdkToken = z

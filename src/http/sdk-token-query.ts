@@ -7,7 +7,7 @@ interface Rule {
 }
 
 export interface SdkTokenQuery {
-  readonly uniqueId: string;
+  readonly uniqueId?: string;
   readonly app?: string;
   readonly regRegion?: string;
 }
@@ -18,22 +18,27 @@ export const SDK_TOKEN_RULES = {
   regRegion: { pattern: REGION_PATTERN, allowed: 'a country of ISO 3166-1 alpha-2, two letters in upper case' },
 } as const satisfies Record<keyof SdkTokenQuery, Rule>;
 
-const RULES: ReadonlyMap<string, Rule> = new Map(Object.entries(SDK_TOKEN_RULES));
-
 /**
- * Checks the query of /sdk-token by hand, since it is on the hot path; a test holds it to the schema it is documented by.
- * @throws BrokerError `request_invalid` with the parameter and what is allowed, never its value
+ * A check of a query that may hold these parameters, each of them once. By hand, since it is on the hot path; a test
+ * holds it to the schemas it is documented by. It throws BrokerError `request_invalid` with the parameter and what is
+ * allowed, never its value.
  */
-export function checkSdkTokenQuery(query: Readonly<Record<string, unknown>>): SdkTokenQuery {
-  for (const name of Object.keys(query)) {
-    const rule = RULES.get(name);
-    if (rule === undefined) throw invalid(`Unknown query parameter; allowed are ${[...RULES.keys()].join(', ')}`);
-    const value = query[name];
-    if (Array.isArray(value)) throw invalid(`${name} may be given once`);
-    if (typeof value !== 'string' || !rule.pattern.test(value)) throw invalid(`${name} must be ${rule.allowed}`);
-  }
-  if (query['uniqueId'] === undefined) throw invalid(`uniqueId is required: ${SDK_TOKEN_RULES.uniqueId.allowed}`);
-  return query as unknown as SdkTokenQuery;
+export function queryCheck<Name extends keyof SdkTokenQuery>(
+  ...names: readonly Name[]
+): (query: unknown) => Pick<SdkTokenQuery, Name> {
+  const rules: ReadonlyMap<string, Rule> = new Map(names.map((name) => [name, SDK_TOKEN_RULES[name]]));
+  const allowed = names.length === 0 ? 'none is allowed' : `allowed are ${names.join(', ')}`;
+  return (query) => {
+    const sent = query as Readonly<Record<string, unknown>>;
+    for (const name of Object.keys(sent)) {
+      const rule = rules.get(name);
+      if (rule === undefined) throw invalid(`Unknown query parameter; ${allowed}`);
+      const value = sent[name];
+      if (Array.isArray(value)) throw invalid(`${name} may be given once`);
+      if (typeof value !== 'string' || !rule.pattern.test(value)) throw invalid(`${name} must be ${rule.allowed}`);
+    }
+    return sent as Pick<SdkTokenQuery, Name>;
+  };
 }
 
 function invalid(detail: string): BrokerError {

@@ -17,8 +17,6 @@ export const SERVER_OPTIONS = {
     // Else a second Authorization would be dropped in silence.
     joinDuplicateHeaders: true,
   },
-  /** No request of this API has a body. */
-  bodyLimit: 1_024,
   forceCloseConnections: 'idle',
   // Requests that arrive while closing are refused by our own hook, as a problem.
   return503OnClosing: false,

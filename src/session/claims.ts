@@ -9,7 +9,12 @@ import { UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 export interface ClaimNames {
   readonly unionId: string;
   readonly region: string;
+  /** Without it, sessions are bound to no app. */
+  readonly app?: string | undefined;
 }
+
+/** The name of an edition of the app. */
+const APP_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
  * Reads who a session belongs to out of claims already known to be genuine.
@@ -20,6 +25,8 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
   return {
     unionId: unionIdFrom(claimAt(claims, names.unionId), names.unionId),
     region: regionFrom(claimAt(claims, names.region), names.region),
+    app: names.app === undefined ? undefined : appFrom(claimAt(claims, names.app), names.app),
+    issuedAt: epochMs(claimAt(claims, 'iat')),
     expiresAt,
   };
 }
@@ -34,11 +41,24 @@ function unionIdFrom(value: unknown, name: string): string {
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
-  if (value === undefined) return undefined;
+  if (value === undefined || value === null) return undefined;
   if (typeof value === 'string' && /^[A-Za-z]{2}$/.test(value)) return value.toUpperCase();
   throw new BrokerError('session_invalid', {
     detail: `The session's claim ${name} must be a two-letter country code (ISO 3166-1 alpha-2) where it is present`,
   });
+}
+
+function appFrom(value: unknown, name: string): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'string' && APP_PATTERN.test(value)) return value;
+  throw new BrokerError('session_invalid', {
+    detail: `The session's claim ${name} must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" where it is present`,
+  });
+}
+
+function epochMs(seconds: unknown): number | undefined {
+  const ms = typeof seconds === 'number' ? seconds * 1_000 : Number.NaN;
+  return Number.isFinite(ms) ? ms : undefined;
 }
 
 function claimAt(claims: object, name: string): unknown {

@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { JWTVerifyGetKey } from 'jose';
+import { type Clock, systemClock } from '../token/clock.ts';
 import { remoteJwks } from './remote-jwks.ts';
 
 /** What sessions are signed with: keys published at a URL, one public key (PEM, SPKI), or a shared secret (HMAC). */
@@ -26,9 +27,9 @@ const RSA_MIN_BITS = 2048;
 const SECRET_MIN_BYTES = 32;
 
 /** @throws Error that says what the key must be, when it is not. A JWKS URL is not fetched before the first session. */
-export function verificationKey(source: JwtKey): VerificationKey {
+export function verificationKey(source: JwtKey, clock: Clock = systemClock): VerificationKey {
   if ('jwksUrl' in source) {
-    return { key: remoteJwks(source.jwksUrl), algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
+    return { key: remoteJwks(source.jwksUrl, clock), algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
   if ('secret' in source) return { key: secretKey(source.secret), algorithms: HMAC };
   const key = publicKey(source.publicKeyPem);

@@ -2,6 +2,7 @@ import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose'
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/ports.ts';
+import { checkUnavailable } from './check-unavailable.ts';
 import { type ClaimNames, principalFrom } from './claims.ts';
 import { type JwtKey, type VerificationKey, verificationKey } from './jwt-key.ts';
 
@@ -17,7 +18,6 @@ export interface JwtVerifierOptions {
 }
 
 const SESSION_MAX_LENGTH = 8_192;
-const RETRY_AFTER_SECONDS = 2;
 
 /** The refusals: what a session itself can be blamed for, by jose's code. */
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -39,7 +39,7 @@ export class JwtVerifier implements SessionVerifier {
 
   /** @throws Error that says what is allowed, when the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
-    const { key, algorithms } = verificationKey(options.key);
+    const { key, algorithms } = verificationKey(options.key, options.clock);
     this.#key = key;
     this.#pinned = {
       issuer: options.issuer,
@@ -88,5 +88,5 @@ function brokerErrorFrom(error: unknown): BrokerError {
   const detail = error instanceof errors.JOSEError ? REFUSALS[error.code] : undefined;
   if (detail) return new BrokerError('session_invalid', { detail });
   // Keys that cannot be had or used are no verdict on the session.
-  return new BrokerError('session_check_unavailable', { retryAfter: RETRY_AFTER_SECONDS, cause: error });
+  return checkUnavailable(error);
 }

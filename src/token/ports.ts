@@ -1,19 +1,25 @@
 import type { ErrorCode } from './errors.ts';
+import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
-import type { Subject, SubjectId } from './subject.ts';
+import type { AccountId, Subject, SubjectId } from './subject.ts';
 
 /** Who a session says its bearer is. */
 export interface Principal {
   readonly unionId: string;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region: string | undefined;
+  /** The edition of the app the session is bound to. */
+  readonly app: string | undefined;
+  /** Epoch ms at which the session was issued, to the second. */
+  readonly issuedAt: number | undefined;
   /** Epoch ms past which the session is not to be believed. */
   readonly expiresAt: number;
 }
 
 export interface SessionVerifier {
   /**
-   * @param session the bearer token as the app sent it
+   * @param session the bearer token as the app sent it; where sessions are forwarded, the JSON text of an object that
+   * holds what the app sent in the configured headers, by lower-case name
    * @throws BrokerError `session_invalid`, `session_expired`, `session_check_unavailable`
    */
   verify(session: string): Promise<Principal>;
@@ -22,8 +28,9 @@ export interface SessionVerifier {
 export interface LoginRequest {
   readonly subject: Subject;
   readonly region: string;
-  /** Most ms the login may take in all, from connect to last byte of the last attempt. */
+  /** Most ms the login may take in all, from now to the last byte of the last attempt. */
   readonly budgetMs: number;
+  readonly urgency: Urgency;
 }
 
 /** The vendor's `thirdCustLogin`. */
@@ -44,26 +51,74 @@ export interface Lease {
 }
 
 export type LeaseAnswer =
-  | { readonly lease: Lease; readonly current: TokenRecord | undefined }
-  | { readonly lease: undefined; readonly heldForMs: number };
+  | {
+      readonly kind: 'granted';
+      readonly lease: Lease;
+      readonly current: TokenRecord | undefined;
+      /** The country the account was pinned to at its first success. */
+      readonly region: string | undefined;
+    }
+  | { readonly kind: 'held'; readonly heldForMs: number }
+  /** Logins of this subject have failed again and again, the last one with `code`: none is due before `forMs` are over. */
+  | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
+  /** The account has as many terminals as it may; this would be another one. */
+  | { readonly kind: 'terminal_limit' };
+
+/** `outdated`: a newer generation, a logout or an erasure stands, and nothing was written. */
+export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
+
+/** What is known of a terminal. */
+export interface StoredTerminal {
+  readonly record: TokenRecord | undefined;
+  /** Epoch ms of the account's last erasure: older sessions are not to be believed. */
+  readonly erasedAt: number | undefined;
+}
+
+/** What is known of an account, beyond its tokens' lives. */
+export interface StoredAccount {
+  readonly accessId: string;
+  /** Pinned at the first success. */
+  readonly region: string;
+  /** Of the terminals whose tokens live. */
+  readonly records: readonly TokenRecord[];
+}
 
 /** What every replica hears when a subject changes. */
 export type Announcement =
   | { readonly kind: 'saved' | 'removed'; readonly id: SubjectId; readonly generation: number }
+  | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
   | { readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number; readonly code: ErrorCode };
 
 export interface DueClaims {
   readonly ids: readonly SubjectId[];
   /** Ms until the next entry is due, as far as known. */
   readonly nextInMs: number | undefined;
+  /** How many are due besides, that nobody has claimed. */
+  readonly backlog: number;
+}
+
+/** A rate kept over all replicas (GCRA): one each `intervalMs` in the long run, `burst` at once. */
+export interface RateLimiter {
+  /**
+   * Takes one, where there is one.
+   * @returns 0 when it was taken, else the ms after which there will be one
+   * @throws BrokerError `store_unavailable`
+   */
+  take(name: string, intervalMs: number, burst: number): Promise<number>;
+}
+
+/** The vendor logins of all replicas, one after the other at a pace. */
+export interface LoginQueue {
+  /** Reserves the next place (see {@link reservePlace}). @throws BrokerError `store_unavailable` */
+  reserve(pace: Pace, urgency: Urgency): Promise<Place>;
 }
 
 /**
- * Tokens, their leases and their schedule. Every method is one atomic step for its subject.
+ * Tokens, their leases and their schedule, accounts and their erasure. Every method is one atomic step for its subject.
  * An error is never an absence: whatever goes wrong is thrown as BrokerError `store_unavailable`.
  */
-export interface TokenStore {
-  read(id: SubjectId): Promise<TokenRecord | undefined>;
+export interface TokenStore extends RateLimiter, LoginQueue {
+  read(id: SubjectId): Promise<StoredTerminal>;
 
   /** Hands out the subject's lease with the next generation, unless somebody holds it. A claim on it lasts as long. */
   acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
@@ -72,21 +127,41 @@ export interface TokenStore {
   extend(lease: Lease): Promise<boolean>;
 
   /**
-   * Writes token, schedule and account index, releases the lease and announces `saved`.
-   * `false`: a newer generation, a logout or an erasure stands, and nothing was written.
+   * Writes token, schedule and account index, pins the account's country if it has none, releases the lease and
+   * announces `saved`. Then keeps the account's accessId for {@link lookUp}.
    * @param dueAt epoch ms at which the record is to be looked at next
    */
-  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<boolean>;
+  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
 
   /**
-   * Gives the lease back without a token.
+   * Writes back a record that was obtained, or is remembered from before the store lost it, without a lease. It is
+   * `outdated` where anything as new stands.
+   */
+  restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+
+  /**
+   * Gives the lease back without a token. After repeated failures that pass by themselves the subject cools down.
    * @param dueAt epoch ms at which the record, if there is one, is to be looked at next
    * @param failure announced as `failed`, so that who waits elsewhere need not find out anew
    */
   release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void>;
 
-  /** Forgets the terminal's token and schedule, outdates whatever is in flight, announces `removed`. Idempotent. */
-  remove(id: SubjectId): Promise<void>;
+  /**
+   * Forgets the terminal's token and schedule, outdates whatever is in flight, announces `removed`. Idempotent.
+   * @returns the generation up to which tokens are outdated
+   */
+  remove(id: SubjectId): Promise<number>;
+
+  account(unionId: string): Promise<StoredAccount | undefined>;
+
+  /** The accounts' unionIds by accessId, those that are known. */
+  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
+
+  /**
+   * Forgets everything of the account but the instant, outdates whatever is in flight, announces `erased`. Idempotent.
+   * @returns the instant, epoch ms: sessions and generations up to it are outdated
+   */
+  erase(unionId: string): Promise<number>;
 
   /** Notes that an app has read this generation. */
   markRead(id: SubjectId, generation: number): Promise<void>;
@@ -108,6 +183,9 @@ export interface TokenStore {
    * What memory learnt before that is to be checked again.
    */
   announcedSince(): number | undefined;
+
+  /** Calls `listener` whenever the store is back after it was away. @param listener is told whether it lost its data */
+  onReturn(listener: (lostData: boolean) => void): void;
 
   /** Whether the store answers. @throws BrokerError `store_unavailable` */
   ping(): Promise<void>;

@@ -13,8 +13,11 @@ export interface Subject {
  */
 export type SubjectId = string & { readonly __brand: 'SubjectId' };
 
+/** An account as it may be seen outside the broker: the first part of its subjects' ids. */
+export type AccountId = string & { readonly __brand: 'AccountId' };
+
 /** 128 bits of SHA-256 in base64url. */
-const DIGEST_LENGTH = 22;
+export const DIGEST_LENGTH = 22;
 
 /** The `uniqueId` the vendor's protocol lets through: 1 to 128 visible ASCII characters (protocol.md, "What nobody says"). */
 export const UNIQUE_ID_PATTERN = /^[\x21-\x7e]{1,128}$/;
@@ -27,17 +30,22 @@ export const REGION_PATTERN = /^[A-Z]{2}$/;
 
 /** The subject's id. Different subjects never share one: the parts are digested as a JSON array, which is injective. */
 export function subjectId(subject: Subject): SubjectId {
-  return (digest(subject.unionId) + digest(JSON.stringify([subject.app, subject.uniqueId]))) as SubjectId;
+  return (accountId(subject.unionId) + digest(JSON.stringify([subject.app, subject.uniqueId]))) as SubjectId;
 }
 
-export function accountOf(id: SubjectId): string {
-  return id.slice(0, DIGEST_LENGTH);
+export function accountId(unionId: string): AccountId {
+  return digest(unionId) as AccountId;
+}
+
+export function accountOf(id: SubjectId): AccountId {
+  return id.slice(0, DIGEST_LENGTH) as AccountId;
 }
 
 export function terminalOf(id: SubjectId): string {
   return id.slice(DIGEST_LENGTH);
 }
 
-function digest(text: string): string {
+/** 22 characters of base64url that stand for `text`. */
+export function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, DIGEST_LENGTH);
 }

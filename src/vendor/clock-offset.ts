@@ -1,6 +1,9 @@
 /** Below this the `Date` header, which counts whole seconds, proves nothing. */
 const NEGLIGIBLE_MS = 2000;
 
+const WARN_MS = 30_000;
+const ERROR_MS = 120_000;
+
 export interface DateObservation {
   /** The answer's `Date`, epoch ms on the vendor's clock. */
   readonly vendorDate: number;
@@ -11,7 +14,14 @@ export interface DateObservation {
 
 /** How far one vendor domain's clock is ahead of ours, learnt from its answers. */
 export class ClockOffset {
+  readonly #report: (level: 'warn' | 'error', offsetMs: number) => void;
   #ms = 0;
+  #reported: 'warn' | 'error' | undefined;
+
+  /** @param report hears once of an offset above 30 s (warn) and above 120 s (error) */
+  constructor(report: (level: 'warn' | 'error', offsetMs: number) => void) {
+    this.#report = report;
+  }
 
   /** The vendor's clock minus ours; 0 unless they are known to differ. */
   get ms(): number {
@@ -24,5 +34,13 @@ export class ClockOffset {
     // `Date` was cut to the second: on average it is half a second short.
     const offset = Math.round(vendorDate + 500 - (sentAt + halfTrip));
     this.#ms = Math.abs(offset) > NEGLIGIBLE_MS + halfTrip ? offset : 0;
+    const level = levelOf(Math.abs(this.#ms));
+    if (level && level !== this.#reported) this.#report(level, this.#ms);
+    this.#reported = level;
   }
+}
+
+function levelOf(ms: number): 'warn' | 'error' | undefined {
+  if (ms > ERROR_MS) return 'error';
+  return ms > WARN_MS ? 'warn' : undefined;
 }

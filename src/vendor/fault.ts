@@ -6,7 +6,32 @@ export type FaultKind =
   | 'unreachable'
   | 'outage'
   | 'too_large'
-  | 'broken_answer';
+  | 'broken_answer'
+  /** Nothing was sent: too much has failed lately. */
+  | 'circuit_open';
+
+/** What says that the vendor's service is not well, rather than something about this login. */
+const OUTAGES: ReadonlySet<FaultKind> = new Set([
+  'timeout',
+  'unreachable',
+  'outage',
+  'too_large',
+  'broken_answer',
+  'unknown',
+  'maintenance',
+  'too_frequent',
+]);
+
+/** What a login may have succeeded in spite of: its answer was lost, or was no answer. */
+const LOST: ReadonlySet<FaultKind> = new Set(['timeout', 'unreachable', 'too_large', 'broken_answer']);
+
+export function isOutage(kind: FaultKind): boolean {
+  return OUTAGES.has(kind);
+}
+
+export function isLost(kind: FaultKind): boolean {
+  return LOST.has(kind);
+}
 
 /** What is known about a failed login. None of it is secret, none of it is the vendor's text but the request id. */
 export interface FaultFacts {

@@ -9,10 +9,11 @@ export type ResultKind =
   | 'account_closed'
   | 'unknown';
 
+export const SUCCESS = 0;
 const SIGNATURE_REFUSED = 10007;
 
 const KINDS: ReadonlyMap<number, ResultKind> = new Map([
-  [0, 'success'],
+  [SUCCESS, 'success'],
   [SIGNATURE_REFUSED, 'configuration'],
   [10901050, 'configuration'],
   [10901051, 'configuration'],
@@ -28,6 +29,9 @@ const KINDS: ReadonlyMap<number, ResultKind> = new Map([
   [10901060, 'maintenance'],
   [10902013, 'account_closed'],
 ]);
+
+/** Every code the protocol knows (protocol.md, "Result codes"). */
+export const KNOWN_CODES: readonly number[] = [...KINDS.keys()];
 
 /** Reads a result (protocol.md, "Result codes"). 10007 tells its reasons apart by the end of `msg` alone. */
 export function resultKind(code: number, msg: string): ResultKind {

@@ -7,7 +7,7 @@ const RETRY_AFTER = 2;
 interface Verdict {
   readonly code: ErrorCode;
   /** `error` asks for a person. */
-  readonly level: 'warn' | 'error';
+  readonly level: 'debug' | 'warn' | 'error';
   /** For the log: what happened and, where somebody must act, what to look at. */
   readonly message: string;
   /** For the caller. */
@@ -39,6 +39,11 @@ const VERDICTS: Readonly<Record<FaultKind, Verdict>> = {
   unreachable: { code: 'vendor_unavailable', level: 'warn', message: 'vendor cannot be reached' },
   timeout: { code: 'vendor_timeout', level: 'warn', message: 'vendor did not answer in time' },
   too_large: { code: 'vendor_unavailable', level: 'error', message: "vendor's answer is larger than any login answer" },
+  circuit_open: {
+    code: 'vendor_unavailable',
+    level: 'debug',
+    message: 'vendor is spared an attempt: too much has failed lately',
+  },
   broken_answer: {
     code: 'vendor_unavailable',
     level: 'error',

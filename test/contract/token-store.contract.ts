@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/token/clock.ts';
+import type { Pace, Place, Urgency } from '../../src/token/login-pace.ts';
 import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
@@ -7,6 +9,8 @@ import { eventually } from '../support/eventually.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
+/** Of the stores under test. */
+export const TERMINALS = 20;
 let subjects = 0;
 
 function newSubject(): { subject: Subject; id: SubjectId } {
@@ -33,14 +37,14 @@ function recordOf(subject: Subject, generation: number, lifeMs = 60_000, extra =
 
 async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
   const answer = await store.acquire(id, durationMs);
-  if (!answer.lease) throw new Error(`the lease is held for ${answer.heldForMs} ms`);
+  if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
   return answer.lease;
 }
 
 async function saved(store: TokenStore, subject: Subject, id: SubjectId, dueInMs = 50_000, lifeMs = 60_000) {
   const lease = await acquired(store, id);
   const record = recordOf(subject, lease.generation, lifeMs);
-  expect(await store.save(lease, record, systemClock.now() + dueInMs)).toBe(true);
+  expect(await store.save(lease, record, systemClock.now() + dueInMs)).toBe('saved');
   return { lease, record };
 }
 
@@ -62,7 +66,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     afterAll(() => store.close());
 
     test('has nothing for a subject nobody logged in', async () => {
-      expect(await store.read(newSubject().id)).toBeUndefined();
+      expect(await store.read(newSubject().id)).toEqual({ record: undefined, erasedAt: undefined });
     });
 
     test('gives back exactly what was saved', async () => {
@@ -71,20 +75,20 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const more = { nick: '用户 "42"\n', empty: '', digits: '00000000000000000000ff', big: '9223372036854775808' };
       const record = recordOf(subject, lease.generation, 60_000, more);
       await store.save(lease, record, systemClock.now() + 1_000);
-      expect(await store.read(id)).toEqual(record);
+      expect((await store.read(id)).record).toEqual(record);
     });
 
     test('hands the lease of one subject to one owner among fifty', async () => {
       const { id } = newSubject();
       const answers = await Promise.all(Array.from({ length: 50 }, () => store.acquire(id, LEASE_MS)));
-      expect(answers.filter(({ lease }) => lease)).toHaveLength(1);
+      expect(answers.filter(({ kind }) => kind === 'granted')).toHaveLength(1);
     });
 
     test('says how long a lease is still held', async () => {
       const { id } = newSubject();
       await acquired(store, id);
       const answer = await store.acquire(id, LEASE_MS);
-      if (answer.lease) throw new Error('two owners');
+      if (answer.kind !== 'held') throw new Error('two owners');
       expect(answer.heldForMs).toBeGreaterThan(LEASE_MS / 2);
       expect(answer.heldForMs).toBeLessThanOrEqual(LEASE_MS);
     });
@@ -123,7 +127,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const until = systemClock.now() + 1_000;
       while (systemClock.now() < until) {
         expect(await store.extend(lease)).toBe(true);
-        expect((await store.acquire(id, LEASE_MS)).lease).toBeUndefined();
+        expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     });
@@ -132,8 +136,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(false);
-      expect(await store.read(id)).toBeUndefined();
+      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+        'outdated',
+      );
+      expect((await store.read(id)).record).toBeUndefined();
       expect(await store.extend(next)).toBe(true);
     });
 
@@ -142,9 +148,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       const record = recordOf(subject, next.generation);
-      expect(await store.save(next, record, systemClock.now() + 9_000)).toBe(true);
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(false);
-      expect(await store.read(id)).toEqual(record);
+      expect(await store.save(next, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+        'outdated',
+      );
+      expect((await store.read(id)).record).toEqual(record);
     });
 
     test('refuses the write of an owner whose lease was handed on to one who failed', async () => {
@@ -152,36 +160,38 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       await store.release(next, undefined, 'vendor_timeout');
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(false);
+      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+        'outdated',
+      );
     });
 
     test('takes the write of an owner whose lease ran out while nobody else came', async () => {
       const { subject, id } = newSubject();
       const late = await acquired(store, id, 1);
       await eventually(async () => !(await store.extend(late)));
-      expect(await store.save(late, recordOf(subject, late.generation), systemClock.now() + 9_000)).toBe(true);
+      expect(await store.save(late, recordOf(subject, late.generation), systemClock.now() + 9_000)).toBe('saved');
     });
 
     test('takes the same write twice, as after an answer that was lost', async () => {
       const { subject, id } = newSubject();
       const { lease, record } = await saved(store, subject, id);
-      expect(await store.save(lease, record, systemClock.now() + 9_000)).toBe(true);
+      expect(await store.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
     });
 
     test('releases the lease with the write', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
-      expect((await store.acquire(id, LEASE_MS)).lease).toBeDefined();
+      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('lets a logout win over a login in flight, and keeps others from logging in until that one ended', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
       await store.remove(id);
-      expect((await store.acquire(id, LEASE_MS)).lease).toBeUndefined();
-      expect(await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000)).toBe(false);
-      expect(await store.read(id)).toBeUndefined();
-      expect((await store.acquire(id, LEASE_MS)).lease).toBeDefined();
+      expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
+      expect(await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000)).toBe('outdated');
+      expect((await store.read(id)).record).toBeUndefined();
+      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('forgets token and schedule on logout, and does not mind a second one', async () => {
@@ -189,7 +199,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await saved(store, subject, id, 1);
       await store.remove(id);
       await store.remove(id);
-      expect(await store.read(id)).toBeUndefined();
+      expect((await store.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
     });
 
@@ -200,8 +210,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await saved(store, phone, subjectId(phone));
       const { record } = await saved(store, tablet, subjectId(tablet));
       await store.remove(subjectId(phone));
-      expect(await store.read(subjectId(phone))).toBeUndefined();
-      expect(await store.read(subjectId(tablet))).toEqual(record);
+      expect((await store.read(subjectId(phone))).record).toBeUndefined();
+      expect((await store.read(subjectId(tablet))).record).toEqual(record);
     });
 
     test('claims what is due, once among ten workers at a time', async () => {
@@ -222,6 +232,20 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { ids, nextInMs } = await store.claimDue(1_000, LEASE_MS);
       expect(ids).not.toContain(id);
       expect(nextInMs).toBeLessThanOrEqual(5_000);
+    });
+
+    test('says with a claim how many are due besides', async () => {
+      const due = Array.from({ length: 40 }, newSubject);
+      await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
+      const ids = new Set(due.map(({ id }) => id));
+      await eventually(async () => {
+        const { ids: claimed, backlog } = await store.claimDue(1, LEASE_MS);
+        for (const id of claimed) ids.delete(id);
+        expect(backlog).toBeGreaterThan(0);
+        expect(backlog).toBeLessThanOrEqual(ids.size);
+        return claimed.length > 0;
+      });
+      await eventually(async () => (await store.claimDue(1_000, LEASE_MS)).backlog === 0);
     });
 
     test('gives a claim on when its worker died', async () => {
@@ -269,9 +293,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => {
         await store.sweep(dead.id);
         await store.sweep(alive.id);
-        return (await store.read(dead.id)) === undefined;
+        return (await store.read(dead.id)).record === undefined;
       });
-      expect(await store.read(alive.id)).toEqual(record);
+      expect((await store.read(alive.id)).record).toEqual(record);
+      expect(await claims(store, alive.id)).toBe(false);
+      await store.schedule(alive.id, systemClock.now());
       await eventually(() => claims(store, alive.id));
     });
 
@@ -280,9 +306,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await acquired(store, id);
       await store.save(lease, { ...recordOf(subject, lease.generation), read: false }, systemClock.now() + 9_000);
       await store.markRead(id, lease.generation - 1);
-      expect((await store.read(id))?.read).toBe(false);
+      expect((await store.read(id)).record?.read).toBe(false);
       await store.markRead(id, lease.generation);
-      expect((await store.read(id))?.read).toBe(true);
+      expect((await store.read(id)).record?.read).toBe(true);
       await store.markRead(newSubject().id, 1);
     });
 
@@ -293,7 +319,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.release(failed, undefined, 'vendor_rejected');
       await store.remove(id);
       const about = await eventually(() => {
-        const mine = heard.filter((announcement) => announcement.id === id);
+        const mine = heard.filter((announcement) => announcement.kind !== 'erased' && announcement.id === id);
         expect(mine).toHaveLength(3);
         return mine;
       });
@@ -305,8 +331,200 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(about[2]?.generation).toBeGreaterThan(failed.generation);
     });
 
+    test('pins the country of an account at its first success, for all its terminals', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      const tablet = { ...subject, uniqueId: 'tablet' };
+      const answer = await store.acquire(subjectId(tablet), LEASE_MS);
+      if (answer.kind !== 'granted') throw new Error(answer.kind);
+      expect(answer.region).toBe('CN');
+      const record = { ...recordOf(tablet, answer.lease.generation), region: 'US' };
+      await store.save(answer.lease, record, systemClock.now() + 9_000);
+      expect(await store.account(subject.unionId)).toMatchObject({ region: 'CN' });
+    });
+
+    test('knows an account’s terminals and accessId, and the account by its accessId, beyond its tokens', async () => {
+      const { subject, id } = newSubject();
+      const phones = await acquired(store, id);
+      const accessId = `-9${String(systemClock.random()).slice(2, 18)}`;
+      const record = recordOf(subject, phones.generation, 60_000, { accessId });
+      await store.save(phones, record, systemClock.now() + 9_000);
+      expect(await store.account(subject.unionId)).toEqual({ accessId, region: 'CN', records: [record] });
+      await store.remove(id);
+      expect(await store.account(subject.unionId)).toEqual({ accessId, region: 'CN', records: [] });
+      expect(await store.lookUp([accessId, '17'])).toEqual(new Map([[accessId, subject.unionId]]));
+      expect(await store.account('nobody')).toBeUndefined();
+    });
+
+    test('keeps the newest accessId of an account', async () => {
+      const { subject, id } = newSubject();
+      const [older, newer] = [
+        `1${String(systemClock.random()).slice(2, 14)}`,
+        `2${String(systemClock.random()).slice(2, 14)}`,
+      ];
+      for (const accessId of [older, newer]) {
+        const lease = await acquired(store, id);
+        await store.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now() + 9_000);
+      }
+      expect(await store.account(subject.unionId)).toMatchObject({ accessId: newer });
+      expect(await store.lookUp([older, newer])).toEqual(new Map([[newer, subject.unionId]]));
+    });
+
+    test('has room for so many terminals of an account, and for another one when one has logged out', async () => {
+      const { subject } = newSubject();
+      const ids = Array.from({ length: TERMINALS + 1 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal, subjectId(terminal));
+      const [first, last] = [ids[0] ?? subject, ids[TERMINALS] ?? subject];
+      expect(await store.acquire(subjectId(last), LEASE_MS)).toEqual({ kind: 'terminal_limit' });
+      expect((await store.acquire(subjectId(first), LEASE_MS)).kind).toBe('granted');
+      await store.remove(subjectId(first));
+      expect((await store.acquire(subjectId(last), LEASE_MS)).kind).toBe('granted');
+    });
+
+    test('has room for no more terminals than that even if they log in at the same time', async () => {
+      const { subject } = newSubject();
+      const terminals = Array.from({ length: 25 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const leases = await Promise.all(terminals.map((terminal) => acquired(store, subjectId(terminal))));
+      const outcomes = await Promise.all(
+        leases.map((lease, number) =>
+          store.save(lease, recordOf(terminals[number] ?? subject, lease.generation), systemClock.now() + 9_000),
+        ),
+      );
+      expect(outcomes.filter((outcome) => outcome === 'saved')).toHaveLength(TERMINALS);
+      expect(outcomes.filter((outcome) => outcome === 'terminal_limit')).toHaveLength(25 - TERMINALS);
+    });
+
+    test('counts no terminal whose token has expired', async () => {
+      const { subject } = newSubject();
+      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal), 50_000, 100);
+      await eventually(() => acquired(store, subjectId({ ...subject, uniqueId: 'another' })));
+    });
+
+    test('erases an account: its terminals, schedule, country and accessId, and what is in flight', async () => {
+      const { subject, id } = newSubject();
+      const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
+      const lease = await acquired(store, id);
+      await store.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
+      const inFlight = await acquired(store, subjectId({ ...subject, uniqueId: 'tablet' }));
+      const erasedAt = await store.erase(subject.unionId);
+      expect(erasedAt).toBeGreaterThan(inFlight.generation);
+      expect(await store.read(id)).toEqual({ record: undefined, erasedAt });
+      expect(await store.account(subject.unionId)).toBeUndefined();
+      expect(await store.lookUp([accessId])).toEqual(new Map());
+      expect(await claims(store, id)).toBe(false);
+      const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
+      expect(await store.save(inFlight, late, systemClock.now() + 9_000)).toBe('outdated');
+      await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
+    });
+
+    test('lets an erased account come back, with another country if need be, and remembers the erasure', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      const erasedAt = await store.erase(subject.unionId);
+      const answer = await store.acquire(id, LEASE_MS);
+      if (answer.kind !== 'granted') throw new Error(answer.kind);
+      expect(answer.region).toBeUndefined();
+      const record = { ...recordOf(subject, answer.lease.generation), region: 'US' };
+      expect(await store.save(answer.lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.read(id)).toEqual({ record, erasedAt });
+      expect(await store.account(subject.unionId)).toMatchObject({ region: 'US' });
+    });
+
+    test('lets as many through at once as the burst, then one each interval', async () => {
+      const name = `rate ${systemClock.random()}`;
+      const waits = await Promise.all(Array.from({ length: 8 }, () => store.take(name, 10_000, 5)));
+      expect(waits.filter((wait) => wait === 0)).toHaveLength(5);
+      for (const wait of waits.filter((ms) => ms > 0)) expect(wait).toBeLessThanOrEqual(10_000);
+      expect(await store.take(`${name} of another`, 10_000, 5)).toBe(0);
+    });
+
+    test('lets the next one through when its interval is over', async () => {
+      const name = `rate ${systemClock.random()}`;
+      expect(await store.take(name, 300, 1)).toBe(0);
+      const wait = await store.take(name, 300, 1);
+      expect(wait).toBeGreaterThan(0);
+      await new Promise((resolve) => setTimeout(resolve, wait + 5));
+      expect(await store.take(name, 300, 1)).toBe(0);
+    });
+
     test('answers a ping', async () => {
       await expect(store.ping()).resolves.toBeUndefined();
+    });
+  });
+
+  describe(`the queue of logins in ${name}`, () => {
+    let store: TokenStore;
+    let startedAt: number;
+
+    // Each test has a queue of its own, in which nobody has waited yet.
+    beforeEach(async () => {
+      store = await open();
+      startedAt = systemClock.now();
+    });
+    afterEach(() => store.close());
+
+    async function reserved(pace: Pace, ...urgencies: Urgency[]): Promise<Place[]> {
+      const places: Place[] = [];
+      for (const urgency of urgencies) places.push(await store.reserve(pace, urgency));
+      return places;
+    }
+
+    /** The place `dueMs` after the first one: by now some of that is over. */
+    function expectPlace(place: Place | undefined, dueMs: number, granted = true): void {
+      const passedMs = systemClock.now() - startedAt;
+      expect(place?.granted).toBe(granted);
+      expect(place?.waitMs).toBeLessThanOrEqual(dueMs);
+      expect(place?.waitMs).toBeGreaterThanOrEqual(Math.max(granted ? 0 : 1, dueMs - passedMs - 1));
+    }
+
+    test('has as many places at once as the burst, then one each interval', async () => {
+      const places = await reserved({ intervalMs: 600, burst: 2 }, 'asked', 'asked', 'asked', 'asked', 'asked');
+      for (const [number, dueMs] of [0, 0, 600, 1_200, 1_800].entries()) expectPlace(places[number], dueMs);
+    });
+
+    test('gives one place to one among forty who ask at the same time', async () => {
+      const pace = { intervalMs: 2_000, burst: 5 };
+      const places = await Promise.all(Array.from({ length: 40 }, () => store.reserve(pace, 'asked')));
+      expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
+      expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
+      expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
+    });
+
+    test('lets nobody queue longer than 2 s, and says when there will be a place to queue for', async () => {
+      const places = await reserved({ intervalMs: 900, burst: 1 }, 'asked', 'asked', 'asked', 'asked');
+      expectPlace(places[2], 1_800);
+      expectPlace(places[3], 700, false);
+      await sleep((places[3]?.waitMs ?? 0) + 5);
+      const place = await store.reserve({ intervalMs: 900, burst: 1 }, 'asked');
+      expectPlace(place, 2_700);
+    });
+
+    test('lets a renewal queue no longer than half a second where nobody waits', async () => {
+      const pace = { intervalMs: 450, burst: 1 };
+      const places = await reserved(pace, 'unasked', 'unasked', 'unasked', 'asked');
+      expectPlace(places[1], 450);
+      expectPlace(places[2], 400, false);
+      expectPlace(places[3], 900);
+    });
+
+    test('has a renewal in every second place at most while somebody waits', async () => {
+      const pace = { intervalMs: 300, burst: 1 };
+      const places = await reserved(pace, 'asked', 'asked', 'asked', 'unasked', 'unasked', 'asked');
+      expectPlace(places[3], 900);
+      expectPlace(places[4], 600, false);
+      expectPlace(places[5], 1_200);
+      await sleep((places[4]?.waitMs ?? 0) + 5);
+      expectPlace(await store.reserve(pace, 'unasked'), 1_500);
+    });
+
+    test('has no more at once than the burst after a pause', async () => {
+      const pace = { intervalMs: 200, burst: 2 };
+      const fillTheQueue = () => reserved(pace, 'asked', 'asked', 'asked');
+      await fillTheQueue();
+      await sleep(1_000);
+      startedAt = systemClock.now();
+      for (const [number, place] of (await fillTheQueue()).entries()) expectPlace(place, [0, 0, 200][number] ?? 0);
     });
   });
 }

@@ -3,8 +3,9 @@ import { inject } from 'vitest';
 import { MemoryTokenStore } from '../../src/store/memory/memory-token-store.ts';
 import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
+import { silentObserver } from '../../src/token/observer.ts';
 import { eventually } from '../support/eventually.ts';
-import { tokenStoreContract } from './token-store.contract.ts';
+import { TERMINALS, tokenStoreContract } from './token-store.contract.ts';
 
 const log = { info: () => undefined, warn: () => undefined };
 
@@ -13,13 +14,18 @@ async function openRedis(encrypted: boolean): Promise<RedisTokenStore> {
     url: inject('redisUrl'),
     keyPrefix: `test-${randomUUID()}`,
     encryptionKeys: encrypted ? [{ id: 'k1', key: randomBytes(32) }] : [],
+    terminalsPerAccount: TERMINALS,
     clock: systemClock,
     log,
+    observer: silentObserver,
   });
   await eventually(() => store.ping().then(() => true));
   return store;
 }
 
-tokenStoreContract('this process', async () => new MemoryTokenStore(systemClock));
+tokenStoreContract(
+  'this process',
+  async () => new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: TERMINALS }),
+);
 tokenStoreContract('Redis, encrypted', () => openRedis(true));
 tokenStoreContract('Redis, in the clear', () => openRedis(false));

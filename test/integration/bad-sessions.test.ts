@@ -68,7 +68,8 @@ async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
   const keys: string[] = [];
   for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
   redis.disconnect();
-  return keys;
+  // Its mark is in every Redis a replica has seen.
+  return keys.filter((key) => key !== `${keyPrefix}:epoch`);
 }
 
 /** Sends every attempt, then a good session: which costs what the others must not. */

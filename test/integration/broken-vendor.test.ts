@@ -15,7 +15,7 @@ interface Outcome {
   readonly attempts: number;
 }
 
-const unavailable = { status: 503, code: 'vendor_unavailable', retryable: true, attempts: 2 };
+const unavailable = { status: 503, code: 'vendor_unavailable', retryable: true, attempts: 3 };
 
 const OUTCOMES: readonly (readonly [Fault, Outcome])[] = [
   ['no-token', unavailable],
@@ -27,7 +27,7 @@ const OUTCOMES: readonly (readonly [Fault, Outcome])[] = [
   ['reset', unavailable],
   ['hang', { ...unavailable, status: 504, code: 'vendor_timeout' }],
   ['maintenance', { ...unavailable, vendorCode: 10_901_060 }],
-  ['too-frequent', { ...unavailable, vendorCode: 10_015, attempts: 1 }],
+  ['too-frequent', { ...unavailable, vendorCode: 10_015 }],
   ['frozen-app', { status: 502, code: 'vendor_rejected', vendorCode: 10_901_051, retryable: false, attempts: 1 }],
   ['account-closed', { status: 403, code: 'account_disabled', vendorCode: 10_902_013, retryable: false, attempts: 1 }],
 ];

@@ -13,7 +13,7 @@ import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
 
-const KEY = /^[\w-]+:\{\d{1,2}\}:(?:a:[\w-]{22}|[lf]:[\w-]{44}|due)$/;
+const KEY = /^[\w-]+:(?:\{\d{1,2}\}:(?:[ai]:[\w-]{22}|[lfc]:[\w-]{44}|due)|r:[\w-]{22}|logins|epoch)$/;
 
 /** Whatever must not be seen. */
 const secrets = new Set<string>();

@@ -1,9 +1,13 @@
+import { Accounts } from '../../src/broker/accounts.ts';
+import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { Renewal } from '../../src/broker/renewal.ts';
 import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
+import { WriteBack } from '../../src/broker/write-back.ts';
 import { RefreshWorker } from '../../src/refresh/refresh-worker.ts';
 import { MemoryTokenStore } from '../../src/store/memory/memory-token-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
+import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { type RefreshPolicy, refreshAt } from '../../src/token/refresh-policy.ts';
 import { ScriptedLogin } from './scripted-login.ts';
@@ -22,13 +26,18 @@ interface BrokerPartsOptions {
   readonly store?: TokenStore;
   readonly policy?: RefreshPolicy;
   readonly loginBudgetMs?: number;
+  /** Logins an account may cause per minute; 0, the default: no limit. */
+  readonly perMinute?: number;
   readonly vendor?: ScriptedLogin;
+  readonly observer?: Observer;
 }
 
 /** One replica's broker and worker without HTTP, on a store in this process unless given another. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
-  const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000 } = options;
-  const { store = new MemoryTokenStore(clock), vendor = new ScriptedLogin(clock) } = options;
+  const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
+  const { store = new MemoryTokenStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } =
+    options;
+  const { observer = silentObserver } = options;
   const log = silentLog;
   const cache = new TokenCache({
     store,
@@ -36,8 +45,11 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     maxBytes: 2 ** 20,
     freshUntil: (record) => refreshAt(record, policy),
   });
-  const renewal = new Renewal({ store, vendor, cache, policy, clock, log, loginBudgetMs });
-  const broker = new TokenBroker({ store, cache, renewal, policy, clock, log, defaultRegion: undefined });
-  const worker = new RefreshWorker({ store, renewal, policy, clock, log });
-  return { store, vendor, cache, renewal, broker, worker };
+  const limits = new LoginLimits({ rates: store, perMinute, log, observer });
+  const writeBack = new WriteBack({ store, cache, policy, clock, log, observer });
+  const renewal = new Renewal({ store, vendor, cache, limits, writeBack, policy, clock, log, observer, loginBudgetMs });
+  const broker = new TokenBroker({ store, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
+  const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
+  const accounts = new Accounts(store, cache);
+  return { store, vendor, cache, renewal, broker, worker, accounts };
 }

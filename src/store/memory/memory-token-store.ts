@@ -2,110 +2,165 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
-import type { Announcement, DueClaims, Lease, LeaseAnswer, TokenStore } from '../../token/ports.ts';
+import type { Pace, Place, Urgency } from '../../token/login-pace.ts';
+import type {
+  Announcement,
+  DueClaims,
+  Lease,
+  LeaseAnswer,
+  SaveOutcome,
+  StoredAccount,
+  StoredTerminal,
+  TokenStore,
+} from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import type { SubjectId } from '../../token/subject.ts';
+import { accountId, type SubjectId, subjectId } from '../../token/subject.ts';
+import { MemoryAccounts } from './memory-accounts.ts';
+import { MemoryFailures } from './memory-failures.ts';
+import { MemoryLeases } from './memory-leases.ts';
+import { MemoryRates } from './memory-rates.ts';
+import { MemorySchedule } from './memory-schedule.ts';
 
 /** Most logouts and failed logins whose generation is remembered. */
 const FENCES = 100_000;
-
-interface HeldLease {
-  readonly ownerId: string;
-  readonly until: number;
-}
 
 /** The store of a single replica: the same promises as the one in Redis, kept in this process and lost with it. */
 export class MemoryTokenStore implements TokenStore {
   readonly #clock: Clock;
   readonly #startedAt: number;
-  readonly #records = new Map<SubjectId, TokenRecord>();
-  readonly #leases = new Map<SubjectId, HeldLease>();
+  readonly #accounts: MemoryAccounts;
+  readonly #leases: MemoryLeases;
   readonly #fences = new LRUCache<SubjectId, number>({ max: FENCES });
-  readonly #due = new Map<SubjectId, number>();
+  readonly #failures: MemoryFailures;
+  readonly #due = new MemorySchedule();
+  readonly #rates: MemoryRates;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
 
-  constructor(clock: Clock) {
+  constructor({ clock, terminalsPerAccount }: { readonly clock: Clock; readonly terminalsPerAccount: number }) {
     this.#clock = clock;
+    this.#accounts = new MemoryAccounts(clock, terminalsPerAccount);
     this.#startedAt = clock.now();
+    this.#leases = new MemoryLeases(clock);
+    this.#failures = new MemoryFailures(clock);
+    this.#rates = new MemoryRates(clock);
   }
 
-  async read(id: SubjectId): Promise<TokenRecord | undefined> {
-    return this.#records.get(id);
+  async read(id: SubjectId): Promise<StoredTerminal> {
+    const account = this.#accounts.peek(id);
+    return { record: account?.records.get(id), erasedAt: account?.erasedAt };
   }
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
-    const now = this.#clock.now();
-    const held = this.#leases.get(id);
-    if (held && held.until > now) return { lease: undefined, heldForMs: held.until - now };
-    const generation = this.#nextGeneration(id);
-    const lease = { id, ownerId: randomUUID(), generation, durationMs };
-    this.#fences.set(id, generation);
-    this.#hold(lease);
-    return { lease, current: this.#records.get(id) };
+    const heldForMs = this.#leases.heldUntil(id) - this.#clock.now();
+    if (heldForMs > 0) return { kind: 'held', heldForMs };
+    const cooling = this.#failures.cooling(id);
+    if (cooling) return cooling;
+    if (this.#accounts.isOneTooMany(id)) return { kind: 'terminal_limit' };
+    const account = this.#accounts.peek(id);
+    const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
+    this.#fences.set(id, lease.generation);
+    this.#due.move(id, this.#leases.hold(lease));
+    return { kind: 'granted', lease, current: account?.records.get(id), region: account?.known?.region };
   }
 
   async extend(lease: Lease): Promise<boolean> {
-    if (!this.#owns(lease)) return false;
-    this.#hold(lease);
+    if (!this.#leases.owns(lease)) return false;
+    this.#due.move(lease.id, this.#leases.hold(lease));
     return true;
   }
 
-  async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<boolean> {
-    const { id, generation } = lease;
-    const current = this.#records.get(id)?.generation ?? 0;
-    if (this.#owns(lease)) this.#leases.delete(id);
-    if (current === generation) return true;
-    if (current > generation || (this.#fences.get(id) ?? 0) > generation) return false;
-    this.#records.set(id, record);
-    this.#due.set(id, dueAt);
+  async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+    this.#leases.giveBack(lease);
+    return this.#write(lease.id, record, dueAt, true);
+  }
+
+  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
+    return this.#write(subjectId(record.subject), record, dueAt, false) === 'saved' ? 'saved' : 'outdated';
+  }
+
+  #write(id: SubjectId, record: TokenRecord, dueAt: number, limited: boolean): SaveOutcome {
+    const { generation } = record;
+    const account = this.#accounts.of(id);
+    const current = account.records.get(id)?.generation ?? 0;
+    if (current === generation) return 'saved';
+    const fence = Math.max(this.#fences.get(id) ?? 0, account.erasedAt ?? 0);
+    if (current > generation || fence > generation) return 'outdated';
+    if (limited && this.#accounts.isOneTooMany(id)) return 'terminal_limit';
+    const { unionId } = record.subject;
+    account.known = {
+      unionId,
+      accessId: record.token.fields['accessId'] ?? '',
+      region: account.known?.region ?? record.region,
+    };
+    account.records.set(id, record);
+    this.#due.add(id, dueAt);
     this.#fences.delete(id);
+    this.#failures.forget(id);
     this.#announce({ kind: 'saved', id, generation });
-    return true;
+    return 'saved';
   }
 
   async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
     const { id, generation } = lease;
-    if (!this.#owns(lease)) return;
-    this.#leases.delete(id);
-    if (dueAt !== undefined) this.#reschedule(id, dueAt);
+    if (!this.#leases.giveBack(lease)) return;
+    if (dueAt !== undefined) await this.schedule(id, dueAt);
+    if (failure) this.#failures.note(id, failure);
     if (failure) this.#announce({ kind: 'failed', id, generation, code: failure });
   }
 
-  async remove(id: SubjectId): Promise<void> {
+  async remove(id: SubjectId): Promise<number> {
     const generation = this.#nextGeneration(id);
     this.#fences.set(id, generation);
-    this.#records.delete(id);
-    this.#due.delete(id);
+    this.#accounts.peek(id)?.records.delete(id);
+    this.#due.remove(id);
     this.#announce({ kind: 'removed', id, generation });
+    return generation;
+  }
+
+  async account(unionId: string): Promise<StoredAccount | undefined> {
+    return this.#accounts.find(unionId);
+  }
+
+  async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return this.#accounts.lookUp(accessIds);
+  }
+
+  async erase(unionId: string): Promise<number> {
+    const account = accountId(unionId);
+    const { erasedAt, subjects } = this.#accounts.erase(account);
+    for (const id of subjects) this.#due.remove(id);
+    this.#announce({ kind: 'erased', account, generation: erasedAt });
+    return erasedAt;
   }
 
   async markRead(id: SubjectId, generation: number): Promise<void> {
-    const record = this.#records.get(id);
-    if (record?.generation === generation) this.#records.set(id, { ...record, read: true });
+    const records = this.#accounts.peek(id)?.records;
+    const record = records?.get(id);
+    if (record?.generation === generation) records?.set(id, { ...record, read: true });
   }
 
   async claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {
-    const now = this.#clock.now();
-    const ids = [...this.#due]
-      .filter(([, at]) => at <= now)
-      .sort(([, one], [, other]) => one - other)
-      .slice(0, limit)
-      .map(([id]) => id);
-    for (const id of ids) this.#due.set(id, now + visibilityMs);
-    let next: number | undefined;
-    for (const at of this.#due.values()) next = Math.min(next ?? at, at);
-    return { ids, nextInMs: next === undefined ? undefined : Math.max(0, next - now) };
+    return this.#due.claim(this.#clock.now(), limit, visibilityMs);
   }
 
   async schedule(id: SubjectId, dueAt: number): Promise<void> {
-    this.#reschedule(id, dueAt);
+    this.#due.move(id, dueAt);
   }
 
   async sweep(id: SubjectId): Promise<void> {
-    const record = this.#records.get(id);
-    if (record && record.token.expiresAt > this.#clock.now()) return;
-    this.#records.delete(id);
-    this.#due.delete(id);
+    const records = this.#accounts.peek(id)?.records;
+    const record = records?.get(id);
+    if (record && this.#accounts.lives(record)) return this.schedule(id, record.token.expiresAt);
+    records?.delete(id);
+    this.#due.remove(id);
+  }
+
+  take(name: string, intervalMs: number, burst: number): Promise<number> {
+    return this.#rates.take(name, intervalMs, burst);
+  }
+
+  reserve(pace: Pace, urgency: Urgency): Promise<Place> {
+    return this.#rates.reserve(pace, urgency);
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -116,28 +171,21 @@ export class MemoryTokenStore implements TokenStore {
     return this.#startedAt;
   }
 
+  /** It is never away. */
+  onReturn(): void {}
+
   async ping(): Promise<void> {}
 
   async close(): Promise<void> {}
 
   #nextGeneration(id: SubjectId): number {
-    const newest = Math.max(this.#fences.get(id) ?? 0, this.#records.get(id)?.generation ?? 0);
+    const account = this.#accounts.peek(id);
+    const newest = Math.max(
+      this.#fences.get(id) ?? 0,
+      account?.records.get(id)?.generation ?? 0,
+      account?.erasedAt ?? 0,
+    );
     return Math.max(this.#clock.now(), newest + 1);
-  }
-
-  #hold({ id, ownerId, durationMs }: Lease): void {
-    const until = this.#clock.now() + durationMs;
-    this.#leases.set(id, { ownerId, until });
-    this.#reschedule(id, until);
-  }
-
-  #owns({ id, ownerId }: Lease): boolean {
-    const held = this.#leases.get(id);
-    return held?.ownerId === ownerId && held.until > this.#clock.now();
-  }
-
-  #reschedule(id: SubjectId, dueAt: number): void {
-    if (this.#due.has(id)) this.#due.set(id, dueAt);
   }
 
   #announce(announcement: Announcement): void {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { accountOf, type SubjectId } from '../../token/subject.ts';
+import { type AccountId, accountOf, digest, type SubjectId } from '../../token/subject.ts';
 
 /** Over how many hash slots of a Redis Cluster the accounts are spread. Changing it loses every stored token. */
 export const SHARDS = 16;
@@ -12,19 +12,27 @@ export class Keys {
     this.#prefix = prefix;
   }
 
-  /** HASH of one account: terminal digest → record. It is the account index too. */
-  account(id: SubjectId): string {
-    return `${this.#shard(shardOf(id))}:a:${accountOf(id)}`;
+  /**
+   * HASH of one account: terminal digest → record, and under {@link ACCOUNT_FIELDS} what outlives the tokens. It is the
+   * account index too.
+   */
+  account(account: AccountId): string {
+    return `${this.#shard(shardOf(account))}:a:${account}`;
   }
 
   /** STRING: the owner of the right to log in for the subject; lives as long as the lease. */
   lease(id: SubjectId): string {
-    return `${this.#shard(shardOf(id))}:l:${id}`;
+    return `${this.#shard(shardOf(accountOf(id)))}:l:${id}`;
   }
 
   /** STRING: the newest generation handed out, or the one a logout outdated; nothing older may be written. */
   fence(id: SubjectId): string {
-    return `${this.#shard(shardOf(id))}:f:${id}`;
+    return `${this.#shard(shardOf(accountOf(id)))}:f:${id}`;
+  }
+
+  /** HASH: how often logins of the subject have failed lately, with what, and until when it is left alone. */
+  failures(id: SubjectId): string {
+    return `${this.#shard(shardOf(accountOf(id)))}:c:${id}`;
   }
 
   /** ZSET of one shard: subject id → epoch ms at which it is to be looked at. */
@@ -32,8 +40,45 @@ export class Keys {
     return `${this.#shard(shard)}:due`;
   }
 
-  dueOf(id: SubjectId): string {
-    return this.due(shardOf(id));
+  dueOf(account: AccountId): string {
+    return this.due(shardOf(account));
+  }
+
+  /** STRING: the sealed unionId of the account with this accessId. */
+  accessId(accessId: string): string {
+    const name = digest(accessId);
+    return `${this.#shard(shardOf(name))}:i:${name}`;
+  }
+
+  /** Matches every key at which something sealed lies, for SCAN. */
+  get sealedPattern(): string {
+    return `${this.#prefix}:{*}:[ai]:*`;
+  }
+
+  /** The account whose hash lies at `key`, where it is such a key. */
+  accountAt(key: string): AccountId | undefined {
+    const account = key.slice(key.lastIndexOf(':') + 1) as AccountId;
+    return key === this.account(account) ? account : undefined;
+  }
+
+  /** STRING: made anew whenever Redis has lost its data. */
+  get epoch(): string {
+    return `${this.#prefix}:epoch`;
+  }
+
+  /** HASH: the queue of vendor logins. */
+  get loginQueue(): string {
+    return `${this.#prefix}:logins`;
+  }
+
+  /** STRING: when the next one is due of a rate kept over all replicas. */
+  rate(name: string): string {
+    return `${this.#prefix}:r:${digest(name)}`;
+  }
+
+  /** STRING: written and removed at once, to see whether it can be. */
+  get probe(): string {
+    return `${this.#prefix}:probe`;
   }
 
   /** Pub/sub channel on which every replica hears what changed. */
@@ -41,11 +86,26 @@ export class Keys {
     return `${this.#prefix}:announce`;
   }
 
+  /** Pub/sub channel on which one replica hears itself: what it publishes there arrives as announcements do. */
+  beats(replica: string): string {
+    return `${this.#prefix}:beat:${replica}`;
+  }
+
   #shard(shard: number): string {
     return `${this.#prefix}:{${shard}}`;
   }
 }
 
-function shardOf(id: SubjectId): number {
-  return hash('sha256', accountOf(id), 'buffer').readUInt16BE() % SHARDS;
+/** The fields of an account that are no terminals: theirs have longer names. */
+export const ACCOUNT_FIELDS = {
+  /** The country it was pinned to. */
+  region: 'r',
+  /** Sealed: unionId and accessId. */
+  directory: 'd',
+  /** Epoch ms of the last erasure. */
+  erasedAt: 'e',
+} as const;
+
+function shardOf(name: string): number {
+  return hash('sha256', name, 'buffer').readUInt16BE() % SHARDS;
 }

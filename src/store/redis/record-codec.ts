@@ -1,7 +1,7 @@
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type SubjectId, subjectId } from '../../token/subject.ts';
+import { type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import { pack, unpack } from './packing.ts';
-import type { TokenCipher } from './token-cipher.ts';
+import type { SealedText, TokenCipher } from './token-cipher.ts';
 
 /**
  * A record in Redis: a plain header the scripts can read, then the sealed rest.
@@ -49,13 +49,21 @@ export class RecordCodec {
     return Buffer.concat([header, this.#cipher.seal(pack(plain), boundTo(header, id, key))]);
   }
 
+  /** What of the record is sealed; `undefined` where it is no record. */
+  sealedText(bytes: Buffer, id: SubjectId, key: string): SealedText | undefined {
+    if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
+    const additionalData = boundTo(bytes.subarray(0, HEADER_LENGTH), id, key);
+    const sealed = bytes.subarray(HEADER_LENGTH);
+    return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
+  }
+
   /** `undefined` where the record cannot be opened, or is not this subject's: it then costs a login, not an error. */
   decode(bytes: Buffer, id: SubjectId, key: string): TokenRecord | undefined {
-    if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
-    const header = bytes.subarray(0, HEADER_LENGTH);
-    const plain = this.#cipher.open(bytes.subarray(HEADER_LENGTH), boundTo(header, id, key));
+    const text = this.sealedText(bytes, id, key);
+    const plain = text && this.#cipher.open(text.sealed, text.additionalData);
     const strings = plain && unpack(plain);
     if (!strings) return undefined;
+    const header = bytes.subarray(0, HEADER_LENGTH);
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
     if (subjectId(subject) !== id) return undefined;

@@ -1,125 +1,140 @@
-import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
-import type { Announcement, DueClaims, Lease, LeaseAnswer, TokenStore } from '../../token/ports.ts';
+import type { Pace, Place, Urgency } from '../../token/login-pace.ts';
+import type { Observer } from '../../token/observer.ts';
+import type {
+  Announcement,
+  DueClaims,
+  Lease,
+  LeaseAnswer,
+  SaveOutcome,
+  StoredAccount,
+  StoredTerminal,
+  TokenStore,
+} from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type SubjectId, terminalOf } from '../../token/subject.ts';
+import { type SubjectId, subjectId } from '../../token/subject.ts';
 import { Announcements } from './announcements.ts';
-import { type ConnectionLog, connectRedis, orUnavailable, runScript } from './connection.ts';
-import { Keys, SHARDS } from './keys.ts';
+import type { RedisClient } from './clients.ts';
+import { type ConnectionLog, connectRedis, connectSubscriber } from './connection.ts';
+import { DirectoryCodec } from './directory-codec.ts';
+import { Keys } from './keys.ts';
 import { RecordCodec } from './record-codec.ts';
+import { RedisAccounts } from './redis-accounts.ts';
+import { RedisEpoch } from './redis-epoch.ts';
+import { RedisLink } from './redis-link.ts';
+import { RedisRates } from './redis-rates.ts';
+import { RedisSchedule } from './redis-schedule.ts';
+import { RedisTerminals } from './redis-terminals.ts';
+import { Resealing } from './resealing.ts';
 import { type EncryptionKey, TokenCipher } from './token-cipher.ts';
-
-/** How long a logout, or a generation nobody saved, is remembered; a write older than that is refused as such. */
-const FENCE_MS = 3_600_000;
 
 export interface RedisTokenStoreOptions {
   readonly url: string;
   readonly keyPrefix: string;
   /** The first encrypts, all decrypt; none: records are stored in the clear. */
   readonly encryptionKeys: readonly EncryptionKey[];
+  readonly terminalsPerAccount: number;
   readonly clock: Clock;
   readonly log: ConnectionLog;
+  readonly observer: Pick<Observer, 'redisFailed'>;
 }
 
 /** The store shared by all replicas. Needs Redis 6.2 or later, or what speaks like it. */
 export class RedisTokenStore implements TokenStore {
-  readonly #redis: Redis;
+  readonly #connection: RedisClient;
+  readonly #redis: RedisLink;
   readonly #announcements: Announcements;
-  readonly #keys: Keys;
-  readonly #codec: RecordCodec;
+  readonly #terminals: RedisTerminals;
+  readonly #accounts: RedisAccounts;
+  readonly #schedule: RedisSchedule;
+  readonly #rates: RedisRates;
+  readonly #epoch: RedisEpoch;
   readonly #clock: Clock;
 
-  constructor({ url, keyPrefix, encryptionKeys, clock, log }: RedisTokenStoreOptions) {
-    this.#keys = new Keys(keyPrefix);
-    this.#codec = new RecordCodec(new TokenCipher(encryptionKeys));
+  constructor({ url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer }: RedisTokenStoreOptions) {
+    const connection = connectRedis(url, 'commands', log);
+    const redis = new RedisLink(connection, clock, observer);
+    const keys = new Keys(keyPrefix);
+    const cipher = new TokenCipher(encryptionKeys);
+    const records = new RecordCodec(cipher);
+    const directory = new DirectoryCodec(cipher);
+    const resealing = new Resealing(redis, cipher);
+    const parts = { redis, keys, records, directory, resealing, clock, log };
+    this.#connection = connection;
+    this.#redis = redis;
+    this.#announcements = new Announcements(connectSubscriber(url, connection, log), connection, keys, clock);
+    this.#accounts = new RedisAccounts(parts);
+    this.#terminals = new RedisTerminals(parts, this.#accounts, terminalsPerAccount);
+    this.#schedule = new RedisSchedule(parts);
+    this.#rates = new RedisRates(parts);
+    this.#epoch = new RedisEpoch(connection, parts);
     this.#clock = clock;
-    this.#redis = connectRedis(url, 'commands', log);
-    this.#announcements = new Announcements(connectRedis(url, 'announcements', log), this.#keys.announcements, clock);
   }
 
-  async read(id: SubjectId): Promise<TokenRecord | undefined> {
-    return this.#decode(await orUnavailable(this.#redis.hgetBuffer(this.#keys.account(id), terminalOf(id))), id);
+  read(id: SubjectId): Promise<StoredTerminal> {
+    return this.#terminals.read(id);
   }
 
-  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
-    const ownerId = randomUUID();
-    const keys = [this.#keys.lease(id), this.#keys.fence(id), this.#keys.account(id), this.#keys.dueOf(id)];
-    const answer = await runScript(this.#redis, 'acquire', keys, [ownerId, durationMs, terminalOf(id), id, FENCE_MS]);
-    const [granted, value, record] = answer as [number, number | Buffer, Buffer | null];
-    if (granted === 0) return { lease: undefined, heldForMs: Number(value) };
-    const lease = { id, ownerId, generation: Number(value), durationMs };
-    return { lease, current: this.#decode(record, id) };
+  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+    return this.#terminals.acquire(id, durationMs);
   }
 
-  async extend({ id, ownerId, durationMs }: Lease): Promise<boolean> {
-    const keys = [this.#keys.lease(id), this.#keys.dueOf(id)];
-    return (await runScript(this.#redis, 'extend', keys, [ownerId, durationMs, id])) === 1;
+  extend(lease: Lease): Promise<boolean> {
+    return this.#terminals.extend(lease);
   }
 
-  async save({ id, ownerId, generation }: Lease, record: TokenRecord, dueAt: number): Promise<boolean> {
-    const account = this.#keys.account(id);
-    const keys = [this.#keys.lease(id), this.#keys.fence(id), account, this.#keys.dueOf(id)];
-    const saved = await runScript(this.#redis, 'save', keys, [
-      ownerId,
-      generation,
-      terminalOf(id),
-      id,
-      this.#codec.encode(record, id, account),
-      this.#msUntil(record.token.expiresAt),
-      this.#msUntil(dueAt),
-      FENCE_MS,
-      this.#keys.announcements,
-    ]);
-    return saved === 1;
+  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+    return this.#terminals.save(lease, record, this.#msUntil(dueAt));
   }
 
-  async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
-    await runScript(
-      this.#redis,
-      'release',
-      [this.#keys.lease(id), this.#keys.dueOf(id)],
-      [
-        ownerId,
-        id,
-        dueAt === undefined ? '' : this.#msUntil(dueAt),
-        this.#keys.announcements,
-        failure ? `failed ${id} ${generation} ${failure}` : '',
-      ],
-    );
+  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
+    const outcome = await this.#terminals.restore(subjectId(record.subject), record, this.#msUntil(dueAt));
+    return outcome === 'saved' ? outcome : 'outdated';
   }
 
-  async remove(id: SubjectId): Promise<void> {
-    const keys = [this.#keys.fence(id), this.#keys.account(id), this.#keys.dueOf(id)];
-    await runScript(this.#redis, 'remove', keys, [terminalOf(id), id, FENCE_MS, this.#keys.announcements]);
+  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
+    return this.#terminals.release(lease, dueAt === undefined ? undefined : this.#msUntil(dueAt), failure);
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<void> {
-    await runScript(this.#redis, 'markRead', [this.#keys.account(id)], [terminalOf(id), generation]);
+  remove(id: SubjectId): Promise<number> {
+    return this.#terminals.remove(id);
   }
 
-  async claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {
-    const perShard = Math.ceil(limit / SHARDS);
-    const shards = Array.from({ length: SHARDS }, (_, shard) => this.#keys.due(shard));
-    const answers = await Promise.all(
-      shards.map((due) => runScript(this.#redis, 'claimDue', [due], [perShard, visibilityMs])),
-    );
-    const ids: SubjectId[] = [];
-    let nextInMs: number | undefined;
-    for (const [next, ...claimed] of answers as [number, ...Buffer[]][]) {
-      ids.push(...claimed.map((id) => id.toString() as SubjectId));
-      if (next >= 0) nextInMs = Math.min(nextInMs ?? next, next);
-    }
-    return { ids, nextInMs };
+  account(unionId: string): Promise<StoredAccount | undefined> {
+    return this.#accounts.find(unionId);
   }
 
-  async schedule(id: SubjectId, dueAt: number): Promise<void> {
-    await runScript(this.#redis, 'schedule', [this.#keys.dueOf(id)], [this.#msUntil(dueAt), id]);
+  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return this.#accounts.lookUp(accessIds);
   }
 
-  async sweep(id: SubjectId): Promise<void> {
-    await runScript(this.#redis, 'sweep', [this.#keys.account(id), this.#keys.dueOf(id)], [terminalOf(id), id]);
+  erase(unionId: string): Promise<number> {
+    return this.#accounts.erase(unionId);
+  }
+
+  markRead(id: SubjectId, generation: number): Promise<void> {
+    return this.#terminals.markRead(id, generation);
+  }
+
+  claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {
+    return this.#schedule.claim(limit, visibilityMs);
+  }
+
+  schedule(id: SubjectId, dueAt: number): Promise<void> {
+    return this.#schedule.set(id, this.#msUntil(dueAt));
+  }
+
+  sweep(id: SubjectId): Promise<void> {
+    return this.#schedule.sweep(id);
+  }
+
+  take(name: string, intervalMs: number, burst: number): Promise<number> {
+    return this.#rates.take(name, intervalMs, burst);
+  }
+
+  reserve(pace: Pace, urgency: Urgency): Promise<Place> {
+    return this.#rates.reserve(pace, urgency);
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -130,17 +145,17 @@ export class RedisTokenStore implements TokenStore {
     return this.#announcements.announcedSince();
   }
 
+  onReturn(listener: (lostData: boolean) => void): void {
+    this.#epoch.onReturn(listener);
+  }
+
   async ping(): Promise<void> {
-    await orUnavailable(this.#redis.ping());
+    await this.#redis.run((client) => client.ping());
   }
 
   async close(): Promise<void> {
     this.#announcements.close();
-    await this.#redis.quit().catch(() => this.#redis.disconnect());
-  }
-
-  #decode(bytes: Buffer | null, id: SubjectId): TokenRecord | undefined {
-    return bytes ? this.#codec.decode(bytes, id, this.#keys.account(id)) : undefined;
+    await this.#connection.quit().catch(() => this.#connection.disconnect());
   }
 
   /** Instants travel to Redis as spans, so that its clock and ours need not agree. */

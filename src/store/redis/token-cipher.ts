@@ -7,6 +7,19 @@ export interface EncryptionKey {
   readonly key: Buffer;
 }
 
+/** A sealed text as it lies in Redis. */
+export interface SealedText {
+  /** The key it lies at. */
+  readonly key: string;
+  /** The field of the hash at `key`; `undefined`: a string lies there. */
+  readonly field: string | undefined;
+  /** How many bytes stand before it in the clear. */
+  readonly headLength: number;
+  readonly sealed: Buffer;
+  /** What it is bound to: it opens only with the same. */
+  readonly additionalData: Buffer;
+}
+
 const ALGORITHM = 'aes-256-gcm';
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
@@ -24,6 +37,17 @@ export class TokenCipher {
     this.#keys = new Map(keys.map(({ id, key }) => [id, key]));
   }
 
+  /** Whether the key that seals now sealed it, by the key's id; without keys, whether it is in the clear. */
+  isCurrent(sealed: Buffer): boolean {
+    return keyIdOf(sealed) === this.#current?.id;
+  }
+
+  /** The same text, sealed anew; `undefined` where no key of the ring opens it. */
+  reseal({ sealed, additionalData }: SealedText): Buffer | undefined {
+    const plain = this.open(sealed, additionalData);
+    return plain && this.seal(plain, additionalData);
+  }
+
   /** @param additionalData what the text is bound to: it opens only with the same */
   seal(plain: Buffer, additionalData: Buffer): Buffer {
     if (!this.#current) return Buffer.concat([Buffer.of(0), plain]);
@@ -35,10 +59,10 @@ export class TokenCipher {
 
   /** The plain text; `undefined` where no key of the ring opens it or it was tampered with. */
   open(sealed: Buffer, additionalData: Buffer): Buffer | undefined {
-    const idLength = sealed[0] ?? 0;
-    if (idLength === 0) return this.#current ? undefined : sealed.subarray(1);
-    const body = 1 + idLength;
-    const key = this.#keys.get(sealed.toString('latin1', 1, body));
+    const keyId = keyIdOf(sealed);
+    if (keyId === undefined) return this.#current ? undefined : sealed.subarray(1);
+    const body = 1 + keyId.length;
+    const key = this.#keys.get(keyId);
     if (!key || sealed.length < body + IV_LENGTH + TAG_LENGTH) return undefined;
     const iv = sealed.subarray(body, body + IV_LENGTH);
     const decipher = createDecipheriv(ALGORITHM, key, iv, { authTagLength: TAG_LENGTH })
@@ -50,4 +74,10 @@ export class TokenCipher {
       return undefined;
     }
   }
+}
+
+/** The id of the key a text says it was sealed with; `undefined`: it is in the clear. */
+export function keyIdOf(sealed: Buffer): string | undefined {
+  const length = sealed[0] ?? 0;
+  return length === 0 ? undefined : sealed.toString('latin1', 1, 1 + length);
 }

@@ -10,16 +10,17 @@ const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** A keeper with one lease in its care, of 300 ms unless told otherwise. */
 async function open(durationMs = 300) {
-  const { store, down, calls } = watchedStore(new MemoryTokenStore(systemClock));
+  const { store, down, calls } = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
   const silent = () => undefined;
   const warn = (_fields: object, message: string) => void warnings.push(message);
   const keeper = new LeaseKeeper(store, { debug: silent, info: silent, warn, error: silent });
-  const { lease } = await store.acquire(ID, durationMs);
-  if (!lease) throw new Error('somebody holds the lease');
+  const answer = await store.acquire(ID, durationMs);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const { lease } = answer;
   keeper.keep(lease);
   onTestFinished(() => keeper.letGo(lease));
-  const isFree = async () => (await store.acquire(ID, 60_000)).lease !== undefined;
+  const isFree = async () => (await store.acquire(ID, 60_000)).kind === 'granted';
   return { keeper, store, lease, down, calls, warnings, isFree };
 }
 

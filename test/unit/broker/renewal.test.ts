@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { RenewalRequest } from '../../../src/broker/renewal-request.ts';
 import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
@@ -14,24 +15,27 @@ const ID = subjectId(SUBJECT);
 
 /** Replicas in one process: each with its own broker, all on one store and one vendor. */
 function replicas(count: number, loginBudgetMs = 5_000) {
-  const store = new MemoryTokenStore(systemClock);
+  const store = new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 });
   const vendor = new ScriptedLogin();
   const built = Array.from({ length: count }, () => brokerParts({ store, vendor, loginBudgetMs }));
   return { store, vendor, replicas: built };
 }
 
-function request(overrides: { known?: TokenRecord; askedFor?: boolean; satisfies?: (r: TokenRecord) => boolean } = {}) {
-  const { known, askedFor = true, satisfies = () => true } = overrides;
-  return { id: ID, subject: SUBJECT, region: 'CN', known, askedFor, satisfies };
+function request(
+  overrides: { known?: TokenRecord; cause?: RenewalRequest['cause']; satisfies?: (r: TokenRecord) => boolean } = {},
+) {
+  const { known, cause = 'new', satisfies = () => true } = overrides;
+  return { id: ID, subject: SUBJECT, region: 'CN', known, cause, satisfies };
 }
 
 describe('a renewal', () => {
   test('of one subject is one login over ten replicas', async () => {
     const { vendor, replicas: all } = replicas(10);
     vendor.latencyMs = 200;
-    const records = await Promise.all(all.map(({ renewal }) => renewal.renew(request())));
+    const renewals = await Promise.all(all.map(({ renewal }) => renewal.renew(request())));
     expect(vendor.requests).toHaveLength(1);
-    expect(new Set(records.map((record) => record?.generation)).size).toBe(1);
+    expect(new Set(renewals.map((renewed) => renewed?.record.generation)).size).toBe(1);
+    expect(renewals.filter((renewed) => renewed?.outcome === 'login')).toHaveLength(1);
   });
 
   test('tells the waiting replicas of a failure, which then do not try anew', async () => {
@@ -48,7 +52,7 @@ describe('a renewal', () => {
   test('is taken over from a replica that vanished, once its lease ran out', async () => {
     const { store, vendor, replicas: all } = replicas(1);
     await store.acquire(ID, 300);
-    expect(await all[0]?.renewal.renew(request())).toMatchObject({ region: 'CN' });
+    expect(await all[0]?.renewal.renew(request())).toMatchObject({ record: { region: 'CN' } });
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -56,43 +60,45 @@ describe('a renewal', () => {
     const { store, vendor, replicas: all } = replicas(2, 200);
     vendor.latencyMs = 2_500;
     const [one, other] = all.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
-    expect(await Promise.all([one, other])).toContainEqual(expect.objectContaining({ region: 'CN' }));
+    expect(await Promise.all([one, other])).toContainEqual(
+      expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
+    );
     expect(vendor.requests).toHaveLength(1);
-    expect(await store.read(ID)).toBeDefined();
+    expect((await store.read(ID)).record).toBeDefined();
   });
 
   test('nobody asked for does not wait for another replica that is at it', async () => {
     const { store, vendor, replicas: all } = replicas(1);
     await store.acquire(ID, 10_000);
-    expect(await all[0]?.renewal.renew(request({ askedFor: false }))).toBeUndefined();
+    expect(await all[0]?.renewal.renew(request({ cause: 'unasked' }))).toBeUndefined();
     expect(vendor.requests).toHaveLength(0);
   });
 
   test('somebody asked for is not content with one under way that nobody asked for and that came to nothing', async () => {
     const { store, vendor, replicas: all } = replicas(1);
-    const { lease } = await store.acquire(ID, 400);
-    const background = all[0]?.renewal.renew(request({ askedFor: false }));
+    const held = await store.acquire(ID, 400);
+    const background = all[0]?.renewal.renew(request({ cause: 'unasked' }));
     const asked = all[0]?.renewal.renew(request());
     expect(await background).toBeUndefined();
-    expect(await asked).toMatchObject({ read: true });
-    expect(lease).toBeDefined();
+    expect(await asked).toMatchObject({ record: { read: true }, outcome: 'login' });
+    expect(held.kind).toBe('granted');
     expect(vendor.requests).toHaveLength(1);
   });
 
   test('takes what somebody else has stored in place of a login', async () => {
     const { vendor, replicas: all } = replicas(2);
     const first = await all[0]?.renewal.renew(request());
-    expect(await all[1]?.renewal.renew(request())).toEqual(first);
+    expect(await all[1]?.renewal.renew(request())).toEqual({ record: first?.record, outcome: 'waited' });
     expect(vendor.requests).toHaveLength(1);
   });
 
   test('that has to be newer than a given token logs in anew', async () => {
     const { vendor, replicas: all } = replicas(2);
-    const known = await all[0]?.renewal.renew(request());
+    const known = (await all[0]?.renewal.renew(request()))?.record;
     if (!known) throw new Error('no record');
     const satisfies = (record: TokenRecord) => record.generation > known.generation;
     const renewed = await all[1]?.renewal.renew(request({ known, satisfies }));
-    expect(renewed?.generation).toBeGreaterThan(known.generation);
+    expect(renewed?.record.generation).toBeGreaterThan(known.generation);
     expect(vendor.requests).toHaveLength(2);
   });
 
@@ -103,14 +109,14 @@ describe('a renewal', () => {
     await eventually(() => vendor.requests.length === 1);
     await store.remove(ID);
     await expect(renewal).rejects.toMatchObject({ code: 'session_forbidden' });
-    expect(await store.read(ID)).toBeUndefined();
+    expect((await store.read(ID)).record).toBeUndefined();
   });
 
   test('leaves time for another replica: it is given half of what its token has left, and at least a second', async () => {
     const { vendor, replicas: all } = replicas(1, 7_500);
     await all[0]?.renewal.renew(request());
     vendor.lifeMs = 5_000;
-    const known = await all[0]?.renewal.renew(request({ satisfies: () => false }));
+    const known = (await all[0]?.renewal.renew(request({ satisfies: () => false })))?.record;
     if (!known) throw new Error('no record');
     await all[0]?.renewal.renew(request({ known, satisfies: () => false }));
     const spent = { ...known, token: { ...known.token, expiresAt: systemClock.now() + 300 } };
@@ -124,10 +130,10 @@ describe('a renewal', () => {
 
   test('that fails is tried again later, and the token keeps its place in the schedule until then', async () => {
     const { store, vendor, replicas: all } = replicas(1);
-    const known = await all[0]?.renewal.renew(request());
+    const known = (await all[0]?.renewal.renew(request()))?.record;
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(all[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
-    expect(await store.read(ID)).toEqual(known);
+    expect((await store.read(ID)).record).toEqual(known);
     const { nextInMs } = await store.claimDue(10, 1_000);
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
@@ -141,8 +147,8 @@ describe('settling', () => {
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
     await all[0]?.renewal.settle(5_000);
-    expect(await store.read(ID)).toBeDefined();
-    expect((await store.acquire(ID, 100)).lease).toBeDefined();
+    expect((await store.read(ID)).record).toBeDefined();
+    expect((await store.acquire(ID, 100)).kind).toBe('granted');
     await renewal;
   });
 
@@ -152,24 +158,24 @@ describe('settling', () => {
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
     await all[0]?.renewal.settle(50);
-    expect((await store.acquire(ID, 100)).lease).toBeDefined();
+    expect((await store.acquire(ID, 100)).kind).toBe('granted');
     await renewal?.catch(() => undefined);
   });
 });
 
 describe('a lease that cannot be extended', () => {
   test('does not end the login: the token is saved where nothing newer stands', async () => {
-    const watched = watchedStore(new MemoryTokenStore(systemClock));
+    const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor, store } = brokerParts({ store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
     vendor.latencyMs = 1_500;
     await renewal.renew(request());
     expect(watched.calls('extend')).toBeGreaterThan(0);
-    expect(await store.read(ID)).toBeDefined();
+    expect((await store.read(ID)).record).toBeDefined();
   });
 
   test('and cannot be given back runs out by itself, while the vendor’s error is passed on', async () => {
-    const watched = watchedStore(new MemoryTokenStore(systemClock));
+    const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor } = brokerParts({ store: watched.store });
     watched.down.add('release');
     vendor.failure = new BrokerError('vendor_timeout');

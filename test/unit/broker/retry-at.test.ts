@@ -12,7 +12,7 @@ const clockAt = (chance: number) => ({ now: () => NOW, random: () => chance });
 /** How long a token that may still be served for `leftMs` waits for its next try, without jitter. */
 function delayOf(leftMs: number): number {
   const expiresAt = NOW + leftMs + 10 * SECOND;
-  return retryAt({ issuedAt: expiresAt - 30 * DAY, expiresAt }, clockAt(0.5)) - NOW;
+  return retryAt({ issuedAt: expiresAt - 30 * DAY, expiresAt }, 'vendor_unavailable', clockAt(0.5)) - NOW;
 }
 
 describe('the next try after a failed renewal', () => {
@@ -28,10 +28,15 @@ describe('the next try after a failed renewal', () => {
     expect(delayOf(leftMs)).toBe(delayMs);
   });
 
+  test('comes after about a second where only our own budget was in the way', () => {
+    const life = { issuedAt: NOW - DAY, expiresAt: NOW + DAY };
+    expect(retryAt(life, 'vendor_busy', clockAt(0.5))).toBe(NOW + SECOND);
+  });
+
   test('is half to one and a half of that, by chance', () => {
     const life = { issuedAt: NOW - DAY, expiresAt: NOW + DAY };
-    expect(retryAt(life, clockAt(0))).toBe(NOW + 150 * SECOND);
-    expect(retryAt(life, clockAt(0.999))).toBeCloseTo(NOW + 1.499 * 300 * SECOND, 3);
+    expect(retryAt(life, 'vendor_unavailable', clockAt(0))).toBe(NOW + 150 * SECOND);
+    expect(retryAt(life, 'vendor_unavailable', clockAt(0.999))).toBeCloseTo(NOW + 1.499 * 300 * SECOND, 3);
   });
 
   test('comes while the token may still be served, as long as there are two seconds left', () => {
@@ -45,7 +50,7 @@ describe('the next try after a failed renewal', () => {
         const issuedAt = NOW - Math.floor(lifeMs * agedBy);
         const token = { issuedAt, expiresAt: issuedAt + lifeMs };
         fc.pre(servableUntil(token) - NOW >= 2 * SECOND);
-        const at = retryAt(token, clockAt(random));
+        const at = retryAt(token, 'vendor_unavailable', clockAt(random));
         expect(at).toBeLessThan(servableUntil(token));
         expect(at).toBeGreaterThanOrEqual(NOW + SECOND / 2);
       }),

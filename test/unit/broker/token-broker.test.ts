@@ -12,13 +12,14 @@ const ID = subjectId(SUBJECT);
 
 function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   const clock = new TestClock();
-  const watched = watchedStore(new MemoryTokenStore(clock));
+  const watched = watchedStore(new MemoryTokenStore({ clock, terminalsPerAccount: 20 }));
   const built = brokerParts({
     clock,
     store: watched.store,
     policy: { ...PROACTIVE, mode: options.mode ?? 'proactive' },
   });
-  const read = (region: string | undefined = 'CN') => built.broker.read(SUBJECT, region);
+  const read = (region: string | undefined = 'CN', at = clock.now()) =>
+    built.broker.read({ subject: SUBJECT, region, sessionIssuedAt: at });
   return { ...built, clock, watched, read };
 }
 
@@ -39,7 +40,9 @@ describe('a first read', () => {
 
   test('says which parameter helps when nobody knows the country', async () => {
     const { vendor, broker } = parts();
-    await expect(broker.read(SUBJECT, undefined)).rejects.toMatchObject({
+    await expect(
+      broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }),
+    ).rejects.toMatchObject({
       code: 'request_invalid',
       detail: expect.stringContaining('regRegion'),
     });
@@ -50,7 +53,7 @@ describe('a first read', () => {
     const { vendor, store, read } = parts();
     vendor.failure = new BrokerError('vendor_unavailable', { vendorCode: 10901060 });
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060 });
-    expect(await store.read(ID)).toBeUndefined();
+    expect((await store.read(ID)).record).toBeUndefined();
     vendor.failure = undefined;
     expect(tokenOf(await read())).toBe('token-2');
   });
@@ -68,7 +71,7 @@ describe('a first read', () => {
     clock.advance(58_000);
     vendor.failure = new BrokerError('account_disabled');
     await expect(read()).rejects.toMatchObject({ code: 'account_disabled' });
-    expect(await store.read(ID)).toBeUndefined();
+    expect((await store.read(ID)).record).toBeUndefined();
   });
 });
 
@@ -96,7 +99,9 @@ describe('a read of a known token', () => {
   test('needs no country', async () => {
     const { broker, read } = parts();
     await read();
-    expect(tokenOf(await broker.read(SUBJECT, undefined))).toBe('token-1');
+    expect(tokenOf(await broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }))).toBe(
+      'token-1',
+    );
   });
 
   test('is answered at once when it is due, and asks for one renewal however many ask', async () => {
@@ -158,24 +163,108 @@ describe('a read of a known token', () => {
 });
 
 describe('when the store cannot be asked', () => {
-  test('a known token is served from memory until its margin, and not past it', async () => {
-    const { clock, watched, read } = parts();
-    watched.store.announcedSince = () => undefined;
+  const AWAY = ['read', 'acquire', 'save', 'release', 'restore', 'markRead', 'take'] as const;
+
+  function away() {
+    const built = parts();
+    built.watched.store.announcedSince = () => undefined;
+    return { ...built, leave: () => AWAY.forEach((name) => void built.watched.down.add(name)) };
+  }
+
+  test('a known token is served from memory, without a login while it is good', async () => {
+    const { clock, vendor, leave, read } = away();
     await read();
-    for (const name of ['read', 'acquire', 'save', 'release'] as const) watched.down.add(name);
-    clock.advance(30_000);
-    expect(tokenOf(await read())).toBe('token-1');
-    clock.advance(26_999);
-    expect(tokenOf(await read())).toBe('token-1');
-    clock.advance(1);
-    await expect(read()).rejects.toMatchObject({ code: 'store_unavailable' });
+    leave();
+    for (const ms of [30_000, 15_000, 8_000]) {
+      clock.advance(ms);
+      expect(tokenOf(await read())).toBe('token-1');
+    }
+    expect(vendor.requests).toHaveLength(1);
   });
 
-  test('an error is not an absence: a subject nobody knows costs no login', async () => {
-    const { vendor, watched, read } = parts();
-    watched.down.add('read');
-    await expect(read()).rejects.toMatchObject({ code: 'store_unavailable' });
+  test('a known token near its end is renewed without a lease, and served until its margin if that fails', async () => {
+    const { clock, vendor, leave, read } = away();
+    await read();
+    leave();
+    clock.advance(56_999);
+    vendor.failure = new BrokerError('vendor_unavailable');
+    expect(tokenOf(await read())).toBe('token-1');
+    clock.advance(1);
+    await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
+    vendor.failure = undefined;
+    expect(tokenOf(await read())).toBe('token-3');
+  });
+
+  test('newcomers cost one login each, however often they ask, and that is written back when it returns', async () => {
+    const { vendor, store, watched, leave, read } = away();
+    leave();
+    vendor.latencyMs = 20;
+    const served = await Promise.all(Array.from({ length: 50 }, () => read()));
+    expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
+    expect(tokenOf(await read())).toBe('token-1');
+    expect(vendor.requests).toHaveLength(1);
+    watched.down.clear();
+    await eventually(async () => expect((await store.read(ID)).record?.token.fields['accessToken']).toBe('token-1'));
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('a newcomer whose country only the store may know is told that the store is away', async () => {
+    const { vendor, broker, leave } = away();
+    leave();
+    const read = broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined });
+    await expect(read).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('an account this replica knows to be erased is still refused', async () => {
+    const { clock, vendor, accounts, leave, read } = away();
+    await read();
+    const before = clock.now() - 1;
+    await accounts.erase('alice');
+    leave();
+    await expect(read('CN', before)).rejects.toMatchObject({ code: 'session_invalid' });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('a token that was obtained but not written is written back', async () => {
+    const { store, watched, read } = away();
+    watched.down.add('save');
+    expect(tokenOf(await read())).toBe('token-1');
+    await eventually(async () => expect((await store.read(ID)).record).toBeDefined());
+  });
+});
+
+describe('a subject whose logins fail again and again', () => {
+  test('is left alone for a while, longer each time, and one failure alone costs it nothing', async () => {
+    const { clock, vendor, read } = parts();
+    vendor.failure = new BrokerError('vendor_unavailable');
+    for (const attempts of [1, 2]) {
+      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
+      expect(vendor.requests).toHaveLength(attempts);
+    }
+    for (const [attempts, coolDownMs] of [
+      [3, 500],
+      [4, 1_000],
+      [5, 2_000],
+    ] as const) {
+      for (let round = 0; round < 20; round += 1) {
+        await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', retryAfter: expect.any(Number) });
+      }
+      expect(vendor.requests).toHaveLength(attempts - 1);
+      clock.advance(coolDownMs);
+      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
+      expect(vendor.requests).toHaveLength(attempts);
+    }
+    vendor.failure = undefined;
+    clock.advance(4_000);
+    expect(tokenOf(await read())).toBe('token-6');
+  });
+
+  test('is not left alone for a definite no', async () => {
+    const { vendor, read } = parts();
+    vendor.failure = new BrokerError('vendor_rejected');
+    for (let round = 0; round < 5; round += 1) await expect(read()).rejects.toMatchObject({ code: 'vendor_rejected' });
+    expect(vendor.requests).toHaveLength(5);
   });
 });
 
@@ -184,8 +273,8 @@ describe('a read', () => {
     const { clock, watched, renewal, read } = parts();
     await read();
     clock.advance(50_000);
-    const known = await watched.store.read(ID);
-    await renewal.renew({ id: ID, subject: SUBJECT, region: 'CN', known, askedFor: false, satisfies: () => false });
+    const { record: known } = await watched.store.read(ID);
+    await renewal.renew({ id: ID, subject: SUBJECT, region: 'CN', known, cause: 'unasked', satisfies: () => false });
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);
@@ -193,6 +282,6 @@ describe('a read', () => {
     await read();
     await read();
     expect(watched.calls('markRead')).toBe(2);
-    expect((await watched.store.read(ID))?.read).toBe(true);
+    expect((await watched.store.read(ID)).record?.read).toBe(true);
   });
 });

@@ -31,13 +31,13 @@ function open(maxBytes = 2 ** 20) {
 describe('the token cache', () => {
   test('trusts an entry for a minute while announcements arrive, and for two seconds otherwise', () => {
     const { cache, clock, record, state } = open();
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     clock.advance(59_999);
     expect(cache.trusted(ID, clock.now())).toBeDefined();
     clock.advance(1);
     expect(cache.trusted(ID, clock.now())).toBeUndefined();
     state.since = undefined;
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     clock.advance(1_999);
     expect(cache.trusted(ID, clock.now())).toBeDefined();
     clock.advance(1);
@@ -46,18 +46,18 @@ describe('the token cache', () => {
 
   test('does not trust what it learnt before a gap in the announcements', () => {
     const { cache, clock, record, state } = open();
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     clock.advance(10_000);
     state.since = clock.now();
     expect(cache.trusted(ID, clock.now())).toBeUndefined();
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     clock.advance(10_000);
     expect(cache.trusted(ID, clock.now())).toBeDefined();
   });
 
   test('keeps an entry it no longer trusts', () => {
     const { cache, clock, record, announce } = open();
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.trusted(ID, clock.now())).toBeUndefined();
     expect(cache.kept(ID)?.served.record.generation).toBe(1);
@@ -65,7 +65,7 @@ describe('the token cache', () => {
 
   test('goes on trusting the generation that is announced', () => {
     const { cache, clock, record, announce } = open();
-    cache.put(record(2), clock.now());
+    cache.put(record(2), clock.now(), undefined);
     announce({ kind: 'saved', id: ID, generation: 2 });
     announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
     expect(cache.trusted(ID, clock.now())).toBeDefined();
@@ -74,33 +74,33 @@ describe('the token cache', () => {
   test('drops a logged-out token, also one that a late read brings back', () => {
     const { cache, clock, record, announce } = open();
     const late = record(1);
-    cache.put(late, clock.now());
+    cache.put(late, clock.now(), undefined);
     announce({ kind: 'removed', id: ID, generation: 5 });
     expect(cache.kept(ID)).toBeUndefined();
-    cache.put(late, clock.now());
+    cache.put(late, clock.now(), undefined);
     expect(cache.kept(ID)).toBeUndefined();
-    cache.put(record(6), clock.now());
+    cache.put(record(6), clock.now(), undefined);
     expect(cache.trusted(ID, clock.now())).toBeDefined();
   });
 
   test('never lays an older token over a newer one', () => {
     const { cache, clock, record } = open();
-    cache.put(record(2), clock.now());
-    expect(cache.put(record(1), clock.now()).served.record.generation).toBe(2);
+    cache.put(record(2), clock.now(), undefined);
+    expect(cache.put(record(1), clock.now(), undefined).served.record.generation).toBe(2);
     expect(cache.trusted(ID, clock.now())?.served.record.generation).toBe(2);
   });
 
   test('prepares the body once per token', () => {
     const { cache, clock, record } = open();
     const one = record(1);
-    expect(cache.put(one, clock.now()).served).toBe(cache.put({ ...one }, clock.now()).served);
+    expect(cache.put(one, clock.now(), undefined).served).toBe(cache.put({ ...one }, clock.now(), undefined).served);
   });
 
   test('takes no memory for renewed tokens that nobody reads here', () => {
     const { cache, clock, record } = open();
     cache.renew(record(1));
     expect(cache.kept(ID)).toBeUndefined();
-    cache.put(record(1), clock.now());
+    cache.put(record(1), clock.now(), undefined);
     cache.renew(record(2));
     expect(cache.kept(ID)?.served.record.generation).toBe(2);
   });
@@ -108,7 +108,7 @@ describe('the token cache', () => {
   test('holds no more bytes than it may, and pushes out what was read longest ago', () => {
     const { cache, clock, record } = open(16_000);
     const subjects = Array.from({ length: 100 }, (_, number) => ({ ...SUBJECT, uniqueId: `phone-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), clock.now());
+    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
     const held = subjects.filter((subject) => cache.kept(subjectId(subject)));
     expect(held.length).toBeGreaterThan(5);
     expect(held.length).toBeLessThan(12);

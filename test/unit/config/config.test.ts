@@ -1,12 +1,9 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { loadConfig, loadVendorConfig } from '../../../src/config/config.ts';
+import { loadConfig } from '../../../src/config/config.ts';
 import { VARIABLES } from '../../../src/config/variables.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
-const KEYS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
 const HMAC_SECRET = 'canary-secret-of-at-least-32-bytes';
-const PEM = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
 const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
 
 const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
@@ -16,6 +13,7 @@ describe('a usable environment', () => {
     expect(loadConfig(USABLE)).toEqual({
       logLevel: 'info',
       http: { host: '0.0.0.0', port: 8080, apiDocs: true, trustProxy: false },
+      admin: { host: '127.0.0.1', port: 9090, token: undefined },
       vendor: {
         baseUrl: new URL('https://vendor.example'),
         regionUrls: new Map(),
@@ -32,8 +30,10 @@ describe('a usable environment', () => {
           ],
         ]),
         timeoutMs: 5_000,
+        maxPerSecond: 10,
       },
       session: {
+        mode: 'jwt',
         key: { jwksUrl: new URL('https://accounts.example/jwks.json') },
         issuer: 'https://accounts.example',
         audience: 'sdk-token-broker',
@@ -41,9 +41,13 @@ describe('a usable environment', () => {
         claims: { unionId: 'sub', region: 'region' },
         cacheSeconds: 30,
       },
+      sessionHeaders: undefined,
       redis: undefined,
       defaultRegion: undefined,
+      terminalPolicy: 'multi',
+      terminalsPerAccount: 20,
       refresh: { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 },
+      requestsPerMinute: 60,
       cacheMaxBytes: 64 * 1_048_576,
     });
   });
@@ -54,35 +58,44 @@ describe('a usable environment', () => {
       NODE_ENV: 'production',
       HOST: '::1',
       PORT: '0',
+      ADMIN_HOST: '10.0.0.7',
+      ADMIN_PORT: '0',
+      ADMIN_TOKEN: 'canary-admin/token+1==',
       LOG_LEVEL: 'warn',
       API_DOCS: 'false',
       TRUST_PROXY: '10.0.0.0/8, fd00::/8,192.0.2.1',
       VENDOR_REGION_URLS: '{"CN":"https://cn.vendor.example","DE":"http://de.vendor.example:8443/prefix"}',
       VENDOR_ACCESS_ID: 'access-1',
+      VENDOR_MAX_RPS: '0',
       VENDOR_TIMEOUT_MS: '100',
       SESSION_MODE: 'jwt',
       SESSION_JWT_SECRET: HMAC_SECRET,
       SESSION_JWT_ALGORITHMS: 'HS256, HS512',
       SESSION_CLAIM_UNION_ID: 'user.id',
       SESSION_CLAIM_REGION: 'https://example.com/country',
+      SESSION_CLAIM_APP: 'client.edition',
       SESSION_CACHE_SECONDS: '0',
       DEFAULT_REGION: 'SG',
       REDIS_URL: 'rediss://user:password@redis.example:6380/2',
       REDIS_KEY_PREFIX: 'my:prefix-1',
       TOKEN_ENCRYPTION_KEYS: `new:${ENCRYPTION_KEY},old:${ENCRYPTION_KEY}`,
+      TERMINALS_PER_ACCOUNT: '1000',
       REFRESH_MODE: 'on-demand',
       REFRESH_AT: '.5-0.5',
       REFRESH_UNREAD_LIMIT: '3',
+      RATE_LIMIT_PER_MINUTE: '0',
       CACHE_MAX_MB: '1',
     });
     expect(config).toMatchObject({
       logLevel: 'warn',
       http: { host: '::1', port: 0, apiDocs: false, trustProxy: '10.0.0.0/8, fd00::/8,192.0.2.1' },
-      vendor: { timeoutMs: 100 },
+      admin: { host: '10.0.0.7', port: 0, token: 'canary-admin/token+1==' },
+      vendor: { timeoutMs: 100, maxPerSecond: 0 },
       session: {
+        mode: 'jwt',
         key: { secret: HMAC_SECRET },
         algorithms: ['HS256', 'HS512'],
-        claims: { unionId: 'user.id', region: 'https://example.com/country' },
+        claims: { unionId: 'user.id', region: 'https://example.com/country', app: 'client.edition' },
         cacheSeconds: 0,
       },
       redis: {
@@ -94,7 +107,9 @@ describe('a usable environment', () => {
         ],
       },
       defaultRegion: 'SG',
+      terminalsPerAccount: 1000,
       refresh: { mode: 'on-demand', share: { from: 0.5, to: 0.5 }, unreadLimit: 3 },
+      requestsPerMinute: 0,
       cacheMaxBytes: 1_048_576,
     });
     expect(config.vendor.apps.get('default')?.accessId).toBe('access-1');
@@ -120,12 +135,12 @@ describe('what is wrong', () => {
   test('is said all at once, by name, in the order of the documents', () => {
     expect(problemsOf({})).toEqual([
       'VENDOR_BASE_URL is required: the http(s) URL of the vendor domain assigned to you, without a password in it',
-      'VENDOR_APP_ID is required: the appId the vendor issued',
+      'VENDOR_APP_ID is required: the appId the vendor issued; for several apps there is VENDOR_APPS',
       'VENDOR_APP_TOKEN is required: the appToken the vendor issued',
       'VENDOR_APP_KEY is required: the appKey the vendor issued',
       'SESSION_JWT_ISSUER is required: the `iss` claim of your sessions',
       'SESSION_JWT_AUDIENCE is required: the `aud` claim of your sessions',
-      `${KEYS.join(', ')}: one of them is required, to check sessions with`,
+      'SESSION_JWT_JWKS_URL, SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET: one of them is required, to check sessions with',
     ]);
     const wrong = { ...USABLE, PORT: 'http', VENDOR_APP_KEY: '', REDIS_URL: 'http://redis', NODE_ENV: 'production' };
     expect(problemsOf(wrong).map((problem) => problem.split(' ')[0])).toEqual([
@@ -142,38 +157,6 @@ describe('what is wrong', () => {
         '  - PORT must be a whole number from 0 to 65535, not "-1"\n' +
         '  - API_DOCS must be true or false, not "yes"',
     );
-  });
-});
-
-describe('the key of the sessions', () => {
-  test.each([[[KEYS[0], KEYS[1]]], [[KEYS[0], KEYS[2]]], [[KEYS[1], KEYS[2]]], [[...KEYS]]])(
-    'may not be given as %s at once',
-    (names) => {
-      const all = { SESSION_JWT_JWKS_URL: 'not a URL', SESSION_JWT_PUBLIC_KEY: PEM, SESSION_JWT_SECRET: HMAC_SECRET };
-      const problems = problemsOf({ ...WITHOUT_KEY, ...Object.fromEntries(names.map((name) => [name, all[name]])) });
-      expect(problems).toContain(`${KEYS.join(', ')}: only one of them may be set, or a forged session might pass`);
-    },
-  );
-
-  test('may be a public key or a shared secret', () => {
-    expect(loadConfig({ ...WITHOUT_KEY, SESSION_JWT_PUBLIC_KEY: PEM }).session.key).toEqual({ publicKeyPem: PEM });
-    expect(loadConfig({ ...WITHOUT_KEY, SESSION_JWT_SECRET: HMAC_SECRET }).session.key).toEqual({
-      secret: HMAC_SECRET,
-    });
-  });
-
-  test('that cannot be used is told with everything else, by name and without its value', () => {
-    const [short, port] = problemsOf({ ...WITHOUT_KEY, SESSION_JWT_SECRET: 'canary', PORT: 'x' }).toReversed();
-    expect(short).toMatch(/^SESSION_JWT_SECRET: .*at least 32 bytes/);
-    expect(port).toMatch(/^PORT /);
-    const [noPem] = problemsOf({ ...WITHOUT_KEY, SESSION_JWT_PUBLIC_KEY: 'canary' });
-    expect(noPem).toMatch(/^SESSION_JWT_PUBLIC_KEY: .*-----BEGIN PUBLIC KEY-----/);
-    expect(`${short}${noPem}`).not.toContain('canary');
-  });
-
-  test('is used with no algorithm that does not fit it', () => {
-    const [problem] = problemsOf({ ...USABLE, SESSION_JWT_ALGORITHMS: 'ES256,HS256,none' });
-    expect(problem).toMatch(/^SESSION_JWT_ALGORITHMS must be .*ES256.*, not HS256, none$/);
   });
 });
 
@@ -197,13 +180,11 @@ describe('tokens in Redis', () => {
   });
 });
 
-describe('the vendor’s part alone', () => {
-  test('needs nothing of the rest, and is not told of what is wrong there', () => {
-    const { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY } = USABLE;
-    const vendor = { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY, PORT: 'x' };
-    expect(loadVendorConfig(vendor)).toEqual(loadConfig(USABLE).vendor);
-    expect(() => loadVendorConfig({ ...vendor, VENDOR_TIMEOUT_MS: '1', VENDOR_APP_ID: '' })).toThrow(
-      /:\n {2}- VENDOR_TIMEOUT_MS must be .*\n {2}- VENDOR_APP_ID is required: .*$/,
-    );
+describe('the one terminal of an account', () => {
+  const single = { ...USABLE, TERMINAL_POLICY: 'single' };
+
+  test('is not kicked out by a login that nobody asked for, unless that is said', () => {
+    expect(loadConfig(single)).toMatchObject({ terminalPolicy: 'single', refresh: { mode: 'on-demand' } });
+    expect(loadConfig({ ...single, REFRESH_MODE: 'proactive' }).refresh.mode).toBe('proactive');
   });
 });

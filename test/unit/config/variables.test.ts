@@ -10,6 +10,12 @@ const SHORT_KEY = Buffer.alloc(31, 7).toString('base64');
 
 const BAD: readonly [VariableName, allowed: string, values: readonly string[]][] = [
   ['PORT', 'a whole number from 0 to 65535', ['65536', '-1', '80.5', '0x50', '1e3', ' 80', 'http', '٣']],
+  ['ADMIN_PORT', 'a whole number from 0 to 65535', ['65536', '-1', 'off']],
+  [
+    'ADMIN_TOKEN',
+    'characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    ['two words', 'a,b', 'ä', '=', 'a=b', 'a\n', '"a"'],
+  ],
   ['LOG_LEVEL', 'one of trace, debug, info, warn, error, fatal, silent', ['INFO', 'verbose', '30']],
   ['API_DOCS', 'true or false', ['yes', '1', 'TRUE', 'off']],
   [
@@ -27,19 +33,35 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'a JSON object of http(s) URLs by country in capital letters',
     ['CN', '[]', 'null', '"x"', '{"cn":"https://a.example"}', '{"CHN":"https://a.example"}', '{"CN":1}', '{"CN":"a"}'],
   ],
+  ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
   ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
-  ['SESSION_MODE', 'jwt', ['introspection', 'JWT']],
+  ['SESSION_MODE', 'jwt, introspection or forward', ['oauth', 'JWT', 'jwt,forward']],
   [
     'SESSION_JWT_JWKS_URL',
     'the http(s) URL of a JWK Set',
     ['jwks.json', 'file:///jwks.json', 'https://:pass@accounts.example/jwks.json'],
+  ],
+  [
+    'SESSION_INTROSPECTION_URL',
+    'the http(s) URL of the introspection endpoint (RFC 7662)',
+    ['/introspect', 'ftp://accounts.example', 'https://client:secret@accounts.example/introspect'],
+  ],
+  [
+    'SESSION_FORWARD_URL',
+    'the http(s) URL that answers whose session the headers hold',
+    ['whoami.php', 'file:///whoami.php', 'https://user@cloud.example/whoami'],
+  ],
+  [
+    'SESSION_FORWARD_HEADERS',
+    'header names with commas between, like authorization,cookie, and none that belongs to a connection',
+    ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
   ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
   ['DEFAULT_REGION', 'two capital letters (ISO 3166-1 alpha-2)', ['cn', 'CHN', 'C', 'C1', 'CN\n']],
   [
     'REDIS_URL',
     'a redis:// or rediss:// URL',
-    ['redis.example:6379', 'http://redis.example', 'redis-cluster://a:1,b:1', 'redis-sentinel://a:1/mymaster'],
+    ['redis.example:6379', 'http://redis.example', 'redis-cluster://', 'redis-sentinel://a:1'],
   ],
   ['REDIS_KEY_PREFIX', '1 to 64 letters', ['{a}', 'a b', 'ä', 'a'.repeat(65)]],
   [
@@ -47,9 +69,12 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'off, or id:key[,id:key…]',
     [KEY, `k1:${SHORT_KEY}`, `k1:${KEY},`, `k1:${KEY},k1:${KEY}`, `:${KEY}`, 'OFF', `k1:${KEY.replace('=', '')}`],
   ],
+  ['TERMINAL_POLICY', 'multi or single', ['one', 'MULTI']],
+  ['TERMINALS_PER_ACCOUNT', 'a whole number from 1 to 1000', ['0', '1001', '∞']],
   ['REFRESH_MODE', 'proactive or on-demand', ['eager', 'on demand']],
   ['REFRESH_AT', 'two shares of a token’s life', ['0.7', '0.9-0.7', '0-0.5', '0.0-0.5', '0.5-1', '70-90', '0.7 - 0.9']],
   ['REFRESH_UNREAD_LIMIT', 'a whole number from 1 to 255', ['0', '256']],
+  ['RATE_LIMIT_PER_MINUTE', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/min', 'off']],
   ['CACHE_MAX_MB', 'a whole number from 1 to 65536', ['0', '65537', '64MB']],
 ];
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bearerToken, challengeFor } from '../../../src/http/bearer.ts';
+import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 describe('bearerToken', () => {
   it('reads the token whatever the case of the scheme and however many spaces follow it', () => {
@@ -36,16 +37,18 @@ describe('bearerToken', () => {
 
 describe('challengeFor', () => {
   it('says nothing of an error where no session was sent', () => {
-    expect(challengeFor('session_missing')).toBe('Bearer realm="sdk-token-broker"');
+    expect(challengeFor('session_missing', 'here')).toBe('Bearer realm="here"');
   });
 
   it.each(['session_invalid', 'session_expired'] as const)('calls %s an invalid_token', (code) => {
-    expect(challengeFor(code)).toMatch(
-      /^Bearer realm="sdk-token-broker", error="invalid_token", error_description="[\x20-\x21\x23-\x5b\x5d-\x7e]+"$/,
+    expect(challengeFor(code, 'here')).toMatch(
+      /^Bearer realm="here", error="invalid_token", error_description="[\x20-\x21\x23-\x5b\x5d-\x7e]+"$/,
     );
   });
 
-  it('is for no other error', () => {
-    expect(challengeFor('session_forbidden')).toBeUndefined();
+  it('is for 401 alone', () => {
+    for (const code of Object.keys(ERRORS) as ErrorCode[]) {
+      expect(challengeFor(code, 'here') !== undefined).toBe(ERRORS[code].status === 401);
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { openApiDocument } from '../../../src/http/openapi-document.ts';
+import { internalOpenApiDocument, openApiDocument } from '../../../src/http/openapi-document.ts';
 import { problem } from '../../../src/http/schemas.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
@@ -12,60 +12,100 @@ interface Operation {
   readonly operationId: string;
   readonly tags: string[];
   readonly security: object[];
-  readonly parameters?: { readonly name: string; readonly required: boolean }[];
+  readonly parameters?: { readonly in: string; readonly name: string; readonly required: boolean }[];
   readonly responses: Record<string, DocumentedAnswer>;
 }
 
 interface Described {
   readonly openapi: string;
-  readonly paths: Record<string, { readonly get: Operation }>;
+  readonly paths: Record<string, Record<string, Operation>>;
   readonly components: { readonly schemas: object };
 }
 
 const documented = async () => (await openApiDocument('1.2.3')) as Described;
+const internal = async () => (await internalOpenApiDocument('1.2.3')) as Described;
+
+function operations({ paths }: Described) {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
+  );
+}
+
+describe.each([
+  ['public', openApiDocument],
+  ['internal', internalOpenApiDocument],
+])('the %s OpenAPI document', (_api, make) => {
+  it('is the same each time it is made', async () => {
+    expect(JSON.stringify(await make('1.2.3'))).toBe(JSON.stringify(await make('1.2.3')));
+  });
+
+  it('shows every error by a true example under its status', async () => {
+    let shown = 0;
+    for (const { responses } of operations((await make('1.2.3')) as Described)) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        for (const [code, { value }] of Object.entries(content?.['application/problem+json']?.examples ?? {})) {
+          expect(problem.parse(value)).toMatchObject({ code, status: Number(status) });
+          shown++;
+        }
+      }
+    }
+    expect(shown).toBeGreaterThan(20);
+  });
+
+  it('keeps no schema that nothing refers to', async () => {
+    const described = (await make('1.2.3')) as Described;
+    const text = JSON.stringify(described);
+    expect(Object.keys(described.components.schemas)).not.toEqual([]);
+    for (const name of Object.keys(described.components.schemas)) {
+      expect(text).toContain(`"#/components/schemas/${name}"`);
+    }
+  });
+});
 
 describe('the OpenAPI document', () => {
-  it('is the same each time it is made', async () => {
-    expect(JSON.stringify(await openApiDocument('1.2.3'))).toBe(JSON.stringify(await openApiDocument('1.2.3')));
-  });
-
   it('is OpenAPI 3.1 of every public route, each with an id, a tag and its security', async () => {
-    const { openapi, paths } = await documented();
-    expect(openapi).toBe('3.1.0');
-    expect(Object.entries(paths).map(([path, { get }]) => [path, get.operationId, get.tags, get.security])).toEqual([
-      ['/sdk-token', 'getSdkToken', ['sdk-token'], [{ session: [] }]],
-      ['/livez', 'getLiveness', ['health'], []],
-      ['/readyz', 'getReadiness', ['health'], []],
+    const described = await documented();
+    expect(described.openapi).toBe('3.1.0');
+    expect(
+      operations(described).map(({ name, operationId, tags, security }) => [name, operationId, tags, security]),
+    ).toEqual([
+      ['get /sdk-token', 'getSdkToken', ['sdk-token'], [{ session: [] }]],
+      ['delete /sdk-token', 'logOut', ['sdk-token'], [{ session: [] }]],
+      ['get /livez', 'getLiveness', ['health'], []],
+      ['get /readyz', 'getReadiness', ['health'], []],
     ]);
   });
 
-  it('has the parameters of a token read', async () => {
+  it('has the parameters of a token read and of a logout', async () => {
     const { paths } = await documented();
-    expect(paths['/sdk-token']?.get.parameters?.map(({ name, required }) => [name, required])).toEqual([
-      ['uniqueId', true],
-      ['app', false],
-      ['regRegion', false],
+    const parametersOf = (method: string) =>
+      paths['/sdk-token']?.[method]?.parameters?.map(({ in: place, name, required }) => [place, name, required]);
+    expect(parametersOf('get')).toEqual([
+      ['query', 'uniqueId', true],
+      ['query', 'app', false],
+      ['query', 'regRegion', false],
+      ['header', 'If-None-Match', false],
+      ['header', 'Cache-Control', false],
+    ]);
+    expect(parametersOf('delete')).toEqual([
+      ['query', 'uniqueId', true],
+      ['query', 'app', false],
     ]);
   });
 
-  it('shows every error of a token read by a true example under its status', async () => {
+  it('shows every error a token read may meet', async () => {
     const { paths } = await documented();
-    const shown = Object.entries(paths['/sdk-token']?.get.responses ?? {}).flatMap(([status, { content }]) =>
-      Object.entries(content?.['application/problem+json']?.examples ?? {}).map(([code, { value }]) => {
-        expect(problem.parse(value)).toMatchObject({ code, status: Number(status) });
-        return code as ErrorCode;
-      }),
+    const shown = Object.values(paths['/sdk-token']?.['get']?.responses ?? {}).flatMap(({ content }) =>
+      Object.keys(content?.['application/problem+json']?.examples ?? {}),
     );
     expect(shown.toSorted()).toEqual(
-      Object.keys(ERRORS)
-        .filter((code) => code !== 'not_found')
-        .toSorted(),
+      (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code !== 'not_found').toSorted(),
     );
   });
 
   it('tells of the headers an app acts on', async () => {
     const { paths } = await documented();
-    const responses = paths['/sdk-token']?.get.responses ?? {};
+    const responses = paths['/sdk-token']?.['get']?.responses ?? {};
     const named = Object.fromEntries(
       Object.entries(responses).map(([status, { headers }]) => [status, Object.keys(headers)]),
     );
@@ -80,11 +120,29 @@ describe('the OpenAPI document', () => {
     expect(responses['304']).not.toHaveProperty('content');
   });
 
-  it('keeps no schema that nothing refers to', async () => {
-    const described = await documented();
-    const text = JSON.stringify(described);
-    for (const name of Object.keys(described.components.schemas)) {
-      expect(text).toContain(`"#/components/schemas/${name}"`);
-    }
+  it('knows nothing of what is internal', async () => {
+    const text = JSON.stringify(await documented());
+    for (const word of ['/accounts', '/metrics', 'adminToken', '"Account"', '"Lookup"'])
+      expect(text).not.toContain(word);
+  });
+});
+
+describe('the internal OpenAPI document', () => {
+  it('is OpenAPI 3.1 of every internal route, all but health and metrics behind the admin token', async () => {
+    const described = await internal();
+    expect(described.openapi).toBe('3.1.0');
+    const admin = [{ adminToken: [] }];
+    expect(
+      operations(described).map(({ name, operationId, tags, security }) => [name, operationId, tags, security]),
+    ).toEqual([
+      ['get /accounts/{unionId}', 'getAccount', ['accounts'], admin],
+      ['delete /accounts/{unionId}', 'eraseAccount', ['accounts'], admin],
+      ['post /accounts/lookup', 'lookUpAccounts', ['accounts'], admin],
+      ['get /accounts/{unionId}/terminals/{uniqueId}/sdk-token', 'getTerminalToken', ['terminals'], admin],
+      ['delete /accounts/{unionId}/terminals/{uniqueId}', 'logTerminalOut', ['terminals'], admin],
+      ['get /livez', 'getLiveness', ['health'], []],
+      ['get /readyz', 'getReadiness', ['health'], []],
+      ['get /metrics', 'getMetrics', ['metrics'], []],
+    ]);
   });
 });

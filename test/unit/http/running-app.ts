@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
+import type { Principal } from '../../../src/token/ports.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
 
 export const SESSION = 'session-canary-0a1b2c';
@@ -34,8 +36,13 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
   const lines: string[] = [];
   const app = await createPublicApp({
     tokens: { read: async () => servedToken() },
-    sessions: { verify: async () => ({ unionId: UNION_ID, region: undefined, expiresAt: Number.MAX_SAFE_INTEGER }) },
+    accounts: { logOut: async () => undefined },
+    sessions: { verify: async () => principal() },
+    sessionHeaders: undefined,
     apps: ['default'],
+    terminalPolicy: 'multi',
+    readsPerMinute: 0,
+    observer: silentObserver,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: () => false,
     apiDocs: true,
@@ -62,6 +69,18 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
       socket.write(request);
       return text(socket);
     },
+  };
+}
+
+/** What the verifier finds in the canary session. */
+export function principal(claims: Partial<Principal> = {}): Principal {
+  return {
+    unionId: UNION_ID,
+    region: undefined,
+    app: undefined,
+    issuedAt: undefined,
+    expiresAt: Number.MAX_SAFE_INTEGER,
+    ...claims,
   };
 }
 

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { terminalQuery, terminalTokenQuery } from '../../../src/http/internal-schemas.ts';
 import { parseQueryString } from '../../../src/http/query-string.ts';
-import { sdkTokenQuery } from '../../../src/http/schemas.ts';
-import { checkSdkTokenQuery } from '../../../src/http/sdk-token-query.ts';
+import { logOutQuery, sdkTokenQuery } from '../../../src/http/schemas.ts';
+import { queryCheck } from '../../../src/http/sdk-token-query.ts';
 
-const check = (query: string) => checkSdkTokenQuery(parseQueryString(query));
+const checkRead = queryCheck('uniqueId', 'app', 'regRegion');
+const check = (query: string) => checkRead(parseQueryString(query));
 
 function detailOf(query: string): string {
   try {
@@ -31,8 +33,6 @@ describe('the query of /sdk-token', () => {
   });
 
   it.each([
-    ['', 'uniqueId is required: 1 to 128 visible ASCII characters'],
-    ['app=default', 'uniqueId is required: 1 to 128 visible ASCII characters'],
     ['uniqueId=', 'uniqueId must be 1 to 128 visible ASCII characters'],
     ['uniqueId', 'uniqueId must be 1 to 128 visible ASCII characters'],
     [`uniqueId=${'a'.repeat(129)}`, 'uniqueId must be 1 to 128 visible ASCII characters'],
@@ -64,7 +64,22 @@ describe('the query of /sdk-token', () => {
     expect(detailOf('uniqueId=a&canary=1')).not.toContain('canary');
   });
 
-  it('is checked as its schema documents it', () => {
+  it('may hold no more than the route knows', () => {
+    expect(() => queryCheck('uniqueId', 'app')({ uniqueId: 'a', regRegion: 'DE' })).toThrow(
+      expect.objectContaining({ message: 'Unknown query parameter; allowed are uniqueId, app' }),
+    );
+    expect(() => queryCheck()({ app: 'a' })).toThrow(
+      expect.objectContaining({ message: 'Unknown query parameter; none is allowed' }),
+    );
+  });
+
+  it.each([
+    // Whether it may be left out depends on the terminal policy.
+    ['GET /sdk-token', checkRead, sdkTokenQuery.partial({ uniqueId: true })],
+    ['DELETE /sdk-token', queryCheck('uniqueId', 'app'), logOutQuery.partial({ uniqueId: true })],
+    ['the internal token read', queryCheck('app', 'regRegion'), terminalTokenQuery],
+    ['the internal logout', queryCheck('app'), terminalQuery],
+  ])('is checked as its schema documents it: %s', (_route, checkQuery, schema) => {
     const value = fc.oneof(
       fc.constantFrom('a', 'DE', 'de', '', 'a b', 'a'.repeat(64), 'a'.repeat(65), 'a'.repeat(128), 'a'.repeat(129)),
       fc.string({ unit: 'grapheme' }),
@@ -75,11 +90,11 @@ describe('the query of /sdk-token', () => {
       fc.property(fc.dictionary(name, value, { noNullPrototype: false }), (query) => {
         let accepted = true;
         try {
-          checkSdkTokenQuery(query);
+          checkQuery(query);
         } catch {
           accepted = false;
         }
-        return accepted === sdkTokenQuery.safeParse(query).success;
+        return accepted === schema.safeParse(query).success;
       }),
       { numRuns: 500 },
     );

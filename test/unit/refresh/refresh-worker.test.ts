@@ -13,12 +13,16 @@ const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
 
 function started(atEnd: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
-  const watched = watchedStore(new MemoryTokenStore(systemClock));
+  const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const parts = brokerParts({ store: watched.store, policy: { ...PROACTIVE, ...policy } });
   parts.vendor.lifeMs = LIFE_MS;
   parts.worker.start();
   atEnd(() => parts.worker.stop());
-  return { ...parts, watched, read: (subject = SUBJECT) => parts.broker.read(subject, 'CN') };
+  return {
+    ...parts,
+    watched,
+    read: (subject = SUBJECT) => parts.broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() }),
+  };
 }
 
 describe.concurrent('the refresh worker', () => {
@@ -45,7 +49,7 @@ describe.concurrent('the refresh worker', () => {
   }) => {
     const { vendor, store, read } = started(onTestFinished);
     await read();
-    await eventually(async () => expect(await store.read(ID)).toBeUndefined(), { timeoutMs: 6_000 });
+    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
     expect((await store.claimDue(10, 1)).nextInMs).toBeUndefined();
   });
@@ -53,14 +57,14 @@ describe.concurrent('the refresh worker', () => {
   test('renews an unread token as often in a row as it is told', async ({ onTestFinished, expect }) => {
     const { vendor, store, read } = started(onTestFinished, { unreadLimit: 2 });
     await read();
-    await eventually(async () => expect(await store.read(ID)).toBeUndefined(), { timeoutMs: 8_000 });
+    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 8_000 });
     expect(vendor.requests).toHaveLength(3);
   });
 
   test('renews nothing unasked where tokens are renewed on demand', async ({ onTestFinished, expect }) => {
     const { vendor, store, read } = started(onTestFinished, { mode: 'on-demand' });
     await read();
-    await eventually(async () => expect(await store.read(ID)).toBeUndefined(), { timeoutMs: 4_000 });
+    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 4_000 });
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -70,12 +74,14 @@ describe.concurrent('the refresh worker', () => {
   }) => {
     const { vendor, store, broker } = started(onTestFinished, { share: { from: 0.5, to: 0.5 } });
     const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    await Promise.all(subjects.map((subject) => broker.read(subject, 'CN')));
+    await Promise.all(
+      subjects.map((subject) => broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() })),
+    );
     vendor.latencyMs = 100;
     await eventually(() => expect(vendor.requests.length).toBe(100), { timeoutMs: 3_000 });
     await eventually(async () => {
       for (const subject of subjects) {
-        const record = await store.read(subjectId(subject));
+        const { record } = await store.read(subjectId(subject));
         expect(record?.unreadRenewals).toBe(1);
       }
     });
@@ -88,8 +94,8 @@ describe.concurrent('the refresh worker', () => {
     vendor.failure = new BrokerError('vendor_unavailable');
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 4_000 });
     vendor.failure = undefined;
-    const before = (await store.read(ID))?.generation ?? 0;
-    await eventually(async () => expect((await store.read(ID))?.generation).toBeGreaterThan(before), {
+    const before = (await store.read(ID)).record?.generation ?? 0;
+    await eventually(async () => expect((await store.read(ID)).record?.generation).toBeGreaterThan(before), {
       timeoutMs: 6_000,
     });
     expect(vendor.requests).toHaveLength(3);
@@ -112,7 +118,7 @@ describe.concurrent('the refresh worker', () => {
     vendor.latencyMs = 300;
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 4_000 });
     await worker.stop();
-    expect((await store.read(ID))?.unreadRenewals).toBe(1);
+    expect((await store.read(ID)).record?.unreadRenewals).toBe(1);
     await store.schedule(ID, systemClock.now());
     const claimsAtStop = watched.calls('claimDue');
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { principalFrom } from '../../../src/session/claims.ts';
+import { type ClaimNames, principalFrom } from '../../../src/session/claims.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 
 const EXPIRES_AT = 1_767_225_600_000;
-const NAMES = { unionId: 'sub', region: 'region' };
+const NAMES: ClaimNames = { unionId: 'sub', region: 'region' };
 
 function refusal(claims: object, names = NAMES): BrokerError {
   try {
@@ -21,12 +21,35 @@ describe('the principal in claims', () => {
     expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, EXPIRES_AT)).toEqual({
       unionId: 'u-1',
       region: 'CN',
+      app: undefined,
+      issuedAt: undefined,
       expiresAt: EXPIRES_AT,
     });
   });
 
+  it('holds when the session was issued, where it says so by a number', () => {
+    const issuedAt = (iat: unknown) => principalFrom({ sub: 'u-1', iat }, NAMES, EXPIRES_AT).issuedAt;
+    expect(issuedAt(1_767_139_200)).toBe(1_767_139_200_000);
+    expect(issuedAt(0)).toBe(0);
+    for (const iat of [undefined, null, '1767139200', Number.NaN, Number.POSITIVE_INFINITY, 1e306, true, {}]) {
+      expect(issuedAt(iat)).toBeUndefined();
+    }
+  });
+
+  it('is bound to an app only where it is configured which claim says so', () => {
+    const claims = { sub: 'u-1', app: 'ios', session: { edition: 'Android-2.0_beta' } };
+    expect(principalFrom(claims, NAMES, EXPIRES_AT).app).toBeUndefined();
+    expect(principalFrom(claims, { ...NAMES, app: 'app' }, EXPIRES_AT).app).toBe('ios');
+    expect(principalFrom(claims, { ...NAMES, app: 'session.edition' }, EXPIRES_AT).app).toBe('Android-2.0_beta');
+    expect(principalFrom(claims, { ...NAMES, app: 'edition' }, EXPIRES_AT).app).toBeUndefined();
+    expect(principalFrom({ sub: 'u-1', app: null }, { ...NAMES, app: 'app' }, EXPIRES_AT).app).toBeUndefined();
+    const longest = 'a'.repeat(64);
+    expect(principalFrom({ sub: 'u-1', app: longest }, { ...NAMES, app: 'app' }, EXPIRES_AT).app).toBe(longest);
+  });
+
   it('has no country where the session names none', () => {
     expect(principalFrom({ sub: 'u-1' }, NAMES, EXPIRES_AT).region).toBeUndefined();
+    expect(principalFrom({ sub: 'u-1', region: null }, NAMES, EXPIRES_AT).region).toBeUndefined();
     expect(principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT).region).toBeUndefined();
     expect(
       principalFrom({ sub: 'u-1', address: 'CN' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT).region,
@@ -78,7 +101,7 @@ describe('the principal in claims', () => {
     expect(error.detail).toBe("The session's claim sub must be a string of 1 to 128 Unicode characters");
   });
 
-  it.each([[null], [''], ['C'], ['CHN'], ['C1'], ['CN\n'], ['ſſ'], [86], [['CN']], [{ code: 'CN' }], [true]])(
+  it.each([[''], ['C'], ['CHN'], ['C1'], ['CN\n'], ['ſſ'], [86], [['CN']], [{ code: 'CN' }], [true]])(
     'refuses %j as a country',
     (region) => {
       const error = refusal({ sub: 'u-1', region });
@@ -86,4 +109,23 @@ describe('the principal in claims', () => {
       expect(error.detail).toContain('claim region must be a two-letter country code');
     },
   );
+
+  it.each([
+    [''],
+    ['a'.repeat(65)],
+    ['ios app'],
+    ['ios\n'],
+    ['ïos'],
+    ['a/b'],
+    [1],
+    [true],
+    [['ios']],
+    [{ name: 'ios' }],
+  ])('refuses %j as an app', (app) => {
+    const error = refusal({ sub: 'u-1', app }, { ...NAMES, app: 'app' });
+    expect(error.code).toBe('session_invalid');
+    expect(error.detail).toBe(
+      `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" where it is present`,
+    );
+  });
 });

@@ -38,10 +38,12 @@ beforeAll(async () => {
 
 describe('a good session', () => {
   it('says whose it is and until when', async () => {
-    const session = await rsa.sign({ region: 'de', exp: START_SECONDS + 90 });
+    const session = await rsa.sign({ region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 });
     expect(await verifier.verify(session)).toEqual({
       unionId: ACCOUNT,
       region: 'DE',
+      app: undefined,
+      issuedAt: START_MS - 5_000,
       expiresAt: START_MS + 90_000,
     });
   });
@@ -184,13 +186,13 @@ describe('claims are read as configured', () => {
       key: { secret: SECRET },
       issuer: ISSUER,
       audience: AUDIENCE,
-      claims: { unionId: 'https://example.com/union_id', region: 'address.country' },
+      claims: { unionId: 'https://example.com/union_id', region: 'address.country', app: 'azp' },
       clock,
     });
-    const claims = claimsWith({ 'https://example.com/union_id': 'u-1', address: { country: 'sg' } });
+    const claims = claimsWith({ 'https://example.com/union_id': 'u-1', address: { country: 'sg' }, azp: 'ios' });
     const session = await new SignJWT(claims)
       .setProtectedHeader({ alg: 'HS256' })
       .sign(new TextEncoder().encode(SECRET));
-    expect(await named.verify(session)).toMatchObject({ unionId: 'u-1', region: 'SG' });
+    expect(await named.verify(session)).toMatchObject({ unionId: 'u-1', region: 'SG', app: 'ios' });
   });
 });

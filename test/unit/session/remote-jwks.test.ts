@@ -3,7 +3,9 @@ import { inspect } from 'node:util';
 import type { JWK } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { JwksServer } from './jwks-server.ts';
+import { json } from './recording-server.ts';
 import {
   ACCOUNT,
   AUDIENCE,
@@ -12,8 +14,9 @@ import {
   ISSUER,
   newSigner,
   type Signer,
+  START_MS,
+  START_SECONDS,
   signWithSecret,
-  TestClock,
   unsigned,
 } from './sessions.ts';
 
@@ -25,15 +28,15 @@ let verifier: JwtVerifier;
 
 beforeAll(async () => {
   [first, second, stranger] = await Promise.all([
-    newSigner('RS256', 'first'),
-    newSigner('ES256', 'second'),
-    newSigner('RS256', 'first'),
+    signerForADay('RS256', 'first'),
+    signerForADay('ES256', 'second'),
+    signerForADay('RS256', 'first'),
   ]);
 });
 
 beforeEach(async () => {
   // jose counts age and cooldown of keys by Date; sockets and timers stay real.
-  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.useFakeTimers({ toFake: ['Date'], now: START_MS });
   server = new JwksServer();
   server.keys = [first.jwk];
   await server.start();
@@ -42,7 +45,7 @@ beforeEach(async () => {
     issuer: ISSUER,
     audience: AUDIENCE,
     claims: CLAIM_NAMES,
-    clock: new TestClock(),
+    clock: systemClock,
   });
 });
 
@@ -50,6 +53,16 @@ afterEach(async () => {
   vi.useRealTimers();
   await server.stop();
 });
+
+/** Ages of keys are hours; sessions have to outlive them. */
+async function signerForADay(alg: string, kid?: string): Promise<Signer> {
+  const { jwk, sign } = await newSigner(alg, kid);
+  return { jwk, sign: (claims) => sign({ exp: START_SECONDS + 86_400, ...claims }) };
+}
+
+function passMs(ms: number): void {
+  vi.setSystemTime(Date.now() + ms);
+}
 
 async function verifyAll(signer: Signer, count: number): Promise<string[]> {
   const sessions = await Promise.all(Array.from({ length: count }, (_, index) => signer.sign({ jti: `${index}` })));
@@ -70,7 +83,7 @@ describe('published keys', () => {
     const confused = await signWithSecret(JSON.stringify(first.jwk), 'HS256', { kid: 'first' });
     await expectRefused(verifier, confused, 'session_invalid');
     server.keys = [{ kty: 'oct', k: Buffer.from('x'.repeat(32)).toString('base64url'), kid: 'shared', alg: 'HS256' }];
-    vi.setSystemTime(Date.now() + 30_001);
+    passMs(5_001);
     const shared = await signWithSecret('x'.repeat(32), 'HS256', { kid: 'shared' });
     await expectRefused(verifier, shared, 'session_invalid');
   });
@@ -79,15 +92,15 @@ describe('published keys', () => {
     await verifyAll(first, 1);
     server.keys = [second.jwk];
 
-    vi.setSystemTime(Date.now() + 29_999);
+    passMs(4_999);
     await expectRefused(verifier, await second.sign(), 'session_invalid');
     expect(server.fetches).toBe(1);
 
-    vi.setSystemTime(Date.now() + 1);
+    passMs(1);
     expect(await verifyAll(second, 20)).toEqual(Array(20).fill(ACCOUNT));
     expect(server.fetches).toBe(2);
 
-    vi.setSystemTime(Date.now() + 29_999);
+    passMs(4_999);
     for (let attempt = 0; attempt < 20; attempt += 1) {
       const error = await expectRefused(verifier, await first.sign(), 'session_invalid');
       expect(error.detail).toBe('The session is signed with a key that is not known here');
@@ -95,15 +108,19 @@ describe('published keys', () => {
     expect(server.fetches).toBe(2);
   });
 
-  it('are fetched anew when they are ten minutes old', async () => {
+  it('are fetched anew when they are ten minutes old, and those that were withdrawn are refused', async () => {
     await verifyAll(first, 1);
     server.keys = [second.jwk];
-    vi.setSystemTime(Date.now() + 600_001);
-    await expectRefused(verifier, await first.sign(), 'session_invalid');
+    passMs(599_999);
+    await verifyAll(first, 1);
+    passMs(1);
+    const sessions = await Promise.all(Array.from({ length: 20 }, (_, index) => first.sign({ jti: `${index}` })));
+    await Promise.all(sessions.map((session) => expectRefused(verifier, session, 'session_invalid')));
+    expect(server.fetches).toBe(2);
   });
 
   it('must be named by the session where several are in use', async () => {
-    const nameless = await newSigner('RS256');
+    const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];
     const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
     expect(error.detail).toContain('header kid');
@@ -128,9 +145,31 @@ describe('keys that cannot be had are no verdict on a session', () => {
   it('and known keys serve while it is down', async () => {
     await verifyAll(first, 1);
     await server.stop();
-    vi.setSystemTime(Date.now() + 60_000);
+    passMs(3_599_999);
     expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
     await expectRefused(verifier, await second.sign(), 'session_check_unavailable');
+    passMs(1);
+    await expectUnavailable();
+  });
+
+  it('and are asked for once per cooldown while it answers nothing of use', async () => {
+    await verifyAll(first, 1);
+    server.answer = (_request, response) => response.writeHead(503).end();
+    passMs(600_000);
+    for (let attempt = 0; attempt < 5; attempt += 1) await verifyAll(first, 3);
+    expect(server.fetches).toBe(2);
+    passMs(4_999);
+    await verifyAll(first, 3);
+    expect(server.fetches).toBe(2);
+    passMs(1);
+    await verifyAll(first, 3);
+    expect(server.fetches).toBe(3);
+
+    server.answer = json({ keys: [second.jwk] });
+    passMs(5_000);
+    await expectRefused(verifier, await first.sign(), 'session_invalid');
+    expect(await verifyAll(second, 3)).toEqual(Array(3).fill(ACCOUNT));
+    expect(server.fetches).toBe(4);
   });
 
   it('when it answers with an error', async () => {

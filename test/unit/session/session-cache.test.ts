@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/ports.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
@@ -17,7 +18,8 @@ class CountingVerifier implements SessionVerifier {
     clock.time += this.takesMs;
     await setImmediate();
     if (this.failure) throw this.failure;
-    return { unionId: `account-of-${session}`, region: undefined, expiresAt: this.expiresAt };
+    const unionId = `account-of-${session}`;
+    return { unionId, region: undefined, app: undefined, issuedAt: undefined, expiresAt: this.expiresAt };
   }
 }
 
@@ -30,7 +32,7 @@ beforeEach(() => {
 });
 
 function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
-  return new SessionCache(inner, { cacheSeconds: 30, clock, ...options });
+  return new SessionCache(inner, { cacheSeconds: 30, refusalMs: 2_000, clock, observer: silentObserver, ...options });
 }
 
 describe('an accepted session', () => {
@@ -108,6 +110,147 @@ describe('a verification in flight', () => {
     inner.failure = undefined;
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(inner.calls).toHaveLength(2);
+  });
+});
+
+describe('a refused session', () => {
+  it.each(['session_invalid', 'session_expired'] as const)('is refused for refusalMs: %s', async (code) => {
+    const cache = cacheWith();
+    inner.failure = new BrokerError(code);
+    for (const time of [0, 1, 1_999]) {
+      clock.time = START_MS + time;
+      await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    }
+    expect(inner.calls).toHaveLength(1);
+    inner.failure = undefined;
+    clock.time = START_MS + 2_000;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is refused from when it was asked about, however long the answer took', async () => {
+    const cache = cacheWith();
+    inner.takesMs = 1_500;
+    inner.failure = new BrokerError('session_invalid');
+    await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
+    clock.time = START_MS + 2_000;
+    await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is asked about each time with refusalMs 0', async () => {
+    const cache = cacheWith({ refusalMs: 0 });
+    inner.failure = new BrokerError('session_invalid');
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    expect(inner.calls).toHaveLength(2);
+  });
+
+  it('is no verdict on others', async () => {
+    const cache = cacheWith();
+    inner.failure = new BrokerError('session_invalid');
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    inner.failure = undefined;
+    expect((await cache.verify('two')).unionId).toBe('account-of-two');
+  });
+
+  it('never displaces an accepted one, however many there are', async () => {
+    const cache = cacheWith({ maxEntries: 1, refusalMs: 60_000 });
+    await cache.verify('one');
+    inner.failure = new BrokerError('session_invalid');
+    await Promise.allSettled(Array.from({ length: 5_000 }, (_, index) => cache.verify(`refused-${index}`)));
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(5_001);
+    // Nor do they all find room.
+    await expect(cache.verify('refused-0')).rejects.toBe(inner.failure);
+    expect(inner.calls).toHaveLength(5_002);
+  });
+});
+
+describe('while sessions cannot be checked', () => {
+  const unavailable = new BrokerError('session_check_unavailable');
+
+  /** When, in ms after the session was accepted, it is asked about again by somebody who comes each 100 ms. */
+  async function askedAtMs(cache: SessionCache, untilMs: number): Promise<number[]> {
+    const asked: number[] = [];
+    for (let time = 0; time < untilMs; time += 100) {
+      clock.time = START_MS + time;
+      const before = inner.calls.length;
+      expect((await cache.verify('one')).unionId).toBe('account-of-one');
+      if (inner.calls.length > before) asked.push(time);
+    }
+    return asked;
+  }
+
+  it('one that was accepted is believed for as long again, and asked about every 2 s', async () => {
+    const cache = cacheWith({ cacheSeconds: 5 });
+    await cache.verify('one');
+    inner.failure = unavailable;
+    expect(await askedAtMs(cache, 10_000)).toEqual([5_000, 7_000, 9_000]);
+    clock.time = START_MS + 10_000;
+    for (const _attempt of [1, 2, 3]) await expect(cache.verify('one')).rejects.toBe(unavailable);
+    expect(inner.calls).toHaveLength(7);
+  });
+
+  it('it is believed no longer than its own end', async () => {
+    const cache = cacheWith();
+    inner.expiresAt = START_MS + 40_000;
+    await cache.verify('one');
+    inner.failure = unavailable;
+    clock.time = START_MS + 39_999;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    clock.time = START_MS + 40_000;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('a refusal ends that at once', async () => {
+    const cache = cacheWith({ refusalMs: 0 });
+    await cache.verify('one');
+    inner.failure = unavailable;
+    clock.time = START_MS + 30_000;
+    await cache.verify('one');
+    inner.failure = new BrokerError('session_invalid');
+    clock.time = START_MS + 32_000;
+    await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_invalid' });
+    inner.failure = unavailable;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('being accepted anew begins all anew', async () => {
+    const cache = cacheWith();
+    await cache.verify('one');
+    clock.time = START_MS + 50_000;
+    await cache.verify('one');
+    inner.failure = unavailable;
+    clock.time = START_MS + 109_999;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    clock.time = START_MS + 110_000;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('one that was never accepted is no more believed than refused, and asked about each time', async () => {
+    const cache = cacheWith();
+    inner.failure = unavailable;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+    inner.failure = undefined;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    expect(inner.calls).toHaveLength(3);
+  });
+
+  it('with cacheSeconds 0 nothing is believed on', async () => {
+    const cache = cacheWith({ cacheSeconds: 0 });
+    await cache.verify('one');
+    inner.failure = unavailable;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
+  });
+
+  it('a failure of another kind is passed on', async () => {
+    const cache = cacheWith();
+    await cache.verify('one');
+    clock.time = START_MS + 30_000;
+    inner.failure = new Error('a bug');
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
   });
 });
 

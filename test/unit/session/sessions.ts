@@ -51,8 +51,13 @@ export async function newSigner(alg: string, kid?: string): Promise<Signer> {
   };
 }
 
-export function signWithSecret(secret: string, alg = 'HS256', header: Record<string, unknown> = {}): Promise<string> {
-  return new SignJWT(claimsWith()).setProtectedHeader({ alg, ...header }).sign(new TextEncoder().encode(secret));
+export function signWithSecret(
+  secret: string,
+  alg = 'HS256',
+  header: Record<string, unknown> = {},
+  claims = claimsWith(),
+): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg, ...header }).sign(new TextEncoder().encode(secret));
 }
 
 export function unsigned(header: Record<string, unknown>, signature = ''): string {
@@ -68,9 +73,13 @@ export async function expectRefused(verifier: SessionVerifier, session: string, 
   if (!(error instanceof BrokerError))
     throw new Error('the session was not refused with a BrokerError', { cause: error });
   expect(error.code).toBe(code);
-  const shown = `${error.message}\n${error.detail}\n${inspect({ ...error, cause: error.cause }, { depth: 10 })}`;
-  for (const part of partsOf(session)) expect(shown).not.toContain(part);
+  for (const part of partsOf(session)) expect(shownBy(error)).not.toContain(part);
   return error;
+}
+
+/** All that a log could show of an error. */
+export function shownBy(error: BrokerError): string {
+  return `${error.message}\n${error.detail}\n${inspect({ ...error, cause: error.cause }, { depth: 10 })}`;
 }
 
 function base64url(json: unknown): string {

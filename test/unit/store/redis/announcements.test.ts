@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Announcements } from '../../../../src/store/redis/announcements.ts';
-import { connectRedis } from '../../../../src/store/redis/connection.ts';
+import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection.ts';
+import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { subjectId } from '../../../../src/token/subject.ts';
@@ -10,7 +11,7 @@ import { eventually } from '../../../support/eventually.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 import { TestClock } from '../../../support/test-clock.ts';
 
-const CHANNEL = 'sdkt:announce';
+const KEYS = new Keys('sdkt');
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** Announcements on a Redis of their own, not yet waited for. */
@@ -23,12 +24,14 @@ async function open(clock = systemClock) {
   onTestFinished(() => publisher.disconnect());
   const log: string[] = [];
   const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
-  const subscriber = connectRedis(server.url, 'announcements', { info: write, warn: write });
-  const announcements = new Announcements(subscriber, CHANNEL, clock);
+  const commands = connectRedis(server.url, 'commands', { info: write, warn: write });
+  onTestFinished(() => commands.disconnect());
+  const subscriber = connectSubscriber(server.url, commands, { info: write, warn: write });
+  const announcements = new Announcements(subscriber, commands, KEYS, clock);
   onTestFinished(() => announcements.close());
   const heard: Announcement[] = [];
   announcements.subscribe((announcement) => heard.push(announcement));
-  const publish = (text: string) => publisher.publish(CHANNEL, text);
+  const publish = (text: string) => publisher.publish(KEYS.announcements, text);
   const since = () => announcements.announcedSince();
   const known = () =>
     eventually(
@@ -106,7 +109,7 @@ describe('since when announcements arrive', () => {
     const instant = await known();
     // Three silent seconds mean a gap: looking that far ahead shows whether a heartbeat came since the last step.
     for (let step = 0; step < 3; step += 1) {
-      clock.advance(2_000);
+      clock.advance(1_500);
       expect(since()).toBe(instant);
       await eventually(() => {
         clock.advance(2_999);
@@ -171,7 +174,7 @@ describe('since when announcements arrive', () => {
     subscriber.prependOnceListener('ready', () => server.pause());
     subscriber.disconnect(true);
     await once(subscriber, 'ready');
-    await once(subscriber, 'close');
+    await new Promise((resolve) => subscriber.once('close', resolve));
     expect(since()).toBeUndefined();
     server.resume();
     await known();

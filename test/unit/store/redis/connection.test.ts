@@ -2,18 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { connectRedis, orUnavailable, runScript } from '../../../../src/store/redis/connection.ts';
+import type { RedisClient } from '../../../../src/store/redis/clients.ts';
+import { connectRedis, orUnavailable } from '../../../../src/store/redis/connection.ts';
+import { RedisLink } from '../../../../src/store/redis/redis-link.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
 import { BrokerError } from '../../../../src/token/errors.ts';
+import { silentObserver } from '../../../../src/token/observer.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { freePort } from '../../../support/free-port.ts';
 import { type RedisServer, startRedis } from '../../../support/redis-server.ts';
 
 const ARGUMENT = 'argument-canary';
 const PASSWORD = 'password-canary';
-const MOST_MS = 600;
+const MOST_MS = 500;
 
 interface Open {
-  readonly redis: Redis;
+  readonly redis: RedisClient;
+  readonly link: RedisLink;
   readonly log: string[];
 }
 
@@ -22,7 +27,7 @@ function open(url: string): Open {
   const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
   const redis = connectRedis(url, 'commands', { info: write, warn: write });
   onTestFinished(() => redis.disconnect());
-  return { redis, log };
+  return { redis, link: new RedisLink(redis, systemClock, silentObserver), log };
 }
 
 async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
@@ -46,10 +51,10 @@ function shown(error: unknown): string {
 const hasWorked = ({ redis }: Open) => eventually(() => redis.ping().then(() => true), { timeoutMs: 10_000 });
 
 /** Both kinds of command fail as they should, and in time: the quickest of five, so that a busy machine is no failure. */
-async function expectUnavailable({ redis }: Open): Promise<void> {
+async function expectUnavailable({ link }: Open): Promise<void> {
   const kinds = [
-    () => orUnavailable(redis.hget('key', ARGUMENT)),
-    () => runScript(redis, 'markRead', ['key'], [ARGUMENT, 1]),
+    () => link.run((redis) => redis.hget('key', ARGUMENT)),
+    () => link.script('markRead', ['key'], [ARGUMENT, 1]),
   ];
   for (const command of kinds) {
     const tookMs: number[] = [];
@@ -85,12 +90,12 @@ describe('a command', () => {
     const server = await ownServer();
     const connection = open(server.url);
     await hasWorked(connection);
-    await runScript(connection.redis, 'markRead', ['key'], ['terminal', 1]);
+    await connection.link.script('markRead', ['key'], ['terminal', 1]);
     await server.kill();
     await expectUnavailable(connection);
     await server.restart();
     await hasWorked(connection);
-    expect(await runScript(connection.redis, 'claimDue', ['due'], [1, 1_000])).toEqual([-1]);
+    expect(await connection.link.script('claimDue', ['due'], [1, 1_000])).toEqual([-1, 0]);
   });
 
   test('to a Redis that hangs fails in time, and works when it goes on', async () => {
@@ -166,9 +171,9 @@ describe('an error of Redis', () => {
     const operator = new Redis(server.url);
     onTestFinished(() => operator.disconnect());
     await operator.call('ACL', 'SETUSER', 'broker', 'on', '>secret', '~allowed:*', '&*', '+@all');
-    const { redis } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
+    const { redis, link } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
     await eventually(() => redis.status === 'ready');
-    const error = await failureOf(runScript(redis, 'markRead', ['key-canary'], [ARGUMENT, 1]));
+    const error = await failureOf(link.script('markRead', ['key-canary'], [ARGUMENT, 1]));
     expect(error).toMatchObject({ code: 'store_unavailable' });
     expect(shown(error)).toContain('NOPERM');
     expect(shown(error)).not.toContain('canary');
@@ -178,13 +183,5 @@ describe('an error of Redis', () => {
     const error = await failureOf(orUnavailable(Promise.reject(ARGUMENT)));
     expect(error).toMatchObject({ code: 'store_unavailable', cause: { message: 'unknown error' } });
     expect(shown(error)).not.toContain('canary');
-  });
-});
-
-describe('a script', () => {
-  test('that does not exist is a mistake in the program, not an outage', async () => {
-    const { redis } = open(inject('redisUrl'));
-    const error = await failureOf(runScript(redis, 'no-such-script' as 'save', [], []));
-    expect(error).toBeInstanceOf(TypeError);
   });
 });

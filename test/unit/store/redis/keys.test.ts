@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Keys, SHARDS } from '../../../../src/store/redis/keys.ts';
-import { type SubjectId, subjectId, terminalOf } from '../../../../src/token/subject.ts';
+import { accountId, accountOf, type SubjectId, subjectId, terminalOf } from '../../../../src/token/subject.ts';
 import { anySubject, differentSubjects } from '../../token/subjects.ts';
 
 const keys = new Keys('sdkt');
@@ -12,7 +12,7 @@ function hashTag(key: string): string | undefined {
 }
 
 function keysOf(id: SubjectId): string[] {
-  return [keys.account(id), keys.lease(id), keys.fence(id), keys.dueOf(id)];
+  return [keys.account(accountOf(id)), keys.lease(id), keys.fence(id), keys.dueOf(accountOf(id))];
 }
 
 describe('the keys of different subjects', () => {
@@ -21,7 +21,7 @@ describe('the keys of different subjects', () => {
       fc.property(differentSubjects, (subjects) => {
         const ids = subjects.map(subjectId);
         for (const place of [
-          (id: SubjectId) => `${keys.account(id)} ${terminalOf(id)}`,
+          (id: SubjectId) => `${keys.account(accountOf(id))} ${terminalOf(id)}`,
           (id: SubjectId) => keys.lease(id),
           (id: SubjectId) => keys.fence(id),
         ]) {
@@ -35,8 +35,8 @@ describe('the keys of different subjects', () => {
     fc.assert(
       fc.property(anySubject, anySubject, (one, other) => {
         const another = { ...other, unionId: one.unionId };
-        expect(keys.account(subjectId(another))).toBe(keys.account(subjectId(one)));
-        const same = keys.account(subjectId(other)) === keys.account(subjectId(one));
+        expect(keys.account(accountOf(subjectId(another)))).toBe(keys.account(accountOf(subjectId(one))));
+        const same = keys.account(accountOf(subjectId(other))) === keys.account(accountOf(subjectId(one)));
         expect(same).toBe(other.unionId === one.unionId);
       }),
     );
@@ -58,19 +58,31 @@ describe('the keys of one subject', () => {
 
   test('begin with the prefix and show nothing of who it is', () => {
     const id = subjectId({ app: 'app-canary', unionId: 'union-canary', uniqueId: 'terminal-canary' });
-    for (const key of [...keysOf(id), keys.announcements]) {
+    const others = [keys.accessId('canary'), keys.rate('canary'), keys.loginQueue, keys.announcements];
+    for (const key of [...keysOf(id), ...others]) {
       expect(key).toMatch(/^sdkt:/);
       expect(key).not.toContain('canary');
     }
-    expect(new Keys('other').account(id)).toBe(keys.account(id).replace('sdkt', 'other'));
+    expect(new Keys('other').account(accountOf(id))).toBe(keys.account(accountOf(id)).replace('sdkt', 'other'));
   });
+});
+
+test('an account is known by the key it lies at, and by no other', () => {
+  fc.assert(
+    fc.property(anySubject, (subject) => {
+      const id = subjectId(subject);
+      expect(keys.accountAt(keys.account(accountOf(id)))).toBe(accountOf(id));
+      const others = [...keysOf(id).slice(1), keys.accessId(subject.unionId), new Keys('sdkt2').account(accountOf(id))];
+      for (const key of others) expect(keys.accountAt(key)).toBeUndefined();
+    }),
+  );
 });
 
 describe('the shards', () => {
   test('get an even share of 10,000 accounts', () => {
     const counts = new Map<string, number>();
     for (let number = 0; number < 10_000; number += 1) {
-      const due = keys.dueOf(subjectId({ app: 'default', unionId: `account-${number}`, uniqueId: 'phone' }));
+      const due = keys.dueOf(accountId(`account-${number}`));
       counts.set(due, (counts.get(due) ?? 0) + 1);
     }
     const shards = Array.from({ length: SHARDS }, (_, shard) => keys.due(shard));

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { TokenCipher } from '../../../../src/store/redis/token-cipher.ts';
+import { keyIdOf, TokenCipher } from '../../../../src/store/redis/token-cipher.ts';
 
 const OLD = { id: 'k1', key: randomBytes(32) };
 const NEW = { id: 'k2', key: randomBytes(32) };
@@ -68,6 +68,27 @@ describe('a ring of keys', () => {
   test('does not open what a key that has left it sealed, nor another key of the same id', () => {
     expect(new TokenCipher([NEW]).open(sealedWithOld, BOUND)).toBeUndefined();
     expect(new TokenCipher([{ id: OLD.id, key: NEW.key }]).open(sealedWithOld, BOUND)).toBeUndefined();
+  });
+
+  test('tells which of its keys sealed a text, and whether it is the one that seals now', () => {
+    const rotated = new TokenCipher([NEW, OLD]);
+    const fresh = rotated.seal(Buffer.from('text'), BOUND);
+    const plain = new TokenCipher([]).seal(Buffer.from('text'), BOUND);
+    expect([sealedWithOld, fresh, plain].map(keyIdOf)).toEqual(['k1', 'k2', undefined]);
+    expect([sealedWithOld, fresh, plain].map((text) => rotated.isCurrent(text))).toEqual([false, true, false]);
+    expect([sealedWithOld, plain].map((text) => new TokenCipher([]).isCurrent(text))).toEqual([false, true]);
+  });
+
+  test('seals anew what one of its keys opens, bound as before, and nothing else', () => {
+    const rotated = new TokenCipher([NEW, OLD]);
+    const at = (sealed: Buffer, additionalData = BOUND) =>
+      rotated.reseal({ key: 'k', field: undefined, headLength: 0, sealed, additionalData });
+    const resealed = at(sealedWithOld) ?? Buffer.alloc(0);
+    expect(new TokenCipher([NEW]).open(resealed, BOUND)).toEqual(Buffer.from('text'));
+    expect(new TokenCipher([NEW]).open(resealed, Buffer.from('elsewhere'))).toBeUndefined();
+    expect(at(sealedWithOld, Buffer.from('elsewhere'))).toBeUndefined();
+    expect(at(new TokenCipher([]).seal(Buffer.from('text'), BOUND))).toBeUndefined();
+    expect(at(new TokenCipher([{ id: 'k0', key: NEW.key }]).seal(Buffer.from('text'), BOUND))).toBeUndefined();
   });
 
   test('does not take plain text; without keys, nothing sealed is taken', () => {

@@ -1,0 +1,96 @@
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { readTopology } from '../store/redis/topology.ts';
+import { REGION_PATTERN } from '../token/subject.ts';
+
+export const text = z.string();
+/** Without credentials: nothing here sends them, and `fetch` refuses such a URL. */
+export const url = z
+  .url({ protocol: /^https?$/ })
+  .transform((value) => new URL(value))
+  .refine(({ username, password }) => username === '' && password === '');
+export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
+export const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+
+export function wholeNumber(min: number, max: number) {
+  const schema = z.string().regex(/^\d+$/).transform(Number).pipe(z.number().min(min).max(max));
+  return { schema, allowed: `a whole number from ${min} to ${max}` };
+}
+
+function json<T>(schema: z.ZodType<T>): z.ZodType<T, string> {
+  const parsed = text.transform((value, context) => {
+    try {
+      return JSON.parse(value);
+    } catch {
+      context.addIssue('not JSON');
+      return z.NEVER;
+    }
+  });
+  return parsed.pipe(schema);
+}
+
+const ENCRYPTION_KEY = /^([\x21-\x2b\x2d-\x39\x3b-\x7e]{1,32}):([A-Za-z0-9+/]{43}=)$/;
+export const encryptionKeys = commaList.transform((items, context) => {
+  const keys = items.map((item) => {
+    const [, id = '', key = ''] = ENCRYPTION_KEY.exec(item) ?? [];
+    return { id, key: Buffer.from(key, 'base64') };
+  });
+  if (keys.some(({ key }) => key.length !== 32) || new Set(keys.map(({ id }) => id)).size < keys.length) {
+    context.addIssue('not a key ring');
+  }
+  return keys;
+});
+
+export const refreshShare = z
+  .string()
+  .regex(/^0?\.\d+-0?\.\d+$/)
+  .transform((value) => {
+    const [from = 0, to = 0] = value.split('-').map(Number);
+    return { from, to };
+  })
+  .refine(({ from, to }) => 0 < from && from <= to && to < 1);
+
+/** As Fastify has it: all proxies, none, or those with these addresses. */
+export const trustProxy = flag.or(
+  text.refine((value) => value.split(',').every((item) => isAddressRange(item.trim()))),
+);
+
+function isAddressRange(item: string): boolean {
+  const [address = '', bits = '0', ...rest] = item.split('/');
+  const version = isIP(address);
+  return rest.length === 0 && version > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
+}
+
+/** Field names of RFC 9110 §5.1, in lower case as Node has them; those that belong to a connection cannot be forwarded. */
+export const headerNames = commaList
+  .transform((names) => names.map((name) => name.toLowerCase()))
+  .refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && !CONNECTION_HEADERS.has(name)));
+
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const appName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
+const vendorApp = z.strictObject({
+  appId: text.min(1),
+  appToken: text.min(1),
+  appKey: text.min(1),
+  accessId: text.min(1).optional(),
+});
+
+/** However Redis is run. */
+export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
+
+/** Apps of the vendor by name, at least one. */
+export const vendorApps = json(z.record(appName, vendorApp).refine((apps) => Object.keys(apps).length > 0));
+
+/** Other vendor domains by country. */
+export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));

@@ -1,0 +1,47 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { type AccountRoutesOptions, accountRoutes } from './account-routes.ts';
+import { requireAdminToken } from './admin-token.ts';
+import { createAppWithoutRoutes } from './app-without-routes.ts';
+import { type HealthRoutesOptions, healthRoutes } from './health-routes.ts';
+import { type MetricsRoutesOptions, metricsRoutes } from './metrics-routes.ts';
+import { type TerminalRoutesOptions, terminalRoutes } from './terminal-routes.ts';
+
+export interface InternalAppOptions
+  extends AccountRoutesOptions,
+    TerminalRoutesOptions,
+    HealthRoutesOptions,
+    MetricsRoutesOptions {
+  readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
+  /** A pino logger. At `debug` and below there is a line per request. */
+  readonly logger: FastifyBaseLogger;
+  /** What callers prove themselves with; `undefined`: there is nothing but health and metrics. */
+  readonly adminToken: string | undefined;
+}
+
+/** A lookup of 1000 accessIds takes a third of it. */
+const BODY_LIMIT = 64 * 1_024;
+/** More than a request line may have: how long an id may be is for the routes to say. */
+const MAX_PARAM_LENGTH = 16 * 1_024;
+
+/** The internal API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
+export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
+  const { logger, closing, adminToken } = options;
+  const app = await createAppWithoutRoutes({
+    logger,
+    closing,
+    realm: 'sdk-token-broker-internal',
+    trustProxy: false,
+    bodyLimit: BODY_LIMIT,
+    maxParamLength: MAX_PARAM_LENGTH,
+  });
+  if (adminToken !== undefined) {
+    await app.register(async (guarded) => {
+      requireAdminToken(guarded, adminToken);
+      await guarded.register(accountRoutes, options);
+      await guarded.register(terminalRoutes, options);
+    });
+  }
+  await app.register(healthRoutes, options);
+  await app.register(metricsRoutes, options);
+  return app;
+}

@@ -1,0 +1,84 @@
+import { FAILURE_MEMORY_MS } from '../../token/cool-down.ts';
+import { ACCOUNT_FIELDS } from './keys.ts';
+import { ACCOUNT, COOL_DOWN, NOW, PRINT, RECORD } from './lua.ts';
+
+/**
+ * KEYS lease, fence, account, due, failures · ARGV owner, durationMs, terminal, id, fenceMs, terminal limit
+ * Returns {'granted', generation, record or nil, pinned region or nil}, {'held', ms it still is}, {'terminal_limit'},
+ * {'cooling', ms it still is, code}.
+ */
+const acquire = `${NOW}${RECORD}${ACCOUNT}${PRINT}
+local heldFor = redis.call('PTTL', KEYS[1])
+if heldFor > 0 and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'held', heldFor} end
+local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
+local coolingFor = tonumber(failures[1] or 0) - now
+if coolingFor > 0 then return {'cooling', coolingFor, failures[2]} end
+local record = redis.call('HGET', KEYS[3], ARGV[3])
+if not lives(record) and full(KEYS[3], ARGV[6]) then return {'terminal_limit'} end
+local fence = tonumber(redis.call('GET', KEYS[2]) or 0)
+local generation = math.max(now, fence + 1, generationOf(record) + 1, erasedAt(KEYS[3]) + 1)
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], print(generation), 'PX', ARGV[5])
+redis.call('ZADD', KEYS[4], 'XX', now + ARGV[2], ARGV[4])
+return {'granted', print(generation), record, redis.call('HGET', KEYS[3], '${ACCOUNT_FIELDS.region}')}
+`;
+
+/**
+ * KEYS lease, due · ARGV owner, durationMs, id
+ * Returns 1, or 0 when the lease is no longer the owner's.
+ */
+const extend = `${NOW}
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], 'XX', now + ARGV[2], ARGV[3])
+return 1
+`;
+
+/**
+ * KEYS lease, fence, account, due, failures
+ * ARGV owner, or '' where a record is written back, generation, terminal, id, record, dueInMs, fenceMs, channel, terminal limit, region, directory entry
+ * Returns {'saved', directory entry so far or nil}, {'terminal_limit'}, or {'outdated'} when something newer stands: a
+ * generation, a logout, an erasure, or the write is so old that its fence may be gone. A write repeated is 'saved'.
+ */
+const save = `${NOW}${RECORD}${ACCOUNT}
+local generation = tonumber(ARGV[2])
+local record = redis.call('HGET', KEYS[3], ARGV[3])
+local current = generationOf(record)
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local entry = redis.call('HGET', KEYS[3], '${ACCOUNT_FIELDS.directory}')
+if current == generation then return {'saved', entry} end
+local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0), erasedAt(KEYS[3]))
+if current > generation or fence > generation or (ARGV[1] ~= '' and now - generation >= tonumber(ARGV[7])) then return {'outdated'} end
+if ARGV[1] ~= '' and not lives(record) and full(KEYS[3], ARGV[9]) then return {'terminal_limit'} end
+redis.call('HSET', KEYS[3], ARGV[3], ARGV[5], '${ACCOUNT_FIELDS.directory}', ARGV[11])
+redis.call('HSETNX', KEYS[3], '${ACCOUNT_FIELDS.region}', ARGV[10])
+redis.call('PERSIST', KEYS[3])
+redis.call('ZADD', KEYS[4], now + ARGV[6], ARGV[4])
+redis.call('DEL', KEYS[2], KEYS[5])
+redis.call('PUBLISH', ARGV[8], 'saved ' .. ARGV[4] .. ' ' .. ARGV[2])
+return {'saved', entry}
+`;
+
+/**
+ * KEYS lease, due, failures · ARGV owner, id, dueInMs or '', channel, announcement or '', code that cools down or ''
+ * Returns 1, or 0 when the lease was no longer the owner's.
+ */
+const release = `${NOW}${COOL_DOWN}
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + ARGV[3], ARGV[2]) end
+if ARGV[6] ~= '' then
+  local count = redis.call('HINCRBY', KEYS[3], 'count', 1)
+  redis.call('HSET', KEYS[3], 'until', now + coolDownMs(count), 'code', ARGV[6])
+  redis.call('PEXPIRE', KEYS[3], ${FAILURE_MEMORY_MS})
+end
+if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
+return 1
+`;
+
+export const LEASE_SCRIPTS = {
+  acquire: { numberOfKeys: 5, lua: acquire },
+  extend: { numberOfKeys: 2, lua: extend },
+  save: { numberOfKeys: 5, lua: save },
+  release: { numberOfKeys: 3, lua: release },
+} as const;

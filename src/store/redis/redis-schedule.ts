@@ -1,0 +1,41 @@
+import type { DueClaims } from '../../token/ports.ts';
+import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { SHARDS } from './keys.ts';
+import type { RedisParts } from './redis-parts.ts';
+
+/** The due queue: per shard a sorted set of what is to be looked at, by instant. */
+export class RedisSchedule {
+  readonly #redis: RedisParts['redis'];
+  readonly #keys: RedisParts['keys'];
+
+  constructor({ redis, keys }: Pick<RedisParts, 'redis' | 'keys'>) {
+    this.#redis = redis;
+    this.#keys = keys;
+  }
+
+  async claim(limit: number, visibilityMs: number): Promise<DueClaims> {
+    const perShard = Math.ceil(limit / SHARDS);
+    const shards = Array.from({ length: SHARDS }, (_, shard) => this.#keys.due(shard));
+    const answers = await Promise.all(
+      shards.map((due) => this.#redis.script('claimDue', [due], [perShard, visibilityMs])),
+    );
+    const ids: SubjectId[] = [];
+    let nextInMs: number | undefined;
+    let backlog = 0;
+    for (const [next, left, ...claimed] of answers as [number, number, ...Buffer[]][]) {
+      backlog += left;
+      ids.push(...claimed.map((id) => id.toString() as SubjectId));
+      if (next >= 0) nextInMs = Math.min(nextInMs ?? next, next);
+    }
+    return { ids, nextInMs, backlog };
+  }
+
+  async set(id: SubjectId, dueInMs: number): Promise<void> {
+    await this.#redis.script('schedule', [this.#keys.dueOf(accountOf(id))], [dueInMs, id]);
+  }
+
+  async sweep(id: SubjectId): Promise<void> {
+    const keys = [this.#keys.account(accountOf(id)), this.#keys.dueOf(accountOf(id))];
+    await this.#redis.script('sweep', keys, [terminalOf(id), id]);
+  }
+}

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { coolsDown } from '../../token/cool-down.ts';
+import type { ErrorCode } from '../../token/errors.ts';
+import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal } from '../../token/ports.ts';
+import type { TokenRecord } from '../../token/sdk-token.ts';
+import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { ACCOUNT_FIELDS } from './keys.ts';
+import type { RedisAccounts } from './redis-accounts.ts';
+import type { RedisParts } from './redis-parts.ts';
+
+/** How long a logout, or a generation nobody saved, is remembered; a write older than that is refused as such. */
+const FENCE_MS = 3_600_000;
+
+/** Terminals in Redis: their records, and the leases under which these come to be. */
+export class RedisTerminals {
+  readonly #parts: RedisParts;
+  readonly #accounts: RedisAccounts;
+  readonly #perAccount: number;
+
+  constructor(parts: RedisParts, accounts: RedisAccounts, perAccount: number) {
+    this.#parts = parts;
+    this.#accounts = accounts;
+    this.#perAccount = perAccount;
+  }
+
+  async read(id: SubjectId): Promise<StoredTerminal> {
+    const { redis, keys } = this.#parts;
+    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
+    const [record, erasedAt] = await redis.run((client) => client.hmgetBuffer(keys.account(accountOf(id)), ...fields));
+    return { record: this.#decode(record, id), erasedAt: erasedAt ? Number(erasedAt) : undefined };
+  }
+
+  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+    const ownerId = randomUUID();
+    const args = [ownerId, durationMs, terminalOf(id), id, FENCE_MS, this.#perAccount];
+    const answer = await this.#parts.redis.script('acquire', this.#keysOf(id), args);
+    const [kind, value, record, region] = answer as [Buffer, number | Buffer, Buffer | null, Buffer | null];
+    switch (kind.toString()) {
+      case 'held':
+        return { kind: 'held', heldForMs: Number(value) };
+      case 'terminal_limit':
+        return { kind: 'terminal_limit' };
+      case 'cooling':
+        return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
+      default: {
+        const lease = { id, ownerId, generation: Number(value), durationMs };
+        return { kind: 'granted', lease, current: this.#decode(record, id), region: region?.toString() };
+      }
+    }
+  }
+
+  async extend({ id, ownerId, durationMs }: Lease): Promise<boolean> {
+    const { redis, keys } = this.#parts;
+    const extended = await redis.script(
+      'extend',
+      [keys.lease(id), keys.dueOf(accountOf(id))],
+      [ownerId, durationMs, id],
+    );
+    return extended === 1;
+  }
+
+  save({ id, ownerId, generation }: Lease, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    return this.#write(id, ownerId, generation, record, dueInMs);
+  }
+
+  restore(id: SubjectId, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    return this.#write(id, '', record.generation, record, dueInMs);
+  }
+
+  async #write(
+    id: SubjectId,
+    ownerId: string,
+    generation: number,
+    record: TokenRecord,
+    dueInMs: number,
+  ): Promise<SaveOutcome> {
+    const { redis, keys, records } = this.#parts;
+    const account = keys.account(accountOf(id));
+    const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
+    const answer = await redis.script('save', this.#keysOf(id), [
+      ownerId,
+      generation,
+      terminalOf(id),
+      id,
+      records.encode(record, id, account),
+      dueInMs,
+      FENCE_MS,
+      keys.announcements,
+      this.#perAccount,
+      record.region,
+      this.#accounts.seal(entry, account),
+    ]);
+    const [outcome, previous] = answer as [Buffer, Buffer | null];
+    if (outcome.toString() === 'saved') await this.#accounts.remember(id, generation, entry, previous);
+    return outcome.toString() as SaveOutcome;
+  }
+
+  async release({ id, ownerId, generation }: Lease, dueInMs: number | undefined, failure?: ErrorCode): Promise<void> {
+    const { redis, keys } = this.#parts;
+    const announcement = failure ? `failed ${id} ${generation} ${failure}` : '';
+    await redis.script(
+      'release',
+      [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)],
+      [ownerId, id, dueInMs ?? '', keys.announcements, announcement, failure && coolsDown(failure) ? failure : ''],
+    );
+  }
+
+  async remove(id: SubjectId): Promise<number> {
+    const { redis, keys } = this.#parts;
+    const kept = this.#keysOf(id).slice(1, 4);
+    return Number(await redis.script('remove', kept, [terminalOf(id), id, FENCE_MS, keys.announcements]));
+  }
+
+  async markRead(id: SubjectId, generation: number): Promise<void> {
+    const { redis, keys } = this.#parts;
+    await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation]);
+  }
+
+  /** What the scripts about one subject take: lease, fence, account, due, failures. */
+  #keysOf(id: SubjectId): string[] {
+    const { keys } = this.#parts;
+    const account = accountOf(id);
+    return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
+  }
+
+  #decode(bytes: Buffer | null | undefined, id: SubjectId): TokenRecord | undefined {
+    if (!bytes) return undefined;
+    const { keys, records, resealing } = this.#parts;
+    const key = keys.account(accountOf(id));
+    resealing.later(records.sealedText(bytes, id, key));
+    return records.decode(bytes, id, key);
+  }
+}

@@ -1,0 +1,50 @@
+import { NOW, RECORD } from './lua.ts';
+
+/**
+ * KEYS due · ARGV limit, visibilityMs
+ * Returns {ms until the next entry is due or -1, entries left that are due, id, id, …}.
+ */
+const claimDue = `${NOW}
+local claimed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
+for _, id in ipairs(claimed) do redis.call('ZADD', KEYS[1], now + ARGV[2], id) end
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+table.insert(claimed, 1, redis.call('ZCOUNT', KEYS[1], '-inf', now))
+table.insert(claimed, 1, head[2] and math.max(0, math.ceil(head[2] - now)) or -1)
+return claimed
+`;
+
+/** KEYS due · ARGV dueInMs, id */
+const schedule = `${NOW}
+redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[2])
+`;
+
+/** KEYS account, due · ARGV terminal, id. A record that still lives is left until it no longer does. */
+const sweep = `${NOW}${RECORD}
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+if lives(record) then
+  redis.call('ZADD', KEYS[2], 'XX', struct.unpack('>I6', record, 10), ARGV[2])
+else
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('ZREM', KEYS[2], ARGV[2])
+end
+`;
+
+/**
+ * KEYS rate · ARGV intervalMs, burst
+ * The generic cell rate algorithm: the key holds when the next one is due. Returns 0, or the ms to wait.
+ */
+const take = `${NOW}
+local interval = tonumber(ARGV[1])
+local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+local wait = due - (tonumber(ARGV[2]) - 1) * interval - now
+if wait > 0 then return math.ceil(wait) end
+redis.call('SET', KEYS[1], string.format('%.3f', due + interval), 'PX', math.ceil(due + interval - now))
+return 0
+`;
+
+export const SCHEDULE_SCRIPTS = {
+  claimDue: { numberOfKeys: 1, lua: claimDue },
+  schedule: { numberOfKeys: 1, lua: schedule },
+  sweep: { numberOfKeys: 2, lua: sweep },
+  take: { numberOfKeys: 1, lua: take },
+} as const;

@@ -1,0 +1,98 @@
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What several servers have in common. */
+interface Access {
+  /** Empty: the default user. */
+  readonly username: string;
+  /** Empty: none. */
+  readonly password: string;
+  readonly tls: boolean;
+}
+
+export interface SingleTopology {
+  readonly kind: 'single';
+  /** As ioredis reads it. */
+  readonly url: string;
+}
+
+export interface SentinelTopology extends Access {
+  readonly kind: 'sentinel';
+  readonly sentinels: readonly Address[];
+  /** Of the master, as the Sentinels call it. */
+  readonly name: string;
+  /** What the Sentinels themselves want; empty: nothing. */
+  readonly sentinelPassword: string;
+}
+
+export interface ClusterTopology extends Access {
+  readonly kind: 'cluster';
+  /** Some of its nodes; they know the others. */
+  readonly nodes: readonly Address[];
+}
+
+/** Where Redis is and how it is run. */
+export type Topology = SingleTopology | SentinelTopology | ClusterTopology;
+
+const SENTINEL_PORT = 26_379;
+const CLUSTER_PORT = 6_379;
+const SEVERAL = /^redis-(sentinel|cluster):\/\/(?:([^:@/?#]*):([^@/?#]*)@)?([^@/?#]+)(?:\/([^/?#]*))?(?:\?([^#]*))?$/;
+
+/**
+ * Reads REDIS_URL: `redis://`, `rediss://`, each as ioredis has it and with `/0`, `/1`, … for another database;
+ * `redis-sentinel://user:password@host:port,…/name?tls=true&sentinelPassword=…`;
+ * `redis-cluster://user:password@host:port,…?tls=true`.
+ * @returns `undefined` where it is none of these
+ */
+export function readTopology(url: string): Topology | undefined {
+  if (/^rediss?:\/\//.test(url)) return readSingle(url);
+  const parts = SEVERAL.exec(url);
+  if (!parts) return undefined;
+  const [, kind, username = '', password = '', hosts = '', path = '', query = ''] = parts;
+  const nodes = hosts.split(',').map((host) => readAddress(host, kind === 'sentinel' ? SENTINEL_PORT : CLUSTER_PORT));
+  const name = decoded(path);
+  const options = readQuery(query, kind === 'sentinel' ? ['tls', 'sentinelPassword'] : ['tls']);
+  const access = { username: decoded(username), password: decoded(password), tls: options?.get('tls') === 'true' };
+  if (!options || !isWhole(nodes) || !isWhole([name, access.username, access.password])) return undefined;
+  if (kind === 'cluster') return path === '' ? { kind, nodes, ...(access as Access) } : undefined;
+  if (!name) return undefined;
+  const sentinelPassword = options.get('sentinelPassword') ?? '';
+  return { kind: 'sentinel', sentinels: nodes, name, sentinelPassword, ...(access as Access) };
+}
+
+function readSingle(url: string): SingleTopology | undefined {
+  if (!URL.canParse(url)) return undefined;
+  const { hostname, pathname, username, password, hash } = new URL(url);
+  const isWell = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && hash === '';
+  return isWell && isWhole([decoded(username), decoded(password)]) ? { kind: 'single', url } : undefined;
+}
+
+function readAddress(text: string, defaultPort: number): Address | undefined {
+  const url = `redis://${text}`;
+  if (!URL.canParse(url)) return undefined;
+  const { hostname, port } = new URL(url);
+  if (hostname === '' || port === '0') return undefined;
+  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? defaultPort : Number(port) };
+}
+
+/** `undefined` where it holds what is not among `names`, or what is not meant by `tls`. */
+function readQuery(query: string, names: readonly string[]): URLSearchParams | undefined {
+  const options = new URLSearchParams(query);
+  const isKnown = [...options.keys()].every((name) => names.includes(name) && options.getAll(name).length === 1);
+  return isKnown && /^(true|false)$/.test(options.get('tls') ?? 'false') ? options : undefined;
+}
+
+/** `undefined` where a `%` does not begin what it should. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isWhole<T>(values: readonly (T | undefined)[]): values is readonly T[] {
+  return values.every((value) => value !== undefined);
+}

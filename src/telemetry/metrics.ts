@@ -1,0 +1,45 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Observer } from '../token/observer.ts';
+import { readMetrics } from './read-metrics.ts';
+import { renewalMetrics } from './renewal-metrics.ts';
+import { memoryMetrics, type Occupancy, redisMetrics } from './store-metrics.ts';
+import { vendorMetrics } from './vendor-metrics.ts';
+
+export interface MetricsOptions {
+  /** The service's. */
+  readonly version: string;
+  /** The vendor's result codes that are counted by themselves: what else it sends is `other`. */
+  readonly vendorCodes: readonly number[];
+}
+
+export interface Metrics {
+  /** Counts what it is told. */
+  readonly observer: Observer;
+  /** Shows how many tokens `cache` holds from now on. */
+  watch(cache: Occupancy): void;
+  /** All that was counted, with the state of the process, in the Prometheus text format. */
+  scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
+}
+
+/** The metrics of one replica (docs/metrics.md). */
+export function createMetrics({ version, vendorCodes }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const observer = {
+    ...readMetrics(registry),
+    ...renewalMetrics(registry),
+    ...vendorMetrics(registry, vendorCodes),
+    ...redisMetrics(registry),
+  };
+  new Gauge({
+    registers: [registry],
+    name: 'sdk_token_broker_build_info',
+    help: 'Always 1, for the version of the service and that of Node.js.',
+    labelNames: ['version', 'node_version'],
+  }).set({ version, node_version: process.version }, 1);
+  collectDefaultMetrics({ register: registry });
+  return {
+    observer,
+    watch: (cache) => memoryMetrics(registry, cache),
+    scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  };
+}

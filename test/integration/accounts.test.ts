@@ -1,0 +1,202 @@
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import type { BrokerProcess } from '../support/broker-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+
+const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
+
+async function open(
+  options: Omit<Parameters<typeof startFleet>[0], 'replicas'> & { replicas?: number } = {},
+): Promise<Fleet> {
+  const fleet = await startFleet({ replicas: 2, ...options, env: { ADMIN_TOKEN, ...options.env } });
+  onTestFinished(() => fleet.close());
+  return fleet;
+}
+
+function logOut(broker: BrokerProcess, session: string, uniqueId = 'phone') {
+  const headers = { authorization: `Bearer ${session}` };
+  return plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { method: 'DELETE', headers });
+}
+
+function askInternally(broker: BrokerProcess, method: string, path: string, body?: object) {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
+  return plainRequest(`${broker.adminUrl}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+}
+
+/** Every key of the fleet in Redis, with what it holds. */
+async function keysOf(fleet: Fleet): Promise<string[]> {
+  const redis = new Redis(inject('redisUrl'));
+  const keys: string[] = [];
+  for await (const found of redis.scanStream({ match: `${fleet.keyPrefix}:*`, count: 1_000 })) keys.push(...found);
+  await redis.quit();
+  return keys;
+}
+
+describe('a refused token', () => {
+  test('reported forty times at once on two replicas costs exactly one login, and all get its token', async () => {
+    const fleet = await open({ vendor: { latencyMs: 300 } });
+    const session = await fleet.session('alice');
+    const { headers, body } = await fleet.broker(0).getToken(session, 'phone');
+    const report = { headers: { 'if-none-match': String(headers.etag), 'cache-control': 'no-cache' } };
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, number) => fleet.broker(number).getToken(session, 'phone', report)),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(40);
+    const tokens = new Set(answers.map(accessTokenOf));
+    expect(tokens.size).toBe(1);
+    expect(tokens).not.toContain(accessTokenOf({ body }));
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    const late = await fleet.broker(1).getToken(session, 'phone', report);
+    expect(tokens).toContain(accessTokenOf(late));
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+  });
+
+  test('reported in a loop is limited, and no other terminal or account is', async () => {
+    const fleet = await open({ env: { RATE_LIMIT_PER_MINUTE: '60' } });
+    const session = await fleet.session('alice');
+    let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
+    const statuses: number[] = [];
+    for (let round = 0; round < 8; round += 1) {
+      const headers = { 'if-none-match': etag, 'cache-control': 'no-cache' };
+      const answer = await fleet.broker(round).getToken(session, 'phone', { headers });
+      statuses.push(answer.status);
+      if (answer.status === 429) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+      else etag = String(answer.headers.etag);
+    }
+    expect(statuses).toEqual([200, 200, 200, 429, 429, 429, 429, 429]);
+    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
+    expect((await fleet.broker(0).getToken(session, 'tablet')).status).toBe(200);
+    expect((await fleet.broker(0).getToken(await fleet.session('bob'), 'phone')).status).toBe(200);
+  });
+});
+
+describe('a logout', () => {
+  test('during a login leaves nothing stored, and the next read logs in anew', async () => {
+    const fleet = await open({ vendor: { latencyMs: 1_500 } });
+    const session = await fleet.session('alice');
+    const first = fleet.broker(0).getToken(session, 'phone');
+    await eventually(() => fleet.vendor.state().requests === 1);
+    expect((await logOut(fleet.broker(1), session)).status).toBe(204);
+    expect((await first).status).toBe(403);
+    const { terminals = [] } = JSON.parse((await askInternally(fleet.broker(0), 'GET', '/accounts/alice')).body);
+    expect(terminals).toEqual([]);
+    fleet.vendor.configure({ latencyMs: 0 });
+    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
+    expect(fleet.vendor.state()).toMatchObject({ succeeded: 2, concurrent: 0 });
+  });
+
+  test('on one replica ends the serving of the token on the other one within a second', async ({ annotate }) => {
+    const fleet = await open();
+    const session = await fleet.session('alice');
+    const old = accessTokenOf(await fleet.broker(0).getToken(session, 'phone'));
+    for (let round = 0; round < 20; round += 1) await fleet.broker(1).getToken(session, 'phone');
+    expect((await logOut(fleet.broker(0), session)).status).toBe(204);
+    const loggedOutAt = performance.now();
+    await eventually(
+      async () => expect(accessTokenOf(await fleet.broker(1).getToken(session, 'phone'))).not.toBe(old),
+      { timeoutMs: 1_000, everyMs: 1 },
+    );
+    await annotate(`the other replica knew after ${(performance.now() - loggedOutAt).toFixed(1)} ms`);
+    expect((await logOut(fleet.broker(1), session)).status).toBe(204);
+    expect((await logOut(fleet.broker(1), session)).status).toBe(204);
+  });
+});
+
+describe('an erasure', () => {
+  test('refuses the old session on the other replica, takes a newer one, and leaves no key of the account', async ({
+    annotate,
+  }) => {
+    const fleet = await open();
+    const before = await fleet.cloud.issueSession({
+      unionId: 'alice',
+      region: 'DE',
+      claims: { iat: Math.floor(Date.now() / 1_000) - 10 },
+    });
+    const { body } = await fleet.broker(0).getToken(before, 'phone');
+    await fleet.broker(1).getToken(before, 'phone');
+    const { accessId } = JSON.parse(body);
+    const look = async () =>
+      JSON.parse((await askInternally(fleet.broker(1), 'POST', '/accounts/lookup', { accessIds: [accessId] })).body);
+    expect(await look()).toEqual({ [accessId]: 'alice' });
+
+    expect((await askInternally(fleet.broker(0), 'DELETE', '/accounts/alice')).status).toBe(204);
+    const erasedAt = performance.now();
+    await eventually(async () => expect((await fleet.broker(1).getToken(before, 'phone')).status).toBe(401), {
+      timeoutMs: 5_000,
+      everyMs: 1,
+    });
+    await annotate(`the other replica knew after ${(performance.now() - erasedAt).toFixed(1)} ms`);
+    expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
+    expect(await look()).toEqual({});
+    expect((await askInternally(fleet.broker(1), 'GET', '/accounts/alice')).status).toBe(404);
+    // What is left of the account is a digest with the instant of its erasure, and no more.
+    expect((await keysOf(fleet)).filter((key) => !/:(?:a:[\w-]{22}|epoch)$/.test(key))).toEqual([]);
+
+    const after = await fleet.cloud.issueSession({
+      unionId: 'alice',
+      region: 'DE',
+      claims: { iat: Math.floor(Date.now() / 1_000) + 2 },
+    });
+    expect((await fleet.broker(1).getToken(after, 'phone')).status).toBe(200);
+    expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+  });
+});
+
+describe('apps and terminals', () => {
+  test('two apps, one account and one phone have two tokens that never mix', async () => {
+    const app = { appToken: 'token', appKey: 'key' };
+    const apps = [
+      { appId: 'app-ios', ...app },
+      { appId: 'app-android', ...app },
+    ];
+    const [ios, android] = apps;
+    const VENDOR_APPS = JSON.stringify({ ios, android });
+    const none = { VENDOR_APP_ID: '', VENDOR_APP_TOKEN: '', VENDOR_APP_KEY: '' };
+    const fleet = await open({ vendor: { apps }, env: { ...none, VENDOR_APPS, SESSION_CLAIM_APP: 'app' } });
+    const session = await fleet.session('alice');
+    const bound = await fleet.cloud.issueSession({ unionId: 'alice', region: 'DE', claims: { app: 'ios' } });
+    const ask = (number: number, name?: string, as = session) =>
+      fleet.broker(number).getToken(as, 'phone', name ? { query: { app: name } } : {});
+    const tokens = await Promise.all([ask(0, 'ios'), ask(1, 'android'), ask(1, 'ios'), ask(0, 'android')]);
+    expect(tokens.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const [one, two, three, four] = tokens.map(accessTokenOf);
+    expect([one, two]).toEqual([three, four]);
+    expect(one).not.toBe(two);
+    expect(accessTokenOf(await ask(0, undefined, bound))).toBe(one);
+    expect((await ask(0, 'android', bound)).status).toBe(403);
+    expect((await ask(0)).status).toBe(400);
+    expect(fleet.vendor.state().succeeded).toBe(2);
+  });
+
+  test('with one terminal per account two phones share one login, and none is made in the background', async () => {
+    const fleet = await open({ vendor: { tokenLifetimeSeconds: 4 }, env: { TERMINAL_POLICY: 'single' } });
+    const session = await fleet.session('alice');
+    const phone = await fleet.broker(0).getToken(session, 'phone');
+    const tablet = await fleet.broker(1).getToken(session, 'tablet');
+    expect(accessTokenOf(tablet)).toBe(accessTokenOf(phone));
+    expect(fleet.vendor.loginsOf('alice', 'alice')).toBe(1);
+    const expiry = Number(JSON.parse(phone.body).expireTime) * 1_000;
+    await eventually(() => Date.now() > expiry + 1_000, { timeoutMs: 8_000 });
+    expect(fleet.vendor.state().requests).toBe(1);
+    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
+    expect(fleet.vendor.state().requests).toBe(2);
+  });
+
+  test('of 25 terminals at once 20 are served, and one logout makes room for one', async () => {
+    const fleet = await open();
+    const session = await fleet.session('alice');
+    const answers = await Promise.all(
+      Array.from({ length: 25 }, (_, number) => fleet.broker(number).getToken(session, `phone-${number}`)),
+    );
+    const served = answers.flatMap(({ status }, number) => (status === 200 ? [number] : []));
+    expect(served).toHaveLength(20);
+    const refused = answers.filter(({ status }) => status === 403).map(({ body }) => JSON.parse(body).code);
+    expect(refused).toEqual(Array(5).fill('terminal_limit'));
+    expect((await logOut(fleet.broker(1), session, `phone-${served[0]}`)).status).toBe(204);
+    expect((await fleet.broker(0).getToken(session, 'another')).status).toBe(200);
+    expect((await fleet.broker(1).getToken(session, 'one-more')).status).toBe(403);
+  });
+});

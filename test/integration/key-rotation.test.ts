@@ -1,0 +1,259 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import type { TokenRecord } from '../../src/token/sdk-token.ts';
+import type { Subject } from '../../src/token/subject.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { exitOf, linesOf } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { fillStore, keyRing, newKey, openRedisStore, sealedUnder } from '../support/filled-store.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { startRedis } from '../support/redis-server.ts';
+
+const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const [A, B, C] = [newKey('A'), newKey('B'), newKey('C')];
+const [ACCOUNTS, TERMINALS] = [200, 10];
+const TOKENS = ACCOUNTS * TERMINALS;
+const AT_ONCE = 25;
+
+const SUBJECTS: readonly Subject[] = Array.from({ length: TOKENS }, (_, number) => ({
+  app: 'default',
+  unionId: `account-${number % ACCOUNTS}`,
+  uniqueId: `phone-${Math.floor(number / ACCOUNTS)}`,
+}));
+
+interface Stored {
+  readonly REDIS_URL: string;
+  readonly REDIS_KEY_PREFIX: string;
+}
+
+/** The `rekey` command, started. */
+function startRekey({ REDIS_URL, REDIS_KEY_PREFIX }: Stored, ring: string) {
+  const child = spawn(process.execPath, [ENTRY, 'rekey'], {
+    env: { PATH: process.env['PATH'], REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: ring },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exit = exitOf(child);
+  const lines = linesOf(child, 1_000);
+  return {
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    ended: async () => ({ code: (await exit).code, out: lines().join('\n') }),
+  };
+}
+
+function figure(out: string, label: string): number {
+  return Number(new RegExp(`^  ${label} +([\\d,]+)`, 'm').exec(out)?.[1]?.replaceAll(',', ''));
+}
+
+function sumOf(kinds: Readonly<Record<string, number>> = {}): number {
+  return Object.values(kinds).reduce((sum, count) => sum + count, 0);
+}
+
+async function sessionsOf(fleet: Fleet): Promise<ReadonlyMap<string, string>> {
+  const accounts = [...new Set(SUBJECTS.map(({ unionId }) => unionId))];
+  return new Map(await Promise.all(accounts.map(async (name) => [name, await fleet.session(name)] as const)));
+}
+
+/** Reads a token of each; those that were not answered with what was stored. */
+async function misreads(
+  broker: BrokerProcess,
+  records: readonly TokenRecord[],
+  sessions: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const wrong: string[] = [];
+  const left = [...records];
+  const read = async () => {
+    for (let record = left.pop(); record; record = left.pop()) {
+      const { unionId, uniqueId } = record.subject;
+      const answer = await broker.getToken(sessions.get(unionId) ?? '', uniqueId);
+      const token = answer.status === 200 ? accessTokenOf(answer) : answer.body;
+      if (token !== record.token.fields['accessToken']) wrong.push(`${unionId} ${uniqueId}: ${answer.status}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, read));
+  return wrong;
+}
+
+describe('two thousand tokens under key A', () => {
+  test('are read by everybody all through a rotation to B, and no login is made for it', async ({ annotate }) => {
+    // A small cache, so that most reads go to Redis.
+    const fleet = await startFleet({ replicas: 2, env: { TOKEN_ENCRYPTION_KEYS: keyRing(B, A), CACHE_MAX_MB: '1' } });
+    onTestFinished(() => fleet.close());
+    const stored = { REDIS_URL: fleet.env['REDIS_URL'] ?? '', REDIS_KEY_PREFIX: fleet.keyPrefix };
+    const count = () => sealedUnder(stored.REDIS_URL, fleet.keyPrefix);
+    const store = await openRedisStore(stored.REDIS_URL, fleet.keyPrefix, [A]);
+    const records = await fillStore(store, SUBJECTS);
+    await store.close();
+    const sessions = await sessionsOf(fleet);
+    expect(await count()).toEqual({ A: { a: TOKENS, d: ACCOUNTS, i: ACCOUNTS } });
+
+    // What is read is sealed under B thereby; what is not, stays.
+    expect(await misreads(fleet.broker(0), records.slice(0, TOKENS / 2), sessions)).toEqual([]);
+    await eventually(async () =>
+      expect(await count()).toEqual({ A: { a: TOKENS / 2, d: ACCOUNTS, i: ACCOUNTS }, B: { a: TOKENS / 2 } }),
+    );
+    expect(fleet.vendor.state().requests).toBe(0);
+
+    // Everything is sealed back and forth, while short tokens are renewed and everybody reads.
+    fleet.vendor.configure({ tokenLifetimeSeconds: 3 });
+    const live = await Promise.all(
+      Array.from(
+        { length: 20 },
+        async (_, number) => [`live-${number}`, await fleet.session(`live-${number}`)] as const,
+      ),
+    );
+    const ended = new AbortController();
+    const startedAt = performance.now();
+    let reads = 0;
+    const failures: string[] = [];
+    const readLive = async () => {
+      for (let number = 0; !ended.signal.aborted; number += 1) {
+        const [name, session] = live[number % live.length] ?? ['', ''];
+        const answer = await fleet.broker(Math.floor(number / live.length)).getToken(session, 'phone');
+        reads += 1;
+        if (answer.status !== 200 || !fleet.vendor.checkToken(accessTokenOf(answer)).live) {
+          failures.push(`${name}: ${answer.status} ${answer.body}`);
+        }
+        await sleep(5);
+      }
+    };
+    const readStored = async () => {
+      for (let number = 0; !ended.signal.aborted; number += 1) {
+        const some = records.filter((_, index) => index % 40 === number % 40);
+        failures.push(...(await misreads(fleet.broker(number), some, sessions)));
+        reads += some.length;
+      }
+    };
+    const reading = [readLive(), readStored()];
+    const rekeys: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      for (const ring of [keyRing(A, B), keyRing(B, A)]) {
+        rekeys.push(figure((await startRekey(stored, ring).ended()).out, 're-encrypted'));
+      }
+    }
+    const { out, code } = await startRekey(stored, keyRing(B, A)).ended();
+    expect([code, figure(out, 'unreadable')]).toEqual([0, 0]);
+    const sealed = await count();
+    expect(Object.keys(sealed)).toEqual(['B']);
+    // The twenty that live three seconds come and go.
+    expect(sealed['B']?.a).toBeGreaterThanOrEqual(TOKENS);
+    expect(sealed['B']).toMatchObject({ d: ACCOUNTS + 20, i: ACCOUNTS + 20 });
+    ended.abort();
+    await Promise.all(reading);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    expect(failures).toEqual([]);
+    expect(Math.min(...rekeys)).toBeGreaterThan(0);
+    // expireTime is in whole seconds, so a token of 3 s is known to live 2 s at least, and is renewed at 0.7 of that.
+    const most = 1 + Math.ceil(seconds / (0.7 * 2));
+    const logins = live.map(([name]) => fleet.vendor.loginsOf(name, 'phone'));
+    expect(Math.max(...logins)).toBeLessThanOrEqual(most);
+    expect(Math.min(...logins)).toBeGreaterThan(1);
+    expect(SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0)).toEqual([]);
+    await annotate(`${reads} reads in ${seconds.toFixed(1)} s, re-encrypted ${rekeys.join(', ')}`);
+
+    // A has left the ring.
+    await Promise.all(fleet.brokers.map((broker) => broker.stop()));
+    fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
+    const onlyB = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(B) });
+    onTestFinished(async () => void (await onlyB.stop()));
+    expect(await misreads(onlyB, records, sessions)).toEqual([]);
+    await onlyB.stop();
+    const inBetween = SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0);
+    expect(inBetween).toEqual([]);
+
+    // A ring that opens nothing costs one login each, and no error.
+    const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
+    onTestFinished(async () => void (await onlyC.stop()));
+    const strangers = SUBJECTS.slice(0, 40);
+    for (let round = 0; round < 2; round += 1) {
+      const answers = await Promise.all(
+        strangers.map(({ unionId, uniqueId }) => onlyC.getToken(sessions.get(unionId) ?? '', uniqueId)),
+      );
+      expect(answers.map(({ status }) => status)).toEqual(strangers.map(() => 200));
+    }
+    expect(strangers.map(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId))).toEqual(
+      strangers.map(() => 1),
+    );
+    await onlyC.stop();
+    const { code: left, out: told } = await startRekey(stored, keyRing(C)).ended();
+    expect([left, figure(told, 'unreadable')]).toEqual([0, sumOf((await count())['B'])]);
+    expect(told).toMatch(/ sealed under key B, which is not among them$/m);
+  }, 120_000);
+});
+
+describe('rekey', () => {
+  test('that is interrupted keeps what it has done and says so; the next one does the rest', async () => {
+    const server = await startRedis({ args: ['--notify-keyspace-events', 'Kh'] });
+    onTestFinished(() => server.stop());
+    const stored = { REDIS_URL: server.url, REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
+    const store = await openRedisStore(server.url, stored.REDIS_KEY_PREFIX, [A]);
+    onTestFinished(() => store.close());
+    await fillStore(
+      store,
+      SUBJECTS.map((subject, number) => ({ ...subject, unionId: `account-${number}` })),
+    );
+    const [admin, ear] = [new Redis(server.url), new Redis(server.url)];
+    onTestFinished(() => [admin, ear].forEach((redis) => void redis.disconnect()));
+    await ear.psubscribe('__keyspace@0__:*');
+    const isWriting = new Promise<void>((resolve) => {
+      ear.once('pmessage', () => void admin.call('CLIENT', 'PAUSE', '60000', 'WRITE').then(() => resolve()));
+    });
+
+    const rekey = startRekey(stored, keyRing(B, A));
+    await isWriting;
+    rekey.kill('SIGINT');
+    const stopped = await rekey.ended();
+    await admin.call('CLIENT', 'UNPAUSE');
+    expect(stopped).toMatchObject({ code: 1, out: expect.stringContaining('run rekey again to go on') });
+    const { A: left, B: done } = await sealedUnder(server.url, stored.REDIS_KEY_PREFIX);
+    expect(sumOf(done)).toBeGreaterThan(0);
+    expect(sumOf(left)).toBeGreaterThan((3 * TOKENS) / 2);
+    expect(sumOf(left) + sumOf(done)).toBe(3 * TOKENS);
+
+    const { code, out } = await startRekey(stored, keyRing(B, A)).ended();
+    expect(code).toBe(0);
+    expect(figure(out, 'already current')).toBe(sumOf(done));
+    expect(figure(out, 're-encrypted')).toBe(sumOf(left));
+    expect(await sealedUnder(server.url, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: TOKENS, d: TOKENS, i: TOKENS } });
+  }, 60_000);
+
+  test('beside a replica that still seals under the old key does not say that all is done', async () => {
+    const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
+    const store = await openRedisStore(stored.REDIS_URL, stored.REDIS_KEY_PREFIX, [A]);
+    onTestFinished(() => store.close());
+    const some = SUBJECTS.slice(0, 20);
+    await fillStore(store, some);
+    const ended = new AbortController();
+    const write = async () => {
+      while (!ended.signal.aborted) await fillStore(store, some);
+    };
+    const writing = write();
+    const { code, out } = await startRekey(stored, keyRing(B, A)).ended();
+    ended.abort();
+    await writing;
+    expect(code).toBe(1);
+    expect(out).toMatch(/were sealed under another key: some replica does not have B first/);
+    expect(await startRekey(stored, keyRing(B, A)).ended()).toMatchObject({ code: 0 });
+    expect(await sealedUnder(stored.REDIS_URL, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: 20, d: 20, i: 20 } });
+  });
+
+  test('says what it lacks, and shows no key', async () => {
+    const stored = { REDIS_URL: 'redis://127.0.0.1:1', REDIS_KEY_PREFIX: 'x' };
+    const bare = await startRekey({ ...stored, REDIS_URL: '' }, keyRing(A).slice(0, -3)).ended();
+    expect(bare.code).toBe(1);
+    expect(bare.out).toMatch(/^The .*\n {2}- TOKEN_ENCRYPTION_KEYS must be .*\n {2}- REDIS_URL is required: .*$/);
+    expect(await startRekey(stored, 'off').ended()).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('TOKEN_ENCRYPTION_KEYS must hold the key to encrypt under'),
+    });
+    const unreachable = await startRekey(stored, keyRing(A)).ended();
+    expect(unreachable).toMatchObject({
+      code: 1,
+      out: expect.stringMatching(/Redis did not let us go on: .*ECONNREFUSED.*run rekey/),
+    });
+    for (const { out } of [bare, unreachable]) expect(out).not.toContain(A.key.toString('base64').slice(0, 8));
+  }, 60_000);
+});

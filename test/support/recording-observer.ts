@@ -1,0 +1,16 @@
+import { type Observer, silentObserver } from '../../src/token/observer.ts';
+
+/** An observer that remembers, by event, what it was told each time. */
+export function recordingObserver() {
+  const events = new Map<string, unknown[][]>();
+  const names = Object.keys(silentObserver) as (keyof Observer)[];
+  const methods = names.map((name) => {
+    const told: unknown[][] = [];
+    events.set(name, told);
+    return [name, (...args: unknown[]) => void told.push(args)];
+  });
+  return {
+    observer: Object.fromEntries(methods) as Observer,
+    told: (name: keyof Observer): readonly unknown[][] => events.get(name) ?? [],
+  };
+}

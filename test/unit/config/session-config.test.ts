@@ -1,0 +1,104 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/config.ts';
+import type { Environment } from '../../../src/config/environment.ts';
+import { problemsOf, USABLE } from './usable-environment.ts';
+
+const KEYS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
+const HMAC_SECRET = 'canary-secret-of-at-least-32-bytes';
+const PEM = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const CLAIMS = { unionId: 'sub', region: 'region' };
+
+const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
+const { SESSION_JWT_ISSUER: _issuer, SESSION_JWT_AUDIENCE: _audience, ...WITHOUT_SESSIONS } = WITHOUT_KEY;
+const INTROSPECTION = {
+  ...WITHOUT_SESSIONS,
+  SESSION_MODE: 'introspection',
+  SESSION_INTROSPECTION_URL: 'https://accounts.example/introspect',
+  SESSION_INTROSPECTION_CLIENT_ID: 'the broker: 1',
+  SESSION_INTROSPECTION_CLIENT_SECRET: 'canary: secret',
+};
+const FORWARD = { ...WITHOUT_SESSIONS, SESSION_MODE: 'forward', SESSION_FORWARD_URL: 'http://cloud.example/whoami' };
+
+describe('introspection', () => {
+  test('is asked for with the client’s name and secret, and nothing of JWTs', () => {
+    const config = loadConfig(INTROSPECTION);
+    expect(config.session).toEqual({
+      mode: 'introspection',
+      url: new URL('https://accounts.example/introspect'),
+      clientId: 'the broker: 1',
+      clientSecret: 'canary: secret',
+      claims: CLAIMS,
+      cacheSeconds: 30,
+    });
+    expect(config.sessionHeaders).toBeUndefined();
+  });
+
+  test('names everything that is missing, and nothing that another mode needs', () => {
+    expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'introspection' })).toEqual([
+      'SESSION_INTROSPECTION_URL is required: the http(s) URL of the introspection endpoint (RFC 7662), ' +
+        'without a password in it',
+      'SESSION_INTROSPECTION_CLIENT_ID is required: the client id to introspect as',
+      'SESSION_INTROSPECTION_CLIENT_SECRET is required: the secret of that client',
+    ]);
+  });
+});
+
+describe('forward', () => {
+  test('passes on the app’s authorization and cookies, or the headers that are named, in lower case', () => {
+    const config = loadConfig({ ...FORWARD, SESSION_CLAIM_APP: 'app.edition' });
+    expect(config.session).toEqual({
+      mode: 'forward',
+      url: new URL('http://cloud.example/whoami'),
+      claims: { ...CLAIMS, app: 'app.edition' },
+      cacheSeconds: 30,
+    });
+    expect(config.sessionHeaders).toEqual(['authorization', 'cookie']);
+    const named = loadConfig({ ...FORWARD, SESSION_FORWARD_HEADERS: 'X-Session-Id, X-Device!' });
+    expect(named.sessionHeaders).toEqual(['x-session-id', 'x-device!']);
+  });
+
+  test('needs a URL and nothing more', () => {
+    expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'forward' })).toEqual([
+      'SESSION_FORWARD_URL is required: the http(s) URL that answers whose session the headers hold, ' +
+        'without a password in it',
+    ]);
+  });
+});
+
+test('a mode that does not exist is the only problem: what is required depends on it', () => {
+  expect(problemsOf({ ...INTROSPECTION, SESSION_MODE: 'oauth' })).toEqual([
+    'SESSION_MODE must be jwt, introspection or forward, not "oauth"',
+  ]);
+});
+
+describe('the key of the sessions', () => {
+  test.each([[[KEYS[0], KEYS[1]]], [[KEYS[0], KEYS[2]]], [[KEYS[1], KEYS[2]]], [[...KEYS]]])(
+    'may not be given as %s at once',
+    (names) => {
+      const all = { SESSION_JWT_JWKS_URL: 'not a URL', SESSION_JWT_PUBLIC_KEY: PEM, SESSION_JWT_SECRET: HMAC_SECRET };
+      const problems = problemsOf({ ...WITHOUT_KEY, ...Object.fromEntries(names.map((name) => [name, all[name]])) });
+      expect(problems).toContain(`${KEYS.join(', ')}: only one of them may be set, or a forged session might pass`);
+    },
+  );
+
+  test('may be a public key or a shared secret', () => {
+    const sessionOf = (key: Environment) => loadConfig({ ...WITHOUT_KEY, ...key }).session;
+    expect(sessionOf({ SESSION_JWT_PUBLIC_KEY: PEM })).toMatchObject({ mode: 'jwt', key: { publicKeyPem: PEM } });
+    expect(sessionOf({ SESSION_JWT_SECRET: HMAC_SECRET })).toMatchObject({ mode: 'jwt', key: { secret: HMAC_SECRET } });
+  });
+
+  test('that cannot be used is told with everything else, by name and without its value', () => {
+    const [short, port] = problemsOf({ ...WITHOUT_KEY, SESSION_JWT_SECRET: 'canary', PORT: 'x' }).toReversed();
+    expect(short).toMatch(/^SESSION_JWT_SECRET: .*at least 32 bytes/);
+    expect(port).toMatch(/^PORT /);
+    const [noPem] = problemsOf({ ...WITHOUT_KEY, SESSION_JWT_PUBLIC_KEY: 'canary' });
+    expect(noPem).toMatch(/^SESSION_JWT_PUBLIC_KEY: .*-----BEGIN PUBLIC KEY-----/);
+    expect(`${short}${noPem}`).not.toContain('canary');
+  });
+
+  test('is used with no algorithm that does not fit it', () => {
+    const [problem] = problemsOf({ ...USABLE, SESSION_JWT_ALGORITHMS: 'ES256,HS256,none' });
+    expect(problem).toMatch(/^SESSION_JWT_ALGORITHMS must be .*ES256.*, not HS256, none$/);
+  });
+});

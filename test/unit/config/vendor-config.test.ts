@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import { loadConfig, loadVendorConfig } from '../../../src/config/config.ts';
+import { problemsOf, USABLE } from './usable-environment.ts';
+
+const ONE_APP = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY', 'VENDOR_ACCESS_ID'] as const;
+const IOS = { appId: 'app-ios', appToken: 'canary-ios-token', appKey: 'canary-ios-key' };
+const ANDROID = { appId: 'app-android', appToken: 'canary-token', appKey: 'canary-key', accessId: 'access-1' };
+const APPS = JSON.stringify({ ios: IOS, 'android.v2_a-b': ANDROID });
+
+const none = Object.fromEntries(ONE_APP.map((name) => [name, '']));
+const SEVERAL = { ...USABLE, ...none, VENDOR_APPS: APPS };
+
+describe('several apps', () => {
+  test('stand in place of the only one, each by its name', () => {
+    const { apps } = loadConfig(SEVERAL).vendor;
+    expect([...apps]).toEqual([
+      ['ios', { ...IOS, name: 'ios', accessId: 'app-ios' }],
+      ['android.v2_a-b', { ...ANDROID, name: 'android.v2_a-b' }],
+    ]);
+    expect(loadVendorConfig(SEVERAL).apps).toEqual(apps);
+  });
+
+  test.each(ONE_APP)('do not go with %s, which is told by name', (name) => {
+    const told = `VENDOR_APPS stands in place of ${name}: set one or the other`;
+    expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([told]);
+    expect(() => loadVendorConfig({ ...SEVERAL, [name]: 'canary' })).toThrow(told);
+  });
+
+  test.each([
+    '{}',
+    '[]',
+    'canary',
+    '"canary"',
+    '{"canary"',
+    JSON.stringify({ ios: { ...IOS, appKey: '' } }),
+    JSON.stringify({ ios: { ...IOS, appKey: undefined } }),
+    JSON.stringify({ ios: { ...IOS, appKey: 7 } }),
+    JSON.stringify({ ios: { ...IOS, accessId: '' } }),
+    JSON.stringify({ ios: { ...IOS, canary: 'canary' } }),
+    JSON.stringify({ 'canary ios': IOS }),
+    JSON.stringify({ ['canary'.repeat(11)]: IOS }),
+    '{"":{}}',
+    `{"__proto__":${JSON.stringify(IOS)}}`,
+  ])('that cannot be used are told without a word of them: %s', (apps) => {
+    const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
+    expect(problems).toEqual([
+      'VENDOR_APPS must be a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
+        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}',
+    ]);
+  });
+});
+
+describe('the vendor’s part alone', () => {
+  test('needs nothing of the rest, and is not told of what is wrong there', () => {
+    const { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY } = USABLE;
+    const vendor = { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY, PORT: 'x' };
+    expect(loadVendorConfig(vendor)).toEqual(loadConfig(USABLE).vendor);
+    expect(() => loadVendorConfig({ ...vendor, VENDOR_TIMEOUT_MS: '1', VENDOR_APP_ID: '' })).toThrow(
+      /:\n {2}- VENDOR_TIMEOUT_MS must be .*\n {2}- VENDOR_APP_ID is required: .*$/,
+    );
+  });
+});

@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { plainRequest } from '../../support/plain-request.ts';
+import { type AppSettings, principal, startApp } from './running-app.ts';
+
+/** The app before sessions whose bearer is the account itself, and a broker that counts. */
+async function startCounting(settings: AppSettings) {
+  let reads = 0;
+  const app = await startApp({
+    sessions: {
+      verify: async (session) => {
+        if (session === 'nobody') throw new BrokerError('session_invalid');
+        return principal({ unionId: session });
+      },
+    },
+    accounts: {
+      logOut: async () => {
+        reads++;
+      },
+    },
+    tokens: {
+      read: async () => {
+        reads++;
+        throw new BrokerError('vendor_rejected');
+      },
+    },
+    ...settings,
+  });
+  const ask = (account: string, { method = 'GET', query = 'uniqueId=a', forwarded = '203.0.113.1' } = {}) =>
+    plainRequest(`${app.origin}/sdk-token?${query}`, {
+      method,
+      headers: { authorization: `Bearer ${account}`, 'x-forwarded-for': forwarded },
+    });
+  return { ask, reads: () => reads };
+}
+
+describe('the limit of an account', () => {
+  it('lets through as many requests as it says, then none, and says when again', async () => {
+    const { ask, reads } = await startCounting({ readsPerMinute: 3 });
+    for (let i = 0; i < 3; i++) expect((await ask('alice')).status).toBe(502);
+    const refused = await ask('alice');
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+    expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(60);
+    expect(JSON.parse(refused.body)).toMatchObject({
+      code: 'rate_limited',
+      retryable: true,
+      detail: 'An account may ask 3 times a minute',
+    });
+    expect(reads()).toBe(3);
+  });
+
+  it('counts reads, logouts and refused queries alike', async () => {
+    const { ask } = await startCounting({ readsPerMinute: 3 });
+    expect((await ask('alice')).status).toBe(502);
+    expect((await ask('alice', { method: 'DELETE' })).status).toBe(204);
+    expect((await ask('alice', { query: 'nonsense=1' })).status).toBe(400);
+    expect((await ask('alice', { method: 'DELETE' })).status).toBe(429);
+    expect((await ask('alice')).status).toBe(429);
+  });
+
+  it('is each account’s own, wherever its requests come from', async () => {
+    const { ask } = await startCounting({ readsPerMinute: 1, trustProxy: true });
+    expect((await ask('alice', { forwarded: '203.0.113.1' })).status).toBe(502);
+    expect((await ask('alice', { forwarded: '203.0.113.2' })).status).toBe(429);
+    expect((await ask('bob', { forwarded: '203.0.113.1' })).status).toBe(502);
+  });
+
+  it('is not spent by sessions that are not valid', async () => {
+    const { ask } = await startCounting({ readsPerMinute: 1 });
+    for (let i = 0; i < 3; i++) expect((await ask('nobody')).status).toBe(401);
+  });
+
+  it('shows in no header while it is kept', async () => {
+    const { ask } = await startCounting({ readsPerMinute: 3 });
+    for (let i = 0; i < 4; i++) {
+      const names = Object.keys((await ask('alice')).headers);
+      expect(names.filter((name) => name.includes('ratelimit'))).toEqual([]);
+    }
+  });
+
+  it('can be turned off', async () => {
+    const { ask } = await startCounting({ readsPerMinute: 0 });
+    for (let i = 0; i < 100; i++) expect((await ask('alice')).status).toBe(502);
+  });
+});

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { plainRequest } from '../../support/plain-request.ts';
+import { UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
+
+describe('health', () => {
+  it.each([ADMIN_TOKEN, undefined])('is open to all, with and without an admin token: %s', async (adminToken) => {
+    const { origin } = await startInternalApp({ adminToken });
+    expect(JSON.parse((await plainRequest(`${origin}/livez`)).body)).toEqual({ status: 'ok' });
+    expect(JSON.parse((await plainRequest(`${origin}/readyz`)).body)).toMatchObject({ status: 'ready' });
+  });
+});
+
+describe('the internal app', () => {
+  it.each(['/sdk-token', '/docs', '/openapi.json', '/', '/accounts'])('has no %s', async (path) => {
+    const { ask } = await startInternalApp();
+    const answer = await ask('GET', path);
+    expect(answer.status).toBe(404);
+    expect(answer.headers['content-type']).toBe('application/problem+json');
+  });
+
+  it('refuses while closing, and lets the connection go', async () => {
+    const { ask } = await startInternalApp({ closing: () => true });
+    const answer = await ask('GET', '/accounts/a');
+    expect(answer.status).toBe(503);
+    expect(answer.headers).toMatchObject({ connection: 'close', 'retry-after': '1' });
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'shutting_down' });
+  });
+
+  it('has the headers of every answer', async () => {
+    const { ask } = await startInternalApp();
+    const { headers } = await ask('GET', '/accounts/a', { headers: { 'x-request-id': 'trace-me' } });
+    expect(headers).toMatchObject({ 'x-request-id': 'trace-me', 'x-content-type-options': 'nosniff' });
+  });
+
+  it('logs neither account, nor terminal, nor admin token', async () => {
+    const { ask, log } = await startInternalApp({
+      tokens: { read: () => Promise.reject(new TypeError('unforeseen')) },
+    });
+    await ask('GET', `/accounts/${UNION_ID}`);
+    await ask('GET', `/accounts/${UNION_ID}/terminals/${UNIQUE_ID}/sdk-token`);
+    await ask('GET', `/accounts/${UNION_ID}/nowhere/${UNIQUE_ID}`);
+    await ask('GET', `/accounts/${UNION_ID}%zz/${UNIQUE_ID}`);
+    await ask('DELETE', `/accounts/${UNION_ID}/terminals/${UNIQUE_ID}`);
+    await expect.poll(() => log().match(/request answered/g)?.length).toBeGreaterThanOrEqual(4);
+    expect(log()).toContain('unforeseen');
+    for (const canary of [ADMIN_TOKEN, UNION_ID, UNIQUE_ID]) expect(log()).not.toContain(canary);
+  });
+});

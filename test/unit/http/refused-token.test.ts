@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadRequest } from '../../../src/broker/token-broker.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { brokerParts } from '../../support/broker-parts.ts';
+import { plainRequest } from '../../support/plain-request.ts';
+import { principal, SESSION, servedToken, startApp, UNION_ID } from './running-app.ts';
+
+const authorization = `Bearer ${SESSION}`;
+
+/** The app before a broker that notes what is reported as refused. */
+async function startNoting(error?: BrokerError) {
+  const refused: (string | undefined)[] = [];
+  const read = async (request: ReadRequest) => {
+    refused.push(request.refused);
+    if (error) throw error;
+    return servedToken();
+  };
+  const { origin } = await startApp({ tokens: { read } });
+  const ask = (headers: Record<string, string>) =>
+    plainRequest(`${origin}/sdk-token?uniqueId=a`, { headers: { authorization, ...headers } });
+  return { ask, refused };
+}
+
+describe('If-None-Match with Cache-Control: no-cache', () => {
+  it('tells the broker which token was refused, and is never answered 304', async () => {
+    const { ask, refused } = await startNoting();
+    const { etag, body } = servedToken();
+    for (const tag of ['"older"', etag, `W/${etag}`]) {
+      const answer = await ask({ 'if-none-match': tag, 'cache-control': 'no-cache' });
+      expect(answer.status).toBe(200);
+      expect(answer.headers.etag).toBe(etag);
+      expect(answer.body).toBe(body.toString());
+    }
+    expect(refused).toEqual(['"older"', etag, etag]);
+  });
+
+  it('names exactly one token, or the broker is not troubled', async () => {
+    const { ask, refused } = await startNoting();
+    for (const tags of ['*', '"a", "b"', 'a']) {
+      const { status, body } = await ask({ 'if-none-match': tags, 'cache-control': 'no-cache' });
+      expect(status).toBe(400);
+      expect(JSON.parse(body)).toMatchObject({
+        code: 'request_invalid',
+        detail: expect.stringContaining('exactly one entity tag is allowed'),
+      });
+    }
+    expect(refused).toEqual([]);
+  });
+
+  it('without the one or the other reports nothing', async () => {
+    const { ask, refused } = await startNoting();
+    const { etag } = servedToken();
+    expect((await ask({ 'if-none-match': etag })).status).toBe(304);
+    expect((await ask({ 'if-none-match': etag, 'cache-control': 'max-age=0' })).status).toBe(304);
+    expect((await ask({ 'if-none-match': '*' })).status).toBe(304);
+    expect((await ask({ 'cache-control': 'no-cache' })).status).toBe(200);
+    expect(refused).toEqual([undefined, undefined, undefined, undefined]);
+  });
+
+  it("is answered with the broker's error where there is no newer token", async () => {
+    const { ask } = await startNoting(new BrokerError('rate_limited', { retryAfter: 9 }));
+    const answer = await ask({ 'if-none-match': '"a"', 'cache-control': 'no-cache' });
+    expect(answer.status).toBe(429);
+    expect(answer.headers['retry-after']).toBe('9');
+  });
+});
+
+describe('with a broker behind it', () => {
+  async function startWhole() {
+    const { broker, accounts, vendor } = brokerParts();
+    const { origin } = await startApp({
+      tokens: broker,
+      accounts,
+      sessions: { verify: async () => principal({ region: 'DE', issuedAt: 1 }) },
+    });
+    const url = `${origin}/sdk-token?uniqueId=a`;
+    const ask = (headers: Record<string, string> = {}) => plainRequest(url, { headers: { authorization, ...headers } });
+    const logOut = () => plainRequest(url, { method: 'DELETE', headers: { authorization } });
+    return { ask, logOut, vendor, accounts };
+  }
+
+  it('a refused token is replaced once, and late reports of it are answered with the newer one', async () => {
+    const { ask, vendor } = await startWhole();
+    const first = await ask();
+    const report = { 'if-none-match': first.headers.etag ?? '', 'cache-control': 'no-cache' };
+    const second = await ask(report);
+    const late = await ask(report);
+    expect(second.status).toBe(200);
+    expect(second.body).not.toBe(first.body);
+    expect(late.body).toBe(second.body);
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  it('a logout forgets the token, and is as good without one', async () => {
+    const { ask, logOut, vendor } = await startWhole();
+    const first = await ask();
+    expect((await logOut()).status).toBe(204);
+    expect((await logOut()).status).toBe(204);
+    expect((await ask({ 'if-none-match': first.headers.etag ?? '' })).status).toBe(200);
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  it('a session older than the erasure is refused, and may still log out', async () => {
+    const { ask, logOut, accounts } = await startWhole();
+    expect((await ask()).status).toBe(200);
+    await accounts.erase(UNION_ID);
+    const refused = await ask();
+    expect(refused.status).toBe(401);
+    expect(JSON.parse(refused.body)).toMatchObject({ code: 'session_invalid' });
+    expect((await logOut()).status).toBe(204);
+  });
+});

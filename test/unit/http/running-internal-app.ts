@@ -1,0 +1,82 @@
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
+import type { StoredAccount } from '../../../src/token/ports.ts';
+import type { Subject } from '../../../src/token/subject.ts';
+import { type PlainAnswer, plainRequest } from '../../support/plain-request.ts';
+import { servedToken } from './running-app.ts';
+
+export const METRICS = '# TYPE counted counter\ncounted 1\n';
+export const ADMIN_TOKEN = 'admin-canary-2b3c4d';
+
+interface RunningInternalApp {
+  readonly app: FastifyInstance;
+  readonly origin: string;
+  /** Every line logged so far, as text. */
+  readonly log: () => string;
+  /** A request with the admin token. */
+  readonly ask: (
+    method: string,
+    path: string,
+    sent?: { readonly headers?: Record<string, string>; readonly body?: string },
+  ) => Promise<PlainAnswer>;
+}
+
+export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger'>>;
+
+/** The internal app on a port of its own until the test is over, before a broker that knows no account. */
+export async function startInternalApp(settings: InternalSettings = {}): Promise<RunningInternalApp> {
+  const lines: string[] = [];
+  const app = await createInternalApp({
+    tokens: { read: async () => servedToken() },
+    accounts: notingAccounts().accounts,
+    apps: ['default'],
+    terminalPolicy: 'multi',
+    refreshAt: () => 0,
+    metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
+    readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
+    closing: () => false,
+    adminToken: ADMIN_TOKEN,
+    ...settings,
+    logger: pino({ level: 'trace' }, { write: (line: string) => lines.push(line) }),
+  });
+  onTestFinished(() => app.close());
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    app,
+    origin,
+    log: () => lines.join(''),
+    ask: (method, path, { headers = {}, body } = {}) =>
+      plainRequest(origin + path, {
+        method,
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...headers },
+        ...(body !== undefined && { body }),
+      }),
+  };
+}
+
+/** Accounts that note what is asked of them. */
+export function notingAccounts(known: ReadonlyMap<string, StoredAccount> = new Map()) {
+  const found: string[] = [];
+  const erased: string[] = [];
+  const loggedOut: Subject[] = [];
+  const lookedUp: (readonly string[])[] = [];
+  const accounts: InternalAppOptions['accounts'] = {
+    find: async (unionId) => {
+      found.push(unionId);
+      return known.get(unionId);
+    },
+    erase: async (unionId) => {
+      erased.push(unionId);
+    },
+    logOut: async (subject) => {
+      loggedOut.push(subject);
+    },
+    lookUp: async (accessIds) => {
+      lookedUp.push(accessIds);
+      return new Map([...known].map(([unionId, { accessId }]) => [accessId, unionId]));
+    },
+  };
+  return { accounts, found, erased, loggedOut, lookedUp };
+}

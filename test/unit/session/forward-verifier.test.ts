@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ForwardVerifier } from '../../../src/session/forward-verifier.ts';
+import type { BrokerError, ErrorCode } from '../../../src/token/errors.ts';
+import { json, RecordingServer } from './recording-server.ts';
+import { FAULTS, STALLS } from './session-server-faults.ts';
+import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
+
+const SECRET = 'cookie-of-somebody';
+const COOKIE = `PHPSESSID=${SECRET}; theme=dark`;
+const SESSION = JSON.stringify({ cookie: COOKIE });
+
+let clock: TestClock;
+let server: RecordingServer;
+let verifier: ForwardVerifier;
+
+beforeEach(async () => {
+  clock = new TestClock();
+  server = new RecordingServer(json({ sub: ACCOUNT }));
+  await server.start();
+  verifier = new ForwardVerifier({ url: new URL('/me?full=1', server.origin), claims: CLAIM_NAMES, clock });
+});
+
+afterEach(() => server.stop());
+
+async function expectError(session: string, code: ErrorCode): Promise<BrokerError> {
+  const error = await expectRefused(verifier, session, code);
+  expect(shownBy(error)).not.toContain(SECRET);
+  return error;
+}
+
+describe('a forwarded session', () => {
+  it('reaches the session server with exactly the headers it consists of', async () => {
+    await verifier.verify(JSON.stringify({ authorization: 'Bearer é-1', cookie: COOKIE, 'x-device': 'a, b' }));
+    const [request] = server.received;
+    expect(server.received).toHaveLength(1);
+    expect(request).toMatchObject({ method: 'GET', url: '/me?full=1', body: '' });
+    expect(request?.headers).toEqual({
+      authorization: 'Bearer é-1',
+      cookie: COOKIE,
+      'x-device': 'a, b',
+      accept: 'application/json',
+      // What fetch adds of its own accord.
+      host: new URL(server.origin).host,
+      connection: 'keep-alive',
+      'accept-encoding': expect.any(String),
+      'accept-language': '*',
+      'sec-fetch-mode': 'cors',
+      'user-agent': 'node',
+    });
+  });
+
+  it.each([200, 201, 203])('is good with %d, and says whose it is and until when', async (status) => {
+    const claims = { sub: ACCOUNT, region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 };
+    // PHP says text/html where nobody tells it otherwise.
+    server.answer = (_request, response) =>
+      response.writeHead(status, { 'content-type': 'text/html' }).end(JSON.stringify(claims));
+    expect(await verifier.verify(SESSION)).toEqual({
+      unionId: ACCOUNT,
+      region: 'DE',
+      app: undefined,
+      issuedAt: START_MS - 5_000,
+      expiresAt: START_MS + 90_000,
+    });
+  });
+
+  it('has no end of its own without an exp', async () => {
+    expect((await verifier.verify(SESSION)).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('is never believed past its exp', async () => {
+    server.answer = json({ sub: ACCOUNT, exp: START_SECONDS + 90 });
+    clock.time = START_MS + 90_000;
+    await expectError(SESSION, 'session_expired');
+  });
+
+  it.each([401, 403])('is refused by %d, whatever comes with it', async (status) => {
+    server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify({ sub: ACCOUNT, SESSION }));
+    await expectError(SESSION, 'session_invalid');
+  });
+
+  it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
+    'is refused with the claims %j',
+    async (claims) => {
+      server.answer = json(claims);
+      await expectError(SESSION, 'session_invalid');
+    },
+  );
+
+  it.each(['', SECRET, 'null', '"text"', `{"no header":"${SECRET}"}`, `{"cookie":"${SECRET}\\r\\nx: y"}`])(
+    'is refused unsent where it is %j',
+    async (session) => {
+      await expectError(session, 'session_invalid');
+      expect(server.received).toEqual([]);
+    },
+  );
+});
+
+describe('no verdict on a session', () => {
+  async function expectUnavailable(): Promise<void> {
+    const error = await expectError(SESSION, 'session_check_unavailable');
+    expect(error.retryAfter).toBe(2);
+  }
+
+  it.each(Object.entries(FAULTS))('is %s', async (_what, answer) => {
+    server.answer = answer;
+    await expectUnavailable();
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('is silence, before or amid the answer', async () => {
+    const stalls = STALLS.values();
+    server.answer = (request, response) => stalls.next().value?.(request, response);
+    await Promise.all(STALLS.map(expectUnavailable));
+    expect(server.received).toHaveLength(STALLS.length);
+  });
+
+  it('is a server that is down; once it is back, the session is believed', async () => {
+    await server.stop();
+    await expectUnavailable();
+    await server.start();
+    expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT);
+  });
+
+  it('repeats nothing secret that the server answered', async () => {
+    for (const body of [`<p>${COOKIE}</p>`, JSON.stringify([COOKIE]), JSON.stringify({ exp: COOKIE })]) {
+      for (const status of [200, 500]) {
+        server.answer = (_request, response) => response.writeHead(status, { 'x-session': SECRET }).end(body);
+        await expectUnavailable();
+      }
+    }
+  });
+});

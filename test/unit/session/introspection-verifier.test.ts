@@ -1,0 +1,146 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { IntrospectionVerifier } from '../../../src/session/introspection-verifier.ts';
+import { json, RecordingServer } from './recording-server.ts';
+import { FAULTS, STALLS } from './session-server-faults.ts';
+import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
+
+const SESSION = 'opaque-session-of-somebody';
+const CLIENT_ID = 'sdk broker:é';
+const CLIENT_SECRET = 'secret: with+100%&more/=';
+
+let clock: TestClock;
+let server: RecordingServer;
+let verifier: IntrospectionVerifier;
+
+beforeEach(async () => {
+  clock = new TestClock();
+  server = new RecordingServer(json({ active: true, sub: ACCOUNT }));
+  await server.start();
+  verifier = verifierAt('/oauth/introspect?tenant=7');
+});
+
+afterEach(() => server.stop());
+
+function verifierAt(path: string): IntrospectionVerifier {
+  const url = new URL(path, server.origin);
+  return new IntrospectionVerifier({
+    url,
+    clientId: CLIENT_ID,
+    clientSecret: CLIENT_SECRET,
+    claims: CLAIM_NAMES,
+    clock,
+  });
+}
+
+describe('an opaque session', () => {
+  it('is sent to the configured URL alone, form-encoded, as the client and nobody else', async () => {
+    await verifier.verify('a+b/c~==');
+    const [request] = server.received;
+    expect(server.received).toHaveLength(1);
+    expect(request).toMatchObject({
+      method: 'POST',
+      url: '/oauth/introspect?tenant=7',
+      body: 'token=a%2Bb%2Fc%7E%3D%3D',
+    });
+    expect(request?.headers).toMatchObject({
+      accept: 'application/json',
+      'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
+    });
+    const [scheme, credentials = ''] = request?.headers.authorization?.split(' ') ?? [];
+    expect(scheme).toBe('Basic');
+    // RFC 6749 §2.3.1: both parts are form-encoded before they are joined.
+    const [id, secret] = Buffer.from(credentials, 'base64').toString('latin1').split(':');
+    expect(new URLSearchParams(`id=${id}`).get('id')).toBe(CLIENT_ID);
+    expect(new URLSearchParams(`secret=${secret}`).get('secret')).toBe(CLIENT_SECRET);
+  });
+
+  it('says whose it is and until when', async () => {
+    const exp = START_SECONDS + 90;
+    server.answer = json({ active: true, sub: ACCOUNT, region: 'de', iat: START_SECONDS - 5, exp });
+    expect(await verifier.verify(SESSION)).toEqual({
+      unionId: ACCOUNT,
+      region: 'DE',
+      app: undefined,
+      issuedAt: START_MS - 5_000,
+      expiresAt: START_MS + 90_000,
+    });
+  });
+
+  it.each([{}, { exp: null }, { exp: 1e300 }])('has no end of its own with %j', async (more) => {
+    server.answer = json({ active: true, sub: ACCOUNT, ...more });
+    expect((await verifier.verify(SESSION)).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
+  });
+
+  it('is refused where it is not active, whatever else is said', async () => {
+    server.answer = json({ active: false, sub: ACCOUNT, exp: START_SECONDS + 90 });
+    await expectRefused(verifier, SESSION, 'session_invalid');
+  });
+
+  it('is never believed past its exp, even where the server says it is active', async () => {
+    server.answer = json({ active: true, sub: ACCOUNT, exp: START_SECONDS + 90 });
+    clock.time = START_MS + 89_999;
+    expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT);
+    clock.time = START_MS + 90_000;
+    await expectRefused(verifier, SESSION, 'session_expired');
+  });
+
+  it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
+    'is refused with the claims %j',
+    async (claims) => {
+      server.answer = json({ active: true, ...claims });
+      await expectRefused(verifier, SESSION, 'session_invalid');
+    },
+  );
+});
+
+describe('no verdict on a session', () => {
+  async function expectUnavailable(): Promise<void> {
+    const error = await expectRefused(verifier, SESSION, 'session_check_unavailable');
+    expect(error.retryAfter).toBe(2);
+    for (const secret of [CLIENT_SECRET, encodeURIComponent(CLIENT_SECRET)])
+      expect(shownBy(error)).not.toContain(secret);
+  }
+
+  it.each(Object.entries(FAULTS))('is %s', async (_what, answer) => {
+    server.answer = answer;
+    await expectUnavailable();
+    expect(server.received).toHaveLength(1);
+  });
+
+  it.each([{}, { active: 'true' }, { active: 1 }, { active: null }])('is the answer %j', async (body) => {
+    server.answer = json(body);
+    await expectUnavailable();
+  });
+
+  it.each([401, 403])('is that our own credentials are refused with %d', async (status) => {
+    server.answer = (_request, response) => {
+      response.writeHead(status, { 'www-authenticate': 'Basic realm="oauth"', 'content-type': 'application/json' });
+      response.end('{"error":"invalid_client","active":false}');
+    };
+    await expectUnavailable();
+  });
+
+  it('is silence, before or amid the answer', async () => {
+    const stalls = STALLS.values();
+    server.answer = (request, response) => stalls.next().value?.(request, response);
+    await Promise.all(STALLS.map(expectUnavailable));
+    expect(server.received).toHaveLength(STALLS.length);
+  });
+
+  it('is a server that is down; once it is back, the session is believed', async () => {
+    await server.stop();
+    await expectUnavailable();
+    await server.start();
+    expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT);
+  });
+
+  it('repeats nothing secret that the server answered', async () => {
+    for (const body of [`<p>${SESSION}</p>`, `{"active":"${SESSION}"}`, `["${SESSION}"]`, `{"error":"${SESSION}"}`]) {
+      for (const status of [200, 400, 401]) {
+        server.answer = (_request, response) =>
+          response.writeHead(status, { 'content-type': 'application/json', 'x-token': SESSION }).end(body);
+        await expectUnavailable();
+      }
+    }
+  });
+});

@@ -1,0 +1,51 @@
+import { expect, it } from 'vitest';
+import { SessionCache } from '../../../src/session/session-cache.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
+import { START_MS, TestClock } from './sessions.ts';
+
+function observed() {
+  const clock = new TestClock();
+  const { observer, told } = recordingObserver();
+  const server = { failure: undefined as Error | undefined };
+  const verifier = {
+    async verify() {
+      if (server.failure) throw server.failure;
+      const expiresAt = Number.MAX_SAFE_INTEGER;
+      return { unionId: 'alice', region: undefined, app: undefined, issuedAt: undefined, expiresAt };
+    },
+  };
+  const cache = new SessionCache(verifier, { cacheSeconds: 30, refusalMs: 2_000, clock, observer });
+  const verify = (session: string) => cache.verify(session).catch(() => undefined);
+  return { clock, server, verify, outcomes: () => told('sessionChecked').map(([outcome]) => outcome) };
+}
+
+it('a session check tells whether the session was accepted, and from where', async () => {
+  const { verify, outcomes } = observed();
+  await Promise.all([verify('one'), verify('one'), verify('one')]);
+  await verify('one');
+  await verify('two');
+  expect(outcomes()).toEqual(['accepted', 'cached', 'accepted']);
+});
+
+it('a session check tells why a session was refused, each time it is', async () => {
+  const { server, verify, outcomes } = observed();
+  server.failure = new BrokerError('session_expired');
+  await verify('one');
+  await verify('one');
+  server.failure = new BrokerError('session_invalid');
+  await verify('two');
+  expect(outcomes()).toEqual(['session_expired', 'session_expired', 'session_invalid']);
+});
+
+it('a session check tells that nobody could be asked, and whether the session was believed on', async () => {
+  const { clock, server, verify, outcomes } = observed();
+  await verify('one');
+  clock.time = START_MS + 30_000;
+  server.failure = new BrokerError('session_check_unavailable');
+  await verify('one');
+  await verify('two');
+  clock.time = START_MS + 60_000;
+  await verify('one');
+  expect(outcomes()).toEqual(['accepted', 'kept', 'session_check_unavailable', 'session_check_unavailable']);
+});

@@ -1,0 +1,55 @@
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+interface ReceivedRequest {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** A real server that answers as told, remembers what it was sent, and can be stopped and started again on its port. */
+export class RecordingServer {
+  readonly received: ReceivedRequest[] = [];
+  answer: RequestListener;
+  #port = 0;
+  #server = this.#create();
+
+  constructor(answer: RequestListener) {
+    this.answer = answer;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  async start(): Promise<void> {
+    this.#server = this.#create();
+    this.#server.listen(this.#port, '127.0.0.1');
+    await once(this.#server, 'listening');
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    if (this.#server.listening) await once(this.#server, 'close');
+  }
+
+  #create() {
+    return createServer(async (request, response) => {
+      const { method, url, headers } = request;
+      this.received.push({ method, url, headers, body: await text(request) });
+      this.answer(request, response);
+    });
+  }
+}
+
+/** Answers with this as JSON. */
+export function json(content: unknown): RequestListener {
+  return (_request, response) => {
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(content));
+  };
+}

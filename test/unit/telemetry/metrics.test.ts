@@ -1,0 +1,143 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
+import { KINDS, LIMITS, READS, tellEverything } from './every-event.ts';
+
+const PREFIX = 'sdk_token_broker_';
+
+function newMetrics() {
+  const metrics = createMetrics({ version: '1.2.3', vendorCodes: [0, 10007, 10015] });
+  const scraped = async () => (await metrics.scrape()).body;
+  const value = async (name: string, labels?: Record<string, string>) =>
+    sampled(await scraped(), PREFIX + name, labels);
+  return { ...metrics, scraped, value };
+}
+
+describe('a scrape', () => {
+  test('is in the text format, and says so', async () => {
+    const { observer, scrape } = newMetrics();
+    tellEverything(observer);
+    const { contentType, body } = await scrape();
+    expect(contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(parsePrometheus(body).size).toBeGreaterThan(30);
+    expect(body.endsWith('\n')).toBe(true);
+  });
+
+  test('counts what happened once however often it is taken', async () => {
+    const { observer, scraped, value } = newMetrics();
+    tellEverything(observer);
+    for (let time = 0; time < 3; time += 1) await scraped();
+    for (const outcome of READS) expect(await value('reads_total', { outcome })).toBe(1);
+    for (const kind of KINDS) expect(await value('redis_errors_total', { kind })).toBe(1);
+    for (const limit of LIMITS) expect(await value('rate_limit_refusals_total', { limit })).toBe(1);
+    expect(await value('renewals_total', { cause: 'unasked', outcome: 'login' })).toBe(1);
+  });
+
+  test('shows what may be counted with 0 before it first happens, so that a first time is seen as a rise', async () => {
+    const { scraped } = newMetrics();
+    const families = parsePrometheus(await scraped());
+    const shown = (name: string) => families.get(PREFIX + name)?.samples.map(({ value }) => value);
+    expect(shown('reads_total')).toEqual([0, 0, 0, 0, 0]);
+    expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    expect(shown('cool_downs_total')).toEqual([0, 0]);
+    expect(shown('unasked_renewals_read_total')).toEqual([0]);
+  });
+
+  test('has the process, the version and what is in memory at that moment', async () => {
+    const { watch, value, scraped } = newMetrics();
+    const cache = { size: 0, bytes: 0 };
+    watch(cache);
+    expect(await value('cached_tokens')).toBe(0);
+    Object.assign(cache, { size: 3, bytes: 4_711 });
+    expect([await value('cached_tokens'), await value('cached_tokens_bytes')]).toEqual([3, 4_711]);
+    expect(await value('build_info', { version: '1.2.3', node_version: process.version })).toBe(1);
+    for (const name of ['process_resident_memory_bytes', 'nodejs_eventloop_lag_seconds']) {
+      expect(parsePrometheus(await scraped()).has(name)).toBe(true);
+    }
+  });
+});
+
+describe('instants and spans', () => {
+  test('are counted in seconds, in the bucket they fall into', async () => {
+    const { observer, value } = newMetrics();
+    observer.tokenServed('memory', 5_000);
+    observer.tokenServed('memory', 5_001);
+    observer.tokenServed('redis', 29.5 * 86_400_000);
+    observer.tokenServed('redis', 31 * 86_400_000);
+    const upTo = (le: number) => value('served_token_expiry_seconds_bucket', { le: String(le) });
+    expect([await upTo(5), await upTo(15), await upTo(1_814_400), await upTo(2_592_000)]).toEqual([1, 2, 2, 3]);
+    expect(await value('served_token_expiry_seconds_count')).toBe(4);
+    observer.loginEnded('success', 0, 1_500);
+    observer.budgetWaited('asked', 0);
+    observer.budgetWaited('asked', 250);
+    observer.renewalClaimed(45_000);
+    observer.clockOffsetSeen('vendor.example', -900_500);
+    expect(await value('login_duration_seconds_sum', { outcome: 'success' })).toBe(1.5);
+    expect(await value('login_budget_wait_seconds_sum', { urgency: 'asked' })).toBe(0.25);
+    expect(await value('login_budget_wait_seconds_bucket', { le: '0' })).toBe(1);
+    expect(await value('due_lateness_seconds_sum')).toBe(45);
+    expect(await value('vendor_clock_offset_seconds', { host: 'vendor.example' })).toBe(-900.5);
+  });
+});
+
+describe('a gauge', () => {
+  test('has the latest of what it was told, by domain', async () => {
+    const { observer, value } = newMetrics();
+    const state = (host: string) => value('vendor_circuit_state', { host });
+    observer.circuitChanged('cn.example', 'closed');
+    observer.circuitChanged('de.example:8443', 'open');
+    expect([await state('cn.example'), await state('de.example:8443')]).toEqual([0, 2]);
+    observer.circuitChanged('de.example:8443', 'half-open');
+    expect(await state('de.example:8443')).toBe(1);
+    observer.backlogSeen(40);
+    observer.backlogSeen(2);
+    expect(await value('due_backlog')).toBe(2);
+  });
+});
+
+describe('labels', () => {
+  test('name the codes the protocol knows; what else a vendor may send is one', async () => {
+    const { observer, value, scraped } = newMetrics();
+    observer.loginEnded('too_frequent', 10015, 1);
+    observer.loginEnded('timeout', undefined, 1);
+    fc.assert(fc.property(fc.oneof(fc.double(), fc.integer()), (code) => observer.loginEnded('unknown', code, 1)));
+    const logins = parsePrometheus(await scraped()).get(`${PREFIX}logins_total`)?.samples ?? [];
+    const codes = new Set(logins.map(({ labels }) => labels['vendor_code']));
+    expect([...codes].filter((code) => !['0', '10007', '10015'].includes(code ?? '')).sort()).toEqual([
+      'none',
+      'other',
+    ]);
+    expect(await value('logins_total', { outcome: 'too_frequent', vendor_code: '10015' })).toBe(1);
+    expect(await value('logins_total', { outcome: 'timeout', vendor_code: 'none' })).toBe(1);
+    expect(await value('logins_total', { outcome: 'unknown' })).toBe(100);
+  });
+
+  test('hold an error’s code, and nothing of an error that is none of ours', async () => {
+    const { observer, value, scraped } = newMetrics();
+    const canary = 'canary-4f1d';
+    observer.readFailed(new BrokerError('vendor_timeout', { detail: canary }));
+    observer.readFailed(new TypeError(canary));
+    observer.readFailed(canary);
+    observer.renewalFailed('due', Object.assign(new Error(canary), { code: canary }));
+    expect(await value('reads_total', { outcome: 'vendor_timeout' })).toBe(1);
+    expect(await value('reads_total', { outcome: 'internal' })).toBe(2);
+    expect(await value('renewals_total', { cause: 'due', outcome: 'internal' })).toBe(1);
+    expect(await scraped()).not.toContain(canary);
+  });
+
+  test('take a bounded number of values, whatever happens however often', async () => {
+    const { observer, scraped } = newMetrics();
+    tellEverything(observer);
+    const series = async () => (await scraped()).split('\n').filter((line) => line.startsWith(PREFIX)).length;
+    const before = await series();
+    for (let code = 1; code < 500; code += 1) {
+      tellEverything(observer);
+      observer.loginEnded('unknown', code * 7_919, 1);
+    }
+    // The code `other`, which had not been seen yet.
+    expect(await series()).toBe(before + 1);
+    expect(before).toBeLessThan(600);
+  });
+});
