@@ -63,9 +63,10 @@ describe('a replica killed in mid-renewal', () => {
       }
     };
     while (Date.now() < Math.max(...expiry.values())) await sleep(10).then(watch);
-    // Killed logins took effect at the vendor all the same: those terminals need a third one.
-    expect([...logins.values()].filter((count) => count === 3)).toHaveLength(lost);
-    expect([...logins.values()].filter((count) => count === 2)).toHaveLength(40 - lost);
+    // A login that was cut off may have taken effect at the vendor: then that terminal's token is its third.
+    const counts = [...logins.values()];
+    expect(counts.filter((count) => count === 2 || count === 3)).toHaveLength(40);
+    expect(counts.filter((count) => count === 3).length).toBeLessThanOrEqual(lost);
     const late = accounts.filter((account) => (lastLoginAt.get(account) ?? 0) > (expiry.get(account) ?? 0));
     expect(late).toEqual([]);
     const { succeeded } = fleet.vendor.state();
