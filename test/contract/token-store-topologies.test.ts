@@ -1,17 +1,16 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { afterAll } from 'vitest';
+import { afterAll, beforeAll } from 'vitest';
 import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import { eventually } from '../support/eventually.ts';
-import { startRedisCluster } from '../support/redis-cluster.ts';
-import { startRedisSentinels } from '../support/redis-sentinel.ts';
+import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { type RedisSentinels, startRedisSentinels } from '../support/redis-sentinel.ts';
 import { TERMINALS, tokenStoreContract } from './token-store.contract.ts';
 
 const log = { info: () => undefined, warn: () => undefined };
 
-async function openStore({ url, close }: { readonly url: string; close(): Promise<void> }): Promise<RedisTokenStore> {
-  afterAll(close);
+async function openStore(url: string): Promise<RedisTokenStore> {
   const store = new RedisTokenStore({
     url,
     keyPrefix: `test-${randomUUID()}`,
@@ -25,5 +24,14 @@ async function openStore({ url, close }: { readonly url: string; close(): Promis
   return store;
 }
 
-tokenStoreContract('Redis Cluster', async () => openStore(await startRedisCluster()));
-tokenStoreContract('Redis behind Sentinels', async () => openStore(await startRedisSentinels()));
+let cluster: RedisCluster;
+let sentinels: RedisSentinels;
+beforeAll(async () => {
+  [cluster, sentinels] = await Promise.all([startRedisCluster(), startRedisSentinels()]);
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([cluster.close(), sentinels.close()]);
+});
+
+tokenStoreContract('Redis Cluster', () => openStore(cluster.url));
+tokenStoreContract('Redis behind Sentinels', () => openStore(sentinels.url));

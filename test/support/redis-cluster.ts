@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ask } from './ask-redis.ts';
@@ -50,17 +50,20 @@ export async function startRedisCluster(args: readonly string[] = []): Promise<R
   return { url: `redis-cluster://${seeds.join(',')}`, nodes, whole, close };
 }
 
-async function startNode(dir: string, more: readonly string[]): Promise<RedisServer> {
+async function startNode(parent: string, more: readonly string[]): Promise<RedisServer> {
   const port = await freePort();
-  if (port + BUS_OFFSET > HIGHEST_PORT) return startNode(dir, more);
-  const config = ['--cluster-enabled', 'yes', '--cluster-config-file', `nodes-${port}.conf`];
+  if (port + BUS_OFFSET > HIGHEST_PORT) return startNode(parent, more);
+  // A replica keeps what its master sends it.
+  const dir = join(parent, `${port}`);
+  await mkdir(dir, { recursive: true });
+  const config = ['--cluster-enabled', 'yes'];
   const quick = ['--cluster-node-timeout', '1000', '--repl-diskless-sync-delay', '0'];
   try {
     return await startRedis({ port, dir, args: [...config, ...quick, ...more] });
   } catch (error) {
     // Only one of the two ports was known to be free.
     if (!String(error).includes('in use')) throw error;
-    return startNode(dir, more);
+    return startNode(parent, more);
   }
 }
 

@@ -29,15 +29,18 @@ export interface Sentinel {
 
 /** A master, a replica and three Sentinels, which let the replica take over some two seconds after the master died. */
 export async function startRedisSentinels(): Promise<RedisSentinels> {
+  // A replica keeps what its master sends it.
+  const dir = await mkdtemp(join(tmpdir(), 'redis-replica-'));
   const running: (() => Promise<void>)[] = [];
   const close = async () => {
     await Promise.all(running.map((stop) => stop()));
+    await rm(dir, { recursive: true, force: true });
   };
   try {
     const quick = ['--repl-diskless-sync-delay', '0'];
     const master = await startRedis({ args: quick });
     running.push(() => master.kill());
-    const replica = await startRedis({ args: [...quick, '--replicaof', '127.0.0.1', `${master.port}`] });
+    const replica = await startRedis({ dir, args: [...quick, '--replicaof', '127.0.0.1', `${master.port}`] });
     running.push(() => replica.kill());
     const sentinels: Sentinel[] = [];
     while (sentinels.length < SENTINELS) {
@@ -68,7 +71,7 @@ interface SentinelOptions {
 }
 
 /** A Sentinel that calls its master `mymaster`. */
-async function startSentinel({ masterPort, quorum, password, lines = [] }: SentinelOptions): Promise<Sentinel> {
+export async function startSentinel({ masterPort, quorum, password, lines = [] }: SentinelOptions): Promise<Sentinel> {
   const port = await freePort();
   const dir = await mkdtemp(join(tmpdir(), 'redis-sentinel-'));
   const config = join(dir, 'sentinel.conf');

@@ -36,6 +36,14 @@ const REFUSALS: Readonly<Record<string, Trouble>> = {
     detail: 'the Sentinels know no master of that name',
     mend: 'correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name',
   },
+  NOSENTINEL: {
+    detail: 'no Sentinel answers',
+    mend: 'see that they run at the addresses in REDIS_URL, and whether they want TLS (?tls=true) or a password (?sentinelPassword=…)',
+  },
+  NONODE: {
+    detail: 'no node of the cluster answers',
+    mend: 'see that they run at the addresses in REDIS_URL, and whether they want TLS (?tls=true)',
+  },
   ERR: {
     detail: 'it refuses what the broker asks of it (ERR)',
     mend: 'see that REDIS_URL names a database that exists, and that it is Redis 6.2 or later, scripts included',

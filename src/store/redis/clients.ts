@@ -22,8 +22,6 @@ const REDIRECTIONS = {
   retryDelayOnTryAgain: 50,
   slotsRefreshTimeout: 1_000,
 } as const;
-/** A Sentinel that hangs is passed over; ioredis would wait for it for ever. */
-const SENTINEL_TIMEOUT_MS = 500;
 
 /** A client for commands; not connected yet. */
 export function createClient(topology: Topology, options: ClientOptions): RedisClient {
@@ -101,7 +99,8 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
     sentinels: [...sentinels],
     name,
     sentinelPassword: sentinelPassword || undefined,
-    sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
+    // One that hangs is passed over.
+    sentinelCommandTimeout: options.commandTimeout,
     sentinelRetryStrategy: options.retryStrategy,
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
   };

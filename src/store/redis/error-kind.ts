@@ -11,6 +11,7 @@ const NO_CONNECTION = [
   'Node is disconnected',
   'None of startup nodes',
   'Failed to refresh slots',
+  'Too many Cluster redirections',
   'connect ETIMEDOUT',
 ];
 

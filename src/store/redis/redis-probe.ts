@@ -13,7 +13,8 @@ export interface RedisProbeOptions {
 
 /**
  * What was found out about a Redis. A trouble is the system's error code, the first word of what Redis refused with
- * (`NOAUTH`), `NOMASTER` (Sentinels do not know it), `timeout`, `closed` (by the other side), or `unknown`.
+ * (`NOAUTH`), `NOSENTINEL` or `NONODE` (none of them answers), `NOMASTER` (the Sentinels do not know it), `timeout`,
+ * `closed` (by the other side), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -70,10 +71,13 @@ function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<strin
 
 /** Codes alone: the messages may quote arguments. What one of several servers said is wrapped by ioredis. */
 function codeOf(error: Error): string {
-  if ('lastNodeError' in error && error.lastNodeError instanceof Error) return codeOf(error.lastNodeError);
-  const [all, last] =
-    /^All sentinels are unreachable\. [^.]*\.(?: Last error: .*?\b([A-Z]{5,})\b)?/.exec(error.message) ?? [];
-  if (all) return last ?? 'NOMASTER';
+  if ('lastNodeError' in error) {
+    const code = error.lastNodeError instanceof Error ? codeOf(error.lastNodeError) : 'unknown';
+    return code === 'unknown' ? 'NONODE' : code;
+  }
+  if (error.message.startsWith('All sentinels')) {
+    return error.message.includes('No such master') ? 'NOMASTER' : 'NOSENTINEL';
+  }
   if ('code' in error && typeof error.code === 'string') return error.code;
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
   if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';

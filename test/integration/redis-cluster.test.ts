@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { checkStore } from '../../src/commands/checks/store.ts';
+import { Announcements } from '../../src/store/redis/announcements.ts';
+import { mastersOf, type RedisClient } from '../../src/store/redis/clients.ts';
+import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection.ts';
+import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import type { Announcement } from '../../src/token/ports.ts';
+import { subjectId } from '../../src/token/subject.ts';
+import { ask } from '../support/ask-redis.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
+import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+
+const PATIENTLY = { timeoutMs: 20_000 };
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+const EVERY_SHARD = Array.from({ length: SHARDS }, (_, shard) => shard);
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await startRedisCluster();
+}, 60_000);
+afterAll(() => cluster.close());
+
+function open() {
+  const keys = new Keys(`test-${randomUUID()}`);
+  const log: string[] = [];
+  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
+  const connectionLog = { info: write, warn: write };
+  const commands = connectRedis(cluster.url, 'commands', connectionLog);
+  onTestFinished(() => commands.disconnect());
+  return { keys, log, commands, connectionLog };
+}
+
+/** Runs a script in every shard: they lie on all three masters. */
+function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
+  return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, 'claimDue', [keys.due(shard)], [1, 1_000])));
+}
+
+const hasWorked = (commands: RedisClient, keys: Keys) =>
+  eventually(() => inEveryShard(commands, keys).then(() => true), PATIENTLY);
+
+function listening() {
+  const { keys, commands, connectionLog } = open();
+  const subscriber = connectSubscriber(cluster.url, commands, connectionLog);
+  const announcements = new Announcements(subscriber, commands, keys, systemClock);
+  onTestFinished(() => announcements.close());
+  const heard: Announcement[] = [];
+  announcements.subscribe((announcement) => heard.push(announcement));
+  const since = () => announcements.announcedSince();
+  const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be missed')), PATIENTLY);
+  /** Announces in every shard, each its own number. */
+  const announce = () =>
+    Promise.all(
+      EVERY_SHARD.map((shard) =>
+        runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
+      ),
+    );
+  return { keys, commands, subscriber, heard, since, known, announce };
+}
+
+describe('on a Redis Cluster', () => {
+  test('scripts run on every node, and run again on nodes that have forgotten them', async () => {
+    const { keys, commands } = open();
+    await hasWorked(commands, keys);
+    expect(mastersOf(commands)).toHaveLength(3);
+    for (const node of cluster.nodes) await ask(node, (redis) => redis.script('FLUSH'));
+    expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
+  });
+
+  test('the check finds it, and nothing to mend; where it is down, that nobody answers', async () => {
+    const settings = { url: cluster.url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] };
+    const findings = await checkStore(settings, systemClock);
+    expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
+    const url = `redis-cluster://:canary@127.0.0.1:${await freePort()},127.0.0.1:${await freePort()}`;
+    const [finding] = await checkStore({ ...settings, url }, systemClock);
+    expect(finding).toMatchObject({ level: 'FAIL', detail: 'no node of the cluster answers' });
+    expect(JSON.stringify(finding)).not.toContain('canary');
+  });
+
+  test('commands follow a slot that moves to another node', async () => {
+    const { keys, commands } = open();
+    await hasWorked(commands, keys);
+    const [from, to] = [cluster.nodes[0], cluster.nodes[1]];
+    if (!from || !to) throw new Error('there are no nodes');
+    const [fromId, toId] = await Promise.all([from, to].map((node) => ask(node, (redis) => redis.cluster('MYID'))));
+    const slots = await Promise.all(
+      EVERY_SHARD.map((shard) => ask(from, (redis) => redis.cluster('KEYSLOT', keys.due(shard)))),
+    );
+    const shard = slots.findIndex((slot) => slot < 16_384 / 3);
+    const [key, slot] = [keys.due(shard), slots[shard] ?? 0];
+    await commands.set(key, 'kept');
+    await ask(to, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', fromId ?? ''));
+    await ask(from, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', toId ?? ''));
+    await ask(from, (redis) => redis.migrate('127.0.0.1', to.port, key, 0, 1_000));
+    expect(await commands.get(key)).toBe('kept');
+    for (const node of [to, from]) await ask(node, (redis) => redis.cluster('SETSLOT', slot, 'NODE', toId ?? ''));
+    expect(await commands.get(key)).toBe('kept');
+    await commands.del(key);
+    expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
+  });
+
+  test('what any node announces is heard', async () => {
+    const { heard, known, announce } = listening();
+    await known();
+    await announce();
+    await eventually(() => heard.length === SHARDS);
+    expect(heard.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
+  });
+
+  test('announcements are known from a later instant on when one node has hung, though the others went on', async () => {
+    const { subscriber, known, since } = listening();
+    await known();
+    for (const node of cluster.nodes) {
+      await ask(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
+    }
+    // Not the one that is listened to: every other announcement still arrives.
+    for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
+      const before = await known();
+      node.pause();
+      await eventually(() => since() !== before, PATIENTLY).finally(() => node.resume());
+      expect(await known()).toBeGreaterThan(before);
+      await cluster.whole();
+    }
+  });
+
+  test('another node is listened to when the one that was hangs, and what is announced then is heard', async () => {
+    const { keys, commands, subscriber, heard, known, since, announce } = listening();
+    const first = await known();
+    const { port } = subscriber.options;
+    const node = cluster.nodes.find((candidate) => candidate.port === port);
+    node?.pause();
+    onTestFinished(() => node?.resume());
+    await eventually(() => since() === undefined, PATIENTLY);
+    await hasWorked(commands, keys);
+    expect(await known()).toBeGreaterThan(first);
+    expect(subscriber.options.port).not.toBe(port);
+    await announce();
+    await eventually(() => heard.length === SHARDS);
+    node?.resume();
+    await cluster.whole();
+  });
+
+  test('a node that dies is told of once, and all works again when its replica has taken over', async () => {
+    const { keys, log, commands } = open();
+    await hasWorked(commands, keys);
+    const roles = await Promise.all(cluster.nodes.map((node) => ask(node, (redis) => redis.role())));
+    const victim = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
+    await victim?.kill();
+    await expect(inEveryShard(commands, keys)).rejects.toThrow();
+    await cluster.whole(victim);
+    await hasWorked(commands, keys);
+    const told = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toContain('ECONNREFUSED');
+  });
+});
