@@ -31,6 +31,7 @@ export function networkTrouble(code: string, { address, setting }: Target): Trou
         mend: `see that it runs, that its name can be looked up and that no firewall is between; correct ${setting} if address or scheme (TLS or not) is wrong`,
       };
     case 'ECONNRESET':
+    case 'EPIPE':
     case 'UND_ERR_SOCKET':
     case 'closed':
       return {
