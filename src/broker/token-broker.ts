@@ -183,7 +183,7 @@ export class TokenBroker {
     const { store, log, observer } = this.#options;
     entry.markedRead = true;
     store.markRead(id, entry.served.record.generation).then(
-      () => observer.unaskedRenewalRead(),
+      (wasFirst) => wasFirst && observer.unaskedRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;
         log.debug({ subject: id, err: error }, 'a read could not be noted');

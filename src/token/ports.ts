@@ -163,8 +163,8 @@ export interface TokenStore extends RateLimiter, LoginQueue {
    */
   erase(unionId: string): Promise<number>;
 
-  /** Notes that an app has read this generation. */
-  markRead(id: SubjectId, generation: number): Promise<void>;
+  /** Notes that an app has read this generation. @returns whether that was not known before */
+  markRead(id: SubjectId, generation: number): Promise<boolean>;
 
   /** Claims at most `limit` subjects that are due, hiding them from other claims for `visibilityMs`. */
   claimDue(limit: number, visibilityMs: number): Promise<DueClaims>;

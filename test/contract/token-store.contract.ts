@@ -301,15 +301,16 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, alive.id));
     });
 
-    test('notes that a generation was read, and only that one', async () => {
+    test('notes that a generation was read, and only that one, and tells who was the first', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
       await store.save(lease, { ...recordOf(subject, lease.generation), read: false }, systemClock.now() + 9_000);
-      await store.markRead(id, lease.generation - 1);
+      expect(await store.markRead(id, lease.generation - 1)).toBe(false);
       expect((await store.read(id)).record?.read).toBe(false);
-      await store.markRead(id, lease.generation);
+      const outcomes = await Promise.all(Array.from({ length: 5 }, () => store.markRead(id, lease.generation)));
+      expect(outcomes.filter((wasFirst) => wasFirst)).toHaveLength(1);
       expect((await store.read(id)).record?.read).toBe(true);
-      await store.markRead(newSubject().id, 1);
+      expect(await store.markRead(newSubject().id, 1)).toBe(false);
     });
 
     test('announces a save, a failure and a logout with their generations', async () => {

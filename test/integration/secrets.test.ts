@@ -195,4 +195,4 @@ test('no secret reaches a log, an error or, in the clear, Redis, whatever happen
   const found = (await dump(redisUrl)).flatMap(([, bytes]) => secretsIn(bytes));
   expect(found).toEqual(expect.arrayContaining([unionId, tablet]));
   expect(found.filter((secret) => /^[0-9a-f]{128}$/.test(secret))).not.toEqual([]);
-});
+}, 60_000);

@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
@@ -12,7 +14,7 @@ interface RedisOptions {
   readonly port?: number;
   /** More of redis-server's own arguments; they win over the default ones. */
   readonly args?: readonly string[];
-  /** Where it keeps its files, if `args` make it keep any. */
+  /** Where it keeps its files; default: a new directory. */
   readonly dir?: string;
 }
 
@@ -39,10 +41,10 @@ interface Running {
 
 /** A Redis of one's own on loopback, without persistence, ready to be asked. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  const port = options.port ?? (await freePort());
+  const { port = await freePort(), dir = mkdtempSync(join(tmpdir(), 'redis-')) } = options;
   let running: Running;
   try {
-    running = await launch(port, options);
+    running = await launch(port, options, dir);
   } catch (error) {
     // Between finding the free port and listening on it, somebody else may have taken it.
     if (options.port !== undefined || !String(error).includes('in use')) throw error;
@@ -63,7 +65,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     resume: () => void running.child.kill('SIGCONT'),
     async restart() {
       await stop(running);
-      running = await launch(port, options);
+      running = await launch(port, options, dir);
     },
   };
 }
@@ -72,7 +74,7 @@ async function stop({ child, exit }: Running): Promise<void> {
   await end(child, exit, 5_000);
 }
 
-async function launch(port: number, { args = [], dir = tmpdir() }: RedisOptions): Promise<Running> {
+async function launch(port: number, { args = [] }: RedisOptions, dir: string): Promise<Running> {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
   const child = spawn(redisBinary(), [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const exit = exitOf(child);

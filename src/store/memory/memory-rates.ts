@@ -18,7 +18,9 @@ export class MemoryRates implements RateLimiter, LoginQueue {
 
   async take(name: string, intervalMs: number, burst: number): Promise<number> {
     const now = this.#clock.now();
-    const due = Math.max(now, this.#due.get(name) ?? 0);
+    const noted = this.#due.get(name) ?? 0;
+    // Nothing is due that far ahead: the clock has been set back.
+    const due = noted > now + (burst + 1) * intervalMs ? now : Math.max(now, noted);
     const waitMs = due - (burst - 1) * intervalMs - now;
     if (waitMs > 0) return Math.ceil(waitMs);
     this.#due.set(name, due + intervalMs);

@@ -133,10 +133,12 @@ export class MemoryTokenStore implements TokenStore {
     return erasedAt;
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<void> {
+  async markRead(id: SubjectId, generation: number): Promise<boolean> {
     const records = this.#accounts.peek(id)?.records;
     const record = records?.get(id);
-    if (record?.generation === generation) records?.set(id, { ...record, read: true });
+    if (record?.generation !== generation || record.read) return false;
+    records?.set(id, { ...record, read: true });
+    return true;
   }
 
   async claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {

@@ -47,12 +47,12 @@ const forgetDirectory = `
 if redis.call('PTTL', KEYS[1]) > 0 then redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.directory}') end
 `;
 
-/** KEYS account · ARGV terminal, generation. Sets the header's read flag (byte 2) of that generation. */
+/** KEYS account · ARGV terminal, generation. Sets the header's read flag (byte 2) of that generation. Returns 1 if that changed it. */
 const markRead = `${NOW}${RECORD}
 local record = redis.call('HGET', KEYS[1], ARGV[1])
-if record and generationOf(record) == tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[1], ARGV[1], string.sub(record, 1, 1) .. string.char(1) .. string.sub(record, 3))
-end
+if not record or generationOf(record) ~= tonumber(ARGV[2]) or string.byte(record, 2) == 1 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], string.sub(record, 1, 1) .. string.char(1) .. string.sub(record, 3))
+return 1
 `;
 
 export const ACCOUNT_SCRIPTS = {

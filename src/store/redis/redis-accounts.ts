@@ -25,7 +25,7 @@ export class RedisAccounts {
     const { redis, keys, records, directory, resealing, clock } = this.#parts;
     const account = accountId(unionId);
     const key = keys.account(account);
-    const fields = await redis.run((client) => client.hgetallBuffer(key));
+    const fields = await redis.run(key, (client) => client.hgetallBuffer(key));
     for (const text of sealedTextsOf(this.#parts, account, fields)) resealing.later(text);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();
@@ -42,7 +42,7 @@ export class RedisAccounts {
     const found = await Promise.all(
       accessIds.map(async (accessId) => {
         const key = keys.accessId(accessId);
-        const sealed = await redis.run((client) => client.getBuffer(key));
+        const sealed = await redis.run(key, (client) => client.getBuffer(key));
         if (sealed) resealing.later(directory.sealedText(sealed, key));
         return directory.decode(sealed, key);
       }),
@@ -61,12 +61,12 @@ export class RedisAccounts {
     const account = keys.account(accountOf(id));
     const before = directory.decode(previous, account);
     try {
-      await redis.run((client) => client.set(key, directory.encode(entry, key)));
-      const erasedAt = await redis.run((client) => client.hget(account, ACCOUNT_FIELDS.erasedAt));
-      if (Number(erasedAt ?? 0) >= generation) await redis.run((client) => client.del(key));
+      await redis.run(key, (client) => client.set(key, directory.encode(entry, key)));
+      const erasedAt = await redis.run(account, (client) => client.hget(account, ACCOUNT_FIELDS.erasedAt));
+      if (Number(erasedAt ?? 0) >= generation) await this.#forget(entry.accessId);
       if (!before || before.accessId === entry.accessId) return;
       log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');
-      await redis.run((client) => client.del(keys.accessId(before.accessId)));
+      await this.#forget(before.accessId);
     } catch (error) {
       log.warn({ subject: id, err: error }, 'the accessId of an account could not be kept for look-ups');
     }
@@ -81,8 +81,14 @@ export class RedisAccounts {
     const [instant, sealed] = answer as [Buffer, Buffer | null];
     const entry = directory.decode(sealed, key);
     // The entry goes last: if this is cut off, the next erasure finds what is left.
-    if (entry) await redis.run((client) => client.del(keys.accessId(entry.accessId)));
+    if (entry) await this.#forget(entry.accessId);
     if (sealed) await redis.script('forgetDirectory', [key], []);
     return Number(instant);
+  }
+
+  async #forget(accessId: string): Promise<void> {
+    const { redis, keys } = this.#parts;
+    const key = keys.accessId(accessId);
+    await redis.run(key, (client) => client.del(key));
   }
 }

@@ -20,8 +20,8 @@ export class RedisEpoch {
   async #compare(): Promise<void> {
     const { redis, keys, log } = this.#parts;
     try {
-      await redis.run((client) => client.set(keys.epoch, randomUUID(), 'NX'));
-      const mark = (await redis.run((client) => client.get(keys.epoch))) ?? undefined;
+      await redis.run(keys.epoch, (client) => client.set(keys.epoch, randomUUID(), 'NX'));
+      const mark = (await redis.run(keys.epoch, (client) => client.get(keys.epoch))) ?? undefined;
       const before = this.#mark;
       this.#mark = mark;
       if (before === undefined) return;

@@ -1,3 +1,4 @@
+import { Cluster } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { RedisClient } from './clients.ts';
@@ -6,42 +7,59 @@ import { inTime, Unanswered } from './deadline.ts';
 import { redisErrorKind } from './error-kind.ts';
 import { Gate } from './gate.ts';
 
-/** The connection that commands go over; they fail at once while Redis does not answer. */
+const HASH_TAG = /\{\d+\}/;
+
+/**
+ * The connection that commands go over; they fail at once while Redis does not answer. On a cluster that is known for
+ * each hash tag: one master that hangs keeps nobody from the others.
+ */
 export class RedisLink {
   readonly #redis: RedisClient;
-  readonly #gate: Gate;
+  readonly #clock: Clock;
+  readonly #gates = new Map<string, Gate>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
-    this.#gate = new Gate(clock);
+    this.#clock = clock;
     this.#observer = observer;
   }
 
   /** Runs one of the scripts; strings come back as buffers. @throws BrokerError `store_unavailable` */
   script(...[name, keys, args]: Parameters<typeof runScript> extends [RedisClient, ...infer Rest] ? Rest : never) {
-    return this.#pass(() => runScript(this.#redis, name, keys, args));
+    return this.#pass(keys[0], () => runScript(this.#redis, name, keys, args));
   }
 
-  /** @throws BrokerError `store_unavailable` */
-  run<T>(command: (redis: RedisClient) => Promise<T>): Promise<T> {
-    return this.#pass(() => command(this.#redis));
+  /**
+   * @param key what the command is about; `undefined` where it does not matter which server answers
+   * @throws BrokerError `store_unavailable`
+   */
+  run<T>(key: string | undefined, command: (redis: RedisClient) => Promise<T>): Promise<T> {
+    return this.#pass(key, () => command(this.#redis));
   }
 
-  #pass<T>(command: () => Promise<T>): Promise<T> {
-    if (this.#gate.admit()) return orUnavailable(this.#inTime(command()));
+  #pass<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
+    const gate = this.#gateOf(key);
+    if (gate.admit()) return orUnavailable(this.#inTime(command(), gate));
     this.#observer.redisFailed('not_sent');
     return orUnavailable(Promise.reject(new Unanswered()));
   }
 
-  async #inTime<T>(command: Promise<T>): Promise<T> {
+  #gateOf(key = ''): Gate {
+    const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? '') : '';
+    const gate = this.#gates.get(part) ?? new Gate(this.#clock);
+    this.#gates.set(part, gate);
+    return gate;
+  }
+
+  async #inTime<T>(command: Promise<T>, gate: Gate): Promise<T> {
     try {
       const answer = await inTime(command);
-      this.#gate.settle('answered');
+      gate.settle('answered');
       return answer;
     } catch (error) {
       this.#observer.redisFailed(redisErrorKind(error));
-      this.#gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
+      gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
       throw error;
     }
   }

@@ -13,12 +13,15 @@ export class RedisSchedule {
     this.#keys = keys;
   }
 
+  /** What can be claimed: a shard that does not answer keeps its own to itself. @throws BrokerError where none answers */
   async claim(limit: number, visibilityMs: number): Promise<DueClaims> {
     const perShard = Math.ceil(limit / SHARDS);
     const shards = Array.from({ length: SHARDS }, (_, shard) => this.#keys.due(shard));
-    const answers = await Promise.all(
+    const claims = await Promise.allSettled(
       shards.map((due) => this.#redis.script('claimDue', [due], [perShard, visibilityMs])),
     );
+    const answers = claims.flatMap((claim) => (claim.status === 'fulfilled' ? [claim.value] : []));
+    if (answers.length === 0) throw (claims[0] as PromiseRejectedResult).reason;
     const ids: SubjectId[] = [];
     let nextInMs: number | undefined;
     let backlog = 0;

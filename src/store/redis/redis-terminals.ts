@@ -26,7 +26,8 @@ export class RedisTerminals {
   async read(id: SubjectId): Promise<StoredTerminal> {
     const { redis, keys } = this.#parts;
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
-    const [record, erasedAt] = await redis.run((client) => client.hmgetBuffer(keys.account(accountOf(id)), ...fields));
+    const key = keys.account(accountOf(id));
+    const [record, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
     return { record: this.#decode(record, id), erasedAt: erasedAt ? Number(erasedAt) : undefined };
   }
 
@@ -111,9 +112,9 @@ export class RedisTerminals {
     return Number(await redis.script('remove', kept, [terminalOf(id), id, FENCE_MS, keys.announcements]));
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<void> {
+  async markRead(id: SubjectId, generation: number): Promise<boolean> {
     const { redis, keys } = this.#parts;
-    await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation]);
+    return (await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation])) === 1;
   }
 
   /** What the scripts about one subject take: lease, fence, account, due, failures. */

@@ -113,7 +113,7 @@ export class RedisTokenStore implements TokenStore {
     return this.#accounts.erase(unionId);
   }
 
-  markRead(id: SubjectId, generation: number): Promise<void> {
+  markRead(id: SubjectId, generation: number): Promise<boolean> {
     return this.#terminals.markRead(id, generation);
   }
 
@@ -150,7 +150,7 @@ export class RedisTokenStore implements TokenStore {
   }
 
   async ping(): Promise<void> {
-    await this.#redis.run((client) => client.ping());
+    await this.#redis.run(undefined, (client) => client.ping());
   }
 
   async close(): Promise<void> {

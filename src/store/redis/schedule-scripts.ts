@@ -31,12 +31,15 @@ end
 
 /**
  * KEYS rate · ARGV intervalMs, burst
- * The generic cell rate algorithm: the key holds when the next one is due. Returns 0, or the ms to wait.
+ * The generic cell rate algorithm: the key holds when the next one is due; farther ahead than that can be, the clock has
+ * been set back. Returns 0, or the ms to wait.
  */
 const take = `${NOW}
 local interval = tonumber(ARGV[1])
+local burst = tonumber(ARGV[2])
 local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
-local wait = due - (tonumber(ARGV[2]) - 1) * interval - now
+if due > now + (burst + 1) * interval then due = now end
+local wait = due - (burst - 1) * interval - now
 if wait > 0 then return math.ceil(wait) end
 redis.call('SET', KEYS[1], string.format('%.3f', due + interval), 'PX', math.ceil(due + interval - now))
 return 0

@@ -114,3 +114,17 @@ test('replicas queue in one line', async () => {
   expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
   expect(places.filter(({ granted }) => granted)).toHaveLength(4);
 });
+
+test('a rate is not held up by a clock that was set back', async () => {
+  const prefix = `test-${randomUUID()}`;
+  const store = await openStore(prefix);
+  const redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+  await redis.set(new Keys(prefix).rate('logins'), Date.now() + 3_600_000);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+});

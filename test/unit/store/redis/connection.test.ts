@@ -53,7 +53,7 @@ const hasWorked = ({ redis }: Open) => eventually(() => redis.ping().then(() => 
 /** Both kinds of command fail as they should, and in time: the quickest of five, so that a busy machine is no failure. */
 async function expectUnavailable({ link }: Open): Promise<void> {
   const kinds = [
-    () => link.run((redis) => redis.hget('key', ARGUMENT)),
+    () => link.run('key', (redis) => redis.hget('key', ARGUMENT)),
     () => link.script('markRead', ['key'], [ARGUMENT, 1]),
   ];
   for (const command of kinds) {

@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { MemoryRates } from '../../../../src/store/memory/memory-rates.ts';
+import { TestClock } from '../../../support/test-clock.ts';
+
+test('a rate is not held up by a clock that was set back', async () => {
+  const clock = new TestClock();
+  const rates = new MemoryRates(clock);
+  for (let left = 2; left > 0; left -= 1) expect(await rates.take('logins', 10_000, 2)).toBe(0);
+  expect(await rates.take('logins', 10_000, 2)).toBe(10_000);
+  clock.advance(-3_600_000);
+  for (let left = 2; left > 0; left -= 1) expect(await rates.take('logins', 10_000, 2)).toBe(0);
+  expect(await rates.take('logins', 10_000, 2)).toBe(10_000);
+});
