@@ -5,9 +5,8 @@ import type { Log } from '../token/log.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
-import { Circuit } from './circuit.ts';
 import { VendorClient, type VendorResponse } from './client.ts';
-import { ClockOffset } from './clock-offset.ts';
+import { type Domain, Domains, type DomainsOptions } from './domains.ts';
 import { BrokenAnswer, type FaultFacts, VendorFault } from './fault.ts';
 import { newNonce, prepareLogin } from './login-request.ts';
 import { LoginTurns } from './login-turn.ts';
@@ -17,17 +16,11 @@ import type { VendorApp } from './vendor-app.ts';
 import { toBrokerError, verdictOn } from './verdict.ts';
 import { parseAnswer, readToken } from './wire.ts';
 
-export interface VendorIssuerOptions {
-  readonly baseUrl: URL;
-  /** Other domains by country. */
-  readonly regionUrls: ReadonlyMap<string, URL>;
+export interface VendorIssuerOptions extends DomainsOptions {
   /** By the name in `Subject.app`. */
   readonly apps: ReadonlyMap<string, VendorApp>;
   /** Most ms one attempt may take, from connect to last byte. */
   readonly timeoutMs: number;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
   /** The queue of logins over all replicas. */
   readonly queue: LoginQueue;
   /** Logins per second over all replicas; 0: no limit. */
@@ -37,16 +30,9 @@ export interface VendorIssuerOptions {
 /** What may stand in our log as the vendor's request id: nothing as long as a token. */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-interface Domain {
-  readonly url: URL;
-  readonly offset: ClockOffset;
-  readonly circuit: Circuit;
-}
-
 /** Logs in at the vendor over HTTP: the domain by country, the app by the subject's edition. */
 export class VendorIssuer implements VendorLogin {
-  readonly #home: Domain;
-  readonly #abroad: ReadonlyMap<string, Domain>;
+  readonly #domains: Domains;
   readonly #apps: ReadonlyMap<string, VendorApp>;
   readonly #timeoutMs: number;
   readonly #clock: Clock;
@@ -56,9 +42,8 @@ export class VendorIssuer implements VendorLogin {
   readonly #client: VendorClient;
 
   constructor(options: VendorIssuerOptions) {
-    const { baseUrl, regionUrls, apps, timeoutMs, clock, log, observer } = options;
-    this.#home = toDomain(baseUrl, options);
-    this.#abroad = new Map([...regionUrls].map(([region, url]) => [region, toDomain(url, options)]));
+    const { apps, timeoutMs, clock, log, observer } = options;
+    this.#domains = new Domains(options);
     this.#apps = apps;
     this.#timeoutMs = timeoutMs;
     this.#clock = clock;
@@ -94,7 +79,7 @@ export class VendorIssuer implements VendorLogin {
   /** The one owner of retries: each attempt is signed anew and takes a turn of its own. */
   async #logIn(request: LoginRequest): Promise<SdkToken> {
     const deadline = this.#clock.now() + request.budgetMs;
-    const domain = this.#abroad.get(request.region) ?? this.#home;
+    const domain = this.#domains.of(request.region);
     const retries = new Retries(this.#clock, deadline);
     for (;;) {
       try {
@@ -145,19 +130,6 @@ export class VendorIssuer implements VendorLogin {
       throw new VendorFault(gone ? 'outage' : 'broken_answer', { ...facts, problem: error.message });
     }
   }
-}
-
-function toDomain(url: URL, { clock, log, observer }: VendorIssuerOptions): Domain {
-  const { host } = url;
-  const circuit = new Circuit(clock, (circuitState) => {
-    observer.circuitChanged(host, circuitState);
-    log.warn({ host, circuitState }, 'vendor’s circuit has changed');
-  });
-  observer.circuitChanged(host, circuit.status);
-  const offset = new ClockOffset((level, offsetMs) => {
-    log[level]({ host, offsetMs }, 'vendor’s clock and ours differ: signatures follow the vendor’s; check this host’s');
-  });
-  return { url, offset, circuit };
 }
 
 function labels({ region, subject }: LoginRequest): { region: string; app: string } {

@@ -86,7 +86,7 @@ describe('a login without a turn', () => {
 });
 
 describe('a vendor domain that is down', () => {
-  it('is sent nothing for a while, then one attempt that finds out; others are not affected', async () => {
+  it('is sent nothing for a while, from no country on it, then one attempt that finds out; others are not affected', async () => {
     let answering: Answering = maintenance;
     let probe: ServerResponse | undefined;
     let place: Place = { granted: true, waitMs: 0 };
@@ -97,7 +97,10 @@ describe('a vendor domain that is down', () => {
       turns += 1;
       return place;
     };
-    const regionUrls = new Map([['CN', down.url]]);
+    const regionUrls = new Map([
+      ['CN', down.url],
+      ['HK', new URL('/hk/', down.url)],
+    ]);
     const { issuer, lines } = issuerAt(up.url, { regionUrls, maxPerSecond: 20, queue: { reserve } });
     const crowd = () => Array.from({ length: 30 }, () => refusalOf(issuer.login(REQUEST)));
 
@@ -109,6 +112,7 @@ describe('a vendor domain that is down', () => {
       expect(refusal.retryAfter).toBeGreaterThan(0);
       expect(refusal.retryAfter).toBeLessThanOrEqual(5);
     }
+    expect(await refusalOf(issuer.login({ ...REQUEST, region: 'HK' }))).toMatchObject({ code: 'vendor_unavailable' });
     await issuer.login({ ...REQUEST, region: 'DE' });
     expect([down.seen.length, up.seen.length, turns]).toEqual([10, 1, 11]);
 
