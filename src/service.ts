@@ -5,7 +5,6 @@ import { Readiness } from './broker/readiness.ts';
 import { Renewal } from './broker/renewal.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
-import { within } from './broker/within.ts';
 import { WriteBack } from './broker/write-back.ts';
 import type { Config } from './config/config.ts';
 import { createInternalApp } from './http/internal-app.ts';
@@ -22,6 +21,7 @@ import type { Observer } from './token/observer.ts';
 import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/refresh-policy.ts';
 import type { TokenRecord } from './token/sdk-token.ts';
+import { within } from './token/within.ts';
 import { VendorIssuer } from './vendor/issuer.ts';
 import { KNOWN_CODES } from './vendor/result-codes.ts';
 

@@ -1,34 +1,40 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { servableUntil } from '../token/lifetime.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
+import { Patience } from '../token/patience.ts';
 import type { Lease, LeaseAnswer, TokenStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy } from '../token/refresh-policy.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
+import { within } from '../token/within.ts';
 import { AnnouncementBoard } from './announcement-board.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
+import { loginBudget } from './login-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
 import type { RenewalRequest, Renewed } from './renewal-request.ts';
 import { retryAt } from './retry-at.ts';
 import { SoloLogin } from './solo-login.ts';
 import type { TokenCache } from './token-cache.ts';
-import { within } from './within.ts';
 import type { WriteBack } from './write-back.ts';
 
 /** The lease outlives the login it is for by this much: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;
-const SHORTEST_BUDGET_MS = 1_000;
 /** How often a waiter looks for the token by itself: announcements may get lost. */
 const POLL_MS = 250;
-/** Most ms that who waits for a token waits for its write; a slow store goes on with it. */
-const SAVE_PATIENCE_MS = 100;
+/**
+ * Most ms a login waits for the store in all, from the lease to the token's write; a slow store goes on with that. With
+ * what a read has waited before, an app waits for half a second at most.
+ */
+const PATIENCE_MS = 200;
 
 const REGION_NEEDED =
   'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
 
-type GrantedLease = Extract<LeaseAnswer, { kind: 'granted' }>;
+interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
+  readonly budgetMs: number;
+  readonly patience: Patience;
+}
 
 export interface RenewalOptions {
   readonly store: TokenStore;
@@ -90,12 +96,14 @@ export class Renewal {
     const { store, clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
-      const budgetMs = this.#budgetFor(request.known);
-      const answer = await store.acquire(request.id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+      const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
+      const patience = new Patience(clock, PATIENCE_MS);
+      const acquiring = store.acquire(request.id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+      const answer = (await patience.for(acquiring)) ?? asUnavailable(new BrokerError('store_unavailable'));
       if (answer.kind === 'unavailable') {
-        return { record: await this.#solo.logIn(request, budgetMs, answer.error), outcome: 'login' };
+        return { record: await this.#solo.logIn(request, budgetMs, patience, answer.error), outcome: 'login' };
       }
-      if (answer.kind === 'granted') return this.#use(request, answer, budgetMs);
+      if (answer.kind === 'granted') return this.#use(request, { ...answer, budgetMs, patience });
       if (answer.kind === 'terminal_limit') throw new BrokerError('terminal_limit');
       if (answer.kind === 'cooling') {
         observer.coolingDown(answer.code);
@@ -112,11 +120,12 @@ export class Renewal {
   async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<TokenRecord | undefined> {
     const news = await this.#board.next(request.id, waitMs);
     if (news?.kind === 'failed') throw new BrokerError(news.code, { retryAfter: 1 });
-    const { record } = await this.#options.store.read(request.id);
-    return record && request.satisfies(record) ? record : undefined;
+    // Where the store has gone away meanwhile, trying to get the lease tells.
+    const stored = await this.#options.store.read(request.id).catch(() => undefined);
+    return stored?.record && request.satisfies(stored.record) ? stored.record : undefined;
   }
 
-  async #use(request: RenewalRequest, granted: GrantedLease, budgetMs: number): Promise<Renewed> {
+  async #use(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
     const { store, policy } = this.#options;
     const { lease, current } = granted;
     if (current && request.satisfies(current)) {
@@ -125,7 +134,7 @@ export class Renewal {
     }
     this.#leases.keep(lease);
     try {
-      return await this.#logIn(request, granted, budgetMs);
+      return await this.#logIn(request, granted);
     } catch (error) {
       await this.#giveUp(lease, current, error);
       throw error;
@@ -134,20 +143,22 @@ export class Renewal {
     }
   }
 
-  async #logIn(request: RenewalRequest, granted: GrantedLease, budgetMs: number): Promise<Renewed> {
+  async #logIn(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
     const { vendor, limits } = this.#options;
     const { subject, cause } = request;
-    const { lease, current } = granted;
+    const { lease, current, budgetMs, patience } = granted;
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause);
+    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, patience);
     const read = cause !== 'unasked';
-    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'asked' : 'unasked' });
+    const urgency = read ? 'asked' : 'unasked';
+    const token = await vendor.login({ subject, region, budgetMs, urgency, patience });
     const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
-    return this.#save(request, lease, { subject, region, token, generation: lease.generation, read, unreadRenewals });
+    const record = { subject, region, token, generation: lease.generation, read, unreadRenewals };
+    return this.#save(request, granted, record);
   }
 
-  async #save(request: RenewalRequest, lease: Lease, record: TokenRecord): Promise<Renewed> {
+  async #save(request: RenewalRequest, { lease, patience }: GrantedLease, record: TokenRecord): Promise<Renewed> {
     const { store, policy, cache, writeBack, log } = this.#options;
     const saving = store.save(lease, record, dueAt(record, policy)).catch((error: unknown) => {
       log.error(
@@ -157,7 +168,7 @@ export class Renewal {
       writeBack.keep(record);
       return 'later' as const;
     });
-    const outcome = (await within(SAVE_PATIENCE_MS, saving)) ?? 'later';
+    const outcome = (await patience.for(saving)) ?? 'later';
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
       cache.renew(record);
@@ -181,13 +192,6 @@ export class Renewal {
     } catch (storeError) {
       log.warn({ subject: id, err: storeError }, 'a lease could not be given back; it runs out by itself');
     }
-  }
-
-  /** A login that renews leaves time for another replica to try again before the token ends. */
-  #budgetFor(known: TokenRecord | undefined): number {
-    const { clock, loginBudgetMs } = this.#options;
-    const leftMs = known ? servableUntil(known.token) - clock.now() : 0;
-    return leftMs <= 0 ? loginBudgetMs : Math.min(loginBudgetMs, Math.max(SHORTEST_BUDGET_MS, leftMs / 2));
   }
 }
 

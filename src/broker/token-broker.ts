@@ -7,9 +7,9 @@ import type { TokenStore } from '../token/ports.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { within } from '../token/within.ts';
 import type { Renewal } from './renewal.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
-import { within } from './within.ts';
 
 /** Most ms a read waits for a renewal while the token it has is still good. */
 const PATIENCE_MS = 2_000;

@@ -1,5 +1,6 @@
 import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
+import type { Patience } from './patience.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 
@@ -31,6 +32,8 @@ export interface LoginRequest {
   /** Most ms the login may take in all, from now to the last byte of the last attempt. */
   readonly budgetMs: number;
   readonly urgency: Urgency;
+  /** For the queue of logins to answer. */
+  readonly patience: Patience;
 }
 
 /** The vendor's `thirdCustLogin`. */

@@ -4,6 +4,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import { EMPTY_PACE, type Pace, type PaceState, type Place, reservePlace, type Urgency } from '../token/login-pace.ts';
 import type { Observer } from '../token/observer.ts';
+import type { Patience } from '../token/patience.ts';
 import type { LoginQueue } from '../token/ports.ts';
 
 /** The share of the budget a replica allows itself while the store cannot be asked what the others use of it. */
@@ -30,12 +31,14 @@ export class LoginTurns {
   /**
    * Waits for the turn, at most 2 s.
    * @param latest epoch ms after which it would come too late
+   * @param patience for the queue to answer; without it a share of the budget is kept to
    * @throws BrokerError `vendor_busy`
    */
-  async wait(urgency: Urgency, latest: number): Promise<void> {
+  async wait(urgency: Urgency, latest: number, patience: Patience): Promise<void> {
     const { maxPerSecond, clock, observer } = this.#options;
     if (maxPerSecond === 0) return;
-    const { granted, waitMs } = await this.#reserve(maxPerSecond, urgency);
+    const { granted, waitMs } =
+      (await patience.for(this.#reserve(maxPerSecond, urgency))) ?? this.#reserveAlone(maxPerSecond, urgency);
     if (!granted || clock.now() + waitMs > latest) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
@@ -44,16 +47,21 @@ export class LoginTurns {
     if (waitMs > 0) await sleep(waitMs);
   }
 
-  async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place> {
-    const { queue, clock, log } = this.#options;
+  async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place | undefined> {
+    const { queue, log } = this.#options;
     try {
       return await queue.reserve(paceOf(maxPerSecond), urgency);
     } catch (error) {
       log.debug({ err: error }, 'the login budget cannot be shared at this moment: keeping to a share of it');
-      const { place, state } = reservePlace(this.#alone, clock.now(), paceOf(maxPerSecond * SHARE_ALONE), urgency);
-      this.#alone = state;
-      return place;
+      return undefined;
     }
+  }
+
+  #reserveAlone(maxPerSecond: number, urgency: Urgency): Place {
+    const pace = paceOf(maxPerSecond * SHARE_ALONE);
+    const { place, state } = reservePlace(this.#alone, this.#options.clock.now(), pace, urgency);
+    this.#alone = state;
+    return place;
   }
 }
 

@@ -103,27 +103,32 @@ describe('Redis in trouble', () => {
       const redis = await ownRedis();
       const proxy = await startFaultProxy(redis.port);
       onTestFinished(() => proxy.close());
-      const fleet = await startFleet({ replicas: 1, env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}` } });
+      const fleet = await startFleet({ replicas: 3, env: { REDIS_URL: `redis://127.0.0.1:${proxy.port}` } });
       onTestFinished(() => fleet.close());
-      const broker = fleet.broker(0);
       const session = await fleet.session('known');
-      await sample(fleet, broker, session);
+      for (const broker of fleet.brokers) await sample(fleet, broker, session);
       proxy.set(fault);
       const [known, newcomers] = await Promise.all([
-        repeatedly(4_000, 20, () => sample(fleet, broker, session)),
-        repeatedly(4_000, 200, async (round) => sample(fleet, broker, await fleet.session(`newcomer-${round}`))),
+        repeatedly(4_000, 20, (round) => sample(fleet, fleet.broker(round), session)),
+        repeatedly(4_000, 200, async (round) =>
+          sample(fleet, fleet.broker(round), await fleet.session(`newcomer-${round}`)),
+        ),
       ]);
       expect(failed(known)).toEqual([]);
       expect(failed(newcomers)).toEqual([]);
       const [slowest, slowestNewcomer] = [known, newcomers].map((all) => Math.max(...all.map(({ tookMs }) => tookMs)));
+      // Half a second, and what a busy machine and the login take.
       expect(slowest).toBeLessThan(700);
+      expect(slowestNewcomer).toBeLessThan(700);
       proxy.set({ kind: 'none' });
       await eventually(async () => {
-        const { body } = await plainRequest(`${broker.url}/readyz`);
-        expect(JSON.parse(body).checks.store).toBe('ok');
+        for (const { url } of fleet.brokers) {
+          const { body } = await plainRequest(`${url}/readyz`);
+          expect(JSON.parse(body).checks.store).toBe('ok');
+        }
       });
       report({
-        fault: `Redis ${name} for 4 s`,
+        fault: `Redis ${name} for 4 s, 3 replicas`,
         promise: 'known tokens 100 %; newcomers at the price of a login; ≤ 500 ms of waiting for Redis in all',
         measured:
           `${known.length} of ${known.length} known, slowest ${slowest?.toFixed(0)} ms; ` +

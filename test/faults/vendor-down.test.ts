@@ -21,7 +21,7 @@ describe('a vendor that is down', () => {
   test.each(WAYS)(
     'by %s: known tokens are served, newcomers told, the vendor spared, and then all is well',
     async (fault) => {
-      const fleet = await startFleet({ replicas: 2, env: { VENDOR_MAX_RPS: '10' } });
+      const fleet = await startFleet({ replicas: 3, env: { VENDOR_MAX_RPS: '10' } });
       onTestFinished(() => fleet.close());
       const known = await fleet.session('known');
       for (const broker of fleet.brokers) await broker.getToken(known, 'phone');
@@ -55,7 +55,7 @@ describe('a vendor that is down', () => {
         { timeoutMs: 35_000, everyMs: 200 },
       );
       report({
-        fault: `vendor down: ${fault}, 5 people asking 20 times a second each for 15 s, 2 replicas`,
+        fault: `vendor down: ${fault}, 5 people asking 20 times a second each for 15 s, 3 replicas`,
         promise: 'known tokens 100 %; newcomers a problem within 12 s; attempts < 1 in 5 questions; back within 35 s',
         measured:
           `${regulars.length} of ${regulars.length} known served; slowest problem ${(slowest / 1_000).toFixed(1)} s; ` +

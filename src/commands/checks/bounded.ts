@@ -1,4 +1,4 @@
-import { within } from '../../broker/within.ts';
+import { within } from '../../token/within.ts';
 import { type Finding, fail } from './finding.ts';
 
 /** Longer than the deadlines of all that a check does, one after another. */

@@ -1,5 +1,7 @@
+import { within } from '../../token/within.ts';
+
 /** Most ms one command may take. A read of a token makes one, a first login a few: see docs/reliability.md. */
-const COMMAND_MS = 400;
+const COMMAND_MS = 200;
 
 /** Redis did not answer in time. */
 export class Unanswered extends Error {
@@ -9,20 +11,12 @@ export class Unanswered extends Error {
   }
 }
 
-/**
- * What `command` comes to, in time. A busy event loop runs its timers before it reads what has arrived: it is given the
- * chance to read first, or its own slowness would look like that of Redis.
- * @throws Unanswered
- */
+/** What `command` comes to, in time. @throws Unanswered */
 export async function inTime<T>(command: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expiry = new Promise<never>((_, reject) => {
-    const expire = () => reject(new Unanswered());
-    timer = setTimeout(() => setImmediate(() => setImmediate(expire)), COMMAND_MS);
-  });
-  try {
-    return await Promise.race([command, expiry]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const answer = await within(
+    COMMAND_MS,
+    command.then((value) => ({ value })),
+  );
+  if (!answer) throw new Unanswered();
+  return answer.value;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { within } from '../../../src/broker/within.ts';
+import { within } from '../../../src/token/within.ts';
 
 /** A promise that ends when it is told to. */
 function pending() {
