@@ -32,6 +32,8 @@ export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): 
     ...SERVER_OPTIONS,
     bodyLimit,
     loggerInstance: logger,
+    // A child of its own for each request would cost more than the request; what is logged says its id by itself.
+    childLoggerFactory: (shared) => shared,
     trustProxy,
     genReqId: requestIdOf,
     routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },

@@ -25,7 +25,8 @@ function logFailure(error: BrokerError, request: FastifyRequest): void {
   const { status } = ERRORS[error.code];
   if (status < 500 || error.code === 'shutting_down') return;
   const { code, detail, vendorCode, cause: err } = error;
-  const fields = { code, status, detail, vendorCode, route: request.routeOptions.url, err };
+  const { id: requestId, routeOptions } = request;
+  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, err };
   if (status === 500) request.log.error(fields, 'request failed');
   else request.log.warn(fields, 'request failed');
 }

@@ -28,9 +28,10 @@ export async function addRequestHooks(app: FastifyInstance, { logger, closing }:
   if (logger.level === 'debug' || logger.level === 'trace') {
     app.addHook('onResponse', (request, reply, done) => {
       // The route's pattern, never the URL: a query holds the terminal's id.
-      const { method, routeOptions } = request;
+      const { id: requestId, method, routeOptions } = request;
       const ms = Math.round(reply.elapsedTime);
-      request.log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms }, 'request answered');
+      const fields = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms };
+      request.log.debug(fields, 'request answered');
       done();
     });
   }

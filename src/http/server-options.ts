@@ -20,5 +20,5 @@ export const SERVER_OPTIONS = {
   forceCloseConnections: 'idle',
   // Requests that arrive while closing are refused by our own hook, as a problem.
   return503OnClosing: false,
-  logController: new fastify.LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+  logController: new fastify.LogController({ disableRequestLogging: true }),
 } as const satisfies FastifyHttpOptions<Server>;
