@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
+import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import type { Principal, SessionVerifier } from '../token/ports.ts';
 import { accountLimit } from './account-limit.ts';
@@ -19,6 +20,7 @@ export interface SdkTokenRoutesOptions extends SubjectRules {
   readonly sessionHeaders: readonly string[] | undefined;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
+  readonly clock: Pick<Clock, 'now'>;
   readonly observer: Pick<Observer, 'rateLimited'>;
 }
 
@@ -29,14 +31,14 @@ const checkDelete = queryCheck('uniqueId', 'app');
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
   const { tokens, accounts, sessions } = options;
   const sessionOf = sessionSource(options.sessionHeaders);
-  const limit = await accountLimit(app, options.readsPerMinute, options.observer);
+  const limit = accountLimit({ ...options, perMinute: options.readsPerMinute });
   leaveBodiesUnread(app);
   // The queries' schemas document them; the handlers check them, once they know who is asking.
   app.setValidatorCompiler(() => () => true);
 
   const callerOf = async (request: FastifyRequest): Promise<Principal> => {
     const principal = await sessions.verify(sessionOf(request.headers));
-    if (limit) await limit(request, principal.unionId);
+    limit(principal.unionId);
     return principal;
   };
 
