@@ -9,6 +9,7 @@ export function parseQueryString(text: string): ParsedUrlQuery {
 }
 
 function decode(text: string): string {
+  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch {
