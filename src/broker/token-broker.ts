@@ -6,25 +6,18 @@ import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TokenStore } from '../token/ports.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
-import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import type { Soon } from '../token/soon.ts';
+import type { SubjectId } from '../token/subject.ts';
 import { within } from '../token/within.ts';
+import { isErased, type ReadRequest, refuseErased } from './read-request.ts';
 import type { Renewal } from './renewal.ts';
+import { SubjectIds } from './subject-ids.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 
 /** Most ms a read waits for a renewal while the token it has is still good. */
 const PATIENCE_MS = 2_000;
 /** How long a read leaves a renewal alone that it has just asked for. */
 const PAUSE_MS = 1_000;
-
-export interface ReadRequest {
-  readonly subject: Subject;
-  /** Where the account lives, if the session or the app say so; needed for an account's first login alone. */
-  readonly region: string | undefined;
-  /** Epoch ms; `undefined` where the session does not say. */
-  readonly sessionIssuedAt: number | undefined;
-  /** The entity tag of a token the vendor has refused. */
-  readonly refused?: string | undefined;
-}
 
 export interface TokenBrokerOptions {
   readonly store: TokenStore;
@@ -53,6 +46,7 @@ interface Found {
 /** Answers an app: from memory, from the store, or from a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
+  readonly #ids = new SubjectIds();
   readonly #lookUps = new Map<SubjectId, Promise<Knowledge>>();
 
   constructor(options: TokenBrokerOptions) {
@@ -65,16 +59,20 @@ export class TokenBroker {
    * @throws BrokerError `session_invalid` when the account was erased since the session was issued, else what the
    *   renewal throws
    */
-  async read(request: ReadRequest): Promise<ServedToken> {
-    const { clock, cache, observer } = this.#options;
-    const id = subjectId(request.subject);
+  read(request: ReadRequest): Soon<ServedToken> {
+    const { clock, cache } = this.#options;
+    const id = this.#ids.of(request.subject);
     const now = clock.now();
+    const trusted = request.refused === undefined ? cache.trusted(id, now) : undefined;
+    if (trusted && now < trusted.freshUntil && !isErased(request, trusted.erasedAt)) {
+      return this.#serve(id, trusted, 'memory', now);
+    }
+    return this.#seek(id, request);
+  }
+
+  async #seek(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
+    const { clock, observer } = this.#options;
     try {
-      const trusted = request.refused === undefined ? cache.trusted(id, now) : undefined;
-      if (trusted && now < trusted.freshUntil) {
-        refuseErased(request, trusted.erasedAt);
-        return this.#serve(id, trusted, 'memory', now);
-      }
       const { entry, outcome } = await this.#find(id, request);
       return this.#serve(id, entry, outcome, clock.now());
     } catch (error) {
@@ -190,10 +188,4 @@ export class TokenBroker {
       },
     );
   }
-}
-
-/** Sessions issued before an account was erased are not believed any more, nor those that do not say when they were. */
-function refuseErased({ sessionIssuedAt = 0 }: ReadRequest, erasedAt: number | undefined): void {
-  if (erasedAt === undefined || sessionIssuedAt > erasedAt) return;
-  throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }

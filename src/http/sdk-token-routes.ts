@@ -1,9 +1,10 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Principal, SessionVerifier } from '../token/ports.ts';
+import type { SessionVerifier } from '../token/ports.ts';
+import { whenThere } from '../token/soon.ts';
 import { accountLimit } from './account-limit.ts';
 import { requestedSubject, type SubjectRules } from './requested-subject.ts';
 import { getSdkToken, logOut } from './sdk-token-docs.ts';
@@ -36,22 +37,20 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   // The queries' schemas document them; the handlers check them, once they know who is asking.
   app.setValidatorCompiler(() => () => true);
 
-  const callerOf = async (request: FastifyRequest): Promise<Principal> => {
-    const principal = await sessions.verify(sessionOf(request.headers));
-    limit(principal.unionId);
-    return principal;
-  };
-
-  app.get('/sdk-token', { schema: getSdkToken }, async (request, reply) => {
-    const caller = await callerOf(request);
-    const query = checkGet(request.query);
-    const subject = requestedSubject(options, caller, query);
-    const region = caller.region ?? query.regRegion;
-    return answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
-  });
+  // Not async, so that what memory holds is answered at once.
+  app.get('/sdk-token', { schema: getSdkToken }, (request, reply) =>
+    whenThere(sessions.verify(sessionOf(request.headers)), (caller) => {
+      limit(caller.unionId);
+      const query = checkGet(request.query);
+      const subject = requestedSubject(options, caller, query);
+      const region = caller.region ?? query.regRegion;
+      return answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
+    }),
+  );
 
   app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {
-    const caller = await callerOf(request);
+    const caller = await sessions.verify(sessionOf(request.headers));
+    limit(caller.unionId);
     await accounts.logOut(requestedSubject(options, caller, checkDelete(request.query)));
     return reply.code(204).send();
   });

@@ -3,6 +3,7 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { Principal, SessionVerifier } from '../token/ports.ts';
+import type { Soon } from '../token/soon.ts';
 
 export interface SessionCacheOptions {
   /** How long an accepted session is believed without asking again; 0: never. */
@@ -18,8 +19,7 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
-  /** Settled; the same for every caller, so that a hit allocates nothing. */
-  readonly answer: Promise<Principal>;
+  readonly principal: Principal;
   /** Epoch ms. */
   readonly believedUntil: number;
   /** Epoch ms until which it is believed on while nobody can be asked. */
@@ -71,11 +71,11 @@ export class SessionCache implements SessionVerifier {
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
   }
 
-  verify(session: string): Promise<Principal> {
+  verify(session: string): Soon<Principal> {
     const accepted = this.#accepted.get(session);
     if (accepted && this.#clock.now() < accepted.believedUntil) {
       this.#observer.sessionChecked('cached');
-      return accepted.answer;
+      return accepted.principal;
     }
     const refused = this.#refused.get(session);
     if (refused && this.#clock.now() < refused.repeatedUntil) {
@@ -111,7 +111,7 @@ export class SessionCache implements SessionVerifier {
   #accept(session: string, principal: Principal, askedAt: number): void {
     if (this.#cacheMs === 0) return;
     this.#accepted.set(session, {
-      answer: Promise.resolve(principal),
+      principal,
       believedUntil: Math.min(askedAt + this.#cacheMs, principal.expiresAt),
       keptUntil: Math.min(askedAt + 2 * this.#cacheMs, principal.expiresAt),
     });
@@ -122,7 +122,7 @@ export class SessionCache implements SessionVerifier {
     if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: askedAt + this.#refusalMs });
   }
 
-  #believedOn(session: string, failure: BrokerError): Promise<Principal> {
+  #believedOn(session: string, failure: BrokerError): Principal {
     const now = this.#clock.now();
     const accepted = this.#accepted.get(session);
     const keeps = accepted && now < accepted.keptUntil;
@@ -130,6 +130,6 @@ export class SessionCache implements SessionVerifier {
     if (!keeps) throw failure;
     const believedUntil = Math.min(now + ASK_AGAIN_MS, accepted.keptUntil);
     this.#accepted.set(session, { ...accepted, believedUntil });
-    return accepted.answer;
+    return accepted.principal;
   }
 }

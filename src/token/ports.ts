@@ -2,6 +2,7 @@ import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
 import type { Patience } from './patience.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
+import type { Soon } from './soon.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 
 /** Who a session says its bearer is. */
@@ -23,7 +24,7 @@ export interface SessionVerifier {
    * holds what the app sent in the configured headers, by lower-case name
    * @throws BrokerError `session_invalid`, `session_expired`, `session_check_unavailable`
    */
-  verify(session: string): Promise<Principal>;
+  verify(session: string): Soon<Principal>;
 }
 
 export interface LoginRequest {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
+import type { BrokerError } from '../../src/token/errors.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { SessionVerifier } from '../../src/token/ports.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
@@ -30,10 +31,11 @@ function passSeconds(seconds: number): void {
 }
 
 async function outcome(session: string): Promise<string> {
-  return verifier.verify(session).then(
-    ({ unionId }) => unionId,
-    (error) => error.code,
-  );
+  try {
+    return (await verifier.verify(session)).unionId;
+  } catch (error) {
+    return (error as BrokerError).code;
+  }
 }
 
 describe('JWTs of an OAuth server', () => {

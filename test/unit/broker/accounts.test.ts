@@ -16,7 +16,7 @@ function replicas(count: number, perMinute = 60) {
   const { store } = watched;
   const vendor = new ScriptedLogin();
   const all = Array.from({ length: count }, () => brokerParts({ store, vendor, perMinute }));
-  const read = (
+  const read = async (
     replica: number,
     options: { refused?: string; subject?: Subject; region?: string; at?: number } = {},
   ) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadRequest } from '../../../src/broker/token-broker.ts';
+import type { ReadRequest } from '../../../src/broker/read-request.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal } from '../../../src/token/ports.ts';
 import type { Subject } from '../../../src/token/subject.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadRequest } from '../../../src/broker/token-broker.ts';
+import type { ReadRequest } from '../../../src/broker/read-request.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { servedToken } from './running-app.ts';

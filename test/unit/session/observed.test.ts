@@ -16,7 +16,13 @@ function observed() {
     },
   };
   const cache = new SessionCache(verifier, { cacheSeconds: 30, refusalMs: 2_000, clock, observer });
-  const verify = (session: string) => cache.verify(session).catch(() => undefined);
+  const verify = async (session: string) => {
+    try {
+      await cache.verify(session);
+    } catch {
+      // The observer is told.
+    }
+  };
   return { clock, server, verify, outcomes: () => told('sessionChecked').map(([outcome]) => outcome) };
 }
 

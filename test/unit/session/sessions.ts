@@ -66,7 +66,7 @@ export function unsigned(header: Record<string, unknown>, signature = ''): strin
 
 /** The session is answered with this error, and nothing of the session is in it. */
 export async function expectRefused(verifier: SessionVerifier, session: string, code: ErrorCode): Promise<BrokerError> {
-  const error = await verifier.verify(session).then(
+  const error = await Promise.resolve(verifier.verify(session)).then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
