@@ -1,16 +1,25 @@
 /**
- * What `promise` comes to, or `undefined` once `ms` are over. It goes on either way. A busy event loop runs its timers
- * before it reads what has arrived: it is given the chance to read first, or its own slowness would look like others'.
+ * What `promise` comes to, or once `ms` are over what `late` gives instead, `undefined` without it. The promise goes on
+ * either way. A busy event loop runs its timers before it reads what has arrived: it is given the chance to read first,
+ * or its own slowness would look like others'.
  */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<undefined>((resolve) => {
-    const expire = () => resolve(undefined);
-    timer = setTimeout(() => setImmediate(() => setImmediate(expire)), ms);
+export function within<T, Late = undefined>(
+  ms: number,
+  promise: Promise<T>,
+  late?: () => Late | Promise<Late>,
+): Promise<T | Late> {
+  return new Promise((resolve, reject) => {
+    const expire = () => resolve(late?.() as Late);
+    const timer = setTimeout(() => setImmediate(() => setImmediate(expire)), ms);
+    promise.then(
+      (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

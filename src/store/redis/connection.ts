@@ -118,8 +118,13 @@ export async function orUnavailable<T>(command: Promise<T>): Promise<T> {
   try {
     return await command;
   } catch (error) {
-    throw new BrokerError('store_unavailable', { retryAfter: 1, cause: new Error(redacted(error)) });
+    throw unavailable(error);
   }
+}
+
+/** The BrokerError `store_unavailable` that stands for what a command threw. */
+export function unavailable(error: unknown): BrokerError {
+  return new BrokerError('store_unavailable', { retryAfter: 1, cause: new Error(redacted(error)) });
 }
 
 /** ioredis errors carry the command with its arguments, and Redis quotes some in its messages: neither may be shown. */

@@ -12,11 +12,6 @@ export class Unanswered extends Error {
 }
 
 /** What `command` comes to, in time. @throws Unanswered */
-export async function inTime<T>(command: Promise<T>): Promise<T> {
-  const answer = await within(
-    COMMAND_MS,
-    command.then((value) => ({ value })),
-  );
-  if (!answer) throw new Unanswered();
-  return answer.value;
+export function inTime<T>(command: Promise<T>): Promise<T> {
+  return within<T, never>(COMMAND_MS, command, () => Promise.reject(new Unanswered()));
 }

@@ -2,7 +2,7 @@ import { Cluster } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { RedisClient } from './clients.ts';
-import { orUnavailable, runScript } from './connection.ts';
+import { runScript, unavailable } from './connection.ts';
 import { inTime, Unanswered } from './deadline.ts';
 import { redisErrorKind } from './error-kind.ts';
 import { Gate } from './gate.ts';
@@ -40,9 +40,21 @@ export class RedisLink {
 
   #pass<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
     const gate = this.#gateOf(key);
-    if (gate.admit()) return orUnavailable(this.#inTime(command(), gate));
-    this.#observer.redisFailed('not_sent');
-    return orUnavailable(Promise.reject(new Unanswered()));
+    if (!gate.admit()) {
+      this.#observer.redisFailed('not_sent');
+      return Promise.reject(unavailable(new Unanswered()));
+    }
+    return inTime(command()).then(
+      (answer) => {
+        gate.settle('answered');
+        return answer;
+      },
+      (error: unknown) => {
+        this.#observer.redisFailed(redisErrorKind(error));
+        gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
+        throw unavailable(error);
+      },
+    );
   }
 
   #gateOf(key = ''): Gate {
@@ -51,16 +63,17 @@ export class RedisLink {
     this.#gates.set(part, gate);
     return gate;
   }
-
-  async #inTime<T>(command: Promise<T>, gate: Gate): Promise<T> {
-    try {
-      const answer = await inTime(command);
-      gate.settle('answered');
-      return answer;
-    } catch (error) {
-      this.#observer.redisFailed(redisErrorKind(error));
-      gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
-      throw error;
     }
+    return inTime(command()).then(
+      (answer) => {
+        this.#gate.settle('answered');
+        return answer;
+      },
+      (error: unknown) => {
+        this.#observer.redisFailed(redisErrorKind(error));
+        this.#gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
+        throw unavailable(error);
+      },
+    );
   }
 }
