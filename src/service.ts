@@ -21,6 +21,7 @@ import type { Observer } from './token/observer.ts';
 import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/refresh-policy.ts';
 import type { TokenRecord } from './token/sdk-token.ts';
+import type { SubjectId } from './token/subject.ts';
 import { within } from './token/within.ts';
 import { VendorIssuer } from './vendor/issuer.ts';
 import { KNOWN_CODES } from './vendor/result-codes.ts';
@@ -52,7 +53,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const store = openStore(config, clock, logger, observer);
   const sessions = createSessionVerifier(config.session, clock, observer);
   const vendor = new VendorIssuer({ ...config.vendor, queue: store, clock, log, observer });
-  const freshUntil = (record: TokenRecord) => refreshAt(record, policy);
+  const freshUntil = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
   const cache = new TokenCache({ store, clock, maxBytes: config.cacheMaxBytes, freshUntil });
   metrics.watch(cache);
   const limits = new LoginLimits({ rates: store, perMinute: requestsPerMinute, log, observer });

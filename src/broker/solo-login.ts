@@ -43,7 +43,7 @@ export class SoloLogin {
     const token = await vendor.login({ subject, region, budgetMs, urgency: 'asked', patience });
     const generation = Math.max((known?.generation ?? 0) + 1, Math.floor(clock.now()));
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
-    cache.put(record, Number.NEGATIVE_INFINITY, cache.erasedAt(request.id));
+    cache.put(record, Number.NEGATIVE_INFINITY, cache.erasedAt(request.id), request.id);
     writeBack.keep(record);
     return record;
   }

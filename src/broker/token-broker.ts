@@ -136,7 +136,7 @@ export class TokenBroker {
     const startedAt = clock.now();
     const renewed = await renewal.renew({ id, subject, region: region ?? defaultRegion, known, cause, satisfies });
     if (!renewed) throw new BrokerError('internal');
-    return { entry: cache.put(renewed.record, startedAt, erasedAt), outcome: renewed.outcome };
+    return { entry: cache.put(renewed.record, startedAt, erasedAt, id), outcome: renewed.outcome };
   }
 
   /** What is known, the store asked once for all who want to know at a time; what is kept in memory when it cannot say. */
@@ -156,7 +156,7 @@ export class TokenBroker {
     const askedAt = clock.now();
     try {
       const { record, erasedAt } = await store.read(id);
-      if (record) return { entry: cache.put(record, askedAt, erasedAt), erasedAt, source: 'redis' };
+      if (record) return { entry: cache.put(record, askedAt, erasedAt, id), erasedAt, source: 'redis' };
       cache.forget(id);
       return { entry: undefined, erasedAt, source: 'redis' };
     } catch (error) {

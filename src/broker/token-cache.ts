@@ -29,7 +29,7 @@ export interface TokenCacheOptions {
   readonly clock: Clock;
   readonly maxBytes: number;
   /** Epoch ms up to which a record is fresh. */
-  readonly freshUntil: (record: TokenRecord) => number;
+  readonly freshUntil: (record: TokenRecord, id: SubjectId) => number;
 }
 
 /**
@@ -72,9 +72,14 @@ export class TokenCache {
    * Remembers what the store said, unless something newer is known.
    * @param checkedAt epoch ms at which the store was asked
    * @param erasedAt what it said of the account's last erasure
+   * @param id the subject's, where it is at hand
    */
-  put(record: TokenRecord, checkedAt: number, erasedAt: number | undefined): CachedToken {
-    const id = subjectId(record.subject);
+  put(
+    record: TokenRecord,
+    checkedAt: number,
+    erasedAt: number | undefined,
+    id: SubjectId = subjectId(record.subject),
+  ): CachedToken {
     const known = this.#entries.get(id);
     if (known && known.served.record.generation > record.generation) return known;
     const same = known?.served.record.generation === record.generation ? known : undefined;
@@ -82,7 +87,7 @@ export class TokenCache {
       served: same?.served ?? serveToken(record),
       checkedAt,
       erasedAt,
-      freshUntil: same?.freshUntil ?? this.#options.freshUntil(record),
+      freshUntil: same?.freshUntil ?? this.#options.freshUntil(record, id),
       markedRead: record.read || same?.markedRead === true,
     };
     if (record.generation >= this.#floorOf(id)) this.#entries.set(id, entry);
@@ -111,8 +116,9 @@ export class TokenCache {
 
   /** Lays a newer token over one that is being read here; tokens nobody reads here take no memory. */
   renew(record: TokenRecord): void {
-    const known = this.#entries.get(subjectId(record.subject));
-    if (known) this.put(record, this.#options.clock.now(), known.erasedAt);
+    const id = subjectId(record.subject);
+    const known = this.#entries.get(id);
+    if (known) this.put(record, this.#options.clock.now(), known.erasedAt, id);
   }
 
   /** Forgets the terminal's token, unless it is newer than `generation`; none older is remembered any more. */

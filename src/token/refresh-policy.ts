@@ -1,6 +1,6 @@
 import { type RefreshShare, renewAt } from './lifetime.ts';
 import type { TokenRecord } from './sdk-token.ts';
-import { subjectId } from './subject.ts';
+import { type SubjectId, subjectId } from './subject.ts';
 
 /** When tokens are renewed, and when no longer. */
 export interface RefreshPolicy {
@@ -11,9 +11,16 @@ export interface RefreshPolicy {
   readonly unreadLimit: number;
 }
 
-/** Epoch ms at which a read, or the refresh worker, should see to a newer token. */
-export function refreshAt(record: TokenRecord, policy: RefreshPolicy): number {
-  return renewAt(record.token, policy.share, subjectId(record.subject), record.generation);
+/**
+ * Epoch ms at which a read, or the refresh worker, should see to a newer token.
+ * @param id the subject's, where it is at hand
+ */
+export function refreshAt(
+  record: TokenRecord,
+  policy: RefreshPolicy,
+  id: SubjectId = subjectId(record.subject),
+): number {
+  return renewAt(record.token, policy.share, id, record.generation);
 }
 
 /** Epoch ms at which the refresh worker is to look at the record next: to renew it, or to see it off. */

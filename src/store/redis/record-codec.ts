@@ -1,7 +1,7 @@
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import { pack, unpack } from './packing.ts';
-import type { SealedText, TokenCipher } from './token-cipher.ts';
+import { isInTheClear, type SealedText, type TokenCipher } from './token-cipher.ts';
 
 /**
  * A record in Redis: a plain header the scripts can read, then the sealed rest.
@@ -49,6 +49,11 @@ export class RecordCodec {
     return Buffer.concat([header, this.#cipher.seal(pack(plain), boundTo(header, id, key))]);
   }
 
+  /** Whether the key that seals now sealed the record. */
+  isCurrent(bytes: Buffer): boolean {
+    return this.#cipher.isCurrent(bytes.subarray(HEADER_LENGTH));
+  }
+
   /** What of the record is sealed; `undefined` where it is no record. */
   sealedText(bytes: Buffer, id: SubjectId, key: string): SealedText | undefined {
     if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
@@ -66,7 +71,8 @@ export class RecordCodec {
     const header = bytes.subarray(0, HEADER_LENGTH);
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
-    if (subjectId(subject) !== id) return undefined;
+    // What was sealed is bound to its id already.
+    if (isInTheClear(text.sealed) && subjectId(subject) !== id) return undefined;
     return {
       subject,
       region,

@@ -63,17 +63,4 @@ export class RedisLink {
     this.#gates.set(part, gate);
     return gate;
   }
-    }
-    return inTime(command()).then(
-      (answer) => {
-        this.#gate.settle('answered');
-        return answer;
-      },
-      (error: unknown) => {
-        this.#observer.redisFailed(redisErrorKind(error));
-        this.#gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
-        throw unavailable(error);
-      },
-    );
-  }
 }

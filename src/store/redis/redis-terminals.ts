@@ -25,16 +25,17 @@ export class RedisTerminals {
 
   async read(id: SubjectId): Promise<StoredTerminal> {
     const { redis, keys } = this.#parts;
-    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const key = keys.account(accountOf(id));
+    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [record, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
-    return { record: this.#decode(record, id), erasedAt: erasedAt ? Number(erasedAt) : undefined };
+    return { record: this.#decode(record, id, key), erasedAt: erasedAt ? Number(erasedAt) : undefined };
   }
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const ownerId = randomUUID();
+    const { redis, keys } = this.#parts;
     const args = [ownerId, durationMs, terminalOf(id), id, FENCE_MS, this.#perAccount];
-    const answer = await this.#parts.redis.script('acquire', this.#keysOf(id), args);
+    const answer = await redis.script('acquire', this.#keysOf(id), args);
     const [kind, value, record, region] = answer as [Buffer, number | Buffer, Buffer | null, Buffer | null];
     switch (kind.toString()) {
       case 'held':
@@ -45,7 +46,8 @@ export class RedisTerminals {
         return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
-        return { kind: 'granted', lease, current: this.#decode(record, id), region: region?.toString() };
+        const current = this.#decode(record, id, keys.account(accountOf(id)));
+        return { kind: 'granted', lease, current, region: region?.toString() };
       }
     }
   }
@@ -124,11 +126,10 @@ export class RedisTerminals {
     return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
   }
 
-  #decode(bytes: Buffer | null | undefined, id: SubjectId): TokenRecord | undefined {
+  #decode(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
     if (!bytes) return undefined;
-    const { keys, records, resealing } = this.#parts;
-    const key = keys.account(accountOf(id));
-    resealing.later(records.sealedText(bytes, id, key));
+    const { records, resealing } = this.#parts;
+    if (!records.isCurrent(bytes)) resealing.later(records.sealedText(bytes, id, key));
     return records.decode(bytes, id, key);
   }
 }
