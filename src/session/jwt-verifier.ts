@@ -39,7 +39,8 @@ export class JwtVerifier implements SessionVerifier {
 
   /** @throws Error that says what is allowed, when the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
-    const { key, algorithms } = verificationKey(options.key, options.clock);
+    const { clock } = options;
+    const { key, algorithms } = verificationKey(options.key, clock);
     this.#key = key;
     this.#pinned = {
       issuer: options.issuer,
@@ -47,9 +48,13 @@ export class JwtVerifier implements SessionVerifier {
       algorithms: fitting(options.algorithms ?? algorithms, algorithms),
       requiredClaims: ['exp'],
       clockTolerance: 0,
+      // Read at each check; a copy of the options with the date in it would cost more than the check of all claims.
+      get currentDate() {
+        return new Date(clock.now());
+      },
     };
     this.#claims = options.claims;
-    this.#clock = options.clock;
+    this.#clock = clock;
   }
 
   async verify(session: string): Promise<Principal> {
@@ -65,8 +70,7 @@ export class JwtVerifier implements SessionVerifier {
 
   async #genuineClaims(session: string): Promise<JWTPayload> {
     try {
-      const options = { ...this.#pinned, currentDate: new Date(this.#clock.now()) };
-      return (await jwtVerify(session, this.#key, options)).payload;
+      return (await jwtVerify(session, this.#key, this.#pinned)).payload;
     } catch (error) {
       throw brokerErrorFrom(error);
     }
