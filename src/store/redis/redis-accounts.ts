@@ -38,28 +38,34 @@ export class RedisAccounts {
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const { redis, keys, directory, resealing } = this.#parts;
-    const found = await Promise.all(
-      accessIds.map(async (accessId) => {
-        const key = keys.accessId(accessId);
-        const sealed = await redis.run(key, (client) => client.getBuffer(key));
-        if (sealed) resealing.later(directory.sealedText(sealed, key));
-        return directory.decode(sealed, key);
-      }),
-    );
+    const found = await Promise.all(accessIds.map((accessId) => this.#entryAt(this.#parts.keys.accessId(accessId))));
     return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
+  }
+
+  /** Whether {@link lookUp} finds the entry; `false` also where Redis cannot be asked. */
+  async isKept({ accessId, unionId }: DirectoryEntry): Promise<boolean> {
+    const found = await this.#entryAt(this.#parts.keys.accessId(accessId)).catch(() => undefined);
+    return found?.unionId === unionId;
   }
 
   /**
    * Keeps the accessId of an account for {@link lookUp}, unless the account was erased since `generation`. If
    * Redis fails in between, the account's next login makes good for it.
    * @param previous the sealed entry the account had so far
+   * @param isKept what {@link isKept} says: nothing is left to do where the account has kept its accessId
    */
-  async remember(id: SubjectId, generation: number, entry: DirectoryEntry, previous: Buffer | null): Promise<void> {
+  async remember(
+    id: SubjectId,
+    generation: number,
+    entry: DirectoryEntry,
+    previous: Buffer | null,
+    isKept: boolean,
+  ): Promise<void> {
     const { redis, keys, directory, log } = this.#parts;
     const key = keys.accessId(entry.accessId);
     const account = keys.account(accountOf(id));
     const before = directory.decode(previous, account);
+    if (isKept && before?.accessId === entry.accessId) return;
     try {
       await redis.run(key, (client) => client.set(key, directory.encode(entry, key)));
       const erasedAt = await redis.run(account, (client) => client.hget(account, ACCOUNT_FIELDS.erasedAt));
@@ -84,6 +90,13 @@ export class RedisAccounts {
     if (entry) await this.#forget(entry.accessId);
     if (sealed) await redis.script('forgetDirectory', [key], []);
     return Number(instant);
+  }
+
+  async #entryAt(key: string): Promise<DirectoryEntry | undefined> {
+    const { redis, directory, resealing } = this.#parts;
+    const sealed = await redis.run(key, (client) => client.getBuffer(key));
+    if (sealed) resealing.later(directory.sealedText(sealed, key));
+    return directory.decode(sealed, key);
   }
 
   async #forget(accessId: string): Promise<void> {

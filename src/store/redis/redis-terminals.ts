@@ -80,7 +80,7 @@ export class RedisTerminals {
     const { redis, keys, records } = this.#parts;
     const account = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
-    const answer = await redis.script('save', this.#keysOf(id), [
+    const saving = redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
       terminalOf(id),
@@ -93,8 +93,9 @@ export class RedisTerminals {
       record.region,
       this.#accounts.seal(entry, account),
     ]);
+    const [answer, isKept] = await Promise.all([saving, this.#accounts.isKept(entry)]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved') await this.#accounts.remember(id, generation, entry, previous);
+    if (outcome.toString() === 'saved') await this.#accounts.remember(id, generation, entry, previous, isKept);
     return outcome.toString() as SaveOutcome;
   }
 
