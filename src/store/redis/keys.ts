@@ -7,6 +7,8 @@ export const SHARDS = 16;
 /** Every key the broker uses in Redis. What changes together carries the same hash tag, so it is one slot on a cluster. */
 export class Keys {
   readonly #prefix: string;
+  /** The account asked for last, and where it is: its keys are asked for together, and a digest takes its time. */
+  #last: { readonly account: AccountId; readonly shard: string } | undefined;
 
   constructor(prefix: string) {
     this.#prefix = prefix;
@@ -17,22 +19,22 @@ export class Keys {
    * account index too.
    */
   account(account: AccountId): string {
-    return `${this.#shard(shardOf(account))}:a:${account}`;
+    return `${this.#accountShard(account)}:a:${account}`;
   }
 
   /** STRING: the owner of the right to log in for the subject; lives as long as the lease. */
   lease(id: SubjectId): string {
-    return `${this.#shard(shardOf(accountOf(id)))}:l:${id}`;
+    return `${this.#accountShard(accountOf(id))}:l:${id}`;
   }
 
   /** STRING: the newest generation handed out, or the one a logout outdated; nothing older may be written. */
   fence(id: SubjectId): string {
-    return `${this.#shard(shardOf(accountOf(id)))}:f:${id}`;
+    return `${this.#accountShard(accountOf(id))}:f:${id}`;
   }
 
   /** HASH: how often logins of the subject have failed lately, with what, and until when it is left alone. */
   failures(id: SubjectId): string {
-    return `${this.#shard(shardOf(accountOf(id)))}:c:${id}`;
+    return `${this.#accountShard(accountOf(id))}:c:${id}`;
   }
 
   /** ZSET of one shard: subject id → epoch ms at which it is to be looked at. */
@@ -89,6 +91,11 @@ export class Keys {
   /** Pub/sub channel on which one replica hears itself: what it publishes there arrives as announcements do. */
   beats(replica: string): string {
     return `${this.#prefix}:beat:${replica}`;
+  }
+
+  #accountShard(account: AccountId): string {
+    if (this.#last?.account !== account) this.#last = { account, shard: this.#shard(shardOf(account)) };
+    return this.#last.shard;
   }
 
   #shard(shard: number): string {
