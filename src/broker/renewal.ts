@@ -98,7 +98,7 @@ export class Renewal {
     while (clock.now() < deadline) {
       const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
       const patience = new Patience(clock, PATIENCE_MS);
-      const acquiring = store.acquire(request.id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+      const acquiring = store.acquire(request.id, budgetMs + LEASE_MARGIN_MS, request.known).catch(asUnavailable);
       const answer = (await patience.for(acquiring)) ?? asUnavailable(new BrokerError('store_unavailable'));
       if (answer.kind === 'unavailable') {
         return { record: await this.#solo.logIn(request, budgetMs, patience, answer.error), outcome: 'login' };

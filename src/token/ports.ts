@@ -124,8 +124,11 @@ export interface LoginQueue {
 export interface TokenStore extends RateLimiter, LoginQueue {
   read(id: SubjectId): Promise<StoredTerminal>;
 
-  /** Hands out the subject's lease with the next generation, unless somebody holds it. A claim on it lasts as long. */
-  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
+  /**
+   * Hands out the subject's lease with the next generation, unless somebody holds it. A claim on it lasts as long.
+   * @param known what was read of it before: if it still stands, it need not be opened again
+   */
+  acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer>;
 
   /** Gives a lease its full duration anew. `false`: it is no longer ours. */
   extend(lease: Lease): Promise<boolean>;

@@ -31,9 +31,9 @@ export class RedisTerminals {
     return { record: this.#decode(record, id, key), erasedAt: erasedAt ? Number(erasedAt) : undefined };
   }
 
-  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+  async acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer> {
     const ownerId = randomUUID();
-    const { redis, keys } = this.#parts;
+    const { redis, keys, records } = this.#parts;
     const args = [ownerId, durationMs, terminalOf(id), id, FENCE_MS, this.#perAccount];
     const answer = await redis.script('acquire', this.#keysOf(id), args);
     const [kind, value, record, region] = answer as [Buffer, number | Buffer, Buffer | null, Buffer | null];
@@ -46,7 +46,7 @@ export class RedisTerminals {
         return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
-        const current = this.#decode(record, id, keys.account(accountOf(id)));
+        const current = records.stillStands(known, record) ?? this.#decode(record, id, keys.account(accountOf(id)));
         return { kind: 'granted', lease, current, region: region?.toString() };
       }
     }

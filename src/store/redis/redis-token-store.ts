@@ -76,8 +76,8 @@ export class RedisTokenStore implements TokenStore {
     return this.#terminals.read(id);
   }
 
-  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
-    return this.#terminals.acquire(id, durationMs);
+  acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer> {
+    return this.#terminals.acquire(id, durationMs, known);
   }
 
   extend(lease: Lease): Promise<boolean> {

@@ -64,6 +64,17 @@ describe('a stored record', () => {
     expect(codec.decode(bytes, id, KEY)).toEqual({ ...record, read: true });
   });
 
+  test('need not be opened again by who knows this generation, and shows whether it was read since', () => {
+    const bytes = codec.encode(record, id, KEY);
+    expect(codec.stillStands(record, bytes)).toEqual(record);
+    bytes[READ_FLAG] = 1;
+    expect(codec.stillStands(record, bytes)).toEqual({ ...record, read: true });
+    const newer = codec.encode({ ...record, generation: record.generation + 1 }, id, KEY);
+    expect(codec.stillStands(record, newer)).toBeUndefined();
+    expect(codec.stillStands(undefined, bytes)).toBeUndefined();
+    expect(codec.stillStands(record, null)).toBeUndefined();
+  });
+
   test('is refused with any single bit flipped, but for the read flag', () => {
     const bytes = codec.encode(record, id, KEY);
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
