@@ -15,6 +15,11 @@ describe('a served token', () => {
     );
   });
 
+  test('has a body that keeps no more memory than its own', () => {
+    const { body } = serveToken(tokenRecord({ token: { fields: { expand: 'Köln 📷' } } }));
+    expect(body.buffer.byteLength).toBe(body.length);
+  });
+
   test('has a strong entity tag of 128 bits', () => {
     expect(serveToken(tokenRecord()).etag).toMatch(/^"[A-Za-z0-9_-]{22}"$/);
   });
