@@ -3,7 +3,7 @@ import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { SessionVerifier } from '../token/ports.ts';
+import type { SessionVerifier } from '../token/principal.ts';
 import { whenThere } from '../token/soon.ts';
 import { accountLimit } from './account-limit.ts';
 import { requestedSubject, type SubjectRules } from './requested-subject.ts';

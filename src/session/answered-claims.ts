@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Principal } from '../token/ports.ts';
+import type { Principal } from '../token/principal.ts';
 import { checkUnavailable } from './check-unavailable.ts';
 import { type ClaimNames, principalFrom } from './claims.ts';
 

@@ -1,5 +1,5 @@
 import { BrokerError } from '../token/errors.ts';
-import type { Principal } from '../token/ports.ts';
+import type { Principal } from '../token/principal.ts';
 import { UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Principal, SessionVerifier } from '../token/ports.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { answeredPrincipal } from './answered-claims.ts';
 import { boundedFetch } from './bounded-fetch.ts';
 import { checkUnavailable } from './check-unavailable.ts';

@@ -1,7 +1,7 @@
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Principal, SessionVerifier } from '../token/ports.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { checkUnavailable } from './check-unavailable.ts';
 import { type ClaimNames, principalFrom } from './claims.ts';
 import { type JwtKey, type VerificationKey, verificationKey } from './jwt-key.ts';

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Principal, SessionVerifier } from '../token/ports.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
 import type { Soon } from '../token/soon.ts';
 
 export interface SessionCacheOptions {

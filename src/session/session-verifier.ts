@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { SessionVerifier } from '../token/ports.ts';
+import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';

@@ -2,30 +2,7 @@ import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
 import type { Patience } from './patience.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
-import type { Soon } from './soon.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
-
-/** Who a session says its bearer is. */
-export interface Principal {
-  readonly unionId: string;
-  /** ISO 3166-1 alpha-2, upper case. */
-  readonly region: string | undefined;
-  /** The edition of the app the session is bound to. */
-  readonly app: string | undefined;
-  /** Epoch ms at which the session was issued, to the second. */
-  readonly issuedAt: number | undefined;
-  /** Epoch ms past which the session is not to be believed. */
-  readonly expiresAt: number;
-}
-
-export interface SessionVerifier {
-  /**
-   * @param session the bearer token as the app sent it; where sessions are forwarded, the JSON text of an object that
-   * holds what the app sent in the configured headers, by lower-case name
-   * @throws BrokerError `session_invalid`, `session_expired`, `session_check_unavailable`
-   */
-  verify(session: string): Soon<Principal>;
-}
 
 export interface LoginRequest {
   readonly subject: Subject;

@@ -3,7 +3,7 @@ import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
 import { silentObserver } from '../../src/token/observer.ts';
-import type { SessionVerifier } from '../../src/token/ports.ts';
+import type { SessionVerifier } from '../../src/token/principal.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
 
 const CLAIMS = { unionId: 'account.id', region: 'account.country' };

@@ -7,7 +7,7 @@ import { onTestFinished } from 'vitest';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import type { Principal } from '../../../src/token/ports.ts';
+import type { Principal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
 
 export const SESSION = 'session-canary-0a1b2c';

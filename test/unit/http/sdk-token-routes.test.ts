@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/read-request.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Principal } from '../../../src/token/ports.ts';
+import type { Principal } from '../../../src/token/principal.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { type AppSettings, principal, SESSION, servedToken, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import type { Principal, SessionVerifier } from '../../../src/token/ports.ts';
+import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
 /** Accepts every session until `expiresAt`, taking its time, and counts; or fails. */

@@ -4,7 +4,7 @@ import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
 import type { Clock } from '../../../src/token/clock.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
-import type { SessionVerifier } from '../../../src/token/ports.ts';
+import type { SessionVerifier } from '../../../src/token/principal.ts';
 
 /** 2026-01-01T00:00:00Z */
 export const START_MS = 1_767_225_600_000;
