@@ -13,8 +13,14 @@ const read = (path: string): string => readFileSync(new URL(path, ROOT), 'utf8')
 const README = read('README.md');
 const APP = read('docs/integrate-your-app.md');
 const { version, scripts } = JSON.parse(read('package.json')) as { version: string; scripts: Record<string, string> };
-const DOCUMENTS = ['README.md', ...readdirSync(new URL('docs/', ROOT)).map((name) => `docs/${name}`)];
+const DOCUMENTS = ['README.md', ...markdownIn('docs/')];
 const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
+
+function markdownIn(folder: string): string[] {
+  return readdirSync(new URL(folder, ROOT))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => folder + name);
+}
 
 /** The cells of the rows of the one table that begins with this cell. */
 function tableAfter(firstCell: string): string[][] {

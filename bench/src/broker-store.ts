@@ -1,0 +1,37 @@
+import type { RedisTokenStore as Store } from '../../src/store/redis/redis-token-store.ts';
+import type { TokenCipher as Cipher } from '../../src/store/redis/token-cipher.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import { eventually } from '../../test/support/eventually.ts';
+import { shipped } from './shipped.ts';
+
+const { RedisTokenStore } = await shipped<typeof import('../../src/store/redis/redis-token-store.ts')>(
+  'store/redis/redis-token-store',
+);
+const { TokenCipher } =
+  await shipped<typeof import('../../src/store/redis/token-cipher.ts')>('store/redis/token-cipher');
+
+export const KEY_PREFIX = 'sdkt';
+const silent = { info: () => undefined, warn: () => undefined };
+const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
+/** As `TOKEN_ENCRYPTION_KEYS` has it. */
+export const ENCRYPTION_KEYS = `${ENCRYPTION_KEY.id}:${ENCRYPTION_KEY.key.toString('base64')}`;
+
+/** Seals what is kept in Redis, as the broker's store does. */
+export function benchCipher(): Cipher {
+  return new TokenCipher([ENCRYPTION_KEY]);
+}
+
+/** The broker's store, once Redis answers. To be closed by who opened it. */
+export async function openBrokerStore(url: string): Promise<Store> {
+  const store = new RedisTokenStore({
+    url,
+    keyPrefix: KEY_PREFIX,
+    encryptionKeys: [ENCRYPTION_KEY],
+    terminalsPerAccount: 20,
+    clock: systemClock,
+    log: silent,
+    observer: { redisFailed: () => undefined },
+  });
+  await eventually(() => store.ping());
+  return store;
+}

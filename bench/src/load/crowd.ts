@@ -1,0 +1,49 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+/** Connections that are open and idle, to ask at one instant. */
+export class Crowd {
+  readonly #sockets: readonly Socket[];
+
+  private constructor(sockets: readonly Socket[]) {
+    this.#sockets = sockets;
+  }
+
+  /** `size` connections, the servers in turn. */
+  static async open(urls: readonly string[], size: number): Promise<Crowd> {
+    const sockets = Array.from({ length: size }, async (_, index) => {
+      const { port, hostname } = new URL(urls[index % urls.length] ?? '');
+      const socket = connect({ port: Number(port), host: hostname, noDelay: true });
+      await once(socket, 'connect');
+      return socket;
+    });
+    return new Crowd(await Promise.all(sockets));
+  }
+
+  /**
+   * Asks for a token on all of them at once.
+   * @returns ms until the last answer began to arrive
+   * @throws Error when one of the answers is no token
+   */
+  async ask(uniqueId: string, session: string): Promise<number> {
+    const head = [
+      `GET /sdk-token?uniqueId=${uniqueId} HTTP/1.1`,
+      'Host: 127.0.0.1',
+      `Authorization: Bearer ${session}`,
+    ];
+    const request = `${head.join('\r\n')}\r\n\r\n`;
+    const startedAt = performance.now();
+    const answers = this.#sockets.map(async (socket) => {
+      socket.write(request);
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      const [statusLine = ''] = answer.toString('latin1', 0, 64).split('\r\n');
+      if (!statusLine.startsWith('HTTP/1.1 200')) throw new Error(`Not valid: one of the crowd was told ${statusLine}`);
+    });
+    await Promise.all(answers);
+    return performance.now() - startedAt;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}

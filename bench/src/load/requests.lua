@@ -1,0 +1,39 @@
+-- Sends the requests whose numbers ORDER lists, from FIRST on to LAST; a number is a line of SESSIONS,
+-- "uniqueId session". After LAST it begins anew. The last line of output is what happened, as JSON.
+local ids, tokens, order = {}, {}, {}
+local thread
+used = 0
+
+local function env(name) return (assert(os.getenv(name), name)) end
+
+function setup(one) thread = one end
+
+function init()
+  for line in io.lines(env("SESSIONS")) do
+    local id, token = line:match("^(%S+) (%S+)$")
+    ids[#ids + 1], tokens[#tokens + 1] = id, token
+  end
+  local first, last, at = tonumber(env("FIRST")), tonumber(env("LAST")), 0
+  for line in io.lines(env("ORDER")) do
+    at = at + 1
+    if at > last then break end
+    if at >= first then order[#order + 1] = tonumber(line) end
+  end
+  total = #order
+end
+
+function request()
+  local number = order[used % total + 1]
+  used = used + 1
+  return "GET /sdk-token?uniqueId=" .. ids[number] .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "
+    .. tokens[number] .. "\r\n\r\n"
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '\n{"requests":%d,"durationMs":%.3f,"p50Ms":%.4f,"p99Ms":%.4f,"refused":%d,"broken":%d,"used":%d,"listed":%d}\n',
+    summary.requests, summary.duration / 1000, latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout,
+    thread:get("used"), thread:get("total")))
+end

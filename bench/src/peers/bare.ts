@@ -1,0 +1,11 @@
+// The ceiling: Fastify answering fixed bytes with fixed headers, asking nothing and nobody.
+import fastify from 'fastify';
+
+const headers = JSON.parse(process.env['ANSWER_HEADERS'] ?? '{}') as Record<string, string>;
+const body = Buffer.from(process.env['ANSWER_BODY'] ?? '');
+const app = fastify();
+app.get('/readyz', () => ({ status: 'ok' }));
+app.get('/sdk-token', (_request, reply) => {
+  reply.headers(headers).send(body);
+});
+await app.listen({ host: '127.0.0.1', port: Number(process.env['PORT']) });

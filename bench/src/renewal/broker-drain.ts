@@ -1,0 +1,42 @@
+// A process that renews what is due as a replica of the broker does, with a vendor that answers at once.
+import { systemClock as clock } from '../../../src/token/clock.ts';
+import { type Observer, silentObserver } from '../../../src/token/observer.ts';
+import type { VendorLogin } from '../../../src/token/ports.ts';
+import { eventually } from '../../../test/support/eventually.ts';
+import { openBrokerStore } from '../broker-store.ts';
+import { shipped } from '../shipped.ts';
+import { Drain } from './drain.ts';
+import { drainInput, tell } from './drain-process.ts';
+import { newToken, POLICY, putDueRecords } from './due-records.ts';
+
+const { LoginLimits } = await shipped<typeof import('../../../src/broker/login-limits.ts')>('broker/login-limits');
+const { Renewal } = await shipped<typeof import('../../../src/broker/renewal.ts')>('broker/renewal');
+const { TokenCache } = await shipped<typeof import('../../../src/broker/token-cache.ts')>('broker/token-cache');
+const { WriteBack } = await shipped<typeof import('../../../src/broker/write-back.ts')>('broker/write-back');
+const { RefreshWorker } =
+  await shipped<typeof import('../../../src/refresh/refresh-worker.ts')>('refresh/refresh-worker');
+
+const { redisUrl, tokens } = drainInput();
+const drain = new Drain(tokens);
+const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+const observer: Observer = {
+  ...silentObserver,
+  renewalEnded: (_, outcome) => outcome === 'login' && drain.count(),
+  renewalFailed: (_, error) => drain.fail(error),
+};
+const vendor: VendorLogin = { login: async ({ subject }) => newToken(subject) };
+const store = await openBrokerStore(redisUrl);
+await putDueRecords(tokens, (record) => eventually(() => store.restore(record, clock.now())));
+
+const common = { store, policy: POLICY, clock, log, observer };
+const cache = new TokenCache({ store, clock, maxBytes: 2 ** 20, freshUntil: () => 0 });
+const limits = new LoginLimits({ rates: store, perMinute: 0, log, observer });
+const writeBack = new WriteBack({ ...common, cache });
+const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, loginBudgetMs: 7_500 });
+const worker = new RefreshWorker({ ...common, renewal });
+worker.start();
+tell(await drain.done);
+await worker.stop();
+await store.close();
+
+function ignore(): void {}

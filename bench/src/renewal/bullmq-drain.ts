@@ -1,0 +1,63 @@
+// A process that renews what is due as one would with BullMQ: a delayed job for each token, whose end is the next one.
+import { Queue, Worker } from 'bullmq';
+import { Redis } from 'ioredis';
+import { dueAt } from '../../../src/token/refresh-policy.ts';
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
+import { type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
+import { benchCipher } from '../broker-store.ts';
+import { shipped } from '../shipped.ts';
+import { Drain } from './drain.ts';
+import { drainInput, tell } from './drain-process.ts';
+import { newToken, POLICY, putDueRecords } from './due-records.ts';
+
+const { RecordCodec } =
+  await shipped<typeof import('../../../src/store/redis/record-codec.ts')>('store/redis/record-codec');
+
+const NAME = 'renewal';
+const { redisUrl, tokens, concurrency = 1 } = drainInput();
+const drain = new Drain(tokens);
+const redis = new Redis(redisUrl);
+const codec = new RecordCodec(benchCipher());
+const queue = new Queue<Subject>(NAME, { connection: redis });
+const keyOf = (id: SubjectId) => `token:${id}`;
+
+function write(record: TokenRecord, id: SubjectId): Promise<unknown> {
+  const key = keyOf(id);
+  return redis.set(key, codec.encode(record, id, key), 'PXAT', record.token.expiresAt);
+}
+
+function schedule(subject: Subject, delay: number): Promise<unknown> {
+  return queue.add(NAME, subject, { delay, removeOnComplete: true });
+}
+
+await putDueRecords(tokens, async (record) => {
+  const id = subjectId(record.subject);
+  await Promise.all([write(record, id), schedule(record.subject, 1)]);
+});
+
+const worker = new Worker<Subject>(
+  NAME,
+  async ({ data: subject }) => {
+    const id = subjectId(subject);
+    const key = keyOf(id);
+    const bytes = await redis.getBuffer(key);
+    const known = bytes && codec.decode(bytes, id, key);
+    if (!known) throw new Error('a token of the bench is gone');
+    const renewed = { ...known, token: newToken(subject), generation: known.generation + 1, read: false };
+    await write(renewed, id);
+    await schedule(subject, dueAt(renewed, POLICY) - Date.now());
+  },
+  { connection: redis.duplicate({ maxRetriesPerRequest: null }), concurrency },
+);
+worker.on('completed', () => drain.count());
+worker.on('error', fail);
+worker.on('failed', (_, error) => drain.fail(error));
+tell(await drain.done);
+await worker.close();
+await queue.close();
+await redis.quit();
+process.exit(0);
+
+function fail(error: Error): never {
+  throw error;
+}

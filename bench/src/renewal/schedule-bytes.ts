@@ -1,0 +1,57 @@
+import { Queue } from 'bullmq';
+import { Redis } from 'ioredis';
+import { Keys } from '../../../src/store/redis/keys.ts';
+import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
+import { KEY_PREFIX } from '../broker-store.ts';
+import { usedMemory } from '../memory/used-memory.ts';
+import { startBenchRedis } from '../processes/redis.ts';
+import { newSubjects } from '../subjects.ts';
+
+const ENTRIES = 50_000;
+const AT_ONCE = 500;
+const RENEW_IN_MS = 24 * 86_400_000;
+
+export interface ScheduleBytes {
+  readonly broker: number;
+  /** With a job that says whom to renew the token of. */
+  readonly bullmq: number;
+  /** With a job that holds nothing but the broker's short id: small enough for Redis to pack it. */
+  readonly bullmqWithShortId: number;
+}
+
+/** Bytes of Redis that knowing of one token when it is due takes. */
+export async function scheduleBytes(): Promise<ScheduleBytes> {
+  const keys = new Keys(KEY_PREFIX);
+  const broker = await bytesEach(async (redis, subjects, at) => {
+    const pipeline = redis.pipeline();
+    for (const id of subjects.map(subjectId)) pipeline.zadd(keys.dueOf(accountOf(id)), at, id);
+    await pipeline.exec();
+  });
+  const jobs = (dataOf: (subject: Subject) => object) =>
+    bytesEach(async (redis, subjects, at) => {
+      const queue = new Queue('renewal', { connection: redis });
+      const opts = { delay: at - Date.now(), removeOnComplete: true };
+      await queue.addBulk(subjects.map((subject) => ({ name: 'renewal', data: dataOf(subject), opts })));
+    });
+  const bullmq = await jobs((subject) => subject);
+  const bullmqWithShortId = await jobs((subject) => ({ id: subjectId(subject) }));
+  return { broker, bullmq, bullmqWithShortId };
+}
+
+type Schedule = (redis: Redis, subjects: readonly Subject[], at: number) => Promise<void>;
+
+async function bytesEach(schedule: Schedule): Promise<number> {
+  const server = await startBenchRedis();
+  const redis = new Redis(server.url);
+  try {
+    const before = await usedMemory(redis);
+    for (let done = 0; done < ENTRIES; done += AT_ONCE) {
+      const subjects = newSubjects(AT_ONCE).map((subject) => ({ app: 'default', ...subject }));
+      await schedule(redis, subjects, Date.now() + RENEW_IN_MS + done);
+    }
+    return ((await usedMemory(redis)) - before) / ENTRIES;
+  } finally {
+    redis.disconnect();
+    await server.stop();
+  }
+}

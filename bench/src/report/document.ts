@@ -1,0 +1,42 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../processes/repository.ts';
+import { chart } from './chart.ts';
+import type { Results } from './results.ts';
+import { scenarioTables } from './scenario-tables.ts';
+
+const RESULTS = join(ROOT, 'bench/results.json');
+const DOCUMENT = join(ROOT, 'docs/performance.md');
+const CHART = join(ROOT, 'docs/performance.svg');
+const [BEGIN, END] = ['<!-- figures: written by npm run bench -->', '<!-- end of figures -->'];
+
+/** Keeps the results, and shows them in docs/performance.md and its chart. */
+export function publish(results: Results): void {
+  writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(CHART, chart(results));
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const [before, after] = [text.slice(0, text.indexOf(BEGIN)), text.slice(text.indexOf(END))];
+  writeFileSync(DOCUMENT, `${before}${BEGIN}\n\n${markdown(results)}\n\n${after}`);
+}
+
+function markdown({ measuredAt, machine, rounds, seconds, scenarios }: Results): string {
+  const setting = Object.entries(machine).map(([name, value]) => `${name} ${value}`);
+  return [
+    `Measured on ${measuredAt.slice(0, 10)}, ${rounds} rounds of ${seconds} s: ${setting.join('; ')}.`,
+    '![Requests a second by scenario and peer](performance.svg)',
+    ...Object.entries(scenarios).flatMap(([name, result]) => {
+      const { figures, comparisons } = scenarioTables(result);
+      return [
+        `### ${name}`,
+        markdownTable(figures),
+        ...(comparisons.length > 1 ? [markdownTable(comparisons)] : []),
+        ...(result.notes?.length ? [result.notes.map((note) => `- ${note}`).join('\n')] : []),
+      ];
+    }),
+  ].join('\n\n');
+}
+
+function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}

@@ -1,0 +1,85 @@
+import { BenchWorld } from '../bench-world.ts';
+import { compare } from '../comparison.ts';
+import { Crowd } from '../load/crowd.ts';
+import { CACHES, type PeerName } from '../peer-names.ts';
+import { BOTH_CORES } from '../processes/cores.ts';
+import type { Scenario } from '../scenario.ts';
+import { median } from '../statistics.ts';
+import { newSubjects } from '../subjects.ts';
+
+const CROWD = 1_000;
+const PROCESSES = 3;
+const LATENCY_MS = 300;
+const ALLOWANCE_MS = 100;
+
+interface Storm {
+  readonly logins: number;
+  readonly slowestMs: number;
+}
+
+/** 1,000 requests at once for a subject nobody knows, over three processes; the vendor takes 300 ms. */
+export const scenario: Scenario = {
+  name: 'storm',
+  run: ({ rounds, say }) =>
+    BenchWorld.with(LATENCY_MS, async (world) => {
+      const storms: [PeerName, Storm[]][] = [];
+      for (const peer of CACHES) storms.push([peer, await stormsOn(world, peer, rounds, say)]);
+      const worst = (peer: PeerName, figure: keyof Storm) =>
+        Math.max(...storms.filter(([name]) => name === peer).flatMap(([, all]) => all.map((storm) => storm[figure])));
+      const slowest = { bound: LATENCY_MS + ALLOWANCE_MS, unit: 'ms', digits: 0 };
+      return {
+        figures: storms.flatMap(([peer, all]) => [
+          { peer, label: 'logins', unit: '', value: median(all.map(({ logins }) => logins)) },
+          { peer, label: 'slowest answer', unit: 'ms', value: median(all.map(({ slowestMs }) => slowestMs)) },
+        ]),
+        comparisons: [
+          compare({
+            claim: 'logins, most of all rounds',
+            value: worst('broker', 'logins'),
+            is: 'atMost',
+            bound: 1,
+            unit: '',
+            digits: 0,
+          }),
+          compare({
+            claim: 'slowest answer of all rounds',
+            value: worst('broker', 'slowestMs'),
+            is: 'atMost',
+            ...slowest,
+          }),
+        ],
+      };
+    }),
+};
+
+async function stormsOn(
+  world: BenchWorld,
+  peer: PeerName,
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Storm[]> {
+  const servers = await Promise.all(Array.from({ length: PROCESSES }, () => world.start(peer, BOTH_CORES)));
+  const crowd = await Crowd.open(
+    servers.map(({ url }) => url),
+    CROWD,
+  );
+  try {
+    const [known, ...subjects] = newSubjects(1 + rounds);
+    if (known) {
+      await world.fill(peer, [known]);
+      await crowd.ask(known.uniqueId, world.sessions.of(known));
+    }
+    const storms: Storm[] = [];
+    for (const subject of subjects) {
+      const before = await world.vendor.logins();
+      const slowestMs = await crowd.ask(subject.uniqueId, world.sessions.of(subject));
+      const logins = (await world.vendor.logins()) - before;
+      storms.push({ logins, slowestMs });
+      say(`  round ${storms.length}  ${peer.padEnd(20)} ${logins} logins, slowest ${slowestMs.toFixed(0)} ms`);
+    }
+    return storms;
+  } finally {
+    crowd.close();
+    await Promise.all(servers.map((server) => server.stop()));
+  }
+}

@@ -1,0 +1,42 @@
+import { BenchWorld } from '../bench-world.ts';
+import { compare } from '../comparison.ts';
+import { writeRequests } from '../load/request-files.ts';
+import { loadFigures, loadNotes, throughput } from '../load/rounds.ts';
+import { takeTurns } from '../load/take-turns.ts';
+import { load } from '../load/wrk.ts';
+import { PEERS } from '../peer-names.ts';
+import type { Scenario } from '../scenario.ts';
+import { medianRatio } from '../statistics.ts';
+import { newSubjects } from '../subjects.ts';
+
+const SESSIONS = 500;
+const WARM_UP_SECONDS = 2;
+
+/** 500 sessions ask again and again, and their tokens are known. */
+export const scenario: Scenario = {
+  name: 'warm',
+  run: ({ rounds, seconds, say }) =>
+    BenchWorld.with(0, async (world) => {
+      const subjects = newSubjects(SESSIONS);
+      const list = { ...(await writeRequests(world.folder, world.sessions, subjects)), first: 1, last: SESSIONS };
+      const results = await world.withServers(PEERS, async (servers) => {
+        for (const peer of PEERS) {
+          await world.fill(peer, subjects);
+          await load(servers[peer], { ...list, repeat: true, seconds: WARM_UP_SECONDS });
+        }
+        return takeTurns(PEERS, rounds, (peer) => load(servers[peer], { ...list, repeat: true, seconds }), say);
+      });
+      const p99s = (peer: 'broker' | 'bare') => results[peer].map(({ p99Ms }) => p99Ms);
+      const p99 = medianRatio(p99s('broker'), p99s('bare'));
+      return {
+        figures: loadFigures(results),
+        notes: loadNotes(results),
+        comparisons: [
+          throughput('requests a second, beside bare', results, ['broker', 'bare'], 0.9),
+          throughput('beside async-cache-dedupe', results, ['broker', 'async-cache-dedupe'], 2),
+          throughput('beside naive', results, ['broker', 'naive'], 6),
+          compare({ claim: 'p99, beside bare', value: p99, is: 'atMost', bound: 1.3, unit: '×' }),
+        ],
+      };
+    }),
+};

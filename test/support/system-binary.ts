@@ -1,0 +1,100 @@
+import { execFileSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+export interface SystemBinary {
+  readonly program: string;
+  /** The package that holds it, where that is called otherwise than the program: by package manager. */
+  readonly packages?: Readonly<Partial<Record<'apt-get' | 'apk' | 'dnf' | 'brew', string>>>;
+  /** Whose it is not there matters to, as the start of a sentence: "The tests need a real Redis". */
+  readonly need: string;
+  /** What else can be done, as a sentence. */
+  readonly instead?: string;
+}
+
+interface Installer {
+  readonly manager: 'apt-get' | 'apk' | 'dnf' | 'brew';
+  readonly system: string;
+  readonly asRoot: boolean;
+  readonly steps: readonly (readonly string[])[];
+}
+
+const installers: readonly Installer[] = [
+  {
+    manager: 'apt-get',
+    system: 'Debian and Ubuntu',
+    asRoot: true,
+    steps: [
+      ['update', '-qq'],
+      ['install', '-y', '-qq', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'],
+    ],
+  },
+  { manager: 'apk', system: 'Alpine', asRoot: true, steps: [['add', '--no-cache']] },
+  { manager: 'dnf', system: 'Fedora', asRoot: true, steps: [['install', '-y', '-q']] },
+  { manager: 'brew', system: 'macOS', asRoot: false, steps: [['install', '--quiet']] },
+];
+
+/**
+ * Where a program is: on the PATH, else installed now through the system's package manager where this user may.
+ * @throws Error that says what to do
+ */
+export function systemBinary(wanted: SystemBinary): string {
+  const reason = onPath(wanted.program) ? undefined : install(wanted);
+  const found = onPath(wanted.program);
+  if (found) return found;
+  const ways = installers.map(({ manager, system, steps }) => {
+    const [verb] = steps.at(-1) ?? [];
+    return `${system}: ${manager} ${verb} ${packageOf(wanted, manager)}`;
+  });
+  throw new Error(
+    [
+      `${wanted.need}, and there is no ${wanted.program} on the PATH (${reason}).`,
+      `Install it (${ways.join(', ')}).`,
+      ...(wanted.instead ? [wanted.instead] : []),
+    ].join(' '),
+  );
+}
+
+function packageOf({ program, packages }: SystemBinary, manager: Installer['manager']): string {
+  return packages?.[manager] ?? program;
+}
+
+/** Why it is still not there, if so. */
+function install(wanted: SystemBinary): string | undefined {
+  const isRoot = process.getuid?.() === 0;
+  const present = installers.filter(({ manager }) => onPath(manager));
+  const usable = present.find(({ asRoot }) => asRoot === isRoot);
+  if (!usable) {
+    return present.length === 0 ? 'no known package manager here' : 'this user may not install packages';
+  }
+  const { manager, steps } = usable;
+  process.stderr.write(`Installing ${wanted.program} with ${manager} …\n`);
+  try {
+    for (const [index, step] of steps.entries()) {
+      const args = index === steps.length - 1 ? [...step, packageOf(wanted, manager)] : step;
+      execFileSync(manager, args, {
+        stdio: ['ignore', 'ignore', 'pipe'],
+        timeout: 240_000,
+        // RUNLEVEL=1: the package's own service is not to be started.
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1', HOMEBREW_NO_AUTO_UPDATE: '1' },
+      });
+    }
+    return `${manager} did not bring one`;
+  } catch (error) {
+    return `${manager} failed: ${error instanceof Error ? error.message.trim() : error}`;
+  }
+}
+
+function onPath(program: string): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, program)).find(isExecutable);
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
