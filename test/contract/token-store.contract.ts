@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/token/clock.ts';
+import type { ErrorCode } from '../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../src/token/login-pace.ts';
 import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
@@ -178,6 +179,30 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
     });
 
+    test('takes back a token it has lost, with its place in the schedule', async () => {
+      const { subject, id } = newSubject();
+      const record = recordOf(subject, systemClock.now());
+      expect(await store.restore(record, systemClock.now() + 1)).toBe('saved');
+      expect((await store.read(id)).record).toEqual(record);
+      await eventually(() => claims(store, id));
+    });
+
+    test('takes no token back over a newer one, nor after a logout or an erasure', async () => {
+      const { subject, id } = newSubject();
+      const { record } = await saved(store, subject, id);
+      const older = recordOf(subject, record.generation - 1);
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.restore(older, dueAt)).toBe('outdated');
+      expect((await store.read(id)).record).toEqual(record);
+      await store.remove(id);
+      expect(await store.restore(record, dueAt)).toBe('outdated');
+      const erased = newSubject();
+      const { record: lost } = await saved(store, erased.subject, erased.id);
+      await store.erase(erased.subject.unionId);
+      expect(await store.restore(lost, dueAt)).toBe('outdated');
+      for (const gone of [id, erased.id]) expect((await store.read(gone)).record).toBeUndefined();
+    });
+
     test('releases the lease with the write', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
@@ -311,6 +336,25 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(outcomes.filter((wasFirst) => wasFirst)).toHaveLength(1);
       expect((await store.read(id)).record?.read).toBe(true);
       expect(await store.markRead(newSubject().id, 1)).toBe(false);
+    });
+
+    test('leaves a subject alone from its second failure in a row on, longer each time, until it has a token', async () => {
+      const { subject, id } = newSubject();
+      const fail = async (code: ErrorCode) =>
+        store.release(await eventually(() => acquired(store, id)), undefined, code);
+      for (const code of ['vendor_busy', 'vendor_rejected', 'vendor_timeout'] as const) await fail(code);
+      for (const coolDownMs of [500, 1_000]) {
+        await fail('vendor_unavailable');
+        const answer = await store.acquire(id, LEASE_MS);
+        if (answer.kind !== 'cooling') throw new Error(answer.kind);
+        expect(answer.code).toBe('vendor_unavailable');
+        expect(answer.forMs).toBeGreaterThan(coolDownMs / 2);
+        expect(answer.forMs).toBeLessThanOrEqual(coolDownMs);
+      }
+      const lease = await eventually(() => acquired(store, id));
+      await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+      await fail('vendor_unavailable');
+      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('announces a save, a failure and a logout with their generations', async () => {

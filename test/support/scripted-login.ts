@@ -10,9 +10,11 @@ export class ScriptedLogin implements VendorLogin {
   lifeMs = 60_000;
   /** Thrown in place of an answer. */
   failure: Error | undefined;
-  /** Logins under way at this moment, and the most there ever were for one subject. */
+  /** The most logins that ever were under way at a time: for one subject, and in all. */
   mostConcurrent = 0;
+  mostInAll = 0;
   readonly #clock: Clock;
+  #openInAll = 0;
   readonly #open = new Map<string, number>();
 
   constructor(clock: Clock = systemClock) {
@@ -26,9 +28,11 @@ export class ScriptedLogin implements VendorLogin {
     const open = (this.#open.get(key) ?? 0) + 1;
     this.#open.set(key, open);
     this.mostConcurrent = Math.max(this.mostConcurrent, open);
+    this.mostInAll = Math.max(this.mostInAll, ++this.#openInAll);
     const issuedAt = this.#clock.now();
     const { failure, lifeMs } = this;
     await sleep(this.latencyMs);
+    this.#openInAll -= 1;
     this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
     if (failure) throw failure;
     const fields = { accessToken: `token-${number}`, expireTime: String(Math.floor((issuedAt + lifeMs) / 1000)) };

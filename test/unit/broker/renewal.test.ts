@@ -67,6 +67,16 @@ describe('a renewal', () => {
     expect((await store.read(ID)).record).toBeDefined();
   });
 
+  test('has a lease that outlives all the time its login may take', async () => {
+    const { store, vendor, replicas: all } = replicas(1, 7_500);
+    vendor.latencyMs = 100;
+    const renewal = all[0]?.renewal.renew(request());
+    await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
+    const answer = await store.acquire(ID, 1);
+    expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(vendor.requests[0]?.budgetMs ?? 0);
+    await renewal;
+  });
+
   test('nobody asked for does not wait for another replica that is at it', async () => {
     const { store, vendor, replicas: all } = replicas(1);
     await store.acquire(ID, 10_000);

@@ -78,7 +78,9 @@ describe.concurrent('the refresh worker', () => {
       subjects.map((subject) => broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() })),
     );
     vendor.latencyMs = 100;
+    vendor.mostInAll = 0;
     await eventually(() => expect(vendor.requests.length).toBe(100), { timeoutMs: 3_000 });
+    expect(vendor.mostInAll).toBeLessThanOrEqual(32);
     await eventually(async () => {
       for (const subject of subjects) {
         const { record } = await store.read(subjectId(subject));

@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import type { Clock } from '../../../src/token/clock.ts';
+import { systemClock } from '../../../src/token/clock.ts';
+import type { TokenStore } from '../../../src/token/ports.ts';
+import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { brokerParts } from '../../support/broker-parts.ts';
+import { ScriptedLogin } from '../../support/scripted-login.ts';
+import { TestClock } from '../../support/test-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+
+/** Two replicas, the second of which hears nothing of what the first does, and believes it would. */
+function replicas(clock: Clock) {
+  const store: TokenStore = new MemoryTokenStore({ clock, terminalsPerAccount: 20 });
+  const deaf = new Proxy(store, {
+    get(target, name: keyof TokenStore) {
+      if (name === 'subscribe') return () => undefined;
+      if (name === 'announcedSince') return () => 0;
+      return target[name].bind(target);
+    },
+  });
+  const vendor = new ScriptedLogin(clock);
+  const [hearing, other] = [store, deaf].map((one) => brokerParts({ clock, store: one, vendor }));
+  if (!hearing || !other) throw new Error('no replicas');
+  const read = ({ broker }: typeof hearing) =>
+    broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+  return { vendor, hearing, other, read };
+}
+
+describe('where an announcement is lost', () => {
+  test('whoever waits for another replica’s login finds its token all the same', async () => {
+    const { vendor, hearing, other, read } = replicas(systemClock);
+    vendor.latencyMs = 100;
+    const [one, two] = await Promise.all([read(hearing), read(other)]);
+    expect(two.etag).toBe(one.etag);
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('a token that was logged out elsewhere is handed out for no longer than a minute', async () => {
+    const clock = new TestClock();
+    const { vendor, hearing, other, read } = replicas(clock);
+    vendor.lifeMs = 600_000;
+    const { etag } = await read(hearing);
+    expect((await read(other)).etag).toBe(etag);
+    await hearing.accounts.logOut(SUBJECT);
+    clock.advance(59_999);
+    expect((await read(other)).etag).toBe(etag);
+    clock.advance(1);
+    expect((await read(other)).etag).not.toBe(etag);
+    expect(other.cache.kept(ID)?.served.etag).not.toBe(etag);
+    expect(vendor.requests).toHaveLength(2);
+  });
+});

@@ -1,0 +1,62 @@
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { Keys } from '../../../../src/store/redis/keys.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import { accountOf, subjectId } from '../../../../src/token/subject.ts';
+import { eventually } from '../../../support/eventually.ts';
+import { newKey, openRedisStore, saveToken } from '../../../support/filled-store.ts';
+import { startRedis } from '../../../support/redis-server.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const OTHER = subjectId({ ...SUBJECT, unionId: 'bob' });
+const END = 'end of the change';
+
+/** What a change sends to Redis that may write to keys of the token: scripts count once, whatever they do inside. */
+async function watch(url: string, keyPrefix: string) {
+  const keys = new Keys(keyPrefix);
+  const watched = [keys.account(accountOf(ID)), keys.dueOf(accountOf(ID)), keys.fence(ID), keys.lease(ID)];
+  const redis = new Redis(url);
+  const monitor = await redis.duplicate().monitor();
+  onTestFinished(() => [redis, monitor].forEach((client) => void client.disconnect()));
+  let seen: string[] = [];
+  monitor.on('monitor', (_time: string, [command = '', ...args]: string[], source: string) => {
+    if (source === 'lua' || !args.some((arg) => watched.includes(arg) || arg === END)) return;
+    if (!/^h?m?get$/i.test(command)) seen.push(command.toLowerCase());
+  });
+  return async (change: () => Promise<unknown>) => {
+    seen = [];
+    await change();
+    await redis.echo(END);
+    await eventually(() => seen.at(-1) === 'echo');
+    return seen.slice(0, -1);
+  };
+}
+
+test('token, schedule and account index change in one command, whatever the change', async () => {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const store = await openRedisStore(redis.url, 'one-step', [newKey('k1')]);
+  onTestFinished(() => store.close());
+  const record = await saveToken(store, SUBJECT);
+  const answer = await store.acquire(ID, 10_000);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const { lease } = answer;
+  const renewed = { ...record, generation: lease.generation };
+  const restored = { ...record, generation: lease.generation + 1 };
+  const dueAt = systemClock.now() + 60_000;
+  const commandsOf = await watch(redis.url, 'one-step');
+  // A script that Redis does not know yet is sent once more.
+  await store.sweep(OTHER);
+  await store.remove(OTHER);
+  const changes: [change: () => Promise<unknown>, generation: number | undefined][] = [
+    [() => store.save(lease, renewed, dueAt), renewed.generation],
+    [() => store.restore(restored, dueAt), restored.generation],
+    [() => store.sweep(ID), restored.generation],
+    [() => store.remove(ID), undefined],
+  ];
+  for (const [change, generation] of changes) {
+    expect(await commandsOf(change)).toEqual(['evalsha']);
+    expect((await store.read(ID)).record?.generation).toBe(generation);
+  }
+});
