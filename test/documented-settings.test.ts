@@ -1,0 +1,153 @@
+import { parseEnv } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../src/config/config.ts';
+import { ConfigError } from '../src/config/environment.ts';
+import { VARIABLES, type Variable } from '../src/config/variables.ts';
+import { readFile, tableAfter } from './support/documents.ts';
+
+const README = readFile('README.md');
+const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
+
+/** Settings a broker starts with, and what the README says of those it does not start without. */
+const SETTINGS = (() => {
+  const example = parseEnv(readFile('.env.example'));
+  const without = (prefix: RegExp) =>
+    Object.fromEntries(Object.entries(example).filter(([name]) => !prefix.test(name)));
+  const app = { appId: 'id', appToken: 'token', appKey: 'key' };
+  const oneApp = ['required', 'required unless `VENDOR_APPS`'];
+  return [
+    { name: 'as in .env.example', environment: example, required: [...oneApp, 'required with `jwt`'] },
+    {
+      name: 'several apps',
+      environment: { ...without(/^VENDOR_APP_/), VENDOR_APPS: JSON.stringify({ ios: app }) },
+      required: ['required', 'required with `jwt`'],
+    },
+    {
+      name: 'introspection',
+      environment: {
+        ...without(/^SESSION_/),
+        SESSION_MODE: 'introspection',
+        SESSION_INTROSPECTION_URL: 'https://accounts.example/introspect',
+        SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+        SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+      },
+      required: [...oneApp, 'required with `introspection`'],
+    },
+    {
+      name: 'forward',
+      environment: {
+        ...without(/^SESSION_/),
+        SESSION_MODE: 'forward',
+        SESSION_FORWARD_URL: 'https://cloud.example/me',
+      },
+      required: [...oneApp, 'required with `forward`'],
+    },
+    {
+      name: 'in production with Redis',
+      environment: {
+        ...example,
+        NODE_ENV: 'production',
+        REDIS_URL: 'redis://redis.example',
+        TOKEN_ENCRYPTION_KEYS: 'off',
+      },
+      required: [...oneApp, 'required with `jwt`', 'required in `production` with Redis'],
+    },
+  ];
+})();
+
+/** The names of the variables that a start with these settings would stumble over. */
+function problemsOf(environment: NodeJS.Dict<string>): string[] {
+  try {
+    loadConfig(environment);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map((problem) => problem.replace(/ .*$/s, ''));
+  }
+}
+
+describe('.env.example', () => {
+  const EXAMPLE = readFile('.env.example');
+  const lines = EXAMPLE.split('\n').flatMap((line, index, all) => {
+    const [, commented, name = '', value = ''] = /^(#?)([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
+    return name === '' ? [] : [{ commented: commented === '#', name, value, above: all[index - 1] ?? '' }];
+  });
+  const given = lines.filter(({ commented }) => !commented);
+
+  test('names every variable once, in the order of the code', () => {
+    expect(lines.map(({ name }) => name)).toEqual(variables.map(([name]) => name));
+  });
+
+  test('shows the defaults commented out, and says in a line what each variable is', () => {
+    const shown = lines.filter(({ commented }) => commented).map(({ name, value }) => [name, value]);
+    const names = new Set(given.map(({ name }) => name));
+    const others = variables.filter(([name]) => !names.has(name));
+    expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(others.map(([name, v]) => [name, v.default ?? ''])));
+    expect(lines.filter(({ above }) => !/^# \S.*[.,:)]$/.test(above)).map(({ name }) => name)).toEqual([]);
+  });
+
+  test('can be used as it is, for Node’s own parser, and no line it gives can be left out', () => {
+    const environment = parseEnv(EXAMPLE);
+    expect(new Set(Object.keys(environment))).toEqual(new Set(given.map(({ name }) => name)));
+    expect(loadConfig(environment).http.port).toBe(8080);
+    for (const { name } of given) expect(() => loadConfig({ ...environment, [name]: '' }), name).toThrow(name);
+  });
+
+  test('can be used with every comment sign taken away, but for what excludes another', () => {
+    const environment = parseEnv(EXAMPLE.replaceAll(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
+    expect(Object.keys(environment)).toHaveLength(variables.length);
+    expect(loadConfig(environment)).toEqual(loadConfig(parseEnv(EXAMPLE)));
+  });
+
+  test('marks what may come from a file', () => {
+    const marked = lines.filter(({ above }) => above.startsWith('# † ')).map(({ name }) => name);
+    expect(marked).toEqual(variables.filter(([, { secret }]) => secret).map(([name]) => name));
+  });
+});
+
+describe('the README', () => {
+  test('has every variable with its default, and marks those that may come from a file', () => {
+    const rows = tableAfter(README, 'variable').map(([name = '', shown = '']) => ({
+      name: name.replace(/`| †/g, ''),
+      secret: name.endsWith(' †'),
+      default: /^`(.*)`$/.exec(shown)?.[1],
+    }));
+    expect(rows).toEqual(
+      variables.map(([name, variable]) => ({
+        name,
+        secret: variable.secret === true,
+        default: variable.default,
+      })),
+    );
+  });
+
+  test.each(SETTINGS)(
+    'says of a variable that it is required exactly where nothing starts without it: $name',
+    ({ environment, required }) => {
+      const needed = Object.keys(environment).filter((name) =>
+        problemsOf({ ...environment, [name]: '' }).includes(name),
+      );
+      const rows = tableAfter(README, 'variable').map(
+        ([name = '', shown = '']) => [name.replace(/`| †/g, ''), shown] as const,
+      );
+      const said = rows.filter(([, shown]) => required.includes(shown)).map(([name]) => name);
+      expect(problemsOf(environment)).toEqual([]);
+      expect(needed).not.toEqual([]);
+      expect(new Set(said)).toEqual(new Set(needed));
+      const known = new Set(SETTINGS.flatMap((one) => one.required));
+      expect(rows.filter(([, shown]) => shown.startsWith('required') && !known.has(shown))).toEqual([]);
+    },
+  );
+});
+
+test('docker-compose.yml sets only variables that exist, to values the broker starts with', () => {
+  const [, block = ''] = /^ {4}environment:\n((?: {6}.*\n)+)/m.exec(readFile('docker-compose.yml')) ?? [];
+  const entries = [...block.matchAll(/^ {6}([A-Z0-9_]+): (.+)$/gm)].map(([, name = '', value = '']) => [
+    name,
+    value.replace(/^\$\{[A-Z_]+:-(.*)\}$/, '$1'),
+  ]);
+  const known = new Set(variables.map(([name]) => name));
+  expect(entries.map(([name]) => name).filter((name = '') => !known.has(name))).toEqual([]);
+  const config = loadConfig(Object.fromEntries(entries));
+  expect(config.redis?.encryptionKeys).toHaveLength(1);
+});
