@@ -44,13 +44,18 @@ Usage: sdk-token-broker [command] [options]
 Options: --help (after a command too), --version
 Every setting is listed in .env.example.`;
 
+const HELP_FLAGS: readonly (string | undefined)[] = ['--help', '-h'];
+/** Their help is that of all. */
+const WITHOUT_OWN_HELP: readonly string[] = ['serve', 'demo', 'openapi'];
+
 /**
  * Runs the command the arguments name.
  * @returns the exit code: 0, 1 when the command failed, 2 when it was called wrongly
  */
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const [name = 'serve', ...rest] = args;
-  if (name === '--help' || name === '-h' || name === 'help') return say(terminal, HELP);
+  const isHelp = HELP_FLAGS.includes(name) || name === 'help';
+  if (isHelp || (WITHOUT_OWN_HELP.includes(name) && HELP_FLAGS.includes(rest[0]))) return say(terminal, HELP);
   if (name === '--version' || name === '-v') return say(terminal, terminal.version);
   try {
     const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;

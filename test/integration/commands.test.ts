@@ -72,7 +72,10 @@ test('a wrong command line is answered with what there is, and exit code 2', asy
 test('--help lists the commands, --version says the version', async () => {
   const help = await run(['--help']);
   expect(help).toMatchObject({ code: 0, err: '' });
-  for (const command of COMMANDS) expect(help.out).toMatch(new RegExp(`^  ${command} +\\S`, 'm'));
+  for (const command of COMMANDS) {
+    expect(help.out).toMatch(new RegExp(`^  ${command} +\\S`, 'm'));
+    expect(await run([command, '--help'])).toMatchObject({ code: 0, err: '', out: expect.stringContaining(command) });
+  }
   const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
   expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
 });
