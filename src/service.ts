@@ -92,7 +92,6 @@ export async function startService(config: Config, logger: Logger, version: stri
     sessions,
     sessionHeaders,
     readsPerMinute: requestsPerMinute,
-    clock,
     observer,
     apiDocs,
     trustProxy,

@@ -1,46 +1,41 @@
-import { LRUCache } from 'lru-cache';
-import type { Clock } from '../token/clock.ts';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 
 /** Counts a request of the account. @throws BrokerError `rate_limited` when it is one too many */
-export type AccountLimit = (unionId: string) => void;
-
-export interface AccountLimitOptions {
-  /** 0: no limit. */
-  readonly perMinute: number;
-  readonly clock: Pick<Clock, 'now'>;
-  readonly observer: Pick<Observer, 'rateLimited'>;
-}
-
-interface Window {
-  /** Epoch ms. */
-  readonly endsAt: number;
-  requests: number;
-}
+export type AccountLimit = (request: FastifyRequest, unionId: string) => Promise<void>;
 
 const WINDOW_MS = 60_000;
 /** Accounts counted at a time; whoever was quiet the longest is forgotten first. */
 const MAX_ACCOUNTS = 100_000;
+const ACCOUNT = Symbol('account');
 
 /**
- * Limits what one account may ask of this replica, counted in memory: a replica more allows as many again. An account's
- * window begins with the first request after the last one has ended.
+ * Limits what one account may ask of this replica, counted in memory: a replica more allows as many again.
+ * @param perMinute 0: no limit
  */
-export function accountLimit({ perMinute, clock, observer }: AccountLimitOptions): AccountLimit {
-  if (perMinute === 0) return () => undefined;
-  const windows = new LRUCache<string, Window>({ max: MAX_ACCOUNTS });
+export async function accountLimit(
+  app: FastifyInstance,
+  perMinute: number,
+  observer: Pick<Observer, 'rateLimited'>,
+): Promise<AccountLimit | undefined> {
+  if (perMinute === 0) return undefined;
+  app.decorateRequest(ACCOUNT, '');
+  await app.register(rateLimit, {
+    global: false,
+    max: perMinute,
+    timeWindow: WINDOW_MS,
+    cache: MAX_ACCOUNTS,
+    keyGenerator: (request) => request.getDecorator<string>(ACCOUNT),
+  });
+  const count = app.createRateLimit();
   const detail = `An account may ask ${perMinute} times a minute`;
-  return (unionId) => {
-    const now = clock.now();
-    let window = windows.get(unionId);
-    if (window === undefined || now >= window.endsAt) {
-      window = { endsAt: now + WINDOW_MS, requests: 0 };
-      windows.set(unionId, window);
-    }
-    window.requests += 1;
-    if (window.requests <= perMinute) return;
+  return async (request, unionId) => {
+    request.setDecorator(ACCOUNT, unionId);
+    const counted = await count(request);
+    if (counted.isAllowed || !counted.isExceeded) return;
     observer.rateLimited('requests');
-    throw new BrokerError('rate_limited', { detail, retryAfter: (window.endsAt - now) / 1_000 });
+    throw new BrokerError('rate_limited', { detail, retryAfter: counted.ttlInSeconds });
   };
 }

@@ -27,7 +27,6 @@ export function openApiDocument(version: string): Promise<object> {
     sessions,
     sessionHeaders: undefined,
     readsPerMinute: 0,
-    clock: { now: neverCalled },
     observer: silentObserver,
   };
   return documentOf(publicApi(version), async (app) => {

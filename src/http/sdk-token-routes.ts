@@ -1,10 +1,9 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
-import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { SessionVerifier } from '../token/principal.ts';
-import { whenThere } from '../token/soon.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
+import { type Soon, whenThere } from '../token/soon.ts';
 import { accountLimit } from './account-limit.ts';
 import { requestedSubject, type SubjectRules } from './requested-subject.ts';
 import { getSdkToken, logOut } from './sdk-token-docs.ts';
@@ -21,7 +20,6 @@ export interface SdkTokenRoutesOptions extends SubjectRules {
   readonly sessionHeaders: readonly string[] | undefined;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
-  readonly clock: Pick<Clock, 'now'>;
   readonly observer: Pick<Observer, 'rateLimited'>;
 }
 
@@ -32,15 +30,19 @@ const checkDelete = queryCheck('uniqueId', 'app');
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
   const { tokens, accounts, sessions } = options;
   const sessionOf = sessionSource(options.sessionHeaders);
-  const limit = accountLimit({ ...options, perMinute: options.readsPerMinute });
+  const limit = await accountLimit(app, options.readsPerMinute, options.observer);
   leaveBodiesUnread(app);
   // The queries' schemas document them; the handlers check them, once they know who is asking.
   app.setValidatorCompiler(() => () => true);
 
+  const callerOf = (request: FastifyRequest): Soon<Principal> =>
+    whenThere(sessions.verify(sessionOf(request.headers)), (caller) =>
+      limit ? limit(request, caller.unionId).then(() => caller) : caller,
+    );
+
   // Not async, so that what memory holds is answered at once.
   app.get('/sdk-token', { schema: getSdkToken }, (request, reply) =>
-    whenThere(sessions.verify(sessionOf(request.headers)), (caller) => {
-      limit(caller.unionId);
+    whenThere(callerOf(request), (caller) => {
       const query = checkGet(request.query);
       const subject = requestedSubject(options, caller, query);
       const region = caller.region ?? query.regRegion;
@@ -49,8 +51,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   );
 
   app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {
-    const caller = await sessions.verify(sessionOf(request.headers));
-    limit(caller.unionId);
+    const caller = await callerOf(request);
     await accounts.logOut(requestedSubject(options, caller, checkDelete(request.query)));
     return reply.code(204).send();
   });

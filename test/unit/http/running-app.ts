@@ -5,7 +5,6 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
-import { systemClock } from '../../../src/token/clock.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import type { Principal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
@@ -43,7 +42,6 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
     apps: ['default'],
     terminalPolicy: 'multi',
     readsPerMinute: 0,
-    clock: systemClock,
     observer: silentObserver,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: () => false,
