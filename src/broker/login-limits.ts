@@ -30,8 +30,10 @@ export class LoginLimits {
     const { perMinute } = this.#options;
     if (perMinute === 0) return;
     const take = async (limit: LimitName, name: string, intervalMs: number, burst: number): Promise<void> => {
-      const waitMs = (await patience.for(this.#take(name, intervalMs, burst))) ?? 0;
-      if (waitMs <= 0) return;
+      const waitMs = await patience.for(this.#take(name, intervalMs, burst));
+      if (waitMs === undefined)
+        this.#options.log.warn({ limit }, 'a limit was not checked in time: the login is let through');
+      if (!waitMs || waitMs <= 0) return;
       this.#options.observer.rateLimited(limit);
       throw new BrokerError('rate_limited', { retryAfter: Math.ceil(waitMs / 1_000) });
     };

@@ -11,16 +11,19 @@ export interface ReadRequest {
   readonly refused?: string | undefined;
 }
 
+/** Who asks, as far as an erasure goes. */
+type Bearer = Pick<ReadRequest, 'sessionIssuedAt'>;
+
 /**
  * Whether the account was erased since the session was issued; one that does not say when it was counts as older.
  * @param erasedAt epoch ms of the account's last erasure
  */
-export function isErased({ sessionIssuedAt = 0 }: ReadRequest, erasedAt: number | undefined): boolean {
+export function isErased({ sessionIssuedAt = 0 }: Bearer, erasedAt: number | undefined): boolean {
   return erasedAt !== undefined && sessionIssuedAt <= erasedAt;
 }
 
 /** @throws BrokerError `session_invalid` when the account was erased since the session was issued */
-export function refuseErased(request: ReadRequest, erasedAt: number | undefined): void {
-  if (!isErased(request, erasedAt)) return;
+export function refuseErased(bearer: Bearer, erasedAt: number | undefined): void {
+  if (!isErased(bearer, erasedAt)) return;
   throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }

@@ -1,3 +1,4 @@
+import { BrokerError } from '../token/errors.ts';
 import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
@@ -11,6 +12,8 @@ export interface RenewalRequest {
   /** The token to be replaced, where there is one. */
   readonly known: TokenRecord | undefined;
   readonly cause: RenewalCause;
+  /** Epoch ms; `undefined` where nobody asks, or the session does not say. */
+  readonly sessionIssuedAt: number | undefined;
   /** Whether a record somebody else obtained will do in place of a login. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
@@ -19,4 +22,24 @@ export interface RenewalRequest {
 export interface Renewed {
   readonly record: TokenRecord;
   readonly outcome: Exclude<RenewalOutcome, 'left'>;
+  /** Epoch ms of the account's last erasure. */
+  readonly erasedAt: number | undefined;
+}
+
+/**
+ * Whether a renewal's failure is that of who asked for it alone: another one who waits for the same may fare better.
+ * @param failed who asked for it; `undefined`: another replica
+ */
+export function isTheirsAlone(error: unknown, failed: RenewalRequest | undefined, waiting: RenewalRequest): boolean {
+  if (!(error instanceof BrokerError)) return false;
+  switch (error.code) {
+    case 'request_invalid':
+      return waiting.region !== undefined;
+    case 'session_invalid':
+      return true;
+    case 'vendor_busy':
+      return failed?.cause === 'unasked' && waiting.cause !== 'unasked';
+    default:
+      return false;
+  }
 }

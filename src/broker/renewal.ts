@@ -1,197 +1,134 @@
-import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
 import { Patience } from '../token/patience.ts';
-import type { Lease, LeaseAnswer, TokenStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy } from '../token/refresh-policy.ts';
-import type { TokenRecord } from '../token/sdk-token.ts';
+import type { LeaseAnswer } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { within } from '../token/within.ts';
 import { AnnouncementBoard } from './announcement-board.ts';
-import { LeaseKeeper } from './lease-keeper.ts';
+import { LeasedLogin } from './leased-login.ts';
 import { loginBudget } from './login-budget.ts';
-import type { LoginLimits } from './login-limits.ts';
-import type { RenewalRequest, Renewed } from './renewal-request.ts';
-import { retryAt } from './retry-at.ts';
+import type { RenewalOptions } from './renewal-options.ts';
+import { isTheirsAlone, type RenewalRequest, type Renewed } from './renewal-request.ts';
 import { SoloLogin } from './solo-login.ts';
-import type { TokenCache } from './token-cache.ts';
-import type { WriteBack } from './write-back.ts';
 
 /** The lease outlives the login it is for by this much: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;
 /** How often a waiter looks for the token by itself: announcements may get lost. */
 const POLL_MS = 250;
 /**
- * Most ms a login waits for the store in all, from the lease to the token's write; a slow store goes on with that. With
- * what a read has waited before, an app waits for half a second at most.
+ * Most ms a renewal waits for the store in all, from the lease to the token's write; a slow store goes on with that.
+ * With what a read and the login's turn may take besides, an app waits for half a second at most.
  */
-const PATIENCE_MS = 200;
+const PATIENCE_MS = 180;
 
-const REGION_NEEDED =
-  'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
-
-interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
-  readonly budgetMs: number;
-  readonly patience: Patience;
+interface Flight {
+  readonly request: RenewalRequest;
+  readonly renewed: Promise<Renewed | undefined>;
 }
 
-export interface RenewalOptions {
-  readonly store: TokenStore;
-  readonly vendor: VendorLogin;
-  readonly cache: TokenCache;
-  readonly limits: LoginLimits;
-  readonly writeBack: WriteBack;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  /** Most ms one login may take, its repetitions included. */
-  readonly loginBudgetMs: number;
-}
+type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
 
 /** The one way a token comes to be: lease, re-read, vendor login, fenced write, announcement. */
 export class Renewal {
   readonly #options: RenewalOptions;
   readonly #board: AnnouncementBoard;
-  readonly #leases: LeaseKeeper;
+  readonly #leased: LeasedLogin;
   readonly #solo: SoloLogin;
-  readonly #flights = new Map<SubjectId, Promise<Renewed | undefined>>();
+  readonly #flights = new Map<SubjectId, Flight>();
 
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#board = new AnnouncementBoard(options.store);
-    this.#leases = new LeaseKeeper(options.store, options.log);
+    this.#leased = new LeasedLogin(options);
     this.#solo = new SoloLogin(options);
   }
 
   /**
    * A record that satisfies the request, after at most one login over all replicas at a time. It goes on when its
-   * caller has gone, since others may wait for it. `undefined`: nobody asked, and another replica is already at it.
+   * caller has gone, since others may wait for it. `undefined`: nobody asked, and another replica is already at it, or
+   * the terminal was logged out.
    * @throws BrokerError what the vendor or the store says; `request_invalid` when no country is known;
-   *   `rate_limited`; `terminal_limit`; `session_forbidden` when the terminal was logged out meanwhile
+   *   `rate_limited`; `terminal_limit`; `session_forbidden` when the terminal was logged out meanwhile;
+   *   `session_invalid` when the account was erased since the session was issued
    */
   async renew(request: RenewalRequest): Promise<Renewed | undefined> {
-    for (let joined = this.#flights.get(request.id); joined; joined = this.#flights.get(request.id)) {
-      const renewed = await joined;
-      if (renewed && request.satisfies(renewed.record)) return { record: renewed.record, outcome: 'waited' };
+    for (let other = this.#flights.get(request.id); other; other = this.#flights.get(request.id)) {
+      const renewed = await this.#join(other, request);
+      if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
     }
     const { observer } = this.#options;
-    const flight = this.#fly(request).finally(() => this.#flights.delete(request.id));
-    this.#flights.set(request.id, flight);
-    flight.then(
-      (renewed) => observer.renewalEnded(request.cause, renewed?.outcome ?? 'left'),
+    const renewed = this.#fly(request).finally(() => this.#flights.delete(request.id));
+    this.#flights.set(request.id, { request, renewed });
+    renewed.then(
+      (answer) => observer.renewalEnded(request.cause, answer?.outcome ?? 'left'),
       (error: unknown) => observer.renewalFailed(request.cause, error),
     );
-    return flight;
+    return renewed;
   }
 
   /** Waits until nothing is under way, at most `timeoutMs`; gives back what leases are still held then. */
   async settle(timeoutMs: number): Promise<void> {
-    await within(timeoutMs, Promise.allSettled(this.#flights.values()));
-    await this.#leases.releaseAll();
+    await within(timeoutMs, Promise.allSettled([...this.#flights.values()].map(({ renewed }) => renewed)));
+    await this.#leased.releaseAll();
+  }
+
+  async #join({ request: theirs, renewed }: Flight, ours: RenewalRequest): Promise<Renewed | undefined> {
+    try {
+      return await renewed;
+    } catch (error) {
+      if (isTheirsAlone(error, theirs, ours)) return undefined;
+      throw error;
+    }
   }
 
   async #fly(request: RenewalRequest): Promise<Renewed | undefined> {
-    const { store, clock, observer, loginBudgetMs } = this.#options;
+    const { clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
       const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
       const patience = new Patience(clock, PATIENCE_MS);
-      const acquiring = store.acquire(request.id, budgetMs + LEASE_MARGIN_MS, request.known).catch(asUnavailable);
-      const answer = (await patience.for(acquiring)) ?? asUnavailable(new BrokerError('store_unavailable'));
-      if (answer.kind === 'unavailable') {
-        return { record: await this.#solo.logIn(request, budgetMs, patience, answer.error), outcome: 'login' };
+      const answer = await this.#acquire(request, budgetMs, patience);
+      switch (answer.kind) {
+        case 'granted':
+          return this.#leased.logIn(request, { ...answer, budgetMs, patience });
+        case 'unavailable':
+          return this.#solo.logIn(request, budgetMs, answer.error);
+        case 'terminal_limit':
+          throw new BrokerError('terminal_limit');
+        case 'cooling':
+          observer.coolingDown(answer.code);
+          throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
+        case 'held': {
+          if (request.cause === 'unasked') return undefined;
+          const renewed = await this.#awaitOthers(request, Math.min(POLL_MS, answer.heldForMs));
+          if (renewed) return renewed;
+        }
       }
-      if (answer.kind === 'granted') return this.#use(request, { ...answer, budgetMs, patience });
-      if (answer.kind === 'terminal_limit') throw new BrokerError('terminal_limit');
-      if (answer.kind === 'cooling') {
-        observer.coolingDown(answer.code);
-        throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
-      }
-      if (request.cause === 'unasked') return undefined;
-      const record = await this.#awaitOthers(request, Math.min(POLL_MS, answer.heldForMs));
-      if (record) return { record, outcome: 'waited' };
     }
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
+  async #acquire({ id, known }: RenewalRequest, budgetMs: number, patience: Patience): Promise<Acquired> {
+    const { store, clock } = this.#options;
+    const acquiring = store.acquire(id, budgetMs + LEASE_MARGIN_MS, known).catch(asUnavailable);
+    const answer = await patience.for(acquiring);
+    if (answer) return answer;
+    void acquiring.then((late) => {
+      if (late.kind === 'granted') void this.#leased.giveBack({ lease: late.lease, patience }, clock.now());
+    });
+    return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
+  }
+
   /** What the replica that holds the lease came to, if it did within `waitMs`. */
-  async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<TokenRecord | undefined> {
+  async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<Renewed | undefined> {
     const news = await this.#board.next(request.id, waitMs);
-    if (news?.kind === 'failed') throw new BrokerError(news.code, { retryAfter: 1 });
+    if (news?.kind === 'failed') {
+      const failure = new BrokerError(news.code, { retryAfter: 1 });
+      if (!isTheirsAlone(failure, undefined, request)) throw failure;
+    }
     // Where the store has gone away meanwhile, trying to get the lease tells.
     const stored = await this.#options.store.read(request.id).catch(() => undefined);
-    return stored?.record && request.satisfies(stored.record) ? stored.record : undefined;
-  }
-
-  async #use(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
-    const { store, policy } = this.#options;
-    const { lease, current } = granted;
-    if (current && request.satisfies(current)) {
-      await store.release(lease, dueAt(current, policy));
-      return { record: current, outcome: 'waited' };
-    }
-    this.#leases.keep(lease);
-    try {
-      return await this.#logIn(request, granted);
-    } catch (error) {
-      await this.#giveUp(lease, current, error);
-      throw error;
-    } finally {
-      this.#leases.letGo(lease);
-    }
-  }
-
-  async #logIn(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
-    const { vendor, limits } = this.#options;
-    const { subject, cause } = request;
-    const { lease, current, budgetMs, patience } = granted;
-    const region = granted.region ?? request.region;
-    if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, patience);
-    const read = cause !== 'unasked';
-    const urgency = read ? 'asked' : 'unasked';
-    const token = await vendor.login({ subject, region, budgetMs, urgency, patience });
-    const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
-    const record = { subject, region, token, generation: lease.generation, read, unreadRenewals };
-    return this.#save(request, granted, record);
-  }
-
-  async #save(request: RenewalRequest, { lease, patience }: GrantedLease, record: TokenRecord): Promise<Renewed> {
-    const { store, policy, cache, writeBack, log } = this.#options;
-    const saving = store.save(lease, record, dueAt(record, policy)).catch((error: unknown) => {
-      log.error(
-        { subject: lease.id, err: error },
-        'a token was obtained but could not be stored: it is written back later',
-      );
-      writeBack.keep(record);
-      return 'later' as const;
-    });
-    const outcome = (await patience.for(saving)) ?? 'later';
-    if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
-    if (outcome !== 'outdated') {
-      cache.renew(record);
-      return { record, outcome: 'login' };
-    }
-    const { record: newer } = await store.read(lease.id);
-    if (newer && request.satisfies(newer)) return { record: newer, outcome: 'waited' };
-    throw new BrokerError('session_forbidden', {
-      detail: 'the terminal was logged out while its token was being obtained',
-    });
-  }
-
-  async #giveUp(lease: Lease, current: TokenRecord | undefined, error: unknown): Promise<void> {
-    const { store, clock, log } = this.#options;
-    const { id } = lease;
-    const code = error instanceof BrokerError ? error.code : 'internal';
-    const next = current && retryAt(current.token, code, clock);
-    try {
-      await store.release(lease, next, code);
-      if (code === 'account_disabled') await store.remove(id);
-    } catch (storeError) {
-      log.warn({ subject: id, err: storeError }, 'a lease could not be given back; it runs out by itself');
-    }
+    if (!stored?.record || !request.satisfies(stored.record)) return undefined;
+    return { record: stored.record, outcome: 'waited', erasedAt: stored.erasedAt };
   }
 }
 

@@ -1,9 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import { waitFrom } from '../token/lifetime.ts';
-import type { Patience } from '../token/patience.ts';
 import type { VendorLogin } from '../token/ports.ts';
-import type { TokenRecord } from '../token/sdk-token.ts';
-import type { RenewalRequest } from './renewal-request.ts';
+import type { RenewalRequest, Renewed } from './renewal-request.ts';
 import type { TokenCache } from './token-cache.ts';
 import type { WriteBack } from './write-back.ts';
 
@@ -29,22 +27,18 @@ export class SoloLogin {
    * @param storeError what to throw where the login can wait
    * @throws BrokerError what the vendor says
    */
-  async logIn(
-    request: RenewalRequest,
-    budgetMs: number,
-    patience: Patience,
-    storeError: unknown,
-  ): Promise<TokenRecord> {
+  async logIn(request: RenewalRequest, budgetMs: number, storeError: unknown): Promise<Renewed> {
     const { vendor, cache, writeBack, clock } = this.#options;
     const { subject, known, cause } = request;
     const canWait = cause === 'unasked' || (cause === 'due' && known && clock.now() < waitFrom(known.token));
     const region = known?.region ?? request.region;
     if (canWait || !region) throw storeError;
-    const token = await vendor.login({ subject, region, budgetMs, urgency: 'asked', patience });
+    const token = await vendor.login({ subject, region, budgetMs, urgency: 'asked' });
     const generation = Math.max((known?.generation ?? 0) + 1, Math.floor(clock.now()));
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
-    cache.put(record, Number.NEGATIVE_INFINITY, cache.erasedAt(request.id), request.id);
+    const erasedAt = cache.erasedAt(request.id);
+    cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
     writeBack.keep(record);
-    return record;
+    return { record, outcome: 'login', erasedAt };
   }
 }

@@ -9,8 +9,7 @@ export class SubjectIds {
   readonly #known = new LRUCache<string, SubjectId>({ max: MAX_SUBJECTS });
 
   of(subject: Subject): SubjectId {
-    // Neither of the first two holds a space, so no other subject has this name.
-    const name = `${subject.app} ${subject.uniqueId} ${subject.unionId}`;
+    const name = JSON.stringify([subject.app, subject.unionId, subject.uniqueId]);
     const known = this.#known.get(name);
     if (known !== undefined) return known;
     const id = subjectId(subject);

@@ -121,22 +121,19 @@ export class TokenBroker {
     return { entry, outcome: 'fallback' };
   }
 
-  async #renew(
-    id: SubjectId,
-    { subject, region, refused }: ReadRequest,
-    cause: RenewalCause,
-    { entry, erasedAt }: Knowledge,
-  ): Promise<Found> {
+  async #renew(id: SubjectId, request: ReadRequest, cause: RenewalCause, { entry }: Knowledge): Promise<Found> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
+    const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
     const known = entry?.served.record;
     const satisfies = (record: TokenRecord) =>
       cause === 'refused'
         ? serveToken(record).etag !== refused && clock.now() < servableUntil(record.token)
         : record.generation > (known?.generation ?? 0) && clock.now() < waitFrom(record.token);
     const startedAt = clock.now();
-    const renewed = await renewal.renew({ id, subject, region: region ?? defaultRegion, known, cause, satisfies });
+    const renewed = await renewal.renew({ id, subject, region, known, cause, sessionIssuedAt, satisfies });
     if (!renewed) throw new BrokerError('internal');
-    return { entry: cache.put(renewed.record, startedAt, erasedAt, id), outcome: renewed.outcome };
+    refuseErased(request, renewed.erasedAt);
+    return { entry: cache.put(renewed.record, startedAt, renewed.erasedAt, id), outcome: renewed.outcome };
   }
 
   /** What is known, the store asked once for all who want to know at a time; what is kept in memory when it cannot say. */
@@ -162,7 +159,7 @@ export class TokenBroker {
     } catch (error) {
       const kept = cache.kept(id);
       if (kept && clock.now() < servableUntil(kept.served.record.token)) {
-        return { entry: kept, erasedAt: kept.erasedAt ?? cache.erasedAt(id), source: 'memory' };
+        return { entry: kept, erasedAt: cache.erasedAt(id), source: 'memory' };
       }
       // What cannot be known counts as unknown: the renewal decides whether a login without the store is worth it.
       log.debug({ subject: id, err: error }, 'the store cannot say whether there is a token');

@@ -86,7 +86,7 @@ export class TokenCache {
     const entry: CachedToken = {
       served: same?.served ?? serveToken(record),
       checkedAt,
-      erasedAt,
+      erasedAt: latest(erasedAt, this.erasedAt(id)),
       freshUntil: same?.freshUntil ?? this.#options.freshUntil(record, id),
       markedRead: record.read || same?.markedRead === true,
     };
@@ -109,9 +109,9 @@ export class TokenCache {
     for (const { served } of this.#entries.values()) yield served.record;
   }
 
-  /** Epoch ms of the account's last erasure, where this replica has heard of it lately. */
+  /** Epoch ms of the account's last erasure, where this replica knows of it. */
   erasedAt(id: SubjectId): number | undefined {
-    return this.#floors.get(accountOf(id));
+    return latest(this.#entries.peek(id)?.erasedAt, this.#floors.get(accountOf(id)));
   }
 
   /** Lays a newer token over one that is being read here; tokens nobody reads here take no memory. */
@@ -156,4 +156,8 @@ export class TokenCache {
   #floorOf(id: SubjectId): number {
     return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
   }
+}
+
+function latest(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
 }

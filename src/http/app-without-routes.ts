@@ -32,7 +32,7 @@ export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): 
     ...SERVER_OPTIONS,
     bodyLimit,
     loggerInstance: logger,
-    // A child of its own for each request would cost more than the request; what is logged says its id by itself.
+    // A child of its own for each request would cost more than the request: what we log about one names its id.
     childLoggerFactory: (shared) => shared,
     trustProxy,
     genReqId: requestIdOf,

@@ -3,7 +3,6 @@ import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Observer } from '../token/observer.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type Soon, whenThere } from '../token/soon.ts';
 import { accountLimit } from './account-limit.ts';
 import { requestedSubject, type SubjectRules } from './requested-subject.ts';
 import { getSdkToken, logOut } from './sdk-token-docs.ts';
@@ -35,20 +34,19 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   // The queries' schemas document them; the handlers check them, once they know who is asking.
   app.setValidatorCompiler(() => () => true);
 
-  const callerOf = (request: FastifyRequest): Soon<Principal> =>
-    whenThere(sessions.verify(sessionOf(request.headers)), (caller) =>
-      limit ? limit(request, caller.unionId).then(() => caller) : caller,
-    );
+  const callerOf = async (request: FastifyRequest): Promise<Principal> => {
+    const caller = await sessions.verify(sessionOf(request.headers));
+    await limit?.(request, caller.unionId);
+    return caller;
+  };
 
-  // Not async, so that what memory holds is answered at once.
-  app.get('/sdk-token', { schema: getSdkToken }, (request, reply) =>
-    whenThere(callerOf(request), (caller) => {
-      const query = checkGet(request.query);
-      const subject = requestedSubject(options, caller, query);
-      const region = caller.region ?? query.regRegion;
-      return answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
-    }),
-  );
+  app.get('/sdk-token', { schema: getSdkToken }, async (request, reply) => {
+    const caller = await callerOf(request);
+    const query = checkGet(request.query);
+    const subject = requestedSubject(options, caller, query);
+    const region = caller.region ?? query.regRegion;
+    return answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
+  });
 
   app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {
     const caller = await callerOf(request);

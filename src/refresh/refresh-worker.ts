@@ -111,6 +111,14 @@ export class RefreshWorker {
     observer.renewalClaimed(now - due);
     const { subject, region, generation } = record;
     const satisfies = (other: { readonly generation: number }) => other.generation > generation;
-    await renewal.renew({ id, subject, region, known: record, cause: 'unasked', satisfies });
+    await renewal.renew({
+      id,
+      subject,
+      region,
+      known: record,
+      cause: 'unasked',
+      sessionIssuedAt: undefined,
+      satisfies,
+    });
   }
 }

@@ -1,6 +1,5 @@
 import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
-import type { Patience } from './patience.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 
@@ -10,8 +9,6 @@ export interface LoginRequest {
   /** Most ms the login may take in all, from now to the last byte of the last attempt. */
   readonly budgetMs: number;
   readonly urgency: Urgency;
-  /** For the queue of logins to answer. */
-  readonly patience: Patience;
 }
 
 /** The vendor's `thirdCustLogin`. */
@@ -38,6 +35,8 @@ export type LeaseAnswer =
       readonly current: TokenRecord | undefined;
       /** The country the account was pinned to at its first success. */
       readonly region: string | undefined;
+      /** Epoch ms of the account's last erasure. */
+      readonly erasedAt: number | undefined;
     }
   | { readonly kind: 'held'; readonly heldForMs: number }
   /** Logins of this subject have failed again and again, the last one with `code`: none is due before `forMs` are over. */

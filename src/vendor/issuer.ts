@@ -94,16 +94,12 @@ export class VendorIssuer implements VendorLogin {
     }
   }
 
-  async #attempt(
-    { subject, region, urgency, patience }: LoginRequest,
-    domain: Domain,
-    deadline: number,
-  ): Promise<SdkToken> {
+  async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
     const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app is configured by this name' });
     // A spared vendor costs no turn; what it takes to wait for one says nothing about the vendor.
     domain.circuit.admit();
-    await this.#turns.wait(urgency, deadline - SHORTEST_ATTEMPT_MS, patience);
+    await this.#turns.wait(urgency, deadline - SHORTEST_ATTEMPT_MS);
     const sentAt = this.#clock.now();
     const timeoutMs = Math.min(this.#timeoutMs, deadline - sentAt);
     if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's budget is spent" });

@@ -4,11 +4,13 @@ import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import { EMPTY_PACE, type Pace, type PaceState, type Place, reservePlace, type Urgency } from '../token/login-pace.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Patience } from '../token/patience.ts';
 import type { LoginQueue } from '../token/ports.ts';
+import { within } from '../token/within.ts';
 
 /** The share of the budget a replica allows itself while the store cannot be asked what the others use of it. */
 const SHARE_ALONE = 1 / 4;
+/** Most ms the queue may take to answer where an app waits. */
+const QUEUE_MS = 100;
 
 export interface LoginTurnsOptions {
   readonly queue: LoginQueue;
@@ -31,14 +33,13 @@ export class LoginTurns {
   /**
    * Waits for the turn, at most 2 s.
    * @param latest epoch ms after which it would come too late
-   * @param patience for the queue to answer; without it a share of the budget is kept to
    * @throws BrokerError `vendor_busy`
    */
-  async wait(urgency: Urgency, latest: number, patience: Patience): Promise<void> {
+  async wait(urgency: Urgency, latest: number): Promise<void> {
     const { maxPerSecond, clock, observer } = this.#options;
     if (maxPerSecond === 0) return;
     const { granted, waitMs } =
-      (await patience.for(this.#reserve(maxPerSecond, urgency))) ?? this.#reserveAlone(maxPerSecond, urgency);
+      (await this.#reserve(maxPerSecond, urgency)) ?? this.#reserveAlone(maxPerSecond, urgency);
     if (!granted || clock.now() + waitMs > latest) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
@@ -50,7 +51,8 @@ export class LoginTurns {
   async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place | undefined> {
     const { queue, log } = this.#options;
     try {
-      return await queue.reserve(paceOf(maxPerSecond), urgency);
+      const reserving = queue.reserve(paceOf(maxPerSecond), urgency);
+      return urgency === 'unasked' ? await reserving : await within(QUEUE_MS, reserving);
     } catch (error) {
       log.debug({ err: error }, 'the login budget cannot be shared at this moment: keeping to a share of it');
       return undefined;

@@ -251,6 +251,21 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (const { id } of due) expect(claimed.filter((other) => other === id)).toHaveLength(1);
     });
 
+    test('claims no more at a time than it is asked for, and in the end everything', async () => {
+      const due = Array.from({ length: 40 }, newSubject);
+      await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
+      const claimed: SubjectId[] = [];
+      for (const limit of [1, 3, 17, 20]) {
+        const { ids } = await store.claimDue(limit, LEASE_MS);
+        expect(ids.length).toBeLessThanOrEqual(limit);
+        claimed.push(...ids);
+      }
+      await eventually(async () => {
+        claimed.push(...(await store.claimDue(1, LEASE_MS)).ids);
+        return due.every(({ id }) => claimed.includes(id));
+      });
+    });
+
     test('does not claim what is not due yet, and says when the next is', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 5_000);

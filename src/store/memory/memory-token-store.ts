@@ -57,10 +57,11 @@ export class MemoryTokenStore implements TokenStore {
     if (cooling) return cooling;
     if (this.#accounts.isOneTooMany(id)) return { kind: 'terminal_limit' };
     const account = this.#accounts.peek(id);
+    const { erasedAt } = account ?? {};
     const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
     this.#fences.set(id, lease.generation);
     this.#due.move(id, this.#leases.hold(lease));
-    return { kind: 'granted', lease, current: account?.records.get(id), region: account?.known?.region };
+    return { kind: 'granted', lease, current: account?.records.get(id), region: account?.known?.region, erasedAt };
   }
 
   async extend(lease: Lease): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { within } from '../../token/within.ts';
 
-/** Most ms one command may take. A read of a token makes one, a first login a few: see docs/reliability.md. */
-const COMMAND_MS = 200;
+/** Most ms one command may take. */
+const COMMAND_MS = 180;
 
 /** Redis did not answer in time. */
 export class Unanswered extends Error {
@@ -11,7 +11,13 @@ export class Unanswered extends Error {
   }
 }
 
+/** Stands for no answer, as a command may well answer `undefined`. */
+const NONE = Symbol('none');
+
 /** What `command` comes to, in time. @throws Unanswered */
 export function inTime<T>(command: Promise<T>): Promise<T> {
-  return within<T, never>(COMMAND_MS, command, () => Promise.reject(new Unanswered()));
+  return within(COMMAND_MS, command, NONE).then((answer) => {
+    if (answer === NONE) throw new Unanswered();
+    return answer;
+  });
 }

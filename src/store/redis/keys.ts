@@ -75,7 +75,8 @@ export class Keys {
 
   /** STRING: when the next one is due of a rate kept over all replicas. */
   rate(name: string): string {
-    return `${this.#prefix}:r:${digest(name)}`;
+    const id = digest(name);
+    return `${this.#shard(shardOf(id))}:r:${id}`;
   }
 
   /** STRING: written and removed at once, to see whether it can be. */

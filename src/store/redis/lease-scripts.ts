@@ -4,7 +4,7 @@ import { ACCOUNT, COOL_DOWN, NOW, PRINT, RECORD } from './lua.ts';
 
 /**
  * KEYS lease, fence, account, due, failures · ARGV owner, durationMs, terminal, id, fenceMs, terminal limit
- * Returns {'granted', generation, record or nil, pinned region or nil}, {'held', ms it still is}, {'terminal_limit'},
+ * Returns {'granted', generation, record or nil, pinned region or nil, instant of the last erasure or nil}, {'held', ms it still is}, {'terminal_limit'},
  * {'cooling', ms it still is, code}.
  */
 const acquire = `${NOW}${RECORD}${ACCOUNT}${PRINT}
@@ -20,7 +20,8 @@ local generation = math.max(now, fence + 1, generationOf(record) + 1, erasedAt(K
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SET', KEYS[2], print(generation), 'PX', ARGV[5])
 redis.call('ZADD', KEYS[4], 'XX', now + ARGV[2], ARGV[4])
-return {'granted', print(generation), record, redis.call('HGET', KEYS[3], '${ACCOUNT_FIELDS.region}')}
+local account = redis.call('HMGET', KEYS[3], '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.erasedAt}')
+return {'granted', print(generation), record, account[1], account[2]}
 `;
 
 /**

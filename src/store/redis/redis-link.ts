@@ -11,7 +11,7 @@ const HASH_TAG = /\{\d+\}/;
 
 /**
  * The connection that commands go over; they fail at once while Redis does not answer. On a cluster that is known for
- * each hash tag: one master that hangs keeps nobody from the others.
+ * each hash tag, and each key without one: a master that hangs keeps nobody from the others.
  */
 export class RedisLink {
   readonly #redis: RedisClient;
@@ -58,7 +58,7 @@ export class RedisLink {
   }
 
   #gateOf(key = ''): Gate {
-    const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? '') : '';
+    const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
     const gate = this.#gates.get(part) ?? new Gate(this.#clock);
     this.#gates.set(part, gate);
     return gate;

@@ -7,6 +7,8 @@ import type { RedisParts } from './redis-parts.ts';
 export class RedisSchedule {
   readonly #redis: RedisParts['redis'];
   readonly #keys: RedisParts['keys'];
+  /** Which shard may give one more than others, in turn. */
+  #first = 0;
 
   constructor({ redis, keys }: Pick<RedisParts, 'redis' | 'keys'>) {
     this.#redis = redis;
@@ -15,10 +17,12 @@ export class RedisSchedule {
 
   /** What can be claimed: a shard that does not answer keeps its own to itself. @throws BrokerError where none answers */
   async claim(limit: number, visibilityMs: number): Promise<DueClaims> {
-    const perShard = Math.ceil(limit / SHARDS);
-    const shards = Array.from({ length: SHARDS }, (_, shard) => this.#keys.due(shard));
+    const first = this.#first++ % SHARDS;
     const claims = await Promise.allSettled(
-      shards.map((due) => this.#redis.script('claimDue', [due], [perShard, visibilityMs])),
+      Array.from({ length: SHARDS }, (_, place) => {
+        const most = Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0);
+        return this.#redis.script('claimDue', [this.#keys.due((first + place) % SHARDS)], [most, visibilityMs]);
+      }),
     );
     const answers = claims.flatMap((claim) => (claim.status === 'fulfilled' ? [claim.value] : []));
     if (answers.length === 0) throw (claims[0] as PromiseRejectedResult).reason;

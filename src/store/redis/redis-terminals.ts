@@ -28,7 +28,7 @@ export class RedisTerminals {
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [record, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
-    return { record: this.#decode(record, id, key), erasedAt: erasedAt ? Number(erasedAt) : undefined };
+    return { record: this.#decode(record, id, key), erasedAt: instantOf(erasedAt) };
   }
 
   async acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer> {
@@ -36,7 +36,7 @@ export class RedisTerminals {
     const { redis, keys, records } = this.#parts;
     const args = [ownerId, durationMs, terminalOf(id), id, FENCE_MS, this.#perAccount];
     const answer = await redis.script('acquire', this.#keysOf(id), args);
-    const [kind, value, record, region] = answer as [Buffer, number | Buffer, Buffer | null, Buffer | null];
+    const [kind, value, record, region, erasedAt] = answer as [Buffer, number | Buffer, ...(Buffer | null)[]];
     switch (kind.toString()) {
       case 'held':
         return { kind: 'held', heldForMs: Number(value) };
@@ -46,8 +46,9 @@ export class RedisTerminals {
         return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
-        const current = records.stillStands(known, record) ?? this.#decode(record, id, keys.account(accountOf(id)));
-        return { kind: 'granted', lease, current, region: region?.toString() };
+        const current =
+          records.stillStands(known, record ?? null) ?? this.#decode(record, id, keys.account(accountOf(id)));
+        return { kind: 'granted', lease, current, region: region?.toString(), erasedAt: instantOf(erasedAt) };
       }
     }
   }
@@ -133,4 +134,8 @@ export class RedisTerminals {
     if (!records.isCurrent(bytes)) resealing.later(records.sealedText(bytes, id, key));
     return records.decode(bytes, id, key);
   }
+}
+
+function instantOf(bytes: Buffer | null | undefined): number | undefined {
+  return bytes ? Number(bytes) : undefined;
 }

@@ -27,7 +27,15 @@ function parts({ mode = 'proactive', perMinute = 0 }: { mode?: 'proactive' | 'on
 }
 
 function request(cause: RenewalRequest['cause']): RenewalRequest {
-  return { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause, satisfies: () => false };
+  return {
+    id: ID,
+    subject: SUBJECT,
+    region: 'CN',
+    known: undefined,
+    cause,
+    sessionIssuedAt: undefined,
+    satisfies: () => false,
+  };
 }
 
 describe('a read tells where its token came from', () => {
@@ -141,6 +149,7 @@ describe('a token renewed without being asked for', () => {
 
   test('is not told to be read where that could not be noted', async () => {
     const { one, watched, told, read } = parts();
+    await read();
     await one.renewal.renew(request('unasked'));
     watched.down.add('markRead');
     await read();

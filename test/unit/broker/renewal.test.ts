@@ -21,11 +21,17 @@ function replicas(count: number, loginBudgetMs = 5_000) {
   return { store, vendor, replicas: built };
 }
 
-function request(
-  overrides: { known?: TokenRecord; cause?: RenewalRequest['cause']; satisfies?: (r: TokenRecord) => boolean } = {},
-) {
-  const { known, cause = 'new', satisfies = () => true } = overrides;
-  return { id: ID, subject: SUBJECT, region: 'CN', known, cause, satisfies };
+function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
+  return {
+    id: ID,
+    subject: SUBJECT,
+    region: 'CN',
+    known: undefined,
+    cause: 'new',
+    sessionIssuedAt: undefined,
+    satisfies: () => true,
+    ...overrides,
+  };
 }
 
 describe('a renewal', () => {

@@ -275,7 +275,8 @@ describe('a read', () => {
     await read();
     clock.advance(50_000);
     const { record: known } = await watched.store.read(ID);
-    await renewal.renew({ id: ID, subject: SUBJECT, region: 'CN', known, cause: 'unasked', satisfies: () => false });
+    const again = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
+    await renewal.renew({ ...again, cause: 'unasked' });
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);

@@ -17,8 +17,8 @@ test('the worker tells how late it is with what it claims, and how much is left 
     return { app: 'default', unionId: `account-${phone}`, uniqueId: 'phone' };
   });
   for (const subject of subjects) {
-    const satisfies = () => false;
-    await renewal.renew({ id: subjectId(subject), subject, region: 'CN', known: undefined, cause: 'new', satisfies });
+    const request = { subject, region: 'CN', known: undefined, sessionIssuedAt: undefined, satisfies: () => false };
+    await renewal.renew({ ...request, id: subjectId(subject), cause: 'new' });
   }
   clock.advance(vendor.lifeMs / 2 + 5_000);
   worker.start();

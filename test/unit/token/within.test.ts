@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { within } from '../../../src/token/within.ts';
 
@@ -50,4 +52,29 @@ describe('waiting within a limit', () => {
     await expect(within(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
     expect(vi.getTimerCount()).toBe(0);
   });
+});
+
+test('an answer that came in while the event loop was busy is taken, and nothing is left unhandled', async () => {
+  const unheard: unknown[] = [];
+  const hear = (error: unknown) => unheard.push(error);
+  process.on('unhandledRejection', hear);
+  onTestFinished(() => void process.off('unhandledRejection', hear));
+  const server = createServer((socket) => void socket.end('answer')).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  const answer = within(20, once(socket, 'data'), 'late');
+  const busyUntil = performance.now() + 60;
+  while (performance.now() < busyUntil);
+  expect(String(await answer)).toBe('answer');
+  const refused = within(
+    20,
+    once(socket, 'never').catch(() => 'gone'),
+    'late',
+  );
+  expect(await refused).toBe('late');
+  socket.destroy(new Error('too late'));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(unheard).toEqual([]);
 });

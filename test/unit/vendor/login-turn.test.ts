@@ -3,12 +3,10 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-pace.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import { Patience } from '../../../src/token/patience.ts';
 import { LoginTurns } from '../../../src/vendor/login-turn.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
-const PATIENT = new Patience(systemClock, 60_000);
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Turns by a queue that answers what `place` says, and remembers what it was asked. */
@@ -42,8 +40,8 @@ describe('a turn', () => {
     [100, 10, 10],
   ])('is one of %i per second over all replicas: one each %i ms, %i at once', async (perSecond, intervalMs, burst) => {
     const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
-    await turns.wait('asked', NEVER, PATIENT);
-    await turns.wait('unasked', NEVER, PATIENT);
+    await turns.wait('asked', NEVER);
+    await turns.wait('unasked', NEVER);
     const pace = { intervalMs, burst };
     expect(asked).toEqual([
       { pace, urgency: 'asked' },
@@ -53,14 +51,14 @@ describe('a turn', () => {
 
   it('is everybody’s without a limit, and no queue is asked', async () => {
     const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
-    await Promise.all(Array.from({ length: 100 }, () => turns.wait('unasked', NEVER, PATIENT)));
+    await Promise.all(Array.from({ length: 100 }, () => turns.wait('unasked', NEVER)));
     expect(asked).toEqual([]);
   });
 
   it('comes when the queue says, not before', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
     let come = false;
-    const turn = turns.wait('asked', NEVER, PATIENT).then(() => {
+    const turn = turns.wait('asked', NEVER).then(() => {
       come = true;
     });
     for (const until = performance.now() + 40; performance.now() < until; ) {
@@ -77,13 +75,13 @@ describe('a turn', () => {
     [60_000, 60],
   ])('that is denied for %i ms is vendor_busy for %i s', async (waitMs, retryAfter) => {
     const { turns } = turnsBy(() => ({ granted: false, waitMs }));
-    expect(await refusalOf(turns.wait('asked', NEVER, PATIENT))).toMatchObject({ code: 'vendor_busy', retryAfter });
+    expect(await refusalOf(turns.wait('asked', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
   });
 
   it('that would come too late is vendor_busy at once', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.now() + 3_599_000;
-    expect(await refusalOf(turns.wait('asked', latest, PATIENT))).toMatchObject({
+    expect(await refusalOf(turns.wait('asked', latest))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 3_600,
     });
@@ -101,7 +99,7 @@ describe('while the store is away', () => {
     const { turns } = turnsBy(away, perSecond, clock);
     const all: Promise<boolean>[] = [];
     for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
-      const turn = turns.wait(urgency, NEVER, PATIENT);
+      const turn = turns.wait(urgency, NEVER);
       all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
       // Whether there is a place is decided before time goes on.
       await new Promise(setImmediate);
@@ -119,19 +117,17 @@ describe('while the store is away', () => {
   it('has no more at once than a quarter has: four replicas together keep the budget', async () => {
     const clock = new TestClock();
     const { turns } = turnsBy(away, 40, clock);
-    const all = await Promise.allSettled(
-      Array.from({ length: 100 }, () => turns.wait('unasked', clock.now(), PATIENT)),
-    );
+    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('unasked', clock.now())));
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('and no longer: the next turn is the queue’s again', async () => {
     let isAway = true;
     const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
-    await turns.wait('asked', NEVER, PATIENT);
-    expect(await refusalOf(turns.wait('asked', systemClock.now(), PATIENT))).toMatchObject({ code: 'vendor_busy' });
+    await turns.wait('asked', NEVER);
+    expect(await refusalOf(turns.wait('asked', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
     isAway = false;
-    await turns.wait('asked', systemClock.now() + 60_000, PATIENT);
+    await turns.wait('asked', systemClock.now() + 60_000);
     expect(asked).toHaveLength(3);
   });
 });

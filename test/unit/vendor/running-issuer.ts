@@ -2,7 +2,6 @@ import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import { Patience } from '../../../src/token/patience.ts';
 import { VendorIssuer, type VendorIssuerOptions } from '../../../src/vendor/issuer.ts';
 
 export const IOS = {
@@ -14,8 +13,7 @@ export const IOS = {
 };
 const ANDROID = { ...IOS, name: 'android', appId: 'canary-android', accessId: 'canary-other' };
 export const SUBJECT = { app: 'ios', unionId: 'canary-union😀"', uniqueId: 'canary-phone' };
-const patience = new Patience(systemClock, 60_000);
-export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'asked' as const, patience };
+export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'asked' as const };
 /** The vendor's no to a timestamp. */
 export const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-2' };
 

@@ -1,0 +1,138 @@
+import { BrokerError } from '../token/errors.ts';
+import type { Patience } from '../token/patience.ts';
+import type { Lease, LeaseAnswer, SaveOutcome } from '../token/ports.ts';
+import { dueAt } from '../token/refresh-policy.ts';
+import type { TokenRecord } from '../token/sdk-token.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { refuseErased } from './read-request.ts';
+import type { RenewalOptions } from './renewal-options.ts';
+import type { RenewalRequest, Renewed } from './renewal-request.ts';
+import { retryAt } from './retry-at.ts';
+
+const REGION_NEEDED =
+  'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
+
+/** A lease, and what may be done with it. */
+export interface Granted extends Extract<LeaseAnswer, { kind: 'granted' }> {
+  /** Most ms the login may take. */
+  readonly budgetMs: number;
+  /** For the store. */
+  readonly patience: Patience;
+}
+
+/** A login under a lease, and the fenced write of what it brings. */
+export class LeasedLogin {
+  readonly #options: RenewalOptions;
+  readonly #leases: LeaseKeeper;
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+    this.#leases = new LeaseKeeper(options.store, options.log);
+  }
+
+  /**
+   * Uses the lease up. `undefined`: nobody asked, and the terminal was logged out since it was found to be due.
+   * @throws BrokerError as `Renewal.renew` does
+   */
+  async logIn(request: RenewalRequest, granted: Granted): Promise<Renewed | undefined> {
+    const { lease, current, erasedAt } = granted;
+    if (current && request.satisfies(current)) {
+      await this.giveBack(granted, dueAt(current, this.#options.policy));
+      return { record: current, outcome: 'waited', erasedAt };
+    }
+    if (!current && request.cause === 'unasked') {
+      await this.giveBack(granted, undefined);
+      return undefined;
+    }
+    this.#leases.keep(lease);
+    try {
+      return await this.#logIn(request, granted);
+    } catch (error) {
+      await granted.patience.for(this.#giveUp(lease, current, error));
+      throw error;
+    } finally {
+      this.#leases.letGo(lease);
+    }
+  }
+
+  /** Gives back a lease there was no use for. @param dueAt epoch ms at which its record is to be looked at next */
+  async giveBack({ lease, patience }: Pick<Granted, 'lease' | 'patience'>, dueAt: number | undefined): Promise<void> {
+    await patience.for(this.#release(lease, dueAt, undefined));
+  }
+
+  /** Gives back whatever leases are still held. */
+  releaseAll(): Promise<void> {
+    return this.#leases.releaseAll();
+  }
+
+  async #logIn(request: RenewalRequest, granted: Granted): Promise<Renewed> {
+    const { vendor, limits } = this.#options;
+    const { subject, cause } = request;
+    const { lease, current, budgetMs, patience, erasedAt } = granted;
+    const read = cause !== 'unasked';
+    if (read) refuseErased(request, erasedAt);
+    const region = granted.region ?? request.region;
+    if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
+    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, patience);
+    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'asked' : 'unasked' });
+    const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
+    const record = { subject, region, token, generation: lease.generation, read, unreadRenewals };
+    return this.#save(request, granted, record);
+  }
+
+  async #save(request: RenewalRequest, granted: Granted, record: TokenRecord): Promise<Renewed> {
+    const { store, cache } = this.#options;
+    const { lease, patience, erasedAt } = granted;
+    const saving = this.#write(lease, record);
+    const outcome = await patience.for(saving);
+    if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
+    if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
+    if (outcome !== 'outdated') {
+      cache.renew(record);
+      return { record, outcome: 'login', erasedAt };
+    }
+    const newer = await store.read(lease.id);
+    refuseErased(request, newer.erasedAt);
+    if (newer.record && request.satisfies(newer.record)) {
+      return { record: newer.record, outcome: 'waited', erasedAt: newer.erasedAt };
+    }
+    throw new BrokerError('session_forbidden', {
+      detail: 'the terminal was logged out while its token was being obtained',
+    });
+  }
+
+  async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'later'> {
+    const { store, policy, writeBack, log } = this.#options;
+    try {
+      return await store.save(lease, record, dueAt(record, policy));
+    } catch (error) {
+      const message = 'a token was obtained but could not be stored: it is written back later';
+      log.error({ subject: lease.id, err: error }, message);
+      writeBack.keep(record);
+      return 'later';
+    }
+  }
+
+  async #giveUp(lease: Lease, current: TokenRecord | undefined, error: unknown): Promise<void> {
+    const { store, clock, log } = this.#options;
+    const { id } = lease;
+    const code = error instanceof BrokerError ? error.code : 'internal';
+    await this.#release(lease, current && retryAt(current.token, code, clock), code);
+    if (code !== 'account_disabled') return;
+    await store.remove(id).catch((storeError: unknown) => {
+      log.warn({ subject: id, err: storeError }, 'the token of a closed account could not be forgotten');
+    });
+  }
+
+  async #release(...release: Parameters<RenewalOptions['store']['release']>): Promise<void> {
+    const { store, log } = this.#options;
+    const [{ id }] = release;
+    await store.release(...release).catch((error: unknown) => {
+      log.warn({ subject: id, err: error }, 'a lease could not be given back; it runs out by itself');
+    });
+  }
+}
+
+function isRefusal(outcome: SaveOutcome | 'later'): boolean {
+  return outcome === 'outdated' || outcome === 'terminal_limit';
+}
