@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { markdownTable, writeMarkedTable } from './marked-table.ts';
+import { markdownTable } from './markdown-table.ts';
+import { writeMarkedSection } from './marked-section.ts';
 
 const rowsFile = join(mkdtempSync(join(tmpdir(), 'chaos-')), 'rows.jsonl');
 
@@ -19,6 +20,6 @@ const rows = lines.map((line) => {
 const table = markdownTable([['fault', 'promised', 'measured'], ...rows]);
 process.stdout.write(`\n${table}\n`);
 if (status === 0 && process.argv.length === 2) {
-  writeMarkedTable(new URL('../docs/reliability.md', import.meta.url), 'board', table);
+  writeMarkedSection(new URL('../docs/reliability.md', import.meta.url), 'board', table);
 }
 process.exit(status ?? 1);

@@ -2,7 +2,7 @@
 import { cpus } from 'node:os';
 import { startBroker } from '../test/support/broker-process.ts';
 import { keyRing, newKey, openRedisStore } from '../test/support/filled-store.ts';
-import { writeMarkedTable } from './marked-table.ts';
+import { writeMarkedSection } from './marked-section.ts';
 import { Figures } from './scale/figures.ts';
 import { load } from './scale/load.ts';
 import { startMeasuredRedis } from './scale/measured-redis.ts';
@@ -63,6 +63,6 @@ await replica.stop();
 await redis.close();
 
 if (tokens === DEFAULT_TOKENS) {
-  writeMarkedTable(new URL('../docs/scaling.md', import.meta.url), 'scale', figures.table());
+  writeMarkedSection(new URL('../docs/scaling.md', import.meta.url), 'scale', figures.table());
 }
 process.exit(0);

@@ -127,7 +127,8 @@ describe('the documents of the APIs', () => {
 test.each([
   ['docs/reliability.md', 'board', 'chaos'],
   ['docs/scaling.md', 'scale', 'scale'],
-])('%s has one place for the table that npm run writes: %s', (path, name, script) => {
+  ['docs/performance.md', 'figures', 'bench'],
+])('%s has one place for what npm run writes: %s', (path, name, script) => {
   const place = new RegExp(
     `^<!-- ${name}: written by npm run ${script} -->\\n[\\s\\S]*?^<!-- end of ${name} -->$`,
     'gm',

@@ -1,4 +1,4 @@
-import { markdownTable } from '../marked-table.ts';
+import { markdownTable } from '../markdown-table.ts';
 
 /** What was measured, in order: shown as it comes, and a table in the end. */
 export class Figures {

@@ -1,22 +1,22 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { markdownTable } from '../../../scripts/markdown-table.ts';
+import { writeMarkedSection } from '../../../scripts/marked-section.ts';
 import { ROOT } from '../processes/repository.ts';
 import { chart } from './chart.ts';
 import type { Results } from './results.ts';
 import { scenarioTables } from './scenario-tables.ts';
 
 const RESULTS = join(ROOT, 'bench/results.json');
-const DOCUMENT = join(ROOT, 'docs/performance.md');
+const DOCUMENT = pathToFileURL(join(ROOT, 'docs/performance.md'));
 const CHART = join(ROOT, 'docs/performance.svg');
-const [BEGIN, END] = ['<!-- figures: written by npm run bench -->', '<!-- end of figures -->'];
 
 /** Keeps the results, and shows them in docs/performance.md and its chart. */
 export function publish(results: Results): void {
   writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
   writeFileSync(CHART, chart(results));
-  const text = readFileSync(DOCUMENT, 'utf8');
-  const [before, after] = [text.slice(0, text.indexOf(BEGIN)), text.slice(text.indexOf(END))];
-  writeFileSync(DOCUMENT, `${before}${BEGIN}\n\n${markdown(results)}\n\n${after}`);
+  writeMarkedSection(DOCUMENT, 'figures', markdown(results));
 }
 
 function markdown({ measuredAt, machine, rounds, seconds, scenarios }: Results): string {
@@ -34,9 +34,4 @@ function markdown({ measuredAt, machine, rounds, seconds, scenarios }: Results):
       ];
     }),
   ].join('\n\n');
-}
-
-function markdownTable([head = [], ...rows]: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
