@@ -42,7 +42,8 @@ const env = {
   SESSION_JWT_SECRET: issuer.secret,
   SESSION_JWT_ISSUER: issuer.issuer,
   SESSION_JWT_AUDIENCE: issuer.audience,
-  RATE_LIMIT_PER_MINUTE: '0',
+  // Counts every read, and is never reached.
+  RATE_LIMIT_PER_MINUTE: '1000000',
 };
 await measureStart(env, 'empty', figures);
 
