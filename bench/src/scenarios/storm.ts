@@ -11,6 +11,8 @@ const CROWD = 1_000;
 const PROCESSES = 3;
 const LATENCY_MS = 300;
 const ALLOWANCE_MS = 100;
+/** Storms on fresh processes that are not counted. */
+const WARM_UPS = 5;
 
 interface Storm {
   readonly logins: number;
@@ -64,11 +66,12 @@ async function stormsOn(
     CROWD,
   );
   try {
-    const [known, ...subjects] = newSubjects(1 + rounds);
+    const [known, ...subjects] = newSubjects(1 + WARM_UPS + rounds);
     if (known) {
       await world.fill(peer, [known]);
       await crowd.ask(known.uniqueId, world.sessions.of(known));
     }
+    for (const subject of subjects.splice(0, WARM_UPS)) await crowd.ask(subject.uniqueId, world.sessions.of(subject));
     const storms: Storm[] = [];
     for (const subject of subjects) {
       const before = await world.vendor.logins();
