@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { startApp } from './running-app.ts';
 
@@ -21,5 +22,18 @@ describe('a replica whose event loop is stuck', () => {
     expect(await refused?.json()).toMatchObject({ code: 'internal', retryable: true });
     expect((await fetch(`${origin}/livez`)).status).toBe(200);
     expect((await fetch(`${origin}/readyz`)).status).toBe(200);
+  });
+});
+
+describe('a replica that was held up once, and long', () => {
+  it('refuses nobody when it goes on', async () => {
+    const { getToken } = await startApp();
+    expect((await getToken()).status).toBe(200);
+    block(4_000);
+    const statuses: number[] = [];
+    for (const end = performance.now() + 1_200; performance.now() < end; await sleep(10)) {
+      statuses.push((await getToken()).status);
+    }
+    expect(statuses.filter((status) => status !== 200)).toEqual([]);
   });
 });
