@@ -92,6 +92,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     sessions,
     sessionHeaders,
     readsPerMinute: requestsPerMinute,
+    clock,
     observer,
     apiDocs,
     trustProxy,

@@ -7,11 +7,10 @@ import type { TokenStore } from '../token/ports.ts';
 import type { RefreshPolicy } from '../token/refresh-policy.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import type { Soon } from '../token/soon.ts';
-import type { SubjectId } from '../token/subject.ts';
+import { type SubjectId, subjectId } from '../token/subject.ts';
 import { within } from '../token/within.ts';
 import { isErased, type ReadRequest, refuseErased } from './read-request.ts';
 import type { Renewal } from './renewal.ts';
-import { SubjectIds } from './subject-ids.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 
 /** Most ms a read waits for a renewal while the token it has is still good. */
@@ -46,7 +45,6 @@ interface Found {
 /** Answers an app: from memory, from the store, or from a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #ids = new SubjectIds();
   readonly #lookUps = new Map<SubjectId, Promise<Knowledge>>();
 
   constructor(options: TokenBrokerOptions) {
@@ -60,23 +58,37 @@ export class TokenBroker {
    *   renewal throws
    */
   read(request: ReadRequest): Soon<ServedToken> {
-    const { clock, cache } = this.#options;
-    const id = this.#ids.of(request.subject);
-    const now = clock.now();
-    const trusted = request.refused === undefined ? cache.trusted(id, now) : undefined;
-    if (trusted && now < trusted.freshUntil && !isErased(request, trusted.erasedAt)) {
-      return this.#serve(id, trusted, 'memory', now);
-    }
-    return this.#seek(id, request);
+    const id = subjectId(request.subject);
+    const now = this.#options.clock.now();
+    const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
+    return remembered ? this.handOut(id, remembered, now) : this.#seek(id, request);
+  }
+
+  /**
+   * The token that {@link read} answers with from memory alone: it is fresh, and believed without asking anybody. To be
+   * handed out by {@link handOut}, if it is.
+   * @param sessionIssuedAt epoch ms; `undefined` where the session does not say
+   */
+  remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
+    const trusted = this.#options.cache.trusted(id, now);
+    return trusted && now < trusted.freshUntil && !isErased({ sessionIssuedAt }, trusted.erasedAt)
+      ? trusted
+      : undefined;
+  }
+
+  /** Notes that a token is handed out. @param entry what {@link remembered} found */
+  handOut(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
+    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
+    if (!entry.markedRead) this.#markRead(id, entry);
+    return entry.served;
   }
 
   async #seek(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
-    const { clock, observer } = this.#options;
     try {
       const { entry, outcome } = await this.#find(id, request);
-      return this.#serve(id, entry, outcome, clock.now());
+      return this.handOut(id, entry, this.#options.clock.now(), outcome);
     } catch (error) {
-      observer.readFailed(error);
+      this.#options.observer.readFailed(error);
       throw error;
     }
   }
@@ -165,12 +177,6 @@ export class TokenBroker {
       log.debug({ subject: id, err: error }, 'the store cannot say whether there is a token');
       return { entry: undefined, erasedAt: cache.erasedAt(id), source: 'memory' };
     }
-  }
-
-  #serve(id: SubjectId, entry: CachedToken, outcome: ReadOutcome, now: number): ServedToken {
-    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
-    if (!entry.markedRead) this.#markRead(id, entry);
-    return entry.served;
   }
 
   /** Only what nobody asked for is not yet known to be read. */

@@ -26,7 +26,8 @@ export function openApiDocument(version: string): Promise<object> {
     accounts,
     sessions,
     sessionHeaders: undefined,
-    readsPerMinute: 0,
+    limit: neverCalled,
+    repeated: { learn: neverCalled },
     observer: silentObserver,
   };
   return documentOf(publicApi(version), async (app) => {

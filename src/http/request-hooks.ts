@@ -9,6 +9,11 @@ export interface RequestHooksOptions {
   readonly closing: () => boolean;
 }
 
+/** Whether there is a line per request in the log. */
+export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
+  return level === 'debug' || level === 'trace';
+}
+
 /** What happens to every request: headers on every answer, refusal while closing, at `debug` a line in the log. */
 export async function addRequestHooks(app: FastifyInstance, { logger, closing }: RequestHooksOptions): Promise<void> {
   const headers = await securityHeaders();
@@ -25,7 +30,7 @@ export async function addRequestHooks(app: FastifyInstance, { logger, closing }:
     done(null, payload);
   });
 
-  if (logger.level === 'debug' || logger.level === 'trace') {
+  if (logsRequests(logger)) {
     app.addHook('onResponse', (request, reply, done) => {
       // The route's pattern, never the URL: a query holds the terminal's id.
       const { id: requestId, method, routeOptions } = request;

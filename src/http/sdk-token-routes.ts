@@ -2,8 +2,10 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Accounts } from '../broker/accounts.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { accountLimit } from './account-limit.ts';
+import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
+import { subjectId } from '../token/subject.ts';
+import type { AccountLimit } from './account-limit.ts';
+import type { RepeatedReads } from './repeated-reads.ts';
 import { requestedSubject, type SubjectRules } from './requested-subject.ts';
 import { getSdkToken, logOut } from './sdk-token-docs.ts';
 import { queryCheck } from './sdk-token-query.ts';
@@ -14,11 +16,12 @@ import { leaveBodiesUnread } from './unread-bodies.ts';
 export interface SdkTokenRoutesOptions extends SubjectRules {
   readonly tokens: Pick<TokenBroker, 'read'>;
   readonly accounts: Pick<Accounts, 'logOut'>;
-  readonly sessions: SessionVerifier;
+  readonly sessions: SessionVerifier<BelievedPrincipal>;
   /** The headers that hold a session, given on to its verifier as a JSON object; `undefined`: it is a bearer token. */
   readonly sessionHeaders: readonly string[] | undefined;
-  /** Requests an account may make of this replica per minute; 0: no limit. */
-  readonly readsPerMinute: number;
+  readonly limit: AccountLimit;
+  /** Where reads are remembered, to answer those that are repeated. */
+  readonly repeated: Pick<RepeatedReads, 'learn'>;
   readonly observer: Pick<Observer, 'rateLimited'>;
 }
 
@@ -27,17 +30,18 @@ const checkDelete = queryCheck('uniqueId', 'app');
 
 /** `GET /sdk-token`: who is it, what do they ask for, hand out the token. `DELETE /sdk-token`: the app's logout. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts, sessions } = options;
+  const { tokens, accounts, sessions, limit, repeated, observer } = options;
   const sessionOf = sessionSource(options.sessionHeaders);
-  const limit = await accountLimit(app, options.readsPerMinute, options.observer);
   leaveBodiesUnread(app);
   // The queries' schemas document them; the handlers check them, once they know who is asking.
   app.setValidatorCompiler(() => () => true);
 
-  const callerOf = async (request: FastifyRequest): Promise<Principal> => {
-    const caller = await sessions.verify(sessionOf(request.headers));
-    await limit?.(request, caller.unionId);
-    return caller;
+  const callerOf = async ({ headers }: FastifyRequest): Promise<BelievedPrincipal> => {
+    const caller = await sessions.verify(sessionOf(headers));
+    const refusal = limit(caller.unionId);
+    if (!refusal) return caller;
+    observer.rateLimited('requests');
+    throw refusal;
   };
 
   app.get('/sdk-token', { schema: getSdkToken }, async (request, reply) => {
@@ -45,7 +49,9 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const query = checkGet(request.query);
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
-    return answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
+    await answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
+    repeated.learn(request.raw, caller, subjectId(subject));
+    return reply;
   });
 
   app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {

@@ -1,11 +1,18 @@
 import helmet from '@fastify/helmet';
 import fastify from 'fastify';
 
+let asked: Promise<Readonly<Record<string, string>>> | undefined;
+
 /**
  * The headers helmet sets for an API without markup of its own. Asked of it once: it works them out anew for each
  * request, which takes as long as everything else a token read does.
  */
-export async function securityHeaders(): Promise<Readonly<Record<string, string>>> {
+export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
+  asked ??= askHelmet();
+  return asked;
+}
+
+async function askHelmet(): Promise<Readonly<Record<string, string>>> {
   const app = fastify();
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ReadRequest } from '../broker/read-request.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
+import type { ServedToken } from '../token/sdk-token.ts';
 import { noneMatchNames, refusedTag } from './etag.ts';
 
 /**
@@ -14,8 +15,21 @@ export async function answerToken(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const refused = refusedTag(headers);
-  const { body, etag } = await tokens.read({ subject, region, sessionIssuedAt, refused });
-  reply.header('cache-control', 'no-store').header('etag', etag);
-  if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) return reply.code(304).send();
-  return reply.header('content-type', 'application/json; charset=utf-8').send(body);
+  const served = await tokens.read({ subject, region, sessionIssuedAt, refused });
+  if (refused === undefined && noneMatchNames(headers['if-none-match'], served.etag)) {
+    return reply.code(304).headers({ 'cache-control': NO_STORE, etag: served.etag }).send();
+  }
+  return reply.headers(tokenHeaders(served)).send(served.body);
+}
+
+const NO_STORE = 'no-store';
+
+/** What an answer with this token carries, besides what every answer does. */
+export function tokenHeaders({ body, etag }: ServedToken): Readonly<Record<string, string>> {
+  return {
+    'cache-control': NO_STORE,
+    etag,
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+  };
 }

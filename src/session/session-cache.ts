@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Principal, SessionVerifier } from '../token/principal.ts';
+import type { BelievedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 import type { Soon } from '../token/soon.ts';
 
 export interface SessionCacheOptions {
@@ -19,9 +19,7 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
-  readonly principal: Principal;
-  /** Epoch ms. */
-  readonly believedUntil: number;
+  readonly principal: BelievedPrincipal;
   /** Epoch ms until which it is believed on while nobody can be asked. */
   readonly keptUntil: number;
 }
@@ -46,7 +44,7 @@ const ASK_AGAIN_MS = 2_000;
  * `refusalMs` since it was asked about. Failures are not remembered. Callers with the same session share one
  * verification.
  */
-export class SessionCache implements SessionVerifier {
+export class SessionCache implements SessionVerifier<BelievedPrincipal> {
   readonly #verifier: SessionVerifier;
   readonly #clock: Clock;
   readonly #observer: Observer;
@@ -54,7 +52,7 @@ export class SessionCache implements SessionVerifier {
   readonly #refusalMs: number;
   readonly #accepted: LRUCache<string, Accepted>;
   readonly #refused: LRUCache<string, Refused>;
-  readonly #inFlight = new Map<string, Promise<Principal>>();
+  readonly #inFlight = new Map<string, Promise<BelievedPrincipal>>();
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
@@ -71,9 +69,9 @@ export class SessionCache implements SessionVerifier {
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
   }
 
-  verify(session: string): Soon<Principal> {
+  verify(session: string): Soon<BelievedPrincipal> {
     const accepted = this.#accepted.get(session);
-    if (accepted && this.#clock.now() < accepted.believedUntil) {
+    if (accepted && this.#clock.now() < accepted.principal.believedUntil) {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
@@ -85,20 +83,19 @@ export class SessionCache implements SessionVerifier {
     return this.#inFlight.get(session) ?? this.#start(session);
   }
 
-  #start(session: string): Promise<Principal> {
+  #start(session: string): Promise<BelievedPrincipal> {
     const flight = this.#ask(session).finally(() => this.#inFlight.delete(session));
     this.#inFlight.set(session, flight);
     return flight;
   }
 
-  async #ask(session: string): Promise<Principal> {
+  async #ask(session: string): Promise<BelievedPrincipal> {
     // Counted from the question: what the answer rests on may be that old.
     const askedAt = this.#clock.now();
     try {
       const principal = await this.#verifier.verify(session);
       this.#observer.sessionChecked('accepted');
-      this.#accept(session, principal, askedAt);
-      return principal;
+      return this.#accept(session, principal, askedAt);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') return this.#believedOn(session, error);
@@ -108,13 +105,11 @@ export class SessionCache implements SessionVerifier {
     }
   }
 
-  #accept(session: string, principal: Principal, askedAt: number): void {
-    if (this.#cacheMs === 0) return;
-    this.#accepted.set(session, {
-      principal,
-      believedUntil: Math.min(askedAt + this.#cacheMs, principal.expiresAt),
-      keptUntil: Math.min(askedAt + 2 * this.#cacheMs, principal.expiresAt),
-    });
+  #accept(session: string, principal: Principal, askedAt: number): BelievedPrincipal {
+    const believed = { ...principal, believedUntil: Math.min(askedAt + this.#cacheMs, principal.expiresAt) };
+    const keptUntil = Math.min(askedAt + 2 * this.#cacheMs, principal.expiresAt);
+    if (this.#cacheMs > 0) this.#accepted.set(session, { principal: believed, keptUntil });
+    return believed;
   }
 
   #refuse(session: string, refusal: BrokerError, askedAt: number): void {
@@ -122,14 +117,14 @@ export class SessionCache implements SessionVerifier {
     if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: askedAt + this.#refusalMs });
   }
 
-  #believedOn(session: string, failure: BrokerError): Principal {
+  #believedOn(session: string, failure: BrokerError): BelievedPrincipal {
     const now = this.#clock.now();
     const accepted = this.#accepted.get(session);
     const keeps = accepted && now < accepted.keptUntil;
     this.#observer.sessionChecked(keeps ? 'kept' : failure.code);
     if (!keeps) throw failure;
-    const believedUntil = Math.min(now + ASK_AGAIN_MS, accepted.keptUntil);
-    this.#accepted.set(session, { ...accepted, believedUntil });
-    return accepted.principal;
+    const principal = { ...accepted.principal, believedUntil: Math.min(now + ASK_AGAIN_MS, accepted.keptUntil) };
+    this.#accepted.set(session, { ...accepted, principal });
+    return principal;
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { SessionVerifier } from '../token/principal.ts';
+import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
@@ -22,7 +22,11 @@ export type SessionOptions = (
 const REFUSAL_MS = 2_000;
 
 /** @throws Error that says what is allowed, when a key or an algorithm of JWTs cannot be used */
-export function createSessionVerifier(options: SessionOptions, clock: Clock, observer: Observer): SessionVerifier {
+export function createSessionVerifier(
+  options: SessionOptions,
+  clock: Clock,
+  observer: Observer,
+): SessionVerifier<BelievedPrincipal> {
   const { cacheSeconds, mode } = options;
   const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
   return new SessionCache(verifierOf(options, clock), { cacheSeconds, refusalMs, clock, observer });

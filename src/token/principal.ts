@@ -13,11 +13,17 @@ export interface Principal {
   readonly expiresAt: number;
 }
 
-export interface SessionVerifier {
+/** A principal, and for how long. */
+export interface BelievedPrincipal extends Principal {
+  /** Epoch ms before which nobody need be asked about the session again. */
+  readonly believedUntil: number;
+}
+
+export interface SessionVerifier<Verified extends Principal = Principal> {
   /**
    * @param session the bearer token as the app sent it; where sessions are forwarded, the JSON text of an object that
    * holds what the app sent in the configured headers, by lower-case name
    * @throws BrokerError `session_invalid`, `session_expired`, `session_check_unavailable`
    */
-  verify(session: string): Soon<Principal>;
+  verify(session: string): Soon<Verified>;
 }

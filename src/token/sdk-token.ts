@@ -31,16 +31,13 @@ export interface TokenRecord {
 /** A record with what an app is answered, made once per token. */
 export interface ServedToken {
   readonly record: TokenRecord;
-  /** UTF-8 JSON of the token's fields. */
-  readonly body: Buffer;
+  /** JSON of the token's fields. A string: Node sends it in one piece with the headers, a buffer in two. */
+  readonly body: string;
   /** Strong entity tag (RFC 9110 §8.8.3), the same on every replica. */
   readonly etag: string;
 }
 
 export function serveToken(record: TokenRecord): ServedToken {
-  const text = JSON.stringify(record.token.fields);
-  // Memory of its own: a part of Node's pool would keep 8 KB of other buffers from being freed for as long as it lives.
-  const body = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
-  body.write(text);
+  const body = JSON.stringify(record.token.fields);
   return { record, body, etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
 }

@@ -1,12 +1,27 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 
-/** A loopback TCP port nobody listened on a moment ago. */
+/** Below the ports that systems give to outgoing connections: none of those takes it before its server does. */
+const [LOWEST, HIGHEST] = [10_000, 32_767];
+const handedOut = new Set<number>();
+
+/** A loopback TCP port nobody listened on a moment ago, another one each time. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const port = randomInt(LOWEST, HIGHEST + 1);
+  if (handedOut.has(port) || !(await isFree(port))) return freePort();
+  handedOut.add(port);
+  return port;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
   server.close();
   await once(server, 'close');
-  return port;
+  return true;
 }

@@ -23,8 +23,8 @@ function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   return { ...built, clock, watched, read };
 }
 
-function tokenOf(served: { readonly body: Buffer }): string {
-  return JSON.parse(served.body.toString()).accessToken;
+function tokenOf(served: { readonly body: string }): string {
+  return JSON.parse(served.body).accessToken;
 }
 
 describe('a first read', () => {

@@ -4,9 +4,11 @@ import { text } from 'node:stream/consumers';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import { TokenBroker } from '../../../src/broker/token-broker.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import type { Principal } from '../../../src/token/principal.ts';
+import type { BelievedPrincipal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
 
 export const SESSION = 'session-canary-0a1b2c';
@@ -25,17 +27,26 @@ export interface RunningApp {
   readonly raw: (request: string) => Promise<string>;
 }
 
-export type AppSettings = Partial<Omit<PublicAppOptions, 'logger'>> & {
+export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> & {
+  readonly tokens?: Partial<PublicAppOptions['tokens']>;
   readonly logLevel?: string;
   /** Called before the app listens. */
   readonly prepare?: (app: FastifyInstance) => void;
 };
 
+/** Has a token for everybody, and remembers none. */
+const FORGETFUL = { read: async () => servedToken(), remembered: () => undefined, handOut: servedToken };
+
 /** The public app on a port of its own until the test is over, before a broker and a verifier that know the canaries. */
-export async function startApp({ logLevel = 'info', prepare, ...settings }: AppSettings = {}): Promise<RunningApp> {
+export async function startApp({
+  logLevel = 'info',
+  prepare,
+  tokens,
+  ...settings
+}: AppSettings = {}): Promise<RunningApp> {
   const lines: string[] = [];
   const app = await createPublicApp({
-    tokens: { read: async () => servedToken() },
+    tokens: tokens instanceof TokenBroker ? tokens : { ...FORGETFUL, ...tokens },
     accounts: { logOut: async () => undefined },
     sessions: { verify: async () => principal() },
     sessionHeaders: undefined,
@@ -43,6 +54,7 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
     terminalPolicy: 'multi',
     readsPerMinute: 0,
     observer: silentObserver,
+    clock: systemClock,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: () => false,
     apiDocs: true,
@@ -73,13 +85,14 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
 }
 
 /** What the verifier finds in the canary session. */
-export function principal(claims: Partial<Principal> = {}): Principal {
+export function principal(claims: Partial<BelievedPrincipal> = {}): BelievedPrincipal {
   return {
     unionId: UNION_ID,
     region: undefined,
     app: undefined,
     issuedAt: undefined,
     expiresAt: Number.MAX_SAFE_INTEGER,
+    believedUntil: Number.MAX_SAFE_INTEGER,
     ...claims,
   };
 }

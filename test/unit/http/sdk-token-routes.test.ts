@@ -30,10 +30,10 @@ describe('GET /sdk-token', () => {
     const response = await getToken();
     const { body, etag } = servedToken();
     expect(response.status).toBe(200);
-    expect(Buffer.from(await response.arrayBuffer())).toEqual(body);
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.from(body));
     expect(Object.fromEntries(response.headers)).toMatchObject({
       'content-type': 'application/json; charset=utf-8',
-      'content-length': String(body.length),
+      'content-length': String(Buffer.byteLength(body)),
       'cache-control': 'no-store',
       etag,
     });

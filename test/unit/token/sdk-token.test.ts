@@ -10,14 +10,9 @@ describe('a served token', () => {
     fc.assert(
       fc.property(anyFields, (fields) => {
         const { body } = serveToken(tokenRecord({ token: { fields } }));
-        expect(JSON.parse(body.toString())).toEqual(JSON.parse(JSON.stringify(fields)));
+        expect(JSON.parse(body)).toEqual(JSON.parse(JSON.stringify(fields)));
       }),
     );
-  });
-
-  test('has a body that keeps no more memory than its own', () => {
-    const { body } = serveToken(tokenRecord({ token: { fields: { expand: 'Köln 📷' } } }));
-    expect(body.buffer.byteLength).toBe(body.length);
   });
 
   test('has a strong entity tag of 128 bits', () => {
