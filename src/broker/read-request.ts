@@ -1,8 +1,10 @@
 import { BrokerError } from '../token/errors.ts';
-import type { Subject } from '../token/subject.ts';
+import type { Subject, SubjectId } from '../token/subject.ts';
 
 export interface ReadRequest {
   readonly subject: Subject;
+  /** The subject's, where it is at hand. */
+  readonly id?: SubjectId;
   /** Where the account lives, if the session or the app say so; needed for an account's first login alone. */
   readonly region: string | undefined;
   /** Epoch ms; `undefined` where the session does not say. */

@@ -58,7 +58,7 @@ export class TokenBroker {
    *   renewal throws
    */
   read(request: ReadRequest): Soon<ServedToken> {
-    const id = subjectId(request.subject);
+    const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
     const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
     return remembered ? this.handOut(id, remembered, now) : this.#seek(id, request);
@@ -155,7 +155,7 @@ export class TokenBroker {
     if (trusted) return Promise.resolve({ entry: trusted, erasedAt: trusted.erasedAt, source: 'memory' });
     const underWay = this.#lookUps.get(id);
     if (underWay) return underWay;
-    const lookUp = this.#askStore(id).finally(() => this.#lookUps.delete(id));
+    const lookUp = this.#askStore(id);
     this.#lookUps.set(id, lookUp);
     return lookUp;
   }
@@ -176,6 +176,8 @@ export class TokenBroker {
       // What cannot be known counts as unknown: the renewal decides whether a login without the store is worth it.
       log.debug({ subject: id, err: error }, 'the store cannot say whether there is a token');
       return { entry: undefined, erasedAt: cache.erasedAt(id), source: 'memory' };
+    } finally {
+      this.#lookUps.delete(id);
     }
   }
 

@@ -69,9 +69,11 @@ export class RepeatedReads {
     });
   }
 
-  /** Remembers that this request was answered with the subject's token. */
+  /** Remembers that this request is to be answered with the subject's token, if memory has it: who asks once takes none. */
   learn({ url = '', headers }: IncomingMessage, caller: BelievedPrincipal, id: SubjectId): void {
-    if (caller.believedUntil <= this.#options.clock.now()) return;
+    const { clock, tokens } = this.#options;
+    const now = clock.now();
+    if (now >= caller.believedUntil || !tokens.remembered(id, caller.issuedAt, now)) return;
     const session = this.#sessionHeaders.map((name) => headers[name] as string | undefined);
     this.#known.set(url, { session, caller, id, headers: [] });
   }

@@ -49,9 +49,9 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const query = checkGet(request.query);
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
-    await answerToken(tokens, { subject, region, sessionIssuedAt: caller.issuedAt }, request, reply);
-    repeated.learn(request.raw, caller, subjectId(subject));
-    return reply;
+    const id = subjectId(subject);
+    repeated.learn(request.raw, caller, id);
+    return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 
   app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {

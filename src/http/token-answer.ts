@@ -10,12 +10,12 @@ import { noneMatchNames, refusedTag } from './etag.ts';
  */
 export async function answerToken(
   tokens: Pick<TokenBroker, 'read'>,
-  { subject, region, sessionIssuedAt }: Omit<ReadRequest, 'refused'>,
+  asked: Omit<ReadRequest, 'refused'>,
   { headers }: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const refused = refusedTag(headers);
-  const served = await tokens.read({ subject, region, sessionIssuedAt, refused });
+  const served = await tokens.read(refused === undefined ? asked : { ...asked, refused });
   if (refused === undefined && noneMatchNames(headers['if-none-match'], served.etag)) {
     return reply.code(304).headers({ 'cache-control': NO_STORE, etag: served.etag }).send();
   }

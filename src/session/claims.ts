@@ -32,12 +32,15 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
 }
 
 function unionIdFrom(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '' && value.isWellFormed() && [...value].length <= UNION_ID_MAX_LENGTH) {
-    return value;
-  }
+  if (typeof value === 'string' && value !== '' && value.isWellFormed() && isShortEnough(value)) return value;
   throw new BrokerError('session_invalid', {
     detail: `The session's claim ${name} must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters`,
   });
+}
+
+/** Characters are counted, which may be two of a string's units each. */
+function isShortEnough(text: string): boolean {
+  return text.length <= UNION_ID_MAX_LENGTH || [...text].length <= UNION_ID_MAX_LENGTH;
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
@@ -63,11 +66,11 @@ function epochMs(seconds: unknown): number | undefined {
 
 function claimAt(claims: object, name: string): unknown {
   if (Object.hasOwn(claims, name)) return ownValue(claims, name);
-  return name.split('.').reduce<unknown>(ownValue, claims);
+  return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
 }
 
 function ownValue(holder: unknown, name: string): unknown {
-  return typeof holder === 'object' && holder !== null
-    ? Object.getOwnPropertyDescriptor(holder, name)?.value
+  return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, name)
+    ? (holder as Record<string, unknown>)[name]
     : undefined;
 }

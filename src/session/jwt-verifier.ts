@@ -61,19 +61,16 @@ export class JwtVerifier implements SessionVerifier {
     if (session.length > SESSION_MAX_LENGTH) {
       throw new BrokerError('session_invalid', { detail: `A session has at most ${SESSION_MAX_LENGTH} characters` });
     }
-    const claims = await this.#genuineClaims(session);
+    let claims: JWTPayload;
+    try {
+      claims = (await jwtVerify(session, this.#key, this.#pinned)).payload;
+    } catch (error) {
+      throw brokerErrorFrom(error);
+    }
     const expiresAt = (claims.exp ?? 0) * 1_000;
     // jose compares whole seconds, and keys may have taken a while to arrive.
     if (expiresAt <= this.#clock.now()) throw new BrokerError('session_expired');
     return principalFrom(claims, this.#claims, expiresAt);
-  }
-
-  async #genuineClaims(session: string): Promise<JWTPayload> {
-    try {
-      return (await jwtVerify(session, this.#key, this.#pinned)).payload;
-    } catch (error) {
-      throw brokerErrorFrom(error);
-    }
   }
 }
 

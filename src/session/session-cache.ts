@@ -75,7 +75,7 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
-    const refused = this.#refused.get(session);
+    const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
     if (refused && this.#clock.now() < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
       return Promise.reject(refused.refusal);
@@ -84,7 +84,7 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
   }
 
   #start(session: string): Promise<BelievedPrincipal> {
-    const flight = this.#ask(session).finally(() => this.#inFlight.delete(session));
+    const flight = this.#ask(session);
     this.#inFlight.set(session, flight);
     return flight;
   }
@@ -102,6 +102,8 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
       this.#observer.sessionChecked(error.code);
       this.#refuse(session, error, askedAt);
       throw error;
+    } finally {
+      this.#inFlight.delete(session);
     }
   }
 

@@ -12,20 +12,30 @@ const REPEAT = 3;
 const INT64_LENGTH = 8;
 const UUID_LENGTH = 16;
 
+const DIGITS = /^[0-9a-f]+$/;
+const INTEGER = /^-?[1-9][0-9]{8,18}$/;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const UUID_TEXT_LENGTH = 36;
+
+/** Most bytes of UTF-8 for one of a string's units, and of a varint. */
+const LONGEST_UNIT = 3;
+const LONGEST_VARINT = 5;
 
 export function pack(strings: readonly string[]): Buffer {
-  const parts: Buffer[] = [];
+  const most = strings.reduce((sum, { length }) => sum + LONGEST_VARINT + LONGEST_UNIT * length, 0);
+  const packed = Buffer.allocUnsafe(most);
+  let at = 0;
   strings.forEach((text, index) => {
     const first = strings.indexOf(text);
     if (first < index) {
-      parts.push(varint(first * 4 + REPEAT));
+      at = writeVarint(packed, at, first * 4 + REPEAT);
       return;
     }
     const [kind, bytes] = encode(text);
-    parts.push(varint(bytes.length * 4 + kind), bytes);
+    at = writeVarint(packed, at, bytes.length * 4 + kind);
+    at += bytes.copy(packed, at);
   });
-  return Buffer.concat(parts);
+  return packed.subarray(0, at);
 }
 
 /** `undefined` where the bytes are no such list; never throws. */
@@ -51,25 +61,29 @@ export function unpack(bytes: Buffer): string[] | undefined {
       continue;
     }
     if (at + length > bytes.length || (kind === NUMBER && !isNumber(length))) return undefined;
-    strings.push(decode(kind, bytes.subarray(at, at + length)));
+    strings.push(decode(kind, bytes, at, at + length));
     at += length;
   }
   return strings;
 }
 
 function encode(text: string): [kind: number, bytes: Buffer] {
-  if (/^(?:[0-9a-f]{2})+$/.test(text) && text.length > 20) return [HEX, Buffer.from(text, 'hex')];
-  if (/^-?[1-9][0-9]{8,18}$/.test(text) && BigInt.asIntN(64, BigInt(text)) === BigInt(text)) {
-    return [NUMBER, shortest(BigInt(text))];
+  if (text.length <= 20) {
+    const integer = INTEGER.test(text) ? BigInt(text) : undefined;
+    if (integer !== undefined && BigInt.asIntN(64, integer) === integer) return [NUMBER, shortest(integer)];
+  } else if (text.length % 2 === 0 && DIGITS.test(text)) {
+    return [HEX, Buffer.from(text, 'hex')];
+  } else if (text.length === UUID_TEXT_LENGTH && UUID.test(text)) {
+    return [NUMBER, Buffer.from(text.replaceAll('-', ''), 'hex')];
   }
-  if (UUID.test(text)) return [NUMBER, Buffer.from(text.replaceAll('-', ''), 'hex')];
   return [UTF8, Buffer.from(text)];
 }
 
-function decode(kind: number, bytes: Buffer): string {
-  if (kind === HEX) return bytes.toString('hex');
-  if (kind === UTF8) return bytes.toString();
-  return bytes.length === UUID_LENGTH ? uuidOf(bytes.toString('hex')) : integerOf(bytes).toString();
+function decode(kind: number, bytes: Buffer, start: number, end: number): string {
+  if (kind === UTF8) return bytes.toString('utf8', start, end);
+  if (kind === NUMBER && end - start < UUID_LENGTH) return integerAt(bytes, start, end - start);
+  const hex = bytes.toString('hex', start, end);
+  return kind === HEX ? hex : uuidOf(hex);
 }
 
 function isNumber(length: number): boolean {
@@ -78,28 +92,34 @@ function isNumber(length: number): boolean {
 
 /** Big-endian, without what only repeats the sign. */
 function shortest(integer: bigint): Buffer {
-  const bytes = Buffer.alloc(INT64_LENGTH);
+  const bytes = Buffer.allocUnsafe(INT64_LENGTH);
   bytes.writeBigInt64BE(integer);
-  let length = INT64_LENGTH;
-  while (length > 1 && BigInt.asIntN(8 * (length - 1), integer) === integer) length -= 1;
-  return bytes.subarray(INT64_LENGTH - length);
+  const sign = integer < 0n ? 0xff : 0;
+  let start = 0;
+  while (start < INT64_LENGTH - 1 && bytes[start] === sign && ((bytes[start + 1] ?? 0) & 0x80) === (sign & 0x80))
+    start += 1;
+  return bytes.subarray(start);
 }
 
-function integerOf(bytes: Buffer): bigint {
-  return BigInt.asIntN(8 * bytes.length, BigInt(`0x${bytes.toString('hex')}`));
+function integerAt(bytes: Buffer, start: number, length: number): string {
+  // As far as a number holds every integer of so many bytes, it is the quicker way.
+  if (length <= 6) return String(bytes.readIntBE(start, length));
+  const hex = bytes.toString('hex', start, start + length);
+  return BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString();
 }
 
 function uuidOf(hex: string): string {
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
+/** @returns where it ends */
+function writeVarint(bytes: Buffer, start: number, value: number): number {
+  let at = start;
   let rest = value;
   while (rest >= 0x80) {
-    bytes.push((rest % 128) + 0x80);
+    bytes[at++] = (rest % 128) + 0x80;
     rest = Math.floor(rest / 128);
   }
-  bytes.push(rest);
-  return Buffer.from(bytes);
+  bytes[at++] = rest;
+  return at;
 }

@@ -17,7 +17,8 @@ import { isInTheClear, type SealedText, type TokenCipher } from './token-cipher.
  */
 const FORMAT = 1;
 const HEADER_LENGTH = 15;
-const KNOWN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'];
+const KNOWN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
+const KNOWN: ReadonlySet<string> = new Set(KNOWN_FIELDS);
 
 export class RecordCodec {
   readonly #cipher: TokenCipher;
@@ -36,7 +37,7 @@ export class RecordCodec {
     header.writeUIntBE(record.generation, 3, 6);
     header.writeUIntBE(Math.floor(token.expiresAt), 9, 6);
     const known = KNOWN_FIELDS.map((name) => token.fields[name] ?? '');
-    const more = Object.entries(token.fields).filter(([name]) => !KNOWN_FIELDS.includes(name));
+    const more = Object.entries(token.fields).filter(([name]) => !KNOWN.has(name));
     const plain = [
       subject.app,
       subject.unionId,
@@ -94,9 +95,11 @@ function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
   return Buffer.concat([header.subarray(2), Buffer.from(`${key} ${id}`)]);
 }
 
+/** @param values those of {@link KNOWN_FIELDS}, then names and values by turns */
 function fieldsOf(values: readonly string[]): Record<string, string> {
-  const more = values.slice(KNOWN_FIELDS.length);
-  const pairs = KNOWN_FIELDS.map((name, index) => [name, values[index] ?? '']);
-  for (let at = 0; at < more.length; at += 2) pairs.push([more[at] ?? '', more[at + 1] ?? '']);
-  return Object.fromEntries(pairs);
+  const [accessId = '', accessToken = '', expireTime = '', terminalId = '', expand = '', expend = '', ...more] = values;
+  const known = { accessId, accessToken, expireTime, terminalId, expand, expend };
+  if (more.length === 0) return known;
+  const names = more.filter((_, index) => index % 2 === 0);
+  return { ...known, ...Object.fromEntries(names.map((name, index) => [name, more[2 * index + 1] ?? ''])) };
 }

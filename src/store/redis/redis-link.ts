@@ -1,13 +1,17 @@
 import { Cluster } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
+import { within } from '../../token/within.ts';
 import type { RedisClient } from './clients.ts';
 import { runScript, unavailable } from './connection.ts';
-import { inTime, Unanswered } from './deadline.ts';
+import { COMMAND_MS, Unanswered } from './deadline.ts';
 import { redisErrorKind } from './error-kind.ts';
 import { Gate } from './gate.ts';
+import { OneWrite } from './one-write.ts';
 
 const HASH_TAG = /\{\d+\}/;
+/** Stands for no answer, as a command may well answer `undefined`. */
+const NONE = Symbol('none');
 
 /**
  * The connection that commands go over; they fail at once while Redis does not answer. On a cluster that is known for
@@ -15,12 +19,14 @@ const HASH_TAG = /\{\d+\}/;
  */
 export class RedisLink {
   readonly #redis: RedisClient;
+  readonly #write: OneWrite;
   readonly #clock: Clock;
   readonly #gates = new Map<string, Gate>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
+    this.#write = new OneWrite(redis);
     this.#clock = clock;
     this.#observer = observer;
   }
@@ -38,29 +44,32 @@ export class RedisLink {
     return this.#pass(key, () => command(this.#redis));
   }
 
-  #pass<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
+  async #pass<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
     const gate = this.#gateOf(key);
     if (!gate.admit()) {
       this.#observer.redisFailed('not_sent');
-      return Promise.reject(unavailable(new Unanswered()));
+      throw unavailable(new Unanswered());
     }
-    return inTime(command()).then(
-      (answer) => {
-        gate.settle('answered');
-        return answer;
-      },
-      (error: unknown) => {
-        this.#observer.redisFailed(redisErrorKind(error));
-        gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
-        throw unavailable(error);
-      },
-    );
+    this.#write.begin();
+    try {
+      const answer = await within(COMMAND_MS, command(), NONE);
+      if (answer === NONE) throw new Unanswered();
+      gate.settle('answered');
+      return answer;
+    } catch (error) {
+      this.#observer.redisFailed(redisErrorKind(error));
+      gate.settle(error instanceof Unanswered ? 'unanswered' : 'answered');
+      throw unavailable(error);
+    }
   }
 
   #gateOf(key = ''): Gate {
     const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
-    const gate = this.#gates.get(part) ?? new Gate(this.#clock);
-    this.#gates.set(part, gate);
+    let gate = this.#gates.get(part);
+    if (!gate) {
+      gate = new Gate(this.#clock);
+      this.#gates.set(part, gate);
+    }
     return gate;
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/read-request.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal } from '../../../src/token/principal.ts';
-import type { Subject } from '../../../src/token/subject.ts';
+import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { type AppSettings, principal, SESSION, servedToken, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 
@@ -62,7 +62,7 @@ describe('GET /sdk-token', () => {
     const { getToken } = await startApp({ tokens });
     await getToken();
     const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID };
-    expect(reads).toEqual([{ subject, region: undefined, sessionIssuedAt: undefined, refused: undefined }]);
+    expect(reads).toEqual([{ subject, id: subjectId(subject), region: undefined, sessionIssuedAt: undefined }]);
   });
 
   it('tells the broker when the session was issued', async () => {
