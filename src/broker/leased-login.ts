@@ -1,5 +1,5 @@
 import { BrokerError } from '../token/errors.ts';
-import type { Patience } from '../token/patience.ts';
+import type { Waiting } from '../token/patience.ts';
 import type { Lease, LeaseAnswer, SaveOutcome } from '../token/ports.ts';
 import { dueAt } from '../token/refresh-policy.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
@@ -17,7 +17,7 @@ export interface Granted extends Extract<LeaseAnswer, { kind: 'granted' }> {
   /** Most ms the login may take. */
   readonly budgetMs: number;
   /** For the store. */
-  readonly patience: Patience;
+  readonly patience: Waiting;
 }
 
 /** A login under a lease, and the fenced write of what it brings. */
@@ -30,19 +30,12 @@ export class LeasedLogin {
     this.#leases = new LeaseKeeper(options.store, options.log);
   }
 
-  /**
-   * Uses the lease up. `undefined`: nobody asked, and the terminal was logged out since it was found to be due.
-   * @throws BrokerError as `Renewal.renew` does
-   */
-  async logIn(request: RenewalRequest, granted: Granted): Promise<Renewed | undefined> {
+  /** Uses the lease up. @throws BrokerError as `Renewal.renew` does */
+  async logIn(request: RenewalRequest, granted: Granted): Promise<Renewed> {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
-      await this.giveBack(granted, dueAt(current, this.#options.policy));
+      await this.giveBack(granted, dueAt(current, this.#options.policy, lease.id));
       return { record: current, outcome: 'waited', erasedAt };
-    }
-    if (!current && request.cause === 'unasked') {
-      await this.giveBack(granted, undefined);
-      return undefined;
     }
     this.#leases.keep(lease);
     try {
@@ -88,7 +81,7 @@ export class LeasedLogin {
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
-      cache.renew(record);
+      cache.renew(record, lease.id);
       return { record, outcome: 'login', erasedAt };
     }
     const newer = await store.read(lease.id);
@@ -104,7 +97,7 @@ export class LeasedLogin {
   async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'later'> {
     const { store, policy, writeBack, log } = this.#options;
     try {
-      return await store.save(lease, record, dueAt(record, policy));
+      return await store.save(lease, record, dueAt(record, policy, lease.id));
     } catch (error) {
       const message = 'a token was obtained but could not be stored: it is written back later';
       log.error({ subject: lease.id, err: error }, message);

@@ -1,7 +1,7 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { LimitName, Observer } from '../token/observer.ts';
-import type { Patience } from '../token/patience.ts';
+import type { Waiting } from '../token/patience.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
 
@@ -26,7 +26,7 @@ export class LoginLimits {
   }
 
   /** @throws BrokerError `rate_limited` */
-  async admit(id: SubjectId, cause: 'new' | 'refused', patience: Patience): Promise<void> {
+  async admit(id: SubjectId, cause: 'new' | 'refused', patience: Waiting): Promise<void> {
     const { perMinute } = this.#options;
     if (perMinute === 0) return;
     const take = async (limit: LimitName, name: string, intervalMs: number, burst: number): Promise<void> => {

@@ -21,7 +21,7 @@ export interface RenewalRequest {
 /** What a renewal brought. */
 export interface Renewed {
   readonly record: TokenRecord;
-  readonly outcome: Exclude<RenewalOutcome, 'left'>;
+  readonly outcome: RenewalOutcome;
   /** Epoch ms of the account's last erasure. */
   readonly erasedAt: number | undefined;
 }

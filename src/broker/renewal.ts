@@ -1,6 +1,6 @@
 import { BrokerError } from '../token/errors.ts';
-import { Patience } from '../token/patience.ts';
-import type { LeaseAnswer } from '../token/ports.ts';
+import { Patience, UNLIMITED } from '../token/patience.ts';
+import type { DueClaim, DueClaims, LeaseAnswer } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { within } from '../token/within.ts';
 import { AnnouncementBoard } from './announcement-board.ts';
@@ -12,6 +12,8 @@ import { SoloLogin } from './solo-login.ts';
 
 /** The lease outlives the login it is for by this much: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;
+/** What a claim leaves its login at least. */
+const SHORTEST_BUDGET_MS = 1_000;
 /** How often a waiter looks for the token by itself: announcements may get lost. */
 const POLL_MS = 250;
 /**
@@ -22,7 +24,7 @@ const PATIENCE_MS = 180;
 
 interface Flight {
   readonly request: RenewalRequest;
-  readonly renewed: Promise<Renewed | undefined>;
+  readonly renewed: Promise<Renewed>;
 }
 
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
@@ -44,31 +46,74 @@ export class Renewal {
 
   /**
    * A record that satisfies the request, after at most one login over all replicas at a time. It goes on when its
-   * caller has gone, since others may wait for it. `undefined`: nobody asked, and another replica is already at it, or
-   * the terminal was logged out.
+   * caller has gone, since others may wait for it.
    * @throws BrokerError what the vendor or the store says; `request_invalid` when no country is known;
    *   `rate_limited`; `terminal_limit`; `session_forbidden` when the terminal was logged out meanwhile;
    *   `session_invalid` when the account was erased since the session was issued
    */
-  async renew(request: RenewalRequest): Promise<Renewed | undefined> {
+  async renew(request: RenewalRequest): Promise<Renewed> {
     for (let other = this.#flights.get(request.id); other; other = this.#flights.get(request.id)) {
       const renewed = await this.#join(other, request);
       if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
     }
-    const { observer } = this.#options;
-    const renewed = this.#fly(request).finally(() => this.#flights.delete(request.id));
-    this.#flights.set(request.id, { request, renewed });
-    renewed.then(
-      (answer) => observer.renewalEnded(request.cause, answer?.outcome ?? 'left'),
-      (error: unknown) => observer.renewalFailed(request.cause, error),
-    );
-    return renewed;
+    return this.#launch(request, this.#fly(request));
+  }
+
+  /** Claims what is due, for {@link renewDue}. @throws BrokerError `store_unavailable` */
+  claimDue(limit: number): Promise<DueClaims> {
+    const { store, loginBudgetMs } = this.#options;
+    const shortest = SHORTEST_BUDGET_MS + LEASE_MARGIN_MS;
+    return store.claimDue(limit, { shortest, longest: loginBudgetMs + LEASE_MARGIN_MS });
+  }
+
+  /** Renews what was claimed. Whoever asks meanwhile waits for it. @throws BrokerError what the vendor or the store says */
+  renewDue({ lease, record, region }: DueClaim): Promise<Renewed> {
+    const { subject, generation } = record;
+    const request: RenewalRequest = {
+      id: lease.id,
+      subject,
+      region,
+      known: record,
+      cause: 'unasked',
+      sessionIssuedAt: undefined,
+      satisfies: (other) => other.generation > generation,
+    };
+    const budgetMs = lease.durationMs - LEASE_MARGIN_MS;
+    const granted = { kind: 'granted', lease, current: record, region, erasedAt: undefined, budgetMs } as const;
+    return this.#launch(request, this.#leased.logIn(request, { ...granted, patience: UNLIMITED }));
+  }
+
+  /** Gives back a claim there is no use for. @param dueAt epoch ms at which the record is to be looked at next */
+  putOff({ lease }: DueClaim, dueAt: number): Promise<void> {
+    return this.#leased.giveBack({ lease, patience: UNLIMITED }, dueAt);
   }
 
   /** Waits until nothing is under way, at most `timeoutMs`; gives back what leases are still held then. */
   async settle(timeoutMs: number): Promise<void> {
     await within(timeoutMs, Promise.allSettled([...this.#flights.values()].map(({ renewed }) => renewed)));
     await this.#leased.releaseAll();
+  }
+
+  /** Lets others join a renewal under way, unless they join another one already. */
+  #launch(request: RenewalRequest, renewed: Promise<Renewed>): Promise<Renewed> {
+    const { observer } = this.#options;
+    const flight = { request, renewed };
+    if (!this.#flights.has(request.id)) this.#flights.set(request.id, flight);
+    renewed.then(
+      ({ outcome }) => {
+        this.#land(flight);
+        observer.renewalEnded(request.cause, outcome);
+      },
+      (error: unknown) => {
+        this.#land(flight);
+        observer.renewalFailed(request.cause, error);
+      },
+    );
+    return renewed;
+  }
+
+  #land(flight: Flight): void {
+    if (this.#flights.get(flight.request.id) === flight) this.#flights.delete(flight.request.id);
   }
 
   async #join({ request: theirs, renewed }: Flight, ours: RenewalRequest): Promise<Renewed | undefined> {
@@ -80,7 +125,7 @@ export class Renewal {
     }
   }
 
-  async #fly(request: RenewalRequest): Promise<Renewed | undefined> {
+  async #fly(request: RenewalRequest): Promise<Renewed> {
     const { clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
@@ -98,7 +143,6 @@ export class Renewal {
           observer.coolingDown(answer.code);
           throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
         case 'held': {
-          if (request.cause === 'unasked') return undefined;
           const renewed = await this.#awaitOthers(request, Math.min(POLL_MS, answer.heldForMs));
           if (renewed) return renewed;
         }
@@ -107,9 +151,9 @@ export class Renewal {
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
-  async #acquire({ id, known }: RenewalRequest, budgetMs: number, patience: Patience): Promise<Acquired> {
+  async #acquire({ id }: RenewalRequest, budgetMs: number, patience: Patience): Promise<Acquired> {
     const { store, clock } = this.#options;
-    const acquiring = store.acquire(id, budgetMs + LEASE_MARGIN_MS, known).catch(asUnavailable);
+    const acquiring = store.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
     const answer = await patience.for(acquiring);
     if (answer) return answer;
     void acquiring.then((late) => {

@@ -30,7 +30,7 @@ export class SoloLogin {
   async logIn(request: RenewalRequest, budgetMs: number, storeError: unknown): Promise<Renewed> {
     const { vendor, cache, writeBack, clock } = this.#options;
     const { subject, known, cause } = request;
-    const canWait = cause === 'unasked' || (cause === 'due' && known && clock.now() < waitFrom(known.token));
+    const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
     const region = known?.region ?? request.region;
     if (canWait || !region) throw storeError;
     const token = await vendor.login({ subject, region, budgetMs, urgency: 'asked' });

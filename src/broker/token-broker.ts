@@ -1,5 +1,4 @@
 import type { Clock } from '../token/clock.ts';
-import { BrokerError } from '../token/errors.ts';
 import { servableUntil, waitFrom } from '../token/lifetime.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -143,7 +142,6 @@ export class TokenBroker {
         : record.generation > (known?.generation ?? 0) && clock.now() < waitFrom(record.token);
     const startedAt = clock.now();
     const renewed = await renewal.renew({ id, subject, region, known, cause, sessionIssuedAt, satisfies });
-    if (!renewed) throw new BrokerError('internal');
     refuseErased(request, renewed.erasedAt);
     return { entry: cache.put(renewed.record, startedAt, renewed.erasedAt, id), outcome: renewed.outcome };
   }

@@ -115,8 +115,7 @@ export class TokenCache {
   }
 
   /** Lays a newer token over one that is being read here; tokens nobody reads here take no memory. */
-  renew(record: TokenRecord): void {
-    const id = subjectId(record.subject);
+  renew(record: TokenRecord, id: SubjectId): void {
     const known = this.#entries.get(id);
     if (known) this.put(record, this.#options.clock.now(), known.erasedAt, id);
   }

@@ -70,7 +70,7 @@ export class WriteBack {
   async #write(id: SubjectId, record: TokenRecord): Promise<void> {
     const { store, policy, clock, observer } = this.#options;
     if (clock.now() < servableUntil(record.token))
-      observer.wroteBack(await store.restore(record, dueAt(record, policy)));
+      observer.wroteBack(await store.restore(record, dueAt(record, policy, id)));
     if (this.#missing.get(id) === record) this.#missing.delete(id);
   }
 

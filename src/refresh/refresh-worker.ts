@@ -3,15 +3,14 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { TokenStore } from '../token/ports.ts';
+import type { DueClaim, TokenStore } from '../token/ports.ts';
 import { dueAt, isRenewedUnasked, type RefreshPolicy } from '../token/refresh-policy.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { Pause } from './pause.ts';
 
-/** Most renewals under way at a time on one replica. */
-const CONCURRENCY = 32;
-/** How long a claim hides a subject from other workers; from the renewal's start on, its lease does. */
-const VISIBILITY_MS = 2_000;
+/** Most renewals under way at a time on one replica; while the login budget is short, fewer. */
+const CONCURRENCY = 128;
+const LEAST_CONCURRENCY = 4;
 /** Longest pause between two looks at the schedule where somebody adds to it, or might without being heard. */
 const BUSY_PAUSE_MS = 1_000;
 /** And where nobody does: each is announced. */
@@ -20,7 +19,7 @@ const IDLE_PAUSE_MS = 5_000;
 const SPENT_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
-  readonly store: TokenStore;
+  readonly store: Pick<TokenStore, 'subscribe' | 'announcedSince'>;
   readonly renewal: Renewal;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
@@ -35,6 +34,7 @@ export class RefreshWorker {
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
   readonly #pause = new Pause();
+  #concurrency = CONCURRENCY;
   #spentUntil = 0;
 
   constructor(options: RefreshWorkerOptions) {
@@ -65,15 +65,18 @@ export class RefreshWorker {
 
   /** Starts what is due and answers after how many ms to look again. */
   async #claim(): Promise<number> {
-    const { store, clock, log, observer } = this.#options;
-    const free = CONCURRENCY - this.#active.size;
+    const { store, renewal, clock, log, observer } = this.#options;
     const spentMs = this.#spentUntil - clock.now();
-    if (free <= 0 || spentMs > 0) return Math.max(spentMs, BUSY_PAUSE_MS / 10);
+    if (spentMs > 0) return spentMs;
+    const free = this.#concurrency - this.#active.size;
+    // Few at a time would cost more than they bring: half of them are waited for.
+    if (free < this.#concurrency / 2) return BUSY_PAUSE_MS / 10;
     const longestMs = store.announcedSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { ids, nextInMs, backlog } = await store.claimDue(free, VISIBILITY_MS);
+      const { claims, nextInMs, backlog } = await renewal.claimDue(free);
       observer.backlogSeen(backlog);
-      for (const id of ids) this.#start(id);
+      for (const claim of claims) this.#start(claim);
+      this.#concurrency = Math.min(CONCURRENCY, 2 * this.#concurrency);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the schedule could not be read');
@@ -81,12 +84,12 @@ export class RefreshWorker {
     }
   }
 
-  #start(id: SubjectId): void {
-    const work = this.#look(id)
-      .catch((error: unknown) => this.#noteFailure(id, error))
+  #start(claim: DueClaim): void {
+    const work = this.#renew(claim)
+      .catch((error: unknown) => this.#noteFailure(claim.lease.id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#active.size === CONCURRENCY - 1) this.#pause.end();
+        if (this.#active.size <= this.#concurrency / 2) this.#pause.end();
       });
     this.#active.add(work);
   }
@@ -94,31 +97,22 @@ export class RefreshWorker {
   #noteFailure(id: SubjectId, error: unknown): void {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
-      this.#spentUntil = clock.now() + SPENT_PAUSE_MS;
+      const now = clock.now();
+      if (now >= this.#spentUntil) this.#concurrency = Math.max(LEAST_CONCURRENCY, this.#concurrency / 4);
+      this.#spentUntil = now + SPENT_PAUSE_MS;
       log.debug({ subject: id }, 'a renewal waits for its place in the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');
     }
   }
 
-  async #look(id: SubjectId): Promise<void> {
-    const { store, renewal, policy, clock, observer } = this.#options;
-    const { record } = await store.read(id);
+  async #renew(claim: DueClaim): Promise<void> {
+    const { renewal, policy, clock, observer } = this.#options;
+    const { lease, record } = claim;
     const now = clock.now();
-    if (!record || now >= record.token.expiresAt) return store.sweep(id);
-    const due = dueAt(record, policy);
-    if (now < due || !isRenewedUnasked(record, policy)) return store.schedule(id, due);
+    const due = dueAt(record, policy, lease.id);
+    if (now < due || !isRenewedUnasked(record, policy)) return renewal.putOff(claim, due);
     observer.renewalClaimed(now - due);
-    const { subject, region, generation } = record;
-    const satisfies = (other: { readonly generation: number }) => other.generation > generation;
-    await renewal.renew({
-      id,
-      subject,
-      region,
-      known: record,
-      cause: 'unasked',
-      sessionIssuedAt: undefined,
-      satisfies,
-    });
+    await renewal.renewDue(claim);
   }
 }

@@ -10,8 +10,8 @@ export type ReadOutcome = 'memory' | 'redis' | 'login' | 'waited' | 'fallback';
 /** An app waits for its first token, for one that is due, or in place of one that was refused; or nobody asked. */
 export type RenewalCause = 'new' | 'due' | 'refused' | 'unasked';
 
-/** `login`: by a login of its own. `waited`: by somebody else's. `left`: nobody asked, and another replica is at it. */
-export type RenewalOutcome = 'login' | 'waited' | 'left';
+/** `login`: by a login of its own. `waited`: by somebody else's. */
+export type RenewalOutcome = 'login' | 'waited';
 
 /** What a login came to; all but the first brought no token. `busy`: the login budget was spent. */
 export type LoginOutcome =

@@ -4,8 +4,16 @@ import { within } from './within.ts';
 /** What is waited for an answer when all patience is spent: a store that is well answers in less. */
 const LEAST_MS = 20;
 
+/** Waits for an answer of the store, or gives up waiting. */
+export interface Waiting {
+  for<T>(answer: Promise<T>): Promise<T | undefined>;
+}
+
+/** Where nobody waits for the outcome. */
+export const UNLIMITED: Waiting = { for: (answer) => answer };
+
 /** How long may be waited for a store in all, over one answer after the other. */
-export class Patience {
+export class Patience implements Waiting {
   readonly #clock: Clock;
   #leftMs: number;
 

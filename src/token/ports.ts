@@ -26,6 +26,8 @@ export interface Lease {
   /** The generation a token obtained under this lease is saved as. */
   readonly generation: number;
   readonly durationMs: number;
+  /** Of a claim, the store's own: what it knew of the account's accessId, so that `save` need not write it again. */
+  readonly accessIdMark?: string | undefined;
 }
 
 export type LeaseAnswer =
@@ -69,8 +71,16 @@ export type Announcement =
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
   | { readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number; readonly code: ErrorCode };
 
+/** A subject that is due, and the right to renew its token. */
+export interface DueClaim {
+  readonly lease: Lease;
+  readonly record: TokenRecord;
+  /** The country the account was pinned to at its first success. */
+  readonly region: string | undefined;
+}
+
 export interface DueClaims {
-  readonly ids: readonly SubjectId[];
+  readonly claims: readonly DueClaim[];
   /** Ms until the next entry is due, as far as known. */
   readonly nextInMs: number | undefined;
   /** How many are due besides, that nobody has claimed. */
@@ -100,11 +110,8 @@ export interface LoginQueue {
 export interface TokenStore extends RateLimiter, LoginQueue {
   read(id: SubjectId): Promise<StoredTerminal>;
 
-  /**
-   * Hands out the subject's lease with the next generation, unless somebody holds it. A claim on it lasts as long.
-   * @param known what was read of it before: if it still stands, it need not be opened again
-   */
-  acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer>;
+  /** Hands out the subject's lease with the next generation, unless somebody holds it. Nobody claims it meanwhile. */
+  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
   /** Gives a lease its full duration anew. `false`: it is no longer ours. */
   extend(lease: Lease): Promise<boolean>;
@@ -149,14 +156,12 @@ export interface TokenStore extends RateLimiter, LoginQueue {
   /** Notes that an app has read this generation. @returns whether that was not known before */
   markRead(id: SubjectId, generation: number): Promise<boolean>;
 
-  /** Claims at most `limit` subjects that are due, hiding them from other claims for `visibilityMs`. */
-  claimDue(limit: number, visibilityMs: number): Promise<DueClaims>;
-
-  /** Sets when the record, if there is one, is to be looked at next. @param dueAt epoch ms */
-  schedule(id: SubjectId, dueAt: number): Promise<void>;
-
-  /** Takes a subject without a living token off the schedule and out of the account index. */
-  sweep(id: SubjectId): Promise<void>;
+  /**
+   * Claims at most `limit` subjects that are due, by their leases: each for half of what its token has left, within these
+   * bounds. What is left of expired tokens it takes off the schedule and out of the account index; a record that cannot
+   * be read it puts off until its end.
+   */
+  claimDue(limit: number, leaseMs: { readonly shortest: number; readonly longest: number }): Promise<DueClaims>;
 
   /** Calls `listener` for each announcement from now on. */
   subscribe(listener: (announcement: Announcement) => void): void;

@@ -23,9 +23,12 @@ export function refreshAt(
   return renewAt(record.token, policy.share, id, record.generation);
 }
 
-/** Epoch ms at which the refresh worker is to look at the record next: to renew it, or to see it off. */
-export function dueAt(record: TokenRecord, policy: RefreshPolicy): number {
-  return isRenewedUnasked(record, policy) ? refreshAt(record, policy) : record.token.expiresAt;
+/**
+ * Epoch ms at which the refresh worker is to look at the record next: to renew it, or to see it off.
+ * @param id the subject's, where it is at hand
+ */
+export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
+  return isRenewedUnasked(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
 }
 
 /** Whether the record is renewed in the background when it falls due. */

@@ -3,10 +3,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { systemClock } from '../../src/token/clock.ts';
 import type { ErrorCode } from '../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../src/token/login-pace.ts';
-import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
+import type { Announcement, DueClaim, DueClaims, Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
+import { makeDue } from '../support/make-due.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
@@ -49,9 +50,33 @@ async function saved(store: TokenStore, subject: Subject, id: SubjectId, dueInMs
   return { lease, record };
 }
 
+function claim(store: TokenStore, limit: number, durationMs = LEASE_MS): Promise<DueClaims> {
+  return store.claimDue(limit, { shortest: durationMs, longest: durationMs });
+}
+
+/** Claims everything that is due and gives back the claim of `id`, or `false` if it was not among it. */
+async function claimOf(
+  store: TokenStore,
+  id: SubjectId,
+  leaseMs = { shortest: LEASE_MS, longest: LEASE_MS },
+): Promise<DueClaim | false> {
+  return (await store.claimDue(1_000, leaseMs)).claims.find(({ lease }) => lease.id === id) ?? false;
+}
+
 /** Claims everything that is due and says whether `id` was among it. */
-async function claims(store: TokenStore, id: SubjectId, visibilityMs = LEASE_MS): Promise<boolean> {
-  return (await store.claimDue(1_000, visibilityMs)).ids.includes(id);
+async function claims(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<boolean> {
+  return (await claimOf(store, id, { shortest: durationMs, longest: durationMs })) !== false;
+}
+
+/** As soon as it is due. */
+async function claimed(...of: Parameters<typeof claimOf>): Promise<DueClaim> {
+  const one = await eventually(() => claimOf(...of));
+  if (one === false) throw new Error('it was never due');
+  return one;
+}
+
+function idsOf({ claims: claimed }: DueClaims): SubjectId[] {
+  return claimed.map(({ lease }) => lease.id);
 }
 
 export function tokenStoreContract(name: string, open: () => Promise<TokenStore>): void {
@@ -244,8 +269,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const claimed: SubjectId[] = [];
       await eventually(async () => {
-        const rounds = await Promise.all(Array.from({ length: 10 }, () => store.claimDue(20, LEASE_MS)));
-        claimed.push(...rounds.flatMap(({ ids }) => ids));
+        const rounds = await Promise.all(Array.from({ length: 10 }, () => claim(store, 20)));
+        claimed.push(...rounds.flatMap(idsOf));
         return due.every(({ id }) => claimed.includes(id));
       });
       for (const { id } of due) expect(claimed.filter((other) => other === id)).toHaveLength(1);
@@ -256,12 +281,12 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const claimed: SubjectId[] = [];
       for (const limit of [1, 3, 17, 20]) {
-        const { ids } = await store.claimDue(limit, LEASE_MS);
+        const ids = idsOf(await claim(store, limit));
         expect(ids.length).toBeLessThanOrEqual(limit);
         claimed.push(...ids);
       }
       await eventually(async () => {
-        claimed.push(...(await store.claimDue(1, LEASE_MS)).ids);
+        claimed.push(...idsOf(await claim(store, 1)));
         return due.every(({ id }) => claimed.includes(id));
       });
     });
@@ -269,9 +294,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('does not claim what is not due yet, and says when the next is', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 5_000);
-      const { ids, nextInMs } = await store.claimDue(1_000, LEASE_MS);
-      expect(ids).not.toContain(id);
-      expect(nextInMs).toBeLessThanOrEqual(5_000);
+      const due = await claim(store, 1_000);
+      expect(idsOf(due)).not.toContain(id);
+      expect(due.nextInMs).toBeLessThanOrEqual(5_000);
     });
 
     test('says with a claim how many are due besides', async () => {
@@ -279,13 +304,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const ids = new Set(due.map(({ id }) => id));
       await eventually(async () => {
-        const { ids: claimed, backlog } = await store.claimDue(1, LEASE_MS);
-        for (const id of claimed) ids.delete(id);
-        expect(backlog).toBeGreaterThan(0);
-        expect(backlog).toBeLessThanOrEqual(ids.size);
-        return claimed.length > 0;
+        const answer = await claim(store, 1);
+        for (const id of idsOf(answer)) ids.delete(id);
+        expect(answer.backlog).toBeGreaterThan(0);
+        expect(answer.backlog).toBeLessThanOrEqual(ids.size);
+        return answer.claims.length > 0;
       });
-      await eventually(async () => (await store.claimDue(1_000, LEASE_MS)).backlog === 0);
+      await eventually(async () => (await claim(store, 1_000)).backlog === 0);
     });
 
     test('gives a claim on when its worker died', async () => {
@@ -296,11 +321,39 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id), { timeoutMs: 2_000 });
     });
 
-    test('holds a claim for as long as the lease taken on it', async () => {
+    test('claims by a lease: with the record, its country and the next generation, and nobody else has one meanwhile', async () => {
+      const { subject, id } = newSubject();
+      const { lease: first, record } = await saved(store, subject, id, 1);
+      const { lease, ...claim } = await claimed(store, id);
+      expect({ lease, ...claim }).toMatchObject({ record, region: 'CN', lease: { id, durationMs: LEASE_MS } });
+      expect(lease.generation).toBeGreaterThan(first.generation);
+      expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
+      const renewed = recordOf(subject, lease.generation);
+      expect(await store.save(lease, renewed, systemClock.now() + 9_000)).toBe('saved');
+      expect((await store.read(id)).record).toEqual(renewed);
+      expect(await store.account(subject.unionId)).toMatchObject({ accessId: record.token.fields['accessId'] });
+    });
+
+    test('claims for half of what the token has left, within bounds', async () => {
+      const bounds = { shortest: 2_000, longest: 8_000 };
+      for (const [lifeMs, least, most] of [
+        [60_000, 8_000, 8_000],
+        [10_000, 4_500, 5_000],
+        [3_000, 2_000, 2_000],
+      ] as const) {
+        const { subject, id } = newSubject();
+        await saved(store, subject, id, 1, lifeMs);
+        const { lease } = await claimed(store, id, bounds);
+        expect(lease.durationMs).toBeGreaterThanOrEqual(least);
+        expect(lease.durationMs).toBeLessThanOrEqual(most);
+      }
+    });
+
+    test('claims nothing somebody holds the lease of, until that is over', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       await eventually(() => claims(store, id, 100));
-      const lease = await acquired(store, id, 1_500);
+      const lease = await eventually(() => acquired(store, id, 1_500));
       const until = systemClock.now() + 400;
       while (systemClock.now() < until) expect(await claims(store, id, 1)).toBe(false);
       expect(await store.extend(lease)).toBe(true);
@@ -308,37 +361,43 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id));
     });
 
+    test('claims nothing that cools down', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id, 1);
+      for (let failure = 0; failure < 2; failure += 1) {
+        await store.release(await acquired(store, id), systemClock.now(), 'vendor_unavailable');
+      }
+      const failedAt = systemClock.now();
+      expect(await claims(store, id)).toBe(false);
+      await eventually(() => claims(store, id), { timeoutMs: 2_000 });
+      expect(systemClock.now() - failedAt).toBeGreaterThan(400);
+    });
+
     test('puts a released subject back on the schedule at the instant it is told', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
-      await eventually(() => claims(store, id));
-      await store.release(await acquired(store, id), systemClock.now() + 5_000);
+      const { lease } = await claimed(store, id);
+      await store.release(lease, systemClock.now() + 5_000);
       expect(await claims(store, id)).toBe(false);
-      await store.schedule(id, systemClock.now());
+      await makeDue(store, id, systemClock.now());
       await eventually(() => claims(store, id));
     });
 
     test('schedules nothing for a subject without a token', async () => {
       const { id } = newSubject();
-      await store.release(await acquired(store, id), systemClock.now());
-      await store.schedule(id, systemClock.now());
+      await makeDue(store, id, systemClock.now());
       expect(await claims(store, id)).toBe(false);
     });
 
-    test('sweeps a token that has expired and leaves one that lives', async () => {
+    test('sweeps with its claims what is left of a token that has expired', async () => {
       const dead = newSubject();
       const alive = newSubject();
-      await saved(store, dead.subject, dead.id, 1, 100);
-      const { record } = await saved(store, alive.subject, alive.id, 1);
-      await eventually(async () => {
-        await store.sweep(dead.id);
-        await store.sweep(alive.id);
-        return (await store.read(dead.id)).record === undefined;
-      });
-      expect((await store.read(alive.id)).record).toEqual(record);
-      expect(await claims(store, alive.id)).toBe(false);
-      await store.schedule(alive.id, systemClock.now());
+      await saved(store, dead.subject, dead.id, 101, 100);
+      const { record } = await saved(store, alive.subject, alive.id, 101);
       await eventually(() => claims(store, alive.id));
+      expect((await store.read(alive.id)).record).toEqual(record);
+      expect((await store.read(dead.id)).record).toBeUndefined();
+      expect((await store.account(dead.subject.unionId))?.records).toEqual([]);
     });
 
     test('notes that a generation was read, and only that one, and tells who was the first', async () => {

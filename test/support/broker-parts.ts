@@ -1,6 +1,7 @@
 import { Accounts } from '../../src/broker/accounts.ts';
 import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { Renewal } from '../../src/broker/renewal.ts';
+import type { Renewed } from '../../src/broker/renewal-request.ts';
 import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
 import { WriteBack } from '../../src/broker/write-back.ts';
@@ -10,6 +11,8 @@ import { type Clock, systemClock } from '../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { type RefreshPolicy, refreshAt } from '../../src/token/refresh-policy.ts';
+import type { SubjectId } from '../../src/token/subject.ts';
+import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
 
 const silentLog = {
@@ -51,5 +54,13 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   const broker = new TokenBroker({ store, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
   const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store, cache);
-  return { store, vendor, cache, renewal, broker, worker, accounts };
+  /** As the worker does once the token is due, which it is from now on. */
+  const renewUnasked = async (id: SubjectId): Promise<Renewed> => {
+    await makeDue(store, id, clock.now());
+    const { claims } = await renewal.claimDue(1_000);
+    const claim = claims.find(({ lease }) => lease.id === id);
+    if (!claim) throw new Error('it could not be claimed');
+    return renewal.renewDue(claim);
+  };
+  return { store, vendor, cache, renewal, broker, worker, accounts, renewUnasked };
 }

@@ -74,7 +74,7 @@ export function accessIdOf(unionId: string): string {
   return Buffer.from(digest(unionId), 'base64url').readBigInt64BE().toString();
 }
 
-/** How many tokens (`a`), directory entries of accounts (`d`) and accessIds (`i`) are sealed under which key. */
+/** How many tokens (`a`) and directory entries of accounts (`d`) are sealed under which key. */
 export async function sealedUnder(url: string, keyPrefix: string): Promise<Record<string, Record<string, number>>> {
   const redis = new Redis(url);
   const found: Record<string, Record<string, number>> = {};
@@ -85,7 +85,6 @@ export async function sealedUnder(url: string, keyPrefix: string): Promise<Recor
   };
   for await (const keys of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) {
     for (const key of keys as string[]) {
-      if (/:i:[\w-]{22}$/.test(key)) note('i', (await redis.getBuffer(key)) ?? Buffer.alloc(0));
       if (!/:a:[\w-]{22}$/.test(key)) continue;
       for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
         if (field === 'd') note('d', bytes);

@@ -60,6 +60,15 @@ export class MemoryAccounts {
     return token.expiresAt > this.#clock.now();
   }
 
+  /** The subject's record, if it lives; what is left of an expired one goes. */
+  living(id: SubjectId): TokenRecord | undefined {
+    const records = this.peek(id)?.records;
+    const record = records?.get(id);
+    if (record && this.lives(record)) return record;
+    records?.delete(id);
+    return undefined;
+  }
+
   /** Whether this would be another terminal of an account that has as many as it may. */
   isOneTooMany(id: SubjectId): boolean {
     const records = this.peek(id)?.records;

@@ -1,4 +1,3 @@
-import type { DueClaims } from '../../token/ports.ts';
 import type { SubjectId } from '../../token/subject.ts';
 
 /** The due queue of one process: by subject the epoch ms at which it is to be looked at. */
@@ -18,19 +17,23 @@ export class MemorySchedule {
     this.#due.delete(id);
   }
 
-  claim(now: number, limit: number, visibilityMs: number): DueClaims {
-    const ids = [...this.#due]
+  /** At most `limit` that are due, the longest due first. */
+  due(now: number, limit: number): SubjectId[] {
+    return [...this.#due]
       .filter(([, at]) => at <= now)
       .sort(([, one], [, other]) => one - other)
       .slice(0, limit)
       .map(([id]) => id);
-    for (const id of ids) this.#due.set(id, now + visibilityMs);
+  }
+
+  /** When the next is due, and how many are. */
+  outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
     let next: number | undefined;
     let backlog = 0;
     for (const at of this.#due.values()) {
       next = Math.min(next ?? at, at);
       if (at <= now) backlog += 1;
     }
-    return { ids, nextInMs: next === undefined ? undefined : Math.max(0, next - now), backlog };
+    return { nextInMs: next === undefined ? undefined : Math.max(0, next - now), backlog };
   }
 }

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../../token/errors.ts';
 import type { Pace, Place, Urgency } from '../../token/login-pace.ts';
 import type {
   Announcement,
+  DueClaim,
   DueClaims,
   Lease,
   LeaseAnswer,
@@ -104,7 +105,7 @@ export class MemoryTokenStore implements TokenStore {
   async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
     const { id, generation } = lease;
     if (!this.#leases.giveBack(lease)) return;
-    if (dueAt !== undefined) await this.schedule(id, dueAt);
+    if (dueAt !== undefined) this.#due.move(id, dueAt);
     if (failure) this.#failures.note(id, failure);
     if (failure) this.#announce({ kind: 'failed', id, generation, code: failure });
   }
@@ -142,20 +143,22 @@ export class MemoryTokenStore implements TokenStore {
     return true;
   }
 
-  async claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {
-    return this.#due.claim(this.#clock.now(), limit, visibilityMs);
-  }
-
-  async schedule(id: SubjectId, dueAt: number): Promise<void> {
-    this.#due.move(id, dueAt);
-  }
-
-  async sweep(id: SubjectId): Promise<void> {
-    const records = this.#accounts.peek(id)?.records;
-    const record = records?.get(id);
-    if (record && this.#accounts.lives(record)) return this.schedule(id, record.token.expiresAt);
-    records?.delete(id);
-    this.#due.remove(id);
+  async claimDue(limit: number, leaseMs: { shortest: number; longest: number }): Promise<DueClaims> {
+    const now = this.#clock.now();
+    const claims: DueClaim[] = [];
+    for (const id of this.#due.due(now, limit)) {
+      const record = this.#accounts.living(id);
+      if (!record) {
+        this.#due.remove(id);
+        continue;
+      }
+      const halfMs = (record.token.expiresAt - now) / 2;
+      const answer = await this.acquire(id, Math.min(leaseMs.longest, Math.max(leaseMs.shortest, halfMs)));
+      if (answer.kind === 'granted') claims.push({ lease: answer.lease, record, region: answer.region });
+      if (answer.kind === 'held') this.#due.move(id, now + answer.heldForMs);
+      if (answer.kind === 'cooling') this.#due.move(id, now + answer.forMs);
+    }
+    return { claims, ...this.#due.outlook(now) };
   }
 
   take(name: string, intervalMs: number, burst: number): Promise<number> {

@@ -1,10 +1,10 @@
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { NOW, PRINT, RECORD } from './lua.ts';
+import { ACCOUNT, FENCE_MS, NOW, PRINT, RECORD } from './lua.ts';
 import { RESEAL_SCRIPTS } from './reseal-scripts.ts';
 
 /**
- * KEYS fence, account, due · ARGV terminal, id, fenceMs, channel
+ * KEYS fence, account, due · ARGV terminal, id, channel
  * Outdates every generation handed out so far; the lease stays with whoever is logging in, so that nobody else does.
  * Returns the generation up to which tokens are outdated.
  */
@@ -12,10 +12,10 @@ const remove = `${NOW}${RECORD}${PRINT}
 local record = redis.call('HGET', KEYS[2], ARGV[1])
 local fence = tonumber(redis.call('GET', KEYS[1]) or 0)
 local outdated = print(math.max(now, fence + 1, generationOf(record) + 1))
-redis.call('SET', KEYS[1], outdated, 'PX', ARGV[3])
+redis.call('SET', KEYS[1], outdated, 'PX', ${FENCE_MS})
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[2])
-redis.call('PUBLISH', ARGV[4], 'removed ' .. ARGV[2] .. ' ' .. outdated)
+redis.call('PUBLISH', ARGV[3], 'removed ' .. ARGV[2] .. ' ' .. outdated)
 return outdated
 `;
 
@@ -35,7 +35,7 @@ for at = 1, #fields, 2 do
   end
 end
 local instant = print(newest + 1)
-redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.region}')
+redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.accessIdMark}')
 redis.call('HSET', KEYS[1], '${ACCOUNT_FIELDS.erasedAt}', instant)
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PUBLISH', ARGV[3], 'erased ' .. ARGV[1] .. ' ' .. instant)
@@ -45,6 +45,16 @@ return {instant, redis.call('HGET', KEYS[1], '${ACCOUNT_FIELDS.directory}')}
 /** KEYS account. Unless the account has come back: only an erased one runs out. */
 const forgetDirectory = `
 if redis.call('PTTL', KEYS[1]) > 0 then redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.directory}') end
+`;
+
+/**
+ * KEYS account · ARGV generation, mark
+ * Marks the account's accessId as kept for look-ups. Returns 1, or 0 when the account was erased since the generation.
+ */
+const markAccessId = `${NOW}${RECORD}${ACCOUNT}
+if erasedAt(KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], '${ACCOUNT_FIELDS.accessIdMark}', ARGV[2])
+return 1
 `;
 
 /** KEYS account · ARGV terminal, generation. Sets the header's read flag (byte 2) of that generation. Returns 1 if that changed it. */
@@ -59,6 +69,7 @@ export const ACCOUNT_SCRIPTS = {
   remove: { numberOfKeys: 3, lua: remove },
   erase: { numberOfKeys: 2, lua: erase },
   forgetDirectory: { numberOfKeys: 1, lua: forgetDirectory },
+  markAccessId: { numberOfKeys: 1, lua: markAccessId },
   markRead: { numberOfKeys: 1, lua: markRead },
   ...RESEAL_SCRIPTS,
 } as const;

@@ -110,7 +110,9 @@ export async function runScript(
 ): Promise<unknown> {
   const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
   if (!script) throw new TypeError(`script ${name} is not defined`);
-  return script.call(redis, ...keys, ...args);
+  return 'numberOfKeys' in SCRIPTS[name]
+    ? script.call(redis, ...keys, ...args)
+    : script.call(redis, keys.length, ...keys, ...args);
 }
 
 /** @throws BrokerError `store_unavailable` in place of whatever the command throws */

@@ -1,3 +1,4 @@
+import { ACCOUNT_FIELDS } from './keys.ts';
 import { pack, unpack } from './packing.ts';
 import type { SealedText, TokenCipher } from './token-cipher.ts';
 
@@ -7,7 +8,7 @@ export interface DirectoryEntry {
   readonly accessId: string;
 }
 
-/** Directory entries, sealed and bound to the key they are stored at. */
+/** Directory entries, sealed and bound to the key of the account they belong to. */
 export class DirectoryCodec {
   readonly #cipher: TokenCipher;
 
@@ -15,13 +16,17 @@ export class DirectoryCodec {
     this.#cipher = cipher;
   }
 
+  /** What every entry begins with that is sealed now. */
+  get head(): Buffer {
+    return this.#cipher.head;
+  }
+
   encode({ unionId, accessId }: DirectoryEntry, key: string): Buffer {
     return this.#cipher.seal(pack([unionId, accessId]), Buffer.from(key));
   }
 
-  /** @param field under which an account holds it; `undefined`: it lies at a key of its own */
-  sealedText(sealed: Buffer, key: string, field?: string): SealedText {
-    return { key, field, headLength: 0, sealed, additionalData: Buffer.from(key) };
+  sealedText(sealed: Buffer, key: string): SealedText {
+    return { key, field: ACCOUNT_FIELDS.directory, headLength: 0, sealed, additionalData: Buffer.from(key) };
   }
 
   /** `undefined` where no key opens it. */

@@ -45,15 +45,15 @@ export class Keys {
     return this.due(shardOf(account));
   }
 
-  /** STRING: the sealed unionId of the account with this accessId. */
+  /** STRING: the account with this accessId. */
   accessId(accessId: string): string {
     const name = digest(accessId);
     return `${this.#shard(shardOf(name))}:i:${name}`;
   }
 
-  /** Matches every key at which something sealed lies, for SCAN. */
-  get sealedPattern(): string {
-    return `${this.#prefix}:{*}:[ai]:*`;
+  /** Matches the keys of all accounts, for SCAN. */
+  get accountPattern(): string {
+    return `${this.#prefix}:{*}:a:*`;
   }
 
   /** The account whose hash lies at `key`, where it is such a key. */
@@ -108,6 +108,8 @@ export const ACCOUNT_FIELDS = {
   region: 'r',
   /** Sealed: unionId and accessId. */
   directory: 'd',
+  /** Of which accessId it is known that it leads to this account: the beginning of its digest. */
+  accessIdMark: 'k',
   /** Epoch ms of the last erasure. */
   erasedAt: 'e',
 } as const;

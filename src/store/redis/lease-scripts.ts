@@ -1,9 +1,9 @@
 import { FAILURE_MEMORY_MS } from '../../token/cool-down.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { ACCOUNT, COOL_DOWN, NOW, PRINT, RECORD } from './lua.ts';
+import { ACCOUNT, COOL_DOWN, FENCE_MS, NOW, PRINT, RECORD } from './lua.ts';
 
 /**
- * KEYS lease, fence, account, due, failures · ARGV owner, durationMs, terminal, id, fenceMs, terminal limit
+ * KEYS lease, fence, account, due, failures · ARGV owner, durationMs, terminal, id, terminal limit
  * Returns {'granted', generation, record or nil, pinned region or nil, instant of the last erasure or nil}, {'held', ms it still is}, {'terminal_limit'},
  * {'cooling', ms it still is, code}.
  */
@@ -14,14 +14,54 @@ local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
 local coolingFor = tonumber(failures[1] or 0) - now
 if coolingFor > 0 then return {'cooling', coolingFor, failures[2]} end
 local record = redis.call('HGET', KEYS[3], ARGV[3])
-if not lives(record) and full(KEYS[3], ARGV[6]) then return {'terminal_limit'} end
+if not lives(record) and full(KEYS[3], ARGV[5]) then return {'terminal_limit'} end
 local fence = tonumber(redis.call('GET', KEYS[2]) or 0)
 local generation = math.max(now, fence + 1, generationOf(record) + 1, erasedAt(KEYS[3]) + 1)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SET', KEYS[2], print(generation), 'PX', ARGV[5])
+redis.call('SET', KEYS[2], print(generation), 'PX', ${FENCE_MS})
 redis.call('ZADD', KEYS[4], 'XX', now + ARGV[2], ARGV[4])
 local account = redis.call('HMGET', KEYS[3], '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.erasedAt}')
 return {'granted', print(generation), record, account[1], account[2]}
+`;
+
+const KNOWN_FIELDS = (['region', 'erasedAt', 'accessIdMark', 'directory'] as const)
+  .map((name) => `'${ACCOUNT_FIELDS[name]}'`)
+  .join(', ');
+
+/**
+ * KEYS due, then lease, fence, account, failures of each · ARGV owner, longestMs, shortestMs, what directory entries begin with, then terminal, id of each
+ * The leases of subjects that are due, all of one shard, for half of what their tokens have left. What is left of an
+ * expired token goes; what somebody else is at, or what cools down, is due when that is over.
+ * Returns {id, generation, durationMs, record, pinned region or nil, mark of the accessId or nil} for each that was granted; no
+ * mark where the directory entry is not sealed as it would be now.
+ */
+const leaseDue = `${NOW}${RECORD}${PRINT}
+local granted = {}
+for at = 2, #KEYS, 4 do
+  local lease, fence, account, failures = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3]
+  local terminal, id = ARGV[at / 2 + 4], ARGV[at / 2 + 5]
+  local known = redis.call('HMGET', account, terminal, ${KNOWN_FIELDS})
+  local record = known[1]
+  if not lives(record) then
+    redis.call('HDEL', account, terminal)
+    redis.call('ZREM', KEYS[1], id)
+  else
+    local busyFor = math.max(redis.call('PTTL', lease), tonumber(redis.call('HGET', failures, 'until') or 0) - now)
+    if busyFor > 0 then
+      redis.call('ZADD', KEYS[1], 'XX', now + busyFor, id)
+    else
+      local newest = math.max(tonumber(redis.call('GET', fence) or 0), generationOf(record), tonumber(known[3] or 0))
+      local generation = print(math.max(now, newest + 1))
+      local duration = math.floor(math.min(ARGV[2], math.max(ARGV[3], (expiryOf(record) - now) / 2)))
+      redis.call('SET', lease, ARGV[1], 'PX', duration)
+      redis.call('SET', fence, generation, 'PX', ${FENCE_MS})
+      redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
+      local stands = string.sub(known[5] or '', 1, #ARGV[4]) == ARGV[4]
+      table.insert(granted, {id, generation, duration, record, known[2], stands and known[4]})
+    end
+  end
+end
+return granted
 `;
 
 /**
@@ -37,7 +77,7 @@ return 1
 
 /**
  * KEYS lease, fence, account, due, failures
- * ARGV owner, or '' where a record is written back, generation, terminal, id, record, dueInMs, fenceMs, channel, terminal limit, region, directory entry
+ * ARGV owner, or '' where a record is written back, generation, terminal, id, record, dueInMs, channel, terminal limit, region, directory entry or '' where it stands
  * Returns {'saved', directory entry so far or nil}, {'terminal_limit'}, or {'outdated'} when something newer stands: a
  * generation, a logout, an erasure, or the write is so old that its fence may be gone. A write repeated is 'saved'.
  */
@@ -49,14 +89,15 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 local entry = redis.call('HGET', KEYS[3], '${ACCOUNT_FIELDS.directory}')
 if current == generation then return {'saved', entry} end
 local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0), erasedAt(KEYS[3]))
-if current > generation or fence > generation or (ARGV[1] ~= '' and now - generation >= tonumber(ARGV[7])) then return {'outdated'} end
-if ARGV[1] ~= '' and not lives(record) and full(KEYS[3], ARGV[9]) then return {'terminal_limit'} end
-redis.call('HSET', KEYS[3], ARGV[3], ARGV[5], '${ACCOUNT_FIELDS.directory}', ARGV[11])
-redis.call('HSETNX', KEYS[3], '${ACCOUNT_FIELDS.region}', ARGV[10])
+if current > generation or fence > generation or (ARGV[1] ~= '' and now - generation >= ${FENCE_MS}) then return {'outdated'} end
+if ARGV[1] ~= '' and not lives(record) and full(KEYS[3], ARGV[8]) then return {'terminal_limit'} end
+redis.call('HSET', KEYS[3], ARGV[3], ARGV[5])
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[3], '${ACCOUNT_FIELDS.directory}', ARGV[10]) end
+redis.call('HSETNX', KEYS[3], '${ACCOUNT_FIELDS.region}', ARGV[9])
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[4], now + ARGV[6], ARGV[4])
 redis.call('DEL', KEYS[2], KEYS[5])
-redis.call('PUBLISH', ARGV[8], 'saved ' .. ARGV[4] .. ' ' .. ARGV[2])
+redis.call('PUBLISH', ARGV[7], 'saved ' .. ARGV[4] .. ' ' .. ARGV[2])
 return {'saved', entry}
 `;
 
@@ -79,6 +120,7 @@ return 1
 
 export const LEASE_SCRIPTS = {
   acquire: { numberOfKeys: 5, lua: acquire },
+  leaseDue: { lua: leaseDue },
   extend: { numberOfKeys: 2, lua: extend },
   save: { numberOfKeys: 5, lua: save },
   release: { numberOfKeys: 3, lua: release },

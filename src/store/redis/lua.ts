@@ -8,19 +8,25 @@ import { ACCOUNT_FIELDS } from './keys.ts';
  * at byte 10, counted from 1.
  */
 
+/** How long a logout, or a generation nobody saved, is remembered; a write older than that is refused as such. */
+export const FENCE_MS = 3_600_000;
+
 /** Epoch ms as the local `now`. */
 export const NOW = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** `generationOf(record)` is 0 for none; `lives(record)` says whether it has not expired. */
+/** `generationOf(record)` and `expiryOf(record)` are 0 for none; `lives(record)` says whether it has not expired. */
 export const RECORD = `
 local function generationOf(record)
   return record and struct.unpack('>I6', record, 4) or 0
 end
+local function expiryOf(record)
+  return record and struct.unpack('>I6', record, 10) or 0
+end
 local function lives(record)
-  return record and struct.unpack('>I6', record, 10) > now
+  return expiryOf(record) > now
 end
 `;
 

@@ -11,6 +11,10 @@ const REPEAT = 3;
 
 const INT64_LENGTH = 8;
 const UUID_LENGTH = 16;
+/** Up to so many bytes a number holds every integer, which is quicker. */
+const NUMBER_LENGTH = 6;
+const LONGEST_INTEGER = 20;
+const SCRATCH = Buffer.alloc(INT64_LENGTH);
 
 const DIGITS = /^[0-9a-f]+$/;
 const INTEGER = /^-?[1-9][0-9]{8,18}$/;
@@ -31,9 +35,7 @@ export function pack(strings: readonly string[]): Buffer {
       at = writeVarint(packed, at, first * 4 + REPEAT);
       return;
     }
-    const [kind, bytes] = encode(text);
-    at = writeVarint(packed, at, bytes.length * 4 + kind);
-    at += bytes.copy(packed, at);
+    at = writeText(packed, at, text);
   });
   return packed.subarray(0, at);
 }
@@ -67,16 +69,24 @@ export function unpack(bytes: Buffer): string[] | undefined {
   return strings;
 }
 
-function encode(text: string): [kind: number, bytes: Buffer] {
-  if (text.length <= 20) {
+/** @returns where it ends */
+function writeText(bytes: Buffer, start: number, text: string): number {
+  const { length } = text;
+  if (length <= LONGEST_INTEGER) {
     const integer = INTEGER.test(text) ? BigInt(text) : undefined;
-    if (integer !== undefined && BigInt.asIntN(64, integer) === integer) return [NUMBER, shortest(integer)];
-  } else if (text.length % 2 === 0 && DIGITS.test(text)) {
-    return [HEX, Buffer.from(text, 'hex')];
-  } else if (text.length === UUID_TEXT_LENGTH && UUID.test(text)) {
-    return [NUMBER, Buffer.from(text.replaceAll('-', ''), 'hex')];
+    if (integer !== undefined && BigInt.asIntN(64, integer) === integer) return writeInteger(bytes, start, integer);
+  } else if (length % 2 === 0 && DIGITS.test(text)) {
+    return writeHex(bytes, start, HEX, text);
+  } else if (length === UUID_TEXT_LENGTH && UUID.test(text)) {
+    return writeHex(bytes, start, NUMBER, text.replaceAll('-', ''));
   }
-  return [UTF8, Buffer.from(text)];
+  const at = writeVarint(bytes, start, Buffer.byteLength(text) * 4 + UTF8);
+  return at + bytes.write(text, at);
+}
+
+function writeHex(bytes: Buffer, start: number, kind: number, digits: string): number {
+  const at = writeVarint(bytes, start, (digits.length / 2) * 4 + kind);
+  return at + bytes.write(digits, at, 'hex');
 }
 
 function decode(kind: number, bytes: Buffer, start: number, end: number): string {
@@ -91,19 +101,17 @@ function isNumber(length: number): boolean {
 }
 
 /** Big-endian, without what only repeats the sign. */
-function shortest(integer: bigint): Buffer {
-  const bytes = Buffer.allocUnsafe(INT64_LENGTH);
-  bytes.writeBigInt64BE(integer);
-  const sign = integer < 0n ? 0xff : 0;
-  let start = 0;
-  while (start < INT64_LENGTH - 1 && bytes[start] === sign && ((bytes[start + 1] ?? 0) & 0x80) === (sign & 0x80))
-    start += 1;
-  return bytes.subarray(start);
+function writeInteger(bytes: Buffer, start: number, integer: bigint): number {
+  let length = 1;
+  while (length < INT64_LENGTH && BigInt.asIntN(8 * length, integer) !== integer) length += 1;
+  const at = writeVarint(bytes, start, length * 4 + NUMBER);
+  if (length <= NUMBER_LENGTH) return bytes.writeIntBE(Number(integer), at, length);
+  SCRATCH.writeBigInt64BE(integer);
+  return at + SCRATCH.copy(bytes, at, INT64_LENGTH - length);
 }
 
 function integerAt(bytes: Buffer, start: number, length: number): string {
-  // As far as a number holds every integer of so many bytes, it is the quicker way.
-  if (length <= 6) return String(bytes.readIntBE(start, length));
+  if (length <= NUMBER_LENGTH) return String(bytes.readIntBE(start, length));
   const hex = bytes.toString('hex', start, start + length);
   return BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString();
 }

@@ -63,10 +63,9 @@ export class RecordCodec {
     return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
   }
 
-  /** A record read before, with what may have changed of it since, if `bytes` are of the same generation. */
-  stillStands(known: TokenRecord | undefined, bytes: Buffer | null): TokenRecord | undefined {
-    if (!known || !bytes || bytes[0] !== FORMAT || bytes.readUIntBE(3, 6) !== known.generation) return undefined;
-    return { ...known, read: bytes[1] === 1 };
+  /** Epoch ms at which the record ends, whether it can be opened or not. */
+  expiryOf(bytes: Buffer): number {
+    return bytes.readUIntBE(9, 6);
   }
 
   /** `undefined` where the record cannot be opened, or is not this subject's: it then costs a login, not an error. */

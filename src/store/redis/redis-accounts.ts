@@ -1,5 +1,5 @@
 import type { StoredAccount } from '../../token/ports.ts';
-import { accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
+import { type AccountId, accountId, accountOf, DIGEST_LENGTH, digest, type SubjectId } from '../../token/subject.ts';
 import type { DirectoryEntry } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import type { RedisParts } from './redis-parts.ts';
@@ -7,6 +7,12 @@ import { sealedTextsOf } from './sealed-texts.ts';
 
 /** How long an erasure is remembered: longer than any session lives. */
 const ERASURE_MS = 400 * 86_400_000;
+const MARK_LENGTH = 8;
+
+/** What stands in an account whose accessId is known to lead to it. */
+export function markOf(accessId: string): string {
+  return digest(accessId).slice(0, MARK_LENGTH);
+}
 
 /** Accounts in Redis: their terminals, and the directory of accessIds that outlives tokens. */
 export class RedisAccounts {
@@ -38,38 +44,24 @@ export class RedisAccounts {
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const found = await Promise.all(accessIds.map((accessId) => this.#entryAt(this.#parts.keys.accessId(accessId))));
+    const found = await Promise.all(accessIds.map((accessId) => this.#entryOf(accessId)));
     return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
   }
 
-  /** Whether {@link lookUp} finds the entry; `false` also where Redis cannot be asked. */
-  async isKept({ accessId, unionId }: DirectoryEntry): Promise<boolean> {
-    const found = await this.#entryAt(this.#parts.keys.accessId(accessId)).catch(() => undefined);
-    return found?.unionId === unionId;
-  }
-
   /**
-   * Keeps the accessId of an account for {@link lookUp}, unless the account was erased since `generation`. If
+   * Has the accessId of an account lead to it, for {@link lookUp}, unless the account was erased since `generation`. If
    * Redis fails in between, the account's next login makes good for it.
    * @param previous the sealed entry the account had so far
-   * @param isKept what {@link isKept} says: nothing is left to do where the account has kept its accessId
    */
-  async remember(
-    id: SubjectId,
-    generation: number,
-    entry: DirectoryEntry,
-    previous: Buffer | null,
-    isKept: boolean,
-  ): Promise<void> {
+  async remember(id: SubjectId, generation: number, entry: DirectoryEntry, previous: Buffer | null): Promise<void> {
     const { redis, keys, directory, log } = this.#parts;
     const key = keys.accessId(entry.accessId);
     const account = keys.account(accountOf(id));
     const before = directory.decode(previous, account);
-    if (isKept && before?.accessId === entry.accessId) return;
     try {
-      await redis.run(key, (client) => client.set(key, directory.encode(entry, key)));
-      const erasedAt = await redis.run(account, (client) => client.hget(account, ACCOUNT_FIELDS.erasedAt));
-      if (Number(erasedAt ?? 0) >= generation) await this.#forget(entry.accessId);
+      await redis.run(key, (client) => client.set(key, accountOf(id)));
+      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId)]);
+      if (marked !== 1) await this.#forget(entry.accessId);
       if (!before || before.accessId === entry.accessId) return;
       log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');
       await this.#forget(before.accessId);
@@ -92,11 +84,16 @@ export class RedisAccounts {
     return Number(instant);
   }
 
-  async #entryAt(key: string): Promise<DirectoryEntry | undefined> {
-    const { redis, directory, resealing } = this.#parts;
-    const sealed = await redis.run(key, (client) => client.getBuffer(key));
+  async #entryOf(accessId: string): Promise<DirectoryEntry | undefined> {
+    const { redis, keys, directory, resealing } = this.#parts;
+    const pointer = keys.accessId(accessId);
+    const account = await redis.run(pointer, (client) => client.get(pointer));
+    if (account === null) return undefined;
+    const key = keys.account(account as AccountId);
+    const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
     if (sealed) resealing.later(directory.sealedText(sealed, key));
-    return directory.decode(sealed, key);
+    const entry = directory.decode(sealed, key);
+    return entry?.accessId === accessId ? entry : undefined;
   }
 
   async #forget(accessId: string): Promise<void> {

@@ -5,11 +5,9 @@ import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal } from '../../toke
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import type { RedisAccounts } from './redis-accounts.ts';
+import { markOf, type RedisAccounts } from './redis-accounts.ts';
 import type { RedisParts } from './redis-parts.ts';
-
-/** How long a logout, or a generation nobody saved, is remembered; a write older than that is refused as such. */
-const FENCE_MS = 3_600_000;
+import { readRecord } from './stored-record.ts';
 
 /** Terminals in Redis: their records, and the leases under which these come to be. */
 export class RedisTerminals {
@@ -28,13 +26,13 @@ export class RedisTerminals {
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [record, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
-    return { record: this.#decode(record, id, key), erasedAt: instantOf(erasedAt) };
+    return { record: readRecord(this.#parts, record, id, key), erasedAt: instantOf(erasedAt) };
   }
 
-  async acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer> {
+  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const ownerId = randomUUID();
-    const { redis, keys, records } = this.#parts;
-    const args = [ownerId, durationMs, terminalOf(id), id, FENCE_MS, this.#perAccount];
+    const { redis, keys } = this.#parts;
+    const args = [ownerId, durationMs, terminalOf(id), id, this.#perAccount];
     const answer = await redis.script('acquire', this.#keysOf(id), args);
     const [kind, value, record, region, erasedAt] = answer as [Buffer, number | Buffer, ...(Buffer | null)[]];
     switch (kind.toString()) {
@@ -46,8 +44,7 @@ export class RedisTerminals {
         return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
-        const current =
-          records.stillStands(known, record ?? null) ?? this.#decode(record, id, keys.account(accountOf(id)));
+        const current = readRecord(this.#parts, record, id, keys.account(accountOf(id)));
         return { kind: 'granted', lease, current, region: region?.toString(), erasedAt: instantOf(erasedAt) };
       }
     }
@@ -63,40 +60,34 @@ export class RedisTerminals {
     return extended === 1;
   }
 
-  save({ id, ownerId, generation }: Lease, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
-    return this.#write(id, ownerId, generation, record, dueInMs);
+  save(lease: Lease, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    return this.#write(lease, record, dueInMs);
   }
 
   restore(id: SubjectId, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
-    return this.#write(id, '', record.generation, record, dueInMs);
+    return this.#write({ id, ownerId: '', generation: record.generation }, record, dueInMs);
   }
 
-  async #write(
-    id: SubjectId,
-    ownerId: string,
-    generation: number,
-    record: TokenRecord,
-    dueInMs: number,
-  ): Promise<SaveOutcome> {
+  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    const { id, ownerId, generation, accessIdMark } = lease;
     const { redis, keys, records } = this.#parts;
     const account = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
-    const saving = redis.script('save', this.#keysOf(id), [
+    const stands = accessIdMark === markOf(entry.accessId);
+    const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
       terminalOf(id),
       id,
       records.encode(record, id, account),
       dueInMs,
-      FENCE_MS,
       keys.announcements,
       this.#perAccount,
       record.region,
-      this.#accounts.seal(entry, account),
+      stands ? '' : this.#accounts.seal(entry, account),
     ]);
-    const [answer, isKept] = await Promise.all([saving, this.#accounts.isKept(entry)]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved') await this.#accounts.remember(id, generation, entry, previous, isKept);
+    if (outcome.toString() === 'saved' && !stands) await this.#accounts.remember(id, generation, entry, previous);
     return outcome.toString() as SaveOutcome;
   }
 
@@ -113,7 +104,7 @@ export class RedisTerminals {
   async remove(id: SubjectId): Promise<number> {
     const { redis, keys } = this.#parts;
     const kept = this.#keysOf(id).slice(1, 4);
-    return Number(await redis.script('remove', kept, [terminalOf(id), id, FENCE_MS, keys.announcements]));
+    return Number(await redis.script('remove', kept, [terminalOf(id), id, keys.announcements]));
   }
 
   async markRead(id: SubjectId, generation: number): Promise<boolean> {
@@ -126,13 +117,6 @@ export class RedisTerminals {
     const { keys } = this.#parts;
     const account = accountOf(id);
     return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
-  }
-
-  #decode(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
-    if (!bytes) return undefined;
-    const { records, resealing } = this.#parts;
-    if (!records.isCurrent(bytes)) resealing.later(records.sealedText(bytes, id, key));
-    return records.decode(bytes, id, key);
   }
 }
 

@@ -76,8 +76,8 @@ export class RedisTokenStore implements TokenStore {
     return this.#terminals.read(id);
   }
 
-  acquire(id: SubjectId, durationMs: number, known?: TokenRecord): Promise<LeaseAnswer> {
-    return this.#terminals.acquire(id, durationMs, known);
+  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+    return this.#terminals.acquire(id, durationMs);
   }
 
   extend(lease: Lease): Promise<boolean> {
@@ -117,16 +117,8 @@ export class RedisTokenStore implements TokenStore {
     return this.#terminals.markRead(id, generation);
   }
 
-  claimDue(limit: number, visibilityMs: number): Promise<DueClaims> {
-    return this.#schedule.claim(limit, visibilityMs);
-  }
-
-  schedule(id: SubjectId, dueAt: number): Promise<void> {
-    return this.#schedule.set(id, this.#msUntil(dueAt));
-  }
-
-  sweep(id: SubjectId): Promise<void> {
-    return this.#schedule.sweep(id);
+  claimDue(...claim: Parameters<TokenStore['claimDue']>): Promise<DueClaims> {
+    return this.#schedule.claim(...claim);
   }
 
   take(name: string, intervalMs: number, burst: number): Promise<number> {

@@ -83,7 +83,7 @@ export class Rekey {
   }
 
   async #walkNode(node: Redis, ended: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
-    const pattern = this.#keys.sealedPattern;
+    const pattern = this.#keys.accountPattern;
     const size = await patiently(ended, () => node.dbsize());
     let cursor = '0';
     for (let seen = SCAN_COUNT; !ended.aborted; seen += SCAN_COUNT) {
@@ -106,12 +106,9 @@ export class Rekey {
 
   async #textsAt(key: string): Promise<SealedText[]> {
     const account = this.#keys.accountAt(key);
-    if (account) {
-      const parts = { keys: this.#keys, records: this.#records, directory: this.#directory };
-      return sealedTextsOf(parts, account, await this.#redis.hgetallBuffer(key));
-    }
-    const sealed = await this.#redis.getBuffer(key);
-    return sealed ? [this.#directory.sealedText(sealed, key)] : [];
+    if (!account) return [];
+    const parts = { keys: this.#keys, records: this.#records, directory: this.#directory };
+    return sealedTextsOf(parts, account, await this.#redis.hgetallBuffer(key));
   }
 
   async #reseal(text: SealedText): Promise<Outcome> {

@@ -14,14 +14,4 @@ redis.call('HSET', KEYS[1], ARGV[1], string.sub(stored, 1, ARGV[2]) .. ARGV[4])
 return 1
 `;
 
-/** KEYS string · ARGV sealed text as it was read, the same sealed anew. Returns 1, or 0 when something else stands there. */
-const resealString = `
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-`;
-
-export const RESEAL_SCRIPTS = {
-  resealField: { numberOfKeys: 1, lua: resealField },
-  resealString: { numberOfKeys: 1, lua: resealString },
-} as const;
+export const RESEAL_SCRIPTS = { resealField: { numberOfKeys: 1, lua: resealField } } as const;

@@ -35,6 +35,5 @@ export function resealScript(
   { key, field, headLength, sealed }: SealedText,
   resealed: Buffer,
 ): Parameters<RedisLink['script']> {
-  if (field === undefined) return ['resealString', [key], [sealed, resealed]];
   return ['resealField', [key], [field, headLength, sealed, resealed]];
 }

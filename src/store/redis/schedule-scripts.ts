@@ -1,4 +1,4 @@
-import { NOW, RECORD } from './lua.ts';
+import { NOW } from './lua.ts';
 
 /**
  * KEYS due · ARGV limit, visibilityMs
@@ -11,22 +11,6 @@ local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 table.insert(claimed, 1, redis.call('ZCOUNT', KEYS[1], '-inf', now))
 table.insert(claimed, 1, head[2] and math.max(0, math.ceil(head[2] - now)) or -1)
 return claimed
-`;
-
-/** KEYS due · ARGV dueInMs, id */
-const schedule = `${NOW}
-redis.call('ZADD', KEYS[1], 'XX', now + ARGV[1], ARGV[2])
-`;
-
-/** KEYS account, due · ARGV terminal, id. A record that still lives is left until it no longer does. */
-const sweep = `${NOW}${RECORD}
-local record = redis.call('HGET', KEYS[1], ARGV[1])
-if lives(record) then
-  redis.call('ZADD', KEYS[2], 'XX', struct.unpack('>I6', record, 10), ARGV[2])
-else
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  redis.call('ZREM', KEYS[2], ARGV[2])
-end
 `;
 
 /**
@@ -47,7 +31,5 @@ return 0
 
 export const SCHEDULE_SCRIPTS = {
   claimDue: { numberOfKeys: 1, lua: claimDue },
-  schedule: { numberOfKeys: 1, lua: schedule },
-  sweep: { numberOfKeys: 2, lua: sweep },
   take: { numberOfKeys: 1, lua: take },
 } as const;

@@ -11,7 +11,7 @@ export function sealedTextsOf(
 ): SealedText[] {
   const key = keys.account(account);
   return Object.entries(fields).flatMap(([field, bytes]) => {
-    if (field === ACCOUNT_FIELDS.directory) return directory.sealedText(bytes, key, field);
+    if (field === ACCOUNT_FIELDS.directory) return directory.sealedText(bytes, key);
     if (field.length !== DIGEST_LENGTH) return [];
     return records.sealedText(bytes, (account + field) as SubjectId, key) ?? [];
   });

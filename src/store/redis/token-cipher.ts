@@ -9,10 +9,9 @@ export interface EncryptionKey {
 
 /** A sealed text as it lies in Redis. */
 export interface SealedText {
-  /** The key it lies at. */
+  /** The hash it lies in, and its field there. */
   readonly key: string;
-  /** The field of the hash at `key`; `undefined`: a string lies there. */
-  readonly field: string | undefined;
+  readonly field: string;
   /** How many bytes stand before it in the clear. */
   readonly headLength: number;
   readonly sealed: Buffer;
@@ -33,10 +32,13 @@ export class TokenCipher {
   readonly #keys: ReadonlyMap<string, KeyObject>;
   readonly #currentId: string | undefined;
   readonly #ivs = new RandomIvs();
+  /** What every text begins with that is sealed now. */
+  readonly head: Buffer;
 
   constructor(keys: readonly EncryptionKey[]) {
     this.#currentId = keys[0]?.id;
     this.#keys = new Map(keys.map(({ id, key }) => [id, createSecretKey(key)]));
+    this.head = Buffer.from(`${String.fromCharCode(this.#currentId?.length ?? 0)}${this.#currentId ?? ''}`);
   }
 
   /** Whether the key that seals now sealed it, by the key's id; without keys, whether it is in the clear. */
@@ -52,13 +54,11 @@ export class TokenCipher {
 
   /** @param additionalData what the text is bound to: it opens only with the same */
   seal(plain: Buffer, additionalData: Buffer): Buffer {
-    const id = this.#currentId ?? '';
-    const key = this.#keys.get(id);
-    if (!key) return Buffer.concat([Buffer.of(0), plain]);
+    const key = this.#keys.get(this.#currentId ?? '');
+    if (!key) return Buffer.concat([this.head, plain]);
     const iv = this.#ivs.next();
     const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(additionalData);
-    const head = Buffer.from(`${String.fromCharCode(id.length)}${id}`);
-    return Buffer.concat([head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([this.head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
   }
 
   /** The plain text; `undefined` where no key of the ring opens it or it was tampered with. */

@@ -111,18 +111,14 @@ describe('a renewal tells why it was made and what it came to', () => {
     ]);
   });
 
-  test('left to the replica that is at it, where nobody asked; else waited for', async () => {
+  test('waited for where another replica is at it', async () => {
     const { one, other, told, vendor } = parts();
     vendor.latencyMs = 150;
     const first = other.renewal.renew(request('new'));
     await eventually(() => vendor.requests.length === 1);
-    await one.renewal.renew(request('unasked'));
     await one.renewal.renew({ ...request('new'), satisfies: () => true });
     await first;
-    expect(told('renewalEnded')).toEqual([
-      ['unasked', 'left'],
-      ['new', 'waited'],
-    ]);
+    expect(told('renewalEnded')).toEqual([['new', 'waited']]);
   });
 
   test('and that its subject is cooling down', async () => {
@@ -140,7 +136,7 @@ describe('a token renewed without being asked for', () => {
     await read();
     await read();
     expect(told('unaskedRenewalRead')).toHaveLength(0);
-    await one.renewal.renew(request('unasked'));
+    await one.renewUnasked(ID);
     expect(told('unaskedRenewalRead')).toHaveLength(0);
     for (let time = 0; time < 5; time += 1) await read();
     await eventually(() => told('unaskedRenewalRead').length === 1);
@@ -150,7 +146,7 @@ describe('a token renewed without being asked for', () => {
   test('is not told to be read where that could not be noted', async () => {
     const { one, watched, told, read } = parts();
     await read();
-    await one.renewal.renew(request('unasked'));
+    await one.renewUnasked(ID);
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);

@@ -8,6 +8,7 @@ import type { TokenStore } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
+import { makeDue } from '../../support/make-due.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -35,23 +36,39 @@ function slowedDown(store: TokenStore, name: 'acquire' | 'save', ms: number): To
 const newStore = () => new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 });
 
 describe('a renewal nobody asked for', () => {
-  test('does not log in a terminal that was logged out since it was found to be due', async () => {
-    const { store, vendor, renewal } = brokerParts();
-    const known = (await renewal.renew(request()))?.record;
+  test('brings nothing back of a terminal that was logged out since it was claimed', async () => {
+    const { store, renewal, cache } = brokerParts();
+    await renewal.renew(request());
+    await makeDue(store, ID, systemClock.now());
+    const [claim] = (await renewal.claimDue(1)).claims;
     await store.remove(ID);
-    const unasked = request({ known, cause: 'unasked', satisfies: () => false });
-    expect(await renewal.renew(unasked)).toBeUndefined();
-    expect(vendor.requests).toHaveLength(1);
+    if (!claim) throw new Error('nothing was claimed');
+    await expect(renewal.renewDue(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
     expect((await store.read(ID)).record).toBeUndefined();
+    expect(cache.kept(ID)).toBeUndefined();
     expect((await store.acquire(ID, 100)).kind).toBe('granted');
   });
 
+  test('is one that a reader waits for, who comes while it is under way', async () => {
+    const { vendor, renewal, renewUnasked } = brokerParts();
+    const known = (await renewal.renew(request())).record;
+    vendor.latencyMs = 100;
+    const unasked = renewUnasked(ID);
+    await eventually(() => vendor.requests.length === 2);
+    const asked = await renewal.renew(
+      request({ known, cause: 'due', satisfies: ({ generation }) => generation > known.generation }),
+    );
+    expect(asked.record).toEqual((await unasked).record);
+    expect(asked.outcome).toBe('waited');
+    expect(vendor.requests).toHaveLength(2);
+  });
+
   test('is not a reader’s answer where it found no place in the login budget', async () => {
-    const { vendor, renewal, store } = brokerParts();
+    const { vendor, renewal, store, renewUnasked } = brokerParts();
     const known = (await renewal.renew(request()))?.record;
     vendor.latencyMs = 50;
     vendor.failure = new BrokerError('vendor_busy');
-    const unasked = renewal.renew(request({ known, cause: 'unasked', satisfies: () => false }));
+    const unasked = renewUnasked(ID);
     await eventually(() => vendor.requests.length === 2);
     const asked = renewal.renew(
       request({ known, cause: 'refused', satisfies: ({ generation }) => generation > (known?.generation ?? 0) }),

@@ -83,24 +83,6 @@ describe('a renewal', () => {
     await renewal;
   });
 
-  test('nobody asked for does not wait for another replica that is at it', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
-    await store.acquire(ID, 10_000);
-    expect(await all[0]?.renewal.renew(request({ cause: 'unasked' }))).toBeUndefined();
-    expect(vendor.requests).toHaveLength(0);
-  });
-
-  test('somebody asked for is not content with one under way that nobody asked for and that came to nothing', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
-    const held = await store.acquire(ID, 400);
-    const background = all[0]?.renewal.renew(request({ cause: 'unasked' }));
-    const asked = all[0]?.renewal.renew(request());
-    expect(await background).toBeUndefined();
-    expect(await asked).toMatchObject({ record: { read: true }, outcome: 'login' });
-    expect(held.kind).toBe('granted');
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('takes what somebody else has stored in place of a login', async () => {
     const { vendor, replicas: all } = replicas(2);
     const first = await all[0]?.renewal.renew(request());
@@ -150,7 +132,7 @@ describe('a renewal', () => {
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(all[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
     expect((await store.read(ID)).record).toEqual(known);
-    const { nextInMs } = await store.claimDue(10, 1_000);
+    const { nextInMs } = await store.claimDue(10, { shortest: 1_000, longest: 1_000 });
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
   });

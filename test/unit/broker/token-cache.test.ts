@@ -98,10 +98,10 @@ describe('the token cache', () => {
 
   test('takes no memory for renewed tokens that nobody reads here', () => {
     const { cache, clock, record } = open();
-    cache.renew(record(1));
+    cache.renew(record(1), ID);
     expect(cache.kept(ID)).toBeUndefined();
     cache.put(record(1), clock.now(), undefined);
-    cache.renew(record(2));
+    cache.renew(record(2), ID);
     expect(cache.kept(ID)?.served.record.generation).toBe(2);
   });
 

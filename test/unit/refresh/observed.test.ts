@@ -13,7 +13,7 @@ test('the worker tells how late it is with what it claims, and how much is left 
   const { observer, told } = recordingObserver();
   const policy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
   const { renewal, vendor, worker } = brokerParts({ clock, store, policy, observer });
-  const subjects = Array.from({ length: 40 }, (_, phone): Subject => {
+  const subjects = Array.from({ length: 150 }, (_, phone): Subject => {
     return { app: 'default', unionId: `account-${phone}`, uniqueId: 'phone' };
   });
   for (const subject of subjects) {
@@ -23,7 +23,7 @@ test('the worker tells how late it is with what it claims, and how much is left 
   clock.advance(vendor.lifeMs / 2 + 5_000);
   worker.start();
   onTestFinished(() => worker.stop());
-  await eventually(() => told('renewalClaimed').length === 40);
-  expect(told('backlogSeen').slice(0, 2)).toEqual([[8], [0]]);
+  await eventually(() => told('renewalClaimed').length === 150);
+  expect(told('backlogSeen').slice(0, 2)).toEqual([[22], [0]]);
   expect(new Set(told('renewalClaimed').map(([latenessMs]) => latenessMs))).toEqual(new Set([5_000]));
 });

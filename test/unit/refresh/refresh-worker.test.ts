@@ -7,6 +7,7 @@ import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
+import { makeDue } from '../../support/make-due.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -51,7 +52,7 @@ describe.concurrent('the refresh worker', () => {
     await read();
     await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
-    expect((await store.claimDue(10, 1)).nextInMs).toBeUndefined();
+    expect((await store.claimDue(10, { shortest: 1, longest: 1 })).nextInMs).toBeUndefined();
   });
 
   test('renews an unread token as often in a row as it is told', async ({ onTestFinished, expect }) => {
@@ -68,19 +69,20 @@ describe.concurrent('the refresh worker', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('renews fifty that fall due together, none dead, no more than 32 at a time', async ({
+  test('renews two hundred that fall due together, none dead, no more than 128 at a time', async ({
     onTestFinished,
     expect,
   }) => {
     const { vendor, store, broker } = started(onTestFinished, { share: { from: 0.5, to: 0.5 } });
-    const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    const subjects = Array.from({ length: 200 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     await Promise.all(
       subjects.map((subject) => broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() })),
     );
     vendor.latencyMs = 100;
     vendor.mostInAll = 0;
-    await eventually(() => expect(vendor.requests.length).toBe(100), { timeoutMs: 3_000 });
-    expect(vendor.mostInAll).toBeLessThanOrEqual(32);
+    await eventually(() => expect(vendor.requests.length).toBe(400), { timeoutMs: 3_000 });
+    expect(vendor.mostInAll).toBeLessThanOrEqual(128);
+    expect(vendor.mostInAll).toBeGreaterThan(100);
     await eventually(async () => {
       for (const subject of subjects) {
         const { record } = await store.read(subjectId(subject));
@@ -121,7 +123,7 @@ describe.concurrent('the refresh worker', () => {
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 4_000 });
     await worker.stop();
     expect((await store.read(ID)).record?.unreadRenewals).toBe(1);
-    await store.schedule(ID, systemClock.now());
+    await makeDue(store, ID, systemClock.now());
     const claimsAtStop = watched.calls('claimDue');
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(watched.calls('claimDue')).toBe(claimsAtStop);

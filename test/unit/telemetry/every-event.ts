@@ -11,7 +11,7 @@ import type {
 
 export const READS: readonly ReadOutcome[] = ['memory', 'redis', 'login', 'waited', 'fallback'];
 const CAUSES: readonly RenewalCause[] = ['new', 'due', 'refused', 'unasked'];
-const RENEWALS: readonly RenewalOutcome[] = ['login', 'waited', 'left'];
+const RENEWALS: readonly RenewalOutcome[] = ['login', 'waited'];
 export const LIMITS: readonly LimitName[] = ['requests', 'logins', 'refused_tokens'];
 export const KINDS: readonly RedisErrorKind[] = [
   'timeout',

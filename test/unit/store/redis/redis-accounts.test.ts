@@ -2,18 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
+import { keyIdOf } from '../../../../src/store/redis/token-cipher.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import type { TokenStore } from '../../../../src/token/ports.ts';
+import { accountId, subjectId } from '../../../../src/token/subject.ts';
+import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
+import { makeDue } from '../../../support/make-due.ts';
 
 const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
 
 /** A store with a token, and the look-up by its accessId laid open. */
 async function withToken() {
   const [url, keyPrefix] = [inject('redisUrl'), `accounts-${randomUUID()}`];
   const redis = new Redis(url);
   onTestFinished(() => redis.disconnect());
-  const open = async (key: TestKey) => {
-    const store = await openRedisStore(url, keyPrefix, [key]);
+  const open = async (...ring: TestKey[]) => {
+    const store = await openRedisStore(url, keyPrefix, ring);
     onTestFinished(() => store.close());
     return store;
   };
@@ -21,18 +28,50 @@ async function withToken() {
   await saveToken(store, SUBJECT);
   const accessId = accessIdOf(SUBJECT.unionId);
   const found = async () => [...(await store.lookUp([accessId])).values()];
-  return { redis, open, store, found, key: new Keys(keyPrefix).accessId(accessId) };
+  const keys = new Keys(keyPrefix);
+  return { redis, open, store, found, key: keys.accessId(accessId), account: keys.account(accountId(SUBJECT.unionId)) };
 }
 
-describe('the look-up by accessId, at the next login', () => {
+/** Renews what is stored of the subject as the worker does: by a claim. */
+async function renewUnasked(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
+  await makeDue(store, ID, systemClock.now());
+  const { lease, record } = await eventually(async () => {
+    const [claim] = (await store.claimDue(10, { shortest: 1_000, longest: 1_000 })).claims;
+    return claim ?? Promise.reject(new Error('nothing is due'));
+  });
+  const token = { ...record.token, fields: { ...record.token.fields, ...fields } };
+  const renewed = { ...record, token, generation: lease.generation };
+  expect(await store.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
+}
+
+describe('the look-up by accessId, at a renewal nobody asked for', () => {
   test('is left as it is where it stands', async () => {
-    const { redis, store, found, key } = await withToken();
-    const sealed = await redis.getBuffer(key);
-    await saveToken(store, SUBJECT);
-    expect(await redis.getBuffer(key)).toEqual(sealed);
-    expect(await found()).toEqual(['alice']);
+    const { redis, store, account } = await withToken();
+    const entry = await redis.hgetBuffer(account, 'd');
+    await renewUnasked(store);
+    expect(await redis.hgetBuffer(account, 'd')).toEqual(entry);
   });
 
+  test('is made good for where it was not finished, or another key sealed it', async () => {
+    const { redis, store, found, key, account, open } = await withToken();
+    await redis.pipeline().del(key).hdel(account, 'k').exec();
+    await renewUnasked(store);
+    expect(await found()).toEqual(['alice']);
+    const entry = await redis.hgetBuffer(account, 'd');
+    await renewUnasked(await open(newKey('two'), KEY));
+    expect(keyIdOf((await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0))).toBe('two');
+    expect(keyIdOf(entry ?? Buffer.alloc(0))).toBe('one');
+  });
+
+  test('finds the account by the new accessId alone, if the vendor gave it another', async () => {
+    const { store, found } = await withToken();
+    await renewUnasked(store, { accessId: '42' });
+    expect(await found()).toEqual([]);
+    expect(await store.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+  });
+});
+
+describe('the look-up by accessId, at the next login', () => {
   test('is made good for where it was lost', async () => {
     const { redis, store, found, key } = await withToken();
     await redis.del(key);

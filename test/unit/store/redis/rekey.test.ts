@@ -43,10 +43,10 @@ describe('a walk', () => {
     const { fill, walk, count } = newStore();
     const { records } = await fill([OLD], subjectsOf('alice', 150, 3));
     await fill([NEW, OLD], subjectsOf('bob', 20, 1));
-    expect(await count()).toEqual({ old: { a: 450, d: 150, i: 150 }, new: { a: 20, d: 20, i: 20 } });
-    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 810, resealed: 750, current: 60 }));
-    expect(await count()).toEqual({ new: { a: 470, d: 170, i: 170 } });
-    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 810, current: 810 }));
+    expect(await count()).toEqual({ old: { a: 450, d: 150 }, new: { a: 20, d: 20 } });
+    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 640, resealed: 600, current: 40 }));
+    expect(await count()).toEqual({ new: { a: 470, d: 170 } });
+    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 640, current: 640 }));
     const { store } = await fill([NEW], []);
     expect((await store.account('alice-7'))?.records).toEqual(
       expect.arrayContaining(records.filter(({ subject }) => subject.unionId === 'alice-7')),
@@ -61,11 +61,11 @@ describe('a walk', () => {
     await fill([OLD], subjectsOf('alice', 1, 1));
     const before = await count();
     const unreadable = new Map([
-      ['sealed under key strange, which is not among them', 6],
-      ['in the clear', 4],
-      ['damaged, or sealed under another key that was called new', 3],
+      ['sealed under key strange, which is not among them', 4],
+      ['in the clear', 3],
+      ['damaged, or sealed under another key that was called new', 2],
     ]);
-    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 16, resealed: 3, unreadable }));
+    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 11, resealed: 2, unreadable }));
     expect((await count())['strange']).toEqual(before['strange']);
     expect((await count())['']).toEqual(before['']);
   });
@@ -74,8 +74,8 @@ describe('a walk', () => {
     const [one, other] = [newStore(), newStore()];
     await one.fill([OLD], subjectsOf('alice', 3, 1));
     await other.fill([OLD], subjectsOf('alice', 3, 1));
-    expect(await one.walk([NEW, OLD])).toMatchObject({ lookedAt: 9, resealed: 9 });
-    expect(await other.count()).toEqual({ old: { a: 3, d: 3, i: 3 } });
+    expect(await one.walk([NEW, OLD])).toMatchObject({ lookedAt: 6, resealed: 6 });
+    expect(await other.count()).toEqual({ old: { a: 3, d: 3 } });
   });
 
   test('comes by every master of a cluster', async () => {
@@ -83,7 +83,7 @@ describe('a walk', () => {
     onTestFinished(close);
     const { keyPrefix, fill, walk } = newStore(url);
     await fill([OLD], subjectsOf('alice', 100, 1));
-    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 300, resealed: 300 }));
+    expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 200, resealed: 200 }));
     const masters = await Promise.all(nodes.slice(0, 3).map((node) => sealedUnder(node.url, keyPrefix)));
     expect(masters.map((sealed) => Object.keys(sealed))).toEqual([['new'], ['new'], ['new']]);
   });
@@ -96,8 +96,8 @@ describe('a walk', () => {
     expect(first.resealed).toBeGreaterThan(0);
     expect(first.resealed).toBeLessThanOrEqual(2 * 100);
     const rest = await walk([NEW, OLD]);
-    expect(rest).toEqual(totals({ lookedAt: 1_800, resealed: 1_800 - first.resealed, current: first.resealed }));
-    expect(await count()).toEqual({ new: { a: 600, d: 600, i: 600 } });
+    expect(rest).toEqual(totals({ lookedAt: 1_200, resealed: 1_200 - first.resealed, current: first.resealed }));
+    expect(await count()).toEqual({ new: { a: 600, d: 600 } });
   });
 
   test('reports how far it is, from little to all', async () => {
@@ -105,7 +105,7 @@ describe('a walk', () => {
     await fill([OLD], subjectsOf('alice', 600, 1));
     const shares: number[] = [];
     await walk([NEW, OLD], never, (share) => shares.push(share));
-    expect(shares.length).toBeGreaterThanOrEqual(12);
+    expect(shares.length).toBeGreaterThanOrEqual(6);
     expect(shares).toEqual([...shares].sort((one, other) => one - other));
     expect(Math.min(...shares)).toBeGreaterThan(0);
     expect(Math.max(...shares)).toBeLessThanOrEqual(1);

@@ -53,14 +53,13 @@ async function withOldToken(url = inject('redisUrl')) {
 describe('what was sealed under an older key', () => {
   test('is sealed under the current one once it has been read, and is what it was', async () => {
     const { open, record, count } = await withOldToken();
-    expect(await count()).toEqual({ old: { a: 1, d: 1, i: 1 } });
+    expect(await count()).toEqual({ old: { a: 1, d: 1 } });
     const rotated = await open(NEW, OLD);
     expect((await rotated.read(ID)).record).toEqual(record);
-    await eventually(async () => expect(await count()).toEqual({ new: { a: 1 }, old: { d: 1, i: 1 } }));
+    await eventually(async () => expect(await count()).toEqual({ new: { a: 1 }, old: { d: 1 } }));
     expect(await rotated.account('alice')).toMatchObject({ accessId: accessIdOf('alice'), records: [record] });
-    await eventually(async () => expect(await count()).toEqual({ new: { a: 1, d: 1 }, old: { i: 1 } }));
+    await eventually(async () => expect(await count()).toEqual({ new: { a: 1, d: 1 } }));
     expect(await rotated.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
-    await eventually(async () => expect(await count()).toEqual({ new: { a: 1, d: 1, i: 1 } }));
     const without = await open(NEW);
     expect((await without.read(ID)).record).toEqual(record);
     expect((await without.account('alice'))?.records).toEqual([record]);
@@ -88,7 +87,7 @@ describe('what was sealed under an older key', () => {
     onTestFinished(() => admin.disconnect());
     await admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
     expect((await rotated.read(ID)).record).toEqual(record);
-    expect(await count()).toEqual({ old: { a: 1, d: 1, i: 1 } });
+    expect(await count()).toEqual({ old: { a: 1, d: 1 } });
     await admin.call('CLIENT', 'UNPAUSE');
     await eventually(async () => expect(await count()).toMatchObject({ new: { a: 1 } }));
   });
@@ -119,13 +118,11 @@ describe('sealing anew what was read a while ago', () => {
   test('brings back nothing that was logged out or erased meanwhile', async () => {
     const { redis, keys, key, old, textAt, reseal } = await withOldToken();
     const accessIdKey = keys.accessId(accessIdOf('alice'));
-    const sealed = (await redis.getBuffer(accessIdKey)) as Buffer;
-    const directory = new DirectoryCodec(new TokenCipher([NEW, OLD]));
-    const texts = [await textAt(field), await textAt('d'), directory.sealedText(sealed, accessIdKey)];
+    const texts = [await textAt(field), await textAt('d')];
     await old.remove(ID);
     expect(await Promise.all(texts.slice(0, 1).map(reseal))).toEqual([0]);
     await old.erase('alice');
-    expect(await Promise.all(texts.map(reseal))).toEqual([0, 0, 0]);
+    expect(await Promise.all(texts.map(reseal))).toEqual([0, 0]);
     expect(await redis.hkeys(key)).toEqual(['e']);
     expect(await redis.exists(accessIdKey)).toBe(0);
   });

@@ -82,7 +82,7 @@ describe('a ring of keys', () => {
   test('seals anew what one of its keys opens, bound as before, and nothing else', () => {
     const rotated = new TokenCipher([NEW, OLD]);
     const at = (sealed: Buffer, additionalData = BOUND) =>
-      rotated.reseal({ key: 'k', field: undefined, headLength: 0, sealed, additionalData });
+      rotated.reseal({ key: 'k', field: 'f', headLength: 0, sealed, additionalData });
     const resealed = at(sealedWithOld) ?? Buffer.alloc(0);
     expect(new TokenCipher([NEW]).open(resealed, BOUND)).toEqual(Buffer.from('text'));
     expect(new TokenCipher([NEW]).open(resealed, Buffer.from('elsewhere'))).toBeUndefined();
