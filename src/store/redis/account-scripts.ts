@@ -1,4 +1,5 @@
 import { DIGEST_LENGTH } from '../../token/subject.ts';
+import { MARK_LENGTH } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import { ACCOUNT, FENCE_MS, NOW, PRINT, RECORD } from './lua.ts';
 import { RESEAL_SCRIPTS } from './reseal-scripts.ts';
@@ -35,7 +36,7 @@ for at = 1, #fields, 2 do
   end
 end
 local instant = print(newest + 1)
-redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.accessIdMark}')
+redis.call('HDEL', KEYS[1], '${ACCOUNT_FIELDS.region}')
 redis.call('HSET', KEYS[1], '${ACCOUNT_FIELDS.erasedAt}', instant)
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('PUBLISH', ARGV[3], 'erased ' .. ARGV[1] .. ' ' .. instant)
@@ -48,12 +49,14 @@ if redis.call('PTTL', KEYS[1]) > 0 then redis.call('HDEL', KEYS[1], '${ACCOUNT_F
 `;
 
 /**
- * KEYS account · ARGV generation, mark
- * Marks the account's accessId as kept for look-ups. Returns 1, or 0 when the account was erased since the generation.
+ * KEYS account · ARGV generation, mark, directory entry as it was saved
+ * Marks the entry, if it still stands: its accessId leads to the account. Returns 1, or 0 when the account was erased since.
  */
 const markAccessId = `${NOW}${RECORD}${ACCOUNT}
 if erasedAt(KEYS[1]) >= tonumber(ARGV[1]) then return 0 end
-redis.call('HSET', KEYS[1], '${ACCOUNT_FIELDS.accessIdMark}', ARGV[2])
+if redis.call('HGET', KEYS[1], '${ACCOUNT_FIELDS.directory}') == ARGV[3] then
+  redis.call('HSET', KEYS[1], '${ACCOUNT_FIELDS.directory}', ARGV[2] .. string.sub(ARGV[3], ${MARK_LENGTH + 1}))
+end
 return 1
 `;
 

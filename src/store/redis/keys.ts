@@ -106,10 +106,8 @@ export class Keys {
 export const ACCOUNT_FIELDS = {
   /** The country it was pinned to. */
   region: 'r',
-  /** Sealed: unionId and accessId. */
+  /** unionId and accessId, sealed; before them a mark (see directory-codec.ts). */
   directory: 'd',
-  /** Of which accessId it is known that it leads to this account: the beginning of its digest. */
-  accessIdMark: 'k',
   /** Epoch ms of the last erasure. */
   erasedAt: 'e',
 } as const;

@@ -1,4 +1,5 @@
 import { FAILURE_MEMORY_MS } from '../../token/cool-down.ts';
+import { MARK_LENGTH } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import { ACCOUNT, COOL_DOWN, FENCE_MS, NOW, PRINT, RECORD } from './lua.ts';
 
@@ -24,12 +25,8 @@ local account = redis.call('HMGET', KEYS[3], '${ACCOUNT_FIELDS.region}', '${ACCO
 return {'granted', print(generation), record, account[1], account[2]}
 `;
 
-const KNOWN_FIELDS = (['region', 'erasedAt', 'accessIdMark', 'directory'] as const)
-  .map((name) => `'${ACCOUNT_FIELDS[name]}'`)
-  .join(', ');
-
 /**
- * KEYS due, then lease, fence, account, failures of each · ARGV owner, longestMs, shortestMs, what directory entries begin with, then terminal, id of each
+ * KEYS due, then lease, fence, account, failures of each · ARGV owner, longestMs, shortestMs, what is sealed begins with, then terminal, id of each
  * The leases of subjects that are due, all of one shard, for half of what their tokens have left. What is left of an
  * expired token goes; what somebody else is at, or what cools down, is due when that is over.
  * Returns {id, generation, durationMs, record, pinned region or nil, mark of the accessId or nil} for each that was granted; no
@@ -40,7 +37,7 @@ local granted = {}
 for at = 2, #KEYS, 4 do
   local lease, fence, account, failures = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3]
   local terminal, id = ARGV[at / 2 + 4], ARGV[at / 2 + 5]
-  local known = redis.call('HMGET', account, terminal, ${KNOWN_FIELDS})
+  local known = redis.call('HMGET', account, terminal, '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.erasedAt}', '${ACCOUNT_FIELDS.directory}')
   local record = known[1]
   if not lives(record) then
     redis.call('HDEL', account, terminal)
@@ -56,8 +53,9 @@ for at = 2, #KEYS, 4 do
       redis.call('SET', lease, ARGV[1], 'PX', duration)
       redis.call('SET', fence, generation, 'PX', ${FENCE_MS})
       redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
-      local stands = string.sub(known[5] or '', 1, #ARGV[4]) == ARGV[4]
-      table.insert(granted, {id, generation, duration, record, known[2], stands and known[4]})
+      local entry = known[4] or ''
+      local stands = string.sub(entry, ${MARK_LENGTH + 1}, ${MARK_LENGTH} + #ARGV[4]) == ARGV[4]
+      table.insert(granted, {id, generation, duration, record, known[2], stands and string.sub(entry, 1, ${MARK_LENGTH})})
     end
   end
 end

@@ -1,18 +1,12 @@
 import type { StoredAccount } from '../../token/ports.ts';
-import { type AccountId, accountId, accountOf, DIGEST_LENGTH, digest, type SubjectId } from '../../token/subject.ts';
-import type { DirectoryEntry } from './directory-codec.ts';
+import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
+import { type DirectoryEntry, markOf } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import type { RedisParts } from './redis-parts.ts';
 import { sealedTextsOf } from './sealed-texts.ts';
 
 /** How long an erasure is remembered: longer than any session lives. */
 const ERASURE_MS = 400 * 86_400_000;
-const MARK_LENGTH = 8;
-
-/** What stands in an account whose accessId is known to lead to it. */
-export function markOf(accessId: string): string {
-  return digest(accessId).slice(0, MARK_LENGTH);
-}
 
 /** Accounts in Redis: their terminals, and the directory of accessIds that outlives tokens. */
 export class RedisAccounts {
@@ -51,16 +45,23 @@ export class RedisAccounts {
   /**
    * Has the accessId of an account lead to it, for {@link lookUp}, unless the account was erased since `generation`. If
    * Redis fails in between, the account's next login makes good for it.
-   * @param previous the sealed entry the account had so far
+   * @param saved the sealed entry, as it was saved with the token
+   * @param previous the one the account had before
    */
-  async remember(id: SubjectId, generation: number, entry: DirectoryEntry, previous: Buffer | null): Promise<void> {
+  async remember(
+    id: SubjectId,
+    generation: number,
+    entry: DirectoryEntry,
+    saved: Buffer,
+    previous: Buffer | null,
+  ): Promise<void> {
     const { redis, keys, directory, log } = this.#parts;
     const key = keys.accessId(entry.accessId);
     const account = keys.account(accountOf(id));
     const before = directory.decode(previous, account);
     try {
       await redis.run(key, (client) => client.set(key, accountOf(id)));
-      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId)]);
+      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId), saved]);
       if (marked !== 1) await this.#forget(entry.accessId);
       if (!before || before.accessId === entry.accessId) return;
       log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');

@@ -78,7 +78,7 @@ export class RedisSchedule {
 
   #claimOf(ownerId: string, [name, generation, durationMs, bytes, region, mark]: Granted): DueClaim | undefined {
     const id = name.toString() as SubjectId;
-    const accessIdMark = mark?.toString();
+    const accessIdMark = mark?.toString('hex');
     const lease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));
     if (record) return { lease, record, region: region?.toString() };

@@ -4,8 +4,9 @@ import type { ErrorCode } from '../../token/errors.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { markOf } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { markOf, type RedisAccounts } from './redis-accounts.ts';
+import type { RedisAccounts } from './redis-accounts.ts';
 import type { RedisParts } from './redis-parts.ts';
 import { readRecord } from './stored-record.ts';
 
@@ -73,7 +74,8 @@ export class RedisTerminals {
     const { redis, keys, records } = this.#parts;
     const account = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
-    const stands = accessIdMark === markOf(entry.accessId);
+    const stands = accessIdMark === markOf(entry.accessId).toString('hex');
+    const sealed = stands ? '' : this.#accounts.seal(entry, account);
     const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
@@ -84,10 +86,12 @@ export class RedisTerminals {
       keys.announcements,
       this.#perAccount,
       record.region,
-      stands ? '' : this.#accounts.seal(entry, account),
+      sealed,
     ]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved' && !stands) await this.#accounts.remember(id, generation, entry, previous);
+    if (outcome.toString() === 'saved' && sealed !== '') {
+      await this.#accounts.remember(id, generation, entry, sealed, previous);
+    }
     return outcome.toString() as SaveOutcome;
   }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { MARK_LENGTH } from '../../../../src/store/redis/directory-codec.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { keyIdOf } from '../../../../src/store/redis/token-cipher.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
@@ -54,13 +55,18 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
 
   test('is made good for where it was not finished, or another key sealed it', async () => {
     const { redis, store, found, key, account, open } = await withToken();
-    await redis.pipeline().del(key).hdel(account, 'k').exec();
+    const marked = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
+    await redis
+      .pipeline()
+      .del(key)
+      .hset(account, 'd', marked.fill(0, 0, MARK_LENGTH))
+      .exec();
     await renewUnasked(store);
     expect(await found()).toEqual(['alice']);
     const entry = await redis.hgetBuffer(account, 'd');
     await renewUnasked(await open(newKey('two'), KEY));
-    expect(keyIdOf((await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0))).toBe('two');
-    expect(keyIdOf(entry ?? Buffer.alloc(0))).toBe('one');
+    expect(keyIdOf((await redis.hgetBuffer(account, 'd'))?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('two');
+    expect(keyIdOf(entry?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('one');
   });
 
   test('finds the account by the new accessId alone, if the vendor gave it another', async () => {
