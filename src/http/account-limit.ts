@@ -15,13 +15,14 @@ const MAX_ACCOUNTS = 100_000;
  */
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
-  const limiters = new LRUCache<string, RateLimiter>({
-    max: MAX_ACCOUNTS,
-    memoMethod: () => new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' }),
-  });
+  const limiters = new LRUCache<string, RateLimiter>({ max: MAX_ACCOUNTS });
   const detail = `An account may ask ${perMinute} times a minute`;
   return (unionId) => {
-    const limiter = limiters.memo(unionId);
+    let limiter = limiters.get(unionId);
+    if (!limiter) {
+      limiter = new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' });
+      limiters.set(unionId, limiter);
+    }
     if (limiter.tryRemoveTokens(1)) return undefined;
     return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(limiter.getWaitTime(1) / 1_000) });
   };

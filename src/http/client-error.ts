@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import { BrokerError } from '../token/errors.ts';
 import { problemAnswer } from './problem.ts';
+import { freshRequestId } from './request-id.ts';
 
 const DETAILS: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: 'The request line and headers may have 16 KiB in all',
@@ -15,7 +15,7 @@ export function answerClientError(error: { readonly code?: string }, socket: Soc
     socket.destroy();
     return;
   }
-  const requestId = randomUUID();
+  const requestId = freshRequestId();
   // Never the error itself: it carries the raw packet.
   log.debug({ requestId, code: error.code }, 'unreadable request');
   const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';

@@ -5,7 +5,6 @@ import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import type { BelievedPrincipal } from '../token/principal.ts';
-import type { ServedToken } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { AccountLimit } from './account-limit.ts';
 import { requestIdOf } from './request-id.ts';
@@ -30,9 +29,6 @@ interface Known {
   readonly session: readonly (string | undefined)[];
   readonly caller: BelievedPrincipal;
   readonly id: SubjectId;
-  /** The token it was answered with last, and the headers of that answer as Node takes them. */
-  served?: ServedToken;
-  headers: string[];
 }
 
 const MAX_BYTES = 16 * 1_048_576;
@@ -53,8 +49,20 @@ export class RepeatedReads {
       session.reduce((sum, text = '') => sum + text.length, ENTRY_BYTES + url.length),
   });
 
+  /** Of an answer, names and values by turns, as Node takes them; what differs is put in for each. */
+  readonly #headers: string[];
+  readonly #etagAt: number;
+  readonly #lengthAt: number;
+  readonly #requestIdAt: number;
+
   constructor(options: RepeatedReadsOptions) {
     this.#options = options;
+    const all = { ...options.headers, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
+    const names = Object.keys(all);
+    this.#headers = Object.entries(all).flat();
+    [this.#etagAt = 0, this.#lengthAt = 0, this.#requestIdAt = 0] = ['etag', 'content-length', 'x-request-id'].map(
+      (name) => 2 * names.indexOf(name) + 1,
+    );
     this.#sessionHeaders = (options.sessionHeaders ?? ['authorization']).map((name) => name.toLowerCase());
   }
 
@@ -75,7 +83,7 @@ export class RepeatedReads {
     const now = clock.now();
     if (now >= caller.believedUntil || !tokens.remembered(id, caller.issuedAt, now)) return;
     const session = this.#sessionHeaders.map((name) => headers[name] as string | undefined);
-    this.#known.set(url, { session, caller, id, headers: [] });
+    this.#known.set(url, { session, caller, id });
   }
 
   /** @returns whether it did */
@@ -86,13 +94,11 @@ export class RepeatedReads {
     const remembered = known && tokens.remembered(known.id, known.caller.issuedAt, now);
     if (!remembered || limit(known.caller.unionId)) return false;
     observer.sessionChecked('cached');
-    const served = tokens.handOut(known.id, remembered, now);
-    if (known.served !== served) {
-      known.served = served;
-      known.headers = Object.entries({ ...this.#options.headers, ...tokenHeaders(served), 'x-request-id': '' }).flat();
-    }
-    known.headers[known.headers.length - 1] = requestIdOf(request);
-    response.writeHead(200, known.headers).end(served.body);
+    const { etag, length, body } = tokens.handOut(known.id, remembered, now);
+    this.#headers[this.#etagAt] = etag;
+    this.#headers[this.#lengthAt] = length;
+    this.#headers[this.#requestIdAt] = requestIdOf(request);
+    response.writeHead(200, this.#headers).end(body);
     return true;
   }
 
@@ -100,6 +106,9 @@ export class RepeatedReads {
     const known = this.#known.get(url);
     if (!known || now >= known.caller.believedUntil || this.#options.closing()) return undefined;
     if (method !== 'GET' || headers['if-none-match'] !== undefined) return undefined;
-    return this.#sessionHeaders.every((name, index) => headers[name] === known.session[index]) ? known : undefined;
+    for (let index = 0; index < known.session.length; index += 1) {
+      if (headers[this.#sessionHeaders[index] ?? ''] !== known.session[index]) return undefined;
+    }
+    return known;
   }
 }

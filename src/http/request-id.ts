@@ -1,10 +1,22 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
 const ACCEPTED = /^[A-Za-z0-9._-]{1,64}$/;
+/** Tells this process from any other. */
+const PROCESS = randomBytes(12).toString('base64url');
+/** Odd, so that its multiples go through all numbers of 32 bits before one comes again. */
+const STEP = 0x9e3779b1;
 
-/** The caller's `X-Request-Id` where it is harmless to log and to echo, else a fresh UUID. */
+let last = 0;
+
+/** An id no other request has, of any process: a UUID for each would cost a read from memory a twentieth of its time. */
+export function freshRequestId(): string {
+  last = (last + STEP) >>> 0;
+  return PROCESS + last.toString(36);
+}
+
+/** The caller's `X-Request-Id` where it is harmless to log and to echo, else a fresh one. */
 export function requestIdOf(request: IncomingMessage): string {
   const sent = request.headers['x-request-id'];
-  return typeof sent === 'string' && ACCEPTED.test(sent) ? sent : randomUUID();
+  return typeof sent === 'string' && ACCEPTED.test(sent) ? sent : freshRequestId();
 }

@@ -25,11 +25,11 @@ export async function answerToken(
 const NO_STORE = 'no-store';
 
 /** What an answer with this token carries, besides what every answer does. */
-export function tokenHeaders({ body, etag }: ServedToken): Readonly<Record<string, string>> {
+export function tokenHeaders({ etag, length }: Pick<ServedToken, 'etag' | 'length'>): Readonly<Record<string, string>> {
   return {
     'cache-control': NO_STORE,
     etag,
     'content-type': 'application/json; charset=utf-8',
-    'content-length': String(Buffer.byteLength(body)),
+    'content-length': length,
   };
 }

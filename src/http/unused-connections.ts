@@ -11,7 +11,7 @@ export function closeUnusedConnections(app: FastifyInstance): void {
     unused.add(socket);
     socket.once('close', () => unused.delete(socket));
   });
-  app.server.on('request', ({ socket }) => unused.delete(socket));
+  app.server.on('request', ({ socket }) => unused.size > 0 && unused.delete(socket));
   app.addHook('preClose', async () => {
     for (const socket of unused) socket.destroy();
   });

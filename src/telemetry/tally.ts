@@ -11,10 +11,10 @@ export interface TallyOptions<Value extends string> {
 
 /** A counter with one label for where things happen often: it keeps plain numbers, which are read when somebody asks. */
 export class Tally<Value extends string> {
-  readonly #counts: Map<Value, number>;
+  readonly #counts: Map<Value, { count: number }>;
 
   constructor({ registry, name, help, label, values }: TallyOptions<Value>) {
-    const counts = new Map(values.map((value) => [value, 0]));
+    const counts = new Map(values.map((value) => [value, { count: 0 }]));
     this.#counts = counts;
     new Counter({
       registers: [registry],
@@ -23,12 +23,14 @@ export class Tally<Value extends string> {
       labelNames: [label],
       collect() {
         this.reset();
-        for (const [value, count] of counts) this.inc({ [label]: value }, count);
+        for (const [value, { count }] of counts) this.inc({ [label]: value }, count);
       },
     });
   }
 
   add(value: Value): void {
-    this.#counts.set(value, (this.#counts.get(value) ?? 0) + 1);
+    const counted = this.#counts.get(value);
+    if (counted) counted.count += 1;
+    else this.#counts.set(value, { count: 1 });
   }
 }

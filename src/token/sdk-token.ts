@@ -33,11 +33,14 @@ export interface ServedToken {
   readonly record: TokenRecord;
   /** JSON of the token's fields. A string: Node sends it in one piece with the headers, a buffer in two. */
   readonly body: string;
+  /** Its bytes, as `Content-Length` has them. */
+  readonly length: string;
   /** Strong entity tag (RFC 9110 §8.8.3), the same on every replica. */
   readonly etag: string;
 }
 
 export function serveToken(record: TokenRecord): ServedToken {
   const body = JSON.stringify(record.token.fields);
-  return { record, body, etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
+  const length = String(Buffer.byteLength(body));
+  return { record, body, length, etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
 }

@@ -105,7 +105,7 @@ describe('the log', () => {
         read: async () => {
           const error = errors.pop();
           if (error !== undefined) throw error;
-          return { body: ACCESS_TOKEN, etag: '"x"' } as never;
+          return { body: ACCESS_TOKEN, length: String(ACCESS_TOKEN.length), etag: '"x"' } as never;
         },
       },
     });

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
+import { freshRequestId } from '../../../src/http/request-id.ts';
 import type { ServedToken } from '../../../src/token/sdk-token.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from './running-app.ts';
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const FRESH = /^[A-Za-z0-9_-]{17,23}$/;
 
 describe('the request id', () => {
   const idFor = async (sent?: string) => {
@@ -25,15 +26,19 @@ describe('the request id', () => {
   it.each([undefined, '', 'x'.repeat(65), 'a b', 'a,b', '<script>', '{"a":1}', 'é'])(
     'is a fresh one for %j',
     async (id) => {
-      expect(await idFor(id)).toMatch(UUID);
+      expect(await idFor(id)).toMatch(FRESH);
     },
   );
 
   it('is on good answers too, and never the same twice', async () => {
     const { getToken } = await startApp();
     const ids = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
-    expect(ids).toEqual([expect.stringMatching(UUID), expect.stringMatching(UUID)]);
+    expect(ids).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
     expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it('is another one each time, a hundred thousand times', () => {
+    expect(new Set(Array.from({ length: 100_000 }, freshRequestId)).size).toBe(100_000);
   });
 });
 
