@@ -98,7 +98,7 @@ export class RepeatedReads {
     this.#headers[this.#etagAt] = etag;
     this.#headers[this.#lengthAt] = length;
     this.#headers[this.#requestIdAt] = requestIdOf(request);
-    response.writeHead(200, this.#headers).end(body);
+    response.writeHead(200, this.#headers).end(body, 'latin1');
     return true;
   }
 

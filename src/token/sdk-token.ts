@@ -31,7 +31,10 @@ export interface TokenRecord {
 /** A record with what an app is answered, made once per token. */
 export interface ServedToken {
   readonly record: TokenRecord;
-  /** JSON of the token's fields. A string: Node sends it in one piece with the headers, a buffer in two. */
+  /**
+   * JSON of the token's fields, in ASCII alone. A string: Node sends it in one piece with the headers, a buffer in two; and
+   * as Latin-1 with less work than as UTF-8.
+   */
   readonly body: string;
   /** Its bytes, as `Content-Length` has them. */
   readonly length: string;
@@ -39,8 +42,14 @@ export interface ServedToken {
   readonly etag: string;
 }
 
+const BEYOND_ASCII = /[\u0080-\uffff]/g;
+
+/** RFC 8259 §7. */
+function escaped(codeUnit: string): string {
+  return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
 export function serveToken(record: TokenRecord): ServedToken {
-  const body = JSON.stringify(record.token.fields);
-  const length = String(Buffer.byteLength(body));
-  return { record, body, length, etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
+  const body = JSON.stringify(record.token.fields).replace(BEYOND_ASCII, escaped);
+  return { record, body, length: String(body.length), etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
 }

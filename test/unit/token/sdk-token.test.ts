@@ -15,6 +15,17 @@ describe('a served token', () => {
     );
   });
 
+  test('has a body of ASCII alone, as long as it says', () => {
+    fc.assert(
+      fc.property(anyFields, (fields) => {
+        const { body, length } = serveToken(tokenRecord({ token: { fields } }));
+        expect(body).not.toMatch(/[^ -\u007f]/);
+        expect(Buffer.from(body, 'utf8')).toEqual(Buffer.from(body, 'latin1'));
+        expect(length).toBe(String(Buffer.byteLength(body)));
+      }),
+    );
+  });
+
   test('has a strong entity tag of 128 bits', () => {
     expect(serveToken(tokenRecord()).etag).toMatch(/^"[A-Za-z0-9_-]{22}"$/);
   });
