@@ -24,7 +24,7 @@ import type { TokenRecord } from './token/sdk-token.ts';
 import type { SubjectId } from './token/subject.ts';
 import { within } from './token/within.ts';
 import { VendorIssuer } from './vendor/issuer.ts';
-import { KNOWN_CODES } from './vendor/result-codes.ts';
+import { KNOWN_RESULTS } from './vendor/result-codes.ts';
 
 /** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
 function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
@@ -47,7 +47,7 @@ export interface Service {
 export async function startService(config: Config, logger: Logger, version: string): Promise<Service> {
   const clock = systemClock;
   const log = logger;
-  const metrics = createMetrics({ version, vendorCodes: KNOWN_CODES });
+  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
   const { observer } = metrics;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
   const store = openStore(config, clock, logger, observer);

@@ -46,13 +46,16 @@ export class RekeyScreen {
     for (const [why, count] of unreadable) this.#row('', count, why);
   }
 
-  /** @param lookedAt how much there was */
+  /** @param lookedAt how much there was. Nothing at all is more likely a wrong address than a store without tokens */
   done(lookedAt: number): number {
-    const empty = `Nothing lies there: is REDIS_KEY_PREFIX what the replicas have, and REDIS_URL?`;
-    const rekeyed =
+    if (lookedAt === 0) {
+      this.#say('Nothing lies there: is REDIS_KEY_PREFIX what the replicas have, and REDIS_URL?');
+      return 1;
+    }
+    this.#say(
       `Nothing that can be opened is left under another key: ` +
-      `from TOKEN_ENCRYPTION_KEYS all but ${this.#keyId} may go.`;
-    this.#say(lookedAt === 0 ? empty : rekeyed);
+        `from TOKEN_ENCRYPTION_KEYS all but ${this.#keyId} may go.`,
+    );
     return 0;
   }
 

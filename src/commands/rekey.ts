@@ -11,7 +11,8 @@ const HELP = `sdk-token-broker rekey
 Re-encrypts what lies in Redis under the first key of TOKEN_ENCRYPTION_KEYS; the others open what they sealed. Needs
 REDIS_URL, REDIS_KEY_PREFIX and TOKEN_ENCRYPTION_KEYS, as the replicas have them, and may run beside them. Start it when
 every replica has the new key first: docs/key-rotation.md. Ctrl-C stops it; run again, it goes on with what is left.
-Exit code 0: nothing is left under another key that could be opened; 1: something is, or it was stopped.`;
+Exit code 0: nothing is left under another key that could be opened; 1: something is, or there was nothing at all, or it
+was stopped.`;
 
 /** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
 export async function rekey(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Observer } from '../token/observer.ts';
+import type { LoginOutcome, Observer } from '../token/observer.ts';
 import { readMetrics } from './read-metrics.ts';
 import { renewalMetrics } from './renewal-metrics.ts';
 import { memoryMetrics, type Occupancy, redisMetrics } from './store-metrics.ts';
@@ -8,8 +8,8 @@ import { vendorMetrics } from './vendor-metrics.ts';
 export interface MetricsOptions {
   /** The service's. */
   readonly version: string;
-  /** The vendor's result codes that are counted by themselves: what else it sends is `other`. */
-  readonly vendorCodes: readonly number[];
+  /** The vendor's result codes that are counted by themselves, with what they come to: what else it sends is `other`. */
+  readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
 }
 
 export interface Metrics {
@@ -22,12 +22,12 @@ export interface Metrics {
 }
 
 /** The metrics of one replica (docs/metrics.md). */
-export function createMetrics({ version, vendorCodes }: MetricsOptions): Metrics {
+export function createMetrics({ version, vendorResults }: MetricsOptions): Metrics {
   const registry = new Registry();
   const observer = {
     ...readMetrics(registry),
     ...renewalMetrics(registry),
-    ...vendorMetrics(registry, vendorCodes),
+    ...vendorMetrics(registry, vendorResults),
     ...redisMetrics(registry),
   };
   new Gauge({

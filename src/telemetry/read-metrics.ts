@@ -1,10 +1,12 @@
 import type { Registry } from 'prom-client';
-import type { ErrorCode } from '../token/errors.ts';
+import { ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { LimitName, Observer, ReadOutcome, SessionOutcome } from '../token/observer.ts';
 import { errorCodeOf } from './error-code.ts';
 import { TalliedHistogram } from './tallied-histogram.ts';
 import { Tally } from './tally.ts';
 
+/** What alerts are made of: a rate sees no first event of a series that was not there before. */
+const FAILURES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].status >= 500);
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
@@ -34,7 +36,7 @@ export function readMetrics(
     name: 'sdk_token_broker_reads_total',
     help: 'Reads of a token, by where it came from or the error they ended with.',
     label: 'outcome',
-    values: ['memory', 'redis', 'login', 'waited', 'fallback'],
+    values: ['memory', 'redis', 'login', 'waited', 'fallback', ...FAILURES],
   });
   const leftToLive = new TalliedHistogram({
     registry,

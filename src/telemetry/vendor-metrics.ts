@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Urgency } from '../token/login-pace.ts';
-import type { Observer } from '../token/observer.ts';
+import type { LoginOutcome, Observer } from '../token/observer.ts';
 import { Tally } from './tally.ts';
 
 const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
@@ -11,17 +11,22 @@ type VendorEvents = 'loginSent' | 'loginEnded' | 'budgetWaited' | 'budgetDenied'
 
 /**
  * Logins, and how the vendor's domains are.
- * @param knownCodes the vendor's result codes that are counted by themselves: what else it sends is `other`
+ * @param results the vendor's result codes that are counted by themselves, with what they come to: what else it sends is
+ *   `other`
  */
-export function vendorMetrics(registry: Registry, knownCodes: readonly number[]): Pick<Observer, VendorEvents> {
+export function vendorMetrics(
+  registry: Registry,
+  results: ReadonlyMap<number, LoginOutcome>,
+): Pick<Observer, VendorEvents> {
   const registers = [registry];
-  const codes = new Map(knownCodes.map((code) => [code, String(code)]));
   const logins = new Counter({
     registers,
     name: 'sdk_token_broker_logins_total',
     help: 'Vendor logins, by what they came to and the last result code: one the protocol knows, `other` or `none`.',
     labelNames: ['outcome', 'vendor_code'],
   });
+  // Shown from the start: a rate sees no first event of a series that was not there before.
+  for (const [code, outcome] of results) logins.inc({ outcome, vendor_code: code }, 0);
   const sent = new Counter({
     registers,
     name: 'sdk_token_broker_login_attempts_total',
@@ -63,8 +68,8 @@ export function vendorMetrics(registry: Registry, knownCodes: readonly number[])
   return {
     loginSent: () => sent.inc(),
     loginEnded(outcome, vendorCode, durationMs) {
-      const code = vendorCode === undefined ? 'none' : (codes.get(vendorCode) ?? 'other');
-      logins.inc({ outcome, vendor_code: code });
+      const known = vendorCode !== undefined && results.has(vendorCode) ? vendorCode : 'other';
+      logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
       durations.observe({ outcome }, durationMs / 1_000);
     },
     budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),

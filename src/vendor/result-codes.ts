@@ -12,7 +12,8 @@ export type ResultKind =
 export const SUCCESS = 0;
 const SIGNATURE_REFUSED = 10007;
 
-const KINDS: ReadonlyMap<number, ResultKind> = new Map([
+/** Every code the protocol knows (protocol.md, "Result codes"). */
+export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, ResultKind>([
   [SUCCESS, 'success'],
   [SIGNATURE_REFUSED, 'configuration'],
   [10901050, 'configuration'],
@@ -30,11 +31,8 @@ const KINDS: ReadonlyMap<number, ResultKind> = new Map([
   [10902013, 'account_closed'],
 ]);
 
-/** Every code the protocol knows (protocol.md, "Result codes"). */
-export const KNOWN_CODES: readonly number[] = [...KINDS.keys()];
-
 /** Reads a result (protocol.md, "Result codes"). 10007 tells its reasons apart by the end of `msg` alone. */
 export function resultKind(code: number, msg: string): ResultKind {
   if (code === SIGNATURE_REFUSED && /:\s*-2\s*$/.test(msg)) return 'clock_skew';
-  return KINDS.get(code) ?? 'unknown';
+  return KNOWN_RESULTS.get(code) ?? 'unknown';
 }

@@ -240,7 +240,7 @@ describe('rekey', () => {
     expect(await sealedUnder(stored.REDIS_URL, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: 20, d: 20 } });
   });
 
-  test('says what it lacks, and shows no key', async () => {
+  test('says what it lacks or does not find, and shows no key', async () => {
     const stored = { REDIS_URL: 'redis://127.0.0.1:1', REDIS_KEY_PREFIX: 'x' };
     const bare = await startRekey({ ...stored, REDIS_URL: '' }, keyRing(A).slice(0, -3)).ended();
     expect(bare.code).toBe(1);
@@ -253,6 +253,11 @@ describe('rekey', () => {
     expect(unreachable).toMatchObject({
       code: 1,
       out: expect.stringMatching(/Redis did not let us go on: .*ECONNREFUSED.*run rekey/),
+    });
+    const elsewhere = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
+    expect(await startRekey(elsewhere, keyRing(A)).ended()).toMatchObject({
+      code: 1,
+      out: expect.stringContaining('Nothing lies there: is REDIS_KEY_PREFIX what the replicas have'),
     });
     for (const { out } of [bare, unreachable]) expect(out).not.toContain(A.key.toString('base64').slice(0, 8));
   }, 60_000);

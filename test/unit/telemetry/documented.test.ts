@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
-import { KNOWN_CODES } from '../../../src/vendor/result-codes.ts';
+import { KNOWN_RESULTS } from '../../../src/vendor/result-codes.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
 import { tellEverything } from './every-event.ts';
 
@@ -22,7 +22,7 @@ function tableAfter(firstCell: string): string[][] {
 
 /** What a broker shows once everything has happened. */
 async function shown(): Promise<[string, MetricFamily][]> {
-  const metrics = createMetrics({ version: '1.2.3', vendorCodes: KNOWN_CODES });
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: KNOWN_RESULTS });
   metrics.watch({ size: 1, bytes: 1 });
   tellEverything(metrics.observer);
   return [...parsePrometheus((await metrics.scrape()).body)];
@@ -47,7 +47,7 @@ test('docs/metrics.md says of every value of a label what it means', async () =>
     samples.flatMap(({ labels }) =>
       Object.entries(labels)
         .filter(([label]) => !['le', 'host', 'version', 'node_version'].includes(label))
-        .filter(([, value]) => !Object.hasOwn(ERRORS, value) && !KNOWN_CODES.map(String).includes(value))
+        .filter(([, value]) => !Object.hasOwn(ERRORS, value) && !KNOWN_RESULTS.has(Number(value)))
         .filter(([label, value]) => !told.some(([of, values]) => of === label && values?.includes(`\`${value}\``)))
         .map(([label, value]) => `${label}="${value}"`),
     ),

@@ -6,9 +6,14 @@ import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
 import { KINDS, LIMITS, READS, tellEverything } from './every-event.ts';
 
 const PREFIX = 'sdk_token_broker_';
+const RESULTS = new Map([
+  [0, 'success'],
+  [10007, 'configuration'],
+  [10015, 'too_frequent'],
+] as const);
 
 function newMetrics() {
-  const metrics = createMetrics({ version: '1.2.3', vendorCodes: [0, 10007, 10015] });
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: RESULTS });
   const scraped = async () => (await metrics.scrape()).body;
   const value = async (name: string, labels?: Record<string, string>) =>
     sampled(await scraped(), PREFIX + name, labels);
@@ -37,9 +42,13 @@ describe('a scrape', () => {
 
   test('shows what may be counted with 0 before it first happens, so that a first time is seen as a rise', async () => {
     const { scraped } = newMetrics();
-    const families = parsePrometheus(await scraped());
+    const text = await scraped();
+    const families = parsePrometheus(text);
     const shown = (name: string) => families.get(PREFIX + name)?.samples.map(({ value }) => value);
-    expect(shown('reads_total')).toEqual([0, 0, 0, 0, 0]);
+    expect(text).toContain(`${PREFIX}logins_total{outcome="configuration",vendor_code="10007"} 0\n`);
+    for (const outcome of ['memory', 'internal', 'vendor_unavailable', 'store_unavailable']) {
+      expect(text).toContain(`${PREFIX}reads_total{outcome="${outcome}"} 0\n`);
+    }
     expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0]);
     expect(shown('cool_downs_total')).toEqual([0, 0]);
     expect(shown('unasked_renewals_read_total')).toEqual([0]);
