@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { rekey } from '../../src/commands/rekey.ts';
+import { ask } from '../support/ask-redis.ts';
+import { readFile } from '../support/documents.ts';
+import { eventually } from '../support/eventually.ts';
+import { startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
+
+const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
+const LIFETIME = 10;
+
+/** What docs/production.md gives the broker's user, as words of one command. */
+function documentedRights(keyPrefix: string): [string, ...string[]] {
+  const [, rights = ''] = /^(ACL SETUSER broker .*)$/m.exec(readFile('docs/production.md')) ?? [];
+  return rights.replaceAll('sdkt:', `${keyPrefix}:`).split(' ') as [string, ...string[]];
+}
+
+/** What the server refused that user. */
+async function denials(redis: Redis): Promise<string[]> {
+  const entries = (await redis.call('ACL', 'LOG')) as (string | number)[][];
+  return entries.map((entry) => `${entry[entry.indexOf('reason') + 1]} ${entry[entry.indexOf('object') + 1]}`);
+}
+
+async function oneRedis() {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  return { scheme: 'redis', nodes: [redis] };
+}
+
+async function aCluster() {
+  const cluster = await startRedisCluster();
+  onTestFinished(() => cluster.close());
+  return { scheme: 'redis-cluster', nodes: cluster.nodes };
+}
+
+test.each([
+  ['one Redis', oneRedis],
+  ['a Redis Cluster', aCluster],
+])(
+  'on %s the rights docs/production.md names are enough for whatever replicas and rekey do',
+  async (_, start) => {
+    const { scheme, nodes } = await start();
+    const keyPrefix = `rights-${randomUUID()}`;
+    const [command, ...args] = documentedRights(keyPrefix);
+    const onEach = <T>(question: (redis: Redis) => Promise<T>) =>
+      Promise.all(nodes.map((node: RedisServer) => ask(node, question)));
+    await onEach((redis) => redis.call(command, ...args));
+    const env = {
+      REDIS_URL: `${scheme}://broker:password@127.0.0.1:${nodes[0]?.port}`,
+      REDIS_KEY_PREFIX: keyPrefix,
+      ADMIN_TOKEN,
+      VENDOR_MAX_RPS: '10',
+      RATE_LIMIT_PER_MINUTE: '600',
+    };
+    const fleet = await startFleet({ replicas: 2, env, vendor: { tokenLifetimeSeconds: LIFETIME } });
+    onTestFinished(() => fleet.close());
+    const sessions = await Promise.all(['alice', 'bob'].map((name) => fleet.session(name)));
+    const read = (name: number, replica: number, headers = {}) =>
+      fleet.broker(replica).getToken(sessions[name] ?? '', 'phone', { headers });
+    const admin = (method: string, path: string, body?: string) =>
+      plainRequest(`${fleet.broker(1).adminUrl}${path}`, {
+        method,
+        headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+        ...(body !== undefined && { body }),
+      });
+
+    const first = await read(0, 0);
+    expect([first.status, (await read(0, 1)).status]).toEqual([200, 200]);
+    await eventually(() => fleet.vendor.loginsOf('alice', 'phone') === 2, { timeoutMs: LIFETIME * 1_000 });
+    expect((await read(0, 1)).status).toBe(200);
+    const refused = { 'if-none-match': (await read(0, 0)).headers.etag ?? '', 'cache-control': 'no-cache' };
+    expect((await read(0, 0, refused)).status).toBe(200);
+    fleet.vendor.configure({ fault: 'http-500' });
+    expect([(await read(1, 0)).status, (await read(1, 1)).status, (await read(1, 0)).status]).toEqual([503, 503, 503]);
+    fleet.vendor.configure({ fault: 'none' });
+    const { accessId } = JSON.parse(first.body) as { accessId: string };
+    const found = await admin('POST', '/accounts/lookup', JSON.stringify({ accessIds: [accessId] }));
+    expect(JSON.parse(found.body)).toEqual({ [accessId]: 'alice' });
+    const terminal = { out: () => undefined, err: () => undefined, redraw: undefined, version: '', env: fleet.env };
+    expect(await rekey([], terminal)).toBe(0);
+    expect((await admin('DELETE', '/accounts/alice/terminals/phone')).status).toBe(204);
+    expect((await admin('DELETE', '/accounts/alice')).status).toBe(204);
+    expect((await onEach(denials)).flat()).toEqual([]);
+  },
+  90_000,
+);
