@@ -1,4 +1,4 @@
-import { BrokerError } from '../token/errors.ts';
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Waiting } from '../token/patience.ts';
 import type { Lease, LeaseAnswer, SaveOutcome } from '../token/ports.ts';
 import { dueAt } from '../token/refresh-policy.ts';
@@ -41,7 +41,7 @@ export class LeasedLogin {
     try {
       return await this.#logIn(request, granted);
     } catch (error) {
-      await granted.patience.for(this.#giveUp(lease, current, error));
+      await granted.patience.for(this.#giveUp(request, granted, error));
       throw error;
     } finally {
       this.#leases.letGo(lease);
@@ -106,11 +106,12 @@ export class LeasedLogin {
     }
   }
 
-  async #giveUp(lease: Lease, current: TokenRecord | undefined, error: unknown): Promise<void> {
+  async #giveUp(request: RenewalRequest, { lease, current }: Granted, error: unknown): Promise<void> {
     const { store, clock, log } = this.#options;
     const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
-    await this.#release(lease, current && retryAt(current.token, code, clock), code);
+    const dueAt = current && retryAt(current.token, code, clock);
+    await this.#release(lease, dueAt, concernsOthers(code, request) ? code : undefined);
     if (code !== 'account_disabled') return;
     await store.remove(id).catch((storeError: unknown) => {
       log.warn({ subject: id, err: storeError }, 'the token of a closed account could not be forgotten');
@@ -124,6 +125,11 @@ export class LeasedLogin {
       log.warn({ subject: id, err: error }, 'a lease could not be given back; it runs out by itself');
     });
   }
+}
+
+/** Whether who waits for the same on another replica is to be told: an app has a better place in the login budget. */
+function concernsOthers(code: ErrorCode, { cause }: RenewalRequest): boolean {
+  return cause !== 'unasked' || code !== 'vendor_busy';
 }
 
 function isRefusal(outcome: SaveOutcome | 'later'): boolean {

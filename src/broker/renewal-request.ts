@@ -38,6 +38,7 @@ export function isTheirsAlone(error: unknown, failed: RenewalRequest | undefined
     case 'session_invalid':
       return true;
     case 'vendor_busy':
+    case 'session_forbidden':
       return failed?.cause === 'unasked' && waiting.cause !== 'unasked';
     default:
       return false;

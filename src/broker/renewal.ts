@@ -67,7 +67,7 @@ export class Renewal {
   }
 
   /** Renews what was claimed. Whoever asks meanwhile waits for it. @throws BrokerError what the vendor or the store says */
-  renewDue({ lease, record, region }: DueClaim): Promise<Renewed> {
+  renewDue({ lease, record, region, erasedAt }: DueClaim): Promise<Renewed> {
     const { subject, generation } = record;
     const request: RenewalRequest = {
       id: lease.id,
@@ -79,7 +79,7 @@ export class Renewal {
       satisfies: (other) => other.generation > generation,
     };
     const budgetMs = lease.durationMs - LEASE_MARGIN_MS;
-    const granted = { kind: 'granted', lease, current: record, region, erasedAt: undefined, budgetMs } as const;
+    const granted = { kind: 'granted', lease, current: record, region, erasedAt, budgetMs } as const;
     return this.#launch(request, this.#leased.logIn(request, { ...granted, patience: UNLIMITED }));
   }
 

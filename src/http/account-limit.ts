@@ -9,8 +9,8 @@ export type AccountLimit = (unionId: string) => BrokerError | undefined;
 const MAX_ACCOUNTS = 100_000;
 
 /**
- * Limits what one account may ask of this replica, counted in memory: a replica more allows as many again. An account's
- * minute begins with its first request after the last one has ended.
+ * Limits what one account may ask of this replica, counted in memory: a replica more allows as many again. A minute begins
+ * with the account's first request after the last one has ended; what is left of one fills up evenly.
  * @param perMinute 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {

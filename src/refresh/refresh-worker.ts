@@ -36,6 +36,8 @@ export class RefreshWorker {
   readonly #pause = new Pause();
   #concurrency = CONCURRENCY;
   #spentUntil = 0;
+  /** Whether the last look found too many renewals under way to claim more. */
+  #lacksRoom = false;
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
@@ -70,13 +72,13 @@ export class RefreshWorker {
     if (spentMs > 0) return spentMs;
     const free = this.#concurrency - this.#active.size;
     // Few at a time would cost more than they bring: half of them are waited for.
-    if (free < this.#concurrency / 2) return BUSY_PAUSE_MS / 10;
+    this.#lacksRoom = free < this.#concurrency / 2;
+    if (this.#lacksRoom) return BUSY_PAUSE_MS / 10;
     const longestMs = store.announcedSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
       const { claims, nextInMs, backlog } = await renewal.claimDue(free);
       observer.backlogSeen(backlog);
       for (const claim of claims) this.#start(claim);
-      this.#concurrency = Math.min(CONCURRENCY, 2 * this.#concurrency);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the schedule could not be read');
@@ -89,7 +91,7 @@ export class RefreshWorker {
       .catch((error: unknown) => this.#noteFailure(claim.lease.id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#active.size <= this.#concurrency / 2) this.#pause.end();
+        if (this.#lacksRoom && this.#active.size <= this.#concurrency / 2) this.#pause.end();
       });
     this.#active.add(work);
   }
@@ -111,8 +113,10 @@ export class RefreshWorker {
     const { lease, record } = claim;
     const now = clock.now();
     const due = dueAt(record, policy, lease.id);
+    if (this.#stop.signal.aborted) return renewal.putOff(claim, now);
     if (now < due || !isRenewedUnasked(record, policy)) return renewal.putOff(claim, due);
     observer.renewalClaimed(now - due);
     await renewal.renewDue(claim);
+    this.#concurrency = Math.min(CONCURRENCY, this.#concurrency + 1);
   }
 }

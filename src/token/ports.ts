@@ -77,6 +77,8 @@ export interface DueClaim {
   readonly record: TokenRecord;
   /** The country the account was pinned to at its first success. */
   readonly region: string | undefined;
+  /** Epoch ms of the account's last erasure. */
+  readonly erasedAt: number | undefined;
 }
 
 export interface DueClaims {
@@ -159,7 +161,7 @@ export interface TokenStore extends RateLimiter, LoginQueue {
   /**
    * Claims at most `limit` subjects that are due, by their leases: each for half of what its token has left, within these
    * bounds. What is left of expired tokens it takes off the schedule and out of the account index; a record that cannot
-   * be read it puts off until its end.
+   * be read it puts off until its end. One that fails holds up no other.
    */
   claimDue(limit: number, leaseMs: { readonly shortest: number; readonly longest: number }): Promise<DueClaims>;
 

@@ -3,6 +3,9 @@ import { MARK_LENGTH } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import { ACCOUNT, COOL_DOWN, FENCE_MS, NOW, PRINT, RECORD } from './lua.ts';
 
+/** How far an entry steps back that cannot be claimed, as what is stored for it is none of ours. */
+const STEP_BACK_MS = 60_000;
+
 /**
  * KEYS lease, fence, account, due, failures · ARGV owner, durationMs, terminal, id, terminal limit
  * Returns {'granted', generation, record or nil, pinned region or nil, instant of the last erasure or nil}, {'held', ms it still is}, {'terminal_limit'},
@@ -28,13 +31,14 @@ return {'granted', print(generation), record, account[1], account[2]}
 /**
  * KEYS due, then lease, fence, account, failures of each · ARGV owner, longestMs, shortestMs, what is sealed begins with, then terminal, id of each
  * The leases of subjects that are due, all of one shard, for half of what their tokens have left. What is left of an
- * expired token goes; what somebody else is at, or what cools down, is due when that is over.
- * Returns {id, generation, durationMs, record, pinned region or nil, mark of the accessId or nil} for each that was granted; no
- * mark where the directory entry is not sealed as it would be now.
+ * expired token goes; what somebody else is at, or what cools down, is due when that is over; what fails steps back alone.
+ * Returns {id, generation, durationMs, record, pinned region or nil, instant of the last erasure or nil, mark of the
+ * accessId or nil} for each that was granted, no mark where the directory entry is not sealed as it would be now; and {id}
+ * for each that failed.
  */
 const leaseDue = `${NOW}${RECORD}${PRINT}
 local granted = {}
-for at = 2, #KEYS, 4 do
+local function leaseAt(at)
   local lease, fence, account, failures = KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3]
   local terminal, id = ARGV[at / 2 + 4], ARGV[at / 2 + 5]
   local known = redis.call('HMGET', account, terminal, '${ACCOUNT_FIELDS.region}', '${ACCOUNT_FIELDS.erasedAt}', '${ACCOUNT_FIELDS.directory}')
@@ -55,8 +59,15 @@ for at = 2, #KEYS, 4 do
       redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
       local entry = known[4] or ''
       local stands = string.sub(entry, ${MARK_LENGTH + 1}, ${MARK_LENGTH} + #ARGV[4]) == ARGV[4]
-      table.insert(granted, {id, generation, duration, record, known[2], stands and string.sub(entry, 1, ${MARK_LENGTH})})
+      local mark = stands and string.sub(entry, 1, ${MARK_LENGTH})
+      table.insert(granted, {id, generation, duration, record, known[2], known[3], mark})
     end
+  end
+end
+for at = 2, #KEYS, 4 do
+  if not pcall(leaseAt, at) then
+    redis.call('ZADD', KEYS[1], 'XX', now + ${STEP_BACK_MS}, ARGV[at / 2 + 5])
+    table.insert(granted, {ARGV[at / 2 + 5]})
   end
 end
 return granted

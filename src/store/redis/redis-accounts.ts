@@ -42,17 +42,29 @@ export class RedisAccounts {
     return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
   }
 
+  /** Whether the accessId leads to the account; `true` where Redis does not say. */
+  async leadsTo(accessId: string, account: AccountId): Promise<boolean> {
+    const { redis, keys } = this.#parts;
+    const key = keys.accessId(accessId);
+    return redis
+      .run(key, (client) => client.get(key))
+      .then(
+        (known) => known === account,
+        () => true,
+      );
+  }
+
   /**
    * Has the accessId of an account lead to it, for {@link lookUp}, unless the account was erased since `generation`. If
    * Redis fails in between, the account's next login makes good for it.
-   * @param saved the sealed entry, as it was saved with the token
+   * @param saved the sealed entry, as it was saved with the token or stands
    * @param previous the one the account had before
    */
   async remember(
     id: SubjectId,
     generation: number,
     entry: DirectoryEntry,
-    saved: Buffer,
+    saved: Buffer | null,
     previous: Buffer | null,
   ): Promise<void> {
     const { redis, keys, directory, log } = this.#parts;
@@ -61,7 +73,7 @@ export class RedisAccounts {
     const before = directory.decode(previous, account);
     try {
       await redis.run(key, (client) => client.set(key, accountOf(id)));
-      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId), saved]);
+      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId), saved ?? '']);
       if (marked !== 1) await this.#forget(entry.accessId);
       if (!before || before.accessId === entry.accessId) return;
       log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');

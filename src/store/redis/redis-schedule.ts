@@ -3,13 +3,14 @@ import type { DueClaim, DueClaims, Lease } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import type { RedisParts } from './redis-parts.ts';
-import { readRecord } from './stored-record.ts';
+import { instantOf, readRecord } from './stored-record.ts';
 
 /** How long what is due hides from other workers before its lease does. */
 const VISIBILITY_MS = 2_000;
 
 type LeaseMs = { readonly shortest: number; readonly longest: number };
 type Granted = readonly [id: Buffer, generation: Buffer, durationMs: number, record: Buffer, ...(Buffer | null)[]];
+type Failed = readonly [id: Buffer];
 
 /** What a shard came to: what was claimed there, the ms until its next entry is due, how many are due besides. */
 interface ShardClaims {
@@ -72,16 +73,21 @@ export class RedisSchedule {
     ]);
     const subjects = ids.flatMap((id) => [terminalOf(id), id]);
     const args = [ownerId, longest, shortest, directory.head, ...subjects];
-    const granted = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as Granted[];
-    return granted.flatMap((one) => this.#claimOf(ownerId, one) ?? []);
+    const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
+    return answers.flatMap((answer) => {
+      if (answer.length > 1) return this.#claimOf(ownerId, answer as Granted) ?? [];
+      this.#parts.log.warn({ subject: answer[0].toString() }, 'what is due cannot be claimed: it is none of ours');
+      return [];
+    });
   }
 
-  #claimOf(ownerId: string, [name, generation, durationMs, bytes, region, mark]: Granted): DueClaim | undefined {
+  #claimOf(ownerId: string, granted: Granted): DueClaim | undefined {
+    const [name, generation, durationMs, bytes, region, erasedAt, mark] = granted;
     const id = name.toString() as SubjectId;
     const accessIdMark = mark?.toString('hex');
     const lease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));
-    if (record) return { lease, record, region: region?.toString() };
+    if (record) return { lease, record, region: region?.toString(), erasedAt: instantOf(erasedAt) };
     this.#putOff(lease, this.#parts.records.expiryOf(bytes));
     return undefined;
   }

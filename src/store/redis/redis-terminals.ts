@@ -8,7 +8,7 @@ import { markOf } from './directory-codec.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import type { RedisAccounts } from './redis-accounts.ts';
 import type { RedisParts } from './redis-parts.ts';
-import { readRecord } from './stored-record.ts';
+import { instantOf, readRecord } from './stored-record.ts';
 
 /** Terminals in Redis: their records, and the leases under which these come to be. */
 export class RedisTerminals {
@@ -76,6 +76,7 @@ export class RedisTerminals {
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
     const stands = accessIdMark === markOf(entry.accessId).toString('hex');
     const sealed = stands ? '' : this.#accounts.seal(entry, account);
+    const stillLeads = stands ? this.#accounts.leadsTo(entry.accessId, accountOf(id)) : false;
     const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
@@ -89,8 +90,8 @@ export class RedisTerminals {
       sealed,
     ]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved' && sealed !== '') {
-      await this.#accounts.remember(id, generation, entry, sealed, previous);
+    if (outcome.toString() === 'saved' && !(await stillLeads)) {
+      await this.#accounts.remember(id, generation, entry, sealed || previous, previous);
     }
     return outcome.toString() as SaveOutcome;
   }
@@ -122,8 +123,4 @@ export class RedisTerminals {
     const account = accountOf(id);
     return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
   }
-}
-
-function instantOf(bytes: Buffer | null | undefined): number | undefined {
-  return bytes ? Number(bytes) : undefined;
 }

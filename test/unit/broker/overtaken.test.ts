@@ -49,6 +49,23 @@ describe('a renewal nobody asked for', () => {
     expect((await store.acquire(ID, 100)).kind).toBe('granted');
   });
 
+  test('is not a reader’s answer where the terminal was logged out and in again meanwhile, on whichever replica', async () => {
+    const store = newStore();
+    const vendor = new ScriptedLogin();
+    const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    await one.renewal.renew(request());
+    vendor.latencyMs = 200;
+    const unasked = one.renewUnasked(ID);
+    await eventually(() => vendor.requests.length === 2);
+    await store.remove(ID);
+    const asked = [one, other].map(({ renewal }) => renewal.renew(request()));
+    await expect(unasked).rejects.toMatchObject({ code: 'session_forbidden' });
+    const [mine, theirs] = await Promise.all(asked);
+    expect(mine?.record).toEqual((await store.read(ID)).record);
+    expect(theirs?.record).toEqual(mine?.record);
+    expect(vendor.requests).toHaveLength(3);
+  });
+
   test('is one that a reader waits for, who comes while it is under way', async () => {
     const { vendor, renewal, renewUnasked } = brokerParts();
     const known = (await renewal.renew(request())).record;
@@ -63,20 +80,23 @@ describe('a renewal nobody asked for', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('is not a reader’s answer where it found no place in the login budget', async () => {
-    const { vendor, renewal, store, renewUnasked } = brokerParts();
-    const known = (await renewal.renew(request()))?.record;
+  test('is not a reader’s answer where it found no place in the login budget, on whichever replica', async () => {
+    const store = newStore();
+    const vendor = new ScriptedLogin();
+    const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    const known = (await one.renewal.renew(request())).record;
     vendor.latencyMs = 50;
     vendor.failure = new BrokerError('vendor_busy');
-    const unasked = renewUnasked(ID);
+    const unasked = one.renewUnasked(ID);
     await eventually(() => vendor.requests.length === 2);
-    const asked = renewal.renew(
-      request({ known, cause: 'refused', satisfies: ({ generation }) => generation > (known?.generation ?? 0) }),
-    );
+    const satisfies: RenewalRequest['satisfies'] = ({ generation }) => generation > known.generation;
+    const asked = [one, other].map(({ renewal }) => renewal.renew(request({ known, cause: 'refused', satisfies })));
     vendor.failure = undefined;
     await expect(unasked).rejects.toMatchObject({ code: 'vendor_busy' });
-    expect((await asked)?.record.generation).toBeGreaterThan(known?.generation ?? Number.NaN);
-    expect((await store.read(ID)).record?.generation).toBeGreaterThan(known?.generation ?? Number.NaN);
+    const [mine, theirs] = await Promise.all(asked);
+    expect(mine?.record.generation).toBeGreaterThan(known.generation);
+    expect(theirs?.record).toEqual(mine?.record);
+    expect(vendor.requests).toHaveLength(3);
   });
 });
 

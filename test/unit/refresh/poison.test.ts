@@ -7,7 +7,7 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LoginRequest, TokenStore } from '../../../src/token/ports.ts';
 import type { SdkToken, TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, subjectId, terminalOf } from '../../../src/token/subject.ts';
+import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../../support/filled-store.ts';
@@ -59,6 +59,31 @@ test('renewals that fail each time step back, and do not hold up what is due beh
   // A claim alone would bring the first ones back after two seconds.
   await new Promise((resolve) => setTimeout(resolve, 2_500));
   expect(vendor.requests).toHaveLength(poison.length + 1);
+});
+
+test('what is no record at all steps back by itself, and holds up nothing that is claimed along with it', async () => {
+  const [url, keyPrefix] = [inject('redisUrl'), `poison-${randomUUID()}`];
+  const store = await openRedisStore(url, keyPrefix, [newKey('k1')]);
+  onTestFinished(() => store.close());
+  const keys = new Keys(keyPrefix);
+  const shardOf = ({ unionId }: Subject) => keys.dueOf(accountId(unionId));
+  const subjects = Array.from({ length: 200 }, (_, number) => subjectOf(`account-${number}`));
+  const [foreign, broken, ...healthy] = subjects.filter((subject) => shardOf(subject) === shardOf(subjectOf('alice')));
+  if (!foreign || !broken || healthy.length < 4) throw new Error('too few lie together');
+  const redis = new Redis(url);
+  onTestFinished(() => redis.disconnect());
+  for (const subject of [foreign, broken, ...healthy]) await saveToken(store, subject);
+  await redis.set(keys.account(accountId(foreign.unionId)), 'not a hash');
+  await redis.hset(keys.account(accountId(broken.unionId)), terminalOf(subjectId(broken)), 'short');
+  const due = shardOf(foreign);
+  for (const [number, subject] of [foreign, broken, ...healthy].entries()) {
+    await redis.zadd(due, systemClock.now() - 1_000 + number, subjectId(subject));
+  }
+  const { claims } = await store.claimDue(1_000, { shortest: 1_000, longest: 1_000 });
+  expect(claims.map(({ record }) => record.subject)).toEqual(healthy);
+  for (const subject of [foreign, broken]) {
+    expect(Number(await redis.zscore(due, subjectId(subject))) - systemClock.now()).toBeGreaterThan(50_000);
+  }
 });
 
 test('a record that no key opens is put off until its end, and costs no login', async () => {

@@ -12,6 +12,8 @@ import { makeDue } from '../../support/make-due.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
+/** Due when a tenth of its life is over. */
+const EARLY = { share: { from: 0.1, to: 0.1 } };
 
 function started(atEnd: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
   const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
@@ -113,6 +115,40 @@ describe.concurrent('the refresh worker', () => {
     await eventually(() => expect(watched.calls('claimDue')).toBeGreaterThan(3), { timeoutMs: 5_000 });
     watched.down.delete('claimDue');
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 3_000 });
+  });
+
+  test('gives back what it is handed while it stops', async ({ onTestFinished, expect }) => {
+    const { vendor, store, worker, watched, read } = started(onTestFinished, EARLY);
+    vendor.lifeMs = 20_000;
+    await read();
+    let handOver = () => {};
+    watched.late.set(
+      'claimDue',
+      new Promise((resolve) => {
+        handOver = resolve;
+      }),
+    );
+    const looks = watched.calls('claimDue');
+    await new Promise((resolve) => setTimeout(resolve, 2_100));
+    await eventually(() => expect(watched.calls('claimDue')).toBe(looks + 1), { timeoutMs: 6_000 });
+    const stopped = worker.stop();
+    handOver();
+    await stopped;
+    expect(vendor.requests).toHaveLength(1);
+    expect((await store.claimDue(1, { shortest: 100, longest: 100 })).claims).toHaveLength(1);
+  });
+
+  test('looks at the schedule no more often for each renewal that ends', async ({ onTestFinished, expect }) => {
+    const { vendor, watched, read } = started(onTestFinished, EARLY);
+    vendor.lifeMs = 20_000;
+    const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    await Promise.all(subjects.map((subject) => read(subject)));
+    vendor.lifeMs = 600_000;
+    // They end one by one.
+    Object.defineProperty(vendor, 'latencyMs', { get: () => 20 * (vendor.requests.length - subjects.length) });
+    const looks = watched.calls('claimDue');
+    await eventually(() => expect(watched.calls('save')).toBe(2 * subjects.length), { timeoutMs: 6_000 });
+    expect(watched.calls('claimDue') - looks).toBeLessThan(10);
   });
 
   test('stops after what it has begun, and begins nothing more', async ({ onTestFinished, expect }) => {

@@ -69,6 +69,16 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     expect(keyIdOf(entry?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('one');
   });
 
+  test('is made good for where its key alone was lost, and leads nowhere once the account was erased', async () => {
+    const { redis, store, found, key } = await withToken();
+    await redis.del(key);
+    expect(await found()).toEqual([]);
+    await renewUnasked(store);
+    expect(await found()).toEqual(['alice']);
+    await store.erase('alice');
+    expect(await redis.exists(key)).toBe(0);
+  });
+
   test('finds the account by the new accessId alone, if the vendor gave it another', async () => {
     const { store, found } = await withToken();
     await renewUnasked(store, { accessId: '42' });
