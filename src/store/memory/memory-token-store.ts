@@ -154,10 +154,7 @@ export class MemoryTokenStore implements TokenStore {
       }
       const halfMs = (record.token.expiresAt - now) / 2;
       const answer = await this.acquire(id, Math.min(leaseMs.longest, Math.max(leaseMs.shortest, halfMs)));
-      if (answer.kind === 'granted') {
-        const { lease, region, erasedAt } = answer;
-        claims.push({ lease, record, region, erasedAt });
-      }
+      if (answer.kind === 'granted') claims.push({ ...answer, record });
       if (answer.kind === 'held') this.#due.move(id, now + answer.heldForMs);
       if (answer.kind === 'cooling') this.#due.move(id, now + answer.forMs);
     }
