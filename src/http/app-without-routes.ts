@@ -1,11 +1,11 @@
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import { serializerCompiler } from 'fastify-type-provider-zod';
 import { BrokerError } from '../token/errors.ts';
 import { answerClientError } from './client-error.ts';
 import { problemReply } from './problem-reply.ts';
 import { parseQueryString } from './query-string.ts';
 import { addRequestHooks } from './request-hooks.ts';
 import { requestIdOf } from './request-id.ts';
+import { SCHEMA_COMPILERS } from './schema-compilers.ts';
 import { SERVER_OPTIONS } from './server-options.ts';
 import { closeUnusedConnections } from './unused-connections.ts';
 
@@ -30,6 +30,7 @@ export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): 
   const replyWithProblem = problemReply(realm);
   const app = fastify({
     ...SERVER_OPTIONS,
+    schemaController: SCHEMA_COMPILERS,
     bodyLimit,
     loggerInstance: logger,
     // A child of its own for each request would cost more than the request: what we log about one names its id.
@@ -43,7 +44,6 @@ export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): 
       replyWithProblem(error, request, reply);
     },
   });
-  app.setSerializerCompiler(serializerCompiler);
   // Before what owns routes: a route keeps the handlers it was registered under.
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));

@@ -1,11 +1,11 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
-import { serializerCompiler } from 'fastify-type-provider-zod';
 import { silentObserver } from '../token/observer.ts';
 import { accountRoutes } from './account-routes.ts';
 import { internalApi, publicApi } from './api-description.ts';
 import { healthRoutes } from './health-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
+import { SCHEMA_COMPILERS } from './schema-compilers.ts';
 import { sdkTokenRoutes } from './sdk-token-routes.ts';
 import { terminalRoutes } from './terminal-routes.ts';
 
@@ -50,8 +50,7 @@ async function documentOf(
   description: FastifyDynamicSwaggerOptions,
   addRoutes: (app: FastifyInstance) => Promise<void>,
 ): Promise<object> {
-  const app = fastify();
-  app.setSerializerCompiler(serializerCompiler);
+  const app = fastify({ schemaController: SCHEMA_COMPILERS });
   await app.register(swagger, description);
   await addRoutes(app);
   await app.ready();

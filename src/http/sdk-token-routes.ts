@@ -33,8 +33,6 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   const { tokens, accounts, sessions, limit, repeated, observer } = options;
   const sessionOf = sessionSource(options.sessionHeaders);
   leaveBodiesUnread(app);
-  // The queries' schemas document them; the handlers check them, once they know who is asking.
-  app.setValidatorCompiler(() => () => true);
 
   const callerOf = async ({ headers }: FastifyRequest): Promise<BelievedPrincipal> => {
     const caller = await sessions.verify(sessionOf(headers));

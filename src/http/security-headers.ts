@@ -1,5 +1,6 @@
 import helmet from '@fastify/helmet';
 import fastify from 'fastify';
+import { SCHEMA_COMPILERS } from './schema-compilers.ts';
 
 let asked: Promise<Readonly<Record<string, string>>> | undefined;
 
@@ -13,7 +14,7 @@ export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
 }
 
 async function askHelmet(): Promise<Readonly<Record<string, string>>> {
-  const app = fastify();
+  const app = fastify({ schemaController: SCHEMA_COMPILERS });
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   });

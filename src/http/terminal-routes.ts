@@ -20,7 +20,6 @@ const checkDelete = queryCheck('app');
 export async function terminalRoutes(app: FastifyInstance, options: TerminalRoutesOptions): Promise<void> {
   const { tokens, accounts, apps, terminalPolicy } = options;
   leaveBodiesUnread(app);
-  app.setValidatorCompiler(() => () => true);
 
   app.get<{ Params: TerminalPath }>(
     '/accounts/:unionId/terminals/:uniqueId/sdk-token',

@@ -1,11 +1,5 @@
-import {
-  createRemoteJWKSet,
-  customFetch,
-  type ExportedJWKSCache,
-  type JWKSCacheInput,
-  type JWTVerifyGetKey,
-  jwksCache,
-} from 'jose';
+import type { ExportedJWKSCache, JWKSCacheInput, JWTVerifyGetKey } from 'jose';
+import { createRemoteJWKSet, customFetch, jwksCache } from 'jose/jwks/remote';
 import type { Clock } from '../token/clock.ts';
 import { boundedFetch } from './bounded-fetch.ts';
 import { UnexpectedStatus } from './unexpected-status.ts';
