@@ -2,6 +2,7 @@ import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { startService } from '../service.ts';
 import { closeOnSignal } from './close-on-signal.ts';
+import { keepTick } from './kept-tick.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -10,6 +11,7 @@ export async function serve(args: readonly string[], { env, version }: Terminal)
   if (args.length > 0) {
     throw new UsageError('serve takes no arguments: it is configured by the environment alone, see .env.example');
   }
+  keepTick();
   const config = loadConfig(env);
   const log = createLogger(config.logLevel);
   const service = await startService(config, log, version);

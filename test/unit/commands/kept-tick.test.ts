@@ -1,0 +1,38 @@
+import { createHook } from 'node:async_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { keepTick } from '../../../src/commands/kept-tick.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
+/** Those that `act` makes. */
+function ticksOf(act: () => void): WeakRef<object>[] {
+  const ticks: WeakRef<object>[] = [];
+  const hook = createHook({
+    init(_id, type, _trigger, resource) {
+      if (type === 'TickObject') ticks.push(new WeakRef(resource));
+    },
+  }).enable();
+  act();
+  hook.disable();
+  return ticks;
+}
+
+async function aliveAfterCollection(ticks: readonly WeakRef<object>[]): Promise<number> {
+  await sleep(10);
+  collectGarbage();
+  return ticks.filter((tick) => tick.deref() !== undefined).length;
+}
+
+describe('a tick that is kept', () => {
+  it('outlives a full garbage collection, which no other does', async () => {
+    const others = ticksOf(() => process.nextTick(() => undefined));
+    const kept = ticksOf(keepTick);
+    expect([others.length, kept.length]).toEqual([1, 1]);
+    expect(await aliveAfterCollection(others)).toBe(0);
+    expect(await aliveAfterCollection(kept)).toBe(1);
+  });
+});
