@@ -28,13 +28,13 @@ async function denials(redis: Redis): Promise<string[]> {
 async function oneRedis() {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
-  return { scheme: 'redis', nodes: [redis] };
+  return { scheme: 'redis', nodes: [redis], database: '/1' };
 }
 
 async function aCluster() {
   const cluster = await startRedisCluster();
   onTestFinished(() => cluster.close());
-  return { scheme: 'redis-cluster', nodes: cluster.nodes };
+  return { scheme: 'redis-cluster', nodes: cluster.nodes, database: '' };
 }
 
 test.each([
@@ -43,14 +43,14 @@ test.each([
 ])(
   'on %s the rights docs/production.md names are enough for whatever replicas and rekey do',
   async (_, start) => {
-    const { scheme, nodes } = await start();
+    const { scheme, nodes, database } = await start();
     const keyPrefix = `rights-${randomUUID()}`;
     const [command, ...args] = documentedRights(keyPrefix);
     const onEach = <T>(question: (redis: Redis) => Promise<T>) =>
       Promise.all(nodes.map((node: RedisServer) => ask(node, question)));
     await onEach((redis) => redis.call(command, ...args));
     const env = {
-      REDIS_URL: `${scheme}://broker:password@127.0.0.1:${nodes[0]?.port}`,
+      REDIS_URL: `${scheme}://broker:password@127.0.0.1:${nodes[0]?.port}${database}`,
       REDIS_KEY_PREFIX: keyPrefix,
       ADMIN_TOKEN,
       VENDOR_MAX_RPS: '10',
