@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { keepTick } from '../../../src/commands/kept-tick.ts';
+import { serve } from '../../../src/commands/serve.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
@@ -34,5 +35,15 @@ describe('a tick that is kept', () => {
     expect([others.length, kept.length]).toEqual([1, 1]);
     expect(await aliveAfterCollection(others)).toBe(0);
     expect(await aliveAfterCollection(kept)).toBe(1);
+  });
+
+  it('is kept by `serve`, before it looks at anything', async () => {
+    const terminal = { env: {}, version: '', out: () => undefined, err: () => undefined, redraw: undefined };
+    let served: Promise<void> | undefined;
+    const ticks = ticksOf(() => {
+      served = serve([], terminal);
+    });
+    await expect(served).rejects.toThrow('VENDOR_BASE_URL');
+    expect(await aliveAfterCollection(ticks)).toBe(1);
   });
 });
