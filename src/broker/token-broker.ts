@@ -69,10 +69,15 @@ export class TokenBroker {
    * @param sessionIssuedAt epoch ms; `undefined` where the session does not say
    */
   remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
-    const trusted = this.#options.cache.trusted(id, now);
-    return trusted && now < trusted.freshUntil && !isErased({ sessionIssuedAt }, trusted.erasedAt)
-      ? trusted
-      : undefined;
+    const entry = this.#options.cache.kept(id);
+    return entry && this.isGood(entry, sessionIssuedAt, now) ? entry : undefined;
+  }
+
+  /** Whether {@link remembered} would find this entry, of those in memory. */
+  isGood(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
+    return (
+      now < entry.freshUntil && this.#options.cache.trusts(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt)
+    );
   }
 
   /** Notes that a token is handed out. @param entry what {@link remembered} found */

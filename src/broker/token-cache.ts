@@ -12,7 +12,13 @@ const ENTRY_OVERHEAD_BYTES = 2_000;
 /** Of how many subjects and accounts that changed lately it is remembered, lest a late read bring the old token back. */
 const FLOORS = 50_000;
 
+/** Where the newest entry of a subject is found for as long as memory holds one, without looking it up again. */
+export interface TokenSlot {
+  readonly entry: CachedToken | undefined;
+}
+
 export interface CachedToken {
+  readonly slot: TokenSlot;
   readonly served: ServedToken;
   /** Epoch ms of the account's last erasure: older sessions are not to be believed. */
   readonly erasedAt: number | undefined;
@@ -47,6 +53,8 @@ export class TokenCache {
     this.#entries = new LRUCache({
       maxSize: options.maxBytes,
       sizeCalculation: ({ served }) => served.body.length + ENTRY_OVERHEAD_BYTES,
+      dispose: ({ slot }) => fill(slot, undefined),
+      onInsert: (entry) => fill(entry.slot, entry),
     });
     options.store.subscribe((announcement) => this.#hear(announcement));
   }
@@ -54,13 +62,15 @@ export class TokenCache {
   /** The entry, where it may be served without asking the store. */
   trusted(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.#entries.get(id);
-    if (!entry) return undefined;
-    const age = now - entry.checkedAt;
-    if (age >= TRUST_UNANNOUNCED_MS) {
-      const since = this.#options.store.announcedSince();
-      if (since === undefined || entry.checkedAt < since || age >= TRUST_ANNOUNCED_MS) return undefined;
-    }
-    return entry;
+    return entry && this.trusts(entry, now) ? entry : undefined;
+  }
+
+  /** Whether an entry may be served without asking the store. */
+  trusts({ checkedAt }: CachedToken, now: number): boolean {
+    const age = now - checkedAt;
+    if (age < TRUST_UNANNOUNCED_MS) return true;
+    const since = this.#options.store.announcedSince();
+    return since !== undefined && checkedAt >= since && age < TRUST_ANNOUNCED_MS;
   }
 
   /** The entry, trusted or not: for when the store cannot be asked. */
@@ -84,6 +94,7 @@ export class TokenCache {
     if (known && known.served.record.generation > record.generation) return known;
     const same = known?.served.record.generation === record.generation ? known : undefined;
     const entry: CachedToken = {
+      slot: known?.slot ?? { entry: undefined },
       served: same?.served ?? serveToken(record),
       checkedAt,
       erasedAt: latest(erasedAt, this.erasedAt(id)),
@@ -155,6 +166,10 @@ export class TokenCache {
   #floorOf(id: SubjectId): number {
     return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
   }
+}
+
+function fill(slot: { entry: CachedToken | undefined }, entry: CachedToken | undefined): void {
+  slot.entry = entry;
 }
 
 function latest(one: number | undefined, other: number | undefined): number | undefined {

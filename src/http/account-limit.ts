@@ -2,10 +2,13 @@ import { RateLimiter } from 'limiter';
 import { LRUCache } from 'lru-cache';
 import { BrokerError } from '../token/errors.ts';
 
-/** Counts a request of the account, unless it is one too many. @returns `rate_limited` if it is */
-export type AccountLimit = (unionId: string) => BrokerError | undefined;
+/** Counts a request of one account, unless it is one too many. @returns `rate_limited` if it is */
+export type Allowance = () => BrokerError | undefined;
 
-/** Accounts counted at a time; whoever was quiet the longest is forgotten first. */
+/** The allowance of an account. */
+export type AccountLimit = (unionId: string) => Allowance;
+
+/** Accounts counted at a time; whose allowance was not looked up for the longest is forgotten first. */
 const MAX_ACCOUNTS = 100_000;
 
 /**
@@ -14,16 +17,21 @@ const MAX_ACCOUNTS = 100_000;
  * @param perMinute 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {
-  if (perMinute === 0) return () => undefined;
-  const limiters = new LRUCache<string, RateLimiter>({ max: MAX_ACCOUNTS });
+  if (perMinute === 0) return () => () => undefined;
+  const allowances = new LRUCache<string, Allowance>({ max: MAX_ACCOUNTS });
   const detail = `An account may ask ${perMinute} times a minute`;
+  const allow = (): Allowance => {
+    const limiter = new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' });
+    return () =>
+      limiter.tryRemoveTokens(1)
+        ? undefined
+        : new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(limiter.getWaitTime(1) / 1_000) });
+  };
   return (unionId) => {
-    let limiter = limiters.get(unionId);
-    if (!limiter) {
-      limiter = new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' });
-      limiters.set(unionId, limiter);
-    }
-    if (limiter.tryRemoveTokens(1)) return undefined;
-    return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(limiter.getWaitTime(1) / 1_000) });
+    const known = allowances.get(unionId);
+    if (known) return known;
+    const allowance = allow();
+    allowances.set(unionId, allowance);
+    return allowance;
   };
 }

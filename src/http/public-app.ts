@@ -13,7 +13,7 @@ import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './sdk-token-routes.t
 import { securityHeaders } from './security-headers.ts';
 
 export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'repeated'>, HealthRoutesOptions {
-  readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'handOut'>;
+  readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'isGood' | 'handOut'>;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;

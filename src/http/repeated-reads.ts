@@ -2,16 +2,17 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import type { TokenBroker } from '../broker/token-broker.ts';
+import type { TokenSlot } from '../broker/token-cache.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import type { BelievedPrincipal } from '../token/principal.ts';
 import type { SubjectId } from '../token/subject.ts';
-import type { AccountLimit } from './account-limit.ts';
+import type { AccountLimit, Allowance } from './account-limit.ts';
 import { requestIdOf } from './request-id.ts';
 import { tokenHeaders } from './token-answer.ts';
 
 export interface RepeatedReadsOptions {
-  readonly tokens: Pick<TokenBroker, 'remembered' | 'handOut'>;
+  readonly tokens: Pick<TokenBroker, 'remembered' | 'isGood' | 'handOut'>;
   readonly limit: AccountLimit;
   readonly observer: Pick<Observer, 'sessionChecked'>;
   readonly clock: Clock;
@@ -28,7 +29,9 @@ interface Known {
   /** What its session headers held, in their order. */
   readonly session: readonly (string | undefined)[];
   readonly caller: BelievedPrincipal;
+  readonly allowance: Allowance;
   readonly id: SubjectId;
+  readonly slot: TokenSlot;
 }
 
 const MAX_BYTES = 16 * 1_048_576;
@@ -79,22 +82,23 @@ export class RepeatedReads {
 
   /** Remembers that this request is to be answered with the subject's token, if memory has it: who asks once takes none. */
   learn({ url = '', headers }: IncomingMessage, caller: BelievedPrincipal, id: SubjectId): void {
-    const { clock, tokens } = this.#options;
+    const { clock, tokens, limit } = this.#options;
     const now = clock.now();
-    if (now >= caller.believedUntil || !tokens.remembered(id, caller.issuedAt, now)) return;
+    const remembered = now < caller.believedUntil && tokens.remembered(id, caller.issuedAt, now);
+    if (!remembered) return;
     const session = this.#sessionHeaders.map((name) => headers[name] as string | undefined);
-    this.#known.set(url, { session, caller, id });
+    this.#known.set(url, { session, caller, allowance: limit(caller.unionId), id, slot: remembered.slot });
   }
 
   /** @returns whether it did */
   #answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const { tokens, limit, observer, clock } = this.#options;
+    const { tokens, observer, clock } = this.#options;
     const now = clock.now();
     const known = this.#find(request, now);
-    const remembered = known && tokens.remembered(known.id, known.caller.issuedAt, now);
-    if (!remembered || limit(known.caller.unionId)) return false;
+    const entry = known?.slot.entry;
+    if (!entry || !tokens.isGood(entry, known.caller.issuedAt, now) || known.allowance()) return false;
     observer.sessionChecked('cached');
-    const { etag, length, body } = tokens.handOut(known.id, remembered, now);
+    const { etag, length, body } = tokens.handOut(known.id, entry, now);
     this.#headers[this.#etagAt] = etag;
     this.#headers[this.#lengthAt] = length;
     this.#headers[this.#requestIdAt] = requestIdOf(request);

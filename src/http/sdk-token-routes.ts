@@ -36,7 +36,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
 
   const callerOf = async ({ headers }: FastifyRequest): Promise<BelievedPrincipal> => {
     const caller = await sessions.verify(sessionOf(headers));
-    const refusal = limit(caller.unionId);
+    const refusal = limit(caller.unionId)();
     if (!refusal) return caller;
     observer.rateLimited('requests');
     throw refusal;

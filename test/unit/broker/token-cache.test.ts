@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -81,6 +81,35 @@ describe('the token cache', () => {
     expect(cache.kept(ID)).toBeUndefined();
     cache.put(record(6), clock.now(), undefined);
     expect(cache.trusted(ID, clock.now())).toBeDefined();
+  });
+
+  test('shows in a slot the newest entry of a subject for as long as it holds one', () => {
+    const { cache, clock, record, announce } = open();
+    const { slot, ...first } = cache.put(record(2), clock.now(), undefined);
+    expect(slot.entry).toMatchObject(first);
+    cache.put(record(1), clock.now(), undefined);
+    expect(slot.entry?.served.record.generation).toBe(2);
+    cache.renew(record(3), ID);
+    expect(slot.entry).toBe(cache.kept(ID));
+    expect(slot.entry?.served.record.generation).toBe(3);
+    announce({ kind: 'removed', id: ID, generation: 3 });
+    expect(slot.entry).toBeUndefined();
+    const second = cache.put(record(4), clock.now(), undefined);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    expect(second.slot.entry).toBeUndefined();
+  });
+
+  test('shows nothing in the slot of a subject whose entry was pushed out', () => {
+    const { cache, clock, record } = open(16_000);
+    const { slot } = cache.put(record(1), clock.now(), undefined);
+    const others = Array.from({ length: 20 }, (_, number) => ({ ...SUBJECT, uniqueId: `phone-${number}` }));
+    const held = others.map((subject) => {
+      cache.put(record(1, subject), clock.now(), undefined);
+      return slot.entry !== undefined;
+    });
+    expect(held.lastIndexOf(true)).toBeGreaterThanOrEqual(4);
+    expect(held.indexOf(false)).toBe(held.lastIndexOf(true) + 1);
+    expect(held.at(-1)).toBe(false);
   });
 
   test('never lays an older token over a newer one', () => {

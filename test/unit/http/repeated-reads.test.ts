@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
+import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
@@ -96,7 +98,17 @@ describe('a read that is repeated word for word', () => {
     const third = await ask();
     expect(second.body).not.toBe(first.body);
     expect(comparable(third)).toEqual(comparable(second));
-    expect(reachedApp()).toBe(3);
+    expect(reachedApp()).toBe(4);
+  });
+
+  it('hands out a renewed token without reaching the app', async () => {
+    const { ask, cache, clock, reachedApp } = await startWatched();
+    for (let i = 0; i < 2; i++) await ask();
+    const [record] = [...cache.records()] as [TokenRecord];
+    const token = { ...record.token, fields: { ...record.token.fields, accessToken: 'renewed' } };
+    cache.put({ ...record, token, generation: record.generation + 1 }, clock.now(), undefined);
+    expect(JSON.parse((await ask()).body)).toMatchObject({ accessToken: 'renewed' });
+    expect(reachedApp()).toBe(2);
   });
 });
 
@@ -132,6 +144,16 @@ describe('the app itself is asked', () => {
     const { ask } = await startWatched({ sessions: { verify } });
     for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200);
     expect(verifiedAt).toHaveLength(3);
+  });
+
+  it('where memory no longer holds the token', async () => {
+    const { ask, cache, reachedApp } = await startWatched();
+    const first = await ask();
+    for (let i = 0; i < 2; i++) await ask();
+    expect(reachedApp()).toBe(2);
+    cache.forget(subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' }));
+    expect((await ask()).body).toBe(first.body);
+    expect(reachedApp()).toBe(3);
   });
 
   it('where the account was erased after the session was issued', async () => {

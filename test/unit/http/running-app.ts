@@ -35,7 +35,12 @@ export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> &
 };
 
 /** Has a token for everybody, and remembers none. */
-const FORGETFUL = { read: async () => servedToken(), remembered: () => undefined, handOut: servedToken };
+const FORGETFUL = {
+  read: async () => servedToken(),
+  remembered: () => undefined,
+  isGood: () => false,
+  handOut: servedToken,
+};
 
 /** The public app on a port of its own until the test is over, before a broker and a verifier that know the canaries. */
 export async function startApp({
