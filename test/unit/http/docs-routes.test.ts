@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../../src/http/openapi-document.ts';
+import { plainRequest } from '../../support/plain-request.ts';
 import { startApp } from './running-app.ts';
 
 describe('the documentation', () => {
@@ -9,6 +10,36 @@ describe('the documentation', () => {
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
     expect(await response.json()).toEqual(await openApiDocument('1.2.3'));
     expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(await openApiDocument('1.2.3'));
+  });
+
+  it('describes every route the service answers, and no other', async () => {
+    const { app } = await startApp({ apiDocs: false });
+    const served = [...app.printRoutes({ commonPrefix: false }).matchAll(/(\/\S*) \((.+)\)/g)].map(
+      ([, path, methods = '']) => [path, methods.split(', ').filter((method) => method !== 'HEAD')],
+    );
+    const { paths } = (await openApiDocument('1.2.3')) as { paths: Record<string, object> };
+    const described = Object.entries(paths).map(([path, methods]) => [
+      path,
+      Object.keys(methods).map((method) => method.toUpperCase()),
+    ]);
+    expect(served.length).toBeGreaterThan(2);
+    expect(served).toEqual(described);
+  });
+
+  it('answers like every other route: with our headers, an id, and a not_found problem for what it does not have', async () => {
+    const { origin } = await startApp();
+    const page = await fetch(`${origin}/docs/`, { headers: { 'x-request-id': 'mine' } });
+    expect(Object.fromEntries(page.headers)).toMatchObject({
+      'x-request-id': 'mine',
+      'x-content-type-options': 'nosniff',
+      'content-type': 'text/html; charset=utf-8',
+    });
+    const style = `${origin}/docs/static/swagger-ui.css`;
+    const etag = (await plainRequest(style)).headers['etag'] ?? '';
+    expect(await plainRequest(style, { headers: { 'if-none-match': etag } })).toMatchObject({ status: 304, body: '' });
+    const missing = await fetch(`${origin}/docs/static/none.js`);
+    expect(missing.status).toBe(404);
+    expect(await missing.json()).toMatchObject({ code: 'not_found' });
   });
 
   it('can be read at /docs under a policy that lets its own parts load and no others', async () => {

@@ -1,0 +1,32 @@
+import swagger, { type StaticDocumentSpec } from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import fastify, { type FastifyInstance } from 'fastify';
+import { openApiDocument } from './openapi-document.ts';
+import { SCHEMA_COMPILERS } from './schema-compilers.ts';
+
+/** Swagger UI styles elements in place and draws with data: images; all else comes from here. */
+const SWAGGER_UI_CSP = {
+  'default-src': "'none'",
+  'script-src': "'self'",
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'img-src': ["'self'", 'data:'],
+  'connect-src': "'self'",
+  'base-uri': "'none'",
+  'form-action': "'none'",
+  'frame-ancestors': "'none'",
+};
+
+/** Answers `GET /openapi.json` and `GET /docs`, the public API's. It does not listen. @param version the service's */
+export async function createDocsApp(version: string): Promise<FastifyInstance> {
+  const document = await openApiDocument(version);
+  const app = fastify({ schemaController: SCHEMA_COMPILERS });
+  await app.register(swagger, { mode: 'static', specification: { document } as StaticDocumentSpec });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: SWAGGER_UI_CSP,
+    theme: { title: 'sdk-token-broker' },
+  });
+  app.get('/openapi.json', async (_request, reply) => reply.send(document));
+  await app.ready();
+  return app;
+}
