@@ -4,9 +4,10 @@ FROM node:${NODE_VERSION}-trixie-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
+COPY scripts scripts
 COPY src src
-RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm run build
 
 FROM node:${NODE_VERSION}-trixie-slim
 LABEL org.opencontainers.image.title="sdk-token-broker" \
@@ -15,7 +16,6 @@ LABEL org.opencontainers.image.title="sdk-token-broker" \
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json LICENSE ./
-COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER 1000:1000
 EXPOSE 8080 9090

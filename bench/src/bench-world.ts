@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { plainRequest } from '../../test/support/plain-request.ts';
 import type { RedisServer } from '../../test/support/redis-server.ts';
 import { brokerEnvironment } from './broker-environment.ts';
+import { compiled } from './build-peers.ts';
 import { fillBrokerStore } from './fill-broker-store.ts';
 import type { PeerName } from './peer-names.ts';
 import { BOTH_CORES, SERVER_CORE } from './processes/cores.ts';
@@ -52,7 +53,7 @@ export class BenchWorld {
     this.#answer ??= await this.#askBroker();
     const { body, headers } = this.#answer;
     const env = { ...this.#environment(), ANSWER_BODY: body, ANSWER_HEADERS: JSON.stringify(headers) };
-    return startServer({ args: peerProgram(peer), env, cores });
+    return startServer({ args: [compiled(`peers/${peer}`)], env, cores });
   }
 
   /** Runs `use` while a process of each of these serves, and ends them. */
@@ -75,7 +76,7 @@ export class BenchWorld {
     if (peer === 'broker') return fillBrokerStore(this.redis.url, subjects);
     const file = join(this.folder, 'subjects');
     await writeFile(file, writeSubjects(subjects));
-    const child = spawn(process.execPath, [...peerProgram(peer), 'fill', file], {
+    const child = spawn(process.execPath, [compiled(`peers/${peer}`), 'fill', file], {
       cwd: ROOT,
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { PATH: process.env['PATH'], ...this.#environment() },
@@ -106,9 +107,4 @@ export class BenchWorld {
     const kept = Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name));
     return { body, headers: Object.fromEntries(kept) as Record<string, string> };
   }
-}
-
-/** As tsc made it: what tsx makes of a source is slower. */
-function peerProgram(peer: PeerName): string[] {
-  return [`bench/dist/bench/src/peers/${peer}.js`];
 }

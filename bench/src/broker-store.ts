@@ -1,14 +1,7 @@
-import type { RedisTokenStore as Store } from '../../src/store/redis/redis-token-store.ts';
-import type { TokenCipher as Cipher } from '../../src/store/redis/token-cipher.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import { TokenCipher } from '../../src/store/redis/token-cipher.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { eventually } from '../../test/support/eventually.ts';
-import { shipped } from './shipped.ts';
-
-const { RedisTokenStore } = await shipped<typeof import('../../src/store/redis/redis-token-store.ts')>(
-  'store/redis/redis-token-store',
-);
-const { TokenCipher } =
-  await shipped<typeof import('../../src/store/redis/token-cipher.ts')>('store/redis/token-cipher');
 
 export const KEY_PREFIX = 'sdkt';
 const silent = { info: () => undefined, warn: () => undefined };
@@ -17,12 +10,12 @@ const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
 export const ENCRYPTION_KEYS = `${ENCRYPTION_KEY.id}:${ENCRYPTION_KEY.key.toString('base64')}`;
 
 /** Seals what is kept in Redis, as the broker's store does. */
-export function benchCipher(): Cipher {
+export function benchCipher(): TokenCipher {
   return new TokenCipher([ENCRYPTION_KEY]);
 }
 
 /** The broker's store, once Redis answers. To be closed by who opened it. */
-export async function openBrokerStore(url: string): Promise<Store> {
+export async function openBrokerStore(url: string): Promise<RedisTokenStore> {
   const store = new RedisTokenStore({
     url,
     keyPrefix: KEY_PREFIX,

@@ -11,6 +11,14 @@ export function buildPeers(): void {
   run('npx', 'tsc', '-p', 'bench');
 }
 
+/**
+ * Where {@link buildPeers} leaves what it compiles: what is measured runs as tsc made it, as what tsx makes is slower.
+ * @param path below `bench/src`, without its ending
+ */
+export function compiled(path: string): string {
+  return `bench/dist/bench/src/${path}.js`;
+}
+
 /** Epoch ms; 0 where there is no such file. */
 function changedAt(file: string): number {
   return statSync(join(ROOT, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;

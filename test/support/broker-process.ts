@@ -5,13 +5,15 @@ import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { type PlainAnswer, plainRequest } from './plain-request.ts';
 
-const entry = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 interface StartOptions {
   /** What must answer 200 before the broker counts as started. Default `/readyz`; `/livez` where its store is down. */
   readonly until?: '/readyz' | '/livez';
   /** Default 15000. */
   readonly timeoutMs?: number;
+  /** Default: `dist/main.js`. */
+  readonly entry?: string;
 }
 
 interface GetTokenOptions {
@@ -41,7 +43,7 @@ export interface BrokerProcess {
  */
 export async function startBroker(
   env: Readonly<Record<string, string>>,
-  { until = '/readyz', timeoutMs = 15_000 }: StartOptions = {},
+  { until = '/readyz', timeoutMs = 15_000, entry = ENTRY }: StartOptions = {},
 ): Promise<BrokerProcess> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;

@@ -1,20 +1,17 @@
 // A process that renews what is due as a replica of the broker does, with a vendor that answers at once.
+import { LoginLimits } from '../../../src/broker/login-limits.ts';
+import { Renewal } from '../../../src/broker/renewal.ts';
+import { TokenCache } from '../../../src/broker/token-cache.ts';
+import { WriteBack } from '../../../src/broker/write-back.ts';
+import { RefreshWorker } from '../../../src/refresh/refresh-worker.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../../src/token/observer.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { eventually } from '../../../test/support/eventually.ts';
 import { openBrokerStore } from '../broker-store.ts';
-import { shipped } from '../shipped.ts';
 import { Drain } from './drain.ts';
 import { drainInput, tell } from './drain-process.ts';
 import { newToken, POLICY, putDueRecords } from './due-records.ts';
-
-const { LoginLimits } = await shipped<typeof import('../../../src/broker/login-limits.ts')>('broker/login-limits');
-const { Renewal } = await shipped<typeof import('../../../src/broker/renewal.ts')>('broker/renewal');
-const { TokenCache } = await shipped<typeof import('../../../src/broker/token-cache.ts')>('broker/token-cache');
-const { WriteBack } = await shipped<typeof import('../../../src/broker/write-back.ts')>('broker/write-back');
-const { RefreshWorker } =
-  await shipped<typeof import('../../../src/refresh/refresh-worker.ts')>('refresh/refresh-worker');
 
 const { redisUrl, tokens } = drainInput();
 const drain = new Drain(tokens);

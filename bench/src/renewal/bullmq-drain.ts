@@ -1,17 +1,14 @@
 // A process that renews what is due as one would with BullMQ: a delayed job for each token, whose end is the next one.
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
+import { RecordCodec } from '../../../src/store/redis/record-codec.ts';
 import { dueAt } from '../../../src/token/refresh-policy.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { benchCipher } from '../broker-store.ts';
-import { shipped } from '../shipped.ts';
 import { Drain } from './drain.ts';
 import { drainInput, tell } from './drain-process.ts';
 import { newToken, POLICY, putDueRecords } from './due-records.ts';
-
-const { RecordCodec } =
-  await shipped<typeof import('../../../src/store/redis/record-codec.ts')>('store/redis/record-codec');
 
 const NAME = 'renewal';
 const { redisUrl, tokens, concurrency = 1 } = drainInput();

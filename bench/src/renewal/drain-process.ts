@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { compiled } from '../build-peers.ts';
 import { onCores, SERVER_CORE } from '../processes/cores.ts';
+import { ROOT } from '../processes/repository.ts';
 import type { Drained } from './drain.ts';
 
 const TIMEOUT_MS = 180_000;
@@ -16,9 +17,9 @@ export interface DrainInput {
 
 /** Has a process on the measured core put tokens that are due into Redis and renew them. @throws Error if it fails */
 export async function drainWith(script: string, input: DrainInput): Promise<Drained> {
-  const file = fileURLToPath(new URL(`${script}.ts`, import.meta.url));
-  const args = ['--import', 'tsx', file, JSON.stringify(input)];
+  const args = [compiled(`renewal/${script}`), JSON.stringify(input)];
   const { stdout } = await promisify(execFile)(...onCores(SERVER_CORE, process.execPath, args), {
+    cwd: ROOT,
     timeout: TIMEOUT_MS,
   });
   return JSON.parse(stdout) as Drained;

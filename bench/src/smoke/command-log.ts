@@ -21,8 +21,10 @@ export class CommandLog {
     });
   }
 
+  /** To be opened before anybody else asks that Redis: ioredis breaks if it is told of a command while it begins. */
   static async open(url: string): Promise<CommandLog> {
     const client = new Redis(url);
+    await client.ping();
     return new CommandLog(await client.monitor(), client);
   }
 

@@ -38,11 +38,11 @@ export async function readCosts(): Promise<ReadCosts> {
   const vendor = await startVendorSimulator();
   const sessions = new BenchSessions();
   const env = { ...brokerEnvironment, ...sessions.env, REDIS_URL: redis.url, VENDOR_BASE_URL: vendor.url };
+  const commands = await CommandLog.open(redis.url);
   const timers = new TimerCount();
   const config = loadConfig({ ...env, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'error' });
   const service = await startService(config, createLogger(config.logLevel), 'smoke');
   const app = new OneConnection(service.url);
-  const commands = await CommandLog.open(redis.url);
   const asks = (subject: BenchSubject): Asked => ({ ...subject, session: sessions.of(subject) });
   const costOf = async (asked: readonly Asked[]): Promise<ReadCost> => {
     const timersBefore = timers.made;

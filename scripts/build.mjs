@@ -1,0 +1,52 @@
+// Makes dist/: the service and all it needs in a few files, as looking for a thousand takes half of the time to start.
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+/** What CommonJS finds in every module. */
+const COMMON_JS = `
+import { createRequire as createRequireHere } from 'node:module';
+const require = createRequireHere(import.meta.url);
+const { filename: __filename, dirname: __dirname } = import.meta;
+`.trim();
+
+const SWAGGER_UI = 'node_modules/@fastify/swagger-ui/static';
+
+process.chdir(join(import.meta.dirname, '..'));
+await rm('dist', { recursive: true, force: true });
+const { metafile } = await build({
+  entryPoints: ['src/main.ts'],
+  outdir: 'dist',
+  chunkNames: 'lib/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  banner: { js: COMMON_JS },
+  sourcemap: true,
+  sourcesContent: false,
+  metafile: true,
+});
+// Where Swagger UI looks for them: one folder up, and its logo beside itself.
+await cp(SWAGGER_UI, 'dist/static', { recursive: true });
+await cp(`${SWAGGER_UI}/logo.svg`, 'dist/lib/static/logo.svg');
+await writeFile('dist/THIRD-PARTY-LICENSES', await licences(packages(Object.keys(metafile.inputs))));
+
+/** The folders of the packages these files are of. */
+function packages(files) {
+  const folders = files.flatMap((file) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
+  return [...new Set(folders)].sort();
+}
+
+async function licences(folders) {
+  const texts = await Promise.all(
+    folders.map(async (folder) => {
+      const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+      const files = (await readdir(folder)).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
+      const parts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')));
+      return [`${name} ${version} (${license})`, ...parts].join('\n\n');
+    }),
+  );
+  return texts.join(`\n\n${'-'.repeat(80)}\n\n`);
+}
