@@ -26,9 +26,9 @@ export const scenario: Scenario = {
     BenchWorld.with(LATENCY_MS, async (world) => {
       const storms: [PeerName, Storm[]][] = [];
       for (const peer of CACHES) storms.push([peer, await stormsOn(world, peer, rounds, say)]);
-      const worst = (peer: PeerName, figure: keyof Storm) =>
-        Math.max(...storms.filter(([name]) => name === peer).flatMap(([, all]) => all.map((storm) => storm[figure])));
-      const slowest = { bound: LATENCY_MS + ALLOWANCE_MS, unit: 'ms', digits: 0 };
+      const ofBroker = (figure: keyof Storm) =>
+        storms.filter(([name]) => name === 'broker').flatMap(([, all]) => all.map((storm) => storm[figure]));
+      const slowest = ofBroker('slowestMs');
       return {
         figures: storms.flatMap(([peer, all]) => [
           { peer, label: 'logins', unit: '', value: median(all.map(({ logins }) => logins)) },
@@ -37,17 +37,20 @@ export const scenario: Scenario = {
         comparisons: [
           compare({
             claim: 'logins, most of all rounds',
-            value: worst('broker', 'logins'),
+            value: Math.max(...ofBroker('logins')),
             is: 'atMost',
             bound: 1,
             unit: '',
             digits: 0,
           }),
           compare({
-            claim: 'slowest answer of all rounds',
-            value: worst('broker', 'slowestMs'),
+            claim: 'slowest answer, median of the rounds',
+            value: median(slowest),
             is: 'atMost',
-            ...slowest,
+            bound: LATENCY_MS + ALLOWANCE_MS,
+            unit: 'ms',
+            digits: 0,
+            beside: `${Math.max(...slowest).toFixed(0)} ms in the worst round`,
           }),
         ],
       };
