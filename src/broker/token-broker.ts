@@ -70,11 +70,11 @@ export class TokenBroker {
    */
   remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
     const entry = this.#options.cache.kept(id);
-    return entry && this.isGood(entry, sessionIssuedAt, now) ? entry : undefined;
+    return entry && this.mayHandOut(entry, sessionIssuedAt, now) ? entry : undefined;
   }
 
-  /** Whether {@link remembered} would find this entry, of those in memory. */
-  isGood(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
+  /** Whether an entry found in memory may be handed out now: what {@link remembered} asks of those it finds. */
+  mayHandOut(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
     return (
       now < entry.freshUntil && this.#options.cache.trusts(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt)
     );

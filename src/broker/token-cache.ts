@@ -12,7 +12,10 @@ const ENTRY_OVERHEAD_BYTES = 2_000;
 /** Of how many subjects and accounts that changed lately it is remembered, lest a late read bring the old token back. */
 const FLOORS = 50_000;
 
-/** Where the newest entry of a subject is found for as long as memory holds one, without looking it up again. */
+/**
+ * Where the newest entry of a subject is found for as long as memory holds one, without looking it up again; which does
+ * not count as a use: it may be pushed out by what was looked up since.
+ */
 export interface TokenSlot {
   readonly entry: CachedToken | undefined;
 }

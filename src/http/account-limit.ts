@@ -8,7 +8,7 @@ export type Allowance = () => BrokerError | undefined;
 /** The allowance of an account. */
 export type AccountLimit = (unionId: string) => Allowance;
 
-/** Accounts counted at a time; whose allowance was not looked up for the longest is forgotten first. */
+/** Accounts counted at a time; whose allowance was not looked up for the longest is forgotten first, and starts anew. */
 const MAX_ACCOUNTS = 100_000;
 
 /**

@@ -1,8 +1,8 @@
 import swagger, { type StaticDocumentSpec } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './app-without-routes.ts';
 import { openApiDocument } from './openapi-document.ts';
-import { SCHEMA_COMPILERS } from './schema-compilers.ts';
 
 /** Swagger UI styles elements in place and draws with data: images; all else comes from here. */
 const SWAGGER_UI_CSP = {
@@ -17,9 +17,9 @@ const SWAGGER_UI_CSP = {
 };
 
 /** Answers `GET /openapi.json` and `GET /docs`, the public API's. It does not listen. @param version the service's */
-export async function createDocsApp(version: string): Promise<FastifyInstance> {
+export async function createDocsApp(version: string, options: AppWithoutRoutesOptions): Promise<FastifyInstance> {
   const document = await openApiDocument(version);
-  const app = fastify({ schemaController: SCHEMA_COMPILERS });
+  const app = await createAppWithoutRoutes(options);
   await app.register(swagger, { mode: 'static', specification: { document } as StaticDocumentSpec });
   await app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -13,7 +13,7 @@ import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './sdk-token-routes.t
 import { securityHeaders } from './security-headers.ts';
 
 export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'repeated'>, HealthRoutesOptions {
-  readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'isGood' | 'handOut'>;
+  readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'mayHandOut' | 'handOut'>;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
@@ -35,8 +35,9 @@ const BODY_LIMIT = 1_024;
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing, trustProxy } = options;
   const realm = 'sdk-token-broker';
-  const app = await createAppWithoutRoutes({ logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT });
-  if (options.apiDocs) await serveDocs(app, options.version);
+  const common = { logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT };
+  const app = await createAppWithoutRoutes(common);
+  if (options.apiDocs) await serveDocs(app, options.version, common);
   await app.register(async (guarded) => {
     await shedWhenOverloaded(guarded);
     const limit = accountLimit(options.readsPerMinute);

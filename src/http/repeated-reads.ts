@@ -12,7 +12,7 @@ import { requestIdOf } from './request-id.ts';
 import { tokenHeaders } from './token-answer.ts';
 
 export interface RepeatedReadsOptions {
-  readonly tokens: Pick<TokenBroker, 'remembered' | 'isGood' | 'handOut'>;
+  readonly tokens: Pick<TokenBroker, 'remembered' | 'mayHandOut' | 'handOut'>;
   readonly limit: AccountLimit;
   readonly observer: Pick<Observer, 'sessionChecked'>;
   readonly clock: Clock;
@@ -96,7 +96,7 @@ export class RepeatedReads {
     const now = clock.now();
     const known = this.#find(request, now);
     const entry = known?.slot.entry;
-    if (!entry || !tokens.isGood(entry, known.caller.issuedAt, now) || known.allowance()) return false;
+    if (!entry || !tokens.mayHandOut(entry, known.caller.issuedAt, now) || known.allowance()) return false;
     observer.sessionChecked('cached');
     const { etag, length, body } = tokens.handOut(known.id, entry, now);
     this.#headers[this.#etagAt] = etag;

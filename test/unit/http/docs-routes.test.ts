@@ -42,6 +42,29 @@ describe('the documentation', () => {
     expect(await missing.json()).toMatchObject({ code: 'not_found' });
   });
 
+  it('streams its files, in parts where these are asked for', async () => {
+    const { origin } = await startApp();
+    const script = `${origin}/docs/static/swagger-ui-bundle.js`;
+    const [part, head] = [
+      await fetch(script, { headers: { range: 'bytes=0-9' } }),
+      await fetch(script, { method: 'HEAD' }),
+    ];
+    expect([part.status, (await part.text()).length]).toEqual([206, 10]);
+    expect(Number(head.headers.get('content-length'))).toBeGreaterThan(1_000_000);
+    const beyond = await fetch(script, { headers: { range: 'bytes=99999999-' } });
+    expect([beyond.status, await beyond.json()]).toMatchObject([400, { code: 'request_invalid' }]);
+  });
+
+  it('is refused while closing like every other route', async () => {
+    let closing = false;
+    const { origin } = await startApp({ closing: () => closing });
+    expect((await fetch(`${origin}/openapi.json`)).status).toBe(200);
+    closing = true;
+    const refused = await fetch(`${origin}/openapi.json`);
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ code: 'shutting_down' });
+  });
+
   it('can be read at /docs under a policy that lets its own parts load and no others', async () => {
     const { origin } = await startApp();
     const page = await fetch(`${origin}/docs`);

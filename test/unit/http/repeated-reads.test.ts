@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -11,6 +10,7 @@ import { type AppSettings, principal, startApp } from './running-app.ts';
 
 const URL_PATH = '/sdk-token?uniqueId=phone&regRegion=DE';
 const SESSION_MS = 30_000;
+const ALICES_PHONE = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 interface Answer {
   readonly status: number;
@@ -22,7 +22,7 @@ interface Answer {
 async function startWatched(settings: AppSettings = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
-  const { broker, accounts, cache } = brokerParts({ clock, observer });
+  const { broker, accounts, cache, renewUnasked } = brokerParts({ clock, observer });
   let verified = 0;
   let reachedApp = 0;
   const verify = async (session: string) => {
@@ -50,7 +50,17 @@ async function startWatched(settings: AppSettings = {}) {
     ];
     return { status: incoming.statusCode ?? 0, headers: incoming.rawHeaders, body: await text(incoming) };
   };
-  return { app, ask, clock, accounts, cache, told, verified: () => verified, reachedApp: () => reachedApp };
+  return {
+    app,
+    ask,
+    clock,
+    accounts,
+    cache,
+    renewUnasked,
+    told,
+    verified: () => verified,
+    reachedApp: () => reachedApp,
+  };
 }
 
 /** An answer but for what is every answer's own. */
@@ -102,12 +112,12 @@ describe('a read that is repeated word for word', () => {
   });
 
   it('hands out a renewed token without reaching the app', async () => {
-    const { ask, cache, clock, reachedApp } = await startWatched();
-    for (let i = 0; i < 2; i++) await ask();
-    const [record] = [...cache.records()] as [TokenRecord];
-    const token = { ...record.token, fields: { ...record.token.fields, accessToken: 'renewed' } };
-    cache.put({ ...record, token, generation: record.generation + 1 }, clock.now(), undefined);
-    expect(JSON.parse((await ask()).body)).toMatchObject({ accessToken: 'renewed' });
+    const { ask, renewUnasked, reachedApp } = await startWatched();
+    await ask();
+    const before = await ask();
+    const { record } = await renewUnasked(ALICES_PHONE);
+    expect((await ask()).body).toBe(JSON.stringify(record.token.fields));
+    expect((await ask()).body).not.toBe(before.body);
     expect(reachedApp()).toBe(2);
   });
 });
@@ -151,7 +161,7 @@ describe('the app itself is asked', () => {
     const first = await ask();
     for (let i = 0; i < 2; i++) await ask();
     expect(reachedApp()).toBe(2);
-    cache.forget(subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' }));
+    cache.forget(ALICES_PHONE);
     expect((await ask()).body).toBe(first.body);
     expect(reachedApp()).toBe(3);
   });

@@ -38,7 +38,7 @@ export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> &
 const FORGETFUL = {
   read: async () => servedToken(),
   remembered: () => undefined,
-  isGood: () => false,
+  mayHandOut: () => false,
   handOut: servedToken,
 };
 
