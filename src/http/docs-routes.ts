@@ -3,7 +3,7 @@ import type { AppWithoutRoutesOptions } from './app-without-routes.ts';
 
 /**
  * `GET /openapi.json` and `GET /docs`, answered by an app of their own. That is made when they are first asked for: what it
- * needs takes a fifth of the service's time to start.
+ * needs takes a sixth of the service's time to start.
  * @param version the service's
  * @param options of both apps
  */

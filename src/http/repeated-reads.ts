@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { FastifyInstance } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import type { TokenBroker } from '../broker/token-broker.ts';
-import type { TokenSlot } from '../broker/token-cache.ts';
+import type { CachedToken, TokenSlot } from '../broker/token-cache.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import type { BelievedPrincipal } from '../token/principal.ts';
@@ -31,7 +31,7 @@ interface Known {
   readonly caller: BelievedPrincipal;
   readonly allowance: Allowance;
   readonly id: SubjectId;
-  readonly slot: TokenSlot;
+  slot: TokenSlot;
 }
 
 const MAX_BYTES = 16 * 1_048_576;
@@ -95,7 +95,7 @@ export class RepeatedReads {
     const { tokens, observer, clock } = this.#options;
     const now = clock.now();
     const known = this.#find(request, now);
-    const entry = known?.slot.entry;
+    const entry = known && this.#entryOf(known, now);
     if (!entry || !tokens.mayHandOut(entry, known.caller.issuedAt, now) || known.allowance()) return false;
     observer.sessionChecked('cached');
     const { etag, length, body } = tokens.handOut(known.id, entry, now);
@@ -104,6 +104,14 @@ export class RepeatedReads {
     this.#headers[this.#requestIdAt] = requestIdOf(request);
     response.writeHead(200, this.#headers).end(body, 'latin1');
     return true;
+  }
+
+  /** Looked up again where memory had to forget it: it may have learnt another one since. */
+  #entryOf(known: Known, now: number): CachedToken | undefined {
+    if (known.slot.entry) return known.slot.entry;
+    const found = this.#options.tokens.remembered(known.id, known.caller.issuedAt, now);
+    if (found) known.slot = found.slot;
+    return found;
   }
 
   #find({ method, url = '', headers }: IncomingMessage, now: number): Known | undefined {
