@@ -80,20 +80,20 @@ describe('the rank rule', () => {
     ['token/a.ts', '../broker/b.ts'],
     ['broker/a.ts', '../store/b.ts'],
     ['broker/a.ts', '../http/b.ts'],
-    ['session/a.ts', '../vendor/b.ts'],
+    ['session/a.ts', '../vendor-api/b.ts'],
     ['store/redis/a.ts', '../../session/b.ts'],
-    ['vendor/a.ts', '../telemetry/b.ts'],
+    ['vendor-api/a.ts', '../telemetry/b.ts'],
     ['telemetry/a.ts', '../broker/b.ts'],
     ['http/a.ts', '../session/b.ts'],
-    ['http/a.ts', '../refresh/b.ts'],
-    ['refresh/a.ts', '../http/b.ts'],
+    ['broker/a.ts', '../session/b.ts'],
+    ['broker/a.ts', '../telemetry/b.ts'],
     ['http/a.ts', '../config.ts'],
     ['broker/a.ts', '../config.ts'],
     ['http/a.ts', '../logger.ts'],
     ['service.ts', './commands/serve.ts'],
-    ['simulator/a.ts', '../vendor/signature.ts'],
+    ['simulator/a.ts', '../vendor-api/signed-call.ts'],
     ['simulator/a.ts', '../broker/b.ts'],
-    ['vendor/a.ts', '../simulator/b.ts'],
+    ['vendor-api/a.ts', '../simulator/b.ts'],
     ['token/a.ts', '../../test/b.ts'],
   ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
@@ -102,7 +102,7 @@ describe('the rank rule', () => {
     ['broker/a.ts', '../token/b.ts'],
     ['store/redis/a.ts', './b.ts'],
     ['http/a.ts', '../broker/b.ts'],
-    ['refresh/a.ts', '../token/b.ts'],
+    ['session/a.ts', '../token/b.ts'],
     ['service.ts', './config.ts'],
     ['service.ts', './store/redis/a.ts'],
     ['commands/demo.ts', '../simulator/b.ts'],
@@ -132,17 +132,17 @@ describe('the package rule', () => {
     ['http/a.ts', '@opentelemetry/api'],
     ['broker/a.ts', 'zod'],
     ['session/a.ts', 'zod/mini'],
-    ['vendor/client.ts', 'zod'],
+    ['vendor-api/client.ts', 'zod'],
     ['token/a.ts', 'lru-cache'],
   ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
   it.each([
-    ['vendor/a.ts', 'undici'],
+    ['vendor-api/a.ts', 'undici'],
     ['store/redis/a.ts', 'ioredis'],
     ['http/public/a.ts', 'fastify'],
     ['telemetry/a.ts', 'prom-client'],
     ['config.ts', 'zod'],
-    ['vendor/wire.ts', 'zod'],
+    ['vendor-api/answer.ts', 'zod'],
     ['store/redis/record-codec.ts', 'zod'],
     ['http/a.ts', 'zod'],
     ['token/a.ts', 'node:crypto'],
@@ -220,8 +220,23 @@ describe('the rules for files', () => {
     expect(barrelViolations(files({ 'token/all.ts': "export * from './subject.ts';" }))).toHaveLength(1);
   });
 
-  it('refuse the 201st line', () => {
-    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(200) }))).toEqual([]);
-    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(201) }))).toHaveLength(1);
+  it('refuse the 401st line', () => {
+    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(400) }))).toEqual([]);
+    expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(401) }))).toHaveLength(1);
+  });
+
+  it('refuse fewer than 40 lines without two importers', () => {
+    const small = { 'token/a.ts': 'x\n'.repeat(39) };
+    const importer = `import { a } from './a.ts';\n${'x\n'.repeat(40)}`;
+    expect(lengthViolations(files(small))).toHaveLength(1);
+    expect(lengthViolations(files({ ...small, 'token/b.ts': importer }))).toHaveLength(1);
+    expect(lengthViolations(files({ ...small, 'token/b.ts': importer, 'token/c.ts': importer }))).toEqual([]);
+  });
+
+  it('allow a small entry point, which nothing imports', () => {
+    const loader = `const a = await import('./a.ts');\n${'x\n'.repeat(40)}`;
+    expect(lengthViolations(files({ 'main.ts': 'x\n', 'commands/run.ts': loader, 'commands/a.ts': 'x\n' }))).toEqual(
+      [],
+    );
   });
 });

@@ -1,5 +1,5 @@
-import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
-import { TokenCipher } from '../../src/store/redis/token-cipher.ts';
+import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { eventually } from '../../test/support/eventually.ts';
 

@@ -1,4 +1,4 @@
-import type { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import type { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { openBrokerStore } from './broker-store.ts';
 import { type BenchSubject, randomToken } from './subjects.ts';

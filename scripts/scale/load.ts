@@ -1,4 +1,4 @@
-import { progressBar } from '../../src/commands/progress-bar.ts';
+import { progressBar } from '../../src/commands/rekey.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { Subject } from '../../src/token/subject.ts';

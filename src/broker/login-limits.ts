@@ -1,9 +1,9 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { LimitName, Observer } from '../token/observer.ts';
-import type { Waiting } from '../token/patience.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
+import type { Waiting } from '../token/time-budget.ts';
 
 /** A terminal's refused token is replaced at once this often, and then every so many ms. */
 const REFUSALS_AT_ONCE = 3;

@@ -1,14 +1,41 @@
 import { BrokerError } from '../token/errors.ts';
-import { Patience, UNLIMITED } from '../token/patience.ts';
-import type { DueClaim, DueClaims, LeaseAnswer } from '../token/ports.ts';
+import type { Announcement, DueClaim, DueClaims, LeaseAnswer, TokenStore } from '../token/ports.ts';
+import { loginBudget } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import { within } from '../token/within.ts';
-import { AnnouncementBoard } from './announcement-board.ts';
-import { LeasedLogin } from './leased-login.ts';
-import { loginBudget } from './login-budget.ts';
-import type { RenewalOptions } from './renewal-options.ts';
-import { isTheirsAlone, type RenewalRequest, type Renewed } from './renewal-request.ts';
-import { SoloLogin } from './solo-login.ts';
+import { Patience, UNLIMITED, within } from '../token/time-budget.ts';
+import { LeasedLogin, type RenewalOptions } from './login-under-lease.ts';
+import { isTheirsAlone, type RenewalRequest, type Renewed } from './requests.ts';
+import { SoloLogin } from './store-outage.ts';
+
+type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
+type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
+
+/** Lets a renewal wait until something is announced about its subject. */
+export class AnnouncementBoard {
+  readonly #waiters = new Map<SubjectId, Set<Waiter>>();
+
+  constructor(store: Pick<TokenStore, 'subscribe'>) {
+    store.subscribe((announcement) => {
+      if (announcement.kind === 'erased') return;
+      for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
+    });
+  }
+
+  /** The next announcement about `id`, or `undefined` after `timeoutMs`: announcements may get lost. */
+  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(id) ?? new Set();
+      const done: Waiter = (announcement) => {
+        clearTimeout(timer);
+        waiters.delete(done);
+        if (waiters.size === 0) this.#waiters.delete(id);
+        resolve(announcement);
+      };
+      const timer = setTimeout(done, timeoutMs, undefined);
+      this.#waiters.set(id, waiters.add(done));
+    });
+  }
+}
 
 /** The lease outlives the login it is for by this much: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;

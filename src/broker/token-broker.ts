@@ -1,15 +1,14 @@
 import type { Clock } from '../token/clock.ts';
-import { servableUntil, waitFrom } from '../token/lifetime.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TokenStore } from '../token/ports.ts';
-import type { RefreshPolicy } from '../token/refresh-policy.ts';
+import type { Soon } from '../token/principal.ts';
+import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
-import type { Soon } from '../token/soon.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
-import { within } from '../token/within.ts';
-import { isErased, type ReadRequest, refuseErased } from './read-request.ts';
+import { within } from '../token/time-budget.ts';
 import type { Renewal } from './renewal.ts';
+import { isErased, type ReadRequest, refuseErased } from './requests.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 
 /** Most ms a read waits for a renewal while the token it has is still good. */

@@ -1,16 +1,47 @@
 import { parseArgs } from 'node:util';
-import { readConfigParts } from '../config/config-parts.ts';
+import { readConfigParts } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
-import { bounded } from './checks/bounded.ts';
+import { within } from '../token/time-budget.ts';
+import { type Finding, fail } from './checks/finding.ts';
 import { checkPorts } from './checks/ports.ts';
-import { report } from './checks/report.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
 import { checkVendor } from './checks/vendor.ts';
 import { LOGIN_OPTIONS, readLogin } from './login-flags.ts';
-import type { Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { type Terminal, UsageError } from './terminal.ts';
+
+/** Longer than the deadlines of all that a check does, one after another. */
+const LIMIT_MS = 12_000;
+
+/** A check's findings; a failure of the check itself is a finding too, and so is one that does not come to an end. */
+async function bounded(what: string, check: Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+  try {
+    const findings = await within(LIMIT_MS, check);
+    return findings ?? [fail(what, { detail: `not known after ${LIMIT_MS / 1_000} s`, mend: 'run the check again' })];
+  } catch (error) {
+    // Its message may hold anything.
+    const detail = `the check itself failed (${error instanceof Error ? error.name : typeof error})`;
+    return [fail(what, { detail, mend: 'this is a fault of the broker: please report it' })];
+  }
+}
+
+/** A line for each finding, below it how to mend what is wrong, and at the end how many there are of each level. */
+function report(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ what }) => what.length));
+  const lines = findings.flatMap((finding) => {
+    const line = `${finding.level.padEnd(4)}  ${finding.what.padEnd(width)}  — ${finding.detail}`;
+    return finding.level === 'ok' ? [line] : [line, `      → ${finding.mend}`];
+  });
+  const count = (level: Finding['level']) => findings.filter((finding) => finding.level === level).length;
+  const [warnings, failures] = [count('warn'), count('FAIL')];
+  const sum = `${count('ok')} ok, ${counted(warnings, 'warning')}, ${counted(failures, 'failure')}`;
+  return [...lines, '', sum].join('\n');
+}
+
+function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
 
 const HELP = `sdk-token-broker check [--login --union-id ID --unique-id ID --region CC [--app NAME]]
 

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { systemClock } from '../token/clock.ts';
-import { progressBar } from './progress-bar.ts';
+import { progressBar } from './rekey.ts';
 import type { Terminal } from './terminal.ts';
 
 type Style = 'bold' | 'dim' | 'green' | 'cyan' | 'yellow';

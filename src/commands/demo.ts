@@ -6,8 +6,7 @@ import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulat
 import { closeOnSignal } from './close-on-signal.ts';
 import { DemoScreen } from './demo-screen.ts';
 import { tellStory } from './demo-story.ts';
-import type { Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { type Terminal, UsageError } from './terminal.ts';
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;

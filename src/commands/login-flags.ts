@@ -1,7 +1,7 @@
 import type { VendorConfig } from '../config/vendor-config.ts';
 import { REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
-import type { VendorApp } from '../vendor/vendor-app.ts';
-import { UsageError } from './usage-error.ts';
+import type { VendorApp } from '../vendor-api/signed-call.ts';
+import { UsageError } from './terminal.ts';
 
 /** For `parseArgs`: whose login it is. */
 export const LOGIN_OPTIONS = {

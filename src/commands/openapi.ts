@@ -1,6 +1,5 @@
 import { internalOpenApiDocument, openApiDocument } from '../http/openapi-document.ts';
-import type { Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { type Terminal, UsageError } from './terminal.ts';
 
 /** The `openapi` command: the OpenAPI document of the public API, or of the internal one, as JSON. @throws UsageError */
 export async function openapi(args: readonly string[], { version, out }: Terminal): Promise<void> {

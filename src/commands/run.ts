@@ -1,7 +1,6 @@
 import { ConfigError } from '../config/environment.ts';
 import { closeOnSignal } from './close-on-signal.ts';
-import type { Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { type Terminal, UsageError } from './terminal.ts';
 
 type Command = (args: readonly string[], terminal: Terminal) => Promise<void>;
 

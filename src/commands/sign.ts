@@ -1,10 +1,9 @@
 import { parseArgs } from 'node:util';
 import { loadVendorConfig } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
-import { newNonce, prepareLogin } from '../vendor/login-request.ts';
+import { newNonce, prepareLogin } from '../vendor-api/signed-call.ts';
 import { LOGIN_OPTIONS, readLogin } from './login-flags.ts';
-import type { Terminal } from './terminal.ts';
-import { UsageError } from './usage-error.ts';
+import { type Terminal, UsageError } from './terminal.ts';
 
 const HELP = `sdk-token-broker sign --union-id ID --unique-id ID --region CC [--app NAME] [--nonce N] [--timestamp SECONDS]
 

@@ -1,5 +1,5 @@
 import type { SessionOptions } from '../session/session-verifier.ts';
-import type { RefreshPolicy } from '../token/refresh-policy.ts';
+import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
 import { sessionOf } from './session-config.ts';
 import type { Values } from './variables.ts';
@@ -94,7 +94,7 @@ function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values):
 }
 
 /** Where tokens are kept; `undefined` without `REDIS_URL`, and where `problems` says what is wrong with it. */
-export function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
+function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
   if (keys === undefined && values.NODE_ENV === 'production' && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
@@ -107,4 +107,41 @@ export function redisOf(values: Values, problems: Problems): RedisConfig | undef
   if (!values.REDIS_URL) return undefined;
   const encryptionKeys = keys === undefined || keys === 'off' ? [] : keys;
   return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys };
+}
+
+/** A configuration taken apart: a part is there if none of its own settings is wrong. */
+export interface ConfigParts {
+  /** Every problem, in words that show no secret. */
+  readonly problems: readonly string[];
+  readonly vendor: VendorConfig | undefined;
+  readonly session: SessionOptions | undefined;
+  /** `redis` is undefined where tokens are to be kept in the process. */
+  readonly store: { readonly redis: RedisConfig | undefined } | undefined;
+  readonly publicAddress: Address | undefined;
+  readonly admin: Config['admin'] | undefined;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Reads what can be read, for whoever looks at the parts one by one. Throws nothing. */
+export function readConfigParts(environment: Environment): ConfigParts {
+  const problems: Problems = new Map();
+  const values = readVariables(environment, problems);
+  const vendor = vendorOf(values, problems);
+  const session = sessionOf(values, problems);
+  const store = { redis: redisOf(values, problems) };
+  const publicAddress = { host: values.HOST, port: values.PORT };
+  const admin = { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN };
+  const sound = (settings: RegExp) => ![...problems.keys()].some((name) => settings.test(name));
+  return {
+    problems: [...problems.values()],
+    vendor: sound(/^VENDOR_/) ? vendor : undefined,
+    session: sound(/^SESSION_/) ? session : undefined,
+    store: sound(/^(REDIS|TOKEN)_/) ? store : undefined,
+    publicAddress: sound(/^(HOST|PORT)$/) ? publicAddress : undefined,
+    admin: sound(/^ADMIN_/) ? admin : undefined,
+  };
 }

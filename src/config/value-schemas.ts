@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { readTopology } from '../store/redis/topology.ts';
+import { readTopology } from '../store/redis/connection/topology.ts';
 import { REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();

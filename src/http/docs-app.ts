@@ -1,8 +1,8 @@
 import swagger, { type StaticDocumentSpec } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './app-without-routes.ts';
 import { openApiDocument } from './openapi-document.ts';
+import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './server/server.ts';
 
 /** Swagger UI styles elements in place and draws with data: images; all else comes from here. */
 const SWAGGER_UI_CSP = {

@@ -1,10 +1,10 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import { type AccountRoutesOptions, accountRoutes } from './account-routes.ts';
-import { requireAdminToken } from './admin-token.ts';
-import { createAppWithoutRoutes } from './app-without-routes.ts';
-import { type HealthRoutesOptions, healthRoutes } from './health-routes.ts';
-import { type MetricsRoutesOptions, metricsRoutes } from './metrics-routes.ts';
-import { type TerminalRoutesOptions, terminalRoutes } from './terminal-routes.ts';
+import { requireAdminToken } from './credentials.ts';
+import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
+import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
+import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
+import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
+import { createAppWithoutRoutes } from './server/server.ts';
 
 export interface InternalAppOptions
   extends AccountRoutesOptions,

@@ -1,13 +1,13 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { silentObserver } from '../token/observer.ts';
-import { accountRoutes } from './account-routes.ts';
-import { internalApi, publicApi } from './api-description.ts';
-import { healthRoutes } from './health-routes.ts';
-import { metricsRoutes } from './metrics-routes.ts';
-import { SCHEMA_COMPILERS } from './schema-compilers.ts';
-import { sdkTokenRoutes } from './sdk-token-routes.ts';
-import { terminalRoutes } from './terminal-routes.ts';
+import { internalApi, publicApi } from './openapi/description.ts';
+import { accountRoutes } from './routes/accounts.ts';
+import { healthRoutes } from './routes/health.ts';
+import { metricsRoutes } from './routes/metrics.ts';
+import { sdkTokenRoutes } from './routes/sdk-token.ts';
+import { terminalRoutes } from './routes/terminals.ts';
+import { SCHEMA_COMPILERS } from './server/schema-compilers.ts';
 
 const health = { readiness: neverCalled, closing: neverCalled };
 const tokens = { read: neverCalled };

@@ -1,16 +1,72 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import underPressure from '@fastify/under-pressure';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
+import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
-import { createAppWithoutRoutes } from './app-without-routes.ts';
-import { serveDocs } from './docs-routes.ts';
-import { type HealthRoutesOptions, healthRoutes } from './health-routes.ts';
-import { shedWhenOverloaded } from './overload.ts';
-import { RepeatedReads } from './repeated-reads.ts';
-import { logsRequests } from './request-hooks.ts';
-import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './sdk-token-routes.ts';
-import { securityHeaders } from './security-headers.ts';
+import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
+import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
+import { RepeatedReads } from './server/hot-reads.ts';
+import { logsRequests, securityHeaders } from './server/request-hooks.ts';
+import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './server/server.ts';
+
+/**
+ * `GET /openapi.json` and `GET /docs`, answered by an app of their own. That is made when they are first asked for: what it
+ * needs takes a sixth of the service's time to start.
+ * @param version the service's
+ * @param options of both apps
+ */
+async function serveDocs(app: FastifyInstance, version: string, options: AppWithoutRoutesOptions): Promise<void> {
+  let made: Promise<FastifyInstance> | undefined;
+  const make = async (): Promise<FastifyInstance> => {
+    const { createDocsApp } = await import('./docs-app.ts');
+    return createDocsApp(version, options);
+  };
+  const answer = async ({ raw }: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    made ??= make();
+    const docs = await made.catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    reply.hijack();
+    docs.routing(raw, reply.raw);
+  };
+  for (const path of ['/openapi.json', '/docs', '/docs/*']) app.get(path, answer);
+}
+
+/** Mean lag of the event loop over a sample: far beyond what a busy replica shows, so only a stuck one sheds. */
+const MAX_EVENT_LOOP_DELAY_MS = 1_000;
+const SAMPLE_MS = 1_000;
+/** A single hold-up, such as a process that was stopped and has just woken, shows for one sample and is over. */
+const MIN_LASTING_MS = 1.5 * SAMPLE_MS;
+/** Lag that is seen again within this time has not been over meanwhile, as far as anybody asked. */
+const MAX_GAP_MS = 5_000;
+
+/**
+ * Refuses the routes of this scope while the event loop cannot keep up. The refusal is `internal`: of the contract's codes
+ * the only one that blames neither the caller nor the vendor, and it wakes somebody.
+ */
+async function shedWhenOverloaded(app: FastifyInstance): Promise<void> {
+  let since = Number.NEGATIVE_INFINITY;
+  let seenAt = Number.NEGATIVE_INFINITY;
+  await app.register(underPressure, {
+    maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
+    sampleInterval: SAMPLE_MS,
+    pressureHandler: async () => {
+      const now = performance.now();
+      if (now - seenAt > MAX_GAP_MS) since = now;
+      seenAt = now;
+      if (now - since >= MIN_LASTING_MS) throw new Overloaded();
+    },
+  });
+}
+
+class Overloaded extends BrokerError {
+  constructor() {
+    super('internal', { detail: 'This replica is overloaded at this moment', retryAfter: 1 });
+  }
+}
 
 export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'repeated'>, HealthRoutesOptions {
   readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'mayHandOut' | 'handOut'>;

@@ -1,8 +1,42 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ReadRequest } from '../broker/read-request.ts';
+import type { ReadRequest } from '../broker/requests.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
+import { BrokerError } from '../token/errors.ts';
 import type { ServedToken } from '../token/sdk-token.ts';
-import { noneMatchNames, refusedTag } from './etag.ts';
+
+/** RFC 9111 §5.2.1.4, in a list. */
+const NO_CACHE = /(?:^|,)\s*no-cache\s*(?:,|$)/i;
+/** RFC 9110 §8.8.3, strong or weak. */
+const ENTITY_TAG = /^(?:W\/)?("[\x21\x23-\x7e\x80-\xff]*")$/;
+
+/**
+ * Whether an `If-None-Match` names the current representation: `*`, or a list with its tag, compared weakly
+ * (RFC 9110 §13.1.2).
+ * @param etag a strong tag without a comma in it, so that a list may be cut at its commas
+ */
+export function noneMatchNames(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch === etag || ifNoneMatch === '*') return true;
+  return ifNoneMatch.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+}
+
+/**
+ * The strong entity tag of the token the SDK was refused with: `If-None-Match` together with `Cache-Control: no-cache`.
+ * `undefined` where the request does not say so.
+ * @throws BrokerError `request_invalid` where it does not name exactly one
+ */
+export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
+  const { 'if-none-match': ifNoneMatch, 'cache-control': cacheControl } = headers;
+  if (ifNoneMatch === undefined || cacheControl === undefined || !NO_CACHE.test(cacheControl)) return undefined;
+  const tag = ENTITY_TAG.exec(ifNoneMatch)?.[1];
+  if (tag !== undefined) return tag;
+  throw new BrokerError('request_invalid', {
+    detail:
+      'With Cache-Control: no-cache, If-None-Match says which token was refused: exactly one entity tag is allowed, ' +
+      'the ETag that token came with',
+  });
+}
 
 /**
  * Reads a token and answers with it. 304 where the caller has it already, unless it says that the SDK was refused with

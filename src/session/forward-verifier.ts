@@ -1,10 +1,8 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { answeredPrincipal } from './answered-claims.ts';
-import { boundedFetch } from './bounded-fetch.ts';
-import { checkUnavailable } from './check-unavailable.ts';
-import type { ClaimNames } from './claims.ts';
+import { answeredPrincipal, type ClaimNames } from './claims.ts';
+import { boundedFetch, checkUnavailable } from './session-server.ts';
 
 export interface ForwardVerifierOptions {
   /** Answers a GET with 2xx and the claims of the session as a JSON object, or with 401 or 403. */

@@ -12,11 +12,8 @@ import {
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { answeredPrincipal } from './answered-claims.ts';
-import { boundedFetch } from './bounded-fetch.ts';
-import { checkUnavailable } from './check-unavailable.ts';
-import type { ClaimNames } from './claims.ts';
-import { UnexpectedStatus } from './unexpected-status.ts';
+import { answeredPrincipal, type ClaimNames } from './claims.ts';
+import { boundedFetch, checkUnavailable, UnexpectedStatus } from './session-server.ts';
 
 export interface IntrospectionVerifierOptions {
   /** The introspection endpoint. Plain `http:` is for networks that are trusted. */

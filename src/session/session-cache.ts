@@ -2,8 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { BelievedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
-import type { Soon } from '../token/soon.ts';
+import type { BelievedPrincipal, Principal, SessionVerifier, Soon } from '../token/principal.ts';
 
 export interface SessionCacheOptions {
   /** How long an accepted session is believed without asking again; 0: never. */

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { compactVerify, createLocalJWKSet, errors, type JSONWebKeySet, type JWK } from 'jose';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { boundedFetch } from './bounded-fetch.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
-import { fetchJwks } from './remote-jwks.ts';
+import { fetchJwks } from './jwt-verifier.ts';
+import { boundedFetch } from './session-server.ts';
 
 const MAX_BYTES = 65_536;
 

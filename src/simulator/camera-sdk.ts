@@ -7,7 +7,9 @@ export interface UserC2CInfo {
   readonly expend: string;
 }
 
-/** As much of the vendor's SDK as the flow needs: it asks the app for credentials and uses them at the vendor. */
+/**
+ * As much of the vendor's SDK as the flow needs: it asks the app for credentials and uses them at the vendor.
+ */
 export class CameraSdk {
   readonly #vendorUrl: string;
   readonly #onRequestUserC2CInfo: () => Promise<Record<string, unknown>>;

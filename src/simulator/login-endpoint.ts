@@ -1,16 +1,88 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './exchange.ts';
-import { answerAmiss, cutOff, type Fault, refusalBy } from './faults.ts';
 import { type Login, readLogin } from './login-body.ts';
 import type { LoginCounts } from './login-counts.ts';
-import { LoginLimit } from './login-limit.ts';
 import { Refusal } from './refusal.ts';
 import { type ReceivedRequest, RequestVerification, type VendorApp } from './request-verification.ts';
-import { sendRefusal, successBody, withoutToken } from './vendor-answer.ts';
-import type { VendorSettings } from './vendor-settings.ts';
-import type { VendorWorld } from './vendor-world.ts';
+import {
+  answerAmiss,
+  cutOff,
+  type ExpireTimeForm,
+  type Fault,
+  refusalBy,
+  type VendorSettings,
+} from './vendor-settings.ts';
+import type { IssuedToken, VendorWorld } from './vendor-world.ts';
+
+/** The vendor's own limit: so many logins in any one second, for everybody together. */
+class LoginLimit {
+  #admitted: number[] = [];
+
+  /**
+   * @param perSecond 0: no limit
+   * @param now epoch ms
+   * @throws Refusal 10015
+   */
+  admit(perSecond: number, now: number): void {
+    if (perSecond === 0) return;
+    this.#admitted = this.#admitted.filter((at) => now - at < 1000);
+    if (this.#admitted.length >= perSecond) throw new Refusal('tooFrequent', 'too many logins per second');
+    this.#admitted.push(now);
+  }
+}
+
+export interface AnswerForm {
+  readonly expireTimeForm: ExpireTimeForm;
+  /** Epoch ms by the vendor's clock. */
+  readonly vendorNow: number;
+  /** Ms until the token expires; negative if it has. */
+  readonly remainingMs: number;
+}
+
+interface SuccessBody {
+  readonly code: 0;
+  readonly msg: string;
+  readonly requestId: string;
+  readonly data: Readonly<Record<string, string | number>>;
+}
+
+/** The body of a success (protocol.md, "Response"). */
+function successBody(token: IssuedToken, form: AnswerForm): SuccessBody {
+  const { accessToken, accessId, terminalId, expand } = token;
+  return {
+    code: 0,
+    msg: 'success',
+    requestId: randomUUID(),
+    data: { accessId, accessToken, expireTime: expireTime(form), terminalId, expand },
+  };
+}
+
+/** The `no-token` fault: a success in which the one thing needed is missing. */
+function withoutToken(body: SuccessBody): SuccessBody {
+  const { accessToken: _, ...data } = body.data;
+  return { ...body, data };
+}
+
+function sendRefusal(response: ServerResponse, { code, message, status, headers }: Refusal): void {
+  sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
+}
+
+function expireTime({ expireTimeForm, vendorNow, remainingMs }: AnswerForm): number | string {
+  const expiresAt = vendorNow + remainingMs;
+  switch (expireTimeForm) {
+    case 'absolute-number':
+      return Math.floor(expiresAt / 1000);
+    case 'absolute-string':
+      return String(Math.floor(expiresAt / 1000));
+    case 'lifetime':
+      return Math.floor(remainingMs / 1000);
+    case 'milliseconds':
+      return Math.floor(expiresAt);
+  }
+}
 
 /** How long before it is handed out the token of the `past-expiry` fault expired. */
 const PAST_EXPIRY_MS = -3_600_000;

@@ -1,9 +1,7 @@
 import type { Registry } from 'prom-client';
 import { ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { LimitName, Observer, ReadOutcome, SessionOutcome } from '../token/observer.ts';
-import { errorCodeOf } from './error-code.ts';
-import { TalliedHistogram } from './tallied-histogram.ts';
-import { Tally } from './tally.ts';
+import { errorCodeOf, TalliedHistogram, Tally } from './fast-counters.ts';
 
 /** What alerts are made of: a rate sees no first event of a series that was not there before. */
 const FAILURES = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].status >= 500);

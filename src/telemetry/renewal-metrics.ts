@@ -1,9 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { coolsDown } from '../token/cool-down.ts';
 import { ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import { errorCodeOf } from './error-code.ts';
-import { Tally } from './tally.ts';
+import { coolsDown } from '../token/renewal-timing.ts';
+import { errorCodeOf, Tally } from './fast-counters.ts';
 
 const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
 

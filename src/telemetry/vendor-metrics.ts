@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Urgency } from '../token/login-pace.ts';
+import type { Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
-import { Tally } from './tally.ts';
+import { Tally } from './fast-counters.ts';
 
 const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
 const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];

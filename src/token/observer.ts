@@ -1,5 +1,5 @@
 import type { ErrorCode } from './errors.ts';
-import type { Urgency } from './login-pace.ts';
+import type { Urgency } from './login-queue.ts';
 
 /**
  * Where a token that was handed out came from. `login`: one made for this read. `waited`: somebody else's login.

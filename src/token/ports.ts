@@ -1,5 +1,5 @@
 import type { ErrorCode } from './errors.ts';
-import type { Pace, Place, reservePlace, Urgency } from './login-pace.ts';
+import type { Pace, Place, reservePlace, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 

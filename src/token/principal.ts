@@ -1,4 +1,5 @@
-import type { Soon } from './soon.ts';
+/** A value that is there at once, or comes later: what memory holds costs no promise of its own. */
+export type Soon<T> = T | Promise<T>;
 
 /** Who a session says its bearer is. */
 export interface Principal {

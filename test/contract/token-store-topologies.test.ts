@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
-import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import { eventually } from '../support/eventually.ts';

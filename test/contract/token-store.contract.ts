@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/token/clock.ts';
 import type { ErrorCode } from '../../src/token/errors.ts';
-import type { Pace, Place, Urgency } from '../../src/token/login-pace.ts';
+import type { Pace, Place, Urgency } from '../../src/token/login-queue.ts';
 import type { Announcement, DueClaim, DueClaims, Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { inject } from 'vitest';
-import { MemoryTokenStore } from '../../src/store/memory/memory-token-store.ts';
-import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import { MemoryTokenStore } from '../../src/store/memory/memory-store.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import { eventually } from '../support/eventually.ts';

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
-import { listen } from '../../src/simulator/listening.ts';
+import { listen } from '../../src/simulator/exchange.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { exitOf } from '../support/child-process.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { Announcements } from '../../src/store/redis/announcements.ts';
-import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection.ts';
+import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';

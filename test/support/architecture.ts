@@ -2,8 +2,8 @@ import { isBuiltin } from 'node:module';
 import { allImports, importCircles, type Sources, withoutComments } from './imports.ts';
 
 const rank0 = ['token'];
-const rank1 = ['broker', 'session', 'vendor', 'store', 'telemetry'];
-const rank2 = ['http', 'refresh'];
+const rank1 = ['broker', 'session', 'vendor-api', 'store', 'telemetry'];
+const rank2 = ['http'];
 const aside = ['logger', 'simulator'];
 const upTo2 = [...rank0, ...rank1, ...rank2];
 const all = [...upTo2, ...aside, 'config', 'service', 'commands', 'main'];
@@ -15,7 +15,6 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   service: [...upTo2, ...aside, 'config'],
   config: upTo2,
   http: [...rank0, 'broker'],
-  refresh: [...rank0, 'broker'],
   ...Object.fromEntries(rank1.map((module) => [module, rank0])),
   logger: rank0,
   simulator: rank0,
@@ -24,11 +23,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that live in one place, and which one. */
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
-  { npm: /^undici$/, home: /^vendor\// },
+  { npm: /^undici$/, home: /^vendor-api\// },
   { npm: /^ioredis$/, home: /^store\/redis\// },
   { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },
   { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },
-  { npm: /^zod$/, home: /^(config(\.ts|\/.*)|vendor\/wire\.ts|store\/(.*\/)?[\w-]*codec\.ts|http\/.*)$/ },
+  { npm: /^zod$/, home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|http\/.*)$/ },
 ];
 
 /** Things that enter the process in one file only. */
@@ -39,7 +38,10 @@ const entrances: readonly { readonly what: string; readonly code: RegExp; readon
   { what: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
 ];
 
-const MAX_LINES = 200;
+/** Above this, a file owns more than one concept. */
+const MAX_LINES = 400;
+/** Below this, a file needs two importers. */
+const MIN_LINES = 40;
 
 /** The directory or the bare file right under `src/` a path belongs to. */
 function moduleOf(path: string): string {
@@ -103,9 +105,22 @@ export function barrelViolations(sources: Sources): string[] {
   return [...sources].filter(([, text]) => /^export \*/m.test(text)).map(([path]) => `${path} is a barrel`);
 }
 
+/** Files that own more than one concept by their length, and small ones that a single importer could hold. */
 export function lengthViolations(sources: Sources): string[] {
+  const importers = new Map<string, Set<string>>();
+  for (const { from, file = '' } of allImports(sources)) {
+    importers.set(file, (importers.get(file) ?? new Set()).add(from));
+  }
   return [...sources].flatMap(([path, text]) => {
     const lines = text.replace(/\n$/, '').split('\n').length;
-    return lines > MAX_LINES ? [`${path} has ${lines} lines, more than ${MAX_LINES}`] : [];
+    if (lines > MAX_LINES) return [`${path} has ${lines} lines, more than ${MAX_LINES}`];
+    const isEntry = path === 'main.ts' || [...sources.values()].some((other) => isLoadedBy(other, path));
+    if (lines >= MIN_LINES || isEntry || (importers.get(path)?.size ?? 0) > 1) return [];
+    return [`${path} has ${lines} lines, fewer than ${MIN_LINES}, and not two importers`];
   });
+}
+
+/** Whether the text loads the file when it is needed: such a file is an entry point. */
+function isLoadedBy(text: string, path: string): boolean {
+  return new RegExp(`import\\('[./]*/${path.split('/').at(-1)?.replace('.', '\\.')}'\\)`).test(text);
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { MARK_LENGTH } from '../../src/store/redis/directory-codec.ts';
-import { RedisTokenStore } from '../../src/store/redis/redis-token-store.ts';
+import { MARK_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
+import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';

@@ -1,8 +1,8 @@
 // A process that holds as many tokens in memory as it is told, and tells how much memory it has.
 import { TokenCache } from '../../../src/broker/token-cache.ts';
-import { RecordCodec } from '../../../src/store/redis/record-codec.ts';
+import { RecordCodec } from '../../../src/store/redis/records/record-codec.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
-import { refreshAt } from '../../../src/token/refresh-policy.ts';
+import { refreshAt } from '../../../src/token/renewal-timing.ts';
 import { type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { benchCipher } from '../broker-store.ts';
 import { residentBytes } from '../processes/cores.ts';

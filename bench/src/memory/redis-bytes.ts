@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { ACCOUNT_FIELDS, Keys, SHARDS } from '../../../src/store/redis/keys.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
-import { dueAt } from '../../../src/token/refresh-policy.ts';
+import { dueAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountId, accountOf, subjectId, terminalOf } from '../../../src/token/subject.ts';
 import { eventually } from '../../../test/support/eventually.ts';

@@ -1,7 +1,7 @@
 import { request } from 'undici';
 import { DEMO_APP } from '../../../src/simulator/vendor-simulator.ts';
-import { newNonce, prepareLogin } from '../../../src/vendor/login-request.ts';
-import { parseAnswer, readToken } from '../../../src/vendor/wire.ts';
+import { parseAnswer, readToken } from '../../../src/vendor-api/answer.ts';
+import { newNonce, prepareLogin } from '../../../src/vendor-api/signed-call.ts';
 import type { Login } from './peer.ts';
 import { peerToken } from './peer-token.ts';
 

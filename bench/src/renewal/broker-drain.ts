@@ -1,9 +1,9 @@
 // A process that renews what is due as a replica of the broker does, with a vendor that answers at once.
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
+import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import { Renewal } from '../../../src/broker/renewal.ts';
+import { WriteBack } from '../../../src/broker/store-outage.ts';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
-import { WriteBack } from '../../../src/broker/write-back.ts';
-import { RefreshWorker } from '../../../src/refresh/refresh-worker.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../../src/token/observer.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';

@@ -1,8 +1,8 @@
 // A process that renews what is due as one would with BullMQ: a delayed job for each token, whose end is the next one.
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { RecordCodec } from '../../../src/store/redis/record-codec.ts';
-import { dueAt } from '../../../src/token/refresh-policy.ts';
+import { RecordCodec } from '../../../src/store/redis/records/record-codec.ts';
+import { dueAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { benchCipher } from '../broker-store.ts';

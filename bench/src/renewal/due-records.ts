@@ -1,4 +1,4 @@
-import type { RefreshPolicy } from '../../../src/token/refresh-policy.ts';
+import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import type { SdkToken, TokenRecord } from '../../../src/token/sdk-token.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { newSubjects, randomToken } from '../subjects.ts';

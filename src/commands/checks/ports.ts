@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
-import type { ConfigParts } from '../../config/config-parts.ts';
-import { boundedFetch } from '../../session/bounded-fetch.ts';
+import type { ConfigParts } from '../../config/config.ts';
+import { boundedFetch } from '../../session/session-server.ts';
 import { type Finding, fail, ok, type Trouble } from './finding.ts';
 
 interface Address {

@@ -1,7 +1,7 @@
-import { verificationKey } from '../../session/jwt-key.ts';
+import { verificationKey } from '../../session/jwt-verifier.ts';
 import { probeForward, probeIntrospection, probeJwks } from '../../session/session-probe.ts';
+import { UnexpectedStatus } from '../../session/session-server.ts';
 import type { SessionOptions } from '../../session/session-verifier.ts';
-import { UnexpectedStatus } from '../../session/unexpected-status.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type Finding, fail, ok } from './finding.ts';
 import { networkTrouble } from './network-trouble.ts';

@@ -1,4 +1,4 @@
-import type { ConfigParts } from '../../config/config-parts.ts';
+import type { ConfigParts } from '../../config/config.ts';
 import { type Finding, fail, ok, warn } from './finding.ts';
 
 const SHORTEST_ADMIN_TOKEN = 16;

@@ -1,11 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
+import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import type { Announcement } from '../../token/ports.ts';
-import { readAnnouncement } from './announcement-text.ts';
-import type { RedisClient } from './clients.ts';
-import { runScript } from './connection.ts';
+import type { AccountId, SubjectId } from '../../token/subject.ts';
+import type { RedisClient } from './connection/clients.ts';
+import { runScript } from './connection/connection.ts';
 import { type Keys, SHARDS } from './keys.ts';
+
+const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
+const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;
+
+/** `undefined` where it is not understood: while replicas are being replaced, a newer one may say what we cannot know. */
+function readAnnouncement(text: string): Announcement | undefined {
+  const [, account, instant] = ERASURE.exec(text) ?? [];
+  if (account) return { kind: 'erased', account: account as AccountId, generation: Number(instant) };
+  const [, kind, id, generation, code] = ANNOUNCEMENT.exec(text) ?? [];
+  const about = { id: id as SubjectId, generation: Number(generation) };
+  if (kind === 'saved' || kind === 'removed') return { kind, ...about };
+  return code && code in ERRORS ? { kind: 'failed', ...about, code: code as ErrorCode } : undefined;
+}
 
 const HEARTBEAT_MS = 1_000;
 /** Silence after which announcements may have been missed. */

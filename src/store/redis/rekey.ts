@@ -1,14 +1,14 @@
 import { ExponentialBackoff, handleType, retry } from 'cockatiel';
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../../token/errors.ts';
-import { mastersOf, type RedisClient } from './clients.ts';
-import { type ConnectionLog, connectRedis, orUnavailable, runScript } from './connection.ts';
-import { DirectoryCodec } from './directory-codec.ts';
+import { mastersOf, type RedisClient } from './connection/clients.ts';
+import { type ConnectionLog, connectRedis, orUnavailable, runScript } from './connection/connection.ts';
 import { Keys } from './keys.ts';
-import { RecordCodec } from './record-codec.ts';
-import { resealScript } from './resealing.ts';
-import { sealedTextsOf } from './sealed-texts.ts';
-import { type EncryptionKey, keyIdOf, type SealedText, TokenCipher } from './token-cipher.ts';
+import { DirectoryCodec } from './records/directory-codec.ts';
+import { RecordCodec } from './records/record-codec.ts';
+import { resealScript } from './records/resealing.ts';
+import { sealedTextsOf } from './records/stored-records.ts';
+import { type EncryptionKey, keyIdOf, type SealedText, TokenCipher } from './records/token-cipher.ts';
 
 /** Keys Redis looks at per SCAN, and accounts per batch: few enough that replicas beside it do not notice. */
 const SCAN_COUNT = 1_000;

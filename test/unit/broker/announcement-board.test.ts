@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { AnnouncementBoard } from '../../../src/broker/announcement-board.ts';
+import { AnnouncementBoard } from '../../../src/broker/renewal.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 

@@ -1,6 +1,6 @@
 import { createHook } from 'node:async_hooks';
 import { expect, onTestFinished, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';

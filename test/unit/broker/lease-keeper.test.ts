@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { LeaseKeeper } from '../../../src/broker/lease-keeper.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import { LeaseKeeper } from '../../../src/broker/login-under-lease.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';

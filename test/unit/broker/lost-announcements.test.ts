@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
-import type { Clock } from '../../../src/token/clock.ts';
-import { systemClock } from '../../../src/token/clock.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';

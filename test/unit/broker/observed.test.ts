@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/renewal-request.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import type { RenewalRequest } from '../../../src/broker/requests.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';

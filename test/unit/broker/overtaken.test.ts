@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/renewal-request.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import type { RenewalRequest } from '../../../src/broker/requests.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { RenewalRequest } from '../../../src/broker/renewal-request.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import type { RenewalRequest } from '../../../src/broker/requests.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';

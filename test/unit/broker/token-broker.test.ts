@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-token-store.ts';
+import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';

@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { keepTick } from '../../../src/commands/kept-tick.ts';
-import { serve } from '../../../src/commands/serve.ts';
+import { keepTick, serve } from '../../../src/commands/serve.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { simulateVendor } from '../../../src/commands/simulate-vendor.ts';
-import { UsageError } from '../../../src/commands/usage-error.ts';
+import { UsageError } from '../../../src/commands/terminal.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import { logIn } from '../simulator/vendor-login.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bearerToken, challengeFor } from '../../../src/http/bearer.ts';
+import { bearerToken, challengeFor } from '../../../src/http/credentials.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 describe('bearerToken', () => {

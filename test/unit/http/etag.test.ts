@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { noneMatchNames, refusedTag } from '../../../src/http/etag.ts';
+import { noneMatchNames, refusedTag } from '../../../src/http/token-answer.ts';
 
 const ETAG = '"abc-_1"';
 

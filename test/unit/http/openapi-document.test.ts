@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { problem } from '../../../src/http/openapi/schemas.ts';
 import { internalOpenApiDocument, openApiDocument } from '../../../src/http/openapi-document.ts';
-import { problem } from '../../../src/http/schemas.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 interface DocumentedAnswer {

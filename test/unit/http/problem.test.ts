@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { problem as problemSchema } from '../../../src/http/openapi/schemas.ts';
 import { asBrokerError, problemAnswer } from '../../../src/http/problem.ts';
-import { problem as problemSchema } from '../../../src/http/schemas.ts';
 import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 const CODES = Object.keys(ERRORS) as ErrorCode[];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadRequest } from '../../../src/broker/read-request.ts';
+import type { ReadRequest } from '../../../src/broker/requests.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { plainRequest } from '../../support/plain-request.ts';

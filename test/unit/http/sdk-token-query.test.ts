@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { terminalQuery, terminalTokenQuery } from '../../../src/http/internal-schemas.ts';
-import { parseQueryString } from '../../../src/http/query-string.ts';
-import { logOutQuery, sdkTokenQuery } from '../../../src/http/schemas.ts';
-import { queryCheck } from '../../../src/http/sdk-token-query.ts';
+import { logOutQuery, sdkTokenQuery, terminalQuery, terminalTokenQuery } from '../../../src/http/openapi/schemas.ts';
+import { queryCheck } from '../../../src/http/requested-subject.ts';
+import { parseQueryString } from '../../../src/http/server/server.ts';
 
 const checkRead = queryCheck('uniqueId', 'app', 'regRegion');
 const check = (query: string) => checkRead(parseQueryString(query));

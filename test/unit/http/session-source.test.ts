@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sessionSource } from '../../../src/http/session-source.ts';
+import { sessionSource } from '../../../src/http/credentials.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { principal, SESSION, startApp } from './running-app.ts';
 

@@ -1,7 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { JwtKey } from '../../../src/session/jwt-key.ts';
-import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { AUDIENCE, CLAIM_NAMES, ISSUER, newSigner, pemOf, TestClock } from './sessions.ts';
 
 const SECRET = 'a-secret-of-just-32-bytes-length';

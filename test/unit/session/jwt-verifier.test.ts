@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { CompactSign, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { JwtKey } from '../../../src/session/jwt-key.ts';
-import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import {
   ACCOUNT,
   AUDIENCE,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Fault } from '../../../src/simulator/faults.ts';
+import type { Fault } from '../../../src/simulator/vendor-settings.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import { logIn, sendLogin } from './vendor-login.ts';
 

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto';
-import type { VendorApp } from '../../../src/simulator/request-verification.ts';
-import { expectedSignature } from '../../../src/simulator/signature.ts';
+import { expectedSignature, type VendorApp } from '../../../src/simulator/request-verification.ts';
 import { DEMO_APP, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 
 export const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';

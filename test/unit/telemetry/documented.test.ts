@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
-import { KNOWN_RESULTS } from '../../../src/vendor/result-codes.ts';
+import { KNOWN_RESULTS } from '../../../src/vendor-api/answer.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
 import { tellEverything } from './every-event.ts';
 

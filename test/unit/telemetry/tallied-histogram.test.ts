@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Histogram, Registry } from 'prom-client';
 import { expect, test } from 'vitest';
-import { TalliedHistogram } from '../../../src/telemetry/tallied-histogram.ts';
+import { TalliedHistogram } from '../../../src/telemetry/fast-counters.ts';
 
 const OPTIONS = { name: 'seconds', help: 'How long.', buckets: [1, 5, 60, 2_592_000] };
 

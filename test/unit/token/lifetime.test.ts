@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type RefreshShare, renewAt, servableUntil, waitFrom } from '../../../src/token/lifetime.ts';
+import { type RefreshShare, renewAt, servableUntil, waitFrom } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { anySubject } from './subjects.ts';
 

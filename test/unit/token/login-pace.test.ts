@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../../src/token/login-pace.ts';
+import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../../src/token/login-queue.ts';
 
 const START = 1_800_000_000_000;
 /** VENDOR_MAX_RPS=20. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
-import { Patience } from '../../../src/token/patience.ts';
+import { Patience } from '../../../src/token/time-budget.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 describe('patience', () => {

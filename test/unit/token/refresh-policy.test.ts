@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { renewAt } from '../../../src/token/lifetime.ts';
-import { dueAt, isRenewedUnasked, type RefreshPolicy, refreshAt } from '../../../src/token/refresh-policy.ts';
+import { dueAt, isRenewedUnasked, type RefreshPolicy, refreshAt, renewAt } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { tokenRecord } from './records.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Subject } from '../../../src/token/subject.ts';
-import { anyText } from '../vendor/any-text.ts';
+import { anyText } from '../vendor-api/any-text.ts';
 
 /** Parts made of what could blur the border between them, so that near-collisions are common. */
 const delimiters = fc.string({ unit: fc.constantFrom('a', '"', ',', '[', ']', '\\', ':', ' ', '\0'), maxLength: 3 });

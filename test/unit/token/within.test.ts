@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { within } from '../../../src/token/within.ts';
+import { within } from '../../../src/token/time-budget.ts';
 
 /** A promise that ends when it is told to. */
 function pending() {

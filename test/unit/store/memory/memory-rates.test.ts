@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { MemoryRates } from '../../../../src/store/memory/memory-rates.ts';
+import { MemoryRates } from '../../../../src/store/memory/memory-store.ts';
 import { TestClock } from '../../../support/test-clock.ts';
 
 test('a rate is not held up by a clock that was set back', async () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Announcements } from '../../../../src/store/redis/announcements.ts';
-import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection.ts';
+import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { ACCOUNT_SCRIPTS } from '../../../../src/store/redis/account-scripts.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
+import { ACCOUNT_SCRIPTS } from '../../../../src/store/redis/scripts/account.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { MARK_LENGTH } from '../../../../src/store/redis/directory-codec.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { keyIdOf } from '../../../../src/store/redis/token-cipher.ts';
+import { MARK_LENGTH } from '../../../../src/store/redis/records/directory-codec.ts';
+import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';

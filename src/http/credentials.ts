@@ -1,0 +1,94 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+
+const BEARER = /^bearer +(.+)$/i;
+/** RFC 6750 §2.1. */
+const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/**
+ * What follows `Bearer` in an `Authorization` header; `undefined` where there is none or another scheme.
+ * @param authorization header fields sent twice arrive joined by commas, which no b64token holds
+ */
+function bearerCredential(authorization: string | undefined): string | undefined {
+  return BEARER.exec(authorization ?? '')?.[1];
+}
+
+/**
+ * The session in an `Authorization` header.
+ * @throws BrokerError `session_missing` where there is none or another scheme, `session_invalid` where it is malformed
+ */
+export function bearerToken(authorization: string | undefined): string {
+  const token = bearerCredential(authorization);
+  if (token === undefined) {
+    throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
+  }
+  if (!B64TOKEN.test(token)) {
+    throw new BrokerError('session_invalid', {
+      detail: 'The bearer token is not one b64token (RFC 6750, section 2.1)',
+    });
+  }
+  return token;
+}
+
+/** The `WWW-Authenticate` an error calls for; nothing about the error where no session was sent (RFC 6750 §3, §3.1). */
+export function challengeFor(code: ErrorCode, realm: string): string | undefined {
+  switch (code) {
+    case 'session_missing':
+      return `Bearer realm="${realm}"`;
+    case 'session_invalid':
+    case 'session_expired':
+      return `Bearer realm="${realm}", error="invalid_token", error_description="${ERRORS[code].title}"`;
+    default:
+      return undefined;
+  }
+}
+
+/** Refuses requests to this scope that do not come with the token, before their bodies are read. */
+export function requireAdminToken(app: FastifyInstance, adminToken: string): void {
+  const expected = digest(adminToken);
+  app.addHook('onRequest', (request, _reply, done) => {
+    const sent = bearerCredential(request.headers.authorization);
+    if (sent === undefined) {
+      done(new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' }));
+    } else if (!timingSafeEqual(digest(sent), expected)) {
+      done(new BrokerError('session_invalid', { detail: 'The bearer token is not the ADMIN_TOKEN' }));
+    } else {
+      done();
+    }
+  });
+}
+
+/** Of one length, as the comparison needs it. */
+function digest(text: string): Buffer {
+  return hash('sha256', text, 'buffer');
+}
+
+/**
+ * Finds the session in a request's headers, as the verifier takes it.
+ * @throws BrokerError `session_missing`, `session_invalid`
+ */
+export type SessionSource = (headers: IncomingHttpHeaders) => string;
+
+/**
+ * Where sessions are found. Without `forwarded` it is the bearer token. With it the session is whatever the app sent in
+ * these headers: a JSON object of those that are there, by lower-case name, in this order.
+ */
+export function sessionSource(forwarded: readonly string[] | undefined): SessionSource {
+  if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
+  const names = forwarded.map((name) => name.toLowerCase());
+  const detail = `Send the session in one of these headers: ${names.join(', ')}`;
+  return (headers) => {
+    const sent: Record<string, string> = {};
+    let empty = true;
+    for (const name of names) {
+      const value = headers[name];
+      if (typeof value !== 'string' || value === '') continue;
+      sent[name] = value;
+      empty = false;
+    }
+    if (empty) throw new BrokerError('session_missing', { detail });
+    return JSON.stringify(sent);
+  };
+}

@@ -1,0 +1,149 @@
+import type { Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { type ParsedUrlQuery, parse } from 'node:querystring';
+import fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance } from 'fastify';
+import { BrokerError } from '../../token/errors.ts';
+import { problemAnswer, problemReply } from '../problem.ts';
+import { addRequestHooks, freshRequestId, requestIdOf } from './request-hooks.ts';
+import { SCHEMA_COMPILERS } from './schema-compilers.ts';
+
+const DETAILS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: 'The request line and headers may have 16 KiB in all',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
+};
+
+/** Answers what Node's parser gave up on, before there was a request: a problem written to the socket, which then ends. */
+function answerClientError(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const requestId = freshRequestId();
+  // Never the error itself: it carries the raw packet.
+  log.debug({ requestId, code: error.code }, 'unreadable request');
+  const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';
+  const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
+  const body = JSON.stringify(problem);
+  const head = {
+    ...headers,
+    'x-request-id': requestId,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+}
+
+/** Listens, and answers with the URL that leads there. @param port 0: any free one */
+export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
+  await app.listen({ host, port });
+  const { address, family, port: actual } = app.server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+}
+
+/** Stands for what is not percent-encoded UTF-8. No name and no value of ours may hold it, encoded or not. */
+const MALFORMED = '\0';
+
+/** Parses a query string. A malformed name or value becomes a NUL, so that its check refuses it: a parser here cannot. */
+export function parseQueryString(text: string): ParsedUrlQuery {
+  return parse(text, '&', '=', { decodeURIComponent: decode });
+}
+
+function decode(text: string): string {
+  if (!text.includes('%')) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return MALFORMED;
+  }
+}
+
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/** How the HTTP server treats connections. All times are explicit: Node's own defaults suit a browser's server. */
+const SERVER_OPTIONS = {
+  /** Silence on a socket in mid-request. Longer than any answer takes. */
+  connectionTimeout: 60_000,
+  /** First to last byte of a request. */
+  requestTimeout: HEADERS_TIMEOUT_MS,
+  /** Longer than load balancers keep idle connections (60 s is common): theirs must be the end that closes. */
+  keepAliveTimeout: 72_000,
+  http: {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: 5_000,
+    // Else a second Authorization would be dropped in silence.
+    joinDuplicateHeaders: true,
+  },
+  forceCloseConnections: 'idle',
+  // Requests that arrive while closing are refused by our own hook, as a problem.
+  return503OnClosing: false,
+  logController: new fastify.LogController({ disableRequestLogging: true }),
+} as const satisfies FastifyHttpOptions<Server>;
+
+/**
+ * Lets requests of this scope announce a body, which nobody looks at: many HTTP clients send `Content-Type` along with a
+ * DELETE that has none, and Fastify would refuse it.
+ */
+export function leaveBodiesUnread(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
+}
+
+/**
+ * Closes at the end the connections that never carried a request, as load balancers and browsers open them in advance.
+ * Node counts them as busy, and `close()` would wait for them.
+ */
+function closeUnusedConnections(app: FastifyInstance): void {
+  const unused = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  app.server.on('request', ({ socket }) => unused.size > 0 && unused.delete(socket));
+  app.addHook('preClose', async () => {
+    for (const socket of unused) socket.destroy();
+  });
+}
+
+export interface AppWithoutRoutesOptions {
+  /** A pino logger. At `debug` and below there is a line per request. */
+  readonly logger: FastifyBaseLogger;
+  /** Whether shutdown has begun. */
+  readonly closing: () => boolean;
+  /** Named in the challenge of a 401 (RFC 9110 §11.5). */
+  readonly realm: string;
+  /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
+  readonly trustProxy: boolean | string;
+  /** Most bytes of a request's body. */
+  readonly bodyLimit: number;
+  /** Most characters of a path parameter, decoded. */
+  readonly maxParamLength?: number;
+}
+
+/** What the public and the internal API have in common: limits, headers, problems, an end in good order. */
+export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): Promise<FastifyInstance> {
+  const { logger, trustProxy, bodyLimit, realm, maxParamLength } = options;
+  const replyWithProblem = problemReply(realm);
+  const app = fastify({
+    ...SERVER_OPTIONS,
+    schemaController: SCHEMA_COMPILERS,
+    bodyLimit,
+    loggerInstance: logger,
+    // A child of its own for each request would cost more than the request: what we log about one names its id.
+    childLoggerFactory: (shared) => shared,
+    trustProxy,
+    genReqId: requestIdOf,
+    routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-request-id', request.id).header('connection', 'close');
+      replyWithProblem(error, request, reply);
+    },
+  });
+  // Before what owns routes: a route keeps the handlers it was registered under.
+  app.setErrorHandler(replyWithProblem);
+  app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
+  await addRequestHooks(app, options);
+  closeUnusedConnections(app);
+  return app;
+}

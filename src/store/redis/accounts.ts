@@ -1,0 +1,116 @@
+import type { StoredAccount } from '../../token/ports.ts';
+import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
+import { ACCOUNT_FIELDS } from './keys.ts';
+import { type DirectoryEntry, markOf } from './records/directory-codec.ts';
+import { type RedisParts, sealedTextsOf } from './records/stored-records.ts';
+
+/** How long an erasure is remembered: longer than any session lives. */
+const ERASURE_MS = 400 * 86_400_000;
+
+/** Accounts in Redis: their terminals, and the directory of accessIds that outlives tokens. */
+export class RedisAccounts {
+  readonly #parts: RedisParts;
+
+  constructor(parts: RedisParts) {
+    this.#parts = parts;
+  }
+
+  /** An account's directory entry, as it is stored at `key`. */
+  seal(entry: DirectoryEntry, key: string): Buffer {
+    return this.#parts.directory.encode(entry, key);
+  }
+
+  async find(unionId: string): Promise<StoredAccount | undefined> {
+    const { redis, keys, records, directory, resealing, clock } = this.#parts;
+    const account = accountId(unionId);
+    const key = keys.account(account);
+    const fields = await redis.run(key, (client) => client.hgetallBuffer(key));
+    for (const text of sealedTextsOf(this.#parts, account, fields)) resealing.later(text);
+    const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
+    const region = fields[ACCOUNT_FIELDS.region]?.toString();
+    if (!entry || region === undefined) return undefined;
+    const living = Object.entries(fields)
+      .filter(([field]) => field.length === DIGEST_LENGTH)
+      .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
+      .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
+    return { accessId: entry.accessId, region, records: living as StoredAccount['records'] };
+  }
+
+  async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = await Promise.all(accessIds.map((accessId) => this.#entryOf(accessId)));
+    return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
+  }
+
+  /** Whether the accessId leads to the account; `true` where Redis does not say. */
+  async leadsTo(accessId: string, account: AccountId): Promise<boolean> {
+    const { redis, keys } = this.#parts;
+    const key = keys.accessId(accessId);
+    return redis
+      .run(key, (client) => client.get(key))
+      .then(
+        (known) => known === account,
+        () => true,
+      );
+  }
+
+  /**
+   * Has the accessId of an account lead to it, for {@link lookUp}, unless the account was erased since `generation`. If
+   * Redis fails in between, the account's next login makes good for it.
+   * @param saved the sealed entry, as it was saved with the token or stands
+   * @param previous the one the account had before
+   */
+  async remember(
+    id: SubjectId,
+    generation: number,
+    entry: DirectoryEntry,
+    saved: Buffer | null,
+    previous: Buffer | null,
+  ): Promise<void> {
+    const { redis, keys, directory, log } = this.#parts;
+    const key = keys.accessId(entry.accessId);
+    const account = keys.account(accountOf(id));
+    const before = directory.decode(previous, account);
+    try {
+      await redis.run(key, (client) => client.set(key, accountOf(id)));
+      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId), saved ?? '']);
+      if (marked !== 1) await this.#forget(entry.accessId);
+      if (!before || before.accessId === entry.accessId) return;
+      log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');
+      await this.#forget(before.accessId);
+    } catch (error) {
+      log.warn({ subject: id, err: error }, 'the accessId of an account could not be kept for look-ups');
+    }
+  }
+
+  async erase(unionId: string): Promise<number> {
+    const { redis, keys, directory } = this.#parts;
+    const account = accountId(unionId);
+    const key = keys.account(account);
+    const args = [account, ERASURE_MS, keys.announcements];
+    const answer = await redis.script('erase', [key, keys.dueOf(account)], args);
+    const [instant, sealed] = answer as [Buffer, Buffer | null];
+    const entry = directory.decode(sealed, key);
+    // The entry goes last: if this is cut off, the next erasure finds what is left.
+    if (entry) await this.#forget(entry.accessId);
+    if (sealed) await redis.script('forgetDirectory', [key], []);
+    return Number(instant);
+  }
+
+  async #entryOf(accessId: string): Promise<DirectoryEntry | undefined> {
+    const { redis, keys, directory, resealing } = this.#parts;
+    const pointer = keys.accessId(accessId);
+    const account = await redis.run(pointer, (client) => client.get(pointer));
+    if (account === null) return undefined;
+    const key = keys.account(account as AccountId);
+    const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
+    if (sealed) resealing.later(directory.sealedText(sealed, key));
+    const entry = directory.decode(sealed, key);
+    return entry?.accessId === accessId ? entry : undefined;
+  }
+
+  async #forget(accessId: string): Promise<void> {
+    const { redis, keys } = this.#parts;
+    const key = keys.accessId(accessId);
+    await redis.run(key, (client) => client.del(key));
+  }
+}

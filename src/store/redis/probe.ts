@@ -1,0 +1,90 @@
+import type { Clock } from '../../token/clock.ts';
+import type { RedisClient } from './connection/clients.ts';
+import { connectRedis } from './connection/connection.ts';
+import { Keys } from './keys.ts';
+
+export interface RedisProbeOptions {
+  readonly url: string;
+  readonly keyPrefix: string;
+  /** Most ms until it is connected. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+}
+
+/**
+ * What was found out about a Redis. A trouble is the system's error code, the first word of what Redis refused with
+ * (`NOAUTH`), `NOSENTINEL` or `NONODE` (none of them answers), `NOMASTER` (the Sentinels do not know it), `timeout`,
+ * `closed` (by the other side), or `unknown`.
+ */
+export type RedisProbe =
+  | { readonly connected: false; readonly trouble: string }
+  | {
+      readonly connected: true;
+      /** Of one command. */
+      readonly roundTripMs: number;
+      /** Fields of INFO; none where that is not permitted. */
+      readonly info: ReadonlyMap<string, string>;
+      /** What kept a script from writing, publishing and removing what it wrote. */
+      readonly scriptTrouble: string | undefined;
+    };
+
+/** KEYS probe · ARGV channel · Returns 1. Replicas let pass what they hear and do not understand. */
+const SCRIPT = `
+redis.call('TIME')
+redis.call('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)
+redis.call('PUBLISH', ARGV[1], 'probe')
+return redis.call('DEL', KEYS[1])
+`;
+
+/** How Redis, since version 7 and before, says it within a script. */
+const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
+
+const SILENT = { info: () => undefined, warn: () => undefined };
+
+/** Connects as the store does, looks around and leaves nothing behind. Throws nothing. */
+export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
+  const redis = connectRedis(url, 'check', SILENT);
+  const keys = new Keys(keyPrefix);
+  try {
+    const trouble = await troubleConnecting(redis, timeoutMs);
+    if (trouble) return { connected: false, trouble };
+    const askedAt = clock.now();
+    await redis.ping().catch(() => undefined);
+    const roundTripMs = clock.now() - askedAt;
+    const info = await redis.info().then(fieldsOf, () => new Map());
+    const script = redis.eval(SCRIPT, 1, keys.probe, keys.announcements);
+    return { connected: true, roundTripMs, info, scriptTrouble: await script.then(() => undefined, codeOf) };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve('timeout'), timeoutMs);
+    redis.once('ready', () => resolve(undefined));
+    redis.once('error', (error) => resolve(codeOf(error)));
+    redis.once('close', () => resolve('closed'));
+    for (const event of ['ready', 'error', 'close']) redis.once(event, () => clearTimeout(timer));
+  });
+}
+
+/** Codes alone: the messages may quote arguments. What one of several servers said is wrapped by ioredis. */
+function codeOf(error: Error): string {
+  if ('lastNodeError' in error) {
+    const code = error.lastNodeError instanceof Error ? codeOf(error.lastNodeError) : 'unknown';
+    return code === 'unknown' ? 'NONODE' : code;
+  }
+  if (error.message.startsWith('All sentinels')) {
+    return error.message.includes('No such master') ? 'NOMASTER' : 'NOSENTINEL';
+  }
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
+  if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';
+  return /^[A-Z]{2,} /.exec(error.message)?.[0].trim() ?? 'unknown';
+}
+
+function fieldsOf(info: string): ReadonlyMap<string, string> {
+  const lines = info.split('\r\n').filter((line) => line.includes(':'));
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+}

@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import type { ErrorCode } from '../../token/errors.ts';
+import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal } from '../../token/ports.ts';
+import { coolsDown } from '../../token/renewal-timing.ts';
+import type { TokenRecord } from '../../token/sdk-token.ts';
+import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import type { RedisAccounts } from './accounts.ts';
+import { ACCOUNT_FIELDS } from './keys.ts';
+import { markOf } from './records/directory-codec.ts';
+import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
+
+/** Terminals in Redis: their records, and the leases under which these come to be. */
+export class RedisTerminals {
+  readonly #parts: RedisParts;
+  readonly #accounts: RedisAccounts;
+  readonly #perAccount: number;
+
+  constructor(parts: RedisParts, accounts: RedisAccounts, perAccount: number) {
+    this.#parts = parts;
+    this.#accounts = accounts;
+    this.#perAccount = perAccount;
+  }
+
+  async read(id: SubjectId): Promise<StoredTerminal> {
+    const { redis, keys } = this.#parts;
+    const key = keys.account(accountOf(id));
+    const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
+    const [record, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
+    return { record: readRecord(this.#parts, record, id, key), erasedAt: instantOf(erasedAt) };
+  }
+
+  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+    const ownerId = randomUUID();
+    const { redis, keys } = this.#parts;
+    const args = [ownerId, durationMs, terminalOf(id), id, this.#perAccount];
+    const answer = await redis.script('acquire', this.#keysOf(id), args);
+    const [kind, value, record, region, erasedAt] = answer as [Buffer, number | Buffer, ...(Buffer | null)[]];
+    switch (kind.toString()) {
+      case 'held':
+        return { kind: 'held', heldForMs: Number(value) };
+      case 'terminal_limit':
+        return { kind: 'terminal_limit' };
+      case 'cooling':
+        return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
+      default: {
+        const lease = { id, ownerId, generation: Number(value), durationMs };
+        const current = readRecord(this.#parts, record, id, keys.account(accountOf(id)));
+        return { kind: 'granted', lease, current, region: region?.toString(), erasedAt: instantOf(erasedAt) };
+      }
+    }
+  }
+
+  async extend({ id, ownerId, durationMs }: Lease): Promise<boolean> {
+    const { redis, keys } = this.#parts;
+    const extended = await redis.script(
+      'extend',
+      [keys.lease(id), keys.dueOf(accountOf(id))],
+      [ownerId, durationMs, id],
+    );
+    return extended === 1;
+  }
+
+  save(lease: Lease, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    return this.#write(lease, record, dueInMs);
+  }
+
+  restore(id: SubjectId, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    return this.#write({ id, ownerId: '', generation: record.generation }, record, dueInMs);
+  }
+
+  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
+    const { id, ownerId, generation, accessIdMark } = lease;
+    const { redis, keys, records } = this.#parts;
+    const account = keys.account(accountOf(id));
+    const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
+    const stands = accessIdMark === markOf(entry.accessId).toString('hex');
+    const sealed = stands ? '' : this.#accounts.seal(entry, account);
+    const stillLeads = stands ? this.#accounts.leadsTo(entry.accessId, accountOf(id)) : false;
+    const answer = await redis.script('save', this.#keysOf(id), [
+      ownerId,
+      generation,
+      terminalOf(id),
+      id,
+      records.encode(record, id, account),
+      dueInMs,
+      keys.announcements,
+      this.#perAccount,
+      record.region,
+      sealed,
+    ]);
+    const [outcome, previous] = answer as [Buffer, Buffer | null];
+    if (outcome.toString() === 'saved' && !(await stillLeads)) {
+      await this.#accounts.remember(id, generation, entry, sealed || previous, previous);
+    }
+    return outcome.toString() as SaveOutcome;
+  }
+
+  async release({ id, ownerId, generation }: Lease, dueInMs: number | undefined, failure?: ErrorCode): Promise<void> {
+    const { redis, keys } = this.#parts;
+    const announcement = failure ? `failed ${id} ${generation} ${failure}` : '';
+    await redis.script(
+      'release',
+      [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)],
+      [ownerId, id, dueInMs ?? '', keys.announcements, announcement, failure && coolsDown(failure) ? failure : ''],
+    );
+  }
+
+  async remove(id: SubjectId): Promise<number> {
+    const { redis, keys } = this.#parts;
+    const kept = this.#keysOf(id).slice(1, 4);
+    return Number(await redis.script('remove', kept, [terminalOf(id), id, keys.announcements]));
+  }
+
+  async markRead(id: SubjectId, generation: number): Promise<boolean> {
+    const { redis, keys } = this.#parts;
+    return (await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation])) === 1;
+  }
+
+  /** What the scripts about one subject take: lease, fence, account, due, failures. */
+  #keysOf(id: SubjectId): string[] {
+    const { keys } = this.#parts;
+    const account = accountOf(id);
+    return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
+  }
+}

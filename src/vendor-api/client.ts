@@ -1,0 +1,110 @@
+import { once } from 'node:events';
+import { Agent, type Dispatcher, errors } from 'undici';
+import type { Clock } from '../token/clock.ts';
+import { readRetryAfter } from './answer.ts';
+import { VendorFault } from './faults.ts';
+import type { PreparedLogin } from './signed-call.ts';
+
+const MAX_RESPONSE_BYTES = 256 * 1024;
+
+export interface VendorClientOptions {
+  readonly clock: Clock;
+  /** Most ms a connection may take to come up. */
+  readonly connectTimeoutMs: number;
+  /** Per origin. */
+  readonly maxConnections?: number;
+}
+
+export interface VendorResponse {
+  readonly status: number;
+  readonly text: string;
+  /** `Date`, epoch ms on the vendor's clock. */
+  readonly dateHeader: number | undefined;
+  /** Whole seconds, at most 3600. */
+  readonly retryAfter: number | undefined;
+}
+
+/** Sends one request and reads one answer: no redirects, no retries, connections kept alive. */
+export class VendorClient {
+  readonly #agent: Agent;
+  readonly #clock: Clock;
+
+  constructor({ clock, connectTimeoutMs, maxConnections = 64 }: VendorClientOptions) {
+    this.#clock = clock;
+    this.#agent = new Agent({
+      connections: maxConnections,
+      connectTimeout: connectTimeoutMs,
+      maxResponseSize: MAX_RESPONSE_BYTES,
+      // undici bounds the size of HTTP/1.1 answers alone.
+      allowH2: false,
+    });
+  }
+
+  /**
+   * @param timeoutMs from now, over waiting for a connection, connecting and everything up to the last byte
+   * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8)
+   */
+  async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(), timeoutMs);
+    try {
+      // undici heeds the signal only once it has a connection: the race covers the wait for one.
+      return await Promise.race([this.#exchange(request, deadline.signal), expiry(deadline.signal)]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends what is still in flight. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #exchange({ url, headers, body }: PreparedLogin, signal: AbortSignal): Promise<VendorResponse> {
+    try {
+      const { origin, pathname: path } = url;
+      const response = await this.#agent.request({ origin, path, method: 'POST', headers, body, signal });
+      const dateHeader = readDate(header(response, 'date'));
+      return {
+        status: response.statusCode,
+        text: decode(await response.body.arrayBuffer()),
+        dateHeader,
+        retryAfter: readRetryAfter(header(response, 'retry-after'), dateHeader ?? this.#clock.now()),
+      };
+    } catch (error) {
+      throw asFault(error, signal);
+    }
+  }
+}
+
+async function expiry(signal: AbortSignal): Promise<never> {
+  await once(signal, 'abort');
+  throw new VendorFault('timeout');
+}
+
+function decode(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new VendorFault('broken_answer', { problem: 'the answer is not UTF-8' });
+  }
+}
+
+function header({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function readDate(value: string | undefined): number | undefined {
+  const date = Date.parse(value ?? '');
+  return Number.isNaN(date) ? undefined : date;
+}
+
+/** Keeps an error's code alone: undici's errors may carry pieces of the answer. */
+function asFault(error: unknown, signal: AbortSignal): VendorFault {
+  if (error instanceof VendorFault) return error;
+  if (signal.aborted || error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');
+  if (error instanceof errors.ResponseExceededMaxSizeError) return new VendorFault('too_large');
+  const code = (error as NodeJS.ErrnoException).code;
+  return new VendorFault('unreachable', code === undefined ? {} : { problem: code });
+}

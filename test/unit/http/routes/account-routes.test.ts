@@ -1,0 +1,141 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BrokerError } from '../../../../src/token/errors.ts';
+import type { StoredAccount } from '../../../../src/token/ports.ts';
+import type { TokenRecord } from '../../../../src/token/sdk-token.ts';
+import { ACCESS_TOKEN, servedToken, UNION_ID } from '../running-app.ts';
+import { notingAccounts, startInternalApp } from '../running-internal-app.ts';
+
+function record(app: string, uniqueId: string, more: Partial<TokenRecord> = {}): TokenRecord {
+  const { record } = servedToken();
+  return { ...record, subject: { app, unionId: UNION_ID, uniqueId }, ...more };
+}
+
+function known(records: readonly TokenRecord[], unionId = UNION_ID): Map<string, StoredAccount> {
+  return new Map([[unionId, { accessId: '-9223371996052586423', region: 'DE', records }]]);
+}
+
+describe('GET /accounts/{unionId}', () => {
+  it('tells what is known of an account and its terminals, and no token', async () => {
+    const token = { ...servedToken().record.token, issuedAt: 1_700_000_000_000, expiresAt: 1_702_592_000_500 };
+    const terminal = record('default', 'phone-1', { token, generation: 1_700_000_000_123, read: true });
+    const { ask } = await startInternalApp({
+      accounts: notingAccounts(known([terminal])).accounts,
+      refreshAt: ({ token }) => token.issuedAt + 0.75,
+    });
+    const answer = await ask('GET', `/accounts/${UNION_ID}`);
+    expect(answer.status).toBe(200);
+    expect(answer.headers).toMatchObject({
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+    });
+    expect(JSON.parse(answer.body)).toEqual({
+      accessId: '-9223371996052586423',
+      region: 'DE',
+      terminals: [
+        {
+          app: 'default',
+          uniqueId: 'phone-1',
+          issuedAt: '2023-11-14T22:13:20.000Z',
+          expiresAt: '2023-12-14T22:13:20.500Z',
+          refreshAt: '2023-11-14T22:13:20.000Z',
+          generation: 1_700_000_000_123,
+          readSinceRefresh: true,
+        },
+      ],
+    });
+    expect(answer.body).not.toContain(ACCESS_TOKEN);
+  });
+
+  it('has the terminals by app, then uniqueId', async () => {
+    const records = [record('b', '1'), record('a', 'z'), record('a', 'Z'), record('a', '10'), record('a', '9')];
+    const { ask } = await startInternalApp({ accounts: notingAccounts(known(records)).accounts });
+    const { terminals } = JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body);
+    expect(terminals.map(({ app, uniqueId }: { app: string; uniqueId: string }) => app + uniqueId)).toEqual([
+      'a10',
+      'a9',
+      'aZ',
+      'az',
+      'b1',
+    ]);
+  });
+
+  it('is there also where no terminal has a token', async () => {
+    const { ask } = await startInternalApp({ accounts: notingAccounts(known([])).accounts });
+    expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({ terminals: [] });
+  });
+
+  it('is not_found where nothing is known', async () => {
+    const { ask } = await startInternalApp();
+    const answer = await ask('GET', '/accounts/canary');
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found', detail: 'There is no such account here' });
+  });
+
+  it('never takes an error for an absence', async () => {
+    const accounts = {
+      ...notingAccounts().accounts,
+      find: () => Promise.reject(new BrokerError('store_unavailable')),
+    };
+    const { ask } = await startInternalApp({ accounts });
+    expect((await ask('GET', '/accounts/a')).status).toBe(503);
+  });
+});
+
+describe('DELETE /accounts/{unionId}', () => {
+  it('erases the account, and answers nothing', async () => {
+    const { accounts, erased } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts });
+    for (const type of ['application/json', 'text/plain']) {
+      const answer = await ask('DELETE', '/accounts/user-1', { headers: { 'content-type': type } });
+      expect(answer).toMatchObject({ status: 204, body: '' });
+    }
+    expect(erased).toEqual(['user-1', 'user-1']);
+  });
+
+  it('takes no query, so that nobody believes a part of an account was erased', async () => {
+    const { accounts, erased } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts });
+    const answer = await ask('DELETE', '/accounts/user-1?app=ios');
+    expect(answer.status).toBe(400);
+    expect(erased).toEqual([]);
+  });
+});
+
+describe('the unionId in the path', () => {
+  it('may be any Unicode text of 1 to 128 characters, percent-encoded', async () => {
+    const { accounts, found } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts });
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }),
+      fc.stringMatching(/^[%25/?#;+&=. a-z]{1,20}$/),
+      fc.constantFrom('lookup', 'a/terminals/b', '%2F', '%', '😀'.repeat(128), '\0', 'a\n'),
+    );
+    const encodable = text.filter((unionId) => unionId !== '.' && unionId !== '..');
+    await fc.assert(
+      fc.asyncProperty(encodable, async (unionId) => {
+        expect((await ask('GET', `/accounts/${encodeURIComponent(unionId)}`)).status).toBe(404);
+        expect(found.at(-1)).toBe(unionId);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it.each(['', 'x'.repeat(129), '😀'.repeat(129), 'x'.repeat(10_000), '%ff', '%C3', '%zz', '%'])(
+    'is refused otherwise, saying what is allowed, and not repeated: %s',
+    async (unionId) => {
+      const { accounts, found, erased } = notingAccounts();
+      const { ask } = await startInternalApp({ accounts });
+      for (const method of ['GET', 'DELETE']) {
+        const path = unionId.startsWith('%') ? unionId : encodeURIComponent(unionId);
+        const answer = await ask(method, `/accounts/${path}`);
+        expect(answer.status).toBe(400);
+        const { code, detail } = JSON.parse(answer.body);
+        expect(code).toBe('request_invalid');
+        expect(detail).toMatch(/^The (unionId in the )?path must be /);
+        expect(answer.body).not.toContain('xxx');
+      }
+      expect([...found, ...erased]).toEqual([]);
+    },
+  );
+});

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { startApp } from '../running-app.ts';
+
+describe('/livez', () => {
+  it('is 200 while the process lives, also while it is closing and nothing is ready', async () => {
+    for (const closing of [false, true]) {
+      const { origin } = await startApp({ closing: () => closing, readiness: () => Promise.reject(new Error('down')) });
+      const response = await fetch(`${origin}/livez`);
+      expect(response.status).toBe(200);
+      expect(response.headers.get('cache-control')).toBe('no-store');
+      expect(await response.json()).toEqual({ status: 'ok' });
+    }
+  });
+});
+
+describe('/readyz', () => {
+  it('is 200 with every check where the replica is ready', async () => {
+    const { origin } = await startApp();
+    const response = await fetch(`${origin}/readyz`);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ status: 'ready', checks: { store: 'ok' } });
+  });
+
+  it('is 503 and says what is wrong where it is not', async () => {
+    const checks = { store: 'unreachable', sessions: 'ok' };
+    const { origin } = await startApp({ readiness: async () => ({ ready: false, checks }) });
+    const response = await fetch(`${origin}/readyz`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({ status: 'not ready', checks });
+  });
+
+  it('is 503 while closing, whatever the checks would say', async () => {
+    const { origin } = await startApp({ closing: () => true });
+    const response = await fetch(`${origin}/readyz`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({ status: 'not ready', checks: { replica: 'shutting down' } });
+  });
+});

@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { plainRequest } from '../../../support/plain-request.ts';
+import { recordingObserver } from '../../../support/recording-observer.ts';
+import { startApp } from '../running-app.ts';
+import { ADMIN_TOKEN, METRICS, startInternalApp } from '../running-internal-app.ts';
+
+describe('/metrics', () => {
+  it.each([ADMIN_TOKEN, undefined])(
+    'is open to all on the internal API, with and without an admin token: %s',
+    async (adminToken) => {
+      const { origin } = await startInternalApp({ adminToken });
+      const answer = await plainRequest(`${origin}/metrics`);
+      expect(answer).toMatchObject({ status: 200, body: METRICS });
+      expect(answer.headers).toMatchObject({
+        'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+      });
+    },
+  );
+
+  it('is not on the public API', async () => {
+    const { origin } = await startApp();
+    const answer = await plainRequest(`${origin}/metrics`);
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found' });
+  });
+
+  it('is a problem where they cannot be had', async () => {
+    const { origin } = await startInternalApp({ metrics: () => Promise.reject(new Error('canary')) });
+    const answer = await plainRequest(`${origin}/metrics`);
+    expect(answer.status).toBe(500);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'internal' });
+    expect(answer.body).not.toContain('canary');
+  });
+});
+
+it('an account that asks too often is told of', async () => {
+  const { observer, told } = recordingObserver();
+  const { getToken } = await startApp({ readsPerMinute: 2, observer });
+  const statuses = [];
+  for (let time = 0; time < 4; time += 1) statuses.push((await getToken()).status);
+  expect(statuses).toEqual([200, 200, 429, 429]);
+  expect(told('rateLimited')).toEqual([['requests'], ['requests']]);
+});

@@ -1,0 +1,274 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadRequest } from '../../../../src/broker/requests.ts';
+import { BrokerError } from '../../../../src/token/errors.ts';
+import type { Principal } from '../../../../src/token/principal.ts';
+import { type Subject, subjectId } from '../../../../src/token/subject.ts';
+import { plainRequest } from '../../../support/plain-request.ts';
+import { type AppSettings, principal, SESSION, servedToken, startApp, UNION_ID, UNIQUE_ID } from '../running-app.ts';
+
+const authorization = `Bearer ${SESSION}`;
+
+/** Tokens that note what they are asked for. */
+function notingTokens() {
+  const reads: ReadRequest[] = [];
+  const tokens: NonNullable<AppSettings['tokens']> = {
+    read: async (request) => {
+      reads.push(request);
+      return servedToken();
+    },
+  };
+  return { reads, tokens };
+}
+
+function sessionsOf(claims: Partial<Principal>): NonNullable<AppSettings['sessions']> {
+  return { verify: async () => principal(claims) };
+}
+
+describe('GET /sdk-token', () => {
+  it('answers the prepared body byte for byte, never to be stored, with its ETag', async () => {
+    const { getToken } = await startApp();
+    const response = await getToken();
+    const { body, etag } = servedToken();
+    expect(response.status).toBe(200);
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(Buffer.from(body));
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': String(Buffer.byteLength(body)),
+      'cache-control': 'no-store',
+      etag,
+    });
+  });
+
+  it('answers 304 without a body where the app has the current token', async () => {
+    const { raw } = await startApp();
+    const { etag } = servedToken();
+    const answer = await raw(
+      `GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nIf-None-Match: "x", W/${etag}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 304 Not Modified\r\n/);
+    expect(answer.toLowerCase()).toContain(`\r\netag: ${etag.toLowerCase()}\r\n`);
+    expect(answer.toLowerCase()).toContain('\r\ncache-control: no-store\r\n');
+    expect(answer.toLowerCase()).not.toContain('\r\ncontent-type:');
+    expect(answer.slice(answer.indexOf('\r\n\r\n'))).toBe('\r\n\r\n');
+  });
+
+  it('answers in full where the app has an older one', async () => {
+    const { getToken } = await startApp();
+    expect((await getToken({ 'if-none-match': '"older"' })).status).toBe(200);
+  });
+
+  it('takes the account from the session alone, the terminal from the query', async () => {
+    const { reads, tokens } = notingTokens();
+    const { getToken } = await startApp({ tokens });
+    await getToken();
+    const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID };
+    expect(reads).toEqual([{ subject, id: subjectId(subject), region: undefined, sessionIssuedAt: undefined }]);
+  });
+
+  it('tells the broker when the session was issued', async () => {
+    const { reads, tokens } = notingTokens();
+    const { getToken } = await startApp({ tokens, sessions: sessionsOf({ issuedAt: 1_700_000_000_000 }) });
+    await getToken();
+    expect(reads[0]?.sessionIssuedAt).toBe(1_700_000_000_000);
+  });
+
+  it("passes on the session's country before the one the app names", async () => {
+    for (const [region, expected] of [
+      ['DE', 'DE'],
+      [undefined, 'US'],
+    ]) {
+      const { reads, tokens } = notingTokens();
+      const { origin } = await startApp({ tokens, sessions: sessionsOf({ region }) });
+      await fetch(`${origin}/sdk-token?uniqueId=a&regRegion=US`, { headers: { authorization } });
+      expect(reads[0]?.region).toBe(expected);
+    }
+  });
+
+  it('hands the verifier the session as it was sent', async () => {
+    const seen: string[] = [];
+    const sessions: NonNullable<AppSettings['sessions']> = {
+      verify: async (session) => {
+        seen.push(session);
+        return principal();
+      },
+    };
+    const { getToken } = await startApp({ sessions });
+    await getToken({ authorization: 'bearer abc.DEF-_~+/==' });
+    expect(seen).toEqual(['abc.DEF-_~+/==']);
+  });
+
+  describe('the app', () => {
+    const answerTo = async (apps: string[], query: string, app?: string) => {
+      const { reads, tokens } = notingTokens();
+      const { origin } = await startApp({ tokens, apps, sessions: sessionsOf({ app }) });
+      const response = await fetch(`${origin}/sdk-token?uniqueId=a${query}`, { headers: { authorization } });
+      return { status: response.status, app: reads[0]?.subject.app, problem: await response.json() };
+    };
+
+    it('is the only one, the one asked for, or the session’s', async () => {
+      expect(await answerTo(['default'], '')).toMatchObject({ status: 200, app: 'default' });
+      expect(await answerTo(['ios', 'android'], '&app=android')).toMatchObject({ status: 200, app: 'android' });
+      expect(await answerTo(['ios', 'android'], '', 'android')).toMatchObject({ status: 200, app: 'android' });
+    });
+
+    it('must be named where there are several', async () => {
+      expect(await answerTo(['ios', 'android'], '')).toMatchObject({
+        status: 400,
+        app: undefined,
+        problem: { code: 'request_invalid', detail: 'app must be one of: ios, android' },
+      });
+    });
+
+    it('is forbidden where the session is bound to another', async () => {
+      expect(await answerTo(['ios', 'android'], '&app=ios', 'android')).toMatchObject({
+        status: 403,
+        app: undefined,
+        problem: { code: 'session_forbidden' },
+      });
+    });
+  });
+
+  describe('the session', () => {
+    it('is asked for before the query is looked at', async () => {
+      const { origin } = await startApp();
+      const response = await fetch(`${origin}/sdk-token?nonsense=%zz`);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer realm="sdk-token-broker"');
+      expect(await response.json()).toMatchObject({ code: 'session_missing', status: 401, retryable: false });
+    });
+
+    it('is verified before the query is looked at', async () => {
+      const { origin } = await startApp({
+        sessions: { verify: () => Promise.reject(new BrokerError('session_expired')) },
+      });
+      const response = await fetch(`${origin}/sdk-token`, { headers: { authorization } });
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe(
+        'Bearer realm="sdk-token-broker", error="invalid_token", error_description="The session has expired"',
+      );
+      expect(await response.json()).toMatchObject({ code: 'session_expired' });
+    });
+
+    it('is refused where Authorization is sent twice', async () => {
+      const { raw } = await startApp();
+      const answer = await raw(
+        `GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\nConnection: close\r\n\r\n`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+      expect(answer).toContain('"code":"session_invalid"');
+    });
+  });
+
+  it.each(['uniqueId=%zz', 'uniqueId=%ff', 'uniqueId=a&uniqueId=b', 'uniqueId=a&x=1', ''])(
+    'refuses the query %j without troubling the broker',
+    async (query) => {
+      const { reads, tokens } = notingTokens();
+      const { origin } = await startApp({ tokens });
+      const response = await fetch(`${origin}/sdk-token?${query}`, { headers: { authorization } });
+      expect(response.status).toBe(400);
+      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      expect(await response.json()).toMatchObject({ code: 'request_invalid', detail: expect.any(String) });
+      expect(reads).toEqual([]);
+    },
+  );
+
+  it("passes on the broker's error with its wait", async () => {
+    const { getToken } = await startApp({
+      tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
+    });
+    const response = await getToken();
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('17');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.has('etag')).toBe(false);
+  });
+});
+
+describe('the single terminal policy', () => {
+  it('reads and logs out the account itself, whatever phone is named, which may be left out', async () => {
+    const { reads, tokens } = notingTokens();
+    const { loggedOut, accounts } = notingAccounts();
+    const { origin } = await startApp({ tokens, accounts, terminalPolicy: 'single' });
+    for (const query of ['', '?uniqueId=phone-1', '?uniqueId=phone-2']) {
+      expect((await fetch(`${origin}/sdk-token${query}`, { headers: { authorization } })).status).toBe(200);
+      expect((await logOut(`${origin}/sdk-token${query}`)).status).toBe(204);
+    }
+    const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNION_ID };
+    expect(reads.map((read) => read.subject)).toEqual([subject, subject, subject]);
+    expect(loggedOut).toEqual([subject, subject, subject]);
+  });
+
+  it('still says what is wrong with a phone that is named', async () => {
+    const { origin } = await startApp({ terminalPolicy: 'single' });
+    const response = await fetch(`${origin}/sdk-token?uniqueId=%20`, { headers: { authorization } });
+    expect(await response.json()).toMatchObject({
+      code: 'request_invalid',
+      detail: expect.stringMatching(/^uniqueId /),
+    });
+  });
+});
+
+describe('DELETE /sdk-token', () => {
+  it('logs out the terminal named, of the account the session says, and answers nothing', async () => {
+    const { loggedOut, accounts } = notingAccounts();
+    const { origin } = await startApp({ accounts, apps: ['ios', 'android'] });
+    const answer = await logOut(`${origin}/sdk-token?uniqueId=${UNIQUE_ID}&app=ios`);
+    expect(answer).toMatchObject({ status: 204, body: '' });
+    expect(loggedOut).toEqual([{ app: 'ios', unionId: UNION_ID, uniqueId: UNIQUE_ID }]);
+  });
+
+  it.each(['application/json', 'application/x-www-form-urlencoded', 'text/plain; charset=utf-8'])(
+    'does not mind a client that announces a body of %s',
+    async (type) => {
+      const { origin } = await startApp();
+      for (const body of ['', '{canary']) {
+        const headers = { 'content-type': type, 'content-length': String(body.length) };
+        const answer = await logOut(`${origin}/sdk-token?uniqueId=a`, headers, body);
+        expect(answer.status).toBe(204);
+      }
+    },
+  );
+
+  it.each([
+    ['', 'uniqueId is required: 1 to 128 visible ASCII characters'],
+    ['?uniqueId=a&regRegion=DE', 'Unknown query parameter; allowed are uniqueId, app'],
+    ['?uniqueId=a&uniqueId=b', 'uniqueId may be given once'],
+    ['?uniqueId=a&app=other', 'app must be one of: default'],
+  ])('refuses the query %j and logs nobody out', async (query, detail) => {
+    const { loggedOut, accounts } = notingAccounts();
+    const { origin } = await startApp({ accounts });
+    const answer = await logOut(`${origin}/sdk-token${query}`);
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'request_invalid', detail });
+    expect(loggedOut).toEqual([]);
+  });
+
+  it('needs a session, and one that is bound to no other app', async () => {
+    const { loggedOut, accounts } = notingAccounts();
+    const { origin } = await startApp({ accounts, apps: ['ios', 'android'], sessions: sessionsOf({ app: 'ios' }) });
+    expect((await plainRequest(`${origin}/sdk-token?uniqueId=a`, { method: 'DELETE' })).status).toBe(401);
+    expect((await logOut(`${origin}/sdk-token?uniqueId=a&app=android`)).status).toBe(403);
+    expect(loggedOut).toEqual([]);
+  });
+
+  it('says so where the store cannot forget', async () => {
+    const { origin } = await startApp({
+      accounts: { logOut: () => Promise.reject(new BrokerError('store_unavailable')) },
+    });
+    expect((await logOut(`${origin}/sdk-token?uniqueId=a`)).status).toBe(503);
+  });
+});
+
+function notingAccounts() {
+  const loggedOut: Subject[] = [];
+  const accounts: NonNullable<AppSettings['accounts']> = {
+    logOut: async (subject) => {
+      loggedOut.push(subject);
+    },
+  };
+  return { loggedOut, accounts };
+}
+
+function logOut(url: string, headers: Record<string, string> = {}, body = '') {
+  return plainRequest(url, { method: 'DELETE', headers: { authorization, ...headers }, body });
+}

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import type { ReadRequest } from '../../../../src/broker/requests.ts';
+import { BrokerError } from '../../../../src/token/errors.ts';
+import { brokerParts } from '../../../support/broker-parts.ts';
+import { servedToken } from '../running-app.ts';
+import { type InternalSettings, notingAccounts, startInternalApp } from '../running-internal-app.ts';
+
+function notingTokens() {
+  const reads: ReadRequest[] = [];
+  const tokens: NonNullable<InternalSettings['tokens']> = {
+    read: async (request) => {
+      reads.push(request);
+      return servedToken();
+    },
+  };
+  return { reads, tokens };
+}
+
+const TOKEN = '/accounts/user%2F1/terminals/phone%2F1/sdk-token';
+const subject = { app: 'default', unionId: 'user/1', uniqueId: 'phone/1' };
+
+describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
+  it('answers the token as the public API does', async () => {
+    const { ask } = await startInternalApp();
+    const { body, etag } = servedToken();
+    const answer = await ask('GET', TOKEN);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toBe(body.toString());
+    expect(answer.headers).toMatchObject({
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      etag,
+    });
+    const unchanged = await ask('GET', TOKEN, { headers: { 'if-none-match': etag } });
+    expect(unchanged).toMatchObject({ status: 304, body: '', headers: { etag } });
+  });
+
+  it('asks for the terminal in the path, with the country and the app of the query', async () => {
+    const { reads, tokens } = notingTokens();
+    const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
+    await ask('GET', `${TOKEN}?regRegion=DE&app=android`);
+    expect(reads).toEqual([
+      {
+        subject: { ...subject, app: 'android' },
+        region: 'DE',
+        sessionIssuedAt: Number.POSITIVE_INFINITY,
+        refused: undefined,
+      },
+    ]);
+  });
+
+  it('passes on that a token was refused', async () => {
+    const { reads, tokens } = notingTokens();
+    const { ask } = await startInternalApp({ tokens });
+    const { etag } = servedToken();
+    const answer = await ask('GET', TOKEN, { headers: { 'if-none-match': etag, 'cache-control': 'no-cache' } });
+    expect(answer.status).toBe(200);
+    expect(reads[0]?.refused).toBe(etag);
+  });
+
+  it('is answered also after an erasure, since the cloud itself asks', async () => {
+    const { broker, accounts, vendor } = brokerParts();
+    const { ask } = await startInternalApp({ tokens: broker, accounts });
+    expect((await ask('GET', `${TOKEN}?regRegion=DE`)).status).toBe(200);
+    expect((await ask('DELETE', '/accounts/user%2F1')).status).toBe(204);
+    expect((await ask('GET', `${TOKEN}?regRegion=DE`)).status).toBe(200);
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  it.each([
+    ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion'],
+    ['?regRegion=de', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
+    ['?app=other', 'app must be one of: ios, android'],
+    ['', 'app must be one of: ios, android'],
+  ])('refuses the query %j without troubling the broker', async (query, detail) => {
+    const { reads, tokens } = notingTokens();
+    const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
+    const answer = await ask('GET', TOKEN + query);
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ code: 'request_invalid', detail });
+    expect(reads).toEqual([]);
+  });
+
+  it("passes on the broker's error with its wait", async () => {
+    const { ask } = await startInternalApp({
+      tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
+    });
+    expect(await ask('GET', TOKEN)).toMatchObject({ status: 503, headers: { 'retry-after': '17' } });
+  });
+});
+
+describe('DELETE /accounts/{unionId}/terminals/{uniqueId}', () => {
+  const path = '/accounts/user%2F1/terminals/phone%2F1';
+
+  it('logs the terminal out of every app, or of the one named', async () => {
+    const { accounts, loggedOut } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts, apps: ['ios', 'android'] });
+    expect(await ask('DELETE', path)).toMatchObject({ status: 204, body: '' });
+    expect(loggedOut.splice(0)).toEqual([
+      { ...subject, app: 'ios' },
+      { ...subject, app: 'android' },
+    ]);
+    expect((await ask('DELETE', `${path}?app=android`)).status).toBe(204);
+    expect(loggedOut).toEqual([{ ...subject, app: 'android' }]);
+  });
+
+  it.each(['?app=other', '?regRegion=DE', '?app=ios&app=ios'])('refuses the query %j', async (query) => {
+    const { accounts, loggedOut } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts, apps: ['ios'] });
+    expect((await ask('DELETE', path + query)).status).toBe(400);
+    expect(loggedOut).toEqual([]);
+  });
+
+  it('is no success where one app could not be logged out', async () => {
+    const { accounts } = notingAccounts();
+    const logOut = async ({ app }: { app: string }) => {
+      if (app === 'android') throw new BrokerError('store_unavailable');
+    };
+    const { ask } = await startInternalApp({ accounts: { ...accounts, logOut }, apps: ['ios', 'android'] });
+    expect((await ask('DELETE', path)).status).toBe(503);
+  });
+});
+
+describe('the uniqueId in the path', () => {
+  it.each(['', '%20', '%C3%A9', 'a'.repeat(129), 'user%C3%A9'])('is refused unless visible ASCII: %j', async (id) => {
+    const { accounts, loggedOut } = notingAccounts();
+    const { ask } = await startInternalApp({ accounts });
+    for (const answer of [
+      await ask('DELETE', `/accounts/user%C3%A9/terminals/${id}`),
+      await ask('GET', `/accounts/user%C3%A9/terminals/${id}/sdk-token`),
+    ]) {
+      expect(answer.status).toBe(400);
+      expect(JSON.parse(answer.body)).toMatchObject({
+        code: 'request_invalid',
+        detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded',
+      });
+    }
+    expect(loggedOut).toEqual([]);
+  });
+
+  it('means the account under the single policy, and may be written as the account is listed', async () => {
+    const { accounts, loggedOut } = notingAccounts();
+    const { reads, tokens } = notingTokens();
+    const { ask } = await startInternalApp({ accounts, tokens, terminalPolicy: 'single' });
+    const account = { app: 'default', unionId: 'useré', uniqueId: 'useré' };
+    for (const id of ['phone-1', 'user%C3%A9']) {
+      expect((await ask('DELETE', `/accounts/user%C3%A9/terminals/${id}`)).status).toBe(204);
+      expect((await ask('GET', `/accounts/user%C3%A9/terminals/${id}/sdk-token`)).status).toBe(200);
+    }
+    expect(loggedOut).toEqual([account, account]);
+    expect(reads.map((read) => read.subject)).toEqual([account, account]);
+  });
+});

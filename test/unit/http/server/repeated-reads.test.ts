@@ -1,0 +1,223 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { subjectId } from '../../../../src/token/subject.ts';
+import { brokerParts } from '../../../support/broker-parts.ts';
+import { recordingObserver } from '../../../support/recording-observer.ts';
+import { TestClock } from '../../../support/test-clock.ts';
+import { type AppSettings, principal, startApp } from '../running-app.ts';
+
+const URL_PATH = '/sdk-token?uniqueId=phone&regRegion=DE';
+const SESSION_MS = 30_000;
+const ALICES_PHONE = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+
+interface Answer {
+  readonly status: number;
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+/** The public app before a broker, with sessions that name their account; it counts what reaches the app itself. */
+async function startWatched(settings: AppSettings = {}) {
+  const clock = new TestClock();
+  const { observer, told } = recordingObserver();
+  const { broker, accounts, cache, renewUnasked } = brokerParts({ clock, observer });
+  let verified = 0;
+  let reachedApp = 0;
+  const verify = async (session: string) => {
+    verified += 1;
+    return principal({ unionId: session, issuedAt: clock.now(), believedUntil: clock.now() + SESSION_MS });
+  };
+  const { app, origin } = await startApp({
+    tokens: broker,
+    accounts,
+    sessions: { verify },
+    clock,
+    observer,
+    prepare: (prepared) =>
+      prepared.addHook('onRequest', async () => {
+        reachedApp += 1;
+      }),
+    ...settings,
+  });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  onTestFinished(() => agent.destroy());
+  const ask = async (headers: Record<string, string> = {}, path = URL_PATH, method = 'GET'): Promise<Answer> => {
+    const sent = { authorization: 'Bearer alice', ...headers };
+    const [incoming] = (await once(request(origin + path, { agent, method, headers: sent }).end(), 'response')) as [
+      IncomingMessage,
+    ];
+    return { status: incoming.statusCode ?? 0, headers: incoming.rawHeaders, body: await text(incoming) };
+  };
+  return {
+    app,
+    ask,
+    clock,
+    accounts,
+    cache,
+    renewUnasked,
+    told,
+    verified: () => verified,
+    reachedApp: () => reachedApp,
+  };
+}
+
+/** An answer but for what is every answer's own. */
+function comparable({ headers, ...answer }: Answer): object {
+  const pairs = headers.flatMap((name, index) => (index % 2 === 0 ? [[name.toLowerCase(), headers[index + 1]]] : []));
+  return { ...answer, headers: pairs.filter(([name]) => name !== 'date' && name !== 'x-request-id') };
+}
+
+function headerOf({ headers }: Answer, name: string): string | undefined {
+  const at = headers.findIndex((text, index) => index % 2 === 0 && text.toLowerCase() === name);
+  return at < 0 ? undefined : headers[at + 1];
+}
+
+describe('a read that is repeated word for word', () => {
+  it('is answered as the app answers it, header for header, without reaching it', async () => {
+    const { ask, reachedApp, verified } = await startWatched();
+    const [first, second] = [await ask(), await ask()];
+    expect(first.status).toBe(200);
+    const again = [await ask(), await ask(), await ask({ 'x-request-id': 'mine' })];
+    for (const answer of [second, ...again]) expect(comparable(answer)).toEqual(comparable(first));
+    expect([reachedApp(), verified()]).toEqual([2, 2]);
+    const ids = [first, second, ...again].map((answer) => headerOf(answer, 'x-request-id'));
+    expect(new Set(ids).size).toBe(5);
+    expect(ids[4]).toBe('mine');
+  });
+
+  it('is counted like every other: as a session believed, a read from memory, a request of the account', async () => {
+    const { ask, told } = await startWatched({ readsPerMinute: 4 });
+    for (let i = 0; i < 4; i++) expect((await ask()).status).toBe(200);
+    const refused = await ask();
+    expect(refused.status).toBe(429);
+    expect(JSON.parse(refused.body)).toMatchObject({ code: 'rate_limited' });
+    expect(told('sessionChecked')).toEqual([['cached'], ['cached']]);
+    expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['login', 'memory', 'memory', 'memory']);
+    expect(told('rateLimited')).toEqual([['requests']]);
+  });
+
+  it('hands out the newest token, not the one it was answered with before', async () => {
+    const { ask, accounts, reachedApp } = await startWatched();
+    const first = await ask();
+    for (let i = 0; i < 2; i++) expect((await ask()).body).toBe(first.body);
+    expect(reachedApp()).toBe(2);
+    await accounts.logOut({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+    const second = await ask();
+    const third = await ask();
+    expect(second.body).not.toBe(first.body);
+    expect(comparable(third)).toEqual(comparable(second));
+    expect(reachedApp()).toBe(3);
+  });
+
+  it('hands out a renewed token without reaching the app', async () => {
+    const { ask, renewUnasked, reachedApp } = await startWatched();
+    await ask();
+    const before = await ask();
+    const { record } = await renewUnasked(ALICES_PHONE);
+    expect((await ask()).body).toBe(JSON.stringify(record.token.fields));
+    expect((await ask()).body).not.toBe(before.body);
+    expect(reachedApp()).toBe(2);
+  });
+});
+
+describe('the app itself is asked', () => {
+  it('where another session asks for the same', async () => {
+    const { ask } = await startWatched();
+    await ask();
+    const alices = await ask();
+    const bobs = await ask({ authorization: 'Bearer bob' });
+    const mine = await ask();
+    expect(bobs.body).not.toBe(alices.body);
+    expect(mine.body).toBe(alices.body);
+  });
+
+  it('where the session is no longer believed without asking', async () => {
+    const { ask, clock, verified } = await startWatched();
+    for (let i = 0; i < 2; i++) await ask();
+    clock.advance(SESSION_MS - 1);
+    await ask();
+    expect(verified()).toBe(2);
+    clock.advance(1);
+    await ask();
+    expect(verified()).toBe(3);
+  });
+
+  it('where a session is never believed without asking', async () => {
+    const verifiedAt: number[] = [];
+    const clock = new TestClock();
+    const verify = async () => {
+      verifiedAt.push(clock.now());
+      return principal({ unionId: 'alice', believedUntil: clock.now() });
+    };
+    const { ask } = await startWatched({ sessions: { verify } });
+    for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200);
+    expect(verifiedAt).toHaveLength(3);
+  });
+
+  it('where memory no longer holds the token', async () => {
+    const { ask, cache, reachedApp } = await startWatched();
+    const first = await ask();
+    for (let i = 0; i < 2; i++) await ask();
+    expect(reachedApp()).toBe(2);
+    cache.forget(ALICES_PHONE);
+    expect((await ask()).body).toBe(first.body);
+    expect(reachedApp()).toBe(3);
+  });
+
+  it('where the account was erased after the session was issued', async () => {
+    const { ask, clock, accounts } = await startWatched({ sessions: { verify: async () => erasable } });
+    const erasable = principal({ unionId: 'alice', issuedAt: clock.now() });
+    for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200);
+    clock.advance(1);
+    await accounts.erase('alice');
+    expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'session_invalid' });
+  });
+
+  it('where the request says which token it has, or by another method', async () => {
+    const { ask, reachedApp } = await startWatched();
+    await ask();
+    const etag = headerOf(await ask(), 'etag') ?? '';
+    expect((await ask({ 'if-none-match': etag })).status).toBe(304);
+    expect((await ask({}, URL_PATH, 'HEAD')).body).toBe('');
+    expect((await ask({}, URL_PATH, 'DELETE')).status).toBe(400);
+    expect((await ask({}, '/sdk-token?uniqueId=phone', 'DELETE')).status).toBe(204);
+    expect(reachedApp()).toBe(6);
+  });
+
+  it('where the request differs in anything', async () => {
+    const { ask, reachedApp } = await startWatched();
+    for (let i = 0; i < 2; i++) await ask();
+    await ask({}, '/sdk-token?uniqueId=phone');
+    await ask({}, '/sdk-token?regRegion=DE&uniqueId=phone');
+    expect((await ask({}, `${URL_PATH}&uniqueId=other`)).status).toBe(400);
+    expect((await ask({ authorization: 'bearer alice' })).status).toBe(200);
+    expect(reachedApp()).toBe(6);
+  });
+
+  it('while it is closing', async () => {
+    let closing = false;
+    const { ask } = await startWatched({ closing: () => closing });
+    for (let i = 0; i < 3; i++) await ask();
+    closing = true;
+    expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'shutting_down' });
+  });
+
+  it('where each request is to be logged', async () => {
+    const { ask, reachedApp } = await startWatched({ logLevel: 'debug' });
+    for (let i = 0; i < 4; i++) await ask();
+    expect(reachedApp()).toBe(4);
+  });
+});
+
+describe('a session that is forwarded', () => {
+  it('is known again by all the headers it stands in', async () => {
+    const { ask, reachedApp } = await startWatched({ sessionHeaders: ['Authorization', 'Cookie'] });
+    for (let i = 0; i < 3; i++) await ask({ cookie: 'id=1' });
+    expect(reachedApp()).toBe(2);
+    await ask({ cookie: 'id=2' });
+    await ask();
+    expect(reachedApp()).toBe(4);
+  });
+});

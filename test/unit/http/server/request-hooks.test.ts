@@ -1,0 +1,149 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import { freshRequestId } from '../../../../src/http/server/request-hooks.ts';
+import type { ServedToken } from '../../../../src/token/sdk-token.ts';
+import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
+
+const FRESH = /^[A-Za-z0-9_-]{17,23}$/;
+
+describe('the request id', () => {
+  const idFor = async (sent?: string) => {
+    const { origin } = await startApp();
+    const response = await fetch(`${origin}/sdk-token`, {
+      headers: sent === undefined ? {} : { 'x-request-id': sent },
+    });
+    const { requestId } = (await response.json()) as { requestId: string };
+    expect(response.headers.get('x-request-id')).toBe(requestId);
+    return requestId;
+  };
+
+  it.each(['a', 'trace.1_2-3', 'x'.repeat(64)])('is the caller’s where it is harmless: %s', async (id) => {
+    expect(await idFor(id)).toBe(id);
+  });
+
+  it.each([undefined, '', 'x'.repeat(65), 'a b', 'a,b', '<script>', '{"a":1}', 'é'])(
+    'is a fresh one for %j',
+    async (id) => {
+      expect(await idFor(id)).toMatch(FRESH);
+    },
+  );
+
+  it('is on good answers too, and never the same twice', async () => {
+    const { getToken } = await startApp();
+    const ids = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
+    expect(ids).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
+    expect(ids[0]).not.toBe(ids[1]);
+  });
+
+  it('is another one each time, a hundred thousand times', () => {
+    expect(new Set(Array.from({ length: 100_000 }, freshRequestId)).size).toBe(100_000);
+  });
+});
+
+describe('the security headers', () => {
+  it('are on every answer, with a policy that lets nothing be loaded', async () => {
+    const { origin, getToken } = await startApp();
+    for (const response of [await getToken(), await fetch(`${origin}/livez`), await fetch(`${origin}/nowhere`)]) {
+      expect(Object.fromEntries(response.headers)).toMatchObject({
+        'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+        'x-content-type-options': 'nosniff',
+        'strict-transport-security': expect.stringContaining('max-age='),
+        'referrer-policy': 'no-referrer',
+      });
+    }
+  });
+});
+
+describe('while closing', () => {
+  it.each(['/sdk-token?uniqueId=a', '/nowhere', '/openapi.json', '/docs'])(
+    '%s is refused as shutting_down',
+    async (path) => {
+      const { origin } = await startApp({ closing: () => true });
+      const response = await fetch(origin + path, { headers: { authorization: `Bearer ${SESSION}` } });
+      expect(response.status).toBe(503);
+      expect(response.headers.get('connection')).toBe('close');
+      expect(response.headers.get('retry-after')).toBe('1');
+      expect(await response.json()).toMatchObject({ code: 'shutting_down', retryable: true });
+    },
+  );
+
+  it('the refusals do not fill the log', async () => {
+    const { getToken, log } = await startApp({ closing: () => true });
+    const before = log().length;
+    await getToken();
+    expect(log().length).toBe(before);
+  });
+
+  it('what was in flight is answered, its connection let go, and close() waits for no idle one', async () => {
+    let closing = false;
+    const { tokens, asked, answer } = heldTokens();
+    const running = await startApp({ tokens, closing: () => closing });
+    const idle = await connection(running);
+    idle.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(idle, 'data');
+    const inFlight = await connection(running);
+    inFlight.write(`GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SESSION}\r\n\r\n`);
+    await asked;
+
+    closing = true;
+    const closed = running.app.close();
+    answer(servedToken());
+    const received = await text(inFlight);
+
+    expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(received.toLowerCase()).toContain('\r\nconnection: close\r\n');
+    await closed;
+  });
+
+  it('a request that was still arriving when close() began is refused by the same problem', async () => {
+    let closing = false;
+    const running = await startApp({ closing: () => closing });
+    const arriving = await connection(running);
+    // One write: once the first request is answered, the second has begun.
+    arriving.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /sdk-token HTTP/1.1\r\n');
+    await once(arriving, 'data');
+
+    closing = true;
+    const closed = running.app.close();
+    arriving.write('Host: x\r\n\r\n');
+    const received = await text(arriving);
+
+    expect(received).toMatch(/^HTTP\/1\.1 503 /);
+    expect(received).toContain('"code":"shutting_down"');
+    await closed;
+  });
+});
+
+it('close() does not wait for a connection that never carried a request', async () => {
+  const running = await startApp();
+  const opened = new Promise((resolve) => running.app.server.once('connection', resolve));
+  const silent = await connection(running);
+  await opened;
+  await running.app.close();
+  expect(await text(silent)).toBe('');
+});
+
+/** Tokens that come when the test says so. */
+function heldTokens() {
+  let answer: (token: ServedToken) => void = () => {};
+  const login = new Promise<ServedToken>((resolve) => {
+    answer = resolve;
+  });
+  let noteAsked = () => {};
+  const asked = new Promise<void>((resolve) => {
+    noteAsked = resolve;
+  });
+  const read = () => {
+    noteAsked();
+    return login;
+  };
+  return { tokens: { read }, asked, answer };
+}
+
+async function connection({ app }: RunningApp): Promise<Socket> {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}

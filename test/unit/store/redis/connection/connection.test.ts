@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto';
+import { inspect } from 'node:util';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import type { RedisClient } from '../../../../../src/store/redis/connection/clients.ts';
+import { RedisLink } from '../../../../../src/store/redis/connection/commands.ts';
+import { connectRedis, orUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { BrokerError } from '../../../../../src/token/errors.ts';
+import { silentObserver } from '../../../../../src/token/observer.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { freePort } from '../../../../support/free-port.ts';
+import { type RedisServer, startRedis } from '../../../../support/redis-server.ts';
+
+const ARGUMENT = 'argument-canary';
+const PASSWORD = 'password-canary';
+const MOST_MS = 500;
+
+interface Open {
+  readonly redis: RedisClient;
+  readonly link: RedisLink;
+  readonly log: string[];
+}
+
+function open(url: string): Open {
+  const log: string[] = [];
+  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
+  const redis = connectRedis(url, 'commands', { info: write, warn: write });
+  onTestFinished(() => redis.disconnect());
+  return { redis, link: new RedisLink(redis, systemClock, silentObserver), log };
+}
+
+async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
+  const server = await startRedis({ args });
+  onTestFinished(() => server.stop());
+  return server;
+}
+
+async function failureOf(command: Promise<unknown>): Promise<unknown> {
+  return command.then(
+    () => 'it did not fail',
+    (error: unknown) => error,
+  );
+}
+
+/** Everything an error shows, wherever it hides it. */
+function shown(error: unknown): string {
+  return inspect(error, { depth: 20, showHidden: true });
+}
+
+const hasWorked = ({ redis }: Open) => eventually(() => redis.ping().then(() => true), { timeoutMs: 10_000 });
+
+/** Both kinds of command fail as they should, and in time: the quickest of five, so that a busy machine is no failure. */
+async function expectUnavailable({ link }: Open): Promise<void> {
+  const kinds = [
+    () => link.run('key', (redis) => redis.hget('key', ARGUMENT)),
+    () => link.script('markRead', ['key'], [ARGUMENT, 1]),
+  ];
+  for (const command of kinds) {
+    const tookMs: number[] = [];
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const startedAt = performance.now();
+      const error = await failureOf(command());
+      tookMs.push(performance.now() - startedAt);
+      expect(error).toBeInstanceOf(BrokerError);
+      expect(error).toMatchObject({ code: 'store_unavailable', retryAfter: 1, detail: undefined });
+      expect(shown(error)).not.toMatch(/canary/);
+    }
+    expect(Math.min(...tookMs)).toBeLessThan(MOST_MS);
+  }
+}
+
+describe('a command', () => {
+  test('to a Redis that is not there fails for good, and one sent when it is works', async () => {
+    const port = await freePort();
+    const connection = open(`redis://:${PASSWORD}@127.0.0.1:${port}`);
+    await eventually(() => connection.log.some((line) => line.includes('ECONNREFUSED')));
+    await expectUnavailable(connection);
+    const failed = await failureOf(orUnavailable(connection.redis.set('late', ARGUMENT)));
+    expect(failed).toMatchObject({ code: 'store_unavailable' });
+    const server = await startRedis({ port, args: ['--requirepass', PASSWORD] });
+    onTestFinished(() => server.stop());
+    await hasWorked(connection);
+    expect(await connection.redis.exists('late')).toBe(0);
+    expect(connection.log.join('\n')).toContain('connected to Redis');
+    expect(connection.log.join('\n')).not.toContain('canary');
+  });
+
+  test('to a Redis that was killed fails at once, and works when it is back without scripts', async () => {
+    const server = await ownServer();
+    const connection = open(server.url);
+    await hasWorked(connection);
+    await connection.link.script('markRead', ['key'], ['terminal', 1]);
+    await server.kill();
+    await expectUnavailable(connection);
+    await server.restart();
+    await hasWorked(connection);
+    expect(await connection.link.script('claimDue', ['due'], [1, 1_000])).toEqual([-1, 0]);
+  });
+
+  test('to a Redis that hangs fails in time, and works when it goes on', async () => {
+    const server = await ownServer();
+    const connection = open(server.url);
+    await hasWorked(connection);
+    server.pause();
+    await expectUnavailable(connection);
+    server.resume();
+    await hasWorked(connection);
+  });
+
+  test('to a Redis that hung before it was reached fails in time, and works when it goes on', async () => {
+    const server = await ownServer();
+    server.pause();
+    const connection = open(server.url);
+    await expectUnavailable(connection);
+    await eventually(() => connection.log.length > 0, { timeoutMs: 10_000 });
+    await expectUnavailable(connection);
+    server.resume();
+    await hasWorked(connection);
+  });
+
+  test('to a Redis that wants a password fails at once, and works when it no longer does', async () => {
+    const server = await ownServer(['--requirepass', 'another']);
+    const connection = open(server.url);
+    await eventually(() => connection.log.some((line) => line.includes('NOAUTH')));
+    await expectUnavailable(connection);
+    const operator = new Redis(`redis://:another@127.0.0.1:${server.port}`);
+    onTestFinished(() => operator.disconnect());
+    await operator.config('SET', 'requirepass', '');
+    await hasWorked(connection);
+  });
+
+  test('to a Redis that wants another password fails at once, and the password is not logged', async () => {
+    const server = await ownServer(['--requirepass', 'another']);
+    const connection = open(`redis://:${PASSWORD}@127.0.0.1:${server.port}`);
+    await eventually(() => connection.log.some((line) => line.includes('WRONGPASS')));
+    await expectUnavailable(connection);
+    expect(connection.log.join('\n')).not.toContain('canary');
+  });
+});
+
+describe('an error of Redis', () => {
+  async function refusals(): Promise<(() => Promise<unknown>)[]> {
+    const { redis } = open(inject('redisUrl'));
+    await eventually(() => redis.status === 'ready');
+    const key = `connection-${randomUUID()}`;
+    await redis.set(key, ARGUMENT, 'PX', 60_000);
+    return [
+      () => redis.hget(key, ARGUMENT),
+      () => redis.call(ARGUMENT, ARGUMENT),
+      () => redis.call('NO-SUCH-COMMAND', ARGUMENT, `${ARGUMENT}'2`),
+      () => redis.call('OBJECT', ARGUMENT, ARGUMENT),
+      () => redis.call('SET', key, ARGUMENT, ARGUMENT),
+      () => redis.eval(`return redis.call('HGET', KEYS[1], ARGV[1])`, 1, key, ARGUMENT),
+      () => redis.eval('return ARGV[1] + 1', 1, key, ARGUMENT),
+    ];
+  }
+
+  test('shows none of the arguments it came with', async () => {
+    for (const refused of await refusals()) {
+      expect(shown(await failureOf(refused()))).toContain(ARGUMENT);
+      const error = await failureOf(orUnavailable(refused()));
+      expect(error).toBeInstanceOf(BrokerError);
+      expect(shown(error)).not.toContain(ARGUMENT);
+      expect(shown(error)).toMatch(/ReplyError/);
+    }
+  });
+
+  test('about a key that may not be touched does not show the key', async () => {
+    const server = await ownServer();
+    const operator = new Redis(server.url);
+    onTestFinished(() => operator.disconnect());
+    await operator.call('ACL', 'SETUSER', 'broker', 'on', '>secret', '~allowed:*', '&*', '+@all');
+    const { redis, link } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
+    await eventually(() => redis.status === 'ready');
+    const error = await failureOf(link.script('markRead', ['key-canary'], [ARGUMENT, 1]));
+    expect(error).toMatchObject({ code: 'store_unavailable' });
+    expect(shown(error)).toContain('NOPERM');
+    expect(shown(error)).not.toContain('canary');
+  });
+
+  test('that is no Error shows nothing of what was thrown', async () => {
+    const error = await failureOf(orUnavailable(Promise.reject(ARGUMENT)));
+    expect(error).toMatchObject({ code: 'store_unavailable', cause: { message: 'unknown error' } });
+    expect(shown(error)).not.toContain('canary');
+  });
+});

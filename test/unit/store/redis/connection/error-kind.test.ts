@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { Redis } from 'ioredis';
+import { expect, onTestFinished, test } from 'vitest';
+import { redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
+import { RedisTokenStore } from '../../../../../src/store/redis/redis-store.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { subjectId } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { recordingObserver } from '../../../../support/recording-observer.ts';
+import { startRedis } from '../../../../support/redis-server.ts';
+
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+
+/** A store on a Redis of its own that has answered, and the kinds of errors it has told of since. */
+async function openStore() {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const { observer, told } = recordingObserver();
+  const store = new RedisTokenStore({
+    url: server.url,
+    keyPrefix: randomUUID(),
+    encryptionKeys: [],
+    terminalsPerAccount: 20,
+    clock: systemClock,
+    log: { info: () => undefined, warn: () => undefined },
+    observer,
+  });
+  onTestFinished(() => store.close());
+  await eventually(() => store.ping().then(() => true));
+  const before = told('redisFailed').length;
+  const kinds = () => told('redisFailed').slice(before).flat();
+  /** Asks for a lease, which is a write; says whether that failed. */
+  const write = () =>
+    store
+      .acquire(ID, 1_000)
+      .then(() => false)
+      .catch(() => true);
+  return { server, kinds, write };
+}
+
+async function operator(url: string): Promise<Redis> {
+  const redis = new Redis(url);
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
+test('a command that is answered is no error', async () => {
+  const { kinds, write } = await openStore();
+  expect(await write()).toBe(false);
+  expect(kinds()).toEqual([]);
+});
+
+test('a Redis that is full is told from one that is a replica', async () => {
+  const { server, kinds, write } = await openStore();
+  const redis = await operator(server.url);
+  await redis.config('SET', 'maxmemory', '1');
+  expect(await write()).toBe(true);
+  expect(kinds()).toEqual(['oom']);
+  await redis.config('SET', 'maxmemory', '0');
+  await redis.config('SET', 'replica-serve-stale-data', 'yes');
+  await redis.replicaof('127.0.0.1', 1);
+  expect(await write()).toBe(true);
+  expect(kinds()).toEqual(['oom', 'readonly']);
+});
+
+test('a Redis that hangs is asked once, and then no more for a while', async () => {
+  const { server, kinds, write } = await openStore();
+  server.pause();
+  onTestFinished(() => server.resume());
+  expect(await write()).toBe(true);
+  expect(await write()).toBe(true);
+  expect(kinds()).toEqual(['timeout', 'not_sent']);
+});
+
+test('a Redis that is gone is a matter of the connection', async () => {
+  const { server, kinds, write } = await openStore();
+  await server.kill();
+  await eventually(write);
+  expect(await write()).toBe(true);
+  expect(new Set(kinds())).toEqual(new Set(['connection']));
+});
+
+test('a Redis that still loads is told apart from one that refuses for another reason', async () => {
+  let reply = '-LOADING Redis is loading the dataset in memory\r\n';
+  const server = createServer((socket) => socket.on('data', () => void socket.write(reply)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const redis = new Redis({ port, enableReadyCheck: false, disableClientInfo: true, protocol: 2 });
+  onTestFinished(() => redis.disconnect());
+  const kind = () => redis.get('key').then(() => undefined, redisErrorKind);
+  expect(await kind()).toBe('loading');
+  reply = '-WRONGTYPE Operation against a key holding the wrong kind of value\r\n';
+  expect(await kind()).toBe('other');
+});
+
+test('whatever else is thrown is of no known kind', () => {
+  for (const thrown of [new TypeError('OUT OF MEMORY'), 'READONLY', undefined, { code: 'ECONNREFUSED' }]) {
+    expect(redisErrorKind(thrown)).toBe('other');
+  }
+});

@@ -1,0 +1,63 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readTopology } from '../../../../../src/store/redis/connection/topology.ts';
+
+describe('a topology', () => {
+  test('of one server is its URL', () => {
+    expect(readTopology('rediss://user:p%40ss@redis.example:6380/2')).toEqual({
+      kind: 'single',
+      url: 'rediss://user:p%40ss@redis.example:6380/2',
+    });
+  });
+
+  test('of Sentinels has where they are, the name of the master, and who may in', () => {
+    const url = 'redis-sentinel://us%3Aer:p%40ss@a.example,[fd00::1]:26380/my%2Fmaster?tls=true&sentinelPassword=s%26s';
+    expect(readTopology(url)).toEqual({
+      kind: 'sentinel',
+      sentinels: [
+        { host: 'a.example', port: 26_379 },
+        { host: 'fd00::1', port: 26_380 },
+      ],
+      name: 'my/master',
+      username: 'us:er',
+      password: 'p@ss',
+      tls: true,
+      sentinelPassword: 's&s',
+    });
+  });
+
+  test('of a cluster has some of its nodes, and who may in', () => {
+    expect(readTopology('redis-cluster://:secret@a.example:7000,10.0.0.7')).toEqual({
+      kind: 'cluster',
+      nodes: [
+        { host: 'a.example', port: 7_000 },
+        { host: '10.0.0.7', port: 6_379 },
+      ],
+      username: '',
+      password: 'secret',
+      tls: false,
+    });
+  });
+
+  test('keeps user, password and name as they were before they were percent-encoded', () => {
+    const text = fc.string({ minLength: 1, unit: 'grapheme' });
+    fc.assert(
+      fc.property(text, text, text, (username, password, name) => {
+        const [user, secret, master] = [username, password, name].map(encodeURIComponent);
+        const expected = { username, password };
+        expect(readTopology(`redis-sentinel://${user}:${secret}@a/${master}`)).toMatchObject({ ...expected, name });
+        expect(readTopology(`redis-cluster://${user}:${secret}@a`)).toMatchObject(expected);
+      }),
+    );
+  });
+
+  test('is none for whatever else, and nothing is thrown', () => {
+    const scheme = fc.constantFrom('redis', 'rediss', 'redis-sentinel', 'redis-cluster', '');
+    fc.assert(
+      fc.property(scheme, fc.string({ unit: 'binary' }), (start, rest) => {
+        const topology = readTopology(`${start}://${rest}`);
+        if (start === '') expect(topology).toBeUndefined();
+      }),
+    );
+  });
+});

@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
+import { TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
+import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
+import { subjectId } from '../../../../../src/token/subject.ts';
+import { tokenRecord } from '../../../token/records.ts';
+
+const OLD = { id: 'k1', key: randomBytes(32) };
+const NEW = { id: 'k2', key: randomBytes(32) };
+const KEY = 'sdkt:{7}:a:account';
+const READ_FLAG = 1;
+
+const codec = new RecordCodec(new TokenCipher([OLD]));
+const clear = new RecordCodec(new TokenCipher([]));
+const record = tokenRecord();
+const id = subjectId(record.subject);
+
+const text = fc.string({ unit: 'binary' });
+const instant = fc.nat(2 ** 48 - 1);
+const KNOWN = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'];
+
+/** As the vendor's answers become records: the known fields, in their order, then whatever else it sent. */
+const anyFields = fc
+  .tuple(fc.tuple(text, text, text, text, text, text), fc.dictionary(text, text, { maxKeys: 5, noNullPrototype: true }))
+  .map(([known, more]) => {
+    const entries: [string, string][] = KNOWN.map((name, index) => [name, known[index] ?? '']);
+    const others = Object.entries(more).filter(([name]) => !KNOWN.includes(name));
+    return Object.fromEntries([...entries, ...others]);
+  });
+
+const anyRecord: fc.Arbitrary<TokenRecord> = fc.record({
+  subject: fc.record({ app: text, unionId: text, uniqueId: text }),
+  region: text,
+  token: fc.record({ fields: anyFields, issuedAt: instant, expiresAt: instant }),
+  generation: instant,
+  read: fc.boolean(),
+  unreadRenewals: fc.nat(255),
+});
+
+describe('a stored record', () => {
+  test('comes back as it was, its fields in the same order, sealed or in the clear', () => {
+    fc.assert(
+      fc.property(anyRecord, text, fc.constantFrom(codec, clear), (any, key, either) => {
+        const anyId = subjectId(any.subject);
+        const decoded = either.decode(either.encode(any, anyId, key), anyId, key);
+        expect(decoded).toEqual(any);
+        expect(JSON.stringify(decoded?.token.fields)).toBe(JSON.stringify(any.token.fields));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('counts unread renewals up to 255 and stays there', () => {
+    const often = { ...record, unreadRenewals: 256 };
+    expect(codec.decode(codec.encode(often, id, KEY), id, KEY)?.unreadRenewals).toBe(255);
+  });
+
+  test('shows whether it was read, in its second byte alone', () => {
+    const bytes = codec.encode(record, id, KEY);
+    expect(codec.decode(bytes, id, KEY)).toMatchObject({ read: false });
+    bytes[READ_FLAG] = 1;
+    expect(codec.decode(bytes, id, KEY)).toEqual({ ...record, read: true });
+  });
+
+  test('shows when it ends to who cannot open it', () => {
+    expect(codec.expiryOf(codec.encode(record, id, KEY))).toBe(Math.floor(record.token.expiresAt));
+  });
+
+  test('is refused with any single bit flipped, but for the read flag', () => {
+    const bytes = codec.encode(record, id, KEY);
+    for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+      const at = bit >> 3;
+      if (at === READ_FLAG) continue;
+      const flipped = Buffer.from(bytes);
+      flipped[at] = (flipped[at] ?? 0) ^ (1 << (bit & 7));
+      expect(codec.decode(flipped, id, KEY), `bit ${bit & 7} of byte ${at}`).toBeUndefined();
+    }
+  });
+
+  test('is refused with any of its end missing', () => {
+    const bytes = codec.encode(record, id, KEY);
+    for (let length = 0; length < bytes.length; length += 1) {
+      expect(codec.decode(bytes.subarray(0, length), id, KEY)).toBeUndefined();
+    }
+  });
+
+  test('is refused at another key, for another terminal, and under the header of another', () => {
+    const bytes = codec.encode(record, id, KEY);
+    const other = { ...record, subject: { ...record.subject, uniqueId: 'other' }, generation: record.generation + 1 };
+    const otherId = subjectId(other.subject);
+    expect(codec.decode(bytes, id, KEY)).toEqual(record);
+    expect(codec.decode(bytes, id, `${KEY}x`)).toBeUndefined();
+    expect(codec.decode(bytes, otherId, KEY)).toBeUndefined();
+    const newer = codec.encode({ ...record, generation: record.generation + 1 }, id, KEY);
+    expect(codec.decode(Buffer.concat([newer.subarray(0, 15), bytes.subarray(15)]), id, KEY)).toBeUndefined();
+  });
+
+  test('in the clear is refused for any terminal but its own', () => {
+    const otherId = subjectId({ ...record.subject, uniqueId: 'other' });
+    expect(clear.decode(clear.encode(record, id, KEY), otherId, KEY)).toBeUndefined();
+  });
+
+  test('never throws on bytes nobody stored', () => {
+    const anyBytes = fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes));
+    const bytes = clear.encode(record, id, KEY);
+    const damaged = fc.tuple(fc.nat(bytes.length), anyBytes);
+    fc.assert(
+      fc.property(damaged, ([at, junk]) => {
+        const stored = Buffer.concat([bytes.subarray(0, at), junk]);
+        expect(codec.decode(stored, id, KEY)).toBeUndefined();
+        expect(() => clear.decode(stored, id, KEY)).not.toThrow();
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
+describe('the keys records are sealed with', () => {
+  test('can be rotated: what the old one sealed still opens, until it leaves the ring', () => {
+    const bytes = codec.encode(record, id, KEY);
+    expect(new RecordCodec(new TokenCipher([NEW, OLD])).decode(bytes, id, KEY)).toEqual(record);
+    expect(new RecordCodec(new TokenCipher([NEW])).decode(bytes, id, KEY)).toBeUndefined();
+  });
+
+  test('once set, plain records are refused', () => {
+    expect(codec.decode(clear.encode(record, id, KEY), id, KEY)).toBeUndefined();
+  });
+
+  test('seal the same record differently each time', () => {
+    const sealed = Array.from({ length: 50 }, () => codec.encode(record, id, KEY).toString('hex'));
+    expect(new Set(sealed).size).toBe(50);
+  });
+
+  test('leave nothing of account, terminal or token to be seen', () => {
+    const { accessToken = '', accessId = '' } = record.token.fields;
+    const packedId = Buffer.alloc(8);
+    packedId.writeBigInt64BE(BigInt(accessId));
+    const canaries = [
+      Buffer.from(record.subject.unionId),
+      Buffer.from(record.subject.uniqueId),
+      Buffer.from(accessToken),
+      Buffer.from(accessToken, 'hex').subarray(0, 8),
+      packedId,
+    ];
+    const seen = (bytes: Buffer) => canaries.filter((canary) => bytes.includes(canary)).length;
+    expect(seen(codec.encode(record, id, KEY))).toBe(0);
+    expect(seen(clear.encode(record, id, KEY))).toBe(4);
+  });
+});

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { connectRedis, runScript } from '../../../../../src/store/redis/connection/connection.ts';
+import { Keys } from '../../../../../src/store/redis/keys.ts';
+import { DirectoryCodec } from '../../../../../src/store/redis/records/directory-codec.ts';
+import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
+import { resealScript } from '../../../../../src/store/redis/records/resealing.ts';
+import { sealedTextsOf } from '../../../../../src/store/redis/records/stored-records.ts';
+import { type SealedText, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
+import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import {
+  accessIdOf,
+  newKey,
+  openRedisStore,
+  saveToken,
+  sealedUnder,
+  type TestKey,
+} from '../../../../support/filled-store.ts';
+import { startRedis } from '../../../../support/redis-server.ts';
+
+const OLD = newKey('old');
+const NEW = newKey('new');
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const silent = { info: () => undefined, warn: () => undefined };
+
+/** A Redis with one account under the old key, and all one needs to look into it. */
+async function withOldToken(url = inject('redisUrl')) {
+  const keyPrefix = `reseal-${randomUUID()}`;
+  const redis = connectRedis(url, 'commands', silent);
+  onTestFinished(() => redis.disconnect());
+  const open = async (...ring: TestKey[]) => {
+    const store = await openRedisStore(url, keyPrefix, ring);
+    onTestFinished(() => store.close());
+    return store;
+  };
+  const old = await open(OLD);
+  const record = await saveToken(old, SUBJECT);
+  const keys = new Keys(keyPrefix);
+  const key = keys.account(accountOf(ID));
+  const cipher = new TokenCipher([NEW, OLD]);
+  const codecs = { keys, records: new RecordCodec(cipher), directory: new DirectoryCodec(cipher) };
+  const texts = async () => sealedTextsOf(codecs, accountOf(ID), await redis.hgetallBuffer(key));
+  const textAt = async (field: string) => (await texts()).find((text) => text.field === field) as SealedText;
+  const reseal = (text: SealedText) =>
+    runScript(redis, ...resealScript(text, cipher.reseal(text) ?? Buffer.from('unreadable')));
+  const count = () => sealedUnder(url, keyPrefix);
+  return { redis, keys, key, open, old, record, textAt, reseal, count };
+}
+
+describe('what was sealed under an older key', () => {
+  test('is sealed under the current one once it has been read, and is what it was', async () => {
+    const { open, record, count } = await withOldToken();
+    expect(await count()).toEqual({ old: { a: 1, d: 1 } });
+    const rotated = await open(NEW, OLD);
+    expect((await rotated.read(ID)).record).toEqual(record);
+    await eventually(async () => expect(await count()).toEqual({ new: { a: 1 }, old: { d: 1 } }));
+    expect(await rotated.account('alice')).toMatchObject({ accessId: accessIdOf('alice'), records: [record] });
+    await eventually(async () => expect(await count()).toEqual({ new: { a: 1, d: 1 } }));
+    expect(await rotated.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
+    const without = await open(NEW);
+    expect((await without.read(ID)).record).toEqual(record);
+    expect((await without.account('alice'))?.records).toEqual([record]);
+    expect((await without.lookUp([accessIdOf('alice')])).size).toBe(1);
+  });
+
+  test('is left as it is where it is current, or no key opens it', async () => {
+    const { redis, key, open, old, record } = await withOldToken();
+    const before = await redis.hgetallBuffer(key);
+    expect((await old.read(ID)).record).toEqual(record);
+    const foreign = await open(NEW);
+    expect((await foreign.read(ID)).record).toBeUndefined();
+    expect(await foreign.account('alice')).toBeUndefined();
+    // Sent after whatever the reads may have set going.
+    await Promise.all([old.ping(), foreign.ping()]);
+    expect(await redis.hgetallBuffer(key)).toEqual(before);
+  });
+
+  test('is read without a wait for its being sealed anew', async () => {
+    const server = await startRedis();
+    onTestFinished(() => server.stop());
+    const { open, record, count } = await withOldToken(server.url);
+    const rotated = await open(NEW, OLD);
+    const admin = new Redis(server.url);
+    onTestFinished(() => admin.disconnect());
+    await admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+    expect((await rotated.read(ID)).record).toEqual(record);
+    expect(await count()).toEqual({ old: { a: 1, d: 1 } });
+    await admin.call('CLIENT', 'UNPAUSE');
+    await eventually(async () => expect(await count()).toMatchObject({ new: { a: 1 } }));
+  });
+});
+
+describe('sealing anew what was read a while ago', () => {
+  const field = terminalOf(ID);
+
+  test('gives way to a token that was saved meanwhile', async () => {
+    const { redis, key, open, textAt, reseal } = await withOldToken();
+    const stale = await textAt(field);
+    const rotated = await open(NEW, OLD);
+    const newer = await saveToken(rotated, SUBJECT);
+    const stored = await redis.hgetallBuffer(key);
+    expect(await reseal(stale)).toBe(0);
+    expect(await redis.hgetallBuffer(key)).toEqual(stored);
+    expect((await rotated.read(ID)).record).toEqual(newer);
+  });
+
+  test('keeps the note that an app has read the token meanwhile', async () => {
+    const { open, old, record, textAt, reseal } = await withOldToken();
+    const unread = await textAt(field);
+    await old.markRead(ID, record.generation);
+    expect(await reseal(unread)).toBe(1);
+    expect((await (await open(NEW)).read(ID)).record).toEqual({ ...record, read: true });
+  });
+
+  test('brings back nothing that was logged out or erased meanwhile', async () => {
+    const { redis, keys, key, old, textAt, reseal } = await withOldToken();
+    const accessIdKey = keys.accessId(accessIdOf('alice'));
+    const texts = [await textAt(field), await textAt('d')];
+    await old.remove(ID);
+    expect(await Promise.all(texts.slice(0, 1).map(reseal))).toEqual([0]);
+    await old.erase('alice');
+    expect(await Promise.all(texts.map(reseal))).toEqual([0, 0]);
+    expect(await redis.hkeys(key)).toEqual(['e']);
+    expect(await redis.exists(accessIdKey)).toBe(0);
+  });
+
+  test('in the midst of an erasure leaves nothing behind, and the instant runs out when it would', async () => {
+    const { redis, keys, key, textAt, reseal } = await withOldToken();
+    const due = keys.dueOf(accountId('alice'));
+    await runScript(redis, 'erase', [key, due], [accountId('alice'), 1_000_000, keys.announcements]);
+    const expiresAt = await redis.pexpiretime(key);
+    expect(await reseal(await textAt('d'))).toBe(1);
+    expect(await redis.pexpiretime(key)).toBe(expiresAt);
+    await runScript(redis, 'forgetDirectory', [key], []);
+    expect(await redis.hkeys(key)).toEqual(['e']);
+    expect(await redis.pexpiretime(key)).toBe(expiresAt);
+  });
+});

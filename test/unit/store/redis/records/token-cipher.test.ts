@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { keyIdOf, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
+
+const OLD = { id: 'k1', key: randomBytes(32) };
+const NEW = { id: 'k2', key: randomBytes(32) };
+const BOUND = Buffer.from('where it belongs');
+
+const cipher = new TokenCipher([OLD]);
+const anyBytes = fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes));
+
+describe('a sealed text', () => {
+  test('opens to what it was, with the key or in the clear', () => {
+    fc.assert(
+      fc.property(anyBytes, anyBytes, fc.constantFrom([], [OLD], [NEW, OLD]), (plain, bound, ring) => {
+        const either = new TokenCipher(ring);
+        expect(either.open(either.seal(plain, bound), bound)).toEqual(plain);
+      }),
+    );
+  });
+
+  test('differs each time, and is longer by the same 31 bytes', () => {
+    const plain = Buffer.from('the same text');
+    const sealed = Array.from({ length: 100 }, () => cipher.seal(plain, BOUND));
+    expect(new Set(sealed.map((bytes) => bytes.toString('hex'))).size).toBe(100);
+    for (const bytes of sealed) expect(bytes).toHaveLength(plain.length + 1 + 2 + 12 + 16);
+  });
+
+  test('opens only where it belongs', () => {
+    const sealed = cipher.seal(Buffer.from('text'), BOUND);
+    expect(cipher.open(sealed, BOUND)).toEqual(Buffer.from('text'));
+    expect(cipher.open(sealed, Buffer.from('elsewhere'))).toBeUndefined();
+    expect(cipher.open(sealed, Buffer.alloc(0))).toBeUndefined();
+  });
+
+  test('is nothing when a bit of it is flipped or any of its end is missing', () => {
+    const sealed = cipher.seal(Buffer.from('text'), BOUND);
+    for (let bit = 0; bit < sealed.length * 8; bit += 1) {
+      const flipped = Buffer.from(sealed);
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(cipher.open(flipped, BOUND)).toBeUndefined();
+    }
+    for (let length = 0; length < sealed.length; length += 1) {
+      expect(cipher.open(sealed.subarray(0, length), BOUND)).toBeUndefined();
+    }
+  });
+
+  test('never throws on bytes nobody sealed', () => {
+    const prefix = fc.constantFrom(Buffer.alloc(0), Buffer.from('\x02k1'));
+    fc.assert(
+      fc.property(prefix, anyBytes, (head, bytes) => {
+        expect(cipher.open(Buffer.concat([head, bytes]), BOUND)).toBeUndefined();
+      }),
+    );
+  });
+});
+
+describe('a ring of keys', () => {
+  const sealedWithOld = cipher.seal(Buffer.from('text'), BOUND);
+
+  test('opens what an older of its keys sealed, and seals with the first', () => {
+    const rotated = new TokenCipher([NEW, OLD]);
+    expect(rotated.open(sealedWithOld, BOUND)).toEqual(Buffer.from('text'));
+    expect(new TokenCipher([NEW]).open(rotated.seal(Buffer.from('text'), BOUND), BOUND)).toEqual(Buffer.from('text'));
+  });
+
+  test('does not open what a key that has left it sealed, nor another key of the same id', () => {
+    expect(new TokenCipher([NEW]).open(sealedWithOld, BOUND)).toBeUndefined();
+    expect(new TokenCipher([{ id: OLD.id, key: NEW.key }]).open(sealedWithOld, BOUND)).toBeUndefined();
+  });
+
+  test('tells which of its keys sealed a text, and whether it is the one that seals now', () => {
+    const rotated = new TokenCipher([NEW, OLD]);
+    const fresh = rotated.seal(Buffer.from('text'), BOUND);
+    const plain = new TokenCipher([]).seal(Buffer.from('text'), BOUND);
+    expect([sealedWithOld, fresh, plain].map(keyIdOf)).toEqual(['k1', 'k2', undefined]);
+    expect([sealedWithOld, fresh, plain].map((text) => rotated.isCurrent(text))).toEqual([false, true, false]);
+    expect([sealedWithOld, plain].map((text) => new TokenCipher([]).isCurrent(text))).toEqual([false, true]);
+  });
+
+  test('seals anew what one of its keys opens, bound as before, and nothing else', () => {
+    const rotated = new TokenCipher([NEW, OLD]);
+    const at = (sealed: Buffer, additionalData = BOUND) =>
+      rotated.reseal({ key: 'k', field: 'f', headLength: 0, sealed, additionalData });
+    const resealed = at(sealedWithOld) ?? Buffer.alloc(0);
+    expect(new TokenCipher([NEW]).open(resealed, BOUND)).toEqual(Buffer.from('text'));
+    expect(new TokenCipher([NEW]).open(resealed, Buffer.from('elsewhere'))).toBeUndefined();
+    expect(at(sealedWithOld, Buffer.from('elsewhere'))).toBeUndefined();
+    expect(at(new TokenCipher([]).seal(Buffer.from('text'), BOUND))).toBeUndefined();
+    expect(at(new TokenCipher([{ id: 'k0', key: NEW.key }]).seal(Buffer.from('text'), BOUND))).toBeUndefined();
+  });
+
+  test('does not take plain text; without keys, nothing sealed is taken', () => {
+    const clear = new TokenCipher([]);
+    expect(cipher.open(clear.seal(Buffer.from('text'), BOUND), BOUND)).toBeUndefined();
+    expect(clear.open(sealedWithOld, BOUND)).toBeUndefined();
+  });
+});

@@ -1,0 +1,130 @@
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { Keys } from '../../../../../src/store/redis/keys.ts';
+import { RedisTokenStore } from '../../../../../src/store/redis/redis-store.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { EMPTY_PACE, type PaceState, reservePlace, type Urgency } from '../../../../../src/token/login-queue.ts';
+import { silentObserver } from '../../../../../src/token/observer.ts';
+import { eventually } from '../../../../support/eventually.ts';
+
+const log = { info: () => undefined, warn: () => undefined };
+
+async function openStore(keyPrefix: string): Promise<RedisTokenStore> {
+  const url = inject('redisUrl');
+  const store = new RedisTokenStore({
+    url,
+    keyPrefix,
+    encryptionKeys: [],
+    terminalsPerAccount: 1,
+    clock: systemClock,
+    log,
+    observer: silentObserver,
+  });
+  onTestFinished(() => store.close());
+  await eventually(() => store.ping().then(() => true));
+  return store;
+}
+
+/** A store, and its queue laid open. */
+async function openQueue() {
+  const prefix = `test-${randomUUID()}`;
+  const redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+  const key = new Keys(prefix).loginQueue;
+  return {
+    store: await openStore(prefix),
+    async now(): Promise<number> {
+      const [seconds, microseconds] = (await redis.time()).map(Number);
+      return (seconds ?? 0) * 1_000 + Math.floor((microseconds ?? 0) / 1_000);
+    },
+    async write(state: PaceState | undefined): Promise<void> {
+      await redis.del(key);
+      if (state) await redis.hset(key, state);
+    },
+    async read(): Promise<PaceState> {
+      const stored = await redis.hgetall(key);
+      const { next = 0, waitingUntil = 0, nextUnasked = 0 } = stored;
+      return { next: Number(next), waitingUntil: Number(waitingUntil), nextUnasked: Number(nextUnasked) };
+    },
+    lifeMs: () => redis.pttl(key),
+  };
+}
+
+/** Redis keeps instants to the µs. */
+function rounded({ next, waitingUntil, nextUnasked }: PaceState): PaceState {
+  const round = (instant: number) => Math.round(instant * 100) / 100;
+  return { next: round(next), waitingUntil: round(waitingUntil), nextUnasked: round(nextUnasked) };
+}
+
+// Instants as spans from now on: long past, just over, about to come, further ahead than anybody queues.
+const span = fc.oneof(fc.integer({ min: -2_500, max: 2_500 }), fc.constantFrom(-10_000_000, 2_040, 2_060, 3_600_000));
+const spans = fc.record({ next: span, waitingUntil: span, nextUnasked: span });
+const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
+const urgency = fc.constantFrom<Urgency>('asked', 'unasked');
+
+test('the script reserves what reservePlace reserves, from any state', async () => {
+  const { store, now, write, read } = await openQueue();
+  await fc.assert(
+    fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, urgency, async (ahead, pace, urgency) => {
+      const from = await now();
+      const before = ahead && {
+        next: from + ahead.next,
+        waitingUntil: from + ahead.waitingUntil,
+        nextUnasked: from + ahead.nextUnasked,
+      };
+      await write(before);
+      const earliest = await now();
+      const place = await store.reserve(pace, urgency);
+      const latest = await now();
+      const after = rounded(await read());
+      // At one of these instants it was.
+      const expected = Array.from({ length: latest - earliest + 1 }, (_, ms) => {
+        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, urgency);
+        const { granted, waitMs } = answer.place;
+        const state = granted ? answer.state : (before ?? EMPTY_PACE);
+        return { place: { granted, waitMs: Math.ceil(waitMs) }, after: rounded(state) };
+      });
+      expect(expected).toContainEqual({ place, after });
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test('the queue is forgotten when it means nothing any more, and not before', async () => {
+  const { store, now, read, lifeMs } = await openQueue();
+  const pace = { intervalMs: 250, burst: 4 };
+  for (let place = 0; place < 12; place += 1) {
+    await store.reserve(pace, place % 2 ? 'unasked' : 'asked');
+    const life = await lifeMs();
+    const { next, waitingUntil } = await read();
+    const burstAt = next + (pace.burst - 1) * pace.intervalMs;
+    expect(life).toBeGreaterThan(Math.max(burstAt, waitingUntil) - (await now()) - 50);
+    expect(life).toBeLessThan(10_000);
+  }
+});
+
+test('replicas queue in one line', async () => {
+  const prefix = `test-${randomUUID()}`;
+  const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
+  const pace = { intervalMs: 2_000, burst: 3 };
+  const asked = Array.from({ length: 10 }, () => replicas.map((replica) => replica.reserve(pace, 'asked'))).flat();
+  const places = await Promise.all(asked);
+  expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
+  expect(places.filter(({ granted }) => granted)).toHaveLength(4);
+});
+
+test('a rate is not held up by a clock that was set back', async () => {
+  const prefix = `test-${randomUUID()}`;
+  const store = await openStore(prefix);
+  const redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+  await redis.set(new Keys(prefix).rate('logins'), Date.now() + 3_600_000);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+});

@@ -1,0 +1,166 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { Circuit, type CircuitStatus } from '../../../src/vendor-api/domains.ts';
+import { VendorFault } from '../../../src/vendor-api/faults.ts';
+
+const OUTAGES = ['timeout', 'unreachable', 'outage', 'too_large', 'broken_answer', 'unknown', 'maintenance'] as const;
+const ANSWERS = ['configuration', 'request', 'account_closed', 'clock_skew'] as const;
+const OPEN_MS = 5_000;
+
+// The library reads Date by itself. Nothing here waits: only the date is made to move.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 }));
+afterEach(() => void vi.useRealTimers());
+const pass = (ms: number) => vi.setSystemTime(Date.now() + ms);
+
+/** A circuit, what it told of itself, and the number of attempts that were let through. */
+class Watched {
+  readonly changes: CircuitStatus[] = [];
+  readonly circuit = new Circuit(systemClock, (status) => this.changes.push(status));
+  attempts = 0;
+
+  run(outcome: () => Promise<string>): Promise<string> {
+    return this.circuit.run(() => {
+      this.attempts += 1;
+      return outcome();
+    });
+  }
+
+  /** What came of it: a value, or the kind of the fault. */
+  async outcome(kind: 'well' | VendorFault['kind']): Promise<string> {
+    const attempt = kind === 'well' ? async () => 'well' : () => Promise.reject(new VendorFault(kind));
+    return this.run(attempt).catch((error: unknown) => (error instanceof VendorFault ? error.kind : String(error)));
+  }
+
+  async repeat(times: number, kind: 'well' | VendorFault['kind']): Promise<void> {
+    for (let time = 0; time < times; time += 1) expect(await this.outcome(kind)).toBe(kind);
+  }
+}
+
+async function opened(): Promise<Watched> {
+  const watched = new Watched();
+  await watched.repeat(10, 'outage');
+  expect(watched.circuit.status).toBe('open');
+  return watched;
+}
+
+describe('a circuit stays closed', () => {
+  it('after a single failure, and after nine', async () => {
+    const watched = new Watched();
+    await watched.repeat(9, 'timeout');
+    expect(watched.circuit.status).toBe('closed');
+    expect(await watched.outcome('well')).toBe('well');
+    expect(watched.attempts).toBe(10);
+  });
+
+  it.each(ANSWERS)('however often the vendor answers a definite no: %s', async (kind) => {
+    const watched = new Watched();
+    await watched.repeat(100, kind);
+    expect(watched.changes).toEqual([]);
+    expect(watched.attempts).toBe(100);
+  });
+
+  it('while no more than four in five of the last twenty attempts failed, definite noes being none', async () => {
+    const kinds = fc.constantFrom('well' as const, ...ANSWERS, ...OUTAGES);
+    await fc.assert(
+      fc.asyncProperty(fc.array(kinds, { maxLength: 60 }), async (each) => {
+        const watched = new Watched();
+        const failed: boolean[] = [];
+        for (const kind of each) {
+          await watched.repeat(1, kind);
+          failed.push(OUTAGES.some((outage) => outage === kind));
+          const last = failed.slice(-20);
+          const isDown = failed.length >= 10 && last.filter(Boolean).length > 0.8 * last.length;
+          // It is judged whenever an attempt has failed.
+          const status = isDown && failed.at(-1) ? 'open' : 'closed';
+          expect(watched.circuit.status).toBe(status);
+          if (status === 'open') return;
+        }
+      }),
+    );
+  });
+});
+
+describe('an open circuit', () => {
+  it.each([...OUTAGES, 'too_frequent'] as const)('is what ten failures make of it: %s', async (kind) => {
+    const watched = new Watched();
+    await watched.repeat(10, kind);
+    expect(watched.changes).toEqual(['open']);
+  });
+
+  it('lets nothing through for 5 s and says how long it will be', async () => {
+    const { circuit, ...watched } = await opened();
+    for (const [waitedMs, retryAfter] of [
+      [0, 5],
+      [1_500, 4],
+      [3_499, 1],
+    ] as const) {
+      pass(waitedMs);
+      expect(() => circuit.admit()).toThrow(VendorFault);
+      const refused = expect(circuit.run(() => Promise.reject(new Error('an attempt was made')))).rejects;
+      await refused.toMatchObject({ kind: 'circuit_open', facts: { retryAfter } });
+    }
+    expect(watched.attempts).toBe(10);
+  });
+
+  it('counts its own refusals as nothing', async () => {
+    const watched = await opened();
+    await watched.repeat(1_000, 'circuit_open');
+    pass(OPEN_MS);
+    await watched.repeat(1, 'well');
+    await watched.repeat(8, 'outage');
+    expect(watched.circuit.status).toBe('closed');
+  });
+
+  it('lets one attempt of many find out, and refuses the others meanwhile', async () => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    let answer: (outcome: string) => void = () => undefined;
+    const found = watched.run(() => new Promise((resolve) => (answer = resolve)));
+    for (let other = 0; other < 20; other += 1) expect(await watched.outcome('well')).toBe('circuit_open');
+    expect(watched.attempts).toBe(11);
+    expect(watched.circuit.status).toBe('half-open');
+    answer('well');
+    expect(await found).toBe('well');
+    expect(watched.changes).toEqual(['open', 'half-open', 'closed']);
+  });
+
+  it.each(['well', ...ANSWERS] as const)('closes on an answer (%s) and forgets what failed before', async (kind) => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    await watched.repeat(1, kind);
+    expect(watched.circuit.status).toBe('closed');
+    await watched.repeat(8, 'outage');
+    expect(watched.circuit.status).toBe('closed');
+  });
+
+  it.each(OUTAGES)('stays open for another 5 s when that attempt fails: %s', async (kind) => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    await watched.repeat(1, kind);
+    pass(OPEN_MS - 1);
+    expect(await watched.outcome('well')).toBe('circuit_open');
+    pass(1);
+    expect(await watched.outcome('well')).toBe('well');
+    expect(watched.attempts).toBe(12);
+    expect(watched.changes).toEqual(['open', 'half-open', 'open', 'half-open', 'closed']);
+  });
+
+  it('does not close on an error that says nothing about the vendor', async () => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    await expect(watched.run(() => Promise.reject(new TypeError('ours')))).rejects.toThrow('ours');
+    expect(watched.circuit.status).toBe('open');
+  });
+
+  it('refuses as well where the library’s date lags behind the clock', async () => {
+    let aheadMs = 0;
+    const circuit = new Circuit({ ...systemClock, now: () => Date.now() + aheadMs }, () => undefined);
+    for (let time = 0; time < 10; time += 1) {
+      await circuit.run(() => Promise.reject(new VendorFault('outage'))).catch(() => undefined);
+    }
+    aheadMs = 60_000;
+    const refused = expect(circuit.run(async () => 'sent')).rejects;
+    await refused.toMatchObject({ kind: 'circuit_open', facts: { retryAfter: 1 } });
+  });
+});

@@ -1,0 +1,254 @@
+import { EventEmitter, once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { inspect } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { VendorClient } from '../../../src/vendor-api/client.ts';
+import { VendorFault } from '../../../src/vendor-api/faults.ts';
+import { prepareLogin } from '../../../src/vendor-api/signed-call.ts';
+import { freePort } from '../../support/free-port.ts';
+import { json, scriptedVendor } from './scripted-vendor.ts';
+
+const PATIENT_MS = 20_000;
+const HASTY_MS = 150;
+const LIMIT = 256 * 1024;
+
+const APP = {
+  name: 'ios',
+  appId: 'canary-id',
+  appToken: 'canary-token',
+  appKey: 'canary-key',
+  accessId: 'canary-access',
+};
+
+function login(domain: URL) {
+  const subject = { app: 'ios', unionId: 'canary-用户', uniqueId: 'canary-phone' };
+  return prepareLogin({ domain, app: APP, subject, region: 'CN', nonce: 7, timestamp: 1_700_000_000 });
+}
+
+function client(maxConnections?: number) {
+  const opened = new VendorClient({
+    clock: systemClock,
+    connectTimeoutMs: PATIENT_MS,
+    ...(maxConnections !== undefined && { maxConnections }),
+  });
+  onTestFinished(() => opened.close());
+  return opened;
+}
+
+async function faultOf(attempt: Promise<unknown>): Promise<VendorFault> {
+  const error = await attempt.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(VendorFault);
+  expect(inspect(error, { depth: 20, showHidden: true })).not.toContain('canary');
+  return error as VendorFault;
+}
+
+/** A TCP server that greets no one and answers nothing but what `speak` writes. */
+async function rawServer(speak: (received: Buffer) => Buffer | undefined): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (received) => {
+      const said = speak(received);
+      if (said) socket.end(said);
+    });
+    onTestFinished(() => void socket.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+describe('an attempt', () => {
+  it('sends exactly what was prepared and hands on what came back', async () => {
+    const vendor = await scriptedVendor(
+      json('{"msg":"成功😀"}', 418, { Date: 'Thu, 01 Jan 2026 00:00:00 GMT', 'Retry-After': '7' }),
+    );
+    const prepared = login(vendor.url);
+    const response = await client().post(prepared, PATIENT_MS);
+    expect(response).toEqual({
+      status: 418,
+      text: '{"msg":"成功😀"}',
+      dateHeader: Date.UTC(2026, 0, 1),
+      retryAfter: 7,
+    });
+    expect(vendor.seen).toHaveLength(1);
+    expect(vendor.seen[0]).toMatchObject({ method: 'POST', path: prepared.url.pathname, body: prepared.body });
+    const lowered = Object.entries(prepared.headers).map(([name, value]) => [name.toLowerCase(), value]);
+    expect(vendor.seen[0]?.headers).toMatchObject({ host: prepared.host, ...Object.fromEntries(lowered) });
+  });
+
+  it('reads a Retry-After date against the vendor’s own clock', async () => {
+    const headers = { Date: 'Thu, 01 Jan 2026 00:00:00 GMT', 'Retry-After': 'Thu, 01 Jan 2026 00:00:30 GMT' };
+    const vendor = await scriptedVendor(json('', 503, headers));
+    expect((await client().post(login(vendor.url), PATIENT_MS)).retryAfter).toBe(30);
+  });
+
+  it('does without Date and Retry-After', async () => {
+    const vendor = await scriptedVendor((response) => {
+      response.sendDate = false;
+      response.end();
+    });
+    const response = await client().post(login(vendor.url), PATIENT_MS);
+    expect(response).toEqual({ status: 200, text: '', dateHeader: undefined, retryAfter: undefined });
+  });
+
+  it('follows no redirect', async () => {
+    const target = await scriptedVendor(json('{}'));
+    const vendor = await scriptedVendor(json('', 307, { Location: target.url.href }));
+    expect((await client().post(login(vendor.url), PATIENT_MS)).status).toBe(307);
+    expect(target.seen).toHaveLength(0);
+  });
+});
+
+describe('connections', () => {
+  it('are kept alive', async () => {
+    const ports: (number | undefined)[] = [];
+    const vendor = await scriptedVendor((response) => {
+      ports.push(response.socket?.remotePort);
+      response.end('{}');
+    });
+    const kept = client(1);
+    for (let i = 0; i < 3; i++) await kept.post(login(vendor.url), PATIENT_MS);
+    expect(new Set(ports).size).toBe(1);
+  });
+
+  it('are bounded per origin', async () => {
+    const ports = new Set<number | undefined>();
+    const vendor = await scriptedVendor((response) => {
+      ports.add(response.socket?.remotePort);
+      response.end('{}');
+    });
+    const bounded = client(2);
+    await Promise.all(Array.from({ length: 20 }, () => bounded.post(login(vendor.url), PATIENT_MS)));
+    expect(vendor.seen).toHaveLength(20);
+    expect(ports.size).toBe(2);
+  });
+});
+
+describe('the deadline', () => {
+  it('covers connecting', async () => {
+    const port = await rawServer(() => undefined);
+    const fault = await faultOf(client().post(login(new URL(`https://127.0.0.1:${port}`)), HASTY_MS));
+    expect(fault.kind).toBe('timeout');
+  });
+
+  it('covers the wait for the headers', async () => {
+    const vendor = await scriptedVendor(() => undefined);
+    expect((await faultOf(client().post(login(vendor.url), HASTY_MS))).kind).toBe('timeout');
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it('covers a body that drips for ever', async () => {
+    const vendor = await scriptedVendor((response) => {
+      const dripping = setInterval(() => response.write(' '), 5);
+      response.on('close', () => clearInterval(dripping));
+    });
+    expect((await faultOf(client().post(login(vendor.url), HASTY_MS))).kind).toBe('timeout');
+  });
+
+  it('covers the wait for a free connection, and what waited past it is never sent', async () => {
+    const arrivals = new EventEmitter<{ first: [ServerResponse] }>();
+    const vendor = await scriptedVendor((response, _, index) => {
+      if (index === 0) arrivals.emit('first', response);
+      else response.end('{}');
+    });
+    const narrow = client(1);
+    const arrival = once(arrivals, 'first');
+    const first = narrow.post(login(vendor.url), PATIENT_MS);
+    const [held] = await arrival;
+    expect((await faultOf(narrow.post(login(vendor.url), HASTY_MS))).kind).toBe('timeout');
+    held.end('{}');
+    await first;
+    await narrow.post(login(vendor.url), PATIENT_MS);
+    expect(vendor.seen).toHaveLength(2);
+  });
+
+  it('covers a connection that takes longer to come up than it may', async () => {
+    const port = await rawServer(() => undefined);
+    const hasty = new VendorClient({ clock: systemClock, connectTimeoutMs: HASTY_MS });
+    onTestFinished(() => hasty.close());
+    const fault = await faultOf(hasty.post(login(new URL(`https://127.0.0.1:${port}`)), PATIENT_MS));
+    expect(fault.kind).toBe('timeout');
+  });
+});
+
+describe('an answer’s size', () => {
+  it('may be 256 KiB', async () => {
+    const vendor = await scriptedVendor(json('x'.repeat(LIMIT)));
+    expect((await client().post(login(vendor.url), PATIENT_MS)).text).toHaveLength(LIMIT);
+  });
+
+  it('may not be a byte more', async () => {
+    const vendor = await scriptedVendor(json('x'.repeat(LIMIT + 1)));
+    expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('too_large');
+  });
+
+  it('is bounded while it streams: an endless answer is cut', async () => {
+    const chunk = 'x'.repeat(64 * 1024);
+    const cuts = new EventEmitter();
+    const cut = once(cuts, 'cut');
+    let bytes = 0;
+    const vendor = await scriptedVendor((response) => {
+      const pour = () => {
+        do bytes += chunk.length;
+        while (response.write(chunk) && bytes < 2 ** 28);
+        if (bytes >= 2 ** 28) response.end();
+      };
+      response.on('drain', pour).on('close', () => cuts.emit('cut'));
+      pour();
+    });
+    expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('too_large');
+    await cut;
+    // Far more than the limit, for the kernel buffers on both sides; far less than the server has to give.
+    expect(bytes).toBeLessThan(2 ** 25);
+  });
+});
+
+describe('a connection', () => {
+  it('that is refused is named by its code', async () => {
+    const fault = await faultOf(client().post(login(new URL(`http://127.0.0.1:${await freePort()}`)), PATIENT_MS));
+    expect(fault).toMatchObject({ kind: 'unreachable', facts: { problem: 'ECONNREFUSED' } });
+  });
+
+  it('that is reset is not tried again', async () => {
+    const vendor = await scriptedVendor((response) => response.socket?.destroy());
+    expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it.each([
+    ['a counted', { 'Content-Length': '100' }],
+    ['a chunked', {}],
+  ])('that breaks in the middle of %s body is no answer', async (_, headers) => {
+    const vendor = await scriptedVendor((response) => {
+      response.writeHead(200, headers);
+      response.write('{"code":0}', () => response.socket?.destroy());
+    });
+    expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it('on which something else than HTTP is spoken gives nothing of it away', async () => {
+    const port = await rawServer((received) => received);
+    const fault = await faultOf(client().post(login(new URL(`http://127.0.0.1:${port}`)), PATIENT_MS));
+    expect(fault.kind).toBe('unreachable');
+  });
+});
+
+it('an answer that is not UTF-8 is broken', async () => {
+  const vendor = await scriptedVendor((response) => response.end(Buffer.from([0x22, 0xff, 0x22])));
+  expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('broken_answer');
+});
+
+it('a closed client sends nothing', async () => {
+  const vendor = await scriptedVendor(json('{}'));
+  const closed = new VendorClient({ clock: systemClock, connectTimeoutMs: PATIENT_MS });
+  await closed.close();
+  expect((await faultOf(closed.post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
+  expect(vendor.seen).toHaveLength(0);
+});

@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ClockOffset } from '../../../src/vendor-api/domains.ts';
+
+/** What a vendor whose clock is `skew` ahead puts into `Date` when it answers at `at` (our clock). */
+function dateOf(at: number, skew: number): number {
+  return Math.floor((at + skew) / 1000) * 1000;
+}
+
+describe('the clock offset', () => {
+  it('is none before an answer', () => expect(new ClockOffset(() => undefined).ms).toBe(0));
+
+  it('is no further off than the answer took, and a second', () => {
+    const input = fc.record({
+      skew: fc.integer({ min: -1e9, max: 1e9 }),
+      sentAt: fc.integer({ min: 1.6e12, max: 1.8e12 }),
+      there: fc.nat(5000),
+      back: fc.nat(5000),
+    });
+    fc.assert(
+      fc.property(input, ({ skew, sentAt, there, back }) => {
+        const offset = new ClockOffset(() => undefined);
+        const vendorDate = dateOf(sentAt + there, skew);
+        offset.observe({ vendorDate, sentAt, receivedAt: sentAt + there + back });
+        const error = Math.abs(offset.ms - skew);
+        expect(error).toBeLessThanOrEqual(offset.ms === 0 ? 3000 + there + back : 1000 + (there + back) / 2);
+      }),
+    );
+  });
+
+  it('is none while clocks agree, however slow the answer', () => {
+    fc.assert(
+      fc.property(fc.nat(10_000), fc.nat(10_000), fc.nat(999), (there, back, fraction) => {
+        const offset = new ClockOffset(() => undefined);
+        const sentAt = 1_700_000_000_000 + fraction;
+        offset.observe({ vendorDate: dateOf(sentAt + there, 0), sentAt, receivedAt: sentAt + there + back });
+        expect(offset.ms).toBe(0);
+      }),
+    );
+  });
+
+  it('is dropped once the clocks agree again', () => {
+    const offset = new ClockOffset(() => undefined);
+    offset.observe({ vendorDate: 1_700_000_600_000, sentAt: 1_700_000_000_000, receivedAt: 1_700_000_000_000 });
+    expect(offset.ms).toBe(600_500);
+    offset.observe({ vendorDate: 1_700_000_000_000, sentAt: 1_700_000_000_400, receivedAt: 1_700_000_000_500 });
+    expect(offset.ms).toBe(0);
+  });
+
+  it('reports each change once: above half a minute, above two, and back', () => {
+    const reports: unknown[] = [];
+    const offset = new ClockOffset((level, ms) => reports.push([level, ms]));
+    const sentAt = 1_700_000_000_000;
+    for (const skew of [20_000, 40_000, 41_000, 130_000, 131_000, 0, 40_000, -130_000, -40_000, -41_000]) {
+      offset.observe({ vendorDate: sentAt + skew, sentAt, receivedAt: sentAt });
+    }
+    expect(reports).toEqual([
+      ['warn', 40_500],
+      ['error', 130_500],
+      ['warn', 40_500],
+      ['error', -129_500],
+      ['warn', -39_500],
+    ]);
+  });
+});

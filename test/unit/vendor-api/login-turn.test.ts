@@ -1,0 +1,133 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
+import { LoginTurns } from '../../../src/vendor-api/login-turns.ts';
+import { TestClock } from '../../support/test-clock.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
+const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** Turns by a queue that answers what `place` says, and remembers what it was asked. */
+function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
+  const asked: { pace: Pace; urgency: Urgency }[] = [];
+  const queue = {
+    reserve: async (pace: Pace, urgency: Urgency) => {
+      asked.push({ pace, urgency });
+      return place();
+    },
+  };
+  return { turns: new LoginTurns({ queue, maxPerSecond, clock, log: QUIET, observer: silentObserver }), asked };
+}
+
+async function refusalOf(turn: Promise<void>): Promise<BrokerError> {
+  const error = await turn.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(BrokerError);
+  return error as BrokerError;
+}
+
+const AT_ONCE: Place = { granted: true, waitMs: 0 };
+
+describe('a turn', () => {
+  it.each([
+    [1, 1_000, 1],
+    [10, 100, 1],
+    [20, 50, 2],
+    [100, 10, 10],
+  ])('is one of %i per second over all replicas: one each %i ms, %i at once', async (perSecond, intervalMs, burst) => {
+    const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
+    await turns.wait('asked', NEVER);
+    await turns.wait('unasked', NEVER);
+    const pace = { intervalMs, burst };
+    expect(asked).toEqual([
+      { pace, urgency: 'asked' },
+      { pace, urgency: 'unasked' },
+    ]);
+  });
+
+  it('is everybody’s without a limit, and no queue is asked', async () => {
+    const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
+    await Promise.all(Array.from({ length: 100 }, () => turns.wait('unasked', NEVER)));
+    expect(asked).toEqual([]);
+  });
+
+  it('comes when the queue says, not before', async () => {
+    const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
+    let come = false;
+    const turn = turns.wait('asked', NEVER).then(() => {
+      come = true;
+    });
+    for (const until = performance.now() + 40; performance.now() < until; ) {
+      expect(come).toBe(false);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await turn;
+  });
+
+  it.each([
+    [1, 1],
+    [1_000, 1],
+    [1_001, 2],
+    [60_000, 60],
+  ])('that is denied for %i ms is vendor_busy for %i s', async (waitMs, retryAfter) => {
+    const { turns } = turnsBy(() => ({ granted: false, waitMs }));
+    expect(await refusalOf(turns.wait('asked', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
+  });
+
+  it('that would come too late is vendor_busy at once', async () => {
+    const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
+    const latest = systemClock.now() + 3_599_000;
+    expect(await refusalOf(turns.wait('asked', latest))).toMatchObject({
+      code: 'vendor_busy',
+      retryAfter: 3_600,
+    });
+  });
+});
+
+describe('while the store is away', () => {
+  const away = () => {
+    throw new BrokerError('store_unavailable');
+  };
+
+  /** How many of those who ask every `everyMs` for `forMs` get a turn. */
+  async function granted(urgency: Urgency, perSecond: number, forMs: number, everyMs: number): Promise<number> {
+    const clock = new TestClock();
+    const { turns } = turnsBy(away, perSecond, clock);
+    const all: Promise<boolean>[] = [];
+    for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
+      const turn = turns.wait(urgency, NEVER);
+      all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
+      // Whether there is a place is decided before time goes on.
+      await new Promise(setImmediate);
+      clock.advance(everyMs);
+    }
+    return (await Promise.all(all)).filter(Boolean).length;
+  }
+
+  it('a replica keeps to a quarter of the budget by itself', async () => {
+    // One each 200 ms from the first question to the last one, and what queues then: for 2 s, renewals for half a one.
+    expect(await granted('asked', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
+    expect(await granted('unasked', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
+  });
+
+  it('has no more at once than a quarter has: four replicas together keep the budget', async () => {
+    const clock = new TestClock();
+    const { turns } = turnsBy(away, 40, clock);
+    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('unasked', clock.now())));
+    expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('and no longer: the next turn is the queue’s again', async () => {
+    let isAway = true;
+    const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
+    await turns.wait('asked', NEVER);
+    expect(await refusalOf(turns.wait('asked', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
+    isAway = false;
+    await turns.wait('asked', systemClock.now() + 60_000);
+    expect(asked).toHaveLength(3);
+  });
+});

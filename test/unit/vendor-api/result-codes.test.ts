@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { resultKind } from '../../../src/vendor-api/answer.ts';
+
+describe('a result code', () => {
+  it.each([
+    [0, 'success'],
+    [10001, 'request'],
+    [10003, 'request'],
+    [10016, 'request'],
+    [10017, 'request'],
+    [10020, 'request'],
+    [10015, 'too_frequent'],
+    [10901072, 'too_frequent'],
+    [10901073, 'too_frequent'],
+    [10901050, 'configuration'],
+    [10901051, 'configuration'],
+    [10901052, 'configuration'],
+    [10901060, 'maintenance'],
+    [10902013, 'account_closed'],
+    [1, 'unknown'],
+    [-1, 'unknown'],
+    [10901053, 'unknown'],
+  ])('%i means %s', (code, kind) => {
+    expect(resultKind(code, 'msg')).toBe(kind);
+    expect(resultKind(code, 'msg:-2')).toBe(kind);
+  });
+
+  it.each([
+    ['check sign failed:-2', 'clock_skew'],
+    ['check sign failed: -2 ', 'clock_skew'],
+    ['check sign failed:-1', 'configuration'],
+    ['check sign failed:-3', 'configuration'],
+    ['check sign failed:-22', 'configuration'],
+    ['check sign failed:-2 at gateway', 'configuration'],
+    ['check sign failed-2', 'configuration'],
+    ['', 'configuration'],
+  ])('10007 %j means %s', (msg, kind) => expect(resultKind(10007, msg)).toBe(kind));
+});
