@@ -22,7 +22,7 @@ import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import type { TokenRecord } from './token/sdk-token.ts';
 import type { SubjectId } from './token/subject.ts';
-import { within } from './token/time-budget.ts';
+import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { VendorIssuer } from './vendor-api/login.ts';
 
@@ -108,7 +108,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const end = async (): Promise<void> => {
     closing = true;
     readiness.stop();
-    await within(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
+    await raceTimeout(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);
     await Promise.all([vendor.close(), store.close()]);
   };

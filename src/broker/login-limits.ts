@@ -3,7 +3,7 @@ import type { Log } from '../token/log.ts';
 import type { LimitName, Observer } from '../token/observer.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
-import type { Waiting } from '../token/time-budget.ts';
+import type { TimeBudget } from '../token/time-budget.ts';
 
 /** A terminal's refused token is replaced at once this often, and then every so many ms. */
 const REFUSALS_AT_ONCE = 3;
@@ -26,11 +26,11 @@ export class LoginLimits {
   }
 
   /** @throws BrokerError `rate_limited` */
-  async admit(id: SubjectId, cause: 'new' | 'refused', patience: Waiting): Promise<void> {
+  async admit(id: SubjectId, cause: 'new' | 'refused', timeBudget: TimeBudget): Promise<void> {
     const { perMinute } = this.#options;
     if (perMinute === 0) return;
     const take = async (limit: LimitName, name: string, intervalMs: number, burst: number): Promise<void> => {
-      const waitMs = await patience.for(this.#take(name, intervalMs, burst));
+      const waitMs = await timeBudget.wait(this.#take(name, intervalMs, burst));
       if (waitMs === undefined)
         this.#options.log.warn({ limit }, 'a limit was not checked in time: the login is let through');
       if (!waitMs || waitMs <= 0) return;

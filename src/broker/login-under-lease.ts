@@ -5,7 +5,7 @@ import type { Observer } from '../token/observer.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, TokenStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
-import type { Waiting } from '../token/time-budget.ts';
+import type { TimeBudget } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 import type { WriteBack } from './store-outage.ts';
@@ -79,11 +79,11 @@ export interface Granted extends Extract<LeaseAnswer, { kind: 'granted' }> {
   /** Most ms the login may take. */
   readonly budgetMs: number;
   /** For the store. */
-  readonly patience: Waiting;
+  readonly timeBudget: TimeBudget;
 }
 
 /** A login under a lease, and the fenced write of what it brings. */
-export class LeasedLogin {
+export class LoginUnderLease {
   readonly #options: RenewalOptions;
   readonly #leases: LeaseKeeper;
 
@@ -103,7 +103,7 @@ export class LeasedLogin {
     try {
       return await this.#logIn(request, granted);
     } catch (error) {
-      await granted.patience.for(this.#giveUp(request, granted, error));
+      await granted.timeBudget.wait(this.#giveUp(request, granted, error));
       throw error;
     } finally {
       this.#leases.letGo(lease);
@@ -111,8 +111,11 @@ export class LeasedLogin {
   }
 
   /** Gives back a lease there was no use for. @param dueAt epoch ms at which its record is to be looked at next */
-  async giveBack({ lease, patience }: Pick<Granted, 'lease' | 'patience'>, dueAt: number | undefined): Promise<void> {
-    await patience.for(this.#release(lease, dueAt, undefined));
+  async giveBack(
+    { lease, timeBudget }: Pick<Granted, 'lease' | 'timeBudget'>,
+    dueAt: number | undefined,
+  ): Promise<void> {
+    await timeBudget.wait(this.#release(lease, dueAt, undefined));
   }
 
   /** Gives back whatever leases are still held. */
@@ -123,13 +126,13 @@ export class LeasedLogin {
   async #logIn(request: RenewalRequest, granted: Granted): Promise<Renewed> {
     const { vendor, limits } = this.#options;
     const { subject, cause } = request;
-    const { lease, current, budgetMs, patience, erasedAt } = granted;
-    const read = cause !== 'unasked';
+    const { lease, current, budgetMs, timeBudget, erasedAt } = granted;
+    const read = cause !== 'background';
     if (read) refuseErased(request, erasedAt);
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, patience);
-    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'asked' : 'unasked' });
+    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, timeBudget);
+    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'foreground' : 'background' });
     const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
     const record = { subject, region, token, generation: lease.generation, read, unreadRenewals };
     return this.#save(request, granted, record);
@@ -137,9 +140,9 @@ export class LeasedLogin {
 
   async #save(request: RenewalRequest, granted: Granted, record: TokenRecord): Promise<Renewed> {
     const { store, cache } = this.#options;
-    const { lease, patience, erasedAt } = granted;
+    const { lease, timeBudget, erasedAt } = granted;
     const saving = this.#write(lease, record);
-    const outcome = await patience.for(saving);
+    const outcome = await timeBudget.wait(saving);
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
@@ -191,7 +194,7 @@ export class LeasedLogin {
 
 /** Whether who waits for the same on another replica is to be told: an app has a better place in the login budget. */
 function concernsOthers(code: ErrorCode, { cause }: RenewalRequest): boolean {
-  return cause !== 'unasked' || code !== 'vendor_busy';
+  return cause !== 'background' || code !== 'vendor_busy';
 }
 
 function isRefusal(outcome: SaveOutcome | 'later'): boolean {

@@ -3,7 +3,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { DueClaim, TokenStore } from '../token/ports.ts';
-import { dueAt, isRenewedUnasked, type RefreshPolicy } from '../token/renewal-timing.ts';
+import { dueAt, isRenewedInBackground, type RefreshPolicy } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -147,7 +147,7 @@ export class RefreshWorker {
     const now = clock.now();
     const due = dueAt(record, policy, lease.id);
     if (this.#stop.signal.aborted) return renewal.putOff(claim, now);
-    if (now < due || !isRenewedUnasked(record, policy)) return renewal.putOff(claim, due);
+    if (now < due || !isRenewedInBackground(record, policy)) return renewal.putOff(claim, due);
     observer.renewalClaimed(now - due);
     await renewal.renewDue(claim);
     this.#concurrency = Math.min(CONCURRENCY, this.#concurrency + 1);

@@ -2,16 +2,16 @@ import { BrokerError } from '../token/errors.ts';
 import type { Announcement, DueClaim, DueClaims, LeaseAnswer, TokenStore } from '../token/ports.ts';
 import { loginBudget } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import { Patience, UNLIMITED, within } from '../token/time-budget.ts';
-import { LeasedLogin, type RenewalOptions } from './login-under-lease.ts';
+import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
+import { LoginUnderLease, type RenewalOptions } from './login-under-lease.ts';
 import { isTheirsAlone, type RenewalRequest, type Renewed } from './requests.ts';
-import { SoloLogin } from './store-outage.ts';
+import { LoginWithoutLease } from './store-outage.ts';
 
 type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
 type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
 
 /** Lets a renewal wait until something is announced about its subject. */
-export class AnnouncementBoard {
+export class AnnouncementWaiters {
   readonly #waiters = new Map<SubjectId, Set<Waiter>>();
 
   constructor(store: Pick<TokenStore, 'subscribe'>) {
@@ -49,7 +49,7 @@ const POLL_MS = 250;
  */
 const PATIENCE_MS = 180;
 
-interface Flight {
+interface RunningRenewal {
   readonly request: RenewalRequest;
   readonly renewed: Promise<Renewed>;
 }
@@ -59,16 +59,18 @@ type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: un
 /** The one way a token comes to be: lease, re-read, vendor login, fenced write, announcement. */
 export class Renewal {
   readonly #options: RenewalOptions;
-  readonly #board: AnnouncementBoard;
-  readonly #leased: LeasedLogin;
-  readonly #solo: SoloLogin;
-  readonly #flights = new Map<SubjectId, Flight>();
+  readonly #waiters: AnnouncementWaiters;
+  readonly #underLease: LoginUnderLease;
+  readonly #withoutLease: LoginWithoutLease;
+  readonly #running = new Map<SubjectId, RunningRenewal>();
+  readonly #unlimited: TimeBudget;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
-    this.#board = new AnnouncementBoard(options.store);
-    this.#leased = new LeasedLogin(options);
-    this.#solo = new SoloLogin(options);
+    this.#unlimited = new TimeBudget(options.clock, Number.POSITIVE_INFINITY);
+    this.#waiters = new AnnouncementWaiters(options.store);
+    this.#underLease = new LoginUnderLease(options);
+    this.#withoutLease = new LoginWithoutLease(options);
   }
 
   /**
@@ -79,11 +81,11 @@ export class Renewal {
    *   `session_invalid` when the account was erased since the session was issued
    */
   async renew(request: RenewalRequest): Promise<Renewed> {
-    for (let other = this.#flights.get(request.id); other; other = this.#flights.get(request.id)) {
+    for (let other = this.#running.get(request.id); other; other = this.#running.get(request.id)) {
       const renewed = await this.#join(other, request);
       if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
     }
-    return this.#launch(request, this.#fly(request));
+    return this.#start(request, this.#run(request));
   }
 
   /** Claims what is due, for {@link renewDue}. @throws BrokerError `store_unavailable` */
@@ -101,49 +103,49 @@ export class Renewal {
       subject,
       region,
       known: record,
-      cause: 'unasked',
+      cause: 'background',
       sessionIssuedAt: undefined,
       satisfies: (other) => other.generation > generation,
     };
     const budgetMs = lease.durationMs - LEASE_MARGIN_MS;
     const granted = { kind: 'granted', lease, current: record, region, erasedAt, budgetMs } as const;
-    return this.#launch(request, this.#leased.logIn(request, { ...granted, patience: UNLIMITED }));
+    return this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited }));
   }
 
   /** Gives back a claim there is no use for. @param dueAt epoch ms at which the record is to be looked at next */
   putOff({ lease }: DueClaim, dueAt: number): Promise<void> {
-    return this.#leased.giveBack({ lease, patience: UNLIMITED }, dueAt);
+    return this.#underLease.giveBack({ lease, timeBudget: this.#unlimited }, dueAt);
   }
 
   /** Waits until nothing is under way, at most `timeoutMs`; gives back what leases are still held then. */
   async settle(timeoutMs: number): Promise<void> {
-    await within(timeoutMs, Promise.allSettled([...this.#flights.values()].map(({ renewed }) => renewed)));
-    await this.#leased.releaseAll();
+    await raceTimeout(timeoutMs, Promise.allSettled([...this.#running.values()].map(({ renewed }) => renewed)));
+    await this.#underLease.releaseAll();
   }
 
   /** Lets others join a renewal under way, unless they join another one already. */
-  #launch(request: RenewalRequest, renewed: Promise<Renewed>): Promise<Renewed> {
+  #start(request: RenewalRequest, renewed: Promise<Renewed>): Promise<Renewed> {
     const { observer } = this.#options;
-    const flight = { request, renewed };
-    if (!this.#flights.has(request.id)) this.#flights.set(request.id, flight);
+    const running = { request, renewed };
+    if (!this.#running.has(request.id)) this.#running.set(request.id, running);
     renewed.then(
       ({ outcome }) => {
-        this.#land(flight);
+        this.#settle(running);
         observer.renewalEnded(request.cause, outcome);
       },
       (error: unknown) => {
-        this.#land(flight);
+        this.#settle(running);
         observer.renewalFailed(request.cause, error);
       },
     );
     return renewed;
   }
 
-  #land(flight: Flight): void {
-    if (this.#flights.get(flight.request.id) === flight) this.#flights.delete(flight.request.id);
+  #settle(running: RunningRenewal): void {
+    if (this.#running.get(running.request.id) === running) this.#running.delete(running.request.id);
   }
 
-  async #join({ request: theirs, renewed }: Flight, ours: RenewalRequest): Promise<Renewed | undefined> {
+  async #join({ request: theirs, renewed }: RunningRenewal, ours: RenewalRequest): Promise<Renewed | undefined> {
     try {
       return await renewed;
     } catch (error) {
@@ -152,18 +154,18 @@ export class Renewal {
     }
   }
 
-  async #fly(request: RenewalRequest): Promise<Renewed> {
+  async #run(request: RenewalRequest): Promise<Renewed> {
     const { clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
       const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
-      const patience = new Patience(clock, PATIENCE_MS);
-      const answer = await this.#acquire(request, budgetMs, patience);
+      const timeBudget = new TimeBudget(clock, PATIENCE_MS);
+      const answer = await this.#acquire(request, budgetMs, timeBudget);
       switch (answer.kind) {
         case 'granted':
-          return this.#leased.logIn(request, { ...answer, budgetMs, patience });
+          return this.#underLease.logIn(request, { ...answer, budgetMs, timeBudget });
         case 'unavailable':
-          return this.#solo.logIn(request, budgetMs, answer.error);
+          return this.#withoutLease.logIn(request, budgetMs, answer.error);
         case 'terminal_limit':
           throw new BrokerError('terminal_limit');
         case 'cooling':
@@ -178,20 +180,20 @@ export class Renewal {
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
-  async #acquire({ id }: RenewalRequest, budgetMs: number, patience: Patience): Promise<Acquired> {
+  async #acquire({ id }: RenewalRequest, budgetMs: number, timeBudget: TimeBudget): Promise<Acquired> {
     const { store, clock } = this.#options;
     const acquiring = store.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
-    const answer = await patience.for(acquiring);
+    const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
     void acquiring.then((late) => {
-      if (late.kind === 'granted') void this.#leased.giveBack({ lease: late.lease, patience }, clock.now());
+      if (late.kind === 'granted') void this.#underLease.giveBack({ lease: late.lease, timeBudget }, clock.now());
     });
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
 
   /** What the replica that holds the lease came to, if it did within `waitMs`. */
   async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<Renewed | undefined> {
-    const news = await this.#board.next(request.id, waitMs);
+    const news = await this.#waiters.next(request.id, waitMs);
     if (news?.kind === 'failed') {
       const failure = new BrokerError(news.code, { retryAfter: 1 });
       if (!isTheirsAlone(failure, undefined, request)) throw failure;

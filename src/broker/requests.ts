@@ -68,7 +68,7 @@ export function isTheirsAlone(error: unknown, failed: RenewalRequest | undefined
       return true;
     case 'vendor_busy':
     case 'session_forbidden':
-      return failed?.cause === 'unasked' && waiting.cause !== 'unasked';
+      return failed?.cause === 'background' && waiting.cause !== 'background';
     default:
       return false;
   }

@@ -79,7 +79,7 @@ export class WriteBack {
   }
 }
 
-export interface SoloLoginOptions {
+export interface LoginWithoutLeaseOptions {
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
   readonly writeBack: WriteBack;
@@ -90,10 +90,10 @@ export interface SoloLoginOptions {
  * A login while the store cannot be asked: without a lease, so another replica may make the same one; within this
  * replica's share of the login budget. Only for what cannot wait for the store.
  */
-export class SoloLogin {
-  readonly #options: SoloLoginOptions;
+export class LoginWithoutLease {
+  readonly #options: LoginWithoutLeaseOptions;
 
-  constructor(options: SoloLoginOptions) {
+  constructor(options: LoginWithoutLeaseOptions) {
     this.#options = options;
   }
 
@@ -107,7 +107,7 @@ export class SoloLogin {
     const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
     const region = known?.region ?? request.region;
     if (canWait || !region) throw storeError;
-    const token = await vendor.login({ subject, region, budgetMs, urgency: 'asked' });
+    const token = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
     const generation = Math.max((known?.generation ?? 0) + 1, Math.floor(clock.now()));
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
     const erasedAt = cache.erasedAt(request.id);

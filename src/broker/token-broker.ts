@@ -6,7 +6,7 @@ import type { Soon } from '../token/principal.ts';
 import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
-import { within } from '../token/time-budget.ts';
+import { raceTimeout } from '../token/time-budget.ts';
 import type { Renewal } from './renewal.ts';
 import { isErased, type ReadRequest, refuseErased } from './requests.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
@@ -28,14 +28,14 @@ export interface TokenBrokerOptions {
 }
 
 /** What is known of a terminal, from memory or the store. */
-interface Knowledge {
+interface LookupResult {
   readonly entry: CachedToken | undefined;
   readonly source: 'memory' | 'redis';
   readonly erasedAt: number | undefined;
 }
 
 /** What a read is answered with, and where it came from. */
-interface Found {
+interface ReadResult {
   readonly entry: CachedToken;
   readonly outcome: ReadOutcome;
 }
@@ -43,7 +43,7 @@ interface Found {
 /** Answers an app: from memory, from the store, or from a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #lookUps = new Map<SubjectId, Promise<Knowledge>>();
+  readonly #lookUps = new Map<SubjectId, Promise<LookupResult>>();
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
@@ -59,7 +59,7 @@ export class TokenBroker {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
     const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
-    return remembered ? this.handOut(id, remembered, now) : this.#seek(id, request);
+    return remembered ? this.handOut(id, remembered, now) : this.#readOrRenew(id, request);
   }
 
   /**
@@ -68,14 +68,16 @@ export class TokenBroker {
    * @param sessionIssuedAt epoch ms; `undefined` where the session does not say
    */
   remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
-    const entry = this.#options.cache.kept(id);
+    const entry = this.#options.cache.getStale(id);
     return entry && this.mayHandOut(entry, sessionIssuedAt, now) ? entry : undefined;
   }
 
   /** Whether an entry found in memory may be handed out now: what {@link remembered} asks of those it finds. */
   mayHandOut(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
     return (
-      now < entry.freshUntil && this.#options.cache.trusts(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt)
+      now < entry.freshUntil &&
+      this.#options.cache.isFresh(entry, now) &&
+      !isErased({ sessionIssuedAt }, entry.erasedAt)
     );
   }
 
@@ -86,7 +88,7 @@ export class TokenBroker {
     return entry.served;
   }
 
-  async #seek(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
+  async #readOrRenew(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
     try {
       const { entry, outcome } = await this.#find(id, request);
       return this.handOut(id, entry, this.#options.clock.now(), outcome);
@@ -96,22 +98,22 @@ export class TokenBroker {
     }
   }
 
-  async #find(id: SubjectId, request: ReadRequest): Promise<Found> {
-    const knowledge = await this.#lookUp(id, request.refused !== undefined);
-    refuseErased(request, knowledge.erasedAt);
+  async #find(id: SubjectId, request: ReadRequest): Promise<ReadResult> {
+    const lookup = await this.#lookUp(id, request.refused !== undefined);
+    refuseErased(request, lookup.erasedAt);
     const { clock, policy } = this.#options;
-    const { entry, source: outcome } = knowledge;
+    const { entry, source: outcome } = lookup;
     const now = clock.now();
     if (!entry || now >= servableUntil(entry.served.record.token)) {
-      return this.#renew(id, request, 'new', { ...knowledge, entry: undefined });
+      return this.#renew(id, request, 'new', { ...lookup, entry: undefined });
     }
     if (request.refused !== undefined) {
       return entry.served.etag === request.refused
-        ? this.#renew(id, request, 'refused', knowledge)
+        ? this.#renew(id, request, 'refused', lookup)
         : { entry, outcome };
     }
     if (now < entry.freshUntil) return { entry, outcome };
-    const renewal = this.#renew(id, request, 'due', knowledge);
+    const renewal = this.#renew(id, request, 'due', lookup);
     if (policy.mode === 'proactive' && now < waitFrom(entry.served.record.token)) {
       entry.freshUntil = now + PAUSE_MS;
       renewal.catch(() => undefined);
@@ -121,11 +123,11 @@ export class TokenBroker {
   }
 
   /** The renewed token, or the old one if that takes too long or fails while the old one is still good. */
-  async #renewedOr(entry: CachedToken, renewal: Promise<Found>): Promise<Found> {
+  async #renewedOr(entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { clock } = this.#options;
     const until = servableUntil(entry.served.record.token);
     const patienceMs = Math.min(PATIENCE_MS, Math.max(0, until - clock.now()));
-    const renewed = await within(
+    const renewed = await raceTimeout(
       patienceMs,
       renewal.catch(() => undefined),
     );
@@ -136,7 +138,7 @@ export class TokenBroker {
     return { entry, outcome: 'fallback' };
   }
 
-  async #renew(id: SubjectId, request: ReadRequest, cause: RenewalCause, { entry }: Knowledge): Promise<Found> {
+  async #renew(id: SubjectId, request: ReadRequest, cause: RenewalCause, { entry }: LookupResult): Promise<ReadResult> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
     const known = entry?.served.record;
@@ -151,9 +153,9 @@ export class TokenBroker {
   }
 
   /** What is known, the store asked once for all who want to know at a time; what is kept in memory when it cannot say. */
-  #lookUp(id: SubjectId, anew: boolean): Promise<Knowledge> {
+  #lookUp(id: SubjectId, anew: boolean): Promise<LookupResult> {
     const { cache, clock } = this.#options;
-    const trusted = anew ? undefined : cache.trusted(id, clock.now());
+    const trusted = anew ? undefined : cache.getFresh(id, clock.now());
     if (trusted) return Promise.resolve({ entry: trusted, erasedAt: trusted.erasedAt, source: 'memory' });
     const underWay = this.#lookUps.get(id);
     if (underWay) return underWay;
@@ -162,7 +164,7 @@ export class TokenBroker {
     return lookUp;
   }
 
-  async #askStore(id: SubjectId): Promise<Knowledge> {
+  async #askStore(id: SubjectId): Promise<LookupResult> {
     const { store, cache, clock, log } = this.#options;
     const askedAt = clock.now();
     try {
@@ -171,7 +173,7 @@ export class TokenBroker {
       cache.forget(id);
       return { entry: undefined, erasedAt, source: 'redis' };
     } catch (error) {
-      const kept = cache.kept(id);
+      const kept = cache.getStale(id);
       if (kept && clock.now() < servableUntil(kept.served.record.token)) {
         return { entry: kept, erasedAt: cache.erasedAt(id), source: 'memory' };
       }
@@ -188,7 +190,7 @@ export class TokenBroker {
     const { store, log, observer } = this.#options;
     entry.markedRead = true;
     store.markRead(id, entry.served.record.generation).then(
-      (wasFirst) => wasFirst && observer.unaskedRenewalRead(),
+      (wasFirst) => wasFirst && observer.backgroundRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;
         log.debug({ subject: id, err: error }, 'a read could not be noted');

@@ -63,13 +63,13 @@ export class TokenCache {
   }
 
   /** The entry, where it may be served without asking the store. */
-  trusted(id: SubjectId, now: number): CachedToken | undefined {
+  getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.#entries.get(id);
-    return entry && this.trusts(entry, now) ? entry : undefined;
+    return entry && this.isFresh(entry, now) ? entry : undefined;
   }
 
   /** Whether an entry may be served without asking the store. */
-  trusts({ checkedAt }: CachedToken, now: number): boolean {
+  isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
     if (age < TRUST_UNANNOUNCED_MS) return true;
     const since = this.#options.store.announcedSince();
@@ -77,7 +77,7 @@ export class TokenCache {
   }
 
   /** The entry, trusted or not: for when the store cannot be asked. */
-  kept(id: SubjectId): CachedToken | undefined {
+  getStale(id: SubjectId): CachedToken | undefined {
     return this.#entries.get(id);
   }
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
-import { within } from '../token/time-budget.ts';
+import { raceTimeout } from '../token/time-budget.ts';
 import { type Finding, fail } from './checks/finding.ts';
 import { checkPorts } from './checks/ports.ts';
 import { checkSessions } from './checks/sessions.ts';
@@ -17,7 +17,7 @@ const LIMIT_MS = 12_000;
 /** A check's findings; a failure of the check itself is a finding too, and so is one that does not come to an end. */
 async function bounded(what: string, check: Promise<readonly Finding[]>): Promise<readonly Finding[]> {
   try {
-    const findings = await within(LIMIT_MS, check);
+    const findings = await raceTimeout(LIMIT_MS, check);
     return findings ?? [fail(what, { detail: `not known after ${LIMIT_MS / 1_000} s`, mend: 'run the check again' })];
   } catch (error) {
     // Its message may hold anything.

@@ -2,7 +2,7 @@ import swagger, { type StaticDocumentSpec } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { openApiDocument } from './openapi-document.ts';
-import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './server/server.ts';
+import { type BaseAppOptions, createBaseApp } from './server/server.ts';
 
 /** Swagger UI styles elements in place and draws with data: images; all else comes from here. */
 const SWAGGER_UI_CSP = {
@@ -17,9 +17,9 @@ const SWAGGER_UI_CSP = {
 };
 
 /** Answers `GET /openapi.json` and `GET /docs`, the public API's. It does not listen. @param version the service's */
-export async function createDocsApp(version: string, options: AppWithoutRoutesOptions): Promise<FastifyInstance> {
+export async function createDocsApp(version: string, options: BaseAppOptions): Promise<FastifyInstance> {
   const document = await openApiDocument(version);
-  const app = await createAppWithoutRoutes(options);
+  const app = await createBaseApp(options);
   await app.register(swagger, { mode: 'static', specification: { document } as StaticDocumentSpec });
   await app.register(swaggerUi, {
     routePrefix: '/docs',

@@ -4,7 +4,7 @@ import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
-import { createAppWithoutRoutes } from './server/server.ts';
+import { createBaseApp } from './server/server.ts';
 
 export interface InternalAppOptions
   extends AccountRoutesOptions,
@@ -26,7 +26,7 @@ const MAX_PARAM_LENGTH = 16 * 1_024;
 /** The internal API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const { logger, closing, adminToken } = options;
-  const app = await createAppWithoutRoutes({
+  const app = await createBaseApp({
     logger,
     closing,
     realm: 'sdk-token-broker-internal',

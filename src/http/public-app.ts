@@ -9,7 +9,7 @@ import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { RepeatedReads } from './server/hot-reads.ts';
 import { logsRequests, securityHeaders } from './server/request-hooks.ts';
-import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './server/server.ts';
+import { type BaseAppOptions, createBaseApp } from './server/server.ts';
 
 /**
  * `GET /openapi.json` and `GET /docs`, answered by an app of their own. That is made when they are first asked for: what it
@@ -17,7 +17,7 @@ import { type AppWithoutRoutesOptions, createAppWithoutRoutes } from './server/s
  * @param version the service's
  * @param options of both apps
  */
-async function serveDocs(app: FastifyInstance, version: string, options: AppWithoutRoutesOptions): Promise<void> {
+async function serveDocs(app: FastifyInstance, version: string, options: BaseAppOptions): Promise<void> {
   let made: Promise<FastifyInstance> | undefined;
   const make = async (): Promise<FastifyInstance> => {
     const { createDocsApp } = await import('./docs-app.ts');
@@ -92,7 +92,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const { logger, closing, trustProxy } = options;
   const realm = 'sdk-token-broker';
   const common = { logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT };
-  const app = await createAppWithoutRoutes(common);
+  const app = await createBaseApp(common);
   if (options.apiDocs) await serveDocs(app, options.version, common);
   await app.register(async (guarded) => {
     await shedWhenOverloaded(guarded);

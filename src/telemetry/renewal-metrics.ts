@@ -9,7 +9,7 @@ const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
 type RenewalEvents =
   | 'renewalEnded'
   | 'renewalFailed'
-  | 'unaskedRenewalRead'
+  | 'backgroundRenewalRead'
   | 'coolingDown'
   | 'wroteBack'
   | 'renewalClaimed'
@@ -57,7 +57,7 @@ export function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents
   return {
     renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
     renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
-    unaskedRenewalRead: () => read.inc(),
+    backgroundRenewalRead: () => read.inc(),
     coolingDown: (code) => coolDowns.add(code),
     wroteBack: (outcome) => writeBacks.add(outcome),
     backlogSeen: (subjects) => backlog.set(subjects),

@@ -51,7 +51,7 @@ export function vendorMetrics(
     name: 'sdk_token_broker_login_budget_denials_total',
     help: 'Login attempts that got no turn, as the login budget was spent, by whether an app waited for them.',
     label: 'urgency',
-    values: ['asked', 'unasked'],
+    values: ['foreground', 'background'],
   });
   const circuits = new Gauge({
     registers,

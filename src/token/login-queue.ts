@@ -7,7 +7,7 @@ export interface Pace {
 }
 
 /** Who wants a place: an app that waits, or a renewal nobody waits for. */
-export type Urgency = 'asked' | 'unasked';
+export type Urgency = 'foreground' | 'background';
 
 export interface Place {
   /** Whether a place was reserved. */
@@ -23,15 +23,15 @@ export interface PaceState {
   /** Until when somebody waits whom an app asked for. */
   readonly waitingUntil: number;
   /** When the next renewal may have a place while somebody waits. */
-  readonly nextUnasked: number;
+  readonly nextBackground: number;
 }
 
-export const EMPTY_PACE: PaceState = { next: 0, waitingUntil: 0, nextUnasked: 0 };
+export const EMPTY_PACE: PaceState = { next: 0, waitingUntil: 0, nextBackground: 0 };
 
 /** The longest anyone queues for a place. */
 export const LONGEST_WAIT_MS = 2_000;
 /** The longest a renewal queues where nobody waits: whoever comes next queues behind it. */
-export const LONGEST_UNASKED_WAIT_MS = 500;
+export const LONGEST_BACKGROUND_WAIT_MS = 500;
 
 /**
  * Reserves the next place, each place an instant (the generic cell rate algorithm with a queue). Who is asked for goes
@@ -48,16 +48,16 @@ export function reservePlace(
   const next = Math.max(state.next, now - (burst - 1) * intervalMs);
   const waitMs = Math.max(0, next - now);
   const crowded = state.waitingUntil > now;
-  if (urgency === 'asked') {
+  if (urgency === 'foreground') {
     if (waitMs > LONGEST_WAIT_MS) return { place: { granted: false, waitMs: waitMs - LONGEST_WAIT_MS }, state };
     const waitingUntil = waitMs > 0 ? now + waitMs : state.waitingUntil;
     return { place: { granted: true, waitMs }, state: { ...state, next: next + intervalMs, waitingUntil } };
   }
-  const unaskedWaitMs = crowded ? Math.max(0, state.nextUnasked - now) : 0;
-  const longest = crowded ? LONGEST_WAIT_MS : LONGEST_UNASKED_WAIT_MS;
-  if (unaskedWaitMs > 0 || waitMs > longest) {
-    return { place: { granted: false, waitMs: Math.max(unaskedWaitMs, waitMs - longest) }, state };
+  const backgroundWaitMs = crowded ? Math.max(0, state.nextBackground - now) : 0;
+  const longest = crowded ? LONGEST_WAIT_MS : LONGEST_BACKGROUND_WAIT_MS;
+  if (backgroundWaitMs > 0 || waitMs > longest) {
+    return { place: { granted: false, waitMs: Math.max(backgroundWaitMs, waitMs - longest) }, state };
   }
-  const nextUnasked = now + 2 * intervalMs;
-  return { place: { granted: true, waitMs }, state: { ...state, next: next + intervalMs, nextUnasked } };
+  const nextBackground = now + 2 * intervalMs;
+  return { place: { granted: true, waitMs }, state: { ...state, next: next + intervalMs, nextBackground } };
 }

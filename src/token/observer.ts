@@ -8,7 +8,7 @@ import type { Urgency } from './login-queue.ts';
 export type ReadOutcome = 'memory' | 'redis' | 'login' | 'waited' | 'fallback';
 
 /** An app waits for its first token, for one that is due, or in place of one that was refused; or nobody asked. */
-export type RenewalCause = 'new' | 'due' | 'refused' | 'unasked';
+export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 
 /** `login`: by a login of its own. `waited`: by somebody else's. */
 export type RenewalOutcome = 'login' | 'waited';
@@ -52,7 +52,7 @@ export interface Observer {
   renewalEnded(cause: RenewalCause, outcome: RenewalOutcome): void;
   renewalFailed(cause: RenewalCause, error: unknown): void;
   /** An app has read a token that was renewed without being asked for: the first time. */
-  unaskedRenewalRead(): void;
+  backgroundRenewalRead(): void;
   /** A renewal was refused, as earlier ones had failed like this. */
   coolingDown(code: ErrorCode): void;
   /** A token was brought into the store that it had missed, unless something as new stood there. */
@@ -90,7 +90,7 @@ export const silentObserver: Observer = {
   readFailed: ignore,
   renewalEnded: ignore,
   renewalFailed: ignore,
-  unaskedRenewalRead: ignore,
+  backgroundRenewalRead: ignore,
   coolingDown: ignore,
   wroteBack: ignore,
   rateLimited: ignore,

@@ -100,10 +100,10 @@ export function refreshAt(
  * @param id the subject's, where it is at hand
  */
 export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
-  return isRenewedUnasked(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
+  return isRenewedInBackground(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
 }
 
 /** Whether the record is renewed in the background when it falls due. */
-export function isRenewedUnasked(record: TokenRecord, { mode, unreadLimit }: RefreshPolicy): boolean {
+export function isRenewedInBackground(record: TokenRecord, { mode, unreadLimit }: RefreshPolicy): boolean {
   return mode === 'proactive' && (record.read || record.unreadRenewals < unreadLimit);
 }

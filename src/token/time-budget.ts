@@ -1,13 +1,12 @@
 import type { Clock } from './clock.ts';
 
 /**
- * What `promise` comes to, or `otherwise` once `ms` are over. The promise goes on either way. A busy event loop runs its
- * timers before it reads what has arrived: it is given the chance to read first, or its own slowness would look like
- * others'.
+ * Resolves like `promise`, or to `otherwise` after `ms`. The work behind `promise` continues either way. A busy event
+ * loop runs timers before it reads sockets. So the timeout waits two more turns: an answer that has already arrived wins.
  */
-export function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined>;
-export function within<T, Late>(ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
-export function within<T, Late>(ms: number, promise: Promise<T>, otherwise?: Late): Promise<T | Late | undefined> {
+export function raceTimeout<T>(ms: number, promise: Promise<T>): Promise<T | undefined>;
+export function raceTimeout<T, Late>(ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
+export function raceTimeout<T, Late>(ms: number, promise: Promise<T>, otherwise?: Late): Promise<T | Late | undefined> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => setImmediate(() => setImmediate(resolve, otherwise)), ms);
     promise.then(
@@ -23,34 +22,31 @@ export function within<T, Late>(ms: number, promise: Promise<T>, otherwise?: Lat
   });
 }
 
-/** What is waited for an answer when all patience is spent: a store that is well answers in less. */
-const LEAST_MS = 20;
+/** Every answer gets at least this long: a healthy store answers in less. */
+const MIN_WAIT_MS = 20;
 
-/** Waits for an answer of the store, or gives up waiting. */
-export interface Waiting {
-  for<T>(answer: Promise<T>): Promise<T | undefined>;
-}
-
-/** Where nobody waits for the outcome. */
-export const UNLIMITED: Waiting = { for: (answer) => answer };
-
-/** How long may be waited for a store in all, over one answer after the other. */
-export class Patience implements Waiting {
+/** A limit on how long a caller waits in total, over several answers of the store. */
+export class TimeBudget {
   readonly #clock: Clock;
   #leftMs: number;
 
+  /** @param ms the whole budget; `Infinity`: no limit */
   constructor(clock: Clock, ms: number) {
     this.#clock = clock;
     this.#leftMs = ms;
   }
 
-  /** What `answer` comes to, or `undefined` where that takes longer than is left. It goes on either way. */
-  async for<T>(answer: Promise<T>): Promise<T | undefined> {
-    const askedAt = this.#clock.now();
+  /**
+   * Waits for `answer` and takes the time from the budget. Resolves to `undefined` when the budget runs out first;
+   * the work behind `answer` continues.
+   */
+  async wait<T>(answer: Promise<T>): Promise<T | undefined> {
+    if (this.#leftMs === Number.POSITIVE_INFINITY) return answer;
+    const startedAt = this.#clock.now();
     try {
-      return await within(Math.max(LEAST_MS, this.#leftMs), answer);
+      return await raceTimeout(Math.max(MIN_WAIT_MS, this.#leftMs), answer);
     } finally {
-      this.#leftMs -= Math.max(0, this.#clock.now() - askedAt);
+      this.#leftMs -= Math.max(0, this.#clock.now() - startedAt);
     }
   }
 }

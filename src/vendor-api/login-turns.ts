@@ -5,7 +5,7 @@ import type { Log } from '../token/log.ts';
 import { EMPTY_PACE, type Pace, type PaceState, type Place, reservePlace, type Urgency } from '../token/login-queue.ts';
 import type { Observer } from '../token/observer.ts';
 import type { LoginQueue } from '../token/ports.ts';
-import { within } from '../token/time-budget.ts';
+import { raceTimeout } from '../token/time-budget.ts';
 
 /** The share of the budget a replica allows itself while the store cannot be asked what the others use of it. */
 const SHARE_ALONE = 1 / 4;
@@ -52,7 +52,7 @@ export class LoginTurns {
     const { queue, log } = this.#options;
     try {
       const reserving = queue.reserve(paceOf(maxPerSecond), urgency);
-      return urgency === 'unasked' ? await reserving : await within(QUEUE_MS, reserving);
+      return urgency === 'background' ? await reserving : await raceTimeout(QUEUE_MS, reserving);
     } catch (error) {
       log.debug({ err: error }, 'the login budget cannot be shared at this moment: keeping to a share of it');
       return undefined;

@@ -598,30 +598,43 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     }
 
     test('has as many places at once as the burst, then one each interval', async () => {
-      const places = await reserved({ intervalMs: 600, burst: 2 }, 'asked', 'asked', 'asked', 'asked', 'asked');
+      const places = await reserved(
+        { intervalMs: 600, burst: 2 },
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+      );
       for (const [number, dueMs] of [0, 0, 600, 1_200, 1_800].entries()) expectPlace(places[number], dueMs);
     });
 
     test('gives one place to one among forty who ask at the same time', async () => {
       const pace = { intervalMs: 2_000, burst: 5 };
-      const places = await Promise.all(Array.from({ length: 40 }, () => store.reserve(pace, 'asked')));
+      const places = await Promise.all(Array.from({ length: 40 }, () => store.reserve(pace, 'foreground')));
       expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
       expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
       expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
     });
 
     test('lets nobody queue longer than 2 s, and says when there will be a place to queue for', async () => {
-      const places = await reserved({ intervalMs: 900, burst: 1 }, 'asked', 'asked', 'asked', 'asked');
+      const places = await reserved(
+        { intervalMs: 900, burst: 1 },
+        'foreground',
+        'foreground',
+        'foreground',
+        'foreground',
+      );
       expectPlace(places[2], 1_800);
       expectPlace(places[3], 700, false);
       await sleep((places[3]?.waitMs ?? 0) + 5);
-      const place = await store.reserve({ intervalMs: 900, burst: 1 }, 'asked');
+      const place = await store.reserve({ intervalMs: 900, burst: 1 }, 'foreground');
       expectPlace(place, 2_700);
     });
 
     test('lets a renewal queue no longer than half a second where nobody waits', async () => {
       const pace = { intervalMs: 450, burst: 1 };
-      const places = await reserved(pace, 'unasked', 'unasked', 'unasked', 'asked');
+      const places = await reserved(pace, 'background', 'background', 'background', 'foreground');
       expectPlace(places[1], 450);
       expectPlace(places[2], 400, false);
       expectPlace(places[3], 900);
@@ -629,17 +642,25 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('has a renewal in every second place at most while somebody waits', async () => {
       const pace = { intervalMs: 300, burst: 1 };
-      const places = await reserved(pace, 'asked', 'asked', 'asked', 'unasked', 'unasked', 'asked');
+      const places = await reserved(
+        pace,
+        'foreground',
+        'foreground',
+        'foreground',
+        'background',
+        'background',
+        'foreground',
+      );
       expectPlace(places[3], 900);
       expectPlace(places[4], 600, false);
       expectPlace(places[5], 1_200);
       await sleep((places[4]?.waitMs ?? 0) + 5);
-      expectPlace(await store.reserve(pace, 'unasked'), 1_500);
+      expectPlace(await store.reserve(pace, 'background'), 1_500);
     });
 
     test('has no more at once than the burst after a pause', async () => {
       const pace = { intervalMs: 200, burst: 2 };
-      const fillTheQueue = () => reserved(pace, 'asked', 'asked', 'asked');
+      const fillTheQueue = () => reserved(pace, 'foreground', 'foreground', 'foreground');
       await fillTheQueue();
       await sleep(1_000);
       startedAt = systemClock.now();

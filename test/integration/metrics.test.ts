@@ -74,7 +74,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
   expect(await value('renewals_total', { cause: 'new', outcome: 'login' })).toBe(2);
   expect(await value('logins_total', { outcome: 'success', vendor_code: '0' })).toBe(2);
   expect(await value('login_attempts_total')).toBe(2);
-  expect(await value('login_budget_wait_seconds_count', { urgency: 'asked' })).toBe(2);
+  expect(await value('login_budget_wait_seconds_count', { urgency: 'foreground' })).toBe(2);
   expect(await value('served_token_expiry_seconds_count')).toBe(14);
   expect(await value('cached_tokens')).toBe(2);
 
@@ -108,7 +108,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
   await eventually(
     async () => {
       expect((await alice.read()).status).toBe(200);
-      expect(await value('renewals_total', { cause: 'unasked', outcome: 'login' })).toBeGreaterThan(0);
+      expect(await value('renewals_total', { cause: 'background', outcome: 'login' })).toBeGreaterThan(0);
       expect(await value('unasked_renewals_read_total')).toBeGreaterThan(0);
       expect(await value('due_lateness_seconds_count')).toBeGreaterThan(0);
     },

@@ -55,12 +55,12 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store, cache);
   /** As the worker does once the token is due, which it is from now on. */
-  const renewUnasked = async (id: SubjectId): Promise<Renewed> => {
+  const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
     const { claims } = await renewal.claimDue(1_000);
     const claim = claims.find(({ lease }) => lease.id === id);
     if (!claim) throw new Error('it could not be claimed');
     return renewal.renewDue(claim);
   };
-  return { store, vendor, cache, renewal, broker, worker, accounts, renewUnasked };
+  return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-interface Patience {
+interface TimeBudget {
   readonly timeoutMs?: number;
   readonly everyMs?: number;
 }
@@ -11,7 +11,7 @@ interface Patience {
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 20 }: Patience = {},
+  { timeoutMs = 5_000, everyMs = 20 }: TimeBudget = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {

@@ -25,7 +25,7 @@ export interface RepeatedReadsOptions {
 }
 
 /** A request that was answered with a token, and what it came down to. */
-interface Known {
+interface RememberedRead {
   /** What its session headers held, in their order. */
   readonly session: readonly (string | undefined)[];
   readonly caller: BelievedPrincipal;
@@ -46,7 +46,7 @@ const ENTRY_BYTES = 512;
 export class RepeatedReads {
   readonly #options: RepeatedReadsOptions;
   readonly #sessionHeaders: readonly string[];
-  readonly #known = new LRUCache<string, Known>({
+  readonly #known = new LRUCache<string, RememberedRead>({
     maxSize: MAX_BYTES,
     sizeCalculation: ({ session }, url) =>
       session.reduce((sum, text = '') => sum + text.length, ENTRY_BYTES + url.length),
@@ -107,14 +107,14 @@ export class RepeatedReads {
   }
 
   /** Looked up again where memory had to forget it: it may have learnt another one since. */
-  #entryOf(known: Known, now: number): CachedToken | undefined {
+  #entryOf(known: RememberedRead, now: number): CachedToken | undefined {
     if (known.slot.entry) return known.slot.entry;
     const found = this.#options.tokens.remembered(known.id, known.caller.issuedAt, now);
     if (found) known.slot = found.slot;
     return found;
   }
 
-  #find({ method, url = '', headers }: IncomingMessage, now: number): Known | undefined {
+  #find({ method, url = '', headers }: IncomingMessage, now: number): RememberedRead | undefined {
     const known = this.#known.get(url);
     if (!known || now >= known.caller.believedUntil || this.#options.closing()) return undefined;
     if (method !== 'GET' || headers['if-none-match'] !== undefined) return undefined;

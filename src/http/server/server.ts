@@ -105,7 +105,7 @@ function closeUnusedConnections(app: FastifyInstance): void {
   });
 }
 
-export interface AppWithoutRoutesOptions {
+export interface BaseAppOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Whether shutdown has begun. */
@@ -121,7 +121,7 @@ export interface AppWithoutRoutesOptions {
 }
 
 /** What the public and the internal API have in common: limits, headers, problems, an end in good order. */
-export async function createAppWithoutRoutes(options: AppWithoutRoutesOptions): Promise<FastifyInstance> {
+export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
   const { logger, trustProxy, bodyLimit, realm, maxParamLength } = options;
   const replyWithProblem = problemReply(realm);
   const app = fastify({

@@ -30,7 +30,7 @@ import { RedisRates, RedisSchedule } from './schedule.ts';
 import { RedisTerminals } from './terminals.ts';
 
 /** Notices when Redis is back, and whether it came back without its data: then the mark that was left in it is gone. */
-class RedisEpoch {
+class DataLossDetector {
   readonly #parts: Pick<RedisParts, 'redis' | 'keys' | 'log'>;
   readonly #listeners: ((lostData: boolean) => void)[] = [];
   #mark: string | undefined;
@@ -80,7 +80,7 @@ export class RedisTokenStore implements TokenStore {
   readonly #accounts: RedisAccounts;
   readonly #schedule: RedisSchedule;
   readonly #rates: RedisRates;
-  readonly #epoch: RedisEpoch;
+  readonly #epoch: DataLossDetector;
   readonly #clock: Clock;
 
   constructor({ url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer }: RedisTokenStoreOptions) {
@@ -99,7 +99,7 @@ export class RedisTokenStore implements TokenStore {
     this.#terminals = new RedisTerminals(parts, this.#accounts, terminalsPerAccount);
     this.#schedule = new RedisSchedule(parts);
     this.#rates = new RedisRates(parts);
-    this.#epoch = new RedisEpoch(connection, parts);
+    this.#epoch = new DataLossDetector(connection, parts);
     this.#clock = clock;
   }
 

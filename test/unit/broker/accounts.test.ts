@@ -178,9 +178,9 @@ describe('an erasure', () => {
     await read(0, { subject: tablet });
     await read(0, { subject: { ...SUBJECT, unionId: 'bob' } });
     await all[0]?.accounts.erase('alice');
-    expect(all[0]?.cache.kept(ID)).toBeUndefined();
-    expect(all[0]?.cache.kept(subjectId(tablet))).toBeUndefined();
-    expect(all[0]?.cache.kept(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
+    expect(all[0]?.cache.getStale(ID)).toBeUndefined();
+    expect(all[0]?.cache.getStale(subjectId(tablet))).toBeUndefined();
+    expect(all[0]?.cache.getStale(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
     expect(await store.account('alice')).toBeUndefined();
   });
 });

@@ -51,7 +51,7 @@ describe('where an announcement is lost', () => {
     expect((await read(other)).etag).toBe(etag);
     clock.advance(1);
     expect((await read(other)).etag).not.toBe(etag);
-    expect(other.cache.kept(ID)?.served.etag).not.toBe(etag);
+    expect(other.cache.getStale(ID)?.served.etag).not.toBe(etag);
     expect(vendor.requests).toHaveLength(2);
   });
 });

@@ -276,7 +276,7 @@ describe('a read', () => {
     clock.advance(50_000);
     const { record: known } = await watched.store.read(ID);
     const again = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
-    await renewal.renew({ ...again, cause: 'unasked' });
+    await renewal.renew({ ...again, cause: 'background' });
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);

@@ -33,15 +33,15 @@ describe('the token cache', () => {
     const { cache, clock, record, state } = open();
     cache.put(record(1), clock.now(), undefined);
     clock.advance(59_999);
-    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
     clock.advance(1);
-    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
     state.since = undefined;
     cache.put(record(1), clock.now(), undefined);
     clock.advance(1_999);
-    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
     clock.advance(1);
-    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
 
   test('does not trust what it learnt before a gap in the announcements', () => {
@@ -49,18 +49,18 @@ describe('the token cache', () => {
     cache.put(record(1), clock.now(), undefined);
     clock.advance(10_000);
     state.since = clock.now();
-    expect(cache.trusted(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
     cache.put(record(1), clock.now(), undefined);
     clock.advance(10_000);
-    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('keeps an entry it no longer trusts', () => {
     const { cache, clock, record, announce } = open();
     cache.put(record(1), clock.now(), undefined);
     announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.trusted(ID, clock.now())).toBeUndefined();
-    expect(cache.kept(ID)?.served.record.generation).toBe(1);
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getStale(ID)?.served.record.generation).toBe(1);
   });
 
   test('goes on trusting the generation that is announced', () => {
@@ -68,7 +68,7 @@ describe('the token cache', () => {
     cache.put(record(2), clock.now(), undefined);
     announce({ kind: 'saved', id: ID, generation: 2 });
     announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
-    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('drops a logged-out token, also one that a late read brings back', () => {
@@ -76,11 +76,11 @@ describe('the token cache', () => {
     const late = record(1);
     cache.put(late, clock.now(), undefined);
     announce({ kind: 'removed', id: ID, generation: 5 });
-    expect(cache.kept(ID)).toBeUndefined();
+    expect(cache.getStale(ID)).toBeUndefined();
     cache.put(late, clock.now(), undefined);
-    expect(cache.kept(ID)).toBeUndefined();
+    expect(cache.getStale(ID)).toBeUndefined();
     cache.put(record(6), clock.now(), undefined);
-    expect(cache.trusted(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('shows in a slot the newest entry of a subject for as long as it holds one', () => {
@@ -90,7 +90,7 @@ describe('the token cache', () => {
     cache.put(record(1), clock.now(), undefined);
     expect(slot.entry?.served.record.generation).toBe(2);
     cache.renew(record(3), ID);
-    expect(slot.entry).toBe(cache.kept(ID));
+    expect(slot.entry).toBe(cache.getStale(ID));
     expect(slot.entry?.served.record.generation).toBe(3);
     announce({ kind: 'removed', id: ID, generation: 3 });
     expect(slot.entry).toBeUndefined();
@@ -116,7 +116,7 @@ describe('the token cache', () => {
     const { cache, clock, record } = open();
     cache.put(record(2), clock.now(), undefined);
     expect(cache.put(record(1), clock.now(), undefined).served.record.generation).toBe(2);
-    expect(cache.trusted(ID, clock.now())?.served.record.generation).toBe(2);
+    expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
   });
 
   test('prepares the body once per token', () => {
@@ -128,17 +128,17 @@ describe('the token cache', () => {
   test('takes no memory for renewed tokens that nobody reads here', () => {
     const { cache, clock, record } = open();
     cache.renew(record(1), ID);
-    expect(cache.kept(ID)).toBeUndefined();
+    expect(cache.getStale(ID)).toBeUndefined();
     cache.put(record(1), clock.now(), undefined);
     cache.renew(record(2), ID);
-    expect(cache.kept(ID)?.served.record.generation).toBe(2);
+    expect(cache.getStale(ID)?.served.record.generation).toBe(2);
   });
 
   test('holds no more bytes than it may, and pushes out what was read longest ago', () => {
     const { cache, clock, record } = open(16_000);
     const subjects = Array.from({ length: 100 }, (_, number) => ({ ...SUBJECT, uniqueId: `phone-${number}` }));
     for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
-    const held = subjects.filter((subject) => cache.kept(subjectId(subject)));
+    const held = subjects.filter((subject) => cache.getStale(subjectId(subject)));
     expect(held.length).toBeGreaterThan(5);
     expect(held.length).toBeLessThan(12);
     expect(held).toEqual(subjects.slice(-held.length));

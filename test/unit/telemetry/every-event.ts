@@ -10,7 +10,7 @@ import type {
 } from '../../../src/token/observer.ts';
 
 export const READS: readonly ReadOutcome[] = ['memory', 'redis', 'login', 'waited', 'fallback'];
-const CAUSES: readonly RenewalCause[] = ['new', 'due', 'refused', 'unasked'];
+const CAUSES: readonly RenewalCause[] = ['new', 'due', 'refused', 'background'];
 const RENEWALS: readonly RenewalOutcome[] = ['login', 'waited'];
 export const LIMITS: readonly LimitName[] = ['requests', 'logins', 'refused_tokens'];
 export const KINDS: readonly RedisErrorKind[] = [
@@ -49,7 +49,7 @@ export function tellEverything(observer: Observer): void {
     for (const outcome of RENEWALS) observer.renewalEnded(cause, outcome);
     for (const code of CODES) observer.renewalFailed(cause, new BrokerError(code));
   }
-  observer.unaskedRenewalRead();
+  observer.backgroundRenewalRead();
   observer.coolingDown('vendor_unavailable');
   observer.coolingDown('vendor_timeout');
   observer.wroteBack('saved');
@@ -59,7 +59,7 @@ export function tellEverything(observer: Observer): void {
   observer.backlogSeen(17);
   observer.loginSent();
   for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300);
-  for (const urgency of ['asked', 'unasked'] as const) {
+  for (const urgency of ['foreground', 'background'] as const) {
     observer.budgetWaited(urgency, 400);
     observer.budgetDenied(urgency);
   }

@@ -37,7 +37,7 @@ describe('a scrape', () => {
     for (const outcome of READS) expect(await value('reads_total', { outcome })).toBe(1);
     for (const kind of KINDS) expect(await value('redis_errors_total', { kind })).toBe(1);
     for (const limit of LIMITS) expect(await value('rate_limit_refusals_total', { limit })).toBe(1);
-    expect(await value('renewals_total', { cause: 'unasked', outcome: 'login' })).toBe(1);
+    expect(await value('renewals_total', { cause: 'background', outcome: 'login' })).toBe(1);
   });
 
   test('shows what may be counted with 0 before it first happens, so that a first time is seen as a rise', async () => {
@@ -79,12 +79,12 @@ describe('instants and spans', () => {
     expect([await upTo(5), await upTo(15), await upTo(1_814_400), await upTo(2_592_000)]).toEqual([1, 2, 2, 3]);
     expect(await value('served_token_expiry_seconds_count')).toBe(4);
     observer.loginEnded('success', 0, 1_500);
-    observer.budgetWaited('asked', 0);
-    observer.budgetWaited('asked', 250);
+    observer.budgetWaited('foreground', 0);
+    observer.budgetWaited('foreground', 250);
     observer.renewalClaimed(45_000);
     observer.clockOffsetSeen('vendor.example', -900_500);
     expect(await value('login_duration_seconds_sum', { outcome: 'success' })).toBe(1.5);
-    expect(await value('login_budget_wait_seconds_sum', { urgency: 'asked' })).toBe(0.25);
+    expect(await value('login_budget_wait_seconds_sum', { urgency: 'foreground' })).toBe(0.25);
     expect(await value('login_budget_wait_seconds_bucket', { le: '0' })).toBe(1);
     expect(await value('due_lateness_seconds_sum')).toBe(45);
     expect(await value('vendor_clock_offset_seconds', { host: 'vendor.example' })).toBe(-900.5);

@@ -45,7 +45,7 @@ class Queue {
 
   /** Whether somebody waits at this moment whom an app asked for. */
   isCrowded(): boolean {
-    return this.places('asked').some((place) => place > this.now);
+    return this.places('foreground').some((place) => place > this.now);
   }
 }
 
@@ -55,7 +55,7 @@ const gap = fc.oneof(
   { weight: 2, arbitrary: fc.nat(400) },
   { weight: 1, arbitrary: fc.nat(60_000) },
 );
-const urgency = fc.constantFrom<Urgency>('asked', 'unasked');
+const urgency = fc.constantFrom<Urgency>('foreground', 'background');
 const arrivals = fc.array(fc.record({ afterMs: gap, urgency }), { minLength: 1, maxLength: 250 });
 const paces = fc.integer({ min: 1, max: 200 }).map((perSecond) => ({
   intervalMs: 1_000 / perSecond,
@@ -83,7 +83,7 @@ describe('the pace', () => {
       }),
     );
     const greedy = new Queue(TWENTY);
-    for (let time = 0; time < 10_000; time += 1) greedy.reserve(time % 2 ? 'asked' : 'unasked', 1);
+    for (let time = 0; time < 10_000; time += 1) greedy.reserve(time % 2 ? 'foreground' : 'background', 1);
     expect(mostInASecond(greedy.places().slice(0, 60))).toBe(22);
   });
 
@@ -112,7 +112,7 @@ describe('the pace', () => {
 
   test('wastes no place: while somebody asks all the time, each interval has one', () => {
     const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('asked', 5);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('foreground', 5);
     expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
   });
 
@@ -135,12 +135,13 @@ describe('who is asked for', () => {
     fc.assert(
       fc.property(paces, arrivals, (pace, each) => {
         const queue = queueAfter(pace, each, ({ answers }, place) => {
-          if (place.granted && answers.at(-1)?.urgency === 'asked') expect(place.waitMs).toBeLessThanOrEqual(2_000);
+          if (place.granted && answers.at(-1)?.urgency === 'foreground')
+            expect(place.waitMs).toBeLessThanOrEqual(2_000);
         });
-        const { granted, waitMs } = queue.reserve('asked');
+        const { granted, waitMs } = queue.reserve('foreground');
         if (!granted) {
           expect(waitMs).toBeGreaterThan(0);
-          expect(queue.reserve('asked', waitMs + 0.001).granted).toBe(true);
+          expect(queue.reserve('foreground', waitMs + 0.001).granted).toBe(true);
         }
       }),
     );
@@ -148,8 +149,8 @@ describe('who is asked for', () => {
 
   test('finds no more than half a second of renewals in front where nobody waited', () => {
     const queue = new Queue(TWENTY);
-    for (let time = 0; time < 1_000; time += 1) queue.reserve('unasked');
-    expect(queue.reserve('asked').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
+    for (let time = 0; time < 1_000; time += 1) queue.reserve('background');
+    expect(queue.reserve('foreground').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
   });
 
   test('leaves renewals no more than half of the places while it waits', () => {
@@ -167,7 +168,7 @@ describe('who is asked for', () => {
             renewals = 0;
           }
           const { granted } = queue.reserve(urgency);
-          if (crowdedSince === undefined || !granted || urgency === 'asked') continue;
+          if (crowdedSince === undefined || !granted || urgency === 'foreground') continue;
           renewals += 1;
           const places = (queue.now - crowdedSince) / TWENTY.intervalMs;
           expect(renewals).toBeLessThanOrEqual(1 + places / 2);
@@ -181,7 +182,7 @@ describe('a renewal', () => {
   test('queues no longer than 500 ms where nobody waits', () => {
     fc.assert(
       fc.property(paces, fc.array(gap, { minLength: 1, maxLength: 250 }), (pace, gaps) => {
-        const each = gaps.map((afterMs) => ({ afterMs, urgency: 'unasked' as const }));
+        const each = gaps.map((afterMs) => ({ afterMs, urgency: 'background' as const }));
         const { answers } = queueAfter(pace, each);
         for (const { granted, waitMs } of answers) if (granted) expect(waitMs).toBeLessThanOrEqual(500);
       }),
@@ -190,27 +191,27 @@ describe('a renewal', () => {
 
   test('has all the places where nobody waits', () => {
     const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('unasked', 5);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('background', 5);
     expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
   });
 
   test('has its half of a crowd, however many renewals went before it', () => {
     const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 60_000; passedMs += 5) queue.reserve('unasked', 5);
-    const before = queue.places('unasked').length;
+    for (let passedMs = 0; passedMs < 60_000; passedMs += 5) queue.reserve('background', 5);
+    const before = queue.places('background').length;
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
-      queue.reserve('unasked', 5);
-      queue.reserve('asked');
+      queue.reserve('background', 5);
+      queue.reserve('foreground');
     }
-    const renewals = queue.places('unasked').length - before;
+    const renewals = queue.places('background').length - before;
     expect(renewals).toBeGreaterThanOrEqual(90);
     expect(renewals).toBeLessThanOrEqual(101);
   });
 
   test('that is denied takes no place from anybody', () => {
     const queue = new Queue({ intervalMs: 1_000, burst: 1 });
-    queue.reserve('unasked');
-    for (let time = 0; time < 100; time += 1) expect(queue.reserve('unasked').granted).toBe(false);
-    expect(queue.reserve('asked')).toEqual({ granted: true, waitMs: 1_000 });
+    queue.reserve('background');
+    for (let time = 0; time < 100; time += 1) expect(queue.reserve('background').granted).toBe(false);
+    expect(queue.reserve('foreground')).toEqual({ granted: true, waitMs: 1_000 });
   });
 });

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dueAt, isRenewedUnasked, type RefreshPolicy, refreshAt, renewAt } from '../../../src/token/renewal-timing.ts';
+import {
+  dueAt,
+  isRenewedInBackground,
+  type RefreshPolicy,
+  refreshAt,
+  renewAt,
+} from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { tokenRecord } from './records.ts';
 
@@ -11,23 +17,23 @@ describe('a record', () => {
   test('that was read is renewed unasked, however often it went unread before', () => {
     fc.assert(
       fc.property(fc.nat(255), (unreadRenewals) => {
-        expect(isRenewedUnasked(tokenRecord({ read: true, unreadRenewals }), PROACTIVE)).toBe(true);
+        expect(isRenewedInBackground(tokenRecord({ read: true, unreadRenewals }), PROACTIVE)).toBe(true);
       }),
     );
   });
 
   test.each([0, 1, 2])('unread over %i renewals is renewed unasked under a limit of 3', (unreadRenewals) => {
-    expect(isRenewedUnasked(tokenRecord({ unreadRenewals }), PROACTIVE)).toBe(true);
+    expect(isRenewedInBackground(tokenRecord({ unreadRenewals }), PROACTIVE)).toBe(true);
   });
 
   test.each([3, 4, 255])('unread over %i renewals is let go under a limit of 3', (unreadRenewals) => {
-    expect(isRenewedUnasked(tokenRecord({ unreadRenewals }), PROACTIVE)).toBe(false);
+    expect(isRenewedInBackground(tokenRecord({ unreadRenewals }), PROACTIVE)).toBe(false);
   });
 
   test('is never renewed unasked on demand', () => {
     fc.assert(
       fc.property(fc.boolean(), fc.nat(255), (read, unreadRenewals) => {
-        expect(isRenewedUnasked(tokenRecord({ read, unreadRenewals }), ON_DEMAND)).toBe(false);
+        expect(isRenewedInBackground(tokenRecord({ read, unreadRenewals }), ON_DEMAND)).toBe(false);
       }),
     );
   });

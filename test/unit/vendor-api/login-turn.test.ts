@@ -40,25 +40,25 @@ describe('a turn', () => {
     [100, 10, 10],
   ])('is one of %i per second over all replicas: one each %i ms, %i at once', async (perSecond, intervalMs, burst) => {
     const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
-    await turns.wait('asked', NEVER);
-    await turns.wait('unasked', NEVER);
+    await turns.wait('foreground', NEVER);
+    await turns.wait('background', NEVER);
     const pace = { intervalMs, burst };
     expect(asked).toEqual([
-      { pace, urgency: 'asked' },
-      { pace, urgency: 'unasked' },
+      { pace, urgency: 'foreground' },
+      { pace, urgency: 'background' },
     ]);
   });
 
   it('is everybody’s without a limit, and no queue is asked', async () => {
     const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
-    await Promise.all(Array.from({ length: 100 }, () => turns.wait('unasked', NEVER)));
+    await Promise.all(Array.from({ length: 100 }, () => turns.wait('background', NEVER)));
     expect(asked).toEqual([]);
   });
 
   it('comes when the queue says, not before', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
     let come = false;
-    const turn = turns.wait('asked', NEVER).then(() => {
+    const turn = turns.wait('foreground', NEVER).then(() => {
       come = true;
     });
     for (const until = performance.now() + 40; performance.now() < until; ) {
@@ -75,13 +75,13 @@ describe('a turn', () => {
     [60_000, 60],
   ])('that is denied for %i ms is vendor_busy for %i s', async (waitMs, retryAfter) => {
     const { turns } = turnsBy(() => ({ granted: false, waitMs }));
-    expect(await refusalOf(turns.wait('asked', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
+    expect(await refusalOf(turns.wait('foreground', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
   });
 
   it('that would come too late is vendor_busy at once', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.now() + 3_599_000;
-    expect(await refusalOf(turns.wait('asked', latest))).toMatchObject({
+    expect(await refusalOf(turns.wait('foreground', latest))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 3_600,
     });
@@ -110,24 +110,24 @@ describe('while the store is away', () => {
 
   it('a replica keeps to a quarter of the budget by itself', async () => {
     // One each 200 ms from the first question to the last one, and what queues then: for 2 s, renewals for half a one.
-    expect(await granted('asked', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
-    expect(await granted('unasked', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
+    expect(await granted('foreground', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
+    expect(await granted('background', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
   });
 
   it('has no more at once than a quarter has: four replicas together keep the budget', async () => {
     const clock = new TestClock();
     const { turns } = turnsBy(away, 40, clock);
-    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('unasked', clock.now())));
+    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('background', clock.now())));
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('and no longer: the next turn is the queue’s again', async () => {
     let isAway = true;
     const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
-    await turns.wait('asked', NEVER);
-    expect(await refusalOf(turns.wait('asked', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
+    await turns.wait('foreground', NEVER);
+    expect(await refusalOf(turns.wait('foreground', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
     isAway = false;
-    await turns.wait('asked', systemClock.now() + 60_000);
+    await turns.wait('foreground', systemClock.now() + 60_000);
     expect(asked).toHaveLength(3);
   });
 });

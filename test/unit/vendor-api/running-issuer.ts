@@ -13,7 +13,7 @@ export const IOS = {
 };
 const ANDROID = { ...IOS, name: 'android', appId: 'canary-android', accessId: 'canary-other' };
 export const SUBJECT = { app: 'ios', unionId: 'canary-union😀"', uniqueId: 'canary-phone' };
-export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'asked' as const };
+export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'foreground' as const };
 /** The vendor's no to a timestamp. */
 export const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-2' };
 

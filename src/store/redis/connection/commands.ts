@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
 import type { Clock } from '../../../token/clock.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
-import { within } from '../../../token/time-budget.ts';
+import { raceTimeout } from '../../../token/time-budget.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
 import { runScript, unavailable } from './connection.ts';
 
@@ -53,7 +53,7 @@ const CLOSED_MS = 500;
  * Spares requests the wait for a Redis that hangs: once a command has timed out, the others fail at once until one gets
  * through again.
  */
-class Gate {
+class CommandBreaker {
   readonly #clock: Clock;
   #closedUntil = 0;
   #probing = false;
@@ -80,7 +80,7 @@ class Gate {
  * Has the commands of one turn of the event loop sent in one piece: each piece is a system call here and wakes Redis.
  * None waits longer than that turn.
  */
-class OneWrite {
+class WriteCoalescer {
   readonly #client: RedisClient;
   #held: readonly Writable[] = [];
 
@@ -112,14 +112,14 @@ const NONE = Symbol('none');
  */
 export class RedisLink {
   readonly #redis: RedisClient;
-  readonly #write: OneWrite;
+  readonly #write: WriteCoalescer;
   readonly #clock: Clock;
-  readonly #gates = new Map<string, Gate>();
+  readonly #gates = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
-    this.#write = new OneWrite(redis);
+    this.#write = new WriteCoalescer(redis);
     this.#clock = clock;
     this.#observer = observer;
   }
@@ -145,7 +145,7 @@ export class RedisLink {
     }
     this.#write.begin();
     try {
-      const answer = await within(COMMAND_MS, command(), NONE);
+      const answer = await raceTimeout(COMMAND_MS, command(), NONE);
       if (answer === NONE) throw new Unanswered();
       gate.settle('answered');
       return answer;
@@ -156,11 +156,11 @@ export class RedisLink {
     }
   }
 
-  #gateOf(key = ''): Gate {
+  #gateOf(key = ''): CommandBreaker {
     const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
     let gate = this.#gates.get(part);
     if (!gate) {
-      gate = new Gate(this.#clock);
+      gate = new CommandBreaker(this.#clock);
       this.#gates.set(part, gate);
     }
     return gate;

@@ -22,7 +22,7 @@ interface Answer {
 async function startWatched(settings: AppSettings = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
-  const { broker, accounts, cache, renewUnasked } = brokerParts({ clock, observer });
+  const { broker, accounts, cache, renewInBackground } = brokerParts({ clock, observer });
   let verified = 0;
   let reachedApp = 0;
   const verify = async (session: string) => {
@@ -56,7 +56,7 @@ async function startWatched(settings: AppSettings = {}) {
     clock,
     accounts,
     cache,
-    renewUnasked,
+    renewInBackground,
     told,
     verified: () => verified,
     reachedApp: () => reachedApp,
@@ -112,10 +112,10 @@ describe('a read that is repeated word for word', () => {
   });
 
   it('hands out a renewed token without reaching the app', async () => {
-    const { ask, renewUnasked, reachedApp } = await startWatched();
+    const { ask, renewInBackground, reachedApp } = await startWatched();
     await ask();
     const before = await ask();
-    const { record } = await renewUnasked(ALICES_PHONE);
+    const { record } = await renewInBackground(ALICES_PHONE);
     expect((await ask()).body).toBe(JSON.stringify(record.token.fields));
     expect((await ask()).body).not.toBe(before.body);
     expect(reachedApp()).toBe(2);

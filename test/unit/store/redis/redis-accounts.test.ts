@@ -34,7 +34,7 @@ async function withToken() {
 }
 
 /** Renews what is stored of the subject as the worker does: by a claim. */
-async function renewUnasked(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
+async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
     const [claim] = (await store.claimDue(10, { shortest: 1_000, longest: 1_000 })).claims;
@@ -49,7 +49,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
   test('is left as it is where it stands', async () => {
     const { redis, store, account } = await withToken();
     const entry = await redis.hgetBuffer(account, 'd');
-    await renewUnasked(store);
+    await renewInBackground(store);
     expect(await redis.hgetBuffer(account, 'd')).toEqual(entry);
   });
 
@@ -61,10 +61,10 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
       .del(key)
       .hset(account, 'd', marked.fill(0, 0, MARK_LENGTH))
       .exec();
-    await renewUnasked(store);
+    await renewInBackground(store);
     expect(await found()).toEqual(['alice']);
     const entry = await redis.hgetBuffer(account, 'd');
-    await renewUnasked(await open(newKey('two'), KEY));
+    await renewInBackground(await open(newKey('two'), KEY));
     expect(keyIdOf((await redis.hgetBuffer(account, 'd'))?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('two');
     expect(keyIdOf(entry?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('one');
   });
@@ -73,7 +73,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     const { redis, store, found, key } = await withToken();
     await redis.del(key);
     expect(await found()).toEqual([]);
-    await renewUnasked(store);
+    await renewInBackground(store);
     expect(await found()).toEqual(['alice']);
     await store.erase('alice');
     expect(await redis.exists(key)).toBe(0);
@@ -81,7 +81,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
 
   test('finds the account by the new accessId alone, if the vendor gave it another', async () => {
     const { store, found } = await withToken();
-    await renewUnasked(store, { accessId: '42' });
+    await renewInBackground(store, { accessId: '42' });
     expect(await found()).toEqual([]);
     expect(await store.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   });

@@ -45,24 +45,24 @@ async function openQueue() {
     },
     async read(): Promise<PaceState> {
       const stored = await redis.hgetall(key);
-      const { next = 0, waitingUntil = 0, nextUnasked = 0 } = stored;
-      return { next: Number(next), waitingUntil: Number(waitingUntil), nextUnasked: Number(nextUnasked) };
+      const { next = 0, waitingUntil = 0, nextBackground = 0 } = stored;
+      return { next: Number(next), waitingUntil: Number(waitingUntil), nextBackground: Number(nextBackground) };
     },
     lifeMs: () => redis.pttl(key),
   };
 }
 
 /** Redis keeps instants to the µs. */
-function rounded({ next, waitingUntil, nextUnasked }: PaceState): PaceState {
+function rounded({ next, waitingUntil, nextBackground }: PaceState): PaceState {
   const round = (instant: number) => Math.round(instant * 100) / 100;
-  return { next: round(next), waitingUntil: round(waitingUntil), nextUnasked: round(nextUnasked) };
+  return { next: round(next), waitingUntil: round(waitingUntil), nextBackground: round(nextBackground) };
 }
 
 // Instants as spans from now on: long past, just over, about to come, further ahead than anybody queues.
 const span = fc.oneof(fc.integer({ min: -2_500, max: 2_500 }), fc.constantFrom(-10_000_000, 2_040, 2_060, 3_600_000));
-const spans = fc.record({ next: span, waitingUntil: span, nextUnasked: span });
+const spans = fc.record({ next: span, waitingUntil: span, nextBackground: span });
 const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
-const urgency = fc.constantFrom<Urgency>('asked', 'unasked');
+const urgency = fc.constantFrom<Urgency>('foreground', 'background');
 
 test('the script reserves what reservePlace reserves, from any state', async () => {
   const { store, now, write, read } = await openQueue();
@@ -72,7 +72,7 @@ test('the script reserves what reservePlace reserves, from any state', async () 
       const before = ahead && {
         next: from + ahead.next,
         waitingUntil: from + ahead.waitingUntil,
-        nextUnasked: from + ahead.nextUnasked,
+        nextBackground: from + ahead.nextBackground,
       };
       await write(before);
       const earliest = await now();
@@ -96,7 +96,7 @@ test('the queue is forgotten when it means nothing any more, and not before', as
   const { store, now, read, lifeMs } = await openQueue();
   const pace = { intervalMs: 250, burst: 4 };
   for (let place = 0; place < 12; place += 1) {
-    await store.reserve(pace, place % 2 ? 'unasked' : 'asked');
+    await store.reserve(pace, place % 2 ? 'background' : 'foreground');
     const life = await lifeMs();
     const { next, waitingUntil } = await read();
     const burstAt = next + (pace.burst - 1) * pace.intervalMs;
@@ -109,7 +109,7 @@ test('replicas queue in one line', async () => {
   const prefix = `test-${randomUUID()}`;
   const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
   const pace = { intervalMs: 2_000, burst: 3 };
-  const asked = Array.from({ length: 10 }, () => replicas.map((replica) => replica.reserve(pace, 'asked'))).flat();
+  const asked = Array.from({ length: 10 }, () => replicas.map((replica) => replica.reserve(pace, 'foreground'))).flat();
   const places = await Promise.all(asked);
   expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
   expect(places.filter(({ granted }) => granted)).toHaveLength(4);

@@ -135,25 +135,25 @@ describe('a token renewed without being asked for', () => {
     const { one, told, read } = parts();
     await read();
     await read();
-    expect(told('unaskedRenewalRead')).toHaveLength(0);
-    await one.renewUnasked(ID);
-    expect(told('unaskedRenewalRead')).toHaveLength(0);
+    expect(told('backgroundRenewalRead')).toHaveLength(0);
+    await one.renewInBackground(ID);
+    expect(told('backgroundRenewalRead')).toHaveLength(0);
     for (let time = 0; time < 5; time += 1) await read();
-    await eventually(() => told('unaskedRenewalRead').length === 1);
-    expect(told('renewalEnded')).toContainEqual(['unasked', 'login']);
+    await eventually(() => told('backgroundRenewalRead').length === 1);
+    expect(told('renewalEnded')).toContainEqual(['background', 'login']);
   });
 
   test('is not told to be read where that could not be noted', async () => {
     const { one, watched, told, read } = parts();
     await read();
-    await one.renewUnasked(ID);
+    await one.renewInBackground(ID);
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);
-    expect(told('unaskedRenewalRead')).toHaveLength(0);
+    expect(told('backgroundRenewalRead')).toHaveLength(0);
     watched.down.delete('markRead');
     await read();
-    await eventually(() => told('unaskedRenewalRead').length === 1);
+    await eventually(() => told('backgroundRenewalRead').length === 1);
   });
 });
 

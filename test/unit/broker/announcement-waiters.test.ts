@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { AnnouncementBoard } from '../../../src/broker/renewal.ts';
+import { AnnouncementWaiters } from '../../../src/broker/renewal.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 
@@ -10,7 +10,7 @@ const SAVED: Announcement = { kind: 'saved', id: ALICE, generation: 7 };
 
 function open() {
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const board = new AnnouncementBoard({ subscribe: (listener) => void listeners.push(listener) });
+  const board = new AnnouncementWaiters({ subscribe: (listener) => void listeners.push(listener) });
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
   };

@@ -47,9 +47,9 @@ describe('a login tells what it came to', () => {
   it('also where it got no turn, and was never sent', async () => {
     const queue = { reserve: async () => ({ granted: false, waitMs: 1_000 }) };
     const { issuer, told } = await observed(success, { maxPerSecond: 10, queue });
-    await refusalOf(issuer.login({ ...REQUEST, urgency: 'unasked' }));
+    await refusalOf(issuer.login({ ...REQUEST, urgency: 'background' }));
     expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number)]]);
-    expect(told('budgetDenied')).toEqual([['unasked']]);
+    expect(told('budgetDenied')).toEqual([['background']]);
     expect(told('loginSent')).toEqual([]);
   });
 
@@ -59,8 +59,8 @@ describe('a login tells what it came to', () => {
     const { issuer, told } = await observed(inTurn(maintenance), { maxPerSecond: 10, queue });
     await issuer.login(REQUEST);
     expect(told('budgetWaited')).toEqual([
-      ['asked', 0],
-      ['asked', 30],
+      ['foreground', 0],
+      ['foreground', 30],
     ]);
     expect(told('budgetDenied')).toEqual([]);
   });

@@ -45,7 +45,7 @@ describe('a renewal nobody asked for', () => {
     if (!claim) throw new Error('nothing was claimed');
     await expect(renewal.renewDue(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
     expect((await store.read(ID)).record).toBeUndefined();
-    expect(cache.kept(ID)).toBeUndefined();
+    expect(cache.getStale(ID)).toBeUndefined();
     expect((await store.acquire(ID, 100)).kind).toBe('granted');
   });
 
@@ -55,11 +55,11 @@ describe('a renewal nobody asked for', () => {
     const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
     await one.renewal.renew(request());
     vendor.latencyMs = 200;
-    const unasked = one.renewUnasked(ID);
+    const background = one.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     await store.remove(ID);
     const asked = [one, other].map(({ renewal }) => renewal.renew(request()));
-    await expect(unasked).rejects.toMatchObject({ code: 'session_forbidden' });
+    await expect(background).rejects.toMatchObject({ code: 'session_forbidden' });
     const [mine, theirs] = await Promise.all(asked);
     expect(mine?.record).toEqual((await store.read(ID)).record);
     expect(theirs?.record).toEqual(mine?.record);
@@ -67,15 +67,15 @@ describe('a renewal nobody asked for', () => {
   });
 
   test('is one that a reader waits for, who comes while it is under way', async () => {
-    const { vendor, renewal, renewUnasked } = brokerParts();
+    const { vendor, renewal, renewInBackground } = brokerParts();
     const known = (await renewal.renew(request())).record;
     vendor.latencyMs = 100;
-    const unasked = renewUnasked(ID);
+    const background = renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     const asked = await renewal.renew(
       request({ known, cause: 'due', satisfies: ({ generation }) => generation > known.generation }),
     );
-    expect(asked.record).toEqual((await unasked).record);
+    expect(asked.record).toEqual((await background).record);
     expect(asked.outcome).toBe('waited');
     expect(vendor.requests).toHaveLength(2);
   });
@@ -87,12 +87,12 @@ describe('a renewal nobody asked for', () => {
     const known = (await one.renewal.renew(request())).record;
     vendor.latencyMs = 50;
     vendor.failure = new BrokerError('vendor_busy');
-    const unasked = one.renewUnasked(ID);
+    const background = one.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     const satisfies: RenewalRequest['satisfies'] = ({ generation }) => generation > known.generation;
     const asked = [one, other].map(({ renewal }) => renewal.renew(request({ known, cause: 'refused', satisfies })));
     vendor.failure = undefined;
-    await expect(unasked).rejects.toMatchObject({ code: 'vendor_busy' });
+    await expect(background).rejects.toMatchObject({ code: 'vendor_busy' });
     const [mine, theirs] = await Promise.all(asked);
     expect(mine?.record.generation).toBeGreaterThan(known.generation);
     expect(theirs?.record).toEqual(mine?.record);
@@ -160,8 +160,8 @@ describe('a store that answers too late', () => {
     await eventually(() => vendor.requests.length === 1);
     await store.remove(ID);
     await reading;
-    expect(cache.kept(ID)).toBeDefined();
-    await eventually(() => expect(cache.kept(ID)).toBeUndefined(), { timeoutMs: 2_000 });
+    expect(cache.getStale(ID)).toBeDefined();
+    await eventually(() => expect(cache.getStale(ID)).toBeUndefined(), { timeoutMs: 2_000 });
     expect((await store.read(ID)).record).toBeUndefined();
   });
 });

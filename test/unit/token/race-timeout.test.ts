@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { within } from '../../../src/token/time-budget.ts';
+import { raceTimeout } from '../../../src/token/time-budget.ts';
 
 /** A promise that ends when it is told to. */
 function pending() {
@@ -15,16 +15,16 @@ function pending() {
 
 describe('waiting within a limit', () => {
   test('answers what the promise comes to', async () => {
-    expect(await within(60_000, Promise.resolve('token'))).toBe('token');
+    expect(await raceTimeout(60_000, Promise.resolve('token'))).toBe('token');
   });
 
   test('throws what the promise throws', async () => {
-    await expect(within(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
   test('ends without an answer once the time is over, while the promise goes on', async () => {
     const slow = pending();
-    expect(await within(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
     slow.resolve('token');
     expect(await slow.promise).toBe('token');
   });
@@ -35,7 +35,7 @@ describe('waiting within a limit', () => {
     process.on('unhandledRejection', hear);
     onTestFinished(() => void process.off('unhandledRejection', hear));
     const slow = pending();
-    expect(await within(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
     slow.reject(new Error('too late'));
     await new Promise(setImmediate);
     expect(unheard).toEqual([]);
@@ -45,11 +45,11 @@ describe('waiting within a limit', () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const slow = pending();
-    const waiting = within(60_000, slow.promise);
+    const waiting = raceTimeout(60_000, slow.promise);
     expect(vi.getTimerCount()).toBe(1);
     slow.resolve('token');
     await waiting;
-    await expect(within(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
     expect(vi.getTimerCount()).toBe(0);
   });
 });
@@ -64,11 +64,11 @@ test('an answer that came in while the event loop was busy is taken, and nothing
   await once(server, 'listening');
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
   await once(socket, 'connect');
-  const answer = within(20, once(socket, 'data'), 'late');
+  const answer = raceTimeout(20, once(socket, 'data'), 'late');
   const busyUntil = performance.now() + 60;
   while (performance.now() < busyUntil);
   expect(String(await answer)).toBe('answer');
-  const refused = within(
+  const refused = raceTimeout(
     20,
     once(socket, 'never').catch(() => 'gone'),
     'late',
