@@ -2,7 +2,6 @@ import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TokenStore } from '../token/ports.ts';
-import type { Soon } from '../token/principal.ts';
 import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
@@ -55,7 +54,7 @@ export class TokenBroker {
    * @throws BrokerError `session_invalid` when the account was erased since the session was issued, else what the
    *   renewal throws
    */
-  read(request: ReadRequest): Soon<ServedToken> {
+  async read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
     const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
@@ -108,9 +107,7 @@ export class TokenBroker {
       return this.#renew(id, request, 'new', { ...lookup, entry: undefined });
     }
     if (request.refused !== undefined) {
-      return entry.served.etag === request.refused
-        ? this.#renew(id, request, 'refused', lookup)
-        : { entry, outcome };
+      return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', lookup) : { entry, outcome };
     }
     if (now < entry.freshUntil) return { entry, outcome };
     const renewal = this.#renew(id, request, 'due', lookup);

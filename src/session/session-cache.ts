@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { BelievedPrincipal, Principal, SessionVerifier, Soon } from '../token/principal.ts';
+import type { BelievedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 
 export interface SessionCacheOptions {
   /** How long an accepted session is believed without asking again; 0: never. */
@@ -68,7 +68,7 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
   }
 
-  verify(session: string): Soon<BelievedPrincipal> {
+  async verify(session: string): Promise<BelievedPrincipal> {
     const accepted = this.#accepted.get(session);
     if (accepted && this.#clock.now() < accepted.principal.believedUntil) {
       this.#observer.sessionChecked('cached');
@@ -77,7 +77,7 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
     const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
     if (refused && this.#clock.now() < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
-      return Promise.reject(refused.refusal);
+      throw refused.refusal;
     }
     return this.#inFlight.get(session) ?? this.#start(session);
   }
