@@ -1,4 +1,4 @@
-/** Where time and chance enter the broker. */
+/** The only source of time and randomness. Tests replace it. */
 export interface Clock {
   /** Epoch ms. */
   now(): number;
