@@ -1,31 +1,33 @@
-import type { StoredAccount, TokenStore } from '../token/ports.ts';
+import type { AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { TokenCache } from './token-cache.ts';
 
 /** Whose terminals there are, and their end: logout and erasure, which win over every cache and every renewal. */
 export class Accounts {
-  readonly #store: TokenStore;
+  readonly #accounts: AccountStore;
+  readonly #terminals: TerminalStore;
   readonly #cache: TokenCache;
 
-  constructor(store: TokenStore, cache: TokenCache) {
-    this.#store = store;
+  constructor(accounts: AccountStore, terminals: TerminalStore, cache: TokenCache) {
+    this.#accounts = accounts;
+    this.#terminals = terminals;
     this.#cache = cache;
   }
 
   /** @throws BrokerError `store_unavailable` */
   find(unionId: string): Promise<StoredAccount | undefined> {
-    return this.#store.account(unionId);
+    return this.#accounts.find(unionId);
   }
 
   /** The unionIds of those accessIds that are known. @throws BrokerError `store_unavailable` */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    return this.#store.lookUp(accessIds);
+    return this.#accounts.lookUp(accessIds);
   }
 
   /** Forgets the terminal's token everywhere. Idempotent. @throws BrokerError `store_unavailable` */
   async logOut(subject: Subject): Promise<void> {
     const id = subjectId(subject);
-    this.#cache.forget(id, await this.#store.remove(id));
+    this.#cache.forget(id, await this.#terminals.remove(id));
   }
 
   /**
@@ -33,6 +35,6 @@ export class Accounts {
    * @throws BrokerError `store_unavailable`
    */
   async erase(unionId: string): Promise<void> {
-    this.#cache.forgetAccount(accountId(unionId), await this.#store.erase(unionId));
+    this.#cache.forgetAccount(accountId(unionId), await this.#accounts.erase(unionId));
   }
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Lease, LeaseAnswer, SaveOutcome, TokenStore, VendorLogin } from '../token/ports.ts';
+import type { AnnouncementFeed, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { TimeBudget } from '../token/time-budget.ts';
@@ -16,12 +16,12 @@ const AT_ONCE = 0;
 
 /** Extends the leases in use at a third of their life, and knows them, so that they can be given back at the end. */
 export class LeaseKeeper {
-  readonly #store: Pick<TokenStore, 'extend' | 'release'>;
+  readonly #terminals: TerminalStore;
   readonly #log: Log;
   readonly #held = new Map<Lease, NodeJS.Timeout>();
 
-  constructor(store: Pick<TokenStore, 'extend' | 'release'>, log: Log) {
-    this.#store = store;
+  constructor(terminals: TerminalStore, log: Log) {
+    this.#terminals = terminals;
     this.#log = log;
   }
 
@@ -40,12 +40,12 @@ export class LeaseKeeper {
   async releaseAll(): Promise<void> {
     const leases = [...this.#held.keys()];
     for (const lease of leases) this.letGo(lease);
-    await Promise.allSettled(leases.map((lease) => this.#store.release(lease, AT_ONCE)));
+    await Promise.allSettled(leases.map((lease) => this.#terminals.release(lease, AT_ONCE)));
   }
 
   async #extend(lease: Lease): Promise<void> {
     try {
-      if (await this.#store.extend(lease)) return;
+      if (await this.#terminals.extend(lease)) return;
       this.letGo(lease);
       this.#log.warn(
         { subject: lease.id },
@@ -58,7 +58,8 @@ export class LeaseKeeper {
 }
 
 export interface RenewalOptions {
-  readonly store: TokenStore;
+  readonly terminals: TerminalStore;
+  readonly announcements: AnnouncementFeed;
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
   readonly limits: LoginLimits;
@@ -89,7 +90,7 @@ export class LoginUnderLease {
 
   constructor(options: RenewalOptions) {
     this.#options = options;
-    this.#leases = new LeaseKeeper(options.store, options.log);
+    this.#leases = new LeaseKeeper(options.terminals, options.log);
   }
 
   /** Uses the lease up. @throws BrokerError as `Renewal.renew` does */
@@ -139,7 +140,7 @@ export class LoginUnderLease {
   }
 
   async #save(request: RenewalRequest, granted: Granted, record: TokenRecord): Promise<Renewed> {
-    const { store, cache } = this.#options;
+    const { terminals, cache } = this.#options;
     const { lease, timeBudget, erasedAt } = granted;
     const saving = this.#write(lease, record);
     const outcome = await timeBudget.wait(saving);
@@ -149,7 +150,7 @@ export class LoginUnderLease {
       cache.renew(record, lease.id);
       return { record, outcome: 'login', erasedAt };
     }
-    const newer = await store.read(lease.id);
+    const newer = await terminals.read(lease.id);
     refuseErased(request, newer.erasedAt);
     if (newer.record && request.satisfies(newer.record)) {
       return { record: newer.record, outcome: 'waited', erasedAt: newer.erasedAt };
@@ -160,9 +161,9 @@ export class LoginUnderLease {
   }
 
   async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'later'> {
-    const { store, policy, writeBack, log } = this.#options;
+    const { terminals, policy, writeBack, log } = this.#options;
     try {
-      return await store.save(lease, record, dueAt(record, policy, lease.id));
+      return await terminals.save(lease, record, dueAt(record, policy, lease.id));
     } catch (error) {
       const message = 'a token was obtained but could not be stored: it is written back later';
       log.error({ subject: lease.id, err: error }, message);
@@ -172,21 +173,21 @@ export class LoginUnderLease {
   }
 
   async #giveUp(request: RenewalRequest, { lease, current }: Granted, error: unknown): Promise<void> {
-    const { store, clock, log } = this.#options;
+    const { terminals, clock, log } = this.#options;
     const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
     const dueAt = current && retryAt(current.token, code, clock);
     await this.#release(lease, dueAt, concernsOthers(code, request) ? code : undefined);
     if (code !== 'account_disabled') return;
-    await store.remove(id).catch((storeError: unknown) => {
+    await terminals.remove(id).catch((storeError: unknown) => {
       log.warn({ subject: id, err: storeError }, 'the token of a closed account could not be forgotten');
     });
   }
 
-  async #release(...release: Parameters<RenewalOptions['store']['release']>): Promise<void> {
-    const { store, log } = this.#options;
+  async #release(...release: Parameters<TerminalStore['release']>): Promise<void> {
+    const { terminals, log } = this.#options;
     const [{ id }] = release;
-    await store.release(...release).catch((error: unknown) => {
+    await terminals.release(...release).catch((error: unknown) => {
       log.warn({ subject: id, err: error }, 'a lease could not be given back; it runs out by itself');
     });
   }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TokenStore } from '../token/ports.ts';
+import type { StoreHealth } from '../token/ports.ts';
 
 const LOOK_MS = 250;
 
@@ -14,12 +14,12 @@ export interface ReadinessReport {
  * in memory, and logs in for newcomers within its share of the budget, should the store go away.
  */
 export class Readiness {
-  readonly #store: Pick<TokenStore, 'ping'>;
+  readonly #health: StoreHealth;
   readonly #stop = new AbortController();
   #hasAnswered = false;
 
-  constructor(store: Pick<TokenStore, 'ping'>) {
-    this.#store = store;
+  constructor(health: StoreHealth) {
+    this.#health = health;
   }
 
   /** Looks until the store has answered once, whether anybody asks for a report or not. */
@@ -40,7 +40,7 @@ export class Readiness {
   }
 
   async #answers(): Promise<boolean> {
-    const answered = await this.#store.ping().then(
+    const answered = await this.#health.ping().then(
       () => true,
       () => false,
     );

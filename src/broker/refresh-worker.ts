@@ -2,7 +2,7 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { DueClaim, TokenStore } from '../token/ports.ts';
+import type { AnnouncementFeed, DueClaim, DueQueue } from '../token/ports.ts';
 import { dueAt, isRenewedInBackground, type RefreshPolicy } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
@@ -52,7 +52,8 @@ const IDLE_PAUSE_MS = 5_000;
 const SPENT_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
-  readonly store: Pick<TokenStore, 'subscribe' | 'announcedSince'>;
+  readonly dueQueue: DueQueue;
+  readonly announcements: AnnouncementFeed;
   readonly renewal: Renewal;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
@@ -74,7 +75,7 @@ export class RefreshWorker {
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
-    options.store.subscribe(({ kind }) => {
+    options.announcements.subscribe(({ kind }) => {
       if (kind === 'saved') this.#pause.shortenTo(BUSY_PAUSE_MS);
     });
   }
@@ -100,16 +101,16 @@ export class RefreshWorker {
 
   /** Starts what is due and answers after how many ms to look again. */
   async #claim(): Promise<number> {
-    const { store, renewal, clock, log, observer } = this.#options;
+    const { dueQueue, announcements, renewal, clock, log, observer } = this.#options;
     const spentMs = this.#spentUntil - clock.now();
     if (spentMs > 0) return spentMs;
     const free = this.#concurrency - this.#active.size;
     // Few at a time would cost more than they bring: half of them are waited for.
     this.#lacksRoom = free < this.#concurrency / 2;
     if (this.#lacksRoom) return BUSY_PAUSE_MS / 10;
-    const longestMs = store.announcedSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
+    const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { claims, nextInMs, backlog } = await renewal.claimDue(free);
+      const { claims, nextInMs, backlog } = await dueQueue.claim(free, renewal.claimBounds);
       observer.backlogSeen(backlog);
       for (const claim of claims) this.#start(claim);
       return Math.min(longestMs, nextInMs ?? longestMs);

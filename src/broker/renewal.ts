@@ -1,5 +1,5 @@
 import { BrokerError } from '../token/errors.ts';
-import type { Announcement, DueClaim, DueClaims, LeaseAnswer, TokenStore } from '../token/ports.ts';
+import type { Announcement, AnnouncementFeed, ClaimBounds, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { loginBudget } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
@@ -14,8 +14,8 @@ type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
 export class AnnouncementWaiters {
   readonly #waiters = new Map<SubjectId, Set<Waiter>>();
 
-  constructor(store: Pick<TokenStore, 'subscribe'>) {
-    store.subscribe((announcement) => {
+  constructor(announcements: AnnouncementFeed) {
+    announcements.subscribe((announcement) => {
       if (announcement.kind === 'erased') return;
       for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
     });
@@ -68,7 +68,7 @@ export class Renewal {
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#unlimited = new TimeBudget(options.clock, Number.POSITIVE_INFINITY);
-    this.#waiters = new AnnouncementWaiters(options.store);
+    this.#waiters = new AnnouncementWaiters(options.announcements);
     this.#underLease = new LoginUnderLease(options);
     this.#withoutLease = new LoginWithoutLease(options);
   }
@@ -88,11 +88,10 @@ export class Renewal {
     return this.#start(request, this.#run(request));
   }
 
-  /** Claims what is due, for {@link renewDue}. @throws BrokerError `store_unavailable` */
-  claimDue(limit: number): Promise<DueClaims> {
-    const { store, loginBudgetMs } = this.#options;
-    const shortest = SHORTEST_BUDGET_MS + LEASE_MARGIN_MS;
-    return store.claimDue(limit, { shortest, longest: loginBudgetMs + LEASE_MARGIN_MS });
+  /** The lease durations that {@link renewDue} needs. */
+  get claimBounds(): ClaimBounds {
+    const longest = this.#options.loginBudgetMs + LEASE_MARGIN_MS;
+    return { shortest: SHORTEST_BUDGET_MS + LEASE_MARGIN_MS, longest };
   }
 
   /** Renews what was claimed. Whoever asks meanwhile waits for it. @throws BrokerError what the vendor or the store says */
@@ -181,8 +180,8 @@ export class Renewal {
   }
 
   async #acquire({ id }: RenewalRequest, budgetMs: number, timeBudget: TimeBudget): Promise<Acquired> {
-    const { store, clock } = this.#options;
-    const acquiring = store.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+    const { terminals, clock } = this.#options;
+    const acquiring = terminals.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
     const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
     void acquiring.then((late) => {
@@ -199,7 +198,7 @@ export class Renewal {
       if (!isTheirsAlone(failure, undefined, request)) throw failure;
     }
     // Where the store has gone away meanwhile, trying to get the lease tells.
-    const stored = await this.#options.store.read(request.id).catch(() => undefined);
+    const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
     return { record: stored.record, outcome: 'waited', erasedAt: stored.erasedAt };
   }

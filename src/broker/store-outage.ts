@@ -1,7 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { TokenStore, VendorLogin } from '../token/ports.ts';
+import type { StoreHealth, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
@@ -12,7 +12,8 @@ const RETRY_MS = 1_000;
 const AT_A_TIME = 64;
 
 export interface WriteBackOptions {
-  readonly store: Pick<TokenStore, 'restore' | 'onReturn'>;
+  readonly terminals: TerminalStore;
+  readonly health: StoreHealth;
   readonly cache: TokenCache;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
@@ -31,7 +32,7 @@ export class WriteBack {
 
   constructor(options: WriteBackOptions) {
     this.#options = options;
-    options.store.onReturn((lostData) => {
+    options.health.onReturn((lostData) => {
       if (lostData) for (const record of options.cache.records()) this.#add(record);
       void this.#flush();
     });
@@ -68,9 +69,9 @@ export class WriteBack {
   }
 
   async #write(id: SubjectId, record: TokenRecord): Promise<void> {
-    const { store, policy, clock, observer } = this.#options;
+    const { terminals, policy, clock, observer } = this.#options;
     if (clock.now() < servableUntil(record.token))
-      observer.wroteBack(await store.restore(record, dueAt(record, policy, id)));
+      observer.wroteBack(await terminals.restore(record, dueAt(record, policy, id)));
     if (this.#missing.get(id) === record) this.#missing.delete(id);
   }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
-import type { TokenStore } from '../token/ports.ts';
+import type { TerminalStore } from '../token/ports.ts';
 import type { Soon } from '../token/principal.ts';
 import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
@@ -17,7 +17,7 @@ const PATIENCE_MS = 2_000;
 const PAUSE_MS = 1_000;
 
 export interface TokenBrokerOptions {
-  readonly store: TokenStore;
+  readonly terminals: TerminalStore;
   readonly cache: TokenCache;
   readonly renewal: Renewal;
   readonly policy: RefreshPolicy;
@@ -108,9 +108,7 @@ export class TokenBroker {
       return this.#renew(id, request, 'new', { ...lookup, entry: undefined });
     }
     if (request.refused !== undefined) {
-      return entry.served.etag === request.refused
-        ? this.#renew(id, request, 'refused', lookup)
-        : { entry, outcome };
+      return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', lookup) : { entry, outcome };
     }
     if (now < entry.freshUntil) return { entry, outcome };
     const renewal = this.#renew(id, request, 'due', lookup);
@@ -165,10 +163,10 @@ export class TokenBroker {
   }
 
   async #askStore(id: SubjectId): Promise<LookupResult> {
-    const { store, cache, clock, log } = this.#options;
+    const { terminals, cache, clock, log } = this.#options;
     const askedAt = clock.now();
     try {
-      const { record, erasedAt } = await store.read(id);
+      const { record, erasedAt } = await terminals.read(id);
       if (record) return { entry: cache.put(record, askedAt, erasedAt, id), erasedAt, source: 'redis' };
       cache.forget(id);
       return { entry: undefined, erasedAt, source: 'redis' };
@@ -187,9 +185,9 @@ export class TokenBroker {
 
   /** Only what nobody asked for is not yet known to be read. */
   #markRead(id: SubjectId, entry: CachedToken): void {
-    const { store, log, observer } = this.#options;
+    const { terminals, log, observer } = this.#options;
     entry.markedRead = true;
-    store.markRead(id, entry.served.record.generation).then(
+    terminals.markRead(id, entry.served.record.generation).then(
       (wasFirst) => wasFirst && observer.backgroundRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;

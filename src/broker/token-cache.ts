@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import type { Announcement, TokenStore } from '../token/ports.ts';
+import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 
@@ -34,7 +34,7 @@ export interface CachedToken {
 }
 
 export interface TokenCacheOptions {
-  readonly store: Pick<TokenStore, 'subscribe' | 'announcedSince'>;
+  readonly announcements: AnnouncementFeed;
   readonly clock: Clock;
   readonly maxBytes: number;
   /** Epoch ms up to which a record is fresh. */
@@ -59,7 +59,7 @@ export class TokenCache {
       dispose: ({ slot }) => fill(slot, undefined),
       onInsert: (entry) => fill(entry.slot, entry),
     });
-    options.store.subscribe((announcement) => this.#hear(announcement));
+    options.announcements.subscribe((announcement) => this.#hear(announcement));
   }
 
   /** The entry, where it may be served without asking the store. */
@@ -72,7 +72,7 @@ export class TokenCache {
   isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
     if (age < TRUST_UNANNOUNCED_MS) return true;
-    const since = this.#options.store.announcedSince();
+    const since = this.#options.announcements.completeSince();
     return since !== undefined && checkedAt >= since && age < TRUST_ANNOUNCED_MS;
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { LeaseKeeper } from '../../../src/broker/login-under-lease.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -10,17 +10,17 @@ const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** A keeper with one lease in its care, of 300 ms unless told otherwise. */
 async function open(durationMs = 300) {
-  const { store, down, calls } = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+  const { store, down, calls } = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
   const silent = () => undefined;
   const warn = (_fields: object, message: string) => void warnings.push(message);
-  const keeper = new LeaseKeeper(store, { debug: silent, info: silent, warn, error: silent });
-  const answer = await store.acquire(ID, durationMs);
+  const keeper = new LeaseKeeper(store.terminals, { debug: silent, info: silent, warn, error: silent });
+  const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
   keeper.keep(lease);
   onTestFinished(() => keeper.letGo(lease));
-  const isFree = async () => (await store.acquire(ID, 60_000)).kind === 'granted';
+  const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
   return { keeper, store, lease, down, calls, warnings, isFree };
 }
 
@@ -52,7 +52,7 @@ describe('a lease that is kept', () => {
 
   test('is no longer extended once somebody else may have it, and that is said once', async () => {
     const { store, lease, calls, warnings, isFree } = await open();
-    await store.release(lease, undefined);
+    await store.terminals.release(lease, undefined);
     expect(await isFree()).toBe(true);
     await eventually(() => warnings.length > 0);
     const extensions = calls('extend');

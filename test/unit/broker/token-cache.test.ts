@@ -15,7 +15,7 @@ function open(maxBytes = 2 ** 20) {
   const cache = new TokenCache({
     clock,
     maxBytes,
-    store: { subscribe: (listener) => void listeners.push(listener), announcedSince: () => state.since },
+    announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => state.since },
     freshUntil: (record) => record.token.expiresAt,
   });
   const record = (generation: number, subject = SUBJECT): TokenRecord => {
