@@ -1,6 +1,7 @@
 import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
-import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
+import type { TokenStore } from '../../src/token/ports.ts';
 import { eventually } from '../../test/support/eventually.ts';
 
 export const KEY_PREFIX = 'sdkt';
@@ -15,8 +16,8 @@ export function benchCipher(): TokenCipher {
 }
 
 /** The broker's store, once Redis answers. To be closed by who opened it. */
-export async function openBrokerStore(url: string): Promise<RedisTokenStore> {
-  const store = new RedisTokenStore({
+export async function openBrokerStore(url: string): Promise<TokenStore> {
+  const store = createRedisStore({
     url,
     keyPrefix: KEY_PREFIX,
     encryptionKeys: [ENCRYPTION_KEY],
@@ -25,6 +26,6 @@ export async function openBrokerStore(url: string): Promise<RedisTokenStore> {
     log: silent,
     observer: { redisFailed: () => undefined },
   });
-  await eventually(() => store.ping());
+  await eventually(() => store.health.ping());
   return store;
 }

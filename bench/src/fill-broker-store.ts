@@ -1,4 +1,4 @@
-import type { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import type { TokenStore } from '../../src/token/ports.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { openBrokerStore } from './broker-store.ts';
 import { type BenchSubject, randomToken } from './subjects.ts';
@@ -14,7 +14,7 @@ export async function fillBrokerStore(url: string, subjects: readonly BenchSubje
   await store.close();
 }
 
-async function restore(store: RedisTokenStore, { unionId, uniqueId }: BenchSubject): Promise<void> {
+async function restore(store: TokenStore, { unionId, uniqueId }: BenchSubject): Promise<void> {
   const token = randomToken();
   const record = {
     subject: { app: 'default', unionId, uniqueId },
@@ -24,6 +24,6 @@ async function restore(store: RedisTokenStore, { unionId, uniqueId }: BenchSubje
     read: true,
     unreadRenewals: 0,
   };
-  const outcome = await store.restore(record, token.issuedAt + 0.8 * (token.expiresAt - token.issuedAt));
+  const outcome = await store.terminals.restore(record, token.issuedAt + 0.8 * (token.expiresAt - token.issuedAt));
   if (outcome !== 'saved') throw new Error(`a token of the bench was not stored: ${outcome}`);
 }

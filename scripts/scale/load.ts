@@ -21,7 +21,7 @@ export async function load(store: TokenStore, tokens: number, keep: number, figu
   for (let done = 0; done < tokens; done += AT_ONCE) {
     const records = Array.from({ length: Math.min(AT_ONCE, tokens - done) }, madeUpRecord);
     const dueAt = systemClock.now() + (done < tokens / 2 ? 0 : 0.8 * LIFE_MS);
-    await eventually(() => Promise.all(records.map((record) => store.restore(record, dueAt))), PATIENCE);
+    await eventually(() => Promise.all(records.map((record) => store.terminals.restore(record, dueAt))), PATIENCE);
     if (done >= Math.max(tokens / 2, tokens - keep)) subjects.push(...records.map(({ subject }) => subject));
     show(Math.min(1, (done + AT_ONCE) / tokens), done / tokens);
   }

@@ -26,7 +26,7 @@ export async function measureClaims(store: TokenStore, figures: Figures): Promis
   const tookMs: number[] = [];
   for (let round = 0; round < CLAIMS; round += 1) {
     const startedAt = performance.now();
-    await store.claimDue(128, { shortest: 1, longest: 1 });
+    await store.dueQueue.claim(128, { shortest: 1, longest: 1 });
     tookMs.push(performance.now() - startedAt);
   }
   const [p50, p99] = [0.5, 0.99].map((share) => `${percentile(tookMs, share).toFixed(2)} ms`);
@@ -60,5 +60,5 @@ export async function measureRenewals(
 /** Claims what is still due, and leaves it at that: nothing is due for an hour. */
 export async function claimTheRest(store: TokenStore): Promise<void> {
   let left = 1;
-  while (left > 0) left = (await store.claimDue(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
+  while (left > 0) left = (await store.dueQueue.claim(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
-import { Announcements } from '../../src/store/redis/announcements.ts';
+import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
 import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -60,11 +60,11 @@ describe('behind Sentinels', () => {
   test('commands and announcements find the new master, and announcements are known from a later instant on', async () => {
     const { keys, commands, connectionLog } = open(sentinels.url);
     const subscriber = connectSubscriber(sentinels.url, commands, connectionLog);
-    const announcements = new Announcements(subscriber, commands, keys, systemClock);
+    const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
     onTestFinished(() => announcements.close());
     const heard: Announcement[] = [];
     announcements.subscribe((announcement) => heard.push(announcement));
-    const since = () => announcements.announcedSince();
+    const since = () => announcements.completeSince();
     const known = () => eventually(() => since() ?? Promise.reject(new Error('they may be missed')), PATIENTLY);
     const first = await known();
     await sentinels.master.kill();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { MARK_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
-import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
@@ -27,7 +27,7 @@ export function keyRing(...keys: readonly TestKey[]): string {
 
 /** A store on a real Redis that is ready to be asked. */
 export async function openRedisStore(url: string, keyPrefix: string, keys: readonly TestKey[]) {
-  const store = new RedisTokenStore({
+  const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: keys,
@@ -36,7 +36,7 @@ export async function openRedisStore(url: string, keyPrefix: string, keys: reado
     log: silent,
     observer: { redisFailed: () => undefined },
   });
-  await eventually(() => store.ping().then(() => true));
+  await eventually(() => store.health.ping().then(() => true));
   return store;
 }
 
@@ -50,7 +50,7 @@ export async function fillStore(store: TokenStore, subjects: readonly Subject[])
 }
 
 export async function saveToken(store: TokenStore, subject: Subject): Promise<TokenRecord> {
-  const answer = await store.acquire(subjectId(subject), 10_000);
+  const answer = await store.terminals.acquire(subjectId(subject), 10_000);
   if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
   const issuedAt = systemClock.now();
   const expiresAt = issuedAt + LIFE_MS;
@@ -65,7 +65,7 @@ export async function saveToken(store: TokenStore, subject: Subject): Promise<To
   const { generation } = answer.lease;
   const token = { fields, issuedAt, expiresAt };
   const record = { subject, region: 'DE', token, generation, read: false, unreadRenewals: 0 };
-  const outcome = await store.save(answer.lease, record, expiresAt);
+  const outcome = await store.terminals.save(answer.lease, record, expiresAt);
   if (outcome !== 'saved') throw new Error(`not saved: ${outcome}`);
   return record;
 }

@@ -1,4 +1,4 @@
-import type { StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, StoredAccount } from '../../token/ports.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
 import { type DirectoryEntry, markOf } from './records/directory-codec.ts';
@@ -8,7 +8,7 @@ import { type RedisParts, sealedTextsOf } from './records/stored-records.ts';
 const ERASURE_MS = 400 * 86_400_000;
 
 /** Accounts in Redis: their terminals, and the directory of accessIds that outlives tokens. */
-export class RedisAccounts {
+export class RedisAccounts implements AccountStore {
   readonly #parts: RedisParts;
 
   constructor(parts: RedisParts) {

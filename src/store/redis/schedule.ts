@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
-import type { DueClaim, DueClaims, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { ClaimBounds, DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
+import type { RedisLease } from './terminals.ts';
 
 /** What is limited over all replicas: rates by name, and the queue of vendor logins. */
 export class RedisRates implements RateLimiter, LoginQueue {
@@ -29,7 +30,6 @@ export class RedisRates implements RateLimiter, LoginQueue {
 /** How long what is due hides from other workers before its lease does. */
 const VISIBILITY_MS = 2_000;
 
-type LeaseMs = { readonly shortest: number; readonly longest: number };
 type Granted = readonly [id: Buffer, generation: Buffer, durationMs: number, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
 
@@ -41,7 +41,7 @@ interface ShardClaims {
 }
 
 /** The due queue: per shard a sorted set of what is to be looked at, by instant. */
-export class RedisSchedule {
+export class RedisDueQueue implements DueQueue {
   readonly #parts: RedisParts;
   /** Which shard may give one more than others, in turn. */
   #first = 0;
@@ -51,7 +51,7 @@ export class RedisSchedule {
   }
 
   /** What can be claimed: a shard that does not answer keeps its own to itself. @throws BrokerError where none answers */
-  async claim(limit: number, leaseMs: LeaseMs): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
     const first = this.#first++;
     const outcomes = await Promise.allSettled(
       Array.from({ length: SHARDS }, (_, place) => {
@@ -69,7 +69,7 @@ export class RedisSchedule {
     };
   }
 
-  async #claimIn(shard: number, most: number, leaseMs: LeaseMs): Promise<ShardClaims> {
+  async #claimIn(shard: number, most: number, leaseMs: ClaimBounds): Promise<ShardClaims> {
     const { redis, keys } = this.#parts;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, VISIBILITY_MS]);
@@ -83,7 +83,7 @@ export class RedisSchedule {
   }
 
   /** The leases of what is due, as far as they can be had. */
-  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: LeaseMs): Promise<DueClaim[]> {
+  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: ClaimBounds): Promise<DueClaim[]> {
     const { redis, keys, directory } = this.#parts;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
@@ -106,7 +106,7 @@ export class RedisSchedule {
     const [name, generation, durationMs, bytes, region, erasedAt, mark] = granted;
     const id = name.toString() as SubjectId;
     const accessIdMark = mark?.toString('hex');
-    const lease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
+    const lease: RedisLease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));
     if (record) return { lease, record, region: region?.toString(), erasedAt: instantOf(erasedAt) };
     this.#putOff(lease, this.#parts.records.expiryOf(bytes));
@@ -114,7 +114,7 @@ export class RedisSchedule {
   }
 
   /** What cannot be opened is left alone until its end. */
-  #putOff({ id, ownerId }: Lease, expiresAt: number): void {
+  #putOff({ id, ownerId }: RedisLease, expiresAt: number): void {
     const { redis, keys, clock, log } = this.#parts;
     const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', ''];
     redis.script('release', [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)], args).catch((error) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
@@ -12,7 +12,7 @@ const ID = subjectId(SUBJECT);
 
 /** Replicas in one process, on one store and one vendor. */
 function replicas(count: number, perMinute = 60) {
-  const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 3 }));
+  const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 3 }));
   const { store } = watched;
   const vendor = new ScriptedLogin();
   const all = Array.from({ length: count }, () => brokerParts({ store, vendor, perMinute }));
@@ -45,7 +45,7 @@ describe('a refused token', () => {
     const { vendor, store, read } = replicas(2);
     const { etag } = await read(0);
     await read(1);
-    store.announcedSince = () => 0;
+    store.announcements.completeSince = () => 0;
     const newer = await read(0, { refused: etag });
     expect((await read(1, { refused: etag })).etag).toBe(newer.etag);
     expect((await read(0, { refused: '"never-seen"' })).etag).toBe(newer.etag);
@@ -137,7 +137,7 @@ describe('a logout', () => {
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
     await all[1]?.accounts.logOut(SUBJECT);
     expect(await first).toMatchObject({ code: 'session_forbidden' });
-    expect((await store.read(ID)).record).toBeUndefined();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
     await read(0);
     expect(vendor.requests).toHaveLength(2);
     expect(vendor.mostConcurrent).toBe(1);
@@ -181,6 +181,6 @@ describe('an erasure', () => {
     expect(all[0]?.cache.getStale(ID)).toBeUndefined();
     expect(all[0]?.cache.getStale(subjectId(tablet))).toBeUndefined();
     expect(all[0]?.cache.getStale(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
-    expect(await store.account('alice')).toBeUndefined();
+    expect(await store.accounts.find('alice')).toBeUndefined();
   });
 });

@@ -10,7 +10,10 @@ const SAVED: Announcement = { kind: 'saved', id: ALICE, generation: 7 };
 
 function open() {
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const board = new AnnouncementWaiters({ subscribe: (listener) => void listeners.push(listener) });
+  const board = new AnnouncementWaiters({
+    subscribe: (listener) => void listeners.push(listener),
+    completeSince: () => 0,
+  });
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
   };

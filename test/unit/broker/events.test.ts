@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -16,7 +16,7 @@ const LIFE_MS = 60_000;
 /** Two replicas on one store whose clock is ours; `told` is what the first of them tells. */
 function parts({ mode = 'proactive', perMinute = 0 }: { mode?: 'proactive' | 'on-demand'; perMinute?: number } = {}) {
   const clock = new TestClock();
-  const watched = watchedStore(new MemoryTokenStore({ clock, terminalsPerAccount: 20 }));
+  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { observer, told } = recordingObserver();
   const options = { clock, store: watched.store, policy: { ...PROACTIVE, mode }, perMinute };
   const one = brokerParts({ ...options, observer });
@@ -179,7 +179,7 @@ describe('what was written back', () => {
     await read();
     watched.down.delete('acquire');
     clock.advance(10);
-    await one.store.remove(ID);
+    await one.store.terminals.remove(ID);
     await eventually(() => told('wroteBack').length === 2, { timeoutMs: 5_000 });
     expect(told('wroteBack')[1]).toEqual(['outdated']);
   });

@@ -1,6 +1,6 @@
 import { createHook } from 'node:async_hooks';
 import { expect, onTestFinished, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -9,7 +9,7 @@ const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const CALLS = ['read', 'acquire', 'save', 'release', 'markRead', 'take', 'ping'] as const;
 
 test('a read from memory asks the store for nothing, sets no timer, and hands out the bytes it has', async () => {
-  const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+  const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const { broker } = brokerParts({ store: watched.store });
   const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() });
   const first = await read();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
@@ -12,14 +12,8 @@ const ID = subjectId(SUBJECT);
 
 /** Two replicas, the second of which hears nothing of what the first does, and believes it would. */
 function replicas(clock: Clock) {
-  const store: TokenStore = new MemoryTokenStore({ clock, terminalsPerAccount: 20 });
-  const deaf = new Proxy(store, {
-    get(target, name: keyof TokenStore) {
-      if (name === 'subscribe') return () => undefined;
-      if (name === 'announcedSince') return () => 0;
-      return target[name].bind(target);
-    },
-  });
+  const store: TokenStore = createMemoryStore({ clock, terminalsPerAccount: 20 });
+  const deaf: TokenStore = { ...store, announcements: { subscribe: () => undefined, completeSince: () => 0 } };
   const vendor = new ScriptedLogin(clock);
   const [hearing, other] = [store, deaf].map((one) => brokerParts({ clock, store: one, vendor }));
   if (!hearing || !other) throw new Error('no replicas');

@@ -10,6 +10,7 @@ function open() {
       pings += 1;
       if (!up) throw new Error('away');
     },
+    onReturn: () => undefined,
   });
   onTestFinished(() => readiness.stop());
   return {

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -8,7 +8,7 @@ import { TestClock } from '../../support/test-clock.ts';
 
 test('the worker tells how late it is with what it claims, and how much is left for others', async () => {
   const clock = new TestClock();
-  const store = new MemoryTokenStore({ clock, terminalsPerAccount: 100 });
+  const store = createMemoryStore({ clock, terminalsPerAccount: 100 });
   const { observer, told } = recordingObserver();
   const policy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
   const { renewal, vendor, worker } = brokerParts({ clock, store, policy, observer });

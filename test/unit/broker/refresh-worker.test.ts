@@ -1,5 +1,5 @@
 import { describe, type TestContext, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
@@ -16,7 +16,7 @@ const LIFE_MS = 2_000;
 const EARLY = { share: { from: 0.1, to: 0.1 } };
 
 function started(atEnd: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
-  const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+  const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const parts = brokerParts({ store: watched.store, policy: { ...PROACTIVE, ...policy } });
   parts.vendor.lifeMs = LIFE_MS;
   parts.worker.start();
@@ -52,22 +52,22 @@ describe.concurrent('the refresh worker', () => {
   }) => {
     const { vendor, store, read } = started(onTestFinished);
     await read();
-    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
+    await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
-    expect((await store.claimDue(10, { shortest: 1, longest: 1 })).nextInMs).toBeUndefined();
+    expect((await store.dueQueue.claim(10, { shortest: 1, longest: 1 })).nextInMs).toBeUndefined();
   });
 
   test('renews an unread token as often in a row as it is told', async ({ onTestFinished, expect }) => {
     const { vendor, store, read } = started(onTestFinished, { unreadLimit: 2 });
     await read();
-    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 8_000 });
+    await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 8_000 });
     expect(vendor.requests).toHaveLength(3);
   });
 
   test('renews nothing unasked where tokens are renewed on demand', async ({ onTestFinished, expect }) => {
     const { vendor, store, read } = started(onTestFinished, { mode: 'on-demand' });
     await read();
-    await eventually(async () => expect((await store.read(ID)).record).toBeUndefined(), { timeoutMs: 4_000 });
+    await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 4_000 });
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -87,7 +87,7 @@ describe.concurrent('the refresh worker', () => {
     expect(vendor.mostInAll).toBeGreaterThan(100);
     await eventually(async () => {
       for (const subject of subjects) {
-        const { record } = await store.read(subjectId(subject));
+        const { record } = await store.terminals.read(subjectId(subject));
         expect(record?.unreadRenewals).toBe(1);
       }
     });
@@ -100,8 +100,8 @@ describe.concurrent('the refresh worker', () => {
     vendor.failure = new BrokerError('vendor_unavailable');
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 4_000 });
     vendor.failure = undefined;
-    const before = (await store.read(ID)).record?.generation ?? 0;
-    await eventually(async () => expect((await store.read(ID)).record?.generation).toBeGreaterThan(before), {
+    const before = (await store.terminals.read(ID)).record?.generation ?? 0;
+    await eventually(async () => expect((await store.terminals.read(ID)).record?.generation).toBeGreaterThan(before), {
       timeoutMs: 6_000,
     });
     expect(vendor.requests).toHaveLength(3);
@@ -111,9 +111,9 @@ describe.concurrent('the refresh worker', () => {
     const { vendor, watched, read } = started(onTestFinished, { share: { from: 0.1, to: 0.1 } });
     vendor.lifeMs = 20_000;
     await read();
-    watched.down.add('claimDue');
-    await eventually(() => expect(watched.calls('claimDue')).toBeGreaterThan(3), { timeoutMs: 5_000 });
-    watched.down.delete('claimDue');
+    watched.down.add('claim');
+    await eventually(() => expect(watched.calls('claim')).toBeGreaterThan(3), { timeoutMs: 5_000 });
+    watched.down.delete('claim');
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 3_000 });
   });
 
@@ -123,19 +123,19 @@ describe.concurrent('the refresh worker', () => {
     await read();
     let handOver = () => {};
     watched.late.set(
-      'claimDue',
+      'claim',
       new Promise((resolve) => {
         handOver = resolve;
       }),
     );
-    const looks = watched.calls('claimDue');
+    const looks = watched.calls('claim');
     await new Promise((resolve) => setTimeout(resolve, 2_100));
-    await eventually(() => expect(watched.calls('claimDue')).toBe(looks + 1), { timeoutMs: 6_000 });
+    await eventually(() => expect(watched.calls('claim')).toBe(looks + 1), { timeoutMs: 6_000 });
     const stopped = worker.stop();
     handOver();
     await stopped;
     expect(vendor.requests).toHaveLength(1);
-    expect((await store.claimDue(1, { shortest: 100, longest: 100 })).claims).toHaveLength(1);
+    expect((await store.dueQueue.claim(1, { shortest: 100, longest: 100 })).claims).toHaveLength(1);
   });
 
   test('looks at the schedule no more often for each renewal that ends', async ({ onTestFinished, expect }) => {
@@ -146,9 +146,9 @@ describe.concurrent('the refresh worker', () => {
     vendor.lifeMs = 600_000;
     // They end one by one.
     Object.defineProperty(vendor, 'latencyMs', { get: () => 20 * (vendor.requests.length - subjects.length) });
-    const looks = watched.calls('claimDue');
+    const looks = watched.calls('claim');
     await eventually(() => expect(watched.calls('save')).toBe(2 * subjects.length), { timeoutMs: 6_000 });
-    expect(watched.calls('claimDue') - looks).toBeLessThan(10);
+    expect(watched.calls('claim') - looks).toBeLessThan(10);
   });
 
   test('stops after what it has begun, and begins nothing more', async ({ onTestFinished, expect }) => {
@@ -158,11 +158,11 @@ describe.concurrent('the refresh worker', () => {
     vendor.latencyMs = 300;
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 4_000 });
     await worker.stop();
-    expect((await store.read(ID)).record?.unreadRenewals).toBe(1);
+    expect((await store.terminals.read(ID)).record?.unreadRenewals).toBe(1);
     await makeDue(store, ID, systemClock.now());
-    const claimsAtStop = watched.calls('claimDue');
+    const claimsAtStop = watched.calls('claim');
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(watched.calls('claimDue')).toBe(claimsAtStop);
+    expect(watched.calls('claim')).toBe(claimsAtStop);
     expect(vendor.requests).toHaveLength(2);
   });
 });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { TokenStore } from '../../../src/token/ports.ts';
+import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -21,8 +21,8 @@ function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
 
 /** A store whose method answers so many ms late. */
 function slowedDown(store: TokenStore, name: 'acquire' | 'save', ms: number): TokenStore {
-  return new Proxy(store, {
-    get(target, property: keyof TokenStore) {
+  const terminals = new Proxy(store.terminals, {
+    get(target, property: keyof TerminalStore) {
       const method = target[property];
       return async (...args: unknown[]) => {
         const answer: unknown = await Reflect.apply(method, target, args);
@@ -31,22 +31,23 @@ function slowedDown(store: TokenStore, name: 'acquire' | 'save', ms: number): To
       };
     },
   });
+  return { ...store, terminals };
 }
 
-const newStore = () => new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 });
+const newStore = () => createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
 
 describe('a renewal nobody asked for', () => {
   test('brings nothing back of a terminal that was logged out since it was claimed', async () => {
     const { store, renewal, cache } = brokerParts();
     await renewal.renew(request());
     await makeDue(store, ID, systemClock.now());
-    const [claim] = (await renewal.claimDue(1)).claims;
-    await store.remove(ID);
+    const [claim] = (await store.dueQueue.claim(1, renewal.claimBounds)).claims;
+    await store.terminals.remove(ID);
     if (!claim) throw new Error('nothing was claimed');
-    await expect(renewal.renewDue(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
-    expect((await store.read(ID)).record).toBeUndefined();
+    await expect(renewal.renewClaimed(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
     expect(cache.getStale(ID)).toBeUndefined();
-    expect((await store.acquire(ID, 100)).kind).toBe('granted');
+    expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
   });
 
   test('is not a reader’s answer where the terminal was logged out and in again meanwhile, on whichever replica', async () => {
@@ -57,11 +58,11 @@ describe('a renewal nobody asked for', () => {
     vendor.latencyMs = 200;
     const background = one.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
-    await store.remove(ID);
+    await store.terminals.remove(ID);
     const asked = [one, other].map(({ renewal }) => renewal.renew(request()));
     await expect(background).rejects.toMatchObject({ code: 'session_forbidden' });
     const [mine, theirs] = await Promise.all(asked);
-    expect(mine?.record).toEqual((await store.read(ID)).record);
+    expect(mine?.record).toEqual((await store.terminals.read(ID)).record);
     expect(theirs?.record).toEqual(mine?.record);
     expect(vendor.requests).toHaveLength(3);
   });
@@ -110,11 +111,11 @@ describe('an account that was erased', () => {
     vendor.latencyMs = 150;
     const reads = [read(one), read(other)].map(async (reading) => reading);
     await eventually(() => vendor.requests.length === 1);
-    await store.erase(SUBJECT.unionId);
+    await store.accounts.erase(SUBJECT.unionId);
     for (const reading of reads) await expect(reading).rejects.toBeInstanceOf(BrokerError);
     await sleep(300);
     expect(vendor.requests).toHaveLength(1);
-    expect(await store.account(SUBJECT.unionId)).toBeUndefined();
+    expect(await store.accounts.find(SUBJECT.unionId)).toBeUndefined();
     await expect(read(other)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(1);
     const later = { subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };
@@ -146,22 +147,24 @@ describe('a store that answers too late', () => {
     const { renewal, vendor } = brokerParts({ store: slowedDown(store, 'acquire', 400) });
     expect((await renewal.renew(request()))?.outcome).toBe('login');
     expect(vendor.requests).toHaveLength(1);
-    expect((await store.acquire(ID, 100)).kind).toBe('held');
-    await eventually(async () => expect((await store.acquire(ID, 100)).kind).toBe('granted'), { timeoutMs: 1_000 });
+    expect((await store.terminals.acquire(ID, 100)).kind).toBe('held');
+    await eventually(async () => expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted'), {
+      timeoutMs: 1_000,
+    });
   });
 
   test('to tell of a logout takes the token out of memory once it has', async () => {
     const store = newStore();
     // Nothing of what is announced arrives.
-    store.subscribe = () => undefined;
+    store.announcements.subscribe = () => undefined;
     const { broker, vendor, cache } = brokerParts({ store: slowedDown(store, 'save', 400) });
     vendor.latencyMs = 100;
     const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() });
     await eventually(() => vendor.requests.length === 1);
-    await store.remove(ID);
+    await store.terminals.remove(ID);
     await reading;
     expect(cache.getStale(ID)).toBeDefined();
     await eventually(() => expect(cache.getStale(ID)).toBeUndefined(), { timeoutMs: 2_000 });
-    expect((await store.read(ID)).record).toBeUndefined();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });

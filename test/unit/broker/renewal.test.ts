@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
@@ -15,7 +15,7 @@ const ID = subjectId(SUBJECT);
 
 /** Replicas in one process: each with its own broker, all on one store and one vendor. */
 function replicas(count: number, loginBudgetMs = 5_000) {
-  const store = new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 });
+  const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
   const vendor = new ScriptedLogin();
   const built = Array.from({ length: count }, () => brokerParts({ store, vendor, loginBudgetMs }));
   return { store, vendor, replicas: built };
@@ -57,7 +57,7 @@ describe('a renewal', () => {
 
   test('is taken over from a replica that vanished, once its lease ran out', async () => {
     const { store, vendor, replicas: all } = replicas(1);
-    await store.acquire(ID, 300);
+    await store.terminals.acquire(ID, 300);
     expect(await all[0]?.renewal.renew(request())).toMatchObject({ record: { region: 'CN' } });
     expect(vendor.requests).toHaveLength(1);
   });
@@ -70,7 +70,7 @@ describe('a renewal', () => {
       expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
     );
     expect(vendor.requests).toHaveLength(1);
-    expect((await store.read(ID)).record).toBeDefined();
+    expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 
   test('has a lease that outlives all the time its login may take', async () => {
@@ -78,7 +78,7 @@ describe('a renewal', () => {
     vendor.latencyMs = 100;
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
-    const answer = await store.acquire(ID, 1);
+    const answer = await store.terminals.acquire(ID, 1);
     expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(vendor.requests[0]?.budgetMs ?? 0);
     await renewal;
   });
@@ -105,9 +105,9 @@ describe('a renewal', () => {
     vendor.latencyMs = 150;
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
-    await store.remove(ID);
+    await store.terminals.remove(ID);
     await expect(renewal).rejects.toMatchObject({ code: 'session_forbidden' });
-    expect((await store.read(ID)).record).toBeUndefined();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
   test('leaves time for another replica: it is given half of what its token has left, and at least a second', async () => {
@@ -131,8 +131,8 @@ describe('a renewal', () => {
     const known = (await all[0]?.renewal.renew(request()))?.record;
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(all[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
-    expect((await store.read(ID)).record).toEqual(known);
-    const { nextInMs } = await store.claimDue(10, { shortest: 1_000, longest: 1_000 });
+    expect((await store.terminals.read(ID)).record).toEqual(known);
+    const { nextInMs } = await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 });
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
   });
@@ -145,8 +145,8 @@ describe('settling', () => {
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
     await all[0]?.renewal.settle(5_000);
-    expect((await store.read(ID)).record).toBeDefined();
-    expect((await store.acquire(ID, 100)).kind).toBe('granted');
+    expect((await store.terminals.read(ID)).record).toBeDefined();
+    expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
     await renewal;
   });
 
@@ -156,24 +156,24 @@ describe('settling', () => {
     const renewal = all[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
     await all[0]?.renewal.settle(50);
-    expect((await store.acquire(ID, 100)).kind).toBe('granted');
+    expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
     await renewal?.catch(() => undefined);
   });
 });
 
 describe('a lease that cannot be extended', () => {
   test('does not end the login: the token is saved where nothing newer stands', async () => {
-    const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+    const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor, store } = brokerParts({ store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
     vendor.latencyMs = 1_500;
     await renewal.renew(request());
     expect(watched.calls('extend')).toBeGreaterThan(0);
-    expect((await store.read(ID)).record).toBeDefined();
+    expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 
   test('and cannot be given back runs out by itself, while the vendor’s error is passed on', async () => {
-    const watched = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+    const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor } = brokerParts({ store: watched.store });
     watched.down.add('release');
     vendor.failure = new BrokerError('vendor_timeout');

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -12,7 +12,7 @@ const ID = subjectId(SUBJECT);
 
 function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   const clock = new TestClock();
-  const watched = watchedStore(new MemoryTokenStore({ clock, terminalsPerAccount: 20 }));
+  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const built = brokerParts({
     clock,
     store: watched.store,
@@ -53,7 +53,7 @@ describe('a first read', () => {
     const { vendor, store, read } = parts();
     vendor.failure = new BrokerError('vendor_unavailable', { vendorCode: 10901060 });
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060 });
-    expect((await store.read(ID)).record).toBeUndefined();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
     vendor.failure = undefined;
     expect(tokenOf(await read())).toBe('token-2');
   });
@@ -71,7 +71,7 @@ describe('a first read', () => {
     clock.advance(58_000);
     vendor.failure = new BrokerError('account_disabled');
     await expect(read()).rejects.toMatchObject({ code: 'account_disabled' });
-    expect((await store.read(ID)).record).toBeUndefined();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });
 
@@ -167,7 +167,7 @@ describe('when the store cannot be asked', () => {
 
   function away() {
     const built = parts();
-    built.watched.store.announcedSince = () => undefined;
+    built.watched.store.announcements.completeSince = () => undefined;
     return { ...built, leave: () => AWAY.forEach((name) => void built.watched.down.add(name)) };
   }
 
@@ -205,7 +205,9 @@ describe('when the store cannot be asked', () => {
     expect(tokenOf(await read())).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
     watched.down.clear();
-    await eventually(async () => expect((await store.read(ID)).record?.token.fields['accessToken']).toBe('token-1'));
+    await eventually(async () =>
+      expect((await store.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1'),
+    );
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -231,7 +233,7 @@ describe('when the store cannot be asked', () => {
     const { store, watched, read } = away();
     watched.down.add('save');
     expect(tokenOf(await read())).toBe('token-1');
-    await eventually(async () => expect((await store.read(ID)).record).toBeDefined());
+    await eventually(async () => expect((await store.terminals.read(ID)).record).toBeDefined());
   });
 });
 
@@ -274,7 +276,7 @@ describe('a read', () => {
     const { clock, watched, renewal, read } = parts();
     await read();
     clock.advance(50_000);
-    const { record: known } = await watched.store.read(ID);
+    const { record: known } = await watched.store.terminals.read(ID);
     const again = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
     await renewal.renew({ ...again, cause: 'background' });
     watched.down.add('markRead');
@@ -284,6 +286,6 @@ describe('a read', () => {
     await read();
     await read();
     expect(watched.calls('markRead')).toBe(2);
-    expect((await watched.store.read(ID)).record?.read).toBe(true);
+    expect((await watched.store.terminals.read(ID)).record?.read).toBe(true);
   });
 });

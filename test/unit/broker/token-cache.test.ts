@@ -15,8 +15,8 @@ function open(maxBytes = 2 ** 20) {
   const cache = new TokenCache({
     clock,
     maxBytes,
-    store: { subscribe: (listener) => void listeners.push(listener), announcedSince: () => state.since },
-    freshUntil: (record) => record.token.expiresAt,
+    announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => state.since },
+    renewFrom: (record) => record.token.expiresAt,
   });
   const record = (generation: number, subject = SUBJECT): TokenRecord => {
     const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };

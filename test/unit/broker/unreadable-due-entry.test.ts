@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { Keys } from '../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
@@ -45,14 +45,15 @@ function work(store: TokenStore) {
 }
 
 test('renewals that fail each time step back, and do not hold up what is due behind them', async () => {
-  const store = new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 });
+  const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
   const poison = Array.from({ length: 100 }, (_, number) => dueRecord(`poison-${number}`));
-  for (const [number, record] of poison.entries()) await store.restore(record, systemClock.now() - 1_000 + number);
+  for (const [number, record] of poison.entries())
+    await store.terminals.restore(record, systemClock.now() - 1_000 + number);
   const healthy = dueRecord('healthy');
-  await store.restore(healthy, systemClock.now());
+  await store.terminals.restore(healthy, systemClock.now());
   const { vendor } = work(store);
   await eventually(async () => {
-    const { record } = await store.read(subjectId(healthy.subject));
+    const { record } = await store.terminals.read(subjectId(healthy.subject));
     expect(record?.generation).toBeGreaterThan(healthy.generation);
   });
   await eventually(() => vendor.requests.length === poison.length + 1);
@@ -79,7 +80,7 @@ test('what is no record at all steps back by itself, and holds up nothing that i
   for (const [number, subject] of [foreign, broken, ...healthy].entries()) {
     await redis.zadd(due, systemClock.now() - 1_000 + number, subjectId(subject));
   }
-  const { claims } = await store.claimDue(1_000, { shortest: 1_000, longest: 1_000 });
+  const { claims } = await store.dueQueue.claim(1_000, { shortest: 1_000, longest: 1_000 });
   expect(claims.map(({ record }) => record.subject)).toEqual(healthy);
   for (const subject of [foreign, broken]) {
     expect(Number(await redis.zscore(due, subjectId(subject))) - systemClock.now()).toBeGreaterThan(50_000);

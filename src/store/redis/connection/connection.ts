@@ -33,7 +33,7 @@ const OPTIONS = {
   maxRetriesPerRequest: 1,
   enableOfflineQueue: false,
   lazyConnect: true,
-  // ioredis would leave a failure of it unhandled; Announcements subscribes by itself.
+  // ioredis would leave a failure of it unhandled; RedisAnnouncements subscribes by itself.
   autoResubscribe: false,
   scripts: SCRIPTS,
   retryStrategy: (attempt: number) => Math.min(MAX_RECONNECT_DELAY_MS, 50 * 2 ** Math.min(attempt, 6)),

@@ -47,7 +47,7 @@ test('token, schedule and account index change in one command, whatever the chan
   const store = await openRedisStore(redis.url, 'one-step', [newKey('k1')]);
   onTestFinished(() => store.close());
   const record = await saveToken(store, SUBJECT);
-  const answer = await store.acquire(ID, 10_000);
+  const answer = await store.terminals.acquire(ID, 10_000);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
   const renewed = { ...record, generation: lease.generation };
@@ -55,14 +55,14 @@ test('token, schedule and account index change in one command, whatever the chan
   const dueAt = systemClock.now() + 60_000;
   const commandsOf = await watch(redis.url, 'one-step');
   // A script that Redis does not know yet is sent once more.
-  await store.remove(OTHER);
+  await store.terminals.remove(OTHER);
   const changes: [change: () => Promise<unknown>, generation: number | undefined][] = [
-    [() => store.save(lease, renewed, dueAt), renewed.generation],
-    [() => store.restore(restored, dueAt), restored.generation],
-    [() => store.remove(ID), undefined],
+    [() => store.terminals.save(lease, renewed, dueAt), renewed.generation],
+    [() => store.terminals.restore(restored, dueAt), restored.generation],
+    [() => store.terminals.remove(ID), undefined],
   ];
   for (const [change, generation] of changes) {
     expect(await commandsOf(change)).toEqual(['evalsha']);
-    expect((await store.read(ID)).record?.generation).toBe(generation);
+    expect((await store.terminals.read(ID)).record?.generation).toBe(generation);
   }
 });

@@ -28,7 +28,7 @@ async function withToken() {
   const store = await open(KEY);
   await saveToken(store, SUBJECT);
   const accessId = accessIdOf(SUBJECT.unionId);
-  const found = async () => [...(await store.lookUp([accessId])).values()];
+  const found = async () => [...(await store.accounts.lookUp([accessId])).values()];
   const keys = new Keys(keyPrefix);
   return { redis, open, store, found, key: keys.accessId(accessId), account: keys.account(accountId(SUBJECT.unionId)) };
 }
@@ -37,12 +37,12 @@ async function withToken() {
 async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
-    const [claim] = (await store.claimDue(10, { shortest: 1_000, longest: 1_000 })).claims;
+    const [claim] = (await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 })).claims;
     return claim ?? Promise.reject(new Error('nothing is due'));
   });
   const token = { ...record.token, fields: { ...record.token.fields, ...fields } };
   const renewed = { ...record, token, generation: lease.generation };
-  expect(await store.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
+  expect(await store.terminals.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
 }
 
 describe('the look-up by accessId, at a renewal nobody asked for', () => {
@@ -75,7 +75,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     expect(await found()).toEqual([]);
     await renewInBackground(store);
     expect(await found()).toEqual(['alice']);
-    await store.erase('alice');
+    await store.accounts.erase('alice');
     expect(await redis.exists(key)).toBe(0);
   });
 
@@ -83,7 +83,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     const { store, found } = await withToken();
     await renewInBackground(store, { accessId: '42' });
     expect(await found()).toEqual([]);
-    expect(await store.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+    expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   });
 });
 
@@ -99,8 +99,8 @@ describe('the look-up by accessId, at the next login', () => {
   test('is made good for where no key opens it any more', async () => {
     const { open } = await withToken();
     const other = await open(newKey('two'));
-    expect((await other.lookUp([accessIdOf('alice')])).size).toBe(0);
+    expect((await other.accounts.lookUp([accessIdOf('alice')])).size).toBe(0);
     await saveToken(other, SUBJECT);
-    expect((await other.lookUp([accessIdOf('alice')])).get(accessIdOf('alice'))).toBe('alice');
+    expect((await other.accounts.lookUp([accessIdOf('alice')])).get(accessIdOf('alice'))).toBe('alice');
   });
 });

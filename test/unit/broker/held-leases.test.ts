@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { LeaseKeeper } from '../../../src/broker/login-under-lease.ts';
-import { MemoryTokenStore } from '../../../src/store/memory/memory-store.ts';
+import { HeldLeases } from '../../../src/broker/login-under-lease.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -8,20 +8,20 @@ import { watchedStore } from '../../support/failing-store.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** A keeper with one lease in its care, of 300 ms unless told otherwise. */
+/** A heldLeases with one lease in its care, of 300 ms unless told otherwise. */
 async function open(durationMs = 300) {
-  const { store, down, calls } = watchedStore(new MemoryTokenStore({ clock: systemClock, terminalsPerAccount: 20 }));
+  const { store, down, calls } = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
   const silent = () => undefined;
   const warn = (_fields: object, message: string) => void warnings.push(message);
-  const keeper = new LeaseKeeper(store, { debug: silent, info: silent, warn, error: silent });
-  const answer = await store.acquire(ID, durationMs);
+  const heldLeases = new HeldLeases(store.terminals, { debug: silent, info: silent, warn, error: silent });
+  const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
-  keeper.keep(lease);
-  onTestFinished(() => keeper.letGo(lease));
-  const isFree = async () => (await store.acquire(ID, 60_000)).kind === 'granted';
-  return { keeper, store, lease, down, calls, warnings, isFree };
+  heldLeases.add(lease);
+  onTestFinished(() => heldLeases.remove(lease));
+  const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
+  return { heldLeases, store, lease, down, calls, warnings, isFree };
 }
 
 describe('a lease that is kept', () => {
@@ -34,8 +34,8 @@ describe('a lease that is kept', () => {
   });
 
   test('runs out once it is let go', async () => {
-    const { keeper, lease, calls, isFree } = await open();
-    keeper.letGo(lease);
+    const { heldLeases, lease, calls, isFree } = await open();
+    heldLeases.remove(lease);
     await eventually(isFree);
     expect(calls('extend')).toBe(0);
   });
@@ -52,7 +52,7 @@ describe('a lease that is kept', () => {
 
   test('is no longer extended once somebody else may have it, and that is said once', async () => {
     const { store, lease, calls, warnings, isFree } = await open();
-    await store.release(lease, undefined);
+    await store.terminals.release(lease, undefined);
     expect(await isFree()).toBe(true);
     await eventually(() => warnings.length > 0);
     const extensions = calls('extend');
@@ -63,17 +63,17 @@ describe('a lease that is kept', () => {
   });
 
   test('is free for others at once when everything is given back', async () => {
-    const { keeper, calls, isFree } = await open(60_000);
-    await keeper.releaseAll();
+    const { heldLeases, calls, isFree } = await open(60_000);
+    await heldLeases.releaseAll();
     expect(await isFree()).toBe(true);
-    await keeper.releaseAll();
+    await heldLeases.releaseAll();
     expect(calls('release')).toBe(1);
   });
 
   test('keeps nobody from ending when it cannot be given back', async () => {
-    const { keeper, down, isFree } = await open(60_000);
+    const { heldLeases, down, isFree } = await open(60_000);
     down.add('release');
-    await expect(keeper.releaseAll()).resolves.toBeUndefined();
+    await expect(heldLeases.releaseAll()).resolves.toBeUndefined();
     expect(await isFree()).toBe(false);
   });
 });
