@@ -76,7 +76,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
   const accounts = new Accounts(store.accounts, terminals, cache);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
-  const readiness = new Readiness(health);
+  const readiness = new Readiness(health, clock);
   let closing = false;
   const common = {
     tokens,
@@ -110,8 +110,9 @@ export async function startService(config: Config, logger: Logger, version: stri
   const end = async (): Promise<void> => {
     closing = true;
     readiness.stop();
-    await raceTimeout(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
+    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);
+    writeBack.stop();
     await Promise.all([vendor.close(), store.close()]);
   };
   let ended: Promise<void> | undefined;

@@ -41,7 +41,7 @@ export async function measureRenewals(
   figures: Figures,
 ): Promise<void> {
   // When every token that was just issued is due, and none has ended.
-  const clock = { now: () => systemClock.now() + 0.905 * LIFE_MS, random: () => systemClock.random() };
+  const clock = { ...systemClock, now: () => systemClock.now() + 0.905 * LIFE_MS };
   const vendor = new PromptVendor();
   const { worker } = brokerParts({ clock, store, vendor });
   const [cpuFrom, redisCpuFrom, startedAt] = [process.cpuUsage(), await redis.cpuSeconds(), performance.now()];

@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -47,7 +47,7 @@ export class LoginUnderLease {
 
   constructor(options: RenewalOptions) {
     this.#options = options;
-    this.#heldLeases = new HeldLeases(options.terminals, options.log);
+    this.#heldLeases = new HeldLeases(options.terminals, options.clock, options.log);
   }
 
   /** Consumes the lease: it is released in every case. @throws BrokerError see `Renewal.renew` */
@@ -149,22 +149,23 @@ export class LoginUnderLease {
 /** The leases of running logins. Extends each at a third of its duration. */
 export class HeldLeases {
   readonly #terminals: TerminalStore;
+  readonly #clock: Clock;
   readonly #log: Log;
-  readonly #timers = new Map<Lease, NodeJS.Timeout>();
+  readonly #timers = new Map<Lease, Timer>();
 
-  constructor(terminals: TerminalStore, log: Log) {
+  constructor(terminals: TerminalStore, clock: Clock, log: Log) {
     this.#terminals = terminals;
+    this.#clock = clock;
     this.#log = log;
   }
 
   add(lease: Lease): void {
-    const timer = setInterval(() => void this.#extend(lease), lease.durationMs / 3);
-    this.#timers.set(lease, timer);
+    this.#extendLater(lease);
   }
 
   /** Stops extending the lease. Does not release it. */
   remove(lease: Lease): void {
-    clearInterval(this.#timers.get(lease));
+    this.#timers.get(lease)?.cancel();
     this.#timers.delete(lease);
   }
 
@@ -173,6 +174,14 @@ export class HeldLeases {
     const leases = [...this.#timers.keys()];
     for (const lease of leases) this.remove(lease);
     await Promise.allSettled(leases.map((lease) => this.#terminals.release(lease, DUE_NOW)));
+  }
+
+  #extendLater(lease: Lease): void {
+    const extend = (): void => {
+      this.#extendLater(lease);
+      void this.#extend(lease);
+    };
+    this.#timers.set(lease, this.#clock.setTimer(extend, lease.durationMs / 3));
   }
 
   async #extend(lease: Lease): Promise<void> {

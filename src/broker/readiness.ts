@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type Clock, sleep } from '../token/clock.ts';
 import type { StoreHealth } from '../token/ports.ts';
 
 const CHECK_INTERVAL_MS = 250;
@@ -15,22 +15,22 @@ export interface ReadinessReport {
  */
 export class Readiness {
   readonly #health: StoreHealth;
-  readonly #stop = new AbortController();
+  readonly #clock: Clock;
+  #stopped = false;
   #hasAnswered = false;
 
-  constructor(health: StoreHealth) {
+  constructor(health: StoreHealth, clock: Clock) {
     this.#health = health;
+    this.#clock = clock;
   }
 
   /** Checks the store until it has answered once, also without requests for a report. */
   async start(): Promise<void> {
-    while (!this.#stop.signal.aborted && !(await this.#ping())) {
-      await sleep(CHECK_INTERVAL_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-    }
+    while (!this.#stopped && !(await this.#ping())) await sleep(this.#clock, CHECK_INTERVAL_MS);
   }
 
   stop(): void {
-    this.#stop.abort();
+    this.#stopped = true;
   }
 
   async report(): Promise<ReadinessReport> {

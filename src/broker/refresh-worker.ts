@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -10,9 +10,13 @@ import type { Renewal } from './renewal.ts';
 /** A pause that can be shortened. */
 class Pause {
   #end: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  /** In the time of `performance.now()`. */
+  #timer: Timer | undefined;
   #endsAt = 0;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Resolves after `ms`, or earlier after {@link end} or {@link shortenTo}. */
   wait(ms: number): Promise<void> {
@@ -28,13 +32,13 @@ class Pause {
 
   /** Ends the pause at most `ms` from now. */
   shortenTo(ms: number): void {
-    if (this.#end && this.#endsAt > performance.now() + ms) this.#endAfter(ms);
+    if (this.#end && this.#endsAt > this.#clock.now() + ms) this.#endAfter(ms);
   }
 
   #endAfter(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#endsAt = performance.now() + ms;
-    this.#timer = setTimeout(() => {
+    this.#timer?.cancel();
+    this.#endsAt = this.#clock.now() + ms;
+    this.#timer = this.#clock.setTimer(() => {
       this.#end?.();
       this.#end = undefined;
     }, ms);
@@ -67,7 +71,7 @@ export class RefreshWorker {
   readonly #active = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
-  readonly #pause = new Pause();
+  readonly #pause: Pause;
   #concurrency = MAX_CONCURRENCY;
   #pausedUntil = 0;
   /** Whether the last claim was skipped because too many renewals were running. */
@@ -75,6 +79,7 @@ export class RefreshWorker {
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
+    this.#pause = new Pause(options.clock);
     options.announcements.subscribe(({ kind }) => {
       if (kind === 'saved') this.#pause.shortenTo(BUSY_PAUSE_MS);
     });

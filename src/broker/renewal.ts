@@ -1,3 +1,4 @@
+import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Announcement, AnnouncementFeed, ClaimBounds, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { loginBudget } from '../token/renewal-timing.ts';
@@ -41,7 +42,7 @@ export class Renewal {
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#unlimited = new TimeBudget(options.clock, Number.POSITIVE_INFINITY);
-    this.#waiters = new AnnouncementWaiters(options.announcements);
+    this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
     this.#underLease = new LoginUnderLease(options);
     this.#withoutLease = new LoginWithoutLease(options);
   }
@@ -91,7 +92,8 @@ export class Renewal {
 
   /** Waits at most `timeoutMs` for the running renewals, then releases every lease that is still held. */
   async settle(timeoutMs: number): Promise<void> {
-    await raceTimeout(timeoutMs, Promise.allSettled([...this.#running.values()].map(({ result }) => result)));
+    const results = [...this.#running.values()].map(({ result }) => result);
+    await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
     await this.#underLease.releaseAll();
   }
 
@@ -182,9 +184,11 @@ type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
 
 /** Lets renewals wait for the next announcement about their subject. */
 export class AnnouncementWaiters {
+  readonly #clock: Clock;
   readonly #waiters = new Map<SubjectId, Set<Waiter>>();
 
-  constructor(announcements: AnnouncementFeed) {
+  constructor(announcements: AnnouncementFeed, clock: Clock) {
+    this.#clock = clock;
     announcements.subscribe((announcement) => {
       if (announcement.kind === 'erased') return;
       for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
@@ -196,12 +200,12 @@ export class AnnouncementWaiters {
     return new Promise((resolve) => {
       const waiters = this.#waiters.get(id) ?? new Set();
       const done: Waiter = (announcement) => {
-        clearTimeout(timer);
+        timer.cancel();
         waiters.delete(done);
         if (waiters.size === 0) this.#waiters.delete(id);
         resolve(announcement);
       };
-      const timer = setTimeout(done, timeoutMs, undefined);
+      const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);
       this.#waiters.set(id, waiters.add(done));
     });
   }

@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { StoreHealth, TerminalStore, VendorLogin } from '../token/ports.ts';
@@ -29,6 +29,8 @@ export class WriteBack {
   readonly #options: WriteBackOptions;
   readonly #missing = new Map<SubjectId, TokenRecord>();
   #flushing = false;
+  #retry: Timer | undefined;
+  #stopped = false;
 
   constructor(options: WriteBackOptions) {
     this.#options = options;
@@ -42,6 +44,12 @@ export class WriteBack {
   add(record: TokenRecord): void {
     this.#remember(record);
     this.#retryLater();
+  }
+
+  /** Gives up what is still missing. */
+  stop(): void {
+    this.#stopped = true;
+    this.#retry?.cancel();
   }
 
   #remember(record: TokenRecord): void {
@@ -77,7 +85,9 @@ export class WriteBack {
   }
 
   #retryLater(): void {
-    setTimeout(() => void this.#flush(), RETRY_MS).unref();
+    if (this.#stopped) return;
+    this.#retry?.cancel();
+    this.#retry = this.#options.clock.setTimer(() => void this.#flush(), RETRY_MS);
   }
 }
 

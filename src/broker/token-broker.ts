@@ -115,7 +115,7 @@ export class TokenBroker {
     const until = servableUntil(entry.served.record.token);
     const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
     const succeeded = renewal.catch(() => undefined);
-    const renewed = await raceTimeout(waitMs, succeeded);
+    const renewed = await raceTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until) return renewal;

@@ -17,7 +17,7 @@ const LIMIT_MS = 12_000;
 /** A check's findings; a failure of the check itself is a finding too, and so is one that does not come to an end. */
 async function bounded(what: string, check: Promise<readonly Finding[]>): Promise<readonly Finding[]> {
   try {
-    const findings = await raceTimeout(LIMIT_MS, check);
+    const findings = await raceTimeout(systemClock, LIMIT_MS, check);
     return findings ?? [fail(what, { detail: `not known after ${LIMIT_MS / 1_000} s`, mend: 'run the check again' })];
   } catch (error) {
     // Its message may hold anything.

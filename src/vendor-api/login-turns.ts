@@ -52,7 +52,7 @@ export class LoginTurns {
     const { queue, log } = this.#options;
     try {
       const reserving = queue.reserve(paceOf(maxPerSecond), urgency);
-      return urgency === 'background' ? await reserving : await raceTimeout(QUEUE_MS, reserving);
+      return urgency === 'background' ? await reserving : await raceTimeout(this.#options.clock, QUEUE_MS, reserving);
     } catch (error) {
       log.debug({ err: error }, 'the login budget cannot be shared at this moment: keeping to a share of it');
       return undefined;

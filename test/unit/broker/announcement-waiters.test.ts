@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { AnnouncementWaiters } from '../../../src/broker/renewal.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 
@@ -10,10 +11,11 @@ const SAVED: Announcement = { kind: 'saved', id: ALICE, generation: 7 };
 
 function open() {
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const board = new AnnouncementWaiters({
-    subscribe: (listener) => void listeners.push(listener),
+  const feed = {
+    subscribe: (listener: (typeof listeners)[number]) => void listeners.push(listener),
     completeSince: () => 0,
-  });
+  };
+  const board = new AnnouncementWaiters(feed, systemClock);
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
   };

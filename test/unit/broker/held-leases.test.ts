@@ -14,7 +14,7 @@ async function open(durationMs = 300) {
   const warnings: string[] = [];
   const silent = () => undefined;
   const warn = (_fields: object, message: string) => void warnings.push(message);
-  const heldLeases = new HeldLeases(store.terminals, { debug: silent, info: silent, warn, error: silent });
+  const heldLeases = new HeldLeases(store.terminals, systemClock, { debug: silent, info: silent, warn, error: silent });
   const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;

@@ -1,17 +1,21 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { Readiness } from '../../../src/broker/readiness.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 
 function open() {
   let up = false;
   let pings = 0;
-  const readiness = new Readiness({
-    ping: async () => {
-      pings += 1;
-      if (!up) throw new Error('away');
+  const readiness = new Readiness(
+    {
+      ping: async () => {
+        pings += 1;
+        if (!up) throw new Error('away');
+      },
+      onReturn: () => undefined,
     },
-    onReturn: () => undefined,
-  });
+    systemClock,
+  );
   onTestFinished(() => readiness.stop());
   return {
     readiness,

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { inspect } from 'node:util';
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
-import type { Clock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import type { SessionVerifier } from '../../../src/token/principal.ts';
 
@@ -23,6 +23,7 @@ export class TestClock implements Clock {
   random(): number {
     return 0.5;
   }
+  setTimer = systemClock.setTimer;
 }
 
 export interface Signer {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
 import { raceTimeout } from '../../../src/token/time-budget.ts';
 
 /** A promise that ends when it is told to. */
@@ -15,16 +16,16 @@ function pending() {
 
 describe('waiting within a limit', () => {
   test('answers what the promise comes to', async () => {
-    expect(await raceTimeout(60_000, Promise.resolve('token'))).toBe('token');
+    expect(await raceTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
   });
 
   test('throws what the promise throws', async () => {
-    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
   test('ends without an answer once the time is over, while the promise goes on', async () => {
     const slow = pending();
-    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
     slow.resolve('token');
     expect(await slow.promise).toBe('token');
   });
@@ -35,7 +36,7 @@ describe('waiting within a limit', () => {
     process.on('unhandledRejection', hear);
     onTestFinished(() => void process.off('unhandledRejection', hear));
     const slow = pending();
-    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
     slow.reject(new Error('too late'));
     await new Promise(setImmediate);
     expect(unheard).toEqual([]);
@@ -45,11 +46,11 @@ describe('waiting within a limit', () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const slow = pending();
-    const waiting = raceTimeout(60_000, slow.promise);
+    const waiting = raceTimeout(systemClock, 60_000, slow.promise);
     expect(vi.getTimerCount()).toBe(1);
     slow.resolve('token');
     await waiting;
-    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
     expect(vi.getTimerCount()).toBe(0);
   });
 });
@@ -64,11 +65,12 @@ test('an answer that came in while the event loop was busy is taken, and nothing
   await once(server, 'listening');
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
   await once(socket, 'connect');
-  const answer = raceTimeout(20, once(socket, 'data'), 'late');
+  const answer = raceTimeout(systemClock, 20, once(socket, 'data'), 'late');
   const busyUntil = performance.now() + 60;
   while (performance.now() < busyUntil);
   expect(String(await answer)).toBe('answer');
   const refused = raceTimeout(
+    systemClock,
     20,
     once(socket, 'never').catch(() => 'gone'),
     'late',

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
 import { retryAt, servableUntil } from '../../../src/token/renewal-timing.ts';
 
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
 const NOW = 1_800_000_000_000;
 
-const clockAt = (chance: number) => ({ now: () => NOW, random: () => chance });
+const clockAt = (chance: number) => ({ ...systemClock, now: () => NOW, random: () => chance });
 
 /** How long a token that may still be served for `leftMs` waits for its next try, without jitter. */
 function delayOf(leftMs: number): number {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Clock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { type FaultFacts, type FaultKind, VendorFault } from '../../../src/vendor-api/faults.ts';
 import { Retries } from '../../../src/vendor-api/login.ts';
 
@@ -12,7 +12,7 @@ const BUDGET_MS = 7_500;
 /** A login that goes from fault to fault: the ms it pauses after each, until one is final. Attempts take `attemptMs`. */
 function pauses(faults: readonly VendorFault[], { random = 0, attemptMs = 1, budgetMs = BUDGET_MS } = {}): number[] {
   let now = 1_800_000_000_000;
-  const clock: Clock = { now: () => now, random: () => random };
+  const clock: Clock = { ...systemClock, now: () => now, random: () => random };
   const retries = new Retries(clock, now + budgetMs);
   const taken: number[] = [];
   for (const fault of faults) {

@@ -145,7 +145,7 @@ export class RedisLink {
     }
     this.#write.begin();
     try {
-      const answer = await raceTimeout(COMMAND_MS, command(), NONE);
+      const answer = await raceTimeout(this.#clock, COMMAND_MS, command(), NONE);
       if (answer === NONE) throw new Unanswered();
       gate.settle('answered');
       return answer;
