@@ -1,8 +1,7 @@
 import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AnnouncementFeed, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
+import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { TimeBudget } from '../token/time-budget.ts';
@@ -17,9 +16,8 @@ const REGION_NEEDED =
 /** A due time in the past: another worker may claim the subject at once. */
 const DUE_NOW = 0;
 
-export interface RenewalOptions {
+export interface LoginUnderLeaseOptions {
   readonly terminals: TerminalStore;
-  readonly announcements: AnnouncementFeed;
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
   readonly limits: LoginLimits;
@@ -27,9 +25,6 @@ export interface RenewalOptions {
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
-  readonly observer: Observer;
-  /** Maximum duration of one login, including retries. */
-  readonly loginBudgetMs: number;
 }
 
 /** A granted lease with the limits of the login under it. */
@@ -42,10 +37,10 @@ export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> 
 
 /** Logs in at the vendor under a lease and writes the token, fenced by the lease's generation. */
 export class LoginUnderLease {
-  readonly #options: RenewalOptions;
+  readonly #options: LoginUnderLeaseOptions;
   readonly #heldLeases: HeldLeases;
 
-  constructor(options: RenewalOptions) {
+  constructor(options: LoginUnderLeaseOptions) {
     this.#options = options;
     this.#heldLeases = new HeldLeases(options.terminals, options.clock, options.log);
   }
@@ -82,14 +77,20 @@ export class LoginUnderLease {
     const { vendor, limits } = this.#options;
     const { subject, cause } = request;
     const { lease, current, budgetMs, timeBudget, erasedAt } = granted;
-    const read = cause !== 'background';
-    if (read) refuseErased(request, erasedAt);
+    const isForeground = cause !== 'background';
+    if (isForeground) refuseErased(request, erasedAt);
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, timeBudget);
-    const token = await vendor.login({ subject, region, budgetMs, urgency: read ? 'foreground' : 'background' });
-    const unreadRenewals = read ? 0 : 1 + (current && !current.read ? current.unreadRenewals : 0);
-    const record = { subject, region, token, generation: lease.generation, read, unreadRenewals };
+    const token = await vendor.login({
+      subject,
+      region,
+      budgetMs,
+      urgency: isForeground ? 'foreground' : 'background',
+    });
+    const earlierUnread = current?.read === false ? current.unreadRenewals : 0;
+    const unreadRenewals = isForeground ? 0 : earlierUnread + 1;
+    const record = { subject, region, token, generation: lease.generation, read: isForeground, unreadRenewals };
     return this.#save(request, granted, record);
   }
 
@@ -115,14 +116,14 @@ export class LoginUnderLease {
     });
   }
 
-  async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'later'> {
+  async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'write_back'> {
     const { terminals, policy, writeBack, log } = this.#options;
     try {
       return await terminals.save(lease, record, dueAt(record, policy, lease.id));
     } catch (error) {
       log.error({ subject: lease.id, err: error }, 'a new token could not be stored; the broker writes it back later');
       writeBack.add(record);
-      return 'later';
+      return 'write_back';
     }
   }
 
@@ -203,6 +204,6 @@ function concernsOtherReplicas(code: ErrorCode, { cause }: RenewalRequest): bool
   return cause !== 'background' || code !== 'vendor_busy';
 }
 
-function isRefusal(outcome: SaveOutcome | 'later'): boolean {
+function isRefusal(outcome: SaveOutcome | 'write_back'): boolean {
   return outcome === 'outdated' || outcome === 'terminal_limit';
 }

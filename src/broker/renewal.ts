@@ -1,11 +1,12 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, ClaimBounds, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { loginBudget } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
-import { LoginUnderLease, type RenewalOptions } from './login-under-lease.ts';
-import { concernsCallerOnly, type RenewalRequest, type Renewed } from './requests.ts';
+import { LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
+import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
 
 /** A lease lasts this much longer than its login: enough to write the token. */
@@ -19,6 +20,13 @@ const POLL_MS = 250;
  * and the wait for the login queue, a slow store costs an app at most half a second.
  */
 const STORE_WAIT_MS = 180;
+
+export interface RenewalOptions extends LoginUnderLeaseOptions {
+  readonly announcements: AnnouncementFeed;
+  readonly observer: Observer;
+  /** Maximum duration of one login, including retries. */
+  readonly loginBudgetMs: number;
+}
 
 interface RunningRenewal {
   readonly request: RenewalRequest;
@@ -55,6 +63,7 @@ export class Renewal {
    *   erased after the session was issued; or the error of the vendor or the store
    */
   async renew(request: RenewalRequest): Promise<Renewed> {
+    // Waits for the subject's running renewals, one after the other, until one will do or none is left.
     for (let other = this.#running.get(request.id); other; other = this.#running.get(request.id)) {
       const renewed = await this.#join(other, request);
       if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
@@ -118,11 +127,11 @@ export class Renewal {
     return result;
   }
 
-  async #join({ request: other, result }: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
+  async #join(other: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
     try {
-      return await result;
+      return await other.result;
     } catch (error) {
-      if (concernsCallerOnly(error, other, request)) return undefined;
+      if (shouldRetryAlone(request, other.request, error)) return undefined;
       throw error;
     }
   }
@@ -150,6 +159,7 @@ export class Renewal {
         }
       }
     }
+    // Other replicas held the lease all the time, and none of their logins has ended.
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
@@ -170,7 +180,7 @@ export class Renewal {
     const announcement = await this.#waiters.next(request.id, waitMs);
     if (announcement?.kind === 'failed') {
       const failure = new BrokerError(announcement.code, { retryAfter: 1 });
-      if (!concernsCallerOnly(failure, undefined, request)) throw failure;
+      if (!shouldRetryAlone(request, undefined, failure)) throw failure;
     }
     // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);

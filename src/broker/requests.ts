@@ -27,7 +27,7 @@ export interface RenewalRequest {
   readonly cause: RenewalCause;
   /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
-  /** Returns whether a record from another login makes this login unnecessary. */
+  /** Returns whether a record from another login will do: newer than `known`, or another one than the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 
@@ -56,15 +56,11 @@ export function refuseErased(session: SessionAge, erasedAt: number | undefined):
 }
 
 /**
- * Returns whether a failed renewal may still succeed for another request that waits for the same token. For example, the
+ * Returns whether a request should try by itself after another request for the same token has failed. For example, the
  * failed request had no country, and the waiting request has one.
  * @param failed the request that failed; `undefined`: a request of another replica
  */
-export function concernsCallerOnly(
-  error: unknown,
-  failed: RenewalRequest | undefined,
-  waiting: RenewalRequest,
-): boolean {
+export function shouldRetryAlone(waiting: RenewalRequest, failed: RenewalRequest | undefined, error: unknown): boolean {
   if (!(error instanceof BrokerError)) return false;
   switch (error.code) {
     case 'request_invalid':

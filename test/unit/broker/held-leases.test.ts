@@ -8,8 +8,8 @@ import { watchedStore } from '../../support/failing-store.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** A heldLeases with one lease in its care, of 300 ms unless told otherwise. */
-async function open(durationMs = 300) {
+/** `HeldLeases` with one lease. */
+async function holdLease(durationMs = 300) {
   const { store, down, calls } = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
   const silent = () => undefined;
@@ -24,34 +24,34 @@ async function open(durationMs = 300) {
   return { heldLeases, store, lease, down, calls, warnings, isFree };
 }
 
-describe('a lease that is kept', () => {
-  test('is still held after twice its duration', async () => {
-    const { calls, lease, isFree } = await open(900);
+describe('a held lease', () => {
+  test('is extended, and still held after twice its duration', async () => {
+    const { calls, lease, isFree } = await holdLease(900);
     const acquiredAt = systemClock.now();
     await eventually(() => systemClock.now() - acquiredAt > 2 * lease.durationMs);
     expect(calls('extend')).toBeGreaterThanOrEqual(2);
     expect(await isFree()).toBe(false);
   });
 
-  test('runs out once it is let go', async () => {
-    const { heldLeases, lease, calls, isFree } = await open();
+  test('expires after it is no longer extended', async () => {
+    const { heldLeases, lease, calls, isFree } = await holdLease();
     heldLeases.remove(lease);
     await eventually(isFree);
     expect(calls('extend')).toBe(0);
   });
 
-  test('is extended again after an extension that failed', async () => {
-    const { down, calls, warnings, isFree } = await open(1_500);
+  test('is extended again after a failed extension', async () => {
+    const { down, calls, warnings, isFree } = await holdLease(1_500);
     down.add('extend');
     await eventually(() => warnings.includes('a lease could not be extended'));
     down.delete('extend');
-    const failed = calls('extend');
-    await eventually(() => calls('extend') >= failed + 2);
+    const failedExtensions = calls('extend');
+    await eventually(() => calls('extend') >= failedExtensions + 2);
     expect(await isFree()).toBe(false);
   });
 
-  test('is no longer extended once somebody else may have it, and that is said once', async () => {
-    const { store, lease, calls, warnings, isFree } = await open();
+  test('is no longer extended after it is lost, and the loss is logged once', async () => {
+    const { store, lease, calls, warnings, isFree } = await holdLease();
     await store.terminals.release(lease, undefined);
     expect(await isFree()).toBe(true);
     await eventually(() => warnings.length > 0);
@@ -62,16 +62,16 @@ describe('a lease that is kept', () => {
     expect(warnings).toEqual([expect.stringContaining('a lease was lost')]);
   });
 
-  test('is free for others at once when everything is given back', async () => {
-    const { heldLeases, calls, isFree } = await open(60_000);
+  test('is free for other replicas at once after all leases are released', async () => {
+    const { heldLeases, calls, isFree } = await holdLease(60_000);
     await heldLeases.releaseAll();
     expect(await isFree()).toBe(true);
     await heldLeases.releaseAll();
     expect(calls('release')).toBe(1);
   });
 
-  test('keeps nobody from ending when it cannot be given back', async () => {
-    const { heldLeases, down, isFree } = await open(60_000);
+  test('does not prevent the shutdown when the store fails to release it', async () => {
+    const { heldLeases, down, isFree } = await holdLease(60_000);
     down.add('release');
     await expect(heldLeases.releaseAll()).resolves.toBeUndefined();
     expect(await isFree()).toBe(false);
