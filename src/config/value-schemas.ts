@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readTopology } from '../store/redis/connection/topology.ts';
-import { REGION_PATTERN } from '../token/subject.ts';
+import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
 /** Without credentials: nothing here sends them, and `fetch` refuses such a URL. */
@@ -78,7 +78,6 @@ const CONNECTION_HEADERS = new Set([
   'upgrade',
 ]);
 
-const appName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
 const vendorApp = z.strictObject({
   appId: text.min(1),
   appToken: text.min(1),
@@ -90,7 +89,9 @@ const vendorApp = z.strictObject({
 export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
 
 /** Apps of the vendor by name, at least one. */
-export const vendorApps = json(z.record(appName, vendorApp).refine((apps) => Object.keys(apps).length > 0));
+export const vendorApps = json(
+  z.record(z.string().regex(APP_NAME_PATTERN), vendorApp).refine((apps) => Object.keys(apps).length > 0),
+);
 
 /** Other vendor domains by country. */
 export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));
