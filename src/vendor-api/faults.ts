@@ -37,7 +37,7 @@ interface FaultRule {
   readonly detail?: string;
   /** `error`: an operator must act. */
   readonly level: 'debug' | 'warn' | 'error';
-  /** The log message: what happened and, if an operator must act, what to check. */
+  /** The log message: the event and, for `error`, the things to check. */
   readonly message: string;
   /**
    * Present if the vendor's service failed, and not only this login: the circuit breaker counts it, and a retry makes
