@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { run } from '../src/commands/run.ts';
-import { VARIABLES } from '../src/config/variables.ts';
+import { SESSION_MODES, VARIABLES } from '../src/config/variables.ts';
 import { internalOpenApiDocument, openApiDocument } from '../src/http/openapi-document.ts';
 import { ERRORS } from '../src/token/errors.ts';
 import { readFile, tableAfter } from './support/documents.ts';
@@ -11,6 +11,8 @@ const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
 const APP = readFile('docs/integrate-your-app.md');
+const CLOUD = readFile('docs/integrate-your-cloud.md');
+const SECURITY = readFile('docs/security.md');
 const { version, scripts } = JSON.parse(readFile('package.json')) as {
   version: string;
   scripts: Record<string, string>;
@@ -123,6 +125,25 @@ describe('the documents of the APIs', () => {
     );
     const named = README.matchAll(/\b(?:GET|POST|DELETE) \/[\w/{}-]+/g);
     expect(new Set([...named].map(([operation]) => operation))).toEqual(new Set(operations));
+  });
+});
+
+describe.each(SESSION_MODES)('the session mode %s', (mode) => {
+  test('is in the security scheme of openapi/openapi.json', () => {
+    const { components } = JSON.parse(readFile('openapi/openapi.json')) as {
+      components: { securitySchemes: { session: { description: string } } };
+    };
+    expect(components.securitySchemes.session.description).toContain(`\`${mode}\`: `);
+  });
+
+  test('has a row and a section in docs/integrate-your-cloud.md', () => {
+    const modes = tableAfter(CLOUD, '`SESSION_MODE`').map(([cell = '']) => /^\[`(.+)`\]/.exec(cell)?.[1]);
+    expect(modes).toContain(mode);
+    expect(CLOUD).toMatch(new RegExp(`^## .*\`${mode}\``, 'm'));
+  });
+
+  test('has its rules in docs/security.md', () => {
+    expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
   });
 });
 
