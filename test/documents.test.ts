@@ -17,7 +17,9 @@ const { version, scripts } = JSON.parse(readFile('package.json')) as {
   version: string;
   scripts: Record<string, string>;
 };
-const DOCUMENTS = ['README.md', ...markdownIn('docs/')];
+const PROJECT = ['CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+const DOCUMENTS = ['README.md', ...PROJECT, ...markdownIn('docs/'), 'docs/adr/README.md'];
+const DECISIONS = markdownIn('docs/adr/').filter((path) => !DOCUMENTS.includes(path));
 
 function markdownIn(folder: string): string[] {
   return readdirSync(new URL(folder, ROOT))
@@ -67,7 +69,13 @@ describe('the README', () => {
   });
 });
 
-describe.each(DOCUMENTS)('%s', (path) => {
+test('the index of the decision records leads to every record', () => {
+  const index = readFile('docs/adr/README.md');
+  expect(DECISIONS).not.toEqual([]);
+  for (const path of DECISIONS) expect(index).toContain(`](${path.replace('docs/adr/', '')})`);
+});
+
+describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])('%s', (path) => {
   const text = readFile(path);
   const here = new URL(path, ROOT);
 
