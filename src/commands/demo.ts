@@ -2,7 +2,7 @@ import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
-import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
+import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { closeOnSignal } from './close-on-signal.ts';
 import { DemoScreen } from './demo-screen.ts';
 import { tellStory } from './demo-story.ts';
@@ -39,13 +39,8 @@ async function startBroker(vendor: VendorSimulator, cloud: CustomerCloud, versio
       HOST: '127.0.0.1',
       PORT: String(port),
       ADMIN_PORT: '0',
-      VENDOR_BASE_URL: vendor.url,
-      VENDOR_APP_ID: DEMO_APP.appId,
-      VENDOR_APP_TOKEN: DEMO_APP.appToken,
-      VENDOR_APP_KEY: DEMO_APP.appKey,
-      SESSION_JWT_JWKS_URL: cloud.jwksUrl,
-      SESSION_JWT_ISSUER: cloud.issuer,
-      SESSION_JWT_AUDIENCE: cloud.audience,
+      ...vendor.brokerEnvironment,
+      ...cloud.brokerEnvironment,
     });
     return startService(config, createLogger('error'), version);
   };

@@ -1,15 +1,14 @@
 import { parseArgs } from 'node:util';
 import type { Environment } from '../config/environment.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
-import type { VendorApp } from '../simulator/request-verification.ts';
-import { FAULTS, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
+import type { RegisteredApp } from '../simulator/login-verifier.ts';
+import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
 import {
   DEMO_APP,
   startVendorSimulator,
   type VendorSimulator,
   type VendorSimulatorOptions,
 } from '../simulator/vendor-simulator.ts';
-import { MODES } from '../simulator/vendor-world.ts';
 import { UsageError } from './terminal.ts';
 
 const FLAGS = {
@@ -51,7 +50,7 @@ Plays the camera vendor: checks the signature of every login, answers as the ven
   -h, --help`;
 
 export interface SimulateVendorOptions {
-  readonly vendor: VendorSimulatorOptions & { readonly apps: readonly [VendorApp] };
+  readonly vendor: VendorSimulatorOptions & { readonly apps: readonly [RegisteredApp] };
   readonly customerCloud: { readonly host: string; readonly port: number } | undefined;
 }
 
@@ -90,7 +89,7 @@ function parse(args: readonly string[]) {
   }
 }
 
-function readApp(flags: Partial<Record<'app-id' | 'app-token' | 'app-key', string>>, env: Environment): VendorApp {
+function readApp(flags: Partial<Record<'app-id' | 'app-token' | 'app-key', string>>, env: Environment): RegisteredApp {
   const given = {
     '--app-id or VENDOR_APP_ID': flags['app-id'] ?? env['VENDOR_APP_ID'],
     '--app-token or VENDOR_APP_TOKEN': flags['app-token'] ?? env['VENDOR_APP_TOKEN'],
@@ -163,7 +162,11 @@ function explainPort(flag: string): (error: unknown) => never {
   };
 }
 
-function vendorBanner(vendor: VendorSimulator, app: VendorApp): string {
+function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {
+  // Do not print the token and the key of a real app.
+  const settings = Object.entries(vendor.brokerEnvironment).filter(
+    ([name]) => app === DEMO_APP || !/_(TOKEN|KEY)$/.test(name),
+  );
   const { mode, tokenLifetimeSeconds, latencyMs, maxLoginsPerSecond, fault } = vendor.state().settings;
   return table('Vendor simulator', vendor.url, [
     ['mode', mode],
@@ -171,30 +174,22 @@ function vendorBanner(vendor: VendorSimulator, app: VendorApp): string {
     ['latency', `${latencyMs} ms`],
     ['limit', maxLoginsPerSecond === 0 ? 'none' : `${maxLoginsPerSecond} logins/s`],
     ['fault', fault],
-    ['configure', `VENDOR_BASE_URL=${vendor.url}`],
-    ['', `VENDOR_APP_ID=${app.appId}`],
-    ...(app === DEMO_APP ? demoSecrets() : []),
+    ...settingsRows(settings),
     ['control', 'GET  /simulator/state'],
     ['', 'POST /simulator/configure    {"fault":"http-500","faultCount":3}'],
     ['', 'POST /simulator/check-token  {"accessToken":"…"}'],
   ]);
 }
 
-/** A real app's token and key stay out of the terminal; the demo app's stand in the source. */
-function demoSecrets(): [string, string][] {
-  return [
-    ['', `VENDOR_APP_TOKEN=${DEMO_APP.appToken}`],
-    ['', `VENDOR_APP_KEY=${DEMO_APP.appKey}`],
-  ];
-}
-
 function cloudBanner(cloud: CustomerCloud): string {
   return table('Customer cloud', cloud.url, [
     ['log in', 'POST /login                  {"account":"alice","region":"DE"}'],
-    ['configure', `SESSION_JWT_JWKS_URL=${cloud.jwksUrl}`],
-    ['', `SESSION_JWT_ISSUER=${cloud.issuer}`],
-    ['', `SESSION_JWT_AUDIENCE=${cloud.audience}`],
+    ...settingsRows(Object.entries(cloud.brokerEnvironment)),
   ]);
+}
+
+function settingsRows(settings: readonly (readonly [string, string])[]): [string, string][] {
+  return settings.map(([name, value], index) => [index === 0 ? 'configure' : '', `${name}=${value}`]);
 }
 
 function table(title: string, address: string, rows: readonly (readonly [string, string])[]): string {

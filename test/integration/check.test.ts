@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
-import { listen } from '../../src/simulator/exchange.ts';
+import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { exitOf } from '../support/child-process.ts';
@@ -57,13 +57,8 @@ async function soundEnv(): Promise<Env> {
     PORT: `${await freePort()}`,
     ADMIN_PORT: `${await freePort()}`,
     ADMIN_TOKEN: canary('admin-token'),
-    VENDOR_BASE_URL: vendor.url,
-    VENDOR_APP_ID: APP.appId,
-    VENDOR_APP_TOKEN: APP.appToken,
-    VENDOR_APP_KEY: APP.appKey,
-    SESSION_JWT_JWKS_URL: cloud.jwksUrl,
-    SESSION_JWT_ISSUER: cloud.issuer,
-    SESSION_JWT_AUDIENCE: cloud.audience,
+    ...vendor.brokerEnvironment,
+    ...cloud.brokerEnvironment,
     REDIS_URL: redis.url,
     TOKEN_ENCRYPTION_KEYS: `new:${encryptionKey()},old:${encryptionKey()}`,
   };

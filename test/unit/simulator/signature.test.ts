@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { expectedSignature } from '../../../src/simulator/request-verification.ts';
+import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
 import { settableClock } from './settable-clock.ts';

@@ -1,11 +1,11 @@
 import { randomInt } from 'node:crypto';
-import { expectedSignature, type VendorApp } from '../../../src/simulator/request-verification.ts';
+import { expectedSignature, type RegisteredApp } from '../../../src/simulator/login-verifier.ts';
 import { DEMO_APP, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 
 export const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 
 export interface LoginChange {
-  readonly app?: VendorApp;
+  readonly app?: RegisteredApp;
   /** Over those of a correct body. `undefined` leaves a field out. */
   readonly fields?: Record<string, unknown>;
   /** In place of a JSON body. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { expectedSignature } from '../../../src/simulator/request-verification.ts';
+import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import { type SettableClock, settableClock } from './settable-clock.ts';
 import { type LoginChange, logIn } from './vendor-login.ts';
