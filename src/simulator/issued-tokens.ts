@@ -15,7 +15,7 @@ export interface IssuedToken {
   readonly expiresAt: number;
 }
 
-/** What an SDK would learn by using a token. All `false`: the vendor never issued it. */
+/** The status of a token, as an SDK would find it. All `false`: the vendor never issued the token. */
 export interface TokenStatus {
   readonly live: boolean;
   readonly expired: boolean;

@@ -1,4 +1,4 @@
-/** What goes wrong with a login that passed every check. */
+/** Errors that the simulator can produce for a login that passed every check. */
 export const FAULTS = [
   'none',
   'http-500',

@@ -36,7 +36,7 @@ interface VendorControl {
   state(): VendorState;
   /** Changes the given settings, from the next login on. @throws SettingsError */
   configure(change: Partial<VendorSettings>): void;
-  /** What an SDK would learn by using the token. */
+  /** The status of the token, as an SDK would find it. */
   checkToken(accessToken: string): TokenStatus;
 }
 

@@ -6,19 +6,19 @@ export const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 
 export interface LoginChange {
   readonly app?: RegisteredApp;
-  /** Over those of a correct body. `undefined` leaves a field out. */
+  /** Override fields of a correct body. `undefined` leaves a field out. */
   readonly fields?: Record<string, unknown>;
-  /** In place of a JSON body. */
+  /** Replaces the JSON body. */
   readonly rawBody?: string;
   readonly nonce?: string;
   /** Epoch seconds. */
   readonly timestamp?: number;
-  /** Sent after signing: what was not signed so. `undefined` leaves a header out. */
+  /** Override headers after the request was signed. `undefined` leaves a header out. */
   readonly headers?: Record<string, string | undefined>;
   readonly signal?: AbortSignal;
 }
 
-/** What a correct client sends, with one thing changed. */
+/** Sends a correct login request with the given change. */
 export function sendLogin(to: Pick<VendorSimulator, 'url'>, change: LoginChange = {}): Promise<Response> {
   const app = change.app ?? DEMO_APP;
   const { appId, appToken, appKey } = app;
