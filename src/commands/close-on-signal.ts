@@ -1,16 +1,16 @@
 import closeWithGrace from 'close-with-grace';
 import type { Log } from '../token/log.ts';
 
-/** Most ms the end may take before it is forced. */
-const FORCED_AFTER_MS = 12_000;
+/** After this time, in ms, the process exits even if `close` has not finished. */
+const FORCED_EXIT_MS = 12_000;
 
 /**
- * On SIGTERM, SIGINT and their like closes and exits 0; on an error nobody caught closes and exits 1. A second signal
- * exits at once.
+ * On SIGTERM, SIGINT and similar signals, calls `close` and exits with 0. On an uncaught error, calls `close` and exits
+ * with 1. A second signal exits at once.
  */
 export function closeOnSignal(close: () => Promise<void>, log?: Log): void {
-  closeWithGrace({ delay: FORCED_AFTER_MS, logger: false }, async ({ err, signal }) => {
-    if (err) log?.error({ err }, 'an error nobody caught: closing');
+  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false }, async ({ err, signal }) => {
+    if (err) log?.error({ err }, 'uncaught error: closing');
     else log?.info({ signal }, 'closing');
     await close();
     log?.info({}, 'closed');

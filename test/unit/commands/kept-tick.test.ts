@@ -8,7 +8,7 @@ import { keepTick, serve } from '../../../src/commands/serve.ts';
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
-/** Those that `act` makes. */
+/** The ticks that `act` creates. */
 function ticksOf(act: () => void): WeakRef<object>[] {
   const ticks: WeakRef<object>[] = [];
   const hook = createHook({
@@ -27,8 +27,8 @@ async function aliveAfterCollection(ticks: readonly WeakRef<object>[]): Promise<
   return ticks.filter((tick) => tick.deref() !== undefined).length;
 }
 
-describe('a tick that is kept', () => {
-  it('outlives a full garbage collection, which no other does', async () => {
+describe('the tick that keepTick keeps', () => {
+  it('survives a full garbage collection, unlike other ticks', async () => {
     const others = ticksOf(() => process.nextTick(() => undefined));
     const kept = ticksOf(keepTick);
     expect([others.length, kept.length]).toEqual([1, 1]);
@@ -36,7 +36,7 @@ describe('a tick that is kept', () => {
     expect(await aliveAfterCollection(kept)).toBe(1);
   });
 
-  it('is kept by `serve`, before it looks at anything', async () => {
+  it('is kept by `serve`, before it reads the configuration', async () => {
     const terminal = { env: {}, version: '', out: () => undefined, err: () => undefined, redraw: undefined };
     let served: Promise<void> | undefined;
     const ticks = ticksOf(() => {
