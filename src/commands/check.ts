@@ -8,22 +8,19 @@ import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
 import { checkVendor } from './checks/vendor.ts';
 import { type CommandContext, parseFlags, UsageError } from './command-line.ts';
-import { chooseLogin, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
+import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
 const HELP = `sdk-token-broker check [--login --union-id ID --unique-id ID --region CC [--app NAME]]
 
 Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
 every vendor domain, and the ports. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
 
-The check of the vendor is a signed call with an empty country. The vendor verifies its signature and then refuses it,
-so nobody is logged in. This does not test the appToken.
+The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
+call, so no account is logged in. This does not test the appToken.
 
-  --login         make a real login instead, which also tests the appToken. It may end the session of the SDK on that
-                  phone: use a test account
-  --union-id ID   the account
-  --unique-id ID  the phone: 1 to 128 visible ASCII characters
-  --region CC     the country of the account, two upper-case letters
-  --app NAME      the app, if VENDOR_APPS configures several (default: the first)
+  --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
+                       that phone: use a test account
+${LOGIN_FLAGS_HELP}
 
 Exit code 0: no check failed. Exit code 1: a check failed.`;
 

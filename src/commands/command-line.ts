@@ -1,5 +1,7 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import closeWithGrace from 'close-with-grace';
 import type { Environment } from '../config/environment.ts';
+import type { Log } from '../token/log.ts';
 
 /** The command line is wrong. The message says how, and what is allowed. The process ends with exit code 2. */
 export class UsageError extends Error {
@@ -41,4 +43,20 @@ export function wholeNumber(flag: string, text: string, [lowest, highest]: reado
 export function progressBar(share: number, width: number): string {
   const filled = Math.round(Math.min(1, share) * width);
   return '█'.repeat(filled) + '░'.repeat(width - filled);
+}
+
+/** After this time, in ms, the process exits even if `close` has not finished. */
+const FORCED_EXIT_MS = 12_000;
+
+/**
+ * On SIGTERM, SIGINT and similar signals, calls `close` and exits with 0. On an uncaught error, calls `close` and exits
+ * with 1. A second signal exits at once.
+ */
+export function closeOnSignal(close: () => Promise<void>, log?: Log): void {
+  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false }, async ({ err, signal }) => {
+    if (err) log?.error({ err }, 'uncaught error: closing');
+    else log?.info({ signal }, 'closing');
+    await close();
+    log?.info({}, 'closed');
+  });
 }

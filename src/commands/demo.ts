@@ -7,8 +7,7 @@ import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
-import { closeOnSignal } from './close-on-signal.ts';
-import { type CommandContext, progressBar, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, progressBar, UsageError } from './command-line.ts';
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;

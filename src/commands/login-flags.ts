@@ -11,6 +11,12 @@ export const LOGIN_OPTIONS = {
   app: { type: 'string' },
 } as const;
 
+export const LOGIN_FLAGS_HELP = `\
+  --union-id ID        the account
+  --unique-id ID       the phone: 1 to 128 visible ASCII characters
+  --region CC          the country of the account, two upper-case letters
+  --app NAME           the app, if VENDOR_APPS configures several (default: the first)`;
+
 type LoginFlags = Readonly<Partial<Record<keyof typeof LOGIN_OPTIONS, string>>>;
 
 /** A login that the command line asks for. */

@@ -3,7 +3,7 @@ import { ConfigError } from '../config/environment.ts';
 import { Rekey, type RekeyTotals } from '../store/redis/rekey.ts';
 import { systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { type CommandContext, progressBar, UsageError } from './command-line.ts';
+import { type CommandContext, parseFlags, progressBar } from './command-line.ts';
 
 const HELP = `sdk-token-broker rekey
 
@@ -18,11 +18,8 @@ Exit code 1: some records still need another key, there were no records, or the 
 
 /** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
-  const [flag, ...more] = args;
-  if (more.length > 0 || (flag !== undefined && flag !== '--help' && flag !== '-h')) {
-    throw new UsageError(`rekey takes no arguments: the environment configures it\n\n${HELP}`);
-  }
-  if (flag) {
+  const { help } = parseFlags(args, { help: { type: 'boolean', short: 'h' } }, HELP);
+  if (help) {
     context.out(HELP);
     return 0;
   }

@@ -2,8 +2,7 @@ import { createHook } from 'node:async_hooks';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { startService } from '../service.ts';
-import { closeOnSignal } from './close-on-signal.ts';
-import { type CommandContext, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
 
 const kept: object[] = [];
 

@@ -2,22 +2,19 @@ import { loadVendorConfig } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
 import { newNonce, prepareLogin } from '../vendor-api/signed-call.ts';
 import { type CommandContext, parseFlags, wholeNumber } from './command-line.ts';
-import { chooseLogin, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
+import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
 const HELP = `sdk-token-broker sign --union-id ID --unique-id ID --region CC [--app NAME] [--nonce N] [--timestamp SECONDS]
 
 Prints one signed login: the string to sign, the headers and a curl line. Use it to settle the error 10007 with the
 vendor. It reads the VENDOR_* settings from the environment and sends nothing.
 
-  --union-id ID        the account
-  --unique-id ID       the phone: 1 to 128 visible ASCII characters
-  --region CC          the country of the account, two upper-case letters
-  --app NAME           the app, if VENDOR_APPS configures several (default: the first)
+${LOGIN_FLAGS_HELP}
   --nonce N            default: random
   --timestamp SECONDS  Unix time (default: now)
 
-The vendor accepts the curl line for five minutes. It contains the appToken: do not share it. The output does not
-contain the appKey.`;
+The curl line is valid for five minutes. The curl line contains the appToken: do not share it. The appKey is not
+printed.`;
 
 const OPTIONS = {
   ...LOGIN_OPTIONS,

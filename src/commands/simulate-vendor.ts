@@ -3,8 +3,7 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import type { RegisteredApp } from '../simulator/login-verifier.ts';
 import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
-import { closeOnSignal } from './close-on-signal.ts';
-import { type CommandContext, parseFlags, UsageError, wholeNumber } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags, UsageError, wholeNumber } from './command-line.ts';
 
 const FLAGS = {
   port: { type: 'string', default: '8081' },

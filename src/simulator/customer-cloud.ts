@@ -19,32 +19,6 @@ interface SessionKey {
   readonly published: JWK;
 }
 
-/** The keys that sign a customer cloud's sessions. The newest one signs. All are published until they are retired. */
-class SessionKeys {
-  #keys: readonly SessionKey[] = [];
-
-  /** Adds a key, which signs from now on. */
-  async rotate(): Promise<void> {
-    this.#keys = [await newKey(), ...this.#keys];
-  }
-
-  /** Publishes only the newest key. */
-  retireOld(): void {
-    this.#keys = this.#keys.slice(0, 1);
-  }
-
-  /** RFC 7517 §5. */
-  published(): { keys: JWK[] } {
-    return { keys: this.#keys.map((key) => key.published) };
-  }
-
-  async sign(claims: JWTPayload): Promise<string> {
-    const [key] = this.#keys;
-    if (key === undefined) throw new Error('there is no key: call rotate() first');
-    return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: key.kid }).sign(key.privateKey);
-  }
-}
-
 async function newKey(): Promise<SessionKey> {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = await exportJWK(publicKey);
@@ -95,13 +69,13 @@ export interface CustomerCloud extends HttpServer {
 export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
   const { port = 0, host = '127.0.0.1', clock = systemClock, sessionSeconds = 3600 } = options;
   const { issuer = 'https://accounts.example', audience = 'sdk-token-broker' } = options;
-  const keys = new SessionKeys();
-  await keys.rotate();
+  let newestKey = await newKey();
+  let oldKeys: readonly SessionKey[] = [];
   let fetches = 0;
 
   const issueSession = (request: SessionRequest): Promise<string> => {
     const iat = Math.floor(clock.now() / 1000);
-    return keys.sign({
+    const claims = {
       sub: request.unionId,
       ...(request.region !== undefined && { region: request.region }),
       iss: issuer,
@@ -109,7 +83,9 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       iat,
       exp: iat + (request.sessionSeconds ?? sessionSeconds),
       ...request.claims,
-    });
+    };
+    const { kid, privateKey } = newestKey;
+    return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -120,7 +96,8 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       }
       case 'GET /.well-known/jwks.json':
         fetches += 1;
-        return sendJson(response, keys.published());
+        // RFC 7517 section 5.
+        return sendJson(response, { keys: [newestKey, ...oldKeys].map(({ published }) => published) });
       default:
         throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
     }
@@ -139,8 +116,14 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       SESSION_JWT_AUDIENCE: audience,
     },
     issueSession,
-    rotateKey: () => keys.rotate(),
-    retireOldKeys: () => keys.retireOld(),
+    rotateKey: async () => {
+      const key = await newKey();
+      oldKeys = [newestKey, ...oldKeys];
+      newestKey = key;
+    },
+    retireOldKeys: () => {
+      oldKeys = [];
+    },
     jwksFetches: () => fetches,
   };
 }

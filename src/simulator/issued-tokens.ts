@@ -28,18 +28,8 @@ interface TokenEntry {
   readonly expiresAt: number;
 }
 
-const AREA_BY_REGION: Readonly<Record<string, string>> = {
-  CN: 'cn',
-  SG: 'sg',
-  VN: 'sg',
-  IN: 'sg',
-  DE: 'de',
-  FR: 'de',
-  GB: 'de',
-  US: 'us',
-  CA: 'us',
-  MX: 'us',
-};
+/** The vendor's areas and some of their regions. */
+const REGIONS = { cn: ['CN'], sg: ['SG', 'VN', 'IN'], de: ['DE', 'FR', 'GB'], us: ['US', 'CA', 'MX'] };
 
 /** Every token that the simulated vendor has issued, and whether it is still valid. */
 export class IssuedTokens {
@@ -58,7 +48,7 @@ export class IssuedTokens {
       accessToken: randomBytes(64).toString('hex'),
       accessId: stableInt64(['account', unionId]),
       terminalId: stableInt64(['terminal', unionId, uniqueId]),
-      expand: JSON.stringify({ area: AREA_BY_REGION[regRegion] ?? 'unknown', regRegion }),
+      expand: JSON.stringify({ area: areaOf(regRegion), regRegion }),
       expiresAt: now + lifetimeMs,
     };
     this.#tokens.set(token.accessToken, { terminal, serial, expiresAt: token.expiresAt });
@@ -77,4 +67,8 @@ export class IssuedTokens {
 
 function stableInt64(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest().readBigInt64BE().toString();
+}
+
+function areaOf(region: string): string {
+  return Object.entries(REGIONS).find(([, regions]) => regions.includes(region))?.[0] ?? 'unknown';
 }

@@ -1,3 +1,5 @@
+import { BadRequest } from './http-server.ts';
+
 /** Errors that the simulator can produce for a login that passed every check. */
 export const FAULTS = [
   'none',
@@ -86,7 +88,7 @@ const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
 };
 
 /** Names the settings that are wrong, and the values that are allowed. */
-export class SettingsError extends Error {
+export class SettingsError extends BadRequest {
   override readonly name = 'SettingsError';
 }
 

@@ -6,7 +6,7 @@ import { IssuedTokens, type TokenStatus } from './issued-tokens.ts';
 import { LoginCounts, type LoginCountsSnapshot } from './login-counts.ts';
 import { LoginEndpoint } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
-import { afterFault, changeSettings, SettingsError, type VendorSettings } from './vendor-settings.ts';
+import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
 
 const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 const CONTROL_ROUTES = 'GET /simulator/state, POST /simulator/configure, POST /simulator/check-token';
@@ -108,20 +108,12 @@ async function answerControl(control: VendorControl, request: IncomingMessage, r
     case 'GET /simulator/state':
       return sendJson(response, control.state());
     case 'POST /simulator/configure':
-      configure(control, await readJson(request));
+      control.configure((await readJson(request)) as Partial<VendorSettings>);
       return sendJson(response, control.state().settings);
     case 'POST /simulator/check-token':
       return sendJson(response, control.checkToken(accessTokenOf(await readJson(request))));
     default:
       throw new BadRequest(`there is no such call; allowed: ${CONTROL_ROUTES}`, 404);
-  }
-}
-
-function configure(control: VendorControl, change: unknown): void {
-  try {
-    control.configure(change as Partial<VendorSettings>);
-  } catch (error) {
-    throw error instanceof SettingsError ? new BadRequest(error.message) : error;
   }
 }
 

@@ -8,7 +8,7 @@ interface FailedCheck extends Problem {
 }
 
 export interface Problem {
-  /** What is wrong. */
+  /** The problem, in a short sentence. */
   readonly detail: string;
   /** How to fix it: sentences in the imperative. */
   readonly fix: string;
