@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-const BODY_LIMIT = 65_536;
+const MAX_BODY_BYTES = 65_536;
 
-/** A request that cannot be taken, with what is allowed; answered as 4xx `{"error"}`. */
+/** The request is invalid. The caller gets the status and the message, as `{"error"}`. */
 export class BadRequest extends Error {
-  override readonly name = 'BadRequest';
+  override readonly name: string = 'BadRequest';
   readonly status: number;
 
   constructor(message: string, status = 400) {
@@ -15,15 +15,15 @@ export class BadRequest extends Error {
   }
 }
 
-/** @throws BadRequest past 64 KiB; the rest is read all the same, so that the caller hears of it */
+/** @throws BadRequest above 64 KiB. The rest is still read, so that the caller can receive the answer */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length <= BODY_LIMIT) chunks.push(chunk);
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
   }
-  if (length > BODY_LIMIT) throw new BadRequest(`the body may have at most ${BODY_LIMIT} bytes`, 413);
+  if (length > MAX_BODY_BYTES) throw new BadRequest(`the body may have at most ${MAX_BODY_BYTES} bytes`, 413);
   return Buffer.concat(chunks);
 }
 
@@ -41,19 +41,19 @@ export function sendJson(response: ServerResponse, value: unknown, status = 200,
   response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 }
 
-export interface Listening {
+export interface HttpServer {
   readonly url: string;
   readonly port: number;
-  /** Ends every connection, idle or not. */
+  /** Also ends connections with a request in progress. */
   close(): Promise<void>;
 }
 
-/** Serves `answer` over HTTP. @param port 0: any free one */
+/** Starts an HTTP server that answers every request with `answer`. @param port 0: any free port */
 export async function listen(
   host: string,
   port: number,
   answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
-): Promise<Listening> {
+): Promise<HttpServer> {
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       if (response.destroyed || response.headersSent) response.destroy();
@@ -63,10 +63,10 @@ export async function listen(
   });
   server.listen(port, host);
   await once(server, 'listening');
-  const { port: bound } = server.address() as AddressInfo;
+  const { port: actualPort } = server.address() as AddressInfo;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
-    port: bound,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`,
+    port: actualPort,
     close: async () => {
       const closed = once(server, 'close');
       server.close();

@@ -1,25 +1,22 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { Login } from './login-body.ts';
-
-/** What a second login of a terminal does to its first token: nothing, or end it at once. Nobody public says which. */
-export const MODES = ['overlap', 'replace'] as const;
-export type Mode = (typeof MODES)[number];
+import type { Login } from './login-verifier.ts';
+import type { Mode } from './vendor-settings.ts';
 
 export interface IssuedToken {
   /** 128 hex digits. */
   readonly accessToken: string;
-  /** A signed 64-bit integer, the same for an account at every login. */
+  /** A signed 64-bit integer. Every login of an account gets the same one. */
   readonly accessId: string;
-  /** A signed 64-bit integer, the same for a terminal at every login. */
+  /** A signed 64-bit integer. Every login of a terminal gets the same one. */
   readonly terminalId: string;
-  /** A string holding JSON. */
+  /** JSON in a string. */
   readonly expand: string;
   /** Epoch ms. */
   readonly expiresAt: number;
 }
 
-/** What an SDK would find out by using a token. All `false`: the vendor never issued it. */
-export interface TokenStanding {
+/** The status of a token, as an SDK would find it. All `false`: the vendor never issued the token. */
+export interface TokenStatus {
   readonly live: boolean;
   readonly expired: boolean;
   readonly replaced: boolean;
@@ -31,37 +28,27 @@ interface TokenEntry {
   readonly expiresAt: number;
 }
 
-const AREA_BY_REGION: Readonly<Record<string, string>> = {
-  CN: 'cn',
-  SG: 'sg',
-  VN: 'sg',
-  IN: 'sg',
-  DE: 'de',
-  FR: 'de',
-  GB: 'de',
-  US: 'us',
-  CA: 'us',
-  MX: 'us',
-};
+/** The vendor's areas and some of their regions. */
+const REGIONS = { cn: ['CN'], sg: ['SG', 'VN', 'IN'], de: ['DE', 'FR', 'GB'], us: ['US', 'CA', 'MX'] };
 
-/** Every token the simulated vendor ever issued, and which of them still live. */
-export class VendorWorld {
+/** Every token that the simulated vendor has issued, and whether it is still valid. */
+export class IssuedTokens {
   readonly #tokens = new Map<string, TokenEntry>();
-  /** Terminal → the serial of its oldest token that no later login ended. */
-  readonly #firstStanding = new Map<string, number>();
-  #serial = 0;
+  /** Terminal → serial of its oldest token that no later login has replaced. */
+  readonly #oldestSerial = new Map<string, number>();
+  #nextSerial = 0;
 
   /** @param now epoch ms */
   issue(login: Login, mode: Mode, now: number, lifetimeMs: number): IssuedToken {
     const { appId, unionId, uniqueId, regRegion } = login;
     const terminal = JSON.stringify([appId, unionId, uniqueId]);
-    const serial = this.#serial++;
-    if (mode === 'replace') this.#firstStanding.set(terminal, serial);
+    const serial = this.#nextSerial++;
+    if (mode === 'replace') this.#oldestSerial.set(terminal, serial);
     const token: IssuedToken = {
       accessToken: randomBytes(64).toString('hex'),
       accessId: stableInt64(['account', unionId]),
       terminalId: stableInt64(['terminal', unionId, uniqueId]),
-      expand: JSON.stringify({ area: AREA_BY_REGION[regRegion] ?? 'unknown', regRegion }),
+      expand: JSON.stringify({ area: areaOf(regRegion), regRegion }),
       expiresAt: now + lifetimeMs,
     };
     this.#tokens.set(token.accessToken, { terminal, serial, expiresAt: token.expiresAt });
@@ -69,15 +56,19 @@ export class VendorWorld {
   }
 
   /** @param now epoch ms */
-  check(accessToken: string, now: number): TokenStanding {
+  statusOf(accessToken: string, now: number): TokenStatus {
     const entry = this.#tokens.get(accessToken);
     if (entry === undefined) return { live: false, expired: false, replaced: false };
     const expired = now >= entry.expiresAt;
-    const replaced = entry.serial < (this.#firstStanding.get(entry.terminal) ?? 0);
+    const replaced = entry.serial < (this.#oldestSerial.get(entry.terminal) ?? 0);
     return { live: !expired && !replaced, expired, replaced };
   }
 }
 
 function stableInt64(parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest().readBigInt64BE().toString();
+}
+
+function areaOf(region: string): string {
+  return Object.entries(REGIONS).find(([, regions]) => regions.includes(region))?.[0] ?? 'unknown';
 }
