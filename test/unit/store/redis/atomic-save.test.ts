@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { ACCOUNT_SCRIPTS } from '../../../../src/store/redis/scripts/account.ts';
+import { LUA_SCRIPTS } from '../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
@@ -13,7 +13,7 @@ const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const OTHER = subjectId({ ...SUBJECT, unionId: 'bob' });
 /** As EVALSHA names it. */
-const NOTE = createHash('sha1').update(ACCOUNT_SCRIPTS.markAccessId.lua).digest('hex');
+const NOTE = createHash('sha1').update(LUA_SCRIPTS.markAccessId.lua).digest('hex');
 const END = 'end of the change';
 
 /**
