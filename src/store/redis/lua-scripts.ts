@@ -5,7 +5,6 @@ import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { MARK_LENGTH } from './records/directory-codec.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [
@@ -18,7 +17,6 @@ const NAMES = [
   'remove',
   'erase',
   'forgetDirectory',
-  'markAccessId',
   'resealField',
   'claimDue',
   'take',
@@ -31,7 +29,6 @@ export type ScriptName = (typeof NAMES)[number];
 /** The constants that the scripts use and TypeScript defines. */
 const CONSTANTS = {
   DIGEST_LENGTH,
-  MARK_LENGTH,
   FIELD_REGION: ACCOUNT_FIELDS.region,
   FIELD_DIRECTORY: ACCOUNT_FIELDS.directory,
   FIELD_ERASED_AT: ACCOUNT_FIELDS.erasedAt,

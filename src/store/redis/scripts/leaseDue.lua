@@ -8,22 +8,20 @@
 -- ARGV[1] owner
 -- ARGV[2] longest duration of a lease in ms
 -- ARGV[3] shortest duration of a lease in ms
--- ARGV[4] first bytes of every text that the broker seals now
--- ARGV[5…] terminal and subject id of each subject
+-- ARGV[4…] terminal and subject id of each subject
 -- Returns for each granted subject {id, generation, duration, record, pinned region or nil, epoch ms of the last erasure
---   or nil, mark of the accessId or nil when the directory entry was sealed with another key}, and {id} for each
---   subject whose data cannot be processed.
+--   or nil}, and {id} for each subject whose data cannot be processed.
 
 local POSTPONE_MS = 60000
 
-local owner, longest, shortest, sealedHead = unpack(ARGV, 1, 4)
+local owner, longest, shortest = unpack(ARGV, 1, 3)
 local now = clock()
 local results = {}
 
 local function leaseOne(at, terminal, id)
   local lease, fence, account, failures = unpack(KEYS, at, at + 3)
-  local known = redis.call('HMGET', account, terminal, FIELD_REGION, FIELD_ERASED_AT, FIELD_DIRECTORY)
-  local record, region, erasure, entry = known[1], known[2], known[3], known[4] or ''
+  local known = redis.call('HMGET', account, terminal, FIELD_REGION, FIELD_ERASED_AT)
+  local record, region, erasure = known[1], known[2], known[3]
   if expiryOf(record) <= now then
     redis.call('HDEL', account, terminal)
     redis.call('ZREM', KEYS[1], id)
@@ -40,13 +38,11 @@ local function leaseOne(at, terminal, id)
   redis.call('SET', lease, owner, 'PX', duration)
   redis.call('SET', fence, generation, 'PX', FENCE_MS)
   redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
-  local isCurrent = string.sub(entry, MARK_LENGTH + 1, MARK_LENGTH + #sealedHead) == sealedHead
-  local mark = isCurrent and string.sub(entry, 1, MARK_LENGTH)
-  table.insert(results, {id, generation, duration, record, region, erasure, mark})
+  table.insert(results, {id, generation, duration, record, region, erasure})
 end
 
 for at = 2, #KEYS, 4 do
-  local terminal, id = ARGV[at / 2 + 4], ARGV[at / 2 + 5]
+  local terminal, id = ARGV[at / 2 + 3], ARGV[at / 2 + 4]
   if not pcall(leaseOne, at, terminal, id) then
     redis.call('ZADD', KEYS[1], 'XX', now + POSTPONE_MS, id)
     table.insert(results, {id})

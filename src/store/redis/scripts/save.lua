@@ -14,7 +14,7 @@
 -- ARGV[7] announcement channel
 -- ARGV[8] maximum number of terminals per account
 -- ARGV[9] region
--- ARGV[10] directory entry; '' when the stored one stays
+-- ARGV[10] directory entry
 -- Returns {'saved', previous directory entry or nil}, {'terminal_limit'}, or {'outdated'} when a newer generation, a
 --   logout or an erasure is stored, or when the write is so late that its fence may have expired.
 -- The same write sent twice is 'saved' twice.
@@ -34,7 +34,7 @@ if current > own or fence > own or (isLeased and now - own >= FENCE_MS) then ret
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
 redis.call('HSET', KEYS[3], terminal, record)
-if entry ~= '' then redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry) end
+redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry)
 redis.call('HSETNX', KEYS[3], FIELD_REGION, region)
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[4], now + dueIn, id)
