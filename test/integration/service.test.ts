@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts';
 import { accessTokenOf } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { simulatorSettings } from '../support/simulator-settings.ts';
 
 const UNION_ID = 'union-canary-3d4e5f';
 const UNIQUE_ID = 'terminal-canary-6a7b8c';
@@ -32,13 +33,7 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
       ADMIN_PORT: '0',
       RATE_LIMIT_PER_MINUTE: '0',
       VENDOR_MAX_RPS: '0',
-      VENDOR_BASE_URL: vendor.url,
-      VENDOR_APP_ID: DEMO_APP.appId,
-      VENDOR_APP_TOKEN: DEMO_APP.appToken,
-      VENDOR_APP_KEY: DEMO_APP.appKey,
-      SESSION_JWT_JWKS_URL: cloud.jwksUrl,
-      SESSION_JWT_ISSUER: cloud.issuer,
-      SESSION_JWT_AUDIENCE: cloud.audience,
+      ...simulatorSettings(vendor, cloud),
       ...store,
       ...more,
     });

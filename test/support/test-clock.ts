@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/token/clock.ts';
 
-/** A clock that goes only when it is told to. */
+/** A clock that only moves when a test calls `advance`. */
 export class TestClock implements Clock {
   #now = 1_800_000_000_000;
 
