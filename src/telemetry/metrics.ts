@@ -10,7 +10,6 @@ export interface Occupancy {
 }
 
 export interface MetricsOptions {
-  /** The version of the service. */
   readonly version: string;
   /** The result codes of the vendor that get a label value of their own, with their outcome. Any other code is `other`. */
   readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
