@@ -2,6 +2,9 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
+import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { AccountLimit } from './account-limit.ts';
 
 const BEARER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
@@ -91,4 +94,38 @@ export function sessionSource(forwarded: readonly string[] | undefined): Session
     if (empty) throw new BrokerError('session_missing', { detail });
     return JSON.stringify(sent);
   };
+}
+
+export interface SessionGuardOptions {
+  readonly sessions: SessionVerifier<BelievedPrincipal>;
+  /** The headers that hold a session, given on to its verifier as a JSON object; `undefined`: it is a bearer token. */
+  readonly sessionHeaders: readonly string[] | undefined;
+  readonly limit: AccountLimit;
+  readonly observer: Pick<Observer, 'rateLimited'>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The principal of the session, once {@link requireSession} has checked it. */
+    caller: BelievedPrincipal;
+  }
+}
+
+/**
+ * Checks the session of each request to this scope, then counts the request against its account's limit. Both happen
+ * before Fastify validates the request, so that a caller without a session learns nothing about the API.
+ */
+export function requireSession(
+  app: FastifyInstance,
+  { sessions, sessionHeaders, limit, observer }: SessionGuardOptions,
+): void {
+  const sessionOf = sessionSource(sessionHeaders);
+  app.decorateRequest('caller');
+  app.addHook('onRequest', async (request) => {
+    request.caller = await sessions.verify(sessionOf(request.headers));
+    const refusal = limit(request.caller.unionId)();
+    if (!refusal) return;
+    observer.rateLimited('requests');
+    throw refusal;
+  });
 }

@@ -26,7 +26,7 @@ export async function createDocsApp(version: string, options: BaseAppOptions): P
     staticCSP: SWAGGER_UI_CSP,
     theme: { title: 'sdk-token-broker' },
   });
-  app.get('/openapi.json', async (_request, reply) => reply.send(document));
+  app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) => reply.send(document));
   await app.ready();
   return app;
 }

@@ -7,7 +7,7 @@ import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { sdkTokenRoutes } from './routes/sdk-token.ts';
 import { terminalRoutes } from './routes/terminals.ts';
-import { SCHEMA_COMPILERS } from './server/schema-compilers.ts';
+import { ZOD_VALIDATION } from './server/validation.ts';
 
 const health = { readiness: neverCalled, closing: neverCalled };
 const tokens = { read: neverCalled };
@@ -50,7 +50,7 @@ async function documentOf(
   description: FastifyDynamicSwaggerOptions,
   addRoutes: (app: FastifyInstance) => Promise<void>,
 ): Promise<object> {
-  const app = fastify({ schemaController: SCHEMA_COMPILERS });
+  const app = fastify(ZOD_VALIDATION);
   await app.register(swagger, description);
   await addRoutes(app);
   await app.ready();

@@ -32,7 +32,7 @@ async function serveDocs(app: FastifyInstance, version: string, options: BaseApp
     reply.hijack();
     docs.routing(raw, reply.raw);
   };
-  for (const path of ['/openapi.json', '/docs', '/docs/*']) app.get(path, answer);
+  for (const path of ['/openapi.json', '/docs', '/docs/*']) app.get(path, { schema: { hide: true } }, answer);
 }
 
 /** Mean lag of the event loop over a sample: far beyond what a busy replica shows, so only a stuck one sheds. */

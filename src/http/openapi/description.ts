@@ -1,13 +1,19 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
 import type { DocumentedResponse } from './responses.ts';
 
 type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
+interface DocumentedRoute {
+  /** Request headers. Fastify does not check these: it would copy all headers of each request to do so. */
+  readonly documentedHeaders?: z.ZodType;
+}
 type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
 
 /** fastify-type-provider-zod's transform, which leaves response headers and examples out. */
 const transform: Transform = (route) => {
-  const { schema, url } = jsonSchemaTransform(route);
+  const { documentedHeaders: headers, ...rest } = route.schema as DocumentedRoute;
+  const { schema, url } = jsonSchemaTransform({ ...route, schema: headers ? { ...rest, headers } : rest });
   const declared = (route.schema?.response ?? {}) as Record<string, DocumentedResponse>;
   const converted = schema.response as Record<string, { content: Record<string, object> }>;
   const response = Object.entries(declared).map(([status, { description, headers, content }]) => {

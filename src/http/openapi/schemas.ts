@@ -1,31 +1,19 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import { PATH_RULES, SDK_TOKEN_RULES } from '../requested-subject.ts';
+import { TERMINAL_PARAMETERS } from '../requested-subject.ts';
+import { querySchema } from '../server/validation.ts';
 
-export const sdkTokenQuery = z.strictObject({
-  uniqueId: z
-    .string()
-    .regex(SDK_TOKEN_RULES.uniqueId.pattern)
-    .meta({
-      description: `The terminal (phone): ${SDK_TOKEN_RULES.uniqueId.allowed}. Where an account is one terminal (\`TERMINAL_POLICY=single\`) it changes nothing and may be left out.`,
-    }),
-  app: z
-    .string()
-    .regex(SDK_TOKEN_RULES.app.pattern)
-    .optional()
-    .meta({
-      description: `The edition of the app: ${SDK_TOKEN_RULES.app.allowed}. May be left out where there is one, or where the session is bound to one.`,
-    }),
-  regRegion: z
-    .string()
-    .regex(SDK_TOKEN_RULES.regRegion.pattern)
-    .optional()
-    .meta({
-      description: `The account's country where neither the account nor its session has one: ${SDK_TOKEN_RULES.regRegion.allowed}.`,
-    }),
+const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
+/** `requestedSubject` demands the uniqueId, since that depends on the terminal policy; the document says `required`. */
+const required = { required: ['uniqueId'] };
+
+export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion }).meta(required);
+export const logOutQuery = querySchema({ uniqueId, app }).meta(required);
+export const terminalTokenQuery = querySchema({ app, regRegion });
+export const terminalQuery = querySchema({
+  app: app.meta({ description: 'The edition of the app; all of them where it is left out.' }),
 });
-
-export const logOutQuery = sdkTokenQuery.omit({ regRegion: true });
+export const noQuery = querySchema({});
 
 export const conditionHeaders = z.object({
   'If-None-Match': z.string().optional().meta({ description: 'The `ETag` of the token the caller has.' }),
@@ -68,17 +56,6 @@ export const readiness = z
     checks: z.record(z.string(), z.string()).meta({ description: '`ok`, or what is wrong, by dependency.' }),
   })
   .meta({ id: 'Readiness' });
-
-const unionId = z.string().meta({ description: `The account: ${PATH_RULES.unionId}.` });
-const uniqueId = z.string().meta({ description: `The terminal (phone): ${PATH_RULES.uniqueId}.` });
-
-export const accountPath = z.strictObject({ unionId });
-export const terminalPath = z.strictObject({ unionId, uniqueId });
-
-export const terminalTokenQuery = sdkTokenQuery.omit({ uniqueId: true });
-export const terminalQuery = z.strictObject({
-  app: sdkTokenQuery.shape.app.meta({ description: 'The edition of the app; all of them where it is left out.' }),
-});
 
 const instant = z.string().meta({ format: 'date-time' });
 

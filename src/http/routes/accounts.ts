@@ -5,8 +5,8 @@ import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { ADMIN_ERRORS, ADMIN_SECURITY, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { account, accountPath, lookup } from '../openapi/schemas.ts';
-import { type AccountPath, checkAccountPath, PATH_RULES, queryCheck } from '../requested-subject.ts';
+import { account, lookup, noQuery } from '../openapi/schemas.ts';
+import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 
 const MAX_ACCESS_IDS = 1_000;
@@ -23,8 +23,8 @@ const accessId = z
     error: 'must be a decimal integer of 64 bits',
   });
 
-/** Of `POST /accounts/lookup`. */
-const lookupBody = z.strictObject(
+/** The body of `POST /accounts/lookup`. */
+export const lookupBody = z.strictObject(
   {
     accessIds: z
       .array(accessId, { error: 'must be an array of strings' })
@@ -38,20 +38,12 @@ const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-/** @throws BrokerError `request_invalid` with the first fault and what is allowed, never a value */
-export function requestedAccessIds(body: unknown): readonly string[] {
-  const parsed = lookupBody.safeParse(body);
-  if (parsed.success) return parsed.data.accessIds;
-  const { path, message } = parsed.error.issues[0] ?? { path: [], message: 'is not valid' };
-  const [, index] = path;
-  const place = path.length === 0 ? 'The body' : index === undefined ? 'accessIds' : `accessIds[${String(index)}]`;
-  throw new BrokerError('request_invalid', { detail: `${place} ${message}` });
-}
-
 const { 'X-Request-Id': requestId, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
 const headers = { 'X-Request-Id': requestId, 'Cache-Control': cacheControl };
 
-const EXAMPLES = { request_invalid: { detail: `The unionId in the path must be ${PATH_RULES.unionId}` } };
+const EXAMPLES = {
+  request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
+};
 
 const EXAMPLE_ACCOUNT = {
   accessId: '-9223371996052586423',
@@ -75,6 +67,7 @@ const getAccount = {
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   params: accountPath,
+  querystring: noQuery,
   response: {
     200: {
       description: 'The account.',
@@ -94,6 +87,7 @@ const lookUpAccounts = {
   description: 'What is known outlives tokens, until the account is erased. Changes nothing.',
   tags: ['accounts'],
   security: ADMIN_SECURITY,
+  querystring: noQuery,
   body: lookupBody,
   response: {
     200: {
@@ -118,6 +112,7 @@ const eraseAccount = {
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   params: accountPath,
+  querystring: noQuery,
   response: {
     204: {
       description: 'Nothing is known of it any more but the instant.',
@@ -165,31 +160,34 @@ export interface AccountRoutesOptions extends AccountViewOptions {
   readonly accounts: Pick<Accounts, 'find' | 'lookUp' | 'erase'>;
 }
 
-const checkQuery = queryCheck();
+interface AccountRequest {
+  Params: z.infer<typeof accountPath>;
+}
 
 /** Look at an account, find accounts by accessId, erase one. */
 export async function accountRoutes(app: FastifyInstance, options: AccountRoutesOptions): Promise<void> {
   const { accounts } = options;
   app.removeContentTypeParser('text/plain');
 
-  app.get<{ Params: AccountPath }>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
-    checkQuery(request.query);
-    const account = await accounts.find(checkAccountPath(request.params));
+  app.get<AccountRequest>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
+    const account = await accounts.find(request.params.unionId);
     if (!account) throw new BrokerError('not_found', { detail: 'There is no such account here' });
     return reply.header('cache-control', 'no-store').send(accountView(account, options));
   });
 
-  app.post('/accounts/lookup', { schema: lookUpAccounts }, async (request, reply) => {
-    checkQuery(request.query);
-    const found = await accounts.lookUp(requestedAccessIds(request.body));
-    return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
-  });
+  app.post<{ Body: z.infer<typeof lookupBody> }>(
+    '/accounts/lookup',
+    { schema: lookUpAccounts },
+    async (request, reply) => {
+      const found = await accounts.lookUp(request.body.accessIds);
+      return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
+    },
+  );
 
   await app.register(async (scope) => {
     leaveBodiesUnread(scope);
-    scope.delete<{ Params: AccountPath }>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
-      checkQuery(request.query);
-      await accounts.erase(checkAccountPath(request.params));
+    scope.delete<AccountRequest>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
+      await accounts.erase(request.params.unionId);
       return reply.code(204).send();
     });
   });

@@ -1,15 +1,13 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import type { Observer } from '../../token/observer.ts';
-import type { BelievedPrincipal, SessionVerifier } from '../../token/principal.ts';
 import { subjectId } from '../../token/subject.ts';
-import type { AccountLimit } from '../account-limit.ts';
-import { sessionSource } from '../credentials.ts';
+import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { type DocumentedResponse, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
 import { conditionHeaders, logOutQuery, sdkToken, sdkTokenQuery } from '../openapi/schemas.ts';
-import { queryCheck, requestedSubject, SDK_TOKEN_RULES, type SubjectRules } from '../requested-subject.ts';
+import { requestedSubject, type SubjectRules } from '../requested-subject.ts';
 import type { RepeatedReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { answerToken } from '../token-answer.ts';
@@ -50,7 +48,7 @@ export const CONDITIONS =
 
 /** An example for the errors whose examples say more than their titles. */
 const PROBLEM_EXAMPLES = {
-  request_invalid: { detail: `uniqueId must be ${SDK_TOKEN_RULES.uniqueId.allowed}` },
+  request_invalid: { detail: 'uniqueId must be 1 to 128 visible ASCII characters' },
   session_forbidden: { detail: 'The session is bound to another app than the one asked for' },
   rate_limited: { detail: 'An account may ask 60 times a minute' },
   vendor_rejected: { vendorCode: 10016 },
@@ -80,7 +78,7 @@ const getSdkToken = {
   tags: ['sdk-token'],
   security: [{ session: [] }],
   querystring: sdkTokenQuery,
-  headers: conditionHeaders,
+  documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
 };
 
@@ -99,38 +97,21 @@ const logOut = {
   },
 };
 
-export interface SdkTokenRoutesOptions extends SubjectRules {
+export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions {
   readonly tokens: Pick<TokenBroker, 'read'>;
   readonly accounts: Pick<Accounts, 'logOut'>;
-  readonly sessions: SessionVerifier<BelievedPrincipal>;
-  /** The headers that hold a session, given on to its verifier as a JSON object; `undefined`: it is a bearer token. */
-  readonly sessionHeaders: readonly string[] | undefined;
-  readonly limit: AccountLimit;
   /** Where reads are remembered, to answer those that are repeated. */
   readonly repeated: Pick<RepeatedReads, 'learn'>;
-  readonly observer: Pick<Observer, 'rateLimited'>;
 }
 
-const checkGet = queryCheck('uniqueId', 'app', 'regRegion');
-const checkDelete = queryCheck('uniqueId', 'app');
-
-/** `GET /sdk-token`: who is it, what do they ask for, hand out the token. `DELETE /sdk-token`: the app's logout. */
+/** `GET /sdk-token` and `DELETE /sdk-token`. Both check the session and count the request before anything else of it is looked at. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts, sessions, limit, repeated, observer } = options;
-  const sessionOf = sessionSource(options.sessionHeaders);
+  const { tokens, accounts, repeated } = options;
   leaveBodiesUnread(app);
+  requireSession(app, options);
 
-  const callerOf = async ({ headers }: FastifyRequest): Promise<BelievedPrincipal> => {
-    const caller = await sessions.verify(sessionOf(headers));
-    const refusal = limit(caller.unionId)();
-    if (!refusal) return caller;
-    observer.rateLimited('requests');
-    throw refusal;
-  };
-
-  app.get('/sdk-token', { schema: getSdkToken }, async (request, reply) => {
-    const caller = await callerOf(request);
-    const query = checkGet(request.query);
+  app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSdkToken }, (request, reply) => {
+    const { caller, query } = request;
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
     const id = subjectId(subject);
@@ -138,9 +119,8 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 
-  app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {
-    const caller = await callerOf(request);
-    await accounts.logOut(requestedSubject(options, caller, checkDelete(request.query)));
+  app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {
+    await accounts.logOut(requestedSubject(options, request.caller, request.query));
     return reply.code(204).send();
   });
 }

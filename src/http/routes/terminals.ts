@@ -1,23 +1,17 @@
 import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import { ADMIN_ERRORS, ADMIN_SECURITY, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { conditionHeaders, terminalPath, terminalQuery, terminalTokenQuery } from '../openapi/schemas.ts';
-import {
-  checkTerminalPath,
-  PATH_RULES,
-  queryCheck,
-  requestedSubject,
-  type SubjectRules,
-  type TerminalPath,
-} from '../requested-subject.ts';
+import { conditionHeaders, terminalQuery, terminalTokenQuery } from '../openapi/schemas.ts';
+import { requestedSubject, type SubjectRules, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { answerToken } from '../token-answer.ts';
 import { CONDITIONS, TOKEN_RESPONSES } from './sdk-token.ts';
 
 const EXAMPLES = {
-  request_invalid: { detail: `The uniqueId in the path must be ${PATH_RULES.uniqueId}` },
+  request_invalid: { detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded' },
   vendor_rejected: { vendorCode: 10016 },
 };
 
@@ -39,9 +33,8 @@ const getTerminalToken = {
     CONDITIONS,
   tags: ['terminals'],
   security: ADMIN_SECURITY,
-  params: terminalPath,
   querystring: terminalTokenQuery,
-  headers: conditionHeaders,
+  documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, EXAMPLES) },
 };
 
@@ -51,7 +44,6 @@ const logTerminalOut = {
   description: "Forgets the terminal's token on every replica. Idempotent.",
   tags: ['terminals'],
   security: ADMIN_SECURITY,
-  params: terminalPath,
   querystring: terminalQuery,
   response: {
     204: {
@@ -68,33 +60,34 @@ export interface TerminalRoutesOptions extends SubjectRules {
   readonly accounts: Pick<Accounts, 'logOut'>;
 }
 
-const checkGet = queryCheck('app', 'regRegion');
-const checkDelete = queryCheck('app');
+interface TerminalRequest<Query extends z.ZodType> {
+  Params: z.infer<ReturnType<typeof terminalPath>>;
+  Querystring: z.infer<Query>;
+}
 
 /** A terminal's token for the customer's own cloud, and its logout. */
 export async function terminalRoutes(app: FastifyInstance, options: TerminalRoutesOptions): Promise<void> {
   const { tokens, accounts, apps, terminalPolicy } = options;
   leaveBodiesUnread(app);
 
-  app.get<{ Params: TerminalPath }>(
+  const params = terminalPath(terminalPolicy);
+
+  app.get<TerminalRequest<typeof terminalTokenQuery>>(
     '/accounts/:unionId/terminals/:uniqueId/sdk-token',
-    { schema: getTerminalToken },
+    { schema: { ...getTerminalToken, params } },
     async (request, reply) => {
-      const { unionId, uniqueId } = checkTerminalPath(request.params, terminalPolicy);
-      const query = checkGet(request.query);
-      const subject = requestedSubject(options, { unionId, app: undefined }, { ...query, uniqueId });
+      const { params, query } = request;
+      const subject = requestedSubject(options, { unionId: params.unionId, app: undefined }, { ...params, ...query });
       // The cloud that issues the sessions asks: no erasure is newer.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
       return answerToken(tokens, { subject, region: query.regRegion, sessionIssuedAt }, request, reply);
     },
   );
 
-  app.delete<{ Params: TerminalPath }>(
+  app.delete<TerminalRequest<typeof terminalQuery>>(
     '/accounts/:unionId/terminals/:uniqueId',
-    { schema: logTerminalOut },
-    async (request, reply) => {
-      const { unionId, uniqueId } = checkTerminalPath(request.params, terminalPolicy);
-      const query = checkDelete(request.query);
+    { schema: { ...logTerminalOut, params } },
+    async ({ params: { unionId, uniqueId }, query }, reply) => {
       const subjects = (query.app === undefined ? apps : [query.app]).map((app) =>
         requestedSubject(options, { unionId, app: undefined }, { app, uniqueId }),
       );

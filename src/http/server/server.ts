@@ -1,11 +1,10 @@
 import type { Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { type ParsedUrlQuery, parse } from 'node:querystring';
 import fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemAnswer, problemReply } from '../problem.ts';
 import { addRequestHooks, freshRequestId, requestIdOf } from './request-hooks.ts';
-import { SCHEMA_COMPILERS } from './schema-compilers.ts';
+import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
 const DETAILS: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: 'The request line and headers may have 16 KiB in all',
@@ -39,23 +38,6 @@ export async function listenOn(app: FastifyInstance, { host, port }: { host: str
   await app.listen({ host, port });
   const { address, family, port: actual } = app.server.address() as AddressInfo;
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
-}
-
-/** Stands for what is not percent-encoded UTF-8. No name and no value of ours may hold it, encoded or not. */
-const MALFORMED = '\0';
-
-/** Parses a query string. A malformed name or value becomes a NUL, so that its check refuses it: a parser here cannot. */
-export function parseQueryString(text: string): ParsedUrlQuery {
-  return parse(text, '&', '=', { decodeURIComponent: decode });
-}
-
-function decode(text: string): string {
-  if (!text.includes('%')) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return MALFORMED;
-  }
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -126,7 +108,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   const replyWithProblem = problemReply(realm);
   const app = fastify({
     ...SERVER_OPTIONS,
-    schemaController: SCHEMA_COMPILERS,
+    ...ZOD_VALIDATION,
     bodyLimit,
     loggerInstance: logger,
     // A child of its own for each request would cost more than the request: what we log about one names its id.
@@ -143,6 +125,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   // Before what owns routes: a route keeps the handlers it was registered under.
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
+  requireSchemas(app);
   await addRequestHooks(app, options);
   closeUnusedConnections(app);
   return app;
