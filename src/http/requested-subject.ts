@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { BrokerError } from '../token/errors.ts';
-import { REGION_PATTERN, type Subject, UNION_ID_MAX_LENGTH, UNIQUE_ID_PATTERN } from '../token/subject.ts';
+import {
+  APP_NAME_PATTERN,
+  REGION_PATTERN,
+  type Subject,
+  UNION_ID_MAX_LENGTH,
+  UNIQUE_ID_PATTERN,
+} from '../token/subject.ts';
 import { queryParameter } from './server/validation.ts';
 
 const UNIQUE_ID = '1 to 128 visible ASCII characters';
@@ -8,26 +14,26 @@ const APP = '1 to 64 of the characters A-Z a-z 0-9 . _ -';
 const REGION = 'a country of ISO 3166-1 alpha-2, two letters in upper case';
 const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`;
 
-/** The query parameters that name a terminal. */
+/** The query parameters that name a terminal and its country. */
 export const TERMINAL_PARAMETERS = {
-  uniqueId: queryParameter(UNIQUE_ID_PATTERN, UNIQUE_ID)
-    .optional()
-    .meta({
-      description: `The terminal (phone): ${UNIQUE_ID}. Where an account is one terminal (\`TERMINAL_POLICY=single\`) it changes nothing and may be left out.`,
-    }),
-  app: queryParameter(/^[A-Za-z0-9._-]{1,64}$/, APP)
-    .optional()
-    .meta({
-      description: `The edition of the app: ${APP}. May be left out where there is one, or where the session is bound to one.`,
-    }),
-  regRegion: queryParameter(REGION_PATTERN, REGION)
-    .optional()
-    .meta({
-      description: `The account's country where neither the account nor its session has one: ${REGION}.`,
-    }),
+  uniqueId: queryParameter(
+    UNIQUE_ID_PATTERN,
+    UNIQUE_ID,
+    'The terminal (phone). With `TERMINAL_POLICY=single` an account has one terminal: the broker ignores this value, and it may be left out.',
+  ),
+  app: queryParameter(
+    APP_NAME_PATTERN,
+    APP,
+    'The edition of the app. May be left out if there is only one, or if the session names one.',
+  ),
+  regRegion: queryParameter(
+    REGION_PATTERN,
+    REGION,
+    "The account's country, if neither the account nor its session has one.",
+  ),
 };
 
-/** The path of an account. */
+/** The path parameters of an account. */
 export const accountPath = z.strictObject({
   unionId: z
     .string()
@@ -40,7 +46,7 @@ function isUnionId(text: string): boolean {
   return length >= 1 && length <= UNION_ID_MAX_LENGTH && text.isWellFormed();
 }
 
-/** The path of a terminal. With the `single` policy a terminal may also be named by its account, as the account lists it. */
+/** The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */
 export function terminalPath(policy: TerminalPolicy) {
   const allowed = `${UNIQUE_ID}, percent-encoded`;
   const uniqueId = z.string().meta({ description: `The terminal (phone): ${allowed}.` });
@@ -52,24 +58,24 @@ export function terminalPath(policy: TerminalPolicy) {
     );
 }
 
-/** `single`: an account is one terminal, whatever an app says of the phone it runs on. */
+/** `single`: an account has one terminal, whatever uniqueId the app sends. */
 export type TerminalPolicy = 'multi' | 'single';
 
 export interface SubjectRules {
-  /** Names of the configured apps, at least one. */
+  /** The names of the configured apps, at least one. */
   readonly apps: readonly string[];
   readonly terminalPolicy: TerminalPolicy;
 }
 
 interface Account {
   readonly unionId: string;
-  /** The app its session is bound to. */
+  /** The app that its session is bound to. */
   readonly app: string | undefined;
 }
 
 /**
- * Whose token is asked for. The app is the session's, else the one asked for, else the only one.
- * @throws BrokerError `session_forbidden` where the session is bound to another app, `request_invalid`
+ * The subject that a request names. Its app is the session's app, else the app of the request, else the only app.
+ * @throws BrokerError `session_forbidden` if the session is bound to another app, `request_invalid`
  */
 export function requestedSubject(
   { apps, terminalPolicy }: SubjectRules,

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto';
 import type { Subject } from './subject.ts';
 
+/** The fields that every token has, in the order of the answer to an app. A vendor may add more. */
+export const TOKEN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
+
 /** What a vendor login yields. */
 export interface SdkToken {
-  /**
-   * The vendor's `data`, every value a string: at least accessId, accessToken, expireTime (epoch seconds), terminalId,
-   * expand and expend, plus whatever else the vendor sent.
-   */
+  /** The vendor's `data`: {@link TOKEN_FIELDS} and every other field the vendor sent. `expireTime` is in epoch seconds. */
   readonly fields: Readonly<Record<string, string>>;
   /** Epoch ms, our clock: when the login was sent. */
   readonly issuedAt: number;

@@ -22,6 +22,9 @@ export const DIGEST_LENGTH = 22;
 /** The `uniqueId` the vendor's protocol lets through: 1 to 128 visible ASCII characters (protocol.md, "What nobody says"). */
 export const UNIQUE_ID_PATTERN = /^[\x21-\x7e]{1,128}$/;
 
+/** The name of an edition of the customer's app: a key of `VENDOR_APPS`, the `app` parameter and the app claim. */
+export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
+
 /** Most characters (code points) an account's `unionId` may have. */
 export const UNION_ID_MAX_LENGTH = 128;
 

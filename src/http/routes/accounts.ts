@@ -4,10 +4,18 @@ import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { ADMIN_ERRORS, ADMIN_SECURITY, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { account, lookup, noQuery } from '../openapi/schemas.ts';
+import {
+  ADMIN_ERRORS,
+  ADMIN_SECURITY,
+  emptyResponse,
+  problemResponses,
+  responseWithBody,
+} from '../documented-responses.ts';
 import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
+import { querySchema } from '../server/validation.ts';
+
+export const noQuery = querySchema({});
 
 const MAX_ACCESS_IDS = 1_000;
 
@@ -38,12 +46,35 @@ export const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-const { 'X-Request-Id': requestId, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
-const headers = { 'X-Request-Id': requestId, 'Cache-Control': cacheControl };
-
 const EXAMPLES = {
   request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
 };
+
+const instant = z.string().meta({ format: 'date-time' });
+
+const account = z
+  .looseObject({
+    accessId: z.string().meta({ description: "The vendor's name for the account: a decimal integer of 64 bits." }),
+    region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+    terminals: z
+      .array(
+        z.looseObject({
+          app: z.string(),
+          uniqueId: z.string(),
+          issuedAt: instant,
+          expiresAt: instant,
+          refreshAt: instant.meta({ description: 'When its token is due for renewal.' }),
+          generation: z.int().meta({ description: 'A larger number is newer.' }),
+          readSinceRefresh: z.boolean().meta({ description: 'Whether an app has read this generation.' }),
+        }),
+      )
+      .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
+  })
+  .meta({ id: 'Account', description: 'Never holds a token.' });
+
+const lookup = z
+  .record(z.string(), z.string())
+  .meta({ id: 'Lookup', description: 'unionId by accessId. Unknown accessIds are missing.' });
 
 const EXAMPLE_ACCOUNT = {
   accessId: '-9223371996052586423',
@@ -69,11 +100,7 @@ const getAccount = {
   params: accountPath,
   querystring: noQuery,
   response: {
-    200: {
-      description: 'The account.',
-      headers,
-      content: { 'application/json': { schema: account, examples: { account: { value: EXAMPLE_ACCOUNT } } } },
-    },
+    200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
     ...problemResponses([...ADMIN_ERRORS, 'not_found'], {
       ...EXAMPLES,
       not_found: { detail: 'There is no such account here' },
@@ -84,19 +111,16 @@ const getAccount = {
 const lookUpAccounts = {
   operationId: 'lookUpAccounts',
   summary: 'Accounts by accessId',
-  description: 'What is known outlives tokens, until the account is erased. Changes nothing.',
+  description: 'Finds accounts whose tokens have expired too, until the account is erased. Changes nothing.',
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   querystring: noQuery,
   body: lookupBody,
   response: {
-    200: {
-      description: 'Those that are known.',
-      headers,
-      content: {
-        'application/json': { schema: lookup, examples: { found: { value: { '-9223371996052586423': 'user-1' } } } },
-      },
-    },
+    200: responseWithBody('The accounts that the broker knows.', {
+      schema: lookup,
+      example: { '-9223371996052586423': 'user-1' },
+    }),
     ...problemResponses(ADMIN_ERRORS, {
       request_invalid: { detail: 'accessIds[3] must be a string, not a number: JSON readers round 64-bit integers' },
     }),
@@ -107,28 +131,24 @@ const eraseAccount = {
   operationId: 'eraseAccount',
   summary: 'Erase an account',
   description:
-    'Forgets its tokens, its schedule and its place in the directory, on every replica. Sessions issued before this ' +
-    'instant are refused from now on; with a newer one the account may come back. Idempotent.',
+    'Deletes its tokens, its schedule and its directory entry on every replica. The broker refuses sessions issued ' +
+    'before this instant from now on. With a newer session the account can log in again. Idempotent.',
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   params: accountPath,
   querystring: noQuery,
   response: {
-    204: {
-      description: 'Nothing is known of it any more but the instant.',
-      headers: { 'X-Request-Id': requestId },
-      content: {},
-    },
+    204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
     ...problemResponses(ADMIN_ERRORS, EXAMPLES),
   },
 };
 
 export interface AccountViewOptions {
-  /** Epoch ms at which a token falls due for renewal. */
+  /** Epoch ms at which a token is due for renewal. */
   readonly refreshAt: (record: TokenRecord) => number;
 }
 
-/** What may be seen of an account: never a token. Its terminals by app, then uniqueId. */
+/** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
   { accessId, region, records }: StoredAccount,
   { refreshAt }: AccountViewOptions,
@@ -136,9 +156,9 @@ function accountView(
   const terminals = records.map((record) => ({
     app: record.subject.app,
     uniqueId: record.subject.uniqueId,
-    issuedAt: instant(record.token.issuedAt),
-    expiresAt: instant(record.token.expiresAt),
-    refreshAt: instant(refreshAt(record)),
+    issuedAt: isoTime(record.token.issuedAt),
+    expiresAt: isoTime(record.token.expiresAt),
+    refreshAt: isoTime(refreshAt(record)),
     generation: record.generation,
     readSinceRefresh: record.read,
   }));
@@ -146,11 +166,11 @@ function accountView(
   return { accessId, region, terminals };
 }
 
-function instant(epochMs: number): string {
+function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-/** By code unit: the same on every machine, whatever its locale. */
+/** Compares code units, so the order does not depend on the machine's locale. */
 function order(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
@@ -164,7 +184,7 @@ interface AccountRequest {
   Params: z.infer<typeof accountPath>;
 }
 
-/** Look at an account, find accounts by accessId, erase one. */
+/** `GET` and `DELETE /accounts/{unionId}`, and `POST /accounts/lookup`. */
 export async function accountRoutes(app: FastifyInstance, options: AccountRoutesOptions): Promise<void> {
   const { accounts } = options;
   app.removeContentTypeParser('text/plain');

@@ -47,12 +47,14 @@ export function querySchema<Shape extends z.ZodRawShape>(shape: Shape) {
   return z.strictObject(shape, { error });
 }
 
-/** The schema of a query parameter. @param allowed completes the sentence "The parameter must be …" */
-export function queryParameter(pattern: RegExp, allowed: string) {
+/** The schema of an optional query parameter. @param allowed completes the sentence "The parameter must be …" */
+export function queryParameter(pattern: RegExp, allowed: string, meaning: string) {
   const error = `must be ${allowed}`;
   return z
     .string({ error: ({ input }) => (Array.isArray(input) ? 'may be given once' : error) })
-    .regex(pattern, { error });
+    .regex(pattern, { error })
+    .optional()
+    .meta({ description: `${meaning} Allowed: ${allowed}.` });
 }
 
 /** Replaces a name or a value with malformed percent-encoding. Every schema refuses it, which the parser cannot do. */

@@ -1,13 +1,9 @@
 import { stringify } from 'node:querystring';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  logOutQuery,
-  noQuery,
-  sdkTokenQuery,
-  terminalQuery,
-  terminalTokenQuery,
-} from '../../../src/http/openapi/schemas.ts';
+import { noQuery } from '../../../src/http/routes/accounts.ts';
+import { logOutQuery, sdkTokenQuery } from '../../../src/http/routes/sdk-token.ts';
+import { terminalQuery, terminalTokenQuery } from '../../../src/http/routes/terminals.ts';
 import { parseQueryString } from '../../../src/http/server/validation.ts';
 import { SESSION, startApp } from './running-app.ts';
 import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
