@@ -1,39 +1,16 @@
 import underPressure from '@fastify/under-pressure';
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
+import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { RepeatedReads } from './server/hot-reads.ts';
 import { logsRequests, securityHeaders } from './server/request-hooks.ts';
-import { type BaseAppOptions, createBaseApp } from './server/server.ts';
-
-/**
- * `GET /openapi.json` and `GET /docs`, answered by an app of their own. That is made when they are first asked for: what it
- * needs takes a sixth of the service's time to start.
- * @param version the service's
- * @param options of both apps
- */
-async function serveDocs(app: FastifyInstance, version: string, options: BaseAppOptions): Promise<void> {
-  let made: Promise<FastifyInstance> | undefined;
-  const make = async (): Promise<FastifyInstance> => {
-    const { createDocsApp } = await import('./docs-app.ts');
-    return createDocsApp(version, options);
-  };
-  const answer = async ({ raw }: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    made ??= make();
-    const docs = await made.catch((error: unknown) => {
-      made = undefined;
-      throw error;
-    });
-    reply.hijack();
-    docs.routing(raw, reply.raw);
-  };
-  for (const path of ['/openapi.json', '/docs', '/docs/*']) app.get(path, { schema: { hide: true } }, answer);
-}
+import { createBaseApp } from './server/server.ts';
 
 /** Mean lag of the event loop over a sample: far beyond what a busy replica shows, so only a stuck one sheds. */
 const MAX_EVENT_LOOP_DELAY_MS = 1_000;
@@ -80,8 +57,6 @@ export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 
   readonly apiDocs: boolean;
   /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
   readonly trustProxy: boolean | string;
-  /** The service's. */
-  readonly version: string;
 }
 
 /** No request of this API has a body. */
@@ -91,9 +66,8 @@ const BODY_LIMIT = 1_024;
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing, trustProxy } = options;
   const realm = 'sdk-token-broker';
-  const common = { logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT };
-  const app = await createBaseApp(common);
-  if (options.apiDocs) await serveDocs(app, options.version, common);
+  const app = await createBaseApp({ logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT });
+  if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
     await shedWhenOverloaded(guarded);
     const limit = accountLimit(options.readsPerMinute);

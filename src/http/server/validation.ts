@@ -81,8 +81,7 @@ export function requireSchemas(app: FastifyInstance): void {
   app.addHook('onRoute', ({ method, url, schema }) => {
     const route = `${method} ${url}`;
     if (schema === undefined) throw new Error(`${route} has no schema`);
-    if (/[:*]/.test(url) && !schema.hide && schema.params === undefined)
-      throw new Error(`${route} has no schema for its path`);
+    if (/[:*]/.test(url) && schema.params === undefined) throw new Error(`${route} has no schema for its path`);
     const hasBody = [method].flat().some((name) => METHODS_WITH_BODY.has(name));
     if (hasBody && schema.body === undefined) throw new Error(`${route} has no schema for its body`);
   });
