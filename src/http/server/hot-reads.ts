@@ -9,6 +9,7 @@ import type { BelievedPrincipal } from '../../token/principal.ts';
 import type { SubjectId } from '../../token/subject.ts';
 import type { AccountLimit, Allowance } from '../account-limit.ts';
 import { tokenHeaders } from '../token-answer.ts';
+import type { OverloadMonitor } from './overload.ts';
 import { requestIdOf } from './request-hooks.ts';
 
 export interface RepeatedReadsOptions {
@@ -18,6 +19,7 @@ export interface RepeatedReadsOptions {
   readonly clock: Clock;
   /** The headers that hold a session; `undefined`: `Authorization`. */
   readonly sessionHeaders: readonly string[] | undefined;
+  readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
   /** What every answer carries. */
   readonly headers: Readonly<Record<string, string>>;
   /** Whether shutdown has begun. */
@@ -76,7 +78,7 @@ export class RepeatedReads {
     app.server.removeAllListeners('request');
     app.server.on('request', (request, response) => {
       for (const other of others) other(request, response);
-      if (app.isUnderPressure() || !this.#answer(request, response)) serve(request, response);
+      if (this.#options.overload.isOverloaded() || !this.#answer(request, response)) serve(request, response);
     });
   }
 
