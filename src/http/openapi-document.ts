@@ -85,9 +85,9 @@ export function openApiDocument(version: string): Promise<object> {
       tokens,
       accounts,
       sessions: { verify: neverCalled },
-      sessionHeaders: undefined,
+      sessionSource: { textOf: neverCalled, sessionOf: neverCalled },
       limit: neverCalled,
-      repeated: { learn: neverCalled },
+      hotReads: { remember: neverCalled },
       observer: silentObserver,
     });
     await app.register(healthRoutes, health);

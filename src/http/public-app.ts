@@ -3,16 +3,21 @@ import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
+import { sessionSource } from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
-import { RepeatedReads } from './server/hot-reads.ts';
+import { HotReads } from './server/hot-reads.ts';
 import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
 import { logsRequests, securityHeaders } from './server/request-hooks.ts';
 import { createBaseApp } from './server/server.ts';
 
-export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'repeated'>, HealthRoutesOptions {
+export interface PublicAppOptions
+  extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
+    HealthRoutesOptions {
   readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'mayHandOut' | 'handOut'>;
+  /** The names of the headers that hold a session; `undefined`: it is a bearer token. */
+  readonly sessionHeaders: readonly string[] | undefined;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
@@ -31,17 +36,23 @@ const BODY_LIMIT = 1_024;
 /** The public API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing, trustProxy } = options;
-  const realm = 'sdk-token-broker';
-  const app = await createBaseApp({ logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT });
+  const overload = new OverloadMonitor();
+  const limit = accountLimit(options.readsPerMinute);
+  const sessions = { ...options, limit, sessionSource: sessionSource(options.sessionHeaders) };
+  const hotReads = new HotReads({ ...sessions, overload, headers: await securityHeaders() });
+  const app = await createBaseApp({
+    logger,
+    closing,
+    realm: 'sdk-token-broker',
+    trustProxy,
+    bodyLimit: BODY_LIMIT,
+    // The fast path writes no line to the log.
+    fastPath: logsRequests(logger) ? undefined : (request, response) => hotReads.answer(request, response),
+  });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
-    const overload = new OverloadMonitor();
     shedWhenOverloaded(guarded, overload);
-    const limit = accountLimit(options.readsPerMinute);
-    const repeated = new RepeatedReads({ ...options, limit, overload, headers: await securityHeaders() });
-    // One that is answered before the app sees it leaves no line in the log.
-    if (!logsRequests(logger)) repeated.answerBefore(guarded);
-    await sdkTokenRoutes(guarded, { ...options, limit, repeated });
+    await sdkTokenRoutes(guarded, { ...sessions, hotReads });
   });
   await app.register(healthRoutes, options);
   return app;

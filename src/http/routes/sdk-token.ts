@@ -7,7 +7,7 @@ import { subjectId } from '../../token/subject.ts';
 import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { emptyResponse, problemResponses } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
-import type { RepeatedReads } from '../server/hot-reads.ts';
+import type { HotReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
@@ -70,13 +70,12 @@ const logOut = {
 export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions {
   readonly tokens: Pick<TokenBroker, 'read'>;
   readonly accounts: Pick<Accounts, 'logOut'>;
-  /** Where reads are remembered, to answer those that are repeated. */
-  readonly repeated: Pick<RepeatedReads, 'learn'>;
+  readonly hotReads: Pick<HotReads, 'remember'>;
 }
 
 /** `GET /sdk-token` and `DELETE /sdk-token`. Both check the session and count the request before anything else of it is looked at. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts, repeated } = options;
+  const { tokens, accounts, hotReads } = options;
   leaveBodiesUnread(app);
   requireSession(app, options);
 
@@ -85,7 +84,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
     const id = subjectId(subject);
-    repeated.learn(request.raw, caller, id);
+    hotReads.remember(request.raw, caller, id);
     return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 
