@@ -98,7 +98,6 @@ export async function startService(config: Config, logger: Logger, version: stri
     observer,
     apiDocs,
     trustProxy,
-    version,
   });
   const internalApp = await createInternalApp({
     ...common,
