@@ -1,17 +1,17 @@
 import { ACCOUNT_FIELDS } from '../keys.ts';
 import { pack, unpack } from './packing.ts';
-import type { SealedText, TokenCipher } from './token-cipher.ts';
+import type { SealedField, TokenCipher } from './token-cipher.ts';
 
-/** Which account has which accessId. */
+/** The accessId of an account. The entry outlives the account's tokens. */
 export interface DirectoryEntry {
   readonly unionId: string;
   readonly accessId: string;
 }
 
-/** Zero bytes in front of the sealed entry. Version 0.1.0 kept a mark there; nothing reads it. */
+/** Number of bytes in front of the sealed entry. They are zero; an earlier version kept a mark there. */
 export const RESERVED_LENGTH = 6;
 
-/** Directory entries, sealed and bound to the key of the account they belong to. */
+/** Directory entries, sealed and bound to the key of their account. */
 export class DirectoryCodec {
   readonly #cipher: TokenCipher;
 
@@ -20,24 +20,17 @@ export class DirectoryCodec {
   }
 
   encode({ unionId, accessId }: DirectoryEntry, key: string): Buffer {
-    return Buffer.concat([
-      Buffer.alloc(RESERVED_LENGTH),
-      this.#cipher.seal(pack([unionId, accessId]), Buffer.from(key)),
-    ]);
+    const sealed = this.#cipher.seal(pack([unionId, accessId]), Buffer.from(key));
+    return Buffer.concat([Buffer.alloc(RESERVED_LENGTH), sealed]);
   }
 
-  sealedText(entry: Buffer, key: string): SealedText {
+  sealedField(entry: Buffer, key: string): SealedField {
     const sealed = entry.subarray(RESERVED_LENGTH);
-    return {
-      key,
-      field: ACCOUNT_FIELDS.directory,
-      headLength: RESERVED_LENGTH,
-      sealed,
-      additionalData: Buffer.from(key),
-    };
+    const field = ACCOUNT_FIELDS.directory;
+    return { key, field, headLength: RESERVED_LENGTH, sealed, additionalData: Buffer.from(key) };
   }
 
-  /** `undefined` where no key opens it. */
+  /** `undefined` when no key opens the entry. */
   decode(entry: Buffer | null | undefined, key: string): DirectoryEntry | undefined {
     const plain = entry && this.#cipher.open(entry.subarray(RESERVED_LENGTH), Buffer.from(key));
     const [unionId, accessId] = (plain && unpack(plain)) ?? [];
