@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../src/config/config.ts';
 import { startService } from '../src/service.ts';
 import { startCustomerCloud } from '../src/simulator/customer-cloud.ts';
+import { vendorSettings } from '../src/simulator/vendor-simulator.ts';
 import type { TokenRecord } from '../src/token/sdk-token.ts';
 import type { Subject } from '../src/token/subject.ts';
 import { captureLog } from '../test/support/captured-log.ts';
@@ -18,7 +19,6 @@ import { freePort } from '../test/support/free-port.ts';
 import { LIFE_MS, madeUpRecord, madeUpToken } from '../test/support/made-up-tokens.ts';
 import { plainRequest } from '../test/support/plain-request.ts';
 import { startRedis } from '../test/support/redis-server.ts';
-import { simulatorSettings } from '../test/support/simulator-settings.ts';
 
 const LIMITS = { firstRead: 27, backgroundRenewal: 32, firstLogin: 45 };
 
@@ -49,7 +49,8 @@ const config = loadConfig({
   REDIS_URL: redis.url,
   REDIS_KEY_PREFIX: KEY_PREFIX,
   TOKEN_ENCRYPTION_KEYS: keyRing(key),
-  ...simulatorSettings({ url: vendorUrl }, cloud),
+  ...vendorSettings(vendorUrl),
+  ...cloud.brokerEnvironment,
 });
 const service = await startService(config, captureLog(config.logLevel).logger, 'files-entered');
 
@@ -127,7 +128,7 @@ type Stored = readonly [record: TokenRecord, dueAt: number];
 /** Stores tokens like another replica. Closes the store, so that its background jobs do not count. */
 async function store(records: readonly Stored[]): Promise<void> {
   const otherReplica = await openRedisStore(redis.url, KEY_PREFIX, [key]);
-  for (const [record, dueAt] of records) await otherReplica.restore(record, dueAt);
+  for (const [record, dueAt] of records) await otherReplica.terminals.restore(record, dueAt);
   await otherReplica.close();
 }
 

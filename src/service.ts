@@ -12,8 +12,8 @@ import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
 import { createSessionVerifier } from './session/session-verifier.ts';
-import { MemoryTokenStore } from './store/memory/memory-store.ts';
-import { RedisTokenStore } from './store/redis/redis-store.ts';
+import { createMemoryStore } from './store/memory/memory-store.ts';
+import { createRedisStore } from './store/redis/redis-store.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { type Clock, systemClock } from './token/clock.ts';
 import { LONGEST_WAIT_MS } from './token/login-queue.ts';
@@ -24,7 +24,7 @@ import type { TokenRecord } from './token/sdk-token.ts';
 import type { SubjectId } from './token/subject.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
-import { VendorIssuer } from './vendor-api/login.ts';
+import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
 function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
@@ -51,16 +51,18 @@ export async function startService(config: Config, logger: Logger, version: stri
   const { observer } = metrics;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
   const store = openStore(config, clock, logger, observer);
+  const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
-  const vendor = new VendorIssuer({ ...config.vendor, queue: store, clock, log, observer });
-  const freshUntil = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
-  const cache = new TokenCache({ store, clock, maxBytes: config.cacheMaxBytes, freshUntil });
+  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
+  const renewFrom = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
+  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, renewFrom });
   metrics.watch(cache);
-  const limits = new LoginLimits({ rates: store, perMinute: requestsPerMinute, log, observer });
+  const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
   const loginBudgetMs = loginBudgetOf(config.vendor);
-  const writeBack = new WriteBack({ store, cache, policy, clock, log, observer });
+  const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
-    store,
+    terminals,
+    announcements,
     vendor,
     cache,
     limits,
@@ -71,10 +73,10 @@ export async function startService(config: Config, logger: Logger, version: stri
     observer,
     loginBudgetMs,
   });
-  const tokens = new TokenBroker({ store, cache, renewal, policy, clock, log, observer, defaultRegion });
-  const accounts = new Accounts(store, cache);
-  const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
-  const readiness = new Readiness(store);
+  const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
+  const accounts = new Accounts(store.accounts, terminals, cache);
+  const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
+  const readiness = new Readiness(health, clock);
   let closing = false;
   const common = {
     tokens,
@@ -101,15 +103,16 @@ export async function startService(config: Config, logger: Logger, version: stri
   const internalApp = await createInternalApp({
     ...common,
     adminToken: admin.token,
-    refreshAt: freshUntil,
+    refreshAt: renewFrom,
     metrics: metrics.scrape,
   });
 
   const end = async (): Promise<void> => {
     closing = true;
     readiness.stop();
-    await raceTimeout(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
+    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);
+    writeBack.stop();
     await Promise.all([vendor.close(), store.close()]);
   };
   let ended: Promise<void> | undefined;
@@ -130,7 +133,7 @@ export async function startService(config: Config, logger: Logger, version: stri
 }
 
 function openStore({ redis, terminalsPerAccount }: Config, clock: Clock, log: Logger, observer: Observer): TokenStore {
-  if (redis) return new RedisTokenStore({ ...redis, terminalsPerAccount, clock, log, observer });
+  if (redis) return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
   log.warn({}, 'REDIS_URL is not set: tokens are kept in this process alone, so run one replica of it');
-  return new MemoryTokenStore({ clock, terminalsPerAccount });
+  return createMemoryStore({ clock, terminalsPerAccount });
 }

@@ -1,10 +1,10 @@
+import { vendorSettings } from '../../src/simulator/vendor-simulator.ts';
 import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
-import type { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import type { TokenStore } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { keyRing, openRedisStore } from '../../test/support/filled-store.ts';
 import { LIFE_MS, madeUpRecord } from '../../test/support/made-up-tokens.ts';
-import { DEMO_APP_SETTINGS } from '../../test/support/simulator-settings.ts';
 import type { BenchSubject } from './subjects.ts';
 
 export const KEY_PREFIX = 'sdkt';
@@ -22,7 +22,7 @@ export const brokerEnvironment = {
   ADMIN_PORT: '0',
   REDIS_KEY_PREFIX: KEY_PREFIX,
   TOKEN_ENCRYPTION_KEYS: keyRing(ENCRYPTION_KEY),
-  ...DEMO_APP_SETTINGS,
+  ...vendorSettings('set by bench-world.ts'),
   VENDOR_MAX_RPS: '10000',
   RATE_LIMIT_PER_MINUTE: '1000000',
 };
@@ -33,7 +33,7 @@ export function benchCipher(): TokenCipher {
 }
 
 /** Opens the broker's store and waits until Redis answers. The caller closes it. */
-export function openBrokerStore(url: string): Promise<RedisTokenStore> {
+export function openBrokerStore(url: string): Promise<TokenStore> {
   return openRedisStore(url, KEY_PREFIX, [ENCRYPTION_KEY]);
 }
 
@@ -47,8 +47,8 @@ export async function fillBrokerStore(url: string, subjects: readonly BenchSubje
   await store.close();
 }
 
-async function restore(store: RedisTokenStore, subject: BenchSubject): Promise<void> {
+async function restore(store: TokenStore, subject: BenchSubject): Promise<void> {
   const record = madeUpRecord({ app: 'default', ...subject });
-  const outcome = await store.restore(record, record.token.issuedAt + 0.8 * LIFE_MS);
+  const outcome = await store.terminals.restore(record, record.token.issuedAt + 0.8 * LIFE_MS);
   if (outcome !== 'saved') throw new Error(`the store rejected a token of the bench: ${outcome}`);
 }

@@ -29,7 +29,7 @@ export async function measureClaims(store: TokenStore, figures: Figures): Promis
   const tookMs: number[] = [];
   for (let round = 0; round < CLAIMS; round += 1) {
     const startedAt = performance.now();
-    await store.claimDue(128, { shortest: 1, longest: 1 });
+    await store.dueQueue.claim(128, { shortest: 1, longest: 1 });
     tookMs.push(performance.now() - startedAt);
   }
   const [p50, p99] = [0.5, 0.99].map((share) => `${percentile(tookMs, share).toFixed(2)} ms`);
@@ -44,7 +44,7 @@ export async function measureRenewals(
   figures: Figures,
 ): Promise<void> {
   // At this time every token is due, and none has expired.
-  const clock = { now: () => systemClock.now() + 0.905 * LIFE_MS, random: () => systemClock.random() };
+  const clock = { ...systemClock, now: () => systemClock.now() + 0.905 * LIFE_MS };
   const vendor = new InstantVendor();
   const { worker } = brokerParts({ clock, store, vendor });
   const [cpuFrom, redisCpuFrom, startedAt] = [process.cpuUsage(), await redis.cpuSeconds(), performance.now()];
@@ -63,5 +63,5 @@ export async function measureRenewals(
 /** Claims all tokens that are still due, so that no token is due for an hour. */
 export async function claimTheRest(store: TokenStore): Promise<void> {
   let backlog = 1;
-  while (backlog > 0) backlog = (await store.claimDue(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
+  while (backlog > 0) backlog = (await store.dueQueue.claim(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
 }

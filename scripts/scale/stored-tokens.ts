@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { progressBar } from '../../src/commands/rekey.ts';
+import { progressBar } from '../../src/commands/command-line.ts';
 import { SHARDS } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -27,7 +27,7 @@ export async function fillRedis(store: TokenStore, tokens: number, keep: number,
   for (let done = 0; done < tokens; done += BATCH) {
     const records = Array.from({ length: Math.min(BATCH, tokens - done) }, newRecord);
     const dueAt = systemClock.now() + (done < tokens / 2 ? 0 : 0.8 * LIFE_MS);
-    await eventually(() => Promise.all(records.map((record) => store.restore(record, dueAt))), RETRIES);
+    await eventually(() => Promise.all(records.map((record) => store.terminals.restore(record, dueAt))), RETRIES);
     if (done >= Math.max(tokens / 2, tokens - keep)) subjects.push(...records.map(({ subject }) => subject));
     showProgress(Math.min(1, (done + BATCH) / tokens), done / tokens);
   }

@@ -19,15 +19,13 @@ export interface VendorLogin {
   login(request: LoginRequest): Promise<SdkToken>;
 }
 
-/** The right to log in for one subject, until released or run out. */
+/** The right to log in for one subject, until the lease is released or runs out. */
 export interface Lease {
   readonly id: SubjectId;
   readonly ownerId: string;
-  /** The generation a token obtained under this lease is saved as. */
+  /** The generation of a token that is obtained under this lease. */
   readonly generation: number;
   readonly durationMs: number;
-  /** Of a claim, the store's own: what it knew of the account's accessId, so that `save` need not write it again. */
-  readonly accessIdMark?: string | undefined;
 }
 
 export type LeaseAnswer =
@@ -35,34 +33,145 @@ export type LeaseAnswer =
       readonly kind: 'granted';
       readonly lease: Lease;
       readonly current: TokenRecord | undefined;
-      /** The country the account was pinned to at its first success. */
+      /** The country that was pinned to the account at its first login. */
       readonly region: string | undefined;
       /** Epoch ms of the account's last erasure. */
       readonly erasedAt: number | undefined;
     }
   | { readonly kind: 'held'; readonly heldForMs: number }
-  /** Logins of this subject have failed again and again, the last one with `code`: none is due before `forMs` are over. */
+  /** Several logins of this subject failed in a row, the last one with `code`. The next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
-  /** The account has as many terminals as it may; this would be another one. */
+  /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit' };
 
-/** `outdated`: a newer generation, a logout or an erasure stands, and nothing was written. */
+/** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
 export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
 
-/** What is known of a terminal. */
 export interface StoredTerminal {
   readonly record: TokenRecord | undefined;
-  /** Epoch ms of the account's last erasure: older sessions are not to be believed. */
+  /** Epoch ms of the account's last erasure. Sessions issued before it are not valid. */
   readonly erasedAt: number | undefined;
 }
 
-/** What is known of an account, beyond its tokens' lives. */
+/**
+ * The terminals of all accounts: the token of each, and the lease to renew it. Each method is one atomic step.
+ * @throws BrokerError `store_unavailable`, from every method. An error never stands for a missing token.
+ */
+export interface TerminalStore {
+  read(id: SubjectId): Promise<StoredTerminal>;
+
+  /** Notes that an app has read this generation. @returns whether this was the first read of it */
+  markRead(id: SubjectId, generation: number): Promise<boolean>;
+
+  /**
+   * Grants the lease of the subject with its next generation, unless another owner holds it. The due queue hides the
+   * subject while the lease lasts.
+   */
+  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
+
+  /** Restarts the duration of a lease. @returns `false` when the owner has lost the lease */
+  extend(lease: Lease): Promise<boolean>;
+
+  /**
+   * Writes the token, its due time and the account index, and pins the country of an account that has none. Releases
+   * the lease and announces `saved`. Afterwards stores the accessId for {@link AccountStore.lookUp}.
+   * @param dueAt epoch ms at which the worker looks at the token next
+   */
+  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
+
+  /**
+   * Gives the lease back without a token. After repeated failures with a code that cools down, the subject cools down.
+   * @param dueAt epoch ms at which the worker looks at an existing token next; `undefined` leaves its due time
+   * @param failure announced as `failed`, so that waiting replicas do not repeat the login
+   */
+  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void>;
+
+  /**
+   * Writes a token back without a lease, after the store was unavailable or lost its data.
+   * @returns `outdated` when the store has the same or a newer state
+   */
+  restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+
+  /**
+   * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
+   * @returns the generation up to which tokens are outdated
+   */
+  remove(id: SubjectId): Promise<number>;
+}
+
+/** An account; it is kept when its tokens have expired. */
 export interface StoredAccount {
   readonly accessId: string;
-  /** Pinned at the first success. */
+  /** The country that was pinned at the first login. */
   readonly region: string;
-  /** Of the terminals whose tokens live. */
+  /** The terminals whose tokens have not expired. */
   readonly records: readonly TokenRecord[];
+}
+
+/** @throws BrokerError `store_unavailable`, from every method */
+export interface AccountStore {
+  find(unionId: string): Promise<StoredAccount | undefined>;
+
+  /** @returns the unionId of each known accessId */
+  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
+
+  /**
+   * Deletes everything of the account except the time of the erasure, makes any login in progress outdated, and
+   * announces `erased`. Idempotent.
+   * @returns epoch ms of the erasure: sessions and generations up to it are outdated
+   */
+  erase(unionId: string): Promise<number>;
+}
+
+/** A subject that is due, and the lease to renew its token. */
+export interface DueClaim {
+  readonly lease: Lease;
+  readonly record: TokenRecord;
+  /** The country that was pinned to the account at its first login. */
+  readonly region: string | undefined;
+  /** Epoch ms of the account's last erasure. */
+  readonly erasedAt: number | undefined;
+}
+
+export interface DueClaims {
+  readonly claims: readonly DueClaim[];
+  /** Ms until the next entry is due, if known. */
+  readonly nextInMs: number | undefined;
+  /** Number of other entries that are due and not claimed. */
+  readonly backlog: number;
+}
+
+/** Bounds of the lease duration of a claim, in ms. */
+export interface ClaimBounds {
+  readonly shortest: number;
+  readonly longest: number;
+}
+
+/** The tokens of all replicas in the order in which they are due. */
+export interface DueQueue {
+  /**
+   * Claims at most `limit` due subjects and grants a lease for each. A lease lasts half of the token's remaining life,
+   * within the bounds. Expired tokens are deleted. A record that cannot be read is postponed until it expires. An entry
+   * that fails does not stop the others.
+   * @throws BrokerError `store_unavailable`
+   */
+  claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims>;
+}
+
+/** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */
+export interface RateLimiter {
+  /**
+   * Takes one permit if one is left.
+   * @returns 0 when it was taken, else the ms until the next permit
+   * @throws BrokerError `store_unavailable`
+   */
+  take(name: string, intervalMs: number, burst: number): Promise<number>;
+}
+
+/** The queue of vendor logins, shared by all replicas. */
+export interface LoginQueue {
+  /** Reserves the next place (see {@link reservePlace}). @throws BrokerError `store_unavailable` */
+  reserve(pace: Pace, urgency: Urgency): Promise<Place>;
 }
 
 /** What every replica hears when a subject changes. */
@@ -71,114 +180,33 @@ export type Announcement =
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
   | { readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number; readonly code: ErrorCode };
 
-/** A subject that is due, and the right to renew its token. */
-export interface DueClaim {
-  readonly lease: Lease;
-  readonly record: TokenRecord;
-  /** The country the account was pinned to at its first success. */
-  readonly region: string | undefined;
-  /** Epoch ms of the account's last erasure. */
-  readonly erasedAt: number | undefined;
-}
-
-export interface DueClaims {
-  readonly claims: readonly DueClaim[];
-  /** Ms until the next entry is due, as far as known. */
-  readonly nextInMs: number | undefined;
-  /** How many are due besides, that nobody has claimed. */
-  readonly backlog: number;
-}
-
-/** A rate kept over all replicas (GCRA): one each `intervalMs` in the long run, `burst` at once. */
-export interface RateLimiter {
-  /**
-   * Takes one, where there is one.
-   * @returns 0 when it was taken, else the ms after which there will be one
-   * @throws BrokerError `store_unavailable`
-   */
-  take(name: string, intervalMs: number, burst: number): Promise<number>;
-}
-
-/** The vendor logins of all replicas, one after the other at a pace. */
-export interface LoginQueue {
-  /** Reserves the next place (see {@link reservePlace}). @throws BrokerError `store_unavailable` */
-  reserve(pace: Pace, urgency: Urgency): Promise<Place>;
-}
-
-/**
- * Tokens, their leases and their schedule, accounts and their erasure. Every method is one atomic step for its subject.
- * An error is never an absence: whatever goes wrong is thrown as BrokerError `store_unavailable`.
- */
-export interface TokenStore extends RateLimiter, LoginQueue {
-  read(id: SubjectId): Promise<StoredTerminal>;
-
-  /** Hands out the subject's lease with the next generation, unless somebody holds it. Nobody claims it meanwhile. */
-  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
-
-  /** Gives a lease its full duration anew. `false`: it is no longer ours. */
-  extend(lease: Lease): Promise<boolean>;
-
-  /**
-   * Writes token, schedule and account index, pins the account's country if it has none, releases the lease and
-   * announces `saved`. Then keeps the account's accessId for {@link lookUp}.
-   * @param dueAt epoch ms at which the record is to be looked at next
-   */
-  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
-
-  /**
-   * Writes back a record that was obtained, or is remembered from before the store lost it, without a lease. It is
-   * `outdated` where anything as new stands.
-   */
-  restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
-
-  /**
-   * Gives the lease back without a token. After repeated failures that pass by themselves the subject cools down.
-   * @param dueAt epoch ms at which the record, if there is one, is to be looked at next
-   * @param failure announced as `failed`, so that who waits elsewhere need not find out anew
-   */
-  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void>;
-
-  /**
-   * Forgets the terminal's token and schedule, outdates whatever is in flight, announces `removed`. Idempotent.
-   * @returns the generation up to which tokens are outdated
-   */
-  remove(id: SubjectId): Promise<number>;
-
-  account(unionId: string): Promise<StoredAccount | undefined>;
-
-  /** The accounts' unionIds by accessId, those that are known. */
-  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
-
-  /**
-   * Forgets everything of the account but the instant, outdates whatever is in flight, announces `erased`. Idempotent.
-   * @returns the instant, epoch ms: sessions and generations up to it are outdated
-   */
-  erase(unionId: string): Promise<number>;
-
-  /** Notes that an app has read this generation. @returns whether that was not known before */
-  markRead(id: SubjectId, generation: number): Promise<boolean>;
-
-  /**
-   * Claims at most `limit` subjects that are due, by their leases: each for half of what its token has left, within these
-   * bounds. What is left of expired tokens it takes off the schedule and out of the account index; a record that cannot
-   * be read it puts off until its end. One that fails holds up no other.
-   */
-  claimDue(limit: number, leaseMs: { readonly shortest: number; readonly longest: number }): Promise<DueClaims>;
-
+export interface AnnouncementFeed {
   /** Calls `listener` for each announcement from now on. */
   subscribe(listener: (announcement: Announcement) => void): void;
 
   /**
-   * Epoch ms since which announcements have arrived without a gap; `undefined` while they may be missed.
-   * What memory learnt before that is to be checked again.
+   * Epoch ms since which no announcement was missed; `undefined` while some may be missed. Tokens that were cached
+   * before this time must be checked again.
    */
-  announcedSince(): number | undefined;
+  completeSince(): number | undefined;
+}
 
-  /** Calls `listener` whenever the store is back after it was away. @param listener is told whether it lost its data */
-  onReturn(listener: (lostData: boolean) => void): void;
-
-  /** Whether the store answers. @throws BrokerError `store_unavailable` */
+export interface StoreHealth {
+  /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
+  /** Calls `listener` whenever the store is back after an outage. @param listener is told whether the store lost its data */
+  onReturn(listener: (lostData: boolean) => void): void;
+}
+
+/** The state that all replicas share, by concern. */
+export interface TokenStore {
+  readonly terminals: TerminalStore;
+  readonly accounts: AccountStore;
+  readonly dueQueue: DueQueue;
+  readonly rateLimiter: RateLimiter;
+  readonly loginQueue: LoginQueue;
+  readonly announcements: AnnouncementFeed;
+  readonly health: StoreHealth;
   close(): Promise<void>;
 }

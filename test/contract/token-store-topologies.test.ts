@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
-import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
+import type { TokenStore } from '../../src/token/ports.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 import { type RedisSentinels, startRedisSentinels } from '../support/redis-sentinel.ts';
@@ -10,8 +11,8 @@ import { TERMINALS, tokenStoreContract } from './token-store.contract.ts';
 
 const log = { info: () => undefined, warn: () => undefined };
 
-async function openStore(url: string): Promise<RedisTokenStore> {
-  const store = new RedisTokenStore({
+async function openStore(url: string): Promise<TokenStore> {
+  const store = createRedisStore({
     url,
     keyPrefix: `test-${randomUUID()}`,
     encryptionKeys: [{ id: 'k1', key: randomBytes(32) }],
@@ -20,7 +21,7 @@ async function openStore(url: string): Promise<RedisTokenStore> {
     log,
     observer: silentObserver,
   });
-  await eventually(() => store.ping().then(() => true));
+  await eventually(() => store.health.ping().then(() => true));
   return store;
 }
 

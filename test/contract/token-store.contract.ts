@@ -38,7 +38,7 @@ function recordOf(subject: Subject, generation: number, lifeMs = 60_000, extra =
 }
 
 async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
-  const answer = await store.acquire(id, durationMs);
+  const answer = await store.terminals.acquire(id, durationMs);
   if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
   return answer.lease;
 }
@@ -46,12 +46,12 @@ async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS)
 async function saved(store: TokenStore, subject: Subject, id: SubjectId, dueInMs = 50_000, lifeMs = 60_000) {
   const lease = await acquired(store, id);
   const record = recordOf(subject, lease.generation, lifeMs);
-  expect(await store.save(lease, record, systemClock.now() + dueInMs)).toBe('saved');
+  expect(await store.terminals.save(lease, record, systemClock.now() + dueInMs)).toBe('saved');
   return { lease, record };
 }
 
 function claim(store: TokenStore, limit: number, durationMs = LEASE_MS): Promise<DueClaims> {
-  return store.claimDue(limit, { shortest: durationMs, longest: durationMs });
+  return store.dueQueue.claim(limit, { shortest: durationMs, longest: durationMs });
 }
 
 /** Claims everything that is due and gives back the claim of `id`, or `false` if it was not among it. */
@@ -60,7 +60,7 @@ async function claimOf(
   id: SubjectId,
   leaseMs = { shortest: LEASE_MS, longest: LEASE_MS },
 ): Promise<DueClaim | false> {
-  return (await store.claimDue(1_000, leaseMs)).claims.find(({ lease }) => lease.id === id) ?? false;
+  return (await store.dueQueue.claim(1_000, leaseMs)).claims.find(({ lease }) => lease.id === id) ?? false;
 }
 
 /** Claims everything that is due and says whether `id` was among it. */
@@ -86,13 +86,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     beforeAll(async () => {
       store = await open();
-      store.subscribe((announcement) => heard.push(announcement));
-      await eventually(() => store.announcedSince() !== undefined);
+      store.announcements.subscribe((announcement) => heard.push(announcement));
+      await eventually(() => store.announcements.completeSince() !== undefined);
     });
     afterAll(() => store.close());
 
     test('has nothing for a subject nobody logged in', async () => {
-      expect(await store.read(newSubject().id)).toEqual({ record: undefined, erasedAt: undefined });
+      expect(await store.terminals.read(newSubject().id)).toEqual({ record: undefined, erasedAt: undefined });
     });
 
     test('gives back exactly what was saved', async () => {
@@ -100,20 +100,20 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await acquired(store, id);
       const more = { nick: '用户 "42"\n', empty: '', digits: '00000000000000000000ff', big: '9223372036854775808' };
       const record = recordOf(subject, lease.generation, 60_000, more);
-      await store.save(lease, record, systemClock.now() + 1_000);
-      expect((await store.read(id)).record).toEqual(record);
+      await store.terminals.save(lease, record, systemClock.now() + 1_000);
+      expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
     test('hands the lease of one subject to one owner among fifty', async () => {
       const { id } = newSubject();
-      const answers = await Promise.all(Array.from({ length: 50 }, () => store.acquire(id, LEASE_MS)));
+      const answers = await Promise.all(Array.from({ length: 50 }, () => store.terminals.acquire(id, LEASE_MS)));
       expect(answers.filter(({ kind }) => kind === 'granted')).toHaveLength(1);
     });
 
     test('says how long a lease is still held', async () => {
       const { id } = newSubject();
       await acquired(store, id);
-      const answer = await store.acquire(id, LEASE_MS);
+      const answer = await store.terminals.acquire(id, LEASE_MS);
       if (answer.kind !== 'held') throw new Error('two owners');
       expect(answer.heldForMs).toBeGreaterThan(LEASE_MS / 2);
       expect(answer.heldForMs).toBeLessThanOrEqual(LEASE_MS);
@@ -122,7 +122,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('hands the current record out with the lease', async () => {
       const { subject, id } = newSubject();
       const { record } = await saved(store, subject, id);
-      expect(await store.acquire(id, LEASE_MS)).toMatchObject({ current: record });
+      expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ current: record });
     });
 
     test('hands out a larger generation each time, across saves, releases and logouts', async () => {
@@ -131,9 +131,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (let round = 0; round < 10; round += 1) {
         const lease = await acquired(store, id);
         generations.push(lease.generation);
-        if (round % 3 === 0) await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
-        if (round % 3 === 1) await store.release(lease, undefined);
-        if (round % 3 === 2) await store.release(lease, undefined).then(() => store.remove(id));
+        if (round % 3 === 0)
+          await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+        if (round % 3 === 1) await store.terminals.release(lease, undefined);
+        if (round % 3 === 2) await store.terminals.release(lease, undefined).then(() => store.terminals.remove(id));
       }
       expect(generations).toEqual([...new Set(generations)].sort((one, other) => one - other));
     });
@@ -142,9 +143,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { id } = newSubject();
       const first = await acquired(store, id, SHORT_LEASE_MS);
       const second = await eventually(() => acquired(store, id));
-      expect(await store.extend(first)).toBe(false);
-      await store.release(first, undefined);
-      expect(await store.extend(second)).toBe(true);
+      expect(await store.terminals.extend(first)).toBe(false);
+      await store.terminals.release(first, undefined);
+      expect(await store.terminals.extend(second)).toBe(true);
     });
 
     test('keeps a lease for as long as it is extended', async () => {
@@ -152,8 +153,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await acquired(store, id, 400);
       const until = systemClock.now() + 1_000;
       while (systemClock.now() < until) {
-        expect(await store.extend(lease)).toBe(true);
-        expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
+        expect(await store.terminals.extend(lease)).toBe(true);
+        expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     });
@@ -162,11 +163,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
         'outdated',
       );
-      expect((await store.read(id)).record).toBeUndefined();
-      expect(await store.extend(next)).toBe(true);
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect(await store.terminals.extend(next)).toBe(true);
     });
 
     test('refuses the write of an owner whose lease was handed on, after the next one wrote', async () => {
@@ -174,19 +175,19 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       const record = recordOf(subject, next.generation);
-      expect(await store.save(next, record, systemClock.now() + 9_000)).toBe('saved');
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+      expect(await store.terminals.save(next, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
         'outdated',
       );
-      expect((await store.read(id)).record).toEqual(record);
+      expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
     test('refuses the write of an owner whose lease was handed on to one who failed', async () => {
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
-      await store.release(next, undefined, 'vendor_timeout');
-      expect(await store.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
+      await store.terminals.release(next, undefined, 'vendor_timeout');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
         'outdated',
       );
     });
@@ -194,21 +195,23 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('takes the write of an owner whose lease ran out while nobody else came', async () => {
       const { subject, id } = newSubject();
       const late = await acquired(store, id, 1);
-      await eventually(async () => !(await store.extend(late)));
-      expect(await store.save(late, recordOf(subject, late.generation), systemClock.now() + 9_000)).toBe('saved');
+      await eventually(async () => !(await store.terminals.extend(late)));
+      expect(await store.terminals.save(late, recordOf(subject, late.generation), systemClock.now() + 9_000)).toBe(
+        'saved',
+      );
     });
 
     test('takes the same write twice, as after an answer that was lost', async () => {
       const { subject, id } = newSubject();
       const { lease, record } = await saved(store, subject, id);
-      expect(await store.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
     });
 
     test('takes back a token it has lost, with its place in the schedule', async () => {
       const { subject, id } = newSubject();
       const record = recordOf(subject, systemClock.now());
-      expect(await store.restore(record, systemClock.now() + 1)).toBe('saved');
-      expect((await store.read(id)).record).toEqual(record);
+      expect(await store.terminals.restore(record, systemClock.now() + 1)).toBe('saved');
+      expect((await store.terminals.read(id)).record).toEqual(record);
       await eventually(() => claims(store, id));
     });
 
@@ -217,39 +220,41 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { record } = await saved(store, subject, id);
       const older = recordOf(subject, record.generation - 1);
       const dueAt = systemClock.now() + 9_000;
-      expect(await store.restore(older, dueAt)).toBe('outdated');
-      expect((await store.read(id)).record).toEqual(record);
-      await store.remove(id);
-      expect(await store.restore(record, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      expect((await store.terminals.read(id)).record).toEqual(record);
+      await store.terminals.remove(id);
+      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
       const erased = newSubject();
       const { record: lost } = await saved(store, erased.subject, erased.id);
-      await store.erase(erased.subject.unionId);
-      expect(await store.restore(lost, dueAt)).toBe('outdated');
-      for (const gone of [id, erased.id]) expect((await store.read(gone)).record).toBeUndefined();
+      await store.accounts.erase(erased.subject.unionId);
+      expect(await store.terminals.restore(lost, dueAt)).toBe('outdated');
+      for (const gone of [id, erased.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
     });
 
     test('releases the lease with the write', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
-      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('lets a logout win over a login in flight, and keeps others from logging in until that one ended', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
-      await store.remove(id);
-      expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
-      expect(await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000)).toBe('outdated');
-      expect((await store.read(id)).record).toBeUndefined();
-      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
+      await store.terminals.remove(id);
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
+      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000)).toBe(
+        'outdated',
+      );
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('forgets token and schedule on logout, and does not mind a second one', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
-      await store.remove(id);
-      await store.remove(id);
-      expect((await store.read(id)).record).toBeUndefined();
+      await store.terminals.remove(id);
+      await store.terminals.remove(id);
+      expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
     });
 
@@ -259,9 +264,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const tablet = { ...subject, uniqueId: 'tablet' };
       await saved(store, phone, subjectId(phone));
       const { record } = await saved(store, tablet, subjectId(tablet));
-      await store.remove(subjectId(phone));
-      expect((await store.read(subjectId(phone))).record).toBeUndefined();
-      expect((await store.read(subjectId(tablet))).record).toEqual(record);
+      await store.terminals.remove(subjectId(phone));
+      expect((await store.terminals.read(subjectId(phone))).record).toBeUndefined();
+      expect((await store.terminals.read(subjectId(tablet))).record).toEqual(record);
     });
 
     test('claims what is due, once among ten workers at a time', async () => {
@@ -327,11 +332,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { lease, ...claim } = await claimed(store, id);
       expect({ lease, ...claim }).toMatchObject({ record, region: 'CN', lease: { id, durationMs: LEASE_MS } });
       expect(lease.generation).toBeGreaterThan(first.generation);
-      expect((await store.acquire(id, LEASE_MS)).kind).toBe('held');
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
       const renewed = recordOf(subject, lease.generation);
-      expect(await store.save(lease, renewed, systemClock.now() + 9_000)).toBe('saved');
-      expect((await store.read(id)).record).toEqual(renewed);
-      expect(await store.account(subject.unionId)).toMatchObject({ accessId: record.token.fields['accessId'] });
+      expect(await store.terminals.save(lease, renewed, systemClock.now() + 9_000)).toBe('saved');
+      expect((await store.terminals.read(id)).record).toEqual(renewed);
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: record.token.fields['accessId'] });
     });
 
     test('claims for half of what the token has left, within bounds', async () => {
@@ -356,8 +361,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const lease = await eventually(() => acquired(store, id, 1_500));
       const until = systemClock.now() + 400;
       while (systemClock.now() < until) expect(await claims(store, id, 1)).toBe(false);
-      expect(await store.extend(lease)).toBe(true);
-      await store.release(lease, systemClock.now());
+      expect(await store.terminals.extend(lease)).toBe(true);
+      await store.terminals.release(lease, systemClock.now());
       await eventually(() => claims(store, id));
     });
 
@@ -365,7 +370,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       for (let failure = 0; failure < 2; failure += 1) {
-        await store.release(await acquired(store, id), systemClock.now(), 'vendor_unavailable');
+        await store.terminals.release(await acquired(store, id), systemClock.now(), 'vendor_unavailable');
       }
       const failedAt = systemClock.now();
       expect(await claims(store, id)).toBe(false);
@@ -377,7 +382,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       const { lease } = await claimed(store, id);
-      await store.release(lease, systemClock.now() + 5_000);
+      await store.terminals.release(lease, systemClock.now() + 5_000);
       expect(await claims(store, id)).toBe(false);
       await makeDue(store, id, systemClock.now());
       await eventually(() => claims(store, id));
@@ -395,48 +400,54 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await saved(store, dead.subject, dead.id, 101, 100);
       const { record } = await saved(store, alive.subject, alive.id, 101);
       await eventually(() => claims(store, alive.id));
-      expect((await store.read(alive.id)).record).toEqual(record);
-      expect((await store.read(dead.id)).record).toBeUndefined();
-      expect((await store.account(dead.subject.unionId))?.records).toEqual([]);
+      expect((await store.terminals.read(alive.id)).record).toEqual(record);
+      expect((await store.terminals.read(dead.id)).record).toBeUndefined();
+      expect((await store.accounts.find(dead.subject.unionId))?.records).toEqual([]);
     });
 
     test('notes that a generation was read, and only that one, and tells who was the first', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
-      await store.save(lease, { ...recordOf(subject, lease.generation), read: false }, systemClock.now() + 9_000);
-      expect(await store.markRead(id, lease.generation - 1)).toBe(false);
-      expect((await store.read(id)).record?.read).toBe(false);
-      const outcomes = await Promise.all(Array.from({ length: 5 }, () => store.markRead(id, lease.generation)));
+      await store.terminals.save(
+        lease,
+        { ...recordOf(subject, lease.generation), read: false },
+        systemClock.now() + 9_000,
+      );
+      expect(await store.terminals.markRead(id, lease.generation - 1)).toBe(false);
+      expect((await store.terminals.read(id)).record?.read).toBe(false);
+      const outcomes = await Promise.all(
+        Array.from({ length: 5 }, () => store.terminals.markRead(id, lease.generation)),
+      );
       expect(outcomes.filter((wasFirst) => wasFirst)).toHaveLength(1);
-      expect((await store.read(id)).record?.read).toBe(true);
-      expect(await store.markRead(newSubject().id, 1)).toBe(false);
+      expect((await store.terminals.read(id)).record?.read).toBe(true);
+      expect(await store.terminals.markRead(newSubject().id, 1)).toBe(false);
     });
 
     test('leaves a subject alone from its second failure in a row on, longer each time, until it has a token', async () => {
       const { subject, id } = newSubject();
       const fail = async (code: ErrorCode) =>
-        store.release(await eventually(() => acquired(store, id)), undefined, code);
+        store.terminals.release(await eventually(() => acquired(store, id)), undefined, code);
       for (const code of ['vendor_busy', 'vendor_rejected', 'vendor_timeout'] as const) await fail(code);
       for (const coolDownMs of [500, 1_000]) {
         await fail('vendor_unavailable');
-        const answer = await store.acquire(id, LEASE_MS);
+        const answer = await store.terminals.acquire(id, LEASE_MS);
         if (answer.kind !== 'cooling') throw new Error(answer.kind);
         expect(answer.code).toBe('vendor_unavailable');
         expect(answer.forMs).toBeGreaterThan(coolDownMs / 2);
         expect(answer.forMs).toBeLessThanOrEqual(coolDownMs);
       }
       const lease = await eventually(() => acquired(store, id));
-      await store.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+      await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
       await fail('vendor_unavailable');
-      expect((await store.acquire(id, LEASE_MS)).kind).toBe('granted');
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
     test('announces a save, a failure and a logout with their generations', async () => {
       const { subject, id } = newSubject();
       const { lease } = await saved(store, subject, id);
       const failed = await acquired(store, id);
-      await store.release(failed, undefined, 'vendor_rejected');
-      await store.remove(id);
+      await store.terminals.release(failed, undefined, 'vendor_rejected');
+      await store.terminals.remove(id);
       const about = await eventually(() => {
         const mine = heard.filter((announcement) => announcement.kind !== 'erased' && announcement.id === id);
         expect(mine).toHaveLength(3);
@@ -454,12 +465,12 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       await saved(store, subject, id);
       const tablet = { ...subject, uniqueId: 'tablet' };
-      const answer = await store.acquire(subjectId(tablet), LEASE_MS);
+      const answer = await store.terminals.acquire(subjectId(tablet), LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       expect(answer.region).toBe('CN');
       const record = { ...recordOf(tablet, answer.lease.generation), region: 'US' };
-      await store.save(answer.lease, record, systemClock.now() + 9_000);
-      expect(await store.account(subject.unionId)).toMatchObject({ region: 'CN' });
+      await store.terminals.save(answer.lease, record, systemClock.now() + 9_000);
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'CN' });
     });
 
     test('knows an account’s terminals and accessId, and the account by its accessId, beyond its tokens', async () => {
@@ -467,12 +478,12 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const phones = await acquired(store, id);
       const accessId = `-9${String(systemClock.random()).slice(2, 18)}`;
       const record = recordOf(subject, phones.generation, 60_000, { accessId });
-      await store.save(phones, record, systemClock.now() + 9_000);
-      expect(await store.account(subject.unionId)).toEqual({ accessId, region: 'CN', records: [record] });
-      await store.remove(id);
-      expect(await store.account(subject.unionId)).toEqual({ accessId, region: 'CN', records: [] });
-      expect(await store.lookUp([accessId, '17'])).toEqual(new Map([[accessId, subject.unionId]]));
-      expect(await store.account('nobody')).toBeUndefined();
+      await store.terminals.save(phones, record, systemClock.now() + 9_000);
+      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'CN', records: [record] });
+      await store.terminals.remove(id);
+      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'CN', records: [] });
+      expect(await store.accounts.lookUp([accessId, '17'])).toEqual(new Map([[accessId, subject.unionId]]));
+      expect(await store.accounts.find('nobody')).toBeUndefined();
     });
 
     test('keeps the newest accessId of an account', async () => {
@@ -483,10 +494,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       ];
       for (const accessId of [older, newer]) {
         const lease = await acquired(store, id);
-        await store.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now() + 9_000);
+        await store.terminals.save(
+          lease,
+          recordOf(subject, lease.generation, 60_000, { accessId }),
+          systemClock.now() + 9_000,
+        );
       }
-      expect(await store.account(subject.unionId)).toMatchObject({ accessId: newer });
-      expect(await store.lookUp([older, newer])).toEqual(new Map([[newer, subject.unionId]]));
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: newer });
+      expect(await store.accounts.lookUp([older, newer])).toEqual(new Map([[newer, subject.unionId]]));
     });
 
     test('has room for so many terminals of an account, and for another one when one has logged out', async () => {
@@ -494,10 +509,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const ids = Array.from({ length: TERMINALS + 1 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
       for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal, subjectId(terminal));
       const [first, last] = [ids[0] ?? subject, ids[TERMINALS] ?? subject];
-      expect(await store.acquire(subjectId(last), LEASE_MS)).toEqual({ kind: 'terminal_limit' });
-      expect((await store.acquire(subjectId(first), LEASE_MS)).kind).toBe('granted');
-      await store.remove(subjectId(first));
-      expect((await store.acquire(subjectId(last), LEASE_MS)).kind).toBe('granted');
+      expect(await store.terminals.acquire(subjectId(last), LEASE_MS)).toEqual({ kind: 'terminal_limit' });
+      expect((await store.terminals.acquire(subjectId(first), LEASE_MS)).kind).toBe('granted');
+      await store.terminals.remove(subjectId(first));
+      expect((await store.terminals.acquire(subjectId(last), LEASE_MS)).kind).toBe('granted');
     });
 
     test('has room for no more terminals than that even if they log in at the same time', async () => {
@@ -506,7 +521,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const leases = await Promise.all(terminals.map((terminal) => acquired(store, subjectId(terminal))));
       const outcomes = await Promise.all(
         leases.map((lease, number) =>
-          store.save(lease, recordOf(terminals[number] ?? subject, lease.generation), systemClock.now() + 9_000),
+          store.terminals.save(
+            lease,
+            recordOf(terminals[number] ?? subject, lease.generation),
+            systemClock.now() + 9_000,
+          ),
         ),
       );
       expect(outcomes.filter((outcome) => outcome === 'saved')).toHaveLength(TERMINALS);
@@ -524,51 +543,51 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject, id } = newSubject();
       const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
       const lease = await acquired(store, id);
-      await store.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
+      await store.terminals.save(lease, recordOf(subject, lease.generation, 60_000, { accessId }), systemClock.now());
       const inFlight = await acquired(store, subjectId({ ...subject, uniqueId: 'tablet' }));
-      const erasedAt = await store.erase(subject.unionId);
+      const erasedAt = await store.accounts.erase(subject.unionId);
       expect(erasedAt).toBeGreaterThan(inFlight.generation);
-      expect(await store.read(id)).toEqual({ record: undefined, erasedAt });
-      expect(await store.account(subject.unionId)).toBeUndefined();
-      expect(await store.lookUp([accessId])).toEqual(new Map());
+      expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
       expect(await claims(store, id)).toBe(false);
       const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
-      expect(await store.save(inFlight, late, systemClock.now() + 9_000)).toBe('outdated');
+      expect(await store.terminals.save(inFlight, late, systemClock.now() + 9_000)).toBe('outdated');
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
     });
 
     test('lets an erased account come back, with another country if need be, and remembers the erasure', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
-      const erasedAt = await store.erase(subject.unionId);
-      const answer = await store.acquire(id, LEASE_MS);
+      const erasedAt = await store.accounts.erase(subject.unionId);
+      const answer = await store.terminals.acquire(id, LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       expect(answer.region).toBeUndefined();
       const record = { ...recordOf(subject, answer.lease.generation), region: 'US' };
-      expect(await store.save(answer.lease, record, systemClock.now() + 9_000)).toBe('saved');
-      expect(await store.read(id)).toEqual({ record, erasedAt });
-      expect(await store.account(subject.unionId)).toMatchObject({ region: 'US' });
+      expect(await store.terminals.save(answer.lease, record, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.read(id)).toEqual({ record, erasedAt });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'US' });
     });
 
     test('lets as many through at once as the burst, then one each interval', async () => {
       const name = `rate ${systemClock.random()}`;
-      const waits = await Promise.all(Array.from({ length: 8 }, () => store.take(name, 10_000, 5)));
+      const waits = await Promise.all(Array.from({ length: 8 }, () => store.rateLimiter.take(name, 10_000, 5)));
       expect(waits.filter((wait) => wait === 0)).toHaveLength(5);
       for (const wait of waits.filter((ms) => ms > 0)) expect(wait).toBeLessThanOrEqual(10_000);
-      expect(await store.take(`${name} of another`, 10_000, 5)).toBe(0);
+      expect(await store.rateLimiter.take(`${name} of another`, 10_000, 5)).toBe(0);
     });
 
     test('lets the next one through when its interval is over', async () => {
       const name = `rate ${systemClock.random()}`;
-      expect(await store.take(name, 300, 1)).toBe(0);
-      const wait = await store.take(name, 300, 1);
+      expect(await store.rateLimiter.take(name, 300, 1)).toBe(0);
+      const wait = await store.rateLimiter.take(name, 300, 1);
       expect(wait).toBeGreaterThan(0);
       await new Promise((resolve) => setTimeout(resolve, wait + 5));
-      expect(await store.take(name, 300, 1)).toBe(0);
+      expect(await store.rateLimiter.take(name, 300, 1)).toBe(0);
     });
 
     test('answers a ping', async () => {
-      await expect(store.ping()).resolves.toBeUndefined();
+      await expect(store.health.ping()).resolves.toBeUndefined();
     });
   });
 
@@ -585,7 +604,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     async function reserved(pace: Pace, ...urgencies: Urgency[]): Promise<Place[]> {
       const places: Place[] = [];
-      for (const urgency of urgencies) places.push(await store.reserve(pace, urgency));
+      for (const urgency of urgencies) places.push(await store.loginQueue.reserve(pace, urgency));
       return places;
     }
 
@@ -611,7 +630,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('gives one place to one among forty who ask at the same time', async () => {
       const pace = { intervalMs: 2_000, burst: 5 };
-      const places = await Promise.all(Array.from({ length: 40 }, () => store.reserve(pace, 'foreground')));
+      const places = await Promise.all(Array.from({ length: 40 }, () => store.loginQueue.reserve(pace, 'foreground')));
       expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
       expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
       expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
@@ -628,7 +647,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[2], 1_800);
       expectPlace(places[3], 700, false);
       await sleep((places[3]?.waitMs ?? 0) + 5);
-      const place = await store.reserve({ intervalMs: 900, burst: 1 }, 'foreground');
+      const place = await store.loginQueue.reserve({ intervalMs: 900, burst: 1 }, 'foreground');
       expectPlace(place, 2_700);
     });
 
@@ -655,7 +674,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[4], 600, false);
       expectPlace(places[5], 1_200);
       await sleep((places[4]?.waitMs ?? 0) + 5);
-      expectPlace(await store.reserve(pace, 'background'), 1_500);
+      expectPlace(await store.loginQueue.reserve(pace, 'background'), 1_500);
     });
 
     test('has no more at once than the burst after a pause', async () => {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
-import { Announcements } from '../../src/store/redis/announcements.ts';
+import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
 import { mastersOf, type RedisClient } from '../../src/store/redis/connection/clients.ts';
-import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection/connection.ts';
+import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
+import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
@@ -53,11 +54,11 @@ function accountIn(shard: number, keys: Keys): string {
 function openAnnouncements() {
   const { keys, commands, connectionLog } = open();
   const subscriber = connectSubscriber(cluster.url, commands, connectionLog);
-  const announcements = new Announcements(subscriber, commands, keys, systemClock);
+  const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
   onTestFinished(() => announcements.close());
   const received: Announcement[] = [];
   announcements.subscribe((announcement) => received.push(announcement));
-  const since = () => announcements.announcedSince();
+  const since = () => announcements.completeSince();
   const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be incomplete')), SLOW);
   /** Announces the number of each shard on that shard. */
   const announce = () =>
@@ -180,7 +181,7 @@ describe('on a Redis Cluster', () => {
     expect(elsewhere.length).toBeLessThan(SHARDS);
     hung.pause();
     onTestFinished(() => hung.resume());
-    const { claims } = await store.claimDue(2 * SHARDS, { shortest: 2_000, longest: 2_000 });
+    const { claims } = await store.dueQueue.claim(2 * SHARDS, { shortest: 2_000, longest: 2_000 });
     const claimed = claims.map(({ record }) => accounts.indexOf(record.subject.unionId));
     expect(claimed.sort((a, b) => a - b)).toEqual(elsewhere);
     hung.resume();

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
-import { Announcements } from '../../src/store/redis/announcements.ts';
-import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection/connection.ts';
+import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
+import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
+import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { subjectId } from '../../src/token/subject.ts';
@@ -39,7 +40,7 @@ describe('behind Sentinels', () => {
   test('the check command finds the master and no problem', async () => {
     const findings = await findingsOf(sentinels.url);
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
-    expect(JSON.stringify(findings)).toContain(`${sentinels.url.split('/')[2]} lets us in without a password`);
+    expect(JSON.stringify(findings)).toContain(`${sentinels.url.split('/')[2]} without a password`);
   });
 
   test('the check command and the log report a master name that the Sentinels do not know', async () => {
@@ -59,11 +60,11 @@ describe('behind Sentinels', () => {
   test('commands and announcements switch to the new master, and announcements count as complete from a later time', async () => {
     const { keys, commands, connectionLog } = open(sentinels.url);
     const subscriber = connectSubscriber(sentinels.url, commands, connectionLog);
-    const announcements = new Announcements(subscriber, commands, keys, systemClock);
+    const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
     onTestFinished(() => announcements.close());
     const received: Announcement[] = [];
     announcements.subscribe((announcement) => received.push(announcement));
-    const since = () => announcements.announcedSince();
+    const since = () => announcements.completeSince();
     const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be incomplete')), SLOW);
     const first = await known();
     await sentinels.master.kill();

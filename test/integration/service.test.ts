@@ -11,7 +11,6 @@ import { eventually } from '../support/eventually.ts';
 import { accessTokenOf } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { simulatorSettings } from '../support/simulator-settings.ts';
 
 const UNION_ID = 'union-canary-3d4e5f';
 const UNIQUE_ID = 'terminal-canary-6a7b8c';
@@ -33,7 +32,8 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
       ADMIN_PORT: '0',
       RATE_LIMIT_PER_MINUTE: '0',
       VENDOR_MAX_RPS: '0',
-      ...simulatorSettings(vendor, cloud),
+      ...vendor.brokerEnvironment,
+      ...cloud.brokerEnvironment,
       ...store,
       ...more,
     });

@@ -6,7 +6,7 @@ import type { Renewed } from '../../src/broker/requests.ts';
 import { WriteBack } from '../../src/broker/store-outage.ts';
 import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
-import { MemoryTokenStore } from '../../src/store/memory/memory-store.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -38,29 +38,41 @@ interface BrokerPartsOptions {
 /** One replica's broker and worker without HTTP, on a store in this process unless given another. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
   const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
-  const { store = new MemoryTokenStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } =
-    options;
+  const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
   const { observer = silentObserver } = options;
   const log = silentLog;
+  const { terminals, dueQueue, announcements, health } = store;
   const cache = new TokenCache({
-    store,
+    announcements,
     clock,
     maxBytes: 2 ** 20,
-    freshUntil: (record) => refreshAt(record, policy),
+    renewFrom: (record) => refreshAt(record, policy),
   });
-  const limits = new LoginLimits({ rates: store, perMinute, log, observer });
-  const writeBack = new WriteBack({ store, cache, policy, clock, log, observer });
-  const renewal = new Renewal({ store, vendor, cache, limits, writeBack, policy, clock, log, observer, loginBudgetMs });
-  const broker = new TokenBroker({ store, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
-  const worker = new RefreshWorker({ store, renewal, policy, clock, log, observer });
-  const accounts = new Accounts(store, cache);
+  const limits = new LoginLimits({ rates: store.rateLimiter, perMinute, log, observer });
+  const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
+  const renewal = new Renewal({
+    terminals,
+    announcements,
+    vendor,
+    cache,
+    limits,
+    writeBack,
+    policy,
+    clock,
+    log,
+    observer,
+    loginBudgetMs,
+  });
+  const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
+  const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
+  const accounts = new Accounts(store.accounts, terminals, cache);
   /** As the worker does once the token is due, which it is from now on. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
-    const { claims } = await renewal.claimDue(1_000);
+    const { claims } = await dueQueue.claim(1_000, renewal.claimBounds);
     const claim = claims.find(({ lease }) => lease.id === id);
     if (!claim) throw new Error('it could not be claimed');
-    return renewal.renewDue(claim);
+    return renewal.renewClaimed(claim);
   };
   return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };
 }

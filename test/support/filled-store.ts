@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { MARK_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
-import { RedisTokenStore } from '../../src/store/redis/redis-store.ts';
+import { RESERVED_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
@@ -27,7 +27,7 @@ export function keyRing(...keys: readonly TestKey[]): string {
 
 /** Opens a store on a real Redis and waits until Redis answers. The caller closes it. */
 export async function openRedisStore(url: string, keyPrefix: string, keys: readonly TestKey[]) {
-  const store = new RedisTokenStore({
+  const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: keys,
@@ -36,7 +36,7 @@ export async function openRedisStore(url: string, keyPrefix: string, keys: reado
     log: silent,
     observer: { redisFailed: () => undefined },
   });
-  await eventually(() => store.ping().then(() => true));
+  await eventually(() => store.health.ping().then(() => true));
   return store;
 }
 
@@ -51,11 +51,11 @@ export async function fillStore(store: TokenStore, subjects: readonly Subject[])
 
 /** Saves a token of 30 days that no app has read. It is not renewed in the background before it expires. */
 export async function saveToken(store: TokenStore, subject: Subject): Promise<TokenRecord> {
-  const answer = await store.acquire(subjectId(subject), 10_000);
+  const answer = await store.terminals.acquire(subjectId(subject), 10_000);
   if (answer.kind !== 'granted') throw new Error(`the lease was not granted: ${answer.kind}`);
   const { generation } = answer.lease;
   const record = { ...madeUpRecord(subject, madeUpToken(accessIdOf(subject.unionId))), generation, read: false };
-  const outcome = await store.save(answer.lease, record, record.token.expiresAt);
+  const outcome = await store.terminals.save(answer.lease, record, record.token.expiresAt);
   if (outcome !== 'saved') throw new Error(`the token was not saved: ${outcome}`);
   return record;
 }
@@ -78,7 +78,7 @@ export async function sealedUnder(url: string, keyPrefix: string): Promise<Recor
     for (const key of keys as string[]) {
       if (!/:a:[\w-]{22}$/.test(key)) continue;
       for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
-        if (field === 'd') count('d', bytes.subarray(MARK_LENGTH));
+        if (field === 'd') count('d', bytes.subarray(RESERVED_LENGTH));
         if (field.length === 22) count('a', bytes.subarray(15));
       }
     }

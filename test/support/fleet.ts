@@ -7,7 +7,6 @@ import {
   type VendorSimulatorOptions,
 } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from './broker-process.ts';
-import { simulatorSettings } from './simulator-settings.ts';
 
 interface FleetOptions {
   readonly replicas: number;
@@ -40,7 +39,8 @@ export async function startFleet({ replicas, vendor: vendorOptions, env: overrid
     REDIS_URL: inject('redisUrl'),
     REDIS_KEY_PREFIX: keyPrefix,
     TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
-    ...simulatorSettings(vendor, cloud),
+    ...vendor.brokerEnvironment,
+    ...cloud.brokerEnvironment,
     // Most tests send many requests at once. Tests of the limits set these themselves.
     VENDOR_MAX_RPS: '0',
     RATE_LIMIT_PER_MINUTE: '0',

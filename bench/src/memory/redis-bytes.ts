@@ -59,10 +59,14 @@ export async function brokerBytes(): Promise<BrokerBytes> {
 /** Stores a token like a login. Tries again if Redis was too slow. */
 function logIn(store: TokenStore, record: TokenRecord): Promise<void> {
   return eventually(async () => {
-    const answer = await store.acquire(subjectId(record.subject), LEASE_MS);
+    const answer = await store.terminals.acquire(subjectId(record.subject), LEASE_MS);
     if (answer.kind !== 'granted') throw new Error(`the lease was not granted: ${answer.kind}`);
     const { lease } = answer;
-    const outcome = await store.save(lease, { ...record, generation: lease.generation }, dueAt(record, POLICY));
+    const outcome = await store.terminals.save(
+      lease,
+      { ...record, generation: lease.generation },
+      dueAt(record, POLICY),
+    );
     if (outcome !== 'saved') throw new Error(`the token was not saved: ${outcome}`);
   });
 }

@@ -22,14 +22,15 @@ const observer: Observer = {
 };
 const vendor: VendorLogin = { login: async ({ subject }) => newToken(subject) };
 const store = await openBrokerStore(redisUrl);
-await putDueRecords(tokens, (record) => eventually(() => store.restore(record, clock.now())));
+await putDueRecords(tokens, (record) => eventually(() => store.terminals.restore(record, clock.now())));
 
-const common = { store, policy: POLICY, clock, log, observer };
-const cache = new TokenCache({ store, clock, maxBytes: 2 ** 20, freshUntil: () => 0 });
-const limits = new LoginLimits({ rates: store, perMinute: 0, log, observer });
-const writeBack = new WriteBack({ ...common, cache });
+const { terminals, dueQueue, announcements, health } = store;
+const common = { terminals, announcements, policy: POLICY, clock, log, observer };
+const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 20, renewFrom: () => 0 });
+const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: 0, log, observer });
+const writeBack = new WriteBack({ ...common, health, cache });
 const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, loginBudgetMs: 7_500 });
-const worker = new RefreshWorker({ ...common, renewal });
+const worker = new RefreshWorker({ ...common, dueQueue, renewal });
 worker.start();
 printResult(await meter.done);
 await worker.stop();

@@ -1,7 +1,67 @@
 import type { Clock } from '../../token/clock.ts';
-import type { StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, Announcement, AnnouncementFeed, StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
+
+/** The due queue of one process: by subject the epoch ms at which it is to be looked at. */
+export class MemorySchedule {
+  readonly #due = new Map<SubjectId, number>();
+
+  add(id: SubjectId, dueAt: number): void {
+    this.#due.set(id, dueAt);
+  }
+
+  /** Only where it is on the schedule already. */
+  move(id: SubjectId, dueAt: number): void {
+    if (this.#due.has(id)) this.#due.set(id, dueAt);
+  }
+
+  remove(id: SubjectId): void {
+    this.#due.delete(id);
+  }
+
+  /** At most `limit` that are due, the longest due first. */
+  due(now: number, limit: number): SubjectId[] {
+    return [...this.#due]
+      .filter(([, at]) => at <= now)
+      .sort(([, one], [, other]) => one - other)
+      .slice(0, limit)
+      .map(([id]) => id);
+  }
+
+  /** When the next is due, and how many are. */
+  outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
+    let next: number | undefined;
+    let backlog = 0;
+    for (const at of this.#due.values()) {
+      next = Math.min(next ?? at, at);
+      if (at <= now) backlog += 1;
+    }
+    return { nextInMs: next === undefined ? undefined : Math.max(0, next - now), backlog };
+  }
+}
+
+/** Announces changes to this process. */
+export class MemoryAnnouncements implements AnnouncementFeed {
+  readonly #startedAt: number;
+  readonly #listeners: ((announcement: Announcement) => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#startedAt = clock.now();
+  }
+
+  subscribe(listener: (announcement: Announcement) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  completeSince(): number {
+    return this.#startedAt;
+  }
+
+  publish(announcement: Announcement): void {
+    for (const listener of this.#listeners) listener(announcement);
+  }
+}
 
 interface Account {
   readonly records: Map<SubjectId, TokenRecord>;
@@ -11,14 +71,18 @@ interface Account {
 }
 
 /** The accounts of one process: their terminals, and the directory of accessIds that outlives tokens. */
-export class MemoryAccounts {
+export class MemoryAccounts implements AccountStore {
   readonly #clock: Clock;
   readonly #terminalsPerAccount: number;
+  readonly #schedule: MemorySchedule;
+  readonly #announcements: MemoryAnnouncements;
   readonly #accounts = new Map<AccountId, Account>();
 
-  constructor(clock: Clock, terminalsPerAccount: number) {
+  constructor(clock: Clock, terminalsPerAccount: number, schedule: MemorySchedule, announcements: MemoryAnnouncements) {
     this.#clock = clock;
     this.#terminalsPerAccount = terminalsPerAccount;
+    this.#schedule = schedule;
+    this.#announcements = announcements;
   }
 
   /** The account a subject belongs to, for changing it. */
@@ -35,25 +99,28 @@ export class MemoryAccounts {
     return this.#accounts.get(accountOf(id));
   }
 
-  find(unionId: string): StoredAccount | undefined {
+  async find(unionId: string): Promise<StoredAccount | undefined> {
     const account = this.#accounts.get(accountId(unionId));
     if (!account?.known) return undefined;
     const { accessId, region } = account.known;
     return { accessId, region, records: [...account.records.values()].filter((record) => this.lives(record)) };
   }
 
-  lookUp(accessIds: readonly string[]): ReadonlyMap<string, string> {
+  async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const known = [...this.#accounts.values()].flatMap((account) => account.known ?? []);
     const asked = known.filter(({ accessId }) => accessIds.includes(accessId));
     return new Map(asked.map(({ accessId, unionId }) => [accessId, unionId]));
   }
 
-  /** Forgets everything of the account but the instant it answers with, and the subjects it had. */
-  erase(account: AccountId): { readonly erasedAt: number; readonly subjects: readonly SubjectId[] } {
+  async erase(unionId: string): Promise<number> {
+    const account = accountId(unionId);
     const records = this.#accounts.get(account)?.records ?? new Map<SubjectId, TokenRecord>();
     const newest = Math.max(this.#clock.now(), ...[...records.values()].map(({ generation }) => generation));
-    this.#accounts.set(account, { records: new Map(), known: undefined, erasedAt: newest + 1 });
-    return { erasedAt: newest + 1, subjects: [...records.keys()] };
+    const erasedAt = newest + 1;
+    this.#accounts.set(account, { records: new Map(), known: undefined, erasedAt });
+    for (const id of records.keys()) this.#schedule.remove(id);
+    this.#announcements.publish({ kind: 'erased', account, generation: erasedAt });
+    return erasedAt;
   }
 
   lives({ token }: TokenRecord): boolean {

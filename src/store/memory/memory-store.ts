@@ -4,22 +4,23 @@ import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../token/login-queue.ts';
 import type {
-  Announcement,
+  ClaimBounds,
   DueClaim,
   DueClaims,
+  DueQueue,
   Lease,
   LeaseAnswer,
   LoginQueue,
   RateLimiter,
   SaveOutcome,
-  StoredAccount,
   StoredTerminal,
+  TerminalStore,
   TokenStore,
 } from '../../token/ports.ts';
 import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { accountId, type SubjectId, subjectId } from '../../token/subject.ts';
-import { MemoryAccounts } from './memory-accounts.ts';
+import { type SubjectId, subjectId } from '../../token/subject.ts';
+import { MemoryAccounts, MemoryAnnouncements, MemorySchedule } from './memory-accounts.ts';
 
 const SUBJECTS = 100_000;
 
@@ -127,71 +128,38 @@ export class MemoryRates implements RateLimiter, LoginQueue {
   }
 }
 
-/** The due queue of one process: by subject the epoch ms at which it is to be looked at. */
-class MemorySchedule {
-  readonly #due = new Map<SubjectId, number>();
-
-  add(id: SubjectId, dueAt: number): void {
-    this.#due.set(id, dueAt);
-  }
-
-  /** Only where it is on the schedule already. */
-  move(id: SubjectId, dueAt: number): void {
-    if (this.#due.has(id)) this.#due.set(id, dueAt);
-  }
-
-  remove(id: SubjectId): void {
-    this.#due.delete(id);
-  }
-
-  /** At most `limit` that are due, the longest due first. */
-  due(now: number, limit: number): SubjectId[] {
-    return [...this.#due]
-      .filter(([, at]) => at <= now)
-      .sort(([, one], [, other]) => one - other)
-      .slice(0, limit)
-      .map(([id]) => id);
-  }
-
-  /** When the next is due, and how many are. */
-  outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
-    let next: number | undefined;
-    let backlog = 0;
-    for (const at of this.#due.values()) {
-      next = Math.min(next ?? at, at);
-      if (at <= now) backlog += 1;
-    }
-    return { nextInMs: next === undefined ? undefined : Math.max(0, next - now), backlog };
-  }
-}
-
 /** Most logouts and failed logins whose generation is remembered. */
 const FENCES = 100_000;
 
-/** The store of a single replica: the same promises as the one in Redis, kept in this process and lost with it. */
-export class MemoryTokenStore implements TokenStore {
+class MemoryTerminals implements TerminalStore {
   readonly #clock: Clock;
-  readonly #startedAt: number;
   readonly #accounts: MemoryAccounts;
+  readonly #schedule: MemorySchedule;
+  readonly #announcements: MemoryAnnouncements;
   readonly #leases: MemoryLeases;
   readonly #fences = new LRUCache<SubjectId, number>({ max: FENCES });
   readonly #failures: MemoryFailures;
-  readonly #due = new MemorySchedule();
-  readonly #rates: MemoryRates;
-  readonly #listeners: ((announcement: Announcement) => void)[] = [];
 
-  constructor({ clock, terminalsPerAccount }: { readonly clock: Clock; readonly terminalsPerAccount: number }) {
+  constructor(clock: Clock, accounts: MemoryAccounts, schedule: MemorySchedule, announcements: MemoryAnnouncements) {
     this.#clock = clock;
-    this.#accounts = new MemoryAccounts(clock, terminalsPerAccount);
-    this.#startedAt = clock.now();
+    this.#accounts = accounts;
+    this.#schedule = schedule;
+    this.#announcements = announcements;
     this.#leases = new MemoryLeases(clock);
     this.#failures = new MemoryFailures(clock);
-    this.#rates = new MemoryRates(clock);
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
     const account = this.#accounts.peek(id);
     return { record: account?.records.get(id), erasedAt: account?.erasedAt };
+  }
+
+  async markRead(id: SubjectId, generation: number): Promise<boolean> {
+    const records = this.#accounts.peek(id)?.records;
+    const record = records?.get(id);
+    if (record?.generation !== generation || record.read) return false;
+    records?.set(id, { ...record, read: true });
+    return true;
   }
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
@@ -204,13 +172,13 @@ export class MemoryTokenStore implements TokenStore {
     const { erasedAt } = account ?? {};
     const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
     this.#fences.set(id, lease.generation);
-    this.#due.move(id, this.#leases.hold(lease));
+    this.#schedule.move(id, this.#leases.hold(lease));
     return { kind: 'granted', lease, current: account?.records.get(id), region: account?.known?.region, erasedAt };
   }
 
   async extend(lease: Lease): Promise<boolean> {
     if (!this.#leases.owns(lease)) return false;
-    this.#due.move(lease.id, this.#leases.hold(lease));
+    this.#schedule.move(lease.id, this.#leases.hold(lease));
     return true;
   }
 
@@ -219,8 +187,25 @@ export class MemoryTokenStore implements TokenStore {
     return this.#write(lease.id, record, dueAt, true);
   }
 
+  async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
+    const { id, generation } = lease;
+    if (!this.#leases.giveBack(lease)) return;
+    if (dueAt !== undefined) this.#schedule.move(id, dueAt);
+    if (failure) this.#failures.note(id, failure);
+    if (failure) this.#announcements.publish({ kind: 'failed', id, generation, code: failure });
+  }
+
   async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
     return this.#write(subjectId(record.subject), record, dueAt, false) === 'saved' ? 'saved' : 'outdated';
+  }
+
+  async remove(id: SubjectId): Promise<number> {
+    const generation = this.#nextGeneration(id);
+    this.#fences.set(id, generation);
+    this.#accounts.peek(id)?.records.delete(id);
+    this.#schedule.remove(id);
+    this.#announcements.publish({ kind: 'removed', id, generation });
+    return generation;
   }
 
   #write(id: SubjectId, record: TokenRecord, dueAt: number, limited: boolean): SaveOutcome {
@@ -238,94 +223,12 @@ export class MemoryTokenStore implements TokenStore {
       region: account.known?.region ?? record.region,
     };
     account.records.set(id, record);
-    this.#due.add(id, dueAt);
+    this.#schedule.add(id, dueAt);
     this.#fences.delete(id);
     this.#failures.forget(id);
-    this.#announce({ kind: 'saved', id, generation });
+    this.#announcements.publish({ kind: 'saved', id, generation });
     return 'saved';
   }
-
-  async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
-    const { id, generation } = lease;
-    if (!this.#leases.giveBack(lease)) return;
-    if (dueAt !== undefined) this.#due.move(id, dueAt);
-    if (failure) this.#failures.note(id, failure);
-    if (failure) this.#announce({ kind: 'failed', id, generation, code: failure });
-  }
-
-  async remove(id: SubjectId): Promise<number> {
-    const generation = this.#nextGeneration(id);
-    this.#fences.set(id, generation);
-    this.#accounts.peek(id)?.records.delete(id);
-    this.#due.remove(id);
-    this.#announce({ kind: 'removed', id, generation });
-    return generation;
-  }
-
-  async account(unionId: string): Promise<StoredAccount | undefined> {
-    return this.#accounts.find(unionId);
-  }
-
-  async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    return this.#accounts.lookUp(accessIds);
-  }
-
-  async erase(unionId: string): Promise<number> {
-    const account = accountId(unionId);
-    const { erasedAt, subjects } = this.#accounts.erase(account);
-    for (const id of subjects) this.#due.remove(id);
-    this.#announce({ kind: 'erased', account, generation: erasedAt });
-    return erasedAt;
-  }
-
-  async markRead(id: SubjectId, generation: number): Promise<boolean> {
-    const records = this.#accounts.peek(id)?.records;
-    const record = records?.get(id);
-    if (record?.generation !== generation || record.read) return false;
-    records?.set(id, { ...record, read: true });
-    return true;
-  }
-
-  async claimDue(limit: number, leaseMs: { shortest: number; longest: number }): Promise<DueClaims> {
-    const now = this.#clock.now();
-    const claims: DueClaim[] = [];
-    for (const id of this.#due.due(now, limit)) {
-      const record = this.#accounts.living(id);
-      if (!record) {
-        this.#due.remove(id);
-        continue;
-      }
-      const halfMs = (record.token.expiresAt - now) / 2;
-      const answer = await this.acquire(id, Math.min(leaseMs.longest, Math.max(leaseMs.shortest, halfMs)));
-      if (answer.kind === 'granted') claims.push({ ...answer, record });
-      if (answer.kind === 'held') this.#due.move(id, now + answer.heldForMs);
-      if (answer.kind === 'cooling') this.#due.move(id, now + answer.forMs);
-    }
-    return { claims, ...this.#due.outlook(now) };
-  }
-
-  take(name: string, intervalMs: number, burst: number): Promise<number> {
-    return this.#rates.take(name, intervalMs, burst);
-  }
-
-  reserve(pace: Pace, urgency: Urgency): Promise<Place> {
-    return this.#rates.reserve(pace, urgency);
-  }
-
-  subscribe(listener: (announcement: Announcement) => void): void {
-    this.#listeners.push(listener);
-  }
-
-  announcedSince(): number {
-    return this.#startedAt;
-  }
-
-  /** It is never away. */
-  onReturn(): void {}
-
-  async ping(): Promise<void> {}
-
-  async close(): Promise<void> {}
 
   #nextGeneration(id: SubjectId): number {
     const account = this.#accounts.peek(id);
@@ -336,8 +239,60 @@ export class MemoryTokenStore implements TokenStore {
     );
     return Math.max(this.#clock.now(), newest + 1);
   }
+}
 
-  #announce(announcement: Announcement): void {
-    for (const listener of this.#listeners) listener(announcement);
+class MemoryDueQueue implements DueQueue {
+  readonly #clock: Clock;
+  readonly #accounts: MemoryAccounts;
+  readonly #schedule: MemorySchedule;
+  readonly #terminals: MemoryTerminals;
+
+  constructor(clock: Clock, accounts: MemoryAccounts, schedule: MemorySchedule, terminals: MemoryTerminals) {
+    this.#clock = clock;
+    this.#accounts = accounts;
+    this.#schedule = schedule;
+    this.#terminals = terminals;
   }
+
+  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
+    const now = this.#clock.now();
+    const claims: DueClaim[] = [];
+    for (const id of this.#schedule.due(now, limit)) {
+      const record = this.#accounts.living(id);
+      if (!record) {
+        this.#schedule.remove(id);
+        continue;
+      }
+      const halfMs = (record.token.expiresAt - now) / 2;
+      const answer = await this.#terminals.acquire(id, Math.min(leaseMs.longest, Math.max(leaseMs.shortest, halfMs)));
+      if (answer.kind === 'granted') claims.push({ ...answer, record });
+      if (answer.kind === 'held') this.#schedule.move(id, now + answer.heldForMs);
+      if (answer.kind === 'cooling') this.#schedule.move(id, now + answer.forMs);
+    }
+    return { claims, ...this.#schedule.outlook(now) };
+  }
+}
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock;
+  readonly terminalsPerAccount: number;
+}
+
+/** The store of a single replica: the same guarantees as the Redis store, but lost when the process ends. */
+export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOptions): TokenStore {
+  const announcements = new MemoryAnnouncements(clock);
+  const schedule = new MemorySchedule();
+  const accounts = new MemoryAccounts(clock, terminalsPerAccount, schedule, announcements);
+  const terminals = new MemoryTerminals(clock, accounts, schedule, announcements);
+  const rates = new MemoryRates(clock);
+  return {
+    terminals,
+    accounts,
+    dueQueue: new MemoryDueQueue(clock, accounts, schedule, terminals),
+    rateLimiter: rates,
+    loginQueue: rates,
+    announcements,
+    health: { ping: async () => undefined, onReturn: () => undefined },
+    close: async () => undefined,
+  };
 }

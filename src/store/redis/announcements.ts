@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import type { Announcement } from '../../token/ports.ts';
+import type { Announcement, AnnouncementFeed } from '../../token/ports.ts';
 import type { AccountId, SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { runScript } from './connection/connection.ts';
 import { type Keys, SHARDS } from './keys.ts';
+import { runScript } from './lua-scripts.ts';
 
 const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
 const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;
@@ -40,7 +40,7 @@ interface Round {
  * Hears what the scripts publish, on a connection of its own, and knows since when nothing was missed: it publishes too,
  * the way the scripts do, and hears that.
  */
-export class Announcements {
+export class RedisAnnouncements implements AnnouncementFeed {
   readonly #subscriber: Redis;
   readonly #commands: RedisClient;
   readonly #keys: Keys;
@@ -82,7 +82,7 @@ export class Announcements {
     this.#listeners.push(listener);
   }
 
-  announcedSince(): number | undefined {
+  completeSince(): number | undefined {
     return this.#silentForMs() < SILENCE_MS ? this.#since : undefined;
   }
 

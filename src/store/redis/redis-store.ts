@@ -1,22 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../token/clock.ts';
-import type { ErrorCode } from '../../token/errors.ts';
-import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
 import type { Observer } from '../../token/observer.ts';
-import type {
-  Announcement,
-  DueClaims,
-  Lease,
-  LeaseAnswer,
-  SaveOutcome,
-  StoredAccount,
-  StoredTerminal,
-  TokenStore,
-} from '../../token/ports.ts';
-import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type SubjectId, subjectId } from '../../token/subject.ts';
+import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
-import { Announcements } from './announcements.ts';
+import { RedisAnnouncements } from './announcements.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { RedisLink } from './connection/commands.ts';
 import { type ConnectionLog, connectRedis, connectSubscriber } from './connection/connection.ts';
@@ -26,11 +13,11 @@ import { RecordCodec } from './records/record-codec.ts';
 import { Resealing } from './records/resealing.ts';
 import type { RedisParts } from './records/stored-records.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
-import { RedisRates, RedisSchedule } from './schedule.ts';
+import { RedisDueQueue, RedisRates } from './schedule.ts';
 import { RedisTerminals } from './terminals.ts';
 
-/** Notices when Redis is back, and whether it came back without its data: then the mark that was left in it is gone. */
-class DataLossDetector {
+/** Notices when Redis is back, and whether it lost its data: then the mark that this replica had read is gone. */
+class RedisHealth implements StoreHealth {
   readonly #parts: Pick<RedisParts, 'redis' | 'keys' | 'log'>;
   readonly #listeners: ((lostData: boolean) => void)[] = [];
   #mark: string | undefined;
@@ -38,6 +25,10 @@ class DataLossDetector {
   constructor(connection: RedisClient, parts: Pick<RedisParts, 'redis' | 'keys' | 'log'>) {
     this.#parts = parts;
     connection.on('ready', () => void this.#compare());
+  }
+
+  async ping(): Promise<void> {
+    await this.#parts.redis.run(undefined, (client) => client.ping());
   }
 
   onReturn(listener: (lostData: boolean) => void): void {
@@ -60,7 +51,7 @@ class DataLossDetector {
   }
 }
 
-export interface RedisTokenStoreOptions {
+export interface RedisStoreOptions {
   readonly url: string;
   readonly keyPrefix: string;
   /** The first encrypts, all decrypt; none: records are stored in the clear. */
@@ -71,118 +62,31 @@ export interface RedisTokenStoreOptions {
   readonly observer: Pick<Observer, 'redisFailed'>;
 }
 
-/** The store shared by all replicas. Needs Redis 6.2 or later, or what speaks like it. */
-export class RedisTokenStore implements TokenStore {
-  readonly #connection: RedisClient;
-  readonly #redis: RedisLink;
-  readonly #announcements: Announcements;
-  readonly #terminals: RedisTerminals;
-  readonly #accounts: RedisAccounts;
-  readonly #schedule: RedisSchedule;
-  readonly #rates: RedisRates;
-  readonly #epoch: DataLossDetector;
-  readonly #clock: Clock;
-
-  constructor({ url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer }: RedisTokenStoreOptions) {
-    const connection = connectRedis(url, 'commands', log);
-    const redis = new RedisLink(connection, clock, observer);
-    const keys = new Keys(keyPrefix);
-    const cipher = new TokenCipher(encryptionKeys);
-    const records = new RecordCodec(cipher);
-    const directory = new DirectoryCodec(cipher);
-    const resealing = new Resealing(redis, cipher);
-    const parts = { redis, keys, records, directory, resealing, clock, log };
-    this.#connection = connection;
-    this.#redis = redis;
-    this.#announcements = new Announcements(connectSubscriber(url, connection, log), connection, keys, clock);
-    this.#accounts = new RedisAccounts(parts);
-    this.#terminals = new RedisTerminals(parts, this.#accounts, terminalsPerAccount);
-    this.#schedule = new RedisSchedule(parts);
-    this.#rates = new RedisRates(parts);
-    this.#epoch = new DataLossDetector(connection, parts);
-    this.#clock = clock;
-  }
-
-  read(id: SubjectId): Promise<StoredTerminal> {
-    return this.#terminals.read(id);
-  }
-
-  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
-    return this.#terminals.acquire(id, durationMs);
-  }
-
-  extend(lease: Lease): Promise<boolean> {
-    return this.#terminals.extend(lease);
-  }
-
-  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
-    return this.#terminals.save(lease, record, this.#msUntil(dueAt));
-  }
-
-  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
-    const outcome = await this.#terminals.restore(subjectId(record.subject), record, this.#msUntil(dueAt));
-    return outcome === 'saved' ? outcome : 'outdated';
-  }
-
-  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
-    return this.#terminals.release(lease, dueAt === undefined ? undefined : this.#msUntil(dueAt), failure);
-  }
-
-  remove(id: SubjectId): Promise<number> {
-    return this.#terminals.remove(id);
-  }
-
-  account(unionId: string): Promise<StoredAccount | undefined> {
-    return this.#accounts.find(unionId);
-  }
-
-  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    return this.#accounts.lookUp(accessIds);
-  }
-
-  erase(unionId: string): Promise<number> {
-    return this.#accounts.erase(unionId);
-  }
-
-  markRead(id: SubjectId, generation: number): Promise<boolean> {
-    return this.#terminals.markRead(id, generation);
-  }
-
-  claimDue(...claim: Parameters<TokenStore['claimDue']>): Promise<DueClaims> {
-    return this.#schedule.claim(...claim);
-  }
-
-  take(name: string, intervalMs: number, burst: number): Promise<number> {
-    return this.#rates.take(name, intervalMs, burst);
-  }
-
-  reserve(pace: Pace, urgency: Urgency): Promise<Place> {
-    return this.#rates.reserve(pace, urgency);
-  }
-
-  subscribe(listener: (announcement: Announcement) => void): void {
-    this.#announcements.subscribe(listener);
-  }
-
-  announcedSince(): number | undefined {
-    return this.#announcements.announcedSince();
-  }
-
-  onReturn(listener: (lostData: boolean) => void): void {
-    this.#epoch.onReturn(listener);
-  }
-
-  async ping(): Promise<void> {
-    await this.#redis.run(undefined, (client) => client.ping());
-  }
-
-  async close(): Promise<void> {
-    this.#announcements.close();
-    await this.#connection.quit().catch(() => this.#connection.disconnect());
-  }
-
-  /** Instants travel to Redis as spans, so that its clock and ours need not agree. */
-  #msUntil(instant: number): number {
-    return Math.max(1, Math.round(instant - this.#clock.now()));
-  }
+/** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
+export function createRedisStore(options: RedisStoreOptions): TokenStore {
+  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
+  const connection = connectRedis(url, 'commands', log);
+  const redis = new RedisLink(connection, clock, observer);
+  const keys = new Keys(keyPrefix);
+  const cipher = new TokenCipher(encryptionKeys);
+  const records = new RecordCodec(cipher);
+  const directory = new DirectoryCodec(cipher);
+  const resealing = new Resealing(redis, cipher);
+  const parts = { redis, keys, records, directory, resealing, clock, log };
+  const announcements = new RedisAnnouncements(connectSubscriber(url, connection, log), connection, keys, clock);
+  const accounts = new RedisAccounts(parts);
+  const rates = new RedisRates(parts);
+  return {
+    terminals: new RedisTerminals(parts, accounts, terminalsPerAccount),
+    accounts,
+    dueQueue: new RedisDueQueue(parts),
+    rateLimiter: rates,
+    loginQueue: rates,
+    announcements,
+    health: new RedisHealth(connection, parts),
+    async close() {
+      announcements.close();
+      await connection.quit().catch(() => connection.disconnect());
+    },
+  };
 }

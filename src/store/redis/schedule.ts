@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
-import type { DueClaim, DueClaims, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { ClaimBounds, DueClaim, DueClaims, DueQueue, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
@@ -29,7 +29,6 @@ export class RedisRates implements RateLimiter, LoginQueue {
 /** How long what is due hides from other workers before its lease does. */
 const VISIBILITY_MS = 2_000;
 
-type LeaseMs = { readonly shortest: number; readonly longest: number };
 type Granted = readonly [id: Buffer, generation: Buffer, durationMs: number, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
 
@@ -41,7 +40,7 @@ interface ShardClaims {
 }
 
 /** The due queue: per shard a sorted set of what is to be looked at, by instant. */
-export class RedisSchedule {
+export class RedisDueQueue implements DueQueue {
   readonly #parts: RedisParts;
   /** Which shard may give one more than others, in turn. */
   #first = 0;
@@ -51,7 +50,7 @@ export class RedisSchedule {
   }
 
   /** What can be claimed: a shard that does not answer keeps its own to itself. @throws BrokerError where none answers */
-  async claim(limit: number, leaseMs: LeaseMs): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
     const first = this.#first++;
     const outcomes = await Promise.allSettled(
       Array.from({ length: SHARDS }, (_, place) => {
@@ -69,7 +68,7 @@ export class RedisSchedule {
     };
   }
 
-  async #claimIn(shard: number, most: number, leaseMs: LeaseMs): Promise<ShardClaims> {
+  async #claimIn(shard: number, most: number, leaseMs: ClaimBounds): Promise<ShardClaims> {
     const { redis, keys } = this.#parts;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, VISIBILITY_MS]);
@@ -83,8 +82,8 @@ export class RedisSchedule {
   }
 
   /** The leases of what is due, as far as they can be had. */
-  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: LeaseMs): Promise<DueClaim[]> {
-    const { redis, keys, directory } = this.#parts;
+  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: ClaimBounds): Promise<DueClaim[]> {
+    const { redis, keys } = this.#parts;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
       keys.lease(id),
@@ -93,7 +92,7 @@ export class RedisSchedule {
       keys.failures(id),
     ]);
     const subjects = ids.flatMap((id) => [terminalOf(id), id]);
-    const args = [ownerId, longest, shortest, directory.head, ...subjects];
+    const args = [ownerId, longest, shortest, ...subjects];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
     return answers.flatMap((answer) => {
       if (answer.length > 1) return this.#claimOf(ownerId, answer as Granted) ?? [];
@@ -103,10 +102,9 @@ export class RedisSchedule {
   }
 
   #claimOf(ownerId: string, granted: Granted): DueClaim | undefined {
-    const [name, generation, durationMs, bytes, region, erasedAt, mark] = granted;
+    const [name, generation, durationMs, bytes, region, erasedAt] = granted;
     const id = name.toString() as SubjectId;
-    const accessIdMark = mark?.toString('hex');
-    const lease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
+    const lease = { id, ownerId, generation: Number(generation), durationMs };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));
     if (record) return { lease, record, region: region?.toString(), erasedAt: instantOf(erasedAt) };
     this.#putOff(lease, this.#parts.records.expiryOf(bytes));

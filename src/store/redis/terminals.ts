@@ -1,16 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { ErrorCode } from '../../token/errors.ts';
-import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal } from '../../token/ports.ts';
+import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal, TerminalStore } from '../../token/ports.ts';
 import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { markOf } from './records/directory-codec.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
 
 /** Terminals in Redis: their records, and the leases under which these come to be. */
-export class RedisTerminals {
+export class RedisTerminals implements TerminalStore {
   readonly #parts: RedisParts;
   readonly #accounts: RedisAccounts;
   readonly #perAccount: number;
@@ -60,48 +59,53 @@ export class RedisTerminals {
     return extended === 1;
   }
 
-  save(lease: Lease, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
-    return this.#write(lease, record, dueInMs);
+  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+    return this.#write(lease, record, dueAt);
   }
 
-  restore(id: SubjectId, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
-    return this.#write({ id, ownerId: '', generation: record.generation }, record, dueInMs);
+  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
+    const lease = { id: subjectId(record.subject), ownerId: '', generation: record.generation };
+    return (await this.#write(lease, record, dueAt)) === 'saved' ? 'saved' : 'outdated';
   }
 
-  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueInMs: number): Promise<SaveOutcome> {
-    const { id, ownerId, generation, accessIdMark } = lease;
-    const { redis, keys, records } = this.#parts;
+  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+    const { id, ownerId, generation } = lease;
+    const { redis, keys, records, directory } = this.#parts;
     const account = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
-    const stands = accessIdMark === markOf(entry.accessId).toString('hex');
-    const sealed = stands ? '' : this.#accounts.seal(entry, account);
-    const stillLeads = stands ? this.#accounts.leadsTo(entry.accessId, accountOf(id)) : false;
     const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
       terminalOf(id),
       id,
       records.encode(record, id, account),
-      dueInMs,
+      this.#msUntil(dueAt),
       keys.announcements,
       this.#perAccount,
       record.region,
-      sealed,
+      directory.encode(entry, account),
     ]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved' && !(await stillLeads)) {
-      await this.#accounts.remember(id, generation, entry, sealed || previous, previous);
+    if (outcome.toString() === 'saved') {
+      await this.#accounts.remember(id, generation, entry.accessId, previous);
     }
     return outcome.toString() as SaveOutcome;
   }
 
-  async release({ id, ownerId, generation }: Lease, dueInMs: number | undefined, failure?: ErrorCode): Promise<void> {
+  async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
     const { redis, keys } = this.#parts;
     const announcement = failure ? `failed ${id} ${generation} ${failure}` : '';
     await redis.script(
       'release',
       [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)],
-      [ownerId, id, dueInMs ?? '', keys.announcements, announcement, failure && coolsDown(failure) ? failure : ''],
+      [
+        ownerId,
+        id,
+        dueAt === undefined ? '' : this.#msUntil(dueAt),
+        keys.announcements,
+        announcement,
+        failure && coolsDown(failure) ? failure : '',
+      ],
     );
   }
 
@@ -114,6 +118,11 @@ export class RedisTerminals {
   async markRead(id: SubjectId, generation: number): Promise<boolean> {
     const { redis, keys } = this.#parts;
     return (await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation])) === 1;
+  }
+
+  /** Redis gets durations instead of instants, because its clock may differ from ours. */
+  #msUntil(instant: number): number {
+    return Math.max(1, Math.round(instant - this.#parts.clock.now()));
   }
 
   /** What the scripts about one subject take: lease, fence, account, due, failures. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
 import {
   dueAt,
   isRenewedInBackground,
@@ -176,7 +177,7 @@ describe('a record', () => {
   });
 });
 
-const clockAt = (random: number) => ({ now: () => NOW, random: () => random });
+const clockAt = (random: number) => ({ ...systemClock, now: () => NOW, random: () => random });
 
 /** Delay of the next attempt, without jitter, for a token that the broker may return for another `leftMs`. */
 function delayOf(leftMs: number): number {

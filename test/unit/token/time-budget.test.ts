@@ -27,16 +27,16 @@ function unhandledRejections(): unknown[] {
 
 describe('raceTimeout', () => {
   test('returns the result of the promise', async () => {
-    expect(await raceTimeout(60_000, Promise.resolve('token'))).toBe('token');
+    expect(await raceTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
   });
 
   test('throws the error of the promise', async () => {
-    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
   test('returns undefined after the timeout, while the promise goes on', async () => {
     const slow = pending();
-    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
     slow.resolve('token');
     expect(await slow.promise).toBe('token');
   });
@@ -44,7 +44,7 @@ describe('raceTimeout', () => {
   test('leaves no unhandled rejection if the promise fails after the timeout', async () => {
     const unhandled = unhandledRejections();
     const slow = pending();
-    expect(await raceTimeout(1, slow.promise)).toBeUndefined();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
     slow.reject(new Error('too late'));
     await new Promise(setImmediate);
     expect(unhandled).toEqual([]);
@@ -54,11 +54,11 @@ describe('raceTimeout', () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
     const slow = pending();
-    const waiting = raceTimeout(60_000, slow.promise);
+    const waiting = raceTimeout(systemClock, 60_000, slow.promise);
     expect(vi.getTimerCount()).toBe(1);
     slow.resolve('token');
     await waiting;
-    await expect(raceTimeout(60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
     expect(vi.getTimerCount()).toBe(0);
   });
 });
@@ -70,11 +70,12 @@ test('raceTimeout takes an answer that arrived while the event loop was busy, an
   await once(server, 'listening');
   const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
   await once(socket, 'connect');
-  const answer = raceTimeout(20, once(socket, 'data'), 'late');
+  const answer = raceTimeout(systemClock, 20, once(socket, 'data'), 'late');
   const busyUntil = performance.now() + 60;
   while (performance.now() < busyUntil);
   expect(String(await answer)).toBe('answer');
   const refused = raceTimeout(
+    systemClock,
     20,
     once(socket, 'never').catch(() => 'gone'),
     'late',

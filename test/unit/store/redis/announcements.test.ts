@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Announcements } from '../../../../src/store/redis/announcements.ts';
+import { RedisAnnouncements } from '../../../../src/store/redis/announcements.ts';
 import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
@@ -14,7 +14,7 @@ import { TestClock } from '../../../support/test-clock.ts';
 const KEYS = new Keys('sdkt');
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** Announcements on a Redis of their own, not yet waited for. */
+/** RedisAnnouncements on a Redis of their own, not yet waited for. */
 async function open(clock = systemClock) {
   const server = await startRedis();
   onTestFinished(() => server.stop());
@@ -27,12 +27,12 @@ async function open(clock = systemClock) {
   const commands = connectRedis(server.url, 'commands', { info: write, warn: write });
   onTestFinished(() => commands.disconnect());
   const subscriber = connectSubscriber(server.url, commands, { info: write, warn: write });
-  const announcements = new Announcements(subscriber, commands, KEYS, clock);
+  const announcements = new RedisAnnouncements(subscriber, commands, KEYS, clock);
   onTestFinished(() => announcements.close());
   const heard: Announcement[] = [];
   announcements.subscribe((announcement) => heard.push(announcement));
   const publish = (text: string) => publisher.publish(KEYS.announcements, text);
-  const since = () => announcements.announcedSince();
+  const since = () => announcements.completeSince();
   const known = () =>
     eventually(
       () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { MARK_LENGTH } from '../../../../src/store/redis/records/directory-codec.ts';
+import { RESERVED_LENGTH } from '../../../../src/store/redis/records/directory-codec.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
@@ -28,7 +28,7 @@ async function withToken() {
   const store = await open(KEY);
   await saveToken(store, SUBJECT);
   const accessId = accessIdOf(SUBJECT.unionId);
-  const found = async () => [...(await store.lookUp([accessId])).values()];
+  const found = async () => [...(await store.accounts.lookUp([accessId])).values()];
   const keys = new Keys(keyPrefix);
   return { redis, open, store, found, key: keys.accessId(accessId), account: keys.account(accountId(SUBJECT.unionId)) };
 }
@@ -37,36 +37,26 @@ async function withToken() {
 async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
-    const [claim] = (await store.claimDue(10, { shortest: 1_000, longest: 1_000 })).claims;
+    const [claim] = (await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 })).claims;
     return claim ?? Promise.reject(new Error('nothing is due'));
   });
   const token = { ...record.token, fields: { ...record.token.fields, ...fields } };
   const renewed = { ...record, token, generation: lease.generation };
-  expect(await store.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
+  expect(await store.terminals.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
 }
 
 describe('the look-up by accessId, at a renewal nobody asked for', () => {
-  test('is left as it is where it stands', async () => {
-    const { redis, store, account } = await withToken();
-    const entry = await redis.hgetBuffer(account, 'd');
+  test('is sealed under the current key', async () => {
+    const { redis, store, found, account, open } = await withToken();
+    const sealedBy = async () => {
+      const entry = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
+      return keyIdOf(entry.subarray(RESERVED_LENGTH));
+    };
     await renewInBackground(store);
-    expect(await redis.hgetBuffer(account, 'd')).toEqual(entry);
-  });
-
-  test('is made good for where it was not finished, or another key sealed it', async () => {
-    const { redis, store, found, key, account, open } = await withToken();
-    const marked = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
-    await redis
-      .pipeline()
-      .del(key)
-      .hset(account, 'd', marked.fill(0, 0, MARK_LENGTH))
-      .exec();
-    await renewInBackground(store);
+    expect(await sealedBy()).toBe('one');
     expect(await found()).toEqual(['alice']);
-    const entry = await redis.hgetBuffer(account, 'd');
     await renewInBackground(await open(newKey('two'), KEY));
-    expect(keyIdOf((await redis.hgetBuffer(account, 'd'))?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('two');
-    expect(keyIdOf(entry?.subarray(MARK_LENGTH) ?? Buffer.alloc(0))).toBe('one');
+    expect(await sealedBy()).toBe('two');
   });
 
   test('is made good for where its key alone was lost, and leads nowhere once the account was erased', async () => {
@@ -75,7 +65,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     expect(await found()).toEqual([]);
     await renewInBackground(store);
     expect(await found()).toEqual(['alice']);
-    await store.erase('alice');
+    await store.accounts.erase('alice');
     expect(await redis.exists(key)).toBe(0);
   });
 
@@ -83,7 +73,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     const { store, found } = await withToken();
     await renewInBackground(store, { accessId: '42' });
     expect(await found()).toEqual([]);
-    expect(await store.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+    expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   });
 });
 
@@ -99,8 +89,8 @@ describe('the look-up by accessId, at the next login', () => {
   test('is made good for where no key opens it any more', async () => {
     const { open } = await withToken();
     const other = await open(newKey('two'));
-    expect((await other.lookUp([accessIdOf('alice')])).size).toBe(0);
+    expect((await other.accounts.lookUp([accessIdOf('alice')])).size).toBe(0);
     await saveToken(other, SUBJECT);
-    expect((await other.lookUp([accessIdOf('alice')])).get(accessIdOf('alice'))).toBe('alice');
+    expect((await other.accounts.lookUp([accessIdOf('alice')])).get(accessIdOf('alice'))).toBe('alice');
   });
 });

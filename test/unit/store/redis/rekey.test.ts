@@ -48,7 +48,7 @@ describe('a walk', () => {
     expect(await count()).toEqual({ new: { a: 470, d: 170 } });
     expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 640, current: 640 }));
     const { store } = await fill([NEW], []);
-    expect((await store.account('alice-7'))?.records).toEqual(
+    expect((await store.accounts.find('alice-7'))?.records).toEqual(
       expect.arrayContaining(records.filter(({ subject }) => subject.unionId === 'alice-7')),
     );
   });

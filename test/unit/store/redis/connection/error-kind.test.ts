@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
-import { RedisTokenStore } from '../../../../../src/store/redis/redis-store.ts';
+import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
@@ -18,7 +18,7 @@ async function openStore() {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
-  const store = new RedisTokenStore({
+  const store = createRedisStore({
     url: server.url,
     keyPrefix: randomUUID(),
     encryptionKeys: [],
@@ -28,12 +28,12 @@ async function openStore() {
     observer,
   });
   onTestFinished(() => store.close());
-  await eventually(() => store.ping().then(() => true));
+  await eventually(() => store.health.ping().then(() => true));
   const before = told('redisFailed').length;
   const kinds = () => told('redisFailed').slice(before).flat();
   /** Asks for a lease, which is a write; says whether that failed. */
   const write = () =>
-    store
+    store.terminals
       .acquire(ID, 1_000)
       .then(() => false)
       .catch(() => true);

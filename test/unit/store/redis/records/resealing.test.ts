@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { connectRedis, runScript } from '../../../../../src/store/redis/connection/connection.ts';
+import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
+import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { DirectoryCodec } from '../../../../../src/store/redis/records/directory-codec.ts';
 import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { resealScript } from '../../../../../src/store/redis/records/resealing.ts';
@@ -55,26 +56,26 @@ describe('what was sealed under an older key', () => {
     const { open, record, count } = await withOldToken();
     expect(await count()).toEqual({ old: { a: 1, d: 1 } });
     const rotated = await open(NEW, OLD);
-    expect((await rotated.read(ID)).record).toEqual(record);
+    expect((await rotated.terminals.read(ID)).record).toEqual(record);
     await eventually(async () => expect(await count()).toEqual({ new: { a: 1 }, old: { d: 1 } }));
-    expect(await rotated.account('alice')).toMatchObject({ accessId: accessIdOf('alice'), records: [record] });
+    expect(await rotated.accounts.find('alice')).toMatchObject({ accessId: accessIdOf('alice'), records: [record] });
     await eventually(async () => expect(await count()).toEqual({ new: { a: 1, d: 1 } }));
-    expect(await rotated.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
+    expect(await rotated.accounts.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
     const without = await open(NEW);
-    expect((await without.read(ID)).record).toEqual(record);
-    expect((await without.account('alice'))?.records).toEqual([record]);
-    expect((await without.lookUp([accessIdOf('alice')])).size).toBe(1);
+    expect((await without.terminals.read(ID)).record).toEqual(record);
+    expect((await without.accounts.find('alice'))?.records).toEqual([record]);
+    expect((await without.accounts.lookUp([accessIdOf('alice')])).size).toBe(1);
   });
 
   test('is left as it is where it is current, or no key opens it', async () => {
     const { redis, key, open, old, record } = await withOldToken();
     const before = await redis.hgetallBuffer(key);
-    expect((await old.read(ID)).record).toEqual(record);
+    expect((await old.terminals.read(ID)).record).toEqual(record);
     const foreign = await open(NEW);
-    expect((await foreign.read(ID)).record).toBeUndefined();
-    expect(await foreign.account('alice')).toBeUndefined();
+    expect((await foreign.terminals.read(ID)).record).toBeUndefined();
+    expect(await foreign.accounts.find('alice')).toBeUndefined();
     // Sent after whatever the reads may have set going.
-    await Promise.all([old.ping(), foreign.ping()]);
+    await Promise.all([old.health.ping(), foreign.health.ping()]);
     expect(await redis.hgetallBuffer(key)).toEqual(before);
   });
 
@@ -86,7 +87,7 @@ describe('what was sealed under an older key', () => {
     const admin = new Redis(server.url);
     onTestFinished(() => admin.disconnect());
     await admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
-    expect((await rotated.read(ID)).record).toEqual(record);
+    expect((await rotated.terminals.read(ID)).record).toEqual(record);
     expect(await count()).toEqual({ old: { a: 1, d: 1 } });
     await admin.call('CLIENT', 'UNPAUSE');
     await eventually(async () => expect(await count()).toMatchObject({ new: { a: 1 } }));
@@ -104,24 +105,24 @@ describe('sealing anew what was read a while ago', () => {
     const stored = await redis.hgetallBuffer(key);
     expect(await reseal(stale)).toBe(0);
     expect(await redis.hgetallBuffer(key)).toEqual(stored);
-    expect((await rotated.read(ID)).record).toEqual(newer);
+    expect((await rotated.terminals.read(ID)).record).toEqual(newer);
   });
 
   test('keeps the note that an app has read the token meanwhile', async () => {
     const { open, old, record, textAt, reseal } = await withOldToken();
     const unread = await textAt(field);
-    await old.markRead(ID, record.generation);
+    await old.terminals.markRead(ID, record.generation);
     expect(await reseal(unread)).toBe(1);
-    expect((await (await open(NEW)).read(ID)).record).toEqual({ ...record, read: true });
+    expect((await (await open(NEW)).terminals.read(ID)).record).toEqual({ ...record, read: true });
   });
 
   test('brings back nothing that was logged out or erased meanwhile', async () => {
     const { redis, keys, key, old, textAt, reseal } = await withOldToken();
     const accessIdKey = keys.accessId(accessIdOf('alice'));
     const texts = [await textAt(field), await textAt('d')];
-    await old.remove(ID);
+    await old.terminals.remove(ID);
     expect(await Promise.all(texts.slice(0, 1).map(reseal))).toEqual([0]);
-    await old.erase('alice');
+    await old.accounts.erase('alice');
     expect(await Promise.all(texts.map(reseal))).toEqual([0, 0]);
     expect(await redis.hkeys(key)).toEqual(['e']);
     expect(await redis.exists(accessIdKey)).toBe(0);

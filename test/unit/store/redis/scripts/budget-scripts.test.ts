@@ -3,17 +3,18 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
-import { RedisTokenStore } from '../../../../../src/store/redis/redis-store.ts';
+import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { EMPTY_PACE, type PaceState, reservePlace, type Urgency } from '../../../../../src/token/login-queue.ts';
 import { silentObserver } from '../../../../../src/token/observer.ts';
+import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { eventually } from '../../../../support/eventually.ts';
 
 const log = { info: () => undefined, warn: () => undefined };
 
-async function openStore(keyPrefix: string): Promise<RedisTokenStore> {
+async function openStore(keyPrefix: string): Promise<TokenStore> {
   const url = inject('redisUrl');
-  const store = new RedisTokenStore({
+  const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: [],
@@ -23,7 +24,7 @@ async function openStore(keyPrefix: string): Promise<RedisTokenStore> {
     observer: silentObserver,
   });
   onTestFinished(() => store.close());
-  await eventually(() => store.ping().then(() => true));
+  await eventually(() => store.health.ping().then(() => true));
   return store;
 }
 
@@ -76,7 +77,7 @@ test('the script reserves what reservePlace reserves, from any state', async () 
       };
       await write(before);
       const earliest = await now();
-      const place = await store.reserve(pace, urgency);
+      const place = await store.loginQueue.reserve(pace, urgency);
       const latest = await now();
       const after = rounded(await read());
       // At one of these instants it was.
@@ -96,7 +97,7 @@ test('the queue is forgotten when it means nothing any more, and not before', as
   const { store, now, read, lifeMs } = await openQueue();
   const pace = { intervalMs: 250, burst: 4 };
   for (let place = 0; place < 12; place += 1) {
-    await store.reserve(pace, place % 2 ? 'background' : 'foreground');
+    await store.loginQueue.reserve(pace, place % 2 ? 'background' : 'foreground');
     const life = await lifeMs();
     const { next, waitingUntil } = await read();
     const burstAt = next + (pace.burst - 1) * pace.intervalMs;
@@ -109,7 +110,9 @@ test('replicas queue in one line', async () => {
   const prefix = `test-${randomUUID()}`;
   const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
   const pace = { intervalMs: 2_000, burst: 3 };
-  const asked = Array.from({ length: 10 }, () => replicas.map((replica) => replica.reserve(pace, 'foreground'))).flat();
+  const asked = Array.from({ length: 10 }, () =>
+    replicas.map((replica) => replica.loginQueue.reserve(pace, 'foreground')),
+  ).flat();
   const places = await Promise.all(asked);
   expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
   expect(places.filter(({ granted }) => granted)).toHaveLength(4);
@@ -120,11 +123,11 @@ test('a rate is not held up by a clock that was set back', async () => {
   const store = await openStore(prefix);
   const redis = new Redis(inject('redisUrl'));
   onTestFinished(() => redis.disconnect());
-  expect(await store.take('logins', 10_000, 2)).toBe(0);
-  expect(await store.take('logins', 10_000, 2)).toBe(0);
-  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
   await redis.set(new Keys(prefix).rate('logins'), Date.now() + 3_600_000);
-  expect(await store.take('logins', 10_000, 2)).toBe(0);
-  expect(await store.take('logins', 10_000, 2)).toBe(0);
-  expect(await store.take('logins', 10_000, 2)).toBeGreaterThan(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
+  expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
 });
