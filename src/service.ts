@@ -54,8 +54,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
-  const renewFrom = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
-  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, renewFrom });
+  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
   metrics.watch(cache);
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
   const loginBudgetMs = loginBudgetOf(config.vendor);
@@ -102,7 +101,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const internalApp = await createInternalApp({
     ...common,
     adminToken: admin.token,
-    refreshAt: renewFrom,
+    refreshAt: (record) => refreshAt(record, policy),
     metrics: metrics.scrape,
   });
 

@@ -10,7 +10,7 @@ import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
-import { type RefreshPolicy, refreshAt } from '../../src/token/renewal-timing.ts';
+import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
@@ -46,7 +46,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     announcements,
     clock,
     maxBytes: 2 ** 20,
-    renewFrom: (record) => refreshAt(record, policy),
+    policy,
   });
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute, log, observer });
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });

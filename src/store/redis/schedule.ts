@@ -3,7 +3,8 @@ import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
 import type { ClaimBounds, DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
-import { instantOf, type StoreContext } from './store-context.ts';
+import { instantOf } from './records/record-codec.ts';
+import type { StoreContext } from './store-context.ts';
 
 /** The rate limits and the queue of vendor logins. */
 export class RedisRates implements RateLimiter, LoginQueue {

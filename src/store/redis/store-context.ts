@@ -16,8 +16,3 @@ export interface StoreContext {
   readonly clock: Clock;
   readonly log: RedisLog;
 }
-
-/** A time as Redis stores it: epoch ms as text, or no value. */
-export function instantOf(bytes: Buffer | null | undefined): number | undefined {
-  return bytes ? Number(bytes) : undefined;
-}

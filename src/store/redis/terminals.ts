@@ -6,7 +6,8 @@ import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { instantOf, type StoreContext } from './store-context.ts';
+import { instantOf } from './records/record-codec.ts';
+import type { StoreContext } from './store-context.ts';
 
 type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details: (Buffer | null)[]];
 

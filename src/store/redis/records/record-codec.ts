@@ -92,3 +92,8 @@ function fieldsOf(values: readonly string[]): Record<string, string> {
   for (let at = KNOWN_FIELDS.length; at < values.length; at += 2) fields.push([values[at] ?? '', values[at + 1] ?? '']);
   return Object.fromEntries(fields);
 }
+
+/** A time as Redis stores it: epoch ms as text, or no value. */
+export function instantOf(bytes: Buffer | null | undefined): number | undefined {
+  return bytes ? Number(bytes) : undefined;
+}
