@@ -24,7 +24,7 @@ import type { TokenRecord } from './token/sdk-token.ts';
 import type { SubjectId } from './token/subject.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
-import { VendorIssuer } from './vendor-api/login.ts';
+import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
 function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
@@ -53,9 +53,9 @@ export async function startService(config: Config, logger: Logger, version: stri
   const store = openStore(config, clock, logger, observer);
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
-  const vendor = new VendorIssuer({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
-  const freshUntil = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
-  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, freshUntil });
+  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
+  const renewFrom = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
+  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, renewFrom });
   metrics.watch(cache);
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
   const loginBudgetMs = loginBudgetOf(config.vendor);
@@ -76,7 +76,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
   const accounts = new Accounts(store.accounts, terminals, cache);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
-  const readiness = new Readiness(health);
+  const readiness = new Readiness(health, clock);
   let closing = false;
   const common = {
     tokens,
@@ -98,20 +98,20 @@ export async function startService(config: Config, logger: Logger, version: stri
     observer,
     apiDocs,
     trustProxy,
-    version,
   });
   const internalApp = await createInternalApp({
     ...common,
     adminToken: admin.token,
-    refreshAt: freshUntil,
+    refreshAt: renewFrom,
     metrics: metrics.scrape,
   });
 
   const end = async (): Promise<void> => {
     closing = true;
     readiness.stop();
-    await raceTimeout(DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
+    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);
+    writeBack.stop();
     await Promise.all([vendor.close(), store.close()]);
   };
   let ended: Promise<void> | undefined;

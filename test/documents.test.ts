@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { run } from '../src/commands/run.ts';
-import { VARIABLES } from '../src/config/variables.ts';
+import { SESSION_MODES, VARIABLES } from '../src/config/variables.ts';
 import { internalOpenApiDocument, openApiDocument } from '../src/http/openapi-document.ts';
 import { ERRORS } from '../src/token/errors.ts';
 import { readFile, tableAfter } from './support/documents.ts';
@@ -11,11 +11,15 @@ const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
 const APP = readFile('docs/integrate-your-app.md');
+const CLOUD = readFile('docs/integrate-your-cloud.md');
+const SECURITY = readFile('docs/security.md');
 const { version, scripts } = JSON.parse(readFile('package.json')) as {
   version: string;
   scripts: Record<string, string>;
 };
-const DOCUMENTS = ['README.md', ...markdownIn('docs/')];
+const PROJECT = ['CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+const DOCUMENTS = ['README.md', ...PROJECT, ...markdownIn('docs/'), 'docs/adr/README.md'];
+const DECISIONS = markdownIn('docs/adr/').filter((path) => !DOCUMENTS.includes(path));
 
 function markdownIn(folder: string): string[] {
   return readdirSync(new URL(folder, ROOT))
@@ -30,11 +34,11 @@ function codeIn(text: string, language: string): string[] {
 }
 
 describe('the README', () => {
-  test('leads to every other document', () => {
+  test('links to every other document', () => {
     for (const path of DOCUMENTS.slice(1)) expect(README).toContain(`](${path}`);
   });
 
-  test('has every command', async () => {
+  test('lists every command', async () => {
     const help: string[] = [];
     const terminal = {
       out: (text: string) => help.push(text),
@@ -49,7 +53,7 @@ describe('the README', () => {
     expect(tableAfter(README, 'command').map(([name]) => name)).toEqual(commands);
   });
 
-  test('has every error with its status, and whether trying again may help', () => {
+  test('lists every error with its status, and whether a retry may help', () => {
     const rows = tableAfter(README, '`code`').map(([code = '', status, retryable]) => [
       code.replaceAll('`', ''),
       { status: Number(status), retryable: retryable === 'yes' },
@@ -58,18 +62,24 @@ describe('the README', () => {
     expect(rows).toEqual(errors);
   });
 
-  test('names only npm scripts that there are', () => {
+  test('names only npm scripts that exist', () => {
     const named = [...README.matchAll(/\bnpm (?:run )?([a-z][a-z:]*)/g)].map(([, name = '']) => name);
     expect(named.filter((name) => name !== 'ci' && scripts[name] === undefined)).toEqual([]);
     expect(named).toEqual(expect.arrayContaining(['ci', 'demo', 'test']));
   });
 });
 
-describe.each(DOCUMENTS)('%s', (path) => {
+test('the index of the decision records leads to every record', () => {
+  const index = readFile('docs/adr/README.md');
+  expect(DECISIONS).not.toEqual([]);
+  for (const path of DECISIONS) expect(index).toContain(`](${path.replace('docs/adr/', '')})`);
+});
+
+describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])('%s', (path) => {
   const text = readFile(path);
   const here = new URL(path, ROOT);
 
-  test('links to files that exist, and to headings that exist in them', () => {
+  test('links only to existing files and headings', () => {
     const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
     const broken = targets.filter((target) => {
       if (/^https?:/.test(target)) return false;
@@ -80,12 +90,12 @@ describe.each(DOCUMENTS)('%s', (path) => {
     expect(broken).toEqual([]);
   });
 
-  test('names files of the repository that exist', () => {
+  test('names only files that exist in the repository', () => {
     const named = [...text.matchAll(/`((?:src|test|docs|openapi|scripts)\/[^`\s]+)`/g)].map(([, file = '']) => file);
     expect(named.filter((file) => !existsSync(new URL(file, ROOT)))).toEqual([]);
   });
 
-  test('names no variable that does not exist', () => {
+  test('names only variables that exist', () => {
     const known = new Set(Object.keys(VARIABLES).flatMap((name) => [name, `${name}_FILE`]));
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
     const unknown = named.filter(
@@ -95,7 +105,7 @@ describe.each(DOCUMENTS)('%s', (path) => {
   });
 });
 
-/** As GitHub makes them. */
+/** The anchors of the headings, as GitHub forms them. */
 function anchorsOf(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.+)$/gm)].map(
     ([, title = '']) =>
@@ -110,11 +120,11 @@ describe('the documents of the APIs', () => {
   test.each([
     ['openapi/openapi.json', openApiDocument],
     ['openapi/internal.json', internalOpenApiDocument],
-  ])('%s is what the code says', async (path, documentOf) => {
+  ])('%s matches the code', async (path, documentOf) => {
     expect(JSON.parse(readFile(path))).toEqual(JSON.parse(JSON.stringify(await documentOf(version))));
   });
 
-  test('have no operation that the README leaves out, and it has none that they leave out', async () => {
+  test('have the same operations as the README', async () => {
     const documents = await Promise.all([openApiDocument(version), internalOpenApiDocument(version)]);
     const operations = documents.flatMap((document) =>
       Object.entries((document as { paths: Record<string, object> }).paths).flatMap(([path, methods]) =>
@@ -126,11 +136,30 @@ describe('the documents of the APIs', () => {
   });
 });
 
+describe.each(SESSION_MODES)('the session mode %s', (mode) => {
+  test('is in the security scheme of openapi/openapi.json', () => {
+    const { components } = JSON.parse(readFile('openapi/openapi.json')) as {
+      components: { securitySchemes: { session: { description: string } } };
+    };
+    expect(components.securitySchemes.session.description).toContain(`\`${mode}\`: `);
+  });
+
+  test('has a row and a section in docs/integrate-your-cloud.md', () => {
+    const modes = tableAfter(CLOUD, '`SESSION_MODE`').map(([cell = '']) => /^\[`(.+)`\]/.exec(cell)?.[1]);
+    expect(modes).toContain(mode);
+    expect(CLOUD).toMatch(new RegExp(`^## .*\`${mode}\``, 'm'));
+  });
+
+  test('has its rules in docs/security.md', () => {
+    expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
+  });
+});
+
 test.each([
   ['docs/reliability.md', 'board', 'chaos'],
   ['docs/scaling.md', 'scale', 'scale'],
   ['docs/performance.md', 'figures', 'bench'],
-])('%s has one place for what npm run writes: %s', (path, name, script) => {
+])('%s has one place for the output of npm run: %s', (path, name, script) => {
   const place = new RegExp(
     `^<!-- ${name}: written by npm run ${script} -->\\n[\\s\\S]*?^<!-- end of ${name} -->$`,
     'gm',
@@ -139,14 +168,17 @@ test.each([
 });
 
 describe('docs/integrate-your-app.md', () => {
-  test.each(['kotlin', 'swift'])('in %s hands the SDK its five strings, and tells of refusals', (language) => {
-    const [service = ''] = codeIn(APP, language);
-    expect(service).toContain('onRequestUserC2CInfo');
-    for (const field of ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expend']) {
-      expect(service).toMatch(
-        new RegExp(`\\b${field}: token\\.${field}\\b|\\b${field} = body\\.getString\\("${field}"\\)`),
-      );
-    }
-    expect(service).toMatch(/"If-None-Match"(:| to) .*"Cache-Control"(:| to) "no-cache"/);
-  });
+  test.each(['kotlin', 'swift'])(
+    'has %s code that passes five strings to the SDK and reports refused tokens',
+    (language) => {
+      const [service = ''] = codeIn(APP, language);
+      expect(service).toContain('onRequestUserC2CInfo');
+      for (const field of ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expend']) {
+        expect(service).toMatch(
+          new RegExp(`\\b${field}: token\\.${field}\\b|\\b${field} = body\\.getString\\("${field}"\\)`),
+        );
+      }
+      expect(service).toMatch(/"If-None-Match"(:| to) .*"Cache-Control"(:| to) "no-cache"/);
+    },
+  );
 });

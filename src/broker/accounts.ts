@@ -2,7 +2,7 @@ import type { AccountStore, StoredAccount, TerminalStore } from '../token/ports.
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { TokenCache } from './token-cache.ts';
 
-/** Whose terminals there are, and their end: logout and erasure, which win over every cache and every renewal. */
+/** Finds accounts, logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
 export class Accounts {
   readonly #accounts: AccountStore;
   readonly #terminals: TerminalStore;
@@ -19,19 +19,19 @@ export class Accounts {
     return this.#accounts.find(unionId);
   }
 
-  /** The unionIds of those accessIds that are known. @throws BrokerError `store_unavailable` */
+  /** Returns the unionId of each known accessId. @throws BrokerError `store_unavailable` */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
     return this.#accounts.lookUp(accessIds);
   }
 
-  /** Forgets the terminal's token everywhere. Idempotent. @throws BrokerError `store_unavailable` */
+  /** Removes the terminal's token on all replicas. Idempotent. @throws BrokerError `store_unavailable` */
   async logOut(subject: Subject): Promise<void> {
     const id = subjectId(subject);
     this.#cache.forget(id, await this.#terminals.remove(id));
   }
 
   /**
-   * Forgets the account everywhere; sessions issued up to now are refused from now on. Idempotent.
+   * Removes the account on all replicas. From now on the broker refuses sessions issued before this call. Idempotent.
    * @throws BrokerError `store_unavailable`
    */
   async erase(unionId: string): Promise<void> {

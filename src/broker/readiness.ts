@@ -1,45 +1,45 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { type Clock, sleep } from '../token/clock.ts';
 import type { StoreHealth } from '../token/ports.ts';
 
-const LOOK_MS = 250;
+const CHECK_INTERVAL_MS = 250;
 
 export interface ReadinessReport {
   readonly ready: boolean;
-  /** By dependency: `ok`, or what is wrong, in words that may be shown to anybody. */
+  /** By dependency: `ok`, or the problem. Contains nothing confidential. */
   readonly checks: Readonly<Record<string, string>>;
 }
 
 /**
- * Whether this replica should be sent requests: as soon as the store has answered once. From then on it serves what is
- * in memory, and logs in for newcomers within its share of the budget, should the store go away.
+ * Reports whether this replica should receive requests: as soon as the store has answered once. After that it stays
+ * ready without the store. It then serves tokens from memory and logs in within its share of the login budget.
  */
 export class Readiness {
   readonly #health: StoreHealth;
-  readonly #stop = new AbortController();
+  readonly #clock: Clock;
+  #stopped = false;
   #hasAnswered = false;
 
-  constructor(health: StoreHealth) {
+  constructor(health: StoreHealth, clock: Clock) {
     this.#health = health;
+    this.#clock = clock;
   }
 
-  /** Looks until the store has answered once, whether anybody asks for a report or not. */
+  /** Checks the store until it has answered once, also without requests for a report. */
   async start(): Promise<void> {
-    while (!this.#stop.signal.aborted && !(await this.#answers())) {
-      await sleep(LOOK_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
-    }
+    while (!this.#stopped && !(await this.#ping())) await sleep(this.#clock, CHECK_INTERVAL_MS);
   }
 
   stop(): void {
-    this.#stop.abort();
+    this.#stopped = true;
   }
 
   async report(): Promise<ReadinessReport> {
-    if (await this.#answers()) return { ready: true, checks: { store: 'ok' } };
+    if (await this.#ping()) return { ready: true, checks: { store: 'ok' } };
     const store = this.#hasAnswered ? 'unreachable: serving from memory' : 'unreachable';
     return { ready: this.#hasAnswered, checks: { store } };
   }
 
-  async #answers(): Promise<boolean> {
+  async #ping(): Promise<boolean> {
     const answered = await this.#health.ping().then(
       () => true,
       () => false,

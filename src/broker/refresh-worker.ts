@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -7,18 +7,22 @@ import { dueAt, isRenewedInBackground, type RefreshPolicy } from '../token/renew
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 
-/** A wait that can be cut short. */
+/** A pause that can be shortened. */
 class Pause {
   #end: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  /** On the clock of `performance.now()`. */
+  #timer: Timer | undefined;
   #endsAt = 0;
+  readonly #clock: Clock;
 
-  /** Resolves after `ms`, or when it is ended or shortened. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves after `ms`, or earlier after {@link end} or {@link shortenTo}. */
   wait(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.#end = resolve;
-      this.#endIn(ms);
+      this.#endAfter(ms);
     });
   }
 
@@ -26,30 +30,30 @@ class Pause {
     this.shortenTo(0);
   }
 
-  /** Lets the wait last no longer than `ms` from now. */
+  /** Ends the pause at most `ms` from now. */
   shortenTo(ms: number): void {
-    if (this.#end && this.#endsAt > performance.now() + ms) this.#endIn(ms);
+    if (this.#end && this.#endsAt > this.#clock.now() + ms) this.#endAfter(ms);
   }
 
-  #endIn(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#endsAt = performance.now() + ms;
-    this.#timer = setTimeout(() => {
+  #endAfter(ms: number): void {
+    this.#timer?.cancel();
+    this.#endsAt = this.#clock.now() + ms;
+    this.#timer = this.#clock.setTimer(() => {
       this.#end?.();
       this.#end = undefined;
     }, ms);
   }
 }
 
-/** Most renewals under way at a time on one replica; while the login budget is short, fewer. */
-const CONCURRENCY = 128;
-const LEAST_CONCURRENCY = 4;
-/** Longest pause between two looks at the schedule where somebody adds to it, or might without being heard. */
+/** Maximum number of concurrent renewals of one replica. Lower while the login budget is used up. */
+const MAX_CONCURRENCY = 128;
+const MIN_CONCURRENCY = 4;
+/** Longest pause between two claims while tokens are saved, or while announcements may be missed. */
 const BUSY_PAUSE_MS = 1_000;
-/** And where nobody does: each is announced. */
+/** Longest pause otherwise. Every saved token is announced and shortens it. */
 const IDLE_PAUSE_MS = 5_000;
-/** How long nothing is claimed once the login budget was spent: who waits goes first. */
-const SPENT_PAUSE_MS = 500;
+/** Pause after the login budget was used up: logins that apps wait for go first. */
+const BUDGET_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
   readonly dueQueue: DueQueue;
@@ -61,20 +65,21 @@ export interface RefreshWorkerOptions {
   readonly observer: Observer;
 }
 
-/** Claims what is due over all replicas and has it renewed, let go, or swept away. */
+/** Background job: claims due tokens from the queue that all replicas share, and renews them or lets them go. */
 export class RefreshWorker {
   readonly #options: RefreshWorkerOptions;
   readonly #active = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
-  readonly #pause = new Pause();
-  #concurrency = CONCURRENCY;
-  #spentUntil = 0;
-  /** Whether the last look found too many renewals under way to claim more. */
-  #lacksRoom = false;
+  readonly #pause: Pause;
+  #concurrency = MAX_CONCURRENCY;
+  #pausedUntil = 0;
+  /** Whether the last claim was skipped because too many renewals were running. */
+  #isFull = false;
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
+    this.#pause = new Pause(options.clock);
     options.announcements.subscribe(({ kind }) => {
       if (kind === 'saved') this.#pause.shortenTo(BUSY_PAUSE_MS);
     });
@@ -84,7 +89,7 @@ export class RefreshWorker {
     this.#loop ??= this.#run();
   }
 
-  /** Claims nothing more and waits until what was claimed is done. */
+  /** Stops claiming and waits for the running renewals. */
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#pause.end();
@@ -99,15 +104,15 @@ export class RefreshWorker {
     }
   }
 
-  /** Starts what is due and answers after how many ms to look again. */
+  /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
     const { dueQueue, announcements, renewal, clock, log, observer } = this.#options;
-    const spentMs = this.#spentUntil - clock.now();
-    if (spentMs > 0) return spentMs;
+    const pauseMs = this.#pausedUntil - clock.now();
+    if (pauseMs > 0) return pauseMs;
     const free = this.#concurrency - this.#active.size;
-    // Few at a time would cost more than they bring: half of them are waited for.
-    this.#lacksRoom = free < this.#concurrency / 2;
-    if (this.#lacksRoom) return BUSY_PAUSE_MS / 10;
+    // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free.
+    this.#isFull = free < this.#concurrency / 2;
+    if (this.#isFull) return BUSY_PAUSE_MS / 10;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
       const { claims, nextInMs, backlog } = await dueQueue.claim(free, renewal.claimBounds);
@@ -115,28 +120,28 @@ export class RefreshWorker {
       for (const claim of claims) this.#start(claim);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
-      log.warn({ err: error }, 'the schedule could not be read');
+      log.warn({ err: error }, 'the due queue could not be read');
       return BUSY_PAUSE_MS;
     }
   }
 
   #start(claim: DueClaim): void {
     const work = this.#renew(claim)
-      .catch((error: unknown) => this.#noteFailure(claim.lease.id, error))
+      .catch((error: unknown) => this.#onFailure(claim.lease.id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#lacksRoom && this.#active.size <= this.#concurrency / 2) this.#pause.end();
+        if (this.#isFull && this.#active.size <= this.#concurrency / 2) this.#pause.end();
       });
     this.#active.add(work);
   }
 
-  #noteFailure(id: SubjectId, error: unknown): void {
+  #onFailure(id: SubjectId, error: unknown): void {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
       const now = clock.now();
-      if (now >= this.#spentUntil) this.#concurrency = Math.max(LEAST_CONCURRENCY, this.#concurrency / 4);
-      this.#spentUntil = now + SPENT_PAUSE_MS;
-      log.debug({ subject: id }, 'a renewal waits for its place in the login budget');
+      if (now >= this.#pausedUntil) this.#concurrency = Math.max(MIN_CONCURRENCY, this.#concurrency / 4);
+      this.#pausedUntil = now + BUDGET_PAUSE_MS;
+      log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');
     }
@@ -147,10 +152,10 @@ export class RefreshWorker {
     const { lease, record } = claim;
     const now = clock.now();
     const due = dueAt(record, policy, lease.id);
-    if (this.#stop.signal.aborted) return renewal.putOff(claim, now);
-    if (now < due || !isRenewedInBackground(record, policy)) return renewal.putOff(claim, due);
+    if (this.#stop.signal.aborted) return renewal.postpone(claim, now);
+    if (now < due || !isRenewedInBackground(record, policy)) return renewal.postpone(claim, due);
     observer.renewalClaimed(now - due);
-    await renewal.renewDue(claim);
-    this.#concurrency = Math.min(CONCURRENCY, this.#concurrency + 1);
+    await renewal.renewClaimed(claim);
+    this.#concurrency = Math.min(MAX_CONCURRENCY, this.#concurrency + 1);
   }
 }

@@ -1,62 +1,44 @@
+import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, ClaimBounds, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { loginBudget } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
-import { LoginUnderLease, type RenewalOptions } from './login-under-lease.ts';
-import { isTheirsAlone, type RenewalRequest, type Renewed } from './requests.ts';
+import { LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
+import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
 
-type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
-type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
-
-/** Lets a renewal wait until something is announced about its subject. */
-export class AnnouncementWaiters {
-  readonly #waiters = new Map<SubjectId, Set<Waiter>>();
-
-  constructor(announcements: AnnouncementFeed) {
-    announcements.subscribe((announcement) => {
-      if (announcement.kind === 'erased') return;
-      for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
-    });
-  }
-
-  /** The next announcement about `id`, or `undefined` after `timeoutMs`: announcements may get lost. */
-  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
-    return new Promise((resolve) => {
-      const waiters = this.#waiters.get(id) ?? new Set();
-      const done: Waiter = (announcement) => {
-        clearTimeout(timer);
-        waiters.delete(done);
-        if (waiters.size === 0) this.#waiters.delete(id);
-        resolve(announcement);
-      };
-      const timer = setTimeout(done, timeoutMs, undefined);
-      this.#waiters.set(id, waiters.add(done));
-    });
-  }
-}
-
-/** The lease outlives the login it is for by this much: enough to write the token. */
+/** A lease lasts this much longer than its login: enough to write the token. */
 const LEASE_MARGIN_MS = 1_000;
-/** What a claim leaves its login at least. */
-const SHORTEST_BUDGET_MS = 1_000;
-/** How often a waiter looks for the token by itself: announcements may get lost. */
+/** Minimum login budget of a claimed renewal. */
+const MIN_BUDGET_MS = 1_000;
+/** How often a waiting replica reads the store itself, because announcements may get lost. */
 const POLL_MS = 250;
 /**
- * Most ms a renewal waits for the store in all, from the lease to the token's write; a slow store goes on with that.
- * With what a read and the login's turn may take besides, an app waits for half a second at most.
+ * How long one renewal waits for the store in total, from the lease to the write of the token. With the lookup before it
+ * and the wait for the login queue, a slow store costs an app at most half a second.
  */
-const PATIENCE_MS = 180;
+const STORE_WAIT_MS = 180;
+
+export interface RenewalOptions extends LoginUnderLeaseOptions {
+  readonly announcements: AnnouncementFeed;
+  readonly observer: Observer;
+  /** Maximum duration of one login, including retries. */
+  readonly loginBudgetMs: number;
+}
 
 interface RunningRenewal {
   readonly request: RenewalRequest;
-  readonly renewed: Promise<Renewed>;
+  readonly result: Promise<Renewed>;
 }
 
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
 
-/** The one way a token comes to be: lease, re-read, vendor login, fenced write, announcement. */
+/**
+ * Renews tokens: lease, re-read, vendor login, fenced write, announcement. Every token comes into being here. One process
+ * runs at most one renewal per subject; leases extend this to all replicas.
+ */
 export class Renewal {
   readonly #options: RenewalOptions;
   readonly #waiters: AnnouncementWaiters;
@@ -68,34 +50,35 @@ export class Renewal {
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#unlimited = new TimeBudget(options.clock, Number.POSITIVE_INFINITY);
-    this.#waiters = new AnnouncementWaiters(options.announcements);
+    this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
     this.#underLease = new LoginUnderLease(options);
     this.#withoutLease = new LoginWithoutLease(options);
   }
 
   /**
-   * A record that satisfies the request, after at most one login over all replicas at a time. It goes on when its
-   * caller has gone, since others may wait for it.
-   * @throws BrokerError what the vendor or the store says; `request_invalid` when no country is known;
-   *   `rate_limited`; `terminal_limit`; `session_forbidden` when the terminal was logged out meanwhile;
-   *   `session_invalid` when the account was erased since the session was issued
+   * Returns a record that satisfies the request. Over all replicas, at most one login per subject runs at a time. The
+   * login continues when its caller disconnects, because other callers may wait for it.
+   * @throws BrokerError `request_invalid` when the country is unknown; `rate_limited`; `terminal_limit`;
+   *   `session_forbidden` when the terminal was logged out during the login; `session_invalid` when the account was
+   *   erased after the session was issued; or the error of the vendor or the store
    */
   async renew(request: RenewalRequest): Promise<Renewed> {
+    // Waits for the subject's running renewals, one after the other, until one will do or none is left.
     for (let other = this.#running.get(request.id); other; other = this.#running.get(request.id)) {
       const renewed = await this.#join(other, request);
       if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
     }
-    return this.#start(request, this.#run(request));
+    return this.#start(request, this.#acquireAndLogIn(request));
   }
 
-  /** The lease durations that {@link renewDue} needs. */
+  /** The bounds of the leases for {@link renewClaimed}. */
   get claimBounds(): ClaimBounds {
     const longest = this.#options.loginBudgetMs + LEASE_MARGIN_MS;
-    return { shortest: SHORTEST_BUDGET_MS + LEASE_MARGIN_MS, longest };
+    return { shortest: MIN_BUDGET_MS + LEASE_MARGIN_MS, longest };
   }
 
-  /** Renews what was claimed. Whoever asks meanwhile waits for it. @throws BrokerError what the vendor or the store says */
-  renewDue({ lease, record, region, erasedAt }: DueClaim): Promise<Renewed> {
+  /** Renews a claimed token. Reads of the same subject wait for it. @throws BrokerError the error of the vendor or the store */
+  renewClaimed({ lease, record, region, erasedAt }: DueClaim): Promise<Renewed> {
     const { subject, generation } = record;
     const request: RenewalRequest = {
       id: lease.id,
@@ -111,54 +94,54 @@ export class Renewal {
     return this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited }));
   }
 
-  /** Gives back a claim there is no use for. @param dueAt epoch ms at which the record is to be looked at next */
-  putOff({ lease }: DueClaim, dueAt: number): Promise<void> {
-    return this.#underLease.giveBack({ lease, timeBudget: this.#unlimited }, dueAt);
+  /** Releases a claim without a renewal. @param dueAt epoch ms at which the worker looks at the record next */
+  postpone({ lease }: DueClaim, dueAt: number): Promise<void> {
+    return this.#underLease.release({ lease, timeBudget: this.#unlimited }, dueAt);
   }
 
-  /** Waits until nothing is under way, at most `timeoutMs`; gives back what leases are still held then. */
+  /** Waits at most `timeoutMs` for the running renewals, then releases every lease that is still held. */
   async settle(timeoutMs: number): Promise<void> {
-    await raceTimeout(timeoutMs, Promise.allSettled([...this.#running.values()].map(({ renewed }) => renewed)));
+    const results = [...this.#running.values()].map(({ result }) => result);
+    await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
     await this.#underLease.releaseAll();
   }
 
-  /** Lets others join a renewal under way, unless they join another one already. */
-  #start(request: RenewalRequest, renewed: Promise<Renewed>): Promise<Renewed> {
+  /** Makes a running renewal visible to {@link renew}, unless the subject already has one. */
+  #start(request: RenewalRequest, result: Promise<Renewed>): Promise<Renewed> {
     const { observer } = this.#options;
-    const running = { request, renewed };
+    const running = { request, result };
     if (!this.#running.has(request.id)) this.#running.set(request.id, running);
-    renewed.then(
+    const end = (): void => {
+      if (this.#running.get(request.id) === running) this.#running.delete(request.id);
+    };
+    result.then(
       ({ outcome }) => {
-        this.#settle(running);
+        end();
         observer.renewalEnded(request.cause, outcome);
       },
       (error: unknown) => {
-        this.#settle(running);
+        end();
         observer.renewalFailed(request.cause, error);
       },
     );
-    return renewed;
+    return result;
   }
 
-  #settle(running: RunningRenewal): void {
-    if (this.#running.get(running.request.id) === running) this.#running.delete(running.request.id);
-  }
-
-  async #join({ request: theirs, renewed }: RunningRenewal, ours: RenewalRequest): Promise<Renewed | undefined> {
+  async #join(other: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
     try {
-      return await renewed;
+      return await other.result;
     } catch (error) {
-      if (isTheirsAlone(error, theirs, ours)) return undefined;
+      if (shouldRetryAlone(request, other.request, error)) return undefined;
       throw error;
     }
   }
 
-  async #run(request: RenewalRequest): Promise<Renewed> {
+  async #acquireAndLogIn(request: RenewalRequest): Promise<Renewed> {
     const { clock, observer, loginBudgetMs } = this.#options;
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
     while (clock.now() < deadline) {
       const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
-      const timeBudget = new TimeBudget(clock, PATIENCE_MS);
+      const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
       const answer = await this.#acquire(request, budgetMs, timeBudget);
       switch (answer.kind) {
         case 'granted':
@@ -171,11 +154,12 @@ export class Renewal {
           observer.coolingDown(answer.code);
           throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
         case 'held': {
-          const renewed = await this.#awaitOthers(request, Math.min(POLL_MS, answer.heldForMs));
+          const renewed = await this.#waitForHolder(request, Math.min(POLL_MS, answer.heldForMs));
           if (renewed) return renewed;
         }
       }
     }
+    // Other replicas held the lease all the time, and none of their logins has ended.
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
@@ -184,23 +168,56 @@ export class Renewal {
     const acquiring = terminals.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
     const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
+    // The store answers too late. A lease that arrives now has no user.
     void acquiring.then((late) => {
-      if (late.kind === 'granted') void this.#underLease.giveBack({ lease: late.lease, timeBudget }, clock.now());
+      if (late.kind === 'granted') void this.#underLease.release({ lease: late.lease, timeBudget }, clock.now());
     });
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
 
-  /** What the replica that holds the lease came to, if it did within `waitMs`. */
-  async #awaitOthers(request: RenewalRequest, waitMs: number): Promise<Renewed | undefined> {
-    const news = await this.#waiters.next(request.id, waitMs);
-    if (news?.kind === 'failed') {
-      const failure = new BrokerError(news.code, { retryAfter: 1 });
-      if (!isTheirsAlone(failure, undefined, request)) throw failure;
+  /** Waits at most `waitMs` for the replica that holds the lease. */
+  async #waitForHolder(request: RenewalRequest, waitMs: number): Promise<Renewed | undefined> {
+    const announcement = await this.#waiters.next(request.id, waitMs);
+    if (announcement?.kind === 'failed') {
+      const failure = new BrokerError(announcement.code, { retryAfter: 1 });
+      if (!shouldRetryAlone(request, undefined, failure)) throw failure;
     }
-    // Where the store has gone away meanwhile, trying to get the lease tells.
+    // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
     return { record: stored.record, outcome: 'waited', erasedAt: stored.erasedAt };
+  }
+}
+
+type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
+type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
+
+/** Lets renewals wait for the next announcement about their subject. */
+export class AnnouncementWaiters {
+  readonly #clock: Clock;
+  readonly #waiters = new Map<SubjectId, Set<Waiter>>();
+
+  constructor(announcements: AnnouncementFeed, clock: Clock) {
+    this.#clock = clock;
+    announcements.subscribe((announcement) => {
+      if (announcement.kind === 'erased') return;
+      for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
+    });
+  }
+
+  /** Resolves to the next announcement about `id`, or to `undefined` after `timeoutMs`. */
+  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(id) ?? new Set();
+      const done: Waiter = (announcement) => {
+        timer.cancel();
+        waiters.delete(done);
+        if (waiters.size === 0) this.#waiters.delete(id);
+        resolve(announcement);
+      };
+      const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);
+      this.#waiters.set(id, waiters.add(done));
+    });
   }
 }
 

@@ -3,51 +3,35 @@ import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
 
+/** A request for a token. */
 export interface ReadRequest {
   readonly subject: Subject;
-  /** The subject's, where it is at hand. */
+  /** The id of `subject`, if the caller has it. */
   readonly id?: SubjectId;
-  /** Where the account lives, if the session or the app say so; needed for an account's first login alone. */
+  /** The account's country from the session or the app. Only an account's first login needs it. */
   readonly region: string | undefined;
-  /** Epoch ms; `undefined` where the session does not say. */
+  /** Epoch ms; `undefined` if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
-  /** The entity tag of a token the vendor has refused. */
+  /** The entity tag of a token that the vendor has refused. */
   readonly refused?: string | undefined;
 }
 
-/** Who asks, as far as an erasure goes. */
-type Bearer = Pick<ReadRequest, 'sessionIssuedAt'>;
-
-/**
- * Whether the account was erased since the session was issued; one that does not say when it was counts as older.
- * @param erasedAt epoch ms of the account's last erasure
- */
-export function isErased({ sessionIssuedAt = 0 }: Bearer, erasedAt: number | undefined): boolean {
-  return erasedAt !== undefined && sessionIssuedAt <= erasedAt;
-}
-
-/** @throws BrokerError `session_invalid` when the account was erased since the session was issued */
-export function refuseErased(bearer: Bearer, erasedAt: number | undefined): void {
-  if (!isErased(bearer, erasedAt)) return;
-  throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
-}
-
-/** What is to be renewed, and why. */
+/** A request for a newer token. */
 export interface RenewalRequest {
   readonly id: SubjectId;
   readonly subject: Subject;
-  /** Where the account lives, unless it is pinned to another country. */
+  /** The account's country. The country pinned to the account takes precedence. */
   readonly region: string | undefined;
-  /** The token to be replaced, where there is one. */
+  /** The token to replace. */
   readonly known: TokenRecord | undefined;
   readonly cause: RenewalCause;
-  /** Epoch ms; `undefined` where nobody asks, or the session does not say. */
+  /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
-  /** Whether a record somebody else obtained will do in place of a login. */
+  /** Returns whether a record from another login will do: newer than `known`, or another one than the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 
-/** What a renewal brought. */
+/** The result of a renewal. */
 export interface Renewed {
   readonly record: TokenRecord;
   readonly outcome: RenewalOutcome;
@@ -55,11 +39,28 @@ export interface Renewed {
   readonly erasedAt: number | undefined;
 }
 
+type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
+
 /**
- * Whether a renewal's failure is that of who asked for it alone: another one who waits for the same may fare better.
- * @param failed who asked for it; `undefined`: another replica
+ * Returns whether the account was erased after the session was issued. A session without an issue time counts as older.
+ * @param erasedAt epoch ms of the account's last erasure
  */
-export function isTheirsAlone(error: unknown, failed: RenewalRequest | undefined, waiting: RenewalRequest): boolean {
+export function isErased({ sessionIssuedAt = 0 }: SessionAge, erasedAt: number | undefined): boolean {
+  return erasedAt !== undefined && sessionIssuedAt <= erasedAt;
+}
+
+/** @throws BrokerError `session_invalid` when the account was erased after the session was issued */
+export function refuseErased(session: SessionAge, erasedAt: number | undefined): void {
+  if (!isErased(session, erasedAt)) return;
+  throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
+}
+
+/**
+ * Returns whether a request should try by itself after another request for the same token has failed. For example, the
+ * failed request had no country, and the waiting request has one.
+ * @param failed the request that failed; `undefined`: a request of another replica
+ */
+export function shouldRetryAlone(waiting: RenewalRequest, failed: RenewalRequest | undefined, error: unknown): boolean {
   if (!(error instanceof BrokerError)) return false;
   switch (error.code) {
     case 'request_invalid':

@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { StoreHealth, TerminalStore, VendorLogin } from '../token/ports.ts';
@@ -9,7 +9,7 @@ import type { RenewalRequest, Renewed } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
-const AT_A_TIME = 64;
+const BATCH_SIZE = 64;
 
 export interface WriteBackOptions {
   readonly terminals: TerminalStore;
@@ -22,29 +22,37 @@ export interface WriteBackOptions {
 }
 
 /**
- * Brings into the store what it missed: tokens obtained while it was away, and all that is in memory when it has come
- * back without its data. The store refuses whatever is older than what stands.
+ * Writes to the store what it missed: tokens obtained during an outage, and every token in memory after the store has
+ * lost its data. The store refuses a record that is older than its own.
  */
 export class WriteBack {
   readonly #options: WriteBackOptions;
   readonly #missing = new Map<SubjectId, TokenRecord>();
   #flushing = false;
+  #retry: Timer | undefined;
+  #stopped = false;
 
   constructor(options: WriteBackOptions) {
     this.#options = options;
     options.health.onReturn((lostData) => {
-      if (lostData) for (const record of options.cache.records()) this.#add(record);
+      if (lostData) for (const record of options.cache.records()) this.#remember(record);
       void this.#flush();
     });
   }
 
-  /** Writes the record as soon as the store takes it, unless it ends before. */
-  keep(record: TokenRecord): void {
-    this.#add(record);
-    this.#tryLater();
+  /** Writes the record as soon as the store accepts it, unless the token ends first. */
+  add(record: TokenRecord): void {
+    this.#remember(record);
+    this.#retryLater();
   }
 
-  #add(record: TokenRecord): void {
+  /** Gives up what is still missing. */
+  stop(): void {
+    this.#stopped = true;
+    this.#retry?.cancel();
+  }
+
+  #remember(record: TokenRecord): void {
     const id = subjectId(record.subject);
     const other = this.#missing.get(id);
     if (!other || other.generation < record.generation) this.#missing.set(id, record);
@@ -56,12 +64,12 @@ export class WriteBack {
     let written = 0;
     try {
       while (this.#missing.size > 0) {
-        const some = [...this.#missing].slice(0, AT_A_TIME);
-        await Promise.all(some.map(([id, record]) => this.#write(id, record)));
-        written += some.length;
+        const batch = [...this.#missing].slice(0, BATCH_SIZE);
+        await Promise.all(batch.map(([id, record]) => this.#write(id, record)));
+        written += batch.length;
       }
     } catch {
-      this.#tryLater();
+      this.#retryLater();
     } finally {
       this.#flushing = false;
       if (written > 0) this.#options.log.info({ tokens: written }, 'tokens were written back to the store');
@@ -70,13 +78,16 @@ export class WriteBack {
 
   async #write(id: SubjectId, record: TokenRecord): Promise<void> {
     const { terminals, policy, clock, observer } = this.#options;
-    if (clock.now() < servableUntil(record.token))
+    if (clock.now() < servableUntil(record.token)) {
       observer.wroteBack(await terminals.restore(record, dueAt(record, policy, id)));
+    }
     if (this.#missing.get(id) === record) this.#missing.delete(id);
   }
 
-  #tryLater(): void {
-    setTimeout(() => void this.#flush(), RETRY_MS).unref();
+  #retryLater(): void {
+    if (this.#stopped) return;
+    this.#retry?.cancel();
+    this.#retry = this.#options.clock.setTimer(() => void this.#flush(), RETRY_MS);
   }
 }
 
@@ -88,8 +99,8 @@ export interface LoginWithoutLeaseOptions {
 }
 
 /**
- * A login while the store cannot be asked: without a lease, so another replica may make the same one; within this
- * replica's share of the login budget. Only for what cannot wait for the store.
+ * Logs in during an outage of the store. There is no lease, so another replica may make the same login. The login takes
+ * its place from this replica's share of the login budget. Only for requests that cannot wait for the store.
  */
 export class LoginWithoutLease {
   readonly #options: LoginWithoutLeaseOptions;
@@ -99,8 +110,8 @@ export class LoginWithoutLease {
   }
 
   /**
-   * @param storeError what to throw where the login can wait
-   * @throws BrokerError what the vendor says
+   * @param storeError thrown when the request can wait for the store
+   * @throws BrokerError the vendor's error
    */
   async logIn(request: RenewalRequest, budgetMs: number, storeError: unknown): Promise<Renewed> {
     const { vendor, cache, writeBack, clock } = this.#options;
@@ -113,7 +124,7 @@ export class LoginWithoutLease {
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
     const erasedAt = cache.erasedAt(request.id);
     cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
-    writeBack.keep(record);
+    writeBack.add(record);
     return { record, outcome: 'login', erasedAt };
   }
 }

@@ -2,7 +2,6 @@ import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
-import type { Soon } from '../token/principal.ts';
 import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
@@ -11,10 +10,10 @@ import type { Renewal } from './renewal.ts';
 import { isErased, type ReadRequest, refuseErased } from './requests.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';
 
-/** Most ms a read waits for a renewal while the token it has is still good. */
-const PATIENCE_MS = 2_000;
-/** How long a read leaves a renewal alone that it has just asked for. */
-const PAUSE_MS = 1_000;
+/** Longest wait of a read for a renewal while its token is still valid. */
+const RENEWAL_WAIT_MS = 2_000;
+/** After a read has started a renewal, reads start no other one for this long. */
+const RENEWAL_PAUSE_MS = 1_000;
 
 export interface TokenBrokerOptions {
   readonly terminals: TerminalStore;
@@ -27,68 +26,38 @@ export interface TokenBrokerOptions {
   readonly defaultRegion: string | undefined;
 }
 
-/** What is known of a terminal, from memory or the store. */
+/** The state of a terminal according to memory or the store. */
 interface LookupResult {
   readonly entry: CachedToken | undefined;
   readonly source: 'memory' | 'redis';
   readonly erasedAt: number | undefined;
 }
 
-/** What a read is answered with, and where it came from. */
 interface ReadResult {
   readonly entry: CachedToken;
   readonly outcome: ReadOutcome;
 }
 
-/** Answers an app: from memory, from the store, or from a renewal. */
+/** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #lookUps = new Map<SubjectId, Promise<LookupResult>>();
+  readonly #lookups = new Map<SubjectId, Promise<LookupResult>>();
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
   }
 
   /**
-   * A token that may be used now: never one past its margin, and the one already held whenever a renewal fails. In
-   * place of a refused token the one that has replaced it, or a new one.
-   * @throws BrokerError `session_invalid` when the account was erased since the session was issued, else what the
-   *   renewal throws
+   * Returns a usable token, never one past {@link servableUntil}. A failed renewal never takes a valid token away. If the
+   * vendor has refused a token, returns its replacement.
+   * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
+   *   renewal
    */
-  read(request: ReadRequest): Soon<ServedToken> {
+  async read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
     const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
-    return remembered ? this.handOut(id, remembered, now) : this.#readOrRenew(id, request);
-  }
-
-  /**
-   * The token that {@link read} answers with from memory alone: it is fresh, and believed without asking anybody. To be
-   * handed out by {@link handOut}, if it is.
-   * @param sessionIssuedAt epoch ms; `undefined` where the session does not say
-   */
-  remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
-    const entry = this.#options.cache.getStale(id);
-    return entry && this.mayHandOut(entry, sessionIssuedAt, now) ? entry : undefined;
-  }
-
-  /** Whether an entry found in memory may be handed out now: what {@link remembered} asks of those it finds. */
-  mayHandOut(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
-    return (
-      now < entry.freshUntil &&
-      this.#options.cache.isFresh(entry, now) &&
-      !isErased({ sessionIssuedAt }, entry.erasedAt)
-    );
-  }
-
-  /** Notes that a token is handed out. @param entry what {@link remembered} found */
-  handOut(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
-    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
-    if (!entry.markedRead) this.#markRead(id, entry);
-    return entry.served;
-  }
-
-  async #readOrRenew(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
+    if (remembered) return this.handOut(id, remembered, now);
     try {
       const { entry, outcome } = await this.#find(id, request);
       return this.handOut(id, entry, this.#options.clock.now(), outcome);
@@ -98,45 +67,68 @@ export class TokenBroker {
     }
   }
 
+  /**
+   * Returns the token that {@link read} serves from memory alone, if there is one. {@link handOut} serves it.
+   * @param sessionIssuedAt epoch ms; `undefined` if the session does not say
+   */
+  remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
+    const entry = this.#options.cache.getStale(id);
+    return entry && this.mayHandOut(entry, sessionIssuedAt, now) ? entry : undefined;
+  }
+
+  /** Returns whether {@link read} serves this entry without asking the store. */
+  mayHandOut(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
+    const { cache } = this.#options;
+    return now < entry.renewFrom && cache.isFresh(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt);
+  }
+
+  /** Returns the answer for an app, and records that the token was read. */
+  handOut(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
+    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
+    if (!entry.markedRead) this.#markRead(id, entry);
+    return entry.served;
+  }
+
   async #find(id: SubjectId, request: ReadRequest): Promise<ReadResult> {
+    const { clock, policy } = this.#options;
     const lookup = await this.#lookUp(id, request.refused !== undefined);
     refuseErased(request, lookup.erasedAt);
-    const { clock, policy } = this.#options;
     const { entry, source: outcome } = lookup;
     const now = clock.now();
-    if (!entry || now >= servableUntil(entry.served.record.token)) {
-      return this.#renew(id, request, 'new', { ...lookup, entry: undefined });
-    }
+    if (!entry || now >= servableUntil(entry.served.record.token)) return this.#renew(id, request, 'new', undefined);
     if (request.refused !== undefined) {
-      return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', lookup) : { entry, outcome };
+      return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
-    if (now < entry.freshUntil) return { entry, outcome };
-    const renewal = this.#renew(id, request, 'due', lookup);
+    if (now < entry.renewFrom) return { entry, outcome };
+    const renewal = this.#renew(id, request, 'due', entry);
     if (policy.mode === 'proactive' && now < waitFrom(entry.served.record.token)) {
-      entry.freshUntil = now + PAUSE_MS;
+      entry.renewFrom = now + RENEWAL_PAUSE_MS;
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
-    return this.#renewedOr(entry, renewal);
+    return this.#waitOrFallBack(entry, renewal);
   }
 
-  /** The renewed token, or the old one if that takes too long or fails while the old one is still good. */
-  async #renewedOr(entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
+  /** Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid. */
+  async #waitOrFallBack(entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { clock } = this.#options;
     const until = servableUntil(entry.served.record.token);
-    const patienceMs = Math.min(PATIENCE_MS, Math.max(0, until - clock.now()));
-    const renewed = await raceTimeout(
-      patienceMs,
-      renewal.catch(() => undefined),
-    );
+    const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
+    const succeeded = renewal.catch(() => undefined);
+    const renewed = await raceTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until) return renewal;
-    entry.freshUntil = Math.min(until, now + PAUSE_MS);
+    entry.renewFrom = Math.min(until, now + RENEWAL_PAUSE_MS);
     return { entry, outcome: 'fallback' };
   }
 
-  async #renew(id: SubjectId, request: ReadRequest, cause: RenewalCause, { entry }: LookupResult): Promise<ReadResult> {
+  async #renew(
+    id: SubjectId,
+    request: ReadRequest,
+    cause: RenewalCause,
+    entry: CachedToken | undefined,
+  ): Promise<ReadResult> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
     const known = entry?.served.record;
@@ -150,19 +142,20 @@ export class TokenBroker {
     return { entry: cache.put(renewed.record, startedAt, renewed.erasedAt, id), outcome: renewed.outcome };
   }
 
-  /** What is known, the store asked once for all who want to know at a time; what is kept in memory when it cannot say. */
-  #lookUp(id: SubjectId, anew: boolean): Promise<LookupResult> {
+  /** Looks the subject up in memory, then in the store. Concurrent lookups of one subject share one store read. */
+  async #lookUp(id: SubjectId, skipMemory: boolean): Promise<LookupResult> {
     const { cache, clock } = this.#options;
-    const trusted = anew ? undefined : cache.getFresh(id, clock.now());
-    if (trusted) return Promise.resolve({ entry: trusted, erasedAt: trusted.erasedAt, source: 'memory' });
-    const underWay = this.#lookUps.get(id);
-    if (underWay) return underWay;
-    const lookUp = this.#askStore(id);
-    this.#lookUps.set(id, lookUp);
-    return lookUp;
+    const fresh = skipMemory ? undefined : cache.getFresh(id, clock.now());
+    if (fresh) return { entry: fresh, erasedAt: fresh.erasedAt, source: 'memory' };
+    const running = this.#lookups.get(id);
+    if (running) return running;
+    const lookup = this.#readStore(id);
+    this.#lookups.set(id, lookup);
+    return lookup;
   }
 
-  async #askStore(id: SubjectId): Promise<LookupResult> {
+  /** Reads the store. If the store fails, returns what memory has: an error is never an absence. */
+  async #readStore(id: SubjectId): Promise<LookupResult> {
     const { terminals, cache, clock, log } = this.#options;
     const askedAt = clock.now();
     try {
@@ -171,27 +164,28 @@ export class TokenBroker {
       cache.forget(id);
       return { entry: undefined, erasedAt, source: 'redis' };
     } catch (error) {
-      const kept = cache.getStale(id);
-      if (kept && clock.now() < servableUntil(kept.served.record.token)) {
-        return { entry: kept, erasedAt: cache.erasedAt(id), source: 'memory' };
+      const erasedAt = cache.erasedAt(id);
+      const stale = cache.getStale(id);
+      if (stale && clock.now() < servableUntil(stale.served.record.token)) {
+        return { entry: stale, erasedAt, source: 'memory' };
       }
-      // What cannot be known counts as unknown: the renewal decides whether a login without the store is worth it.
-      log.debug({ subject: id, err: error }, 'the store cannot say whether there is a token');
-      return { entry: undefined, erasedAt: cache.erasedAt(id), source: 'memory' };
+      // The renewal decides whether a login without the store is allowed.
+      log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
+      return { entry: undefined, erasedAt, source: 'memory' };
     } finally {
-      this.#lookUps.delete(id);
+      this.#lookups.delete(id);
     }
   }
 
-  /** Only what nobody asked for is not yet known to be read. */
+  /** Tells the store about the first read of a token from a background renewal. Other tokens are stored as read. */
   #markRead(id: SubjectId, entry: CachedToken): void {
     const { terminals, log, observer } = this.#options;
     entry.markedRead = true;
     terminals.markRead(id, entry.served.record.generation).then(
-      (wasFirst) => wasFirst && observer.backgroundRenewalRead(),
+      (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;
-        log.debug({ subject: id, err: error }, 'a read could not be noted');
+        log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );
   }

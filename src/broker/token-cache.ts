@@ -4,17 +4,17 @@ import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 
-/** How long an entry is believed without asking the store: while every change is announced, and otherwise. */
-const TRUST_ANNOUNCED_MS = 60_000;
-const TRUST_UNANNOUNCED_MS = 2_000;
-/** What an entry takes of the process beside its body, as measured with 100,000 of them. */
+/** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
+const FRESH_ANNOUNCED_MS = 60_000;
+const FRESH_UNANNOUNCED_MS = 2_000;
+/** Memory of an entry in addition to its body, measured with 100,000 entries. */
 const ENTRY_OVERHEAD_BYTES = 2_000;
-/** Of how many subjects and accounts that changed lately it is remembered, lest a late read bring the old token back. */
-const FLOORS = 50_000;
+/** Maximum number of remembered invalidations. They keep a late read from restoring an old token. */
+const MAX_FLOORS = 50_000;
 
 /**
- * Where the newest entry of a subject is found for as long as memory holds one, without looking it up again; which does
- * not count as a use: it may be pushed out by what was looked up since.
+ * Always holds the newest entry of a subject, or `undefined` after its eviction. Reading a slot needs no lookup, and does
+ * not count as a use for the eviction order.
  */
 export interface TokenSlot {
   readonly entry: CachedToken | undefined;
@@ -23,13 +23,13 @@ export interface TokenSlot {
 export interface CachedToken {
   readonly slot: TokenSlot;
   readonly served: ServedToken;
-  /** Epoch ms of the account's last erasure: older sessions are not to be believed. */
+  /** Epoch ms of the account's last erasure. Older sessions are refused. */
   readonly erasedAt: number | undefined;
-  /** Epoch ms at which the store was asked for it; -Infinity once a newer one is announced. */
+  /** When the store was asked for it: epoch ms. `-Infinity` after a newer token was announced. */
   checkedAt: number;
-  /** Epoch ms up to which it is served without a thought of renewing it. */
-  freshUntil: number;
-  /** Whether the store knows that an app has read it. */
+  /** From this time (epoch ms) a read asks for a renewal. */
+  renewFrom: number;
+  /** Whether the store knows that an app has read the token. */
   markedRead: boolean;
 }
 
@@ -37,19 +37,19 @@ export interface TokenCacheOptions {
   readonly announcements: AnnouncementFeed;
   readonly clock: Clock;
   readonly maxBytes: number;
-  /** Epoch ms up to which a record is fresh. */
-  readonly freshUntil: (record: TokenRecord, id: SubjectId) => number;
+  /** Returns the time (epoch ms) from which a read asks for a renewal. */
+  readonly renewFrom: (record: TokenRecord, id: SubjectId) => number;
 }
 
 /**
- * This replica's memory of tokens. An entry is trusted for a while without asking the store, and kept until it is pushed
- * out or logged out, as the answer when the store cannot be asked. An older token never replaces a newer one.
+ * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until its eviction
+ * or logout, because it is the answer during an outage of the store. An older token never replaces a newer one.
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
   readonly #entries: LRUCache<SubjectId, CachedToken>;
-  /** The oldest generation of a subject, or of an account, that may still be believed. */
-  readonly #floors = new LRUCache<SubjectId | AccountId, number>({ max: FLOORS });
+  /** The oldest valid generation of a subject or an account. */
+  readonly #floors = new LRUCache<SubjectId | AccountId, number>({ max: MAX_FLOORS });
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -59,33 +59,33 @@ export class TokenCache {
       dispose: ({ slot }) => fill(slot, undefined),
       onInsert: (entry) => fill(entry.slot, entry),
     });
-    options.announcements.subscribe((announcement) => this.#hear(announcement));
+    options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
-  /** The entry, where it may be served without asking the store. */
+  /** Returns the entry if it may be served without asking the store. */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.#entries.get(id);
     return entry && this.isFresh(entry, now) ? entry : undefined;
   }
 
-  /** Whether an entry may be served without asking the store. */
+  /** Returns whether an entry may be served without asking the store. */
   isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
-    if (age < TRUST_UNANNOUNCED_MS) return true;
+    if (age < FRESH_UNANNOUNCED_MS) return true;
     const since = this.#options.announcements.completeSince();
-    return since !== undefined && checkedAt >= since && age < TRUST_ANNOUNCED_MS;
+    return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }
 
-  /** The entry, trusted or not: for when the store cannot be asked. */
+  /** Returns the entry, fresh or stale. */
   getStale(id: SubjectId): CachedToken | undefined {
     return this.#entries.get(id);
   }
 
   /**
-   * Remembers what the store said, unless something newer is known.
-   * @param checkedAt epoch ms at which the store was asked
-   * @param erasedAt what it said of the account's last erasure
-   * @param id the subject's, where it is at hand
+   * Adds a record from the store, unless memory has a newer one. Returns the newer entry.
+   * @param checkedAt when the store was asked, epoch ms
+   * @param erasedAt the account's last erasure according to the store, epoch ms
+   * @param id the id of `record.subject`, if the caller has it
    */
   put(
     record: TokenRecord,
@@ -101,68 +101,67 @@ export class TokenCache {
       served: same?.served ?? serveToken(record),
       checkedAt,
       erasedAt: latest(erasedAt, this.erasedAt(id)),
-      freshUntil: same?.freshUntil ?? this.#options.freshUntil(record, id),
+      renewFrom: same?.renewFrom ?? this.#options.renewFrom(record, id),
       markedRead: record.read || same?.markedRead === true,
     };
     if (record.generation >= this.#floorOf(id)) this.#entries.set(id, entry);
     return entry;
   }
 
-  /** How many tokens it holds. */
+  /** Number of tokens. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** What they take, roughly. */
+  /** Approximate memory of the tokens. */
   get bytes(): number {
     return this.#entries.calculatedSize;
   }
 
-  /** Every record it holds. */
   *records(): Generator<TokenRecord> {
     for (const { served } of this.#entries.values()) yield served.record;
   }
 
-  /** Epoch ms of the account's last erasure, where this replica knows of it. */
+  /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
     return latest(this.#entries.peek(id)?.erasedAt, this.#floors.get(accountOf(id)));
   }
 
-  /** Lays a newer token over one that is being read here; tokens nobody reads here take no memory. */
+  /** Replaces an entry by a newer token. Adds no entry for a subject that is not read on this replica. */
   renew(record: TokenRecord, id: SubjectId): void {
     const known = this.#entries.get(id);
     if (known) this.put(record, this.#options.clock.now(), known.erasedAt, id);
   }
 
-  /** Forgets the terminal's token, unless it is newer than `generation`; none older is remembered any more. */
+  /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
   forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
     const known = this.#entries.get(id);
     if (known && known.served.record.generation <= generation) this.#entries.delete(id);
-    if (Number.isFinite(generation)) this.#raise(id, generation);
+    if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
 
-  /** Forgets the account's tokens, and any that is older than `generation`. */
+  /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
   forgetAccount(account: AccountId, generation: number): void {
-    this.#raise(account, generation);
+    this.#raiseFloor(account, generation);
     for (const id of this.#entries.keys()) {
       if (accountOf(id) === account) this.forget(id, generation);
     }
   }
 
-  #hear(announcement: Announcement): void {
+  #onAnnouncement(announcement: Announcement): void {
     const { kind, generation } = announcement;
     if (kind === 'erased') this.forgetAccount(announcement.account, generation);
     if (kind === 'removed') this.forget(announcement.id, generation);
-    if (kind === 'saved') this.#outdate(announcement.id, generation);
+    if (kind === 'saved') this.#invalidate(announcement.id, generation);
   }
 
-  #outdate(id: SubjectId, generation: number): void {
-    this.#raise(id, generation);
+  #invalidate(id: SubjectId, generation: number): void {
+    this.#raiseFloor(id, generation);
     const entry = this.#entries.get(id);
     if (entry && entry.served.record.generation < generation) entry.checkedAt = Number.NEGATIVE_INFINITY;
   }
 
-  #raise(id: SubjectId | AccountId, generation: number): void {
+  #raiseFloor(id: SubjectId | AccountId, generation: number): void {
     this.#floors.set(id, Math.max(generation, this.#floors.get(id) ?? 0));
   }
 

@@ -6,7 +6,7 @@ interface ErrorKind {
   readonly retryable: boolean;
 }
 
-/** Every error an app can meet (contract, "Errors"). */
+/** Every error code of the APIs, with its HTTP status. */
 export const ERRORS = {
   request_invalid: { status: 400, title: 'The request is not valid', retryable: false },
   session_missing: { status: 401, title: 'A session is required', retryable: false },
@@ -30,17 +30,17 @@ export const ERRORS = {
 export type ErrorCode = keyof typeof ERRORS;
 
 export interface BrokerErrorOptions {
-  /** Shown to the caller: what was wrong and what is allowed. Never holds a secret, a token or an account id. */
+  /** Text for the caller: what is wrong and what is allowed. Never contains a secret, a token or an account id. */
   readonly detail?: string;
-  /** Whole seconds after which a retry makes sense. */
+  /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
-  /** For the log alone. */
+  /** Only for the log. */
   readonly cause?: unknown;
 }
 
-/** The one error that is shown to a caller; whatever else is thrown becomes `internal`. */
+/** The only error that callers see. The API turns every other error into `internal`. */
 export class BrokerError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;

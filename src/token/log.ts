@@ -1,4 +1,4 @@
-/** As much of a pino logger as the parts need. Never give it a token, a session, a key or an account id. */
+/** The part of a pino logger that the modules use. Never log a token, a session, a key or an account id. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

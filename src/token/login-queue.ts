@@ -1,41 +1,41 @@
-/** How fast logins may follow each other. */
+/** The rate of vendor logins. */
 export interface Pace {
-  /** One login each so many ms in the long run. */
+  /** Long-term distance between two logins. */
   readonly intervalMs: number;
-  /** So many at once after a pause. */
+  /** Number of logins allowed at once after a pause. */
   readonly burst: number;
 }
 
-/** Who wants a place: an app that waits, or a renewal nobody waits for. */
+/** `foreground`: an app waits for the login. `background`: no app waits. */
 export type Urgency = 'foreground' | 'background';
 
 export interface Place {
   /** Whether a place was reserved. */
   readonly granted: boolean;
-  /** Ms until it, or after which to ask again. */
+  /** Time until the place, or, without one, until it makes sense to ask again. */
   readonly waitMs: number;
 }
 
-/** The queue: instants in epoch ms. */
+/** The queue's state. All values are epoch ms. */
 export interface PaceState {
-  /** The next place that is free; in the past after a pause. */
+  /** The next free place. In the past after a pause. */
   readonly next: number;
-  /** Until when somebody waits whom an app asked for. */
+  /** Until when a foreground login waits in the queue. */
   readonly waitingUntil: number;
-  /** When the next renewal may have a place while somebody waits. */
+  /** When the next background login may take a place while a foreground login waits. */
   readonly nextBackground: number;
 }
 
 export const EMPTY_PACE: PaceState = { next: 0, waitingUntil: 0, nextBackground: 0 };
 
-/** The longest anyone queues for a place. */
+/** Longest wait for a place. */
 export const LONGEST_WAIT_MS = 2_000;
-/** The longest a renewal queues where nobody waits: whoever comes next queues behind it. */
+/** Longest wait of a background login while no foreground login waits: later foreground logins queue behind it. */
 export const LONGEST_BACKGROUND_WAIT_MS = 500;
 
 /**
- * Reserves the next place, each place an instant (the generic cell rate algorithm with a queue). Who is asked for goes
- * first: while such a one waits, renewals get every second place at most.
+ * Reserves the next place in the queue of vendor logins (generic cell rate algorithm with a queue; a place is a point in
+ * time). Foreground logins go first: while one waits, background logins get at most every second place.
  */
 export function reservePlace(
   stored: PaceState,
@@ -43,18 +43,18 @@ export function reservePlace(
   { intervalMs, burst }: Pace,
   urgency: Urgency,
 ): { readonly place: Place; readonly state: PaceState } {
-  // Nobody queues that long: the clock has been set back, or is another one.
+  // No place is that far ahead: the clock was set back, or the state is from another clock.
   const state = stored.next > now + LONGEST_WAIT_MS + intervalMs ? EMPTY_PACE : stored;
   const next = Math.max(state.next, now - (burst - 1) * intervalMs);
   const waitMs = Math.max(0, next - now);
-  const crowded = state.waitingUntil > now;
+  const foregroundWaits = state.waitingUntil > now;
   if (urgency === 'foreground') {
     if (waitMs > LONGEST_WAIT_MS) return { place: { granted: false, waitMs: waitMs - LONGEST_WAIT_MS }, state };
     const waitingUntil = waitMs > 0 ? now + waitMs : state.waitingUntil;
     return { place: { granted: true, waitMs }, state: { ...state, next: next + intervalMs, waitingUntil } };
   }
-  const backgroundWaitMs = crowded ? Math.max(0, state.nextBackground - now) : 0;
-  const longest = crowded ? LONGEST_WAIT_MS : LONGEST_BACKGROUND_WAIT_MS;
+  const backgroundWaitMs = foregroundWaits ? Math.max(0, state.nextBackground - now) : 0;
+  const longest = foregroundWaits ? LONGEST_WAIT_MS : LONGEST_BACKGROUND_WAIT_MS;
   if (backgroundWaitMs > 0 || waitMs > longest) {
     return { place: { granted: false, waitMs: Math.max(backgroundWaitMs, waitMs - longest) }, state };
   }

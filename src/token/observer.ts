@@ -2,18 +2,21 @@ import type { ErrorCode } from './errors.ts';
 import type { Urgency } from './login-queue.ts';
 
 /**
- * Where a token that was handed out came from. `login`: one made for this read. `waited`: somebody else's login.
- * `fallback`: the old one, as its renewal failed or took too long.
+ * The source of a served token. `login`: a login for this read. `waited`: the login of another request or replica.
+ * `fallback`: the old token, because its renewal failed or took too long.
  */
 export type ReadOutcome = 'memory' | 'redis' | 'login' | 'waited' | 'fallback';
 
-/** An app waits for its first token, for one that is due, or in place of one that was refused; or nobody asked. */
+/**
+ * Why a token is renewed. `new`: an app waits for its first token. `due`: an app waits and the token is due. `refused`: the
+ * vendor refused the token. `background`: no app waits.
+ */
 export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 
-/** `login`: by a login of its own. `waited`: by somebody else's. */
+/** `login`: by its own login. `waited`: by the login of another request or replica. */
 export type RenewalOutcome = 'login' | 'waited';
 
-/** What a login came to; all but the first brought no token. `busy`: the login budget was spent. */
+/** The result of a login. Only `success` brings a token. `busy`: the login budget was used up. */
 export type LoginOutcome =
   | 'success'
   | 'busy'
@@ -31,49 +34,49 @@ export type LoginOutcome =
   | 'broken_answer'
   | 'circuit_open';
 
-/** `cached`: believed from memory. `kept`: believed on, as nobody could be asked. Else asked, and accepted or refused. */
+/**
+ * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
+ * from memory because the session server could not be reached. An error code: refused, or not checked.
+ */
 export type SessionOutcome = 'cached' | 'accepted' | 'kept' | ErrorCode;
 
-/** What an account may do only so often: ask, cause a login, have a refused token replaced. */
+/** The limits of an account: requests, logins, and replacements of refused tokens. */
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 
-/** `not_sent`: it failed at once, as Redis has not answered lately. */
+/** `not_sent`: the command failed at once because Redis did not answer recent commands. */
 export type RedisErrorKind = 'timeout' | 'connection' | 'readonly' | 'oom' | 'loading' | 'not_sent' | 'other';
 
-/**
- * What the parts tell of what they do, for whoever counts it. A call is cheap, never fails, and says nothing of whom it
- * was about.
- */
+/** Receives the events of all modules, for metrics. A call is cheap, never throws, and identifies no account. */
 export interface Observer {
-  /** @param leftMs what the token had left to live */
+  /** @param leftMs remaining life of the token */
   tokenServed(outcome: ReadOutcome, leftMs: number): void;
   readFailed(error: unknown): void;
 
   renewalEnded(cause: RenewalCause, outcome: RenewalOutcome): void;
   renewalFailed(cause: RenewalCause, error: unknown): void;
-  /** An app has read a token that was renewed without being asked for: the first time. */
+  /** An app has read a token from a background renewal for the first time. */
   backgroundRenewalRead(): void;
-  /** A renewal was refused, as earlier ones had failed like this. */
+  /** A renewal was refused because earlier ones failed with this code. */
   coolingDown(code: ErrorCode): void;
-  /** A token was brought into the store that it had missed, unless something as new stood there. */
+  /** A token that the store had missed was written back, unless the store had an equally new one. */
   wroteBack(outcome: 'saved' | 'outdated'): void;
   rateLimited(limit: LimitName): void;
 
-  /** A renewal that is due was claimed. @param latenessMs since when it was due */
+  /** A worker claimed a due renewal. @param latenessMs time since it was due */
   renewalClaimed(latenessMs: number): void;
-  /** How many subjects are due over all replicas that nobody has claimed. */
+  /** The number of due subjects that no replica has claimed. */
   backlogSeen(subjects: number): void;
 
-  /** A login request was sent to the vendor; a login may take several. */
+  /** The broker sent a login request to the vendor. A login may take several requests. */
   loginSent(): void;
   /**
-   * @param vendorCode the vendor's result code in its last answer, if there was one
-   * @param durationMs waits and repetitions included
+   * @param vendorCode the result code in the vendor's last answer
+   * @param durationMs total time, including waits and retries
    */
   loginEnded(outcome: LoginOutcome, vendorCode: number | undefined, durationMs: number): void;
   budgetWaited(urgency: Urgency, waitMs: number): void;
   budgetDenied(urgency: Urgency): void;
-  /** @param host of the vendor's domain, with its port unless that is the usual one */
+  /** @param host host of the vendor's domain, with the port if it is not the default */
   circuitChanged(host: string, status: 'closed' | 'half-open' | 'open'): void;
   /** @param offsetMs the vendor's clock minus ours */
   clockOffsetSeen(host: string, offsetMs: number): void;
@@ -84,7 +87,7 @@ export interface Observer {
 
 const ignore = (): void => undefined;
 
-/** Counts nothing. */
+/** Ignores every event. */
 export const silentObserver: Observer = {
   tokenServed: ignore,
   readFailed: ignore,

@@ -4,7 +4,16 @@ import { ERRORS, type ErrorCode } from './errors.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import { type SubjectId, subjectId } from './subject.ts';
 
-type Life = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
+type Lifetime = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
+
+/** A failed renewal is tried again after at least, and at most, this long (before jitter). */
+const MIN_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 300_000;
+
+/** How long a failure counts as consecutive with the next one. */
+export const FAILURE_MEMORY_MS = 60_000;
+const FIRST_COOL_DOWN_MS = 500;
+const MAX_COOL_DOWN_MS = 15_000;
 
 /** The shares of a token's life between which it is renewed: `0 < from <= to < 1`. */
 export interface RefreshShare {
@@ -12,98 +21,87 @@ export interface RefreshShare {
   readonly to: number;
 }
 
-/**
- * Epoch ms at which the token is due for renewal. Spread over `share` by a hash of subject and generation, so that
- * tokens issued together are not due together, and every replica computes the same instant. Never later than
- * {@link waitFrom}.
- */
-export function renewAt(token: Life, share: RefreshShare, id: SubjectId, generation: number): number {
-  const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
-  return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
-}
-
-/** Epoch ms from which a read waits for a renewal before it falls back on this token. */
-export function waitFrom(token: Life): number {
-  return token.expiresAt - Math.min(60_000, 0.1 * lifeOf(token));
-}
-
-/** Epoch ms up to which the token may be handed out; past it, never. */
-export function servableUntil(token: Life): number {
-  return token.expiresAt - Math.min(10_000, 0.05 * lifeOf(token));
-}
-
-function lifeOf(token: Life): number {
-  return token.expiresAt - token.issuedAt;
-}
-
-const SHORTEST_MS = 1_000;
-
-/** Most ms a login may take. One that renews leaves time for another replica to try again before the token ends. */
-export function loginBudget(known: TokenRecord | undefined, now: number, longestMs: number): number {
-  const leftMs = known ? servableUntil(known.token) - now : 0;
-  return leftMs <= 0 ? longestMs : Math.min(longestMs, Math.max(SHORTEST_MS, leftMs / 2));
-}
-
-const SOONEST_MS = 1_000;
-const LATEST_MS = 300_000;
-
-/**
- * Epoch ms at which a renewal that failed is tried again: after a quarter of the time the token may still be served,
- * within bounds and with jitter, so that attempts are rare while there is time and never in step. Where only our own
- * budget was in the way there is no reason to wait.
- */
-export function retryAt(token: Pick<SdkToken, 'issuedAt' | 'expiresAt'>, code: ErrorCode, clock: Clock): number {
-  const now = clock.now();
-  const leftMs = servableUntil(token) - now;
-  const delayMs = code === 'vendor_busy' ? SOONEST_MS : Math.min(LATEST_MS, Math.max(SOONEST_MS, leftMs / 4));
-  return now + delayMs * (0.5 + clock.random());
-}
-
-/** For how long a failure is counted. */
-export const FAILURE_MEMORY_MS = 60_000;
-const FIRST_MS = 500;
-const LONGEST_MS = 15_000;
-
-/** Ms for which a subject is left alone after so many failures in a row: the first one may be tried again at once. */
-export function coolDownMs(failures: number): number {
-  return failures < 2 ? 0 : Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 2));
-}
-
-/** Whether a failure says that the next login will probably fail too, but not for ever. */
-export function coolsDown(code: ErrorCode): boolean {
-  return code !== 'vendor_busy' && code.startsWith('vendor_') && ERRORS[code].retryable;
-}
-
-/** When tokens are renewed, and when no longer. */
+/** When tokens are renewed, and when renewal stops. */
 export interface RefreshPolicy {
-  /** `proactive`: in the background as they fall due. `on-demand`: only when an app reads one that is due. */
+  /** `proactive`: in the background when they are due. `on-demand`: only when an app reads a due token. */
   readonly mode: 'proactive' | 'on-demand';
   readonly share: RefreshShare;
-  /** A token renewed this many times in a row without being read is let go; at least 1. */
+  /** A token renewed this many times in a row without a read is not renewed again. At least 1. */
   readonly unreadLimit: number;
 }
 
 /**
- * Epoch ms at which a read, or the refresh worker, should see to a newer token.
- * @param id the subject's, where it is at hand
+ * Returns when a token is due for renewal, as epoch ms. A hash of subject and generation spreads renewals over `share`,
+ * so tokens issued together are not due together, and every replica computes the same time. Never later than
+ * {@link waitFrom}.
  */
+export function renewAt(token: Lifetime, share: RefreshShare, id: SubjectId, generation: number): number {
+  const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
+  return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
+}
+
+/** {@link renewAt} of a record. @param id the id of `record.subject`, if the caller has it */
 export function refreshAt(
-  record: TokenRecord,
-  policy: RefreshPolicy,
-  id: SubjectId = subjectId(record.subject),
+  { token, generation, subject }: TokenRecord,
+  { share }: RefreshPolicy,
+  id: SubjectId = subjectId(subject),
 ): number {
-  return renewAt(record.token, policy.share, id, record.generation);
+  return renewAt(token, share, id, generation);
 }
 
 /**
- * Epoch ms at which the refresh worker is to look at the record next: to renew it, or to see it off.
- * @param id the subject's, where it is at hand
+ * Returns when the worker should next look at the record, as epoch ms: to renew the token, or to remove it at its end.
+ * @param id the id of `record.subject`, if the caller has it
  */
 export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
   return isRenewedInBackground(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
 }
 
-/** Whether the record is renewed in the background when it falls due. */
+/** Returns whether the worker renews the token when it is due. */
 export function isRenewedInBackground(record: TokenRecord, { mode, unreadLimit }: RefreshPolicy): boolean {
   return mode === 'proactive' && (record.read || record.unreadRenewals < unreadLimit);
+}
+
+/** From this time (epoch ms) a read waits for a renewal before it falls back on the token. */
+export function waitFrom(token: Lifetime): number {
+  return token.expiresAt - Math.min(60_000, 0.1 * lifeOf(token));
+}
+
+/** The token is never served after this time (epoch ms). */
+export function servableUntil(token: Lifetime): number {
+  return token.expiresAt - Math.min(10_000, 0.05 * lifeOf(token));
+}
+
+/**
+ * Returns when a failed renewal is tried again, as epoch ms: after a quarter of the time that the token may still be
+ * served, with jitter. So retries are rare while there is time, and replicas do not retry in step. A full login budget
+ * is no reason to wait.
+ */
+export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock): number {
+  const now = clock.now();
+  const quarterMs = (servableUntil(token) - now) / 4;
+  const delayMs = code === 'vendor_busy' ? MIN_RETRY_MS : Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, quarterMs));
+  return now + delayMs * (0.5 + clock.random());
+}
+
+/** Returns how long no login is tried for a subject after this many consecutive failures. One failure costs nothing. */
+export function coolDownMs(failures: number): number {
+  return failures < 2 ? 0 : Math.min(MAX_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
+}
+
+/** Returns whether the failure suggests that the next login fails too, but that a later one may succeed. */
+export function coolsDown(code: ErrorCode): boolean {
+  return code !== 'vendor_busy' && code.startsWith('vendor_') && ERRORS[code].retryable;
+}
+
+function lifeOf(token: Lifetime): number {
+  return token.expiresAt - token.issuedAt;
+}
+
+const MIN_LOGIN_BUDGET_MS = 1_000;
+
+/** Maximum duration of a login. A renewal leaves time for another replica to retry before the token ends. */
+export function loginBudget(known: TokenRecord | undefined, now: number, longestMs: number): number {
+  const leftMs = known ? servableUntil(known.token) - now : 0;
+  return leftMs <= 0 ? longestMs : Math.min(longestMs, Math.max(MIN_LOGIN_BUDGET_MS, leftMs / 2));
 }

@@ -1,55 +1,52 @@
 import { hash } from 'node:crypto';
 import type { Subject } from './subject.ts';
 
-/** What a vendor login yields. */
+/** The fields that every token answer has. All of src takes their names from here. */
+export const TOKEN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
+
+/** The result of a vendor login. */
 export interface SdkToken {
-  /**
-   * The vendor's `data`, every value a string: at least accessId, accessToken, expireTime (epoch seconds), terminalId,
-   * expand and expend, plus whatever else the vendor sent.
-   */
+  /** The vendor's `data` as strings: {@link TOKEN_FIELDS} and every other field that the vendor sent. */
   readonly fields: Readonly<Record<string, string>>;
-  /** Epoch ms, our clock: when the login was sent. */
+  /** When the broker sent the login: epoch ms on our clock. */
   readonly issuedAt: number;
-  /** Epoch ms, our clock. */
+  /** Epoch ms on our clock. */
   readonly expiresAt: number;
 }
 
 /** A token as the store keeps it. */
 export interface TokenRecord {
   readonly subject: Subject;
-  /** The country its login was made with. */
+  /** The country that the login was made with. */
   readonly region: string;
   readonly token: SdkToken;
-  /** Larger is newer. The instant (epoch ms, the store's clock) its lease was handed out, made strictly increasing. */
+  /** Larger is newer. The store's time (epoch ms) when it handed out the lease, made strictly increasing. */
   readonly generation: number;
   /** Whether an app has read this generation. */
   readonly read: boolean;
-  /** Renewals in a row, this one included, that no app had read when the next was made. */
+  /** Consecutive renewals, including this one, of which no app had read the token before the next renewal. */
   readonly unreadRenewals: number;
 }
 
-/** A record with what an app is answered, made once per token. */
+/** A record with the answer for the app, built once per token. */
 export interface ServedToken {
   readonly record: TokenRecord;
-  /**
-   * JSON of the token's fields, in ASCII alone. A string: Node sends it in one piece with the headers, a buffer in two; and
-   * as Latin-1 with less work than as UTF-8.
-   */
+  /** JSON of the token's fields in pure ASCII. Node writes an ASCII string and the headers in one piece. */
   readonly body: string;
-  /** Its bytes, as `Content-Length` has them. */
+  /** Length of the body in bytes, as `Content-Length` needs it. */
   readonly length: string;
-  /** Strong entity tag (RFC 9110 §8.8.3), the same on every replica. */
+  /** Strong entity tag (RFC 9110 §8.8.3), equal on every replica. */
   readonly etag: string;
 }
 
-const BEYOND_ASCII = /[\u0080-\uffff]/g;
+const NON_ASCII = /[\u0080-\uffff]/g;
 
-/** RFC 8259 §7. */
-function escaped(codeUnit: string): string {
+/** Escapes a UTF-16 code unit (RFC 8259 §7). */
+function escapeCodeUnit(codeUnit: string): string {
   return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 export function serveToken(record: TokenRecord): ServedToken {
-  const body = JSON.stringify(record.token.fields).replace(BEYOND_ASCII, escaped);
+  const body = JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit);
   return { record, body, length: String(body.length), etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
 }

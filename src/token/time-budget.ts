@@ -1,29 +1,31 @@
 import type { Clock } from './clock.ts';
 
-/**
- * Resolves like `promise`, or to `otherwise` after `ms`. The work behind `promise` continues either way. A busy event
- * loop runs timers before it reads sockets. So the timeout waits two more turns: an answer that has already arrived wins.
- */
-export function raceTimeout<T>(ms: number, promise: Promise<T>): Promise<T | undefined>;
-export function raceTimeout<T, Late>(ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
-export function raceTimeout<T, Late>(ms: number, promise: Promise<T>, otherwise?: Late): Promise<T | Late | undefined> {
+/** Every answer gets at least this long: a healthy store answers in less. */
+const MIN_WAIT_MS = 20;
+
+/** Resolves like `promise`, or to `otherwise` after `ms`. The work behind `promise` continues either way. */
+export function raceTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined>;
+export function raceTimeout<T, Late>(clock: Clock, ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
+export function raceTimeout<T, Late>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  otherwise?: Late,
+): Promise<T | Late | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => setImmediate(() => setImmediate(resolve, otherwise)), ms);
+    const timer = clock.setTimer(() => resolve(otherwise), ms);
     promise.then(
       (answer) => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve(answer);
       },
       (error: unknown) => {
-        clearTimeout(timer);
+        timer.cancel();
         reject(error);
       },
     );
   });
 }
-
-/** Every answer gets at least this long: a healthy store answers in less. */
-const MIN_WAIT_MS = 20;
 
 /** A limit on how long a caller waits in total, over several answers of the store. */
 export class TimeBudget {
@@ -44,7 +46,7 @@ export class TimeBudget {
     if (this.#leftMs === Number.POSITIVE_INFINITY) return answer;
     const startedAt = this.#clock.now();
     try {
-      return await raceTimeout(Math.max(MIN_WAIT_MS, this.#leftMs), answer);
+      return await raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer);
     } finally {
       this.#leftMs -= Math.max(0, this.#clock.now() - startedAt);
     }

@@ -9,14 +9,14 @@ import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
-import { ask } from '../support/ask-redis.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { makeDue } from '../support/make-due.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { askRedis } from '../support/redis-server.ts';
 
-const PATIENTLY = { timeoutMs: 20_000 };
+const SLOW = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 const EVERY_SHARD = Array.from({ length: SHARDS }, (_, shard) => shard);
 
@@ -36,50 +36,50 @@ function open() {
   return { keys, log, commands, connectionLog };
 }
 
-/** Runs a script in every shard: they lie on all three masters. */
+/** Runs a script in every shard. The shards are distributed over all three masters. */
 function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
   return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, 'claimDue', [keys.due(shard)], [1, 1_000])));
 }
 
-const hasWorked = (commands: RedisClient, keys: Keys) =>
-  eventually(() => inEveryShard(commands, keys).then(() => true), PATIENTLY);
+const waitUntilWorking = (commands: RedisClient, keys: Keys) =>
+  eventually(() => inEveryShard(commands, keys).then(() => true), SLOW);
 
-/** An account that lies there. */
+/** Finds an account whose keys are in this shard. */
 function accountIn(shard: number, keys: Keys): string {
   for (let number = 0; ; number += 1) {
     if (keys.dueOf(accountId(`account-${number}`)) === keys.due(shard)) return `account-${number}`;
   }
 }
 
-function listening() {
+function openAnnouncements() {
   const { keys, commands, connectionLog } = open();
   const subscriber = connectSubscriber(cluster.url, commands, connectionLog);
   const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
   onTestFinished(() => announcements.close());
-  const heard: Announcement[] = [];
-  announcements.subscribe((announcement) => heard.push(announcement));
+  const received: Announcement[] = [];
+  announcements.subscribe((announcement) => received.push(announcement));
   const since = () => announcements.completeSince();
-  const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be missed')), PATIENTLY);
-  /** Announces in every shard, each its own number. */
+  const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be incomplete')), SLOW);
+  /** Announces the number of each shard on that shard. */
   const announce = () =>
     Promise.all(
       EVERY_SHARD.map((shard) =>
         runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
       ),
     );
-  return { keys, commands, subscriber, heard, since, known, announce };
+  return { keys, commands, subscriber, received, since, known, announce };
 }
 
 describe('on a Redis Cluster', () => {
-  test('scripts run on every node, and run again on nodes that have forgotten them', async () => {
+  test('scripts run on every node, also after the nodes have lost their script caches', async () => {
     const { keys, commands } = open();
-    await hasWorked(commands, keys);
+    await waitUntilWorking(commands, keys);
     expect(mastersOf(commands)).toHaveLength(3);
-    for (const node of cluster.nodes) await ask(node, (redis) => redis.script('FLUSH'));
+    for (const node of cluster.nodes) await askRedis(node, (redis) => redis.script('FLUSH'));
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
   });
 
-  test('the check finds it, and nothing to mend; where it is down, that nobody answers', async () => {
+  test('the check command finds no problem, and reports a cluster that is down', async () => {
     const settings = { url: cluster.url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] };
     const findings = await checkStore(settings, systemClock);
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
@@ -91,68 +91,70 @@ describe('on a Redis Cluster', () => {
 
   test('commands follow a slot that moves to another node', async () => {
     const { keys, commands } = open();
-    await hasWorked(commands, keys);
+    await waitUntilWorking(commands, keys);
     const [from, to] = [cluster.nodes[0], cluster.nodes[1]];
-    if (!from || !to) throw new Error('there are no nodes');
-    const [fromId, toId] = await Promise.all([from, to].map((node) => ask(node, (redis) => redis.cluster('MYID'))));
+    if (!from || !to) throw new Error('the cluster has no nodes');
+    const [fromId, toId] = await Promise.all(
+      [from, to].map((node) => askRedis(node, (redis) => redis.cluster('MYID'))),
+    );
     const slots = await Promise.all(
-      EVERY_SHARD.map((shard) => ask(from, (redis) => redis.cluster('KEYSLOT', keys.due(shard)))),
+      EVERY_SHARD.map((shard) => askRedis(from, (redis) => redis.cluster('KEYSLOT', keys.due(shard)))),
     );
     const shard = slots.findIndex((slot) => slot < 16_384 / 3);
     const [key, slot] = [keys.due(shard), slots[shard] ?? 0];
     await commands.set(key, 'kept');
-    await ask(to, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', fromId ?? ''));
-    await ask(from, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', toId ?? ''));
-    await ask(from, (redis) => redis.migrate('127.0.0.1', to.port, key, 0, 1_000));
+    await askRedis(to, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', fromId ?? ''));
+    await askRedis(from, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', toId ?? ''));
+    await askRedis(from, (redis) => redis.migrate('127.0.0.1', to.port, key, 0, 1_000));
     expect(await commands.get(key)).toBe('kept');
-    for (const node of [to, from]) await ask(node, (redis) => redis.cluster('SETSLOT', slot, 'NODE', toId ?? ''));
+    for (const node of [to, from]) await askRedis(node, (redis) => redis.cluster('SETSLOT', slot, 'NODE', toId ?? ''));
     expect(await commands.get(key)).toBe('kept');
     await commands.del(key);
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
   });
 
-  test('what any node announces is heard', async () => {
-    const { heard, known, announce } = listening();
+  test('the broker receives announcements of every node', async () => {
+    const { received, known, announce } = openAnnouncements();
     await known();
     await announce();
-    await eventually(() => heard.length === SHARDS);
-    expect(heard.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
+    await eventually(() => received.length === SHARDS);
+    expect(received.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
   });
 
-  test('announcements are known from a later instant on when one node has hung, though the others went on', async () => {
-    const { subscriber, known, since } = listening();
+  test('after one node hangs, announcements count as complete from a later time, although other nodes continued', async () => {
+    const { subscriber, known, since } = openAnnouncements();
     await known();
     for (const node of cluster.nodes) {
-      await ask(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
+      await askRedis(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
     }
-    // Not the one that is listened to: every other announcement still arrives.
+    // Skip the subscribed node, so that announcements of the other nodes still arrive.
     for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
       const before = await known();
       node.pause();
-      await eventually(() => since() !== before, PATIENTLY).finally(() => node.resume());
+      await eventually(() => since() !== before, SLOW).finally(() => node.resume());
       expect(await known()).toBeGreaterThan(before);
-      await cluster.whole();
+      await cluster.waitUntilServing();
     }
   });
 
-  test('another node is listened to when the one that was hangs, and what is announced then is heard', async () => {
-    const { keys, commands, subscriber, heard, known, since, announce } = listening();
+  test('if the subscribed node hangs, the broker subscribes to another node and receives its announcements', async () => {
+    const { keys, commands, subscriber, received, known, since, announce } = openAnnouncements();
     const first = await known();
     const { port } = subscriber.options;
     const node = cluster.nodes.find((candidate) => candidate.port === port);
     node?.pause();
     onTestFinished(() => node?.resume());
-    await eventually(() => since() === undefined, PATIENTLY);
-    await hasWorked(commands, keys);
+    await eventually(() => since() === undefined, SLOW);
+    await waitUntilWorking(commands, keys);
     expect(await known()).toBeGreaterThan(first);
     expect(subscriber.options.port).not.toBe(port);
     await announce();
-    await eventually(() => heard.length === SHARDS);
+    await eventually(() => received.length === SHARDS);
     node?.resume();
-    await cluster.whole();
+    await cluster.waitUntilServing();
   });
 
-  test('a master that hangs keeps nobody from what lies on the others', async () => {
+  test('a master that hangs does not block claims on the other masters', async () => {
     const keyPrefix = `test-${randomUUID()}`;
     const keys = new Keys(keyPrefix);
     const store = await openRedisStore(cluster.url, keyPrefix, [newKey('k1')]);
@@ -163,12 +165,14 @@ describe('on a Redis Cluster', () => {
       await saveToken(store, subject);
       await makeDue(store, subjectId(subject), systemClock.now());
     }
-    const roles = await Promise.all(cluster.nodes.map((node) => ask(node, (each) => each.role())));
+    const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (each) => each.role())));
     const hung = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
-    if (!hung) throw new Error('there is no master');
-    const ranges = (await ask(hung, (each) => each.cluster('SLOTS'))).filter(([, , node]) => node?.[1] === hung.port);
+    if (!hung) throw new Error('the cluster has no master');
+    const ranges = (await askRedis(hung, (each) => each.cluster('SLOTS'))).filter(
+      ([, , node]) => node?.[1] === hung.port,
+    );
     const isElsewhere = async (shard: number): Promise<boolean> => {
-      const slot = await ask(hung, (each) => each.cluster('KEYSLOT', keys.due(shard)));
+      const slot = await askRedis(hung, (each) => each.cluster('KEYSLOT', keys.due(shard)));
       return !ranges.some(([from, to]) => from <= slot && slot <= to);
     };
     const answers = await Promise.all(EVERY_SHARD.map(isElsewhere));
@@ -181,20 +185,20 @@ describe('on a Redis Cluster', () => {
     const claimed = claims.map(({ record }) => accounts.indexOf(record.subject.unionId));
     expect(claimed.sort((a, b) => a - b)).toEqual(elsewhere);
     hung.resume();
-    await cluster.whole();
+    await cluster.waitUntilServing();
   });
 
-  test('a node that dies is told of once, and all works again when its replica has taken over', async () => {
+  test('a node that crashes is logged once, and scripts work on all shards again after the failover', async () => {
     const { keys, log, commands } = open();
-    await hasWorked(commands, keys);
-    const roles = await Promise.all(cluster.nodes.map((node) => ask(node, (redis) => redis.role())));
+    await waitUntilWorking(commands, keys);
+    const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (redis) => redis.role())));
     const victim = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
     await victim?.kill();
     await expect(inEveryShard(commands, keys)).rejects.toThrow();
-    await cluster.whole(victim);
-    await hasWorked(commands, keys);
-    const told = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain('ECONNREFUSED');
+    await cluster.waitUntilServing(victim);
+    await waitUntilWorking(commands, keys);
+    const failures = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
+    expect(failures).toHaveLength(1);
+    expect(failures[0]).toContain('ECONNREFUSED');
   });
 });

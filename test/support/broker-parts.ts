@@ -46,7 +46,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     announcements,
     clock,
     maxBytes: 2 ** 20,
-    freshUntil: (record) => refreshAt(record, policy),
+    renewFrom: (record) => refreshAt(record, policy),
   });
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute, log, observer });
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
@@ -72,7 +72,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     const { claims } = await dueQueue.claim(1_000, renewal.claimBounds);
     const claim = claims.find(({ lease }) => lease.id === id);
     if (!claim) throw new Error('it could not be claimed');
-    return renewal.renewDue(claim);
+    return renewal.renewClaimed(claim);
   };
   return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };
 }

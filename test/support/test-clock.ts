@@ -1,6 +1,6 @@
-import type { Clock } from '../../src/token/clock.ts';
+import { type Clock, systemClock, type Timer } from '../../src/token/clock.ts';
 
-/** A clock that goes only when it is told to. */
+/** A clock that only moves when a test calls `advance`. Its timers run in real time. */
 export class TestClock implements Clock {
   #now = 1_800_000_000_000;
 
@@ -10,6 +10,10 @@ export class TestClock implements Clock {
 
   random(): number {
     return 0.5;
+  }
+
+  setTimer(callback: () => void, ms: number): Timer {
+    return systemClock.setTimer(callback, ms);
   }
 
   advance(ms: number): void {

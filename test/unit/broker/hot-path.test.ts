@@ -6,15 +6,15 @@ import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-const CALLS = ['read', 'acquire', 'save', 'release', 'markRead', 'take', 'ping'] as const;
+const METHODS = ['read', 'acquire', 'save', 'release', 'markRead', 'take', 'ping'] as const;
 
-test('a read from memory asks the store for nothing, sets no timer, and hands out the bytes it has', async () => {
+test('a read from memory calls no store method, sets no timer, and returns the cached bytes', async () => {
   const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const { broker } = brokerParts({ store: watched.store });
   const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() });
   const first = await read();
-  const callsOf = () => CALLS.map((name) => watched.calls(name));
-  const before = callsOf();
+  const storeCalls = () => METHODS.map((name) => watched.calls(name));
+  const callsBefore = storeCalls();
   let timers = 0;
   const hook = createHook({
     init(_id, type) {
@@ -24,9 +24,9 @@ test('a read from memory asks the store for nothing, sets no timer, and hands ou
   onTestFinished(() => void hook.disable());
   hook.enable();
   for (let round = 0; round < 100; round += 1) expect(await read()).toBe(first);
-  const seen = timers;
+  const timersOfReads = timers;
   setTimeout(() => undefined, 0);
   hook.disable();
-  expect([seen, timers - seen]).toEqual([0, 1]);
-  expect(callsOf()).toEqual(before);
+  expect([timersOfReads, timers - timersOfReads]).toEqual([0, 1]);
+  expect(storeCalls()).toEqual(callsBefore);
 });

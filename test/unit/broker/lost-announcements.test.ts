@@ -10,42 +10,44 @@ import { TestClock } from '../../support/test-clock.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
-/** Two replicas, the second of which hears nothing of what the first does, and believes it would. */
-function replicas(clock: Clock) {
+/** Two replicas. The second receives no announcements, but assumes that it misses none. */
+function createReplicas(clock: Clock) {
   const store: TokenStore = createMemoryStore({ clock, terminalsPerAccount: 20 });
-  const deaf: TokenStore = { ...store, announcements: { subscribe: () => undefined, completeSince: () => 0 } };
+  const silentStore: TokenStore = { ...store, announcements: { subscribe: () => undefined, completeSince: () => 0 } };
   const vendor = new ScriptedLogin(clock);
-  const [hearing, other] = [store, deaf].map((one) => brokerParts({ clock, store: one, vendor }));
-  if (!hearing || !other) throw new Error('no replicas');
-  const read = ({ broker }: typeof hearing) =>
+  const [subscribed, unsubscribed] = [store, silentStore].map((replicaStore) =>
+    brokerParts({ clock, store: replicaStore, vendor }),
+  );
+  if (!subscribed || !unsubscribed) throw new Error('no replicas');
+  const read = ({ broker }: typeof subscribed) =>
     broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-  return { vendor, hearing, other, read };
+  return { vendor, subscribed, unsubscribed, read };
 }
 
-describe('where an announcement is lost', () => {
-  test('whoever waits for another replica’s login finds its token all the same', async () => {
-    const { vendor, hearing, other, read } = replicas(systemClock);
+describe('when an announcement is lost', () => {
+  test('a replica that waits for another replica’s login still finds its token', async () => {
+    const { vendor, subscribed, unsubscribed, read } = createReplicas(systemClock);
     vendor.latencyMs = 100;
     const startedAt = performance.now();
-    const [one, two] = await Promise.all([read(hearing), read(other)]);
-    // Long before the lease would have run out.
+    const [first, second] = await Promise.all([read(subscribed), read(unsubscribed)]);
+    // Well before the lease expires.
     expect(performance.now() - startedAt).toBeLessThan(2_000);
-    expect(two.etag).toBe(one.etag);
+    expect(second.etag).toBe(first.etag);
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('a token that was logged out elsewhere is handed out for no longer than a minute', async () => {
+  test('a replica serves a token for at most one minute after a logout on another replica', async () => {
     const clock = new TestClock();
-    const { vendor, hearing, other, read } = replicas(clock);
+    const { vendor, subscribed, unsubscribed, read } = createReplicas(clock);
     vendor.lifeMs = 600_000;
-    const { etag } = await read(hearing);
-    expect((await read(other)).etag).toBe(etag);
-    await hearing.accounts.logOut(SUBJECT);
+    const { etag } = await read(subscribed);
+    expect((await read(unsubscribed)).etag).toBe(etag);
+    await subscribed.accounts.logOut(SUBJECT);
     clock.advance(59_999);
-    expect((await read(other)).etag).toBe(etag);
+    expect((await read(unsubscribed)).etag).toBe(etag);
     clock.advance(1);
-    expect((await read(other)).etag).not.toBe(etag);
-    expect(other.cache.getStale(ID)?.served.etag).not.toBe(etag);
+    expect((await read(unsubscribed)).etag).not.toBe(etag);
+    expect(unsubscribed.cache.getStale(ID)?.served.etag).not.toBe(etag);
     expect(vendor.requests).toHaveLength(2);
   });
 });

@@ -1,52 +1,56 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { Readiness } from '../../../src/broker/readiness.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 
-function open() {
-  let up = false;
-  let pings = 0;
-  const readiness = new Readiness({
-    ping: async () => {
-      pings += 1;
-      if (!up) throw new Error('away');
+function createReadiness() {
+  let isStoreUp = false;
+  let pingCount = 0;
+  const readiness = new Readiness(
+    {
+      ping: async () => {
+        pingCount += 1;
+        if (!isStoreUp) throw new Error('unreachable');
+      },
+      onReturn: () => undefined,
     },
-    onReturn: () => undefined,
-  });
+    systemClock,
+  );
   onTestFinished(() => readiness.stop());
   return {
     readiness,
-    pings: () => pings,
-    turn: (next: boolean) => {
-      up = next;
+    pingCount: () => pingCount,
+    setStoreUp: (isUp: boolean) => {
+      isStoreUp = isUp;
     },
   };
 }
 
 test('a replica is not ready before its store has answered', async () => {
-  const { readiness } = open();
+  const { readiness } = createReadiness();
   expect(await readiness.report()).toEqual({ ready: false, checks: { store: 'unreachable' } });
 });
 
-test('a replica stays ready when its store goes away, and says so', async () => {
-  const { readiness, turn } = open();
-  turn(true);
+test('a replica stays ready when its store becomes unreachable, and its report says so', async () => {
+  const { readiness, setStoreUp } = createReadiness();
+  setStoreUp(true);
   expect(await readiness.report()).toEqual({ ready: true, checks: { store: 'ok' } });
-  turn(false);
+  setStoreUp(false);
   expect(await readiness.report()).toEqual({ ready: true, checks: { store: 'unreachable: serving from memory' } });
 });
 
-test('a replica nobody asked while its store was there is ready all the same', async () => {
-  const { readiness, turn, pings } = open();
+test('a replica becomes ready by its own checks, without a report while the store was reachable', async () => {
+  const { readiness, setStoreUp, pingCount } = createReadiness();
   const started = readiness.start();
-  await eventually(() => pings() > 1);
-  turn(true);
+  await eventually(() => pingCount() > 1);
+  setStoreUp(true);
   await started;
-  turn(false);
+  setStoreUp(false);
   expect((await readiness.report()).ready).toBe(true);
 });
 
-test('looking for the store ends when it is stopped', async () => {
-  const { readiness } = open();
+test('the checks for the store end when readiness is stopped', async () => {
+  const { readiness } = createReadiness();
   const started = readiness.start();
   readiness.stop();
   await expect(started).resolves.toBeUndefined();

@@ -6,10 +6,10 @@ import { eventually } from '../../support/eventually.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
-test('the worker tells how late it is with what it claims, and how much is left for others', async () => {
+test('the worker reports how late its claims are, and how many due tokens it left', async () => {
   const clock = new TestClock();
   const store = createMemoryStore({ clock, terminalsPerAccount: 100 });
-  const { observer, told } = recordingObserver();
+  const { observer, told: eventsOf } = recordingObserver();
   const policy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
   const { renewal, vendor, worker } = brokerParts({ clock, store, policy, observer });
   const subjects = Array.from({ length: 150 }, (_, phone): Subject => {
@@ -22,7 +22,7 @@ test('the worker tells how late it is with what it claims, and how much is left 
   clock.advance(vendor.lifeMs / 2 + 5_000);
   worker.start();
   onTestFinished(() => worker.stop());
-  await eventually(() => told('renewalClaimed').length === 150);
-  expect(told('backlogSeen').slice(0, 2)).toEqual([[22], [0]]);
-  expect(new Set(told('renewalClaimed').map(([latenessMs]) => latenessMs))).toEqual(new Set([5_000]));
+  await eventually(() => eventsOf('renewalClaimed').length === 150);
+  expect(eventsOf('backlogSeen').slice(0, 2)).toEqual([[22], [0]]);
+  expect(new Set(eventsOf('renewalClaimed').map(([latenessMs]) => latenessMs))).toEqual(new Set([5_000]));
 });

@@ -12,15 +12,15 @@ import { makeDue } from '../../support/make-due.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const LIFE_MS = 2_000;
-/** Due when a tenth of its life is over. */
-const EARLY = { share: { from: 0.1, to: 0.1 } };
+/** A token is due after 10 % of its life. */
+const DUE_EARLY = { share: { from: 0.1, to: 0.1 } };
 
-function started(atEnd: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
+function startWorker(onFinished: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
   const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const parts = brokerParts({ store: watched.store, policy: { ...PROACTIVE, ...policy } });
   parts.vendor.lifeMs = LIFE_MS;
   parts.worker.start();
-  atEnd(() => parts.worker.stop());
+  onFinished(() => parts.worker.stop());
   return {
     ...parts,
     watched,
@@ -29,11 +29,8 @@ function started(atEnd: TestContext['onTestFinished'], policy: Partial<RefreshPo
 }
 
 describe.concurrent('the refresh worker', () => {
-  test('keeps a token alive that is read, without a read ever waiting for a login', async ({
-    onTestFinished,
-    expect,
-  }) => {
-    const { vendor, read } = started(onTestFinished);
+  test('renews a token in use early enough that no read waits for a login', async ({ onTestFinished, expect }) => {
+    const { vendor, read } = startWorker(onTestFinished);
     await read();
     const until = systemClock.now() + 3 * LIFE_MS;
     while (systemClock.now() < until) {
@@ -46,36 +43,36 @@ describe.concurrent('the refresh worker', () => {
     expect(vendor.mostConcurrent).toBe(1);
   });
 
-  test('renews an unread token once and then lets it go, and sweeps what is left of it', async ({
+  test('renews an unread token once, then lets it expire and removes it from the due queue', async ({
     onTestFinished,
     expect,
   }) => {
-    const { vendor, store, read } = started(onTestFinished);
+    const { vendor, store, read } = startWorker(onTestFinished);
     await read();
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
     expect((await store.dueQueue.claim(10, { shortest: 1, longest: 1 })).nextInMs).toBeUndefined();
   });
 
-  test('renews an unread token as often in a row as it is told', async ({ onTestFinished, expect }) => {
-    const { vendor, store, read } = started(onTestFinished, { unreadLimit: 2 });
+  test('renews an unread token as many times in a row as configured', async ({ onTestFinished, expect }) => {
+    const { vendor, store, read } = startWorker(onTestFinished, { unreadLimit: 2 });
     await read();
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 8_000 });
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('renews nothing unasked where tokens are renewed on demand', async ({ onTestFinished, expect }) => {
-    const { vendor, store, read } = started(onTestFinished, { mode: 'on-demand' });
+  test('renews nothing in the background in on-demand mode', async ({ onTestFinished, expect }) => {
+    const { vendor, store, read } = startWorker(onTestFinished, { mode: 'on-demand' });
     await read();
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 4_000 });
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('renews two hundred that fall due together, none dead, no more than 128 at a time', async ({
+  test('renews 200 tokens that become due together, loses none, and runs at most 128 renewals at a time', async ({
     onTestFinished,
     expect,
   }) => {
-    const { vendor, store, broker } = started(onTestFinished, { share: { from: 0.5, to: 0.5 } });
+    const { vendor, store, broker } = startWorker(onTestFinished, { share: { from: 0.5, to: 0.5 } });
     const subjects = Array.from({ length: 200 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     await Promise.all(
       subjects.map((subject) => broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() })),
@@ -93,8 +90,8 @@ describe.concurrent('the refresh worker', () => {
     });
   });
 
-  test('tries again after a failure, while the token it has is served', async ({ onTestFinished, expect }) => {
-    const { vendor, store, read } = started(onTestFinished, { share: { from: 0.2, to: 0.2 } });
+  test('retries after a failure while the old token can still be served', async ({ onTestFinished, expect }) => {
+    const { vendor, store, read } = startWorker(onTestFinished, { share: { from: 0.2, to: 0.2 } });
     vendor.lifeMs = 10_000;
     await read();
     vendor.failure = new BrokerError('vendor_unavailable');
@@ -107,8 +104,8 @@ describe.concurrent('the refresh worker', () => {
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('survives a store that goes away and comes back', async ({ onTestFinished, expect }) => {
-    const { vendor, watched, read } = started(onTestFinished, { share: { from: 0.1, to: 0.1 } });
+  test('continues after an outage of the store', async ({ onTestFinished, expect }) => {
+    const { vendor, watched, read } = startWorker(onTestFinished, { share: { from: 0.1, to: 0.1 } });
     vendor.lifeMs = 20_000;
     await read();
     watched.down.add('claim');
@@ -117,42 +114,42 @@ describe.concurrent('the refresh worker', () => {
     await eventually(() => expect(vendor.requests.length).toBe(2), { timeoutMs: 3_000 });
   });
 
-  test('gives back what it is handed while it stops', async ({ onTestFinished, expect }) => {
-    const { vendor, store, worker, watched, read } = started(onTestFinished, EARLY);
+  test('releases the claims that it receives while it stops', async ({ onTestFinished, expect }) => {
+    const { vendor, store, worker, watched, read } = startWorker(onTestFinished, DUE_EARLY);
     vendor.lifeMs = 20_000;
     await read();
-    let handOver = () => {};
+    let answerClaim = () => {};
     watched.late.set(
       'claim',
       new Promise((resolve) => {
-        handOver = resolve;
+        answerClaim = resolve;
       }),
     );
-    const looks = watched.calls('claim');
+    const claimsBefore = watched.calls('claim');
     await new Promise((resolve) => setTimeout(resolve, 2_100));
-    await eventually(() => expect(watched.calls('claim')).toBe(looks + 1), { timeoutMs: 6_000 });
+    await eventually(() => expect(watched.calls('claim')).toBe(claimsBefore + 1), { timeoutMs: 6_000 });
     const stopped = worker.stop();
-    handOver();
+    answerClaim();
     await stopped;
     expect(vendor.requests).toHaveLength(1);
     expect((await store.dueQueue.claim(1, { shortest: 100, longest: 100 })).claims).toHaveLength(1);
   });
 
-  test('looks at the schedule no more often for each renewal that ends', async ({ onTestFinished, expect }) => {
-    const { vendor, watched, read } = started(onTestFinished, EARLY);
+  test('does not read the due queue again for each renewal that ends', async ({ onTestFinished, expect }) => {
+    const { vendor, watched, read } = startWorker(onTestFinished, DUE_EARLY);
     vendor.lifeMs = 20_000;
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     await Promise.all(subjects.map((subject) => read(subject)));
     vendor.lifeMs = 600_000;
-    // They end one by one.
+    // The logins end one after another.
     Object.defineProperty(vendor, 'latencyMs', { get: () => 20 * (vendor.requests.length - subjects.length) });
-    const looks = watched.calls('claim');
+    const claimsBefore = watched.calls('claim');
     await eventually(() => expect(watched.calls('save')).toBe(2 * subjects.length), { timeoutMs: 6_000 });
-    expect(watched.calls('claim') - looks).toBeLessThan(10);
+    expect(watched.calls('claim') - claimsBefore).toBeLessThan(10);
   });
 
-  test('stops after what it has begun, and begins nothing more', async ({ onTestFinished, expect }) => {
-    const { vendor, store, worker, watched, read } = started(onTestFinished);
+  test('finishes the running renewals when it stops, and starts no new ones', async ({ onTestFinished, expect }) => {
+    const { vendor, store, worker, watched, read } = startWorker(onTestFinished);
     vendor.lifeMs = 3_000;
     await read();
     vendor.latencyMs = 300;

@@ -15,12 +15,12 @@ const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
 function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
-  const usual = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-  return { ...usual, cause: 'new', satisfies: () => true, ...overrides };
+  const defaults = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
+  return { ...defaults, cause: 'new', satisfies: () => true, ...overrides };
 }
 
-/** A store whose method answers so many ms late. */
-function slowedDown(store: TokenStore, name: 'acquire' | 'save', ms: number): TokenStore {
+/** A store that delays the answers of a method by `ms`. */
+function withDelay(store: TokenStore, name: 'acquire' | 'save', ms: number): TokenStore {
   const terminals = new Proxy(store.terminals, {
     get(target, property: keyof TerminalStore) {
       const method = target[property];
@@ -36,115 +36,117 @@ function slowedDown(store: TokenStore, name: 'acquire' | 'save', ms: number): To
 
 const newStore = () => createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
 
-describe('a renewal nobody asked for', () => {
-  test('brings nothing back of a terminal that was logged out since it was claimed', async () => {
+describe('a background renewal', () => {
+  test('does not restore the token of a terminal that was logged out after the claim', async () => {
     const { store, renewal, cache } = brokerParts();
     await renewal.renew(request());
     await makeDue(store, ID, systemClock.now());
     const [claim] = (await store.dueQueue.claim(1, renewal.claimBounds)).claims;
     await store.terminals.remove(ID);
     if (!claim) throw new Error('nothing was claimed');
-    await expect(renewal.renewDue(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
+    await expect(renewal.renewClaimed(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     expect(cache.getStale(ID)).toBeUndefined();
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
   });
 
-  test('is not a reader’s answer where the terminal was logged out and in again meanwhile, on whichever replica', async () => {
+  test('fails after a logout, but requests that arrive after the logout log in again, on any replica', async () => {
     const store = newStore();
     const vendor = new ScriptedLogin();
-    const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
-    await one.renewal.renew(request());
+    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    await first.renewal.renew(request());
     vendor.latencyMs = 200;
-    const background = one.renewInBackground(ID);
+    const background = first.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     await store.terminals.remove(ID);
-    const asked = [one, other].map(({ renewal }) => renewal.renew(request()));
+    const requests = [first, second].map(({ renewal }) => renewal.renew(request()));
     await expect(background).rejects.toMatchObject({ code: 'session_forbidden' });
-    const [mine, theirs] = await Promise.all(asked);
-    expect(mine?.record).toEqual((await store.terminals.read(ID)).record);
-    expect(theirs?.record).toEqual(mine?.record);
+    const [firstResult, secondResult] = await Promise.all(requests);
+    expect(firstResult?.record).toEqual((await store.terminals.read(ID)).record);
+    expect(secondResult?.record).toEqual(firstResult?.record);
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('is one that a reader waits for, who comes while it is under way', async () => {
+  test('is shared with a request that arrives while it runs', async () => {
     const { vendor, renewal, renewInBackground } = brokerParts();
     const known = (await renewal.renew(request())).record;
     vendor.latencyMs = 100;
     const background = renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
-    const asked = await renewal.renew(
+    const renewed = await renewal.renew(
       request({ known, cause: 'due', satisfies: ({ generation }) => generation > known.generation }),
     );
-    expect(asked.record).toEqual((await background).record);
-    expect(asked.outcome).toBe('waited');
+    expect(renewed.record).toEqual((await background).record);
+    expect(renewed.outcome).toBe('waited');
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('is not a reader’s answer where it found no place in the login budget, on whichever replica', async () => {
+  test('fails when the login budget is used up, but requests that wait for it log in, on any replica', async () => {
     const store = newStore();
     const vendor = new ScriptedLogin();
-    const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
-    const known = (await one.renewal.renew(request())).record;
+    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    const known = (await first.renewal.renew(request())).record;
     vendor.latencyMs = 50;
     vendor.failure = new BrokerError('vendor_busy');
-    const background = one.renewInBackground(ID);
+    const background = first.renewInBackground(ID);
     await eventually(() => vendor.requests.length === 2);
     const satisfies: RenewalRequest['satisfies'] = ({ generation }) => generation > known.generation;
-    const asked = [one, other].map(({ renewal }) => renewal.renew(request({ known, cause: 'refused', satisfies })));
+    const requests = [first, second].map(({ renewal }) =>
+      renewal.renew(request({ known, cause: 'refused', satisfies })),
+    );
     vendor.failure = undefined;
     await expect(background).rejects.toMatchObject({ code: 'vendor_busy' });
-    const [mine, theirs] = await Promise.all(asked);
-    expect(mine?.record.generation).toBeGreaterThan(known.generation);
-    expect(theirs?.record).toEqual(mine?.record);
+    const [firstResult, secondResult] = await Promise.all(requests);
+    expect(firstResult?.record.generation).toBeGreaterThan(known.generation);
+    expect(secondResult?.record).toEqual(firstResult?.record);
     expect(vendor.requests).toHaveLength(3);
   });
 });
 
-describe('an account that was erased', () => {
-  test('while a read waited for another replica is not logged in again for a session from before', async () => {
+describe('an erased account', () => {
+  test('is not logged in again for an older session whose read waited during the erasure', async () => {
     const store = newStore();
     const vendor = new ScriptedLogin();
-    const [one, other] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
     const sessionIssuedAt = systemClock.now() - 1_000;
-    const read = (from = one) => from.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
+    const read = (replica = first) => replica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
     vendor.latencyMs = 150;
-    const reads = [read(one), read(other)].map(async (reading) => reading);
+    const reads = [read(first), read(second)].map(async (reading) => reading);
     await eventually(() => vendor.requests.length === 1);
     await store.accounts.erase(SUBJECT.unionId);
     for (const reading of reads) await expect(reading).rejects.toBeInstanceOf(BrokerError);
     await sleep(300);
     expect(vendor.requests).toHaveLength(1);
     expect(await store.accounts.find(SUBJECT.unionId)).toBeUndefined();
-    await expect(read(other)).rejects.toMatchObject({ code: 'session_invalid' });
+    await expect(read(second)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(1);
-    const later = { subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };
-    expect((await other.broker.read(later)).etag).toBeTruthy();
+    const newerSession = { subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };
+    expect((await second.broker.read(newerSession)).etag).toBeTruthy();
   });
 });
 
-describe('a failure that is the caller’s own', () => {
-  test('is not that of others who wait for the same', async () => {
+describe('a failure that concerns only its caller', () => {
+  test('does not fail other requests that wait for the same token', async () => {
     const store = newStore();
     const vendor = new ScriptedLogin();
-    const slow = slowedDown(store, 'acquire', 50);
-    const [one, other] = [brokerParts({ store: slow, vendor }), brokerParts({ store, vendor })];
-    const without = one.renewal.renew(request({ region: undefined }));
+    const slowStore = withDelay(store, 'acquire', 50);
+    const [first, second] = [brokerParts({ store: slowStore, vendor }), brokerParts({ store, vendor })];
+    const withoutRegion = first.renewal.renew(request({ region: undefined }));
     const outcomes = await Promise.allSettled([
-      without,
-      one.renewal.renew(request()),
-      one.renewal.renew(request({ region: undefined })),
-      other.renewal.renew(request()),
+      withoutRegion,
+      first.renewal.renew(request()),
+      first.renewal.renew(request({ region: undefined })),
+      second.renewal.renew(request()),
     ]);
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled']);
     expect(vendor.requests).toHaveLength(1);
   });
 });
 
-describe('a store that answers too late', () => {
-  test('is given the lease back that it granted in the end', async () => {
+describe('when the store answers too late', () => {
+  test('the broker releases a lease that was granted too late', async () => {
     const store = newStore();
-    const { renewal, vendor } = brokerParts({ store: slowedDown(store, 'acquire', 400) });
+    const { renewal, vendor } = brokerParts({ store: withDelay(store, 'acquire', 400) });
     expect((await renewal.renew(request()))?.outcome).toBe('login');
     expect(vendor.requests).toHaveLength(1);
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('held');
@@ -153,11 +155,11 @@ describe('a store that answers too late', () => {
     });
   });
 
-  test('to tell of a logout takes the token out of memory once it has', async () => {
+  test('the broker removes a token from memory once the store reports the logout', async () => {
     const store = newStore();
-    // Nothing of what is announced arrives.
+    // The replica receives no announcements.
     store.announcements.subscribe = () => undefined;
-    const { broker, vendor, cache } = brokerParts({ store: slowedDown(store, 'save', 400) });
+    const { broker, vendor, cache } = brokerParts({ store: withDelay(store, 'save', 400) });
     vendor.latencyMs = 100;
     const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() });
     await eventually(() => vendor.requests.length === 1);

@@ -13,12 +13,12 @@ import { ScriptedLogin } from '../../support/scripted-login.ts';
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
-/** Replicas in one process: each with its own broker, all on one store and one vendor. */
-function replicas(count: number, loginBudgetMs = 5_000) {
+/** Replicas in one process. Each has its own broker; they share one store and one vendor. */
+function createReplicas(count: number, loginBudgetMs = 5_000) {
   const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
   const vendor = new ScriptedLogin();
-  const built = Array.from({ length: count }, () => brokerParts({ store, vendor, loginBudgetMs }));
-  return { store, vendor, replicas: built };
+  const replicas = Array.from({ length: count }, () => brokerParts({ store, vendor, loginBudgetMs }));
+  return { store, vendor, replicas };
 }
 
 function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
@@ -35,90 +35,90 @@ function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
 }
 
 describe('a renewal', () => {
-  test('of one subject is one login over ten replicas', async () => {
-    const { vendor, replicas: all } = replicas(10);
+  test('makes one login when ten replicas renew one subject at the same time', async () => {
+    const { vendor, replicas } = createReplicas(10);
     vendor.latencyMs = 200;
-    const renewals = await Promise.all(all.map(({ renewal }) => renewal.renew(request())));
+    const renewals = await Promise.all(replicas.map(({ renewal }) => renewal.renew(request())));
     expect(vendor.requests).toHaveLength(1);
     expect(new Set(renewals.map((renewed) => renewed?.record.generation)).size).toBe(1);
     expect(renewals.filter((renewed) => renewed?.outcome === 'login')).toHaveLength(1);
   });
 
-  test('tells the waiting replicas of a failure, which then do not try anew', async () => {
-    const { vendor, replicas: all } = replicas(5);
+  test('announces a failure to the waiting replicas, which then do not retry', async () => {
+    const { vendor, replicas } = createReplicas(5);
     vendor.latencyMs = 100;
     vendor.failure = new BrokerError('vendor_rejected', { vendorCode: 10901050 });
-    const outcomes = await Promise.allSettled(all.map(({ renewal }) => renewal.renew(request())));
+    const outcomes = await Promise.allSettled(replicas.map(({ renewal }) => renewal.renew(request())));
     expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual(
       Array(5).fill('vendor_rejected'),
     );
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('is taken over from a replica that vanished, once its lease ran out', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
+  test('takes over from a replica that died, once the lease has expired', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
     await store.terminals.acquire(ID, 300);
-    expect(await all[0]?.renewal.renew(request())).toMatchObject({ record: { region: 'CN' } });
+    expect(await replicas[0]?.renewal.renew(request())).toMatchObject({ record: { region: 'CN' } });
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('keeps its lease for as long as the login takes, even past the lease’s first end', async () => {
-    const { store, vendor, replicas: all } = replicas(2, 200);
+  test('keeps its lease while the login runs, even past the original end of the lease', async () => {
+    const { store, vendor, replicas } = createReplicas(2, 200);
     vendor.latencyMs = 2_500;
-    const [one, other] = all.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
-    expect(await Promise.all([one, other])).toContainEqual(
+    const [first, second] = replicas.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
+    expect(await Promise.all([first, second])).toContainEqual(
       expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
     );
     expect(vendor.requests).toHaveLength(1);
     expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 
-  test('has a lease that outlives all the time its login may take', async () => {
-    const { store, vendor, replicas: all } = replicas(1, 7_500);
+  test('acquires a lease that lasts longer than its login budget', async () => {
+    const { store, vendor, replicas } = createReplicas(1, 7_500);
     vendor.latencyMs = 100;
-    const renewal = all[0]?.renewal.renew(request());
+    const renewal = replicas[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
     const answer = await store.terminals.acquire(ID, 1);
     expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(vendor.requests[0]?.budgetMs ?? 0);
     await renewal;
   });
 
-  test('takes what somebody else has stored in place of a login', async () => {
-    const { vendor, replicas: all } = replicas(2);
-    const first = await all[0]?.renewal.renew(request());
-    expect(await all[1]?.renewal.renew(request())).toEqual({ record: first?.record, outcome: 'waited' });
+  test('uses a token that another replica has stored instead of a login', async () => {
+    const { vendor, replicas } = createReplicas(2);
+    const first = await replicas[0]?.renewal.renew(request());
+    expect(await replicas[1]?.renewal.renew(request())).toEqual({ record: first?.record, outcome: 'waited' });
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('that has to be newer than a given token logs in anew', async () => {
-    const { vendor, replicas: all } = replicas(2);
-    const known = (await all[0]?.renewal.renew(request()))?.record;
+  test('logs in again if the request needs a newer token than the stored one', async () => {
+    const { vendor, replicas } = createReplicas(2);
+    const known = (await replicas[0]?.renewal.renew(request()))?.record;
     if (!known) throw new Error('no record');
     const satisfies = (record: TokenRecord) => record.generation > known.generation;
-    const renewed = await all[1]?.renewal.renew(request({ known, satisfies }));
+    const renewed = await replicas[1]?.renewal.renew(request({ known, satisfies }));
     expect(renewed?.record.generation).toBeGreaterThan(known.generation);
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('overtaken by a logout stores nothing and says so', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
+  test('stores nothing and fails with session_forbidden after a logout during the login', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 150;
-    const renewal = all[0]?.renewal.renew(request());
+    const renewal = replicas[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
     await store.terminals.remove(ID);
     await expect(renewal).rejects.toMatchObject({ code: 'session_forbidden' });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
-  test('leaves time for another replica: it is given half of what its token has left, and at least a second', async () => {
-    const { vendor, replicas: all } = replicas(1, 7_500);
-    await all[0]?.renewal.renew(request());
+  test('leaves time for another replica: its login budget is half of the time left, and at least 1 s', async () => {
+    const { vendor, replicas } = createReplicas(1, 7_500);
+    await replicas[0]?.renewal.renew(request());
     vendor.lifeMs = 5_000;
-    const known = (await all[0]?.renewal.renew(request({ satisfies: () => false })))?.record;
+    const known = (await replicas[0]?.renewal.renew(request({ satisfies: () => false })))?.record;
     if (!known) throw new Error('no record');
-    await all[0]?.renewal.renew(request({ known, satisfies: () => false }));
-    const spent = { ...known, token: { ...known.token, expiresAt: systemClock.now() + 300 } };
-    await all[0]?.renewal.renew(request({ known: spent, satisfies: () => false }));
+    await replicas[0]?.renewal.renew(request({ known, satisfies: () => false }));
+    const almostExpired = { ...known, token: { ...known.token, expiresAt: systemClock.now() + 300 } };
+    await replicas[0]?.renewal.renew(request({ known: almostExpired, satisfies: () => false }));
     const budgets = vendor.requests.map(({ budgetMs }) => budgetMs);
     expect(budgets[0]).toBe(7_500);
     expect(budgets[2]).toBeGreaterThan(2_000);
@@ -126,11 +126,11 @@ describe('a renewal', () => {
     expect(budgets[3]).toBe(1_000);
   });
 
-  test('that fails is tried again later, and the token keeps its place in the schedule until then', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
-    const known = (await all[0]?.renewal.renew(request()))?.record;
+  test('keeps the old token when it fails, and the due queue schedules a retry', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
+    const known = (await replicas[0]?.renewal.renew(request()))?.record;
     vendor.failure = new BrokerError('vendor_unavailable');
-    await expect(all[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
+    await expect(replicas[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
     expect((await store.terminals.read(ID)).record).toEqual(known);
     const { nextInMs } = await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 });
     expect(nextInMs).toBeGreaterThan(6_000);
@@ -138,31 +138,31 @@ describe('a renewal', () => {
   });
 });
 
-describe('settling', () => {
-  test('waits for what is under way and then holds nothing', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
+describe('settling at shutdown', () => {
+  test('waits for running renewals, and no lease is held afterwards', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 200;
-    const renewal = all[0]?.renewal.renew(request());
+    const renewal = replicas[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
-    await all[0]?.renewal.settle(5_000);
+    await replicas[0]?.renewal.settle(5_000);
     expect((await store.terminals.read(ID)).record).toBeDefined();
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
     await renewal;
   });
 
-  test('gives a lease back that is still held when the time is over', async () => {
-    const { store, vendor, replicas: all } = replicas(1);
+  test('releases a lease that is still held after the timeout', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 700;
-    const renewal = all[0]?.renewal.renew(request());
+    const renewal = replicas[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1);
-    await all[0]?.renewal.settle(50);
+    await replicas[0]?.renewal.settle(50);
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
     await renewal?.catch(() => undefined);
   });
 });
 
-describe('a lease that cannot be extended', () => {
-  test('does not end the login: the token is saved where nothing newer stands', async () => {
+describe('a lease that the store fails to extend or release', () => {
+  test('does not stop the login: the store saves the token unless it has a newer one', async () => {
     const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor, store } = brokerParts({ store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
@@ -172,7 +172,7 @@ describe('a lease that cannot be extended', () => {
     expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 
-  test('and cannot be given back runs out by itself, while the vendor’s error is passed on', async () => {
+  test('expires by itself, and the caller gets the vendor’s error', async () => {
     const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor } = brokerParts({ store: watched.store });
     watched.down.add('release');

@@ -18,8 +18,8 @@ function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
     store: watched.store,
     policy: { ...PROACTIVE, mode: options.mode ?? 'proactive' },
   });
-  const read = (region: string | undefined = 'CN', at = clock.now()) =>
-    built.broker.read({ subject: SUBJECT, region, sessionIssuedAt: at });
+  const read = (region: string | undefined = 'CN', sessionIssuedAt = clock.now()) =>
+    built.broker.read({ subject: SUBJECT, region, sessionIssuedAt });
   return { ...built, clock, watched, read };
 }
 
@@ -28,7 +28,7 @@ function tokenOf(served: { readonly body: string }): string {
 }
 
 describe('a first read', () => {
-  test('logs in once for three hundred readers at a time, with one lease asked for', async () => {
+  test('needs one store read, one lease and one login for 300 concurrent reads', async () => {
     const { vendor, watched, read } = parts();
     vendor.latencyMs = 30;
     const served = await Promise.all(Array.from({ length: 300 }, () => read()));
@@ -38,7 +38,7 @@ describe('a first read', () => {
     expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
   });
 
-  test('says which parameter helps when nobody knows the country', async () => {
+  test('names the missing parameter when the country is unknown', async () => {
     const { vendor, broker } = parts();
     await expect(
       broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }),
@@ -49,7 +49,7 @@ describe('a first read', () => {
     expect(vendor.requests).toHaveLength(0);
   });
 
-  test('passes the vendor’s error on, caches nothing, and the next read recovers', async () => {
+  test('throws the vendor’s error and stores nothing; the next read logs in again', async () => {
     const { vendor, store, read } = parts();
     vendor.failure = new BrokerError('vendor_unavailable', { vendorCode: 10901060 });
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060 });
@@ -58,14 +58,14 @@ describe('a first read', () => {
     expect(tokenOf(await read())).toBe('token-2');
   });
 
-  test('is not aborted by a store that fails to write: the token that was obtained is served', async () => {
+  test('serves the new token even if the store fails to save it', async () => {
     const { vendor, watched, read } = parts();
     watched.down.add('save');
     expect(tokenOf(await read())).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('forgets the token of an account that the vendor has closed', async () => {
+  test('removes the stored token when the vendor reports that the account is closed', async () => {
     const { clock, vendor, store, read } = parts();
     await read();
     clock.advance(58_000);
@@ -76,7 +76,7 @@ describe('a first read', () => {
 });
 
 describe('a read of a known token', () => {
-  test('asks nobody while the token is fresh', async () => {
+  test('asks neither the store nor the vendor while the token in memory is fresh', async () => {
     const { clock, vendor, watched, read } = parts();
     await read();
     clock.advance(20_000);
@@ -86,7 +86,7 @@ describe('a read of a known token', () => {
     expect(watched.calls('acquire')).toBe(1);
   });
 
-  test('answers with the same bytes and entity tag each time, and others after a renewal', async () => {
+  test('returns the same body and entity tag every time until the token is renewed', async () => {
     const { clock, read } = parts();
     const first = await read();
     const second = await read();
@@ -96,7 +96,7 @@ describe('a read of a known token', () => {
     expect((await read()).etag).not.toBe(first.etag);
   });
 
-  test('needs no country', async () => {
+  test('does not need the country', async () => {
     const { broker, read } = parts();
     await read();
     expect(tokenOf(await broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }))).toBe(
@@ -104,7 +104,7 @@ describe('a read of a known token', () => {
     );
   });
 
-  test('is answered at once when it is due, and asks for one renewal however many ask', async () => {
+  test('serves a due token at once, and 50 concurrent reads start one renewal', async () => {
     const { clock, vendor, read } = parts();
     await read();
     clock.advance(54_000 - 1);
@@ -115,7 +115,7 @@ describe('a read of a known token', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('waits for the renewal near its end', async () => {
+  test('waits for the renewal when the token is near its end', async () => {
     const { clock, vendor, read } = parts();
     await read();
     clock.advance(54_000);
@@ -123,7 +123,7 @@ describe('a read of a known token', () => {
     expect(tokenOf(await read())).toBe('token-2');
   });
 
-  test('waits for the renewal as soon as it is due where it is renewed on demand alone', async () => {
+  test('waits for the renewal of a due token in on-demand mode', async () => {
     const { clock, read } = parts({ mode: 'on-demand' });
     await read();
     clock.advance(41_999);
@@ -132,7 +132,7 @@ describe('a read of a known token', () => {
     expect(tokenOf(await read())).toBe('token-2');
   });
 
-  test('falls back on the token when its renewal fails, and does not try at every read', async () => {
+  test('serves the old token when its renewal fails, and does not retry at every read', async () => {
     const { clock, vendor, read } = parts();
     await read();
     clock.advance(55_000);
@@ -141,7 +141,7 @@ describe('a read of a known token', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  test('never hands a token out past its margin, even if nothing else can be had', async () => {
+  test('never serves a token past its expiry margin, even if no other token can be obtained', async () => {
     const { clock, vendor, read } = parts();
     await read();
     vendor.failure = new BrokerError('vendor_timeout');
@@ -151,7 +151,7 @@ describe('a read of a known token', () => {
     await expect(read()).rejects.toMatchObject({ code: 'vendor_timeout' });
   });
 
-  test('does not wait longer for a slow vendor than the old token is good for', async () => {
+  test('waits for a slow vendor only while the old token can still be served', async () => {
     const { clock, vendor, read } = parts();
     await read();
     clock.advance(57_000 - 40);
@@ -162,19 +162,19 @@ describe('a read of a known token', () => {
   });
 });
 
-describe('when the store cannot be asked', () => {
-  const AWAY = ['read', 'acquire', 'save', 'release', 'restore', 'markRead', 'take'] as const;
+describe('a read during an outage of the store', () => {
+  const FAILING_METHODS = ['read', 'acquire', 'save', 'release', 'restore', 'markRead', 'take'] as const;
 
-  function away() {
+  function outageParts() {
     const built = parts();
     built.watched.store.announcements.completeSince = () => undefined;
-    return { ...built, leave: () => AWAY.forEach((name) => void built.watched.down.add(name)) };
+    return { ...built, startOutage: () => FAILING_METHODS.forEach((name) => void built.watched.down.add(name)) };
   }
 
-  test('a known token is served from memory, without a login while it is good', async () => {
-    const { clock, vendor, leave, read } = away();
+  test('serves a known token from memory without a login until it is near its end', async () => {
+    const { clock, vendor, startOutage, read } = outageParts();
     await read();
-    leave();
+    startOutage();
     for (const ms of [30_000, 15_000, 8_000]) {
       clock.advance(ms);
       expect(tokenOf(await read())).toBe('token-1');
@@ -182,10 +182,10 @@ describe('when the store cannot be asked', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('a known token near its end is renewed without a lease, and served until its margin if that fails', async () => {
-    const { clock, vendor, leave, read } = away();
+  test('renews a token near its end without a lease, and serves it until its expiry margin if that fails', async () => {
+    const { clock, vendor, startOutage, read } = outageParts();
     await read();
-    leave();
+    startOutage();
     clock.advance(56_999);
     vendor.failure = new BrokerError('vendor_unavailable');
     expect(tokenOf(await read())).toBe('token-1');
@@ -196,9 +196,9 @@ describe('when the store cannot be asked', () => {
     expect(vendor.requests.length).toBeLessThanOrEqual(4);
   });
 
-  test('newcomers cost one login each, however often they ask, and that is written back when it returns', async () => {
-    const { vendor, store, watched, leave, read } = away();
-    leave();
+  test('makes one login for an unknown subject with many reads, and writes the token back after the outage', async () => {
+    const { vendor, store, watched, startOutage, read } = outageParts();
+    startOutage();
     vendor.latencyMs = 20;
     const served = await Promise.all(Array.from({ length: 50 }, () => read()));
     expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
@@ -211,34 +211,34 @@ describe('when the store cannot be asked', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('a newcomer whose country only the store may know is told that the store is away', async () => {
-    const { vendor, broker, leave } = away();
-    leave();
+  test('fails with store_unavailable if only the store may know the country of an unknown subject', async () => {
+    const { vendor, broker, startOutage } = outageParts();
+    startOutage();
     const read = broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined });
     await expect(read).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(vendor.requests).toHaveLength(0);
   });
 
-  test('an account this replica knows to be erased is still refused', async () => {
-    const { clock, vendor, accounts, leave, read } = away();
+  test('still refuses a session of an account that this replica knows to be erased', async () => {
+    const { clock, vendor, accounts, startOutage, read } = outageParts();
     await read();
     const before = clock.now() - 1;
     await accounts.erase('alice');
-    leave();
+    startOutage();
     await expect(read('CN', before)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('a token that was obtained but not written is written back', async () => {
-    const { store, watched, read } = away();
+  test('writes a token back that the store failed to save', async () => {
+    const { store, watched, read } = outageParts();
     watched.down.add('save');
     expect(tokenOf(await read())).toBe('token-1');
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeDefined());
   });
 });
 
-describe('a subject whose logins fail again and again', () => {
-  test('is left alone for a while, longer each time, and one failure alone costs it nothing', async () => {
+describe('a subject whose logins fail repeatedly', () => {
+  test('gets no cool-down after one failure, then a cool-down that doubles with each failure', async () => {
     const { clock, vendor, read } = parts();
     vendor.failure = new BrokerError('vendor_unavailable');
     for (const attempts of [1, 2]) {
@@ -263,7 +263,7 @@ describe('a subject whose logins fail again and again', () => {
     expect(tokenOf(await read())).toBe('token-6');
   });
 
-  test('is not left alone for a definite no', async () => {
+  test('gets no cool-down when the vendor rejects the logins', async () => {
     const { vendor, read } = parts();
     vendor.failure = new BrokerError('vendor_rejected');
     for (let round = 0; round < 5; round += 1) await expect(read()).rejects.toMatchObject({ code: 'vendor_rejected' });
@@ -271,14 +271,14 @@ describe('a subject whose logins fail again and again', () => {
   });
 });
 
-describe('a read', () => {
-  test('is noted once per generation, and again if the store missed it', async () => {
+describe('the read mark of a token', () => {
+  test('is stored once per generation, and retried if the store fails', async () => {
     const { clock, watched, renewal, read } = parts();
     await read();
     clock.advance(50_000);
     const { record: known } = await watched.store.terminals.read(ID);
-    const again = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
-    await renewal.renew({ ...again, cause: 'background' });
+    const base = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
+    await renewal.renew({ ...base, cause: 'background' });
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);

@@ -20,7 +20,7 @@ function subjectOf(unionId: string): Subject {
   return { app: 'default', unionId, uniqueId: 'phone' };
 }
 
-/** A token of an hour that fell due a moment ago. */
+/** A token with a life of one hour that has just become due. */
 function dueRecord(unionId: string): TokenRecord {
   const issuedAt = systemClock.now() - 0.91 * LIFE_MS;
   const fields = { accessToken: `first of ${unionId}` };
@@ -29,48 +29,48 @@ function dueRecord(unionId: string): TokenRecord {
   return { subject: subjectOf(unionId), region, token, generation, read: true, unreadRenewals: 0 };
 }
 
-/** A vendor that cannot be reached for accounts called poison. */
-class PoisonedVendor extends ScriptedLogin {
+/** A vendor that is unavailable for accounts whose unionId starts with `failing`. */
+class PartlyFailingVendor extends ScriptedLogin {
   override login(request: LoginRequest): Promise<SdkToken> {
-    this.failure = request.subject.unionId.startsWith('poison') ? new BrokerError('vendor_unavailable') : undefined;
+    this.failure = request.subject.unionId.startsWith('failing') ? new BrokerError('vendor_unavailable') : undefined;
     return super.login(request);
   }
 }
 
-function work(store: TokenStore) {
-  const parts = brokerParts({ store, vendor: new PoisonedVendor() });
+function startWorker(store: TokenStore) {
+  const parts = brokerParts({ store, vendor: new PartlyFailingVendor() });
   parts.worker.start();
   onTestFinished(() => parts.worker.stop());
   return parts;
 }
 
-test('renewals that fail each time step back, and do not hold up what is due behind them', async () => {
+test('renewals that always fail are rescheduled, and do not block tokens that are due after them', async () => {
   const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
-  const poison = Array.from({ length: 100 }, (_, number) => dueRecord(`poison-${number}`));
-  for (const [number, record] of poison.entries())
+  const failing = Array.from({ length: 100 }, (_, number) => dueRecord(`failing-${number}`));
+  for (const [number, record] of failing.entries())
     await store.terminals.restore(record, systemClock.now() - 1_000 + number);
   const healthy = dueRecord('healthy');
   await store.terminals.restore(healthy, systemClock.now());
-  const { vendor } = work(store);
+  const { vendor } = startWorker(store);
   await eventually(async () => {
     const { record } = await store.terminals.read(subjectId(healthy.subject));
     expect(record?.generation).toBeGreaterThan(healthy.generation);
   });
-  await eventually(() => vendor.requests.length === poison.length + 1);
-  // A claim alone would bring the first ones back after two seconds.
+  await eventually(() => vendor.requests.length === failing.length + 1);
+  // A claim expires after two seconds. Without a new due time the worker would then claim the tokens again.
   await new Promise((resolve) => setTimeout(resolve, 2_500));
-  expect(vendor.requests).toHaveLength(poison.length + 1);
+  expect(vendor.requests).toHaveLength(failing.length + 1);
 });
 
-test('what is no record at all steps back by itself, and holds up nothing that is claimed along with it', async () => {
-  const [url, keyPrefix] = [inject('redisUrl'), `poison-${randomUUID()}`];
+test('an entry without a valid record is rescheduled, and does not block the other claims', async () => {
+  const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
   const store = await openRedisStore(url, keyPrefix, [newKey('k1')]);
   onTestFinished(() => store.close());
   const keys = new Keys(keyPrefix);
   const shardOf = ({ unionId }: Subject) => keys.dueOf(accountId(unionId));
   const subjects = Array.from({ length: 200 }, (_, number) => subjectOf(`account-${number}`));
   const [foreign, broken, ...healthy] = subjects.filter((subject) => shardOf(subject) === shardOf(subjectOf('alice')));
-  if (!foreign || !broken || healthy.length < 4) throw new Error('too few lie together');
+  if (!foreign || !broken || healthy.length < 4) throw new Error('too few accounts share a shard');
   const redis = new Redis(url);
   onTestFinished(() => redis.disconnect());
   for (const subject of [foreign, broken, ...healthy]) await saveToken(store, subject);
@@ -87,8 +87,8 @@ test('what is no record at all steps back by itself, and holds up nothing that i
   }
 });
 
-test('a record that no key opens is put off until its end, and costs no login', async () => {
-  const [url, keyPrefix] = [inject('redisUrl'), `poison-${randomUUID()}`];
+test('a record that no key can decrypt is postponed until its token ends, and causes no login', async () => {
+  const [url, keyPrefix] = [inject('redisUrl'), `unreadable-${randomUUID()}`];
   const store = await openRedisStore(url, keyPrefix, [newKey('k1')]);
   onTestFinished(() => store.close());
   const { subject, token } = await saveToken(store, subjectOf('alice'));
@@ -101,9 +101,9 @@ test('a record that no key opens is put off until its end, and costs no login', 
   bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
   await redis.hset(account, terminal, bytes);
   await makeDue(store, id, systemClock.now());
-  const { vendor } = work(store);
+  const { vendor } = startWorker(store);
   await eventually(async () => {
-    // Instants travel to Redis as spans.
+    // The broker sends a due time to Redis as a delay, so it differs by a few ms.
     expect(Math.abs(Number(await redis.zscore(keys.dueOf(accountOf(id)), id)) - token.expiresAt)).toBeLessThan(100);
   });
   expect(vendor.requests).toHaveLength(0);

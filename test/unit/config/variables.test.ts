@@ -30,12 +30,12 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ],
   [
     'VENDOR_REGION_URLS',
-    'a JSON object of http(s) URLs by country in capital letters',
+    'a JSON object of http(s) URLs by country (two capital letters)',
     ['CN', '[]', 'null', '"x"', '{"cn":"https://a.example"}', '{"CHN":"https://a.example"}', '{"CN":1}', '{"CN":"a"}'],
   ],
   ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
   ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
-  ['SESSION_MODE', 'jwt, introspection or forward', ['oauth', 'JWT', 'jwt,forward']],
+  ['SESSION_MODE', 'one of jwt, introspection, forward', ['oauth', 'JWT', 'jwt,forward']],
   [
     'SESSION_JWT_JWKS_URL',
     'the http(s) URL of a JWK Set',
@@ -48,12 +48,12 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ],
   [
     'SESSION_FORWARD_URL',
-    'the http(s) URL that answers whose session the headers hold',
+    'the http(s) URL that returns the claims of a session',
     ['whoami.php', 'file:///whoami.php', 'https://user@cloud.example/whoami'],
   ],
   [
     'SESSION_FORWARD_HEADERS',
-    'header names with commas between, like authorization,cookie, and none that belongs to a connection',
+    'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
   ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
@@ -69,9 +69,9 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'off, or id:key[,id:key…]',
     [KEY, `k1:${SHORT_KEY}`, `k1:${KEY},`, `k1:${KEY},k1:${KEY}`, `:${KEY}`, 'OFF', `k1:${KEY.replace('=', '')}`],
   ],
-  ['TERMINAL_POLICY', 'multi or single', ['one', 'MULTI']],
+  ['TERMINAL_POLICY', 'one of multi, single', ['one', 'MULTI']],
   ['TERMINALS_PER_ACCOUNT', 'a whole number from 1 to 1000', ['0', '1001', '∞']],
-  ['REFRESH_MODE', 'proactive or on-demand', ['eager', 'on demand']],
+  ['REFRESH_MODE', 'one of proactive, on-demand', ['eager', 'on demand']],
   ['REFRESH_AT', 'two shares of a token’s life', ['0.7', '0.9-0.7', '0-0.5', '0.0-0.5', '0.5-1', '70-90', '0.7 - 0.9']],
   ['REFRESH_UNREAD_LIMIT', 'a whole number from 1 to 255', ['0', '256']],
   ['RATE_LIMIT_PER_MINUTE', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/min', 'off']],
@@ -79,7 +79,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
 ];
 
 describe.each(BAD)('%s must be', (name, allowed, values) => {
-  test.each(values)(`${allowed}, and is not: %j`, (value) => {
+  test.each(values)(`${allowed}; it is not %j`, (value) => {
     const problems = problemsOf({ ...USABLE, [name]: value });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
@@ -87,13 +87,13 @@ describe.each(BAD)('%s must be', (name, allowed, values) => {
   });
 });
 
-test('a value that is no secret is quoted, without what a URL says before its host', () => {
+test('a problem quotes a value that is not secret, without the credentials in a URL', () => {
   expect(problemsOf({ ...USABLE, VENDOR_BASE_URL: 'https://user:canary@vendor.example' })[0]).toMatch(
     /, not "https:\/\/…@vendor\.example"$/,
   );
 });
 
-test('every default is a good value', () => {
+test('every default is a valid value', () => {
   for (const [name, variable] of Object.entries(VARIABLES)) {
     if ('default' in variable) expect(problemsOf({ ...USABLE, [name]: variable.default })).toEqual([]);
   }
@@ -101,7 +101,7 @@ test('every default is a good value', () => {
 
 const names = Object.keys(VARIABLES) as VariableName[];
 const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
-/** Nothing a message of ours could hold by chance. */
+/** Text that no message of the broker contains by chance. */
 const canary = fc.string({ unit: fc.constantFrom('ж', 'щ', 'ю'), minLength: 8, maxLength: 12 });
 const around = fc.constantFrom('', 'off', '-----BEGIN PUBLIC KEY-----\n', 'redis://', 'k1:', '\n', ',', ' ', '\0');
 const garbage = fc.oneof(
@@ -109,7 +109,7 @@ const garbage = fc.oneof(
   fc.constantFrom('', '0', '1', 'true', 'off', '{}', 'https://a.example', 'redis://a', `k1:${KEY}`, '0.5-0.6', 'CN'),
 );
 
-test('whatever the environment, it is a configuration or a list of problems, and no secret is in it', () => {
+test('any environment gives a configuration or a list of problems, and no problem shows a secret', () => {
   const environment = fc.record(
     Object.fromEntries(names.filter((name) => !secrets.includes(name)).map((name) => [name, garbage])),
     { requiredKeys: [] },
@@ -127,9 +127,9 @@ test('whatever the environment, it is a configuration or a list of problems, and
         if (!(error instanceof ConfigError)) throw error;
         refused += 1;
         expect(error.problems.length).toBeGreaterThan(0);
-        const told = `${error.stack}${error.message}${JSON.stringify(error)}`;
+        const shown = `${error.stack}${error.message}${JSON.stringify(error)}`;
         for (const [, canary] of Object.values(secret).filter((parts) => parts !== undefined)) {
-          expect(told).not.toContain(canary);
+          expect(shown).not.toContain(canary);
         }
       }
     }),

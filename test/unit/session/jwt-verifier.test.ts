@@ -35,8 +35,8 @@ beforeAll(async () => {
   verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
 });
 
-describe('a good session', () => {
-  it('says whose it is and until when', async () => {
+describe('a valid session', () => {
+  it('has an account and an end', async () => {
     const session = await rsa.sign({ region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 });
     expect(await verifier.verify(session)).toEqual({
       unionId: ACCOUNT,
@@ -58,37 +58,37 @@ describe('a good session', () => {
     expect(principal.unionId).toBe(ACCOUNT);
   });
 
-  it('may be meant for others too', async () => {
+  it('may have several audiences', async () => {
     const principal = await verifier.verify(await rsa.sign({ aud: ['somewhere-else', AUDIENCE] }));
     expect(principal.unionId).toBe(ACCOUNT);
   });
 });
 
 describe('a forged session is refused', () => {
-  it.each(['none', 'None', 'NONE', ''])('unsigned, with alg "%s"', async (alg) => {
+  it.each(['none', 'None', 'NONE', ''])('without a signature, with alg "%s"', async (alg) => {
     await expectRefused(verifier, unsigned({ alg }), 'session_invalid');
     await expectRefused(verifierFor({ secret: SECRET }), unsigned({ alg }), 'session_invalid');
   });
 
-  it('signed by somebody else', async () => {
+  it('with the signature of another key', async () => {
     const error = await expectRefused(verifier, await stranger.sign(), 'session_invalid');
     expect(error.detail).toBe('The signature of the session is wrong');
   });
 
-  it('with the public key as HMAC secret', async () => {
+  it('with the public key as the HMAC secret', async () => {
     const pem = pemOf(rsa);
     for (const secret of [pem, pem.trim(), String(rsa.jwk.n)]) {
       const error = await expectRefused(verifier, await signWithSecret(secret), 'session_invalid');
-      expect(error.detail).toBe('The session is signed with an algorithm that is not allowed here');
+      expect(error.detail).toBe('The session is signed with an algorithm that is not allowed');
     }
   });
 
-  it('with an algorithm that fits the key but is not among the chosen', async () => {
+  it('with an algorithm that fits the key but is not configured', async () => {
     const strict = verifierFor({ publicKeyPem: pemOf(rsa) }, ['PS256']);
     await expectRefused(strict, await rsa.sign(), 'session_invalid');
   });
 
-  it('with an extension it says must be understood', async () => {
+  it('with a critical extension', async () => {
     const session = unsigned(
       { alg: 'RS256', crit: ['https://example.com/x'], 'https://example.com/x': 1 },
       'c2lnbmF0dXJl',
@@ -96,9 +96,9 @@ describe('a forged session is refused', () => {
     await expectRefused(verifier, session, 'session_invalid');
   });
 
-  it('whichever character of it is changed', async () => {
+  it('if any character of it is changed', async () => {
     const session = await rsa.sign();
-    // The last character carries bits that base64url ignores.
+    // base64url ignores some bits of the last character.
     const position = fc.nat({ max: session.length - 2 });
     await fc.assert(
       fc.asyncProperty(position, fc.constantFrom('A', 'z', '0', '_', '.', ' ', 'é'), async (at, character) => {
@@ -111,23 +111,23 @@ describe('a forged session is refused', () => {
 
 describe('a session with wrong claims is refused', () => {
   it.each([
-    ['iss', { iss: 'https://somebody-else.example' }, 'is not what it must be here'],
+    ['iss', { iss: 'https://somebody-else.example' }, 'has a wrong value'],
     ['iss', { iss: undefined }, 'is missing'],
-    ['aud', { aud: 'another-app' }, 'is not what it must be here'],
+    ['aud', { aud: 'another-app' }, 'has a wrong value'],
     ['aud', { aud: undefined }, 'is missing'],
     ['exp', { exp: undefined }, 'is missing'],
-    ['exp', { exp: '1767225660' }, 'is not what it must be here'],
-    ['nbf', { nbf: START_SECONDS + 1 }, 'is not what it must be here'],
+    ['exp', { exp: '1767225660' }, 'has a wrong value'],
+    ['nbf', { nbf: START_SECONDS + 1 }, 'has a wrong value'],
     ['sub', { sub: undefined }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 47114711 }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 'x'.repeat(129) }, 'must be a string of 1 to 128 Unicode characters'],
-    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) where it is present'],
+    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) if it is present'],
   ])('%s: %j', async (claim, claims, wrong) => {
     const error = await expectRefused(verifier, await rsa.sign(claims), 'session_invalid');
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);
   });
 
-  it('and one that is over, to the millisecond', async () => {
+  it('and an expired session, to the millisecond', async () => {
     const session = await rsa.sign({ exp: START_SECONDS + 60.5 });
     clock.time = START_MS + 60_499;
     expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
@@ -138,22 +138,22 @@ describe('a session with wrong claims is refused', () => {
     clock.time = START_MS;
   });
 
-  it('with a forged one that is over as forged, not as expired', async () => {
+  it('and a session that is forged and expired counts as forged', async () => {
     await expectRefused(verifier, await stranger.sign({ exp: START_SECONDS - 1 }), 'session_invalid');
   });
 });
 
-describe('what is no session at all is refused', () => {
-  it('12 KB of noise, before it is parsed', async () => {
+describe('a text that is not a session is refused', () => {
+  it('if it is 12 KB of noise, before it is parsed', async () => {
     const error = await expectRefused(verifier, 'noise-noise.'.repeat(1_024), 'session_invalid');
-    expect(error.detail).toBe('A session has at most 8192 characters');
+    expect(error.detail).toBe('A session must have at most 8192 characters');
   });
 
-  it('a genuine session that is too long', async () => {
+  it('if it is a valid session that is too long', async () => {
     await expectRefused(verifier, await rsa.sign({ padding: 'p'.repeat(8_192) }), 'session_invalid');
   });
 
-  it('whatever else it may be', async () => {
+  it('if it is any other text', async () => {
     const segment = fc.oneof(
       fc.string(),
       fc.base64String(),
@@ -170,7 +170,7 @@ describe('what is no session at all is refused', () => {
     );
   });
 
-  it('a signed text that is no claims', async () => {
+  it('if it is signed but has no claims', async () => {
     const shared = verifierFor({ secret: SECRET });
     for (const payload of ['[]', '"text"', 'null', '{', '']) {
       const signer = new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'HS256' });
@@ -179,8 +179,8 @@ describe('what is no session at all is refused', () => {
   });
 });
 
-describe('claims are read as configured', () => {
-  it('from names that hold dots, and along paths', async () => {
+describe('configured claim names are used', () => {
+  it('for names with dots, and for paths', async () => {
     const named = new JwtVerifier({
       key: { secret: SECRET },
       issuer: ISSUER,

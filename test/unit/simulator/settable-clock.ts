@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 
 export interface SettableClock extends Clock {
   /** Epoch ms. */
@@ -7,6 +7,7 @@ export interface SettableClock extends Clock {
 
 export function settableClock(time: number): SettableClock {
   return {
+    ...systemClock,
     time,
     now() {
       return this.time;

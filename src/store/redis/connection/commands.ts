@@ -143,7 +143,7 @@ export class RedisCommands {
     }
     this.#writes.cork();
     try {
-      const answer = await raceTimeout(COMMAND_TIMEOUT_MS, command(), TIMED_OUT);
+      const answer = await raceTimeout(this.#clock, COMMAND_TIMEOUT_MS, command(), TIMED_OUT);
       if (answer === TIMED_OUT) throw new CommandTimeout();
       breaker.settle('answered');
       return answer;

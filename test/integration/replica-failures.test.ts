@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf, startFleet } from '../support/fleet.ts';
+
+describe('a replica that freezes during a login, until after the end of its lease', () => {
+  test('is replaced by the other replica, and overwrites nothing after it resumes', async () => {
+    const fleet = await startFleet({
+      replicas: 2,
+      vendor: { latencyMs: 400, mode: 'replace' },
+      env: { VENDOR_TIMEOUT_MS: '1500' },
+    });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    const frozen = fleet.broker(0);
+    const atFrozen = frozen.getToken(session, 'phone');
+    await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+    frozen.signal('SIGSTOP');
+    const taken = await fleet.broker(1).getToken(session, 'phone');
+    expect(taken.status).toBe(200);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    frozen.signal('SIGCONT');
+    const late = await atFrozen;
+    const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
+    for (const answer of [...answers, ...(late.status === 200 ? [late] : [])]) {
+      expect(accessTokenOf(answer)).toBe(accessTokenOf(taken));
+    }
+    expect([200, 504]).toContain(late.status);
+    expect(fleet.vendor.checkToken(accessTokenOf(taken)).live).toBe(true);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+  });
+});
+
+describe('a replica that crashes during renewals', () => {
+  test('loses no token: the other replica renews every token in time', async () => {
+    const lifetimeMs = 20_000;
+    const fleet = await startFleet({
+      replicas: 2,
+      vendor: { tokenLifetimeSeconds: lifetimeMs / 1_000, latencyMs: 10 },
+      env: { VENDOR_TIMEOUT_MS: '1500' },
+    });
+    onTestFinished(() => fleet.close());
+    const accounts = Array.from({ length: 40 }, (_, number) => `account-${number}`);
+    const expiry = new Map<string, number>();
+    for (const account of accounts) {
+      const { body } = await fleet.broker(0).getToken(await fleet.session(account), 'phone');
+      expiry.set(account, Number(JSON.parse(body).expireTime) * 1_000);
+    }
+    const [killed, survivor] = fleet.brokers;
+    survivor?.signal('SIGSTOP');
+    fleet.vendor.configure({ latencyMs: 1_000 });
+    await eventually(() => fleet.vendor.state().requests >= 43, { timeoutMs: lifetimeMs, everyMs: 5 });
+    killed?.signal('SIGKILL');
+    const interrupted = fleet.vendor.state().requests - 40;
+    survivor?.signal('SIGCONT');
+    fleet.vendor.configure({ latencyMs: 50 });
+    const logins = new Map<string, number>();
+    const lastLoginAt = new Map<string, number>();
+    const watch = () => {
+      for (const { unionId, logins: count } of fleet.vendor.state().loginsByTerminal) {
+        if (logins.get(unionId) !== count) lastLoginAt.set(unionId, Date.now());
+        logins.set(unionId, count);
+      }
+    };
+    while (Date.now() < Math.max(...expiry.values())) await sleep(10).then(watch);
+    // A login that the crash interrupted may have succeeded at the vendor. Then the terminal gets a third token.
+    const counts = [...logins.values()];
+    expect(counts.filter((count) => count === 2 || count === 3)).toHaveLength(40);
+    expect(counts.filter((count) => count === 3).length).toBeLessThanOrEqual(interrupted);
+    const late = accounts.filter((account) => (lastLoginAt.get(account) ?? 0) > (expiry.get(account) ?? 0));
+    expect(late).toEqual([]);
+    const { succeeded } = fleet.vendor.state();
+    const answers = await Promise.all(
+      accounts.map(async (account) => survivor?.getToken(await fleet.session(account), 'phone')),
+    );
+    for (const answer of answers) {
+      expect(answer?.status).toBe(200);
+      expect(fleet.vendor.checkToken(accessTokenOf(answer ?? { body: '' })).live).toBe(true);
+    }
+    expect(interrupted).toBeGreaterThanOrEqual(3);
+    expect(fleet.vendor.state().succeeded).toBe(succeeded);
+  }, 60_000);
+});

@@ -1,0 +1,217 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../../src/token/login-queue.ts';
+
+const START = 1_800_000_000_000;
+/** VENDOR_MAX_RPS=20. */
+const TWENTY: Pace = { intervalMs: 50, burst: 2 };
+
+interface Arrival {
+  /** Ms since the arrival before. */
+  readonly afterMs: number;
+  readonly urgency: Urgency;
+}
+
+interface Answer extends Place {
+  readonly at: number;
+  readonly urgency: Urgency;
+}
+
+/** A login queue in simulated time. */
+class Queue {
+  now = START;
+  readonly answers: Answer[] = [];
+  readonly #pace: Pace;
+  #state = EMPTY_PACE;
+
+  constructor(pace: Pace) {
+    this.#pace = pace;
+  }
+
+  reserve(urgency: Urgency, afterMs = 0): Place {
+    this.now += afterMs;
+    const { place, state } = reservePlace(this.#state, this.now, this.#pace, urgency);
+    this.#state = state;
+    this.answers.push({ ...place, at: this.now, urgency });
+    return place;
+  }
+
+  /** The granted times, in the order of the requests. */
+  places(urgency?: Urgency): number[] {
+    return this.answers
+      .filter((answer) => answer.granted && (urgency ?? answer.urgency) === answer.urgency)
+      .map(({ at, waitMs }) => at + waitMs);
+  }
+
+  /** Whether a foreground login waits now. */
+  hasForegroundLogin(): boolean {
+    return this.places('foreground').some((place) => place > this.now);
+  }
+}
+
+const gap = fc.oneof(
+  { weight: 8, arbitrary: fc.nat(20) },
+  { weight: 4, arbitrary: fc.constant(0) },
+  { weight: 2, arbitrary: fc.nat(400) },
+  { weight: 1, arbitrary: fc.nat(60_000) },
+);
+const urgency = fc.constantFrom<Urgency>('foreground', 'background');
+const arrivals = fc.array(fc.record({ afterMs: gap, urgency }), { minLength: 1, maxLength: 250 });
+const paces = fc.integer({ min: 1, max: 200 }).map((perSecond) => ({
+  intervalMs: 1_000 / perSecond,
+  burst: Math.max(1, Math.round(perSecond / 10)),
+}));
+
+function queueAfter(pace: Pace, each: readonly Arrival[], onAnswer: (queue: Queue, place: Place) => void = () => {}) {
+  const queue = new Queue(pace);
+  for (const { afterMs, urgency } of each) onAnswer(queue, queue.reserve(urgency, afterMs));
+  return queue;
+}
+
+/** The largest number of times within one second, both ends inclusive. */
+function mostInASecond(instants: readonly number[]): number {
+  return Math.max(0, ...instants.map((first) => instants.filter((at) => at >= first && at <= first + 1_000).length));
+}
+
+const perSecond = ({ intervalMs }: Pace) => Math.round(1_000 / intervalMs);
+
+describe('the login pace', () => {
+  test('of 20 per second never grants more than 22 places in any one second, whatever the arrivals', () => {
+    fc.assert(
+      fc.property(arrivals, (each) => {
+        expect(mostInASecond(queueAfter(TWENTY, each).places())).toBeLessThanOrEqual(22);
+      }),
+    );
+    const greedy = new Queue(TWENTY);
+    for (let time = 0; time < 10_000; time += 1) greedy.reserve(time % 2 ? 'foreground' : 'background', 1);
+    expect(mostInASecond(greedy.places().slice(0, 60))).toBe(22);
+  });
+
+  test('is kept in any one second: at most the rate per second plus the burst', () => {
+    fc.assert(
+      fc.property(paces, arrivals, (pace, each) => {
+        const most = mostInASecond(queueAfter(pace, each).places());
+        expect(most).toBeLessThanOrEqual(perSecond(pace) + pace.burst);
+      }),
+    );
+  });
+
+  test('grants at most the burst at once after a pause', () => {
+    fc.assert(
+      fc.property(paces, arrivals, fc.integer({ min: 3_000, max: 10 ** 9 }), urgency, (pace, each, pauseMs, kind) => {
+        const queue = queueAfter(pace, each);
+        // After this time the queue is empty, and a full burst is available.
+        queue.now += pauseMs + pace.burst * pace.intervalMs;
+        // Floating-point times are inexact by a fraction of a microsecond.
+        const isAtOnce = ({ granted, waitMs }: Place) => granted && waitMs < 0.01;
+        const places = Array.from({ length: pace.burst + 1 }, () => queue.reserve(kind));
+        expect(places.map(isAtOnce)).toEqual([...Array(pace.burst).fill(true), false]);
+      }),
+    );
+  });
+
+  test('wastes no place: under constant demand, each interval has one', () => {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('foreground', 5);
+    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
+  });
+
+  test('continues immediately after the clock is set back', () => {
+    const hour = 3_600_000;
+    fc.assert(
+      fc.property(arrivals, urgency, fc.integer({ min: 5_000, max: hour }), (each, kind, backMs) => {
+        const queue = queueAfter(TWENTY, each);
+        queue.now -= backMs;
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 50 });
+      }),
+    );
+  });
+});
+
+describe('a foreground login', () => {
+  test('never queues longer than 2 s: otherwise it gets a correct time for its next attempt', () => {
+    fc.assert(
+      fc.property(paces, arrivals, (pace, each) => {
+        const queue = queueAfter(pace, each, ({ answers }, place) => {
+          if (place.granted && answers.at(-1)?.urgency === 'foreground')
+            expect(place.waitMs).toBeLessThanOrEqual(2_000);
+        });
+        const { granted, waitMs } = queue.reserve('foreground');
+        if (!granted) {
+          expect(waitMs).toBeGreaterThan(0);
+          expect(queue.reserve('foreground', waitMs + 0.001).granted).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('waits for at most half a second of renewals if no other foreground login waits', () => {
+    const queue = new Queue(TWENTY);
+    for (let time = 0; time < 1_000; time += 1) queue.reserve('background');
+    expect(queue.reserve('foreground').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
+  });
+
+  test('leaves at most half of the places to renewals while it waits', () => {
+    const busy = fc.array(fc.record({ afterMs: fc.nat(15), urgency }), { minLength: 100, maxLength: 250 });
+    fc.assert(
+      fc.property(busy, (each) => {
+        const queue = new Queue(TWENTY);
+        let waitingSince: number | undefined;
+        let renewals = 0;
+        for (const { afterMs, urgency } of each) {
+          queue.now += afterMs;
+          if (!queue.hasForegroundLogin()) waitingSince = undefined;
+          else if (waitingSince === undefined) {
+            waitingSince = queue.now;
+            renewals = 0;
+          }
+          const { granted } = queue.reserve(urgency);
+          if (waitingSince === undefined || !granted || urgency === 'foreground') continue;
+          renewals += 1;
+          const places = (queue.now - waitingSince) / TWENTY.intervalMs;
+          expect(renewals).toBeLessThanOrEqual(1 + places / 2);
+        }
+      }),
+    );
+  });
+});
+
+describe('a renewal', () => {
+  test('queues at most 500 ms if no foreground login waits', () => {
+    fc.assert(
+      fc.property(paces, fc.array(gap, { minLength: 1, maxLength: 250 }), (pace, gaps) => {
+        const each = gaps.map((afterMs) => ({ afterMs, urgency: 'background' as const }));
+        const { answers } = queueAfter(pace, each);
+        for (const { granted, waitMs } of answers) if (granted) expect(waitMs).toBeLessThanOrEqual(500);
+      }),
+    );
+  });
+
+  test('gets all places if no foreground login waits', () => {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('background', 5);
+    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
+  });
+
+  test('gets half of the places under constant foreground demand, whatever ran before', () => {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < 60_000; passedMs += 5) queue.reserve('background', 5);
+    const before = queue.places('background').length;
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
+      queue.reserve('background', 5);
+      queue.reserve('foreground');
+    }
+    const renewals = queue.places('background').length - before;
+    expect(renewals).toBeGreaterThanOrEqual(90);
+    expect(renewals).toBeLessThanOrEqual(101);
+  });
+
+  test('that is refused takes no place in the queue', () => {
+    const queue = new Queue({ intervalMs: 1_000, burst: 1 });
+    queue.reserve('background');
+    for (let time = 0; time < 100; time += 1) expect(queue.reserve('background').granted).toBe(false);
+    expect(queue.reserve('foreground')).toEqual({ granted: true, waitMs: 1_000 });
+  });
+});

@@ -1,0 +1,188 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BrokenAnswer, parseAnswer, readToken } from '../../../src/vendor-api/answer.ts';
+import { anyText } from './any-text.ts';
+
+const TIMES = { sentAt: 1_700_000_000_000, offsetMs: 0 };
+const NEEDED = '"accessId":"a","accessToken":"t","terminalId":"i","expireTime":3600';
+
+function read(data: string, times = TIMES) {
+  return readToken(parseAnswer(`{"code":0,"msg":"success","requestId":"","data":${data}}`).data, times);
+}
+
+function fields(more: string) {
+  return read(`{${NEEDED},${more}}`).fields;
+}
+
+describe('the envelope of an answer', () => {
+  it('has a code, a message, a request id and data', () => {
+    const answer = parseAnswer('{"code":10902013,"msg":"closed","requestId":"r","data":null}');
+    expect(answer).toEqual({ code: 10902013, msg: 'closed', requestId: 'r', data: null });
+  });
+
+  it('needs only a code', () => {
+    expect(parseAnswer('{"code":-3,"msg":null,"requestId":12}')).toEqual({ code: -3, msg: '', requestId: '' });
+  });
+
+  it.each([
+    ['an empty text', '', /not JSON/],
+    ['HTML', '<html>502</html>', /not JSON/],
+    ['cut-off JSON', '{"code":0,"data":{"acc', /not JSON/],
+    ['JSON with two values', '{"code":0}{"code":0}', /not JSON/],
+    ['JSON with a field twice', '{"code":0,"code":1}', /not JSON/],
+    ['JSON that is nested too deeply', '['.repeat(250_000), /not JSON/],
+    ['a string', '"ok"', /body/],
+    ['null', 'null', /body/],
+    ['a number', '0', /code/],
+    ['a list', '[]', /body/],
+    ['an object without a code', '{"msg":"success"}', /code/],
+    ['an object with a quoted code', '{"code":"0"}', /code/],
+    ['an object with a fractional code', '{"code":0.5}', /code/],
+    ['an object with a code that is too large for a double', '{"code":9223372036854775807}', /code/],
+  ])('that is %s is a broken answer', (_, text, problem) => {
+    expect(() => parseAnswer(text)).toThrow(BrokenAnswer);
+    expect(() => parseAnswer(text)).toThrow(problem);
+  });
+});
+
+describe('a token’s fields', () => {
+  it('are the strings for the SDK, in the order of the documentation', () => {
+    const token = read('{"expireTime":"1700003600","expand":"e","accessId":"-1","terminalId":"-2","accessToken":"t"}');
+    expect(token).toEqual({
+      fields: {
+        accessId: '-1',
+        accessToken: 't',
+        expireTime: '1700003600',
+        terminalId: '-2',
+        expand: 'e',
+        expend: 'e',
+      },
+      issuedAt: 1_700_000_000_000,
+      expiresAt: 1_700_003_600_000,
+    });
+    expect(Object.keys(token.fields)).toEqual([
+      'accessId',
+      'accessToken',
+      'expireTime',
+      'terminalId',
+      'expand',
+      'expend',
+    ]);
+  });
+
+  it('keep every digit of any integer', () => {
+    fc.assert(
+      fc.property(fc.bigInt(), fc.bigInt(), (accessId, other) => {
+        const data = `{"accessId":${accessId},"accessToken":"t","terminalId":${-accessId},"expireTime":60,"o":${other}}`;
+        expect(read(data).fields).toMatchObject({ accessId: `${accessId}`, terminalId: `${-accessId}`, o: `${other}` });
+      }),
+    );
+  });
+
+  it('keep strings unchanged', () => {
+    fc.assert(
+      fc.property(anyText(0), anyText(1), (text, token) => {
+        const data = {
+          accessId: 'a',
+          accessToken: token,
+          terminalId: 'i',
+          expireTime: '60',
+          expand: text,
+          other: text,
+        };
+        expect(read(JSON.stringify(data)).fields).toMatchObject({ accessToken: token, expand: text, other: text });
+      }),
+    );
+  });
+
+  it('contain all other values of the answer, as text', () => {
+    const sent = '"n":1.50,"e":1e400,"t":true,"f":false,"z":null,"o":{"id":9223372036854775807,"x":[1.0,null]},"l":[ ]';
+    expect(fields(sent)).toMatchObject({
+      n: '1.50',
+      e: '1e400',
+      t: 'true',
+      f: 'false',
+      o: '{"id":9223372036854775807,"x":[1.0,null]}',
+      l: '[]',
+    });
+    expect(fields(sent)).not.toHaveProperty('z');
+  });
+
+  it('cannot change the prototype', () => {
+    const sent = fields('"__proto__":{"polluted":"yes"},"constructor":"c","toString":"s"');
+    expect(Object.getPrototypeOf(sent)).toBe(Object.prototype);
+    expect(Object.hasOwn(sent, '__proto__')).toBe(false);
+    expect(sent).not.toHaveProperty('polluted');
+    expect(Object.entries(sent).slice(-2)).toEqual([
+      ['constructor', 'c'],
+      ['toString', 's'],
+    ]);
+    expect(() => read('{"__proto__":{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":60}}')).toThrow(
+      BrokenAnswer,
+    );
+  });
+
+  it.each([
+    ['expand alone', '"expand":"{\\"a\\": 1}"', '{"a": 1}', '{"a": 1}'],
+    ['expend alone', '"expend":"{\\"a\\": 1}"', '{"a": 1}', '{"a": 1}'],
+    ['both', '"expand":"a","expend":"b"', 'a', 'b'],
+    ['one of them null', '"expand":null,"expend":"b"', 'b', 'b'],
+    ['an object', '"expand":{"area":"cn"}', '{"area":"cn"}', '{"area":"cn"}'],
+    ['neither', '"other":"o"', '', ''],
+  ])('with %s contain both expand and expend', (_, sent, expand, expend) => {
+    expect(fields(sent)).toMatchObject({ expand, expend });
+  });
+
+  it.each(['accessId', 'accessToken', 'terminalId', 'expireTime'])(
+    'without a usable %s are a broken answer',
+    (name) => {
+      for (const value of ['""', 'null', 'true', '{}', '[]', '1.5', undefined]) {
+        const data = { accessId: '"a"', accessToken: '"t"', terminalId: '"i"', expireTime: '60', [name]: value };
+        const sent = Object.entries(data).filter(([, text]) => text !== undefined);
+        const text = `{${sent.map(([key, json]) => `"${key}":${json}`).join()}}`;
+        expect(() => read(text), text).toThrow(`data.${name} is missing or malformed`);
+      }
+    },
+  );
+
+  it.each(['null', '{}', '[]', '"text"', '5', 'true'])('cannot be read from data %s', (data) => {
+    expect(() => read(data)).toThrow(BrokenAnswer);
+  });
+
+  it('nested at any depth are text or a broken answer, but never a crash', () => {
+    for (let depth = 1000; depth <= 64_000; depth += 1000) {
+      try {
+        expect(fields(`"deep":${'['.repeat(depth)}${']'.repeat(depth)}`)['deep']).toHaveLength(2 * depth);
+      } catch (error) {
+        expect(error).toBeInstanceOf(BrokenAnswer);
+      }
+    }
+  });
+});
+
+describe('a token’s times', () => {
+  const offsetMs = 90_000;
+
+  it.each([
+    ['epoch seconds', '1700003690', '1700003690', 1_700_003_600_000],
+    ['epoch milliseconds', '1700003690999', '1700003690', 1_700_003_600_999],
+    ['a lifetime', '"3600"', '1700003690', 1_700_003_600_000],
+  ])(
+    'from %s are the vendor’s epoch seconds for the SDK, and the broker’s clock inside',
+    (_, sent, expireTime, expiresAt) => {
+      const data = `{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":${sent}}`;
+      const token = read(data, { ...TIMES, offsetMs });
+      expect(token.fields['expireTime']).toBe(expireTime);
+      expect(token).toMatchObject({ issuedAt: TIMES.sentAt, expiresAt });
+    },
+  );
+
+  it('are checked by the vendor’s clock', () => {
+    const ahead = `{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":1700000060}`;
+    expect(read(ahead).expiresAt).toBe(1_700_000_060_000);
+    expect(() => read(ahead, { ...TIMES, offsetMs })).toThrow('not in the future');
+    const behind = ahead.replace('1700000060', '1699999990');
+    expect(() => read(behind)).toThrow('not in the future');
+    expect(read(behind, { ...TIMES, offsetMs: -60_000 }).expiresAt).toBe(1_700_000_050_000);
+  });
+});

@@ -1,0 +1,170 @@
+import type { ServerResponse } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import type { Place } from '../../../src/token/login-queue.ts';
+import { eventually } from '../../support/eventually.ts';
+import { hastyClock, REQUEST, refusalOf, vendorLoginAt } from './running-vendor-login.ts';
+import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+
+const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
+const closed = json({ code: 10902013, msg: 'closed', requestId: 'r-4' });
+const reset: Answering = (response) => response.destroy();
+const success = json(SUCCESS);
+
+describe('a login with transient faults', () => {
+  it.each([
+    ['maintenance', [maintenance, maintenance]],
+    ['an HTTP error', [json('<html>bad gateway</html>', 502)]],
+    ['a reset', [reset]],
+    ['a lost answer and maintenance', [reset, maintenance]],
+  ])('is retried and gets its token: %s', async (_, answers) => {
+    const vendor = await scriptedVendor(inTurn(...answers));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
+    expect(vendor.seen).toHaveLength(answers.length + 1);
+    expect(lines).toEqual([]);
+  });
+
+  it('is signed again for each attempt: new nonce, current time, new signature', async () => {
+    let aheadMs = 0;
+    const vendor = await scriptedVendor((response, seen, index) => {
+      aheadMs += 2_000;
+      // Without the Date header, the login uses the broker's clock.
+      response.sendDate = false;
+      inTurn(maintenance, maintenance)(response, seen, index);
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url, {
+      clock: { ...hastyClock, now: () => systemClock.now() + aheadMs },
+    });
+    await vendorLogin.login(REQUEST);
+    const each = (name: string) => vendor.seen.map(({ headers }) => String(headers[`x-iotvideo-${name}`]));
+    expect(new Set(each('nonce')).size).toBe(3);
+    expect(new Set(each('signature')).size).toBe(3);
+    const times = each('timestamp').map(Number);
+    expect(times[1]).toBeGreaterThanOrEqual((times[0] ?? 0) + 2);
+    expect(times[2]).toBeGreaterThanOrEqual((times[1] ?? 0) + 2);
+  });
+
+  it('whose answer was lost is sent only once more, because it may have succeeded', async () => {
+    const vendor = await scriptedVendor(reset);
+    expect(await refusalOf(vendorLoginAt(vendor.url).vendorLogin.login(REQUEST))).toMatchObject({
+      code: 'vendor_unavailable',
+    });
+    expect(vendor.seen).toHaveLength(2);
+  });
+
+  it('takes a turn for each attempt', async () => {
+    const vendor = await scriptedVendor(maintenance);
+    let turns = 0;
+    const reserve = async (): Promise<Place> => {
+      turns += 1;
+      return { granted: true, waitMs: 0 };
+    };
+    await refusalOf(vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } }).vendorLogin.login(REQUEST));
+    expect(turns).toBe(3);
+    expect(vendor.seen).toHaveLength(3);
+  });
+});
+
+describe('a login without a turn', () => {
+  it.each([
+    ['that is denied', { granted: false, waitMs: 1_500 }],
+    ['that would come after its budget', { granted: true, waitMs: 20_000 }],
+  ])('%s is vendor_busy, and does not count against the vendor', async (_, place) => {
+    const vendor = await scriptedVendor(success);
+    let given: Place = place;
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, {
+      maxPerSecond: 20,
+      queue: { reserve: async () => given },
+    });
+    for (let time = 0; time < 30; time += 1) {
+      expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
+    }
+    expect(vendor.seen).toHaveLength(0);
+    given = { granted: true, waitMs: 0 };
+    await vendorLogin.login(REQUEST);
+    expect(lines).toEqual([]);
+  });
+});
+
+describe('a vendor domain that is down', () => {
+  it('gets no logins of any country for 5 s, then one trial attempt; other domains are not affected', async () => {
+    let answering: Answering = maintenance;
+    let probe: ServerResponse | undefined;
+    let place: Place = { granted: true, waitMs: 0 };
+    let turns = 0;
+    const down = await scriptedVendor((response, seen, index) => answering(response, seen, index));
+    const up = await scriptedVendor(success);
+    const reserve = async () => {
+      turns += 1;
+      return place;
+    };
+    const regionUrls = new Map([
+      ['CN', down.url],
+      ['HK', new URL('/hk/', down.url)],
+    ]);
+    const { vendorLogin, lines } = vendorLoginAt(up.url, { regionUrls, maxPerSecond: 20, queue: { reserve } });
+    const crowd = () => Array.from({ length: 30 }, () => refusalOf(vendorLogin.login(REQUEST)));
+
+    await eventually(async () => expect((await refusalOf(vendorLogin.login(REQUEST))).vendorCode).toBeUndefined());
+    expect(down.seen).toHaveLength(10);
+    const openAt = systemClock.now();
+    for (const refusal of await Promise.all(crowd())) {
+      expect(refusal).toMatchObject({ code: 'vendor_unavailable', retryAfter: expect.any(Number) });
+      expect(refusal.retryAfter).toBeGreaterThan(0);
+      expect(refusal.retryAfter).toBeLessThanOrEqual(5);
+    }
+    expect(await refusalOf(vendorLogin.login({ ...REQUEST, region: 'HK' }))).toMatchObject({
+      code: 'vendor_unavailable',
+    });
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
+    expect([down.seen.length, up.seen.length, turns]).toEqual([10, 1, 11]);
+
+    // A login without a turn is not a trial attempt.
+    place = { granted: false, waitMs: 500 };
+    await eventually(async () => expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_busy'), {
+      timeoutMs: 10_000,
+    });
+    expect(systemClock.now() - openAt).toBeGreaterThan(4_000);
+    expect(down.seen).toHaveLength(10);
+
+    place = { granted: true, waitMs: 0 };
+    answering = (response) => {
+      probe = response;
+    };
+    const found = vendorLogin.login(REQUEST);
+    await eventually(() => expect(probe).toBeDefined());
+    for (const refusal of await Promise.all(crowd())) expect(refusal.code).toBe('vendor_unavailable');
+    expect(down.seen).toHaveLength(11);
+
+    answering = success;
+    probe?.end(JSON.stringify(SUCCESS));
+    await found;
+    await Promise.all(Array.from({ length: 30 }, () => vendorLogin.login(REQUEST)));
+    expect(down.seen).toHaveLength(41);
+    const states = lines.filter(({ obj }) => 'circuitState' in obj);
+    expect(states.map(({ obj }) => obj)).toEqual(
+      ['open', 'half-open', 'closed'].map((circuitState) => ({ host: down.url.host, circuitState })),
+    );
+  });
+
+  it('is not assumed after a single failure', async () => {
+    const vendor = await scriptedVendor(inTurn(reset, reset));
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    await refusalOf(vendorLogin.login(REQUEST));
+    await vendorLogin.login(REQUEST);
+    expect(vendor.seen).toHaveLength(3);
+  });
+
+  it('is not assumed after definite refusals', async () => {
+    const vendor = await scriptedVendor(closed);
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    for (let time = 0; time < 30; time += 1) {
+      expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({
+        code: 'account_disabled',
+        vendorCode: 10902013,
+      });
+    }
+    expect(vendor.seen).toHaveLength(30);
+  });
+});

@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
+import { LoginTurns } from '../../../src/vendor-api/login-turns.ts';
+import { TestClock } from '../../support/test-clock.ts';
+import { refusalOf } from './running-vendor-login.ts';
+
+const NEVER = Number.POSITIVE_INFINITY;
+const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+/** Turns of a queue that answers with `place()` and records its requests. */
+function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
+  const asked: { pace: Pace; urgency: Urgency }[] = [];
+  const queue = {
+    reserve: async (pace: Pace, urgency: Urgency) => {
+      asked.push({ pace, urgency });
+      return place();
+    },
+  };
+  return { turns: new LoginTurns({ queue, maxPerSecond, clock, log: QUIET, observer: silentObserver }), asked };
+}
+
+const AT_ONCE: Place = { granted: true, waitMs: 0 };
+
+describe('a turn', () => {
+  it.each([
+    [1, 1_000, 1],
+    [10, 100, 1],
+    [20, 50, 2],
+    [100, 10, 10],
+  ])(
+    'is reserved at a pace of %i per second over all replicas: every %i ms, %i at once',
+    async (perSecond, intervalMs, burst) => {
+      const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
+      await turns.wait('foreground', NEVER);
+      await turns.wait('background', NEVER);
+      const pace = { intervalMs, burst };
+      expect(asked).toEqual([
+        { pace, urgency: 'foreground' },
+        { pace, urgency: 'background' },
+      ]);
+    },
+  );
+
+  it('is free without a limit, and the queue is not used', async () => {
+    const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
+    await Promise.all(Array.from({ length: 100 }, () => turns.wait('background', NEVER)));
+    expect(asked).toEqual([]);
+  });
+
+  it('starts when the queue says, not before', async () => {
+    const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
+    let come = false;
+    const turn = turns.wait('foreground', NEVER).then(() => {
+      come = true;
+    });
+    for (const until = performance.now() + 40; performance.now() < until; ) {
+      expect(come).toBe(false);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await turn;
+  });
+
+  it.each([
+    [1, 1],
+    [1_000, 1],
+    [1_001, 2],
+    [60_000, 60],
+  ])('that is denied for %i ms is vendor_busy with Retry-After %i s', async (waitMs, retryAfter) => {
+    const { turns } = turnsBy(() => ({ granted: false, waitMs }));
+    expect(await refusalOf(turns.wait('foreground', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
+  });
+
+  it('that would start too late is vendor_busy at once', async () => {
+    const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
+    const latest = systemClock.now() + 3_599_000;
+    expect(await refusalOf(turns.wait('foreground', latest))).toMatchObject({
+      code: 'vendor_busy',
+      retryAfter: 3_600,
+    });
+  });
+});
+
+describe('while the store is unavailable', () => {
+  const away = () => {
+    throw new BrokerError('store_unavailable');
+  };
+
+  /** Asks for a turn every `everyMs` for `forMs`. @returns the number of granted turns */
+  async function granted(urgency: Urgency, perSecond: number, forMs: number, everyMs: number): Promise<number> {
+    const clock = new TestClock();
+    const { turns } = turnsBy(away, perSecond, clock);
+    const all: Promise<boolean>[] = [];
+    for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
+      const turn = turns.wait(urgency, NEVER);
+      all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
+      // The place is reserved before the clock advances.
+      await new Promise(setImmediate);
+      clock.advance(everyMs);
+    }
+    return (await Promise.all(all)).filter(Boolean).length;
+  }
+
+  it('a replica uses a quarter of the login budget', async () => {
+    // One turn every 200 ms, plus the turns that are still queued at the end: for 2 s, or 0.5 s in the background.
+    expect(await granted('foreground', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
+    expect(await granted('background', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
+  });
+
+  it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
+    const clock = new TestClock();
+    const { turns } = turnsBy(away, 40, clock);
+    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('background', clock.now())));
+    expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('and the next turn after that comes from the queue again', async () => {
+    let isAway = true;
+    const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
+    await turns.wait('foreground', NEVER);
+    expect(await refusalOf(turns.wait('foreground', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
+    isAway = false;
+    await turns.wait('foreground', systemClock.now() + 60_000);
+    expect(asked).toHaveLength(3);
+  });
+});

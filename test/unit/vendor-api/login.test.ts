@@ -1,0 +1,263 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { freePort } from '../../support/free-port.ts';
+import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
+import { DATA, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+
+/** An independent vendor: it refuses wrong signatures and wrong timestamps. */
+function verifying(response: ServerResponse, { headers, body }: SeenRequest): void {
+  const timestamp = String(headers['x-iotvideo-timestamp']);
+  const signed = [
+    `Host:${headers.host}`,
+    `Payload:${createHash('sha256').update(body).digest('hex')}`,
+    `X-IotVideo-AccessID:${headers['x-iotvideo-accessid']}`,
+    `X-IotVideo-Nonce:${headers['x-iotvideo-nonce']}`,
+    `X-IotVideo-Timestamp:${timestamp}`,
+  ].join('\n');
+  const expected = createHmac('sha1', 'canary-key').update(signed).digest('base64');
+  if (expected !== headers['x-iotvideo-signature']) {
+    response.end(JSON.stringify({ ...SKEWED, msg: 'check sign failed:-3' }));
+  } else if (Math.abs(Number(timestamp) - Date.now() / 1000) > 300) {
+    response.end(JSON.stringify(SKEWED));
+  } else {
+    response.end(JSON.stringify(SUCCESS));
+  }
+}
+
+function shifted(byMs: number) {
+  return { ...hastyClock, now: () => systemClock.now() + byMs };
+}
+
+describe('a login', () => {
+  it('has a signature that an independent verifier accepts, and returns the token', async () => {
+    const vendor = await scriptedVendor(verifying);
+    const before = systemClock.now();
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const token = await vendorLogin.login(REQUEST);
+    expect(token.issuedAt).toBeGreaterThanOrEqual(before);
+    expect(token.expiresAt).toBe(token.issuedAt + 3_600_000);
+    const { expireTime: _, ...rest } = DATA;
+    expect(token.fields).toEqual({
+      ...rest,
+      expireTime: String(Math.floor(token.expiresAt / 1000)),
+      expend: DATA.expand,
+    });
+    expect(lines).toEqual([]);
+    expect(JSON.parse(String(vendor.seen[0]?.body))).toEqual({
+      action: 'thirdCustLogin',
+      appId: IOS.appId,
+      appToken: IOS.appToken,
+      unionId: SUBJECT.unionId,
+      uniqueId: SUBJECT.uniqueId,
+      regRegion: 'CN',
+    });
+  });
+
+  it('uses the credentials of the subject’s app', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS));
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    await vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
+    expect(vendor.seen[0]?.headers['x-iotvideo-accessid']).toBe('canary-other');
+    expect(JSON.parse(String(vendor.seen[0]?.body)).appId).toBe('canary-android');
+  });
+
+  it('goes to the domain of the region, or else to the base URL', async () => {
+    const base = await scriptedVendor(json(SUCCESS));
+    const china = await scriptedVendor(json(SUCCESS));
+    const { vendorLogin } = vendorLoginAt(base.url, { regionUrls: new Map([['CN', new URL('/cn/', china.url)]]) });
+    await vendorLogin.login(REQUEST);
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
+    expect(china.seen.map(({ path }) => path)).toEqual(['/cn/openapi/custCloud/app/user/thirdCustLogin']);
+    expect(base.seen.map(({ body }) => JSON.parse(String(body)).regRegion)).toEqual(['DE']);
+  });
+
+  it('succeeds by its result code, whatever the HTTP status', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS, 500));
+    expect((await vendorLoginAt(vendor.url).vendorLogin.login(REQUEST)).fields).toMatchObject({
+      accessId: DATA.accessId,
+    });
+  });
+
+  it('for an app that is not configured fails without a request', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'web' } }));
+    expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: undefined });
+    expect(lines).toMatchObject([{ level: 'error', obj: { app: 'web', problem: expect.stringMatching(/no .*app/) } }]);
+    expect(vendor.seen).toHaveLength(0);
+  });
+});
+
+describe('clock skew', () => {
+  it.each([600_000, -600_000])(
+    'of %i ms is measured by the Date header, and the login is signed again once',
+    async (skew) => {
+      const vendor = await scriptedVendor(verifying);
+      const { vendorLogin, lines } = vendorLoginAt(vendor.url, { clock: shifted(skew) });
+      const token = await vendorLogin.login(REQUEST);
+      expect(vendor.seen).toHaveLength(2);
+      expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
+      expect(lines).toMatchObject([{ level: 'error', obj: { host: vendor.url.host, offsetMs: expect.any(Number) } }]);
+      // The expiry is by the broker's clock inside, and by the vendor's clock for the SDK.
+      expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
+      const onTheWire = Number(token.fields['expireTime']) * 1000;
+      expect(Math.abs(onTheWire - (token.expiresAt - skew))).toBeLessThan(10_000);
+      await vendorLogin.login(REQUEST);
+      expect(vendor.seen).toHaveLength(3);
+    },
+  );
+
+  it('that the Date header does not correct is a definite refusal after two attempts', async () => {
+    const vendor = await scriptedVendor(json(SKEWED));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login(REQUEST));
+    expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: 10007, retryAfter: undefined });
+    expect(vendor.seen).toHaveLength(2);
+    expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
+    expect(lines).toMatchObject([{ level: 'error', obj: { kind: 'clock_skew', vendorCode: 10007 } }]);
+  });
+
+  it('below the vendor’s tolerance still corrects the expiry on the broker’s clock', async () => {
+    const data = { ...DATA, expireTime: Math.floor(Date.now() / 1000) + 600 };
+    const vendor = await scriptedVendor(json({ ...SUCCESS, data }));
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: shifted(-200_000) });
+    const token = await vendorLogin.login(REQUEST);
+    expect(token.fields['expireTime']).toBe(String(data.expireTime));
+    expect(Math.abs(token.expiresAt - (data.expireTime * 1000 - 200_000))).toBeLessThan(10_000);
+  });
+
+  it('of one domain does not affect another', async () => {
+    const off = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(Date.now() + 3_600_000).toUTCString() }));
+    const right = await scriptedVendor(verifying);
+    const { vendorLogin } = vendorLoginAt(right.url, { regionUrls: new Map([['CN', off.url]]) });
+    await vendorLogin.login(REQUEST);
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
+    expect(right.seen).toHaveLength(1);
+  });
+});
+
+describe('the vendor’s answer', () => {
+  const answer = (code: number, msg = 'no') => JSON.stringify({ code, msg, requestId: 'r-9' });
+  const broken = (data: object) => JSON.stringify({ code: 0, requestId: 'r-9', data: { ...DATA, ...data } });
+
+  const NO = { attempts: 1 };
+  const PASSING = { attempts: 3, retryAfter: 2 };
+  const LOST = { attempts: 2, retryAfter: 2 };
+  it.each([
+    ['configuration', answer(10901050), 'vendor_rejected', 'error', { ...NO, vendorCode: 10901050 }],
+    ['signature wrong', answer(10007, 'sign:-3'), 'vendor_rejected', 'error', { ...NO, vendorCode: 10007 }],
+    ['malformed field', answer(10003), 'vendor_rejected', 'warn', { ...NO, vendorCode: 10003 }],
+    ['account closed', answer(10902013), 'account_disabled', 'warn', { ...NO, vendorCode: 10902013 }],
+    ['too frequent', answer(10015), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 10015 }],
+    ['maintenance', answer(10901060), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 10901060 }],
+    ['unknown code', answer(99), 'vendor_unavailable', 'warn', { ...PASSING, vendorCode: 99 }],
+    ['HTML', '<html>hello</html>', 'vendor_unavailable', 'error', LOST],
+    ['nothing', '', 'vendor_unavailable', 'error', LOST],
+    ['cut-off JSON', '{"code":0,"da', 'vendor_unavailable', 'error', LOST],
+    ['no data', answer(0), 'vendor_unavailable', 'error', LOST],
+    ['empty data', '{"code":0,"data":{}}', 'vendor_unavailable', 'error', LOST],
+    ['no token', broken({ accessToken: '' }), 'vendor_unavailable', 'error', LOST],
+    ['an expiry in the past', broken({ expireTime: '1500000000' }), 'vendor_unavailable', 'error', LOST],
+    ['too long', 'x'.repeat(300_000), 'vendor_unavailable', 'error', LOST],
+  ] as const)('%s: gives the right error, log level and number of attempts', async (...row) => {
+    const [, body, code, level, { attempts, ...more }] = row;
+    for (const status of [200, 400]) {
+      const vendor = await scriptedVendor(json(body, status));
+      const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+      const error = await refusalOf(vendorLogin.login(REQUEST));
+      expect(error).toMatchObject({ code, vendorCode: undefined, retryAfter: undefined, ...more });
+      expect(lines).toMatchObject([{ level, obj: { region: 'CN', app: 'ios' } }]);
+      expect(vendor.seen).toHaveLength(attempts);
+    }
+  });
+
+  it('is logged with its code, request id and HTTP status', async () => {
+    const vendor = await scriptedVendor(json(answer(10901060), 503));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    await refusalOf(vendorLogin.login(REQUEST));
+    expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, vendorRequestId: 'r-9', httpStatus: 503 });
+  });
+
+  it.each([500, 502, 503, 429])('with HTTP %i and no result code is an outage, not a broken answer', async (status) => {
+    const vendor = await scriptedVendor(json('<html>try later</html>', status));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'outage', httpStatus: status } }]);
+  });
+
+  it.each([
+    ['17', 17],
+    ['99999', 3600],
+    ['0', 2],
+  ])('may ask for a delay: Retry-After %s becomes %i', async (header, retryAfter) => {
+    const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
+    const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 5_000 });
+    expect(await refusalOf(login)).toMatchObject({ retryAfter });
+    expect(vendor.seen).toHaveLength(header === '0' ? 3 : 1);
+  });
+
+  it('that is a redirect is not followed', async () => {
+    const target = await scriptedVendor(json(SUCCESS));
+    const vendor = await scriptedVendor(json('', 302, { Location: target.url.href }));
+    expect((await refusalOf(vendorLoginAt(vendor.url).vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
+    expect(target.seen).toHaveLength(0);
+  });
+});
+
+describe('the duration of a login', () => {
+  it.each([
+    ['an attempt’s timeout', { timeoutMs: 100 }, 20_000, 2],
+    ['the time budget', { timeoutMs: 20_000 }, 100, 1],
+  ])('is limited by %s', async (_, options, budgetMs, attempts) => {
+    const vendor = await scriptedVendor(() => undefined);
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, options);
+    const error = await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs }));
+    expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
+    expect(vendor.seen).toHaveLength(attempts);
+  });
+
+  it('allows no second attempt after the time budget is used up', async () => {
+    let now = systemClock.now();
+    const vendor = await scriptedVendor((response) => {
+      now += REQUEST.budgetMs;
+      response.end(JSON.stringify(SKEWED));
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
+    expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_timeout');
+    expect(vendor.seen).toHaveLength(1);
+  });
+});
+
+it('a vendor that cannot be reached is unavailable', async () => {
+  const { vendorLogin, lines } = vendorLoginAt(new URL(`http://127.0.0.1:${await freePort()}`));
+  expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
+  expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'unreachable', problem: 'ECONNREFUSED' } }]);
+});
+
+it('errors and log lines show nothing secret, even if the vendor echoes the whole request', async () => {
+  const echoes: ((echo: string) => string)[] = [
+    (echo) => `<html>${echo}</html>`,
+    (echo) => JSON.stringify({ code: 10007, msg: `${echo}:-2`, data: { echo } }),
+    (echo) => JSON.stringify({ code: 10003, msg: echo }),
+    (echo) => JSON.stringify({ code: 0, msg: echo, data: { accessToken: 'canary', [echo]: echo } }),
+    (echo) => JSON.stringify({ code: 0, data: { ...DATA, accessToken: 'canary', expireTime: echo } }),
+    (echo) => JSON.stringify({ code: echo, [echo]: echo }),
+    (echo) => `{"code":0,"data":{"canary":1,"canary":2,"${encodeURIComponent(echo)}`,
+  ];
+  for (const echo of echoes) {
+    const vendor = await scriptedVendor((response, { headers, body }) =>
+      response.end(echo(JSON.stringify(headers) + body)),
+    );
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login(REQUEST));
+    expect(lines.length).toBeGreaterThan(0);
+    for (const shown of [error, lines]) {
+      const text = inspect(shown, { depth: 20, showHidden: true });
+      expect(text).not.toMatch(/canary|signature":/i);
+    }
+  }
+});

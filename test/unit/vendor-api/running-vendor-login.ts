@@ -1,0 +1,60 @@
+import { expect, onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
+import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
+
+export const IOS = {
+  name: 'ios',
+  appId: 'canary-ios',
+  appToken: 'canary-token',
+  appKey: 'canary-key',
+  accessId: 'canary-access',
+};
+const ANDROID = { ...IOS, name: 'android', appId: 'canary-android', accessId: 'canary-other' };
+export const SUBJECT = { app: 'ios', unionId: 'canary-union😀"', uniqueId: 'canary-phone' };
+export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'foreground' as const };
+/** The vendor's refusal of a timestamp. */
+export const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-2' };
+
+/** The jitter is 0, so there is no delay between attempts. */
+export const hastyClock = { ...systemClock, random: () => 0 };
+
+interface Line {
+  readonly level: 'warn' | 'error';
+  readonly obj: object;
+  readonly msg: string;
+}
+
+/** A vendor login without a login budget, and its log lines from `warn` on. It is closed after the test. */
+export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
+  const lines: Line[] = [];
+  const vendorLogin = new HttpVendorLogin({
+    baseUrl,
+    regionUrls: new Map(),
+    apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
+    timeoutMs: 10_000,
+    clock: hastyClock,
+    observer: silentObserver,
+    maxPerSecond: 0,
+    queue: { reserve: () => Promise.reject(new Error('the queue must not be used')) },
+    log: {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: (obj, msg) => lines.push({ level: 'warn', obj, msg }),
+      error: (obj, msg) => lines.push({ level: 'error', obj, msg }),
+    },
+    ...options,
+  });
+  onTestFinished(() => vendorLogin.close());
+  return { vendorLogin, lines };
+}
+
+export async function refusalOf(attempt: Promise<unknown>): Promise<BrokerError> {
+  const error = await attempt.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(BrokerError);
+  return error as BrokerError;
+}
