@@ -14,7 +14,7 @@ export class Keys {
   }
 
   /**
-   * HASH: terminal digest → record, and {@link ACCOUNT_FIELDS}, which outlive the tokens. It is the account index too.
+   * HASH: the account's tokens, and what outlives them (see account-hash.ts). It is the account index too.
    */
   account(account: AccountId): string {
     return `${this.#accountShard(account)}:a:${account}`;
@@ -100,16 +100,6 @@ export class Keys {
     return `${this.#prefix}:{${shard}}`;
   }
 }
-
-/** The fields of an account's hash that are no terminals. Names of terminals are longer. */
-export const ACCOUNT_FIELDS = {
-  /** The pinned country. */
-  region: 'r',
-  /** unionId and accessId, sealed (see directory-codec.ts). */
-  directory: 'd',
-  /** Epoch ms of the last erasure. */
-  erasedAt: 'e',
-} as const;
 
 /** @param digested a digest, whose characters are distributed evenly */
 function shardOf(digested: string): number {

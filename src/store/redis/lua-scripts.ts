@@ -4,7 +4,7 @@ import { LONGEST_BACKGROUND_WAIT_MS, LONGEST_WAIT_MS } from '../../token/login-q
 import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { ACCOUNT_FIELDS } from './keys.ts';
+import { ACCOUNT_FIELDS } from './records/account-hash.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [

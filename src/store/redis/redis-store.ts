@@ -8,7 +8,7 @@ import type { RedisClient } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
 import { connectRedis, connectSubscriber, type RedisLog } from './connection/connection.ts';
 import { Keys } from './keys.ts';
-import { DirectoryCodec } from './records/directory-codec.ts';
+import { DirectoryCodec } from './records/account-hash.ts';
 import { RecordCodec } from './records/record-codec.ts';
 import { Resealing } from './records/resealing.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';

@@ -1,8 +1,8 @@
 import { type AccountId, DIGEST_LENGTH, type SubjectId } from '../../../token/subject.ts';
 import type { RedisCommands } from '../connection/commands.ts';
-import { ACCOUNT_FIELDS, type Keys } from '../keys.ts';
+import type { Keys } from '../keys.ts';
 import type { ScriptCall } from '../lua-scripts.ts';
-import type { DirectoryCodec } from './directory-codec.ts';
+import { ACCOUNT_FIELDS, type DirectoryCodec } from './account-hash.ts';
 import type { RecordCodec } from './record-codec.ts';
 import type { SealedField, TokenCipher } from './token-cipher.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
-import { DirectoryCodec } from '../../../../../src/store/redis/records/directory-codec.ts';
+import { DirectoryCodec } from '../../../../../src/store/redis/records/account-hash.ts';
 import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { resealScript, sealedFieldsOf } from '../../../../../src/store/redis/records/resealing.ts';
 import { type SealedField, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';

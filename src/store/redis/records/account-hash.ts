@@ -1,6 +1,15 @@
-import { ACCOUNT_FIELDS } from '../keys.ts';
 import { pack, unpack } from './packing.ts';
 import type { SealedField, TokenCipher } from './token-cipher.ts';
+
+/** The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer. */
+export const ACCOUNT_FIELDS = {
+  /** The pinned country. */
+  region: 'r',
+  /** unionId and accessId, sealed. */
+  directory: 'd',
+  /** Epoch ms of the last erasure. */
+  erasedAt: 'e',
+} as const;
 
 /** The accessId of an account. The entry outlives the account's tokens. */
 export interface DirectoryEntry {
