@@ -1,19 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
-import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
 import { mastersOf, type RedisClient } from '../../src/store/redis/connection/clients.ts';
-import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
 import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { makeDue } from '../support/make-due.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { openAnnouncements, openCommands } from '../support/redis-connections.ts';
 import { askRedis } from '../support/redis-server.ts';
 
 const SLOW = { timeoutMs: 20_000 };
@@ -25,16 +23,6 @@ beforeAll(async () => {
   cluster = await startRedisCluster();
 }, 60_000);
 afterAll(() => cluster.close());
-
-function open() {
-  const keys = new Keys(`test-${randomUUID()}`);
-  const log: string[] = [];
-  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
-  const connectionLog = { info: write, warn: write };
-  const commands = connectRedis(cluster.url, 'commands', connectionLog);
-  onTestFinished(() => commands.disconnect());
-  return { keys, log, commands, connectionLog };
-}
 
 /** Runs a script in every shard. The shards are distributed over all three masters. */
 function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
@@ -51,28 +39,18 @@ function accountIn(shard: number, keys: Keys): string {
   }
 }
 
-function openAnnouncements() {
-  const { keys, commands, connectionLog } = open();
-  const subscriber = connectSubscriber(cluster.url, commands, connectionLog);
-  const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
-  onTestFinished(() => announcements.close());
-  const received: Announcement[] = [];
-  announcements.subscribe((announcement) => received.push(announcement));
-  const since = () => announcements.completeSince();
-  const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be incomplete')), SLOW);
-  /** Announces the number of each shard on that shard. */
-  const announce = () =>
-    Promise.all(
-      EVERY_SHARD.map((shard) =>
-        runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
-      ),
-    );
-  return { keys, commands, subscriber, received, since, known, announce };
+/** Announces the number of each shard on that shard. */
+function announce(commands: RedisClient, keys: Keys): Promise<unknown[]> {
+  return Promise.all(
+    EVERY_SHARD.map((shard) =>
+      runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
+    ),
+  );
 }
 
 describe('on a Redis Cluster', () => {
   test('scripts run on every node, also after the nodes have lost their script caches', async () => {
-    const { keys, commands } = open();
+    const { keys, commands } = openCommands(cluster.url);
     await waitUntilWorking(commands, keys);
     expect(mastersOf(commands)).toHaveLength(3);
     for (const node of cluster.nodes) await askRedis(node, (redis) => redis.script('FLUSH'));
@@ -90,7 +68,7 @@ describe('on a Redis Cluster', () => {
   });
 
   test('commands follow a slot that moves to another node', async () => {
-    const { keys, commands } = open();
+    const { keys, commands } = openCommands(cluster.url);
     await waitUntilWorking(commands, keys);
     const [from, to] = [cluster.nodes[0], cluster.nodes[1]];
     if (!from || !to) throw new Error('the cluster has no nodes');
@@ -114,41 +92,41 @@ describe('on a Redis Cluster', () => {
   });
 
   test('the broker receives announcements of every node', async () => {
-    const { received, known, announce } = openAnnouncements();
-    await known();
-    await announce();
+    const { keys, commands, received, untilComplete } = openAnnouncements(cluster.url);
+    await untilComplete();
+    await announce(commands, keys);
     await eventually(() => received.length === SHARDS);
     expect(received.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
   });
 
   test('after one node hangs, announcements count as complete from a later time, although other nodes continued', async () => {
-    const { subscriber, known, since } = openAnnouncements();
-    await known();
+    const { subscriber, untilComplete, completeSince } = openAnnouncements(cluster.url);
+    await untilComplete();
     for (const node of cluster.nodes) {
       await askRedis(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
     }
     // Skip the subscribed node, so that announcements of the other nodes still arrive.
     for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
-      const before = await known();
+      const before = await untilComplete();
       node.pause();
-      await eventually(() => since() !== before, SLOW).finally(() => node.resume());
-      expect(await known()).toBeGreaterThan(before);
+      await eventually(() => completeSince() !== before, SLOW).finally(() => node.resume());
+      expect(await untilComplete()).toBeGreaterThan(before);
       await cluster.waitUntilServing();
     }
   });
 
   test('if the subscribed node hangs, the broker subscribes to another node and receives its announcements', async () => {
-    const { keys, commands, subscriber, received, known, since, announce } = openAnnouncements();
-    const first = await known();
+    const { keys, commands, subscriber, received, untilComplete, completeSince } = openAnnouncements(cluster.url);
+    const first = await untilComplete();
     const { port } = subscriber.options;
     const node = cluster.nodes.find((candidate) => candidate.port === port);
     node?.pause();
     onTestFinished(() => node?.resume());
-    await eventually(() => since() === undefined, SLOW);
+    await eventually(() => completeSince() === undefined, SLOW);
     await waitUntilWorking(commands, keys);
-    expect(await known()).toBeGreaterThan(first);
+    expect(await untilComplete()).toBeGreaterThan(first);
     expect(subscriber.options.port).not.toBe(port);
-    await announce();
+    await announce(commands, keys);
     await eventually(() => received.length === SHARDS);
     node?.resume();
     await cluster.waitUntilServing();
@@ -189,7 +167,7 @@ describe('on a Redis Cluster', () => {
   });
 
   test('a node that crashes is logged once, and scripts work on all shards again after the failover', async () => {
-    const { keys, log, commands } = open();
+    const { keys, log, commands } = openCommands(cluster.url);
     await waitUntilWorking(commands, keys);
     const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (redis) => redis.role())));
     const victim = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');

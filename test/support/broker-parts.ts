@@ -29,13 +29,13 @@ interface BrokerPartsOptions {
   readonly store?: TokenStore;
   readonly policy?: RefreshPolicy;
   readonly loginBudgetMs?: number;
-  /** Logins an account may cause per minute; 0, the default: no limit. */
+  /** Maximum logins of an account per minute. 0, the default, means no limit. */
   readonly perMinute?: number;
   readonly vendor?: ScriptedLogin;
   readonly observer?: Observer;
 }
 
-/** One replica's broker and worker without HTTP, on a store in this process unless given another. */
+/** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
   const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
   const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
@@ -66,12 +66,12 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store.accounts, terminals, cache);
-  /** As the worker does once the token is due, which it is from now on. */
+  /** Makes the token due now, and renews it like the worker. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
     const { claims } = await dueQueue.claim(1_000, renewal.claimBounds);
     const claim = claims.find(({ lease }) => lease.id === id);
-    if (!claim) throw new Error('it could not be claimed');
+    if (!claim) throw new Error('the due token could not be claimed');
     return renewal.renewClaimed(claim);
   };
   return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };
