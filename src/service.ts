@@ -85,7 +85,6 @@ export async function startService(config: Config, logger: Logger, version: stri
     closing: () => closing,
     logger,
   };
-  const { apiDocs, trustProxy } = http;
   const { sessionHeaders } = config;
   const publicApp = await createPublicApp({
     ...common,
@@ -94,8 +93,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     readsPerMinute: requestsPerMinute,
     clock,
     observer,
-    apiDocs,
-    trustProxy,
+    apiDocs: http.apiDocs,
   });
   const internalApp = await createInternalApp({
     ...common,

@@ -9,7 +9,6 @@ import {
   refreshShare,
   regionUrls,
   text,
-  trustProxy,
   url,
   vendorApps,
   wholeNumber,
@@ -42,11 +41,6 @@ export const VARIABLES = {
     default: 'info',
   },
   API_DOCS: { schema: flag, allowed: 'true or false', default: 'true' },
-  TRUST_PROXY: {
-    schema: trustProxy,
-    allowed: 'true, false, or the proxies’ IP addresses or CIDR ranges with commas between, like 10.0.0.0/8',
-    default: 'false',
-  },
   VENDOR_BASE_URL: {
     schema: url,
     allowed: 'the http(s) URL of the vendor domain assigned to you, without a password in it',

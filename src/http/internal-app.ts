@@ -30,7 +30,6 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     logger,
     closing,
     realm: 'sdk-token-broker-internal',
-    trustProxy: false,
     bodyLimit: BODY_LIMIT,
     maxParamLength: MAX_PARAM_LENGTH,
   });

@@ -26,8 +26,6 @@ export interface PublicAppOptions
   readonly logger: FastifyBaseLogger;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
-  /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
-  readonly trustProxy: boolean | string;
 }
 
 /** No request of this API has a body. */
@@ -35,7 +33,7 @@ const BODY_LIMIT = 1_024;
 
 /** The public API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, trustProxy } = options;
+  const { logger, closing } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute);
   const sessions = { ...options, limit, sessionSource: sessionSource(options.sessionHeaders) };
@@ -44,7 +42,6 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
     logger,
     closing,
     realm: 'sdk-token-broker',
-    trustProxy,
     bodyLimit: BODY_LIMIT,
     // The fast path writes no line to the log.
     fastPath: logsRequests(logger) ? undefined : (request, response) => hotReads.answer(request, response),

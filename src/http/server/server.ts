@@ -104,8 +104,6 @@ export interface BaseAppOptions {
   readonly closing: () => boolean;
   /** Named in the challenge of a 401 (RFC 9110 §11.5). */
   readonly realm: string;
-  /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
-  readonly trustProxy: boolean | string;
   /** Most bytes of a request's body. */
   readonly bodyLimit: number;
   /** Most characters of a path parameter, decoded. */
@@ -115,7 +113,7 @@ export interface BaseAppOptions {
 
 /** What the public and the internal API have in common: limits, headers, problems, an end in good order. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, trustProxy, bodyLimit, realm, maxParamLength, fastPath } = options;
+  const { logger, bodyLimit, realm, maxParamLength, fastPath } = options;
   const replyWithProblem = problemReply(realm);
   const app = fastify({
     ...ZOD_VALIDATION,
@@ -128,7 +126,6 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
     loggerInstance: logger,
     // A child of its own for each request would cost more than the request: what we log about one names its id.
     childLoggerFactory: (shared) => shared,
-    trustProxy,
     genReqId: requestIdOf,
     routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),

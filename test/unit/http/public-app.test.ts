@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { ACCESS_TOKEN, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 
 describe('an address that is not there', () => {
   it.each([
@@ -137,16 +137,15 @@ describe('the server', () => {
     });
   });
 
-  it('believes forwarded addresses only of the proxies it is told of', async () => {
+  it('believes no forwarded address', async () => {
     const addresses: string[] = [];
-    const prepare: AppSettings['prepare'] = (app) =>
-      app.addHook('onRequest', async ({ ip }) => {
-        addresses.push(ip);
-      });
-    for (const trustProxy of [false, '127.0.0.1']) {
-      const { getToken } = await startApp({ trustProxy, prepare });
-      await getToken({ 'x-forwarded-for': '203.0.113.9' });
-    }
-    expect(addresses).toEqual(['127.0.0.1', '203.0.113.9']);
+    const { getToken } = await startApp({
+      prepare: (app) =>
+        app.addHook('onRequest', async ({ ip }) => {
+          addresses.push(ip);
+        }),
+    });
+    await getToken({ 'x-forwarded-for': '203.0.113.9' });
+    expect(addresses).toEqual(['127.0.0.1']);
   });
 });

@@ -63,7 +63,6 @@ export async function startApp({
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: () => false,
     apiDocs: true,
-    trustProxy: false,
     ...settings,
     logger: pino({ level: logLevel }, { write: (line: string) => lines.push(line) }),
   });

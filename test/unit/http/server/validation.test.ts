@@ -8,7 +8,6 @@ async function baseApp() {
     logger: pino({ level: 'silent' }),
     closing: () => false,
     realm: 'test',
-    trustProxy: false,
     bodyLimit: 1_024,
   });
   onTestFinished(() => app.close());
