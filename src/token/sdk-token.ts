@@ -4,7 +4,7 @@ import type { Subject } from './subject.ts';
 /** The fields that every token has, in the order of the answer to an app. A vendor may add more. */
 export const TOKEN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
 
-/** What a vendor login yields. */
+/** The result of a vendor login. */
 export interface SdkToken {
   /** The vendor's `data`: {@link TOKEN_FIELDS} and every other field the vendor sent. `expireTime` is in epoch seconds. */
   readonly fields: Readonly<Record<string, string>>;
