@@ -1,12 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
-import { VendorClient, type VendorResponse } from './client.ts';
+import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
 import { type FaultFacts, isLost, isOutage, toBrokerError, VendorFault, verdictOn } from './faults.ts';
 import { LoginTurns } from './login-turns.ts';
@@ -64,6 +63,8 @@ export interface VendorIssuerOptions extends DomainsOptions {
   readonly queue: LoginQueue;
   /** Logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
+  /** Default: HTTP over a pool of connections. */
+  readonly transport?: VendorTransport;
 }
 
 /** What may stand in our log as the vendor's request id: nothing as long as a token. */
@@ -78,7 +79,7 @@ export class VendorIssuer implements VendorLogin {
   readonly #log: Log;
   readonly #observer: Observer;
   readonly #turns: LoginTurns;
-  readonly #client: VendorClient;
+  readonly #client: VendorTransport;
 
   constructor(options: VendorIssuerOptions) {
     const { apps, timeoutMs, clock, log, observer } = options;
@@ -89,7 +90,7 @@ export class VendorIssuer implements VendorLogin {
     this.#log = log;
     this.#observer = observer;
     this.#turns = new LoginTurns(options);
-    this.#client = new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+    this.#client = options.transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
   }
 
   async login(request: LoginRequest): Promise<SdkToken> {
@@ -128,7 +129,7 @@ export class VendorIssuer implements VendorLogin {
         const delayMs = retries.after(error);
         if (delayMs === undefined) throw error;
         this.#log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login is tried again');
-        if (delayMs > 0) await sleep(delayMs);
+        if (delayMs > 0) await sleep(this.#clock, delayMs);
       }
     }
   }

@@ -53,7 +53,7 @@ const CLOSED_MS = 500;
  * Spares requests the wait for a Redis that hangs: once a command has timed out, the others fail at once until one gets
  * through again.
  */
-class CommandBreaker {
+export class CommandBreaker {
   readonly #clock: Clock;
   #closedUntil = 0;
   #probing = false;
