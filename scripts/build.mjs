@@ -30,6 +30,8 @@ const { metafile } = await build({
   sourcesContent: false,
   metafile: true,
 });
+// Where the bundled code looks for them: beside its chunk.
+await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
 // Where Swagger UI looks for them: one folder up, and its logo beside itself.
 await cp(SWAGGER_UI, 'dist/static', { recursive: true });
 await cp(`${SWAGGER_UI}/logo.svg`, 'dist/lib/static/logo.svg');

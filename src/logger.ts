@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import { BrokerError } from './token/errors.ts';
 
-/** What must not reach a log line even where somebody hands a whole object to the logger. */
+/** Fields that a log line never shows, even if the code passes a whole object to the logger. */
 const SECRET_NAMES = [
   'authorization',
   'cookie',
@@ -15,7 +15,7 @@ const SECRET_NAMES = [
   'headers',
 ];
 
-/** JSON lines on standard output: errors without bodies, headers or whatever else a library hung on them. */
+/** Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and headers. */
 export function createLogger(level: string): Logger {
   return pino({
     level,
@@ -35,9 +35,9 @@ interface DescribedError {
   readonly cause?: DescribedError;
 }
 
-/** An expected error needs no stack: its code says where it comes from. */
+/** A BrokerError is expected and needs no stack: its code shows its origin. */
 function describeError(error: unknown): DescribedError {
-  if (!(error instanceof Error)) return { type: typeof error, message: 'something that is not an Error was thrown' };
+  if (!(error instanceof Error)) return { type: typeof error, message: 'the thrown value is not an Error' };
   return {
     type: error.name,
     ...('code' in error && { code: error.code }),

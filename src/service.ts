@@ -24,7 +24,7 @@ import type { TokenRecord } from './token/sdk-token.ts';
 import type { SubjectId } from './token/subject.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
-import { VendorIssuer } from './vendor-api/login.ts';
+import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
 function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
@@ -53,7 +53,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const store = openStore(config, clock, logger, observer);
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
-  const vendor = new VendorIssuer({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
+  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
   const renewFrom = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
   const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, renewFrom });
   metrics.watch(cache);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { run } from '../src/commands/run.ts';
-import { VARIABLES } from '../src/config/variables.ts';
+import { SESSION_MODES, VARIABLES } from '../src/config/variables.ts';
 import { internalOpenApiDocument, openApiDocument } from '../src/http/openapi-document.ts';
 import { ERRORS } from '../src/token/errors.ts';
 import { readFile, tableAfter } from './support/documents.ts';
@@ -11,11 +11,15 @@ const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
 const APP = readFile('docs/integrate-your-app.md');
+const CLOUD = readFile('docs/integrate-your-cloud.md');
+const SECURITY = readFile('docs/security.md');
 const { version, scripts } = JSON.parse(readFile('package.json')) as {
   version: string;
   scripts: Record<string, string>;
 };
-const DOCUMENTS = ['README.md', ...markdownIn('docs/')];
+const PROJECT = ['CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'SECURITY.md'];
+const DOCUMENTS = ['README.md', ...PROJECT, ...markdownIn('docs/'), 'docs/adr/README.md'];
+const DECISIONS = markdownIn('docs/adr/').filter((path) => !DOCUMENTS.includes(path));
 
 function markdownIn(folder: string): string[] {
   return readdirSync(new URL(folder, ROOT))
@@ -65,7 +69,13 @@ describe('the README', () => {
   });
 });
 
-describe.each(DOCUMENTS)('%s', (path) => {
+test('the index of the decision records leads to every record', () => {
+  const index = readFile('docs/adr/README.md');
+  expect(DECISIONS).not.toEqual([]);
+  for (const path of DECISIONS) expect(index).toContain(`](${path.replace('docs/adr/', '')})`);
+});
+
+describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])('%s', (path) => {
   const text = readFile(path);
   const here = new URL(path, ROOT);
 
@@ -123,6 +133,25 @@ describe('the documents of the APIs', () => {
     );
     const named = README.matchAll(/\b(?:GET|POST|DELETE) \/[\w/{}-]+/g);
     expect(new Set([...named].map(([operation]) => operation))).toEqual(new Set(operations));
+  });
+});
+
+describe.each(SESSION_MODES)('the session mode %s', (mode) => {
+  test('is in the security scheme of openapi/openapi.json', () => {
+    const { components } = JSON.parse(readFile('openapi/openapi.json')) as {
+      components: { securitySchemes: { session: { description: string } } };
+    };
+    expect(components.securitySchemes.session.description).toContain(`\`${mode}\`: `);
+  });
+
+  test('has a row and a section in docs/integrate-your-cloud.md', () => {
+    const modes = tableAfter(CLOUD, '`SESSION_MODE`').map(([cell = '']) => /^\[`(.+)`\]/.exec(cell)?.[1]);
+    expect(modes).toContain(mode);
+    expect(CLOUD).toMatch(new RegExp(`^## .*\`${mode}\``, 'm'));
+  });
+
+  test('has its rules in docs/security.md', () => {
+    expect(SECURITY).toMatch(new RegExp(`^[-|] \`${mode}\``, 'm'));
   });
 });
 

@@ -1,4 +1,4 @@
-import { progressBar } from '../../src/commands/rekey.ts';
+import { progressBar } from '../../src/commands/command-line.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { Subject } from '../../src/token/subject.ts';

@@ -1,57 +1,28 @@
-import { parseArgs } from 'node:util';
 import { readConfigParts } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
 import { raceTimeout } from '../token/time-budget.ts';
-import { type Finding, fail } from './checks/finding.ts';
+import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkPorts } from './checks/ports.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
 import { checkVendor } from './checks/vendor.ts';
-import { LOGIN_OPTIONS, readLogin } from './login-flags.ts';
-import { type Terminal, UsageError } from './terminal.ts';
-
-/** Longer than the deadlines of all that a check does, one after another. */
-const LIMIT_MS = 12_000;
-
-/** A check's findings; a failure of the check itself is a finding too, and so is one that does not come to an end. */
-async function bounded(what: string, check: Promise<readonly Finding[]>): Promise<readonly Finding[]> {
-  try {
-    const findings = await raceTimeout(systemClock, LIMIT_MS, check);
-    return findings ?? [fail(what, { detail: `not known after ${LIMIT_MS / 1_000} s`, mend: 'run the check again' })];
-  } catch (error) {
-    // Its message may hold anything.
-    const detail = `the check itself failed (${error instanceof Error ? error.name : typeof error})`;
-    return [fail(what, { detail, mend: 'this is a fault of the broker: please report it' })];
-  }
-}
-
-/** A line for each finding, below it how to mend what is wrong, and at the end how many there are of each level. */
-function report(findings: readonly Finding[]): string {
-  const width = Math.max(...findings.map(({ what }) => what.length));
-  const lines = findings.flatMap((finding) => {
-    const line = `${finding.level.padEnd(4)}  ${finding.what.padEnd(width)}  — ${finding.detail}`;
-    return finding.level === 'ok' ? [line] : [line, `      → ${finding.mend}`];
-  });
-  const count = (level: Finding['level']) => findings.filter((finding) => finding.level === level).length;
-  const [warnings, failures] = [count('warn'), count('FAIL')];
-  const sum = `${count('ok')} ok, ${counted(warnings, 'warning')}, ${counted(failures, 'failure')}`;
-  return [...lines, '', sum].join('\n');
-}
-
-function counted(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
-}
+import { type CommandContext, parseFlags, UsageError } from './command-line.ts';
+import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
 const HELP = `sdk-token-broker check [--login --union-id ID --unique-id ID --region CC [--app NAME]]
 
-Looks at what the service would meet with this environment: its settings, Redis, the sessions' keys or server, every
-domain of the vendor, the ports. Says what is wrong and how to mend it, and shows no secret. Takes 15 s at most.
-Exit code 0: nothing failed; 1: something did.
+Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
+every vendor domain, and the ports. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
 
-The vendor is sent a signed call that it must refuse for its empty country: its signature is checked, nobody is logged
-in. With --login it is a real login, which alone proves that the appToken is right. It may end the SDK's session on
-that terminal, so use an account of your own.`;
+The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
+call, so no account is logged in. This does not test the appToken.
+
+  --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
+                       that phone: use a test account
+${LOGIN_FLAGS_HELP}
+
+Exit code 0: no check failed. Exit code 1: a check failed.`;
 
 const OPTIONS = {
   ...LOGIN_OPTIONS,
@@ -60,35 +31,58 @@ const OPTIONS = {
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError */
-export async function check(args: readonly string[], { env, out }: Terminal): Promise<number> {
-  const { login: isReal, help, ...flags } = readFlags(args);
+export async function check(args: readonly string[], { env, out }: CommandContext): Promise<number> {
+  const { login: isRealLogin, help, ...flags } = parseFlags(args, OPTIONS, HELP);
   if (help) {
     out(HELP);
     return 0;
   }
-  const stray = Object.keys(flags)[0];
-  if (stray && !isReal) throw new UsageError(`--${stray} is for a real login: add --login\n\n${HELP}`);
-  const choose = isReal ? readLogin(flags, HELP) : undefined;
+  const [loginFlag] = Object.keys(flags);
+  if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
+  const login = isRealLogin ? readLogin(flags, HELP) : undefined;
 
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
-  const login = vendor && choose?.(vendor);
+  const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
-    bounded('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
-    store && bounded('Redis', checkStore(store.redis, systemClock)),
-    session && bounded('sessions', checkSessions(session, systemClock)),
-    vendor && bounded('vendor', checkVendor(vendor, systemClock, login)),
-    bounded('ports', checkPorts(parts)),
+    finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
+    store && finish('Redis', checkStore(store.redis, systemClock)),
+    session && finish('sessions', checkSessions(session, systemClock)),
+    vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
+    finish('ports', checkPorts(parts)),
   ];
-  const findings = (await Promise.all(checks)).flatMap((found) => found ?? []);
-  out(report(findings));
-  return findings.some(({ level }) => level === 'FAIL') ? 1 : 0;
+  const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
+  out(report(results));
+  return results.some(({ level }) => level === 'FAIL') ? 1 : 0;
 }
 
-function readFlags(args: readonly string[]) {
+/** Longer than the timeouts of all requests of one check together. */
+const CHECK_TIMEOUT_MS = 12_000;
+
+/** Never rejects: a check that throws or takes too long is a failed check. */
+async function finish(name: string, check: Promise<readonly CheckResult[]>): Promise<readonly CheckResult[]> {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
+    const timedOut = { detail: `no result after ${CHECK_TIMEOUT_MS / 1_000} s`, fix: 'Run the check again.' };
+    return (await raceTimeout(systemClock, CHECK_TIMEOUT_MS, check)) ?? [fail(name, timedOut)];
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${HELP}`);
+    // The message of the error may contain secrets.
+    const detail = `the check itself failed (${error instanceof Error ? error.name : typeof error})`;
+    return [fail(name, { detail, fix: 'This is a bug of the broker. Please report it.' })];
   }
+}
+
+/** One line for each result, a second line with the fix for each problem, and the number of results by level. */
+function report(results: readonly CheckResult[]): string {
+  const width = Math.max(...results.map(({ name }) => name.length));
+  const lines = results.flatMap((result) => {
+    const line = `${result.level.padEnd(4)}  ${result.name.padEnd(width)}  — ${result.detail}`;
+    return result.level === 'ok' ? [line] : [line, `      To fix it: ${result.fix}`];
+  });
+  const count = (level: CheckResult['level']) => results.filter((result) => result.level === level).length;
+  const summary = `${count('ok')} ok, ${plural(count('warn'), 'warning')}, ${plural(count('FAIL'), 'failure')}`;
+  return [...lines, '', summary].join('\n');
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -1,58 +1,222 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { styleText } from 'node:util';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
+import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
-import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
-import { closeOnSignal } from './close-on-signal.ts';
-import { DemoScreen } from './demo-screen.ts';
-import { tellStory } from './demo-story.ts';
-import { type Terminal, UsageError } from './terminal.ts';
+import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
+import { systemClock } from '../token/clock.ts';
+import { type CommandContext, closeOnSignal, progressBar, UsageError } from './command-line.ts';
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;
-const USUAL_PORT = 8080;
+const DEFAULT_PORT = 8080;
+const TOKEN_PATH = '/sdk-token?uniqueId=phone-of-alice';
+const POLL_MS = 100;
 
-/** The `demo` command: vendor, customer cloud and broker on loopback, the whole flow between them, then it serves on. */
-export async function demo(args: readonly string[], terminal: Terminal): Promise<void> {
-  if (args.length > 0) throw new UsageError('demo takes no arguments: it needs no configuration');
+interface DemoServices {
+  readonly vendor: VendorSimulator;
+  readonly cloud: CustomerCloud;
+  readonly broker: Service;
+}
+
+/**
+ * The `demo` command. It starts a vendor, a customer cloud and a broker on loopback, plays the whole flow with real
+ * requests, and runs until Ctrl-C. @throws UsageError
+ */
+export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
+  if (args.length > 0) throw new UsageError('demo takes no arguments and needs no configuration');
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
     latencyMs: VENDOR_LATENCY_MS,
   });
   const cloud = await startCustomerCloud();
-  const broker = await startBroker(vendor, cloud, terminal.version);
-  const screen = new DemoScreen(terminal);
-  const ended = new AbortController();
+  const broker = await startBroker(vendor, cloud, context.version);
+  const screen = new DemoScreen(context);
+  const stopped = new AbortController();
   closeOnSignal(async () => {
-    ended.abort();
-    screen.goodbye();
+    stopped.abort();
+    screen.clearProgress();
+    screen.line('\n   Stopped.');
     await broker.close();
     await Promise.all([vendor.close(), cloud.close()]);
   });
-  await tellStory({ vendor, cloud, broker }, screen, TOKEN_LIFETIME_SECONDS, ended.signal);
+  await playFlow({ vendor, cloud, broker }, screen, stopped.signal);
+  await reportLogins(vendor, screen, stopped.signal);
 }
 
-/** On the usual port where that is free, so that the printed addresses look as they do in the documents. */
+/** Uses the default port if it is free, so that the printed addresses match the documentation. */
 async function startBroker(vendor: VendorSimulator, cloud: CustomerCloud, version: string): Promise<Service> {
   const start = (port: number): Promise<Service> => {
     const config = loadConfig({
       HOST: '127.0.0.1',
       PORT: String(port),
       ADMIN_PORT: '0',
-      VENDOR_BASE_URL: vendor.url,
-      VENDOR_APP_ID: DEMO_APP.appId,
-      VENDOR_APP_TOKEN: DEMO_APP.appToken,
-      VENDOR_APP_KEY: DEMO_APP.appKey,
-      SESSION_JWT_JWKS_URL: cloud.jwksUrl,
-      SESSION_JWT_ISSUER: cloud.issuer,
-      SESSION_JWT_AUDIENCE: cloud.audience,
+      ...vendor.brokerEnvironment,
+      ...cloud.brokerEnvironment,
     });
     return startService(config, createLogger('error'), version);
   };
   try {
-    return await start(USUAL_PORT);
+    return await start(DEFAULT_PORT);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') return start(0);
     throw error;
+  }
+}
+
+/** Ends early if the demo is stopped. */
+async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScreen, stopped: AbortSignal) {
+  const countLogins = () => screen.note(`vendor logins so far: ${vendor.state().succeeded}`);
+
+  screen.title('sdk-token-broker demo: three real services on this machine');
+  screen.row('customer cloud', `${cloud.url}   plays your cloud: accounts and sessions`);
+  screen.row('vendor simulator', `${vendor.url}   its tokens live ${TOKEN_LIFETIME_SECONDS} s instead of 30 days`);
+  screen.row('broker', broker.url);
+
+  screen.step('App → customer cloud', 'Alice logs in to your cloud, as before');
+  const login = await screen.request('POST /login', `${cloud.url}/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ account: 'alice', region: 'DE' }),
+  });
+  const session = String(login.body['session']);
+  const headers = { authorization: `Bearer ${session}` };
+  const getToken = (more: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
+    screen.request(label, broker.url + TOKEN_PATH, { headers: { ...headers, ...more } });
+  screen.row('session', `${session.slice(0, 24)}…   a JWT, signed with a key that the broker knows`);
+
+  screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
+  screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
+  let etag = '';
+  const sdk = new CameraSdk(vendor.url, async () => {
+    const answer = await getToken();
+    etag = answer.etag;
+    return answer.body;
+  });
+  const first = await sdk.logIn();
+  countLogins();
+
+  screen.step('App → SDK', 'the app passes on five strings, unchanged');
+  screen.row('accessId', first.accessId);
+  screen.row('accessToken', `${shorten(first.accessToken)}   ${first.accessToken.length} hex digits`);
+  screen.row('expireTime', `${first.expireTime}   in ${secondsLeft(first).toFixed(1)} s`);
+  screen.row('terminalId', first.terminalId);
+  screen.row('expend', first.expend);
+  screen.row('vendor says', (await sdk.isOnline(first)) ? 'online ✓' : 'refused');
+
+  screen.step('App → broker', 'the app asks again; the broker answers from memory');
+  await getToken();
+  // Without a cache-control header, fetch adds `no-cache` to a request with If-None-Match.
+  await getToken({ 'if-none-match': etag, 'cache-control': 'max-age=0' }, '  with If-None-Match');
+  countLogins();
+
+  screen.step('Broker → vendor', 'the broker renews the token in the background, before it expires');
+  const lifetime = secondsLeft(first);
+  while (vendor.state().succeeded < 2) {
+    const left = secondsLeft(first);
+    screen.progress('first token', 1 - left / lifetime, `expires in ${left.toFixed(1)} s`);
+    await pause(stopped);
+    if (stopped.aborted) return;
+  }
+  screen.clearProgress();
+  screen.note(`renewed ${secondsLeft(first).toFixed(1)} s before the first token expires; no app had to ask`);
+  const renewed = await sdk.logIn();
+  screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
+  screen.row('vendor says', (await sdk.isOnline(renewed)) ? 'online ✓' : 'refused');
+
+  screen.title('Your turn');
+  screen.row('API docs', `${broker.url}/docs`);
+  screen.row('stop', 'Ctrl-C');
+  screen.line('\n   The broker renews a token once if no app reads it, then waits until an app asks again.');
+  screen.note('Each vendor login appears below. This request works for one hour:\n');
+  screen.line(`curl -i '${broker.url}${TOKEN_PATH}' -H 'Authorization: Bearer ${session}'`);
+}
+
+/** Prints each further vendor login, until the demo is stopped. */
+async function reportLogins(vendor: VendorSimulator, screen: DemoScreen, stopped: AbortSignal): Promise<void> {
+  let reported = vendor.state().succeeded;
+  while (!stopped.aborted) {
+    await pause(stopped);
+    const logins = vendor.state().succeeded;
+    if (logins > reported) screen.row(new Date(systemClock.now()).toTimeString().slice(0, 8), `vendor login ${logins}`);
+    reported = logins;
+  }
+}
+
+async function pause(stopped: AbortSignal): Promise<void> {
+  await sleep(POLL_MS, undefined, { signal: stopped }).catch(() => undefined);
+}
+
+function secondsLeft({ expireTime }: UserC2CInfo): number {
+  return Number(expireTime) - systemClock.now() / 1000;
+}
+
+function shorten(token: string): string {
+  return `${token.slice(0, 8)}…${token.slice(-4)}`;
+}
+
+const LABEL_WIDTH = 18;
+const BAR_WIDTH = 30;
+
+/** The layout of the demo's output. Colours and progress bars appear only on a terminal. */
+class DemoScreen {
+  readonly #context: CommandContext;
+  #steps = 0;
+
+  constructor(context: CommandContext) {
+    this.#context = context;
+  }
+
+  line(text: string): void {
+    this.#context.out(text);
+  }
+
+  title(text: string): void {
+    this.line(`\n\n${this.#style('bold', text)}\n`);
+  }
+
+  note(text: string): void {
+    this.line(`   ${text}`);
+  }
+
+  row(label: string, value: string): void {
+    this.note(this.#label(label) + value);
+  }
+
+  step(participants: string, description: string): void {
+    this.#steps += 1;
+    this.line(`\n${this.#style('cyan', String(this.#steps))}  ${this.#style('bold', participants)}  ${description}`);
+  }
+
+  /** Sends a request and prints its status and duration. */
+  async request(label: string, url: string, init: RequestInit) {
+    const startedAt = performance.now();
+    const response = await fetch(url, init);
+    const text = await response.text();
+    const tookMs = (performance.now() - startedAt).toFixed(1).padStart(6);
+    this.note(
+      `${label.padEnd(44)} ${this.#style(response.status < 400 ? 'green' : 'yellow', String(response.status))}  ${tookMs} ms`,
+    );
+    const body: Record<string, unknown> = text ? JSON.parse(text) : {};
+    return { body, etag: response.headers.get('etag') ?? '' };
+  }
+
+  /** @param share from 0 to 1 */
+  progress(label: string, share: number, rest: string): void {
+    this.#context.redraw?.(`   ${this.#label(label)}${progressBar(share, BAR_WIDTH)}  ${rest}`);
+  }
+
+  clearProgress(): void {
+    this.#context.redraw?.('');
+  }
+
+  #label(text: string): string {
+    return this.#style('dim', text.padEnd(LABEL_WIDTH));
+  }
+
+  #style(style: 'bold' | 'dim' | 'green' | 'cyan' | 'yellow', text: string): string {
+    return this.#context.redraw ? styleText(style, text) : text;
   }
 }

@@ -1,9 +1,9 @@
 import type { VendorConfig } from '../config/vendor-config.ts';
 import { REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
-import { UsageError } from './terminal.ts';
+import { UsageError } from './command-line.ts';
 
-/** For `parseArgs`: whose login it is. */
+/** The flags that describe a login, for `parseFlags`. */
 export const LOGIN_OPTIONS = {
   'union-id': { type: 'string' },
   'unique-id': { type: 'string' },
@@ -11,9 +11,24 @@ export const LOGIN_OPTIONS = {
   app: { type: 'string' },
 } as const;
 
-export type LoginFlags = Readonly<Partial<Record<keyof typeof LOGIN_OPTIONS, string>>>;
+export const LOGIN_FLAGS_HELP = `\
+  --union-id ID        the account
+  --unique-id ID       the phone: 1 to 128 visible ASCII characters
+  --region CC          the country of the account, two upper-case letters
+  --app NAME           the app, if VENDOR_APPS configures several (default: the first)`;
 
-/** A login as the command line names it, at the domain its country belongs to. */
+type LoginFlags = Readonly<Partial<Record<keyof typeof LOGIN_OPTIONS, string>>>;
+
+/** A login that the command line asks for. */
+export interface RequestedLogin {
+  readonly unionId: string;
+  readonly uniqueId: string;
+  readonly region: string;
+  /** Default: the first configured app. */
+  readonly appName: string | undefined;
+}
+
+/** A requested login with its app, and the vendor domain for its region. */
 export interface ChosenLogin {
   readonly domain: URL;
   readonly app: VendorApp;
@@ -21,17 +36,20 @@ export interface ChosenLogin {
   readonly region: string;
 }
 
-/** @returns a function that finds domain and app in the configuration; it too throws UsageError. @throws UsageError */
-export function readLogin(flags: LoginFlags, help: string): (vendor: VendorConfig) => ChosenLogin {
-  const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '' } = flags;
+/** @throws UsageError */
+export function readLogin(flags: LoginFlags, help: string): RequestedLogin {
+  const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '', app: appName } = flags;
   if (!unionId) throw new UsageError(`--union-id is required\n\n${help}`);
   if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');
-  if (!REGION_PATTERN.test(region)) throw new UsageError('--region must be two capital letters (ISO 3166-1), like CN');
-  return ({ apps, baseUrl, regionUrls }) => {
-    const name = flags.app ?? [...apps.keys()][0] ?? '';
-    const app = apps.get(name);
-    if (!app) throw new UsageError(`--app must be one of ${[...apps.keys()].join(', ')}`);
-    const domain = regionUrls.get(region) ?? baseUrl;
-    return { domain, app, subject: { app: name, unionId, uniqueId }, region };
-  };
+  if (!REGION_PATTERN.test(region))
+    throw new UsageError('--region must be two upper-case letters (ISO 3166-1), like CN');
+  return { unionId, uniqueId, region, appName };
+}
+
+/** Finds the app and the domain in the configuration. @throws UsageError */
+export function chooseLogin(login: RequestedLogin, { apps, baseUrl, regionUrls }: VendorConfig): ChosenLogin {
+  const { unionId, uniqueId, region, appName = [...apps.keys()][0] ?? '' } = login;
+  const app = apps.get(appName);
+  if (!app) throw new UsageError(`--app must be one of ${[...apps.keys()].join(', ')}`);
+  return { domain: regionUrls.get(region) ?? baseUrl, app, subject: { app: appName, unionId, uniqueId }, region };
 }

@@ -1,8 +1,8 @@
 import { internalOpenApiDocument, openApiDocument } from '../http/openapi-document.ts';
-import { type Terminal, UsageError } from './terminal.ts';
+import { type CommandContext, UsageError } from './command-line.ts';
 
 /** The `openapi` command: the OpenAPI document of the public API, or of the internal one, as JSON. @throws UsageError */
-export async function openapi(args: readonly string[], { version, out }: Terminal): Promise<void> {
+export async function openapi(args: readonly string[], { version, out }: CommandContext): Promise<void> {
   const [flag, ...more] = args;
   if (more.length > 0 || (flag !== undefined && flag !== '--internal')) {
     throw new UsageError('openapi takes no arguments but --internal, for the document of the internal API');

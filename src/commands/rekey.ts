@@ -3,157 +3,151 @@ import { ConfigError } from '../config/environment.ts';
 import { Rekey, type RekeyTotals } from '../store/redis/rekey.ts';
 import { systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { type Terminal, UsageError } from './terminal.ts';
-
-/** How far along something is. @param done from 0 to 1 */
-export function progressBar(done: number, width: number): string {
-  const filled = Math.round(Math.min(1, done) * width);
-  return '█'.repeat(filled) + '░'.repeat(width - filled);
-}
-
-const BAR_WIDTH = 20;
-const REDRAW_MS = 100;
-/** Where nobody watches, a line now and then. */
-const LINE_MS = 5_000;
-
-/** What `rekey` has to say. */
-class RekeyScreen {
-  readonly #terminal: Terminal;
-  readonly #keyPrefix: string;
-  readonly #keyId: string;
-  #saidAt = systemClock.now();
-
-  constructor(terminal: Terminal, keyPrefix: string, keyId: string) {
-    this.#terminal = terminal;
-    this.#keyPrefix = keyPrefix;
-    this.#keyId = keyId;
-  }
-
-  begin(): void {
-    this.#terminal.out(`Re-encrypting what lies in Redis at ${this.#keyPrefix}:* under key ${this.#keyId}`);
-  }
-
-  progress(doing: string, share: number, { lookedAt, resealed }: RekeyTotals): void {
-    const { out, redraw } = this.#terminal;
-    const now = systemClock.now();
-    if (now - this.#saidAt < (redraw ? REDRAW_MS : LINE_MS)) return;
-    this.#saidAt = now;
-    const percent = `${Math.floor(share * 100)} %`.padStart(5);
-    const rest = `${percent}  ${number(lookedAt)} looked at, ${number(resealed)} re-encrypted`;
-    if (redraw) redraw(`${doing.padEnd(13)} ${progressBar(share, BAR_WIDTH)}${rest}`);
-    else out(`${doing.padEnd(13)}${rest}`);
-  }
-
-  totals({ lookedAt, resealed, current, changed, unreadable }: RekeyTotals): void {
-    const lost = [...unreadable.values()].reduce((sum, count) => sum + count, 0);
-    this.#row('looked at', lookedAt, 'tokens and directory entries');
-    this.#row('re-encrypted', resealed);
-    this.#row('already current', current);
-    this.#row('changed meanwhile', changed, 'by a replica, which sealed them itself');
-    this.#row('unreadable', lost, 'no key opens them: a token costs one login, not an error');
-    for (const [why, count] of unreadable) this.#row('', count, why);
-  }
-
-  /** @param lookedAt how much there was. Nothing at all is more likely a wrong address than a store without tokens */
-  done(lookedAt: number): number {
-    if (lookedAt === 0) {
-      this.#say('Nothing lies there: is REDIS_KEY_PREFIX what the replicas have, and REDIS_URL?');
-      return 1;
-    }
-    this.#say(
-      `Nothing that can be opened is left under another key: ` +
-        `from TOKEN_ENCRYPTION_KEYS all but ${this.#keyId} may go.`,
-    );
-    return 0;
-  }
-
-  interrupted(): number {
-    this.#say('Stopped before the end. What is re-encrypted stays so: run rekey again to go on.');
-    return 1;
-  }
-
-  stillWritten({ resealed, changed }: RekeyTotals): number {
-    this.#say(
-      `While this ran, ${number(resealed + changed)} more were sealed under another key: some replica does not have ` +
-        `${this.#keyId} first in TOKEN_ENCRYPTION_KEYS yet. Restart it with that, then run rekey again.`,
-    );
-    return 1;
-  }
-
-  #row(label: string, count: number, note = ''): void {
-    this.#say(`  ${label.padEnd(18)}${number(count).padStart(12)}   ${count > 0 ? note : ''}`.trimEnd());
-  }
-
-  /** Over the progress bar, if there is one. */
-  #say(line: string): void {
-    this.#terminal.redraw?.('');
-    this.#terminal.out(line);
-  }
-}
-
-function number(value: number): string {
-  return value.toLocaleString('en-US');
-}
+import { type CommandContext, parseFlags, progressBar } from './command-line.ts';
 
 const HELP = `sdk-token-broker rekey
 
-Re-encrypts what lies in Redis under the first key of TOKEN_ENCRYPTION_KEYS; the others open what they sealed. Needs
-REDIS_URL, REDIS_KEY_PREFIX and TOKEN_ENCRYPTION_KEYS, as the replicas have them, and may run beside them. Start it when
-every replica has the new key first: docs/key-rotation.md. Ctrl-C stops it; run again, it goes on with what is left.
-Exit code 0: nothing is left under another key that could be opened; 1: something is, or there was nothing at all, or it
-was stopped.`;
+Re-encrypts the tokens and directory entries in Redis with the first key of TOKEN_ENCRYPTION_KEYS. The other keys are
+used to decrypt. Before you start, give every replica the new key as its first key: see docs/key-rotation.md.
+
+It needs REDIS_URL, REDIS_KEY_PREFIX and TOKEN_ENCRYPTION_KEYS, with the same values as the replicas. The replicas may
+keep running. Ctrl-C stops it; the next run continues with the rest.
+
+Exit code 0: everything that can be decrypted is encrypted with the first key.
+Exit code 1: some records still need another key, there were no records, or the command was stopped.`;
 
 /** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
-export async function rekey(args: readonly string[], terminal: Terminal): Promise<number> {
-  const [flag, ...more] = args;
-  if (more.length > 0 || (flag !== undefined && flag !== '--help' && flag !== '-h')) {
-    throw new UsageError(`rekey takes no arguments: it is configured by the environment\n\n${HELP}`);
-  }
-  if (flag) {
-    terminal.out(HELP);
+export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
+  const { help } = parseFlags(args, { help: { type: 'boolean', short: 'h' } }, HELP);
+  if (help) {
+    context.out(HELP);
     return 0;
   }
-  const config = loadStoreConfig(terminal.env);
+  const config = loadStoreConfig(context.env);
   const [current] = config.encryptionKeys;
   if (!current) {
     throw new ConfigError([
-      'TOKEN_ENCRYPTION_KEYS must hold the key to encrypt under, first, and those to open with: there is none',
+      'TOKEN_ENCRYPTION_KEYS must hold at least one key: the first key encrypts, all keys decrypt',
     ]);
   }
-  const ended = new AbortController();
-  // The walk notices between two batches; who cannot wait for that sends a second one.
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => ended.abort());
-  return walk(config, new RekeyScreen(terminal, config.keyPrefix, current.id), ended.signal);
+  const stopped = new AbortController();
+  // The walk stops after the current batch. A second signal has its default effect and ends the process at once.
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stopped.abort());
+  return reencrypt(config, new RekeyReport(context, config.keyPrefix, current.id), stopped.signal);
 }
 
-/** Walks until a walk finds nothing to do: the second shows whether a replica still seals under an older key. */
-async function walk(config: RedisConfig, screen: RekeyScreen, ended: AbortSignal): Promise<number> {
-  let trouble: string | undefined;
-  const note = (fields: { readonly reason?: string }) => {
-    trouble = fields.reason ?? trouble;
+/** Walks twice if the first walk changed something: the second one shows whether a replica still uses an older key. */
+async function reencrypt(config: RedisConfig, report: RekeyReport, stopped: AbortSignal): Promise<number> {
+  let lastProblem: string | undefined;
+  const warn = ({ reason }: { readonly reason?: string }) => {
+    lastProblem = reason ?? lastProblem;
   };
-  const store = new Rekey({ ...config, log: { info: () => undefined, warn: note } });
+  const store = new Rekey({ ...config, log: { info: () => undefined, warn } });
   try {
-    screen.begin();
-    const totals = await store.walk(ended, (share, soFar) => screen.progress('re-encrypting', share, soFar));
-    screen.totals(totals);
-    if (ended.aborted) return screen.interrupted();
-    if (isClean(totals)) return screen.done(totals.lookedAt);
-    const again = await store.walk(ended, (share, soFar) => screen.progress('checking', share, soFar));
-    if (ended.aborted) return screen.interrupted();
-    return isClean(again) ? screen.done(again.lookedAt) : screen.stillWritten(again);
+    report.start();
+    const totals = await store.walk(stopped, (share, soFar) => report.progress('re-encrypting', share, soFar));
+    report.totals(totals);
+    if (stopped.aborted) return report.stopped();
+    if (changedNothing(totals)) return report.done(totals.lookedAt);
+    const second = await store.walk(stopped, (share, soFar) => report.progress('checking', share, soFar));
+    if (stopped.aborted) return report.stopped();
+    return changedNothing(second) ? report.done(second.lookedAt) : report.olderKeyInUse(second);
   } catch (error) {
-    throw error instanceof BrokerError ? gaveUp(error, trouble) : error;
+    throw error instanceof BrokerError ? redisFailed(error, lastProblem) : error;
   } finally {
     store.close();
   }
 }
 
-function isClean({ resealed, changed }: RekeyTotals): boolean {
+function changedNothing({ resealed, changed }: RekeyTotals): boolean {
   return resealed === 0 && changed === 0;
 }
 
-function gaveUp({ cause }: BrokerError, trouble: string | undefined): Error {
-  const reason = trouble ?? (cause instanceof Error ? cause.message : 'no answer');
-  return new Error(`Redis did not let us go on: ${reason}. What is re-encrypted stays so: run rekey again`);
+function redisFailed({ cause }: BrokerError, lastProblem: string | undefined): Error {
+  const reason = lastProblem ?? (cause instanceof Error ? cause.message : 'no answer');
+  return new Error(`Redis failed: ${reason}. Finished records stay re-encrypted. Run rekey again to continue`);
+}
+
+const BAR_WIDTH = 20;
+const REDRAW_INTERVAL_MS = 100;
+/** Interval of progress lines where the output is not a terminal. */
+const LINE_INTERVAL_MS = 5_000;
+
+/** Prints the progress and the result. The methods that end the report return the exit code. */
+class RekeyReport {
+  readonly #context: CommandContext;
+  readonly #keyPrefix: string;
+  readonly #keyId: string;
+  #progressAt = systemClock.now();
+
+  constructor(context: CommandContext, keyPrefix: string, keyId: string) {
+    this.#context = context;
+    this.#keyPrefix = keyPrefix;
+    this.#keyId = keyId;
+  }
+
+  start(): void {
+    this.#context.out(`Re-encrypting the records in Redis at ${this.#keyPrefix}:* with key ${this.#keyId}`);
+  }
+
+  progress(activity: string, share: number, { lookedAt, resealed }: RekeyTotals): void {
+    const { out, redraw } = this.#context;
+    const now = systemClock.now();
+    if (now - this.#progressAt < (redraw ? REDRAW_INTERVAL_MS : LINE_INTERVAL_MS)) return;
+    this.#progressAt = now;
+    const percent = `${Math.floor(share * 100)} %`.padStart(5);
+    const counts = `${percent}  ${format(lookedAt)} read, ${format(resealed)} re-encrypted`;
+    if (redraw) redraw(`${activity.padEnd(13)} ${progressBar(share, BAR_WIDTH)}${counts}`);
+    else out(`${activity.padEnd(13)}${counts}`);
+  }
+
+  totals({ lookedAt, resealed, current, changed, unreadable }: RekeyTotals): void {
+    const unreadableCount = [...unreadable.values()].reduce((sum, count) => sum + count, 0);
+    this.#row('read', lookedAt, 'tokens and directory entries');
+    this.#row('re-encrypted', resealed);
+    this.#row('already current', current);
+    this.#row('changed', changed, 'a replica wrote these records during the run');
+    this.#row('unreadable', unreadableCount, 'no key decrypts them: a token costs one login, not an error');
+    for (const [reason, count] of unreadable) this.#row('', count, reason);
+  }
+
+  /** An empty store is an error: a wrong address or prefix is more likely than a store without tokens. */
+  done(records: number): number {
+    if (records === 0) {
+      this.#line('There are no records. Check that REDIS_URL and REDIS_KEY_PREFIX are the same as on the replicas.');
+      return 1;
+    }
+    this.#line(
+      'Done. No record that can be decrypted needs another key. ' +
+        `You can now remove all keys except ${this.#keyId} from TOKEN_ENCRYPTION_KEYS.`,
+    );
+    return 0;
+  }
+
+  stopped(): number {
+    this.#line('Stopped before the end. Finished records stay re-encrypted. Run rekey again to continue.');
+    return 1;
+  }
+
+  olderKeyInUse({ resealed, changed }: RekeyTotals): number {
+    this.#line(
+      `During the run, replicas encrypted ${format(resealed + changed)} more records with another key. A replica does not ` +
+        `have ${this.#keyId} first in TOKEN_ENCRYPTION_KEYS. Restart it with that key first, then run rekey again.`,
+    );
+    return 1;
+  }
+
+  #row(label: string, count: number, note = ''): void {
+    this.#line(`  ${label.padEnd(18)}${format(count).padStart(12)}   ${count > 0 ? note : ''}`.trimEnd());
+  }
+
+  /** Replaces the progress bar, if there is one. */
+  #line(text: string): void {
+    this.#context.redraw?.('');
+    this.#context.out(text);
+  }
+}
+
+function format(count: number): string {
+  return count.toLocaleString('en-US');
 }

@@ -1,78 +1,100 @@
 import { ConfigError } from '../config/environment.ts';
-import { closeOnSignal } from './close-on-signal.ts';
-import { type Terminal, UsageError } from './terminal.ts';
+import { type CommandContext, UsageError } from './command-line.ts';
 
-type Command = (args: readonly string[], terminal: Terminal) => Promise<void>;
+type Run = (args: readonly string[], context: CommandContext) => Promise<void>;
 
-/** Loaded when called: the service need not wait for what it does not use. */
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  serve: async () => (await import('./serve.ts')).serve,
-  demo: async () => (await import('./demo.ts')).demo,
-  'simulate-vendor': async () => {
-    const { simulateVendor } = await import('./simulate-vendor.ts');
-    return async (args, { env, out }) => {
-      const { close } = await simulateVendor([...args], env, out);
-      closeOnSignal(close);
-    };
+interface Command {
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** The text for `--help`. A command without it prints its own. */
+  readonly help?: string;
+  /** Loads the code of the command. A command loads only its own code, so that the service starts faster. */
+  readonly load: () => Promise<Run>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: {
+    summary: 'run the service (default)',
+    help: 'The environment configures the service; .env.example lists every setting. It has no options.',
+    load: async () => (await import('./serve.ts')).serve,
   },
-  check: async () => {
-    const { check } = await import('./check.ts');
-    // At once: a name that is still being looked up would keep the process for as long as the resolver likes.
-    return async (args, terminal) => process.exit(await check(args, terminal));
+  demo: {
+    summary: 'run the broker with a simulated vendor and customer cloud; needs no configuration',
+    help: 'Plays the whole flow, prints a curl line to try, and runs until Ctrl-C. It has no options.',
+    load: async () => (await import('./demo.ts')).demo,
   },
-  sign: async () => (await import('./sign.ts')).sign,
-  rekey: async () => {
-    const { rekey } = await import('./rekey.ts');
-    return async (args, terminal) => process.exit(await rekey(args, terminal));
+  'simulate-vendor': {
+    summary: 'run a simulated vendor',
+    load: async () => (await import('./simulate-vendor.ts')).simulateVendor,
   },
-  openapi: async () => (await import('./openapi.ts')).openapi,
+  check: {
+    summary: 'check the settings, Redis, sessions and the vendor, and say how to fix what is wrong',
+    load: async () => exitAfter((await import('./check.ts')).check),
+  },
+  sign: {
+    summary: 'print a signed login, to settle the vendor error 10007',
+    load: async () => (await import('./sign.ts')).sign,
+  },
+  rekey: {
+    summary: 're-encrypt the records in Redis with the first key of TOKEN_ENCRYPTION_KEYS',
+    load: async () => exitAfter((await import('./rekey.ts')).rekey),
+  },
+  openapi: {
+    summary: 'print the OpenAPI document of the public API',
+    help: 'Option: --internal prints the document of the internal API instead.',
+    load: async () => (await import('./openapi.ts')).openapi,
+  },
 };
 
-const HELP = `sdk-token-broker: hands a camera app's SDK its vendor token
+const HELP = `sdk-token-broker gives the SDK of a camera app its vendor token.
 
 Usage: sdk-token-broker [command] [options]
 
-  serve             the service, configured by the environment (default)
-  demo              everything in one process, to see it work; needs no configuration
-  simulate-vendor   the vendor, simulated, on a port
-  check             whether settings, Redis, sessions and vendor are well, and how to mend what is not
-  sign              what a signed login looks like, to settle a 10007 with the vendor
-  rekey             what lies in Redis re-encrypted under the first of TOKEN_ENCRYPTION_KEYS
-  openapi           the OpenAPI document of the public API
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`)
+  .join('\n')}
 
-Options: --help (after a command too), --version
-Every setting is listed in .env.example.`;
+Options: --help (also after a command), --version
+.env.example lists every setting.`;
 
 const HELP_FLAGS: readonly (string | undefined)[] = ['--help', '-h'];
-/** Their help is that of all. */
-const WITHOUT_OWN_HELP: readonly string[] = ['serve', 'demo', 'openapi'];
 
 /**
- * Runs the command the arguments name.
- * @returns the exit code: 0, 1 when the command failed, 2 when it was called wrongly
+ * Runs the command that the arguments name.
+ * @returns the exit code: 0, 1 if the command failed, 2 if the command line was wrong
  */
-export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
+export async function run(args: readonly string[], context: CommandContext): Promise<number> {
   const [name = 'serve', ...rest] = args;
-  const isHelp = HELP_FLAGS.includes(name) || name === 'help';
-  if (isHelp || (WITHOUT_OWN_HELP.includes(name) && HELP_FLAGS.includes(rest[0]))) return say(terminal, HELP);
-  if (name === '--version' || name === '-v') return say(terminal, terminal.version);
   try {
-    const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (!load) throw new UsageError(`There is no command "${name}". There are: ${Object.keys(COMMANDS).join(', ')}`);
-    await (await load())(rest, terminal);
+    if (HELP_FLAGS.includes(name) || name === 'help') context.out(HELP);
+    else if (name === '--version' || name === '-v') context.out(context.version);
+    else await runCommand(name, rest, context);
     return 0;
   } catch (error) {
-    terminal.err(explain(error));
+    context.err(describe(error));
     return error instanceof UsageError ? 2 : 1;
   }
 }
 
-function say({ out }: Terminal, text: string): number {
-  out(text);
-  return 0;
+async function runCommand(name: string, args: readonly string[], context: CommandContext): Promise<void> {
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    throw new UsageError(`There is no command "${name}". The commands are: ${Object.keys(COMMANDS).join(', ')}`);
+  }
+  if (command.help && HELP_FLAGS.includes(args[0])) {
+    context.out(`sdk-token-broker ${name}: ${command.summary}\n\n${command.help}`);
+    return;
+  }
+  const runLoaded = await command.load();
+  await runLoaded(args, context);
 }
 
-function explain(error: unknown): string {
+/** Ends the process as soon as the command is done. A pending DNS lookup would otherwise keep it alive. */
+function exitAfter(command: (args: readonly string[], context: CommandContext) => Promise<number>): Run {
+  return async (args, context) => process.exit(await command(args, context));
+}
+
+function describe(error: unknown): string {
   if (error instanceof UsageError || error instanceof ConfigError) return error.message;
   if (!(error instanceof Error)) return String(error);
   return 'code' in error ? `${error.message} (${String(error.code)})` : error.message;

@@ -1,15 +1,20 @@
-import { parseArgs } from 'node:util';
 import { loadVendorConfig } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
 import { newNonce, prepareLogin } from '../vendor-api/signed-call.ts';
-import { LOGIN_OPTIONS, readLogin } from './login-flags.ts';
-import { type Terminal, UsageError } from './terminal.ts';
+import { type CommandContext, parseFlags, wholeNumber } from './command-line.ts';
+import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
 const HELP = `sdk-token-broker sign --union-id ID --unique-id ID --region CC [--app NAME] [--nonce N] [--timestamp SECONDS]
 
-Prints the string-to-sign, the headers and a curl line of one login, signed with the VENDOR_* settings of the
-environment: to settle a 10007 with the vendor. The curl line works for five minutes. It holds the appToken, so keep
-it to yourself; the appKey is in none of it.`;
+Prints one signed login: the string to sign, the headers and a curl line. Use it to settle the error 10007 with the
+vendor. It reads the VENDOR_* settings from the environment and sends nothing.
+
+${LOGIN_FLAGS_HELP}
+  --nonce N            default: random
+  --timestamp SECONDS  Unix time (default: now)
+
+The curl line is valid for five minutes. The curl line contains the appToken: do not share it. The appKey is not
+printed.`;
 
 const OPTIONS = {
   ...LOGIN_OPTIONS,
@@ -18,16 +23,21 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
+/** Up to ten digits. */
+const NUMBERS = [1, 9_999_999_999] as const;
+
 /** The `sign` command. @throws UsageError, ConfigError */
-export async function sign(args: readonly string[], { env, out }: Terminal): Promise<void> {
-  const flags = readFlags(args);
+export async function sign(args: readonly string[], { env, out }: CommandContext): Promise<void> {
+  const flags = parseFlags(args, OPTIONS, HELP);
   if (flags.help) return out(HELP);
-  const choose = readLogin(flags, HELP);
+  const { nonce, timestamp } = flags;
+  const login = readLogin(flags, HELP);
 
   const { url, host, headers, body, stringToSign } = prepareLogin({
-    ...choose(loadVendorConfig(env)),
-    nonce: wholeNumber('nonce', flags.nonce) ?? newNonce(),
-    timestamp: wholeNumber('timestamp', flags.timestamp) ?? Math.floor(systemClock.now() / 1000),
+    ...chooseLogin(login, loadVendorConfig(env)),
+    nonce: nonce === undefined ? newNonce() : wholeNumber('nonce', nonce, NUMBERS),
+    timestamp:
+      timestamp === undefined ? Math.floor(systemClock.now() / 1000) : wholeNumber('timestamp', timestamp, NUMBERS),
   });
   const headerLines = Object.entries({ Host: host, ...headers }).map(([name, value]) => `${name}: ${value}`);
   const curl = [
@@ -40,21 +50,7 @@ export async function sign(args: readonly string[], { env, out }: Terminal): Pro
   out(`curl:\n\n${curl.join(' \\\n')}`);
 }
 
-function readFlags(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS }).values;
-  } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${HELP}`);
-  }
-}
-
-function wholeNumber(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,9}$/.test(text)) throw new UsageError(`--${name} must be a whole number above 0`);
-  return Number(text);
-}
-
-/** For a POSIX shell. */
+/** Quotes for a POSIX shell. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

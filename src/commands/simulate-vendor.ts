@@ -1,16 +1,9 @@
-import { parseArgs } from 'node:util';
 import type { Environment } from '../config/environment.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
-import type { VendorApp } from '../simulator/request-verification.ts';
-import { FAULTS, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
-import {
-  DEMO_APP,
-  startVendorSimulator,
-  type VendorSimulator,
-  type VendorSimulatorOptions,
-} from '../simulator/vendor-simulator.ts';
-import { MODES } from '../simulator/vendor-world.ts';
-import { UsageError } from './terminal.ts';
+import type { RegisteredApp } from '../simulator/login-verifier.ts';
+import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
+import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
+import { type CommandContext, closeOnSignal, parseFlags, UsageError, wholeNumber } from './command-line.ts';
 
 const FLAGS = {
   port: { type: 'string', default: '8081' },
@@ -29,117 +22,62 @@ const FLAGS = {
 
 const PORTS = [0, 65_535] as const;
 
-const SIMULATE_VENDOR_HELP = `sdk-token-broker simulate-vendor [flags]
+const HELP = `sdk-token-broker simulate-vendor [options]
 
-Plays the camera vendor: checks the signature of every login, answers as the vendor would.
+Runs a simulated camera vendor. It checks the signature of every login and answers like the vendor.
 
-  --port N                 where to listen; 0: any free port (8081)
-  --host ADDRESS           (127.0.0.1)
-  --latency MS             between a login and its answer (0)
-  --lifetime SECONDS       how long a token lives (2592000, 30 days)
-  --mode MODE              what a terminal's next login does to its token (overlap)
-                             overlap  it lives on until it expires
-                             replace  it dies at once
-  --max-rps N              logins a second before 10015; 0: no limit (0)
-  --fault NAME             what befalls every login (none):
+  --port N                 port; 0: any free port (default 8081)
+  --host ADDRESS           address to listen on (default 127.0.0.1)
+  --latency MS             delay of each answer to a login (default 0)
+  --lifetime SECONDS       lifetime of a token (default 2592000, 30 days)
+  --mode MODE              what a second login of a terminal does to its first token:
+                             overlap  the token stays valid until it expires (default)
+                             replace  the token becomes invalid at once
+  --max-rps N              logins per second, above which it answers 10015; 0: no limit (default 0)
+  --fault NAME             the error that every login gets (default none):
                              ${FAULTS.slice(0, 7).join(' ')}
                              ${FAULTS.slice(7).join(' ')}
-  --app-id ID              the app it knows: all three, or VENDOR_APP_ID, VENDOR_APP_TOKEN and
-  --app-token TOKEN        VENDOR_APP_KEY from the environment, or none for a demo app
-  --app-key KEY
-  --customer-cloud-port N  also play a customer cloud that gives out sessions, there
+  --app-id ID              the app that may log in. Set all three, or set VENDOR_APP_ID,
+  --app-token TOKEN        VENDOR_APP_TOKEN and VENDOR_APP_KEY in the environment.
+  --app-key KEY            Default: a demo app.
+  --customer-cloud-port N  also run a customer cloud on this port, which issues sessions
   -h, --help`;
 
-export interface SimulateVendorOptions {
-  readonly vendor: VendorSimulatorOptions & { readonly apps: readonly [VendorApp] };
-  readonly customerCloud: { readonly host: string; readonly port: number } | undefined;
+/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError */
+export async function simulateVendor(args: readonly string[], context: CommandContext): Promise<void> {
+  const simulators = await startSimulators(args, context);
+  if (simulators) closeOnSignal(simulators.close);
 }
 
-/**
- * @returns `'help'` where help was asked for
- * @throws UsageError
- */
-function readSimulateVendorFlags(args: readonly string[], env: Environment): SimulateVendorOptions | 'help' {
-  const flags = parse(args);
-  if (flags.help) return 'help';
-  const { host } = flags;
-  const cloudPort = flags['customer-cloud-port'];
-  return {
-    vendor: {
-      host,
-      port: wholeNumber('port', flags.port, PORTS),
-      latencyMs: wholeNumber('latency', flags.latency, SETTING_BOUNDS.latencyMs),
-      tokenLifetimeSeconds: wholeNumber('lifetime', flags.lifetime, SETTING_BOUNDS.tokenLifetimeSeconds),
-      mode: oneOf('mode', flags.mode, MODES),
-      maxLoginsPerSecond: wholeNumber('max-rps', flags['max-rps'], SETTING_BOUNDS.maxLoginsPerSecond),
-      fault: oneOf('fault', flags.fault, FAULTS),
-      apps: [readApp(flags, env)],
-    },
-    customerCloud:
-      cloudPort === undefined ? undefined : { host, port: wholeNumber('customer-cloud-port', cloudPort, PORTS) },
-  };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: FLAGS, strict: true }).values;
-  } catch (error) {
-    const [problem] = error instanceof Error ? error.message.split(/\. |\n/) : [];
-    const allowed = Object.keys(FLAGS).map((name) => `--${name}`);
-    throw new UsageError(`${problem}. Allowed: ${allowed.join(', ')}`, { cause: error });
-  }
-}
-
-function readApp(flags: Partial<Record<'app-id' | 'app-token' | 'app-key', string>>, env: Environment): VendorApp {
-  const given = {
-    '--app-id or VENDOR_APP_ID': flags['app-id'] ?? env['VENDOR_APP_ID'],
-    '--app-token or VENDOR_APP_TOKEN': flags['app-token'] ?? env['VENDOR_APP_TOKEN'],
-    '--app-key or VENDOR_APP_KEY': flags['app-key'] ?? env['VENDOR_APP_KEY'],
-  };
-  const [appId, appToken, appKey] = Object.values(given);
-  const accessId = env['VENDOR_ACCESS_ID'];
-  if (appId && appToken && appKey) return { appId, appToken, appKey, ...(accessId && { accessId }) };
-  if (!appId && !appToken && !appKey) return DEMO_APP;
-  const missing = Object.entries(given).filter(([, value]) => !value);
-  throw new UsageError(
-    `The app is incomplete, ${missing.map(([name]) => name).join(' and ')} is missing. ` +
-      'Give its id, token and key, or none of them for a demo app',
-  );
-}
-
-function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= lowest && value <= highest) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
-}
-
-function oneOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
-  const found = allowed.find((value) => value === text);
-  if (found !== undefined) return found;
-  throw new UsageError(`--${flag} must be one of ${allowed.join(', ')}, not ${JSON.stringify(text)}`);
-}
-
-/**
- * The `simulate-vendor` command.
- * @param out takes one line, or several, of output
- * @returns what is to be closed at the end; after `--help` nothing runs
- * @throws UsageError
- */
-export async function simulateVendor(
+/** @returns `undefined` if the arguments only ask for help. @throws UsageError */
+export async function startSimulators(
   args: readonly string[],
-  env: Environment,
-  out: (line: string) => void,
-): Promise<{ close(): Promise<void> }> {
-  const options = readSimulateVendorFlags(args, env);
-  if (options === 'help') {
-    out(SIMULATE_VENDOR_HELP);
-    return { close: async () => {} };
+  { env, out }: Pick<CommandContext, 'env' | 'out'>,
+): Promise<{ close(): Promise<void> } | undefined> {
+  const flags = parseFlags(args, FLAGS, HELP);
+  if (flags.help) {
+    out(HELP);
+    return undefined;
   }
-  const vendor = await startVendorSimulator(options.vendor).catch(explainPort('--port'));
-  out(vendorBanner(vendor, options.vendor.apps[0]));
-  if (options.customerCloud === undefined) return vendor;
+  const { host, 'customer-cloud-port': cloudPort } = flags;
+  const app = readApp(flags, env);
+  const vendorOptions = {
+    host,
+    port: wholeNumber('port', flags.port, PORTS),
+    latencyMs: wholeNumber('latency', flags.latency, SETTING_BOUNDS.latencyMs),
+    tokenLifetimeSeconds: wholeNumber('lifetime', flags.lifetime, SETTING_BOUNDS.tokenLifetimeSeconds),
+    mode: oneOf('mode', flags.mode, MODES),
+    maxLoginsPerSecond: wholeNumber('max-rps', flags['max-rps'], SETTING_BOUNDS.maxLoginsPerSecond),
+    fault: oneOf('fault', flags.fault, FAULTS),
+    apps: [app],
+  };
+  const cloudOptions =
+    cloudPort === undefined ? undefined : { host, port: wholeNumber('customer-cloud-port', cloudPort, PORTS) };
 
-  const cloud = await startCustomerCloud(options.customerCloud)
+  const vendor = await startVendorSimulator(vendorOptions).catch(explainPort('--port'));
+  out(vendorBanner(vendor, app));
+  if (cloudOptions === undefined) return vendor;
+  const cloud = await startCustomerCloud(cloudOptions)
     .catch(explainPort('--customer-cloud-port'))
     .catch(async (error: unknown) => {
       await vendor.close();
@@ -153,7 +91,30 @@ export async function simulateVendor(
   };
 }
 
-/** The address may be taken, forbidden or not ours: what the system said, and the flags that mend it. */
+function readApp(flags: Partial<Record<'app-id' | 'app-token' | 'app-key', string>>, env: Environment): RegisteredApp {
+  const given = {
+    '--app-id or VENDOR_APP_ID': flags['app-id'] ?? env['VENDOR_APP_ID'],
+    '--app-token or VENDOR_APP_TOKEN': flags['app-token'] ?? env['VENDOR_APP_TOKEN'],
+    '--app-key or VENDOR_APP_KEY': flags['app-key'] ?? env['VENDOR_APP_KEY'],
+  };
+  const [appId, appToken, appKey] = Object.values(given);
+  const accessId = env['VENDOR_ACCESS_ID'];
+  if (appId && appToken && appKey) return { appId, appToken, appKey, ...(accessId && { accessId }) };
+  if (!appId && !appToken && !appKey) return DEMO_APP;
+  const missing = Object.entries(given).flatMap(([name, value]) => (value ? [] : [name]));
+  throw new UsageError(
+    `The app is incomplete: ${missing.join(' and ')} is missing. ` +
+      'Set its id, token and key, or none of them to use the demo app',
+  );
+}
+
+function oneOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
+  const found = allowed.find((value) => value === text);
+  if (found !== undefined) return found;
+  throw new UsageError(`--${flag} must be one of ${allowed.join(', ')}, not ${JSON.stringify(text)}`);
+}
+
+/** Turns an error of the operating system into one that names the flags to change. */
 function explainPort(flag: string): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof Error && 'syscall' in error)) throw error;
@@ -163,40 +124,38 @@ function explainPort(flag: string): (error: unknown) => never {
   };
 }
 
-function vendorBanner(vendor: VendorSimulator, app: VendorApp): string {
+function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {
   const { mode, tokenLifetimeSeconds, latencyMs, maxLoginsPerSecond, fault } = vendor.state().settings;
+  // The token and the key of a real app are secret.
+  const settings = Object.entries(vendor.brokerEnvironment).filter(
+    ([name]) => app === DEMO_APP || !/_(TOKEN|KEY)$/.test(name),
+  );
   return table('Vendor simulator', vendor.url, [
     ['mode', mode],
     ['lifetime', `${tokenLifetimeSeconds} s`],
     ['latency', `${latencyMs} ms`],
     ['limit', maxLoginsPerSecond === 0 ? 'none' : `${maxLoginsPerSecond} logins/s`],
     ['fault', fault],
-    ['configure', `VENDOR_BASE_URL=${vendor.url}`],
-    ['', `VENDOR_APP_ID=${app.appId}`],
-    ...(app === DEMO_APP ? demoSecrets() : []),
+    ...settingsRows(settings),
     ['control', 'GET  /simulator/state'],
     ['', 'POST /simulator/configure    {"fault":"http-500","faultCount":3}'],
     ['', 'POST /simulator/check-token  {"accessToken":"…"}'],
   ]);
 }
 
-/** A real app's token and key stay out of the terminal; the demo app's stand in the source. */
-function demoSecrets(): [string, string][] {
-  return [
-    ['', `VENDOR_APP_TOKEN=${DEMO_APP.appToken}`],
-    ['', `VENDOR_APP_KEY=${DEMO_APP.appKey}`],
-  ];
-}
-
 function cloudBanner(cloud: CustomerCloud): string {
   return table('Customer cloud', cloud.url, [
     ['log in', 'POST /login                  {"account":"alice","region":"DE"}'],
-    ['configure', `SESSION_JWT_JWKS_URL=${cloud.jwksUrl}`],
-    ['', `SESSION_JWT_ISSUER=${cloud.issuer}`],
-    ['', `SESSION_JWT_AUDIENCE=${cloud.audience}`],
+    ...settingsRows(Object.entries(cloud.brokerEnvironment)),
   ]);
 }
 
-function table(title: string, address: string, rows: readonly (readonly [string, string])[]): string {
-  return [`${title.padEnd(20)}${address}`, ...rows.map(([name, value]) => `  ${name.padEnd(18)}${value}`)].join('\n');
+type Row = readonly [label: string, value: string];
+
+function settingsRows(settings: readonly Row[]): Row[] {
+  return settings.map(([name, value], index) => [index === 0 ? 'broker settings' : '', `${name}=${value}`]);
+}
+
+function table(title: string, address: string, rows: readonly Row[]): string {
+  return [`${title.padEnd(20)}${address}`, ...rows.map(([label, value]) => `  ${label.padEnd(18)}${value}`)].join('\n');
 }

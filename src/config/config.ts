@@ -1,9 +1,9 @@
 import type { SessionOptions } from '../session/session-verifier.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
-import { sessionOf } from './session-config.ts';
+import { readSessionConfig } from './session-config.ts';
 import type { Values } from './variables.ts';
-import { type VendorConfig, vendorOf } from './vendor-config.ts';
+import { readVendorConfig, type VendorConfig } from './vendor-config.ts';
 
 export interface Config {
   readonly logLevel: Values['LOG_LEVEL'];
@@ -16,21 +16,21 @@ export interface Config {
   readonly admin: {
     readonly host: string;
     readonly port: number;
-    /** Without it the internal API serves health and metrics alone. */
+    /** Without it, the internal API serves only health and metrics. */
     readonly token: string | undefined;
   };
   readonly vendor: VendorConfig;
   readonly session: SessionOptions;
-  /** What of a request is its session, where that is not a bearer token. */
+  /** The request headers that make up the session in mode `forward`. In other modes the session is a bearer token. */
   readonly sessionHeaders: readonly string[] | undefined;
-  /** Without it tokens are kept in this process. */
+  /** Without it, the process keeps the tokens in its memory. */
   readonly redis: RedisConfig | undefined;
   readonly defaultRegion: string | undefined;
-  /** `single`: one terminal per account, whatever the app sends. */
+  /** `single`: one terminal per account, whatever uniqueId the app sends. */
   readonly terminalPolicy: Values['TERMINAL_POLICY'];
   readonly terminalsPerAccount: number;
   readonly refresh: RefreshPolicy;
-  /** Of one account: reads of one replica, and logins over all of them; 0: no limit. */
+  /** Per account and minute: reads on one replica, and logins over all replicas; 0: no limit. */
   readonly requestsPerMinute: number;
   readonly cacheMaxBytes: number;
 }
@@ -41,22 +41,59 @@ export interface RedisConfig {
   readonly encryptionKeys: readonly { readonly id: string; readonly key: Buffer }[];
 }
 
-/** Reads the configuration from the environment. @throws ConfigError */
-export function loadConfig(environment: Environment): Config {
+/** The parts of a configuration that commands use alone. A part is present if all its settings are valid. */
+interface Parts {
+  readonly vendor: VendorConfig | undefined;
+  readonly session: SessionOptions | undefined;
+  /** `redis` is undefined if the process keeps the tokens in its memory. */
+  readonly store: { readonly redis: RedisConfig | undefined } | undefined;
+  readonly publicAddress: { readonly host: string; readonly port: number } | undefined;
+  readonly admin: Config['admin'] | undefined;
+}
+
+/** The names of the settings of each part. */
+const SETTINGS: Readonly<Record<keyof Parts, RegExp>> = {
+  vendor: /^VENDOR_/,
+  session: /^SESSION_/,
+  store: /^(REDIS|TOKEN)_/,
+  publicAddress: /^(HOST|PORT)$/,
+  admin: /^ADMIN_/,
+};
+
+function problemsOf(part: keyof Parts, problems: Problems): string[] {
+  return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, problem]) => problem);
+}
+
+function readParts(environment: Environment): Parts & { readonly values: Values; readonly problems: Problems } {
   const problems: Problems = new Map();
   const values = readVariables(environment, problems);
-  const vendor = vendorOf(values, problems);
-  const session = sessionOf(values, problems);
-  const redis = redisOf(values, problems);
-  if (problems.size > 0 || !vendor || !session) throw new ConfigError([...problems.values()]);
+  const vendor = readVendorConfig(values, problems);
+  const session = readSessionConfig(values, problems);
+  const redis = readRedisConfig(values, problems);
+  const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
+  return {
+    values,
+    problems,
+    vendor: ifValid('vendor', vendor),
+    session: ifValid('session', session),
+    store: ifValid('store', { redis }),
+    publicAddress: ifValid('publicAddress', { host: values.HOST, port: values.PORT }),
+    admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN }),
+  };
+}
+
+/** Reads the configuration from the environment. @throws ConfigError */
+export function loadConfig(environment: Environment): Config {
+  const { values, problems, vendor, session, store, admin } = readParts(environment);
+  if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
     http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS, trustProxy: values.TRUST_PROXY },
-    admin: { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN },
+    admin,
     vendor,
     session,
     sessionHeaders: session.mode === 'forward' ? values.SESSION_FORWARD_HEADERS : undefined,
-    redis,
+    redis: store.redis,
     defaultRegion: values.DEFAULT_REGION,
     terminalPolicy: values.TERMINAL_POLICY,
     terminalsPerAccount: values.TERMINALS_PER_ACCOUNT,
@@ -66,82 +103,49 @@ export function loadConfig(environment: Environment): Config {
   };
 }
 
-/** The vendor's part alone, for commands that need nothing else. @throws ConfigError */
+/** Reads only the settings of the vendor. @throws ConfigError */
 export function loadVendorConfig(environment: Environment): VendorConfig {
-  const problems: Problems = new Map();
-  const vendor = vendorOf(readVariables(environment, problems), problems);
-  return orRefuse(vendor, /^VENDOR_/, problems);
+  const { vendor, problems } = readParts(environment);
+  if (!vendor) throw new ConfigError(problemsOf('vendor', problems));
+  return vendor;
 }
 
-/** What is needed to reach the store and read it, for commands that need nothing else. @throws ConfigError */
+/** Reads only the settings of the Redis store. @throws ConfigError */
 export function loadStoreConfig(environment: Environment): RedisConfig {
-  const problems: Problems = new Map();
-  const values = readVariables(environment, problems);
+  const { store, values, problems } = readParts(environment);
   required(values, ['REDIS_URL'], problems);
-  return orRefuse(redisOf(values, problems), /^(REDIS|TOKEN)_/, problems);
+  if (!store?.redis) throw new ConfigError(problemsOf('store', problems));
+  return store.redis;
 }
 
-/** A part of the configuration, unless something is wrong with the settings it is made of. */
-function orRefuse<T>(part: T | undefined, settings: RegExp, problems: Problems): T {
-  const own = [...problems].filter(([name]) => settings.test(name)).map(([, problem]) => problem);
-  if (own.length > 0 || !part) throw new ConfigError(own);
-  return part;
+export interface ConfigParts extends Parts {
+  /** All problems. They show no secret values. */
+  readonly problems: readonly string[];
 }
 
-/** With one terminal per account a login may kick somebody out, so by default none is made unasked. */
+/** Reads every valid part of the configuration, and all problems. It does not throw. */
+export function readConfigParts(environment: Environment): ConfigParts {
+  const { problems, values: _, ...parts } = readParts(environment);
+  return { ...parts, problems: [...problems.values()] };
+}
+
+/** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */
 function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values): RefreshPolicy['mode'] {
   return mode ?? (policy === 'single' ? 'on-demand' : 'proactive');
 }
 
-/** Where tokens are kept; `undefined` without `REDIS_URL`, and where `problems` says what is wrong with it. */
-function redisOf(values: Values, problems: Problems): RedisConfig | undefined {
+/** @returns `undefined` if `REDIS_URL` is not set or not valid */
+function readRedisConfig(values: Values, problems: Problems): RedisConfig | undefined {
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
   if (keys === undefined && values.NODE_ENV === 'production' && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
     problems.set(
       'TOKEN_ENCRYPTION_KEYS',
       'TOKEN_ENCRYPTION_KEYS is required in production with Redis: id:key with a 32-byte key in base64 ' +
-        '(openssl rand -base64 32), or off to store tokens in the clear',
+        '(openssl rand -base64 32), or off to store tokens unencrypted',
     );
   }
   if (!values.REDIS_URL) return undefined;
   const encryptionKeys = keys === undefined || keys === 'off' ? [] : keys;
   return { url: values.REDIS_URL, keyPrefix: values.REDIS_KEY_PREFIX, encryptionKeys };
-}
-
-/** A configuration taken apart: a part is there if none of its own settings is wrong. */
-export interface ConfigParts {
-  /** Every problem, in words that show no secret. */
-  readonly problems: readonly string[];
-  readonly vendor: VendorConfig | undefined;
-  readonly session: SessionOptions | undefined;
-  /** `redis` is undefined where tokens are to be kept in the process. */
-  readonly store: { readonly redis: RedisConfig | undefined } | undefined;
-  readonly publicAddress: Address | undefined;
-  readonly admin: Config['admin'] | undefined;
-}
-
-interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** Reads what can be read, for whoever looks at the parts one by one. Throws nothing. */
-export function readConfigParts(environment: Environment): ConfigParts {
-  const problems: Problems = new Map();
-  const values = readVariables(environment, problems);
-  const vendor = vendorOf(values, problems);
-  const session = sessionOf(values, problems);
-  const store = { redis: redisOf(values, problems) };
-  const publicAddress = { host: values.HOST, port: values.PORT };
-  const admin = { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN };
-  const sound = (settings: RegExp) => ![...problems.keys()].some((name) => settings.test(name));
-  return {
-    problems: [...problems.values()],
-    vendor: sound(/^VENDOR_/) ? vendor : undefined,
-    session: sound(/^SESSION_/) ? session : undefined,
-    store: sound(/^(REDIS|TOKEN)_/) ? store : undefined,
-    publicAddress: sound(/^(HOST|PORT)$/) ? publicAddress : undefined,
-    admin: sound(/^ADMIN_/) ? admin : undefined,
-  };
 }

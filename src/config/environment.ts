@@ -3,10 +3,10 @@ import { VARIABLES, type Values, type Variable, type VariableName } from './vari
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** By the variable's name, so that none is reported twice. */
+/** Keyed by the name of the variable, so that each variable is reported once. */
 export type Problems = Map<string, string>;
 
-/** What is wrong with the environment: every problem, by the variable's name, without the values of secrets. */
+/** Names every problem of the environment. No problem shows the value of a secret. */
 export class ConfigError extends Error {
   readonly problems: readonly string[];
 
@@ -17,7 +17,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Every variable's value; what is wrong with any of them goes into `problems`. */
+/** Reads the values of all variables, and adds a problem for each variable that is not valid. */
 export function readVariables(environment: Environment, problems: Problems): Values {
   const names = Object.keys(VARIABLES) as VariableName[];
   return Object.fromEntries(names.map((name) => [name, readVariable(name, environment, problems)])) as Values;
@@ -25,21 +25,21 @@ export function readVariables(environment: Environment, problems: Problems): Val
 
 function readVariable(name: VariableName, environment: Environment, problems: Problems): unknown {
   const variable: Variable<unknown> = VARIABLES[name];
-  const text = given(name, variable, environment, problems) ?? variable.default;
+  const text = readText(name, variable, environment, problems) ?? variable.default;
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  problems.set(name, `${name} must be ${variable.allowed}${variable.secret ? '' : `, not ${quoted(text)}`}`);
+  problems.set(name, `${name} must be ${variable.allowed}${variable.secret ? '' : `, not ${shown(text)}`}`);
   return variable.default && variable.schema.parse(variable.default);
 }
 
-/** As it was given, but for what a URL may hold between `//` and `@`. */
-function quoted(text: string): string {
+/** The value in quotes, without the credentials that a URL may contain between `//` and `@`. */
+function shown(text: string): string {
   return JSON.stringify(text.replace(/\/\/[^/]*@/g, '//…@'));
 }
 
-/** An empty variable counts as not set, as compose files leave them; an empty file is a mistake. */
-function given(
+/** An empty variable counts as not set, because compose files produce empty variables. An empty file is an error. */
+function readText(
   name: VariableName,
   { secret }: Variable<unknown>,
   environment: Environment,
@@ -49,7 +49,7 @@ function given(
   const path = secret && environment[`${name}_FILE`];
   if (!path) return text;
   if (text) {
-    problems.set(name, `${name} and ${name}_FILE are both set: set one of them`);
+    problems.set(name, `${name} and ${name}_FILE are both set: set only one of them`);
     return undefined;
   }
   try {
@@ -63,7 +63,7 @@ function given(
   return undefined;
 }
 
-/** The values of `names`, unless one is missing: then `problems` says which. */
+/** @returns the values of `names`; `undefined` if one is missing, and `problems` then names it */
 export function required<N extends VariableName>(
   values: Values,
   names: readonly N[],

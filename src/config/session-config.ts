@@ -1,44 +1,11 @@
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
-import { systemClock } from '../token/clock.ts';
 import { type Problems, required } from './environment.ts';
 import type { Values } from './variables.ts';
 
-const NAMES = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
-
-/** What sessions are checked with; `undefined` where `problems` says what is wrong with it. */
-function sessionKeyOf(values: Values, problems: Problems): JwtKey | undefined {
-  const [name, ...others] = NAMES.filter((name) => values[name] !== undefined || problems.has(name));
-  const all = NAMES.join(', ');
-  if (!name) problems.set(all, `${all}: one of them is required, to check sessions with`);
-  if (others.length > 0) problems.set(all, `${all}: only one of them may be set, or a forged session might pass`);
-  const key = keyFrom(values);
-  if (!name || !key || others.length > 0) return undefined;
-  try {
-    checkAlgorithms(values.SESSION_JWT_ALGORITHMS, verificationKey(key, systemClock).algorithms, problems);
-  } catch (error) {
-    problems.set(name, `${name}: ${error instanceof Error ? error.message : error}`);
-  }
-  return key;
-}
-
-function keyFrom(values: Values): JwtKey | undefined {
-  const { SESSION_JWT_JWKS_URL: jwksUrl, SESSION_JWT_PUBLIC_KEY: publicKeyPem, SESSION_JWT_SECRET: secret } = values;
-  if (jwksUrl) return { jwksUrl };
-  if (publicKeyPem) return { publicKeyPem };
-  return secret === undefined ? undefined : { secret };
-}
-
-function checkAlgorithms(chosen: readonly string[] = [], fitting: readonly string[], problems: Problems): void {
-  const wrong = chosen.filter((algorithm) => !fitting.includes(algorithm));
-  if (wrong.length === 0) return;
-  const name = 'SESSION_JWT_ALGORITHMS';
-  problems.set(name, `${name} must be among those that fit the key (${fitting.join(', ')}), not ${wrong.join(', ')}`);
-}
-
-/** How sessions are checked; `undefined` where `problems` says what is missing for the mode. */
-export function sessionOf(values: Values, problems: Problems): SessionOptions | undefined {
-  // What is required depends on it.
+/** @returns `undefined` if a setting that the mode requires is missing or not valid; `problems` then names it */
+export function readSessionConfig(values: Values, problems: Problems): SessionOptions | undefined {
+  // Without a valid mode it is unknown which settings are required.
   if (problems.has('SESSION_MODE')) return undefined;
   const common = {
     claims: {
@@ -51,7 +18,7 @@ export function sessionOf(values: Values, problems: Problems): SessionOptions | 
   switch (values.SESSION_MODE) {
     case 'jwt': {
       const settings = required(values, ['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'], problems);
-      const key = sessionKeyOf(values, problems);
+      const key = readJwtKey(values, problems);
       if (!settings || !key) return undefined;
       const { SESSION_JWT_ISSUER: issuer, SESSION_JWT_AUDIENCE: audience } = settings;
       return { mode: 'jwt', key, issuer, audience, algorithms: values.SESSION_JWT_ALGORITHMS, ...common };
@@ -76,4 +43,36 @@ export function sessionOf(values: Values, problems: Problems): SessionOptions | 
       return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, ...common };
     }
   }
+}
+
+const KEY_SETTINGS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
+
+function readJwtKey(values: Values, problems: Problems): JwtKey | undefined {
+  const [name, ...others] = KEY_SETTINGS.filter((name) => values[name] !== undefined || problems.has(name));
+  const all = KEY_SETTINGS.join(', ');
+  if (!name) problems.set(all, `${all}: one of them is required, to check sessions`);
+  if (others.length > 0)
+    problems.set(all, `${all}: set only one of them, otherwise a forged session might be accepted`);
+  const key = keyFrom(values);
+  if (!name || !key || others.length > 0) return undefined;
+  try {
+    checkAlgorithms(values.SESSION_JWT_ALGORITHMS, verificationKey(key).algorithms, problems);
+  } catch (error) {
+    problems.set(name, `${name}: ${error instanceof Error ? error.message : error}`);
+  }
+  return key;
+}
+
+function keyFrom(values: Values): JwtKey | undefined {
+  const { SESSION_JWT_JWKS_URL: jwksUrl, SESSION_JWT_PUBLIC_KEY: publicKeyPem, SESSION_JWT_SECRET: secret } = values;
+  if (jwksUrl) return { jwksUrl };
+  if (publicKeyPem) return { publicKeyPem };
+  return secret === undefined ? undefined : { secret };
+}
+
+function checkAlgorithms(chosen: readonly string[] = [], allowed: readonly string[], problems: Problems): void {
+  const wrong = chosen.filter((algorithm) => !allowed.includes(algorithm));
+  if (wrong.length === 0) return;
+  const name = 'SESSION_JWT_ALGORITHMS';
+  problems.set(name, `${name} must be among those that fit the key (${allowed.join(', ')}), not ${wrong.join(', ')}`);
 }

@@ -1,16 +1,20 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readTopology } from '../store/redis/connection/topology.ts';
-import { REGION_PATTERN } from '../token/subject.ts';
+import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
-/** Without credentials: nothing here sends them, and `fetch` refuses such a URL. */
+/** A URL without credentials: the broker would not send them, and `fetch` refuses such a URL. */
 export const url = z
   .url({ protocol: /^https?$/ })
   .transform((value) => new URL(value))
   .refine(({ username, password }) => username === '' && password === '');
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 export const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+
+export function oneOf<const Value extends string>(...values: readonly Value[]) {
+  return { schema: z.enum(values), allowed: `one of ${values.join(', ')}` };
+}
 
 export function wholeNumber(min: number, max: number) {
   const schema = z.string().regex(/^\d+$/).transform(Number).pipe(z.number().min(min).max(max));
@@ -61,7 +65,7 @@ function isAddressRange(item: string): boolean {
   return rest.length === 0 && version > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
 }
 
-/** Field names of RFC 9110 §5.1, in lower case as Node has them; those that belong to a connection cannot be forwarded. */
+/** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
 export const headerNames = commaList
   .transform((names) => names.map((name) => name.toLowerCase()))
   .refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) && !CONNECTION_HEADERS.has(name)));
@@ -78,7 +82,6 @@ const CONNECTION_HEADERS = new Set([
   'upgrade',
 ]);
 
-const appName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/);
 const vendorApp = z.strictObject({
   appId: text.min(1),
   appToken: text.min(1),
@@ -86,11 +89,12 @@ const vendorApp = z.strictObject({
   accessId: text.min(1).optional(),
 });
 
-/** However Redis is run. */
 export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
 
-/** Apps of the vendor by name, at least one. */
-export const vendorApps = json(z.record(appName, vendorApp).refine((apps) => Object.keys(apps).length > 0));
+/** At least one app, by name. */
+export const vendorApps = json(
+  z.record(z.string().regex(APP_NAME_PATTERN), vendorApp).refine((apps) => Object.keys(apps).length > 0),
+);
 
 /** Other vendor domains by country. */
 export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));

@@ -5,6 +5,7 @@ import {
   encryptionKeys,
   flag,
   headerNames,
+  oneOf,
   redisUrl,
   refreshShare,
   regionUrls,
@@ -17,14 +18,20 @@ import {
 
 export interface Variable<T> {
   readonly schema: z.ZodType<T, string>;
-  /** What is allowed, as the end of a sentence that begins "X must be". */
+  /** The allowed values, as the end of a sentence that begins with "X must be". */
   readonly allowed: string;
   readonly default?: string;
-  /** Never shown; may also be given as the path of a file in `X_FILE`. */
+  /** Never shown. It may also come from a file whose path is in `X_FILE`. */
   readonly secret?: true;
 }
 
-/** Every environment variable the service knows: contract.md, "Configuration". */
+/**
+ * The modes of checking sessions. To add one, add it here. The compiler and `test/documents.test.ts` then name the other
+ * places: the settings (`session-config.ts`), the verifier, the `check` command and the documents.
+ */
+export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
+
+/** All environment variables of the service (contract.md, "Configuration"). */
 export const VARIABLES = {
   NODE_ENV: { schema: text, allowed: 'a word', default: 'development' },
   HOST: { schema: text, allowed: 'an address to listen on', default: '0.0.0.0' },
@@ -36,11 +43,7 @@ export const VARIABLES = {
     allowed: 'characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
     secret: true,
   },
-  LOG_LEVEL: {
-    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
-    allowed: 'one of trace, debug, info, warn, error, fatal, silent',
-    default: 'info',
-  },
+  LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
   API_DOCS: { schema: flag, allowed: 'true or false', default: 'true' },
   TRUST_PROXY: {
     schema: trustProxy,
@@ -53,15 +56,15 @@ export const VARIABLES = {
   },
   VENDOR_REGION_URLS: {
     schema: regionUrls,
-    allowed: 'a JSON object of http(s) URLs by country in capital letters, like {"CN":"https://cn.example"}',
+    allowed: 'a JSON object of http(s) URLs by country (two capital letters), like {"CN":"https://cn.example"}',
     default: '{}',
   },
-  VENDOR_APP_ID: { schema: text, allowed: 'the appId the vendor issued; for several apps there is VENDOR_APPS' },
-  VENDOR_APP_TOKEN: { schema: text, allowed: 'the appToken the vendor issued', secret: true },
-  VENDOR_APP_KEY: { schema: text, allowed: 'the appKey the vendor issued', secret: true },
+  VENDOR_APP_ID: { schema: text, allowed: 'the appId that the vendor issued; for several apps use VENDOR_APPS' },
+  VENDOR_APP_TOKEN: { schema: text, allowed: 'the appToken that the vendor issued', secret: true },
+  VENDOR_APP_KEY: { schema: text, allowed: 'the appKey that the vendor issued', secret: true },
   VENDOR_ACCESS_ID: {
     schema: text,
-    allowed: 'the X-IotVideo-AccessID header to send, if the vendor told you another than the appId',
+    allowed: 'the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId',
   },
   VENDOR_APPS: {
     schema: vendorApps,
@@ -72,11 +75,7 @@ export const VARIABLES = {
   },
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
   VENDOR_TIMEOUT_MS: { ...wholeNumber(100, 60_000), default: '5000' },
-  SESSION_MODE: {
-    schema: z.enum(['jwt', 'introspection', 'forward']),
-    allowed: 'jwt, introspection or forward',
-    default: 'jwt',
-  },
+  SESSION_MODE: { ...oneOf(...SESSION_MODES), default: 'jwt' },
   SESSION_JWT_JWKS_URL: { schema: url, allowed: 'the http(s) URL of a JWK Set, without a password in it' },
   SESSION_JWT_PUBLIC_KEY: {
     schema: text,
@@ -94,15 +93,15 @@ export const VARIABLES = {
     schema: url,
     allowed: 'the http(s) URL of the introspection endpoint (RFC 7662), without a password in it',
   },
-  SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id to introspect as' },
-  SESSION_INTROSPECTION_CLIENT_SECRET: { schema: text, allowed: 'the secret of that client', secret: true },
+  SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },
+  SESSION_INTROSPECTION_CLIENT_SECRET: { schema: text, allowed: 'the client secret of the broker', secret: true },
   SESSION_FORWARD_URL: {
     schema: url,
-    allowed: 'the http(s) URL that answers whose session the headers hold, without a password in it',
+    allowed: 'the http(s) URL that returns the claims of a session, without a password in it',
   },
   SESSION_FORWARD_HEADERS: {
     schema: headerNames,
-    allowed: 'header names with commas between, like authorization,cookie, and none that belongs to a connection',
+    allowed: 'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     default: 'authorization,cookie',
   },
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
@@ -111,8 +110,8 @@ export const VARIABLES = {
     schema: redisUrl,
     allowed:
       'a redis:// or rediss:// URL, redis-sentinel://host:port,host:port/name or redis-cluster://host:port,host:port ' +
-      '(each with user:password@ before the hosts where needed, the last two with ?tls=true for TLS); ' +
-      'without it tokens live in this one process',
+      '(with user:password@ before the hosts if needed, and ?tls=true for TLS with the last two); ' +
+      'without it the process keeps the tokens in its memory',
     secret: true,
   },
   REDIS_KEY_PREFIX: {
@@ -125,9 +124,9 @@ export const VARIABLES = {
     allowed: 'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (openssl rand -base64 32)',
     secret: true,
   },
-  TERMINAL_POLICY: { schema: z.enum(['multi', 'single']), allowed: 'multi or single', default: 'multi' },
+  TERMINAL_POLICY: { ...oneOf('multi', 'single'), default: 'multi' },
   TERMINALS_PER_ACCOUNT: { ...wholeNumber(1, 1_000), default: '20' },
-  REFRESH_MODE: { schema: z.enum(['proactive', 'on-demand']), allowed: 'proactive or on-demand' },
+  REFRESH_MODE: oneOf('proactive', 'on-demand'),
   REFRESH_AT: {
     schema: refreshShare,
     allowed: 'two shares of a token’s life between 0 and 1, the smaller first, like 0.7-0.9',
@@ -142,5 +141,5 @@ export type VariableName = keyof typeof VARIABLES;
 type Value<N extends VariableName> = z.output<(typeof VARIABLES)[N]['schema']>;
 type HasDefault<N extends VariableName> = (typeof VARIABLES)[N] extends { readonly default: string } ? true : false;
 
-/** The variables' values: a variable with a default always has one. */
+/** The values of the variables. A variable with a default always has a value. */
 export type Values = { [N in VariableName]: HasDefault<N> extends true ? Value<N> : Value<N> | undefined };

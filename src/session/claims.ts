@@ -1,27 +1,26 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
-import { UNION_ID_MAX_LENGTH } from '../token/subject.ts';
-import { checkUnavailable } from './session-server.ts';
+import { APP_NAME_PATTERN, REGION_PATTERN, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+import { sessionCheckUnavailable } from './session-server.ts';
 
 /**
- * Where a principal stands in a session's claims: a claim's name, or a dotted path into nested claims. A claim whose
- * name itself holds dots (`https://example.com/union_id`) wins over the path.
+ * The claims that hold the parts of a principal. Each is a claim name or a dotted path into nested claims. A claim
+ * whose own name contains dots (`https://example.com/union_id`) takes precedence over the path.
  */
 export interface ClaimNames {
   readonly unionId: string;
   readonly region: string;
-  /** Without it, sessions are bound to no app. */
+  /** Without it, sessions are not bound to an app. */
   readonly app?: string | undefined;
 }
 
-/** The name of an edition of the app. */
-const APP_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
+const REGION_IN_ANY_CASE = new RegExp(REGION_PATTERN, 'i');
 
 /**
- * Reads who a session belongs to out of claims already known to be genuine.
- * @param expiresAt epoch ms past which the session is not to be believed
- * @throws BrokerError `session_invalid`, naming the claim and what it must be, never what it is
+ * Reads the principal from claims that are already verified.
+ * @param expiresAt epoch ms at which the session ends
+ * @throws BrokerError `session_invalid`; the detail names the claim and the allowed values, never the actual value
  */
 export function principalFrom(claims: object, names: ClaimNames, expiresAt: number): Principal {
   return {
@@ -33,6 +32,17 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
   };
 }
 
+/**
+ * Reads the principal from the claims that a session server returned. Their `exp` (epoch seconds) is the end of the
+ * session. Without `exp`, the session has no end of its own.
+ * @throws BrokerError `session_expired`, `session_invalid`; `session_check_unavailable` if `exp` is not a number
+ */
+export function principalFromServer(claims: object, names: ClaimNames, clock: Clock): Principal {
+  const expiresAt = expiresAtFrom(claims);
+  if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
+  return principalFrom(claims, names, expiresAt);
+}
+
 function unionIdFrom(value: unknown, name: string): string {
   if (typeof value === 'string' && value !== '' && value.isWellFormed() && isShortEnough(value)) return value;
   throw new BrokerError('session_invalid', {
@@ -40,30 +50,36 @@ function unionIdFrom(value: unknown, name: string): string {
   });
 }
 
-/** Characters are counted, which may be two of a string's units each. */
+/** The limit counts code points. One code point takes up to two units of a JavaScript string. */
 function isShortEnough(text: string): boolean {
   return text.length <= UNION_ID_MAX_LENGTH || [...text].length <= UNION_ID_MAX_LENGTH;
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value === 'string' && /^[A-Za-z]{2}$/.test(value)) return value.toUpperCase();
+  if (typeof value === 'string' && REGION_IN_ANY_CASE.test(value)) return value.toUpperCase();
   throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be a two-letter country code (ISO 3166-1 alpha-2) where it is present`,
+    detail: `The session's claim ${name} must be a two-letter country code (ISO 3166-1 alpha-2) if it is present`,
   });
 }
 
 function appFrom(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value === 'string' && APP_PATTERN.test(value)) return value;
+  if (typeof value === 'string' && APP_NAME_PATTERN.test(value)) return value;
   throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" where it is present`,
+    detail: `The session's claim ${name} must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
   });
 }
 
 function epochMs(seconds: unknown): number | undefined {
   const ms = typeof seconds === 'number' ? seconds * 1_000 : Number.NaN;
   return Number.isFinite(ms) ? ms : undefined;
+}
+
+function expiresAtFrom({ exp }: { exp?: unknown }): number {
+  if (exp === undefined || exp === null) return Number.MAX_SAFE_INTEGER;
+  if (typeof exp !== 'number') throw sessionCheckUnavailable(new Error('The claim exp in the answer is not a number'));
+  return Math.min(exp * 1_000, Number.MAX_SAFE_INTEGER);
 }
 
 function claimAt(claims: object, name: string): unknown {
@@ -75,21 +91,4 @@ function ownValue(holder: unknown, name: string): unknown {
   return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, name)
     ? (holder as Record<string, unknown>)[name]
     : undefined;
-}
-
-/**
- * The principal in the claims a session server has just answered with. Their `exp` (epoch seconds) bounds it; without
- * one it has no end of its own.
- * @throws BrokerError `session_expired`, `session_invalid`; `session_check_unavailable` where `exp` is no number
- */
-export function answeredPrincipal(claims: object, names: ClaimNames, clock: Clock): Principal {
-  const expiresAt = endOf(claims);
-  if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
-  return principalFrom(claims, names, expiresAt);
-}
-
-function endOf({ exp }: { exp?: unknown }): number {
-  if (exp === undefined || exp === null) return Number.MAX_SAFE_INTEGER;
-  if (typeof exp !== 'number') throw checkUnavailable(new Error('The exp that was answered is not a number'));
-  return Math.min(exp * 1_000, Number.MAX_SAFE_INTEGER);
 }

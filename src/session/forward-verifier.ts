@@ -1,8 +1,8 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { answeredPrincipal, type ClaimNames } from './claims.ts';
-import { boundedFetch, checkUnavailable } from './session-server.ts';
+import { type ClaimNames, principalFromServer } from './claims.ts';
+import { boundedFetch, sessionCheckUnavailable } from './session-server.ts';
 
 export interface ForwardVerifierOptions {
   /** Answers a GET with 2xx and the claims of the session as a JSON object, or with 401 or 403. */
@@ -11,11 +11,9 @@ export interface ForwardVerifierOptions {
   readonly clock: Clock;
 }
 
-const MAX_BYTES = 65_536;
-
 /**
- * Sessions that a session server knows by the headers the app sent, such as its cookies: it is sent these, and nothing
- * else of the app's request. Only its 401 or 403 refuses a session.
+ * Checks a session by sending the configured headers of the app's request, for example its cookies, to the customer's
+ * session server. Nothing else of the request is sent. Only 401 and 403 refuse a session.
  */
 export class ForwardVerifier implements SessionVerifier {
   readonly #url: URL;
@@ -29,35 +27,35 @@ export class ForwardVerifier implements SessionVerifier {
   }
 
   async verify(session: string): Promise<Principal> {
-    const answer = await this.#ask(headersIn(session));
+    const answer = await this.#fetch(headersFrom(session));
     if (answer.status === 401 || answer.status === 403) {
-      throw new BrokerError('session_invalid', { detail: 'The session server refuses the session' });
+      throw new BrokerError('session_invalid', { detail: 'The session server refused the session' });
     }
-    if (!answer.ok) throw checkUnavailable(new Error(`The session server answered ${answer.status}`));
-    return answeredPrincipal(await claimsIn(answer), this.#claims, this.#clock);
+    if (!answer.ok) throw sessionCheckUnavailable(new Error(`The session server answered ${answer.status}`));
+    return principalFromServer(await claimsFrom(answer), this.#claims, this.#clock);
   }
 
-  async #ask(headers: Headers): Promise<Response> {
+  async #fetch(headers: Headers): Promise<Response> {
     try {
-      return await boundedFetch(this.#url, { headers }, MAX_BYTES);
+      return await boundedFetch(this.#url, { headers });
     } catch (error) {
-      throw checkUnavailable(error);
+      throw sessionCheckUnavailable(error);
     }
   }
 }
 
-function headersIn(session: string): Headers {
+function headersFrom(session: string): Headers {
   try {
     const headers = new Headers(JSON.parse(session) as Record<string, string>);
     headers.set('accept', 'application/json');
     return headers;
   } catch {
-    throw new BrokerError('session_invalid', { detail: 'The session does not fit into HTTP headers' });
+    throw new BrokerError('session_invalid', { detail: 'The session cannot be sent in HTTP headers' });
   }
 }
 
-async function claimsIn(answer: Response): Promise<object> {
+async function claimsFrom(answer: Response): Promise<object> {
   const claims: unknown = await answer.json().catch(() => undefined);
   if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return claims;
-  throw checkUnavailable(new Error('The session server answered with something other than a JSON object'));
+  throw sessionCheckUnavailable(new Error('The session server did not answer with a JSON object'));
 }

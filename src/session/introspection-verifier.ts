@@ -12,11 +12,11 @@ import {
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { answeredPrincipal, type ClaimNames } from './claims.ts';
-import { boundedFetch, checkUnavailable, UnexpectedStatus } from './session-server.ts';
+import { type ClaimNames, principalFromServer } from './claims.ts';
+import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 export interface IntrospectionVerifierOptions {
-  /** The introspection endpoint. Plain `http:` is for networks that are trusted. */
+  /** The introspection endpoint. Use plain `http:` on trusted networks only. */
   readonly url: URL;
   readonly clientId: string;
   readonly clientSecret: string;
@@ -24,11 +24,9 @@ export interface IntrospectionVerifierOptions {
   readonly clock: Clock;
 }
 
-const MAX_BYTES = 65_536;
-
 /**
- * Sessions that are opaque tokens of an OAuth server, which is asked about them (RFC 7662) as a client with a secret
- * (HTTP Basic, RFC 6749 §2.3.1). Only its `active: false` refuses a session.
+ * Checks a session that is an opaque token by asking an OAuth server about it (RFC 7662). The broker authenticates as a
+ * client with a secret (HTTP Basic, RFC 6749 §2.3.1). Only `active: false` refuses a session.
  */
 export class IntrospectionVerifier implements SessionVerifier {
   readonly #server: { readonly issuer: string; readonly introspection_endpoint: string };
@@ -48,22 +46,22 @@ export class IntrospectionVerifier implements SessionVerifier {
   async verify(session: string): Promise<Principal> {
     const answer = await this.introspect(session);
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
-    return answeredPrincipal(answer, this.#claims, this.#clock);
+    return principalFromServer(answer, this.#claims, this.#clock);
   }
 
-  /** What the server says of a token. @throws BrokerError `session_check_unavailable` */
+  /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
   async introspect(session: string): Promise<IntrospectionResponse> {
     try {
       const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
-        [customFetch]: (url, request) => boundedFetch(url, request, MAX_BYTES),
+        [customFetch]: boundedFetch,
         [allowInsecureRequests]: true,
       });
       if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
       return await processIntrospectionResponse(this.#server, this.#client, response);
     } catch (error) {
-      // The causes of these hold what was answered.
-      const isAboutAnswer = error instanceof OperationProcessingError;
-      throw checkUnavailable(isAboutAnswer ? new Error(`The introspection URL: ${error.message}`) : error);
+      // The cause of an OperationProcessingError holds the answer, which may contain secrets.
+      const holdsAnswer = error instanceof OperationProcessingError;
+      throw sessionCheckUnavailable(holdsAnswer ? new Error(`The introspection URL: ${error.message}`) : error);
     }
   }
 }

@@ -7,56 +7,56 @@ import { type Clock, systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFrom } from './claims.ts';
-import { boundedFetch, checkUnavailable, UnexpectedStatus } from './session-server.ts';
+import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_BYTES = 1_048_576;
 /**
- * A session naming an unknown key may cause no more than one fetch in this time, so a new key may be refused for as
- * long. Keys past their age are asked for as often, in vain.
+ * Sessions with an unknown key cause at most one fetch in this time, so a new key may be refused for as long. Outdated
+ * keys cause at most one failed fetch in this time.
  */
 const COOLDOWN_MS = 5_000;
-/** How long a key that was withdrawn may still be believed. */
+/** How long a withdrawn key may still be accepted. */
 const MAX_AGE_MS = 600_000;
-/** The same while the keys cannot be fetched anew. */
+/** The same while the JWKS URL cannot be reached. */
 const MAX_AGE_UNREACHABLE_MS = 3_600_000;
 
 /** The keys published at `url` (RFC 7517 §5), fetched when first needed. Redirects are not followed. */
 function remoteJwks(url: URL, clock: Clock): JWTVerifyGetKey {
-  const known: Partial<ExportedJWKSCache> = {};
-  let askAgainAt = 0;
+  const cached: Partial<ExportedJWKSCache> = {};
+  let nextReloadAt = 0;
   const keys = createRemoteJWKSet(url, {
     cooldownDuration: COOLDOWN_MS,
     cacheMaxAge: MAX_AGE_UNREACHABLE_MS,
-    [jwksCache]: known as JWKSCacheInput,
+    [jwksCache]: cached as JWKSCacheInput,
     [customFetch]: fetchJwks,
   });
 
-  const renew = async (): Promise<void> => {
+  const reloadIfOutdated = async (): Promise<void> => {
     const now = clock.now();
-    if (known.uat === undefined || now < known.uat + MAX_AGE_MS) return;
-    if (!keys.reloading && now < askAgainAt) return;
-    askAgainAt = now + COOLDOWN_MS;
+    if (cached.uat === undefined || now < cached.uat + MAX_AGE_MS) return;
+    if (!keys.reloading && now < nextReloadAt) return;
+    nextReloadAt = now + COOLDOWN_MS;
     await keys.reload().catch(() => undefined);
   };
   return async (header, token) => {
-    await renew();
+    await reloadIfOutdated();
     return keys(header, token);
   };
 }
 
-/** @throws UnexpectedStatus, Error when it cannot be had */
+/** @throws UnexpectedStatus; Error if the keys cannot be fetched */
 export async function fetchJwks(url: string | URL, request: RequestInit): Promise<Response> {
   const answer = await boundedFetch(url, request, MAX_BYTES);
   if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
   return answer;
 }
 
-/** What sessions are signed with: keys published at a URL, one public key (PEM, SPKI), or a shared secret (HMAC). */
+/** The key that verifies sessions: keys published at a URL, one public key (PEM, SPKI) or a shared secret (HMAC). */
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 
 export interface VerificationKey {
   readonly key: JWTVerifyGetKey | KeyObject | Uint8Array;
-  /** Every JWS algorithm such a key may verify, and no other: a public key never serves as an HMAC secret. */
+  /** All JWS algorithms that the key may verify. A public key is never used as an HMAC secret. */
   readonly algorithms: readonly string[];
 }
 
@@ -71,10 +71,13 @@ const EDDSA = 'EdDSA';
 
 /** RFC 7518 §3.3. */
 const RSA_MIN_BITS = 2048;
-/** RFC 7518 §3.2, for the shortest of its hashes. */
+/** RFC 7518 §3.2, for the shortest hash (HS256). */
 const SECRET_MIN_BYTES = 32;
 
-/** @throws Error that says what the key must be, when it is not. A JWKS URL is not fetched before the first session. */
+/**
+ * Prepares the key. A JWKS URL is not fetched before the first session arrives.
+ * @throws Error that describes the required key, if the key cannot be used
+ */
 export function verificationKey(source: JwtKey, clock: Clock = systemClock): VerificationKey {
   if ('jwksUrl' in source) {
     return { key: remoteJwks(source.jwksUrl, clock), algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
@@ -91,12 +94,12 @@ function secretKey(secret: string): Uint8Array {
 }
 
 function publicKey(pem: string): KeyObject {
-  // Node would also derive a public key from a private one, which has no business here.
+  // Node would also derive a public key from a private key. A private key must not be in this setting.
   if (pem.trimStart().startsWith('-----BEGIN PUBLIC KEY-----')) {
     try {
       return createPublicKey(pem);
     } catch {
-      // Told below.
+      // The error below covers this case too.
     }
   }
   throw new Error('The public key of the sessions must be a PEM that starts with -----BEGIN PUBLIC KEY-----');
@@ -116,9 +119,9 @@ function algorithmsOf(key: KeyObject): readonly string[] {
 export interface JwtVerifierOptions {
   readonly key: JwtKey;
   readonly issuer: string;
-  /** A session must be meant for one of these. */
+  /** The `aud` claim of a session must contain one of these. */
   readonly audience: string | readonly string[];
-  /** JWS algorithms (RFC 7518 §3.1) to accept; default: all that fit the key. */
+  /** Accepted JWS algorithms (RFC 7518 §3.1); default: all that fit the key. */
   readonly algorithms?: readonly string[] | undefined;
   readonly claims: ClaimNames;
   readonly clock: Clock;
@@ -126,39 +129,36 @@ export interface JwtVerifierOptions {
 
 const SESSION_MAX_LENGTH = 8_192;
 
-/** The refusals: what a session itself can be blamed for, by jose's code. */
+/** The jose errors that are the fault of the session, by their code, with the detail for the caller. */
 const REFUSALS: Readonly<Record<string, string>> = {
   [errors.JWSInvalid.code]: 'The session is not a signed JWT',
   [errors.JWTInvalid.code]: 'The session is not a signed JWT',
-  [errors.JOSENotSupported.code]: 'The session needs a JWT extension that is not supported',
-  [errors.JOSEAlgNotAllowed.code]: 'The session is signed with an algorithm that is not allowed here',
-  [errors.JWKSNoMatchingKey.code]: 'The session is signed with a key that is not known here',
-  [errors.JWKSMultipleMatchingKeys.code]: 'The session must name its key in its header kid, as several are in use',
+  [errors.JOSENotSupported.code]: 'The session requires a JWT extension that is not supported',
+  [errors.JOSEAlgNotAllowed.code]: 'The session is signed with an algorithm that is not allowed',
+  [errors.JWKSNoMatchingKey.code]: 'The session is signed with an unknown key',
+  [errors.JWKSMultipleMatchingKeys.code]:
+    'The session must name its key in the header parameter kid, because several keys match',
   [errors.JWSSignatureVerificationFailed.code]: 'The signature of the session is wrong',
 };
 
-/** Sessions that are signed JWTs (RFC 7519) of one issuer, for this audience, with an `exp` that is in the future. */
+/** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
 export class JwtVerifier implements SessionVerifier {
   readonly #key: VerificationKey['key'];
-  readonly #pinned: JWTVerifyOptions;
+  readonly #options: JWTVerifyOptions;
   readonly #claims: ClaimNames;
   readonly #clock: Clock;
 
-  /** @throws Error that says what is allowed, when the key or an algorithm cannot be used */
+  /** @throws Error that names the allowed values, if the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
     const { clock } = options;
     const { key, algorithms } = verificationKey(options.key, clock);
     this.#key = key;
-    this.#pinned = {
+    this.#options = {
       issuer: options.issuer,
       audience: [options.audience].flat(),
-      algorithms: fitting(options.algorithms ?? algorithms, algorithms),
+      algorithms: checkedAlgorithms(options.algorithms ?? algorithms, algorithms),
       requiredClaims: ['exp'],
       clockTolerance: 0,
-      // Read at each check; a copy of the options with the date in it would cost more than the check of all claims.
-      get currentDate() {
-        return new Date(clock.now());
-      },
     };
     this.#claims = options.claims;
     this.#clock = clock;
@@ -166,35 +166,38 @@ export class JwtVerifier implements SessionVerifier {
 
   async verify(session: string): Promise<Principal> {
     if (session.length > SESSION_MAX_LENGTH) {
-      throw new BrokerError('session_invalid', { detail: `A session has at most ${SESSION_MAX_LENGTH} characters` });
+      throw new BrokerError('session_invalid', {
+        detail: `A session must have at most ${SESSION_MAX_LENGTH} characters`,
+      });
     }
+    const options = { ...this.#options, currentDate: new Date(this.#clock.now()) };
     let claims: JWTPayload;
     try {
-      claims = (await jwtVerify(session, this.#key, this.#pinned)).payload;
+      claims = (await jwtVerify(session, this.#key, options)).payload;
     } catch (error) {
       throw brokerErrorFrom(error);
     }
     const expiresAt = (claims.exp ?? 0) * 1_000;
-    // jose compares whole seconds, and keys may have taken a while to arrive.
+    // jose compares whole seconds, and the fetch of the keys may have taken some time.
     if (expiresAt <= this.#clock.now()) throw new BrokerError('session_expired');
     return principalFrom(claims, this.#claims, expiresAt);
   }
 }
 
-function fitting(chosen: readonly string[], allowed: readonly string[]): string[] {
+function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]): string[] {
   if (chosen.length > 0 && chosen.every((algorithm) => allowed.includes(algorithm))) return [...chosen];
   throw new Error(`The algorithms of the sessions must be among those that fit their key: ${allowed.join(', ')}`);
 }
 
-/** What jose threw, without its text and its payload: they may hold parts of the session. */
+/** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */
 function brokerErrorFrom(error: unknown): BrokerError {
   if (error instanceof errors.JWTExpired) return new BrokerError('session_expired');
   if (error instanceof errors.JWTClaimValidationFailed) {
-    const wrong = error.reason === 'missing' ? 'is missing' : 'is not what it must be here';
+    const wrong = error.reason === 'missing' ? 'is missing' : 'has a wrong value';
     return new BrokerError('session_invalid', { detail: `The session's claim ${error.claim} ${wrong}` });
   }
   const detail = error instanceof errors.JOSEError ? REFUSALS[error.code] : undefined;
   if (detail) return new BrokerError('session_invalid', { detail });
-  // Keys that cannot be had or used are no verdict on the session.
-  return checkUnavailable(error);
+  // Keys that cannot be fetched or used say nothing about the session.
+  return sessionCheckUnavailable(error);
 }

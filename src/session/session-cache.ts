@@ -5,9 +5,9 @@ import type { Observer } from '../token/observer.ts';
 import type { BelievedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 
 export interface SessionCacheOptions {
-  /** How long an accepted session is believed without asking again; 0: never. */
+  /** How long an accepted session stays fresh; 0: accepted sessions are not cached. */
   readonly cacheSeconds: number;
-  /** How long a refusal is repeated without asking again; 0: never. */
+  /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
   readonly clock: Clock;
   readonly observer: Observer;
@@ -19,8 +19,8 @@ export interface SessionCacheOptions {
 
 interface Accepted {
   readonly principal: BelievedPrincipal;
-  /** Epoch ms until which it is believed on while nobody can be asked. */
-  readonly keptUntil: number;
+  /** Epoch ms until which the stale session is accepted while the session server is unavailable. */
+  readonly staleUntil: number;
 }
 
 interface Refused {
@@ -29,19 +29,21 @@ interface Refused {
   readonly repeatedUntil: number;
 }
 
-/** About what one entry takes besides the session's own characters. */
+/** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
-/** Refusals have room of their own, as anybody can cause them: they never displace an accepted session. */
+/** Anybody can cause refusals. They have a bound of their own, so that they never displace an accepted session. */
 const REFUSED_MAX_BYTES = 1_048_576;
-/** How long nobody is asked about a session that is believed on. */
-const ASK_AGAIN_MS = 2_000;
+/** Delay before the session server is asked again about a stale session. */
+const RETRY_DELAY_MS = 2_000;
 
 /**
- * Remembers what another verifier said of sessions. An accepted one is believed for `cacheSeconds` since it was asked
- * about; while the verifier then answers `session_check_unavailable`, it is believed on for as long again, so at most
- * twice `cacheSeconds` since it was last confirmed; never past the principal's `expiresAt`. A refused one is refused for
- * `refusalMs` since it was asked about. Failures are not remembered. Callers with the same session share one
- * verification.
+ * Caches the results of another verifier:
+ * - An accepted session is fresh for `cacheSeconds`. If its next check ends with `session_check_unavailable`, the stale
+ *   session is accepted for another `cacheSeconds`. It is never accepted past the principal's `expiresAt`.
+ * - A refusal is repeated for `refusalMs`.
+ * - A check that fails for another reason is not cached.
+ *
+ * Both times count from the start of the check. Concurrent callers with the same session share one check.
  */
 export class SessionCache implements SessionVerifier<BelievedPrincipal> {
   readonly #verifier: SessionVerifier;
@@ -79,52 +81,53 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
       this.#observer.sessionChecked(refused.refusal.code);
       throw refused.refusal;
     }
-    return this.#inFlight.get(session) ?? this.#start(session);
+    return this.#inFlight.get(session) ?? this.#startCheck(session);
   }
 
-  #start(session: string): Promise<BelievedPrincipal> {
-    const flight = this.#ask(session);
-    this.#inFlight.set(session, flight);
-    return flight;
+  #startCheck(session: string): Promise<BelievedPrincipal> {
+    const check = this.#check(session);
+    this.#inFlight.set(session, check);
+    return check;
   }
 
-  async #ask(session: string): Promise<BelievedPrincipal> {
-    // Counted from the question: what the answer rests on may be that old.
-    const askedAt = this.#clock.now();
+  async #check(session: string): Promise<BelievedPrincipal> {
+    // The answer may rest on data as old as the request, so its age counts from here.
+    const startedAt = this.#clock.now();
     try {
       const principal = await this.#verifier.verify(session);
       this.#observer.sessionChecked('accepted');
-      return this.#accept(session, principal, askedAt);
+      return this.#accept(session, principal, startedAt);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (error.code === 'session_check_unavailable') return this.#believedOn(session, error);
+      if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       this.#observer.sessionChecked(error.code);
-      this.#refuse(session, error, askedAt);
+      this.#refuse(session, error, startedAt);
       throw error;
     } finally {
       this.#inFlight.delete(session);
     }
   }
 
-  #accept(session: string, principal: Principal, askedAt: number): BelievedPrincipal {
-    const believed = { ...principal, believedUntil: Math.min(askedAt + this.#cacheMs, principal.expiresAt) };
-    const keptUntil = Math.min(askedAt + 2 * this.#cacheMs, principal.expiresAt);
-    if (this.#cacheMs > 0) this.#accepted.set(session, { principal: believed, keptUntil });
-    return believed;
+  #accept(session: string, principal: Principal, startedAt: number): BelievedPrincipal {
+    const fresh = { ...principal, believedUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
+    const staleUntil = Math.min(startedAt + 2 * this.#cacheMs, principal.expiresAt);
+    if (this.#cacheMs > 0) this.#accepted.set(session, { principal: fresh, staleUntil });
+    return fresh;
   }
 
-  #refuse(session: string, refusal: BrokerError, askedAt: number): void {
+  #refuse(session: string, refusal: BrokerError, startedAt: number): void {
     this.#accepted.delete(session);
-    if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: askedAt + this.#refusalMs });
+    if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: startedAt + this.#refusalMs });
   }
 
-  #believedOn(session: string, failure: BrokerError): BelievedPrincipal {
+  /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
+  #acceptStale(session: string, unavailable: BrokerError): BelievedPrincipal {
     const now = this.#clock.now();
     const accepted = this.#accepted.get(session);
-    const keeps = accepted && now < accepted.keptUntil;
-    this.#observer.sessionChecked(keeps ? 'kept' : failure.code);
-    if (!keeps) throw failure;
-    const principal = { ...accepted.principal, believedUntil: Math.min(now + ASK_AGAIN_MS, accepted.keptUntil) };
+    const isUsable = accepted && now < accepted.staleUntil;
+    this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
+    if (!isUsable) throw unavailable;
+    const principal = { ...accepted.principal, believedUntil: Math.min(now + RETRY_DELAY_MS, accepted.staleUntil) };
     this.#accepted.set(session, { ...accepted, principal });
     return principal;
   }

@@ -6,26 +6,26 @@ import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './intr
 import { fetchJwks } from './jwt-verifier.ts';
 import { boundedFetch } from './session-server.ts';
 
-const MAX_BYTES = 65_536;
+const ACCEPT_JSON = { headers: { accept: 'application/json' } };
 
 export interface JwksProbe {
-  /** How many keys are published. */
+  /** The number of published keys. */
   readonly keys: number;
-  /** The algorithms for which at least one of them can be used. */
+  /** The algorithms that at least one of the keys supports. */
   readonly algorithms: readonly string[];
 }
 
 /**
- * Fetches the keys published at `url` and tries each with every algorithm.
- * @throws UnexpectedStatus, TypeError where it is no JWK Set, Error when it cannot be had
+ * Fetches the keys published at `url` and tries each key with each algorithm.
+ * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
  */
 export async function probeJwks(url: URL, algorithms: readonly string[]): Promise<JwksProbe> {
-  const answer = await fetchJwks(url, { headers: { accept: 'application/json' } });
+  const answer = await fetchJwks(url, ACCEPT_JSON);
   const { keys } = await readJwks(answer);
   const usable = await Promise.all(
     algorithms.map(async (algorithm) => {
-      const fitting = await Promise.all(keys.map((key) => verifies(key, algorithm)));
-      return fitting.includes(true) ? [algorithm] : [];
+      const results = await Promise.all(keys.map((key) => supports(key, algorithm)));
+      return results.includes(true) ? [algorithm] : [];
     }),
   );
   return { keys: keys.length, algorithms: usable.flat() };
@@ -36,11 +36,11 @@ async function readJwks(answer: Response): Promise<JSONWebKeySet> {
   if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
     return jwks as JSONWebKeySet;
   }
-  throw new TypeError('The answer is no JWK Set');
+  throw new TypeError('The answer is not a JWK Set');
 }
 
-/** Whether the key gets so far with a made-up token that it finds its signature wrong. */
-async function verifies(key: JWK, algorithm: string): Promise<boolean> {
+/** Verifies a made-up token: a key that supports the algorithm gets as far as the wrong signature. */
+async function supports(key: JWK, algorithm: string): Promise<boolean> {
   const header = { alg: algorithm, ...(key?.kid !== undefined && { kid: key.kid }) };
   const [encoded, signature] = [JSON.stringify(header), 'made up'].map((part) =>
     Buffer.from(part).toString('base64url'),
@@ -54,9 +54,9 @@ async function verifies(key: JWK, algorithm: string): Promise<boolean> {
 }
 
 /**
- * Asks the introspection endpoint about a token nobody has issued.
- * @returns whether it calls that active, which it must not
- * @throws UnexpectedStatus, Error when it cannot be asked or its answer is none
+ * Asks the introspection endpoint about a token that was never issued.
+ * @returns whether the endpoint calls the token active, which would be wrong
+ * @throws UnexpectedStatus; Error if the endpoint cannot be reached or its answer is not valid
  */
 export async function probeIntrospection(
   options: Omit<IntrospectionVerifierOptions, 'clock'>,
@@ -71,10 +71,10 @@ export async function probeIntrospection(
 }
 
 /**
- * Asks the session server whose session no headers at all hold.
- * @returns its HTTP status
- * @throws Error when it cannot be asked
+ * Sends the session server a request without any session.
+ * @returns the HTTP status of its answer
+ * @throws Error if the server cannot be reached
  */
 export async function probeForward(url: URL): Promise<number> {
-  return (await boundedFetch(url, { headers: { accept: 'application/json' } }, MAX_BYTES)).status;
+  return (await boundedFetch(url, ACCEPT_JSON)).status;
 }

@@ -2,33 +2,33 @@ import { isUtf8 } from 'node:buffer';
 import { BrokerError } from '../token/errors.ts';
 
 const RETRY_AFTER_SECONDS = 2;
+/** From the start of the connection to the last byte. */
+const TIMEOUT_MS = 3_000;
+const MAX_BYTES = 65_536;
 
-/** What to throw when a session cannot be checked, which is no verdict on it. @param cause for the log; nothing secret */
-export function checkUnavailable(cause: unknown): BrokerError {
+/** The error for a session that could not be checked: neither accepted nor refused. @param cause for the log; no secrets */
+export function sessionCheckUnavailable(cause: unknown): BrokerError {
   return new BrokerError('session_check_unavailable', { retryAfter: RETRY_AFTER_SECONDS, cause });
 }
 
-/** A session server answered with another HTTP status than 200, which is no verdict on a session. */
+/** A session server answered with an HTTP status other than 200. The session is neither accepted nor refused. */
 export class UnexpectedStatus extends Error {
   override readonly name = 'UnexpectedStatus';
   readonly status: number;
 
-  /** @param whose the URL that answered, as the beginning of a sentence */
-  constructor(whose: string, status: number) {
-    super(`${whose} answered ${status} instead of 200`);
+  /** @param source the URL that answered, as the start of the message */
+  constructor(source: string, status: number) {
+    super(`${source} answered ${status} instead of 200`);
     this.status = status;
   }
 }
 
-/** From connect to last byte. */
-const TIMEOUT_MS = 3_000;
-
 /**
- * Fetches text of at most `maxBytes`, decompressed, within 3 s in all. Redirects are not followed. The answer has been
- * read in whole, whatever its status.
- * @throws Error when it cannot be had, is too large or is not UTF-8
+ * Fetches text of at most `maxBytes` (default 64 KiB, after decompression) within 3 s. Redirects are not followed. The
+ * body is read completely, whatever the status.
+ * @throws Error on a network error or timeout, and if the body is too large or not UTF-8
  */
-export async function boundedFetch(url: string | URL, request: RequestInit, maxBytes: number): Promise<Response> {
+export async function boundedFetch(url: string | URL, request: RequestInit, maxBytes = MAX_BYTES): Promise<Response> {
   const answer = await fetch(url, { ...request, redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -40,6 +40,6 @@ export async function boundedFetch(url: string | URL, request: RequestInit, maxB
   const body = Buffer.concat(chunks);
   // Lenient decoding would turn different names in another encoding into the same replacement characters.
   if (!isUtf8(body)) throw new TypeError('The answer must be UTF-8');
-  // A status without content, such as 204, allows not even an empty body.
+  // A status without content, such as 204, does not allow even an empty body.
   return new Response(length > 0 ? body : null, { status: answer.status, headers: answer.headers });
 }

@@ -8,20 +8,20 @@ import { SessionCache } from './session-cache.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock'>;
 
-/** How sessions are checked. */
+/** How the broker checks sessions, one type for each mode of `SESSION_MODE`. */
 export type SessionOptions = (
   | Mode<'jwt', JwtVerifierOptions>
   | Mode<'introspection', IntrospectionVerifierOptions>
   | Mode<'forward', ForwardVerifierOptions>
 ) & {
-  /** How long an accepted session is believed without asking again; 0: never. */
+  /** How long an accepted session is used without a new check; 0: each request causes a check. */
   readonly cacheSeconds: number;
 };
 
-/** So that an app which repeats a refused session does not reach the session server each time. */
+/** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/** @throws Error that says what is allowed, when a key or an algorithm of JWTs cannot be used */
+/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
 export function createSessionVerifier(
   options: SessionOptions,
   clock: Clock,
@@ -29,10 +29,10 @@ export function createSessionVerifier(
 ): SessionVerifier<BelievedPrincipal> {
   const { cacheSeconds, mode } = options;
   const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
-  return new SessionCache(verifierOf(options, clock), { cacheSeconds, refusalMs, clock, observer });
+  return new SessionCache(verifierFor(options, clock), { cacheSeconds, refusalMs, clock, observer });
 }
 
-function verifierOf(options: SessionOptions, clock: Clock): SessionVerifier {
+function verifierFor(options: SessionOptions, clock: Clock): SessionVerifier {
   switch (options.mode) {
     case 'jwt':
       return new JwtVerifier({ ...options, clock });

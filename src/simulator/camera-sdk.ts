@@ -1,4 +1,4 @@
-/** The five strings the vendor's SDK takes (protocol.md, "Response"). */
+/** The five strings that the vendor's SDK needs (protocol.md, "Response"). */
 export interface UserC2CInfo {
   readonly accessId: string;
   readonly accessToken: string;
@@ -7,19 +7,18 @@ export interface UserC2CInfo {
   readonly expend: string;
 }
 
-/**
- * As much of the vendor's SDK as the flow needs: it asks the app for credentials and uses them at the vendor.
- */
+/** The part of the vendor's SDK that the demo needs: it asks the app for credentials and uses them at the vendor. */
 export class CameraSdk {
   readonly #vendorUrl: string;
   readonly #onRequestUserC2CInfo: () => Promise<Record<string, unknown>>;
 
+  /** @param onRequestUserC2CInfo the app's callback, named as in the vendor's SDK */
   constructor(vendorUrl: string, onRequestUserC2CInfo: () => Promise<Record<string, unknown>>) {
     this.#vendorUrl = vendorUrl;
     this.#onRequestUserC2CInfo = onRequestUserC2CInfo;
   }
 
-  /** Asks the app. @throws Error where one of the five is not a string that holds something */
+  /** Asks the app for credentials. @throws Error if one of the five is missing, empty or not a string */
   async logIn(): Promise<UserC2CInfo> {
     const { accessId, accessToken, expireTime, terminalId, expend } = await this.#onRequestUserC2CInfo();
     const info = { accessId, accessToken, expireTime, terminalId, expend };
@@ -29,7 +28,7 @@ export class CameraSdk {
     return info as UserC2CInfo;
   }
 
-  /** Whether the vendor still takes the token. */
+  /** Whether the vendor still accepts the token. */
   async isOnline({ accessToken }: UserC2CInfo): Promise<boolean> {
     const response = await fetch(`${this.#vendorUrl}/simulator/check-token`, {
       method: 'POST',

@@ -11,38 +11,12 @@ import {
 } from 'jose';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { REGION_PATTERN } from '../token/subject.ts';
-import { BadRequest, listen, readJson, sendJson } from './exchange.ts';
+import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
 
 interface SessionKey {
   readonly kid: string;
   readonly privateKey: CryptoKey;
   readonly published: JWK;
-}
-
-/** The keys a customer cloud signs sessions with: the newest signs, all are published until retired. */
-class SessionKeys {
-  #keys: readonly SessionKey[] = [];
-
-  /** Adds a key and signs with it from now on. */
-  async rotate(): Promise<void> {
-    this.#keys = [await newKey(), ...this.#keys];
-  }
-
-  /** Publishes none but the newest. */
-  retireOld(): void {
-    this.#keys = this.#keys.slice(0, 1);
-  }
-
-  /** RFC 7517 §5. */
-  published(): { keys: JWK[] } {
-    return { keys: this.#keys.map((key) => key.published) };
-  }
-
-  async sign(claims: JWTPayload): Promise<string> {
-    const [key] = this.#keys;
-    if (key === undefined) throw new Error('rotate() makes the first key');
-    return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid: key.kid }).sign(key.privateKey);
-  }
 }
 
 async function newKey(): Promise<SessionKey> {
@@ -55,13 +29,13 @@ async function newKey(): Promise<SessionKey> {
 const ROUTES = 'POST /login, GET /.well-known/jwks.json';
 
 export interface CustomerCloudOptions {
-  /** 0, the default: any free one. */
+  /** Default 0: any free port. */
   readonly port?: number;
   readonly host?: string;
   readonly clock?: Clock;
   readonly issuer?: string;
   readonly audience?: string;
-  /** How long a session lasts; an hour by default. */
+  /** Lifetime of a session. Default: one hour. */
   readonly sessionSeconds?: number;
 }
 
@@ -69,40 +43,39 @@ export interface SessionRequest {
   readonly unionId: string;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region?: string;
-  /** Instead of the cloud's own; negative: expired when issued. */
+  /** Lifetime of this session. A negative number makes a session that has already expired. */
   readonly sessionSeconds?: number;
-  /** Further claims, or others in place of the usual ones. */
+  /** Additional claims. They override the standard ones. */
   readonly claims?: JWTPayload;
 }
 
-export interface CustomerCloud {
-  readonly url: string;
-  readonly port: number;
+export interface CustomerCloud extends HttpServer {
   readonly issuer: string;
   readonly audience: string;
   readonly jwksUrl: string;
-  /** A session as `/login` gives it: a JWT, ES256. */
+  /** The settings with which a broker accepts the sessions of this cloud. */
+  readonly brokerEnvironment: Readonly<Record<string, string>>;
+  /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   issueSession(request: SessionRequest): Promise<string>;
-  /** Signs with a new key from now on; the old ones stay published. */
+  /** Signs with a new key from now on. The old keys stay published. */
   rotateKey(): Promise<void>;
-  /** Publishes none but the newest key. */
+  /** Publishes only the newest key. */
   retireOldKeys(): void;
-  /** How often the keys were fetched. */
+  /** Number of requests for the keys. */
   jwksFetches(): number;
-  close(): Promise<void>;
 }
 
-/** A customer cloud in little: accounts without passwords, sessions as JWTs, keys as a JWKS. */
+/** Starts a small customer cloud: accounts without passwords, sessions as JWTs, keys as a JWKS. */
 export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
   const { port = 0, host = '127.0.0.1', clock = systemClock, sessionSeconds = 3600 } = options;
   const { issuer = 'https://accounts.example', audience = 'sdk-token-broker' } = options;
-  const keys = new SessionKeys();
-  await keys.rotate();
+  let newestKey = await newKey();
+  let oldKeys: readonly SessionKey[] = [];
   let fetches = 0;
 
   const issueSession = (request: SessionRequest): Promise<string> => {
     const iat = Math.floor(clock.now() / 1000);
-    return keys.sign({
+    const claims = {
       sub: request.unionId,
       ...(request.region !== undefined && { region: request.region }),
       iss: issuer,
@@ -110,7 +83,9 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       iat,
       exp: iat + (request.sessionSeconds ?? sessionSeconds),
       ...request.claims,
-    });
+    };
+    const { kid, privateKey } = newestKey;
+    return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -121,28 +96,41 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       }
       case 'GET /.well-known/jwks.json':
         fetches += 1;
-        return sendJson(response, keys.published());
+        // RFC 7517 section 5.
+        return sendJson(response, { keys: [newestKey, ...oldKeys].map(({ published }) => published) });
       default:
         throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
     }
   };
-  const listening = await listen(host, port, answer);
+  const server = await listen(host, port, answer);
+  const jwksUrl = `${server.url}/.well-known/jwks.json`;
 
   return {
-    ...listening,
+    ...server,
     issuer,
     audience,
-    jwksUrl: `${listening.url}/.well-known/jwks.json`,
+    jwksUrl,
+    brokerEnvironment: {
+      SESSION_JWT_JWKS_URL: jwksUrl,
+      SESSION_JWT_ISSUER: issuer,
+      SESSION_JWT_AUDIENCE: audience,
+    },
     issueSession,
-    rotateKey: () => keys.rotate(),
-    retireOldKeys: () => keys.retireOld(),
+    rotateKey: async () => {
+      const key = await newKey();
+      oldKeys = [newestKey, ...oldKeys];
+      newestKey = key;
+    },
+    retireOldKeys: () => {
+      oldKeys = [];
+    },
     jwksFetches: () => fetches,
   };
 }
 
 function readAccount(body: unknown): SessionRequest {
   const { account, region } = Object(body) as { account?: unknown; region?: unknown };
-  if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string, not empty');
+  if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string that is not empty');
   const unionId = createHash('sha256').update(account).digest('hex').slice(0, 32);
   if (region === undefined) return { unionId };
   if (typeof region === 'string' && REGION_PATTERN.test(region)) return { unionId, region };

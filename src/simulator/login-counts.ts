@@ -1,6 +1,6 @@
-import type { Login } from './login-body.ts';
+import type { Login } from './login-verifier.ts';
 
-const ATTEMPTS_KEPT = 10_000;
+const MAX_ATTEMPTS = 10_000;
 
 export interface TerminalLogins {
   readonly unionId: string;
@@ -9,58 +9,58 @@ export interface TerminalLogins {
 }
 
 export interface LoginCountsSnapshot {
-  /** Everything that came in but for `/simulator/`. */
+  /** All requests, except those to `/simulator/`. */
   readonly requests: number;
-  /** Epoch ms of the last 10,000 requests to the login endpoint, whatever became of them. */
+  /** Times of the last 10,000 requests to the login endpoint in epoch ms, including failed ones. */
   readonly attempts: readonly number[];
-  /** Logins that took effect, whether or not the caller got the answer. */
+  /** Logins that took effect, whether or not the caller received the answer. */
   readonly succeeded: number;
-  /** Verified logins that arrived while another of the same app and terminal was still being answered. */
+  /** Valid logins that arrived before an earlier login of the same app and terminal was answered. */
   readonly concurrent: number;
   readonly refusalsByCode: Readonly<Record<string, number>>;
   readonly loginsByTerminal: readonly TerminalLogins[];
 }
 
-/** What the simulated vendor saw. */
+/** Counts the requests and logins that reach the simulated vendor. */
 export class LoginCounts {
   #requests = 0;
   #succeeded = 0;
   #concurrent = 0;
   readonly #attempts: number[] = [];
-  readonly #open = new Map<string, number>();
+  readonly #pending = new Map<string, number>();
   readonly #refusals = new Map<number, number>();
   readonly #terminals = new Map<string, TerminalLogins>();
 
-  request(): void {
+  countRequest(): void {
     this.#requests += 1;
   }
 
   /** @param at epoch ms */
-  attempt(at: number): void {
+  countAttempt(at: number): void {
     this.#attempts.push(at);
-    if (this.#attempts.length > ATTEMPTS_KEPT) this.#attempts.shift();
+    if (this.#attempts.length > MAX_ATTEMPTS) this.#attempts.shift();
   }
 
-  /** Notes that a login is being answered, until the returned function is called. */
-  open(login: Login): () => void {
-    const key = JSON.stringify([login.appId, login.unionId, login.uniqueId]);
-    const others = this.#open.get(key) ?? 0;
+  /** Counts a login as pending until the returned function is called. */
+  startLogin({ appId, unionId, uniqueId }: Login): () => void {
+    const key = JSON.stringify([appId, unionId, uniqueId]);
+    const others = this.#pending.get(key) ?? 0;
     if (others > 0) this.#concurrent += 1;
-    this.#open.set(key, others + 1);
+    this.#pending.set(key, others + 1);
     return () => {
-      const left = (this.#open.get(key) ?? 1) - 1;
-      if (left > 0) this.#open.set(key, left);
-      else this.#open.delete(key);
+      const left = (this.#pending.get(key) ?? 1) - 1;
+      if (left > 0) this.#pending.set(key, left);
+      else this.#pending.delete(key);
     };
   }
 
-  success({ unionId, uniqueId }: Login): void {
+  countSuccess({ unionId, uniqueId }: Login): void {
     this.#succeeded += 1;
-    const key = terminalKey(unionId, uniqueId);
-    this.#terminals.set(key, { unionId, uniqueId, logins: this.loginsOf(unionId, uniqueId) + 1 });
+    const logins = this.loginsOf(unionId, uniqueId) + 1;
+    this.#terminals.set(terminalKey(unionId, uniqueId), { unionId, uniqueId, logins });
   }
 
-  refusal(code: number): void {
+  countRefusal(code: number): void {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 

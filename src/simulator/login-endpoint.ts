@@ -1,25 +1,93 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../token/clock.ts';
-import { readBody, sendJson } from './exchange.ts';
-import { type Login, readLogin } from './login-body.ts';
+import { readBody, sendJson } from './http-server.ts';
+import type { IssuedToken, IssuedTokens } from './issued-tokens.ts';
 import type { LoginCounts } from './login-counts.ts';
-import { Refusal } from './refusal.ts';
-import { type ReceivedRequest, RequestVerification, type VendorApp } from './request-verification.ts';
-import {
-  answerAmiss,
-  cutOff,
-  type ExpireTimeForm,
-  type Fault,
-  refusalBy,
-  type VendorSettings,
-} from './vendor-settings.ts';
-import type { IssuedToken, VendorWorld } from './vendor-world.ts';
+import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
+import type { ExpireTimeForm, Fault, VendorSettings } from './vendor-settings.ts';
 
-/** The vendor's own limit: so many logins in any one second, for everybody together. */
+export interface LoginEndpointOptions {
+  readonly apps: readonly RegisteredApp[];
+  readonly clock: Clock;
+  readonly counts: LoginCounts;
+  readonly tokens: IssuedTokens;
+  /** The current settings. */
+  readonly settings: () => VendorSettings;
+  /** Returns the fault for this login, and counts it as applied. */
+  readonly takeFault: () => Fault;
+  /** Aborts the answers that are still being delayed. */
+  readonly closing: AbortSignal;
+}
+
+type Decision = { readonly login: Login; readonly fault: Fault; readonly onAnswered: () => void } | Refusal;
+
+/** The endpoint `thirdCustLogin`. It decides when a request arrives, and answers after the latency. */
+export class LoginEndpoint {
+  readonly #options: LoginEndpointOptions;
+  readonly #verifier: LoginVerifier;
+  readonly #limit = new LoginLimit();
+
+  constructor(options: LoginEndpointOptions) {
+    this.#options = options;
+    this.#verifier = new LoginVerifier(options.apps);
+  }
+
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { clock, counts, settings, closing } = this.#options;
+    counts.countAttempt(clock.now());
+    const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
+    if (!(decision instanceof Refusal)) response.once('close', decision.onAnswered);
+    const { latencyMs } = settings();
+    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
+    response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
+    if (decision instanceof Refusal) this.#refuse(response, decision);
+    else await this.#logIn(response, decision.login, decision.fault);
+  }
+
+  #decide(request: LoginRequest): Decision {
+    const { clock, counts, settings, takeFault } = this.#options;
+    try {
+      const login = this.#verifier.verify(request, this.#vendorNow());
+      this.#limit.admit(settings().maxLoginsPerSecond, clock.now());
+      return { login, fault: takeFault(), onAnswered: counts.startLogin(login) };
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
+  }
+
+  async #logIn(response: ServerResponse, login: Login, fault: Fault): Promise<void> {
+    const { clock, counts, settings, tokens } = this.#options;
+    const refusal = refusalFor(fault);
+    if (refusal !== undefined) return this.#refuse(response, refusal);
+    if (await breakAnswer(fault, response)) return;
+
+    const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
+    const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
+    const token = tokens.issue(login, mode, clock.now(), lifetimeMs);
+    counts.countSuccess(login);
+    const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
+    if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
+    else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
+  }
+
+  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
+    this.#options.counts.countRefusal(code);
+    sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
+  }
+
+  #vendorNow(): number {
+    return this.#options.clock.now() + this.#options.settings().clockOffsetMs;
+  }
+}
+
+/** The vendor's own rate limit, over all apps and accounts. */
 class LoginLimit {
-  #admitted: number[] = [];
+  #admittedAt: number[] = [];
 
   /**
    * @param perSecond 0: no limit
@@ -28,18 +96,10 @@ class LoginLimit {
    */
   admit(perSecond: number, now: number): void {
     if (perSecond === 0) return;
-    this.#admitted = this.#admitted.filter((at) => now - at < 1000);
-    if (this.#admitted.length >= perSecond) throw new Refusal('tooFrequent', 'too many logins per second');
-    this.#admitted.push(now);
+    this.#admittedAt = this.#admittedAt.filter((at) => now - at < 1000);
+    if (this.#admittedAt.length >= perSecond) throw new Refusal('tooFrequent', 'too many logins per second');
+    this.#admittedAt.push(now);
   }
-}
-
-export interface AnswerForm {
-  readonly expireTimeForm: ExpireTimeForm;
-  /** Epoch ms by the vendor's clock. */
-  readonly vendorNow: number;
-  /** Ms until the token expires; negative if it has. */
-  readonly remainingMs: number;
 }
 
 interface SuccessBody {
@@ -49,116 +109,92 @@ interface SuccessBody {
   readonly data: Readonly<Record<string, string | number>>;
 }
 
-/** The body of a success (protocol.md, "Response"). */
-function successBody(token: IssuedToken, form: AnswerForm): SuccessBody {
+/** The body of a successful answer (protocol.md, "Response"). */
+function successBody(token: IssuedToken, expireTime: number | string): SuccessBody {
   const { accessToken, accessId, terminalId, expand } = token;
-  return {
-    code: 0,
-    msg: 'success',
-    requestId: randomUUID(),
-    data: { accessId, accessToken, expireTime: expireTime(form), terminalId, expand },
-  };
+  const data = { accessId, accessToken, expireTime, terminalId, expand };
+  return { code: 0, msg: 'success', requestId: randomUUID(), data };
 }
 
-/** The `no-token` fault: a success in which the one thing needed is missing. */
-function withoutToken(body: SuccessBody): SuccessBody {
-  const { accessToken: _, ...data } = body.data;
-  return { ...body, data };
-}
-
-function sendRefusal(response: ServerResponse, { code, message, status, headers }: Refusal): void {
-  sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
-}
-
-function expireTime({ expireTimeForm, vendorNow, remainingMs }: AnswerForm): number | string {
-  const expiresAt = vendorNow + remainingMs;
-  switch (expireTimeForm) {
+function expireTime(form: ExpireTimeForm, vendorNow: number, lifetimeMs: number): number | string {
+  const expiresAt = vendorNow + lifetimeMs;
+  switch (form) {
     case 'absolute-number':
       return Math.floor(expiresAt / 1000);
     case 'absolute-string':
       return String(Math.floor(expiresAt / 1000));
     case 'lifetime':
-      return Math.floor(remainingMs / 1000);
+      return Math.floor(lifetimeMs / 1000);
     case 'milliseconds':
       return Math.floor(expiresAt);
   }
 }
 
-/** How long before it is handed out the token of the `past-expiry` fault expired. */
+/** The lifetime of a token under the fault `past-expiry`: it expired an hour ago. */
 const PAST_EXPIRY_MS = -3_600_000;
+/** The value of `Retry-After` under the fault `too-frequent`. */
+const RETRY_AFTER_SECONDS = '2';
 
-export interface LoginEndpointParts {
-  readonly apps: readonly VendorApp[];
-  readonly clock: Clock;
-  readonly counts: LoginCounts;
-  readonly world: VendorWorld;
-  /** As they are now. */
-  readonly settings: () => VendorSettings;
-  /** The fault that befalls this login; counts it. */
-  readonly takeFault: () => Fault;
-  /** Gives up answers that are being delayed. */
-  readonly closing: AbortSignal;
+/** The refusal that the fault stands for, if any. The login does not take effect. */
+function refusalFor(fault: Fault): Refusal | undefined {
+  switch (fault) {
+    case 'maintenance':
+      return new Refusal('maintenance', 'system maintenance');
+    case 'too-frequent':
+      return new Refusal('tooFrequent', 'request too frequent', {
+        status: 429,
+        headers: { 'retry-after': RETRY_AFTER_SECONDS },
+      });
+    case 'account-closed':
+      return new Refusal('accountClosed', 'account closed');
+    case 'frozen-app':
+      return new Refusal('appFrozen', 'app frozen');
+    default:
+      return undefined;
+  }
 }
 
-type Verdict = { readonly login: Login; readonly fault: Fault; readonly answered: () => void } | Refusal;
-
-/** `thirdCustLogin`: judged as it arrives, answered after the latency. */
-export class LoginEndpoint {
-  readonly #parts: LoginEndpointParts;
-  readonly #verification: RequestVerification;
-  readonly #limit = new LoginLimit();
-
-  constructor(parts: LoginEndpointParts) {
-    this.#parts = parts;
-    this.#verification = new RequestVerification(parts.apps);
+/**
+ * Applies a fault that replaces the vendor's answer with something else, or with no answer. The login does not take
+ * effect.
+ * @returns whether `fault` is such a fault
+ */
+async function breakAnswer(fault: Fault, response: ServerResponse): Promise<boolean> {
+  switch (fault) {
+    case 'http-500':
+      response.writeHead(500, { 'content-type': 'text/plain' }).end('Internal Server Error');
+      return true;
+    case 'html':
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Gateway</title>');
+      return true;
+    case 'reset':
+      response.socket?.resetAndDestroy();
+      return true;
+    case 'hang':
+      return true;
+    case 'endless':
+      response.writeHead(200, { 'content-type': 'application/json' });
+      await pipeline(Readable.from(endlessJson()), response);
+      return true;
+    default:
+      return false;
   }
+}
 
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { clock, counts, settings, closing } = this.#parts;
-    counts.attempt(clock.now());
-    const verdict = this.#judge({ headers: request.headers, body: await readBody(request) });
-    if (!(verdict instanceof Refusal)) response.once('close', verdict.answered);
-    const { latencyMs } = settings();
-    if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
-    response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
-    if (verdict instanceof Refusal) this.#refuse(response, verdict);
-    else await this.#logIn(response, verdict.login, verdict.fault);
-  }
+function* endlessJson(): Generator<string> {
+  yield '{"code":0,"msg":"';
+  for (;;) yield 'endless '.repeat(1024);
+}
 
-  #judge(request: ReceivedRequest): Verdict {
-    const { apps, clock, counts, settings, takeFault } = this.#parts;
-    try {
-      const signer = this.#verification.verify(request, this.#vendorNow());
-      const login = readLogin(request.body, apps, signer);
-      this.#limit.admit(settings().maxLoginsPerSecond, clock.now());
-      return { login, fault: takeFault(), answered: counts.open(login) };
-    } catch (error) {
-      if (error instanceof Refusal) return error;
-      throw error;
-    }
-  }
+/** The fault `cut-off`: the login took effect, but the connection ends after half of the answer. */
+function cutOff(response: ServerResponse, answer: string): void {
+  const bytes = Buffer.from(answer);
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': bytes.length });
+  response.write(bytes.subarray(0, bytes.length / 2), () => response.socket?.destroy());
+}
 
-  async #logIn(response: ServerResponse, login: Login, fault: Fault): Promise<void> {
-    const { clock, counts, settings, world } = this.#parts;
-    const refusal = refusalBy(fault);
-    if (refusal !== undefined) return this.#refuse(response, refusal);
-    if (await answerAmiss(fault, response)) return;
-
-    const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
-    const remainingMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
-    const token = world.issue(login, mode, clock.now(), remainingMs);
-    counts.success(login);
-    const body = successBody(token, { expireTimeForm, vendorNow: this.#vendorNow(), remainingMs });
-    if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
-    else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
-  }
-
-  #refuse(response: ServerResponse, refusal: Refusal): void {
-    this.#parts.counts.refusal(refusal.code);
-    sendRefusal(response, refusal);
-  }
-
-  #vendorNow(): number {
-    return this.#parts.clock.now() + this.#parts.settings().clockOffsetMs;
-  }
+/** The fault `no-token`: a successful answer without the access token. */
+function withoutToken(body: SuccessBody): SuccessBody {
+  const { accessToken: _, ...data } = body.data;
+  return { ...body, data };
 }

@@ -1,10 +1,6 @@
-import type { ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { Refusal } from './refusal.ts';
-import { MODES, type Mode } from './vendor-world.ts';
+import { BadRequest } from './http-server.ts';
 
-/** What can befall a login that passed every check. */
+/** Errors that the simulator can produce for a login that passed every check. */
 export const FAULTS = [
   'none',
   'http-500',
@@ -22,85 +18,32 @@ export const FAULTS = [
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
-/** Seconds the `too-frequent` fault asks its caller to wait. */
-const RETRY_AFTER_SECONDS = '2';
-
-/** Faults that are a refusal like any other; the login does not take effect. */
-export function refusalBy(fault: Fault): Refusal | undefined {
-  switch (fault) {
-    case 'maintenance':
-      return new Refusal('maintenance', 'system maintenance');
-    case 'too-frequent':
-      return new Refusal('tooFrequent', 'request too frequent', {
-        status: 429,
-        headers: { 'retry-after': RETRY_AFTER_SECONDS },
-      });
-    case 'account-closed':
-      return new Refusal('accountClosed', 'account closed');
-    case 'frozen-app':
-      return new Refusal('appFrozen', 'app frozen');
-    default:
-      return undefined;
-  }
-}
-
 /**
- * Faults in which something other than the vendor's answer comes, if anything; the login does not take effect.
- * @returns whether `fault` is one of them
+ * Whether a second login of a terminal leaves its first token valid (`overlap`) or ends it at once (`replace`). The
+ * vendor's documents do not say which.
  */
-export async function answerAmiss(fault: Fault, response: ServerResponse): Promise<boolean> {
-  switch (fault) {
-    case 'http-500':
-      response.writeHead(500, { 'content-type': 'text/plain' }).end('Internal Server Error');
-      return true;
-    case 'html':
-      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Gateway</title>');
-      return true;
-    case 'reset':
-      response.socket?.resetAndDestroy();
-      return true;
-    case 'hang':
-      return true;
-    case 'endless':
-      response.writeHead(200, { 'content-type': 'application/json' });
-      await pipeline(Readable.from(endlessJson()), response);
-      return true;
-    default:
-      return false;
-  }
-}
+export const MODES = ['overlap', 'replace'] as const;
+export type Mode = (typeof MODES)[number];
 
-/** The `cut-off` fault: the connection ends half way through the answer to a login that took effect. */
-export function cutOff(response: ServerResponse, answer: string): void {
-  const bytes = Buffer.from(answer);
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': bytes.length });
-  response.write(bytes.subarray(0, bytes.length / 2), () => response.socket?.destroy());
-}
-
-function* endlessJson(): Generator<string> {
-  yield '{"code":0,"msg":"';
-  for (;;) yield 'endless '.repeat(1024);
-}
-
-/** How `expireTime` is written; the vendor's documents and samples disagree. The absolute forms are epoch seconds. */
+/** How `expireTime` is written: the vendor's documents and samples disagree. The absolute forms are epoch seconds. */
 const EXPIRE_TIME_FORMS = ['absolute-number', 'absolute-string', 'lifetime', 'milliseconds'] as const;
 export type ExpireTimeForm = (typeof EXPIRE_TIME_FORMS)[number];
 
-/** What can be changed while the simulator runs. */
+/** Settings that can change while the simulator runs. */
 export interface VendorSettings {
-  /** Ms between a login's arrival and its answer. */
+  /** Time between the arrival of a login and its answer, in ms. */
   readonly latencyMs: number;
-  /** Tokens expire to the ms; `expireTime` says it in whole seconds, rounded down. */
+  /** Tokens expire to the ms. `expireTime` gives the time in whole seconds, rounded down. */
   readonly tokenLifetimeSeconds: number;
   readonly mode: Mode;
-  /** Over it a login is refused with 10015. 0: no limit. */
+  /** Logins above this limit are refused with 10015. 0: no limit. */
   readonly maxLoginsPerSecond: number;
   readonly expireTimeForm: ExpireTimeForm;
-  /** How far the vendor's clock, and its `Date` header, is ahead. */
+  /** How far the vendor's clock, and its `Date` header, is ahead, in ms. */
   readonly clockOffsetMs: number;
-  /** Befalls logins that would otherwise succeed. */
+  /** Applies to logins that would otherwise succeed. */
   readonly fault: Fault;
-  /** How many more logins the fault befalls. `null`: all, until it is changed. Setting `fault` alone makes it `null`. */
+  /** Number of logins that the fault still applies to. `null`: all logins. Setting `fault` alone sets this to `null`. */
   readonly faultCount: number | null;
 }
 
@@ -115,10 +58,10 @@ const defaultSettings: VendorSettings = {
   faultCount: null,
 };
 
-/** Ten years: the clock stays one a Date header can show. */
-const FARTHEST_CLOCK_MS = 10 * 365 * 86_400_000;
+/** Ten years. A Date header can show any clock within this offset. */
+const MAX_CLOCK_OFFSET_MS = 10 * 365 * 86_400_000;
 
-/** Lowest and highest. */
+/** Lowest and highest value. */
 export const SETTING_BOUNDS = {
   latencyMs: [0, 600_000],
   tokenLifetimeSeconds: [1, 999_999_999],
@@ -131,12 +74,12 @@ interface Rule {
 }
 
 const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
-  latencyMs: numberWithin(...SETTING_BOUNDS.latencyMs),
-  tokenLifetimeSeconds: numberWithin(...SETTING_BOUNDS.tokenLifetimeSeconds),
+  latencyMs: wholeNumber(...SETTING_BOUNDS.latencyMs),
+  tokenLifetimeSeconds: wholeNumber(...SETTING_BOUNDS.tokenLifetimeSeconds),
   mode: oneOf(MODES),
-  maxLoginsPerSecond: numberWithin(...SETTING_BOUNDS.maxLoginsPerSecond),
+  maxLoginsPerSecond: wholeNumber(...SETTING_BOUNDS.maxLoginsPerSecond),
   expireTimeForm: oneOf(EXPIRE_TIME_FORMS),
-  clockOffsetMs: numberWithin(-FARTHEST_CLOCK_MS, FARTHEST_CLOCK_MS),
+  clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
   fault: oneOf(FAULTS),
   faultCount: {
     allowed: 'a whole number from 1, or null',
@@ -144,12 +87,12 @@ const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
   },
 };
 
-/** Says which settings are wrong and what is allowed. */
-export class SettingsError extends Error {
+/** Names the settings that are wrong, and the values that are allowed. */
+export class SettingsError extends BadRequest {
   override readonly name = 'SettingsError';
 }
 
-/** @throws SettingsError with every problem */
+/** @throws SettingsError that lists every problem */
 export function changeSettings(change: unknown, current: VendorSettings = defaultSettings): VendorSettings {
   if (typeof change !== 'object' || change === null || Array.isArray(change)) {
     throw new SettingsError('settings must be an object');
@@ -159,7 +102,7 @@ export function changeSettings(change: unknown, current: VendorSettings = defaul
   return { ...current, ...('fault' in change && { faultCount: null }), ...change };
 }
 
-/** The settings once the fault has befallen one more login. */
+/** The settings after the fault was applied to one more login. */
 export function afterFault(settings: VendorSettings): VendorSettings {
   if (settings.faultCount === null) return settings;
   if (settings.faultCount === 1) return { ...settings, fault: 'none', faultCount: null };
@@ -172,7 +115,7 @@ function problemOf(name: string, value: unknown): string | undefined {
   return rule.permits(value) ? undefined : `${name} must be ${rule.allowed}`;
 }
 
-function numberWithin(lowest: number, highest: number): Rule {
+function wholeNumber(lowest: number, highest: number): Rule {
   return {
     allowed: `a whole number from ${lowest} to ${highest}`,
     permits: (value) => Number.isInteger(value) && Number(value) >= lowest && Number(value) <= highest,

@@ -1,105 +1,69 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
-import { BadRequest, listen, readJson, sendJson } from './exchange.ts';
+import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
+import { IssuedTokens, type TokenStatus } from './issued-tokens.ts';
 import { LoginCounts, type LoginCountsSnapshot } from './login-counts.ts';
 import { LoginEndpoint } from './login-endpoint.ts';
-import type { VendorApp } from './request-verification.ts';
-import { afterFault, changeSettings, SettingsError, type VendorSettings } from './vendor-settings.ts';
-import { type TokenStanding, VendorWorld } from './vendor-world.ts';
-
-const ROUTES = 'GET /simulator/state, POST /simulator/configure, POST /simulator/check-token';
-
-export interface VendorState extends LoginCountsSnapshot {
-  readonly settings: VendorSettings;
-}
-
-/** What can be asked of a running simulator, in process and over HTTP. */
-export interface VendorControl {
-  state(): VendorState;
-  /** Changes what is given, from the next login on. @throws SettingsError */
-  configure(change: Partial<VendorSettings>): void;
-  /** What an SDK would find out by using the token. */
-  checkToken(accessToken: string): TokenStanding;
-}
-
-/** The simulator's own endpoints: what a test or a person at a terminal asks of it, without authentication. */
-async function answerControl(
-  simulator: VendorControl,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  switch (`${request.method} ${request.url}`) {
-    case 'GET /simulator/state':
-      return sendJson(response, simulator.state());
-    case 'POST /simulator/configure': {
-      configure(simulator, await readJson(request));
-      return sendJson(response, simulator.state().settings);
-    }
-    case 'POST /simulator/check-token':
-      return sendJson(response, simulator.checkToken(accessTokenOf(await readJson(request))));
-    default:
-      throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
-  }
-}
-
-function configure(simulator: VendorControl, change: unknown): void {
-  try {
-    simulator.configure(change as Partial<VendorSettings>);
-  } catch (error) {
-    throw error instanceof SettingsError ? new BadRequest(error.message) : error;
-  }
-}
-
-function accessTokenOf(body: unknown): string {
-  if (typeof body === 'object' && body !== null && 'accessToken' in body && typeof body.accessToken === 'string') {
-    return body.accessToken;
-  }
-  throw new BadRequest('the body must be {"accessToken": "…"}');
-}
+import type { RegisteredApp } from './login-verifier.ts';
+import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
 
 const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
+const CONTROL_ROUTES = 'GET /simulator/state, POST /simulator/configure, POST /simulator/check-token';
 
-/** The app the simulator knows unless told others. Not a secret: it opens nothing but a simulator. */
-export const DEMO_APP: VendorApp = {
+/** The app that the simulator accepts by default. It is not secret: it works with the simulator only. */
+export const DEMO_APP: RegisteredApp = {
   appId: 'demo-app',
   appToken: 'demo-app-token',
   appKey: 'demo-app-key',
 };
 
 export interface VendorSimulatorOptions extends Partial<VendorSettings> {
-  /** 0, the default: any free one. */
+  /** Default 0: any free port. */
   readonly port?: number;
   readonly host?: string;
-  readonly apps?: readonly VendorApp[];
+  /** Default: {@link DEMO_APP}. */
+  readonly apps?: readonly RegisteredApp[];
   readonly clock?: Clock;
 }
 
-export interface VendorSimulator extends VendorControl {
-  readonly url: string;
-  readonly port: number;
-  /** Logins of this terminal that took effect. */
+export interface VendorState extends LoginCountsSnapshot {
+  readonly settings: VendorSettings;
+}
+
+/** The calls that control a running simulator, in process and over HTTP. */
+interface VendorControl {
+  state(): VendorState;
+  /** Changes the given settings, from the next login on. @throws SettingsError */
+  configure(change: Partial<VendorSettings>): void;
+  /** The status of the token, as an SDK would find it. */
+  checkToken(accessToken: string): TokenStatus;
+}
+
+export interface VendorSimulator extends VendorControl, HttpServer {
+  /** The settings with which a broker logs in here, as the first app. */
+  readonly brokerEnvironment: Readonly<Record<string, string>>;
+  /** Successful logins of this terminal. */
   loginsOf(unionId: string, uniqueId: string): number;
-  close(): Promise<void>;
 }
 
 /**
- * A vendor that speaks protocol.md and forgives nothing: `thirdCustLogin`, and the control calls under `/simulator/`.
+ * Starts a vendor that follows protocol.md strictly: `thirdCustLogin`, and the control calls under `/simulator/`.
  * @throws SettingsError
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {
   const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, ...initial } = options;
   let settings = changeSettings(initial);
   const counts = new LoginCounts();
-  const world = new VendorWorld();
+  const tokens = new IssuedTokens();
   const closing = new AbortController();
-  // Every login that is being answered listens.
+  // Each delayed answer adds a listener.
   setMaxListeners(0, closing.signal);
   const endpoint = new LoginEndpoint({
     apps,
     clock,
     counts,
-    world,
+    tokens,
     settings: () => settings,
     takeFault: () => {
       const { fault } = settings;
@@ -113,27 +77,58 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
     configure: (change) => {
       settings = changeSettings(change, settings);
     },
-    checkToken: (accessToken) => world.check(accessToken, clock.now()),
+    checkToken: (accessToken) => tokens.statusOf(accessToken, clock.now()),
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     response.setHeader('date', new Date(clock.now() + settings.clockOffsetMs).toUTCString());
     if (request.url?.startsWith('/simulator/')) return answerControl(control, request, response);
-    counts.request();
+    counts.countRequest();
     if (request.url !== LOGIN_PATH) throw new BadRequest(`the vendor answers at ${LOGIN_PATH}`, 404);
     if (request.method !== 'POST') throw new BadRequest('thirdCustLogin is a POST', 405);
     return endpoint.answer(request, response);
   };
-  const listening = await listen(host, port, answer);
+  const server = await listen(host, port, answer);
 
   return {
     ...control,
-    url: listening.url,
-    port: listening.port,
+    ...server,
+    brokerEnvironment: brokerEnvironment(server.url, apps[0] ?? DEMO_APP),
     loginsOf: (unionId, uniqueId) => counts.loginsOf(unionId, uniqueId),
     close: () => {
       closing.abort();
-      return listening.close();
+      return server.close();
     },
+  };
+}
+
+/** Answers the control calls. They need no authentication. */
+async function answerControl(control: VendorControl, request: IncomingMessage, response: ServerResponse) {
+  switch (`${request.method} ${request.url}`) {
+    case 'GET /simulator/state':
+      return sendJson(response, control.state());
+    case 'POST /simulator/configure':
+      control.configure((await readJson(request)) as Partial<VendorSettings>);
+      return sendJson(response, control.state().settings);
+    case 'POST /simulator/check-token':
+      return sendJson(response, control.checkToken(accessTokenOf(await readJson(request))));
+    default:
+      throw new BadRequest(`there is no such call; allowed: ${CONTROL_ROUTES}`, 404);
+  }
+}
+
+function accessTokenOf(body: unknown): string {
+  const { accessToken } = Object(body) as { accessToken?: unknown };
+  if (typeof accessToken === 'string') return accessToken;
+  throw new BadRequest('the body must be {"accessToken": "…"}');
+}
+
+function brokerEnvironment(url: string, { appId, appToken, appKey, accessId }: RegisteredApp) {
+  return {
+    VENDOR_BASE_URL: url,
+    VENDOR_APP_ID: appId,
+    VENDOR_APP_TOKEN: appToken,
+    VENDOR_APP_KEY: appKey,
+    ...(accessId && { VENDOR_ACCESS_ID: accessId }),
   };
 }

@@ -1,66 +1,31 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { LoginOutcome, Observer, RedisErrorKind } from '../token/observer.ts';
-import { Tally } from './fast-counters.ts';
-import { readMetrics } from './read-metrics.ts';
-import { renewalMetrics } from './renewal-metrics.ts';
-import { vendorMetrics } from './vendor-metrics.ts';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import type { LoginOutcome, Observer, ReadOutcome } from '../token/observer.ts';
+import { coolsDown } from '../token/renewal-timing.ts';
 
-/** What a replica keeps in memory. */
+/** The size of this replica's token cache. */
 export interface Occupancy {
   readonly size: number;
   readonly bytes: number;
 }
 
-/** Where tokens are kept: the trouble with Redis. */
-function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
-  const failures = new Tally<RedisErrorKind>({
-    registry,
-    name: 'sdk_token_broker_redis_errors_total',
-    help: 'Redis commands that failed, by how.',
-    label: 'kind',
-    values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
-  });
-  return { redisFailed: (kind) => failures.add(kind) };
-}
-
-/** How many tokens are in memory, read from `cache` when somebody asks. */
-function memoryMetrics(registry: Registry, cache: Occupancy): void {
-  const registers = [registry];
-  new Gauge({
-    registers,
-    name: 'sdk_token_broker_cached_tokens',
-    help: "Tokens in this replica's memory.",
-    collect() {
-      this.set(cache.size);
-    },
-  });
-  new Gauge({
-    registers,
-    name: 'sdk_token_broker_cached_tokens_bytes',
-    help: "What the tokens in this replica's memory take, roughly; bounded by `CACHE_MAX_MB`.",
-    collect() {
-      this.set(cache.bytes);
-    },
-  });
-}
-
 export interface MetricsOptions {
-  /** The service's. */
+  /** The version of the service. */
   readonly version: string;
-  /** The vendor's result codes that are counted by themselves, with what they come to: what else it sends is `other`. */
+  /** The result codes of the vendor that get a label value of their own, with their outcome. Any other code is `other`. */
   readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
 }
 
 export interface Metrics {
-  /** Counts what it is told. */
+  /** Counts the events that it receives. */
   readonly observer: Observer;
-  /** Shows how many tokens `cache` holds from now on. */
+  /** From now on, the metrics include the size of `cache`. */
   watch(cache: Occupancy): void;
-  /** All that was counted, with the state of the process, in the Prometheus text format. */
+  /** All metrics of the service and of the process, in the Prometheus text format. */
   scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
-/** The metrics of one replica (docs/metrics.md). */
+/** Creates the metrics of one replica (docs/metrics.md). */
 export function createMetrics({ version, vendorResults }: MetricsOptions): Metrics {
   const registry = new Registry();
   const observer = {
@@ -78,7 +43,236 @@ export function createMetrics({ version, vendorResults }: MetricsOptions): Metri
   collectDefaultMetrics({ register: registry });
   return {
     observer,
-    watch: (cache) => memoryMetrics(registry, cache),
+    watch: (cache) => cacheMetrics(registry, cache),
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
+}
+
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+
+function errorCodeOf(error: unknown): ErrorCode {
+  return error instanceof BrokerError ? error.code : 'internal';
+}
+
+interface CounterOptions<Value extends string> {
+  readonly name: string;
+  readonly help: string;
+  readonly label: string;
+  /** Shown with 0 from the start: a Prometheus rate misses the first event of a series that did not exist before. */
+  readonly values: readonly Value[];
+}
+
+/** Registers a counter with one label. @returns the function that counts one event */
+function countBy<Value extends string>(
+  registry: Registry,
+  { name, help, label, values }: CounterOptions<Value>,
+): (value: Value) => void {
+  const counter = new Counter({ registers: [registry], name, help, labelNames: [label] });
+  for (const value of values) counter.inc({ [label]: value }, 0);
+  return (value) => counter.inc({ [label]: value });
+}
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const REMAINING_LIFE = [5, 15, MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR];
+const REMAINING_DAYS = [1, 3, 7, 14, 21, 30].map((days) => days * DAY);
+
+type ReadEvents = 'tokenServed' | 'readFailed' | 'sessionChecked' | 'rateLimited';
+
+/** Requests of apps and their results. */
+function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
+  const sessionChecked = countBy(registry, {
+    name: 'sdk_token_broker_session_checks_total',
+    help: 'Sessions checked, by whether they were believed. Callers who share one check count once.',
+    label: 'outcome',
+    values: ['cached', 'accepted', 'kept', 'session_invalid', 'session_expired', 'session_check_unavailable'],
+  });
+  const rateLimited = countBy(registry, {
+    name: 'sdk_token_broker_rate_limit_refusals_total',
+    help: 'Requests refused with `rate_limited`, by the limit that was reached.',
+    label: 'limit',
+    values: ['requests', 'logins', 'refused_tokens'],
+  });
+  const countRead = countBy<ReadOutcome | ErrorCode>(registry, {
+    name: 'sdk_token_broker_reads_total',
+    help: 'Reads of a token, by where it came from or the error they ended with.',
+    label: 'outcome',
+    values: [
+      ...(['memory', 'redis', 'login', 'waited', 'fallback'] as const),
+      ...CODES.filter((code) => ERRORS[code].status >= 500),
+    ],
+  });
+  const remainingLife = new Histogram({
+    registers: [registry],
+    name: 'sdk_token_broker_served_token_expiry_seconds',
+    help: 'What tokens had left to live when they were handed out.',
+    buckets: [...REMAINING_LIFE, ...REMAINING_DAYS],
+  });
+  return {
+    tokenServed(outcome, leftMs) {
+      countRead(outcome);
+      remainingLife.observe(leftMs / 1_000);
+    },
+    readFailed: (error) => countRead(errorCodeOf(error)),
+    sessionChecked,
+    rateLimited,
+  };
+}
+
+const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
+
+type RenewalEvents =
+  | 'renewalEnded'
+  | 'renewalFailed'
+  | 'backgroundRenewalRead'
+  | 'coolingDown'
+  | 'wroteBack'
+  | 'renewalClaimed'
+  | 'backlogSeen';
+
+/** Renewals and the due queue. */
+function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
+  const registers = [registry];
+  const renewals = new Counter({
+    registers,
+    name: 'sdk_token_broker_renewals_total',
+    help: 'Renewals, by why they were made and what they came to. Callers who share one count once.',
+    labelNames: ['cause', 'outcome'],
+  });
+  const read = new Counter({
+    registers,
+    name: 'sdk_token_broker_unasked_renewals_read_total',
+    help: 'Tokens renewed in the background that an app has read since.',
+  });
+  const coolingDown = countBy(registry, {
+    name: 'sdk_token_broker_cool_downs_total',
+    help: 'Renewals refused without a login, as several for the subject had just failed with this error.',
+    label: 'code',
+    values: CODES.filter(coolsDown),
+  });
+  const wroteBack = countBy(registry, {
+    name: 'sdk_token_broker_write_backs_total',
+    help: 'Tokens brought into the store after it was away, by whether something as new stood there.',
+    label: 'outcome',
+    values: ['saved', 'outdated'],
+  });
+  const backlog = new Gauge({
+    registers,
+    name: 'sdk_token_broker_due_backlog',
+    help: 'Subjects of all replicas that are due and unclaimed, as this replica saw it at its last claim.',
+  });
+  const lateness = new Histogram({
+    registers,
+    name: 'sdk_token_broker_due_lateness_seconds',
+    help: 'For how long tokens had been due when their renewal in the background was claimed, repetitions included.',
+    buckets: LATENESS,
+  });
+  return {
+    renewalEnded: (cause, outcome) => renewals.inc({ cause, outcome }),
+    renewalFailed: (cause, error) => renewals.inc({ cause, outcome: errorCodeOf(error) }),
+    backgroundRenewalRead: () => read.inc(),
+    coolingDown,
+    wroteBack,
+    backlogSeen: (subjects) => backlog.set(subjects),
+    renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
+  };
+}
+
+const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
+const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
+const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
+
+type VendorEvents = 'loginSent' | 'loginEnded' | 'budgetWaited' | 'budgetDenied' | 'circuitChanged' | 'clockOffsetSeen';
+
+/** Vendor logins, the login budget and the vendor's domains. */
+function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']): Pick<Observer, VendorEvents> {
+  const registers = [registry];
+  const logins = new Counter({
+    registers,
+    name: 'sdk_token_broker_logins_total',
+    help: 'Vendor logins, by what they came to and the last result code: one the protocol knows, `other` or `none`.',
+    labelNames: ['outcome', 'vendor_code'],
+  });
+  for (const [code, outcome] of results) logins.inc({ outcome, vendor_code: code }, 0);
+  const sent = new Counter({
+    registers,
+    name: 'sdk_token_broker_login_attempts_total',
+    help: 'Login requests sent to the vendor; a login may take up to three.',
+  });
+  const durations = new Histogram({
+    registers,
+    name: 'sdk_token_broker_login_duration_seconds',
+    help: 'How long vendor logins took, waits for the login budget and repetitions included.',
+    labelNames: ['outcome'],
+    buckets: DURATIONS,
+  });
+  const waits = new Histogram({
+    registers,
+    name: 'sdk_token_broker_login_budget_wait_seconds',
+    help: 'How long login attempts had to wait for their turn, by whether an app waited for them.',
+    labelNames: ['urgency'],
+    buckets: WAITS,
+  });
+  const budgetDenied = countBy(registry, {
+    name: 'sdk_token_broker_login_budget_denials_total',
+    help: 'Login attempts that got no turn, as the login budget was spent, by whether an app waited for them.',
+    label: 'urgency',
+    values: ['foreground', 'background'],
+  });
+  const circuits = new Gauge({
+    registers,
+    name: 'sdk_token_broker_vendor_circuit_state',
+    help: "The circuit of a vendor domain: 0 closed, 1 half-open, 2 open, which spares the vendor this replica's logins.",
+    labelNames: ['host'],
+  });
+  const offsets = new Gauge({
+    registers,
+    name: 'sdk_token_broker_vendor_clock_offset_seconds',
+    help: "A vendor domain's clock minus ours; 0 unless they are known to differ.",
+    labelNames: ['host'],
+  });
+  return {
+    loginSent: () => sent.inc(),
+    loginEnded(outcome, vendorCode, durationMs) {
+      const known = vendorCode !== undefined && results.has(vendorCode) ? vendorCode : 'other';
+      logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
+      durations.observe({ outcome }, durationMs / 1_000);
+    },
+    budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
+    budgetDenied,
+    circuitChanged: (host, status) => circuits.set({ host }, CIRCUIT_STATES[status]),
+    clockOffsetSeen: (host, offsetMs) => offsets.set({ host }, offsetMs / 1_000),
+  };
+}
+
+function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
+  const redisFailed = countBy(registry, {
+    name: 'sdk_token_broker_redis_errors_total',
+    help: 'Redis commands that failed, by how.',
+    label: 'kind',
+    values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
+  });
+  return { redisFailed };
+}
+
+/** Reads the size of `cache` at each scrape. */
+function cacheMetrics(registry: Registry, cache: Occupancy): void {
+  const registers = [registry];
+  new Gauge({
+    registers,
+    name: 'sdk_token_broker_cached_tokens',
+    help: "Tokens in this replica's memory.",
+    collect() {
+      this.set(cache.size);
+    },
+  });
+  new Gauge({
+    registers,
+    name: 'sdk_token_broker_cached_tokens_bytes',
+    help: "What the tokens in this replica's memory take, roughly; bounded by `CACHE_MAX_MB`.",
+    collect() {
+      this.set(cache.bytes);
+    },
+  });
 }

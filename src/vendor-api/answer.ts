@@ -1,41 +1,47 @@
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
 import type { SdkToken } from '../token/sdk-token.ts';
+import { type FaultFacts, VendorFault } from './faults.ts';
 
-/** An answer that is not what the protocol says. The message names the part at fault and never quotes it. */
+/** The answer does not follow the protocol. The message names the wrong part and never quotes it. */
 export class BrokenAnswer extends Error {
-  constructor(problem: string) {
-    super(problem);
-    this.name = 'BrokenAnswer';
+  override readonly name = 'BrokenAnswer';
+
+  /** A 5xx or 429 without a result code is an outage, for example the error page of a proxy. */
+  toFault(facts: FaultFacts): VendorFault {
+    const { vendorCode, httpStatus = 200 } = facts;
+    const isOutage = vendorCode === undefined && (httpStatus >= 500 || httpStatus === 429);
+    return new VendorFault(isOutage ? 'outage' : 'broken_answer', { ...facts, problem: this.message });
   }
 }
 
-const LONGEST_LIFETIME = 10 ** 9;
-const LATEST_IN_SECONDS = 10 ** 11;
-const FURTHEST_AHEAD_MS = 400 * 86_400_000;
+const MAX_LIFETIME_SECONDS = 10 ** 9;
+const MAX_EPOCH_SECONDS = 10 ** 11;
+const MAX_AHEAD_MS = 400 * 86_400_000;
 
 /**
- * The instant an `expireTime` means, in epoch ms on the vendor's clock (protocol.md, "Response"): a lifetime in seconds
- * below 10^9, epoch seconds up to 10^11, epoch ms above.
+ * Reads an `expireTime` (protocol.md, "Response"). Below 10^9 it is a lifetime in seconds, up to 10^11 epoch seconds,
+ * above that epoch ms.
  * @param text the digits as the vendor sent them, quoted or not
- * @param sentAt when the login was sent, epoch ms on the vendor's clock
- * @throws BrokenAnswer not a whole number, not in the future, or further than 400 days ahead
+ * @param sentAt when the login was sent, epoch ms by the vendor's clock
+ * @returns epoch ms by the vendor's clock
+ * @throws BrokenAnswer if it is not a whole number, not in the future, or more than 400 days ahead
  */
 export function readExpireTime(text: string, sentAt: number): number {
   if (!/^\d+$/.test(text)) throw new BrokenAnswer('data.expireTime is not a whole number');
   const value = Number(text);
   const instant = toInstant(value, sentAt);
   if (instant <= sentAt) throw new BrokenAnswer('data.expireTime is not in the future');
-  if (instant > sentAt + FURTHEST_AHEAD_MS) throw new BrokenAnswer('data.expireTime is more than 400 days ahead');
+  if (instant > sentAt + MAX_AHEAD_MS) throw new BrokenAnswer('data.expireTime is more than 400 days ahead');
   return instant;
 }
 
 function toInstant(value: number, sentAt: number): number {
-  if (value < LONGEST_LIFETIME) return sentAt + value * 1000;
-  return value > LATEST_IN_SECONDS ? value : value * 1000;
+  if (value < MAX_LIFETIME_SECONDS) return sentAt + value * 1_000;
+  return value > MAX_EPOCH_SECONDS ? value : value * 1_000;
 }
 
-/** What a result code asks of the broker. */
+/** The meaning of a result code for the broker. */
 export type ResultKind =
   | 'success'
   | 'clock_skew'
@@ -49,7 +55,7 @@ export type ResultKind =
 export const SUCCESS = 0;
 const SIGNATURE_REFUSED = 10007;
 
-/** Every code the protocol knows (protocol.md, "Result codes"). */
+/** All result codes of the protocol (protocol.md, "Result codes"). */
 export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, ResultKind>([
   [SUCCESS, 'success'],
   [SIGNATURE_REFUSED, 'configuration'],
@@ -68,22 +74,23 @@ export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, Re
   [10902013, 'account_closed'],
 ]);
 
-/** Reads a result (protocol.md, "Result codes"). 10007 tells its reasons apart by the end of `msg` alone. */
+/** Classifies a result (protocol.md, "Result codes"). Only the end of `msg` shows the reason of a 10007. */
 export function resultKind(code: number, msg: string): ResultKind {
   if (code === SIGNATURE_REFUSED && /:\s*-2\s*$/.test(msg)) return 'clock_skew';
   return KNOWN_RESULTS.get(code) ?? 'unknown';
 }
 
-const LONGEST_SECONDS = 3600;
+const MAX_RETRY_AFTER_SECONDS = 3_600;
 
 /**
- * Whole seconds a `Retry-After` (RFC 9110 §10.2.3) asks to wait, at most an hour; `undefined` where it says nothing.
- * @param now epoch ms against which a date is read
+ * Reads a `Retry-After` header (RFC 9110 §10.2.3).
+ * @param now epoch ms, to which a date is compared
+ * @returns whole seconds, at most one hour; `undefined` if the header is missing or malformed
  */
 export function readRetryAfter(value: string | undefined, now: number): number | undefined {
   if (value === undefined) return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1000);
-  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 0), LONGEST_SECONDS);
+  const seconds = /^\d+$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - now) / 1_000);
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(seconds, 0), MAX_RETRY_AFTER_SECONDS);
 }
 
 const wholeNumber = z
@@ -107,14 +114,14 @@ const tokenData = z.object({
   terminalId: required,
 });
 
-/** Fields the broker writes itself. `__proto__` is no field of anyone's; on an object it would be more than a key. */
+/** The fields that the broker sets itself, and `__proto__`, which would change the object instead of adding a field. */
 const OWN_FIELDS = new Set(['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend', '__proto__']);
 
-/** The envelope of the vendor's answers; `data` is judged by {@link readToken} once the code says success. */
+/** The envelope of an answer. {@link readToken} checks `data` after the code has said success. */
 export type VendorAnswer = z.infer<typeof answer>;
 
 /**
- * Reads the envelope (protocol.md, "Response") without rounding a number anywhere in it.
+ * Reads the envelope (protocol.md, "Response"). No number in it is rounded.
  * @throws BrokenAnswer
  */
 export function parseAnswer(text: string): VendorAnswer {
@@ -124,15 +131,16 @@ export function parseAnswer(text: string): VendorAnswer {
 }
 
 export interface LoginTimes {
-  /** When the login was sent, epoch ms on our clock. */
+  /** When the login was sent, epoch ms by the broker's clock. */
   readonly sentAt: number;
-  /** The vendor's clock minus ours. */
+  /** The vendor's clock minus the broker's clock. */
   readonly offsetMs: number;
 }
 
 /**
- * The token in a successful answer's `data`: strings as they came, anything else as its JSON text, nulls left out.
- * `expireTime` is epoch seconds on the vendor's clock whatever form it came in; `expiresAt` is the same instant on ours.
+ * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other value
+ * becomes its JSON text. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the
+ * broker's clock.
  * @throws BrokenAnswer
  */
 export function readToken(data: unknown, { sentAt, offsetMs }: LoginTimes): SdkToken {
@@ -145,7 +153,7 @@ export function readToken(data: unknown, { sentAt, offsetMs }: LoginTimes): SdkT
   const fields = {
     accessId,
     accessToken,
-    expireTime: String(Math.floor(vendorExpiry / 1000)),
+    expireTime: String(Math.floor(vendorExpiry / 1_000)),
     terminalId,
     expand,
     expend: sent.get('expend') ?? expand,
@@ -158,7 +166,7 @@ function parseJson(text: string): unknown {
   try {
     return parse(text);
   } catch {
-    // The parser's messages quote what they stumbled over.
+    // The messages of the parser quote the answer.
     throw new BrokenAnswer('the answer is not JSON');
   }
 }

@@ -9,7 +9,7 @@ const MAX_RESPONSE_BYTES = 256 * 1024;
 
 export interface VendorClientOptions {
   readonly clock: Clock;
-  /** Most ms a connection may take to come up. */
+  /** Timeout in ms for opening a connection. */
   readonly connectTimeoutMs: number;
   /** Per origin. */
   readonly maxConnections?: number;
@@ -18,9 +18,9 @@ export interface VendorClientOptions {
 export interface VendorResponse {
   readonly status: number;
   readonly text: string;
-  /** `Date`, epoch ms on the vendor's clock. */
+  /** The `Date` header: epoch ms by the vendor's clock. */
   readonly dateHeader: number | undefined;
-  /** Whole seconds, at most 3600. */
+  /** The `Retry-After` header: whole seconds, at most 3600. */
   readonly retryAfter: number | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface VendorTransport {
   close(): Promise<void>;
 }
 
-/** Sends one request and reads one answer: no redirects, no retries, connections kept alive. */
+/** Sends one request and reads one answer. It follows no redirects, does not retry, and keeps connections alive. */
 export class VendorClient implements VendorTransport {
   readonly #agent: Agent;
   readonly #clock: Clock;
@@ -42,27 +42,27 @@ export class VendorClient implements VendorTransport {
       connections: maxConnections,
       connectTimeout: connectTimeoutMs,
       maxResponseSize: MAX_RESPONSE_BYTES,
-      // undici bounds the size of HTTP/1.1 answers alone.
+      // undici limits the size of HTTP/1.1 answers only.
       allowH2: false,
     });
   }
 
   /**
-   * @param timeoutMs from now, over waiting for a connection, connecting and everything up to the last byte
+   * @param timeoutMs from now to the last byte, including the wait for a connection
    * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8)
    */
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), timeoutMs);
     try {
-      // undici heeds the signal only once it has a connection: the race covers the wait for one.
+      // undici reacts to the signal only after it has a connection. The race covers the wait for one.
       return await Promise.race([this.#exchange(request, deadline.signal), expiry(deadline.signal)]);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Ends what is still in flight. */
+  /** Aborts the requests that are still in flight. */
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
@@ -107,7 +107,7 @@ function readDate(value: string | undefined): number | undefined {
   return Number.isNaN(date) ? undefined : date;
 }
 
-/** Keeps an error's code alone: undici's errors may carry pieces of the answer. */
+/** Keeps only the code of an error, because errors of undici may contain parts of the answer. */
 function asFault(error: unknown, signal: AbortSignal): VendorFault {
   if (error instanceof VendorFault) return error;
   if (signal.aborted || error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');

@@ -9,22 +9,25 @@ import {
 import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import { isOutage, VendorFault } from './faults.ts';
+import { ruleFor, VendorFault } from './faults.ts';
 
-/** Of the last so many attempts nearly all must have failed, and there must have been enough of them to tell. */
+/** The circuit opens when more than 80 % of the last 20 attempts failed, and at least 10 attempts were made. */
 const SAMPLE = { size: 20, minimumNumberOfCalls: 10, threshold: 0.8 };
-/** How long nothing is sent once it is open; then one attempt finds out. */
+/** How long the circuit stays open. One trial attempt follows. */
 const OPEN_MS = 5_000;
 
 export type CircuitStatus = 'closed' | 'half-open' | 'open';
 
-/** Spares a vendor domain that is down: when most attempts fail, none is made for a while. */
-export class Circuit {
+/**
+ * The circuit breaker of one vendor domain, based on cockatiel's. It adds two things: callers are refused at once while
+ * a trial attempt runs (cockatiel lets them wait for it), and the time comes from the broker's clock.
+ */
+export class CircuitBreaker {
   readonly #policy: CircuitBreakerPolicy;
   readonly #clock: Clock;
   #openUntil = 0;
 
-  /** @param onChange hears of every change but the first state, closed */
+  /** @param onChange is called at each change of the status; the first status is `closed` */
   constructor(clock: Clock, onChange: (status: CircuitStatus) => void) {
     this.#clock = clock;
     this.#policy = circuitBreaker(handleAll, { halfOpenAfter: OPEN_MS, breaker: new CountBreaker(SAMPLE) });
@@ -38,19 +41,18 @@ export class Circuit {
     return statusOf(this.#policy.state);
   }
 
-  /** @throws VendorFault `circuit_open` where {@link run} would make no attempt at this moment */
-  admit(): void {
+  /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt now */
+  throwIfOpen(): void {
     const { status } = this;
-    // While one attempt finds out, the others are not kept waiting for it.
     if (status === 'half-open' || (status === 'open' && this.#clock.now() < this.#openUntil)) throw this.#refusal();
   }
 
-  /** @throws VendorFault `circuit_open` without an attempt, else what the attempt throws */
+  /** @throws VendorFault `circuit_open` without an attempt; otherwise the error of the attempt */
   async run<T>(attempt: () => Promise<T>): Promise<T> {
-    this.admit();
+    this.throwIfOpen();
     try {
-      const answer = await this.#policy.execute(() => answerOf(attempt));
-      return answer();
+      const result = await this.#policy.execute(() => resultOf(attempt));
+      return result();
     } catch (error) {
       throw error instanceof BrokenCircuitError ? this.#refusal() : error;
     }
@@ -63,15 +65,16 @@ export class Circuit {
 }
 
 /**
- * What the attempt came to, as a value. A definite no is an answer, so the vendor is well: the library would not count
- * such an error, and one in a half-open circuit would close it without forgetting what failed before.
+ * Runs the attempt and returns its result as a function that returns or throws it. A definite refusal proves that the
+ * vendor works, so it must count as a success. cockatiel does not count an error that it is told to ignore. In a
+ * half-open circuit such an error would also close the circuit without clearing the earlier failures.
  */
-async function answerOf<T>(attempt: () => Promise<T>): Promise<() => T> {
+async function resultOf<T>(attempt: () => Promise<T>): Promise<() => T> {
   try {
     const value = await attempt();
     return () => value;
   } catch (error) {
-    if (!(error instanceof VendorFault) || isOutage(error.kind)) throw error;
+    if (!(error instanceof VendorFault) || ruleFor(error).outage) throw error;
     return () => {
       throw error;
     };
@@ -83,40 +86,40 @@ function statusOf(state: CircuitState): CircuitStatus {
   return state === CircuitState.Closed ? 'closed' : 'open';
 }
 
-/** Below this the `Date` header, which counts whole seconds, proves nothing. */
-const NEGLIGIBLE_MS = 2000;
-
+/** The `Date` header counts whole seconds, so it cannot prove a smaller difference. */
+const NEGLIGIBLE_MS = 2_000;
 const WARN_MS = 30_000;
 const ERROR_MS = 120_000;
 
 export interface DateObservation {
-  /** The answer's `Date`, epoch ms on the vendor's clock. */
+  /** The `Date` header of the answer: epoch ms by the vendor's clock. */
   readonly vendorDate: number;
-  /** Epoch ms, our clock. */
+  /** Epoch ms by the broker's clock. */
   readonly sentAt: number;
+  /** Epoch ms by the broker's clock. */
   readonly receivedAt: number;
 }
 
-/** How far one vendor domain's clock is ahead of ours, learnt from its answers. */
+/** How far the clock of one vendor domain is ahead of the broker's clock, measured by the vendor's answers. */
 export class ClockOffset {
   readonly #report: (level: 'warn' | 'error', offsetMs: number) => void;
   #ms = 0;
   #reported: 'warn' | 'error' | undefined;
 
-  /** @param report hears once of an offset above 30 s (warn) and above 120 s (error) */
+  /** @param report is called once when the offset exceeds 30 s (warn) or 120 s (error) */
   constructor(report: (level: 'warn' | 'error', offsetMs: number) => void) {
     this.#report = report;
   }
 
-  /** The vendor's clock minus ours; 0 unless they are known to differ. */
+  /** The vendor's clock minus the broker's clock; 0 unless a difference is known. */
   get ms(): number {
     return this.#ms;
   }
 
-  /** Learns from an answer. What may be the slowness of the answer itself is not taken for an offset. */
+  /** Measures the offset by an answer. A difference that the duration of the exchange may explain counts as 0. */
   observe({ vendorDate, sentAt, receivedAt }: DateObservation): void {
     const halfTrip = (receivedAt - sentAt) / 2;
-    // `Date` was cut to the second: on average it is half a second short.
+    // `Date` is cut to the second, so it is half a second too small on average.
     const offset = Math.round(vendorDate + 500 - (sentAt + halfTrip));
     this.#ms = Math.abs(offset) > NEGLIGIBLE_MS + halfTrip ? offset : 0;
     const level = levelOf(Math.abs(this.#ms));
@@ -132,53 +135,55 @@ function levelOf(ms: number): 'warn' | 'error' | undefined {
 
 export interface DomainsOptions {
   readonly baseUrl: URL;
-  /** Other domains by country. */
+  /** Other domains by country (ISO 3166-1 alpha-2). */
   readonly regionUrls: ReadonlyMap<string, URL>;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;
 }
 
-/** What is known of a server of the vendor's. */
-interface Server {
-  readonly offset: ClockOffset;
-  readonly circuit: Circuit;
-}
-
-export interface Domain extends Server {
+export interface Domain {
   readonly url: URL;
+  readonly offset: ClockOffset;
+  readonly circuit: CircuitBreaker;
 }
 
-/** The vendor's domains. Countries on the same origin share one server's clock and circuit. */
+/** The state of one origin. All URLs with this origin share it. */
+type OriginState = Omit<Domain, 'url'>;
+
+/** The vendor's domains. */
 export class Domains {
-  readonly #home: Domain;
-  readonly #abroad: ReadonlyMap<string, Domain>;
+  readonly #default: Domain;
+  readonly #byRegion: ReadonlyMap<string, Domain>;
 
   constructor(options: DomainsOptions) {
-    const servers = new Map<string, Server>();
+    const origins = new Map<string, OriginState>();
     const domainAt = (url: URL): Domain => {
-      const server = servers.get(url.origin) ?? newServer(url, options);
-      servers.set(url.origin, server);
-      return { url, ...server };
+      const state = origins.get(url.origin) ?? newOriginState(url, options);
+      origins.set(url.origin, state);
+      return { url, ...state };
     };
-    this.#home = domainAt(options.baseUrl);
-    this.#abroad = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
+    this.#default = domainAt(options.baseUrl);
+    this.#byRegion = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
   }
 
-  /** Where accounts of the country log in. */
-  of(region: string): Domain {
-    return this.#abroad.get(region) ?? this.#home;
+  /** The domain where accounts of the country log in. */
+  forRegion(region: string): Domain {
+    return this.#byRegion.get(region) ?? this.#default;
   }
 }
 
-function newServer({ host }: URL, { clock, log, observer }: DomainsOptions): Server {
-  const circuit = new Circuit(clock, (circuitState) => {
+function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions): OriginState {
+  const circuit = new CircuitBreaker(clock, (circuitState) => {
     observer.circuitChanged(host, circuitState);
-    log.warn({ host, circuitState }, 'vendor’s circuit has changed');
+    log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
   });
   observer.circuitChanged(host, circuit.status);
   const offset = new ClockOffset((level, offsetMs) => {
-    log[level]({ host, offsetMs }, 'vendor’s clock and ours differ: signatures follow the vendor’s; check this host’s');
+    log[level](
+      { host, offsetMs },
+      "the vendor's clock and this host's clock differ: logins are signed by the vendor's; check this host's clock",
+    );
   });
   return { offset, circuit };
 }

@@ -1,48 +1,18 @@
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
-import type { ResultKind } from './answer.ts';
+import type { LoginOutcome } from '../token/observer.ts';
 
-export type FaultKind =
-  | Exclude<ResultKind, 'success'>
-  | 'timeout'
-  | 'unreachable'
-  | 'outage'
-  | 'too_large'
-  | 'broken_answer'
-  /** Nothing was sent: too much has failed lately. */
-  | 'circuit_open';
+/** Why a login attempt brought no token. `circuit_open`: too many attempts failed before, so nothing was sent. */
+export type FaultKind = Exclude<LoginOutcome, 'success' | 'busy'>;
 
-/** What says that the vendor's service is not well, rather than something about this login. */
-const OUTAGES: ReadonlySet<FaultKind> = new Set([
-  'timeout',
-  'unreachable',
-  'outage',
-  'too_large',
-  'broken_answer',
-  'unknown',
-  'maintenance',
-  'too_frequent',
-]);
-
-/** What a login may have succeeded in spite of: its answer was lost, or was no answer. */
-const LOST: ReadonlySet<FaultKind> = new Set(['timeout', 'unreachable', 'too_large', 'broken_answer']);
-
-export function isOutage(kind: FaultKind): boolean {
-  return OUTAGES.has(kind);
-}
-
-export function isLost(kind: FaultKind): boolean {
-  return LOST.has(kind);
-}
-
-/** What is known about a failed login. None of it is secret, none of it is the vendor's text but the request id. */
+/** Details of a failed login. They hold no secrets, and no text of the vendor except its request id. */
 export interface FaultFacts {
-  /** What exactly was wrong, in our own words. */
+  /** The exact problem, in the broker's own words. */
   readonly problem?: string;
   readonly httpStatus?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
   readonly vendorRequestId?: string;
-  /** Whole seconds the vendor asks us to wait. */
+  /** Whole seconds that the vendor asks the broker to wait. */
   readonly retryAfter?: number | undefined;
 }
 
@@ -59,24 +29,28 @@ export class VendorFault extends Error {
   }
 }
 
-/** Seconds after which a passing fault is worth another try, unless the vendor says. */
-const RETRY_AFTER = 2;
-
-interface Verdict {
+/** How the broker reacts to a fault. */
+interface FaultRule {
+  /** The error code for the caller. */
   readonly code: ErrorCode;
-  /** `error` asks for a person. */
-  readonly level: 'debug' | 'warn' | 'error';
-  /** For the log: what happened and, where somebody must act, what to look at. */
-  readonly message: string;
-  /** For the caller. */
+  /** The detail for the caller. */
   readonly detail?: string;
+  /** `error`: an operator must act. */
+  readonly level: 'debug' | 'warn' | 'error';
+  /** The log message: the event and, for `error`, the things to check. */
+  readonly message: string;
+  /**
+   * Present if the vendor's service failed, and not only this login: the circuit breaker counts it, and a retry makes
+   * sense. `answer_lost`: the login may have succeeded, so it gets one retry at most.
+   */
+  readonly outage?: 'answered' | 'answer_lost';
 }
 
-const VERDICTS: Readonly<Record<FaultKind, Verdict>> = {
+const RULES: Readonly<Record<FaultKind, FaultRule>> = {
   clock_skew: {
     code: 'vendor_rejected',
     level: 'error',
-    message: "vendor refuses our timestamp even by its own clock: check this host's clock and the vendor's Date header",
+    message: "vendor refuses the timestamp even by its own clock: check this host's clock and the vendor's Date header",
   },
   configuration: {
     code: 'vendor_rejected',
@@ -85,44 +59,78 @@ const VERDICTS: Readonly<Record<FaultKind, Verdict>> = {
   },
   request: {
     code: 'vendor_rejected',
+    detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
     level: 'warn',
     message: 'vendor refuses a field of the login',
-    detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
   },
   account_closed: { code: 'account_disabled', level: 'warn', message: 'vendor has closed the account' },
-  too_frequent: { code: 'vendor_unavailable', level: 'warn', message: 'vendor says we log in too often' },
-  maintenance: { code: 'vendor_unavailable', level: 'warn', message: 'vendor is under maintenance' },
-  unknown: { code: 'vendor_unavailable', level: 'warn', message: 'vendor answered with a code we do not know' },
-  outage: { code: 'vendor_unavailable', level: 'warn', message: 'vendor answered with an HTTP error and no result' },
-  unreachable: { code: 'vendor_unavailable', level: 'warn', message: 'vendor cannot be reached' },
-  timeout: { code: 'vendor_timeout', level: 'warn', message: 'vendor did not answer in time' },
-  too_large: { code: 'vendor_unavailable', level: 'error', message: "vendor's answer is larger than any login answer" },
-  circuit_open: {
+  too_frequent: {
     code: 'vendor_unavailable',
-    level: 'debug',
-    message: 'vendor is spared an attempt: too much has failed lately',
+    level: 'warn',
+    message: 'vendor limits the rate of logins',
+    outage: 'answered',
+  },
+  maintenance: {
+    code: 'vendor_unavailable',
+    level: 'warn',
+    message: 'vendor is under maintenance',
+    outage: 'answered',
+  },
+  unknown: {
+    code: 'vendor_unavailable',
+    level: 'warn',
+    message: 'vendor answered with an unknown result code',
+    outage: 'answered',
+  },
+  outage: {
+    code: 'vendor_unavailable',
+    level: 'warn',
+    message: 'vendor answered with an HTTP error and no result code',
+    outage: 'answered',
+  },
+  unreachable: {
+    code: 'vendor_unavailable',
+    level: 'warn',
+    message: 'vendor cannot be reached',
+    outage: 'answer_lost',
+  },
+  timeout: { code: 'vendor_timeout', level: 'warn', message: 'vendor did not answer in time', outage: 'answer_lost' },
+  too_large: {
+    code: 'vendor_unavailable',
+    level: 'error',
+    message: "vendor's answer is too large for a login answer: check the domain",
+    outage: 'answer_lost',
   },
   broken_answer: {
     code: 'vendor_unavailable',
     level: 'error',
-    message: "vendor's answer is not what its protocol says: is the domain right?",
+    message: "vendor's answer does not follow its protocol: check the domain",
+    outage: 'answer_lost',
+  },
+  circuit_open: {
+    code: 'vendor_unavailable',
+    level: 'debug',
+    message: 'login is not sent: the circuit breaker of the vendor domain is open',
   },
 };
 
-export function verdictOn(fault: VendorFault): Verdict {
-  return VERDICTS[fault.kind];
+export function ruleFor(fault: VendorFault): FaultRule {
+  return RULES[fault.kind];
 }
 
-/** What the caller of a failed login is told. */
+/** Seconds until a retry makes sense, if the vendor does not say it. */
+const RETRY_AFTER = 2;
+
+/** The error for the caller of a failed login. */
 export function toBrokerError(fault: VendorFault): BrokerError {
-  const { code, detail } = verdictOn(fault);
+  const { code, detail } = ruleFor(fault);
   const { vendorCode, retryAfter } = fault.facts;
-  const passing = code === 'vendor_unavailable' || code === 'vendor_timeout';
+  const isTransient = code === 'vendor_unavailable' || code === 'vendor_timeout';
   return new BrokerError(code, {
     cause: fault,
     ...(detail !== undefined && { detail }),
-    // 0 is the vendor's success: it explains no failure.
+    // 0 is the vendor's code for success, so it does not explain a failure.
     ...(vendorCode && { vendorCode }),
-    ...(passing && { retryAfter: retryAfter || RETRY_AFTER }),
+    ...(isTransient && { retryAfter: retryAfter || RETRY_AFTER }),
   });
 }

@@ -6,40 +6,41 @@ import type { Observer } from '../token/observer.ts';
 import type { LoginQueue } from '../token/ports.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 
-/** The share of the budget a replica allows itself while the store cannot be asked what the others use of it. */
-const SHARE_ALONE = 1 / 4;
-/** Most ms the queue may take to answer where an app waits. */
-const QUEUE_MS = 100;
+/** The share of the login budget that each replica uses while the shared queue is unavailable. */
+const LOCAL_SHARE = 1 / 4;
+/** Timeout of the shared queue for a login that an app waits for. */
+const QUEUE_TIMEOUT_MS = 100;
 
 export interface LoginTurnsOptions {
+  /** The queue of logins over all replicas. */
   readonly queue: LoginQueue;
-  /** Logins per second over all replicas; 0: no limit. */
+  /** The login budget: logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;
 }
 
-/** Whose turn it is to log in: one budget over all replicas, and a share of it each while the store is away. */
+/** Holds all replicas together to the login budget. While the store is unavailable, each replica uses a share of it. */
 export class LoginTurns {
   readonly #options: LoginTurnsOptions;
-  #alone: PaceState = EMPTY_PACE;
+  #localState: PaceState = EMPTY_PACE;
 
   constructor(options: LoginTurnsOptions) {
     this.#options = options;
   }
 
   /**
-   * Waits for the turn, at most 2 s.
-   * @param latest epoch ms after which it would come too late
+   * Waits until the login may be sent, at most 2 s.
+   * @param latestAt epoch ms; a later turn would be useless
    * @throws BrokerError `vendor_busy`
    */
-  async wait(urgency: Urgency, latest: number): Promise<void> {
+  async wait(urgency: Urgency, latestAt: number): Promise<void> {
     const { maxPerSecond, clock, observer } = this.#options;
     if (maxPerSecond === 0) return;
     const { granted, waitMs } =
-      (await this.#reserve(maxPerSecond, urgency)) ?? this.#reserveAlone(maxPerSecond, urgency);
-    if (!granted || clock.now() + waitMs > latest) {
+      (await this.#reserve(maxPerSecond, urgency)) ?? this.#reserveLocally(maxPerSecond, urgency);
+    if (!granted || clock.now() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
     }
@@ -50,18 +51,23 @@ export class LoginTurns {
   async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place | undefined> {
     const { queue, log } = this.#options;
     try {
-      const reserving = queue.reserve(paceOf(maxPerSecond), urgency);
-      return urgency === 'background' ? await reserving : await raceTimeout(this.#options.clock, QUEUE_MS, reserving);
+      const reservation = queue.reserve(paceOf(maxPerSecond), urgency);
+      return urgency === 'background'
+        ? await reservation
+        : await raceTimeout(this.#options.clock, QUEUE_TIMEOUT_MS, reservation);
     } catch (error) {
-      log.debug({ err: error }, 'the login budget cannot be shared at this moment: keeping to a share of it');
+      log.debug(
+        { err: error },
+        'the shared login queue is unavailable: this replica uses its share of the login budget',
+      );
       return undefined;
     }
   }
 
-  #reserveAlone(maxPerSecond: number, urgency: Urgency): Place {
-    const pace = paceOf(maxPerSecond * SHARE_ALONE);
-    const { place, state } = reservePlace(this.#alone, this.#options.clock.now(), pace, urgency);
-    this.#alone = state;
+  #reserveLocally(maxPerSecond: number, urgency: Urgency): Place {
+    const pace = paceOf(maxPerSecond * LOCAL_SHARE);
+    const { place, state } = reservePlace(this.#localState, this.#options.clock.now(), pace, urgency);
+    this.#localState = state;
     return place;
   }
 }

@@ -2,76 +2,72 @@ import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
-import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
+import type { LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
 import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
-import { type FaultFacts, isLost, isOutage, toBrokerError, VendorFault, verdictOn } from './faults.ts';
-import { LoginTurns } from './login-turns.ts';
+import { type FaultFacts, ruleFor, toBrokerError, VendorFault } from './faults.ts';
+import { LoginTurns, type LoginTurnsOptions } from './login-turns.ts';
 import { newNonce, prepareLogin, type VendorApp } from './signed-call.ts';
 
-const MOST_ATTEMPTS = 3;
-const FIRST_DELAY_MS = 250;
-/** Less time than this is not worth an attempt. */
-const SHORTEST_ATTEMPT_MS = 100;
+const MAX_ATTEMPTS = 3;
+const FIRST_BACKOFF_MS = 250;
+/** An attempt needs at least this much time. */
+const MIN_ATTEMPT_MS = 100;
 
 /**
- * Which faults of one login are worth another attempt, and when: only passing ones, at most three attempts, with full
- * jitter, within the login's budget of time. Where the answer was lost the login may have succeeded, so that is tried
- * again once at most; so is a timestamp the vendor refused, by its own clock.
+ * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
+ * with exponential backoff and full jitter, within the login's time budget. A login that may have succeeded gets one
+ * retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's clock.
  */
 export class Retries {
   readonly #clock: Clock;
   readonly #deadline: number;
   #attempts = 0;
-  #lost = 0;
-  #resigned = false;
+  #lostAnswers = 0;
+  #timestampCorrected = false;
 
-  /** @param deadline epoch ms at which the login's budget of time is spent */
+  /** @param deadline epoch ms at which the login's time budget ends */
   constructor(clock: Clock, deadline: number) {
     this.#clock = clock;
     this.#deadline = deadline;
   }
 
-  /** Ms after which to try again; `undefined`: this fault is final. */
-  after({ kind, facts }: VendorFault): number | undefined {
+  /** @returns the delay of the next attempt in ms; `undefined` if the fault is final */
+  delayAfter(fault: VendorFault): number | undefined {
     this.#attempts += 1;
-    if (this.#attempts >= MOST_ATTEMPTS) return undefined;
-    if (kind === 'clock_skew') return this.#once();
-    if (!isOutage(kind)) return undefined;
-    if (isLost(kind) && ++this.#lost > 1) return undefined;
-    const askedMs = (facts.retryAfter ?? 0) * 1_000;
-    // On top of it: whoever is asked to wait as long must not come back in step.
-    const delayMs = askedMs + this.#clock.random() * FIRST_DELAY_MS * 2 ** (this.#attempts - 1);
-    return this.#clock.now() + delayMs + SHORTEST_ATTEMPT_MS < this.#deadline ? delayMs : undefined;
+    if (this.#attempts >= MAX_ATTEMPTS) return undefined;
+    if (fault.kind === 'clock_skew') return this.#delayOfCorrection();
+    const { outage } = ruleFor(fault);
+    if (!outage || (outage === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
+    const vendorDelayMs = (fault.facts.retryAfter ?? 0) * 1_000;
+    // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
+    const delayMs = vendorDelayMs + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
+    return this.#clock.now() + delayMs + MIN_ATTEMPT_MS < this.#deadline ? delayMs : undefined;
   }
 
-  #once(): number | undefined {
-    if (this.#resigned) return undefined;
-    this.#resigned = true;
+  #delayOfCorrection(): number | undefined {
+    if (this.#timestampCorrected) return undefined;
+    this.#timestampCorrected = true;
     return 0;
   }
 }
 
-export interface VendorIssuerOptions extends DomainsOptions {
+export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOptions {
   /** By the name in `Subject.app`. */
   readonly apps: ReadonlyMap<string, VendorApp>;
-  /** Most ms one attempt may take, from connect to last byte. */
+  /** Timeout of one attempt in ms, from the start of the connection to the last byte. */
   readonly timeoutMs: number;
-  /** The queue of logins over all replicas. */
-  readonly queue: LoginQueue;
-  /** Logins per second over all replicas; 0: no limit. */
-  readonly maxPerSecond: number;
   /** Default: HTTP over a pool of connections. */
   readonly transport?: VendorTransport;
 }
 
-/** What may stand in our log as the vendor's request id: nothing as long as a token. */
+/** The form of a vendor request id that the log may show. It is shorter than any token. */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** Logs in at the vendor over HTTP: the domain by country, the app by the subject's edition. */
-export class VendorIssuer implements VendorLogin {
+/** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
+export class HttpVendorLogin implements VendorLogin {
   readonly #domains: Domains;
   readonly #apps: ReadonlyMap<string, VendorApp>;
   readonly #timeoutMs: number;
@@ -81,7 +77,7 @@ export class VendorIssuer implements VendorLogin {
   readonly #turns: LoginTurns;
   readonly #client: VendorTransport;
 
-  constructor(options: VendorIssuerOptions) {
+  constructor(options: HttpVendorLoginOptions) {
     const { apps, timeoutMs, clock, log, observer } = options;
     this.#domains = new Domains(options);
     this.#apps = apps;
@@ -98,37 +94,37 @@ export class VendorIssuer implements VendorLogin {
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
       this.#observer.loginEnded(outcome, vendorCode, this.#clock.now() - startedAt);
     try {
-      const token = await this.#logIn(request);
+      const token = await this.#loginWithRetries(request);
       ended('success', SUCCESS);
       return token;
     } catch (error) {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
-      const { level, message } = verdictOn(error);
+      const { level, message } = ruleFor(error);
       this.#log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
     }
   }
 
-  /** Ends the logins still in flight. */
+  /** Aborts the logins that are still in flight. */
   async close(): Promise<void> {
     await this.#client.close();
   }
 
-  /** The one owner of retries: each attempt is signed anew and takes a turn of its own. */
-  async #logIn(request: LoginRequest): Promise<SdkToken> {
+  /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
+  async #loginWithRetries(request: LoginRequest): Promise<SdkToken> {
     const deadline = this.#clock.now() + request.budgetMs;
-    const domain = this.#domains.of(request.region);
+    const domain = this.#domains.forRegion(request.region);
     const retries = new Retries(this.#clock, deadline);
     for (;;) {
       try {
         return await this.#attempt(request, domain, deadline);
       } catch (error) {
         if (!(error instanceof VendorFault)) throw error;
-        const delayMs = retries.after(error);
+        const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
-        this.#log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login is tried again');
+        this.#log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
         if (delayMs > 0) await sleep(this.#clock, delayMs);
       }
     }
@@ -136,14 +132,15 @@ export class VendorIssuer implements VendorLogin {
 
   async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
     const app = this.#apps.get(subject.app);
-    if (!app) throw new VendorFault('configuration', { problem: 'no vendor app is configured by this name' });
-    // A spared vendor costs no turn; what it takes to wait for one says nothing about the vendor.
-    domain.circuit.admit();
-    await this.#turns.wait(urgency, deadline - SHORTEST_ATTEMPT_MS);
+    if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
+    // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
+    // breaker, because a wait for the queue says nothing about the vendor.
+    domain.circuit.throwIfOpen();
+    await this.#turns.wait(urgency, deadline - MIN_ATTEMPT_MS);
     const sentAt = this.#clock.now();
     const timeoutMs = Math.min(this.#timeoutMs, deadline - sentAt);
-    if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's budget is spent" });
-    const timestamp = Math.floor((sentAt + domain.offset.ms) / 1000);
+    if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
+    const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     return domain.circuit.run(async () => {
       this.#observer.loginSent();
@@ -165,9 +162,7 @@ export class VendorIssuer implements VendorLogin {
       if (kind !== 'success') throw new VendorFault(kind, facts);
       return readToken(data, { sentAt, offsetMs: offset.ms });
     } catch (error) {
-      if (!(error instanceof BrokenAnswer)) throw error;
-      const gone = facts.vendorCode === undefined && (status >= 500 || status === 429);
-      throw new VendorFault(gone ? 'outage' : 'broken_answer', { ...facts, problem: error.message });
+      throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
     }
   }
 }

@@ -1,41 +1,41 @@
 import type { Clock } from '../token/clock.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
-import { BrokenAnswer, parseAnswer, type ResultKind, readToken, resultKind, type VendorAnswer } from './answer.ts';
+import { BrokenAnswer, parseAnswer, type ResultKind, readToken, resultKind } from './answer.ts';
 import { VendorClient } from './client.ts';
 import { ClockOffset, type DateObservation } from './domains.ts';
-import { VendorFault } from './faults.ts';
+import type { FaultFacts } from './faults.ts';
 import { type LoginParts, newNonce, prepareLogin } from './signed-call.ts';
 
 export interface VendorProbeOptions {
   readonly login: Omit<LoginParts, 'nonce' | 'timestamp'>;
-  /** Most ms one attempt may take; there may be two. */
+  /** Timeout of one attempt in ms. There are at most two attempts. */
   readonly timeoutMs: number;
   readonly clock: Clock;
 }
 
-/** The vendor's answer to a signed call, whatever it was. */
+/** The vendor's answer to a signed call, with any result code. */
 export interface VendorExchange {
   readonly code: number;
   readonly kind: ResultKind;
-  /** The end of `msg` that tells the reasons of a 10007 apart, such as `-3`. */
+  /** The end of `msg`, which shows the reason of a 10007, for example `-3`. */
   readonly reason: string | undefined;
   readonly roundTripMs: number;
-  /** How the vendor's clock compares with ours; `undefined` without a `Date` header. */
+  /** The comparison of the clocks; `undefined` without a `Date` header. */
   readonly clock: ClockReading | undefined;
-  /** Where the login succeeded. */
+  /** Present if the login succeeded. */
   readonly token: SdkToken | undefined;
 }
 
 export interface ClockReading {
-  /** The vendor's clock minus ours; 0 unless they are known to differ. */
+  /** The vendor's clock minus the broker's clock; 0 unless a difference is known. */
   readonly offsetMs: number;
-  /** Whether somebody should know, or must act. */
+  /** `warn`: the operator should know. `error`: the operator must act. */
   readonly level: 'warn' | 'error' | undefined;
 }
 
 /**
- * Sends one login, and where the vendor refuses its timestamp another one by the vendor's clock, as the issuer would.
- * @throws VendorFault when no answer of the vendor's came
+ * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service does.
+ * @throws VendorFault if no valid answer of the vendor arrived
  */
 export async function probeVendor({ login, timeoutMs, clock }: VendorProbeOptions): Promise<VendorExchange> {
   const client = new VendorClient({ clock, connectTimeoutMs: timeoutMs });
@@ -45,32 +45,28 @@ export async function probeVendor({ login, timeoutMs, clock }: VendorProbeOption
     const request = prepareLogin({ ...login, nonce: newNonce(), timestamp });
     const { status, text, dateHeader } = await client.post(request, timeoutMs);
     const receivedAt = clock.now();
-    const { code, msg, data } = orFault(status, () => parseAnswer(text));
-    const kind = resultKind(code, msg);
-    const reading = dateHeader === undefined ? undefined : readClock({ vendorDate: dateHeader, sentAt, receivedAt });
-    return {
-      code,
-      kind,
-      reason: /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1],
-      roundTripMs: receivedAt - sentAt,
-      clock: reading,
-      token: kind === 'success' ? orFault(status, () => readToken(data, { sentAt, offsetMs })) : undefined,
-    };
+    let facts: FaultFacts = { httpStatus: status };
+    try {
+      const { code, msg, data } = parseAnswer(text);
+      facts = { ...facts, vendorCode: code };
+      const kind = resultKind(code, msg);
+      return {
+        code,
+        kind,
+        reason: /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1],
+        roundTripMs: receivedAt - sentAt,
+        clock: dateHeader === undefined ? undefined : readClock({ vendorDate: dateHeader, sentAt, receivedAt }),
+        token: kind === 'success' ? readToken(data, { sentAt, offsetMs }) : undefined,
+      };
+    } catch (error) {
+      throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
+    }
   };
   try {
     const first = await send(0);
     return first.kind === 'clock_skew' && first.clock ? await send(first.clock.offsetMs) : first;
   } finally {
     await client.close();
-  }
-}
-
-function orFault<T extends VendorAnswer | SdkToken>(httpStatus: number, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof BrokenAnswer)) throw error;
-    throw new VendorFault(httpStatus >= 500 ? 'outage' : 'broken_answer', { httpStatus, problem: error.message });
   }
 }
 

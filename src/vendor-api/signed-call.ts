@@ -1,36 +1,36 @@
 import { createHmac, hash, randomInt } from 'node:crypto';
 import type { Subject } from '../token/subject.ts';
 
-/** One edition of the customer's app as the vendor knows it. All but `name` comes from the vendor. */
+/** One edition of the customer's app. The vendor issues everything except `name`. */
 export interface VendorApp {
-  /** What the customer calls it, e.g. `ios`. */
+  /** The customer's name for it, for example `ios`. */
   readonly name: string;
   readonly appId: string;
   readonly appToken: string;
-  /** Keys the signatures. */
+  /** The key of the signatures. */
   readonly appKey: string;
-  /** `X-IotVideo-AccessID`; the `appId` unless the vendor says otherwise. */
+  /** The header `X-IotVideo-AccessID`: the `appId`, unless the vendor issued another value. */
   readonly accessId: string;
 }
 
-/** What a signature covers (protocol.md, "Signature"). */
+/** The parts that a signature covers (protocol.md, "Signature"). */
 export interface SignedParts {
-  /** As the `Host` header carries it: the port only where it is not the scheme's default. */
+  /** As in the `Host` header: with the port only if it is not the default of the scheme. */
   readonly host: string;
   /** {@link payloadDigest} of the body. */
   readonly payload: string;
   readonly accessId: string;
   readonly nonce: number;
-  /** Epoch seconds, the vendor's clock. */
+  /** Epoch seconds by the vendor's clock. */
   readonly timestamp: number;
 }
 
-/** Lower-case hex SHA-256 of exactly the bytes that are sent. */
+/** The SHA-256 of exactly the bytes that are sent, in lower-case hex. */
 export function payloadDigest(body: Uint8Array): string {
   return hash('sha256', body, 'hex');
 }
 
-/** The lines that are signed, in ASCII order of their names, without a trailing newline. */
+/** The signed lines, in ASCII order of their names, without a trailing newline. */
 export function stringToSign({ host, payload, accessId, nonce, timestamp }: SignedParts): string {
   return [
     `Host:${host}`,
@@ -41,7 +41,7 @@ export function stringToSign({ host, payload, accessId, nonce, timestamp }: Sign
   ].join('\n');
 }
 
-/** Base64 of the HMAC-SHA1. The key is taken as UTF-8 text, though it may look like hex. */
+/** The HMAC-SHA1 in base64. The key is UTF-8 text, even if it looks like hex. */
 export function signature(appKey: string, text: string): string {
   return createHmac('sha1', appKey).update(text).digest('base64');
 }
@@ -50,29 +50,29 @@ const PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 const MAX_NONCE = 2_147_483_646;
 
 export interface LoginParts {
-  /** Where the vendor's API lives; a path on it is kept as a prefix. */
+  /** The vendor's domain. A path in the URL stays as a prefix. */
   readonly domain: URL;
   readonly app: VendorApp;
   readonly subject: Subject;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region: string;
   readonly nonce: number;
-  /** Epoch seconds, the vendor's clock. */
+  /** Epoch seconds by the vendor's clock. */
   readonly timestamp: number;
 }
 
-/** A signed login, ready to be sent as a POST. */
+/** A signed login, ready for a POST. */
 export interface PreparedLogin {
   readonly url: URL;
-  /** The `Host` header the signature covers. Whoever sends the request must send this one. */
+  /** The `Host` header that the signature covers. The request must be sent with it. */
   readonly host: string;
-  /** All headers but `Host` and `Content-Length`. */
+  /** All headers except `Host` and `Content-Length`. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   readonly stringToSign: string;
 }
 
-/** Signs a `thirdCustLogin` (protocol.md, "Request"). The body is serialised once: the bytes signed are the bytes sent. */
+/** Signs a `thirdCustLogin` (protocol.md, "Request"). The returned body holds exactly the signed bytes. */
 export function prepareLogin({ domain, app, subject, region, nonce, timestamp }: LoginParts): PreparedLogin {
   const url = new URL(domain.pathname.replace(/\/+$/, '') + PATH, domain.origin);
   const body = Buffer.from(
@@ -97,7 +97,7 @@ export function prepareLogin({ domain, app, subject, region, nonce, timestamp }:
   return { url, host: url.host, headers, body, stringToSign: text };
 }
 
-/** 1 to 2147483646. Each signature takes a new one. */
+/** A random integer from 1 to 2147483646. Each signature needs a new one. */
 export function newNonce(): number {
   return randomInt(1, MAX_NONCE + 1);
 }

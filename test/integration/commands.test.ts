@@ -26,7 +26,7 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
   });
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it exits. */
 async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = start(args, env);
   const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
@@ -34,7 +34,7 @@ async function run(args: readonly string[], env: Readonly<Record<string, string>
   return { code, out, err };
 }
 
-/** What a POSIX shell would make of a curl line, sent without curl. */
+/** Parses a curl line like a POSIX shell, and sends the request without curl. */
 function sendAsCurl(line: string) {
   const words = line.match(/(?:'[^']*'|\\'|[^\s'\\])+/g)?.map((word) => word.replace(/'([^']*)'|\\(')/g, '$1$2')) ?? [];
   const valuesOf = (flag: string) => words.filter((_, at) => words[at - 1] === flag);
@@ -44,14 +44,14 @@ function sendAsCurl(line: string) {
   return plainRequest(url, body === undefined ? { headers } : { method: 'POST', headers, body });
 }
 
-/** The demo as a process, until it has shown what is waited for. */
-async function startDemo(until: RegExp) {
+/** Starts the demo as a process and waits until its output matches. */
+async function startDemo(expected: RegExp) {
   const child = start(['demo']);
   const exit = exitOf(child);
   onTestFinished(async () => void (await end(child, exit, 5_000)));
   const lines = linesOf(child, 1_000);
   const shown = () => lines().join('\n');
-  await eventually(() => expect(shown()).toMatch(until), { timeoutMs: 20_000 });
+  await eventually(() => expect(shown()).toMatch(expected), { timeoutMs: 20_000 });
   const interrupt = async () => {
     child.kill('SIGINT');
     expect(await exit).toEqual({ code: 0, signal: null });
@@ -60,7 +60,7 @@ async function startDemo(until: RegExp) {
   return { shown, interrupt };
 }
 
-test('a wrong command line is answered with what there is, and exit code 2', async () => {
+test('a wrong command line lists the commands, with exit code 2', async () => {
   const unknown = await run(['serv']);
   expect(unknown).toMatchObject({ code: 2, out: '' });
   for (const command of COMMANDS) expect(unknown.err).toContain(command);
@@ -69,7 +69,7 @@ test('a wrong command line is answered with what there is, and exit code 2', asy
   }
 });
 
-test('--help lists the commands, --version says the version', async () => {
+test('--help lists the commands, --version prints the version', async () => {
   const help = await run(['--help']);
   expect(help).toMatchObject({ code: 0, err: '' });
   for (const command of COMMANDS) {
@@ -98,7 +98,7 @@ test('serve names every setting that is missing', async () => {
   ]);
 });
 
-test('serve says that its port is taken', async () => {
+test('serve reports that its port is in use', async () => {
   const taken = await startVendorSimulator();
   onTestFinished(() => taken.close());
   const addresses = { VENDOR_BASE_URL: taken.url, HOST: '127.0.0.1', PORT: `${taken.port}`, ADMIN_PORT: '0' };
@@ -107,7 +107,7 @@ test('serve says that its port is taken', async () => {
   expect(err).toMatch(new RegExp(`address already in use.*:${taken.port}\\b`));
 });
 
-test('sign signs as the vendor does, and its curl line logs in', async () => {
+test('sign makes the signature that the vendor expects, and its curl line logs in', async () => {
   const vendor = await startVendorSimulator({ apps: [APP] });
   onTestFinished(() => vendor.close());
   const [unionId, uniqueId, regRegion] = [`o'brien "ü" $HOME \\`, `it's-a-phone`, 'DE'];
@@ -132,18 +132,18 @@ test('sign signs as the vendor does, and its curl line logs in', async () => {
   expect(header('X-IotVideo-Signature')).toBe(hmac.digest('base64'));
 });
 
-test('openapi prints the document that is committed', async () => {
+test('openapi prints the committed document', async () => {
   const out = readFileSync(`${ROOT}openapi/openapi.json`, 'utf8');
   expect(await run(['openapi'])).toEqual({ code: 0, out, err: '' });
 });
 
-test('demo shows a renewal, prints a curl line that works, and ends by Ctrl-C, also where its port is taken', async () => {
+test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-C, also if its port is in use', async () => {
   const other = createServer().listen(8080, '127.0.0.1');
   onTestFinished(() => void other.close());
-  // Taken by somebody else is taken too.
+  // If another process uses the port, that is fine too.
   await once(other, 'listening').catch(() => undefined);
   const { shown, interrupt } = await startDemo(/^curl /m);
-  expect(shown()).toMatch(/renewed \d+\.\d s before the first one expires/);
+  expect(shown()).toMatch(/renewed \d+\.\d s before the first token expires; no app had to ask/);
   const [, renewed, first] = /accessToken +(\w{8})…\w{4} +was (\w{8})…\w{4}/.exec(shown()) ?? [];
   expect(renewed).not.toBe(first);
   const curl = /^curl .*$/m.exec(shown())?.[0] ?? '';
@@ -154,6 +154,6 @@ test('demo shows a renewal, prints a curl line that works, and ends by Ctrl-C, a
   await interrupt();
 });
 
-test('demo ends by Ctrl-C in the middle of its story', async () => {
+test('demo stops on Ctrl-C before it has shown everything', async () => {
   await (await startDemo(/Broker → vendor/)).interrupt();
 });

@@ -21,7 +21,7 @@ function codeIn(language: string): string[] {
   return blocks.map((block) => block.split('\n```')[0] ?? '');
 }
 
-/** The one block of settings for this mode, with the vendor's. */
+/** The only block of settings for this mode, and the block for the vendor. */
 function settingsFor(mode: string): string {
   const [vendor, ...sessions] = SETTINGS;
   const own = sessions.filter((block) => block.startsWith(`SESSION_MODE=${mode}\n`));
@@ -30,7 +30,7 @@ function settingsFor(mode: string): string {
 }
 
 test.each(['jwt', 'introspection', 'forward'])(
-  'the broker starts with what docs/integrate-your-cloud.md sets for %s',
+  'the broker accepts the settings of docs/integrate-your-cloud.md for %s',
   (mode) => {
     expect(loadConfig(parseEnv(settingsFor(mode))).session.mode).toBe(mode);
   },
@@ -40,7 +40,7 @@ describe('the cloud in docs/integrate-your-cloud.md', () => {
   test.each([
     ['jwt', 'jose', '3000', 'session'],
     ['introspection', 'oidc-provider', '3001', 'access_token'],
-  ])('for %s, made with %s, issues sessions that the broker believes', async (mode, library, documented, answered) => {
+  ])('for %s, made with %s, issues sessions that the broker accepts', async (mode, library, documented, answered) => {
     const port = String(await freePort());
     const [example, ...others] = codeIn('js').filter((code) => code.includes(`from '${library}'`));
     expect(example).toContain(documented);
@@ -65,7 +65,7 @@ describe('the cloud in docs/integrate-your-cloud.md', () => {
   });
 });
 
-test('docs/integrate-your-cloud.md asks the internal API by every path of accounts that it has, and no other', async () => {
+test('docs/integrate-your-cloud.md calls every path under /accounts/ of the internal API, and no other', async () => {
   const { paths } = (await internalOpenApiDocument('1.0.0')) as { paths: Record<string, object> };
   const patterns = Object.keys(paths)
     .filter((path) => path.startsWith('/accounts/'))

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
 import { mastersOf, type RedisClient } from '../../src/store/redis/connection/clients.ts';
-import { connectRedis, connectSubscriber, runScript } from '../../src/store/redis/connection/connection.ts';
+import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
+import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';

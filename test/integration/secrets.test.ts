@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { Redis } from 'ioredis';
 import { type JWTPayload, SignJWT } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
-import { listen } from '../../src/simulator/exchange.ts';
+import { listen } from '../../src/simulator/http-server.ts';
 import { FAULTS } from '../../src/simulator/vendor-settings.ts';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';

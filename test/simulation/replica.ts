@@ -9,7 +9,7 @@ import type { Clock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import { type RefreshPolicy, refreshAt } from '../../src/token/renewal-timing.ts';
-import { VendorIssuer } from '../../src/vendor-api/login.ts';
+import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
@@ -64,7 +64,7 @@ export class Replica {
     });
     const limits = new LoginLimits({ rates: rateLimiter, perMinute: 0, log, observer });
     const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
-    const issuer = new VendorIssuer({
+    const issuer = new HttpVendorLogin({
       baseUrl: new URL('http://vendor.test/'),
       regionUrls: new Map(),
       apps: new Map([[APP.name, APP]]),

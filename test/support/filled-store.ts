@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { MARK_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
+import { RESERVED_LENGTH } from '../../src/store/redis/records/directory-codec.ts';
 import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -88,7 +88,7 @@ export async function sealedUnder(url: string, keyPrefix: string): Promise<Recor
     for (const key of keys as string[]) {
       if (!/:a:[\w-]{22}$/.test(key)) continue;
       for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
-        if (field === 'd') note('d', bytes.subarray(MARK_LENGTH));
+        if (field === 'd') note('d', bytes.subarray(RESERVED_LENGTH));
         if (field.length === 22) note('a', bytes.subarray(15));
       }
     }

@@ -2,7 +2,6 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { inject } from 'vitest';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import {
-  DEMO_APP,
   startVendorSimulator,
   type VendorSimulator,
   type VendorSimulatorOptions,
@@ -40,13 +39,8 @@ export async function startFleet({ replicas, vendor: options, env: more }: Fleet
     REDIS_URL: inject('redisUrl'),
     REDIS_KEY_PREFIX: keyPrefix,
     TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
-    VENDOR_BASE_URL: vendor.url,
-    VENDOR_APP_ID: DEMO_APP.appId,
-    VENDOR_APP_TOKEN: DEMO_APP.appToken,
-    VENDOR_APP_KEY: DEMO_APP.appKey,
-    SESSION_JWT_JWKS_URL: cloud.jwksUrl,
-    SESSION_JWT_ISSUER: cloud.issuer,
-    SESSION_JWT_AUDIENCE: cloud.audience,
+    ...vendor.brokerEnvironment,
+    ...cloud.brokerEnvironment,
     // Most tests are about crowds; those about limits set them.
     VENDOR_MAX_RPS: '0',
     RATE_LIMIT_PER_MINUTE: '0',

@@ -100,7 +100,7 @@ describe('a logged error', () => {
           type: 'BrokerError',
           code: 'internal',
           message: 'The broker failed',
-          cause: { type: 'string', message: 'something that is not an Error was thrown' },
+          cause: { type: 'string', message: 'the thrown value is not an Error' },
         },
       },
     });
@@ -111,7 +111,7 @@ describe('a logged error', () => {
     (thrown) => {
       expect(describedError(thrown)).toEqual({
         type: typeof thrown,
-        message: 'something that is not an Error was thrown',
+        message: 'the thrown value is not an Error',
       });
     },
   );

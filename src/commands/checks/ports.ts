@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import type { ConfigParts } from '../../config/config.ts';
 import { boundedFetch } from '../../session/session-server.ts';
-import { type Finding, fail, ok, type Trouble } from './finding.ts';
+import { type CheckResult, fail, ok, type Problem } from './check-result.ts';
 
 interface Address {
   readonly host: string;
@@ -11,27 +11,29 @@ interface Address {
 
 const MAX_BYTES = 1_024;
 
-/** Whether both addresses can be listened on, at the same time. */
-export async function checkPorts({ publicAddress, admin }: ConfigParts): Promise<Finding[]> {
-  const held: Server[] = [];
-  const check = async (what: string, names: string, address: Address): Promise<Finding> => {
+/** Checks that the broker can listen on both addresses at the same time. */
+export async function checkPorts({ publicAddress, admin }: ConfigParts): Promise<CheckResult[]> {
+  const listening: Server[] = [];
+  const check = async (name: string, settings: string, address: Address): Promise<CheckResult> => {
     const server = createServer((socket) => socket.destroy());
-    const code = await troubleListening(server, address);
-    if (!code) held.push(server);
+    const code = await listenErrorOf(server, address);
     const shown = `${address.host}:${address.port}`;
-    if (!code) return ok(what, `${shown} can be listened on`);
-    if (code === 'EADDRINUSE' && (await isBroker(address))) return ok(what, `a broker runs at ${shown} already`);
-    return fail(what, portTrouble(code, shown, names));
+    if (!code) {
+      listening.push(server);
+      return ok(name, `${shown} is free`);
+    }
+    if (code === 'EADDRINUSE' && (await isBroker(address))) return ok(name, `a broker already runs at ${shown}`);
+    return fail(name, portProblem(code, shown, settings));
   };
   try {
-    const findings = publicAddress ? [await check('public API', 'HOST and PORT', publicAddress)] : [];
-    return admin ? [...findings, await check('internal API', 'ADMIN_HOST and ADMIN_PORT', admin)] : findings;
+    const results = publicAddress ? [await check('public API', 'HOST and PORT', publicAddress)] : [];
+    return admin ? [...results, await check('internal API', 'ADMIN_HOST and ADMIN_PORT', admin)] : results;
   } finally {
-    for (const server of held) server.close();
+    for (const server of listening) server.close();
   }
 }
 
-async function troubleListening(server: Server, { host, port }: Address): Promise<string | undefined> {
+async function listenErrorOf(server: Server, { host, port }: Address): Promise<string | undefined> {
   try {
     server.listen(port, host);
     await once(server, 'listening');
@@ -52,19 +54,22 @@ async function isBroker({ host, port }: Address): Promise<boolean> {
   }
 }
 
-function portTrouble(code: string, shown: string, names: string): Trouble {
+function portProblem(code: string, shown: string, settings: string): Problem {
   switch (code) {
     case 'EADDRINUSE':
       return {
-        detail: `${shown} is taken by something else (${code})`,
-        mend: `end that, or choose another in ${names}; both APIs need one of their own`,
+        detail: `another process uses ${shown} (${code})`,
+        fix: `Stop that process, or choose another port in ${settings}. Each of the two APIs needs its own port.`,
       };
     case 'EACCES':
-      return { detail: `${shown} is not permitted (${code})`, mend: `choose a port from 1024 on in ${names}` };
+      return {
+        detail: `this user may not listen on ${shown} (${code})`,
+        fix: `Choose a port from 1024 on in ${settings}.`,
+      };
     default:
       return {
-        detail: `${shown} cannot be listened on (${code})`,
-        mend: `name an address of this machine in ${names}, or 0.0.0.0 for all`,
+        detail: `the broker cannot listen on ${shown} (${code})`,
+        fix: `Set an address of this machine in ${settings}, or 0.0.0.0 for all addresses.`,
       };
   }
 }

@@ -1,49 +1,53 @@
 import type { ConfigParts } from '../../config/config.ts';
-import { type Finding, fail, ok, warn } from './finding.ts';
+import { type CheckResult, fail, ok, warn } from './check-result.ts';
 
-const SHORTEST_ADMIN_TOKEN = 16;
+const MIN_ADMIN_TOKEN_LENGTH = 16;
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
-const EVERYWHERE = new Set(['0.0.0.0', '::']);
+const ALL_INTERFACES = new Set(['0.0.0.0', '::']);
 
-/** Every problem of the configuration, and what is allowed but unwise. */
-export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): Finding[] {
+/** Reports every problem of the configuration, and settings that are allowed but risky. */
+export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): CheckResult[] {
   const problems = parts.problems.map((detail) =>
-    fail('configuration', { detail, mend: 'correct it in the environment; .env.example explains every setting' }),
+    fail('configuration', {
+      detail,
+      fix: 'Correct this setting in the environment. .env.example explains every setting.',
+    }),
   );
-  const configuration = problems.length > 0 ? problems : [ok('configuration', 'every setting is usable')];
+  const configuration = problems.length > 0 ? problems : [ok('configuration', 'every setting is valid')];
   return [...configuration, ...checkEnvironment(parts, nodeEnv), ...checkAdmin(parts)];
 }
 
-function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined): Finding[] {
+function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined): CheckResult[] {
   const domains = vendor ? [vendor.baseUrl, ...vendor.regionUrls.values()] : [];
   const remote = domains.filter(({ hostname }) => !LOOPBACK.test(hostname));
-  const open = [...new Set(remote.filter(({ protocol }) => protocol === 'http:').map(({ host }) => host))];
-  const findings: Finding[] = [];
+  const unencrypted = [...new Set(remote.filter(({ protocol }) => protocol === 'http:').map(({ host }) => host))];
+  const results: CheckResult[] = [];
   if (remote.length > 0 && nodeEnv !== 'production') {
-    const detail = 'NODE_ENV is not production, yet the vendor is a real one';
-    findings.push(warn('environment', { detail, mend: 'set NODE_ENV=production: it insists on encrypted tokens' }));
+    const detail = 'NODE_ENV is not production, but the vendor is on another machine';
+    const fix = 'Set NODE_ENV=production. The broker then insists on TOKEN_ENCRYPTION_KEYS if it uses Redis.';
+    results.push(warn('environment', { detail, fix }));
   }
-  if (open.length > 0) {
-    const detail = `the appToken is sent unencrypted to ${open.join(', ')}`;
-    const mend = 'use https:// in VENDOR_BASE_URL and VENDOR_REGION_URLS';
-    findings.push(warn('environment', { detail, mend }));
+  if (unencrypted.length > 0) {
+    const detail = `the broker sends the appToken unencrypted to ${unencrypted.join(', ')}`;
+    const fix = 'Use https:// in VENDOR_BASE_URL and VENDOR_REGION_URLS.';
+    results.push(warn('environment', { detail, fix }));
   }
-  return findings;
+  return results;
 }
 
-function checkAdmin({ admin }: ConfigParts): Finding[] {
+function checkAdmin({ admin }: ConfigParts): CheckResult[] {
   if (!admin) return [];
   const { host, token } = admin;
   if (token === undefined) return [ok('admin token', 'not set: the internal API serves only health and metrics')];
-  const findings: Finding[] = [];
-  if (token.length < SHORTEST_ADMIN_TOKEN) {
-    const detail = `ADMIN_TOKEN is shorter than ${SHORTEST_ADMIN_TOKEN} characters`;
-    findings.push(warn('admin token', { detail, mend: 'take one that cannot be guessed: openssl rand -base64 32' }));
+  const results: CheckResult[] = [];
+  if (token.length < MIN_ADMIN_TOKEN_LENGTH) {
+    const detail = `ADMIN_TOKEN is shorter than ${MIN_ADMIN_TOKEN_LENGTH} characters`;
+    results.push(warn('admin token', { detail, fix: 'Use a random one: openssl rand -base64 32.' }));
   }
-  if (EVERYWHERE.has(host)) {
-    const detail = `ADMIN_HOST=${host} offers the internal API, which hands out tokens, on every network`;
-    const mend = 'set ADMIN_HOST to an internal address, or see to it that only your own services reach ADMIN_PORT';
-    findings.push(warn('admin token', { detail, mend }));
+  if (ALL_INTERFACES.has(host)) {
+    const detail = `ADMIN_HOST=${host} opens the internal API, which returns tokens, to every network`;
+    const fix = 'Set ADMIN_HOST to an internal address, or let only your own services reach ADMIN_PORT.';
+    results.push(warn('admin token', { detail, fix }));
   }
-  return findings.length > 0 ? findings : [ok('admin token', 'set')];
+  return results.length > 0 ? results : [ok('admin token', 'set')];
 }

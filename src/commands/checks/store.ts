@@ -1,140 +1,132 @@
 import type { RedisConfig } from '../../config/config.ts';
 import { probeRedis } from '../../store/redis/probe.ts';
 import type { Clock } from '../../token/clock.ts';
-import { type Finding, fail, ok, type Trouble, warn } from './finding.ts';
-import { networkTrouble } from './network-trouble.ts';
+import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 
-/** Major and minor version of the oldest Redis that will do. */
+/** Major and minor version of the oldest Redis that the broker supports. */
 const OLDEST_REDIS = [6, 2] as const;
 
-/** What Redis refuses with, by its first word. */
-const REFUSALS: Readonly<Record<string, Trouble>> = {
+const FULL_DISK = 'See the log of Redis. Its disk may be full or not writable.';
+
+/** By the error code of Redis or of the probe. */
+const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   NOAUTH: {
-    detail: 'it wants a password, and REDIS_URL has none (NOAUTH)',
-    mend: 'put it into the URL: redis://:password@host or redis://user:password@host',
+    detail: 'it requires a password, but REDIS_URL has none (NOAUTH)',
+    fix: 'Add the password to the URL: redis://:password@host or redis://user:password@host.',
   },
   WRONGPASS: {
-    detail: 'it does not accept user and password of REDIS_URL (WRONGPASS)',
-    mend: 'correct them; characters such as @ / : # % must be percent-encoded in a URL',
+    detail: 'it rejects the user or the password in REDIS_URL (WRONGPASS)',
+    fix: 'Correct them. In a URL, characters such as @ / : # % must be percent-encoded.',
   },
   DENIED: {
-    detail: 'it takes connections from its own machine only (DENIED, protected mode)',
-    mend: 'give Redis a password and put it into REDIS_URL',
+    detail: 'it accepts connections from its own machine only (DENIED, protected mode)',
+    fix: 'Set a password in Redis and add it to REDIS_URL.',
   },
   READONLY: {
-    detail: 'it is a replica, and tokens must be written (READONLY)',
-    mend: 'let REDIS_URL name the primary',
+    detail: 'it is a replica, but the broker must write (READONLY)',
+    fix: 'Set REDIS_URL to the primary.',
   },
-  MISCONF: {
-    detail: 'it refuses to write since it cannot save to disk (MISCONF)',
-    mend: "see Redis's log: is its disk full, or not writable?",
-  },
-  OOM: { detail: 'it has no memory left (OOM)', mend: 'raise its maxmemory' },
-  LOADING: { detail: 'it is still loading its data (LOADING)', mend: 'wait, and run the check again' },
+  MISCONF: { detail: 'it refuses to write because it cannot save to disk (MISCONF)', fix: FULL_DISK },
+  OOM: { detail: 'it has no memory left (OOM)', fix: 'Raise its maxmemory.' },
+  LOADING: { detail: 'it is still loading its data (LOADING)', fix: 'Wait, then run the check again.' },
   MOVED: {
-    detail: 'it is a node of a Redis Cluster, which REDIS_URL does not say (MOVED)',
-    mend: 'name it as a cluster: redis-cluster://host:port,host:port',
+    detail: 'it is a node of a Redis Cluster, but REDIS_URL has another scheme (MOVED)',
+    fix: 'Use the scheme for a cluster: redis-cluster://host:port,host:port.',
   },
   NOMASTER: {
     detail: 'the Sentinels know no master of that name',
-    mend: 'correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name',
+    fix: 'Correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name.',
   },
   NOSENTINEL: {
     detail: 'no Sentinel answers',
-    mend: 'see that they run at the addresses in REDIS_URL, and whether they want TLS (?tls=true) or a password (?sentinelPassword=…)',
+    fix: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
   },
   NONODE: {
     detail: 'no node of the cluster answers',
-    mend: 'see that they run at the addresses in REDIS_URL, and whether they want TLS (?tls=true)',
+    fix: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true.',
   },
   ERR: {
-    detail: 'it refuses what the broker asks of it (ERR)',
-    mend: 'see that REDIS_URL names a database that exists, and that it is Redis 6.2 or later, scripts included',
+    detail: 'it refuses a command of the broker (ERR)',
+    fix: 'Check that the database in REDIS_URL exists, and that the server is Redis 6.2 or later with scripts.',
   },
 };
 
-/** What keeps the broker from using the Redis. @param trouble as `RedisProbe` has it */
-function redisTrouble(trouble: string, address: string, keyPrefix: string): Trouble {
-  if (trouble === 'NOPERM') {
+/** @param code as in `RedisProbe` */
+function redisProblem(code: string, address: string, keyPrefix: string): Problem {
+  if (code === 'NOPERM') {
     return {
       detail: 'its user lacks a permission (NOPERM)',
-      mend: `permit it scripts, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*, for example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+      fix: `Allow scripts, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
     };
   }
-  return REFUSALS[trouble] ?? networkTrouble(trouble, { address, setting: 'REDIS_URL' });
+  return REDIS_PROBLEMS[code] ?? networkProblem(code, { address, setting: 'REDIS_URL' });
 }
 
-const CONNECT_MS = 4_000;
+const CONNECT_TIMEOUT_MS = 4_000;
 
-/** Where tokens are kept: whether Redis is there, lets us in, and keeps what it is given. */
-export async function checkStore(redis: RedisConfig | undefined, clock: Clock): Promise<Finding[]> {
+/** Checks that the broker can use Redis, that Redis does not lose tokens, and that the tokens are encrypted. */
+export async function checkStore(redis: RedisConfig | undefined, clock: Clock): Promise<CheckResult[]> {
   if (!redis) {
-    const detail = 'REDIS_URL is not set: tokens live in this process alone';
-    return [warn('Redis', { detail, mend: 'set REDIS_URL, unless you run one replica that may forget' })];
+    const detail = 'REDIS_URL is not set: this process alone keeps the tokens, and a restart loses them';
+    return [warn('Redis', { detail, fix: 'Set REDIS_URL, unless you run a single replica for a test.' })];
   }
   const [, password, address = ''] = /:\/\/(?:[^:@]*:?([^@]*)@)?([^/?]*)/.exec(redis.url) ?? [];
-  const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_MS, clock });
+  const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_TIMEOUT_MS, clock });
   const encryption = checkEncryption(redis);
-  if (!probe.connected) return [fail('Redis', redisTrouble(probe.trouble, address, redis.keyPrefix)), encryption];
+  if (!probe.connected) return [fail('Redis', redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];
   const { info, roundTripMs, scriptTrouble } = probe;
+  // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
+  const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
   return [
-    ok('Redis', `${address} lets us in ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`),
-    ...versionFinding(info.get('redis_version')),
-    roleAndScriptFinding(info.get('role'), scriptTrouble, address, redis.keyPrefix),
-    ...memoryFinding(info.get('maxmemory_policy')),
-    ...persistenceFinding(info),
+    ok('Redis', `connected to ${address} ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`),
+    checkVersion(info.get('redis_version')),
+    scriptError
+      ? fail('Redis scripts', redisProblem(scriptError, address, redis.keyPrefix))
+      : ok('Redis scripts', 'a script wrote a key, published a message and deleted the key'),
+    ...checkMemory(info.get('maxmemory_policy')),
+    ...checkPersistence(info),
     encryption,
   ];
 }
 
-function versionFinding(version: string | undefined): Finding[] {
-  const [major = 0, minor = 0] = version?.split('.').map(Number) ?? [];
-  const [oldestMajor, oldestMinor] = OLDEST_REDIS;
+function checkVersion(version: string | undefined): CheckResult {
+  const name = 'Redis version';
+  const oldest = OLDEST_REDIS.join('.');
   if (version === undefined) {
-    const mend = `let its user run INFO, or see yourself that it is ${OLDEST_REDIS.join('.')} or later`;
-    return [warn('Redis version', { detail: 'it does not say', mend })];
+    const fix = `Allow the user to run INFO, or make sure that the version is ${oldest} or later.`;
+    return warn(name, { detail: 'the version is unknown', fix });
   }
-  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return [ok('Redis version', version)];
-  const mend = `upgrade it to ${OLDEST_REDIS.join('.')} or later`;
-  return [fail('Redis version', { detail: `${version} is too old`, mend })];
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isSupported = major > OLDEST_REDIS[0] || (major === OLDEST_REDIS[0] && minor >= OLDEST_REDIS[1]);
+  if (isSupported) return ok(name, version);
+  return fail(name, { detail: `${version} is too old`, fix: `Upgrade Redis to ${oldest} or later.` });
 }
 
-function roleAndScriptFinding(
-  role: string | undefined,
-  trouble: string | undefined,
-  address: string,
-  keyPrefix: string,
-): Finding {
-  if (trouble) return fail('Redis scripts', redisTrouble(trouble, address, keyPrefix));
-  // What is written to a writable replica is lost at its next synchronisation.
-  if (role === 'slave') return fail('Redis scripts', redisTrouble('READONLY', address, keyPrefix));
-  return ok('Redis scripts', 'one wrote, published and removed what it wrote');
-}
-
-function memoryFinding(policy: string | undefined): Finding[] {
+function checkMemory(policy: string | undefined): CheckResult[] {
   if (policy === undefined) return [];
-  if (policy === 'noeviction') return [ok('Redis memory', 'nothing is evicted (noeviction)')];
-  const detail = `maxmemory-policy ${policy} lets Redis drop tokens and leases; each dropped token costs a login`;
-  return [warn('Redis memory', { detail, mend: 'set maxmemory-policy noeviction, and maxmemory high enough' })];
+  if (policy === 'noeviction') return [ok('Redis memory', 'Redis evicts no keys (noeviction)')];
+  const detail = `maxmemory-policy ${policy} lets Redis evict tokens and leases; each evicted token costs a login`;
+  return [warn('Redis memory', { detail, fix: 'Set maxmemory-policy to noeviction, and maxmemory high enough.' })];
 }
 
-function persistenceFinding(info: ReadonlyMap<string, string>): Finding[] {
+function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
+  const name = 'Redis persistence';
   const aof = info.get('aof_enabled');
   if (aof === undefined) return [];
   if (info.get('rdb_last_bgsave_status') === 'err' || info.get('aof_last_write_status') === 'err') {
-    const mend = "see Redis's log: is its disk full, or not writable?";
-    return [warn('Redis persistence', { detail: 'its last attempt to save to disk failed', mend })];
+    return [warn(name, { detail: 'the last attempt of Redis to save to disk failed', fix: FULL_DISK })];
   }
-  const lost = 'a crash costs a login for each token since the last snapshot';
-  return [ok('Redis persistence', aof === '1' ? 'append-only file' : `no append-only file: ${lost}`)];
+  if (aof === '1') return [ok(name, 'append-only file')];
+  return [ok(name, 'no append-only file: after a crash, each token since the last snapshot costs a login')];
 }
 
-function checkEncryption({ encryptionKeys }: RedisConfig): Finding {
+function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {
+  const name = 'token encryption';
   const [first, ...others] = encryptionKeys.map(({ id }) => id);
   if (first === undefined) {
-    const detail = 'off: whoever reads Redis, or a backup of it, can use the tokens';
-    return warn('token encryption', { detail, mend: 'set TOKEN_ENCRYPTION_KEYS=k1:$(openssl rand -base64 32)' });
+    const detail = 'off: anyone who can read Redis or its backups can use the tokens';
+    return warn(name, { detail, fix: 'Set TOKEN_ENCRYPTION_KEYS=k1:$(openssl rand -base64 32).' });
   }
-  const reads = others.length > 0 ? `, ${others.join(', ')} can still be read` : '';
-  return ok('token encryption', `AES-256-GCM with key ${first}${reads}`);
+  const decrypts = others.length > 0 ? `; ${others.join(', ')} can still decrypt` : '';
+  return ok(name, `AES-256-GCM with key ${first}${decrypts}`);
 }

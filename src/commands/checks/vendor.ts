@@ -4,158 +4,45 @@ import { VendorFault } from '../../vendor-api/faults.ts';
 import { type ClockReading, probeVendor, type VendorExchange } from '../../vendor-api/probe.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
 import type { ChosenLogin } from '../login-flags.ts';
-import { type Finding, fail, ok, type Trouble, warn } from './finding.ts';
-import { networkTrouble } from './network-trouble.ts';
+import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 
-const WAIT: Trouble['mend'] = 'wait a minute, and run the check again';
+/** Upper limit of an attempt in ms, whatever VENDOR_TIMEOUT_MS says: there may be two attempts. */
+const MAX_ATTEMPT_MS = 5_000;
 
-/** What the answer to a signed call with an empty country says (protocol.md, "Result codes"). */
-function signedCallFinding(what: string, exchange: VendorExchange): Finding {
-  const { code, kind } = exchange;
-  const unjudged = 'the appToken is judged by a real login alone (--login)';
-  switch (kind) {
-    case 'request':
-      return ok(what, `signature accepted: what is refused is the empty country (${code}); ${unjudged}`);
-    case 'success':
-    case 'account_closed':
-      return ok(what, `signature and app accepted (${code})`);
-    case 'too_frequent':
-      return warn(what, { detail: `the vendor is asked too often to say (${code})`, mend: WAIT });
-    case 'unknown':
-      return warn(what, {
-        detail: `the vendor refuses with a code nobody explains (${code})`,
-        mend: 'see whether a real login works: --login; otherwise ask the vendor what the code means',
-      });
-    default:
-      return fail(what, refusal(exchange));
-  }
-}
-
-/** What the answer to a real login says. */
-function loginFinding(what: string, exchange: VendorExchange): Finding {
-  const { code, kind, token } = exchange;
-  if (token) {
-    const { fields, issuedAt, expiresAt } = token;
-    const end = fields['accessId']?.slice(-4);
-    return ok(what, `worked: accessId …${end}, a token for ${duration(expiresAt - issuedAt)}`);
-  }
-  switch (kind) {
-    case 'request':
-      return fail(what, {
-        detail: `the vendor refuses a field of the login (${code})`,
-        mend: 'correct --union-id, --unique-id or --region',
-      });
-    case 'account_closed':
-      return fail(what, { detail: `the vendor has closed this account (${code})`, mend: 'take another --union-id' });
-    case 'too_frequent':
-      return fail(what, { detail: `the vendor is asked too often (${code})`, mend: WAIT });
-    case 'unknown':
-      return fail(what, {
-        detail: `the vendor refuses with a code nobody explains (${code})`,
-        mend: 'ask the vendor what it means',
-      });
-    default:
-      return fail(what, refusal(exchange));
-  }
-}
-
-/** What came in place of an answer. */
-function faultTrouble({ kind, facts }: VendorFault, address: string): Trouble {
-  const setting = 'VENDOR_BASE_URL or VENDOR_REGION_URLS';
-  const { httpStatus, problem = 'unknown' } = facts;
-  if (kind === 'timeout') return networkTrouble('timeout', { address, setting });
-  if (kind === 'unreachable') return networkTrouble(problem, { address, setting });
-  if (kind === 'outage') return { detail: `${address} answers HTTP ${httpStatus} and no result`, mend: WAIT };
-  const status = httpStatus === undefined ? '' : ` (HTTP ${httpStatus}; ${problem})`;
-  return {
-    detail: `${address} answers something other than the vendor's protocol${status}`,
-    mend: `correct ${setting}; its path must be the prefix of /openapi/…, and no proxy may answer in the vendor's place`,
-  };
-}
-
-function refusal({ code, reason, kind }: VendorExchange): Trouble {
-  if (kind === 'maintenance') return { detail: `the vendor is under maintenance (${code})`, mend: WAIT };
-  if (code === 10_007) return signatureRefusal(reason);
-  return APP_REFUSALS[code] ?? { detail: `the vendor refuses the call (${code})`, mend: 'ask the vendor why' };
-}
-
-const APP_REFUSALS: Readonly<Record<number, Trouble>> = {
-  10901050: {
-    detail: 'the vendor says the app is not who it says it is (10901050)',
-    mend: 'correct its appToken (VENDOR_APP_TOKEN or VENDOR_APPS); appId, appToken and appKey must be of one app',
-  },
-  10901051: { detail: 'the vendor has frozen the app (10901051)', mend: 'ask the vendor to unfreeze it' },
-  10901052: {
-    detail: 'the vendor does not know the app (10901052)',
-    mend: 'correct its appId, and its accessId if you set one; an app may be known at one domain and not at another',
-  },
-};
-
-function signatureRefusal(reason: string | undefined): Trouble {
-  const shown = `(10007${reason === undefined ? '' : `:${reason}`})`;
-  switch (reason) {
-    case '-2':
-      return {
-        detail: `the vendor refuses the timestamp, even by its own Date header ${shown}`,
-        mend: "set this machine's clock by NTP; if it is right, ask the vendor about its clock",
-      };
-    case '-1':
-      return {
-        detail: `the vendor cannot read the body of the call ${shown}`,
-        mend: 'let no proxy between change the request: its bytes are signed',
-      };
-    default:
-      return {
-        detail: `the vendor says the signature is wrong ${shown}`,
-        mend: 'correct its appKey (VENDOR_APP_KEY or VENDOR_APPS) and its accessId, if you set one; no proxy may change the Host header. The command sign prints what to settle it with',
-      };
-  }
-}
-
-function duration(ms: number): string {
-  const seconds = Math.round(ms / 1_000);
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
-}
-
-/** Most ms of an attempt, whatever the service allows itself: there may be two. */
-const TIMEOUT_MS = 5_000;
-
-/** Whoever it would be, if the vendor logged somebody in who names no country. */
-const NOBODY = 'sdk-token-broker-check';
+/** The account of the signed call. The vendor refuses the call, so this name matters only if it does not. */
+const CHECK_ACCOUNT = 'sdk-token-broker-check';
 
 /**
- * Every domain of the vendor and every app there: whether it answers, what its clock says, and a signed call that must
- * be refused for its empty country, so that nobody is logged in; with `login` a real login in place of that call.
+ * Checks every domain of the vendor, its clock, and every app there. The check of an app is a signed call without a
+ * country: the vendor verifies its signature, but cannot log anyone in. `login` replaces one of these calls with a real
+ * login.
  */
 export async function checkVendor(
   vendor: VendorConfig,
   clock: Clock,
   login: ChosenLogin | undefined,
-): Promise<Finding[]> {
+): Promise<CheckResult[]> {
   const domains = new Map([vendor.baseUrl, ...vendor.regionUrls.values()].map((url) => [url.href, url]));
-  const timeoutMs = Math.min(vendor.timeoutMs, TIMEOUT_MS);
+  const timeoutMs = Math.min(vendor.timeoutMs, MAX_ATTEMPT_MS);
   const checks = [...domains.values()].map(async (domain) => {
     const calls = [...vendor.apps.values()].map(async (app) => {
-      const chosen = login?.domain.href === domain.href && login.app === app ? login : undefined;
-      const parts = chosen ?? harmless(domain, app);
-      const outcome = await probeVendor({ login: parts, timeoutMs, clock }).catch(asFault);
-      return { app, chosen, outcome };
+      const isLogin = login?.domain.href === domain.href && login.app === app;
+      const call = isLogin ? login : callWithoutCountry(domain, app);
+      return { app, isLogin, outcome: await probeVendor({ login: call, timeoutMs, clock }).catch(asFault) };
     });
-    return findings(domain.host, await Promise.all(calls));
+    return resultsOf(domain.host, await Promise.all(calls));
   });
   return (await Promise.all(checks)).flat();
 }
 
 interface Call {
   readonly app: VendorApp;
-  readonly chosen: ChosenLogin | undefined;
+  readonly isLogin: boolean;
   readonly outcome: VendorExchange | VendorFault;
 }
 
-function harmless(domain: URL, app: VendorApp): ChosenLogin {
-  return { domain, app, subject: { app: app.name, unionId: NOBODY, uniqueId: NOBODY }, region: '' };
+function callWithoutCountry(domain: URL, app: VendorApp): ChosenLogin {
+  return { domain, app, subject: { app: app.name, unionId: CHECK_ACCOUNT, uniqueId: CHECK_ACCOUNT }, region: '' };
 }
 
 function asFault(error: unknown): VendorFault {
@@ -163,31 +50,138 @@ function asFault(error: unknown): VendorFault {
   throw error;
 }
 
-function findings(host: string, calls: readonly Call[]): Finding[] {
-  const what = `vendor ${host}`;
+function resultsOf(host: string, calls: readonly Call[]): CheckResult[] {
+  const name = `vendor ${host}`;
   const [answer] = calls.flatMap(({ outcome }) => (outcome instanceof VendorFault ? [] : [outcome]));
   const [fault] = calls.flatMap(({ outcome }) => (outcome instanceof VendorFault ? [outcome] : []));
-  if (!answer) return fault ? [fail(what, faultTrouble(fault, host))] : [];
+  if (!answer) return fault ? [fail(name, faultProblem(fault, host))] : [];
   return [
-    ok(what, `answers, in ${answer.roundTripMs} ms`),
-    clockFinding(`clock of ${host}`, answer.clock),
-    ...calls.map(({ app, chosen, outcome }) => {
-      const name = `${chosen ? 'login' : 'app'} ${app.name} at ${host}`;
-      if (outcome instanceof VendorFault) return fail(name, faultTrouble(outcome, host));
-      return chosen ? loginFinding(name, outcome) : signedCallFinding(name, outcome);
+    ok(name, `answered in ${answer.roundTripMs} ms`),
+    clockResult(`clock of ${host}`, answer.clock),
+    ...calls.map(({ app, isLogin, outcome }) => {
+      const callName = `${isLogin ? 'login' : 'app'} ${app.name} at ${host}`;
+      if (outcome instanceof VendorFault) return fail(callName, faultProblem(outcome, host));
+      return isLogin ? loginResult(callName, outcome) : signedCallResult(callName, outcome);
     }),
   ];
 }
 
-function clockFinding(what: string, reading: ClockReading | undefined): Finding {
+function clockResult(name: string, reading: ClockReading | undefined): CheckResult {
   if (!reading) {
-    const mend = 'nothing between you and the vendor may take it away: without it a wrong clock goes unnoticed';
-    return warn(what, { detail: 'the answer has no Date header to compare with', mend });
+    const fix = 'Make sure that no proxy removes the header. Without it, the broker cannot notice a wrong clock.';
+    return warn(name, { detail: 'the answer has no Date header', fix });
   }
   const { offsetMs, level } = reading;
-  if (offsetMs === 0) return ok(what, 'agrees with ours');
-  const detail = `${Math.abs(Math.round(offsetMs / 1_000))} s ${offsetMs > 0 ? 'ahead of' : 'behind'} ours`;
-  if (!level) return ok(what, detail);
-  const mend = "set this machine's clock by NTP (chrony, systemd-timesyncd); the vendor refuses more than 300 s";
-  return level === 'warn' ? warn(what, { detail, mend }) : fail(what, { detail, mend });
+  if (offsetMs === 0) return ok(name, 'agrees with the clock of this machine');
+  const detail = `${Math.abs(Math.round(offsetMs / 1_000))} s ${offsetMs > 0 ? 'ahead of' : 'behind'} this machine`;
+  if (!level) return ok(name, detail);
+  const fix =
+    'Set the clock of this machine by NTP (chrony, systemd-timesyncd). The vendor refuses a difference above 300 s.';
+  return level === 'warn' ? warn(name, { detail, fix }) : fail(name, { detail, fix });
+}
+
+/** Judges the answer to the call without a country (protocol.md, "Result codes"). */
+function signedCallResult(name: string, exchange: VendorExchange): CheckResult {
+  const { code, kind } = exchange;
+  switch (kind) {
+    case 'request':
+      return ok(
+        name,
+        `signature accepted: the vendor refuses only the empty country (${code}); only a real login (--login) tests the appToken`,
+      );
+    case 'success':
+    case 'account_closed':
+      return ok(name, `signature and app accepted (${code})`);
+    case 'too_frequent':
+    case 'unknown':
+      return warn(name, refusalProblem(exchange));
+    default:
+      return fail(name, refusalProblem(exchange));
+  }
+}
+
+function loginResult(name: string, exchange: VendorExchange): CheckResult {
+  if (!exchange.token) return fail(name, refusalProblem(exchange));
+  const { fields, issuedAt, expiresAt } = exchange.token;
+  const end = fields['accessId']?.slice(-4);
+  return ok(name, `succeeded: accessId …${end}, a token for ${duration(expiresAt - issuedAt)}`);
+}
+
+function refusalProblem({ code, reason, kind }: VendorExchange): Problem {
+  switch (kind) {
+    case 'request':
+      return {
+        detail: `the vendor refuses a field of the login (${code})`,
+        fix: 'Correct --union-id, --unique-id or --region.',
+      };
+    case 'account_closed':
+      return { detail: `the vendor has closed this account (${code})`, fix: 'Use another --union-id.' };
+    case 'too_frequent':
+      return { detail: `the vendor says that calls are too frequent (${code})`, fix: RETRY_LATER };
+    case 'maintenance':
+      return { detail: `the vendor is under maintenance (${code})`, fix: RETRY_LATER };
+    case 'unknown':
+      return {
+        detail: `the vendor refuses with an unknown code (${code})`,
+        fix: 'Ask the vendor what the code means. A real login (--login) may still succeed.',
+      };
+  }
+  if (code === 10_007) return signatureProblem(reason);
+  return APP_PROBLEMS[code] ?? { detail: `the vendor refuses the call (${code})`, fix: 'Ask the vendor why.' };
+}
+
+const RETRY_LATER = 'Wait a minute, then run the check again.';
+
+const APP_PROBLEMS: Readonly<Record<number, Problem>> = {
+  10901050: {
+    detail: 'the vendor says that the identity of the app is wrong (10901050)',
+    fix: 'Correct its appToken (VENDOR_APP_TOKEN or VENDOR_APPS). appId, appToken and appKey must belong to one app.',
+  },
+  10901051: { detail: 'the vendor has frozen the app (10901051)', fix: 'Ask the vendor to unfreeze it.' },
+  10901052: {
+    detail: 'the vendor does not know the app (10901052)',
+    fix: 'Correct its appId, and its accessId if you set one. Some apps are known at one domain only.',
+  },
+};
+
+function signatureProblem(reason: string | undefined): Problem {
+  const shown = `(10007${reason === undefined ? '' : `:${reason}`})`;
+  switch (reason) {
+    case '-2':
+      return {
+        detail: `the vendor refuses the timestamp, even one by its own Date header ${shown}`,
+        fix: 'Set the clock of this machine by NTP. If it is right, ask the vendor about its clock.',
+      };
+    case '-1':
+      return {
+        detail: `the vendor cannot read the body of the call ${shown}`,
+        fix: 'Make sure that no proxy changes the request: its bytes are signed.',
+      };
+    default:
+      return {
+        detail: `the vendor says that the signature is wrong ${shown}`,
+        fix: 'Correct its appKey (VENDOR_APP_KEY or VENDOR_APPS), and its accessId if you set one. Make sure that no proxy changes the Host header. The command `sign` prints a signed login to compare with the vendor.',
+      };
+  }
+}
+
+/** Explains why there is no valid answer. */
+function faultProblem({ kind, facts }: VendorFault, address: string): Problem {
+  const setting = 'VENDOR_BASE_URL or VENDOR_REGION_URLS';
+  const { httpStatus, problem = 'unknown' } = facts;
+  if (kind === 'timeout') return networkProblem('timeout', { address, setting });
+  if (kind === 'unreachable') return networkProblem(problem, { address, setting });
+  if (kind === 'outage') return { detail: `${address} answers HTTP ${httpStatus} without a result`, fix: RETRY_LATER };
+  const status = httpStatus === undefined ? '' : ` (HTTP ${httpStatus}; ${problem})`;
+  return {
+    detail: `${address} does not answer with the vendor's protocol${status}`,
+    fix: `Correct ${setting}. Its path must be the part before /openapi/…. Make sure that no proxy answers instead of the vendor.`,
+  };
+}
+
+function duration(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
 }

@@ -62,8 +62,9 @@ export function publicApi(version: string): FastifyDynamicSwaggerOptions {
             type: 'http',
             scheme: 'bearer',
             description:
-              'The session the app has with its own cloud. With `SESSION_MODE=forward` it is whatever the app sends its ' +
-              'cloud in the headers of `SESSION_FORWARD_HEADERS`, cookies for instance.',
+              "The app's session with its own cloud. `SESSION_MODE` says how the broker checks it. `jwt`: a signed JWT. " +
+              '`introspection`: an access token that an OAuth server checks (RFC 7662). `forward`: the headers of ' +
+              "`SESSION_FORWARD_HEADERS`, for example cookies, that the app's cloud checks.",
           },
         },
       },

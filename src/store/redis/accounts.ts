@@ -1,7 +1,7 @@
 import type { AccountStore, StoredAccount } from '../../token/ports.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { type DirectoryEntry, markOf } from './records/directory-codec.ts';
+import type { DirectoryEntry } from './records/directory-codec.ts';
 import { type RedisParts, sealedTextsOf } from './records/stored-records.ts';
 
 /** How long an erasure is remembered: longer than any session lives. */
@@ -13,11 +13,6 @@ export class RedisAccounts implements AccountStore {
 
   constructor(parts: RedisParts) {
     this.#parts = parts;
-  }
-
-  /** An account's directory entry, as it is stored at `key`. */
-  seal(entry: DirectoryEntry, key: string): Buffer {
-    return this.#parts.directory.encode(entry, key);
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
@@ -41,40 +36,23 @@ export class RedisAccounts implements AccountStore {
     return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
   }
 
-  /** Whether the accessId leads to the account; `true` where Redis does not say. */
-  async leadsTo(accessId: string, account: AccountId): Promise<boolean> {
-    const { redis, keys } = this.#parts;
-    const key = keys.accessId(accessId);
-    return redis
-      .run(key, (client) => client.get(key))
-      .then(
-        (known) => known === account,
-        () => true,
-      );
-  }
-
   /**
-   * Has the accessId of an account lead to it, for {@link lookUp}, unless the account was erased since `generation`. If
-   * Redis fails in between, the account's next login makes good for it.
-   * @param saved the sealed entry, as it was saved with the token or stands
-   * @param previous the one the account had before
+   * Stores the pointer from an accessId to its account, for {@link lookUp}, unless it is stored already or the account
+   * was erased since `generation`. After a failure the next renewal tries again.
+   * @param previous the directory entry that the account had before
    */
-  async remember(
-    id: SubjectId,
-    generation: number,
-    entry: DirectoryEntry,
-    saved: Buffer | null,
-    previous: Buffer | null,
-  ): Promise<void> {
+  async remember(id: SubjectId, generation: number, accessId: string, previous: Buffer | null): Promise<void> {
     const { redis, keys, directory, log } = this.#parts;
-    const key = keys.accessId(entry.accessId);
-    const account = keys.account(accountOf(id));
-    const before = directory.decode(previous, account);
+    const account = accountOf(id);
+    const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
     try {
-      await redis.run(key, (client) => client.set(key, accountOf(id)));
-      const marked = await redis.script('markAccessId', [account], [generation, markOf(entry.accessId), saved ?? '']);
-      if (marked !== 1) await this.#forget(entry.accessId);
-      if (!before || before.accessId === entry.accessId) return;
+      if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return;
+      await redis.run(pointer, (client) => client.set(pointer, account));
+      // An erasure stores its time before it deletes the pointer.
+      const erasedAt = await redis.run(key, (client) => client.hget(key, ACCOUNT_FIELDS.erasedAt));
+      if (Number(erasedAt) >= generation) await this.#forget(accessId);
+      const before = directory.decode(previous, key);
+      if (!before || before.accessId === accessId) return;
       log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');
       await this.#forget(before.accessId);
     } catch (error) {

@@ -5,8 +5,8 @@ import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import type { Announcement, AnnouncementFeed } from '../../token/ports.ts';
 import type { AccountId, SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { runScript } from './connection/connection.ts';
 import { type Keys, SHARDS } from './keys.ts';
+import { runScript } from './lua-scripts.ts';
 
 const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
 const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;

@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
-import type { ClaimBounds, DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { ClaimBounds, DueClaim, DueClaims, DueQueue, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
-import type { RedisLease } from './terminals.ts';
 
 /** What is limited over all replicas: rates by name, and the queue of vendor logins. */
 export class RedisRates implements RateLimiter, LoginQueue {
@@ -84,7 +83,7 @@ export class RedisDueQueue implements DueQueue {
 
   /** The leases of what is due, as far as they can be had. */
   async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: ClaimBounds): Promise<DueClaim[]> {
-    const { redis, keys, directory } = this.#parts;
+    const { redis, keys } = this.#parts;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
       keys.lease(id),
@@ -93,7 +92,7 @@ export class RedisDueQueue implements DueQueue {
       keys.failures(id),
     ]);
     const subjects = ids.flatMap((id) => [terminalOf(id), id]);
-    const args = [ownerId, longest, shortest, directory.head, ...subjects];
+    const args = [ownerId, longest, shortest, ...subjects];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
     return answers.flatMap((answer) => {
       if (answer.length > 1) return this.#claimOf(ownerId, answer as Granted) ?? [];
@@ -103,10 +102,9 @@ export class RedisDueQueue implements DueQueue {
   }
 
   #claimOf(ownerId: string, granted: Granted): DueClaim | undefined {
-    const [name, generation, durationMs, bytes, region, erasedAt, mark] = granted;
+    const [name, generation, durationMs, bytes, region, erasedAt] = granted;
     const id = name.toString() as SubjectId;
-    const accessIdMark = mark?.toString('hex');
-    const lease: RedisLease = { id, ownerId, generation: Number(generation), durationMs, accessIdMark };
+    const lease = { id, ownerId, generation: Number(generation), durationMs };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));
     if (record) return { lease, record, region: region?.toString(), erasedAt: instantOf(erasedAt) };
     this.#putOff(lease, this.#parts.records.expiryOf(bytes));
@@ -114,7 +112,7 @@ export class RedisDueQueue implements DueQueue {
   }
 
   /** What cannot be opened is left alone until its end. */
-  #putOff({ id, ownerId }: RedisLease, expiresAt: number): void {
+  #putOff({ id, ownerId }: Lease, expiresAt: number): void {
     const { redis, keys, clock, log } = this.#parts;
     const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', ''];
     redis.script('release', [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)], args).catch((error) => {

@@ -6,14 +6,7 @@ import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS } from './keys.ts';
-import { markOf } from './records/directory-codec.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
-
-/** A lease as this store grants it. */
-export interface RedisLease extends Lease {
-  /** Of a claim: the mark of the account's accessId. While it is the same, `save` need not write the accessId again. */
-  readonly accessIdMark?: string | undefined;
-}
 
 /** Terminals in Redis: their records, and the leases under which these come to be. */
 export class RedisTerminals implements TerminalStore {
@@ -66,7 +59,7 @@ export class RedisTerminals implements TerminalStore {
     return extended === 1;
   }
 
-  save(lease: RedisLease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+  save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
     return this.#write(lease, record, dueAt);
   }
 
@@ -75,14 +68,11 @@ export class RedisTerminals implements TerminalStore {
     return (await this.#write(lease, record, dueAt)) === 'saved' ? 'saved' : 'outdated';
   }
 
-  async #write(lease: Omit<RedisLease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
-    const { id, ownerId, generation, accessIdMark } = lease;
-    const { redis, keys, records } = this.#parts;
+  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+    const { id, ownerId, generation } = lease;
+    const { redis, keys, records, directory } = this.#parts;
     const account = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
-    const stands = accessIdMark === markOf(entry.accessId).toString('hex');
-    const sealed = stands ? '' : this.#accounts.seal(entry, account);
-    const stillLeads = stands ? this.#accounts.leadsTo(entry.accessId, accountOf(id)) : false;
     const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
@@ -93,11 +83,11 @@ export class RedisTerminals implements TerminalStore {
       keys.announcements,
       this.#perAccount,
       record.region,
-      sealed,
+      directory.encode(entry, account),
     ]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved' && !(await stillLeads)) {
-      await this.#accounts.remember(id, generation, entry, sealed || previous, previous);
+    if (outcome.toString() === 'saved') {
+      await this.#accounts.remember(id, generation, entry.accessId, previous);
     }
     return outcome.toString() as SaveOutcome;
   }

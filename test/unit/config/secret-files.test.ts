@@ -73,7 +73,7 @@ describe('a secret in a file', () => {
 
   test('may not be given in the environment too', () => {
     expect(problemsOf({ ...USABLE, VENDOR_APP_KEY_FILE: fileOf('other-canary') })).toEqual([
-      'VENDOR_APP_KEY and VENDOR_APP_KEY_FILE are both set: set one of them',
+      'VENDOR_APP_KEY and VENDOR_APP_KEY_FILE are both set: set only one of them',
     ]);
   });
 });

@@ -38,8 +38,8 @@ describe('introspection', () => {
     expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'introspection' })).toEqual([
       'SESSION_INTROSPECTION_URL is required: the http(s) URL of the introspection endpoint (RFC 7662), ' +
         'without a password in it',
-      'SESSION_INTROSPECTION_CLIENT_ID is required: the client id to introspect as',
-      'SESSION_INTROSPECTION_CLIENT_SECRET is required: the secret of that client',
+      'SESSION_INTROSPECTION_CLIENT_ID is required: the client id of the broker at the OAuth server',
+      'SESSION_INTROSPECTION_CLIENT_SECRET is required: the client secret of the broker',
     ]);
   });
 });
@@ -60,7 +60,7 @@ describe('forward', () => {
 
   test('needs a URL and nothing more', () => {
     expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'forward' })).toEqual([
-      'SESSION_FORWARD_URL is required: the http(s) URL that answers whose session the headers hold, ' +
+      'SESSION_FORWARD_URL is required: the http(s) URL that returns the claims of a session, ' +
         'without a password in it',
     ]);
   });
@@ -68,7 +68,7 @@ describe('forward', () => {
 
 test('a mode that does not exist is the only problem: what is required depends on it', () => {
   expect(problemsOf({ ...INTROSPECTION, SESSION_MODE: 'oauth' })).toEqual([
-    'SESSION_MODE must be jwt, introspection or forward, not "oauth"',
+    'SESSION_MODE must be one of jwt, introspection, forward, not "oauth"',
   ]);
 });
 
@@ -78,7 +78,9 @@ describe('the key of the sessions', () => {
     (names) => {
       const all = { SESSION_JWT_JWKS_URL: 'not a URL', SESSION_JWT_PUBLIC_KEY: PEM, SESSION_JWT_SECRET: HMAC_SECRET };
       const problems = problemsOf({ ...WITHOUT_KEY, ...Object.fromEntries(names.map((name) => [name, all[name]])) });
-      expect(problems).toContain(`${KEYS.join(', ')}: only one of them may be set, or a forged session might pass`);
+      expect(problems).toContain(
+        `${KEYS.join(', ')}: set only one of them, otherwise a forged session might be accepted`,
+      );
     },
   );
 

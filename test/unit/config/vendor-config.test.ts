@@ -21,7 +21,7 @@ describe('several apps', () => {
   });
 
   test.each(ONE_APP)('do not go with %s, which is told by name', (name) => {
-    const told = `VENDOR_APPS stands in place of ${name}: set one or the other`;
+    const told = `VENDOR_APPS replaces ${name}: set one or the other`;
     expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([told]);
     expect(() => loadVendorConfig({ ...SEVERAL, [name]: 'canary' })).toThrow(told);
   });

@@ -125,7 +125,7 @@ describe('the principal in claims', () => {
     const error = refusal({ sub: 'u-1', app }, { ...NAMES, app: 'app' });
     expect(error.code).toBe('session_invalid');
     expect(error.detail).toBe(
-      `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" where it is present`,
+      `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
     );
   });
 });

@@ -79,7 +79,7 @@ describe('a forged session is refused', () => {
     const pem = pemOf(rsa);
     for (const secret of [pem, pem.trim(), String(rsa.jwk.n)]) {
       const error = await expectRefused(verifier, await signWithSecret(secret), 'session_invalid');
-      expect(error.detail).toBe('The session is signed with an algorithm that is not allowed here');
+      expect(error.detail).toBe('The session is signed with an algorithm that is not allowed');
     }
   });
 
@@ -111,17 +111,17 @@ describe('a forged session is refused', () => {
 
 describe('a session with wrong claims is refused', () => {
   it.each([
-    ['iss', { iss: 'https://somebody-else.example' }, 'is not what it must be here'],
+    ['iss', { iss: 'https://somebody-else.example' }, 'has a wrong value'],
     ['iss', { iss: undefined }, 'is missing'],
-    ['aud', { aud: 'another-app' }, 'is not what it must be here'],
+    ['aud', { aud: 'another-app' }, 'has a wrong value'],
     ['aud', { aud: undefined }, 'is missing'],
     ['exp', { exp: undefined }, 'is missing'],
-    ['exp', { exp: '1767225660' }, 'is not what it must be here'],
-    ['nbf', { nbf: START_SECONDS + 1 }, 'is not what it must be here'],
+    ['exp', { exp: '1767225660' }, 'has a wrong value'],
+    ['nbf', { nbf: START_SECONDS + 1 }, 'has a wrong value'],
     ['sub', { sub: undefined }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 47114711 }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 'x'.repeat(129) }, 'must be a string of 1 to 128 Unicode characters'],
-    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) where it is present'],
+    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) if it is present'],
   ])('%s: %j', async (claim, claims, wrong) => {
     const error = await expectRefused(verifier, await rsa.sign(claims), 'session_invalid');
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);
@@ -146,7 +146,7 @@ describe('a session with wrong claims is refused', () => {
 describe('what is no session at all is refused', () => {
   it('12 KB of noise, before it is parsed', async () => {
     const error = await expectRefused(verifier, 'noise-noise.'.repeat(1_024), 'session_invalid');
-    expect(error.detail).toBe('A session has at most 8192 characters');
+    expect(error.detail).toBe('A session must have at most 8192 characters');
   });
 
   it('a genuine session that is too long', async () => {

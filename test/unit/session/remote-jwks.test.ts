@@ -103,7 +103,7 @@ describe('published keys', () => {
     passMs(4_999);
     for (let attempt = 0; attempt < 20; attempt += 1) {
       const error = await expectRefused(verifier, await first.sign(), 'session_invalid');
-      expect(error.detail).toBe('The session is signed with a key that is not known here');
+      expect(error.detail).toBe('The session is signed with an unknown key');
     }
     expect(server.fetches).toBe(2);
   });
@@ -123,7 +123,7 @@ describe('published keys', () => {
     const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];
     const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
-    expect(error.detail).toContain('header kid');
+    expect(error.detail).toContain('header parameter kid');
   });
 });
 

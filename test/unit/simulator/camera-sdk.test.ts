@@ -24,13 +24,13 @@ async function atVendor(options: VendorSimulatorOptions = {}) {
 }
 
 describe('the camera SDK', () => {
-  test('takes the five strings and leaves the rest of an answer alone', async () => {
+  test('accepts the five strings and ignores the other fields of an answer', async () => {
     const sdk = new CameraSdk(NO_VENDOR, async () => ({ ...CREDENTIALS, expand: 'more', nickname: 7 }));
     expect(await sdk.logIn()).toEqual(CREDENTIALS);
   });
 
   describe.each(Object.keys(CREDENTIALS))('without %s', (name) => {
-    test.each([undefined, null, '', 1_699_349_988, {}])('takes no credentials: %j', async (value) => {
+    test.each([undefined, null, '', 1_699_349_988, {}])('rejects credentials: %j', async (value) => {
       const sdk = new CameraSdk(NO_VENDOR, async () => ({ ...CREDENTIALS, [name]: value }));
       const refusal = await sdk.logIn().catch((error: Error) => error.message);
       expect(refusal).toBe(`the SDK takes no credentials without ${name}`);
@@ -47,14 +47,14 @@ describe('the camera SDK', () => {
     expect(await sdk.isOnline(CREDENTIALS)).toBe(false);
   });
 
-  test('is offline once its terminal has logged in anew, where the vendor replaces tokens', async () => {
+  test('is offline after its terminal has logged in again, if the vendor replaces tokens', async () => {
     const { sdk } = await atVendor({ mode: 'replace' });
     const first = await sdk.logIn();
     const second = await sdk.logIn();
     expect([await sdk.isOnline(first), await sdk.isOnline(second)]).toEqual([false, true]);
   });
 
-  test('is offline once its token has expired', async () => {
+  test('is offline after its token has expired', async () => {
     const clock = settableClock(Date.now());
     const { sdk } = await atVendor({ clock, tokenLifetimeSeconds: 60 });
     const info = await sdk.logIn();

@@ -30,7 +30,7 @@ test('gives an account a session that its published keys verify', async () => {
   expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBe(120);
 });
 
-test('knows an account again, and tells accounts apart', async () => {
+test('gives an account the same subject at each login, and other accounts other subjects', async () => {
   const subjects: unknown[] = [];
   for (const account of ['alice', 'alice', 'bob']) {
     subjects.push((await verified((await login({ account })).body.session)).sub);
@@ -46,14 +46,14 @@ test.each([{}, null, { account: '' }, { account: 1 }, { account: 'a', region: 'd
   },
 );
 
-test('issues sessions in process, with an age and claims to order', async () => {
+test('issues sessions in process, with a given lifetime and given claims', async () => {
   const session = await cloud.issueSession({ unionId: 'u-1', claims: { app: 'ios' } });
   expect(await verified(session)).toMatchObject({ sub: 'u-1', app: 'ios' });
   const expired = await cloud.issueSession({ unionId: 'u-1', sessionSeconds: -1 });
   await expect(verified(expired)).rejects.toThrow(errors.JWTExpired);
 });
 
-test('signs with the new key after a rotation; the old one verifies until it is retired', async () => {
+test('signs with the new key after a rotation. The old key verifies until it is retired', async () => {
   const before = await cloud.issueSession({ unionId: 'u-1' });
   await cloud.rotateKey();
   const after = await cloud.issueSession({ unionId: 'u-1' });
@@ -64,7 +64,7 @@ test('signs with the new key after a rotation; the old one verifies until it is 
   await expect(verified(before)).rejects.toThrow(errors.JWKSNoMatchingKey);
 });
 
-test('counts how often its keys were fetched, and publishes no private part', async () => {
+test('counts the requests for its keys, and publishes no private part', async () => {
   const { keys } = (await (await fetch(cloud.jwksUrl)).json()) as { keys: object[] };
   expect(keys).toEqual([expect.not.objectContaining({ d: expect.anything() })]);
   expect(cloud.jwksFetches()).toBe(1);

@@ -21,7 +21,7 @@ test('http-500: a server error without JSON', async () => {
   expect(await response.text()).toBe('Internal Server Error');
 });
 
-test('html: a page where JSON was due', async () => {
+test('html: a page instead of JSON', async () => {
   const response = await loginUnder('html');
   expect(response.status).toBe(200);
   expect(await response.text()).toContain('<!doctype html>');
@@ -45,14 +45,14 @@ test('hang: no answer until the caller gives up', async () => {
   expect(simulator.state().succeeded).toBe(0);
 });
 
-test('cut-off: half an answer, though the login took effect', async () => {
+test('cut-off: half of the answer, although the login took effect', async () => {
   const response = await loginUnder('cut-off');
   expect(response.status).toBe(200);
   await expect(response.text()).rejects.toThrow();
   expect(simulator.loginsOf('u-1', 't-1')).toBe(1);
 });
 
-test('endless: more than anybody would read', async () => {
+test('endless: an answer that does not end', async () => {
   const response = await loginUnder('endless');
   let read = 0;
   for await (const chunk of response.body ?? []) {
@@ -86,13 +86,13 @@ test.each([
   expect(simulator.state()).toMatchObject({ succeeded: 0, refusalsByCode: { [code]: 1 } });
 });
 
-test('too-frequent: says when to come back', async () => {
+test('too-frequent: says when to retry', async () => {
   const response = await loginUnder('too-frequent');
   expect(response.status).toBe(429);
   expect(response.headers.get('retry-after')).toBe('2');
 });
 
-test('befalls as many logins as it was told to, and refused ones do not count', async () => {
+test('applies to the given number of logins, not counting refused ones', async () => {
   simulator.configure({ fault: 'maintenance', faultCount: 2 });
   const codes: number[] = [];
   for (const regRegion of ['CN', 'bad', 'CN', 'CN'])
@@ -101,14 +101,14 @@ test('befalls as many logins as it was told to, and refused ones do not count', 
   expect(simulator.state().settings).toMatchObject({ fault: 'none', faultCount: null });
 });
 
-test('befalls every login if no count is given, also after an earlier count', async () => {
+test('applies to every login if no count is given, also after an earlier count', async () => {
   simulator.configure({ fault: 'reset', faultCount: 1 });
   simulator.configure({ fault: 'maintenance' });
   expect(await logIn(simulator)).toMatchObject({ code: 10901060 });
   expect(await logIn(simulator)).toMatchObject({ code: 10901060 });
 });
 
-test('spends the nonce of a login it befell, so a retry must sign anew', async () => {
+test('uses up the nonce of the login, so a retry must be signed again', async () => {
   simulator.configure({ fault: 'http-500', faultCount: 1 });
   await sendLogin(simulator, { nonce: '9' });
   expect(await logIn(simulator, { nonce: '9' })).toMatchObject({ code: 10007 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { expectedSignature } from '../../../src/simulator/request-verification.ts';
+import { expectedSignature } from '../../../src/simulator/login-verifier.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
 import { settableClock } from './settable-clock.ts';
@@ -19,7 +19,7 @@ test.each(vectors)('computes the signature of the vector for $host, nonce $nonce
   expect(expectedSignature(parts, vector.appKey)).toBe(vector.signature);
 });
 
-test.each(vectors)('accepts the vector for $host, nonce $nonce, off the wire', async (vector) => {
+test.each(vectors)('accepts the vector for $host, nonce $nonce, over HTTP', async (vector) => {
   const { appId, appToken } = JSON.parse(vector.body) as { appId: string; appToken: string };
   const simulator = await startVendorSimulator({
     apps: [{ appId, appToken, appKey: vector.appKey, accessId: vector.accessId }],

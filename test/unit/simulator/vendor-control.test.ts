@@ -14,14 +14,14 @@ async function post(path: string, body: string) {
   return { status: response.status, body: (await response.json()) as unknown };
 }
 
-test('shows what the vendor saw, and does not count being asked', async () => {
+test('shows the counts, and does not count the control request itself', async () => {
   await logIn(simulator);
   const response = await fetch(`${simulator.url}/simulator/state`);
   expect(await response.json()).toEqual({ ...simulator.state() });
   expect(simulator.state().requests).toBe(1);
 });
 
-test('changes what is given and answers with all settings', async () => {
+test('changes the given settings and answers with all settings', async () => {
   expect(await post('/simulator/configure', '{"mode":"replace","fault":"html","faultCount":3}')).toMatchObject({
     status: 200,
     body: { mode: 'replace', fault: 'html', faultCount: 3, latencyMs: 0 },
@@ -41,7 +41,7 @@ test.each([
   ['{"clockOffsetMs":1e300}', /^clockOffsetMs must be/],
   ['[]', /^settings must be an object$/],
   ['{', /JSON/],
-])('refuses %s, says what is allowed and changes nothing', async (body, error) => {
+])('refuses %s, lists the allowed values and changes nothing', async (body, error) => {
   const before = simulator.state().settings;
   expect(await post('/simulator/configure', body)).toEqual({
     status: 400,
@@ -50,7 +50,7 @@ test.each([
   expect(simulator.state().settings).toBe(before);
 });
 
-test('says how a token stands', async () => {
+test('shows the status of a token', async () => {
   const { data } = await logIn(simulator);
   const check = () => post('/simulator/check-token', JSON.stringify({ accessToken: data.accessToken }));
   expect(await check()).toEqual({ status: 200, body: { live: true, expired: false, replaced: false } });
@@ -59,15 +59,15 @@ test('says how a token stands', async () => {
   expect(await check()).toEqual({ status: 200, body: { live: false, expired: false, replaced: true } });
 });
 
-test.each(['{}', 'null', '{"accessToken":1}'])('refuses to check %s', async (body) => {
+test.each(['{}', 'null', '{"accessToken":1}'])('refuses to check the token in %s', async (body) => {
   expect(await post('/simulator/check-token', body)).toMatchObject({ status: 400 });
 });
 
-test('refuses a body past its bound', async () => {
+test('refuses a body above the size limit', async () => {
   expect(await post('/simulator/check-token', ' '.repeat(65_537))).toMatchObject({ status: 413 });
 });
 
-test('names its calls where another is tried', async () => {
+test('lists its calls in the answer to an unknown call', async () => {
   const response = await fetch(`${simulator.url}/simulator/reset`);
   expect(response.status).toBe(404);
   expect(await response.text()).toContain('POST /simulator/check-token');

@@ -1,24 +1,24 @@
 import { randomInt } from 'node:crypto';
-import { expectedSignature, type VendorApp } from '../../../src/simulator/request-verification.ts';
+import { expectedSignature, type RegisteredApp } from '../../../src/simulator/login-verifier.ts';
 import { DEMO_APP, type VendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 
 export const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';
 
 export interface LoginChange {
-  readonly app?: VendorApp;
-  /** Over those of a correct body. `undefined` leaves a field out. */
+  readonly app?: RegisteredApp;
+  /** Override fields of a correct body. `undefined` leaves a field out. */
   readonly fields?: Record<string, unknown>;
-  /** In place of a JSON body. */
+  /** Replaces the JSON body. */
   readonly rawBody?: string;
   readonly nonce?: string;
   /** Epoch seconds. */
   readonly timestamp?: number;
-  /** Sent after signing: what was not signed so. `undefined` leaves a header out. */
+  /** Override headers after the request was signed. `undefined` leaves a header out. */
   readonly headers?: Record<string, string | undefined>;
   readonly signal?: AbortSignal;
 }
 
-/** What a correct client sends, with one thing changed. */
+/** Sends a correct login request with the given change. */
 export function sendLogin(to: Pick<VendorSimulator, 'url'>, change: LoginChange = {}): Promise<Response> {
   const app = change.app ?? DEMO_APP;
   const { appId, appToken, appKey } = app;

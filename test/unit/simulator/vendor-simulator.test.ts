@@ -33,7 +33,7 @@ test('answers a login as the protocol says', async () => {
   });
 });
 
-test('gives ids that stand for the account and for the terminal, and a new token each time', async () => {
+test('gives each account and each terminal a fixed id, and each login a new token', async () => {
   const first = (await terminal('u-1', 't-1')).data;
   const again = (await terminal('u-1', 't-1')).data;
   const sibling = (await terminal('u-1', 't-2')).data;
@@ -45,7 +45,7 @@ test('gives ids that stand for the account and for the terminal, and a new token
   expect(again.accessToken).not.toBe(first.accessToken);
 });
 
-test('writes expireTime in the form that was asked for', async () => {
+test('writes expireTime in the configured form', async () => {
   simulator.configure({ tokenLifetimeSeconds: 90 });
   const forms = {
     'absolute-number': NOW + 90,
@@ -59,7 +59,7 @@ test('writes expireTime in the form that was asked for', async () => {
   }
 });
 
-test('lives by a clock of its own: Date header, timestamps and expireTime, but no token lives longer for it', async () => {
+test('applies its clock offset to the Date header, timestamps and expireTime, but not to the lifetime of tokens', async () => {
   simulator.configure({ clockOffsetMs: 600_000, tokenLifetimeSeconds: 60 });
   const late = await sendLogin(simulator, { timestamp: NOW });
   expect(Date.parse(late.headers.get('date') ?? '')).toBe((NOW + 600) * 1000);
@@ -73,7 +73,7 @@ test('lives by a clock of its own: Date header, timestamps and expireTime, but n
 });
 
 describe('a second login of a terminal', () => {
-  test('leaves the first token alive in the world of overlap', async () => {
+  test('leaves the first token valid in mode overlap', async () => {
     const first = await attempt();
     const second = await attempt();
     for (const { data } of [first, second]) {
@@ -81,7 +81,7 @@ describe('a second login of a terminal', () => {
     }
   });
 
-  test('ends every earlier token of that terminal alone in the world of replace', async () => {
+  test('ends every earlier token of that terminal, and of no other, in mode replace', async () => {
     const earlier = [await attempt(), await attempt()];
     const other = await terminal('u-1', 't-2');
     simulator.configure({ mode: 'replace' });
@@ -94,11 +94,11 @@ describe('a second login of a terminal', () => {
   });
 });
 
-test('knows nothing of a token it did not issue', () => {
+test('reports a token that it did not issue as unknown', () => {
   expect(simulator.checkToken('ab'.repeat(64))).toEqual({ live: false, expired: false, replaced: false });
 });
 
-test('refuses logins over its limit in any one second with 10015', async () => {
+test('refuses logins above its limit per second with 10015', async () => {
   simulator.configure({ maxLoginsPerSecond: 2 });
   const codes = [await attempt(), await attempt(), await attempt()].map(({ code }) => code);
   expect(codes).toEqual([0, 0, 10015]);
@@ -130,7 +130,7 @@ test('counts requests, attempts, logins by terminal and refusals by code', async
   expect(simulator.loginsOf('u-2', 't-1')).toBe(0);
 });
 
-test('counts logins of one terminal that were under way at the same time', async () => {
+test('counts logins of one terminal that were in progress at the same time', async () => {
   simulator.configure({ fault: 'hang' });
   const callers = new AbortController();
   const outcomes = ['t-1', 't-2', 't-1'].map((uniqueId) =>
@@ -141,7 +141,7 @@ test('counts logins of one terminal that were under way at the same time', async
   await Promise.allSettled(outcomes);
 });
 
-test('closes at once though a login is waiting for its answer', async () => {
+test('closes at once even if a login is waiting for its answer', async () => {
   const slow = await startVendorSimulator({ latencyMs: 600_000 });
   const login = sendLogin(slow).catch((error: unknown) => error);
   await expect.poll(() => slow.state().requests).toBe(1);
@@ -154,6 +154,6 @@ test('answers other paths and methods with 404 and 405', async () => {
   expect((await fetch(simulator.url + LOGIN_PATH)).status).toBe(405);
 });
 
-test('does not start with settings that make no sense', async () => {
+test('does not start with invalid settings', async () => {
   await expect(startVendorSimulator({ tokenLifetimeSeconds: 0 })).rejects.toThrow(SettingsError);
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
-import { Circuit, type CircuitStatus } from '../../../src/vendor-api/domains.ts';
+import { CircuitBreaker, type CircuitStatus } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 
 const OUTAGES = ['timeout', 'unreachable', 'outage', 'too_large', 'broken_answer', 'unknown', 'maintenance'] as const;
@@ -16,7 +16,7 @@ const pass = (ms: number) => vi.setSystemTime(Date.now() + ms);
 /** A circuit, what it told of itself, and the number of attempts that were let through. */
 class Watched {
   readonly changes: CircuitStatus[] = [];
-  readonly circuit = new Circuit(systemClock, (status) => this.changes.push(status));
+  readonly circuit = new CircuitBreaker(systemClock, (status) => this.changes.push(status));
   attempts = 0;
 
   run(outcome: () => Promise<string>): Promise<string> {
@@ -96,7 +96,7 @@ describe('an open circuit', () => {
       [3_499, 1],
     ] as const) {
       pass(waitedMs);
-      expect(() => circuit.admit()).toThrow(VendorFault);
+      expect(() => circuit.throwIfOpen()).toThrow(VendorFault);
       const refused = expect(circuit.run(() => Promise.reject(new Error('an attempt was made')))).rejects;
       await refused.toMatchObject({ kind: 'circuit_open', facts: { retryAfter } });
     }
@@ -155,7 +155,7 @@ describe('an open circuit', () => {
 
   it('refuses as well where the library’s date lags behind the clock', async () => {
     let aheadMs = 0;
-    const circuit = new Circuit({ ...systemClock, now: () => Date.now() + aheadMs }, () => undefined);
+    const circuit = new CircuitBreaker({ ...systemClock, now: () => Date.now() + aheadMs }, () => undefined);
     for (let time = 0; time < 10; time += 1) {
       await circuit.run(() => Promise.reject(new VendorFault('outage'))).catch(() => undefined);
     }

@@ -17,7 +17,7 @@ function pauses(faults: readonly VendorFault[], { random = 0, attemptMs = 1, bud
   const taken: number[] = [];
   for (const fault of faults) {
     now += attemptMs;
-    const delayMs = retries.after(fault);
+    const delayMs = retries.delayAfter(fault);
     if (delayMs === undefined) return taken;
     taken.push(delayMs);
     now += delayMs;

@@ -2,7 +2,7 @@ import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import { VendorIssuer, type VendorIssuerOptions } from '../../../src/vendor-api/login.ts';
+import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
 
 export const IOS = {
   name: 'ios',
@@ -27,9 +27,9 @@ interface Line {
 }
 
 /** An issuer without a login budget, and what it logs from warnings on. Ends with the test. */
-export function issuerAt(baseUrl: URL, options: Partial<VendorIssuerOptions> = {}) {
+export function issuerAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
   const lines: Line[] = [];
-  const issuer = new VendorIssuer({
+  const issuer = new HttpVendorLogin({
     baseUrl,
     regionUrls: new Map(),
     apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),

@@ -6,7 +6,7 @@ export type RedisClient = Redis | Cluster;
 
 /** Options of every connection, to one server or to each of many. */
 export interface ClientOptions extends Omit<RedisOptions, 'replyMapping' | 'scripts' | 'retryStrategy'> {
-  readonly scripts: Record<string, { readonly lua: string; readonly numberOfKeys?: number }>;
+  readonly scripts: Record<string, { readonly lua: string }>;
   /** Ms after which to try again. */
   readonly retryStrategy: (attempt: number) => number;
 }

@@ -3,8 +3,9 @@ import { Cluster } from 'ioredis';
 import type { Clock } from '../../../token/clock.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { raceTimeout } from '../../../token/time-budget.ts';
+import { runScript } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
-import { runScript, unavailable } from './connection.ts';
+import { unavailable } from './connection.ts';
 
 /** Most ms one command may take. */
 const COMMAND_MS = 180;

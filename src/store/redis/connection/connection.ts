@@ -1,18 +1,8 @@
-import { type Callback, Cluster, type Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import { BrokerError } from '../../../token/errors.ts';
-import { ACCOUNT_SCRIPTS } from '../scripts/account.ts';
-import { LEASE_SCRIPTS } from '../scripts/lease.ts';
-import { ANNOUNCEMENT_SCRIPTS, BUDGET_SCRIPTS, SCHEDULE_SCRIPTS } from '../scripts/schedule.ts';
+import { LUA_SCRIPTS } from '../lua-scripts.ts';
 import { type ClientOptions, createClient, createSubscriber, type RedisClient } from './clients.ts';
 import { readTopology, type Topology } from './topology.ts';
-
-const SCRIPTS = {
-  ...LEASE_SCRIPTS,
-  ...ACCOUNT_SCRIPTS,
-  ...SCHEDULE_SCRIPTS,
-  ...BUDGET_SCRIPTS,
-  ...ANNOUNCEMENT_SCRIPTS,
-};
 
 /** Whoever asked has given up long before: this ends what nobody waits for any more. */
 const COMMAND_TIMEOUT_MS = 2_000;
@@ -35,7 +25,7 @@ const OPTIONS = {
   lazyConnect: true,
   // ioredis would leave a failure of it unhandled; RedisAnnouncements subscribes by itself.
   autoResubscribe: false,
-  scripts: SCRIPTS,
+  scripts: LUA_SCRIPTS,
   retryStrategy: (attempt: number) => Math.min(MAX_RECONNECT_DELAY_MS, 50 * 2 ** Math.min(attempt, 6)),
 } satisfies ClientOptions;
 
@@ -95,22 +85,6 @@ function logNodes(cluster: Cluster, role: string, log: ConnectionLog): void {
   cluster.on('+node', (redis: Redis) => {
     redis.once('ready', () => ailing.delete(`${redis.options.host}:${redis.options.port}`));
   });
-}
-
-type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
-
-/** Runs one of the scripts; strings come back as buffers. */
-export async function runScript(
-  redis: RedisClient,
-  name: keyof typeof SCRIPTS,
-  keys: readonly string[],
-  args: readonly (string | number | Buffer)[],
-): Promise<unknown> {
-  const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
-  if (!script) throw new TypeError(`script ${name} is not defined`);
-  return 'numberOfKeys' in SCRIPTS[name]
-    ? script.call(redis, ...keys, ...args)
-    : script.call(redis, keys.length, ...keys, ...args);
 }
 
 /** @throws BrokerError `store_unavailable` in place of whatever the command throws */

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { connectRedis, runScript } from '../../../../../src/store/redis/connection/connection.ts';
+import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
+import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { DirectoryCodec } from '../../../../../src/store/redis/records/directory-codec.ts';
 import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { resealScript } from '../../../../../src/store/redis/records/resealing.ts';

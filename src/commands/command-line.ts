@@ -1,0 +1,62 @@
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import closeWithGrace from 'close-with-grace';
+import type { Environment } from '../config/environment.ts';
+import type { Log } from '../token/log.ts';
+
+/** The command line is wrong. The message says how, and what is allowed. The process ends with exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The input and output of a command. */
+export interface CommandContext {
+  readonly env: Environment;
+  /** Version of the service. */
+  readonly version: string;
+  readonly out: (line: string) => void;
+  readonly err: (line: string) => void;
+  /** Replaces the current line. Only defined if the output is a terminal. */
+  readonly redraw: ((text: string) => void) | undefined;
+}
+
+/** @param help follows the message of a UsageError. @throws UsageError */
+export function parseFlags<const T extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: T,
+  help: string,
+) {
+  try {
+    return parseArgs({ args: [...args], options, strict: true }).values;
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${help}`);
+  }
+}
+
+/** @throws UsageError */
+export function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= lowest && value <= highest) return value;
+  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
+}
+
+/** @param share of the work that is done, from 0 to 1 */
+export function progressBar(share: number, width: number): string {
+  const filled = Math.round(Math.min(1, share) * width);
+  return '█'.repeat(filled) + '░'.repeat(width - filled);
+}
+
+/** After this time, in ms, the process exits even if `close` has not finished. */
+const FORCED_EXIT_MS = 12_000;
+
+/**
+ * On SIGTERM, SIGINT and similar signals, calls `close` and exits with 0. On an uncaught error, calls `close` and exits
+ * with 1. A second signal exits at once.
+ */
+export function closeOnSignal(close: () => Promise<void>, log?: Log): void {
+  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false }, async ({ err, signal }) => {
+    if (err) log?.error({ err }, 'uncaught error: closing');
+    else log?.info({ signal }, 'closing');
+    await close();
+    log?.info({}, 'closed');
+  });
+}

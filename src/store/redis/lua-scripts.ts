@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import type { Callback } from 'ioredis';
+import { LONGEST_BACKGROUND_WAIT_MS, LONGEST_WAIT_MS } from '../../token/login-queue.ts';
+import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
+import { DIGEST_LENGTH } from '../../token/subject.ts';
+import type { RedisClient } from './connection/clients.ts';
+import { ACCOUNT_FIELDS } from './keys.ts';
+
+/** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
+const NAMES = [
+  'acquire',
+  'leaseDue',
+  'extend',
+  'save',
+  'release',
+  'markRead',
+  'remove',
+  'erase',
+  'forgetDirectory',
+  'resealField',
+  'claimDue',
+  'take',
+  'reserve',
+  'beat',
+] as const;
+
+export type ScriptName = (typeof NAMES)[number];
+
+/** The constants that the scripts use and TypeScript defines. */
+const CONSTANTS = {
+  DIGEST_LENGTH,
+  FIELD_REGION: ACCOUNT_FIELDS.region,
+  FIELD_DIRECTORY: ACCOUNT_FIELDS.directory,
+  FIELD_ERASED_AT: ACCOUNT_FIELDS.erasedAt,
+  /** After one failure, two, and so on. The last entry holds for more failures too. */
+  COOL_DOWNS_MS: Array.from({ length: 8 }, (_, index) => coolDownMs(index + 1)),
+  FAILURE_MEMORY_MS,
+  LONGEST_WAIT_MS,
+  LONGEST_BACKGROUND_WAIT_MS,
+};
+
+const PRELUDE = Object.entries(CONSTANTS)
+  .map(([name, value]) => `local ${name} = ${inLua(value)}\n`)
+  .join('')
+  .concat(readScript('prelude'));
+
+/** The scripts as ioredis takes them. */
+export const LUA_SCRIPTS = Object.fromEntries(
+  NAMES.map((name) => [name, { lua: PRELUDE + readScript(name) }]),
+) as Record<ScriptName, { readonly lua: string }>;
+
+/** The build copies the folder to the bundle, so that it lies beside the code there too. */
+function readScript(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+}
+
+function inLua(value: number | string | readonly number[]): string {
+  if (typeof value === 'string') return `'${value}'`;
+  return typeof value === 'number' ? String(value) : `{${value.join(', ')}}`;
+}
+
+type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
+
+/** Runs a script. Strings in its result are buffers. */
+export async function runScript(
+  redis: RedisClient,
+  name: ScriptName,
+  keys: readonly string[],
+  args: readonly (string | number | Buffer)[],
+): Promise<unknown> {
+  const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
+  if (!script) throw new TypeError(`script ${name} is not defined`);
+  return script.call(redis, keys.length, ...keys, ...args);
+}

@@ -1,0 +1,25 @@
+-- Gives a lease back without a token.
+--
+-- KEYS[1] lease
+-- KEYS[2] due queue
+-- KEYS[3] failures
+-- ARGV[1] owner
+-- ARGV[2] subject id
+-- ARGV[3] ms until the subject is due; '' leaves its due time
+-- ARGV[4] announcement channel
+-- ARGV[5] announcement; '' for none
+-- ARGV[6] error code that starts or lengthens a cool-down; '' for none
+-- Returns 1, or 0 when the owner has lost the lease.
+
+local owner, id, dueIn, channel, announcement, code = unpack(ARGV)
+local now = clock()
+if redis.call('GET', KEYS[1]) ~= owner then return 0 end
+redis.call('DEL', KEYS[1])
+if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
+if code ~= '' then
+  local count = redis.call('HINCRBY', KEYS[3], 'count', 1)
+  redis.call('HSET', KEYS[3], 'until', now + coolDownMs(count), 'code', code)
+  redis.call('PEXPIRE', KEYS[3], FAILURE_MEMORY_MS)
+end
+if announcement ~= '' then redis.call('PUBLISH', channel, announcement) end
+return 1

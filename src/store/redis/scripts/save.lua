@@ -1,0 +1,43 @@
+-- Writes a token, its due time and its directory entry, and releases the lease.
+--
+-- KEYS[1] lease
+-- KEYS[2] fence
+-- KEYS[3] account
+-- KEYS[4] due queue
+-- KEYS[5] failures
+-- ARGV[1] owner; '' when the token is written back without a lease
+-- ARGV[2] generation
+-- ARGV[3] terminal
+-- ARGV[4] subject id
+-- ARGV[5] record
+-- ARGV[6] ms until the token is due
+-- ARGV[7] announcement channel
+-- ARGV[8] maximum number of terminals per account
+-- ARGV[9] region
+-- ARGV[10] directory entry
+-- Returns {'saved', previous directory entry or nil}, {'terminal_limit'}, or {'outdated'} when a newer generation, a
+--   logout or an erasure is stored, or when the write is so late that its fence may have expired.
+-- The same write sent twice is 'saved' twice.
+
+local owner, generation, terminal, id, record, dueIn, channel, limit, region, entry = unpack(ARGV)
+local now = clock()
+local stored = redis.call('HGET', KEYS[3], terminal)
+if redis.call('GET', KEYS[1]) == owner then redis.call('DEL', KEYS[1]) end
+
+local previous = redis.call('HGET', KEYS[3], FIELD_DIRECTORY)
+local own, current = tonumber(generation), generationOf(stored)
+if current == own then return {'saved', previous} end
+
+local isLeased = owner ~= ''
+local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0), erasedAt(KEYS[3]))
+if current > own or fence > own or (isLeased and now - own >= FENCE_MS) then return {'outdated'} end
+if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
+
+redis.call('HSET', KEYS[3], terminal, record)
+redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry)
+redis.call('HSETNX', KEYS[3], FIELD_REGION, region)
+redis.call('PERSIST', KEYS[3])
+redis.call('ZADD', KEYS[4], now + dueIn, id)
+redis.call('DEL', KEYS[2], KEYS[5])
+redis.call('PUBLISH', channel, 'saved ' .. id .. ' ' .. generation)
+return {'saved', previous}
