@@ -96,6 +96,7 @@ export interface LoginWithoutLeaseOptions {
   readonly cache: TokenCache;
   readonly writeBack: WriteBack;
   readonly clock: Clock;
+  readonly loginBudgetMs: number;
 }
 
 /**
@@ -113,8 +114,8 @@ export class LoginWithoutLease {
    * @param storeError thrown when the request can wait for the store
    * @throws BrokerError the vendor's error
    */
-  async logIn(request: RenewalRequest, budgetMs: number, storeError: unknown): Promise<Renewed> {
-    const { vendor, cache, writeBack, clock } = this.#options;
+  async logIn(request: RenewalRequest, storeError: unknown): Promise<Renewed> {
+    const { vendor, cache, writeBack, clock, loginBudgetMs: budgetMs } = this.#options;
     const { subject, known, cause } = request;
     const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
     const region = known?.region ?? request.region;

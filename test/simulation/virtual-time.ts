@@ -64,7 +64,7 @@ export class VirtualTime {
   /** The clock of a process. @param skewMs its difference from the virtual time */
   clockOf(process: VirtualProcess, skewMs = 0): Clock {
     return {
-      now: () => this.#now + skewMs,
+      now: () => Math.floor(this.#now) + skewMs,
       random: this.random,
       setTimer: (callback, ms) => this.after(ms, callback, process),
     };

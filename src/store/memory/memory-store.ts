@@ -4,7 +4,6 @@ import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../token/login-queue.ts';
 import type {
-  ClaimBounds,
   DueClaim,
   DueClaims,
   DueQueue,
@@ -176,10 +175,10 @@ class MemoryTerminals implements TerminalStore {
     return { kind: 'granted', lease, current: account?.records.get(id), region: account?.known?.region, erasedAt };
   }
 
-  async extend(lease: Lease): Promise<boolean> {
-    if (!this.#leases.owns(lease)) return false;
-    this.#schedule.move(lease.id, this.#leases.hold(lease));
-    return true;
+  async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
+    const owned = leases.filter((lease) => this.#leases.owns(lease));
+    for (const lease of owned) this.#schedule.move(lease.id, this.#leases.hold(lease));
+    return leases.filter((lease) => !owned.includes(lease));
   }
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
@@ -254,7 +253,7 @@ class MemoryDueQueue implements DueQueue {
     this.#terminals = terminals;
   }
 
-  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const now = this.#clock.now();
     const claims: DueClaim[] = [];
     for (const id of this.#schedule.due(now, limit)) {
@@ -263,8 +262,7 @@ class MemoryDueQueue implements DueQueue {
         this.#schedule.remove(id);
         continue;
       }
-      const halfMs = (record.token.expiresAt - now) / 2;
-      const answer = await this.#terminals.acquire(id, Math.min(leaseMs.longest, Math.max(leaseMs.shortest, halfMs)));
+      const answer = await this.#terminals.acquire(id, leaseMs);
       if (answer.kind === 'granted') claims.push({ ...answer, record });
       if (answer.kind === 'held') this.#schedule.move(id, now + answer.heldForMs);
       if (answer.kind === 'cooling') this.#schedule.move(id, now + answer.forMs);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
-import type { ClaimBounds, DueClaim, DueClaims, DueQueue, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { DueClaim, DueClaims, DueQueue, Lease, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, type RedisParts, readRecord } from './records/stored-records.ts';
@@ -29,7 +29,7 @@ export class RedisRates implements RateLimiter, LoginQueue {
 /** How long what is due hides from other workers before its lease does. */
 const VISIBILITY_MS = 2_000;
 
-type Granted = readonly [id: Buffer, generation: Buffer, durationMs: number, record: Buffer, ...(Buffer | null)[]];
+type Granted = readonly [id: Buffer, generation: Buffer, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
 
 /** What a shard came to: what was claimed there, the ms until its next entry is due, how many are due besides. */
@@ -50,7 +50,7 @@ export class RedisDueQueue implements DueQueue {
   }
 
   /** What can be claimed: a shard that does not answer keeps its own to itself. @throws BrokerError where none answers */
-  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const first = this.#first++;
     const outcomes = await Promise.allSettled(
       Array.from({ length: SHARDS }, (_, place) => {
@@ -68,7 +68,7 @@ export class RedisDueQueue implements DueQueue {
     };
   }
 
-  async #claimIn(shard: number, most: number, leaseMs: ClaimBounds): Promise<ShardClaims> {
+  async #claimIn(shard: number, most: number, leaseMs: number): Promise<ShardClaims> {
     const { redis, keys } = this.#parts;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, VISIBILITY_MS]);
@@ -82,7 +82,7 @@ export class RedisDueQueue implements DueQueue {
   }
 
   /** The leases of what is due, as far as they can be had. */
-  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: ClaimBounds): Promise<DueClaim[]> {
+  async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<DueClaim[]> {
     const { redis, keys } = this.#parts;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
@@ -92,17 +92,17 @@ export class RedisDueQueue implements DueQueue {
       keys.failures(id),
     ]);
     const subjects = ids.flatMap((id) => [terminalOf(id), id]);
-    const args = [ownerId, longest, shortest, ...subjects];
+    const args = [ownerId, leaseMs, ...subjects];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
     return answers.flatMap((answer) => {
-      if (answer.length > 1) return this.#claimOf(ownerId, answer as Granted) ?? [];
+      if (answer.length > 1) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
       this.#parts.log.warn({ subject: answer[0].toString() }, 'what is due cannot be claimed: it is none of ours');
       return [];
     });
   }
 
-  #claimOf(ownerId: string, granted: Granted): DueClaim | undefined {
-    const [name, generation, durationMs, bytes, region, erasedAt] = granted;
+  #claimOf(ownerId: string, durationMs: number, granted: Granted): DueClaim | undefined {
+    const [name, generation, bytes, region, erasedAt] = granted;
     const id = name.toString() as SubjectId;
     const lease = { id, ownerId, generation: Number(generation), durationMs };
     const record = readRecord(this.#parts, bytes, id, this.#parts.keys.account(accountOf(id)));

@@ -49,14 +49,22 @@ export class RedisTerminals implements TerminalStore {
     }
   }
 
-  async extend({ id, ownerId, durationMs }: Lease): Promise<boolean> {
+  async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
     const { redis, keys } = this.#parts;
-    const extended = await redis.script(
-      'extend',
-      [keys.lease(id), keys.dueOf(accountOf(id))],
-      [ownerId, durationMs, id],
+    const shards = new Map<string, Lease[]>();
+    for (const lease of leases) {
+      const due = keys.dueOf(accountOf(lease.id));
+      shards.set(due, [...(shards.get(due) ?? []), lease]);
+    }
+    const answers = await Promise.all(
+      [...shards].map(async ([due, held]) => {
+        const leaseKeys = held.map(({ id }) => keys.lease(id));
+        const args = held.flatMap(({ ownerId, durationMs, id }) => [ownerId, durationMs, id]);
+        const extended = (await redis.script('extend', [due, ...leaseKeys], args)) as number[];
+        return held.filter((_, index) => extended[index] !== 1);
+      }),
     );
-    return extended === 1;
+    return answers.flat();
   }
 
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
