@@ -1,10 +1,9 @@
-// Plays every fault of test/faults against real processes, and writes what came of it into docs/reliability.md.
+// Runs every fault test in test/faults against real processes, and writes the results into docs/reliability.md.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { markdownTable } from './markdown-table.ts';
-import { writeMarkedSection } from './marked-section.ts';
+import { markdownTable, writeMarkedSection } from './markdown.ts';
 
 const rowsFile = join(mkdtempSync(join(tmpdir(), 'chaos-')), 'rows.jsonl');
 

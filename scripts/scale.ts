@@ -1,22 +1,21 @@
-// What one Redis and one replica hold: fills a Redis of its own with TOKENS tokens, and measures.
+// Measures the capacity of one Redis and one replica: fills a new Redis with TOKENS tokens.
 import { cpus } from 'node:os';
 import { startBroker } from '../test/support/broker-process.ts';
 import { keyRing, newKey, openRedisStore } from '../test/support/filled-store.ts';
-import { writeMarkedSection } from './marked-section.ts';
+import { writeMarkedSection } from './markdown.ts';
 import { Figures } from './scale/figures.ts';
-import { load } from './scale/load.ts';
 import { startMeasuredRedis } from './scale/measured-redis.ts';
-import { measureMemory } from './scale/memory.ts';
 import { measureReads } from './scale/reads.ts';
 import { claimTheRest, measureClaims, measureRenewals } from './scale/renewals.ts';
 import { measureIdle, measureStart } from './scale/replica.ts';
+import { fillRedis, measureMemory } from './scale/stored-tokens.ts';
 
 const DEFAULT_TOKENS = 1_000_000;
 const SUBJECTS_READ = 20_000;
 const KEY_PREFIX = 'sdkt';
 
 const tokens = Number(process.env['TOKENS'] ?? DEFAULT_TOKENS);
-// What was started ends with this process, however it ends: test/support/child-process.ts.
+// The exit handler in test/support/child-process.ts ends the child processes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 const figures = new Figures();
@@ -34,7 +33,7 @@ const env = {
   REDIS_URL: redis.url,
   REDIS_KEY_PREFIX: KEY_PREFIX,
   TOKEN_ENCRYPTION_KEYS: keyRing(key),
-  // Nobody listens there: no token that is read or idle is renewed.
+  // A closed port: the tokens that this script reads are not due, so the replica does not need the vendor.
   VENDOR_BASE_URL: 'http://127.0.0.1:9',
   VENDOR_APP_ID: 'app',
   VENDOR_APP_TOKEN: 'token',
@@ -42,14 +41,14 @@ const env = {
   SESSION_JWT_SECRET: issuer.secret,
   SESSION_JWT_ISSUER: issuer.issuer,
   SESSION_JWT_AUDIENCE: issuer.audience,
-  // Counts every read, and is never reached.
+  // The broker counts every read, but no read reaches this limit.
   RATE_LIMIT_PER_MINUTE: '1000000',
 };
 await measureStart(env, 'empty', figures);
 
 const store = await openRedisStore(redis.url, KEY_PREFIX, [key]);
 const emptyBytes = await redis.info('used_memory');
-const subjects = await load(store, tokens, SUBJECTS_READ, figures);
+const subjects = await fillRedis(store, tokens, SUBJECTS_READ, figures);
 await measureMemory(redis, KEY_PREFIX, tokens, emptyBytes, figures);
 await measureClaims(store, figures);
 await measureRenewals(store, redis, tokens / 2, figures);

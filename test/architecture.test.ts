@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import {
   barrelViolations,
   circleViolations,
-  entranceViolations,
+  globalViolations,
   lengthViolations,
   nameViolations,
   packageViolations,
@@ -31,15 +31,17 @@ const files = (record: Record<string, string>): Sources => new Map(Object.entrie
 describe('src', () => {
   it('has files', () => expect(sources.size).toBeGreaterThan(5));
   it('imports strictly downward', () => expect(rankViolations(sources)).toEqual([]));
-  it('keeps every library in its home', () => expect(packageViolations(sources)).toEqual([]));
-  it('has no import circle', () => expect(circleViolations(sources)).toEqual([]));
-  it('lets environment, clock and chance in at one place', () => expect(entranceViolations(sources)).toEqual([]));
-  it('has names that say what is inside', () => expect(nameViolations(sources.keys())).toEqual([]));
+  it('uses each library only in its assigned folder', () => expect(packageViolations(sources)).toEqual([]));
+  it('has no import circles', () => expect(circleViolations(sources)).toEqual([]));
+  it('reads the environment, the clock and random numbers in one file each', () =>
+    expect(globalViolations(sources)).toEqual([]));
+  it('has file names that describe the content', () => expect(nameViolations(sources.keys())).toEqual([]));
   it('has no barrels', () => expect(barrelViolations(sources)).toEqual([]));
-  it('has no file one cannot take in at once', () => expect(lengthViolations(sources)).toEqual([]));
+  it('has no file that is too long, and no small file with a single importer', () =>
+    expect(lengthViolations(sources)).toEqual([]));
 });
 
-it('the tests have names that say what is inside', () => expect(nameViolations(pathsIn('./'))).toEqual([]));
+it('test files have names that describe the content', () => expect(nameViolations(pathsIn('./'))).toEqual([]));
 
 describe('the import reader', () => {
   const specifiers = (text: string) => importsOf('http/app.ts', text).map(({ specifier }) => specifier);
@@ -57,16 +59,16 @@ describe('the import reader', () => {
     ["const a = createRequire(import.meta.url);\nconst require = a;\nrequire('b');", 'b'],
     ["type A = import('./a.ts').A;", './a.ts'],
     ["import a from '../package.json' with { type: 'json' };", '../package.json'],
-  ])('sees %j', (text, specifier) => expect(specifiers(text)).toEqual([specifier]));
+  ])('finds the import in %j', (text, specifier) => expect(specifiers(text)).toEqual([specifier]));
 
   it.each([
     "// import a from 'a';",
     "/**\n * import a from 'a';\n */",
     "export const from = 1;\nconst a = 'a';",
     "export function f() {\n  return Array.from('abc');\n}",
-  ])('sees nothing in %j', (text) => expect(specifiers(text)).toEqual([]));
+  ])('finds no import in %j', (text) => expect(specifiers(text)).toEqual([]));
 
-  it('resolves what is relative', () => {
+  it('resolves relative paths', () => {
     const [one] = importsOf('store/redis/keys.ts', "import { a } from '../../token/a.ts';");
     expect(one?.file).toBe('token/a.ts');
   });
@@ -95,7 +97,7 @@ describe('the rank rule', () => {
     ['simulator/a.ts', '../broker/b.ts'],
     ['vendor-api/a.ts', '../simulator/b.ts'],
     ['token/a.ts', '../../test/b.ts'],
-  ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
+  ])('rejects %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
   it.each([
     ['token/a.ts', './b.ts'],
@@ -111,7 +113,7 @@ describe('the rank rule', () => {
     ['simulator/a.ts', '../token/b.ts'],
   ])('allows %s → %s', (from, specifier) => expect(violations(from, specifier)).toEqual([]));
 
-  it('refuses a module nobody has given a rank', () => {
+  it('rejects a module without a rank', () => {
     expect(rankViolations(files({ 'stuff/a.ts': '' }))).toHaveLength(1);
   });
 });
@@ -134,7 +136,7 @@ describe('the package rule', () => {
     ['session/a.ts', 'zod/mini'],
     ['vendor-api/client.ts', 'zod'],
     ['token/a.ts', 'lru-cache'],
-  ])('refuses %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
+  ])('rejects %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
   it.each([
     ['vendor-api/a.ts', 'undici'],
@@ -151,27 +153,29 @@ describe('the package rule', () => {
 });
 
 describe('the circle rule', () => {
-  it('refuses circles of any length, each once', () => {
+  it('reports circles of any length, each once', () => {
     const circle = {
       'token/a.ts': "import './b.ts';",
       'token/b.ts': "import type { C } from './c.ts';",
       'token/c.ts': "import './a.ts';",
     };
-    expect(circleViolations(files(circle))).toEqual(['a circle: token/a.ts → token/b.ts → token/c.ts → token/a.ts']);
+    expect(circleViolations(files(circle))).toEqual([
+      'import circle: token/a.ts → token/b.ts → token/c.ts → token/a.ts',
+    ]);
     expect(circleViolations(files({ 'main.ts': "import './main.ts';" }))).toHaveLength(1);
   });
 
-  it('finds one behind files already seen', () => {
+  it('finds a circle behind files that it has already visited', () => {
     const late = {
       'token/leaf.ts': '',
       'token/entry.ts': "import './leaf.ts';\nimport './a.ts';",
       'token/a.ts': "import './leaf.ts';\nimport './b.ts';",
       'token/b.ts': "import './a.ts';",
     };
-    expect(circleViolations(files(late))).toEqual(['a circle: token/a.ts → token/b.ts → token/a.ts']);
+    expect(circleViolations(files(late))).toEqual(['import circle: token/a.ts → token/b.ts → token/a.ts']);
   });
 
-  it('allows two ways to one file', () => {
+  it('allows two paths to the same file', () => {
     const diamond = {
       'token/a.ts': "import './b.ts';\nimport './c.ts';",
       'token/b.ts': "import './d.ts';",
@@ -182,23 +186,23 @@ describe('the circle rule', () => {
   });
 });
 
-describe('the entrance rule', () => {
+describe('the rule for globals', () => {
   it.each([
     'const { HOME } = process.env;',
     "const home = process['env'];",
     'const now = Date.now();',
     'const clock = { now: Date.now };',
     'const now = new Date();',
-    'const chance = Math.random();',
-  ])('refuses %j elsewhere', (text) => expect(entranceViolations(files({ 'broker/a.ts': text }))).toHaveLength(1));
+    'const number = Math.random();',
+  ])('rejects %j in another file', (text) => expect(globalViolations(files({ 'broker/a.ts': text }))).toHaveLength(1));
 
-  it('knows the places', () => {
-    const places = {
+  it('allows them in the assigned files', () => {
+    const assigned = {
       'main.ts': 'await run(process.env);',
       'token/clock.ts': 'const clock = { now: () => Date.now(), random: () => Math.random() };',
       'broker/a.ts': '// never Date.now()\nconst date = new Date(clock.now());',
     };
-    expect(entranceViolations(files(places))).toEqual([]);
+    expect(globalViolations(files(assigned))).toEqual([]);
   });
 });
 
@@ -210,22 +214,22 @@ describe('the rules for files', () => {
     'shared.test.ts',
     'token/types.ts',
     'store/index.ts',
-  ])('refuse the name %s', (path) => expect(nameViolations([path])).toHaveLength(1));
+  ])('reject the name %s', (path) => expect(nameViolations([path])).toHaveLength(1));
 
-  it('allow names of which such a word is a part', () => {
+  it('allow names that contain such a word', () => {
     expect(nameViolations(['store/shared-budget.ts', 'http/content-types.ts'])).toEqual([]);
   });
 
-  it('refuse a barrel', () => {
+  it('reject a barrel', () => {
     expect(barrelViolations(files({ 'token/all.ts': "export * from './subject.ts';" }))).toHaveLength(1);
   });
 
-  it('refuse the 401st line', () => {
+  it('reject a file with more than 400 lines', () => {
     expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(400) }))).toEqual([]);
     expect(lengthViolations(files({ 'a.ts': 'x\n'.repeat(401) }))).toHaveLength(1);
   });
 
-  it('refuse fewer than 40 lines without two importers', () => {
+  it('reject a file with fewer than 40 lines and fewer than two importers', () => {
     const small = { 'token/a.ts': 'x\n'.repeat(39) };
     const importer = `import { a } from './a.ts';\n${'x\n'.repeat(40)}`;
     expect(lengthViolations(files(small))).toHaveLength(1);
@@ -233,7 +237,7 @@ describe('the rules for files', () => {
     expect(lengthViolations(files({ ...small, 'token/b.ts': importer, 'token/c.ts': importer }))).toEqual([]);
   });
 
-  it('allow a small entry point, which nothing imports', () => {
+  it('allow a small entry point that no file imports', () => {
     const loader = `const a = await import('./a.ts');\n${'x\n'.repeat(40)}`;
     expect(lengthViolations(files({ 'main.ts': 'x\n', 'commands/run.ts': loader, 'commands/a.ts': 'x\n' }))).toEqual(
       [],

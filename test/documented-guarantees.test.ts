@@ -7,7 +7,7 @@ describe('docs/reliability.md', () => {
     [...text.matchAll(/^\| (.+) \| (.+) \| `(test\/.+)` \|$/gm)].map((row) => row.slice(1));
 
   test.each(guarantees.map((text) => [text.split('\n')[0], rowsOf(text)] as const))(
-    'names tests that exist, by their titles: %s',
+    'names only tests that exist, by their titles: %s',
     (_, rows) => {
       expect(rows).not.toEqual([]);
       const missing = rows.filter(([, title = '', file = '']) => !titlesIn(readFile(file)).has(title));
@@ -15,10 +15,10 @@ describe('docs/reliability.md', () => {
     },
   );
 
-  test('has a row for each of ten guarantees, and the rest', () => expect(guarantees).toHaveLength(11));
+  test('has ten guarantees and a section for the rest', () => expect(guarantees).toHaveLength(11));
 });
 
-/** What its tests are called. */
+/** The titles of the tests in a file. */
 function titlesIn(code: string): ReadonlySet<string> {
   const calls = code.matchAll(/(?:\b(?:it|test)|\))\(\s*(['"`])((?:(?!\1)[^\\\n]|\\.)+)\1,/g);
   return new Set([...calls].map(([, , title = '']) => title));

@@ -8,7 +8,7 @@ import { readFile, tableAfter } from './support/documents.ts';
 const README = readFile('README.md');
 const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
 
-/** Settings a broker starts with, and what the README says of those it does not start without. */
+/** Valid environments, and the README's words for the settings that each of them requires. */
 const SETTINGS = (() => {
   const example = parseEnv(readFile('.env.example'));
   const without = (prefix: RegExp) =>
@@ -55,7 +55,7 @@ const SETTINGS = (() => {
   ];
 })();
 
-/** The names of the variables that a start with these settings would stumble over. */
+/** The names of the variables that prevent a start with these settings. */
 function problemsOf(environment: NodeJS.Dict<string>): string[] {
   try {
     loadConfig(environment);
@@ -78,7 +78,7 @@ describe('.env.example', () => {
     expect(lines.map(({ name }) => name)).toEqual(variables.map(([name]) => name));
   });
 
-  test('shows the defaults commented out, and says in a line what each variable is', () => {
+  test('shows the defaults commented out, and describes each variable', () => {
     const shown = lines.filter(({ commented }) => commented).map(({ name, value }) => [name, value]);
     const names = new Set(given.map(({ name }) => name));
     const others = variables.filter(([name]) => !names.has(name));
@@ -86,27 +86,27 @@ describe('.env.example', () => {
     expect(lines.filter(({ above }) => !/^# \S.*[.,:)]$/.test(above)).map(({ name }) => name)).toEqual([]);
   });
 
-  test('can be used as it is, for Node’s own parser, and no line it gives can be left out', () => {
+  test('is valid as it is, and each line that is not commented out is required', () => {
     const environment = parseEnv(EXAMPLE);
     expect(new Set(Object.keys(environment))).toEqual(new Set(given.map(({ name }) => name)));
     expect(loadConfig(environment).http.port).toBe(8080);
     for (const { name } of given) expect(() => loadConfig({ ...environment, [name]: '' }), name).toThrow(name);
   });
 
-  test('can be used with every comment sign taken away, but for what excludes another', () => {
+  test('means the same with every setting uncommented', () => {
     const environment = parseEnv(EXAMPLE.replaceAll(/^#(?=[A-Z][A-Z0-9_]*=)/gm, ''));
     expect(Object.keys(environment)).toHaveLength(variables.length);
     expect(loadConfig(environment)).toEqual(loadConfig(parseEnv(EXAMPLE)));
   });
 
-  test('marks what may come from a file', () => {
+  test('marks the secrets, which may come from a file', () => {
     const marked = lines.filter(({ above }) => above.startsWith('# † ')).map(({ name }) => name);
     expect(marked).toEqual(variables.filter(([, { secret }]) => secret).map(([name]) => name));
   });
 });
 
 describe('the README', () => {
-  test('has every variable with its default, and marks those that may come from a file', () => {
+  test('lists every variable with its default, and marks the secrets', () => {
     const rows = tableAfter(README, 'variable').map(([name = '', shown = '']) => ({
       name: name.replace(/`| †/g, ''),
       secret: name.endsWith(' †'),
@@ -122,7 +122,7 @@ describe('the README', () => {
   });
 
   test.each(SETTINGS)(
-    'says of a variable that it is required exactly where nothing starts without it: $name',
+    'calls a variable required if and only if the broker does not start without it: $name',
     ({ environment, required }) => {
       const needed = Object.keys(environment).filter((name) =>
         problemsOf({ ...environment, [name]: '' }).includes(name),
@@ -140,7 +140,7 @@ describe('the README', () => {
   );
 });
 
-test('docker-compose.yml sets only variables that exist, to values the broker starts with', () => {
+test('docker-compose.yml sets only existing variables, and only valid values', () => {
   const [, block = ''] = /^ {4}environment:\n((?: {6}.*\n)+)/m.exec(readFile('docker-compose.yml')) ?? [];
   const entries = [...block.matchAll(/^ {6}([A-Z0-9_]+): (.+)$/gm)].map(([, name = '', value = '']) => [
     name,

@@ -34,11 +34,11 @@ function codeIn(text: string, language: string): string[] {
 }
 
 describe('the README', () => {
-  test('leads to every other document', () => {
+  test('links to every other document', () => {
     for (const path of DOCUMENTS.slice(1)) expect(README).toContain(`](${path}`);
   });
 
-  test('has every command', async () => {
+  test('lists every command', async () => {
     const help: string[] = [];
     const terminal = {
       out: (text: string) => help.push(text),
@@ -53,7 +53,7 @@ describe('the README', () => {
     expect(tableAfter(README, 'command').map(([name]) => name)).toEqual(commands);
   });
 
-  test('has every error with its status, and whether trying again may help', () => {
+  test('lists every error with its status, and whether a retry may help', () => {
     const rows = tableAfter(README, '`code`').map(([code = '', status, retryable]) => [
       code.replaceAll('`', ''),
       { status: Number(status), retryable: retryable === 'yes' },
@@ -62,7 +62,7 @@ describe('the README', () => {
     expect(rows).toEqual(errors);
   });
 
-  test('names only npm scripts that there are', () => {
+  test('names only npm scripts that exist', () => {
     const named = [...README.matchAll(/\bnpm (?:run )?([a-z][a-z:]*)/g)].map(([, name = '']) => name);
     expect(named.filter((name) => name !== 'ci' && scripts[name] === undefined)).toEqual([]);
     expect(named).toEqual(expect.arrayContaining(['ci', 'demo', 'test']));
@@ -79,7 +79,7 @@ describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])(
   const text = readFile(path);
   const here = new URL(path, ROOT);
 
-  test('links to files that exist, and to headings that exist in them', () => {
+  test('links only to existing files and headings', () => {
     const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
     const broken = targets.filter((target) => {
       if (/^https?:/.test(target)) return false;
@@ -90,12 +90,12 @@ describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])(
     expect(broken).toEqual([]);
   });
 
-  test('names files of the repository that exist', () => {
+  test('names only files that exist in the repository', () => {
     const named = [...text.matchAll(/`((?:src|test|docs|openapi|scripts)\/[^`\s]+)`/g)].map(([, file = '']) => file);
     expect(named.filter((file) => !existsSync(new URL(file, ROOT)))).toEqual([]);
   });
 
-  test('names no variable that does not exist', () => {
+  test('names only variables that exist', () => {
     const known = new Set(Object.keys(VARIABLES).flatMap((name) => [name, `${name}_FILE`]));
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
     const unknown = named.filter(
@@ -105,7 +105,7 @@ describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])(
   });
 });
 
-/** As GitHub makes them. */
+/** The anchors of the headings, as GitHub forms them. */
 function anchorsOf(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.+)$/gm)].map(
     ([, title = '']) =>
@@ -120,11 +120,11 @@ describe('the documents of the APIs', () => {
   test.each([
     ['openapi/openapi.json', openApiDocument],
     ['openapi/internal.json', internalOpenApiDocument],
-  ])('%s is what the code says', async (path, documentOf) => {
+  ])('%s matches the code', async (path, documentOf) => {
     expect(JSON.parse(readFile(path))).toEqual(JSON.parse(JSON.stringify(await documentOf(version))));
   });
 
-  test('have no operation that the README leaves out, and it has none that they leave out', async () => {
+  test('have the same operations as the README', async () => {
     const documents = await Promise.all([openApiDocument(version), internalOpenApiDocument(version)]);
     const operations = documents.flatMap((document) =>
       Object.entries((document as { paths: Record<string, object> }).paths).flatMap(([path, methods]) =>
@@ -159,7 +159,7 @@ test.each([
   ['docs/reliability.md', 'board', 'chaos'],
   ['docs/scaling.md', 'scale', 'scale'],
   ['docs/performance.md', 'figures', 'bench'],
-])('%s has one place for what npm run writes: %s', (path, name, script) => {
+])('%s has one place for the output of npm run: %s', (path, name, script) => {
   const place = new RegExp(
     `^<!-- ${name}: written by npm run ${script} -->\\n[\\s\\S]*?^<!-- end of ${name} -->$`,
     'gm',
@@ -168,14 +168,17 @@ test.each([
 });
 
 describe('docs/integrate-your-app.md', () => {
-  test.each(['kotlin', 'swift'])('in %s hands the SDK its five strings, and tells of refusals', (language) => {
-    const [service = ''] = codeIn(APP, language);
-    expect(service).toContain('onRequestUserC2CInfo');
-    for (const field of ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expend']) {
-      expect(service).toMatch(
-        new RegExp(`\\b${field}: token\\.${field}\\b|\\b${field} = body\\.getString\\("${field}"\\)`),
-      );
-    }
-    expect(service).toMatch(/"If-None-Match"(:| to) .*"Cache-Control"(:| to) "no-cache"/);
-  });
+  test.each(['kotlin', 'swift'])(
+    'has %s code that passes five strings to the SDK and reports refused tokens',
+    (language) => {
+      const [service = ''] = codeIn(APP, language);
+      expect(service).toContain('onRequestUserC2CInfo');
+      for (const field of ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expend']) {
+        expect(service).toMatch(
+          new RegExp(`\\b${field}: token\\.${field}\\b|\\b${field} = body\\.getString\\("${field}"\\)`),
+        );
+      }
+      expect(service).toMatch(/"If-None-Match"(:| to) .*"Cache-Control"(:| to) "no-cache"/);
+    },
+  );
 });

@@ -5,27 +5,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plainRequest } from '../../test/support/plain-request.ts';
 import type { RedisServer } from '../../test/support/redis-server.ts';
-import { brokerEnvironment } from './broker-environment.ts';
-import { compiled } from './build-peers.ts';
-import { fillBrokerStore } from './fill-broker-store.ts';
-import type { PeerName } from './peer-names.ts';
+import { brokerEnvironment, fillBrokerStore } from './broker-setup.ts';
 import { BOTH_CORES, SERVER_CORE } from './processes/cores.ts';
 import { startBenchRedis } from './processes/redis.ts';
-import { ROOT } from './processes/repository.ts';
-import { type Server, startServer } from './processes/server.ts';
-import { type BenchVendor, startBenchVendor } from './processes/vendor.ts';
+import { compiled, ROOT } from './processes/repository.ts';
+import { type BenchVendor, type Server, startBenchVendor, startServer } from './processes/server.ts';
 import { BenchSessions } from './sessions.ts';
 import { type BenchSubject, newSubjects, writeSubjects } from './subjects.ts';
 
-/** What changes from request to request or belongs to a connection; the peers' own servers set it. */
-const OWN_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length']);
+/** All peers, in the order of the tables. */
+export const PEERS = ['bare', 'naive', 'async-cache-dedupe', 'bentocache', 'broker'] as const;
+export type PeerName = (typeof PEERS)[number];
 
-/** All that the peers share: a Redis, a vendor, sessions, and the broker's answer, which theirs are to look like. */
+/** The peers that store tokens. */
+export const CACHES = ['naive', 'async-cache-dedupe', 'bentocache', 'broker'] as const satisfies PeerName[];
+
+/** Headers that differ per request or per connection. Each peer's own server sets them. */
+const SERVER_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-length']);
+
+/** The parts that all peers share: Redis, vendor, sessions, and an answer of the broker that the peers imitate. */
 export class BenchWorld {
   readonly sessions = new BenchSessions();
   readonly redis: RedisServer;
   readonly vendor: BenchVendor;
-  /** For files; gone in the end. */
+  /** Folder for files. `with` removes it. */
   readonly folder: string;
   #answer: { readonly body: string; readonly headers: Record<string, string> } | undefined;
 
@@ -35,7 +38,7 @@ export class BenchWorld {
     this.folder = folder;
   }
 
-  /** Runs `use` in a world of its own, and ends what it left running. */
+  /** Runs `use` with a new Redis and a new vendor, and stops both. */
   static async with<T>(latencyMs: number, use: (world: BenchWorld) => Promise<T>): Promise<T> {
     const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-bench-'));
     const redis = await startBenchRedis();
@@ -47,7 +50,7 @@ export class BenchWorld {
     }
   }
 
-  /** A peer's process, serving. */
+  /** Starts a process of this peer. The caller stops it. */
   async start(peer: PeerName, cores: string = SERVER_CORE): Promise<Server> {
     if (peer === 'broker') return this.#startBroker(cores);
     this.#answer ??= await this.#askBroker();
@@ -56,7 +59,7 @@ export class BenchWorld {
     return startServer({ args: [compiled(`peers/${peer}`)], env, cores });
   }
 
-  /** Runs `use` while a process of each of these serves, and ends them. */
+  /** Runs `use` with one running process per peer, and stops them. */
   async withServers<Name extends PeerName, T>(
     peers: readonly Name[],
     use: (servers: Readonly<Record<Name, Server>>) => Promise<T>,
@@ -70,7 +73,7 @@ export class BenchWorld {
     }
   }
 
-  /** Has a token stand in Redis for each subject, as the peer itself writes them. */
+  /** Writes a token for each subject into Redis, in the format of this peer. */
   async fill(peer: PeerName, subjects: readonly BenchSubject[]): Promise<void> {
     if (peer === 'bare') return;
     if (peer === 'broker') return fillBrokerStore(this.redis.url, subjects);
@@ -82,7 +85,7 @@ export class BenchWorld {
       env: { PATH: process.env['PATH'], ...this.#environment() },
     });
     const [code] = await once(child, 'exit');
-    if (code !== 0) throw new Error(`${peer} could not be filled`);
+    if (code !== 0) throw new Error(`${peer} could not write its tokens into Redis`);
   }
 
   #environment(): Record<string, string> {
@@ -104,7 +107,7 @@ export class BenchWorld {
       headers: { authorization },
     });
     await broker.stop();
-    const kept = Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name));
-    return { body, headers: Object.fromEntries(kept) as Record<string, string> };
+    const imitated = Object.entries(headers).filter(([name]) => !SERVER_HEADERS.has(name));
+    return { body, headers: Object.fromEntries(imitated) as Record<string, string> };
   }
 }

@@ -1,22 +1,22 @@
 import { parseArgs } from 'node:util';
 
-/** In the order they run and are reported. */
+/** In the order of the run and of the report. */
 const SCENARIOS = ['warm', 'cold', 'mixed', 'storm', 'renewal', 'memory', 'start'] as const;
 
 export interface BenchOptions {
-  /** Counts instead of measuring. */
+  /** Counts operations per read instead of measuring time. */
   readonly smoke: boolean;
   readonly scenarios: readonly string[];
   readonly rounds: number;
   readonly seconds: number;
-  /** Whether this is the run whose figures are kept: every scenario, as often and as long as by default. */
+  /** Whether the figures are saved. Only a run of all scenarios with the default rounds and seconds is saved. */
   readonly complete: boolean;
 }
 
-/** Rather more rounds than longer ones: what disturbs a machine lasts for seconds, and a median leaves it out. */
+/** Many short rounds: a disturbance of the machine lasts for seconds, and the median ignores it. */
 const DEFAULTS = { rounds: 9, seconds: 1 };
 
-/** @throws Error that says what is allowed */
+/** @throws Error that names the allowed values */
 export function readOptions(args: readonly string[]): BenchOptions {
   const { values, positionals } = parseArgs({
     args: [...args],
@@ -24,7 +24,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     allowPositionals: true,
   });
   const unknown = positionals.filter((name) => !SCENARIOS.some((scenario) => scenario === name));
-  if (unknown.length > 0) throw new Error(`No such scenario: ${unknown.join(', ')}. There are ${SCENARIOS.join(', ')}`);
+  if (unknown.length > 0) throw new Error(`Unknown scenario: ${unknown.join(', ')}. Allowed: ${SCENARIOS.join(', ')}`);
   return {
     smoke: values.smoke,
     scenarios: positionals.length > 0 ? SCENARIOS.filter((name) => positionals.includes(name)) : SCENARIOS,

@@ -1,14 +1,11 @@
-// `npm run bench`: the broker beside its peers. docs/performance.md says what is measured, and how.
-import { buildPeers } from './build-peers.ts';
-import { describeMachine } from './machine.ts';
+// `npm run bench`: compares the broker with its peers. docs/performance.md describes scenarios and method.
+import { describeMachine, otherLoad } from './machine.ts';
 import { readOptions } from './options.ts';
-import { otherLoad } from './other-load.ts';
 import { requireTwoCores } from './processes/cores.ts';
-import { publish } from './report/document.ts';
-import type { Results } from './report/results.ts';
-import { scenarioTables } from './report/scenario-tables.ts';
-import { textTable } from './report/text-table.ts';
-import type { Scenario, ScenarioResult } from './scenario.ts';
+import { buildPeers } from './processes/repository.ts';
+import { publish } from './report/publish.ts';
+import { scenarioTables, textTable } from './report/tables.ts';
+import type { Results, Scenario, ScenarioResult } from './scenario.ts';
 import { smoke } from './smoke/smoke.ts';
 
 const options = readOptions(process.argv.slice(2));
@@ -19,7 +16,7 @@ const print = (text: string) => void process.stdout.write(`${text}\n`);
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 requireTwoCores();
 buildPeers();
-// Ends what was started, too: each of it ends with this process.
+// The exit handler in test/support/child-process.ts also ends the child processes.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 const machine = { ...describeMachine(), 'busy before': `${Math.round((await otherLoad()) * 100)} %` };
 for (const [name, value] of Object.entries(machine)) print(`${name.padEnd(20)} ${value}`);

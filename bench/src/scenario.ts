@@ -1,41 +1,35 @@
-/** What was measured; over several rounds, their median. */
-export interface Figure {
-  /** What it is of, e.g. `requests`. */
-  readonly label: string;
-  readonly value: number;
-  /** E.g. `/s`, `ms`, `MB`. */
-  readonly unit: string;
-  /** Who was measured, where several were: `broker`, `bare`, … */
-  readonly peer?: string;
-}
-
-/** Something the broker is to be, and whether it was. */
-export interface Comparison {
-  readonly claim: string;
-  readonly target: string;
-  readonly measured: string;
-  readonly met: boolean;
-}
+import type { Comparison, Figure } from './figures.ts';
 
 export interface ScenarioResult {
   readonly figures: readonly Figure[];
   readonly comparisons: readonly Comparison[];
-  /** What a reader has to know to judge them, a sentence each. */
+  /** Sentences that a reader needs in order to judge the figures. */
   readonly notes?: readonly string[];
 }
 
 export interface ScenarioContext {
-  /** How often every peer takes its turn. */
+  /** Number of turns of every peer. */
   readonly rounds: number;
-  /** How long a turn is measured, where it is measured by time; what warms up comes on top. */
+  /** Duration of a turn, for scenarios that measure by time. The warm-up comes in addition. */
   readonly seconds: number;
-  /** Shows a line to whoever waits. */
+  /** Shows a line of progress. */
   readonly say: (line: string) => void;
 }
 
-/** Each module in `scenarios/` exports one as `scenario`, under the name of its file. */
+/** Each module in `scenarios/` exports one scenario as `scenario`. The file has the scenario's name. */
 export interface Scenario {
   readonly name: string;
-  /** @throws Error when the run is not valid, e.g. when an answer failed */
+  /** @throws Error if the run is invalid, for example because a request failed */
   run(context: ScenarioContext): Promise<ScenarioResult>;
+}
+
+/** Content of `bench/results.json`. */
+export interface Results {
+  /** ISO 8601. */
+  readonly measuredAt: string;
+  /** Hardware and versions, by name. */
+  readonly machine: Readonly<Record<string, string>>;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly scenarios: Readonly<Record<string, ScenarioResult>>;
 }

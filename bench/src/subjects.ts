@@ -1,9 +1,6 @@
-import { randomBytes, randomInt, randomUUID } from 'node:crypto';
-import type { SdkToken } from '../../src/token/sdk-token.ts';
+import { randomUUID } from 'node:crypto';
 
-const LIFE_MS = 30 * 86_400_000;
-
-/** An account on a terminal. */
+/** An account on one terminal. */
 export interface BenchSubject {
   readonly unionId: string;
   readonly uniqueId: string;
@@ -13,7 +10,7 @@ export function newSubjects(count: number): BenchSubject[] {
   return Array.from({ length: count }, () => ({ unionId: randomUUID(), uniqueId: randomUUID() }));
 }
 
-/** A subject a line. */
+/** One subject per line. */
 export function writeSubjects(subjects: readonly BenchSubject[]): string {
   return subjects.map(({ unionId, uniqueId }) => `${unionId} ${uniqueId}`).join('\n');
 }
@@ -23,23 +20,4 @@ export function readSubjects(text: string): BenchSubject[] {
     const [unionId = '', uniqueId = ''] = line.split(' ');
     return { unionId, uniqueId };
   });
-}
-
-/** Of the size and shape the vendor's tokens have, good for 30 days. */
-export function randomToken(): SdkToken {
-  const issuedAt = Date.now();
-  const expiresAt = issuedAt + LIFE_MS;
-  const fields = {
-    accessId: randomId(),
-    accessToken: randomBytes(64).toString('hex'),
-    expireTime: String(Math.floor(expiresAt / 1_000)),
-    terminalId: randomId(),
-    expand: '{"area":"de","regRegion":"DE"}',
-    expend: '{"area":"de","regRegion":"DE"}',
-  };
-  return { fields, issuedAt, expiresAt };
-}
-
-function randomId(): string {
-  return `-${randomInt(2 ** 47)}${randomInt(10_000)}`;
 }

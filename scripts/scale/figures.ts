@@ -1,25 +1,20 @@
-import { markdownTable } from '../markdown-table.ts';
+import { markdownTable } from '../markdown.ts';
 
-/** What was measured, in order: shown as it comes, and a table in the end. */
+/** Collects the figures in order. Prints each one immediately, and formats all as a table at the end. */
 export class Figures {
-  readonly #rows: [what: string, figure: string][] = [];
+  readonly #rows: [name: string, value: string][] = [];
 
-  note(what: string, figure: string): void {
-    this.#rows.push([what, figure]);
-    process.stdout.write(`${what.padEnd(58)} ${figure}\n`);
+  note(name: string, value: string): void {
+    this.#rows.push([name, value]);
+    process.stdout.write(`${name.padEnd(66)} ${value}\n`);
   }
 
   table(): string {
-    return markdownTable([['what', 'measured'], ...this.#rows]);
+    return markdownTable([['figure', 'measured'], ...this.#rows]);
   }
 }
 
-/** The value below which this share of them lies. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
-export function count(value: number): string {
+/** Formats a number without decimal places, with separators. */
+export function formatCount(value: number): string {
   return Math.round(value).toLocaleString('en-US');
 }

@@ -4,15 +4,15 @@ import { startRedis } from '../../test/support/redis-server.ts';
 export interface MeasuredRedis {
   readonly url: string;
   readonly client: Redis;
-  /** A number that Redis tells of itself: a field of `INFO`. */
+  /** Reads a numeric field of `INFO`. */
   info(field: string): Promise<number>;
-  /** Seconds of CPU it has had. */
+  /** CPU seconds that the server has used. */
   cpuSeconds(): Promise<number>;
-  /** Ends it; without that it ends with this process. */
+  /** Stops the server. Otherwise it ends with this process. */
   close(): Promise<void>;
 }
 
-/** A Redis of its own on loopback, without persistence. */
+/** Starts a new Redis on loopback, without persistence. */
 export async function startMeasuredRedis(): Promise<MeasuredRedis> {
   const { url, stop } = await startRedis();
   const client = new Redis(url);

@@ -2,7 +2,7 @@ import { SignJWT } from 'jose';
 import { Pool } from 'undici';
 import type { Subject } from '../../src/token/subject.ts';
 import type { BrokerProcess } from '../../test/support/broker-process.ts';
-import { count, type Figures } from './figures.ts';
+import { type Figures, formatCount } from './figures.ts';
 import type { MeasuredRedis } from './measured-redis.ts';
 import { metricOf } from './replica.ts';
 
@@ -21,7 +21,7 @@ interface Read {
   readonly headers: { readonly authorization: string };
 }
 
-/** Reads by sessions the replica has not seen, of tokens it does not know; then by such as it knows, of known ones. */
+/** Measures first reads (new session, token only in Redis), then repeated reads (session and token in memory). */
 export async function measureReads(
   replica: BrokerProcess,
   redis: MeasuredRedis,
@@ -44,9 +44,9 @@ export async function measureReads(
     await readAll(pool, all);
     const seconds = (performance.now() - startedAt) / 1_000;
     const [cpuMs, redisMs] = [(await cpu()) - cpuFrom, (await redis.cpuSeconds()) - redisFrom].map((s) => 1_000 * s);
-    figures.note(`reads a second, one replica: ${kind}`, count(all.length / seconds));
-    figures.note('CPU of the replica for each', `${((cpuMs ?? 0) / all.length).toFixed(3)} ms`);
-    figures.note('CPU of Redis for each', `${((redisMs ?? 0) / all.length).toFixed(3)} ms`);
+    figures.note(`reads per second, one replica: ${kind}`, formatCount(all.length / seconds));
+    figures.note('CPU of the replica per read', `${((cpuMs ?? 0) / all.length).toFixed(3)} ms`);
+    figures.note('CPU of Redis per read', `${((redisMs ?? 0) / all.length).toFixed(3)} ms`);
   }
   await pool.close();
 }
@@ -62,15 +62,15 @@ async function readOf({ unionId, uniqueId }: Subject, { secret, issuer, audience
   return { path: `/sdk-token?uniqueId=${uniqueId}`, headers: { authorization: `Bearer ${session}` } };
 }
 
-/** @throws Error at the first that is not answered with a token */
+/** @throws Error if one of the answers is not a token */
 async function readAll(pool: Pool, reads: readonly Read[]): Promise<void> {
-  const left = reads.values();
-  const ask = async () => {
-    for (const { path, headers } of left) {
+  const remaining = reads.values();
+  const sendReads = async () => {
+    for (const { path, headers } of remaining) {
       const { statusCode, body } = await pool.request({ path, method: 'GET', headers });
       const text = await body.text();
       if (statusCode !== 200) throw new Error(`a read was answered with ${statusCode}: ${text}`);
     }
   };
-  await Promise.all(Array.from({ length: CONNECTIONS }, ask));
+  await Promise.all(Array.from({ length: CONNECTIONS }, sendReads));
 }

@@ -3,25 +3,28 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { LoginRequest, TokenStore } from '../../src/token/ports.ts';
 import type { SdkToken } from '../../src/token/sdk-token.ts';
 import { brokerParts } from '../../test/support/broker-parts.ts';
+import { accessIdOf } from '../../test/support/filled-store.ts';
+import { LIFE_MS, madeUpToken } from '../../test/support/made-up-tokens.ts';
 import { ScriptedLogin } from '../../test/support/scripted-login.ts';
-import { count, type Figures, percentile } from './figures.ts';
-import { LIFE_MS, madeUpToken } from './made-up-token.ts';
+import { percentile } from '../../test/support/statistics.ts';
+import { type Figures, formatCount } from './figures.ts';
 import type { MeasuredRedis } from './measured-redis.ts';
 
 const CLAIMS = 1_000;
-const LONGEST_MS = 10_000;
+const MAX_DURATION_MS = 10_000;
 const HOUR_MS = 3_600_000;
 
-/** A vendor that answers at once. */
-class PromptVendor extends ScriptedLogin {
+/** A vendor that answers immediately. */
+class InstantVendor extends ScriptedLogin {
   logins = 0;
 
   override async login({ subject }: LoginRequest): Promise<SdkToken> {
     this.logins += 1;
-    return madeUpToken(subject.unionId);
+    return madeUpToken(accessIdOf(subject.unionId));
   }
 }
 
+/** Measures how long one look into the due queue takes. */
 export async function measureClaims(store: TokenStore, figures: Figures): Promise<void> {
   const tookMs: number[] = [];
   for (let round = 0; round < CLAIMS; round += 1) {
@@ -30,35 +33,35 @@ export async function measureClaims(store: TokenStore, figures: Figures): Promis
     tookMs.push(performance.now() - startedAt);
   }
   const [p50, p99] = [0.5, 0.99].map((share) => `${percentile(tookMs, share).toFixed(2)} ms`);
-  figures.note('claim of up to 128 over 16 shards', `p50 ${p50}, p99 ${p99}`);
+  figures.note('claim of up to 128 due tokens over 16 shards', `p50 ${p50}, p99 ${p99}`);
 }
 
-/** Renews in this process, as a replica's worker does, until ten seconds are over or all that is due is renewed. */
+/** Renews due tokens in this process with a replica's worker, for at most 10 s. */
 export async function measureRenewals(
   store: TokenStore,
   redis: MeasuredRedis,
   due: number,
   figures: Figures,
 ): Promise<void> {
-  // When every token that was just issued is due, and none has ended.
+  // At this time every token is due, and none has expired.
   const clock = { ...systemClock, now: () => systemClock.now() + 0.905 * LIFE_MS };
-  const vendor = new PromptVendor();
+  const vendor = new InstantVendor();
   const { worker } = brokerParts({ clock, store, vendor });
   const [cpuFrom, redisCpuFrom, startedAt] = [process.cpuUsage(), await redis.cpuSeconds(), performance.now()];
   worker.start();
-  while (vendor.logins < due && performance.now() < startedAt + LONGEST_MS) await sleep(20);
+  while (vendor.logins < due && performance.now() < startedAt + MAX_DURATION_MS) await sleep(20);
   const renewals = vendor.logins;
   const seconds = (performance.now() - startedAt) / 1_000;
   const { user, system } = process.cpuUsage(cpuFrom);
   const redisMs = 1_000 * ((await redis.cpuSeconds()) - redisCpuFrom);
   await worker.stop();
-  figures.note('renewals a second, one replica, vendor answering at once', count(renewals / seconds));
-  figures.note('CPU of the replica for each', `${((user + system) / 1_000 / renewals).toFixed(3)} ms`);
-  figures.note('CPU of Redis for each', `${(redisMs / renewals).toFixed(3)} ms`);
+  figures.note('renewals per second, one replica, vendor answers immediately', formatCount(renewals / seconds));
+  figures.note('CPU of the replica per renewal', `${((user + system) / 1_000 / renewals).toFixed(3)} ms`);
+  figures.note('CPU of Redis per renewal', `${(redisMs / renewals).toFixed(3)} ms`);
 }
 
-/** Claims what is still due, and leaves it at that: nothing is due for an hour. */
+/** Claims all tokens that are still due, so that no token is due for an hour. */
 export async function claimTheRest(store: TokenStore): Promise<void> {
-  let left = 1;
-  while (left > 0) left = (await store.dueQueue.claim(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
+  let backlog = 1;
+  while (backlog > 0) backlog = (await store.dueQueue.claim(1_000, { shortest: HOUR_MS, longest: HOUR_MS })).backlog;
 }

@@ -93,7 +93,7 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
   return {
     ...control,
     ...server,
-    brokerEnvironment: brokerEnvironment(server.url, apps[0] ?? DEMO_APP),
+    brokerEnvironment: vendorSettings(server.url, apps[0] ?? DEMO_APP),
     loginsOf: (unionId, uniqueId) => counts.loginsOf(unionId, uniqueId),
     close: () => {
       closing.abort();
@@ -123,7 +123,11 @@ function accessTokenOf(body: unknown): string {
   throw new BadRequest('the body must be {"accessToken": "…"}');
 }
 
-function brokerEnvironment(url: string, { appId, appToken, appKey, accessId }: RegisteredApp) {
+/** Settings of a broker that logs in to the simulator at `url`. */
+export function vendorSettings(
+  url: string,
+  { appId, appToken, appKey, accessId }: RegisteredApp = DEMO_APP,
+): Record<string, string> {
   return {
     VENDOR_BASE_URL: url,
     VENDOR_APP_ID: appId,

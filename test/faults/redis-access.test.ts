@@ -1,34 +1,46 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { ask } from '../support/ask-redis.ts';
 import { startBroker } from '../support/broker-process.ts';
-import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
-import { startRedis } from '../support/redis-server.ts';
+import { askRedis, startRedis } from '../support/redis-server.ts';
 
-const PATIENTLY = { timeoutMs: 20_000 };
+const SLOW = { timeoutMs: 20_000 };
 const PASSWORD = 'p@ss/canary';
 const SENTINEL_PASSWORD = 'sentinel&canary';
 const [SECRET, SENTINEL_SECRET] = [PASSWORD, SENTINEL_PASSWORD].map(encodeURIComponent);
 
-let certificates: Certificates;
+let folder: string;
 beforeAll(() => {
-  certificates = makeCertificates();
+  folder = mkdtempSync(join(tmpdir(), 'certificates-'));
+  makeCertificates();
 });
-afterAll(() => certificates.remove());
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a Redis is told to speak TLS at a port besides its own. */
+/** Creates a private certificate authority and a certificate for a server at 127.0.0.1, valid for one day. */
+function makeCertificates(): void {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '1', '-subj', '/CN=authority');
+  openssl('req', ...newKey, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=server');
+  writeFileSync(join(folder, 'server.ext'), 'subjectAltName=IP:127.0.0.1\n');
+  const authority = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'server.ext'];
+  openssl('x509', '-req', '-in', 'server.csr', ...authority, '-out', 'server.pem', '-days', '1');
+}
+
+/** Settings that make a Redis also listen for TLS on a second port. */
 function tlsSettings(tlsPort: number): (readonly [string, string])[] {
   return [
     ['tls-port', `${tlsPort}`],
-    ['tls-cert-file', certificates.certificate],
-    ['tls-key-file', certificates.key],
-    ['tls-ca-cert-file', certificates.authority],
+    ['tls-cert-file', join(folder, 'server.pem')],
+    ['tls-key-file', join(folder, 'server.key')],
+    ['tls-ca-cert-file', join(folder, 'ca.pem')],
     ['tls-auth-clients', 'no'],
   ];
 }
@@ -40,19 +52,19 @@ async function startTlsRedis(tlsPort: number, args: readonly string[] = []): Pro
   return redis;
 }
 
-interface Running {
+interface StartedRedis {
   readonly url: string;
-  /** Where tokens are, without TLS. */
+  /** Port without TLS of the server that stores the tokens. */
   readonly port: number;
 }
 
-async function single(): Promise<Running> {
+async function single(): Promise<StartedRedis> {
   const tlsPort = await freePort();
   const { port } = await startTlsRedis(tlsPort);
   return { url: `rediss://:${SECRET}@127.0.0.1:${tlsPort}`, port };
 }
 
-async function behindSentinel(): Promise<Running> {
+async function behindSentinel(): Promise<StartedRedis> {
   const [masterPort, tlsPort] = [await freePort(), await freePort()];
   const { port } = await startTlsRedis(masterPort);
   const tls = [...tlsSettings(tlsPort), ['tls-replication', 'yes']].map((setting) => setting.join(' '));
@@ -63,7 +75,7 @@ async function behindSentinel(): Promise<Running> {
   return { url: `redis-sentinel://:${SECRET}@127.0.0.1:${tlsPort}/mymaster?${options}`, port };
 }
 
-async function cluster(): Promise<Running> {
+async function cluster(): Promise<StartedRedis> {
   const [tlsPort, busPort] = [await freePort(), await freePort()];
   const dir = await mkdtemp(join(tmpdir(), 'redis-access-'));
   onTestFinished(() => rm(dir, { recursive: true, force: true }));
@@ -72,34 +84,36 @@ async function cluster(): Promise<Running> {
   const { port } = await startTlsRedis(tlsPort, [...config, ...ports, '--cluster-announce-ip', '127.0.0.1']);
   const node = { port, password: PASSWORD };
   const slots = Array.from({ length: 16_384 }, (_, slot) => slot);
-  await ask(node, (redis) => redis.cluster('ADDSLOTS', slots));
-  await eventually(() => ask(node, (redis) => redis.cluster('INFO')).then((info) => info.includes('cluster_state:ok')));
+  await askRedis(node, (redis) => redis.cluster('ADDSLOTS', slots));
+  await eventually(() =>
+    askRedis(node, (redis) => redis.cluster('INFO')).then((info) => info.includes('cluster_state:ok')),
+  );
   return { url: `redis-cluster://:${SECRET}@127.0.0.1:${tlsPort}?tls=true`, port };
 }
 
 test.each([
   ['one Redis', single, /certificate/],
-  // Why a Sentinel could not be asked, ioredis does not say.
+  // ioredis does not report why a Sentinel cannot be reached.
   ['a master behind Sentinels', behindSentinel, /failed to connect to sentinel 127\.0\.0\.1:\d+/],
   ['a Redis Cluster', cluster, /certificate/],
 ])(
-  '%s is reached over TLS, with a password, by whoever trusts its authority alone',
-  async (_, start, distrust) => {
+  '%s accepts a broker over TLS with the right password, and only a broker that trusts its authority connects',
+  async (_, start, tlsFailure) => {
     const { url, port } = await start();
-    const env = { REDIS_URL: url, NODE_EXTRA_CA_CERTS: certificates.authority };
+    const env = { REDIS_URL: url, NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
     const fleet = await startFleet({ replicas: 1, env });
     onTestFinished(() => fleet.close());
     expect((await fleet.broker(0).getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
-    expect(await ask({ port, password: PASSWORD }, (redis) => redis.dbsize())).toBeGreaterThan(0);
+    expect(await askRedis({ port, password: PASSWORD }, (redis) => redis.dbsize())).toBeGreaterThan(0);
 
-    const distrustful = await startBroker({ ...fleet.env, NODE_EXTRA_CA_CERTS: '' }, { until: '/livez' });
-    onTestFinished(() => void distrustful.stop());
-    await eventually(() => distrustful.log().some((line) => distrust.test(line)), PATIENTLY);
-    const stranger = { ...fleet.env, REDIS_URL: url.replaceAll('canary', 'wrong-canary') };
-    const refused = await startBroker(stranger, { until: '/livez' });
+    const untrusting = await startBroker({ ...fleet.env, NODE_EXTRA_CA_CERTS: '' }, { until: '/livez' });
+    onTestFinished(() => void untrusting.stop());
+    await eventually(() => untrusting.log().some((line) => tlsFailure.test(line)), SLOW);
+    const wrongPasswords = { ...fleet.env, REDIS_URL: url.replaceAll('canary', 'wrong-canary') };
+    const refused = await startBroker(wrongPasswords, { until: '/livez' });
     onTestFinished(() => void refused.stop());
-    await eventually(() => refused.log().some((line) => /WRONGPASS/.test(line)), PATIENTLY);
-    for (const broker of [fleet.broker(0), distrustful, refused]) {
+    await eventually(() => refused.log().some((line) => /WRONGPASS/.test(line)), SLOW);
+    for (const broker of [fleet.broker(0), untrusting, refused]) {
       expect(broker.log().join('\n')).not.toContain('canary');
     }
     expect((await fleet.broker(0).stop()).code).toBe(0);

@@ -10,13 +10,13 @@ const AUDIENCE = 'sdk-token-broker';
 const ACCOUNT = 'account-of-alice';
 const SECRET = 'the-secret-that-sessions-are-signed-with';
 
-/** RFC 6750 §3: nothing about an error where no session was sent. */
+/** RFC 6750 §3: the challenge names no error if the request had no session. */
 const CHALLENGE = /^Bearer realm="[^"]+"$/;
 const REFUSAL = /^Bearer realm="[^"]+", error="invalid_token"/;
 
-/** What is sent, and what the answer's code must be. */
+/** A request with its `Authorization` header, and the expected error code. */
 type Attempt = readonly [name: string, authorization: string | undefined, code: string];
-/** `undefined` takes a claim away. */
+/** `undefined` removes a claim. */
 type Claims = Readonly<Record<string, unknown>>;
 type Sign = (claims: Claims) => Promise<string>;
 
@@ -31,12 +31,12 @@ function signer(key: KeyObject | Uint8Array, alg: string, kid?: string): Sign {
   return (claims) => new SignJWT(claims).setProtectedHeader({ alg, ...(kid && { kid }) }).sign(key);
 }
 
-/** A signature by another key, under the true key's name. */
+/** A session with the signature of another key and the id of the right key. */
 function forged(kid?: string): Promise<string> {
   return signer(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, 'ES256', kid)(goodClaims());
 }
 
-/** What is wrong whatever the sessions are signed with. @param sign as the customer cloud does */
+/** The bad sessions that exist with every kind of key. @param sign signs as the customer's cloud does */
 async function wrongClaims(sign: Sign): Promise<Attempt[]> {
   const good = goodClaims();
   return [
@@ -51,13 +51,13 @@ async function wrongClaims(sign: Sign): Promise<Attempt[]> {
   ];
 }
 
-/** A public key is no secret: a session must not pass for being signed with its text. */
+/** Sessions signed with the text of the public key as an HMAC secret. Everybody knows that text. */
 async function publicKeyAsSecret(pem: string, jwk: object, kid?: string): Promise<Attempt[]> {
   const sign = (text: string) => signer(Buffer.from(text), 'HS256', kid)(goodClaims());
   return [invalid('HMAC, PEM', await sign(pem)), invalid('HMAC, JWK', await sign(JSON.stringify(jwk)))];
 }
 
-/** Both ends of every part of it that would be recognised. */
+/** The start and the end of each long part of the header. An answer must not contain them. */
 function piecesOf(authorization = ''): string[] {
   const parts = authorization.split(/[ .]/).filter((part) => part.length >= 12);
   return [ACCOUNT, ...parts.flatMap((part) => [part.slice(0, 24), part.slice(-12)])];
@@ -68,11 +68,11 @@ async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
   const keys: string[] = [];
   for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
   redis.disconnect();
-  // Its mark is in every Redis a replica has seen.
+  // Every replica writes this key, which detects the loss of data in Redis.
   return keys.filter((key) => key !== `${keyPrefix}:epoch`);
 }
 
-/** Sends every attempt, then a good session: which costs what the others must not. */
+/** Sends every attempt and then a good session. Only the good session may cause a login and Redis keys. */
 async function expectRefused(fleet: Fleet, attempts: readonly Attempt[], goodSession: string): Promise<void> {
   const { url, getToken } = fleet.broker(0);
   const answers = await Promise.all(
@@ -101,8 +101,8 @@ async function fleetWith(env: Readonly<Record<string, string>>): Promise<Fleet> 
   return fleet;
 }
 
-describe('a bad session is refused with 401, shown nowhere, and costs no login and no key', () => {
-  test('where keys are published', async () => {
+describe('a bad session gets 401, is never shown, and causes no login and no Redis key', () => {
+  test('with a JWKS URL', async () => {
     const fleet = await fleetWith({});
     const [jwk] = JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body).keys;
     const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString();
@@ -120,7 +120,7 @@ describe('a bad session is refused with 401, shown nowhere, and costs no login a
     await expectRefused(fleet, attempts, await fleet.session(ACCOUNT));
   });
 
-  test('where a public key is configured', async () => {
+  test('with a public key', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
     const fleet = await fleetWith({ SESSION_JWT_JWKS_URL: '', SESSION_JWT_PUBLIC_KEY: pem });
@@ -130,7 +130,7 @@ describe('a bad session is refused with 401, shown nowhere, and costs no login a
     await expectRefused(fleet, attempts, await sign(goodClaims()));
   });
 
-  test('where a secret is configured', async () => {
+  test('with a shared secret', async () => {
     const fleet = await fleetWith({ SESSION_JWT_JWKS_URL: '', SESSION_JWT_SECRET: SECRET });
     const sign = signer(Buffer.from(SECRET), 'HS256');
     const otherSecret = signer(Buffer.from(SECRET.toUpperCase()), 'HS256');

@@ -9,9 +9,9 @@ interface Outcome {
   readonly status: number;
   readonly code: string;
   readonly vendorCode?: number;
-  /** Whether waiting helps. */
+  /** Whether a retry may help. */
   readonly retryable: boolean;
-  /** Most logins that may be tried. */
+  /** Maximum number of login attempts. */
   readonly attempts: number;
 }
 
@@ -51,14 +51,14 @@ async function keysOf({ keyPrefix }: Fleet, kind: string): Promise<string[]> {
   });
 }
 
-/** The most memory a process has held; off Linux what it holds now. */
+/** The peak memory of a process on Linux; its current memory elsewhere. */
 function memoryMb(pid: number): number {
   if (process.platform !== 'linux') return Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`])) / 1024;
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
 
 describe('a vendor that fails', () => {
-  test('is told of by the contract’s problem, leaves nothing in the store, and is forgotten when it is well', async () => {
+  test('causes the documented error, leaves nothing in the store, and does no harm after it recovers', async () => {
     const fleet = await startFleet({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '800', VENDOR_MAX_RPS: '0' } });
     onTestFinished(() => fleet.close());
     const { vendor } = fleet;
@@ -89,7 +89,7 @@ describe('a vendor that fails', () => {
     }
   });
 
-  test('cannot fill the broker’s memory with answers that never end', async () => {
+  test('cannot fill the memory of the broker with endless answers', async () => {
     const fleet = await startFleet({ replicas: 1, vendor: { fault: 'endless' }, env: { VENDOR_MAX_RPS: '0' } });
     onTestFinished(() => fleet.close());
     const { getToken, pid } = fleet.broker(0);
@@ -105,12 +105,12 @@ describe('a vendor that fails', () => {
   });
 });
 
-describe('a vendor whose clock is a quarter of an hour off', () => {
+describe('a vendor whose clock is 15 minutes', () => {
   test.each([
     ['ahead', QUARTER_HOUR_MS],
     ['behind', -QUARTER_HOUR_MS],
   ])(
-    '%s is signed for by its own clock after one refusal, and its tokens last as long as they say',
+    '%s gets logins signed by its own clock after one refusal, and its tokens keep their lifetime',
     async (_, clockOffsetMs) => {
       const vendorClock = { clockOffsetMs, tokenLifetimeSeconds: TOKEN_LIFETIME_MS / 1_000 };
       const fleet = await startFleet({ replicas: 2, vendor: vendorClock });

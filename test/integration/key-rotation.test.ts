@@ -30,7 +30,7 @@ interface Stored {
   readonly REDIS_KEY_PREFIX: string;
 }
 
-/** The `rekey` command, started. */
+/** Starts the `rekey` command. */
 function startRekey({ REDIS_URL, REDIS_KEY_PREFIX }: Stored, ring: string) {
   const child = spawn(process.execPath, [ENTRY, 'rekey'], {
     env: { PATH: process.env['PATH'], REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: ring },
@@ -57,7 +57,7 @@ async function sessionsOf(fleet: Fleet): Promise<ReadonlyMap<string, string>> {
   return new Map(await Promise.all(accounts.map(async (name) => [name, await fleet.session(name)] as const)));
 }
 
-/** Reads a token of each; those that were not answered with what was stored. */
+/** Reads the token of each record. @returns the reads that did not give the stored token */
 async function misreads(
   broker: BrokerProcess,
   records: readonly TokenRecord[],
@@ -77,9 +77,9 @@ async function misreads(
   return wrong;
 }
 
-describe('two thousand tokens under key A', () => {
-  test('are read by everybody all through a rotation to B, and no login is made for it', async ({ annotate }) => {
-    // A small cache, so that most reads go to Redis.
+describe('two thousand tokens encrypted with key A', () => {
+  test('stay readable on all replicas during a rotation to key B, without a login', async ({ annotate }) => {
+    // The cache is small, so that most reads go to Redis.
     const fleet = await startFleet({ replicas: 2, env: { TOKEN_ENCRYPTION_KEYS: keyRing(B, A), CACHE_MAX_MB: '1' } });
     onTestFinished(() => fleet.close());
     const stored = { REDIS_URL: fleet.env['REDIS_URL'] ?? '', REDIS_KEY_PREFIX: fleet.keyPrefix };
@@ -90,14 +90,14 @@ describe('two thousand tokens under key A', () => {
     const sessions = await sessionsOf(fleet);
     expect(await count()).toEqual({ A: { a: TOKENS, d: ACCOUNTS } });
 
-    // What is read is sealed under B thereby; what is not, stays.
+    // A read encrypts the record with B. Other records keep A.
     expect(await misreads(fleet.broker(0), records.slice(0, TOKENS / 2), sessions)).toEqual([]);
     await eventually(async () =>
       expect(await count()).toEqual({ A: { a: TOKENS / 2, d: ACCOUNTS }, B: { a: TOKENS / 2 } }),
     );
     expect(fleet.vendor.state().requests).toBe(0);
 
-    // Everything is sealed back and forth, while short tokens are renewed and everybody reads.
+    // All records are re-encrypted back and forth while short-lived tokens are renewed and all replicas read.
     fleet.vendor.configure({ tokenLifetimeSeconds: 3 });
     const live = await Promise.all(
       Array.from(
@@ -138,7 +138,7 @@ describe('two thousand tokens under key A', () => {
     expect([code, figure(out, 'unreadable')]).toEqual([0, 0]);
     const sealed = await count();
     expect(Object.keys(sealed)).toEqual(['B']);
-    // The twenty that live three seconds come and go.
+    // The 20 tokens that live 3 s may or may not exist at this moment.
     expect(sealed['B']?.['a']).toBeGreaterThanOrEqual(TOKENS);
     expect(sealed['B']).toMatchObject({ d: ACCOUNTS + 20 });
     ended.abort();
@@ -146,7 +146,7 @@ describe('two thousand tokens under key A', () => {
     const seconds = (performance.now() - startedAt) / 1_000;
     expect(failures).toEqual([]);
     expect(Math.min(...rekeys)).toBeGreaterThan(0);
-    // expireTime is in whole seconds, so a token of 3 s is known to live 2 s at least, and is renewed at 0.7 of that.
+    // expireTime counts whole seconds, so a token of 3 s lives at least 2 s, and is renewed at 0.7 of that or later.
     const most = 1 + Math.ceil(seconds / (0.7 * 2));
     const logins = live.map(([name]) => fleet.vendor.loginsOf(name, 'phone'));
     expect(Math.max(...logins)).toBeLessThanOrEqual(most);
@@ -154,7 +154,7 @@ describe('two thousand tokens under key A', () => {
     expect(SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0)).toEqual([]);
     await annotate(`${reads} reads in ${seconds.toFixed(1)} s, re-encrypted ${rekeys.join(', ')}`);
 
-    // A has left the ring.
+    // The key ring no longer contains A.
     await Promise.all(fleet.brokers.map((broker) => broker.stop()));
     fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
     const onlyB = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(B) });
@@ -164,7 +164,7 @@ describe('two thousand tokens under key A', () => {
     const inBetween = SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0);
     expect(inBetween).toEqual([]);
 
-    // A ring that opens nothing costs one login each, and no error.
+    // With a key ring that decrypts nothing, each read costs one login and no error.
     const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
     onTestFinished(async () => void (await onlyC.stop()));
     const strangers = SUBJECTS.slice(0, 40);
@@ -185,7 +185,7 @@ describe('two thousand tokens under key A', () => {
 });
 
 describe('rekey', () => {
-  test('that is interrupted keeps what it has done and says so; the next one does the rest', async () => {
+  test('keeps its progress when it is interrupted, and the next run does the rest', async () => {
     const server = await startRedis({ args: ['--notify-keyspace-events', 'Kh'] });
     onTestFinished(() => server.stop());
     const stored = { REDIS_URL: server.url, REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
@@ -220,7 +220,7 @@ describe('rekey', () => {
     expect(await sealedUnder(server.url, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: TOKENS, d: TOKENS } });
   }, 60_000);
 
-  test('beside a replica that still seals under the old key does not say that all is done', async () => {
+  test('reports a failure while a replica still encrypts with the old key', async () => {
     const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
     const store = await openRedisStore(stored.REDIS_URL, stored.REDIS_KEY_PREFIX, [A]);
     onTestFinished(() => store.close());
@@ -240,7 +240,7 @@ describe('rekey', () => {
     expect(await sealedUnder(stored.REDIS_URL, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: 20, d: 20 } });
   });
 
-  test('says what it lacks or does not find, and shows no key', async () => {
+  test('names missing settings, missing data and an unreachable Redis, and shows no key', async () => {
     const stored = { REDIS_URL: 'redis://127.0.0.1:1', REDIS_KEY_PREFIX: 'x' };
     const bare = await startRekey({ ...stored, REDIS_URL: '' }, keyRing(A).slice(0, -3)).ended();
     expect(bare.code).toBe(1);

@@ -16,7 +16,7 @@ function canary(name: string): string {
   return secret;
 }
 
-/** A broker on a Redis of its own, where whatever must not be seen is known. */
+/** Starts a broker with its own Redis. `secrets` then holds everything that the metrics must not show. */
 async function start() {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
@@ -57,10 +57,10 @@ async function start() {
   return { redis, vendor: fleet.vendor, broker, hmac, newPerson, scrape, value };
 }
 
-test('/metrics tells what a real broker did, by numbers alone', async () => {
+test('/metrics counts the work of a real broker, and shows no secret', async () => {
   const { redis, vendor, broker, hmac, newPerson, scrape, value } = await start();
 
-  // One login, three reads from memory, and a crowd that shares another login.
+  // One login, three reads from memory, and ten concurrent reads that share another login.
   const alice = await newPerson();
   for (let time = 0; time < 4; time += 1) expect((await alice.read()).status).toBe(200);
   expect(await value('reads_total', { outcome: 'login' })).toBe(1);
@@ -78,7 +78,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
   expect(await value('served_token_expiry_seconds_count')).toBe(14);
   expect(await value('cached_tokens')).toBe(2);
 
-  // A token that was refused, and sessions that are.
+  // A refused token, and refused sessions.
   const { etag } = (await alice.read()).headers;
   await alice.read({ 'if-none-match': String(etag), 'cache-control': 'no-cache' });
   expect(await value('renewals_total', { cause: 'refused', outcome: 'login' })).toBe(1);
@@ -88,7 +88,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
   expect(await value('session_checks_total', { outcome: 'session_invalid' })).toBe(3);
   expect(await value('session_checks_total', { outcome: 'accepted' })).toBe(2);
 
-  // A vendor that says no, and one that is down.
+  // A vendor that refuses the login, and a vendor that is down.
   vendor.configure({ fault: 'frozen-app' });
   expect((await (await newPerson()).read()).status).toBe(502);
   expect(await value('logins_total', { outcome: 'configuration', vendor_code: '10901051' })).toBe(1);
@@ -102,7 +102,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
   expect(await value('vendor_circuit_state', { host })).toBe(0);
   expect(Math.abs(await value('vendor_clock_offset_seconds', { host }))).toBeLessThan(30);
 
-  // A renewal in the background, and that it is read.
+  // A background renewal, and a read of its token.
   const before = alice.logins();
   await eventually(async () => (await alice.read()).status === 200 && alice.logins() > before, { timeoutMs: 15_000 });
   await eventually(
@@ -115,7 +115,7 @@ test('/metrics tells what a real broker did, by numbers alone', async () => {
     { timeoutMs: 15_000 },
   );
 
-  // Redis gone.
+  // Redis is down.
   await redis.kill();
   await eventually(async () => {
     await (await newPerson()).read();

@@ -13,9 +13,9 @@ let server: OAuthServer;
 let verifier: SessionVerifier;
 
 beforeEach(() => {
-  // Both jose and the OAuth server count by Date; sockets and timers stay real.
+  // jose and the OAuth server measure time by Date. Sockets and timers stay real.
   vi.useFakeTimers({ toFake: ['Date'] });
-  // At each start it asks for a database, and for policies instead of its defaults.
+  // At each start the OAuth server warns about its missing database and its default policies.
   vi.spyOn(console, 'warn').mockReturnValue();
   vi.spyOn(console, 'info').mockReturnValue();
 });
@@ -39,7 +39,7 @@ async function outcome(session: string): Promise<string> {
 }
 
 describe('JWTs of an OAuth server', () => {
-  it('are believed as long as their key is published, whichever it is', async () => {
+  it('are accepted as long as the server publishes their key', async () => {
     server = new OAuthServer('jwt');
     await server.start();
     const [oldKey, newKey] = await Promise.all([newSigningKey('old'), newSigningKey('new')]);
@@ -95,20 +95,20 @@ describe('opaque tokens of an OAuth server', () => {
     );
   });
 
-  const asked = () => server.calls('/token/introspection');
+  const introspections = () => server.calls('/token/introspection');
 
-  it('say whose they are, and are asked about once by however many callers', async () => {
+  it('name the account, and many concurrent callers cause one introspection', async () => {
     const issuedAt = Math.floor(Date.now() / 1_000) * 1_000;
     const [one, other] = await Promise.all([server.issue('somebody'), server.issue('somebody-else')]);
     const crowd = Array.from({ length: 50 }, () => [verifier.verify(one), verifier.verify(other)]).flat();
     expect(new Set((await Promise.all(crowd)).map(({ unionId }) => unionId))).toEqual(
       new Set(['account-of-somebody', 'account-of-somebody-else']),
     );
-    expect(asked()).toBe(2);
+    expect(introspections()).toBe(2);
     expect(await verifier.verify(one)).toMatchObject({ region: 'DE', issuedAt, expiresAt: issuedAt + 86_400_000 });
   });
 
-  it('are refused within the time sessions are believed once they are revoked', async () => {
+  it('are refused within SESSION_CACHE_SECONDS after they were revoked', async () => {
     const [revoked, kept] = await Promise.all([server.issue('somebody'), server.issue('somebody')]);
     expect(await outcome(revoked)).toBe('account-of-somebody');
     await server.revoke('somebody', revoked);
@@ -119,7 +119,7 @@ describe('opaque tokens of an OAuth server', () => {
     expect(await outcome(revoked)).toBe('session_invalid');
   });
 
-  it('are refused where nobody issued them, or they are over', async () => {
+  it('are refused if they were never issued or have expired', async () => {
     expect(await outcome('nobody-issued-this')).toBe('session_invalid');
     const session = await server.issue('somebody');
     expect(await outcome(session)).toBe('account-of-somebody');
@@ -127,7 +127,7 @@ describe('opaque tokens of an OAuth server', () => {
     expect(await outcome(session)).toBe('session_invalid');
   });
 
-  it('go on for 10 s without the server where they were believed, and meet not one refusal where they were not', async () => {
+  it('stay accepted for 10 s without the server if they are cached, and are never refused if they are not', async () => {
     const known = await Promise.all(Array.from({ length: 10 }, () => server.issue('somebody')));
     for (const session of known) expect(await outcome(session)).toBe('account-of-somebody');
     const unknown = await Promise.all(Array.from({ length: 10 }, () => server.issue('somebody')));
@@ -142,8 +142,8 @@ describe('opaque tokens of an OAuth server', () => {
 
     await server.start();
     passSeconds(1);
-    const before = asked();
+    const before = introspections();
     expect(await Promise.all([...known, ...unknown].map(outcome))).toEqual(Array(20).fill('account-of-somebody'));
-    expect(asked() - before).toBe(20);
+    expect(introspections() - before).toBe(20);
   });
 });

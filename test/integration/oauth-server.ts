@@ -5,7 +5,7 @@ import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { type Configuration, Provider } from 'oidc-provider';
 
 export const AUDIENCE = 'urn:camera-app';
-/** What is sent as HTTP Basic has to be form-encoded before (RFC 6749 §2.3.1): these two tell whether it was. */
+/** Credentials for HTTP Basic must be form-encoded first (RFC 6749 §2.3.1). These only work if they are. */
 export const BROKER = { clientId: 'sdk-token broker:1', clientSecret: 'secret: with+100%&more/=' };
 const ACCOUNTS = ['somebody', 'somebody-else'] as const;
 const PHONE_SECRET = 'secret-of-the-app';
@@ -13,13 +13,13 @@ const PHONE_SECRET = 'secret-of-the-app';
 type Account = (typeof ACCOUNTS)[number];
 type TokenFormat = 'jwt' | 'opaque';
 
-/** A signing key, the private part included. */
+/** A signing key with its private part. */
 export async function newSigningKey(kid: string): Promise<JWK> {
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   return { ...(await exportJWK(privateKey)), kid, alg: 'RS256', use: 'sig' };
 }
 
-/** A real OAuth server: it issues access tokens to phones, tells the broker about them, and can be down. */
+/** A real OAuth server. It issues access tokens, answers introspections, and can be stopped and started again. */
 export class OAuthServer {
   readonly #format: TokenFormat;
   readonly #calls: string[] = [];
@@ -39,7 +39,7 @@ export class OAuthServer {
     return new URL(path, this.issuer);
   }
 
-  /** How often this path was called so far. */
+  /** The number of calls of this path so far. */
   calls(path: string): number {
     return this.#calls.filter((called) => called === path).length;
   }
@@ -60,7 +60,7 @@ export class OAuthServer {
     await once(this.#server, 'close');
   }
 
-  /** Publishes these keys and no others from now on, and signs with the first. Opaque tokens are forgotten. */
+  /** From now on, publishes only these keys and signs with the first one. Earlier opaque tokens become invalid. */
   publish(keys: readonly [JWK, ...JWK[]]): void {
     this.#answer = new Provider(this.issuer, configuration(this.#format, keys)).callback();
   }

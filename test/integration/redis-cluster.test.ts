@@ -9,12 +9,12 @@ import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
-import { ask } from '../support/ask-redis.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { makeDue } from '../support/make-due.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { askRedis } from '../support/redis-server.ts';
 
 const PATIENTLY = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
@@ -75,7 +75,7 @@ describe('on a Redis Cluster', () => {
     const { keys, commands } = open();
     await hasWorked(commands, keys);
     expect(mastersOf(commands)).toHaveLength(3);
-    for (const node of cluster.nodes) await ask(node, (redis) => redis.script('FLUSH'));
+    for (const node of cluster.nodes) await askRedis(node, (redis) => redis.script('FLUSH'));
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
   });
 
@@ -94,18 +94,20 @@ describe('on a Redis Cluster', () => {
     await hasWorked(commands, keys);
     const [from, to] = [cluster.nodes[0], cluster.nodes[1]];
     if (!from || !to) throw new Error('there are no nodes');
-    const [fromId, toId] = await Promise.all([from, to].map((node) => ask(node, (redis) => redis.cluster('MYID'))));
+    const [fromId, toId] = await Promise.all(
+      [from, to].map((node) => askRedis(node, (redis) => redis.cluster('MYID'))),
+    );
     const slots = await Promise.all(
-      EVERY_SHARD.map((shard) => ask(from, (redis) => redis.cluster('KEYSLOT', keys.due(shard)))),
+      EVERY_SHARD.map((shard) => askRedis(from, (redis) => redis.cluster('KEYSLOT', keys.due(shard)))),
     );
     const shard = slots.findIndex((slot) => slot < 16_384 / 3);
     const [key, slot] = [keys.due(shard), slots[shard] ?? 0];
     await commands.set(key, 'kept');
-    await ask(to, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', fromId ?? ''));
-    await ask(from, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', toId ?? ''));
-    await ask(from, (redis) => redis.migrate('127.0.0.1', to.port, key, 0, 1_000));
+    await askRedis(to, (redis) => redis.cluster('SETSLOT', slot, 'IMPORTING', fromId ?? ''));
+    await askRedis(from, (redis) => redis.cluster('SETSLOT', slot, 'MIGRATING', toId ?? ''));
+    await askRedis(from, (redis) => redis.migrate('127.0.0.1', to.port, key, 0, 1_000));
     expect(await commands.get(key)).toBe('kept');
-    for (const node of [to, from]) await ask(node, (redis) => redis.cluster('SETSLOT', slot, 'NODE', toId ?? ''));
+    for (const node of [to, from]) await askRedis(node, (redis) => redis.cluster('SETSLOT', slot, 'NODE', toId ?? ''));
     expect(await commands.get(key)).toBe('kept');
     await commands.del(key);
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
@@ -123,7 +125,7 @@ describe('on a Redis Cluster', () => {
     const { subscriber, known, since } = listening();
     await known();
     for (const node of cluster.nodes) {
-      await ask(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
+      await askRedis(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
     }
     // Not the one that is listened to: every other announcement still arrives.
     for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
@@ -131,7 +133,7 @@ describe('on a Redis Cluster', () => {
       node.pause();
       await eventually(() => since() !== before, PATIENTLY).finally(() => node.resume());
       expect(await known()).toBeGreaterThan(before);
-      await cluster.whole();
+      await cluster.waitUntilServing();
     }
   });
 
@@ -149,7 +151,7 @@ describe('on a Redis Cluster', () => {
     await announce();
     await eventually(() => heard.length === SHARDS);
     node?.resume();
-    await cluster.whole();
+    await cluster.waitUntilServing();
   });
 
   test('a master that hangs keeps nobody from what lies on the others', async () => {
@@ -163,12 +165,14 @@ describe('on a Redis Cluster', () => {
       await saveToken(store, subject);
       await makeDue(store, subjectId(subject), systemClock.now());
     }
-    const roles = await Promise.all(cluster.nodes.map((node) => ask(node, (each) => each.role())));
+    const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (each) => each.role())));
     const hung = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
     if (!hung) throw new Error('there is no master');
-    const ranges = (await ask(hung, (each) => each.cluster('SLOTS'))).filter(([, , node]) => node?.[1] === hung.port);
+    const ranges = (await askRedis(hung, (each) => each.cluster('SLOTS'))).filter(
+      ([, , node]) => node?.[1] === hung.port,
+    );
     const isElsewhere = async (shard: number): Promise<boolean> => {
-      const slot = await ask(hung, (each) => each.cluster('KEYSLOT', keys.due(shard)));
+      const slot = await askRedis(hung, (each) => each.cluster('KEYSLOT', keys.due(shard)));
       return !ranges.some(([from, to]) => from <= slot && slot <= to);
     };
     const answers = await Promise.all(EVERY_SHARD.map(isElsewhere));
@@ -181,17 +185,17 @@ describe('on a Redis Cluster', () => {
     const claimed = claims.map(({ record }) => accounts.indexOf(record.subject.unionId));
     expect(claimed.sort((a, b) => a - b)).toEqual(elsewhere);
     hung.resume();
-    await cluster.whole();
+    await cluster.waitUntilServing();
   });
 
   test('a node that dies is told of once, and all works again when its replica has taken over', async () => {
     const { keys, log, commands } = open();
     await hasWorked(commands, keys);
-    const roles = await Promise.all(cluster.nodes.map((node) => ask(node, (redis) => redis.role())));
+    const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (redis) => redis.role())));
     const victim = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
     await victim?.kill();
     await expect(inEveryShard(commands, keys)).rejects.toThrow();
-    await cluster.whole(victim);
+    await cluster.waitUntilServing(victim);
     await hasWorked(commands, keys);
     const told = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
     expect(told).toHaveLength(1);

@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { rekey } from '../../src/commands/rekey.ts';
-import { ask } from '../support/ask-redis.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const LIFETIME = 10;
@@ -47,7 +46,7 @@ test.each([
     const keyPrefix = `rights-${randomUUID()}`;
     const [command, ...args] = documentedRights(keyPrefix);
     const onEach = <T>(question: (redis: Redis) => Promise<T>) =>
-      Promise.all(nodes.map((node: RedisServer) => ask(node, question)));
+      Promise.all(nodes.map((node: RedisServer) => askRedis(node, question)));
     await onEach((redis) => redis.call(command, ...args));
     const env = {
       REDIS_URL: `${scheme}://broker:password@127.0.0.1:${nodes[0]?.port}${database}`,

@@ -8,11 +8,10 @@ import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { subjectId } from '../../src/token/subject.ts';
-import { ask } from '../support/ask-redis.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { type RedisSentinels, startRedisSentinels } from '../support/redis-sentinel.ts';
-import { startRedis } from '../support/redis-server.ts';
+import { askRedis, startRedis } from '../support/redis-server.ts';
 
 const PATIENTLY = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
@@ -73,7 +72,7 @@ describe('behind Sentinels', () => {
     expect(await known()).toBeGreaterThan(first);
     await runScript(commands, 'beat', [keys.due(0)], [keys.announcements, `saved ${ID} 1`]);
     await eventually(() => heard.length === 1);
-    expect(await ask(sentinels.replica, (redis) => redis.role())).toContain('master');
+    expect(await askRedis(sentinels.replica, (redis) => redis.role())).toContain('master');
   });
 });
 
@@ -83,11 +82,11 @@ test('who has become a replica is left for a new connection, which may lead to t
   const { keys, log, commands } = open(redis.url);
   const connections = () => log.filter((line) => line.includes('connected to Redis')).length;
   await eventually(() => connections() === 1);
-  await ask(redis, (operator) => operator.replicaof('127.0.0.1', 1));
+  await askRedis(redis, (operator) => operator.replicaof('127.0.0.1', 1));
   await expect(commands.set(keys.probe, '1')).rejects.toThrow('READONLY');
   await eventually(() => connections() === 2);
   await expect(commands.set(keys.probe, '1')).rejects.toThrow('READONLY');
-  await ask(redis, (operator) => operator.replicaof('NO', 'ONE'));
+  await askRedis(redis, (operator) => operator.replicaof('NO', 'ONE'));
   expect(await commands.set(keys.probe, '1', 'PX', 1_000)).toBe('OK');
   expect(connections()).toBe(2);
 });

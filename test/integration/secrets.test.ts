@@ -15,7 +15,7 @@ import { startRedis } from '../support/redis-server.ts';
 
 const KEY = /^[\w-]+:(?:\{\d{1,2}\}:(?:[ai]:[\w-]{22}|[lfc]:[\w-]{44}|due)|r:[\w-]{22}|logins|epoch)$/;
 
-/** Whatever must not be seen. */
+/** Everything that must not be shown. */
 const secrets = new Set<string>();
 
 function canary(name: string): string {
@@ -24,7 +24,7 @@ function canary(name: string): string {
   return secret;
 }
 
-/** What a secret would be recognised by: itself, encoded at any alignment, as a list of bytes, or packed by the store. */
+/** The forms in which a secret might be shown: as it is, encoded at any alignment, as bytes, or packed by the store. */
 function formsOf(secret: string): Buffer[] {
   const bytes = Buffer.from(secret);
   const texts = [secret, encodeURIComponent(secret), bytes.toString('hex'), bytes.join(',')];
@@ -40,7 +40,7 @@ function secretsIn(shown: string | Buffer): string[] {
   return [...secrets].filter((secret) => formsOf(secret).some((form) => Buffer.from(shown).includes(form)));
 }
 
-/** Each key of a Redis with its bytes: names, fields, members and values. */
+/** All keys of a Redis, each with the bytes of its name, fields, members and values. */
 async function dump(url: string): Promise<[name: string, bytes: Buffer][]> {
   const redis = new Redis(url);
   const entries: [name: string, bytes: Buffer][] = [];
@@ -58,7 +58,7 @@ async function dump(url: string): Promise<[name: string, bytes: Buffer][]> {
   return entries;
 }
 
-/** A vendor whose every answer holds all it was sent, wherever an answer can hold it. */
+/** A vendor that repeats the request in every part of its answers. */
 async function startEchoingVendor(): Promise<string> {
   let requests = 0;
   const { url, close } = await listen('127.0.0.1', 0, async (request, response) => {
@@ -76,7 +76,7 @@ async function startEchoingVendor(): Promise<string> {
   return url;
 }
 
-test('no secret reaches a log, an error or, in the clear, Redis, whatever happens', async () => {
+test('no secret reaches a log or an error, and none reaches Redis unencrypted, whatever happens', async () => {
   const [appToken, appKey] = [canary('appToken'), canary('appKey')];
   const [password, hmac, key] = [canary('password'), canary('hmac-secret'), randomBytes(32).toString('base64')];
   secrets.add(key);
@@ -127,7 +127,7 @@ test('no secret reaches a log, an error or, in the clear, Redis, whatever happen
       return entries.some(([name]) => name.includes(`}:${kind}`));
     });
 
-  // Logins, and Redis in the midst of one.
+  // Logins, and the content of Redis during a login.
   const [unionId, phone] = [canary('unionId'), canary('uniqueId')];
   const alice = await newSession({ sub: unionId });
   expect(await Promise.all([one, two].map((broker) => ask(broker, alice, phone)))).toEqual([200, 200]);
@@ -149,7 +149,7 @@ test('no secret reaches a log, an error or, in the clear, Redis, whatever happen
     expect(await text(socket)).toMatch(/^HTTP\/1.1 400 (?![\s\S]*canary)/);
   }
 
-  // A vendor at fault, and one that repeats what it was told; renewals in the background.
+  // A vendor with each fault, a vendor that repeats the request, and background renewals.
   for (const fault of FAULTS.filter((name) => name !== 'none')) {
     vendor.configure({ fault });
     expect([fault, await ask(two, await newSession())]).not.toContain(200);
@@ -161,7 +161,7 @@ test('no secret reaches a log, an error or, in the clear, Redis, whatever happen
   await eventually(isRenewed, { timeoutMs: 10_000 });
   await lookIntoRedisFor('f:');
 
-  // Redis gone and back, one that lets nobody in, and brokers that cannot start.
+  // A Redis that is down and returns, a Redis that refuses the password, and brokers that cannot start.
   await redis.kill();
   for (const broker of [one, two]) await ask(broker, await newSession());
   await redis.restart();
@@ -187,7 +187,7 @@ test('no secret reaches a log, an error or, in the clear, Redis, whatever happen
   expect(stored.filter(([name]) => !KEY.test(name))).toEqual([]);
   expect(stored.filter(([, bytes]) => secretsIn(bytes).length > 0)).toEqual([]);
 
-  // The search does find them where they lie in the clear.
+  // The search does find secrets that are stored unencrypted.
   const open = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: 'off' });
   onTestFinished(async () => void (await open.stop()));
   const tablet = canary('uniqueId');

@@ -21,7 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   token: [],
 };
 
-/** Packages that live in one place, and which one. */
+/** Packages that only one part of `src/` may import. */
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
   { npm: /^undici$/, home: /^vendor-api\// },
   { npm: /^ioredis$/, home: /^store\/redis\// },
@@ -30,20 +30,20 @@ const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
   { npm: /^zod$/, home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|http\/.*)$/ },
 ];
 
-/** Things that enter the process in one file only. */
-const entrances: readonly { readonly what: string; readonly code: RegExp; readonly only: string }[] = [
-  { what: 'process.env', code: /\bprocess\s*(\.\s*env\b|\[\s*['"]env)/, only: 'main.ts' },
-  { what: 'Date.now', code: /\bDate\s*\.\s*now\b/, only: 'token/clock.ts' },
-  { what: 'new Date()', code: /\bnew Date\b(\s*\(\s*\)|(?!\s*\())/, only: 'token/clock.ts' },
-  { what: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
+/** Globals that only one file may use. */
+const restrictedGlobals: readonly { readonly name: string; readonly code: RegExp; readonly only: string }[] = [
+  { name: 'process.env', code: /\bprocess\s*(\.\s*env\b|\[\s*['"]env)/, only: 'main.ts' },
+  { name: 'Date.now', code: /\bDate\s*\.\s*now\b/, only: 'token/clock.ts' },
+  { name: 'new Date()', code: /\bnew Date\b(\s*\(\s*\)|(?!\s*\())/, only: 'token/clock.ts' },
+  { name: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
 ];
 
-/** Above this, a file owns more than one concept. */
+/** A longer file owns more than one concept. */
 const MAX_LINES = 400;
-/** Below this, a file needs two importers. */
+/** A shorter file needs two importers. */
 const MIN_LINES = 40;
 
-/** The directory or the bare file right under `src/` a path belongs to. */
+/** The folder or file directly under `src/` that contains the path. */
 function moduleOf(path: string): string {
   return path.split('/')[0]?.replace(/\.ts$/, '') ?? '';
 }
@@ -72,32 +72,32 @@ export function packageViolations(sources: Sources): string[] {
     .filter(({ file, specifier }) => file === undefined && !isBuiltin(specifier))
     .filter(({ from, specifier }) => {
       const npm = packageOf(specifier);
-      const isElsewhere = homes.some((rule) => rule.npm.test(npm) && !rule.home.test(from));
-      return isElsewhere || moduleOf(from) === 'token';
+      const isOutsideHome = homes.some((rule) => rule.npm.test(npm) && !rule.home.test(from));
+      return isOutsideHome || moduleOf(from) === 'token';
     })
     .map(({ from, specifier }) => `${from} may not import ${specifier}`);
 }
 
 export function circleViolations(sources: Sources): string[] {
-  return importCircles(sources).map((circle) => `a circle: ${[...circle, circle[0]].join(' → ')}`);
+  return importCircles(sources).map((circle) => `import circle: ${[...circle, circle[0]].join(' → ')}`);
 }
 
-export function entranceViolations(sources: Sources): string[] {
+export function globalViolations(sources: Sources): string[] {
   return [...sources].flatMap(([path, text]) =>
-    entrances
+    restrictedGlobals
       .filter(({ code, only }) => path !== only && code.test(withoutComments(text)))
-      .map(({ what, only }) => `${path} uses ${what}, which belongs to ${only}`),
+      .map(({ name, only }) => `${path} uses ${name}, which only ${only} may use`),
   );
 }
 
-/** @param paths of files, with `/` between their parts */
+/** @param paths file paths with `/` as separator */
 export function nameViolations(paths: Iterable<string>): string[] {
   const vague = /^(utils?|helpers?|common|shared|core|types?|index)$/;
   return [...paths].flatMap((path) =>
     path
       .split('/')
       .filter((part) => vague.test(part.split('.')[0] ?? ''))
-      .map((part) => `${path}: "${part}" does not say what is in it`),
+      .map((part) => `${path}: the name "${part}" does not describe the content`),
   );
 }
 
@@ -105,7 +105,7 @@ export function barrelViolations(sources: Sources): string[] {
   return [...sources].filter(([, text]) => /^export \*/m.test(text)).map(([path]) => `${path} is a barrel`);
 }
 
-/** Files that own more than one concept by their length, and small ones that a single importer could hold. */
+/** Files that are too long for one concept, and small files that their only importer could contain. */
 export function lengthViolations(sources: Sources): string[] {
   const importers = new Map<string, Set<string>>();
   for (const { from, file = '' } of allImports(sources)) {
@@ -114,13 +114,13 @@ export function lengthViolations(sources: Sources): string[] {
   return [...sources].flatMap(([path, text]) => {
     const lines = text.replace(/\n$/, '').split('\n').length;
     if (lines > MAX_LINES) return [`${path} has ${lines} lines, more than ${MAX_LINES}`];
-    const isEntry = path === 'main.ts' || [...sources.values()].some((other) => isLoadedBy(other, path));
+    const isEntry = path === 'main.ts' || [...sources.values()].some((other) => loadsOnDemand(other, path));
     if (lines >= MIN_LINES || isEntry || (importers.get(path)?.size ?? 0) > 1) return [];
-    return [`${path} has ${lines} lines, fewer than ${MIN_LINES}, and not two importers`];
+    return [`${path} has ${lines} lines, fewer than ${MIN_LINES}, and fewer than two importers`];
   });
 }
 
-/** Whether the text loads the file when it is needed: such a file is an entry point. */
-function isLoadedBy(text: string, path: string): boolean {
+/** Whether the text imports the file dynamically. Such a file is an entry point. */
+function loadsOnDemand(text: string, path: string): boolean {
   return new RegExp(`import\\('[./]*/${path.split('/').at(-1)?.replace('.', '\\.')}'\\)`).test(text);
 }

@@ -8,11 +8,11 @@ import { type PlainAnswer, plainRequest } from './plain-request.ts';
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 interface StartOptions {
-  /** What must answer 200 before the broker counts as started. Default `/readyz`; `/livez` where its store is down. */
+  /** Path that must answer 200 before the start is complete. Default `/readyz`. Use `/livez` if the store is down. */
   readonly until?: '/readyz' | '/livez';
-  /** Default 15000. */
+  /** Default: 15,000 ms. */
   readonly timeoutMs?: number;
-  /** Default: `dist/main.js`. */
+  /** The script to start. Default: `dist/main.js`. */
   readonly entry?: string;
 }
 
@@ -22,24 +22,24 @@ interface GetTokenOptions {
 }
 
 export interface BrokerProcess {
-  /** Of the public API. */
+  /** Base URL of the public API. */
   readonly url: string;
-  /** Of the internal API. */
+  /** Base URL of the internal API. */
   readonly adminUrl: string;
   readonly pid: number;
   readonly exit: Promise<ProcessExit>;
-  /** The last 5000 lines it wrote, on either stream. */
+  /** The last 5,000 lines of its standard output and standard error. */
   log(): string[];
-  /** `GET /sdk-token` as an app would send it. */
+  /** Sends `GET /sdk-token` like an app. */
   getToken(session: string, uniqueId: string, options?: GetTokenOptions): Promise<PlainAnswer>;
   signal(signal: NodeJS.Signals): void;
-  /** Ends it in good order (by force after 15 s), also when it is stopped. Idempotent. */
+  /** Graceful shutdown, then SIGKILL after 15 s. Also ends a process that is frozen by SIGSTOP. Idempotent. */
   stop(): Promise<ProcessExit>;
 }
 
 /**
- * A real `dist/main.js serve` on free loopback ports. Its environment is `env` and PATH alone.
- * @throws Error with what it wrote, if it does not get ready
+ * Starts `dist/main.js serve` on free loopback ports. The process gets only `env` and PATH as its environment.
+ * @throws Error with the process's output, if the process does not become ready
  */
 export async function startBroker(
   env: Readonly<Record<string, string>>,
@@ -61,16 +61,16 @@ export async function startBroker(
   const log = linesOf(child, 5_000);
 
   const isUp = async () => (await plainRequest(url + until, { timeoutMs: 2_000 })).status === 200;
-  const died = exit.then(({ code, signal }) => Promise.reject(new Error(`it ended (${signal ?? code})`)));
+  const died = exit.then(({ code, signal }) => Promise.reject(new Error(`the process ended (${signal ?? code})`)));
   died.catch(() => {});
   try {
     await Promise.race([died, eventually(isUp, { timeoutMs, everyMs: 50 })]);
   } catch (error) {
     child.kill('SIGKILL');
     const output = log().join('\n');
-    throw new Error(`the broker did not get to answer ${until} with 200: ${error}\n${output}`, { cause: error });
+    throw new Error(`the broker never answered ${until} with 200: ${error}\n${output}`, { cause: error });
   }
-  if (child.pid === undefined) throw new Error('the broker was never started');
+  if (child.pid === undefined) throw new Error('the broker process could not be started');
 
   return {
     url,

@@ -3,12 +3,12 @@ import { createLogger } from '../../src/logger.ts';
 
 export interface CapturedLog {
   readonly logger: Logger;
-  /** Every line so far, as it would have gone to standard output. */
+  /** All lines so far, exactly as the logger would write them to standard output. */
   text(): string;
   lines(): Record<string, unknown>[];
 }
 
-/** The service's own logger, writing into memory. */
+/** Creates the service's own logger, but writes its lines into memory. */
 export function captureLog(level: string): CapturedLog {
   const written: string[] = [];
   const logger = createLogger(level);

@@ -12,7 +12,10 @@ process.on('exit', () => {
   for (const child of alive) child.kill('SIGKILL');
 });
 
-/** Resolves when the child has ended; until then the child does not outlive this process. Rejects if it cannot start. */
+/**
+ * Resolves when the child ends. If this process ends first, it kills the child.
+ * Rejects if the child cannot start.
+ */
 export function exitOf(child: ChildProcess): Promise<ProcessExit> {
   alive.add(child);
   const exit = new Promise<ProcessExit>((resolve, reject) => {
@@ -23,24 +26,24 @@ export function exitOf(child: ChildProcess): Promise<ProcessExit> {
   return exit;
 }
 
-/** Ends the child by its own shutdown, also when it is stopped; by force if it takes longer than `graceMs`. */
+/** Sends SIGTERM, then SIGKILL after `graceMs`. Also ends a child that is frozen by SIGSTOP. */
 export async function end(child: ChildProcess, exit: Promise<ProcessExit>, graceMs: number): Promise<ProcessExit> {
   child.kill('SIGTERM');
   child.kill('SIGCONT');
-  const patience = new AbortController();
-  const force = sleep(graceMs, undefined, { signal: patience.signal }).then(
+  const killTimer = new AbortController();
+  const killed = sleep(graceMs, undefined, { signal: killTimer.signal }).then(
     () => child.kill('SIGKILL'),
     () => {},
   );
   try {
     return await exit;
   } finally {
-    patience.abort();
-    await force;
+    killTimer.abort();
+    await killed;
   }
 }
 
-/** The last `limit` lines a child wrote, on either stream. */
+/** Collects the last `limit` lines of the child's standard output and standard error. */
 export function linesOf(child: ChildProcess, limit: number): () => string[] {
   const lines: string[] = [];
   const keep = (more: string[]) => {

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 
-/** A file of this repository. */
+/** Reads a file of this repository. */
 export function readFile(path: string): string {
   return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 }
 
 /**
- * The cells of the rows of the one table that begins with this cell.
- * @throws Error where there is none, or another
+ * Returns the cells of the table whose first head cell is `firstCell`, without its head.
+ * @throws Error if the text has no such table, or more than one
  */
 export function tableAfter(text: string, firstCell: string): string[][] {
   const [, ...tables] = text.split(`\n| ${firstCell} |`);

@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-interface TimeBudget {
+interface RetryOptions {
+  /** Default: 5,000. */
   readonly timeoutMs?: number;
+  /** Pause between two calls. Default: 20. */
   readonly everyMs?: number;
 }
 
 /**
- * Repeats `check` until it neither throws nor answers `false`, and answers what it answered last.
- * @throws what the last try threw, once `timeoutMs` (default 5000) is over
+ * Calls `check` again and again until it returns something other than `false`, and returns that value.
+ * @throws Error with the last failure as its cause, after `timeoutMs`
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000, everyMs = 20 }: TimeBudget = {},
+  { timeoutMs = 5_000, everyMs = 20 }: RetryOptions = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -19,11 +21,12 @@ export async function eventually<T>(
     try {
       const answer = await check();
       if (answer !== false) return answer;
-      failure = new Error('the check kept answering false');
+      failure = new Error('the check always returned false');
     } catch (error) {
       failure = error;
     }
-    if (performance.now() >= deadline) throw new Error(`not within ${timeoutMs} ms: ${failure}`, { cause: failure });
+    if (performance.now() >= deadline)
+      throw new Error(`no success within ${timeoutMs} ms: ${failure}`, { cause: failure });
     await sleep(everyMs);
   }
 }

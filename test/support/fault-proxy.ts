@@ -3,8 +3,11 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * What becomes of the traffic: `refuse` connections, `hang` without passing anything on, `delay` each piece of a reply,
- * `cut` a connection in the middle of its next reply, `throttle` replies to so many bytes a second.
+ * - `refuse`: close every connection.
+ * - `hang`: keep connections open, but forward nothing.
+ * - `cut`: close a connection in the middle of its next reply.
+ * - `delay`: delay each piece of a reply.
+ * - `throttle`: limit replies to this number of bytes per second.
  */
 export type ProxyFault =
   | { readonly kind: 'none' | 'refuse' | 'hang' | 'cut' }
@@ -13,12 +16,12 @@ export type ProxyFault =
 
 export interface FaultProxy {
   readonly port: number;
-  /** What befalls connections that exist, and those to come. */
+  /** Applies the fault to existing and future connections. */
   set(fault: ProxyFault): void;
   close(): Promise<void>;
 }
 
-/** A TCP proxy on loopback that plays a bad network in front of `target`. */
+/** Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. */
 export async function startFaultProxy(target: number): Promise<FaultProxy> {
   let fault: ProxyFault = { kind: 'none' };
   const sockets = new Set<Socket>();
@@ -34,8 +37,8 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
         upstream.destroy();
       });
     }
-    void carry(client, upstream, async () => fault.kind !== 'hang');
-    void carry(upstream, client, async (piece) => {
+    void forward(client, upstream, async () => fault.kind !== 'hang');
+    void forward(upstream, client, async (piece) => {
       if (fault.kind === 'delay') await sleep(fault.ms);
       if (fault.kind === 'throttle') await sleep((piece.length / fault.bytesPerSecond) * 1_000);
       if (fault.kind !== 'cut') return fault.kind !== 'hang';
@@ -49,7 +52,7 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
     port: (server.address() as AddressInfo).port,
     set(next) {
       fault = next;
-      // A peer that refuses has no connections left; one that is well again does not remember what it swallowed.
+      // After a fault, old connections are useless: the proxy has dropped a part of their traffic.
       if (next.kind === 'refuse' || next.kind === 'none') for (const socket of sockets) socket.destroy();
     },
     async close() {
@@ -60,8 +63,8 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
   };
 }
 
-/** Passes on what `pass` lets through, in order. */
-async function carry(from: Socket, to: Socket, pass: (piece: Buffer) => Promise<boolean>): Promise<void> {
+/** Forwards each piece for which `pass` resolves to true, in order. */
+async function forward(from: Socket, to: Socket, pass: (piece: Buffer) => Promise<boolean>): Promise<void> {
   try {
     for await (const piece of from) {
       if ((await pass(piece)) && to.writable) to.write(piece);

@@ -11,7 +11,7 @@ import { type BrokerProcess, startBroker } from './broker-process.ts';
 interface FleetOptions {
   readonly replicas: number;
   readonly vendor?: VendorSimulatorOptions;
-  /** Further settings of every replica, or others in place of the usual ones. */
+  /** Additional settings of every replica. They override the defaults. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -19,19 +19,19 @@ export interface Fleet {
   readonly vendor: VendorSimulator;
   readonly cloud: CustomerCloud;
   readonly brokers: readonly BrokerProcess[];
-  /** Under which everything of this fleet lies in Redis. */
+  /** Prefix of all keys of this fleet in Redis. */
   readonly keyPrefix: string;
-  /** The environment the replicas run in, to start more of them. */
+  /** Environment of the replicas. A test can start more replicas with it. */
   readonly env: Readonly<Record<string, string>>;
-  /** The replica a request of this number goes to: one after the other. */
+  /** Returns the replica for the request of this number: the replicas in turn. */
   broker(number: number): BrokerProcess;
   session(unionId: string): Promise<string>;
   close(): Promise<void>;
 }
 
-/** Real broker processes on one Redis, with a vendor and a customer cloud in this process. */
-export async function startFleet({ replicas, vendor: options, env: more }: FleetOptions): Promise<Fleet> {
-  const vendor = await startVendorSimulator(options);
+/** Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. */
+export async function startFleet({ replicas, vendor: vendorOptions, env: overrides }: FleetOptions): Promise<Fleet> {
+  const vendor = await startVendorSimulator(vendorOptions);
   const cloud = await startCustomerCloud();
   const keyPrefix = `fleet-${randomUUID()}`;
   const env = {
@@ -41,10 +41,10 @@ export async function startFleet({ replicas, vendor: options, env: more }: Fleet
     TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     ...vendor.brokerEnvironment,
     ...cloud.brokerEnvironment,
-    // Most tests are about crowds; those about limits set them.
+    // Most tests send many requests at once. Tests of the limits set these themselves.
     VENDOR_MAX_RPS: '0',
     RATE_LIMIT_PER_MINUTE: '0',
-    ...more,
+    ...overrides,
   };
   const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env)));
   return {
@@ -66,7 +66,7 @@ export async function startFleet({ replicas, vendor: options, env: more }: Fleet
   };
 }
 
-/** The token in an answer. */
+/** Reads the accessToken from the body of an answer. */
 export function accessTokenOf({ body }: { readonly body: string }): string {
   return JSON.parse(body).accessToken;
 }

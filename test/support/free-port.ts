@@ -2,11 +2,11 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below the ports that systems give to outgoing connections: none of those takes it before its server does. */
+/** Below the range for outgoing connections, so no outgoing connection takes the port first. */
 const [LOWEST, HIGHEST] = [10_000, 32_767];
 const handedOut = new Set<number>();
 
-/** A loopback TCP port nobody listened on a moment ago, another one each time. */
+/** Finds a loopback TCP port that is free now. Each call returns a different port. */
 export async function freePort(): Promise<number> {
   const port = randomInt(LOWEST, HIGHEST + 1);
   if (handedOut.has(port) || !(await isFree(port))) return freePort();

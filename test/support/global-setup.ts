@@ -3,12 +3,12 @@ import { startRedis } from './redis-server.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** A Redis all tests share: each keeps to a key prefix of its own and never flushes. */
+    /** URL of a Redis that all tests share. Each test uses its own key prefix and never flushes. */
     redisUrl: string;
   }
 }
 
-/** TEST_REDIS_URL, else one server for the whole run. */
+/** Uses the Redis at TEST_REDIS_URL, or else starts one Redis for all test files. */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const given = process.env['TEST_REDIS_URL'];
   if (given) {

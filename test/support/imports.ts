@@ -1,24 +1,24 @@
 import { posix } from 'node:path';
 
-/** Path inside `src/` (`token/clock.ts`) → text. */
+/** Maps a path inside `src/`, for example `token/clock.ts`, to the file's text. */
 export type Sources = ReadonlyMap<string, string>;
 
 export interface Import {
   readonly from: string;
-  /** As written. */
+  /** As written in the import statement. */
   readonly specifier: string;
-  /** Path inside `src/` if the specifier is relative; begins with `..` if it leads out of `src/`. */
+  /** For a relative specifier, the path inside `src/`. It begins with `..` if it leads out of `src/`. */
   readonly file: string | undefined;
 }
 
-// The formatter keeps static imports at the start of a line and ends each statement with a semicolon.
+// These patterns need formatted code: static imports begin a line, and each statement ends with a semicolon.
 const patterns = [
   /^(?:import|export)\b[^;'"`]*?\bfrom\s*['"]([^'"]+)['"]/gm,
   /^import\s*['"]([^'"]+)['"]/gm,
   /\b(?:import|require)\s*\(\s*['"`]([^'"`]+)['"`]/g,
 ];
 
-/** Everything a file imports, for types too: a type of another module binds to that module as well. */
+/** All imports of a file. Type imports count too, because they also create a dependency. */
 export function importsOf(from: string, text: string): Import[] {
   const code = withoutComments(text);
   return patterns.flatMap((pattern) =>
@@ -34,12 +34,12 @@ export function allImports(sources: Sources): Import[] {
   return [...sources].flatMap(([file, text]) => importsOf(file, text));
 }
 
-/** The text without comments that fill whole lines. */
+/** Removes comments that take whole lines. */
 export function withoutComments(text: string): string {
   return text.replace(/^\s*\/\*[\s\S]*?\*\//gm, '').replace(/^\s*\/\/.*$/gm, '');
 }
 
-/** Chains of files of which each imports the next and the last imports the first. */
+/** Lists of files in which each file imports the next one and the last file imports the first one. */
 export function importCircles(sources: Sources): string[][] {
   const circles: string[][] = [];
   const done = new Set<string>();

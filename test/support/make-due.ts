@@ -1,9 +1,9 @@
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 
-/** Has what is stored of a subject be due at `now`, by whose clock the store goes. */
+/** Makes the stored token of a subject due at `now`. Take `now` from the store's clock. */
 export async function makeDue(store: TokenStore, id: SubjectId, now: number): Promise<void> {
   const answer = await store.terminals.acquire(id, 1_000);
-  if (answer.kind !== 'granted') throw new Error(`no lease: ${answer.kind}`);
+  if (answer.kind !== 'granted') throw new Error(`the lease was not granted: ${answer.kind}`);
   await store.terminals.release(answer.lease, now);
 }

@@ -16,9 +16,9 @@ interface PlainRequest {
 }
 
 /**
- * One HTTP request on a connection of its own, with exactly the headers given. Not `fetch`: that one adds
- * `Cache-Control: no-cache` to every `If-None-Match` (Fetch standard, "HTTP-network-or-cache fetch"), which tells the
- * broker that the token was refused.
+ * Sends one HTTP request on a new connection, with exactly the given headers. `fetch` does not do this: it adds
+ * `Cache-Control: no-cache` to every `If-None-Match` (Fetch standard, "HTTP-network-or-cache fetch"). The broker reads
+ * that header as a report that the vendor refused the token.
  */
 export async function plainRequest(url: string | URL, options: PlainRequest = {}): Promise<PlainAnswer> {
   const { method = 'GET', headers = {}, body, timeoutMs = 30_000 } = options;

@@ -18,9 +18,9 @@ const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\"n])*)"(?:,|$)/g;
 
 /**
- * Reads the Prometheus text format 0.0.4 as strictly as Prometheus would.
+ * Parses the Prometheus text format 0.0.4 as strictly as Prometheus does.
  * @returns the metrics by name
- * @throws Error with the line that is not of it
+ * @throws Error with the first invalid line
  */
 export function parsePrometheus(text: string): ReadonlyMap<string, MetricFamily> {
   const families = new Map<string, MetricFamily>();
@@ -30,18 +30,19 @@ export function parsePrometheus(text: string): ReadonlyMap<string, MetricFamily>
   for (const line of text.split('\n')) {
     const [, keyword, about = '', rest = ''] = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line) ?? [];
     if (keyword === 'HELP') {
-      if (families.has(about)) throw new Error(`twice: ${line}`);
+      if (families.has(about)) throw new Error(`duplicate: ${line}`);
       [name, help] = [about, rest];
     } else if (keyword === 'TYPE') {
-      if (about !== name) throw new Error(`not after its HELP: ${line}`);
+      if (about !== name) throw new Error(`TYPE without HELP directly before it: ${line}`);
       families.set(about, { type: rest, help, samples: [] });
     } else if (line !== '') {
       const family = families.get(name);
       const sample = sampleIn(line);
       const suffixes = SUFFIXES[family?.type ?? ''] ?? [''];
-      if (!suffixes.some((suffix) => sample.name === name + suffix)) throw new Error(`not under ${name}: ${line}`);
+      if (!suffixes.some((suffix) => sample.name === name + suffix))
+        throw new Error(`sample of another metric below ${name}: ${line}`);
       const key = `${sample.name} ${JSON.stringify(Object.entries(sample.labels).sort())}`;
-      if (seen.has(key)) throw new Error(`twice: ${line}`);
+      if (seen.has(key)) throw new Error(`duplicate: ${line}`);
       seen.add(key);
       family?.samples.push(sample);
     }
@@ -58,12 +59,12 @@ function sampleIn(line: string): Sample {
     pairs.map(([pair]) => pair).join('') !== inBraces ||
     (Number.isNaN(number) && !/^nan$/i.test(value))
   ) {
-    throw new Error(`not of the text format: ${line}`);
+    throw new Error(`not in the text format: ${line}`);
   }
   return { name, labels: Object.fromEntries(pairs.map(([, label = '', text = '']) => [label, text])), value: number };
 }
 
-/** The samples whose name and labels are these, of all metrics that were scraped; 0 where there is none. */
+/** Sum of all scraped samples with this name and at least these labels. 0 if there is no such sample. */
 export function sampled(text: string, name: string, labels: Readonly<Record<string, string>> = {}): number {
   const samples = [...parsePrometheus(text).values()].flatMap((family) => family.samples);
   return samples

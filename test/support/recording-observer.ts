@@ -1,6 +1,6 @@
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 
-/** An observer that remembers, by event, what it was told each time. */
+/** Creates an observer that records the arguments of every event. `told` returns them by event name. */
 export function recordingObserver() {
   const events = new Map<string, unknown[][]>();
   const names = Object.keys(silentObserver) as (keyof Observer)[];

@@ -3,12 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { ask } from './ask-redis.ts';
 import { end, exitOf } from './child-process.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
-import { redisBinary } from './redis-binary.ts';
-import { type RedisServer, startRedis } from './redis-server.ts';
+import { askRedis, type RedisServer, redisBinary, startRedis } from './redis-server.ts';
 
 const NAME = 'mymaster';
 const SENTINELS = 3;
@@ -16,7 +14,7 @@ const SENTINELS = 3;
 export interface RedisSentinels {
   /** For REDIS_URL. */
   readonly url: string;
-  /** As they were at the start. */
+  /** The roles at the start. A failover does not change these fields. */
   readonly master: RedisServer;
   readonly replica: RedisServer;
   close(): Promise<void>;
@@ -27,9 +25,9 @@ export interface Sentinel {
   stop(): Promise<void>;
 }
 
-/** A master, a replica and three Sentinels, which let the replica take over some two seconds after the master died. */
+/** A master, a replica and three Sentinels. They promote the replica about two seconds after the master dies. */
 export async function startRedisSentinels(): Promise<RedisSentinels> {
-  // A replica keeps what its master sends it.
+  // The replica writes the data that it gets from its master into this folder.
   const dir = await mkdtemp(join(tmpdir(), 'redis-replica-'));
   const running: (() => Promise<void>)[] = [];
   const close = async () => {
@@ -37,10 +35,10 @@ export async function startRedisSentinels(): Promise<RedisSentinels> {
     await rm(dir, { recursive: true, force: true });
   };
   try {
-    const quick = ['--repl-diskless-sync-delay', '0'];
-    const master = await startRedis({ args: quick });
+    const fastSync = ['--repl-diskless-sync-delay', '0'];
+    const master = await startRedis({ args: fastSync });
     running.push(() => master.kill());
-    const replica = await startRedis({ dir, args: [...quick, '--replicaof', '127.0.0.1', `${master.port}`] });
+    const replica = await startRedis({ dir, args: [...fastSync, '--replicaof', '127.0.0.1', `${master.port}`] });
     running.push(() => replica.kill());
     const sentinels: Sentinel[] = [];
     while (sentinels.length < SENTINELS) {
@@ -49,7 +47,7 @@ export async function startRedisSentinels(): Promise<RedisSentinels> {
       sentinels.push(sentinel);
     }
     for (const sentinel of sentinels) {
-      await eventually(() => ask(sentinel, knowsOthers), { timeoutMs: 20_000, everyMs: 100 });
+      await eventually(() => askRedis(sentinel, knowsTheOthers), { timeoutMs: 20_000, everyMs: 100 });
     }
     const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`);
     return { url: `redis-sentinel://${addresses.join(',')}/${NAME}`, master, replica, close };
@@ -60,22 +58,22 @@ export async function startRedisSentinels(): Promise<RedisSentinels> {
 }
 
 interface SentinelOptions {
-  /** Of the master it watches, on loopback. */
+  /** Port of the monitored master on loopback. */
   readonly masterPort: number;
   /** How many Sentinels must agree that the master is down. */
   readonly quorum: number;
-  /** Of its own. */
+  /** Password of the Sentinel itself. */
   readonly password?: string;
-  /** More lines of its configuration. */
+  /** Additional lines of its configuration file. */
   readonly lines?: readonly string[];
 }
 
-/** A Sentinel that calls its master `mymaster`. */
+/** Starts a Sentinel that monitors one master under the name `mymaster`. */
 export async function startSentinel({ masterPort, quorum, password, lines = [] }: SentinelOptions): Promise<Sentinel> {
   const port = await freePort();
   const dir = await mkdtemp(join(tmpdir(), 'redis-sentinel-'));
   const config = join(dir, 'sentinel.conf');
-  const all = [
+  const allLines = [
     `port ${port}`,
     'bind 127.0.0.1',
     `dir ${dir}`,
@@ -85,12 +83,12 @@ export async function startSentinel({ masterPort, quorum, password, lines = [] }
     ...(password === undefined ? [] : [`requirepass ${password}`]),
     ...lines,
   ];
-  // It keeps what it learns in there.
-  await writeFile(config, `${all.join('\n')}\n`);
+  // A Sentinel rewrites its configuration file to save its state.
+  await writeFile(config, `${allLines.join('\n')}\n`);
   const child = spawn(redisBinary(), [config, '--sentinel'], { stdio: 'ignore' });
   const exit = exitOf(child);
-  const asked = { port, ...(password !== undefined && { password }) };
-  await eventually(() => ask(asked, (redis) => redis.ping()), { timeoutMs: 10_000 });
+  const address = { port, ...(password !== undefined && { password }) };
+  await eventually(() => askRedis(address, (redis) => redis.ping()), { timeoutMs: 10_000 });
   return {
     port,
     async stop() {
@@ -100,8 +98,8 @@ export async function startSentinel({ masterPort, quorum, password, lines = [] }
   };
 }
 
-/** Whether a Sentinel knows the replica that can take over, and enough Sentinels to decide it. */
-async function knowsOthers(redis: Redis): Promise<boolean> {
+/** Whether the Sentinel knows a connected replica and the other Sentinels. A failover needs both. */
+async function knowsTheOthers(redis: Redis): Promise<boolean> {
   const [others, replicas] = await Promise.all(
     ['SENTINELS', 'REPLICAS'].map((question) => redis.call('SENTINEL', question, NAME) as Promise<unknown[]>),
   );

@@ -4,33 +4,34 @@ import { mkdtempSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { end, exitOf, linesOf, type ProcessExit } from './child-process.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
-import { redisBinary } from './redis-binary.ts';
+import { systemBinary } from './system-binary.ts';
 
 interface RedisOptions {
-  /** Default: a free one. */
+  /** Default: a free port. */
   readonly port?: number;
-  /** More of redis-server's own arguments; they win over the default ones. */
+  /** Additional arguments of redis-server. They override the defaults. */
   readonly args?: readonly string[];
-  /** Where it keeps its files; default: a new directory. */
+  /** Working directory of the server. Default: a new directory. */
   readonly dir?: string;
 }
 
 export interface RedisServer {
   readonly url: string;
   readonly port: number;
-  /** Another one after each restart. */
+  /** Changes with each restart. */
   readonly pid: number;
-  /** Ends it in good order. Idempotent. */
+  /** Graceful shutdown. Idempotent. */
   stop(): Promise<void>;
-  /** Ends it as a crash would. Idempotent. */
+  /** SIGKILL, like a crash. Idempotent. */
   kill(): Promise<void>;
-  /** Freezes it: connections stay open, nothing is answered. */
+  /** Freezes the process: connections stay open, but the server answers nothing. */
   pause(): void;
   resume(): void;
-  /** Ends it in good order if it still runs, and starts it on the same port. */
+  /** Stops the server if it still runs, and starts it again on the same port. */
   restart(): Promise<void>;
 }
 
@@ -39,14 +40,27 @@ interface Running {
   readonly exit: Promise<ProcessExit>;
 }
 
-/** A Redis of one's own on loopback, without persistence, ready to be asked. */
+/**
+ * Path of `redis-server`. Installs the program with the system's package manager where this user may do so.
+ * @throws Error that tells how to install it
+ */
+export function redisBinary(): string {
+  return systemBinary({
+    program: 'redis-server',
+    packages: { apk: 'redis', dnf: 'redis', brew: 'redis' },
+    need: 'The tests need a real Redis',
+    instead: 'Or set TEST_REDIS_URL to a running Redis. Tests that stop and restart a Redis always need redis-server.',
+  });
+}
+
+/** Starts a separate Redis on loopback, without persistence, and waits until it answers. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const { port = await freePort(), dir = mkdtempSync(join(tmpdir(), 'redis-')) } = options;
   let running: Running;
   try {
-    running = await launch(port, options, dir);
+    running = await spawnRedis(port, options, dir);
   } catch (error) {
-    // Between finding the free port and listening on it, somebody else may have taken it.
+    // Another process may have taken the port since it was found free.
     if (options.port !== undefined || !String(error).includes('in use')) throw error;
     return startRedis(options);
   }
@@ -65,7 +79,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     resume: () => void running.child.kill('SIGCONT'),
     async restart() {
       await stop(running);
-      running = await launch(port, options, dir);
+      running = await spawnRedis(port, options, dir);
     },
   };
 }
@@ -74,7 +88,7 @@ async function stop({ child, exit }: Running): Promise<void> {
   await end(child, exit, 5_000);
 }
 
-async function launch(port: number, { args = [] }: RedisOptions, dir: string): Promise<Running> {
+async function spawnRedis(port: number, { args = [] }: RedisOptions, dir: string): Promise<Running> {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
   const child = spawn(redisBinary(), [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const exit = exitOf(child);
@@ -84,7 +98,7 @@ async function launch(port: number, { args = [] }: RedisOptions, dir: string): P
   });
   died.catch(() => {});
   try {
-    // Its own word comes first: on a port already taken, another Redis would answer the PING.
+    // Wait for its log line first: if the port is taken, another Redis would answer the PING.
     const isReady = async () => log().some((line) => line.includes('Ready to accept')) && (await answersPing(port));
     await Promise.race([died, eventually(isReady, { timeoutMs: 10_000 })]);
   } catch (error) {
@@ -94,7 +108,7 @@ async function launch(port: number, { args = [] }: RedisOptions, dir: string): P
   return { child, exit };
 }
 
-/** Any answer but "still loading" will do: with a password set, a refusal is the sign of life. */
+/** Whether the server answers anything except "still loading". With a password set, the answer is an error. */
 async function answersPing(port: number): Promise<boolean> {
   const socket = connect({ port, host: '127.0.0.1', timeout: 1_000 });
   socket.once('timeout', () => socket.destroy(new Error('no answer to PING')));
@@ -111,4 +125,24 @@ async function answersPing(port: number): Promise<boolean> {
 function pidOf(child: ChildProcess): number {
   if (child.pid === undefined) throw new Error('the process was never started');
   return child.pid;
+}
+
+interface RedisAddress {
+  readonly port: number;
+  readonly password?: string;
+}
+
+/** Runs `commands` on a new connection to a Redis on loopback, and closes the connection. */
+export async function askRedis<T>(
+  { port, password }: RedisAddress,
+  commands: (redis: Redis) => Promise<T>,
+): Promise<T> {
+  const redis = new Redis({ port, password, host: '127.0.0.1', lazyConnect: true, retryStrategy: null });
+  redis.on('error', () => undefined);
+  try {
+    await redis.connect();
+    return await commands(redis);
+  } finally {
+    redis.disconnect();
+  }
 }

@@ -3,14 +3,14 @@ import { type Clock, systemClock } from '../../src/token/clock.ts';
 import type { LoginRequest, VendorLogin } from '../../src/token/ports.ts';
 import type { SdkToken } from '../../src/token/sdk-token.ts';
 
-/** A vendor login that does as it is told, and counts. */
+/** A fake vendor login. A test sets its latency, token lifetime and failure. It counts the logins. */
 export class ScriptedLogin implements VendorLogin {
   readonly requests: LoginRequest[] = [];
   latencyMs = 0;
   lifeMs = 60_000;
-  /** Thrown in place of an answer. */
+  /** If set, every login throws this error. */
   failure: Error | undefined;
-  /** The most logins that ever were under way at a time: for one subject, and in all. */
+  /** Maximum number of concurrent logins so far: of one subject, and in total. */
   mostConcurrent = 0;
   mostInAll = 0;
   readonly #clock: Clock;

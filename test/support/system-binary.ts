@@ -4,11 +4,11 @@ import { delimiter, join } from 'node:path';
 
 export interface SystemBinary {
   readonly program: string;
-  /** The package that holds it, where that is called otherwise than the program: by package manager. */
+  /** Name of the package, by package manager. Only needed where it differs from the program's name. */
   readonly packages?: Readonly<Partial<Record<'apt-get' | 'apk' | 'dnf' | 'brew', string>>>;
-  /** Whose it is not there matters to, as the start of a sentence: "The tests need a real Redis". */
+  /** First part of the error message, for example "The tests need a real Redis". */
   readonly need: string;
-  /** What else can be done, as a sentence. */
+  /** An alternative for the user, as a sentence of the error message. */
   readonly instead?: string;
 }
 
@@ -35,21 +35,22 @@ const installers: readonly Installer[] = [
 ];
 
 /**
- * Where a program is: on the PATH, else installed now through the system's package manager where this user may.
- * @throws Error that says what to do
+ * Returns the path of a program. If it is not on the PATH, installs it with the system's package manager where this
+ * user may do so.
+ * @throws Error that tells how to install the program
  */
 export function systemBinary(wanted: SystemBinary): string {
   const reason = onPath(wanted.program) ? undefined : install(wanted);
   const found = onPath(wanted.program);
   if (found) return found;
-  const ways = installers.map(({ manager, system, steps }) => {
+  const commands = installers.map(({ manager, system, steps }) => {
     const [verb] = steps.at(-1) ?? [];
     return `${system}: ${manager} ${verb} ${packageOf(wanted, manager)}`;
   });
   throw new Error(
     [
       `${wanted.need}, and there is no ${wanted.program} on the PATH (${reason}).`,
-      `Install it (${ways.join(', ')}).`,
+      `Install it (${commands.join(', ')}).`,
       ...(wanted.instead ? [wanted.instead] : []),
     ].join(' '),
   );
@@ -59,13 +60,13 @@ function packageOf({ program, packages }: SystemBinary, manager: Installer['mana
   return packages?.[manager] ?? program;
 }
 
-/** Why it is still not there, if so. */
+/** Tries to install the program. Returns the reason if that was not possible. */
 function install(wanted: SystemBinary): string | undefined {
   const isRoot = process.getuid?.() === 0;
   const present = installers.filter(({ manager }) => onPath(manager));
   const usable = present.find(({ asRoot }) => asRoot === isRoot);
   if (!usable) {
-    return present.length === 0 ? 'no known package manager here' : 'this user may not install packages';
+    return present.length === 0 ? 'no known package manager' : 'this user may not install packages';
   }
   const { manager, steps } = usable;
   process.stderr.write(`Installing ${wanted.program} with ${manager} …\n`);
@@ -75,11 +76,11 @@ function install(wanted: SystemBinary): string | undefined {
       execFileSync(manager, args, {
         stdio: ['ignore', 'ignore', 'pipe'],
         timeout: 240_000,
-        // RUNLEVEL=1: the package's own service is not to be started.
+        // RUNLEVEL=1 keeps the package from starting its own service.
         env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1', HOMEBREW_NO_AUTO_UPDATE: '1' },
       });
     }
-    return `${manager} did not bring one`;
+    return `${manager} did not install the program`;
   } catch (error) {
     return `${manager} failed: ${error instanceof Error ? error.message.trim() : error}`;
   }

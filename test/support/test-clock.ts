@@ -1,6 +1,6 @@
 import { type Clock, systemClock, type Timer } from '../../src/token/clock.ts';
 
-/** A clock whose time stands still until a test moves it. Its timers run in real time. */
+/** A clock that only moves when a test calls `advance`. Its timers run in real time. */
 export class TestClock implements Clock {
   #now = 1_800_000_000_000;
 

@@ -6,7 +6,7 @@ import { captureLog } from '../support/captured-log.ts';
 
 const SECRETS = ['authorization', 'cookie', 'session', 'accessToken', 'appKey', 'appToken', 'unionId', 'uniqueId'];
 
-/** What the log has about an error that was thrown. */
+/** An error as the log shows it. */
 function describedError(error: unknown): Record<string, unknown> {
   const { logger, lines } = captureLog('info');
   logger.error({ err: error }, 'it failed');
@@ -14,7 +14,7 @@ function describedError(error: unknown): Record<string, unknown> {
 }
 
 describe('a log line', () => {
-  test('is JSON with the instant, the level in words and the message, and nothing about the machine', () => {
+  test('is JSON with the time, the name of the level and the message, and nothing about the host', () => {
     const { logger, lines } = captureLog('info');
     logger.warn({ role: 'commands' }, 'connection lost');
     expect(lines()).toEqual([
@@ -27,7 +27,7 @@ describe('a log line', () => {
     ]);
   });
 
-  test('is not written below the level that was asked for', () => {
+  test('is not written below the configured level', () => {
     const { logger, lines } = captureLog('warn');
     logger.info({}, 'not this');
     logger.warn({}, 'but this');
@@ -35,7 +35,7 @@ describe('a log line', () => {
     expect(createLogger('silent').isLevelEnabled('fatal')).toBe(false);
   });
 
-  test.each([...SECRETS, 'body', 'headers'])('hides %s, on its own and two levels down', (name) => {
+  test.each([...SECRETS, 'body', 'headers'])('hides %s, at the top and up to two levels down', (name) => {
     const { logger, text, lines } = captureLog('info');
     const secret = { [name]: 'canary' };
     logger.info({ ...secret, one: secret, list: [secret], two: { deep: secret } }, 'a whole object');
@@ -44,7 +44,7 @@ describe('a log line', () => {
     expect(lines()).toMatchObject([{ ...hidden, one: hidden, list: [hidden], two: { deep: hidden } }]);
   });
 
-  test('hides them from child loggers too', () => {
+  test('hides secrets of child loggers too', () => {
     const { logger, text } = captureLog('info');
     logger.child({ unionId: 'canary-1' }).info({ session: 'canary-2' }, 'a child');
     expect(text()).toContain('a child');
@@ -53,7 +53,7 @@ describe('a log line', () => {
 });
 
 describe('a logged error', () => {
-  test('shows its kind, code, message and stack', () => {
+  test('shows its type, code, message and stack', () => {
     const error = Object.assign(new TypeError('no route'), { code: 'EHOSTUNREACH' });
     expect(describedError(error)).toEqual({
       type: 'TypeError',
@@ -63,7 +63,7 @@ describe('a logged error', () => {
     });
   });
 
-  test('loses whatever a library hung on it, in its causes as well', () => {
+  test('does not show fields that a library added, nor those of its causes', () => {
     const cause = Object.assign(new Error('refused'), { request: { body: 'canary' }, token: 'canary' });
     const error = Object.assign(new Error('failed', { cause }), { response: 'canary', options: { key: 'canary' } });
     const described = describedError(error);
@@ -76,7 +76,7 @@ describe('a logged error', () => {
     });
   });
 
-  test('from Redis loses the command’s arguments', async () => {
+  test('from Redis does not show the arguments of the command', async () => {
     const redis = new Redis(inject('redisUrl'));
     onTestFinished(() => redis.disconnect());
     const error = await redis.call('OBJECT', 'ENCODING-OF', 'canary').catch((thrown: unknown) => thrown);
@@ -86,7 +86,7 @@ describe('a logged error', () => {
     expect(JSON.stringify(described)).not.toContain('canary');
   });
 
-  test('that was expected needs no stack, and shows its causes one after the other', () => {
+  test('that is expected has no stack, and shows the chain of its causes', () => {
     const cause = new Error('login failed', { cause: new BrokerError('internal', { cause: 'a string: canary' }) });
     expect(describedError(new BrokerError('vendor_rejected', { detail: 'no', vendorCode: 10007, cause }))).toEqual({
       type: 'BrokerError',
@@ -106,13 +106,10 @@ describe('a logged error', () => {
     });
   });
 
-  test.each(['canary', { token: 'canary' }, 7, null])(
-    'that is no Error at all shows only what it was: %j',
-    (thrown) => {
-      expect(describedError(thrown)).toEqual({
-        type: typeof thrown,
-        message: 'the thrown value is not an Error',
-      });
-    },
-  );
+  test.each(['canary', { token: 'canary' }, 7, null])('that is not an Error shows only its type: %j', (thrown) => {
+    expect(describedError(thrown)).toEqual({
+      type: typeof thrown,
+      message: 'the thrown value is not an Error',
+    });
+  });
 });

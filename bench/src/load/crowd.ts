@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** Connections that are open and idle, to ask at one instant. */
+/** Many open, idle connections that send one request at the same moment. */
 export class Crowd {
   readonly #sockets: readonly Socket[];
 
@@ -9,7 +9,7 @@ export class Crowd {
     this.#sockets = sockets;
   }
 
-  /** `size` connections, the servers in turn. */
+  /** Opens `size` connections, distributed evenly over the servers. */
   static async open(urls: readonly string[], size: number): Promise<Crowd> {
     const sockets = Array.from({ length: size }, async (_, index) => {
       const { port, hostname } = new URL(urls[index % urls.length] ?? '');
@@ -21,9 +21,9 @@ export class Crowd {
   }
 
   /**
-   * Asks for a token on all of them at once.
-   * @returns ms until the last answer began to arrive
-   * @throws Error when one of the answers is no token
+   * Requests a token on all connections at the same moment.
+   * @returns ms until the first bytes of the last answer arrived
+   * @throws Error if one of the answers is not a token
    */
   async ask(uniqueId: string, session: string): Promise<number> {
     const head = [
@@ -37,7 +37,8 @@ export class Crowd {
       socket.write(request);
       const [answer] = (await once(socket, 'data')) as [Buffer];
       const [statusLine = ''] = answer.toString('latin1', 0, 64).split('\r\n');
-      if (!statusLine.startsWith('HTTP/1.1 200')) throw new Error(`Not valid: one of the crowd was told ${statusLine}`);
+      if (!statusLine.startsWith('HTTP/1.1 200'))
+        throw new Error(`Invalid run: a request was answered with ${statusLine}`);
     });
     await Promise.all(answers);
     return performance.now() - startedAt;

@@ -1,5 +1,5 @@
--- Sends the requests whose numbers ORDER lists, from FIRST on to LAST; a number is a line of SESSIONS,
--- "uniqueId session". After LAST it begins anew. The last line of output is what happened, as JSON.
+-- Sends the requests that lines FIRST to LAST of the file ORDER list, again and again. Each line is a line number of
+-- the file SESSIONS, which has one "uniqueId session" per line. The last line of the output is the result as JSON.
 local ids, tokens, order = {}, {}, {}
 local thread
 used = 0

@@ -1,9 +1,8 @@
-import { compare } from '../comparison.ts';
-import type { Comparison, Figure } from '../scenario.ts';
-import { median, medianRatio } from '../statistics.ts';
+import { median, medianRatio } from '../../../test/support/statistics.ts';
+import { type Comparison, compare, type Figure } from '../figures.ts';
 import type { LoadResult } from './wrk.ts';
 
-/** What each peer did, round by round. */
+/** The results of each peer, one per round. */
 export type Rounds<Name extends string> = Readonly<Record<Name, readonly LoadResult[]>>;
 
 const FIGURES: readonly (readonly [label: string, unit: string, of: (result: LoadResult) => number])[] = [
@@ -15,27 +14,51 @@ const FIGURES: readonly (readonly [label: string, unit: string, of: (result: Loa
   ['load core busy', '%', ({ loadCoreBusy }) => loadCoreBusy * 100],
 ];
 
-/** A server less busy than this waited for its load. */
+/** A server below this utilization was waiting for requests. */
 const SATURATED = 0.95;
 
-/** The medians of it all. */
+/** Measures one peer after the other in each round, so that other activity on the machine affects all peers alike. */
+export async function takeTurns<Name extends string>(
+  names: readonly Name[],
+  rounds: number,
+  turn: (name: Name, round: number) => Promise<LoadResult>,
+  say: (line: string) => void,
+): Promise<Record<Name, LoadResult[]>> {
+  const results = Object.fromEntries(names.map((name) => [name, [] as LoadResult[]])) as Record<Name, LoadResult[]>;
+  for (let round = 0; round < rounds; round += 1) {
+    for (const name of names) {
+      const result = await turn(name, round);
+      results[name].push(result);
+      const { perSecond, p99Ms, cpuUsPerRequest } = result;
+      const figures = [
+        `${perSecond.toFixed(0)} /s`,
+        `p99 ${p99Ms.toFixed(2)} ms`,
+        `${cpuUsPerRequest.toFixed(0)} µs CPU`,
+      ];
+      say(`  round ${round + 1}  ${name.padEnd(20)} ${figures.map((figure) => figure.padStart(16)).join('')}`);
+    }
+  }
+  return results;
+}
+
+/** The median of each figure. */
 export function loadFigures<Name extends string>(rounds: Rounds<Name>): Figure[] {
   return named(rounds).flatMap(([peer, results]) =>
     FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(results.map(of)) })),
   );
 }
 
-/** Which servers were not the limit, if any, in one sentence. */
+/** A sentence that names the servers that were waiting for requests, if any. */
 export function loadNotes<Name extends string>(rounds: Rounds<Name>): string[] {
   const waiting = named(rounds).flatMap(([peer, results]) => {
     const busy = median(results.map(({ serverBusy }) => serverBusy));
     return busy < SATURATED ? [`${peer} (busy for ${(busy * 100).toFixed(0)} % of the time)`] : [];
   });
   if (waiting.length === 0) return [];
-  return [`Not the limit, and able to answer more than it was asked: ${waiting.join(', ')}. Compare CPU per request.`];
+  return [`These servers waited for requests and could answer more: ${waiting.join(', ')}. Compare CPU per request.`];
 }
 
-/** How many times as much one answers as another, per second, and beside it per CPU second. */
+/** Compares the throughput of two peers, per second and per second of CPU. */
 export function throughput<Name extends string>(
   claim: string,
   rounds: Rounds<Name>,

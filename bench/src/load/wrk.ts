@@ -1,30 +1,34 @@
 import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { systemBinary } from '../../../test/support/system-binary.ts';
 import { busyMs, cpuMs, LOAD_CORE, onCores } from '../processes/cores.ts';
 import type { Server } from '../processes/server.ts';
-import { wrkBinary } from './wrk-binary.ts';
+import type { BenchSessions } from '../sessions.ts';
+import type { BenchSubject } from '../subjects.ts';
 
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('requests.lua', import.meta.url));
 
-/** Enough to keep one server busy, few enough that what a request waits for is mostly the server. */
+/** Enough connections to keep one server busy, but so few that a request waits mainly for the server. */
 const CONNECTIONS = 32;
 
-/** Which requests are sent, as files. */
+/** Files that list the requests. */
 export interface RequestList {
-  /** `uniqueId session` a line. */
+  /** One `uniqueId session` per line. */
   readonly sessionsFile: string;
-  /** Numbers of lines of the sessions, from 1. */
+  /** Line numbers of the sessions file, from 1, in the order of the requests. */
   readonly orderFile: string;
 }
 
 export interface LoadOptions extends RequestList {
-  /** Lines of the order, from 1, both included. */
+  /** First and last line of the order file, from 1, both inclusive. */
   readonly first: number;
   readonly last: number;
   readonly seconds: number;
-  /** Whether the list may be sent more than once. */
+  /** Whether the load may send the list more than once. */
   readonly repeat: boolean;
 }
 
@@ -32,9 +36,9 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** What the server's process used for each request. */
+  /** CPU time of the server process per request. */
   readonly cpuUsPerRequest: number;
-  /** Share of the time, 1 is one core: how busy the server's process was, and the core of load and Redis. */
+  /** Utilization of the server process, and of the core with load and Redis. 1 is one busy core. */
   readonly serverBusy: number;
   readonly loadCoreBusy: number;
 }
@@ -50,7 +54,28 @@ interface Report {
   readonly listed: number;
 }
 
-/** As many requests as the server answers. @throws Error when one of them was not answered with a token */
+/** Path of wrk. Installs it with the system's package manager where this user may do so. @throws Error if it cannot */
+export function wrkBinary(): string {
+  return systemBinary({ program: 'wrk', need: 'The bench generates load with wrk' });
+}
+
+/**
+ * Writes a session for each subject, and the order of the requests.
+ * @param order indices of subjects. Default: each subject once
+ */
+export async function writeRequests(
+  folder: string,
+  sessions: BenchSessions,
+  subjects: readonly BenchSubject[],
+  order: readonly number[] = [...subjects.keys()],
+): Promise<RequestList> {
+  const [sessionsFile, orderFile] = [join(folder, 'sessions'), join(folder, 'order')];
+  await writeFile(sessionsFile, subjects.map((subject) => `${subject.uniqueId} ${sessions.of(subject)}\n`).join(''));
+  await writeFile(orderFile, order.map((index) => `${index + 1}\n`).join(''));
+  return { sessionsFile, orderFile };
+}
+
+/** Sends as many requests as the server answers. @throws Error if one of the answers is not a token */
 export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOptions): Promise<LoadResult> {
   const { seconds, first, last, repeat, sessionsFile, orderFile } = options;
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, server.url];
@@ -63,8 +88,8 @@ export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOpt
   const loadCoreBusy = (busyMs(LOAD_CORE) - busyFrom) / (performance.now() - startedAt);
   const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Report;
   const { requests, durationMs, p50Ms, p99Ms, refused, broken, used, listed } = report;
-  if (refused + broken > 0) throw new Error(`Not valid: ${refused} requests were refused, ${broken} not answered`);
-  if (used > listed && !repeat) throw new Error(`Not valid: ${listed} sessions were too few for ${used} requests`);
+  if (refused + broken > 0) throw new Error(`Invalid run: ${refused} requests failed, ${broken} got no answer`);
+  if (used > listed && !repeat) throw new Error(`Invalid run: ${listed} sessions are not enough for ${used} requests`);
   return {
     perSecond: (requests / durationMs) * 1_000,
     p50Ms,

@@ -1,18 +1,18 @@
-// A process that holds as many tokens in memory as it is told, and tells how much memory it has.
+// A process that caches the given number of tokens, and prints its memory use.
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import { RecordCodec } from '../../../src/store/redis/records/record-codec.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
 import { refreshAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../../../src/token/subject.ts';
-import { benchCipher } from '../broker-store.ts';
+import { madeUpRecord } from '../../../test/support/made-up-tokens.ts';
+import { benchCipher, POLICY } from '../broker-setup.ts';
 import { residentBytes } from '../processes/cores.ts';
-import { POLICY } from '../renewal/due-records.ts';
-import { newSubjects, randomToken } from '../subjects.ts';
-import type { CacheMemory } from './cache-memory.ts';
+import type { CacheMemory } from '../scenarios/memory.ts';
+import { newSubjects } from '../subjects.ts';
 
-/** Sealed first, then opened: buffers that were only needed for sealing do not lie between those that are kept. */
-const AT_A_TIME = 1_000;
+/** Encrypts in batches, so that temporary buffers do not fragment the memory between cached entries. */
+const BATCH = 1_000;
 
 const count = Number(process.argv[2]);
 const announcements = { subscribe: () => undefined, completeSince: () => 0 };
@@ -22,7 +22,7 @@ const codec = new RecordCodec(benchCipher());
 
 globalThis.gc?.();
 const before = residentBytes(process.pid);
-while (cache.size < count) for (const [id, sealed] of sealedRecords()) put(id, sealed);
+while (cache.size < count) for (const [id, encrypted] of encryptedRecords()) put(id, encrypted);
 globalThis.gc?.();
 const memory: CacheMemory = {
   before,
@@ -32,18 +32,16 @@ const memory: CacheMemory = {
 };
 process.stdout.write(JSON.stringify(memory));
 
-function sealedRecords(): [SubjectId, Buffer][] {
-  return newSubjects(Math.min(AT_A_TIME, count - cache.size)).map((named) => {
-    const subject = { app: 'default', ...named };
-    const id = subjectId(subject);
-    const token = randomToken();
-    const record = { subject, region: 'DE', token, generation: token.issuedAt, read: true, unreadRenewals: 0 };
+function encryptedRecords(): [SubjectId, Buffer][] {
+  return newSubjects(Math.min(BATCH, count - cache.size)).map((account) => {
+    const record = madeUpRecord({ app: 'default', ...account });
+    const id = subjectId(record.subject);
     return [id, codec.encode(record, id, id)];
   });
 }
 
-/** As a read does what Redis answers. */
-function put(id: SubjectId, sealed: Buffer): void {
-  const record = codec.decode(sealed, id, id);
+/** Caches an encrypted record, like a read that gets it from Redis. */
+function put(id: SubjectId, encrypted: Buffer): void {
+  const record = codec.decode(encrypted, id, id);
   if (record) cache.put(record, clock.now(), undefined);
 }

@@ -1,9 +1,9 @@
-// async-cache-dedupe with its Redis storage: callers in one process share a look-up; sessions are remembered.
+// async-cache-dedupe with its Redis storage: callers in one process share a lookup. Accepted sessions are cached.
 import { createCache } from 'async-cache-dedupe';
 import { Redis } from 'ioredis';
-import type { Asked } from './peer.ts';
+import type { PeerSubject } from './peer.ts';
 import { runPeer } from './run-peer.ts';
-import { rememberedSessions } from './verified-sessions.ts';
+import { cachedVerifier } from './session-verifier.ts';
 
 await runPeer(({ redisUrl, login, verify }) => {
   const client = new Redis(redisUrl);
@@ -11,13 +11,13 @@ await runPeer(({ redisUrl, login, verify }) => {
     'token',
     {
       ttl: ({ expiresAt }) => Math.max(0, Math.floor((expiresAt - Date.now()) / 1_000)),
-      serialize: ({ unionId, uniqueId }: Asked) => `${unionId}:${uniqueId}`,
+      serialize: ({ unionId, uniqueId }: PeerSubject) => `${unionId}:${uniqueId}`,
     },
-    (asked: Asked) => login(asked),
+    (subject: PeerSubject) => login(subject),
   );
   return {
-    verify: rememberedSessions(verify),
-    read: (asked) => cache.token(asked),
+    verify: cachedVerifier(verify),
+    read: (subject) => cache.token(subject),
     async close() {
       await client.quit();
     },

@@ -1,4 +1,4 @@
-// The ceiling: Fastify answering fixed bytes with fixed headers, asking nothing and nobody.
+// The upper limit: Fastify sends a fixed body with fixed headers, without any check or lookup.
 import fastify from 'fastify';
 
 const headers = JSON.parse(process.env['ANSWER_HEADERS'] ?? '{}') as Record<string, string>;

@@ -1,31 +1,31 @@
-// bentocache with memory over Redis and a bus between the processes; sessions are remembered.
+// bentocache: memory in front of Redis, and a bus between the processes. Accepted sessions are cached.
 import { BentoCache, bentostore } from 'bentocache';
 import { memoryDriver } from 'bentocache/drivers/memory';
 import { redisBusDriver, redisDriver } from 'bentocache/drivers/redis';
 import { Redis } from 'ioredis';
 import { runPeer } from './run-peer.ts';
-import { rememberedSessions } from './verified-sessions.ts';
+import { cachedVerifier } from './session-verifier.ts';
 
-/** About as many as the broker's 64 MB hold. */
+/** About as many tokens as fit into the broker's 64 MB. */
 const MAX_ITEMS = 30_000;
 
 await runPeer(({ redisUrl, login, verify }) => {
   const connection = new Redis(redisUrl);
   const { hostname: host, port } = new URL(redisUrl);
   const tokens = bentostore()
-    // `serialize: false` would be faster, but an entry that came from Redis then cannot be read again (1.6.1).
+    // `serialize: false` would be faster, but then 1.6.1 cannot read entries that came from Redis a second time.
     .useL1Layer(memoryDriver({ maxItems: MAX_ITEMS }))
     .useL2Layer(redisDriver({ connection }))
     .useBus(redisBusDriver({ connection: { host, port: Number(port) } }));
   const cache = new BentoCache({ default: 'tokens', stores: { tokens } });
   return {
-    verify: rememberedSessions(verify),
-    read: (asked) =>
+    verify: cachedVerifier(verify),
+    read: (subject) =>
       cache.getOrSet({
-        key: `${asked.unionId}:${asked.uniqueId}`,
+        key: `${subject.unionId}:${subject.uniqueId}`,
         ttl: '30d',
         factory: async ({ setOptions }) => {
-          const token = await login(asked);
+          const token = await login(subject);
           setOptions({ ttl: token.expiresAt - Date.now() });
           return token;
         },

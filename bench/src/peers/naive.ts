@@ -1,4 +1,4 @@
-// What one writes first: check the session, GET, log in on a miss, SET. Nothing is coordinated.
+// The simplest implementation: check the session, GET, log in on a miss, SET. No coordination between requests.
 import { Redis } from 'ioredis';
 import type { PeerToken } from './peer.ts';
 import { runPeer } from './run-peer.ts';
@@ -7,11 +7,11 @@ await runPeer(({ redisUrl, login, verify }) => {
   const redis = new Redis(redisUrl);
   return {
     verify,
-    async read(asked) {
-      const key = `naive:${asked.unionId}:${asked.uniqueId}`;
+    async read(subject) {
+      const key = `naive:${subject.unionId}:${subject.uniqueId}`;
       const found = await redis.get(key);
       if (found !== null) return JSON.parse(found) as PeerToken;
-      const token = await login(asked);
+      const token = await login(subject);
       await redis.set(key, JSON.stringify(token), 'PXAT', token.expiresAt);
       return token;
     },

@@ -2,45 +2,47 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** What is measured runs on the one core; what loads it, Redis and the vendor on the other. As `taskset -c` wants them. */
+/** The measured process runs on one core. Load, Redis and vendor run on the other. Values of `taskset -c`. */
 export const SERVER_CORE = '0';
 export const LOAD_CORE = '1';
 export const BOTH_CORES = '0,1';
 
-/** @throws Error where processes cannot be kept to cores */
+/** @throws Error if this machine cannot bind processes to two cores */
 export function requireTwoCores(): void {
   if (process.platform !== 'linux' || availableParallelism() < 2) {
-    throw new Error('The bench needs Linux and two cores: it keeps what it measures and the load apart with taskset');
+    throw new Error(
+      'The bench needs Linux and two cores: it runs the measured process and the load on different cores with taskset',
+    );
   }
 }
 
-/** The command that runs another one on these cores. */
+/** Returns the command and arguments that run `command` on these cores. */
 export function onCores(cores: string, command: string, args: readonly string[]): [string, string[]] {
   return ['taskset', ['-c', cores, command, ...args]];
 }
 
-/** Moves a running process there, with all its threads. */
+/** Moves a running process and all its threads to these cores. */
 export function moveToCores(cores: string, pid: number): void {
   execFileSync('taskset', ['-acp', cores, String(pid)], { stdio: 'ignore' });
 }
 
-/** Ms a core has been busy since the machine started. */
+/** Time in ms that a core has been busy since the machine started. */
 export function busyMs(core: string): number {
   const [, line = ''] = new RegExp(`^cpu${core} (.*)$`, 'm').exec(readFileSync('/proc/stat', 'utf8')) ?? [];
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.trim().split(/\s+/).map(Number);
   return (user + nice + system + irq + softirq) * MS_PER_TICK;
 }
 
-/** Ms of CPU a process has used. */
+/** CPU time in ms that a process has used. */
 export function cpuMs(pid: number): number {
   const afterName = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
   return (Number(afterName[11]) + Number(afterName[12])) * MS_PER_TICK;
 }
 
-/** Memory a process holds, in bytes. */
+/** Resident memory of a process in bytes. */
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024;
 }
 
-/** USER_HZ, which is 100 wherever Node runs on Linux. */
+/** USER_HZ is 100 on every Linux that Node.js supports. */
 const MS_PER_TICK = 10;

@@ -3,32 +3,35 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { end, exitOf, linesOf } from '../../../test/support/child-process.ts';
 import { freePort } from '../../../test/support/free-port.ts';
 import { plainRequest } from '../../../test/support/plain-request.ts';
-import { onCores } from './cores.ts';
+import { LOAD_CORE, onCores } from './cores.ts';
 import { ROOT } from './repository.ts';
 
 export interface ServerOptions {
-  /** What Node is to run, with its arguments. */
+  /** Arguments of the `node` command. */
   readonly args: readonly string[];
-  /** In its environment as `PORT`. Default: a free one. */
+  /** The server gets it as `PORT`. Default: a free port. */
   readonly port?: number;
   readonly env: Readonly<Record<string, string>>;
   readonly cores: string;
-  /** What answers 200 once it serves. Default `/readyz`. */
+  /** Path that answers 200 when the server is ready. Default: `/readyz`. */
   readonly readyPath?: string;
 }
 
 export interface Server {
   readonly url: string;
   readonly pid: number;
-  /** From its start to the first 200. */
+  /** Time from the start of the process to the first 200. */
   readonly readyMs: number;
   stop(): Promise<void>;
 }
 
-const PATIENCE_MS = 15_000;
-const EVERY_MS = 5;
+const START_TIMEOUT_MS = 15_000;
+const POLL_MS = 5;
 
-/** A server process on cores of its own. @throws Error with what it wrote, if it does not get ready */
+/**
+ * Starts a server process on the given cores.
+ * @throws Error with its output, if it does not become ready within 15 s
+ */
 export async function startServer(options: ServerOptions): Promise<Server> {
   const { args, env, cores, readyPath = '/readyz', port = await freePort() } = options;
   const url = `http://127.0.0.1:${port}`;
@@ -50,14 +53,14 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return answer?.status === 200;
   };
   while (!(await isReady())) {
-    if (ended || performance.now() - startedAt > PATIENCE_MS) {
+    if (ended || performance.now() - startedAt > START_TIMEOUT_MS) {
       await end(child, exit, 1_000);
-      throw new Error(`${args.join(' ')} did not get ready:\n${log().join('\n')}`);
+      throw new Error(`${args.join(' ')} did not become ready:\n${log().join('\n')}`);
     }
-    await sleep(EVERY_MS);
+    await sleep(POLL_MS);
   }
   const readyMs = performance.now() - startedAt;
-  if (child.pid === undefined) throw new Error(`${args.join(' ')} was never started`);
+  if (child.pid === undefined) throw new Error(`${args.join(' ')} could not be started`);
   return {
     url,
     pid: child.pid,
@@ -65,5 +68,32 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     async stop() {
       await end(child, exit, 15_000);
     },
+  };
+}
+
+const VENDOR_STATE = '/simulator/state';
+
+export interface BenchVendor {
+  readonly url: string;
+  /** Number of successful logins so far. */
+  logins(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the vendor simulator on the load core.
+ * @param latencyMs time from a login request to its answer
+ */
+export async function startBenchVendor(latencyMs: number): Promise<BenchVendor> {
+  const port = await freePort();
+  const args = ['dist/main.js', 'simulate-vendor', '--port', `${port}`, '--latency', `${latencyMs}`];
+  const { url, stop } = await startServer({ args, port, env: {}, cores: LOAD_CORE, readyPath: VENDOR_STATE });
+  return {
+    url,
+    async logins() {
+      const answer = await fetch(url + VENDOR_STATE);
+      return ((await answer.json()) as { succeeded: number }).succeeded;
+    },
+    stop,
   };
 }

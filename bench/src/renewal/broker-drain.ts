@@ -1,4 +1,4 @@
-// A process that renews what is due as a replica of the broker does, with a vendor that answers at once.
+// A process that renews due tokens with the broker's own worker. The vendor is a function that answers immediately.
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import { Renewal } from '../../../src/broker/renewal.ts';
@@ -8,18 +8,17 @@ import { systemClock as clock } from '../../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../../src/token/observer.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
 import { eventually } from '../../../test/support/eventually.ts';
-import { openBrokerStore } from '../broker-store.ts';
-import { Drain } from './drain.ts';
-import { drainInput, tell } from './drain-process.ts';
-import { newToken, POLICY, putDueRecords } from './due-records.ts';
+import { openBrokerStore, POLICY } from '../broker-setup.ts';
+import { DrainMeter, drainInput, printResult } from './drain.ts';
+import { newToken, putDueRecords } from './due-records.ts';
 
 const { redisUrl, tokens } = drainInput();
-const drain = new Drain(tokens);
+const meter = new DrainMeter(tokens);
 const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 const observer: Observer = {
   ...silentObserver,
-  renewalEnded: (_, outcome) => outcome === 'login' && drain.count(),
-  renewalFailed: (_, error) => drain.fail(error),
+  renewalEnded: (_, outcome) => outcome === 'login' && meter.count(),
+  renewalFailed: (_, error) => meter.fail(error),
 };
 const vendor: VendorLogin = { login: async ({ subject }) => newToken(subject) };
 const store = await openBrokerStore(redisUrl);
@@ -33,7 +32,7 @@ const writeBack = new WriteBack({ ...common, health, cache });
 const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, loginBudgetMs: 7_500 });
 const worker = new RefreshWorker({ ...common, dueQueue, renewal });
 worker.start();
-tell(await drain.done);
+printResult(await meter.done);
 await worker.stop();
 await store.close();
 

@@ -1,18 +1,17 @@
-// A process that renews what is due as one would with BullMQ: a delayed job for each token, whose end is the next one.
+// A process that renews due tokens with BullMQ: one delayed job per token. Each job adds the next one at its end.
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { RecordCodec } from '../../../src/store/redis/records/record-codec.ts';
 import { dueAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
-import { benchCipher } from '../broker-store.ts';
-import { Drain } from './drain.ts';
-import { drainInput, tell } from './drain-process.ts';
-import { newToken, POLICY, putDueRecords } from './due-records.ts';
+import { benchCipher, POLICY } from '../broker-setup.ts';
+import { DrainMeter, drainInput, printResult } from './drain.ts';
+import { newToken, putDueRecords } from './due-records.ts';
 
 const NAME = 'renewal';
 const { redisUrl, tokens, concurrency = 1 } = drainInput();
-const drain = new Drain(tokens);
+const meter = new DrainMeter(tokens);
 const redis = new Redis(redisUrl);
 const codec = new RecordCodec(benchCipher());
 const queue = new Queue<Subject>(NAME, { connection: redis });
@@ -39,17 +38,17 @@ const worker = new Worker<Subject>(
     const key = keyOf(id);
     const bytes = await redis.getBuffer(key);
     const known = bytes && codec.decode(bytes, id, key);
-    if (!known) throw new Error('a token of the bench is gone');
+    if (!known) throw new Error('a token is missing in Redis');
     const renewed = { ...known, token: newToken(subject), generation: known.generation + 1, read: false };
     await write(renewed, id);
     await schedule(subject, dueAt(renewed, POLICY) - Date.now());
   },
   { connection: redis.duplicate({ maxRetriesPerRequest: null }), concurrency },
 );
-worker.on('completed', () => drain.count());
+worker.on('completed', () => meter.count());
 worker.on('error', fail);
-worker.on('failed', (_, error) => drain.fail(error));
-tell(await drain.done);
+worker.on('failed', (_, error) => meter.fail(error));
+printResult(await meter.done);
 await worker.close();
 await queue.close();
 await redis.quit();

@@ -1,25 +1,24 @@
 import { Queue } from 'bullmq';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { Keys } from '../../../src/store/redis/keys.ts';
 import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
-import { KEY_PREFIX } from '../broker-store.ts';
-import { usedMemory } from '../memory/used-memory.ts';
-import { startBenchRedis } from '../processes/redis.ts';
+import { KEY_PREFIX } from '../broker-setup.ts';
+import { usedMemory, withEmptyRedis } from '../processes/redis.ts';
 import { newSubjects } from '../subjects.ts';
 
 const ENTRIES = 50_000;
-const AT_ONCE = 500;
+const BATCH = 500;
 const RENEW_IN_MS = 24 * 86_400_000;
 
 export interface ScheduleBytes {
   readonly broker: number;
-  /** With a job that says whom to renew the token of. */
+  /** With the subject in the job. */
   readonly bullmq: number;
-  /** With a job that holds nothing but the broker's short id: small enough for Redis to pack it. */
+  /** With only the broker's short id in the job. Redis stores such a small job compactly. */
   readonly bullmqWithShortId: number;
 }
 
-/** Bytes of Redis that knowing of one token when it is due takes. */
+/** Bytes of Redis that the schedule needs per token. */
 export async function scheduleBytes(): Promise<ScheduleBytes> {
   const keys = new Keys(KEY_PREFIX);
   const broker = await bytesEach(async (redis, subjects, at) => {
@@ -40,18 +39,13 @@ export async function scheduleBytes(): Promise<ScheduleBytes> {
 
 type Schedule = (redis: Redis, subjects: readonly Subject[], at: number) => Promise<void>;
 
-async function bytesEach(schedule: Schedule): Promise<number> {
-  const server = await startBenchRedis();
-  const redis = new Redis(server.url);
-  try {
+function bytesEach(schedule: Schedule): Promise<number> {
+  return withEmptyRedis(async (redis) => {
     const before = await usedMemory(redis);
-    for (let done = 0; done < ENTRIES; done += AT_ONCE) {
-      const subjects = newSubjects(AT_ONCE).map((subject) => ({ app: 'default', ...subject }));
+    for (let done = 0; done < ENTRIES; done += BATCH) {
+      const subjects = newSubjects(BATCH).map((subject) => ({ app: 'default', ...subject }));
       await schedule(redis, subjects, Date.now() + RENEW_IN_MS + done);
     }
     return ((await usedMemory(redis)) - before) / ENTRIES;
-  } finally {
-    redis.disconnect();
-    await server.stop();
-  }
+  });
 }

@@ -1,26 +1,23 @@
-import { BenchWorld } from '../bench-world.ts';
-import { writeRequests } from '../load/request-files.ts';
-import { loadFigures, loadNotes, throughput } from '../load/rounds.ts';
-import { takeTurns } from '../load/take-turns.ts';
-import { type LoadResult, load, type RequestList } from '../load/wrk.ts';
-import { CACHES, type PeerName } from '../peer-names.ts';
+import { BenchWorld, CACHES, type PeerName } from '../bench-world.ts';
+import { loadFigures, loadNotes, takeTurns, throughput } from '../load/rounds.ts';
+import { type LoadResult, load, type RequestList, writeRequests } from '../load/wrk.ts';
 import { BOTH_CORES, SERVER_CORE } from '../processes/cores.ts';
 import type { Scenario } from '../scenario.ts';
 import { newSubjects } from '../subjects.ts';
 
-/** Until the code is compiled. */
+/** Until V8 has optimized the code. */
 const WARM_UP_SECONDS = 3;
-/** More than any of them answers in a second; a list that ends too early makes the run invalid. */
+/** More than any peer answers per second. If the list is too short, the run is invalid. */
 const MOST_PER_SECOND = 24_000;
 const TWO_CORES = 'broker on two cores';
 
-/** Each request comes with a session nobody has seen, for a token that stands in Redis alone. */
+/** Each request has a new session, and its token is only in Redis. */
 export const scenario: Scenario = {
   name: 'cold',
   run: ({ rounds, seconds, say }) =>
     BenchWorld.with(0, async (world) => {
       const subjects = newSubjects((WARM_UP_SECONDS + seconds) * MOST_PER_SECOND);
-      say(`  ${subjects.length} sessions and tokens are made …`);
+      say(`  creating ${subjects.length} sessions and tokens …`);
       const list = await writeRequests(world.folder, world.sessions, subjects);
       for (const peer of CACHES) await world.fill(peer, subjects);
 
@@ -33,9 +30,9 @@ export const scenario: Scenario = {
         figures: loadFigures(results),
         notes: loadNotes(results),
         comparisons: [
-          throughput('requests a second on one core, beside naive', results, ['broker', 'naive'], 1.25),
-          throughput('beside async-cache-dedupe', results, ['broker', 'async-cache-dedupe'], 1.5),
-          throughput('on two cores, beside its own figure on one', results, [TWO_CORES, 'broker'], 1.6),
+          throughput('requests per second on one core, relative to naive', results, ['broker', 'naive'], 1.25),
+          throughput('relative to async-cache-dedupe', results, ['broker', 'async-cache-dedupe'], 1.5),
+          throughput('on two cores, relative to one core', results, [TWO_CORES, 'broker'], 1.6),
         ],
       };
     }),
@@ -43,7 +40,7 @@ export const scenario: Scenario = {
 
 const TURNS = [...CACHES, TWO_CORES] as const;
 
-/** By a process of its own, which has seen none of the sessions. */
+/** Starts a new process, so that it has seen none of the sessions. */
 async function coldTurn(
   world: BenchWorld,
   peer: PeerName,

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { median } from '../../../test/support/statistics.ts';
 import { BenchWorld } from '../bench-world.ts';
-import { compare } from '../comparison.ts';
+import { compare } from '../figures.ts';
 import { residentBytes } from '../processes/cores.ts';
 import type { Scenario } from '../scenario.ts';
-import { median } from '../statistics.ts';
 
-/** What a start leaves behind is collected within half a minute of quiet. */
+/** Within this time without requests, the garbage collector frees what the start has left. */
 const IDLE_MS = 30_000;
 
-/** From the start of the process to the first 200 of `/readyz`, and the memory it holds when nobody has asked for a while. */
+/** Time from the start of the process to the first 200 of `/readyz`, and memory of an idle process. */
 export const scenario: Scenario = {
   name: 'start',
   run: ({ rounds, say }) =>
@@ -29,12 +29,12 @@ export const scenario: Scenario = {
       const broker = { peer: 'broker' };
       return {
         figures: [
-          { ...broker, label: 'to ready', unit: 'ms', value: readyMs },
-          { ...broker, label: 'idle, resident', unit: 'MB', value: idleMb },
+          { ...broker, label: 'start to ready', unit: 'ms', value: readyMs },
+          { ...broker, label: 'idle, resident memory', unit: 'MB', value: idleMb },
         ],
         comparisons: [
-          compare({ claim: 'to ready', value: readyMs, is: 'atMost', bound: 700, unit: 'ms', digits: 0 }),
-          compare({ claim: 'idle, resident', value: idleMb, is: 'atMost', bound: 100, unit: 'MB', digits: 0 }),
+          compare({ claim: 'start to ready', value: readyMs, is: 'atMost', bound: 700, unit: 'ms', digits: 0 }),
+          compare({ claim: 'idle, resident memory', value: idleMb, is: 'atMost', bound: 100, unit: 'MB', digits: 0 }),
         ],
       };
     }),

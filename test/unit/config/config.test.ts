@@ -8,8 +8,8 @@ const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
 
 const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
 
-describe('a usable environment', () => {
-  test('needs no more than what has no default', () => {
+describe('a valid environment', () => {
+  test('needs only the variables without a default', () => {
     expect(loadConfig(USABLE)).toEqual({
       logLevel: 'info',
       http: { host: '0.0.0.0', port: 8080, apiDocs: true, trustProxy: false },
@@ -52,7 +52,7 @@ describe('a usable environment', () => {
     });
   });
 
-  test('may say everything', () => {
+  test('may set every variable', () => {
     const config = loadConfig({
       ...WITHOUT_KEY,
       NODE_ENV: 'production',
@@ -119,7 +119,7 @@ describe('a usable environment', () => {
     ]);
   });
 
-  test('may leave any variable empty in place of leaving it out', () => {
+  test('may contain empty variables, which count as not set', () => {
     const empty = Object.fromEntries(
       Object.keys(VARIABLES).flatMap((name) => [
         [name, ''],
@@ -131,8 +131,8 @@ describe('a usable environment', () => {
   });
 });
 
-describe('what is wrong', () => {
-  test('is said all at once, by name, in the order of the documents', () => {
+describe('the problems of a configuration', () => {
+  test('are reported all at once, by name, in the order of the documents', () => {
     expect(problemsOf({})).toEqual([
       'VENDOR_BASE_URL is required: the http(s) URL of the vendor domain assigned to you, without a password in it',
       'VENDOR_APP_ID is required: the appId that the vendor issued; for several apps use VENDOR_APPS',
@@ -151,7 +151,7 @@ describe('what is wrong', () => {
     ]);
   });
 
-  test('is in the message too, a line each', () => {
+  test('are in the error message, one per line', () => {
     expect(() => loadConfig({ ...USABLE, PORT: '-1', API_DOCS: 'yes' })).toThrow(
       'The configuration is not usable:\n' +
         '  - PORT must be a whole number from 0 to 65535, not "-1"\n' +
@@ -163,7 +163,7 @@ describe('what is wrong', () => {
 describe('tokens in Redis', () => {
   const REDIS_URL = 'redis://127.0.0.1:6379';
 
-  test('are not stored in the clear in production unless that is said', () => {
+  test('are not stored unencrypted in production unless the setting is off', () => {
     const production = { ...USABLE, NODE_ENV: 'production', REDIS_URL };
     const [problem] = problemsOf(production);
     expect(problem).toMatch(/^TOKEN_ENCRYPTION_KEYS is required in production with Redis: .* or off /);
@@ -171,19 +171,19 @@ describe('tokens in Redis', () => {
     expect(problemsOf({ ...production, TOKEN_ENCRYPTION_KEYS: `k1:${ENCRYPTION_KEY}` })).toEqual([]);
   });
 
-  test('may be stored in the clear elsewhere', () => {
+  test('may be stored unencrypted outside production', () => {
     expect(loadConfig({ ...USABLE, REDIS_URL }).redis?.encryptionKeys).toEqual([]);
   });
 
-  test('need no key where there is no Redis', () => {
+  test('need no encryption key without Redis', () => {
     expect(problemsOf({ ...USABLE, NODE_ENV: 'production' })).toEqual([]);
   });
 });
 
-describe('the one terminal of an account', () => {
+describe('the only terminal of an account', () => {
   const single = { ...USABLE, TERMINAL_POLICY: 'single' };
 
-  test('is not kicked out by a login that nobody asked for, unless that is said', () => {
+  test('is not logged out by a background login unless that is configured', () => {
     expect(loadConfig(single)).toMatchObject({ terminalPolicy: 'single', refresh: { mode: 'on-demand' } });
     expect(loadConfig({ ...single, REFRESH_MODE: 'proactive' }).refresh.mode).toBe('proactive');
   });

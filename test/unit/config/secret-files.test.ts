@@ -34,7 +34,7 @@ describe('a secret in a file', () => {
     expect(appKeyFrom(fileOf(content))).toBe(value);
   });
 
-  test('may be any of the secrets, and nothing else', () => {
+  test('is possible for every secret, and for no other variable', () => {
     const path = join(folder, 'nowhere');
     const problems = Object.keys(VARIABLES).flatMap((name) =>
       problemsOf({ ...USABLE, [name]: '', [`${name}_FILE`]: path }),
@@ -49,14 +49,14 @@ describe('a secret in a file', () => {
     );
   });
 
-  test('is checked like one in the environment', () => {
+  test('is validated like a secret in the environment', () => {
     const [problem, ...others] = problemsOf({ ...USABLE, REDIS_URL_FILE: fileOf('http://canary') });
     expect(problem).toMatch(/^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL/);
     expect(problem).not.toContain('canary');
     expect(others).toEqual([]);
   });
 
-  test('that cannot be read is told with the reason, once', () => {
+  test('that cannot be read is reported once, with the reason', () => {
     expect(problemsFrom(join(folder, 'nowhere'))).toEqual([
       'VENDOR_APP_KEY_FILE names a file that cannot be read (ENOENT)',
     ]);
@@ -66,12 +66,12 @@ describe('a secret in a file', () => {
     ]);
   });
 
-  test.each(['', '\n'])('that is %j is not taken for one that is not given', (content) => {
+  test.each(['', '\n'])('that is %j is an error', (content) => {
     expect(problemsFrom(fileOf(content))).toEqual(['VENDOR_APP_KEY_FILE names a file that is empty']);
     expect(problemsOf({ ...USABLE, REDIS_URL_FILE: fileOf(content) })).toHaveLength(1);
   });
 
-  test('may not be given in the environment too', () => {
+  test('must not be in the environment too', () => {
     expect(problemsOf({ ...USABLE, VENDOR_APP_KEY_FILE: fileOf('other-canary') })).toEqual([
       'VENDOR_APP_KEY and VENDOR_APP_KEY_FILE are both set: set only one of them',
     ]);

@@ -21,7 +21,7 @@ const INTROSPECTION = {
 const FORWARD = { ...WITHOUT_SESSIONS, SESSION_MODE: 'forward', SESSION_FORWARD_URL: 'http://cloud.example/whoami' };
 
 describe('introspection', () => {
-  test('is asked for with the client’s name and secret, and nothing of JWTs', () => {
+  test('needs the client id and secret, and no setting for JWTs', () => {
     const config = loadConfig(INTROSPECTION);
     expect(config.session).toEqual({
       mode: 'introspection',
@@ -34,7 +34,7 @@ describe('introspection', () => {
     expect(config.sessionHeaders).toBeUndefined();
   });
 
-  test('names everything that is missing, and nothing that another mode needs', () => {
+  test('reports all its missing settings, and none of another mode', () => {
     expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'introspection' })).toEqual([
       'SESSION_INTROSPECTION_URL is required: the http(s) URL of the introspection endpoint (RFC 7662), ' +
         'without a password in it',
@@ -45,7 +45,7 @@ describe('introspection', () => {
 });
 
 describe('forward', () => {
-  test('passes on the app’s authorization and cookies, or the headers that are named, in lower case', () => {
+  test('sends the authorization and cookie headers, or the configured headers in lower case', () => {
     const config = loadConfig({ ...FORWARD, SESSION_CLAIM_APP: 'app.edition' });
     expect(config.session).toEqual({
       mode: 'forward',
@@ -58,7 +58,7 @@ describe('forward', () => {
     expect(named.sessionHeaders).toEqual(['x-session-id', 'x-device!']);
   });
 
-  test('needs a URL and nothing more', () => {
+  test('needs only a URL', () => {
     expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'forward' })).toEqual([
       'SESSION_FORWARD_URL is required: the http(s) URL that returns the claims of a session, ' +
         'without a password in it',
@@ -66,15 +66,15 @@ describe('forward', () => {
   });
 });
 
-test('a mode that does not exist is the only problem: what is required depends on it', () => {
+test('an unknown mode is the only problem, because the required settings depend on the mode', () => {
   expect(problemsOf({ ...INTROSPECTION, SESSION_MODE: 'oauth' })).toEqual([
     'SESSION_MODE must be one of jwt, introspection, forward, not "oauth"',
   ]);
 });
 
-describe('the key of the sessions', () => {
+describe('the key that verifies sessions', () => {
   test.each([[[KEYS[0], KEYS[1]]], [[KEYS[0], KEYS[2]]], [[KEYS[1], KEYS[2]]], [[...KEYS]]])(
-    'may not be given as %s at once',
+    'must not be set as %s at once',
     (names) => {
       const all = { SESSION_JWT_JWKS_URL: 'not a URL', SESSION_JWT_PUBLIC_KEY: PEM, SESSION_JWT_SECRET: HMAC_SECRET };
       const problems = problemsOf({ ...WITHOUT_KEY, ...Object.fromEntries(names.map((name) => [name, all[name]])) });
@@ -90,7 +90,7 @@ describe('the key of the sessions', () => {
     expect(sessionOf({ SESSION_JWT_SECRET: HMAC_SECRET })).toMatchObject({ mode: 'jwt', key: { secret: HMAC_SECRET } });
   });
 
-  test('that cannot be used is told with everything else, by name and without its value', () => {
+  test('that is not valid is reported with all other problems, by name and without its value', () => {
     const [short, port] = problemsOf({ ...WITHOUT_KEY, SESSION_JWT_SECRET: 'canary', PORT: 'x' }).toReversed();
     expect(short).toMatch(/^SESSION_JWT_SECRET: .*at least 32 bytes/);
     expect(port).toMatch(/^PORT /);
@@ -99,7 +99,7 @@ describe('the key of the sessions', () => {
     expect(`${short}${noPem}`).not.toContain('canary');
   });
 
-  test('is used with no algorithm that does not fit it', () => {
+  test('excludes algorithms that do not fit it', () => {
     const [problem] = problemsOf({ ...USABLE, SESSION_JWT_ALGORITHMS: 'ES256,HS256,none' });
     expect(problem).toMatch(/^SESSION_JWT_ALGORITHMS must be .*ES256.*, not HS256, none$/);
   });

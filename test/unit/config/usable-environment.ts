@@ -1,7 +1,7 @@
 import { loadConfig } from '../../../src/config/config.ts';
 import { ConfigError, type Environment } from '../../../src/config/environment.ts';
 
-/** As little as the service starts with. */
+/** The minimum that the service starts with. */
 export const USABLE: Environment = {
   VENDOR_BASE_URL: 'https://vendor.example',
   VENDOR_APP_ID: 'app-1',
@@ -12,7 +12,7 @@ export const USABLE: Environment = {
   SESSION_JWT_AUDIENCE: 'sdk-token-broker',
 };
 
-/** What is said about the environment; none where it can be used. */
+/** The problems of the environment; none if it is valid. */
 export function problemsOf(environment: Environment): readonly string[] {
   try {
     loadConfig(environment);

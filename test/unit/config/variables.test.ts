@@ -79,7 +79,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
 ];
 
 describe.each(BAD)('%s must be', (name, allowed, values) => {
-  test.each(values)(`${allowed}, and is not: %j`, (value) => {
+  test.each(values)(`${allowed}; it is not %j`, (value) => {
     const problems = problemsOf({ ...USABLE, [name]: value });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
@@ -87,13 +87,13 @@ describe.each(BAD)('%s must be', (name, allowed, values) => {
   });
 });
 
-test('a value that is no secret is quoted, without what a URL says before its host', () => {
+test('a problem quotes a value that is not secret, without the credentials in a URL', () => {
   expect(problemsOf({ ...USABLE, VENDOR_BASE_URL: 'https://user:canary@vendor.example' })[0]).toMatch(
     /, not "https:\/\/…@vendor\.example"$/,
   );
 });
 
-test('every default is a good value', () => {
+test('every default is a valid value', () => {
   for (const [name, variable] of Object.entries(VARIABLES)) {
     if ('default' in variable) expect(problemsOf({ ...USABLE, [name]: variable.default })).toEqual([]);
   }
@@ -101,7 +101,7 @@ test('every default is a good value', () => {
 
 const names = Object.keys(VARIABLES) as VariableName[];
 const secrets = names.filter((name) => 'secret' in VARIABLES[name]);
-/** Nothing a message of ours could hold by chance. */
+/** Text that no message of the broker contains by chance. */
 const canary = fc.string({ unit: fc.constantFrom('ж', 'щ', 'ю'), minLength: 8, maxLength: 12 });
 const around = fc.constantFrom('', 'off', '-----BEGIN PUBLIC KEY-----\n', 'redis://', 'k1:', '\n', ',', ' ', '\0');
 const garbage = fc.oneof(
@@ -109,7 +109,7 @@ const garbage = fc.oneof(
   fc.constantFrom('', '0', '1', 'true', 'off', '{}', 'https://a.example', 'redis://a', `k1:${KEY}`, '0.5-0.6', 'CN'),
 );
 
-test('whatever the environment, it is a configuration or a list of problems, and no secret is in it', () => {
+test('any environment gives a configuration or a list of problems, and no problem shows a secret', () => {
   const environment = fc.record(
     Object.fromEntries(names.filter((name) => !secrets.includes(name)).map((name) => [name, garbage])),
     { requiredKeys: [] },

@@ -11,7 +11,7 @@ const none = Object.fromEntries(ONE_APP.map((name) => [name, '']));
 const SEVERAL = { ...USABLE, ...none, VENDOR_APPS: APPS };
 
 describe('several apps', () => {
-  test('stand in place of the only one, each by its name', () => {
+  test('replace the single app, each with its name', () => {
     const { apps } = loadConfig(SEVERAL).vendor;
     expect([...apps]).toEqual([
       ['ios', { ...IOS, name: 'ios', accessId: 'app-ios' }],
@@ -20,10 +20,10 @@ describe('several apps', () => {
     expect(loadVendorConfig(SEVERAL).apps).toEqual(apps);
   });
 
-  test.each(ONE_APP)('do not go with %s, which is told by name', (name) => {
-    const told = `VENDOR_APPS replaces ${name}: set one or the other`;
-    expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([told]);
-    expect(() => loadVendorConfig({ ...SEVERAL, [name]: 'canary' })).toThrow(told);
+  test.each(ONE_APP)('exclude %s, and the problem names it', (name) => {
+    const problem = `VENDOR_APPS replaces ${name}: set one or the other`;
+    expect(problemsOf({ ...SEVERAL, [name]: 'canary' })).toEqual([problem]);
+    expect(() => loadVendorConfig({ ...SEVERAL, [name]: 'canary' })).toThrow(problem);
   });
 
   test.each([
@@ -41,7 +41,7 @@ describe('several apps', () => {
     JSON.stringify({ ['canary'.repeat(11)]: IOS }),
     '{"":{}}',
     `{"__proto__":${JSON.stringify(IOS)}}`,
-  ])('that cannot be used are told without a word of them: %s', (apps) => {
+  ])('that are not valid are reported without their values: %s', (apps) => {
     const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
     expect(problems).toEqual([
       'VENDOR_APPS must be a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
@@ -50,8 +50,8 @@ describe('several apps', () => {
   });
 });
 
-describe('the vendor’s part alone', () => {
-  test('needs nothing of the rest, and is not told of what is wrong there', () => {
+describe('the configuration of the vendor alone', () => {
+  test('needs no other setting, and does not report problems of others', () => {
     const { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY } = USABLE;
     const vendor = { VENDOR_BASE_URL, VENDOR_APP_ID, VENDOR_APP_TOKEN, VENDOR_APP_KEY, PORT: 'x' };
     expect(loadVendorConfig(vendor)).toEqual(loadConfig(USABLE).vendor);

@@ -16,8 +16,8 @@ function refusal(claims: object, names = NAMES): BrokerError {
   throw new Error('the claims were accepted');
 }
 
-describe('the principal in claims', () => {
-  it('holds the account, the country in upper case and the end of the session', () => {
+describe('the principal in the claims', () => {
+  it('has the account, the country in upper case and the end of the session', () => {
     expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, EXPIRES_AT)).toEqual({
       unionId: 'u-1',
       region: 'CN',
@@ -27,7 +27,7 @@ describe('the principal in claims', () => {
     });
   });
 
-  it('holds when the session was issued, where it says so by a number', () => {
+  it('has the time of issue if the claim is a number', () => {
     const issuedAt = (iat: unknown) => principalFrom({ sub: 'u-1', iat }, NAMES, EXPIRES_AT).issuedAt;
     expect(issuedAt(1_767_139_200)).toBe(1_767_139_200_000);
     expect(issuedAt(0)).toBe(0);
@@ -36,7 +36,7 @@ describe('the principal in claims', () => {
     }
   });
 
-  it('is bound to an app only where it is configured which claim says so', () => {
+  it('is bound to an app only if the app claim is configured', () => {
     const claims = { sub: 'u-1', app: 'ios', session: { edition: 'Android-2.0_beta' } };
     expect(principalFrom(claims, NAMES, EXPIRES_AT).app).toBeUndefined();
     expect(principalFrom(claims, { ...NAMES, app: 'app' }, EXPIRES_AT).app).toBe('ios');
@@ -47,7 +47,7 @@ describe('the principal in claims', () => {
     expect(principalFrom({ sub: 'u-1', app: longest }, { ...NAMES, app: 'app' }, EXPIRES_AT).app).toBe(longest);
   });
 
-  it('has no country where the session names none', () => {
+  it('has no country if the session does not name one', () => {
     expect(principalFrom({ sub: 'u-1' }, NAMES, EXPIRES_AT).region).toBeUndefined();
     expect(principalFrom({ sub: 'u-1', region: null }, NAMES, EXPIRES_AT).region).toBeUndefined();
     expect(principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT).region).toBeUndefined();
@@ -62,20 +62,20 @@ describe('the principal in claims', () => {
     expect(principalFrom(claims, names, EXPIRES_AT)).toMatchObject({ unionId: 'u-1', region: 'DE' });
   });
 
-  it('prefers a claim whose name itself holds dots', () => {
+  it('prefers a claim whose own name contains dots', () => {
     const unionId = 'https://example.com/union_id';
     expect(principalFrom({ [unionId]: 'u-1' }, { ...NAMES, unionId }, EXPIRES_AT).unionId).toBe('u-1');
     const both = { 'user.id': 'literal', user: { id: 'nested' } };
     expect(principalFrom(both, { ...NAMES, unionId: 'user.id' }, EXPIRES_AT).unionId).toBe('literal');
   });
 
-  it('is never read from what claims inherit', () => {
+  it('is never read from inherited properties', () => {
     const inherited: object = Object.create({ sub: 'u-1' });
     expect(refusal(inherited).code).toBe('session_invalid');
     expect(refusal({}, { ...NAMES, unionId: 'constructor.name' }).code).toBe('session_invalid');
   });
 
-  it('accepts every well-formed account of 1 to 128 characters unchanged', () => {
+  it('has every well-formed account of 1 to 128 characters unchanged', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }), (unionId) => {
         expect(principalFrom({ sub: unionId }, NAMES, EXPIRES_AT).unionId).toBe(unionId);
@@ -95,14 +95,14 @@ describe('the principal in claims', () => {
     ['129 characters long', 'x'.repeat(129)],
     ['129 astral characters long', '🙂'.repeat(129)],
     ['not well-formed', 'somebody\ud800'],
-  ])('refuses an account that is %s, naming the claim and not its value', (_what, sub) => {
+  ])('does not accept an account that is %s; the error names the claim and not its value', (_what, sub) => {
     const error = refusal({ sub });
     expect(error.code).toBe('session_invalid');
     expect(error.detail).toBe("The session's claim sub must be a string of 1 to 128 Unicode characters");
   });
 
   it.each([[''], ['C'], ['CHN'], ['C1'], ['CN\n'], ['ſſ'], [86], [['CN']], [{ code: 'CN' }], [true]])(
-    'refuses %j as a country',
+    'does not accept %j as a country',
     (region) => {
       const error = refusal({ sub: 'u-1', region });
       expect(error.code).toBe('session_invalid');
@@ -121,7 +121,7 @@ describe('the principal in claims', () => {
     [true],
     [['ios']],
     [{ name: 'ios' }],
-  ])('refuses %j as an app', (app) => {
+  ])('does not accept %j as an app', (app) => {
     const error = refusal({ sub: 'u-1', app }, { ...NAMES, app: 'app' });
     expect(error.code).toBe('session_invalid');
     expect(error.detail).toBe(

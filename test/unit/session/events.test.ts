@@ -20,13 +20,13 @@ function observed() {
     try {
       await cache.verify(session);
     } catch {
-      // The observer is told.
+      // The observer has counted the error.
     }
   };
   return { clock, server, verify, outcomes: () => told('sessionChecked').map(([outcome]) => outcome) };
 }
 
-it('a session check tells whether the session was accepted, and from where', async () => {
+it('a session check reports an accepted session, and whether it came from the cache', async () => {
   const { verify, outcomes } = observed();
   await Promise.all([verify('one'), verify('one'), verify('one')]);
   await verify('one');
@@ -34,7 +34,7 @@ it('a session check tells whether the session was accepted, and from where', asy
   expect(outcomes()).toEqual(['accepted', 'cached', 'accepted']);
 });
 
-it('a session check tells why a session was refused, each time it is', async () => {
+it('a session check reports the reason of every refusal', async () => {
   const { server, verify, outcomes } = observed();
   server.failure = new BrokerError('session_expired');
   await verify('one');
@@ -44,7 +44,7 @@ it('a session check tells why a session was refused, each time it is', async () 
   expect(outcomes()).toEqual(['session_expired', 'session_expired', 'session_invalid']);
 });
 
-it('a session check tells that nobody could be asked, and whether the session was believed on', async () => {
+it('a session check reports an unavailable server, and whether the stale session was accepted', async () => {
   const { clock, server, verify, outcomes } = observed();
   await verify('one');
   clock.time = START_MS + 30_000;

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ForwardVerifier } from '../../../src/session/forward-verifier.ts';
 import type { BrokerError, ErrorCode } from '../../../src/token/errors.ts';
 import { json, RecordingServer } from './recording-server.ts';
-import { FAULTS, STALLS } from './session-server-faults.ts';
+import { itIsUnavailable } from './session-server-faults.ts';
 import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
 
 const SECRET = 'cookie-of-somebody';
@@ -29,7 +29,7 @@ async function expectError(session: string, code: ErrorCode): Promise<BrokerErro
 }
 
 describe('a forwarded session', () => {
-  it('reaches the session server with exactly the headers it consists of', async () => {
+  it('reaches the session server with exactly its own headers', async () => {
     await verifier.verify(JSON.stringify({ authorization: 'Bearer é-1', cookie: COOKIE, 'x-device': 'a, b' }));
     const [request] = server.received;
     expect(server.received).toHaveLength(1);
@@ -39,7 +39,7 @@ describe('a forwarded session', () => {
       cookie: COOKIE,
       'x-device': 'a, b',
       accept: 'application/json',
-      // What fetch adds of its own accord.
+      // Headers that fetch adds.
       host: new URL(server.origin).host,
       connection: 'keep-alive',
       'accept-encoding': expect.any(String),
@@ -49,9 +49,9 @@ describe('a forwarded session', () => {
     });
   });
 
-  it.each([200, 201, 203])('is good with %d, and says whose it is and until when', async (status) => {
+  it.each([200, 201, 203])('is accepted with status %d, and has an account and an end', async (status) => {
     const claims = { sub: ACCOUNT, region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 };
-    // PHP says text/html where nobody tells it otherwise.
+    // PHP sends text/html by default.
     server.answer = (_request, response) =>
       response.writeHead(status, { 'content-type': 'text/html' }).end(JSON.stringify(claims));
     expect(await verifier.verify(SESSION)).toEqual({
@@ -67,13 +67,13 @@ describe('a forwarded session', () => {
     expect((await verifier.verify(SESSION)).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
   });
 
-  it('is never believed past its exp', async () => {
+  it('is never accepted past its exp', async () => {
     server.answer = json({ sub: ACCOUNT, exp: START_SECONDS + 90 });
     clock.time = START_MS + 90_000;
     await expectError(SESSION, 'session_expired');
   });
 
-  it.each([401, 403])('is refused by %d, whatever comes with it', async (status) => {
+  it.each([401, 403])('is refused by status %d, whatever the body', async (status) => {
     server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify({ sub: ACCOUNT, SESSION }));
     await expectError(SESSION, 'session_invalid');
   });
@@ -87,7 +87,7 @@ describe('a forwarded session', () => {
   );
 
   it.each(['', SECRET, 'null', '"text"', `{"no header":"${SECRET}"}`, `{"cookie":"${SECRET}\\r\\nx: y"}`])(
-    'is refused unsent where it is %j',
+    'is refused without a request if it is %j',
     async (session) => {
       await expectError(session, 'session_invalid');
       expect(server.received).toEqual([]);
@@ -95,33 +95,19 @@ describe('a forwarded session', () => {
   );
 });
 
-describe('no verdict on a session', () => {
+describe('a session is neither accepted nor refused', () => {
   async function expectUnavailable(): Promise<void> {
     const error = await expectError(SESSION, 'session_check_unavailable');
     expect(error.retryAfter).toBe(2);
   }
 
-  it.each(Object.entries(FAULTS))('is %s', async (_what, answer) => {
-    server.answer = answer;
-    await expectUnavailable();
-    expect(server.received).toHaveLength(1);
-  });
+  itIsUnavailable(
+    () => server,
+    expectUnavailable,
+    async () => expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT),
+  );
 
-  it('is silence, before or amid the answer', async () => {
-    const stalls = STALLS.values();
-    server.answer = (request, response) => stalls.next().value?.(request, response);
-    await Promise.all(STALLS.map(expectUnavailable));
-    expect(server.received).toHaveLength(STALLS.length);
-  });
-
-  it('is a server that is down; once it is back, the session is believed', async () => {
-    await server.stop();
-    await expectUnavailable();
-    await server.start();
-    expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT);
-  });
-
-  it('repeats nothing secret that the server answered', async () => {
+  it('and the error shows nothing secret of the answer', async () => {
     for (const body of [`<p>${COOKIE}</p>`, JSON.stringify([COOKIE]), JSON.stringify({ exp: COOKIE })]) {
       for (const status of [200, 500]) {
         server.answer = (_request, response) => response.writeHead(status, { 'x-session': SECRET }).end(body);

@@ -10,13 +10,13 @@ function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
   return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, algorithms, claims: CLAIM_NAMES, clock });
 }
 
-describe('a key that cannot be used stops the start', () => {
+describe('the verifier does not accept', () => {
   it('a secret shorter than 32 bytes', () => {
     expect(() => verifierFor({ secret: SECRET.slice(1) })).toThrow('at least 32 bytes');
     expect(() => verifierFor({ secret: 'ä'.repeat(16) })).not.toThrow();
   });
 
-  it('what is no public key in PEM', () => {
+  it('a text that is not a public key in PEM', () => {
     const { privateKey } = generateKeyPairSync('ed25519');
     const privatePem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const broken = '-----BEGIN PUBLIC KEY-----\nbm90IGEga2V5\n-----END PUBLIC KEY-----\n';
@@ -25,7 +25,7 @@ describe('a key that cannot be used stops the start', () => {
     }
   });
 
-  it('a public key that is too weak or of another kind', () => {
+  it('a public key that is too weak or of an unsupported type', () => {
     const weak = [
       generateKeyPairSync('rsa', { modulusLength: 1_024 }),
       generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
@@ -37,7 +37,7 @@ describe('a key that cannot be used stops the start', () => {
     }
   });
 
-  it('an algorithm that does not fit the key, saying which do', async () => {
+  it('an algorithm that does not fit the key; the error names the ones that do', async () => {
     const publicKeyPem = pemOf(await newSigner('RS256'));
     const jwksUrl = new URL('https://accounts.customer.example/jwks.json');
     const fitRsa = 'fit their key: RS256, RS384, RS512, PS256, PS384, PS512';

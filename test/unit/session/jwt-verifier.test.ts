@@ -35,8 +35,8 @@ beforeAll(async () => {
   verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
 });
 
-describe('a good session', () => {
-  it('says whose it is and until when', async () => {
+describe('a valid session', () => {
+  it('has an account and an end', async () => {
     const session = await rsa.sign({ region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 });
     expect(await verifier.verify(session)).toEqual({
       unionId: ACCOUNT,
@@ -58,24 +58,24 @@ describe('a good session', () => {
     expect(principal.unionId).toBe(ACCOUNT);
   });
 
-  it('may be meant for others too', async () => {
+  it('may have several audiences', async () => {
     const principal = await verifier.verify(await rsa.sign({ aud: ['somewhere-else', AUDIENCE] }));
     expect(principal.unionId).toBe(ACCOUNT);
   });
 });
 
 describe('a forged session is refused', () => {
-  it.each(['none', 'None', 'NONE', ''])('unsigned, with alg "%s"', async (alg) => {
+  it.each(['none', 'None', 'NONE', ''])('without a signature, with alg "%s"', async (alg) => {
     await expectRefused(verifier, unsigned({ alg }), 'session_invalid');
     await expectRefused(verifierFor({ secret: SECRET }), unsigned({ alg }), 'session_invalid');
   });
 
-  it('signed by somebody else', async () => {
+  it('with the signature of another key', async () => {
     const error = await expectRefused(verifier, await stranger.sign(), 'session_invalid');
     expect(error.detail).toBe('The signature of the session is wrong');
   });
 
-  it('with the public key as HMAC secret', async () => {
+  it('with the public key as the HMAC secret', async () => {
     const pem = pemOf(rsa);
     for (const secret of [pem, pem.trim(), String(rsa.jwk.n)]) {
       const error = await expectRefused(verifier, await signWithSecret(secret), 'session_invalid');
@@ -83,12 +83,12 @@ describe('a forged session is refused', () => {
     }
   });
 
-  it('with an algorithm that fits the key but is not among the chosen', async () => {
+  it('with an algorithm that fits the key but is not configured', async () => {
     const strict = verifierFor({ publicKeyPem: pemOf(rsa) }, ['PS256']);
     await expectRefused(strict, await rsa.sign(), 'session_invalid');
   });
 
-  it('with an extension it says must be understood', async () => {
+  it('with a critical extension', async () => {
     const session = unsigned(
       { alg: 'RS256', crit: ['https://example.com/x'], 'https://example.com/x': 1 },
       'c2lnbmF0dXJl',
@@ -96,9 +96,9 @@ describe('a forged session is refused', () => {
     await expectRefused(verifier, session, 'session_invalid');
   });
 
-  it('whichever character of it is changed', async () => {
+  it('if any character of it is changed', async () => {
     const session = await rsa.sign();
-    // The last character carries bits that base64url ignores.
+    // base64url ignores some bits of the last character.
     const position = fc.nat({ max: session.length - 2 });
     await fc.assert(
       fc.asyncProperty(position, fc.constantFrom('A', 'z', '0', '_', '.', ' ', 'é'), async (at, character) => {
@@ -127,7 +127,7 @@ describe('a session with wrong claims is refused', () => {
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);
   });
 
-  it('and one that is over, to the millisecond', async () => {
+  it('and an expired session, to the millisecond', async () => {
     const session = await rsa.sign({ exp: START_SECONDS + 60.5 });
     clock.time = START_MS + 60_499;
     expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
@@ -138,22 +138,22 @@ describe('a session with wrong claims is refused', () => {
     clock.time = START_MS;
   });
 
-  it('with a forged one that is over as forged, not as expired', async () => {
+  it('and a session that is forged and expired counts as forged', async () => {
     await expectRefused(verifier, await stranger.sign({ exp: START_SECONDS - 1 }), 'session_invalid');
   });
 });
 
-describe('what is no session at all is refused', () => {
-  it('12 KB of noise, before it is parsed', async () => {
+describe('a text that is not a session is refused', () => {
+  it('if it is 12 KB of noise, before it is parsed', async () => {
     const error = await expectRefused(verifier, 'noise-noise.'.repeat(1_024), 'session_invalid');
     expect(error.detail).toBe('A session must have at most 8192 characters');
   });
 
-  it('a genuine session that is too long', async () => {
+  it('if it is a valid session that is too long', async () => {
     await expectRefused(verifier, await rsa.sign({ padding: 'p'.repeat(8_192) }), 'session_invalid');
   });
 
-  it('whatever else it may be', async () => {
+  it('if it is any other text', async () => {
     const segment = fc.oneof(
       fc.string(),
       fc.base64String(),
@@ -170,7 +170,7 @@ describe('what is no session at all is refused', () => {
     );
   });
 
-  it('a signed text that is no claims', async () => {
+  it('if it is signed but has no claims', async () => {
     const shared = verifierFor({ secret: SECRET });
     for (const payload of ['[]', '"text"', 'null', '{', '']) {
       const signer = new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'HS256' });
@@ -179,8 +179,8 @@ describe('what is no session at all is refused', () => {
   });
 });
 
-describe('claims are read as configured', () => {
-  it('from names that hold dots, and along paths', async () => {
+describe('configured claim names are used', () => {
+  it('for names with dots, and for paths', async () => {
     const named = new JwtVerifier({
       key: { secret: SECRET },
       issuer: ISSUER,

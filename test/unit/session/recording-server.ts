@@ -10,7 +10,7 @@ interface ReceivedRequest {
   readonly body: string;
 }
 
-/** A real server that answers as told, remembers what it was sent, and can be stopped and started again on its port. */
+/** A real HTTP server that records its requests. It can be stopped and started again on the same port. */
 export class RecordingServer {
   readonly received: ReceivedRequest[] = [];
   answer: RequestListener;
@@ -47,7 +47,7 @@ export class RecordingServer {
   }
 }
 
-/** Answers with this as JSON. */
+/** Answers with `content` as JSON. */
 export function json(content: unknown): RequestListener {
   return (_request, response) => {
     response.setHeader('content-type', 'application/json').end(JSON.stringify(content));

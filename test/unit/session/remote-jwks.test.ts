@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  // jose counts age and cooldown of keys by Date; sockets and timers stay real.
+  // jose measures the age and the cool-down of keys by Date. Sockets and timers stay real.
   vi.useFakeTimers({ toFake: ['Date'], now: START_MS });
   server = new JwksServer();
   server.keys = [first.jwk];
@@ -54,7 +54,7 @@ afterEach(async () => {
   await server.stop();
 });
 
-/** Ages of keys are hours; sessions have to outlive them. */
+/** The tests move the clock by hours, so the sessions must live longer. */
 async function signerForADay(alg: string, kid?: string): Promise<Signer> {
   const { jwk, sign } = await newSigner(alg, kid);
   return { jwk, sign: (claims) => sign({ exp: START_SECONDS + 86_400, ...claims }) };
@@ -77,7 +77,7 @@ describe('published keys', () => {
     expect(server.fetches).toBe(1);
   });
 
-  it('never let a forged session through', async () => {
+  it('never accept a forged session', async () => {
     await expectRefused(verifier, await stranger.sign(), 'session_invalid');
     await expectRefused(verifier, unsigned({ alg: 'none', kid: 'first' }), 'session_invalid');
     const confused = await signWithSecret(JSON.stringify(first.jwk), 'HS256', { kid: 'first' });
@@ -88,7 +88,7 @@ describe('published keys', () => {
     await expectRefused(verifier, shared, 'session_invalid');
   });
 
-  it('rotate: an unknown key causes one fetch per cooldown, a withdrawn one is not believed', async () => {
+  it('rotate: an unknown key causes one fetch per cool-down, and a withdrawn key is not accepted', async () => {
     await verifyAll(first, 1);
     server.keys = [second.jwk];
 
@@ -108,7 +108,7 @@ describe('published keys', () => {
     expect(server.fetches).toBe(2);
   });
 
-  it('are fetched anew when they are ten minutes old, and those that were withdrawn are refused', async () => {
+  it('are fetched again after ten minutes, and withdrawn keys are not accepted', async () => {
     await verifyAll(first, 1);
     server.keys = [second.jwk];
     passMs(599_999);
@@ -119,7 +119,7 @@ describe('published keys', () => {
     expect(server.fetches).toBe(2);
   });
 
-  it('must be named by the session where several are in use', async () => {
+  it('must be named by the session if several match', async () => {
     const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];
     const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
@@ -127,14 +127,14 @@ describe('published keys', () => {
   });
 });
 
-describe('keys that cannot be had are no verdict on a session', () => {
+describe('a session is neither accepted nor refused without its key', () => {
   async function expectUnavailable(): Promise<string> {
     const error = await expectRefused(verifier, await first.sign(), 'session_check_unavailable');
     expect(error.retryAfter).toBe(2);
     return inspect(error.cause);
   }
 
-  it('while the server is down; once it is back, sessions are believed again', async () => {
+  it('while the server is down; after its return, sessions are accepted again', async () => {
     await server.stop();
     await expectUnavailable();
     await expectUnavailable();
@@ -142,7 +142,7 @@ describe('keys that cannot be had are no verdict on a session', () => {
     expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
   });
 
-  it('and known keys serve while it is down', async () => {
+  it('but known keys are used while the server is down', async () => {
     await verifyAll(first, 1);
     await server.stop();
     passMs(3_599_999);
@@ -152,7 +152,7 @@ describe('keys that cannot be had are no verdict on a session', () => {
     await expectUnavailable();
   });
 
-  it('and are asked for once per cooldown while it answers nothing of use', async () => {
+  it('and the keys are fetched once per cool-down while the answer is not usable', async () => {
     await verifyAll(first, 1);
     server.answer = (_request, response) => response.writeHead(503).end();
     passMs(600_000);
@@ -172,12 +172,12 @@ describe('keys that cannot be had are no verdict on a session', () => {
     expect(server.fetches).toBe(4);
   });
 
-  it('when it answers with an error', async () => {
+  it('if the server answers with an error', async () => {
     server.answer = (_request, response) => response.writeHead(503).end('busy');
     expect(await expectUnavailable()).toContain('answered 503 instead of 200');
   });
 
-  it('when it redirects, wherever to', async () => {
+  it('if the server redirects to any address', async () => {
     const elsewhere = new JwksServer();
     elsewhere.keys = [first.jwk];
     await elsewhere.start();
@@ -187,12 +187,12 @@ describe('keys that cannot be had are no verdict on a session', () => {
     await elsewhere.stop();
   });
 
-  it.each(['<html>', '{}', '{"keys":{}}', '{"keys":[1]}', 'null', ''])('when it answers %j', async (body) => {
+  it.each(['<html>', '{}', '{"keys":{}}', '{"keys":[1]}', 'null', ''])('if the server answers %j', async (body) => {
     server.answer = (_request, response) => response.end(body);
     await expectUnavailable();
   });
 
-  it('when its key is too weak', async () => {
+  it('if the key is too weak', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1_024 });
     server.keys = [{ ...(publicKey.export({ format: 'jwk' }) as JWK), kid: 'weak' }];
     const signingInput = unsigned({ alg: 'RS256', kid: 'weak' }).slice(0, -1);
@@ -200,12 +200,12 @@ describe('keys that cannot be had are no verdict on a session', () => {
     await expectRefused(verifier, session, 'session_check_unavailable');
   });
 
-  it('when its key is broken', async () => {
+  it('if the key is malformed', async () => {
     server.keys = [{ ...first.jwk, n: '!' }];
     await expectUnavailable();
   });
 
-  it('when its answer does not end', async () => {
+  it('if the answer does not end', async () => {
     server.answer = (_request, response) => {
       const more = () => {
         while (!response.destroyed && response.write(' '.repeat(65_536)));
@@ -216,7 +216,7 @@ describe('keys that cannot be had are no verdict on a session', () => {
     expect(await expectUnavailable()).toContain('at most 1048576 bytes');
   });
 
-  it('when it hangs up in the middle', async () => {
+  it('if the server closes the connection in the middle', async () => {
     server.answer = (_request, response) => {
       response.writeHead(200, { 'content-length': '1000' });
       response.write('{"keys":', () => response.destroy());
@@ -224,7 +224,7 @@ describe('keys that cannot be had are no verdict on a session', () => {
     await expectUnavailable();
   });
 
-  it('when it never answers', async () => {
+  it('if the server never answers', async () => {
     server.answer = () => undefined;
     await expectUnavailable();
   });

@@ -6,7 +6,7 @@ import { silentObserver } from '../../../src/token/observer.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
-/** Accepts every session until `expiresAt`, taking its time, and counts; or fails. */
+/** Accepts every session until `expiresAt` after `takesMs`, or fails. It records its calls. */
 class CountingVerifier implements SessionVerifier {
   calls: string[] = [];
   expiresAt = START_MS + 3_600_000;
@@ -35,8 +35,19 @@ function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
   return new SessionCache(inner, { cacheSeconds: 30, refusalMs: 2_000, clock, observer: silentObserver, ...options });
 }
 
+/** Verifies the session `one` at these times, in ms after the start. @returns the number of checks after each */
+async function checksAt(cache: SessionCache, times: readonly number[]): Promise<number[]> {
+  const checks: number[] = [];
+  for (const time of times) {
+    clock.time = START_MS + time;
+    await cache.verify('one');
+    checks.push(inner.calls.length);
+  }
+  return checks;
+}
+
 describe('an accepted session', () => {
-  it('is verified once, and belongs to nobody else', async () => {
+  it('is checked once, and is never mixed up with another', async () => {
     const cache = cacheWith();
     for (let hit = 0; hit < 3; hit += 1) {
       expect((await cache.verify('one')).unionId).toBe('account-of-one');
@@ -45,33 +56,18 @@ describe('an accepted session', () => {
     expect(inner.calls).toEqual(['one', 'two']);
   });
 
-  it('is believed for cacheSeconds and no longer', async () => {
+  it('is fresh for cacheSeconds and no longer', async () => {
     const cache = cacheWith();
-    await cache.verify('one');
-    clock.time = START_MS + 29_999;
-    await cache.verify('one');
-    expect(inner.calls).toHaveLength(1);
-    clock.time = START_MS + 30_000;
-    await cache.verify('one');
-    expect(inner.calls).toHaveLength(2);
-    clock.time = START_MS + 59_999;
-    await cache.verify('one');
-    expect(inner.calls).toHaveLength(2);
+    expect(await checksAt(cache, [0, 29_999, 30_000, 59_999])).toEqual([1, 1, 2, 2]);
   });
 
-  it('is believed from when it was asked about, however long the answer took', async () => {
+  it('is fresh from the start of the check, however long the check takes', async () => {
     const cache = cacheWith();
     inner.takesMs = 20_000;
-    await cache.verify('one');
-    clock.time = START_MS + 29_999;
-    await cache.verify('one');
-    expect(inner.calls).toHaveLength(1);
-    clock.time = START_MS + 30_000;
-    await cache.verify('one');
-    expect(inner.calls).toHaveLength(2);
+    expect(await checksAt(cache, [0, 29_999, 30_000])).toEqual([1, 1, 2]);
   });
 
-  it('is not believed past its own end', async () => {
+  it('is not fresh past its own end', async () => {
     const cache = cacheWith();
     inner.expiresAt = START_MS + 10_000;
     await cache.verify('one');
@@ -84,7 +80,7 @@ describe('an accepted session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
-  it('is asked about each time with cacheSeconds 0', async () => {
+  it('is checked each time with cacheSeconds 0', async () => {
     const cache = cacheWith({ cacheSeconds: 0 });
     await cache.verify('one');
     await cache.verify('one');
@@ -92,15 +88,15 @@ describe('an accepted session', () => {
   });
 });
 
-describe('a verification in flight', () => {
-  it('is shared by everybody with the same session', async () => {
+describe('a check in flight', () => {
+  it('is shared by all callers with the same session', async () => {
     const cache = cacheWith({ cacheSeconds: 0 });
     const answers = await Promise.all(Array.from({ length: 50 }, () => cache.verify('one')));
     expect(answers.map(({ unionId }) => unionId)).toEqual(Array(50).fill('account-of-one'));
     expect(inner.calls).toHaveLength(1);
   });
 
-  it('fails for everybody who shares it, and is not remembered', async () => {
+  it('fails for all callers that share it, and the failure is not cached', async () => {
     const cache = cacheWith();
     inner.failure = new BrokerError('session_check_unavailable');
     const outcomes = await Promise.allSettled(Array.from({ length: 50 }, () => cache.verify('one')));
@@ -114,21 +110,24 @@ describe('a verification in flight', () => {
 });
 
 describe('a refused session', () => {
-  it.each(['session_invalid', 'session_expired'] as const)('is refused for refusalMs: %s', async (code) => {
-    const cache = cacheWith();
-    inner.failure = new BrokerError(code);
-    for (const time of [0, 1, 1_999]) {
-      clock.time = START_MS + time;
-      await expect(cache.verify('one')).rejects.toBe(inner.failure);
-    }
-    expect(inner.calls).toHaveLength(1);
-    inner.failure = undefined;
-    clock.time = START_MS + 2_000;
-    expect((await cache.verify('one')).unionId).toBe('account-of-one');
-    expect(inner.calls).toHaveLength(2);
-  });
+  it.each(['session_invalid', 'session_expired'] as const)(
+    'is refused without a check for refusalMs: %s',
+    async (code) => {
+      const cache = cacheWith();
+      inner.failure = new BrokerError(code);
+      for (const time of [0, 1, 1_999]) {
+        clock.time = START_MS + time;
+        await expect(cache.verify('one')).rejects.toBe(inner.failure);
+      }
+      expect(inner.calls).toHaveLength(1);
+      inner.failure = undefined;
+      clock.time = START_MS + 2_000;
+      expect((await cache.verify('one')).unionId).toBe('account-of-one');
+      expect(inner.calls).toHaveLength(2);
+    },
+  );
 
-  it('is refused from when it was asked about, however long the answer took', async () => {
+  it('is refused from the start of the check, however long the check takes', async () => {
     const cache = cacheWith();
     inner.takesMs = 1_500;
     inner.failure = new BrokerError('session_invalid');
@@ -138,7 +137,7 @@ describe('a refused session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
-  it('is asked about each time with refusalMs 0', async () => {
+  it('is checked each time with refusalMs 0', async () => {
     const cache = cacheWith({ refusalMs: 0 });
     inner.failure = new BrokerError('session_invalid');
     await expect(cache.verify('one')).rejects.toBe(inner.failure);
@@ -146,7 +145,7 @@ describe('a refused session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
-  it('is no verdict on others', async () => {
+  it('does not affect other sessions', async () => {
     const cache = cacheWith();
     inner.failure = new BrokerError('session_invalid');
     await expect(cache.verify('one')).rejects.toBe(inner.failure);
@@ -154,14 +153,14 @@ describe('a refused session', () => {
     expect((await cache.verify('two')).unionId).toBe('account-of-two');
   });
 
-  it('never displaces an accepted one, however many there are', async () => {
+  it('never displaces an accepted session, however many are refused', async () => {
     const cache = cacheWith({ maxEntries: 1, refusalMs: 60_000 });
     await cache.verify('one');
     inner.failure = new BrokerError('session_invalid');
     await Promise.allSettled(Array.from({ length: 5_000 }, (_, index) => cache.verify(`refused-${index}`)));
     await cache.verify('one');
     expect(inner.calls).toHaveLength(5_001);
-    // Nor do they all find room.
+    // The refused sessions do not all fit into the cache either.
     await expect(cache.verify('refused-0')).rejects.toBe(inner.failure);
     expect(inner.calls).toHaveLength(5_002);
   });
@@ -170,29 +169,29 @@ describe('a refused session', () => {
 describe('while sessions cannot be checked', () => {
   const unavailable = new BrokerError('session_check_unavailable');
 
-  /** When, in ms after the session was accepted, it is asked about again by somebody who comes each 100 ms. */
-  async function askedAtMs(cache: SessionCache, untilMs: number): Promise<number[]> {
-    const asked: number[] = [];
+  /** Verifies the session every 100 ms. @returns the times of the checks, in ms after the session was accepted */
+  async function checkTimes(cache: SessionCache, untilMs: number): Promise<number[]> {
+    const times: number[] = [];
     for (let time = 0; time < untilMs; time += 100) {
       clock.time = START_MS + time;
       const before = inner.calls.length;
       expect((await cache.verify('one')).unionId).toBe('account-of-one');
-      if (inner.calls.length > before) asked.push(time);
+      if (inner.calls.length > before) times.push(time);
     }
-    return asked;
+    return times;
   }
 
-  it('one that was accepted is believed for as long again, and asked about every 2 s', async () => {
+  it('a stale session is accepted for another cacheSeconds, and checked every 2 s', async () => {
     const cache = cacheWith({ cacheSeconds: 5 });
     await cache.verify('one');
     inner.failure = unavailable;
-    expect(await askedAtMs(cache, 10_000)).toEqual([5_000, 7_000, 9_000]);
+    expect(await checkTimes(cache, 10_000)).toEqual([5_000, 7_000, 9_000]);
     clock.time = START_MS + 10_000;
     for (const _attempt of [1, 2, 3]) await expect(cache.verify('one')).rejects.toBe(unavailable);
     expect(inner.calls).toHaveLength(7);
   });
 
-  it('it is believed no longer than its own end', async () => {
+  it('a stale session is not accepted past its own end', async () => {
     const cache = cacheWith();
     inner.expiresAt = START_MS + 40_000;
     await cache.verify('one');
@@ -203,7 +202,7 @@ describe('while sessions cannot be checked', () => {
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
-  it('a refusal ends that at once', async () => {
+  it('a refusal ends the use of a stale session at once', async () => {
     const cache = cacheWith({ refusalMs: 0 });
     await cache.verify('one');
     inner.failure = unavailable;
@@ -216,7 +215,7 @@ describe('while sessions cannot be checked', () => {
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
-  it('being accepted anew begins all anew', async () => {
+  it('a new acceptance starts both times again', async () => {
     const cache = cacheWith();
     await cache.verify('one');
     clock.time = START_MS + 50_000;
@@ -228,7 +227,7 @@ describe('while sessions cannot be checked', () => {
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
-  it('one that was never accepted is no more believed than refused, and asked about each time', async () => {
+  it('an unknown session is neither accepted nor refused, and checked each time', async () => {
     const cache = cacheWith();
     inner.failure = unavailable;
     await expect(cache.verify('one')).rejects.toBe(unavailable);
@@ -238,14 +237,14 @@ describe('while sessions cannot be checked', () => {
     expect(inner.calls).toHaveLength(3);
   });
 
-  it('with cacheSeconds 0 nothing is believed on', async () => {
+  it('with cacheSeconds 0 no stale session is accepted', async () => {
     const cache = cacheWith({ cacheSeconds: 0 });
     await cache.verify('one');
     inner.failure = unavailable;
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
-  it('a failure of another kind is passed on', async () => {
+  it('any other failure is thrown', async () => {
     const cache = cacheWith();
     await cache.verify('one');
     clock.time = START_MS + 30_000;
@@ -255,21 +254,21 @@ describe('while sessions cannot be checked', () => {
 });
 
 describe('the cache is bounded', () => {
-  async function verifiedAnew(cache: SessionCache, sessions: string[]): Promise<number> {
+  async function checkedAgain(cache: SessionCache, sessions: string[]): Promise<number> {
     for (const session of sessions) await cache.verify(session);
     const before = inner.calls.length;
-    // Newest first, so that looking does not push out what is looked for.
+    // Newest first, so that a new check does not displace a session that is still to be verified.
     for (const session of sessions.toReversed()) await cache.verify(session);
     return inner.calls.length - before;
   }
 
-  it('by entries: the least recently used goes first', async () => {
+  it('by entries: the least recently used session goes first', async () => {
     const sessions = Array.from({ length: 150 }, (_, index) => `session-${index}`);
-    expect(await verifiedAnew(cacheWith({ maxEntries: 100 }), sessions)).toBe(50);
+    expect(await checkedAgain(cacheWith({ maxEntries: 100 }), sessions)).toBe(50);
   });
 
   it('by bytes', async () => {
     const sessions = Array.from({ length: 20 }, (_, index) => `${index}`.padStart(2, '0').padEnd(8_192, 'x'));
-    expect(await verifiedAnew(cacheWith({ maxBytes: 10 * 9_000 }), sessions)).toBe(10);
+    expect(await checkedAgain(cacheWith({ maxBytes: 10 * 9_000 }), sessions)).toBe(10);
   });
 });

@@ -35,8 +35,8 @@ function optionsFor(mode: 'introspection' | 'forward'): SessionOptions {
   return mode === 'forward' ? { mode, ...options } : { mode, ...options, clientId: 'broker', clientSecret: SECRET };
 }
 
-describe.each(['introspection', 'forward'] as const)('a session server asked by %s', (mode) => {
-  it('is asked once about an accepted session in cacheSeconds, however many come with it', async () => {
+describe.each(['introspection', 'forward'] as const)('a session server in mode %s', (mode) => {
+  it('gets one request per accepted session in cacheSeconds, however many requests use it', async () => {
     const verifier = createSessionVerifier(optionsFor(mode), clock, silentObserver);
     const crowd = await Promise.all(Array.from({ length: 50 }, () => verifier.verify(FORWARDED)));
     expect(crowd.map(({ unionId }) => unionId)).toEqual(Array(50).fill(ACCOUNT));
@@ -49,7 +49,7 @@ describe.each(['introspection', 'forward'] as const)('a session server asked by 
     expect(server.received).toHaveLength(2);
   });
 
-  it('is asked once about a refused session in 2 s', async () => {
+  it('gets one request per refused session in 2 s', async () => {
     server.answer = (_request, response) => {
       const answer =
         mode === 'forward' ? response.writeHead(401) : response.setHeader('content-type', 'application/json');
@@ -67,34 +67,25 @@ describe.each(['introspection', 'forward'] as const)('a session server asked by 
   });
 });
 
-describe('JWTs', () => {
-  it('are judged anew after a refusal, as that costs nobody anything', async () => {
-    const key = { secret: SECRET };
-    const options: SessionOptions = {
-      mode: 'jwt',
-      key,
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      claims: CLAIM_NAMES,
-      cacheSeconds: 30,
-    };
-    const verifier = createSessionVerifier(options, clock, silentObserver);
+describe('mode jwt', () => {
+  const jwtOptions = (secret: string): SessionOptions => ({
+    mode: 'jwt',
+    key: { secret },
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    claims: CLAIM_NAMES,
+    cacheSeconds: 30,
+  });
+
+  it('checks a refused session again at once, because the check is local', async () => {
+    const verifier = createSessionVerifier(jwtOptions(SECRET), clock, silentObserver);
     const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 1 }));
     await expectRefused(verifier, early, 'session_invalid');
     clock.time = START_MS + 1_000;
     expect((await verifier.verify(early)).unionId).toBe(ACCOUNT);
   });
 
-  it('with a key that cannot be used stop the start', () => {
-    const key = { secret: 'short' };
-    const options = {
-      mode: 'jwt',
-      key,
-      issuer: ISSUER,
-      audience: AUDIENCE,
-      claims: CLAIM_NAMES,
-      cacheSeconds: 30,
-    } as const;
-    expect(() => createSessionVerifier(options, clock, silentObserver)).toThrow('at least 32 bytes');
+  it('does not start with an unusable key', () => {
+    expect(() => createSessionVerifier(jwtOptions('short'), clock, silentObserver)).toThrow('at least 32 bytes');
   });
 });

@@ -31,14 +31,14 @@ export interface Signer {
   sign(claims?: Record<string, unknown>): Promise<string>;
 }
 
-/** A signer's public key. */
+/** The public key of a signer. */
 export function pemOf(signer: Signer): string {
   return createPublicKey({ key: { ...signer.jwk }, format: 'jwk' })
     .export({ type: 'spki', format: 'pem' })
     .toString();
 }
 
-/** A session's claims; `undefined` takes one away. */
+/** The claims of a session; `undefined` removes a claim. */
 export function claimsWith(claims: Record<string, unknown> = {}): Record<string, unknown> {
   return { iss: ISSUER, aud: AUDIENCE, sub: ACCOUNT, exp: START_SECONDS + 60, ...claims };
 }
@@ -65,7 +65,7 @@ export function unsigned(header: Record<string, unknown>, signature = ''): strin
   return `${base64url(header)}.${base64url(claimsWith())}.${signature}`;
 }
 
-/** The session is answered with this error, and nothing of the session is in it. */
+/** Expects that the verifier throws this error, and that the error shows nothing of the session. */
 export async function expectRefused(verifier: SessionVerifier, session: string, code: ErrorCode): Promise<BrokerError> {
   const error = await Promise.resolve(verifier.verify(session)).then(
     () => undefined,
@@ -78,7 +78,7 @@ export async function expectRefused(verifier: SessionVerifier, session: string, 
   return error;
 }
 
-/** All that a log could show of an error. */
+/** Everything that a log could show of an error. */
 export function shownBy(error: BrokerError): string {
   return `${error.message}\n${error.detail}\n${inspect({ ...error, cause: error.cause }, { depth: 10 })}`;
 }
@@ -87,7 +87,7 @@ function base64url(json: unknown): string {
   return Buffer.from(JSON.stringify(json)).toString('base64url');
 }
 
-/** What of a session would be recognised in a log: its segments, and the longer strings in its claims. */
+/** The parts by which a log line would reveal a session: its segments, and the longer strings in its claims. */
 function partsOf(session: string): string[] {
   const segments = session.split('.');
   const claims = Buffer.from(segments[1] ?? '', 'base64url').toString();

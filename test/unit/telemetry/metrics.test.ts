@@ -21,7 +21,7 @@ function newMetrics() {
 }
 
 describe('a scrape', () => {
-  test('is in the text format, and says so', async () => {
+  test('is in the Prometheus text format, with its content type', async () => {
     const { observer, scrape } = newMetrics();
     tellEverything(observer);
     const { contentType, body } = await scrape();
@@ -30,7 +30,7 @@ describe('a scrape', () => {
     expect(body.endsWith('\n')).toBe(true);
   });
 
-  test('counts what happened once however often it is taken', async () => {
+  test('counts an event once, however often it is repeated', async () => {
     const { observer, scraped, value } = newMetrics();
     tellEverything(observer);
     for (let time = 0; time < 3; time += 1) await scraped();
@@ -40,7 +40,7 @@ describe('a scrape', () => {
     expect(await value('renewals_total', { cause: 'background', outcome: 'login' })).toBe(1);
   });
 
-  test('shows what may be counted with 0 before it first happens, so that a first time is seen as a rise', async () => {
+  test('shows counters with 0 before their first event, so that a rate sees the first event', async () => {
     const { scraped } = newMetrics();
     const text = await scraped();
     const families = parsePrometheus(text);
@@ -54,7 +54,7 @@ describe('a scrape', () => {
     expect(shown('unasked_renewals_read_total')).toEqual([0]);
   });
 
-  test('has the process, the version and what is in memory at that moment', async () => {
+  test('shows the process, the version and the current size of the cache', async () => {
     const { watch, value, scraped } = newMetrics();
     const cache = { size: 0, bytes: 0 };
     watch(cache);
@@ -68,8 +68,8 @@ describe('a scrape', () => {
   });
 });
 
-describe('instants and spans', () => {
-  test('are counted in seconds, in the bucket they fall into', async () => {
+describe('times and durations', () => {
+  test('are counted in seconds, in the right bucket', async () => {
     const { observer, value } = newMetrics();
     observer.tokenServed('memory', 5_000);
     observer.tokenServed('memory', 5_001);
@@ -92,7 +92,7 @@ describe('instants and spans', () => {
 });
 
 describe('a gauge', () => {
-  test('has the latest of what it was told, by domain', async () => {
+  test('shows the latest value for each domain', async () => {
     const { observer, value } = newMetrics();
     const state = (host: string) => value('vendor_circuit_state', { host });
     observer.circuitChanged('cn.example', 'closed');
@@ -107,7 +107,7 @@ describe('a gauge', () => {
 });
 
 describe('labels', () => {
-  test('name the codes the protocol knows; what else a vendor may send is one', async () => {
+  test('show the result codes of the protocol; all other codes of a vendor share one value', async () => {
     const { observer, value, scraped } = newMetrics();
     observer.loginEnded('too_frequent', 10015, 1);
     observer.loginEnded('timeout', undefined, 1);
@@ -123,7 +123,7 @@ describe('labels', () => {
     expect(await value('logins_total', { outcome: 'unknown' })).toBe(100);
   });
 
-  test('hold an error’s code, and nothing of an error that is none of ours', async () => {
+  test('show the code of a BrokerError, and nothing of any other error', async () => {
     const { observer, value, scraped } = newMetrics();
     const canary = 'canary-4f1d';
     observer.readFailed(new BrokerError('vendor_timeout', { detail: canary }));
@@ -136,7 +136,7 @@ describe('labels', () => {
     expect(await scraped()).not.toContain(canary);
   });
 
-  test('take a bounded number of values, whatever happens however often', async () => {
+  test('have a bounded number of values, whatever happens', async () => {
     const { observer, scraped } = newMetrics();
     tellEverything(observer);
     const series = async () => (await scraped()).split('\n').filter((line) => line.startsWith(PREFIX)).length;
@@ -145,7 +145,7 @@ describe('labels', () => {
       tellEverything(observer);
       observer.loginEnded('unknown', code * 7_919, 1);
     }
-    // The code `other`, which had not been seen yet.
+    // The new series is the one with the code `other`.
     expect(await series()).toBe(before + 1);
     expect(before).toBeLessThan(600);
   });

@@ -8,12 +8,12 @@ const OUTAGES = ['timeout', 'unreachable', 'outage', 'too_large', 'broken_answer
 const ANSWERS = ['configuration', 'request', 'account_closed', 'clock_skew'] as const;
 const OPEN_MS = 5_000;
 
-// The library reads Date by itself. Nothing here waits: only the date is made to move.
+// cockatiel reads Date. The tests only move the date and do not wait.
 beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 }));
 afterEach(() => void vi.useRealTimers());
 const pass = (ms: number) => vi.setSystemTime(Date.now() + ms);
 
-/** A circuit, what it told of itself, and the number of attempts that were let through. */
+/** A circuit breaker that records its status changes and the number of attempts that it lets through. */
 class Watched {
   readonly changes: CircuitStatus[] = [];
   readonly circuit = new CircuitBreaker(systemClock, (status) => this.changes.push(status));
@@ -26,7 +26,7 @@ class Watched {
     });
   }
 
-  /** What came of it: a value, or the kind of the fault. */
+  /** Runs an attempt. @returns its value, or the kind of its fault */
   async outcome(kind: 'well' | VendorFault['kind']): Promise<string> {
     const attempt = kind === 'well' ? async () => 'well' : () => Promise.reject(new VendorFault(kind));
     return this.run(attempt).catch((error: unknown) => (error instanceof VendorFault ? error.kind : String(error)));
@@ -53,14 +53,14 @@ describe('a circuit stays closed', () => {
     expect(watched.attempts).toBe(10);
   });
 
-  it.each(ANSWERS)('however often the vendor answers a definite no: %s', async (kind) => {
+  it.each(ANSWERS)('however often the vendor answers with a definite refusal: %s', async (kind) => {
     const watched = new Watched();
     await watched.repeat(100, kind);
     expect(watched.changes).toEqual([]);
     expect(watched.attempts).toBe(100);
   });
 
-  it('while no more than four in five of the last twenty attempts failed, definite noes being none', async () => {
+  it('while at most 80 % of the last 20 attempts failed, not counting definite refusals', async () => {
     const kinds = fc.constantFrom('well' as const, ...ANSWERS, ...OUTAGES);
     await fc.assert(
       fc.asyncProperty(fc.array(kinds, { maxLength: 60 }), async (each) => {
@@ -71,7 +71,7 @@ describe('a circuit stays closed', () => {
           failed.push(OUTAGES.some((outage) => outage === kind));
           const last = failed.slice(-20);
           const isDown = failed.length >= 10 && last.filter(Boolean).length > 0.8 * last.length;
-          // It is judged whenever an attempt has failed.
+          // The breaker checks the sample after each failed attempt.
           const status = isDown && failed.at(-1) ? 'open' : 'closed';
           expect(watched.circuit.status).toBe(status);
           if (status === 'open') return;
@@ -82,13 +82,13 @@ describe('a circuit stays closed', () => {
 });
 
 describe('an open circuit', () => {
-  it.each([...OUTAGES, 'too_frequent'] as const)('is what ten failures make of it: %s', async (kind) => {
+  it.each([...OUTAGES, 'too_frequent'] as const)('follows ten failures: %s', async (kind) => {
     const watched = new Watched();
     await watched.repeat(10, kind);
     expect(watched.changes).toEqual(['open']);
   });
 
-  it('lets nothing through for 5 s and says how long it will be', async () => {
+  it('lets no attempt through for 5 s, and says how long it stays open', async () => {
     const { circuit, ...watched } = await opened();
     for (const [waitedMs, retryAfter] of [
       [0, 5],
@@ -103,7 +103,7 @@ describe('an open circuit', () => {
     expect(watched.attempts).toBe(10);
   });
 
-  it('counts its own refusals as nothing', async () => {
+  it('does not count its own refusals', async () => {
     const watched = await opened();
     await watched.repeat(1_000, 'circuit_open');
     pass(OPEN_MS);
@@ -112,7 +112,7 @@ describe('an open circuit', () => {
     expect(watched.circuit.status).toBe('closed');
   });
 
-  it('lets one attempt of many find out, and refuses the others meanwhile', async () => {
+  it('lets one trial attempt through after 5 s, and refuses the others until it ends', async () => {
     const watched = await opened();
     pass(OPEN_MS);
     let answer: (outcome: string) => void = () => undefined;
@@ -125,7 +125,7 @@ describe('an open circuit', () => {
     expect(watched.changes).toEqual(['open', 'half-open', 'closed']);
   });
 
-  it.each(['well', ...ANSWERS] as const)('closes on an answer (%s) and forgets what failed before', async (kind) => {
+  it.each(['well', ...ANSWERS] as const)('closes on an answer (%s) and forgets the earlier failures', async (kind) => {
     const watched = await opened();
     pass(OPEN_MS);
     await watched.repeat(1, kind);
@@ -134,7 +134,7 @@ describe('an open circuit', () => {
     expect(watched.circuit.status).toBe('closed');
   });
 
-  it.each(OUTAGES)('stays open for another 5 s when that attempt fails: %s', async (kind) => {
+  it.each(OUTAGES)('stays open for another 5 s if the trial attempt fails: %s', async (kind) => {
     const watched = await opened();
     pass(OPEN_MS);
     await watched.repeat(1, kind);
@@ -153,7 +153,7 @@ describe('an open circuit', () => {
     expect(watched.circuit.status).toBe('open');
   });
 
-  it('refuses as well where the library’s date lags behind the clock', async () => {
+  it('refuses attempts even if the date of the library is behind the clock', async () => {
     let aheadMs = 0;
     const circuit = new CircuitBreaker({ ...systemClock, now: () => Date.now() + aheadMs }, () => undefined);
     for (let time = 0; time < 10; time += 1) {

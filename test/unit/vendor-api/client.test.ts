@@ -47,7 +47,7 @@ async function faultOf(attempt: Promise<unknown>): Promise<VendorFault> {
   return error as VendorFault;
 }
 
-/** A TCP server that greets no one and answers nothing but what `speak` writes. */
+/** A TCP server that answers only with the result of `speak`. */
 async function rawServer(speak: (received: Buffer) => Buffer | undefined): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -64,7 +64,7 @@ async function rawServer(speak: (received: Buffer) => Buffer | undefined): Promi
 }
 
 describe('an attempt', () => {
-  it('sends exactly what was prepared and hands on what came back', async () => {
+  it('sends exactly the prepared request and returns the answer', async () => {
     const vendor = await scriptedVendor(
       json('{"msg":"成功😀"}', 418, { Date: 'Thu, 01 Jan 2026 00:00:00 GMT', 'Retry-After': '7' }),
     );
@@ -82,13 +82,13 @@ describe('an attempt', () => {
     expect(vendor.seen[0]?.headers).toMatchObject({ host: prepared.host, ...Object.fromEntries(lowered) });
   });
 
-  it('reads a Retry-After date against the vendor’s own clock', async () => {
+  it('compares a Retry-After date with the vendor’s own clock', async () => {
     const headers = { Date: 'Thu, 01 Jan 2026 00:00:00 GMT', 'Retry-After': 'Thu, 01 Jan 2026 00:00:30 GMT' };
     const vendor = await scriptedVendor(json('', 503, headers));
     expect((await client().post(login(vendor.url), PATIENT_MS)).retryAfter).toBe(30);
   });
 
-  it('does without Date and Retry-After', async () => {
+  it('accepts an answer without Date and Retry-After', async () => {
     const vendor = await scriptedVendor((response) => {
       response.sendDate = false;
       response.end();
@@ -131,7 +131,7 @@ describe('connections', () => {
 });
 
 describe('the deadline', () => {
-  it('covers connecting', async () => {
+  it('covers the start of the connection', async () => {
     const port = await rawServer(() => undefined);
     const fault = await faultOf(client().post(login(new URL(`https://127.0.0.1:${port}`)), HASTY_MS));
     expect(fault.kind).toBe('timeout');
@@ -143,7 +143,7 @@ describe('the deadline', () => {
     expect(vendor.seen).toHaveLength(1);
   });
 
-  it('covers a body that drips for ever', async () => {
+  it('covers an endless slow body', async () => {
     const vendor = await scriptedVendor((response) => {
       const dripping = setInterval(() => response.write(' '), 5);
       response.on('close', () => clearInterval(dripping));
@@ -151,7 +151,7 @@ describe('the deadline', () => {
     expect((await faultOf(client().post(login(vendor.url), HASTY_MS))).kind).toBe('timeout');
   });
 
-  it('covers the wait for a free connection, and what waited past it is never sent', async () => {
+  it('covers the wait for a free connection, and a request past its deadline is never sent', async () => {
     const arrivals = new EventEmitter<{ first: [ServerResponse] }>();
     const vendor = await scriptedVendor((response, _, index) => {
       if (index === 0) arrivals.emit('first', response);
@@ -168,7 +168,7 @@ describe('the deadline', () => {
     expect(vendor.seen).toHaveLength(2);
   });
 
-  it('covers a connection that takes longer to come up than it may', async () => {
+  it('is shortened by the timeout for opening a connection', async () => {
     const port = await rawServer(() => undefined);
     const hasty = new VendorClient({ clock: systemClock, connectTimeoutMs: HASTY_MS });
     onTestFinished(() => hasty.close());
@@ -177,18 +177,18 @@ describe('the deadline', () => {
   });
 });
 
-describe('an answer’s size', () => {
+describe('the size of an answer', () => {
   it('may be 256 KiB', async () => {
     const vendor = await scriptedVendor(json('x'.repeat(LIMIT)));
     expect((await client().post(login(vendor.url), PATIENT_MS)).text).toHaveLength(LIMIT);
   });
 
-  it('may not be a byte more', async () => {
+  it('may not be one byte more', async () => {
     const vendor = await scriptedVendor(json('x'.repeat(LIMIT + 1)));
     expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('too_large');
   });
 
-  it('is bounded while it streams: an endless answer is cut', async () => {
+  it('is limited while it streams: an endless answer is cut off', async () => {
     const chunk = 'x'.repeat(64 * 1024);
     const cuts = new EventEmitter();
     const cut = once(cuts, 'cut');
@@ -204,18 +204,18 @@ describe('an answer’s size', () => {
     });
     expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('too_large');
     await cut;
-    // Far more than the limit, for the kernel buffers on both sides; far less than the server has to give.
+    // More than the limit, because the kernel buffers on both sides. Far less than the server would send.
     expect(bytes).toBeLessThan(2 ** 25);
   });
 });
 
 describe('a connection', () => {
-  it('that is refused is named by its code', async () => {
+  it('that is refused is reported with its error code', async () => {
     const fault = await faultOf(client().post(login(new URL(`http://127.0.0.1:${await freePort()}`)), PATIENT_MS));
     expect(fault).toMatchObject({ kind: 'unreachable', facts: { problem: 'ECONNREFUSED' } });
   });
 
-  it('that is reset is not tried again', async () => {
+  it('that is reset is not retried', async () => {
     const vendor = await scriptedVendor((response) => response.socket?.destroy());
     expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('unreachable');
     expect(vendor.seen).toHaveLength(1);
@@ -224,7 +224,7 @@ describe('a connection', () => {
   it.each([
     ['a counted', { 'Content-Length': '100' }],
     ['a chunked', {}],
-  ])('that breaks in the middle of %s body is no answer', async (_, headers) => {
+  ])('that breaks in the middle of %s body counts as unreachable', async (_, headers) => {
     const vendor = await scriptedVendor((response) => {
       response.writeHead(200, headers);
       response.write('{"code":0}', () => response.socket?.destroy());
@@ -233,14 +233,14 @@ describe('a connection', () => {
     expect(vendor.seen).toHaveLength(1);
   });
 
-  it('on which something else than HTTP is spoken gives nothing of it away', async () => {
+  it('without HTTP counts as unreachable, and the error shows nothing of the data', async () => {
     const port = await rawServer((received) => received);
     const fault = await faultOf(client().post(login(new URL(`http://127.0.0.1:${port}`)), PATIENT_MS));
     expect(fault.kind).toBe('unreachable');
   });
 });
 
-it('an answer that is not UTF-8 is broken', async () => {
+it('an answer that is not UTF-8 is a broken answer', async () => {
   const vendor = await scriptedVendor((response) => response.end(Buffer.from([0x22, 0xff, 0x22])));
   expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('broken_answer');
 });

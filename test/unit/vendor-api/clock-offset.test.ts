@@ -2,15 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClockOffset } from '../../../src/vendor-api/domains.ts';
 
-/** What a vendor whose clock is `skew` ahead puts into `Date` when it answers at `at` (our clock). */
+/** The `Date` header of a vendor whose clock is `skew` ms ahead and that answers at `at` (by the broker's clock). */
 function dateOf(at: number, skew: number): number {
   return Math.floor((at + skew) / 1000) * 1000;
 }
 
 describe('the clock offset', () => {
-  it('is none before an answer', () => expect(new ClockOffset(() => undefined).ms).toBe(0));
+  it('is 0 before the first answer', () => expect(new ClockOffset(() => undefined).ms).toBe(0));
 
-  it('is no further off than the answer took, and a second', () => {
+  it('is wrong by at most half the duration of the exchange plus one second', () => {
     const input = fc.record({
       skew: fc.integer({ min: -1e9, max: 1e9 }),
       sentAt: fc.integer({ min: 1.6e12, max: 1.8e12 }),
@@ -28,7 +28,7 @@ describe('the clock offset', () => {
     );
   });
 
-  it('is none while clocks agree, however slow the answer', () => {
+  it('is 0 while the clocks agree, however slow the answer', () => {
     fc.assert(
       fc.property(fc.nat(10_000), fc.nat(10_000), fc.nat(999), (there, back, fraction) => {
         const offset = new ClockOffset(() => undefined);
@@ -39,7 +39,7 @@ describe('the clock offset', () => {
     );
   });
 
-  it('is dropped once the clocks agree again', () => {
+  it('is 0 again when the clocks agree again', () => {
     const offset = new ClockOffset(() => undefined);
     offset.observe({ vendorDate: 1_700_000_600_000, sentAt: 1_700_000_000_000, receivedAt: 1_700_000_000_000 });
     expect(offset.ms).toBe(600_500);
@@ -47,7 +47,7 @@ describe('the clock offset', () => {
     expect(offset.ms).toBe(0);
   });
 
-  it('reports each change once: above half a minute, above two, and back', () => {
+  it('reports each change of level once: above 30 s, above 120 s, and back', () => {
     const reports: unknown[] = [];
     const offset = new ClockOffset((level, ms) => reports.push([level, ms]));
     const sentAt = 1_700_000_000_000;

@@ -14,7 +14,7 @@ describe('expireTime', () => {
     ['the longest lifetime', String(400 * 86_400), SENT_AT + 400 * DAY],
     ['the first millisecond ahead', '1700000000251', SENT_AT + 1],
     ['leading zeros', '0001702592000', 1_702_592_000_000],
-  ])('as %s is understood', (_, text, instant) => expect(readExpireTime(text, SENT_AT)).toBe(instant));
+  ])('is read as %s', (_, text, instant) => expect(readExpireTime(text, SENT_AT)).toBe(instant));
 
   it.each([
     ['an empty string', '', /whole number/],
@@ -24,19 +24,21 @@ describe('expireTime', () => {
     ['a sign', '-1', /whole number/],
     ['spaces', ' 7200', /whole number/],
     ['a word', 'never', /whole number/],
-    ['no lifetime', '0', /future/],
+    ['a lifetime of 0', '0', /future/],
     ['a second ago', '1699999999', /future/],
-    ['this very millisecond', '1700000000250', /future/],
-    ['the bound between lifetime and instant', '1000000000', /future/],
+    ['the current millisecond', '1700000000250', /future/],
+    ['the smallest value that is not a lifetime', '1000000000', /future/],
     ['the last value in seconds', '100000000000', /400 days/],
     ['the first value in milliseconds', '100000000001', /future/],
     ['the largest lifetime', '999999999', /400 days/],
     ['401 days', String(401 * 86_400), /400 days/],
     ['400 days and a millisecond', String(SENT_AT + 400 * DAY + 1), /400 days/],
-    ['more than a double holds', '9'.repeat(400), /400 days/],
-  ])('of %s is a broken answer', (_, text, problem) => expect(() => readExpireTime(text, SENT_AT)).toThrow(problem));
+    ['too large for a double', '9'.repeat(400), /400 days/],
+  ])('that is %s is a broken answer', (_, text, problem) =>
+    expect(() => readExpireTime(text, SENT_AT)).toThrow(problem),
+  );
 
-  it('means the same instant as lifetime, seconds and milliseconds', () => {
+  it('gives the same instant as a lifetime, in seconds and in milliseconds', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 400 * 86_400 }), fc.integer({ min: 1.5e9, max: 4e9 }), (life, sent) => {
         const ends = (sent + life) * 1000;
@@ -45,7 +47,7 @@ describe('expireTime', () => {
     );
   });
 
-  it('never yields an instant that has passed or is further than 400 days ahead', () => {
+  it('never gives an instant in the past or more than 400 days ahead', () => {
     fc.assert(
       fc.property(fc.oneof(fc.maxSafeNat(), fc.nat(1e9), fc.integer({ min: 1.6e9, max: 1.8e9 })), (value) => {
         let instant: number | undefined;

@@ -4,10 +4,10 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { freePort } from '../../support/free-port.ts';
-import { hastyClock, IOS, issuerAt, REQUEST, refusalOf, SKEWED, SUBJECT } from './running-issuer.ts';
+import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { DATA, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
-/** A vendor of its own: refuses what is not signed by the protocol's rules or not of this time. */
+/** An independent vendor: it refuses wrong signatures and wrong timestamps. */
 function verifying(response: ServerResponse, { headers, body }: SeenRequest): void {
   const timestamp = String(headers['x-iotvideo-timestamp']);
   const signed = [
@@ -32,11 +32,11 @@ function shifted(byMs: number) {
 }
 
 describe('a login', () => {
-  it('is signed so that a verifier of its own accepts it, and yields the token', async () => {
+  it('has a signature that an independent verifier accepts, and returns the token', async () => {
     const vendor = await scriptedVendor(verifying);
     const before = systemClock.now();
-    const { issuer, lines } = issuerAt(vendor.url);
-    const token = await issuer.login(REQUEST);
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const token = await vendorLogin.login(REQUEST);
     expect(token.issuedAt).toBeGreaterThanOrEqual(before);
     expect(token.expiresAt).toBe(token.issuedAt + 3_600_000);
     const { expireTime: _, ...rest } = DATA;
@@ -56,33 +56,35 @@ describe('a login', () => {
     });
   });
 
-  it('goes out as the subject’s edition of the app', async () => {
+  it('uses the credentials of the subject’s app', async () => {
     const vendor = await scriptedVendor(json(SUCCESS));
-    const { issuer } = issuerAt(vendor.url);
-    await issuer.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    await vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'android' } });
     expect(vendor.seen[0]?.headers['x-iotvideo-accessid']).toBe('canary-other');
     expect(JSON.parse(String(vendor.seen[0]?.body)).appId).toBe('canary-android');
   });
 
-  it('goes to the region’s domain, else to the base URL', async () => {
+  it('goes to the domain of the region, or else to the base URL', async () => {
     const base = await scriptedVendor(json(SUCCESS));
     const china = await scriptedVendor(json(SUCCESS));
-    const { issuer } = issuerAt(base.url, { regionUrls: new Map([['CN', new URL('/cn/', china.url)]]) });
-    await issuer.login(REQUEST);
-    await issuer.login({ ...REQUEST, region: 'DE' });
+    const { vendorLogin } = vendorLoginAt(base.url, { regionUrls: new Map([['CN', new URL('/cn/', china.url)]]) });
+    await vendorLogin.login(REQUEST);
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
     expect(china.seen.map(({ path }) => path)).toEqual(['/cn/openapi/custCloud/app/user/thirdCustLogin']);
     expect(base.seen.map(({ body }) => JSON.parse(String(body)).regRegion)).toEqual(['DE']);
   });
 
-  it('succeeds by its code whatever the HTTP status', async () => {
+  it('succeeds by its result code, whatever the HTTP status', async () => {
     const vendor = await scriptedVendor(json(SUCCESS, 500));
-    expect((await issuerAt(vendor.url).issuer.login(REQUEST)).fields).toMatchObject({ accessId: DATA.accessId });
+    expect((await vendorLoginAt(vendor.url).vendorLogin.login(REQUEST)).fields).toMatchObject({
+      accessId: DATA.accessId,
+    });
   });
 
-  it('for an app nobody configured is refused without a request', async () => {
+  it('for an app that is not configured fails without a request', async () => {
     const vendor = await scriptedVendor(json(SUCCESS));
-    const { issuer, lines } = issuerAt(vendor.url);
-    const error = await refusalOf(issuer.login({ ...REQUEST, subject: { ...SUBJECT, app: 'web' } }));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, app: 'web' } }));
     expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: undefined });
     expect(lines).toMatchObject([{ level: 'error', obj: { app: 'web', problem: expect.stringMatching(/no .*app/) } }]);
     expect(vendor.seen).toHaveLength(0);
@@ -91,48 +93,48 @@ describe('a login', () => {
 
 describe('clock skew', () => {
   it.each([600_000, -600_000])(
-    'of %i ms is measured by the Date header, and the login signed anew, once',
+    'of %i ms is measured by the Date header, and the login is signed again once',
     async (skew) => {
       const vendor = await scriptedVendor(verifying);
-      const { issuer, lines } = issuerAt(vendor.url, { clock: shifted(skew) });
-      const token = await issuer.login(REQUEST);
+      const { vendorLogin, lines } = vendorLoginAt(vendor.url, { clock: shifted(skew) });
+      const token = await vendorLogin.login(REQUEST);
       expect(vendor.seen).toHaveLength(2);
       expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
       expect(lines).toMatchObject([{ level: 'error', obj: { host: vendor.url.host, offsetMs: expect.any(Number) } }]);
-      // Ours inside, the vendor's on the wire.
+      // The expiry is by the broker's clock inside, and by the vendor's clock for the SDK.
       expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
       const onTheWire = Number(token.fields['expireTime']) * 1000;
       expect(Math.abs(onTheWire - (token.expiresAt - skew))).toBeLessThan(10_000);
-      await issuer.login(REQUEST);
+      await vendorLogin.login(REQUEST);
       expect(vendor.seen).toHaveLength(3);
     },
   );
 
-  it('that the Date header does not mend is a definite no after exactly two attempts', async () => {
+  it('that the Date header does not correct is a definite refusal after two attempts', async () => {
     const vendor = await scriptedVendor(json(SKEWED));
-    const { issuer, lines } = issuerAt(vendor.url);
-    const error = await refusalOf(issuer.login(REQUEST));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: 10007, retryAfter: undefined });
     expect(vendor.seen).toHaveLength(2);
     expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
     expect(lines).toMatchObject([{ level: 'error', obj: { kind: 'clock_skew', vendorCode: 10007 } }]);
   });
 
-  it('below the vendor’s tolerance still moves the expiry on our clock', async () => {
+  it('below the vendor’s tolerance still corrects the expiry on the broker’s clock', async () => {
     const data = { ...DATA, expireTime: Math.floor(Date.now() / 1000) + 600 };
     const vendor = await scriptedVendor(json({ ...SUCCESS, data }));
-    const { issuer } = issuerAt(vendor.url, { clock: shifted(-200_000) });
-    const token = await issuer.login(REQUEST);
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: shifted(-200_000) });
+    const token = await vendorLogin.login(REQUEST);
     expect(token.fields['expireTime']).toBe(String(data.expireTime));
     expect(Math.abs(token.expiresAt - (data.expireTime * 1000 - 200_000))).toBeLessThan(10_000);
   });
 
-  it('of one domain says nothing about another', async () => {
+  it('of one domain does not affect another', async () => {
     const off = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(Date.now() + 3_600_000).toUTCString() }));
     const right = await scriptedVendor(verifying);
-    const { issuer } = issuerAt(right.url, { regionUrls: new Map([['CN', off.url]]) });
-    await issuer.login(REQUEST);
-    await issuer.login({ ...REQUEST, region: 'DE' });
+    const { vendorLogin } = vendorLoginAt(right.url, { regionUrls: new Map([['CN', off.url]]) });
+    await vendorLogin.login(REQUEST);
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
     expect(right.seen).toHaveLength(1);
   });
 });
@@ -160,86 +162,83 @@ describe('the vendor’s answer', () => {
     ['no token', broken({ accessToken: '' }), 'vendor_unavailable', 'error', LOST],
     ['an expiry in the past', broken({ expireTime: '1500000000' }), 'vendor_unavailable', 'error', LOST],
     ['too long', 'x'.repeat(300_000), 'vendor_unavailable', 'error', LOST],
-  ] as const)('%s is told as it is, and asked for again as often as it is worth', async (...row) => {
+  ] as const)('%s: gives the right error, log level and number of attempts', async (...row) => {
     const [, body, code, level, { attempts, ...more }] = row;
     for (const status of [200, 400]) {
       const vendor = await scriptedVendor(json(body, status));
-      const { issuer, lines } = issuerAt(vendor.url);
-      const error = await refusalOf(issuer.login(REQUEST));
+      const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+      const error = await refusalOf(vendorLogin.login(REQUEST));
       expect(error).toMatchObject({ code, vendorCode: undefined, retryAfter: undefined, ...more });
       expect(lines).toMatchObject([{ level, obj: { region: 'CN', app: 'ios' } }]);
       expect(vendor.seen).toHaveLength(attempts);
     }
   });
 
-  it('is logged with code, request id and HTTP status', async () => {
+  it('is logged with its code, request id and HTTP status', async () => {
     const vendor = await scriptedVendor(json(answer(10901060), 503));
-    const { issuer, lines } = issuerAt(vendor.url);
-    await refusalOf(issuer.login(REQUEST));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    await refusalOf(vendorLogin.login(REQUEST));
     expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, vendorRequestId: 'r-9', httpStatus: 503 });
   });
 
-  it.each([500, 502, 503, 429])(
-    'that is HTTP %i and no result is passing trouble, not a broken answer',
-    async (status) => {
-      const vendor = await scriptedVendor(json('<html>try later</html>', status));
-      const { issuer, lines } = issuerAt(vendor.url);
-      expect(await refusalOf(issuer.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
-      expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'outage', httpStatus: status } }]);
-    },
-  );
+  it.each([500, 502, 503, 429])('with HTTP %i and no result code is an outage, not a broken answer', async (status) => {
+    const vendor = await scriptedVendor(json('<html>try later</html>', status));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'outage', httpStatus: status } }]);
+  });
 
   it.each([
     ['17', 17],
     ['99999', 3600],
     ['0', 2],
-  ])('may ask to wait: Retry-After %s becomes %i', async (header, retryAfter) => {
+  ])('may ask for a delay: Retry-After %s becomes %i', async (header, retryAfter) => {
     const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
-    const login = issuerAt(vendor.url).issuer.login({ ...REQUEST, budgetMs: 5_000 });
+    const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 5_000 });
     expect(await refusalOf(login)).toMatchObject({ retryAfter });
     expect(vendor.seen).toHaveLength(header === '0' ? 3 : 1);
   });
 
-  it('that is a redirect is followed nowhere', async () => {
+  it('that is a redirect is not followed', async () => {
     const target = await scriptedVendor(json(SUCCESS));
     const vendor = await scriptedVendor(json('', 302, { Location: target.url.href }));
-    expect((await refusalOf(issuerAt(vendor.url).issuer.login(REQUEST))).code).toBe('vendor_unavailable');
+    expect((await refusalOf(vendorLoginAt(vendor.url).vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
     expect(target.seen).toHaveLength(0);
   });
 });
 
-describe('time', () => {
+describe('the duration of a login', () => {
   it.each([
     ['an attempt’s timeout', { timeoutMs: 100 }, 20_000, 2],
-    ['the budget', { timeoutMs: 20_000 }, 100, 1],
-  ])('is bounded by %s', async (_, options, budgetMs, attempts) => {
+    ['the time budget', { timeoutMs: 20_000 }, 100, 1],
+  ])('is limited by %s', async (_, options, budgetMs, attempts) => {
     const vendor = await scriptedVendor(() => undefined);
-    const { issuer, lines } = issuerAt(vendor.url, options);
-    const error = await refusalOf(issuer.login({ ...REQUEST, budgetMs }));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, options);
+    const error = await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs }));
     expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
     expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
     expect(vendor.seen).toHaveLength(attempts);
   });
 
-  it('that is spent allows no second attempt', async () => {
+  it('allows no second attempt after the time budget is used up', async () => {
     let now = systemClock.now();
     const vendor = await scriptedVendor((response) => {
       now += REQUEST.budgetMs;
       response.end(JSON.stringify(SKEWED));
     });
-    const { issuer } = issuerAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
-    expect((await refusalOf(issuer.login(REQUEST))).code).toBe('vendor_timeout');
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
+    expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_timeout');
     expect(vendor.seen).toHaveLength(1);
   });
 });
 
 it('a vendor that cannot be reached is unavailable', async () => {
-  const { issuer, lines } = issuerAt(new URL(`http://127.0.0.1:${await freePort()}`));
-  expect((await refusalOf(issuer.login(REQUEST))).code).toBe('vendor_unavailable');
+  const { vendorLogin, lines } = vendorLoginAt(new URL(`http://127.0.0.1:${await freePort()}`));
+  expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_unavailable');
   expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'unreachable', problem: 'ECONNREFUSED' } }]);
 });
 
-it('nothing secret is in what is thrown or logged, though the vendor echoes all it got', async () => {
+it('errors and log lines show nothing secret, even if the vendor echoes the whole request', async () => {
   const echoes: ((echo: string) => string)[] = [
     (echo) => `<html>${echo}</html>`,
     (echo) => JSON.stringify({ code: 10007, msg: `${echo}:-2`, data: { echo } }),
@@ -253,8 +252,8 @@ it('nothing secret is in what is thrown or logged, though the vendor echoes all 
     const vendor = await scriptedVendor((response, { headers, body }) =>
       response.end(echo(JSON.stringify(headers) + body)),
     );
-    const { issuer, lines } = issuerAt(vendor.url);
-    const error = await refusalOf(issuer.login(REQUEST));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(lines.length).toBeGreaterThan(0);
     for (const shown of [error, lines]) {
       const text = inspect(shown, { depth: 20, showHidden: true });

@@ -21,7 +21,7 @@ function prepare(domain: string, ids: { unionId?: string; uniqueId?: string; app
   });
 }
 
-/** The protocol's rules once more, in other words than the code under test. */
+/** The rules of the protocol, written independently of the code under test. */
 function expectedSignature(host: string, body: Buffer, appKey: string): string {
   const payload = createHash('sha256').update(body).digest('hex');
   const lines = new Map([
@@ -36,7 +36,7 @@ function expectedSignature(host: string, body: Buffer, appKey: string): string {
 }
 
 describe('a prepared login', () => {
-  it.each(vectors)('is the vector’s, byte for byte, for nonce $nonce at $host', (vector) => {
+  it.each(vectors)('equals the test vector byte for byte, for nonce $nonce at $host', (vector) => {
     const fields = JSON.parse(vector.body);
     const login = prepareLogin({
       domain: new URL(`https://${vector.host}`),
@@ -58,7 +58,7 @@ describe('a prepared login', () => {
     expect(login.stringToSign.split('\n')[1]).toBe(`Payload:${vector.payload}`);
   });
 
-  it('signs whatever ids and keys there are, and says them unchanged', () => {
+  it('signs any ids and keys, and sends them unchanged', () => {
     const text = fc.oneof(anyText(0), fc.constant('"😀\\\u2028\n'));
     fc.assert(
       fc.property(text, text, text, (unionId, uniqueId, appKey) => {
@@ -83,7 +83,7 @@ describe('a prepared login', () => {
     ['http://api.example.test:443', 'api.example.test:443'],
     ['https://api.example.test:8443', 'api.example.test:8443'],
     ['http://[::1]:8080', '[::1]:8080'],
-  ])('to %s signs the host %s', (domain, host) => {
+  ])('to %s has a signature for the host %s', (domain, host) => {
     const login = prepare(domain);
     expect(login.host).toBe(host);
     expect(login.stringToSign.split('\n')[0]).toBe(`Host:${host}`);
@@ -95,10 +95,10 @@ describe('a prepared login', () => {
     ['https://api.example.test/', `https://api.example.test${PATH}`],
     ['https://api.example.test/eu', `https://api.example.test/eu${PATH}`],
     ['https://api.example.test/eu/v2//?a=b#c', `https://api.example.test/eu/v2${PATH}`],
-  ])('at %s goes to %s', (domain, url) => expect(prepare(domain).url.href).toBe(url));
+  ])('for the domain %s goes to %s', (domain, url) => expect(prepare(domain).url.href).toBe(url));
 });
 
-it('a nonce is a positive integer the vendor can hold, and hardly ever the same', () => {
+it('a nonce is a positive 31-bit integer, and rarely repeats', () => {
   const nonces = Array.from({ length: 1000 }, newNonce);
   expect(nonces.every((nonce) => Number.isInteger(nonce) && nonce >= 1 && nonce <= 2_147_483_646)).toBe(true);
   expect(new Set(nonces).size).toBeGreaterThan(990);

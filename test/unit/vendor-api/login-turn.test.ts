@@ -5,11 +5,12 @@ import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import { LoginTurns } from '../../../src/vendor-api/login-turns.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { refusalOf } from './running-vendor-login.ts';
 
 const NEVER = Number.POSITIVE_INFINITY;
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** Turns by a queue that answers what `place` says, and remembers what it was asked. */
+/** Turns of a queue that answers with `place()` and records its requests. */
 function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
   const asked: { pace: Pace; urgency: Urgency }[] = [];
   const queue = {
@@ -21,15 +22,6 @@ function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
   return { turns: new LoginTurns({ queue, maxPerSecond, clock, log: QUIET, observer: silentObserver }), asked };
 }
 
-async function refusalOf(turn: Promise<void>): Promise<BrokerError> {
-  const error = await turn.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(BrokerError);
-  return error as BrokerError;
-}
-
 const AT_ONCE: Place = { granted: true, waitMs: 0 };
 
 describe('a turn', () => {
@@ -38,24 +30,27 @@ describe('a turn', () => {
     [10, 100, 1],
     [20, 50, 2],
     [100, 10, 10],
-  ])('is one of %i per second over all replicas: one each %i ms, %i at once', async (perSecond, intervalMs, burst) => {
-    const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
-    await turns.wait('foreground', NEVER);
-    await turns.wait('background', NEVER);
-    const pace = { intervalMs, burst };
-    expect(asked).toEqual([
-      { pace, urgency: 'foreground' },
-      { pace, urgency: 'background' },
-    ]);
-  });
+  ])(
+    'is reserved at a pace of %i per second over all replicas: every %i ms, %i at once',
+    async (perSecond, intervalMs, burst) => {
+      const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
+      await turns.wait('foreground', NEVER);
+      await turns.wait('background', NEVER);
+      const pace = { intervalMs, burst };
+      expect(asked).toEqual([
+        { pace, urgency: 'foreground' },
+        { pace, urgency: 'background' },
+      ]);
+    },
+  );
 
-  it('is everybody’s without a limit, and no queue is asked', async () => {
+  it('is free without a limit, and the queue is not used', async () => {
     const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
     await Promise.all(Array.from({ length: 100 }, () => turns.wait('background', NEVER)));
     expect(asked).toEqual([]);
   });
 
-  it('comes when the queue says, not before', async () => {
+  it('starts when the queue says, not before', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
     let come = false;
     const turn = turns.wait('foreground', NEVER).then(() => {
@@ -73,12 +68,12 @@ describe('a turn', () => {
     [1_000, 1],
     [1_001, 2],
     [60_000, 60],
-  ])('that is denied for %i ms is vendor_busy for %i s', async (waitMs, retryAfter) => {
+  ])('that is denied for %i ms is vendor_busy with Retry-After %i s', async (waitMs, retryAfter) => {
     const { turns } = turnsBy(() => ({ granted: false, waitMs }));
     expect(await refusalOf(turns.wait('foreground', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
   });
 
-  it('that would come too late is vendor_busy at once', async () => {
+  it('that would start too late is vendor_busy at once', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.now() + 3_599_000;
     expect(await refusalOf(turns.wait('foreground', latest))).toMatchObject({
@@ -88,12 +83,12 @@ describe('a turn', () => {
   });
 });
 
-describe('while the store is away', () => {
+describe('while the store is unavailable', () => {
   const away = () => {
     throw new BrokerError('store_unavailable');
   };
 
-  /** How many of those who ask every `everyMs` for `forMs` get a turn. */
+  /** Asks for a turn every `everyMs` for `forMs`. @returns the number of granted turns */
   async function granted(urgency: Urgency, perSecond: number, forMs: number, everyMs: number): Promise<number> {
     const clock = new TestClock();
     const { turns } = turnsBy(away, perSecond, clock);
@@ -101,27 +96,27 @@ describe('while the store is away', () => {
     for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
       const turn = turns.wait(urgency, NEVER);
       all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
-      // Whether there is a place is decided before time goes on.
+      // The place is reserved before the clock advances.
       await new Promise(setImmediate);
       clock.advance(everyMs);
     }
     return (await Promise.all(all)).filter(Boolean).length;
   }
 
-  it('a replica keeps to a quarter of the budget by itself', async () => {
-    // One each 200 ms from the first question to the last one, and what queues then: for 2 s, renewals for half a one.
+  it('a replica uses a quarter of the login budget', async () => {
+    // One turn every 200 ms, plus the turns that are still queued at the end: for 2 s, or 0.5 s in the background.
     expect(await granted('foreground', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
     expect(await granted('background', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
   });
 
-  it('has no more at once than a quarter has: four replicas together keep the budget', async () => {
+  it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
     const clock = new TestClock();
     const { turns } = turnsBy(away, 40, clock);
     const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('background', clock.now())));
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
-  it('and no longer: the next turn is the queue’s again', async () => {
+  it('and the next turn after that comes from the queue again', async () => {
     let isAway = true;
     const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
     await turns.wait('foreground', NEVER);

@@ -9,8 +9,8 @@ const LOST = ['timeout', 'unreachable', 'too_large', 'broken_answer'] as const;
 const PASSING = ['too_frequent', 'maintenance', 'unknown', 'outage'] as const;
 const BUDGET_MS = 7_500;
 
-/** A login that goes from fault to fault: the ms it pauses after each, until one is final. Attempts take `attemptMs`. */
-function pauses(faults: readonly VendorFault[], { random = 0, attemptMs = 1, budgetMs = BUDGET_MS } = {}): number[] {
+/** A login with these faults. @returns the delay in ms after each fault, until one is final */
+function delays(faults: readonly VendorFault[], { random = 0, attemptMs = 1, budgetMs = BUDGET_MS } = {}): number[] {
   let now = 1_800_000_000_000;
   const clock: Clock = { ...systemClock, now: () => now, random: () => random };
   const retries = new Retries(clock, now + budgetMs);
@@ -22,7 +22,7 @@ function pauses(faults: readonly VendorFault[], { random = 0, attemptMs = 1, bud
     taken.push(delayMs);
     now += delayMs;
   }
-  throw new Error('it would go on for ever');
+  throw new Error('no fault was final');
 }
 
 const again = (kind: FaultKind, facts: FaultFacts = {}) =>
@@ -37,31 +37,33 @@ const faults = fc
   )
   .map((each) => each.map(({ kind, retryAfter }) => new VendorFault(kind, { retryAfter })));
 
-describe('a login is tried', () => {
-  it.each(DEFINITE)('once where the answer is %s', (kind) => expect(pauses(again(kind))).toHaveLength(0));
+describe('a login has', () => {
+  it.each(DEFINITE)('one attempt if the answer is %s', (kind) => expect(delays(again(kind))).toHaveLength(0));
 
-  it.each(LOST)('twice at most where its answer was lost: %s', (kind) => expect(pauses(again(kind))).toHaveLength(1));
+  it.each(LOST)('at most two attempts if its answer was lost: %s', (kind) =>
+    expect(delays(again(kind))).toHaveLength(1),
+  );
 
-  it.each(PASSING)('three times at most where trouble may pass: %s', (kind) => {
-    expect(pauses(again(kind))).toHaveLength(2);
+  it.each(PASSING)('at most three attempts if the fault is transient: %s', (kind) => {
+    expect(delays(again(kind))).toHaveLength(2);
   });
 
-  it('anew at once after a timestamp was refused, and that one time only', () => {
-    expect(pauses(again('clock_skew'), { random: 0.99 })).toEqual([0]);
+  it('one more attempt at once after a refused timestamp, and only one', () => {
+    expect(delays(again('clock_skew'), { random: 0.99 })).toEqual([0]);
   });
 
-  it('three times at most, whatever goes wrong in whatever order', () => {
-    fc.assert(fc.property(faults, (each) => void expect(pauses(each).length).toBeLessThanOrEqual(2)));
+  it('at most three attempts, whatever the faults and their order', () => {
+    fc.assert(fc.property(faults, (each) => void expect(delays(each).length).toBeLessThanOrEqual(2)));
     const last = [...again('outage').slice(0, 2), ...again('clock_skew')];
-    expect(pauses(last)).toHaveLength(2);
+    expect(delays(last)).toHaveLength(2);
   });
 
-  it('never at an instant that leaves no time for an attempt', () => {
+  it('no attempt that starts too late to finish', () => {
     fc.assert(
       fc.property(faults, fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(4_000), (each, random, attemptMs) => {
         const skewsApart = each.filter(({ kind }) => kind !== 'clock_skew');
         fc.pre(skewsApart.length >= 3);
-        const taken = pauses(skewsApart, { random, attemptMs });
+        const taken = delays(skewsApart, { random, attemptMs });
         const lastStartsAt = taken.reduce((sum, delayMs) => sum + attemptMs + delayMs, 0);
         if (taken.length > 0) expect(lastStartsAt).toBeLessThan(BUDGET_MS - 100);
       }),
@@ -69,21 +71,21 @@ describe('a login is tried', () => {
   });
 });
 
-describe('the pause', () => {
-  it('is anything from nothing to a quarter of a second, then to half a one: full jitter', () => {
-    expect(pauses(again('outage'), { random: 0 })).toEqual([0, 0]);
-    expect(pauses(again('outage'), { random: 0.5 })).toEqual([125, 250]);
-    expect(pauses(again('outage'), { random: 0.999 })).toEqual([249.75, 499.5]);
+describe('the delay', () => {
+  it('is 0 to 250 ms, then 0 to 500 ms: full jitter', () => {
+    expect(delays(again('outage'), { random: 0 })).toEqual([0, 0]);
+    expect(delays(again('outage'), { random: 0.5 })).toEqual([125, 250]);
+    expect(delays(again('outage'), { random: 0.999 })).toEqual([249.75, 499.5]);
   });
 
-  it('is as long as the vendor asks for at least, and nobody comes back in step', () => {
-    expect(pauses(again('too_frequent', { retryAfter: 2 }), { random: 0 })).toEqual([2_000, 2_000]);
-    expect(pauses(again('too_frequent', { retryAfter: 2 }), { random: 0.5 })).toEqual([2_125, 2_250]);
+  it('is at least as long as the vendor asks, with jitter on top', () => {
+    expect(delays(again('too_frequent', { retryAfter: 2 }), { random: 0 })).toEqual([2_000, 2_000]);
+    expect(delays(again('too_frequent', { retryAfter: 2 }), { random: 0.5 })).toEqual([2_125, 2_250]);
   });
 
-  it('that would take longer than the budget is none: the fault is final', () => {
-    expect(pauses(again('too_frequent', { retryAfter: 8 }))).toEqual([]);
-    expect(pauses(again('too_frequent', { retryAfter: 3_600 }))).toEqual([]);
-    expect(pauses(again('outage'), { attemptMs: BUDGET_MS - 50 })).toEqual([]);
+  it('that would exceed the time budget makes the fault final', () => {
+    expect(delays(again('too_frequent', { retryAfter: 8 }))).toEqual([]);
+    expect(delays(again('too_frequent', { retryAfter: 3_600 }))).toEqual([]);
+    expect(delays(again('outage'), { attemptMs: BUDGET_MS - 50 })).toEqual([]);
   });
 });

@@ -16,4 +16,4 @@ it.each([
   ['Thu, 01 Jan 2026 00:00:30 GMT', 30],
   ['Thu, 01 Jan 2026 09:00:00 GMT', 3600],
   ['Wed, 31 Dec 2025 23:59:00 GMT', 0],
-])('Retry-After %j asks for %j seconds', (value, seconds) => expect(readRetryAfter(value, NOW)).toBe(seconds));
+])('Retry-After %j is read as %j seconds', (value, seconds) => expect(readRetryAfter(value, NOW)).toBe(seconds));

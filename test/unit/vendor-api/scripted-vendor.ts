@@ -13,7 +13,7 @@ export interface SeenRequest {
 
 export type Answering = (response: ServerResponse, seen: SeenRequest, index: number) => void;
 
-/** A loopback HTTP server that answers as the test says and remembers what it was asked. Ends with the test. */
+/** A loopback HTTP server that answers with `answering` and records its requests. It is closed after the test. */
 export async function scriptedVendor(answering: Answering): Promise<{ url: URL; seen: SeenRequest[] }> {
   const seen: SeenRequest[] = [];
   const server = createServer(async (request, response) => {
@@ -31,7 +31,7 @@ export async function scriptedVendor(answering: Answering): Promise<{ url: URL; 
   return { url: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}`), seen };
 }
 
-/** Answers one result, whole. */
+/** Answers with `body`. */
 export function json(body: unknown, status = 200, headers: Record<string, string> = {}): Answering {
   return (response) => response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
 }
@@ -45,3 +45,8 @@ export const DATA = {
 };
 
 export const SUCCESS = { code: 0, msg: 'success', requestId: 'r-1', data: DATA };
+
+/** Answers the first requests with these answers in turn, and all later ones with a token. */
+export function inTurn(...answers: readonly Answering[]): Answering {
+  return (response, seen, index) => (answers[index] ?? json(SUCCESS))(response, seen, index);
+}

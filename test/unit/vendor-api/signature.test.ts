@@ -3,9 +3,9 @@ import { payloadDigest, signature, stringToSign } from '../../../src/vendor-api/
 import vectors from '../../fixtures/signature-vectors.json' with { type: 'json' };
 
 describe('the signature', () => {
-  it('is held against all the vectors there are', () => expect(vectors).toHaveLength(8));
+  it('is tested with all 8 test vectors', () => expect(vectors).toHaveLength(8));
 
-  it.each(vectors)('is the vendor’s own for nonce $nonce at $host', (vector) => {
+  it.each(vectors)('equals the vendor’s for nonce $nonce at $host', (vector) => {
     const payload = payloadDigest(Buffer.from(vector.body));
     expect(payload).toBe(vector.payload);
     expect(signature(vector.appKey, stringToSign(vector))).toBe(vector.signature);

@@ -3,43 +3,40 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { Place } from '../../../src/token/login-queue.ts';
 import { eventually } from '../../support/eventually.ts';
-import { hastyClock, issuerAt, REQUEST, refusalOf } from './running-issuer.ts';
-import { type Answering, DATA, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+import { hastyClock, REQUEST, refusalOf, vendorLoginAt } from './running-vendor-login.ts';
+import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
 const closed = json({ code: 10902013, msg: 'closed', requestId: 'r-4' });
 const reset: Answering = (response) => response.destroy();
 const success = json(SUCCESS);
 
-/** Answers the first attempts one by one as the list says, and all later ones with a token. */
-function inTurn(...answers: Answering[]): Answering {
-  return (response, seen, index) => (answers[index] ?? success)(response, seen, index);
-}
-
-describe('a login that meets passing trouble', () => {
+describe('a login with transient faults', () => {
   it.each([
     ['maintenance', [maintenance, maintenance]],
     ['an HTTP error', [json('<html>bad gateway</html>', 502)]],
     ['a reset', [reset]],
     ['a lost answer and maintenance', [reset, maintenance]],
-  ])('is tried again and has its token: %s', async (_, answers) => {
+  ])('is retried and gets its token: %s', async (_, answers) => {
     const vendor = await scriptedVendor(inTurn(...answers));
-    const { issuer, lines } = issuerAt(vendor.url);
-    expect((await issuer.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
     expect(vendor.seen).toHaveLength(answers.length + 1);
     expect(lines).toEqual([]);
   });
 
-  it('is signed anew each time: another nonce, the time of that moment, another signature', async () => {
+  it('is signed again for each attempt: new nonce, current time, new signature', async () => {
     let aheadMs = 0;
     const vendor = await scriptedVendor((response, seen, index) => {
       aheadMs += 2_000;
-      // Without it our clock is the only one there is.
+      // Without the Date header, the login uses the broker's clock.
       response.sendDate = false;
       inTurn(maintenance, maintenance)(response, seen, index);
     });
-    const { issuer } = issuerAt(vendor.url, { clock: { ...hastyClock, now: () => systemClock.now() + aheadMs } });
-    await issuer.login(REQUEST);
+    const { vendorLogin } = vendorLoginAt(vendor.url, {
+      clock: { ...hastyClock, now: () => systemClock.now() + aheadMs },
+    });
+    await vendorLogin.login(REQUEST);
     const each = (name: string) => vendor.seen.map(({ headers }) => String(headers[`x-iotvideo-${name}`]));
     expect(new Set(each('nonce')).size).toBe(3);
     expect(new Set(each('signature')).size).toBe(3);
@@ -48,9 +45,11 @@ describe('a login that meets passing trouble', () => {
     expect(times[2]).toBeGreaterThanOrEqual((times[1] ?? 0) + 2);
   });
 
-  it('whose answer was lost is sent once more and no more: it may have succeeded', async () => {
+  it('whose answer was lost is sent only once more, because it may have succeeded', async () => {
     const vendor = await scriptedVendor(reset);
-    expect(await refusalOf(issuerAt(vendor.url).issuer.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable' });
+    expect(await refusalOf(vendorLoginAt(vendor.url).vendorLogin.login(REQUEST))).toMatchObject({
+      code: 'vendor_unavailable',
+    });
     expect(vendor.seen).toHaveLength(2);
   });
 
@@ -61,7 +60,7 @@ describe('a login that meets passing trouble', () => {
       turns += 1;
       return { granted: true, waitMs: 0 };
     };
-    await refusalOf(issuerAt(vendor.url, { maxPerSecond: 20, queue: { reserve } }).issuer.login(REQUEST));
+    await refusalOf(vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } }).vendorLogin.login(REQUEST));
     expect(turns).toBe(3);
     expect(vendor.seen).toHaveLength(3);
   });
@@ -71,22 +70,25 @@ describe('a login without a turn', () => {
   it.each([
     ['that is denied', { granted: false, waitMs: 1_500 }],
     ['that would come after its budget', { granted: true, waitMs: 20_000 }],
-  ])('%s is vendor_busy, and no word against the vendor', async (_, place) => {
+  ])('%s is vendor_busy, and does not count against the vendor', async (_, place) => {
     const vendor = await scriptedVendor(success);
     let given: Place = place;
-    const { issuer, lines } = issuerAt(vendor.url, { maxPerSecond: 20, queue: { reserve: async () => given } });
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, {
+      maxPerSecond: 20,
+      queue: { reserve: async () => given },
+    });
     for (let time = 0; time < 30; time += 1) {
-      expect(await refusalOf(issuer.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
+      expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
     }
     expect(vendor.seen).toHaveLength(0);
     given = { granted: true, waitMs: 0 };
-    await issuer.login(REQUEST);
+    await vendorLogin.login(REQUEST);
     expect(lines).toEqual([]);
   });
 });
 
 describe('a vendor domain that is down', () => {
-  it('is sent nothing for a while, from no country on it, then one attempt that finds out; others are not affected', async () => {
+  it('gets no logins of any country for 5 s, then one trial attempt; other domains are not affected', async () => {
     let answering: Answering = maintenance;
     let probe: ServerResponse | undefined;
     let place: Place = { granted: true, waitMs: 0 };
@@ -101,10 +103,10 @@ describe('a vendor domain that is down', () => {
       ['CN', down.url],
       ['HK', new URL('/hk/', down.url)],
     ]);
-    const { issuer, lines } = issuerAt(up.url, { regionUrls, maxPerSecond: 20, queue: { reserve } });
-    const crowd = () => Array.from({ length: 30 }, () => refusalOf(issuer.login(REQUEST)));
+    const { vendorLogin, lines } = vendorLoginAt(up.url, { regionUrls, maxPerSecond: 20, queue: { reserve } });
+    const crowd = () => Array.from({ length: 30 }, () => refusalOf(vendorLogin.login(REQUEST)));
 
-    await eventually(async () => expect((await refusalOf(issuer.login(REQUEST))).vendorCode).toBeUndefined());
+    await eventually(async () => expect((await refusalOf(vendorLogin.login(REQUEST))).vendorCode).toBeUndefined());
     expect(down.seen).toHaveLength(10);
     const openAt = systemClock.now();
     for (const refusal of await Promise.all(crowd())) {
@@ -112,13 +114,15 @@ describe('a vendor domain that is down', () => {
       expect(refusal.retryAfter).toBeGreaterThan(0);
       expect(refusal.retryAfter).toBeLessThanOrEqual(5);
     }
-    expect(await refusalOf(issuer.login({ ...REQUEST, region: 'HK' }))).toMatchObject({ code: 'vendor_unavailable' });
-    await issuer.login({ ...REQUEST, region: 'DE' });
+    expect(await refusalOf(vendorLogin.login({ ...REQUEST, region: 'HK' }))).toMatchObject({
+      code: 'vendor_unavailable',
+    });
+    await vendorLogin.login({ ...REQUEST, region: 'DE' });
     expect([down.seen.length, up.seen.length, turns]).toEqual([10, 1, 11]);
 
-    // A login that gets no turn when the time has come does not find out anything.
+    // A login without a turn is not a trial attempt.
     place = { granted: false, waitMs: 500 };
-    await eventually(async () => expect((await refusalOf(issuer.login(REQUEST))).code).toBe('vendor_busy'), {
+    await eventually(async () => expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_busy'), {
       timeoutMs: 10_000,
     });
     expect(systemClock.now() - openAt).toBeGreaterThan(4_000);
@@ -128,7 +132,7 @@ describe('a vendor domain that is down', () => {
     answering = (response) => {
       probe = response;
     };
-    const found = issuer.login(REQUEST);
+    const found = vendorLogin.login(REQUEST);
     await eventually(() => expect(probe).toBeDefined());
     for (const refusal of await Promise.all(crowd())) expect(refusal.code).toBe('vendor_unavailable');
     expect(down.seen).toHaveLength(11);
@@ -136,7 +140,7 @@ describe('a vendor domain that is down', () => {
     answering = success;
     probe?.end(JSON.stringify(SUCCESS));
     await found;
-    await Promise.all(Array.from({ length: 30 }, () => issuer.login(REQUEST)));
+    await Promise.all(Array.from({ length: 30 }, () => vendorLogin.login(REQUEST)));
     expect(down.seen).toHaveLength(41);
     const states = lines.filter(({ obj }) => 'circuitState' in obj);
     expect(states.map(({ obj }) => obj)).toEqual(
@@ -144,19 +148,22 @@ describe('a vendor domain that is down', () => {
     );
   });
 
-  it('is not taken for one because of a single failure', async () => {
+  it('is not assumed after a single failure', async () => {
     const vendor = await scriptedVendor(inTurn(reset, reset));
-    const { issuer } = issuerAt(vendor.url);
-    await refusalOf(issuer.login(REQUEST));
-    await issuer.login(REQUEST);
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    await refusalOf(vendorLogin.login(REQUEST));
+    await vendorLogin.login(REQUEST);
     expect(vendor.seen).toHaveLength(3);
   });
 
-  it('is not taken for one because it says no', async () => {
+  it('is not assumed after definite refusals', async () => {
     const vendor = await scriptedVendor(closed);
-    const { issuer } = issuerAt(vendor.url);
+    const { vendorLogin } = vendorLoginAt(vendor.url);
     for (let time = 0; time < 30; time += 1) {
-      expect(await refusalOf(issuer.login(REQUEST))).toMatchObject({ code: 'account_disabled', vendorCode: 10902013 });
+      expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({
+        code: 'account_disabled',
+        vendorCode: 10902013,
+      });
     }
     expect(vendor.seen).toHaveLength(30);
   });

@@ -14,31 +14,31 @@ function fields(more: string) {
   return read(`{${NEEDED},${more}}`).fields;
 }
 
-describe('the envelope', () => {
-  it('is read', () => {
+describe('the envelope of an answer', () => {
+  it('has a code, a message, a request id and data', () => {
     const answer = parseAnswer('{"code":10902013,"msg":"closed","requestId":"r","data":null}');
     expect(answer).toEqual({ code: 10902013, msg: 'closed', requestId: 'r', data: null });
   });
 
-  it('needs no more than a code', () => {
+  it('needs only a code', () => {
     expect(parseAnswer('{"code":-3,"msg":null,"requestId":12}')).toEqual({ code: -3, msg: '', requestId: '' });
   });
 
   it.each([
-    ['nothing', '', /not JSON/],
+    ['an empty text', '', /not JSON/],
     ['HTML', '<html>502</html>', /not JSON/],
-    ['cut off', '{"code":0,"data":{"acc', /not JSON/],
-    ['two values', '{"code":0}{"code":0}', /not JSON/],
-    ['the same field twice, differently', '{"code":0,"code":1}', /not JSON/],
-    ['nested beyond any stack', '['.repeat(250_000), /not JSON/],
+    ['cut-off JSON', '{"code":0,"data":{"acc', /not JSON/],
+    ['JSON with two values', '{"code":0}{"code":0}', /not JSON/],
+    ['JSON with a field twice', '{"code":0,"code":1}', /not JSON/],
+    ['JSON that is nested too deeply', '['.repeat(250_000), /not JSON/],
     ['a string', '"ok"', /body/],
     ['null', 'null', /body/],
     ['a number', '0', /code/],
     ['a list', '[]', /body/],
-    ['no code', '{"msg":"success"}', /code/],
-    ['a quoted code', '{"code":"0"}', /code/],
-    ['a code that is no integer', '{"code":0.5}', /code/],
-    ['a code no double holds', '{"code":9223372036854775807}', /code/],
+    ['an object without a code', '{"msg":"success"}', /code/],
+    ['an object with a quoted code', '{"code":"0"}', /code/],
+    ['an object with a fractional code', '{"code":0.5}', /code/],
+    ['an object with a code that is too large for a double', '{"code":9223372036854775807}', /code/],
   ])('that is %s is a broken answer', (_, text, problem) => {
     expect(() => parseAnswer(text)).toThrow(BrokenAnswer);
     expect(() => parseAnswer(text)).toThrow(problem);
@@ -46,7 +46,7 @@ describe('the envelope', () => {
 });
 
 describe('a token’s fields', () => {
-  it('are what the SDK takes, all strings, in the order of the documentation', () => {
+  it('are the strings for the SDK, in the order of the documentation', () => {
     const token = read('{"expireTime":"1700003600","expand":"e","accessId":"-1","terminalId":"-2","accessToken":"t"}');
     expect(token).toEqual({
       fields: {
@@ -79,7 +79,7 @@ describe('a token’s fields', () => {
     );
   });
 
-  it('hand strings on unchanged', () => {
+  it('keep strings unchanged', () => {
     fc.assert(
       fc.property(anyText(0), anyText(1), (text, token) => {
         const data = {
@@ -95,7 +95,7 @@ describe('a token’s fields', () => {
     );
   });
 
-  it('hold whatever else was sent, as text', () => {
+  it('contain all other values of the answer, as text', () => {
     const sent = '"n":1.50,"e":1e400,"t":true,"f":false,"z":null,"o":{"id":9223372036854775807,"x":[1.0,null]},"l":[ ]';
     expect(fields(sent)).toMatchObject({
       n: '1.50',
@@ -108,7 +108,7 @@ describe('a token’s fields', () => {
     expect(fields(sent)).not.toHaveProperty('z');
   });
 
-  it('have no way into the prototype', () => {
+  it('cannot change the prototype', () => {
     const sent = fields('"__proto__":{"polluted":"yes"},"constructor":"c","toString":"s"');
     expect(Object.getPrototypeOf(sent)).toBe(Object.prototype);
     expect(Object.hasOwn(sent, '__proto__')).toBe(false);
@@ -129,7 +129,7 @@ describe('a token’s fields', () => {
     ['one of them null', '"expand":null,"expend":"b"', 'b', 'b'],
     ['an object', '"expand":{"area":"cn"}', '{"area":"cn"}', '{"area":"cn"}'],
     ['neither', '"other":"o"', '', ''],
-  ])('given %s have both expand and expend', (_, sent, expand, expend) => {
+  ])('with %s contain both expand and expend', (_, sent, expand, expend) => {
     expect(fields(sent)).toMatchObject({ expand, expend });
   });
 
@@ -145,11 +145,11 @@ describe('a token’s fields', () => {
     },
   );
 
-  it.each(['null', '{}', '[]', '"text"', '5', 'true'])('cannot be had from data %s', (data) => {
+  it.each(['null', '{}', '[]', '"text"', '5', 'true'])('cannot be read from data %s', (data) => {
     expect(() => read(data)).toThrow(BrokenAnswer);
   });
 
-  it('nested at any depth are text or a broken answer, never a crash', () => {
+  it('nested at any depth are text or a broken answer, but never a crash', () => {
     for (let depth = 1000; depth <= 64_000; depth += 1000) {
       try {
         expect(fields(`"deep":${'['.repeat(depth)}${']'.repeat(depth)}`)['deep']).toHaveLength(2 * depth);
@@ -167,14 +167,17 @@ describe('a token’s times', () => {
     ['epoch seconds', '1700003690', '1700003690', 1_700_003_600_000],
     ['epoch milliseconds', '1700003690999', '1700003690', 1_700_003_600_999],
     ['a lifetime', '"3600"', '1700003690', 1_700_003_600_000],
-  ])('given %s are epoch seconds of the vendor for the SDK and our clock inside', (_, sent, expireTime, expiresAt) => {
-    const data = `{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":${sent}}`;
-    const token = read(data, { ...TIMES, offsetMs });
-    expect(token.fields['expireTime']).toBe(expireTime);
-    expect(token).toMatchObject({ issuedAt: TIMES.sentAt, expiresAt });
-  });
+  ])(
+    'from %s are the vendor’s epoch seconds for the SDK, and the broker’s clock inside',
+    (_, sent, expireTime, expiresAt) => {
+      const data = `{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":${sent}}`;
+      const token = read(data, { ...TIMES, offsetMs });
+      expect(token.fields['expireTime']).toBe(expireTime);
+      expect(token).toMatchObject({ issuedAt: TIMES.sentAt, expiresAt });
+    },
+  );
 
-  it('are judged by the vendor’s clock', () => {
+  it('are checked by the vendor’s clock', () => {
     const ahead = `{"accessId":"a","accessToken":"t","terminalId":"i","expireTime":1700000060}`;
     expect(read(ahead).expiresAt).toBe(1_700_000_060_000);
     expect(() => read(ahead, { ...TIMES, offsetMs })).toThrow('not in the future');

@@ -14,10 +14,10 @@ export const IOS = {
 const ANDROID = { ...IOS, name: 'android', appId: 'canary-android', accessId: 'canary-other' };
 export const SUBJECT = { app: 'ios', unionId: 'canary-union😀"', uniqueId: 'canary-phone' };
 export const REQUEST = { subject: SUBJECT, region: 'CN', budgetMs: 20_000, urgency: 'foreground' as const };
-/** The vendor's no to a timestamp. */
+/** The vendor's refusal of a timestamp. */
 export const SKEWED = { code: 10007, msg: 'check sign failed:-2', requestId: 'r-2' };
 
-/** Between attempts it does not wait: jitter may be none at all. */
+/** The jitter is 0, so there is no delay between attempts. */
 export const hastyClock = { ...systemClock, random: () => 0 };
 
 interface Line {
@@ -26,10 +26,10 @@ interface Line {
   readonly msg: string;
 }
 
-/** An issuer without a login budget, and what it logs from warnings on. Ends with the test. */
-export function issuerAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
+/** A vendor login without a login budget, and its log lines from `warn` on. It is closed after the test. */
+export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> = {}) {
   const lines: Line[] = [];
-  const issuer = new HttpVendorLogin({
+  const vendorLogin = new HttpVendorLogin({
     baseUrl,
     regionUrls: new Map(),
     apps: new Map([IOS, ANDROID].map((app) => [app.name, app])),
@@ -37,7 +37,7 @@ export function issuerAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> 
     clock: hastyClock,
     observer: silentObserver,
     maxPerSecond: 0,
-    queue: { reserve: () => Promise.reject(new Error('there is no budget to be asked for')) },
+    queue: { reserve: () => Promise.reject(new Error('the queue must not be used')) },
     log: {
       debug: () => undefined,
       info: () => undefined,
@@ -46,8 +46,8 @@ export function issuerAt(baseUrl: URL, options: Partial<HttpVendorLoginOptions> 
     },
     ...options,
   });
-  onTestFinished(() => issuer.close());
-  return { issuer, lines };
+  onTestFinished(() => vendorLogin.close());
+  return { vendorLogin, lines };
 }
 
 export async function refusalOf(attempt: Promise<unknown>): Promise<BrokerError> {

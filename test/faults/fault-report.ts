@@ -10,26 +10,28 @@ interface Row {
   readonly measured: string;
 }
 
-/** A row of the board, for docs/reliability.md where CHAOS_ROWS says where to put it. */
-export function report(row: Row): void {
+/** Adds a row to the table of faults in docs/reliability.md, if CHAOS_ROWS names a file for the rows. */
+export function reportFault(row: Row): void {
   const file = process.env['CHAOS_ROWS'];
   if (file) appendFileSync(file, `${JSON.stringify(row)}\n`);
 }
 
-export interface Sample {
+export interface TimedRead {
+  /** 0 if the broker did not answer. */
   readonly status: number;
   readonly code: string | undefined;
   readonly tookMs: number;
+  /** Whether the vendor accepts the token in the answer. */
   readonly live: boolean;
 }
 
-/** One request as an app makes it, and whether the vendor takes the token it was answered with. */
-export async function sample(
+/** Sends one read like an app. */
+export async function timedRead(
   fleet: Fleet,
   broker: BrokerProcess,
   session: string,
   uniqueId = 'phone',
-): Promise<Sample> {
+): Promise<TimedRead> {
   const startedAt = performance.now();
   const answer: PlainAnswer | undefined = await broker.getToken(session, uniqueId).catch(() => undefined);
   const tookMs = performance.now() - startedAt;
@@ -40,24 +42,18 @@ export async function sample(
   return { status: 200, code: undefined, tookMs, live: fleet.vendor.checkToken(accessTokenOf(answer)).live };
 }
 
-/** Does `once` every `everyMs` for `forMs`, each without waiting for the last, and answers with all that came of it. */
+/** The reads that returned no token, or a token that the vendor does not accept. */
+export function failedReads(reads: readonly TimedRead[]): TimedRead[] {
+  return reads.filter(({ status, live }) => status !== 200 || !live);
+}
+
+/** Starts `once` every `everyMs` for `forMs`, without waiting for the call before. Returns all results. */
 export async function repeatedly<T>(forMs: number, everyMs: number, once: (round: number) => Promise<T>): Promise<T[]> {
   const startedAt = performance.now();
-  const under: Promise<T>[] = [];
+  const results: Promise<T>[] = [];
   for (let round = 0; round * everyMs < forMs; round += 1) {
     await sleep(Math.max(0, startedAt + round * everyMs - performance.now()));
-    under.push(once(round));
+    results.push(once(round));
   }
-  return Promise.all(under);
-}
-
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
-
-/** The most that fell into any second. */
-export function mostPerSecond(instants: readonly number[]): number {
-  const sorted = [...instants].sort((one, other) => one - other);
-  return Math.max(0, ...sorted.map((from, index) => sorted.slice(index).filter((at) => at < from + 1_000).length));
+  return Promise.all(results);
 }

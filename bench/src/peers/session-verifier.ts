@@ -1,6 +1,6 @@
 import { importSPKI, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
-import type { Bearer, VerifySession } from './peer.ts';
+import type { SessionAccount, VerifySession } from './peer.ts';
 
 export interface SessionRules {
   /** SPKI in PEM. */
@@ -9,9 +9,9 @@ export interface SessionRules {
   readonly audience: string;
 }
 
-/** As many as the broker remembers. */
-const REMEMBERED = 10_000;
-const LONGEST_MS = 30_000;
+/** The same cache bounds as in the broker. */
+const MAX_SESSIONS = 10_000;
+const MAX_AGE_MS = 30_000;
 
 /** Checks signature and claims of ES256 sessions. */
 export async function sessionVerifier({ publicKey, issuer, audience }: SessionRules): Promise<VerifySession> {
@@ -24,15 +24,15 @@ export async function sessionVerifier({ publicKey, issuer, audience }: SessionRu
   };
 }
 
-/** Remembers accepted sessions, as the broker does. */
-export function rememberedSessions(verify: VerifySession): VerifySession {
-  const accepted = new LRUCache<string, Promise<Bearer>>({ max: REMEMBERED, ttl: LONGEST_MS });
+/** Caches accepted sessions like the broker. */
+export function cachedVerifier(verify: VerifySession): VerifySession {
+  const accepted = new LRUCache<string, Promise<SessionAccount>>({ max: MAX_SESSIONS, ttl: MAX_AGE_MS });
   return (session) => {
     const known = accepted.get(session);
     if (known) return known;
-    const bearer = verify(session);
-    accepted.set(session, bearer);
-    bearer.catch(() => accepted.delete(session));
-    return bearer;
+    const account = verify(session);
+    accepted.set(session, account);
+    account.catch(() => accepted.delete(session));
+    return account;
   };
 }
