@@ -7,6 +7,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
+COPY openapi openapi
 RUN npm run build
 
 FROM node:${NODE_VERSION}-trixie-slim

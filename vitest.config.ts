@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Minutes of faults, one after the other: `npm run chaos`.
+    // The fault tests take minutes, and run one after the other: `npm run chaos`.
     exclude: process.env['CHAOS_ROWS'] ? [] : ['test/faults/**'],
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default'],

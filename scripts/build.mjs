@@ -32,9 +32,9 @@ const { metafile } = await build({
 });
 // Where the bundled code looks for them: beside its chunk.
 await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
-// Where Swagger UI looks for them: one folder up, and its logo beside itself.
+// The files of /docs and /openapi.json: src/http/routes/docs.ts.
 await cp(SWAGGER_UI, 'dist/static', { recursive: true });
-await cp(`${SWAGGER_UI}/logo.svg`, 'dist/lib/static/logo.svg');
+await cp('openapi/openapi.json', 'dist/static/openapi.json');
 const texts = await licences(packages(Object.keys(metafile.inputs)));
 await writeFile('dist/THIRD-PARTY-LICENSES', [STATIC, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`));
 

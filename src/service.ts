@@ -20,30 +20,31 @@ import { LONGEST_WAIT_MS } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
-import type { TokenRecord } from './token/sdk-token.ts';
-import type { SubjectId } from './token/subject.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
-/** A login may take one attempt and half of another in all, or one attempt after the longest wait for its turn. */
+/** Time for one attempt and half of another, or for one attempt after the longest wait in the login queue. */
 function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
   return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
 }
 
-/** Most ms that requests in flight are given at the end; what is left of the promised 10 s closes the connections. */
+/** At shutdown, running requests get this long. The rest of the promised 10 s is for closing connections. */
 const DRAIN_MS = 9_000;
 
 export interface Service {
-  /** Of the public API. */
+  /** URL of the public API. */
   readonly url: string;
-  /** Of the internal API. */
+  /** URL of the internal API. */
   readonly adminUrl: string;
-  /** Takes nothing new, answers what is in flight within 10 s, gives leases back, closes every connection. Idempotent. */
+  /**
+   * Shuts down gracefully within 10 s: refuses new requests, answers running ones, releases leases and closes every
+   * connection. Idempotent.
+   */
   close(): Promise<void>;
 }
 
-/** Builds the service and listens. @throws Error when an address is taken */
+/** Builds the service and starts to listen. @throws Error when an address is in use */
 export async function startService(config: Config, logger: Logger, version: string): Promise<Service> {
   const clock = systemClock;
   const log = logger;
@@ -54,8 +55,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
-  const renewFrom = (record: TokenRecord, id?: SubjectId) => refreshAt(record, policy, id);
-  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, renewFrom });
+  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
   metrics.watch(cache);
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
   const loginBudgetMs = loginBudgetOf(config.vendor);
@@ -98,12 +98,11 @@ export async function startService(config: Config, logger: Logger, version: stri
     observer,
     apiDocs,
     trustProxy,
-    version,
   });
   const internalApp = await createInternalApp({
     ...common,
     adminToken: admin.token,
-    refreshAt: renewFrom,
+    refreshAt: (record) => refreshAt(record, policy),
     metrics: metrics.scrape,
   });
 
@@ -134,6 +133,6 @@ export async function startService(config: Config, logger: Logger, version: stri
 
 function openStore({ redis, terminalsPerAccount }: Config, clock: Clock, log: Logger, observer: Observer): TokenStore {
   if (redis) return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
-  log.warn({}, 'REDIS_URL is not set: tokens are kept in this process alone, so run one replica of it');
+  log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');
   return createMemoryStore({ clock, terminalsPerAccount });
 }

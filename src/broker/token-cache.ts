@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
+import { type RefreshPolicy, refreshAt } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 
@@ -37,8 +38,7 @@ export interface TokenCacheOptions {
   readonly announcements: AnnouncementFeed;
   readonly clock: Clock;
   readonly maxBytes: number;
-  /** Returns the time (epoch ms) from which a read asks for a renewal. */
-  readonly renewFrom: (record: TokenRecord, id: SubjectId) => number;
+  readonly policy: RefreshPolicy;
 }
 
 /**
@@ -101,7 +101,7 @@ export class TokenCache {
       served: same?.served ?? serveToken(record),
       checkedAt,
       erasedAt: latest(erasedAt, this.erasedAt(id)),
-      renewFrom: same?.renewFrom ?? this.#options.renewFrom(record, id),
+      renewFrom: same?.renewFrom ?? refreshAt(record, this.#options.policy, id),
       markedRead: record.read || same?.markedRead === true,
     };
     if (record.generation >= this.#floorOf(id)) this.#entries.set(id, entry);

@@ -2,6 +2,9 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
+import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { AccountLimit } from './account-limit.ts';
 
 const BEARER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
@@ -65,30 +68,70 @@ function digest(text: string): Buffer {
   return hash('sha256', text, 'buffer');
 }
 
-/**
- * Finds the session in a request's headers, as the verifier takes it.
- * @throws BrokerError `session_missing`, `session_invalid`
- */
-export type SessionSource = (headers: IncomingHttpHeaders) => string;
+/** Finds the session of a request. */
+export interface SessionSource {
+  /** The text of the headers that make up the session; `undefined` if the request has none. Equal texts are one session. */
+  textOf(headers: IncomingHttpHeaders): string | undefined;
+  /** The session as a verifier takes it. @throws BrokerError `session_missing`, `session_invalid` */
+  sessionOf(headers: IncomingHttpHeaders): string;
+}
 
 /**
- * Where sessions are found. Without `forwarded` it is the bearer token. With it the session is whatever the app sent in
- * these headers: a JSON object of those that are there, by lower-case name, in this order.
+ * Finds sessions in the bearer token. With `forwarded`, the session is a JSON object of the headers with these names that
+ * the app sent: by lower-case name, in this order.
  */
 export function sessionSource(forwarded: readonly string[] | undefined): SessionSource {
-  if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
+  if (forwarded === undefined) {
+    return {
+      textOf: ({ authorization }) => authorization,
+      sessionOf: ({ authorization }) => bearerToken(authorization),
+    };
+  }
   const names = forwarded.map((name) => name.toLowerCase());
   const detail = `Send the session in one of these headers: ${names.join(', ')}`;
-  return (headers) => {
-    const sent: Record<string, string> = {};
-    let empty = true;
-    for (const name of names) {
+  const textOf = (headers: IncomingHttpHeaders) => {
+    const sent = names.flatMap((name) => {
       const value = headers[name];
-      if (typeof value !== 'string' || value === '') continue;
-      sent[name] = value;
-      empty = false;
-    }
-    if (empty) throw new BrokerError('session_missing', { detail });
-    return JSON.stringify(sent);
+      return typeof value === 'string' && value !== '' ? [[name, value]] : [];
+    });
+    return sent.length === 0 ? undefined : JSON.stringify(Object.fromEntries(sent));
   };
+  const sessionOf = (headers: IncomingHttpHeaders) => {
+    const text = textOf(headers);
+    if (text === undefined) throw new BrokerError('session_missing', { detail });
+    return text;
+  };
+  return { textOf, sessionOf };
+}
+
+export interface SessionGuardOptions {
+  readonly sessions: SessionVerifier<BelievedPrincipal>;
+  readonly sessionSource: SessionSource;
+  readonly limit: AccountLimit;
+  readonly observer: Pick<Observer, 'rateLimited'>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The principal of the session, once {@link requireSession} has checked it. */
+    caller: BelievedPrincipal;
+  }
+}
+
+/**
+ * Checks the session of each request to this scope, then counts the request against its account's limit. Both happen
+ * before Fastify validates the request, so that a caller without a session learns nothing about the API.
+ */
+export function requireSession(
+  app: FastifyInstance,
+  { sessions, sessionSource, limit, observer }: SessionGuardOptions,
+): void {
+  app.decorateRequest('caller');
+  app.addHook('onRequest', async (request) => {
+    request.caller = await sessions.verify(sessionSource.sessionOf(request.headers));
+    const refusal = limit(request.caller.unionId)();
+    if (!refusal) return;
+    observer.rateLimited('requests');
+    throw refusal;
+  });
 }

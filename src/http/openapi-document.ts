@@ -1,44 +1,117 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
 import { silentObserver } from '../token/observer.ts';
-import { internalApi, publicApi } from './openapi/description.ts';
+import type { DocumentedResponse } from './documented-responses.ts';
 import { accountRoutes } from './routes/accounts.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { sdkTokenRoutes } from './routes/sdk-token.ts';
 import { terminalRoutes } from './routes/terminals.ts';
-import { SCHEMA_COMPILERS } from './server/schema-compilers.ts';
+import { ZOD_VALIDATION } from './server/validation.ts';
+
+type Transform = NonNullable<FastifyDynamicSwaggerOptions['transform']>;
+type TransformObject = NonNullable<FastifyDynamicSwaggerOptions['transformObject']>;
+
+interface DocumentedRoute {
+  /** Request headers. Fastify does not check these: it would copy all headers of each request to do so. */
+  readonly documentedHeaders?: z.ZodType;
+}
+
+/** The transform of fastify-type-provider-zod, and what it leaves out: response headers and examples. */
+const transform: Transform = (route) => {
+  const { documentedHeaders: headers, ...rest } = route.schema as DocumentedRoute;
+  const { schema, url } = jsonSchemaTransform({ ...route, schema: headers ? { ...rest, headers } : rest });
+  const declared = (route.schema?.response ?? {}) as Record<string, DocumentedResponse>;
+  const converted = schema.response as Record<string, { content: Record<string, object> }>;
+  const response = Object.entries(declared).map(([status, { description, headers, content }]) => {
+    const body = Object.entries(content).map(([mediaType, { examples }]) => [
+      mediaType,
+      { ...converted[status]?.content[mediaType], examples },
+    ]);
+    // @fastify/swagger takes `null` for a response without a body.
+    return [
+      status,
+      { description, headers, ...(body.length > 0 ? { content: Object.fromEntries(body) } : { type: 'null' }) },
+    ];
+  });
+  return { schema: { ...schema, response: Object.fromEntries(response) }, url };
+};
+
+/** The transform of the same library, without the named schemas that this document does not refer to. Sorted by name. */
+const transformObject: TransformObject = (document) => {
+  const described = jsonSchemaTransformObject(document);
+  const { components = {} } = described as { components?: { schemas?: object } };
+  const paths = JSON.stringify(described.paths);
+  const referenced = Object.entries(components.schemas ?? {}).filter(([name]) =>
+    paths.includes(`"#/components/schemas/${name}"`),
+  );
+  components.schemas = Object.fromEntries(referenced.sort(([one], [other]) => (one < other ? -1 : 1)));
+  return described;
+};
+
+const PROBLEMS =
+  'Every error is an RFC 9457 problem. Check its `code`, wait `Retry-After` seconds before a retry, and quote `requestId` when you ask for help.';
+const HEALTH = { name: 'health', description: 'For load balancers and orchestrators.' };
 
 const health = { readiness: neverCalled, closing: neverCalled };
 const tokens = { read: neverCalled };
 const accounts = { find: neverCalled, lookUp: neverCalled, logOut: neverCalled, erase: neverCalled };
 const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
-/**
- * The OpenAPI 3.1 document of the public API, always the same for one version. Nothing is connected to, nothing listens.
- * @param version the service's
- */
+/** The OpenAPI 3.1 document of the public API, always the same for one version of the service. Opens no connection. */
 export function openApiDocument(version: string): Promise<object> {
-  const sessions = { verify: neverCalled };
-  const options = {
-    ...rules,
-    tokens,
-    accounts,
-    sessions,
-    sessionHeaders: undefined,
-    limit: neverCalled,
-    repeated: { learn: neverCalled },
-    observer: silentObserver,
+  const info = {
+    title: 'sdk-token-broker',
+    version,
+    description:
+      "Gives a camera app the token that its SDK needs to log in to the vendor's cloud. The app sends its own session. The " +
+      `broker checks it, logs in to the vendor, stores the token and renews it before it expires. ${PROBLEMS}`,
   };
-  return documentOf(publicApi(version), async (app) => {
-    await app.register(sdkTokenRoutes, options);
+  const servers = [{ url: '/', description: 'The server of this document.' }];
+  const tags = [{ name: 'sdk-token', description: 'The token of one account on one terminal.' }, HEALTH];
+  const session = {
+    type: 'http',
+    scheme: 'bearer',
+    description:
+      "The app's session with its own cloud. `SESSION_MODE` says how the broker checks it. `jwt`: a signed JWT. " +
+      '`introspection`: an access token that an OAuth server checks (RFC 7662). `forward`: the headers of ' +
+      "`SESSION_FORWARD_HEADERS`, for example cookies, that the app's cloud checks.",
+  } as const;
+  return documentOf({ info, servers, tags, components: { securitySchemes: { session } } }, async (app) => {
+    await app.register(sdkTokenRoutes, {
+      ...rules,
+      tokens,
+      accounts,
+      sessions: { verify: neverCalled },
+      sessionSource: { textOf: neverCalled, sessionOf: neverCalled },
+      limit: neverCalled,
+      hotReads: { remember: neverCalled },
+      observer: silentObserver,
+    });
     await app.register(healthRoutes, health);
   });
 }
 
-/** The same of the internal API. @param version the service's */
+/** The OpenAPI 3.1 document of the internal API, like {@link openApiDocument}. */
 export function internalOpenApiDocument(version: string): Promise<object> {
-  return documentOf(internalApi(version), async (app) => {
+  const info = {
+    title: 'sdk-token-broker, internal',
+    version,
+    description:
+      "For the customer's own cloud and the operators. Never expose it to the internet. Without `ADMIN_TOKEN` it serves " +
+      `only health and metrics. ${PROBLEMS}`,
+  };
+  const servers = [{ url: '/', description: 'ADMIN_HOST and ADMIN_PORT of any replica.' }];
+  const tags = [
+    { name: 'accounts', description: 'Look at an account, find it, erase it.' },
+    { name: 'terminals', description: 'One account on one terminal (phone).' },
+    HEALTH,
+    { name: 'metrics', description: 'For Prometheus.' },
+  ];
+  const adminToken = { type: 'http', scheme: 'bearer', description: '`ADMIN_TOKEN`.' } as const;
+  return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
     await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(healthRoutes, health);
@@ -47,11 +120,13 @@ export function internalOpenApiDocument(version: string): Promise<object> {
 }
 
 async function documentOf(
-  description: FastifyDynamicSwaggerOptions,
+  { info, ...description }: NonNullable<FastifyDynamicSwaggerOptions['openapi']> & { info: object },
   addRoutes: (app: FastifyInstance) => Promise<void>,
 ): Promise<object> {
-  const app = fastify({ schemaController: SCHEMA_COMPILERS });
-  await app.register(swagger, description);
+  const license = { name: 'MIT', identifier: 'MIT' };
+  const openapi = { openapi: '3.1.0', info: { ...info, license }, ...description };
+  const app = fastify(ZOD_VALIDATION);
+  await app.register(swagger, { openapi, transform, transformObject });
   await addRoutes(app);
   await app.ready();
   const document = app.swagger();

@@ -1,75 +1,23 @@
-import underPressure from '@fastify/under-pressure';
-import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
-import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
+import { sessionSource } from './credentials.ts';
+import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
-import { RepeatedReads } from './server/hot-reads.ts';
+import { HotReads } from './server/hot-reads.ts';
+import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
 import { logsRequests, securityHeaders } from './server/request-hooks.ts';
-import { type BaseAppOptions, createBaseApp } from './server/server.ts';
+import { createBaseApp } from './server/server.ts';
 
-/**
- * `GET /openapi.json` and `GET /docs`, answered by an app of their own. That is made when they are first asked for: what it
- * needs takes a sixth of the service's time to start.
- * @param version the service's
- * @param options of both apps
- */
-async function serveDocs(app: FastifyInstance, version: string, options: BaseAppOptions): Promise<void> {
-  let made: Promise<FastifyInstance> | undefined;
-  const make = async (): Promise<FastifyInstance> => {
-    const { createDocsApp } = await import('./docs-app.ts');
-    return createDocsApp(version, options);
-  };
-  const answer = async ({ raw }: FastifyRequest, reply: FastifyReply): Promise<void> => {
-    made ??= make();
-    const docs = await made.catch((error: unknown) => {
-      made = undefined;
-      throw error;
-    });
-    reply.hijack();
-    docs.routing(raw, reply.raw);
-  };
-  for (const path of ['/openapi.json', '/docs', '/docs/*']) app.get(path, answer);
-}
-
-/** Mean lag of the event loop over a sample: far beyond what a busy replica shows, so only a stuck one sheds. */
-const MAX_EVENT_LOOP_DELAY_MS = 1_000;
-const SAMPLE_MS = 1_000;
-/** A single hold-up, such as a process that was stopped and has just woken, shows for one sample and is over. */
-const MIN_LASTING_MS = 1.5 * SAMPLE_MS;
-/** Lag that is seen again within this time has not been over meanwhile, as far as anybody asked. */
-const MAX_GAP_MS = 5_000;
-
-/**
- * Refuses the routes of this scope while the event loop cannot keep up. The refusal is `internal`: of the contract's codes
- * the only one that blames neither the caller nor the vendor, and it wakes somebody.
- */
-async function shedWhenOverloaded(app: FastifyInstance): Promise<void> {
-  let since = Number.NEGATIVE_INFINITY;
-  let seenAt = Number.NEGATIVE_INFINITY;
-  await app.register(underPressure, {
-    maxEventLoopDelay: MAX_EVENT_LOOP_DELAY_MS,
-    sampleInterval: SAMPLE_MS,
-    pressureHandler: async () => {
-      const now = performance.now();
-      if (now - seenAt > MAX_GAP_MS) since = now;
-      seenAt = now;
-      if (now - since >= MIN_LASTING_MS) throw new Overloaded();
-    },
-  });
-}
-
-class Overloaded extends BrokerError {
-  constructor() {
-    super('internal', { detail: 'This replica is overloaded at this moment', retryAfter: 1 });
-  }
-}
-
-export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'repeated'>, HealthRoutesOptions {
+export interface PublicAppOptions
+  extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
+    HealthRoutesOptions {
   readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'mayHandOut' | 'handOut'>;
+  /** The names of the headers that hold a session; `undefined`: it is a bearer token. */
+  readonly sessionHeaders: readonly string[] | undefined;
   /** Requests an account may make of this replica per minute; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
@@ -80,8 +28,6 @@ export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 
   readonly apiDocs: boolean;
   /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
   readonly trustProxy: boolean | string;
-  /** The service's. */
-  readonly version: string;
 }
 
 /** No request of this API has a body. */
@@ -90,17 +36,23 @@ const BODY_LIMIT = 1_024;
 /** The public API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing, trustProxy } = options;
-  const realm = 'sdk-token-broker';
-  const common = { logger, closing, realm, trustProxy, bodyLimit: BODY_LIMIT };
-  const app = await createBaseApp(common);
-  if (options.apiDocs) await serveDocs(app, options.version, common);
+  const overload = new OverloadMonitor();
+  const limit = accountLimit(options.readsPerMinute);
+  const sessions = { ...options, limit, sessionSource: sessionSource(options.sessionHeaders) };
+  const hotReads = new HotReads({ ...sessions, overload, headers: await securityHeaders() });
+  const app = await createBaseApp({
+    logger,
+    closing,
+    realm: 'sdk-token-broker',
+    trustProxy,
+    bodyLimit: BODY_LIMIT,
+    // The fast path writes no line to the log.
+    fastPath: logsRequests(logger) ? undefined : (request, response) => hotReads.answer(request, response),
+  });
+  if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
-    await shedWhenOverloaded(guarded);
-    const limit = accountLimit(options.readsPerMinute);
-    const repeated = new RepeatedReads({ ...options, limit, headers: await securityHeaders() });
-    // One that is answered before the app sees it leaves no line in the log.
-    if (!logsRequests(logger)) repeated.answerBefore(guarded);
-    await sdkTokenRoutes(guarded, { ...options, limit, repeated });
+    shedWhenOverloaded(guarded, overload);
+    await sdkTokenRoutes(guarded, { ...sessions, hotReads });
   });
   await app.register(healthRoutes, options);
   return app;

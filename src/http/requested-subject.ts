@@ -1,78 +1,91 @@
+import { z } from 'zod';
 import { BrokerError } from '../token/errors.ts';
-import { REGION_PATTERN, type Subject, UNION_ID_MAX_LENGTH, UNIQUE_ID_PATTERN } from '../token/subject.ts';
+import {
+  APP_NAME_PATTERN,
+  REGION_PATTERN,
+  type Subject,
+  UNION_ID_MAX_LENGTH,
+  UNIQUE_ID_PATTERN,
+} from '../token/subject.ts';
+import { queryParameter } from './server/validation.ts';
 
-interface Rule {
-  readonly pattern: RegExp;
-  readonly allowed: string;
+const UNIQUE_ID = '1 to 128 visible ASCII characters';
+const APP = '1 to 64 of the characters A-Z a-z 0-9 . _ -';
+const REGION = 'a country of ISO 3166-1 alpha-2, two letters in upper case';
+const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`;
+
+/** The query parameters that name a terminal and its country. */
+export const TERMINAL_PARAMETERS = {
+  uniqueId: queryParameter(
+    UNIQUE_ID_PATTERN,
+    UNIQUE_ID,
+    'The terminal (phone). With `TERMINAL_POLICY=single` an account has one terminal: the broker ignores this value, and it may be left out.',
+  ),
+  app: queryParameter(
+    APP_NAME_PATTERN,
+    APP,
+    'The edition of the app. May be left out if there is only one, or if the session names one.',
+  ),
+  regRegion: queryParameter(
+    REGION_PATTERN,
+    REGION,
+    "The account's country, if neither the account nor its session has one.",
+  ),
+};
+
+/** The path parameters of an account. */
+export const accountPath = z.strictObject({
+  unionId: z
+    .string()
+    .refine(isUnionId, { error: `must be ${UNION_ID}` })
+    .meta({ description: `The account: ${UNION_ID}.` }),
+});
+
+function isUnionId(text: string): boolean {
+  const length = [...text].length;
+  return length >= 1 && length <= UNION_ID_MAX_LENGTH && text.isWellFormed();
 }
 
-export interface SdkTokenQuery {
-  readonly uniqueId?: string;
-  readonly app?: string;
-  readonly regRegion?: string;
+/** The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */
+export function terminalPath(policy: TerminalPolicy) {
+  const allowed = `${UNIQUE_ID}, percent-encoded`;
+  const uniqueId = z.string().meta({ description: `The terminal (phone): ${allowed}.` });
+  return accountPath
+    .extend({ uniqueId })
+    .refine(
+      ({ unionId, uniqueId }) => UNIQUE_ID_PATTERN.test(uniqueId) || (policy === 'single' && uniqueId === unionId),
+      { path: ['uniqueId'], error: `must be ${allowed}` },
+    );
 }
 
-export const SDK_TOKEN_RULES = {
-  uniqueId: { pattern: UNIQUE_ID_PATTERN, allowed: '1 to 128 visible ASCII characters' },
-  app: { pattern: /^[A-Za-z0-9._-]{1,64}$/, allowed: '1 to 64 of the characters A-Z a-z 0-9 . _ -' },
-  regRegion: { pattern: REGION_PATTERN, allowed: 'a country of ISO 3166-1 alpha-2, two letters in upper case' },
-} as const satisfies Record<keyof SdkTokenQuery, Rule>;
-
-/**
- * A check of a query that may hold these parameters, each of them once. By hand, since it is on the hot path; a test
- * holds it to the schemas it is documented by. It throws BrokerError `request_invalid` with the parameter and what is
- * allowed, never its value.
- */
-export function queryCheck<Name extends keyof SdkTokenQuery>(
-  ...names: readonly Name[]
-): (query: unknown) => Pick<SdkTokenQuery, Name> {
-  const rules: ReadonlyMap<string, Rule> = new Map(names.map((name) => [name, SDK_TOKEN_RULES[name]]));
-  const allowed = names.length === 0 ? 'none is allowed' : `allowed are ${names.join(', ')}`;
-  return (query) => {
-    const sent = query as Readonly<Record<string, unknown>>;
-    for (const name of Object.keys(sent)) {
-      const rule = rules.get(name);
-      if (rule === undefined) throw invalid(`Unknown query parameter; ${allowed}`);
-      const value = sent[name];
-      if (Array.isArray(value)) throw invalid(`${name} may be given once`);
-      if (typeof value !== 'string' || !rule.pattern.test(value)) throw invalid(`${name} must be ${rule.allowed}`);
-    }
-    return sent as Pick<SdkTokenQuery, Name>;
-  };
-}
-
-function invalid(detail: string): BrokerError {
-  return new BrokerError('request_invalid', { detail });
-}
-
-/** `single`: an account is one terminal, whatever an app says of the phone it runs on. */
+/** `single`: an account has one terminal, whatever uniqueId the app sends. */
 export type TerminalPolicy = 'multi' | 'single';
 
 export interface SubjectRules {
-  /** Names of the configured apps, at least one. */
+  /** The names of the configured apps, at least one. */
   readonly apps: readonly string[];
   readonly terminalPolicy: TerminalPolicy;
 }
 
 interface Account {
   readonly unionId: string;
-  /** The app its session is bound to. */
+  /** The app that its session is bound to. */
   readonly app: string | undefined;
 }
 
 /**
- * Whose token is asked for. The app is the session's, else the one asked for, else the only one.
- * @throws BrokerError `session_forbidden` where the session is bound to another app, `request_invalid`
+ * The subject that a request names. Its app is the session's app, else the app of the request, else the only app.
+ * @throws BrokerError `session_forbidden` if the session is bound to another app, `request_invalid`
  */
 export function requestedSubject(
   { apps, terminalPolicy }: SubjectRules,
   account: Account,
-  asked: { readonly app?: string; readonly uniqueId?: string },
+  asked: { readonly app?: string | undefined; readonly uniqueId?: string | undefined },
 ): Subject {
   const { unionId } = account;
   const uniqueId = terminalPolicy === 'single' ? unionId : asked.uniqueId;
   if (uniqueId === undefined) {
-    throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${SDK_TOKEN_RULES.uniqueId.allowed}` });
+    throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID}` });
   }
   return { app: requestedApp(apps, account.app, asked.app), unionId, uniqueId };
 }
@@ -94,34 +107,4 @@ function requestedApp(apps: readonly string[], bound: string | undefined, asked:
     throw new BrokerError('request_invalid', { detail: `app must be one of: ${apps.join(', ')}` });
   }
   return app;
-}
-
-export interface AccountPath {
-  readonly unionId: string;
-}
-
-export interface TerminalPath extends AccountPath {
-  readonly uniqueId: string;
-}
-
-export const PATH_RULES = {
-  unionId: `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`,
-  uniqueId: '1 to 128 visible ASCII characters, percent-encoded',
-} as const;
-
-/** @throws BrokerError `request_invalid` */
-export function checkAccountPath({ unionId }: AccountPath): string {
-  const length = [...unionId].length;
-  if (length >= 1 && length <= UNION_ID_MAX_LENGTH && unionId.isWellFormed()) return unionId;
-  throw new BrokerError('request_invalid', { detail: `The unionId in the path must be ${PATH_RULES.unionId}` });
-}
-
-/** @throws BrokerError `request_invalid` */
-export function checkTerminalPath(path: TerminalPath, policy: TerminalPolicy): TerminalPath {
-  const unionId = checkAccountPath(path);
-  const { uniqueId } = path;
-  // Under that policy it is how the account's one terminal is listed.
-  const named = policy === 'single' && uniqueId === unionId;
-  if (named || UNIQUE_ID_PATTERN.test(uniqueId)) return { unionId, uniqueId };
-  throw new BrokerError('request_invalid', { detail: `The uniqueId in the path must be ${PATH_RULES.uniqueId}` });
 }

@@ -1,9 +1,69 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import type { ReadRequest } from '../broker/requests.ts';
 import type { TokenBroker } from '../broker/token-broker.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { ServedToken } from '../token/sdk-token.ts';
+import { type ServedToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
+import { emptyResponse, responseWithBody } from './documented-responses.ts';
+
+interface FieldDocumentation {
+  readonly description?: string;
+  readonly example: string;
+}
+
+const ID: FieldDocumentation = { example: '-9223371996052586423' };
+const REGION_JSON = '{"area":"cn","regRegion":"CN"}';
+
+/** The documentation of the token's fields. Fields that are not here are ids. */
+const FIELDS: Readonly<Partial<Record<(typeof TOKEN_FIELDS)[number], FieldDocumentation>>> = {
+  accessToken: { description: 'Opaque, and a secret.', example: '0181a5b0c1d2e3f4' },
+  expireTime: { description: 'Epoch seconds.', example: '1699349988' },
+  expand: { description: 'JSON, byte for byte as the vendor sent it.', example: REGION_JSON },
+  expend: { description: 'The same as `expand`, under the name that the SDK uses.', example: REGION_JSON },
+};
+
+const documentedFields = TOKEN_FIELDS.map((name) => ({ name, ...(FIELDS[name] ?? ID) }));
+
+const sdkToken = z
+  .object(
+    Object.fromEntries(
+      documentedFields.map(({ name, description }) => [name, z.string().meta(description ? { description } : {})]),
+    ),
+  )
+  .catchall(z.string())
+  .meta({ id: 'SdkToken', description: 'The credential of the SDK, with every other field of the vendor login.' });
+
+/** The documentation of the successful answers to a token read. */
+export const TOKEN_RESPONSES = {
+  200: responseWithBody(
+    'The token.',
+    { schema: sdkToken, example: Object.fromEntries(documentedFields.map(({ name, example }) => [name, example])) },
+    'ETag',
+  ),
+  304: emptyResponse(
+    'The token is still the one of the `ETag` that you sent. Never the answer to `Cache-Control: no-cache`.',
+    'ETag',
+    'Cache-Control',
+  ),
+};
+
+/** The documentation of the request headers that a token read looks at. */
+export const conditionHeaders = z.object({
+  'If-None-Match': z.string().optional().meta({ description: 'The `ETag` of the token that the caller has.' }),
+  'Cache-Control': z
+    .string()
+    .optional()
+    .meta({ description: '`no-cache`: the SDK was refused with that token. Exactly one `ETag` is allowed then.' }),
+});
+
+/** The documentation of conditional token reads. */
+export const CONDITIONS =
+  'With `If-None-Match` and the current `ETag`, the answer is 304. `If-None-Match` together with ' +
+  '`Cache-Control: no-cache` means that the SDK was refused with the token of that `ETag`. The answer is then a newer ' +
+  'token, from a new login if there is none yet. **`fetch()`** in browsers, Node.js and React Native adds ' +
+  '`Cache-Control: no-cache` to every request with `If-None-Match`, as its standard demands. Unless the token was ' +
+  'refused, send `Cache-Control: max-age=0`, or leave `If-None-Match` out.';
 
 /** RFC 9111 §5.2.1.4, in a list. */
 const NO_CACHE = /(?:^|,)\s*no-cache\s*(?:,|$)/i;

@@ -16,28 +16,25 @@ export interface ForwardVerifierOptions {
  * session server. Nothing else of the request is sent. Only 401 and 403 refuse a session.
  */
 export class ForwardVerifier implements SessionVerifier {
-  readonly #url: URL;
-  readonly #claims: ClaimNames;
-  readonly #clock: Clock;
+  readonly #options: ForwardVerifierOptions;
 
   constructor(options: ForwardVerifierOptions) {
-    this.#url = options.url;
-    this.#claims = options.claims;
-    this.#clock = options.clock;
+    this.#options = options;
   }
 
   async verify(session: string): Promise<Principal> {
+    const { claims, clock } = this.#options;
     const answer = await this.#fetch(headersFrom(session));
     if (answer.status === 401 || answer.status === 403) {
       throw new BrokerError('session_invalid', { detail: 'The session server refused the session' });
     }
     if (!answer.ok) throw sessionCheckUnavailable(new Error(`The session server answered ${answer.status}`));
-    return principalFromServer(await claimsFrom(answer), this.#claims, this.#clock);
+    return principalFromServer(await claimsFrom(answer), claims, clock);
   }
 
   async #fetch(headers: Headers): Promise<Response> {
     try {
-      return await boundedFetch(this.#url, { headers });
+      return await boundedFetch(this.#options.url, { headers });
     } catch (error) {
       throw sessionCheckUnavailable(error);
     }

@@ -10,7 +10,6 @@ export interface Occupancy {
 }
 
 export interface MetricsOptions {
-  /** The version of the service. */
   readonly version: string;
   /** The result codes of the vendor that get a label value of their own, with their outcome. Any other code is `other`. */
   readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
@@ -37,7 +36,7 @@ export function createMetrics({ version, vendorResults }: MetricsOptions): Metri
   new Gauge({
     registers: [registry],
     name: 'sdk_token_broker_build_info',
-    help: 'Always 1, for the version of the service and that of Node.js.',
+    help: 'Always 1, with the version of the service and of Node.js as labels.',
     labelNames: ['version', 'node_version'],
   }).set({ version, node_version: process.version }, 1);
   collectDefaultMetrics({ register: registry });
@@ -84,7 +83,7 @@ type ReadEvents = 'tokenServed' | 'readFailed' | 'sessionChecked' | 'rateLimited
 function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
   const sessionChecked = countBy(registry, {
     name: 'sdk_token_broker_session_checks_total',
-    help: 'Sessions checked, by whether they were believed. Callers who share one check count once.',
+    help: 'Session checks by outcome. Callers that share one check count once.',
     label: 'outcome',
     values: ['cached', 'accepted', 'kept', 'session_invalid', 'session_expired', 'session_check_unavailable'],
   });
@@ -96,7 +95,7 @@ function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
   });
   const countRead = countBy<ReadOutcome | ErrorCode>(registry, {
     name: 'sdk_token_broker_reads_total',
-    help: 'Reads of a token, by where it came from or the error they ended with.',
+    help: 'Reads of a token, by the source of the token or by the code of the error.',
     label: 'outcome',
     values: [
       ...(['memory', 'redis', 'login', 'waited', 'fallback'] as const),
@@ -106,7 +105,7 @@ function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
   const remainingLife = new Histogram({
     registers: [registry],
     name: 'sdk_token_broker_served_token_expiry_seconds',
-    help: 'What tokens had left to live when they were handed out.',
+    help: 'Remaining life of the tokens that apps received.',
     buckets: [...REMAINING_LIFE, ...REMAINING_DAYS],
   });
   return {
@@ -137,35 +136,35 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
   const renewals = new Counter({
     registers,
     name: 'sdk_token_broker_renewals_total',
-    help: 'Renewals, by why they were made and what they came to. Callers who share one count once.',
+    help: 'Renewals by cause and outcome. Callers that share one renewal count once.',
     labelNames: ['cause', 'outcome'],
   });
   const read = new Counter({
     registers,
     name: 'sdk_token_broker_unasked_renewals_read_total',
-    help: 'Tokens renewed in the background that an app has read since.',
+    help: 'Tokens that were renewed in the background and then read by an app.',
   });
   const coolingDown = countBy(registry, {
     name: 'sdk_token_broker_cool_downs_total',
-    help: 'Renewals refused without a login, as several for the subject had just failed with this error.',
+    help: 'Renewals refused without a login, because several logins of the subject had just failed with this error.',
     label: 'code',
     values: CODES.filter(coolsDown),
   });
   const wroteBack = countBy(registry, {
     name: 'sdk_token_broker_write_backs_total',
-    help: 'Tokens brought into the store after it was away, by whether something as new stood there.',
+    help: 'Tokens written back after a store outage, by whether the store already had a token that was at least as new.',
     label: 'outcome',
     values: ['saved', 'outdated'],
   });
   const backlog = new Gauge({
     registers,
     name: 'sdk_token_broker_due_backlog',
-    help: 'Subjects of all replicas that are due and unclaimed, as this replica saw it at its last claim.',
+    help: 'Due subjects of all replicas that no worker has claimed, as seen by this replica at its last claim.',
   });
   const lateness = new Histogram({
     registers,
     name: 'sdk_token_broker_due_lateness_seconds',
-    help: 'For how long tokens had been due when their renewal in the background was claimed, repetitions included.',
+    help: 'Time from the due time of a token to the claim of its background renewal. Retries count again.',
     buckets: LATENESS,
   });
   return {
@@ -191,45 +190,45 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
   const logins = new Counter({
     registers,
     name: 'sdk_token_broker_logins_total',
-    help: 'Vendor logins, by what they came to and the last result code: one the protocol knows, `other` or `none`.',
+    help: 'Vendor logins by outcome and last result code: a code of the protocol, `other` or `none`.',
     labelNames: ['outcome', 'vendor_code'],
   });
   for (const [code, outcome] of results) logins.inc({ outcome, vendor_code: code }, 0);
   const sent = new Counter({
     registers,
     name: 'sdk_token_broker_login_attempts_total',
-    help: 'Login requests sent to the vendor; a login may take up to three.',
+    help: 'Login requests sent to the vendor. One login sends at most three.',
   });
   const durations = new Histogram({
     registers,
     name: 'sdk_token_broker_login_duration_seconds',
-    help: 'How long vendor logins took, waits for the login budget and repetitions included.',
+    help: 'Duration of vendor logins, including retries and waits for the login budget.',
     labelNames: ['outcome'],
     buckets: DURATIONS,
   });
   const waits = new Histogram({
     registers,
     name: 'sdk_token_broker_login_budget_wait_seconds',
-    help: 'How long login attempts had to wait for their turn, by whether an app waited for them.',
+    help: 'Time that login attempts waited for the login budget, by whether an app waits for the login.',
     labelNames: ['urgency'],
     buckets: WAITS,
   });
   const budgetDenied = countBy(registry, {
     name: 'sdk_token_broker_login_budget_denials_total',
-    help: 'Login attempts that got no turn, as the login budget was spent, by whether an app waited for them.',
+    help: 'Login attempts refused because the login budget was used up, by whether an app waits for the login.',
     label: 'urgency',
     values: ['foreground', 'background'],
   });
   const circuits = new Gauge({
     registers,
     name: 'sdk_token_broker_vendor_circuit_state',
-    help: "The circuit of a vendor domain: 0 closed, 1 half-open, 2 open, which spares the vendor this replica's logins.",
+    help: 'Circuit breaker of a vendor domain: 0 closed, 1 half-open, 2 open. While it is open, this replica sends no logins there.',
     labelNames: ['host'],
   });
   const offsets = new Gauge({
     registers,
     name: 'sdk_token_broker_vendor_clock_offset_seconds',
-    help: "A vendor domain's clock minus ours; 0 unless they are known to differ.",
+    help: 'Clock of a vendor domain minus the clock of this host; 0 unless a difference is known.',
     labelNames: ['host'],
   });
   return {
@@ -249,7 +248,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
 function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
   const redisFailed = countBy(registry, {
     name: 'sdk_token_broker_redis_errors_total',
-    help: 'Redis commands that failed, by how.',
+    help: 'Failed Redis commands, by kind of failure.',
     label: 'kind',
     values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
   });
@@ -270,7 +269,7 @@ function cacheMetrics(registry: Registry, cache: Occupancy): void {
   new Gauge({
     registers,
     name: 'sdk_token_broker_cached_tokens_bytes',
-    help: "What the tokens in this replica's memory take, roughly; bounded by `CACHE_MAX_MB`.",
+    help: "Approximate size of the tokens in this replica's memory, in bytes; limited by `CACHE_MAX_MB`.",
     collect() {
       this.set(cache.bytes);
     },

@@ -151,7 +151,6 @@ export interface Domain {
 /** The state of one origin. All URLs with this origin share it. */
 type OriginState = Omit<Domain, 'url'>;
 
-/** The vendor's domains. */
 export class Domains {
   readonly #default: Domain;
   readonly #byRegion: ReadonlyMap<string, Domain>;

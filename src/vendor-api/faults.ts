@@ -46,66 +46,41 @@ interface FaultRule {
   readonly outage?: 'answered' | 'answer_lost';
 }
 
+const REFUSED = { code: 'vendor_rejected', level: 'error' } as const;
+const OUTAGE = { code: 'vendor_unavailable', level: 'warn', outage: 'answered' } as const;
+const ANSWER_LOST = { ...OUTAGE, outage: 'answer_lost' } as const;
+
 const RULES: Readonly<Record<FaultKind, FaultRule>> = {
   clock_skew: {
-    code: 'vendor_rejected',
-    level: 'error',
+    ...REFUSED,
     message: "vendor refuses the timestamp even by its own clock: check this host's clock and the vendor's Date header",
   },
   configuration: {
-    code: 'vendor_rejected',
-    level: 'error',
+    ...REFUSED,
     message: "vendor refuses the app or its signature: check appId, appToken, appKey, accessId and the region's domain",
   },
   request: {
-    code: 'vendor_rejected',
-    detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
+    ...REFUSED,
     level: 'warn',
     message: 'vendor refuses a field of the login',
+    detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
   },
   account_closed: { code: 'account_disabled', level: 'warn', message: 'vendor has closed the account' },
-  too_frequent: {
-    code: 'vendor_unavailable',
-    level: 'warn',
-    message: 'vendor limits the rate of logins',
-    outage: 'answered',
-  },
-  maintenance: {
-    code: 'vendor_unavailable',
-    level: 'warn',
-    message: 'vendor is under maintenance',
-    outage: 'answered',
-  },
-  unknown: {
-    code: 'vendor_unavailable',
-    level: 'warn',
-    message: 'vendor answered with an unknown result code',
-    outage: 'answered',
-  },
-  outage: {
-    code: 'vendor_unavailable',
-    level: 'warn',
-    message: 'vendor answered with an HTTP error and no result code',
-    outage: 'answered',
-  },
-  unreachable: {
-    code: 'vendor_unavailable',
-    level: 'warn',
-    message: 'vendor cannot be reached',
-    outage: 'answer_lost',
-  },
-  timeout: { code: 'vendor_timeout', level: 'warn', message: 'vendor did not answer in time', outage: 'answer_lost' },
+  too_frequent: { ...OUTAGE, message: 'vendor limits the rate of logins' },
+  maintenance: { ...OUTAGE, message: 'vendor is under maintenance' },
+  unknown: { ...OUTAGE, message: 'vendor answered with an unknown result code' },
+  outage: { ...OUTAGE, message: 'vendor answered with an HTTP error and no result code' },
+  unreachable: { ...ANSWER_LOST, message: 'vendor cannot be reached' },
+  timeout: { ...ANSWER_LOST, code: 'vendor_timeout', message: 'vendor did not answer in time' },
   too_large: {
-    code: 'vendor_unavailable',
+    ...ANSWER_LOST,
     level: 'error',
     message: "vendor's answer is too large for a login answer: check the domain",
-    outage: 'answer_lost',
   },
   broken_answer: {
-    code: 'vendor_unavailable',
+    ...ANSWER_LOST,
     level: 'error',
     message: "vendor's answer does not follow its protocol: check the domain",
-    outage: 'answer_lost',
   },
   circuit_open: {
     code: 'vendor_unavailable',

@@ -21,7 +21,7 @@ export interface LoginTurnsOptions {
   readonly observer: Observer;
 }
 
-/** Holds all replicas together to the login budget. While the store is unavailable, each replica uses a share of it. */
+/** Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it. */
 export class LoginTurns {
   readonly #options: LoginTurnsOptions;
   #localState: PaceState = EMPTY_PACE;

@@ -1,7 +1,6 @@
 import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { LoginOutcome, Observer } from '../token/observer.ts';
+import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
@@ -68,31 +67,24 @@ const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
 export class HttpVendorLogin implements VendorLogin {
+  readonly #options: HttpVendorLoginOptions;
   readonly #domains: Domains;
-  readonly #apps: ReadonlyMap<string, VendorApp>;
-  readonly #timeoutMs: number;
-  readonly #clock: Clock;
-  readonly #log: Log;
-  readonly #observer: Observer;
   readonly #turns: LoginTurns;
   readonly #client: VendorTransport;
 
   constructor(options: HttpVendorLoginOptions) {
-    const { apps, timeoutMs, clock, log, observer } = options;
+    this.#options = options;
     this.#domains = new Domains(options);
-    this.#apps = apps;
-    this.#timeoutMs = timeoutMs;
-    this.#clock = clock;
-    this.#log = log;
-    this.#observer = observer;
     this.#turns = new LoginTurns(options);
-    this.#client = options.transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+    const { transport, clock, timeoutMs } = options;
+    this.#client = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
   }
 
   async login(request: LoginRequest): Promise<SdkToken> {
-    const startedAt = this.#clock.now();
+    const { clock, log, observer } = this.#options;
+    const startedAt = clock.now();
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
-      this.#observer.loginEnded(outcome, vendorCode, this.#clock.now() - startedAt);
+      observer.loginEnded(outcome, vendorCode, clock.now() - startedAt);
     try {
       const token = await this.#loginWithRetries(request);
       ended('success', SUCCESS);
@@ -102,7 +94,7 @@ export class HttpVendorLogin implements VendorLogin {
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
       const { level, message } = ruleFor(error);
-      this.#log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
+      log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
     }
   }
@@ -114,9 +106,10 @@ export class HttpVendorLogin implements VendorLogin {
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
   async #loginWithRetries(request: LoginRequest): Promise<SdkToken> {
-    const deadline = this.#clock.now() + request.budgetMs;
+    const { clock, log } = this.#options;
+    const deadline = clock.now() + request.budgetMs;
     const domain = this.#domains.forRegion(request.region);
-    const retries = new Retries(this.#clock, deadline);
+    const retries = new Retries(clock, deadline);
     for (;;) {
       try {
         return await this.#attempt(request, domain, deadline);
@@ -124,39 +117,41 @@ export class HttpVendorLogin implements VendorLogin {
         if (!(error instanceof VendorFault)) throw error;
         const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
-        this.#log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
-        if (delayMs > 0) await sleep(this.#clock, delayMs);
+        log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
+        if (delayMs > 0) await sleep(this.#options.clock, delayMs);
       }
     }
   }
 
   async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
-    const app = this.#apps.get(subject.app);
+    const { apps, clock, observer } = this.#options;
+    const app = apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker, because a wait for the queue says nothing about the vendor.
     domain.circuit.throwIfOpen();
     await this.#turns.wait(urgency, deadline - MIN_ATTEMPT_MS);
-    const sentAt = this.#clock.now();
-    const timeoutMs = Math.min(this.#timeoutMs, deadline - sentAt);
+    const sentAt = clock.now();
+    const timeoutMs = Math.min(this.#options.timeoutMs, deadline - sentAt);
     if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
     const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     return domain.circuit.run(async () => {
-      this.#observer.loginSent();
+      observer.loginSent();
       return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
     });
   }
 
   #read(response: VendorResponse, { url, offset }: Domain, sentAt: number): SdkToken {
+    const { clock, observer } = this.#options;
     const { status, text, dateHeader, retryAfter } = response;
     let facts: FaultFacts = { httpStatus: status, retryAfter };
     try {
       const { code, msg, requestId, data } = parseAnswer(text);
       facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
       if (dateHeader !== undefined) {
-        offset.observe({ vendorDate: dateHeader, sentAt, receivedAt: this.#clock.now() });
-        this.#observer.clockOffsetSeen(url.host, offset.ms);
+        offset.observe({ vendorDate: dateHeader, sentAt, receivedAt: clock.now() });
+        observer.clockOffsetSeen(url.host, offset.ms);
       }
       const kind = resultKind(code, msg);
       if (kind !== 'success') throw new VendorFault(kind, facts);

@@ -7,7 +7,7 @@ import { failedReads, repeatedly, reportFault, timedRead } from './fault-report.
 
 const DUE_AT_HALF = { REFRESH_AT: '0.5-0.5', VENDOR_TIMEOUT_MS: '2000' };
 
-/** Replicas with a login budget, and accounts whose tokens are due together. A replica without a budget gets them all at once. */
+/** Starts replicas with a login budget, and gets tokens that are due together, through a replica without a budget. */
 async function fleetOf(accounts: number, maxRps: number, lifetimeSeconds: number, replicas: number) {
   const fleet = await startFleet({
     replicas,

@@ -20,12 +20,12 @@ function logOut(broker: BrokerProcess, session: string, uniqueId = 'phone') {
   return plainRequest(`${broker.url}/sdk-token?uniqueId=${uniqueId}`, { method: 'DELETE', headers });
 }
 
-function askInternally(broker: BrokerProcess, method: string, path: string, body?: object) {
+function internalRequest(broker: BrokerProcess, method: string, path: string, body?: object) {
   const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body && { 'content-type': 'application/json' }) };
   return plainRequest(`${broker.adminUrl}${path}`, { method, headers, ...(body && { body: JSON.stringify(body) }) });
 }
 
-/** Every key of the fleet in Redis, with what it holds. */
+/** All keys of the fleet in Redis. */
 async function keysOf(fleet: Fleet): Promise<string[]> {
   const redis = new Redis(inject('redisUrl'));
   const keys: string[] = [];
@@ -35,7 +35,7 @@ async function keysOf(fleet: Fleet): Promise<string[]> {
 }
 
 describe('a refused token', () => {
-  test('reported forty times at once on two replicas costs exactly one login, and all get its token', async () => {
+  test('reported 40 times at once on two replicas causes exactly one login, and every report gets the new token', async () => {
     const fleet = await open({ vendor: { latencyMs: 300 } });
     const session = await fleet.session('alice');
     const { headers, body } = await fleet.broker(0).getToken(session, 'phone');
@@ -53,7 +53,7 @@ describe('a refused token', () => {
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
   });
 
-  test('reported in a loop is limited, and no other terminal or account is', async () => {
+  test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
     const fleet = await open({ env: { RATE_LIMIT_PER_MINUTE: '60' } });
     const session = await fleet.session('alice');
     let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
@@ -73,21 +73,21 @@ describe('a refused token', () => {
 });
 
 describe('a logout', () => {
-  test('during a login leaves nothing stored, and the next read logs in anew', async () => {
+  test('during a login stores no token, and the next read starts a new login', async () => {
     const fleet = await open({ vendor: { latencyMs: 1_500 } });
     const session = await fleet.session('alice');
     const first = fleet.broker(0).getToken(session, 'phone');
     await eventually(() => fleet.vendor.state().requests === 1);
     expect((await logOut(fleet.broker(1), session)).status).toBe(204);
     expect((await first).status).toBe(403);
-    const { terminals = [] } = JSON.parse((await askInternally(fleet.broker(0), 'GET', '/accounts/alice')).body);
+    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/alice')).body);
     expect(terminals).toEqual([]);
     fleet.vendor.configure({ latencyMs: 0 });
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
     expect(fleet.vendor.state()).toMatchObject({ succeeded: 2, concurrent: 0 });
   });
 
-  test('on one replica ends the serving of the token on the other one within a second', async ({ annotate }) => {
+  test('on one replica stops the other replica from returning the token within a second', async ({ annotate }) => {
     const fleet = await open();
     const session = await fleet.session('alice');
     const old = accessTokenOf(await fleet.broker(0).getToken(session, 'phone'));
@@ -98,14 +98,14 @@ describe('a logout', () => {
       async () => expect(accessTokenOf(await fleet.broker(1).getToken(session, 'phone'))).not.toBe(old),
       { timeoutMs: 1_000, everyMs: 1 },
     );
-    await annotate(`the other replica knew after ${(performance.now() - loggedOutAt).toFixed(1)} ms`);
+    await annotate(`the other replica received it after ${(performance.now() - loggedOutAt).toFixed(1)} ms`);
     expect((await logOut(fleet.broker(1), session)).status).toBe(204);
     expect((await logOut(fleet.broker(1), session)).status).toBe(204);
   });
 });
 
 describe('an erasure', () => {
-  test('refuses the old session on the other replica, takes a newer one, and leaves no key of the account', async ({
+  test('rejects old sessions on the other replica, accepts newer ones, and leaves only its own time in Redis', async ({
     annotate,
   }) => {
     const fleet = await open();
@@ -117,21 +117,21 @@ describe('an erasure', () => {
     const { body } = await fleet.broker(0).getToken(before, 'phone');
     await fleet.broker(1).getToken(before, 'phone');
     const { accessId } = JSON.parse(body);
-    const look = async () =>
-      JSON.parse((await askInternally(fleet.broker(1), 'POST', '/accounts/lookup', { accessIds: [accessId] })).body);
-    expect(await look()).toEqual({ [accessId]: 'alice' });
+    const lookUp = async () =>
+      JSON.parse((await internalRequest(fleet.broker(1), 'POST', '/accounts/lookup', { accessIds: [accessId] })).body);
+    expect(await lookUp()).toEqual({ [accessId]: 'alice' });
 
-    expect((await askInternally(fleet.broker(0), 'DELETE', '/accounts/alice')).status).toBe(204);
+    expect((await internalRequest(fleet.broker(0), 'DELETE', '/accounts/alice')).status).toBe(204);
     const erasedAt = performance.now();
     await eventually(async () => expect((await fleet.broker(1).getToken(before, 'phone')).status).toBe(401), {
       timeoutMs: 5_000,
       everyMs: 1,
     });
-    await annotate(`the other replica knew after ${(performance.now() - erasedAt).toFixed(1)} ms`);
+    await annotate(`the other replica received it after ${(performance.now() - erasedAt).toFixed(1)} ms`);
     expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
-    expect(await look()).toEqual({});
-    expect((await askInternally(fleet.broker(1), 'GET', '/accounts/alice')).status).toBe(404);
-    // What is left of the account is a digest with the instant of its erasure, and no more.
+    expect(await lookUp()).toEqual({});
+    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/alice')).status).toBe(404);
+    // Redis only keeps a digest of the account with the time of the erasure.
     expect((await keysOf(fleet)).filter((key) => !/:(?:a:[\w-]{22}|epoch)$/.test(key))).toEqual([]);
 
     const after = await fleet.cloud.issueSession({
@@ -146,7 +146,7 @@ describe('an erasure', () => {
 });
 
 describe('apps and terminals', () => {
-  test('two apps, one account and one phone have two tokens that never mix', async () => {
+  test('two apps have separate tokens for the same account and terminal', async () => {
     const app = { appToken: 'token', appKey: 'key' };
     const apps = [
       { appId: 'app-ios', ...app },
@@ -171,7 +171,7 @@ describe('apps and terminals', () => {
     expect(fleet.vendor.state().succeeded).toBe(2);
   });
 
-  test('with one terminal per account two phones share one login, and none is made in the background', async () => {
+  test('with TERMINAL_POLICY=single, two phones share one login, and there is no background renewal', async () => {
     const fleet = await open({ vendor: { tokenLifetimeSeconds: 4 }, env: { TERMINAL_POLICY: 'single' } });
     const session = await fleet.session('alice');
     const phone = await fleet.broker(0).getToken(session, 'phone');
@@ -185,7 +185,7 @@ describe('apps and terminals', () => {
     expect(fleet.vendor.state().requests).toBe(2);
   });
 
-  test('of 25 terminals at once 20 are served, and one logout makes room for one', async () => {
+  test('only 20 of 25 simultaneous terminals get a token, and a logout admits one more', async () => {
     const fleet = await open();
     const session = await fleet.session('alice');
     const answers = await Promise.all(

@@ -11,18 +11,18 @@ import { plainRequest } from '../support/plain-request.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** `dist/main.js` in a folder with what the image has, and nothing above it. */
-async function shipped(): Promise<string> {
+/** Copies dist/ into a folder without node_modules, like in the image. Returns the path of main.js. */
+async function copyBundle(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-bundle-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   for (const part of ['dist', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true });
   return join(folder, 'dist/main.js');
 }
 
-test('the service needs no packages beside dist/: not for a token by way of Redis, not for its documentation', async () => {
+test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation', async () => {
   const fleet = await startFleet({ replicas: 0 });
   onTestFinished(() => fleet.close());
-  const broker = await startBroker(fleet.env, { entry: await shipped() });
+  const broker = await startBroker(fleet.env, { entry: await copyBundle() });
   onTestFinished(async () => void (await broker.stop()));
   expect((await broker.getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
   const page = await plainRequest(`${broker.url}/docs`);
@@ -35,14 +35,14 @@ test('the service needs no packages beside dist/: not for a token by way of Redi
 });
 
 test.each([['check', '--help'], ['rekey', '--help'], ['sign', '--help'], ['simulate-vendor', '--help'], ['openapi']])(
-  'the command %s needs no packages beside dist/',
+  'the command %s in dist/ needs no npm packages',
   async (...args) => {
-    const { stdout } = await promisify(execFile)(process.execPath, [await shipped(), ...args], { env: {} });
+    const { stdout } = await promisify(execFile)(process.execPath, [await copyBundle(), ...args], { env: {} });
     expect(stdout).not.toBe('');
   },
 );
 
-test('dist/ holds the licence of every package whose code or files are in it', async () => {
+test('dist/ contains the license of every package that it includes', async () => {
   const files = (await readdir(join(ROOT, 'dist'), { recursive: true })).filter((file) => file.endsWith('.js'));
   const code = (await Promise.all(files.map((file) => readFile(join(ROOT, 'dist', file), 'utf8')))).join('\n');
   const paths = [...code.matchAll(/^\s*\/\/ (?:.+\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//gm)];
@@ -53,6 +53,6 @@ test('dist/ holds the licence of every package whose code or files are in it', a
   const licences = new Map(texts.split(`${'-'.repeat(80)}\n\n`).map((text) => [text.split(' ', 1)[0], text]));
   expect(licences.get('@opentelemetry/api')).toMatch(/Apache License\s+Version 2\.0/);
   const without = [...packages].filter((name) => !/copyright|licensor/i.test(licences.get(name) ?? ''));
-  // Its package has no licence's text in it, but says MIT.
+  // This package declares MIT, but contains no license text.
   expect(without).toEqual(['abstract-logging']);
 });

@@ -1,22 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
-import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
 import { mastersOf, type RedisClient } from '../../src/store/redis/connection/clients.ts';
-import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
 import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import type { Announcement } from '../../src/token/ports.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
 import { makeDue } from '../support/make-due.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
+import { openAnnouncements, openCommands } from '../support/redis-connections.ts';
 import { askRedis } from '../support/redis-server.ts';
 
-const PATIENTLY = { timeoutMs: 20_000 };
+const SLOW = { timeoutMs: 20_000 };
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 const EVERY_SHARD = Array.from({ length: SHARDS }, (_, shard) => shard);
 
@@ -26,60 +24,40 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => cluster.close());
 
-function open() {
-  const keys = new Keys(`test-${randomUUID()}`);
-  const log: string[] = [];
-  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
-  const connectionLog = { info: write, warn: write };
-  const commands = connectRedis(cluster.url, 'commands', connectionLog);
-  onTestFinished(() => commands.disconnect());
-  return { keys, log, commands, connectionLog };
-}
-
-/** Runs a script in every shard: they lie on all three masters. */
+/** Runs a script in every shard. The shards are distributed over all three masters. */
 function inEveryShard(commands: RedisClient, keys: Keys): Promise<unknown[]> {
   return Promise.all(EVERY_SHARD.map((shard) => runScript(commands, 'claimDue', [keys.due(shard)], [1, 1_000])));
 }
 
-const hasWorked = (commands: RedisClient, keys: Keys) =>
-  eventually(() => inEveryShard(commands, keys).then(() => true), PATIENTLY);
+const waitUntilWorking = (commands: RedisClient, keys: Keys) =>
+  eventually(() => inEveryShard(commands, keys).then(() => true), SLOW);
 
-/** An account that lies there. */
+/** Finds an account whose keys are in this shard. */
 function accountIn(shard: number, keys: Keys): string {
   for (let number = 0; ; number += 1) {
     if (keys.dueOf(accountId(`account-${number}`)) === keys.due(shard)) return `account-${number}`;
   }
 }
 
-function listening() {
-  const { keys, commands, connectionLog } = open();
-  const subscriber = connectSubscriber(cluster.url, commands, connectionLog);
-  const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
-  onTestFinished(() => announcements.close());
-  const heard: Announcement[] = [];
-  announcements.subscribe((announcement) => heard.push(announcement));
-  const since = () => announcements.completeSince();
-  const known = () => eventually(() => since() ?? Promise.reject(new Error('announcements may be missed')), PATIENTLY);
-  /** Announces in every shard, each its own number. */
-  const announce = () =>
-    Promise.all(
-      EVERY_SHARD.map((shard) =>
-        runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
-      ),
-    );
-  return { keys, commands, subscriber, heard, since, known, announce };
+/** Announces the number of each shard on that shard. */
+function announce(commands: RedisClient, keys: Keys): Promise<unknown[]> {
+  return Promise.all(
+    EVERY_SHARD.map((shard) =>
+      runScript(commands, 'beat', [keys.due(shard)], [keys.announcements, `saved ${ID} ${shard}`]),
+    ),
+  );
 }
 
 describe('on a Redis Cluster', () => {
-  test('scripts run on every node, and run again on nodes that have forgotten them', async () => {
-    const { keys, commands } = open();
-    await hasWorked(commands, keys);
+  test('scripts run on every node, also after the nodes have lost their script caches', async () => {
+    const { keys, commands } = openCommands(cluster.url);
+    await waitUntilWorking(commands, keys);
     expect(mastersOf(commands)).toHaveLength(3);
     for (const node of cluster.nodes) await askRedis(node, (redis) => redis.script('FLUSH'));
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
   });
 
-  test('the check finds it, and nothing to mend; where it is down, that nobody answers', async () => {
+  test('the check command finds no problem, and reports a cluster that is down', async () => {
     const settings = { url: cluster.url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] };
     const findings = await checkStore(settings, systemClock);
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
@@ -90,10 +68,10 @@ describe('on a Redis Cluster', () => {
   });
 
   test('commands follow a slot that moves to another node', async () => {
-    const { keys, commands } = open();
-    await hasWorked(commands, keys);
+    const { keys, commands } = openCommands(cluster.url);
+    await waitUntilWorking(commands, keys);
     const [from, to] = [cluster.nodes[0], cluster.nodes[1]];
-    if (!from || !to) throw new Error('there are no nodes');
+    if (!from || !to) throw new Error('the cluster has no nodes');
     const [fromId, toId] = await Promise.all(
       [from, to].map((node) => askRedis(node, (redis) => redis.cluster('MYID'))),
     );
@@ -113,48 +91,48 @@ describe('on a Redis Cluster', () => {
     expect(await inEveryShard(commands, keys)).toHaveLength(SHARDS);
   });
 
-  test('what any node announces is heard', async () => {
-    const { heard, known, announce } = listening();
-    await known();
-    await announce();
-    await eventually(() => heard.length === SHARDS);
-    expect(heard.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
+  test('the broker receives announcements of every node', async () => {
+    const { keys, commands, received, untilComplete } = openAnnouncements(cluster.url);
+    await untilComplete();
+    await announce(commands, keys);
+    await eventually(() => received.length === SHARDS);
+    expect(received.map(({ generation }) => generation).sort((one, other) => one - other)).toEqual(EVERY_SHARD);
   });
 
-  test('announcements are known from a later instant on when one node has hung, though the others went on', async () => {
-    const { subscriber, known, since } = listening();
-    await known();
+  test('after one node hangs, announcements count as complete from a later time, although other nodes continued', async () => {
+    const { subscriber, untilComplete, completeSince } = openAnnouncements(cluster.url);
+    await untilComplete();
     for (const node of cluster.nodes) {
       await askRedis(node, (redis) => redis.config('SET', 'cluster-require-full-coverage', 'no'));
     }
-    // Not the one that is listened to: every other announcement still arrives.
+    // Skip the subscribed node, so that announcements of the other nodes still arrive.
     for (const node of cluster.nodes.slice(0, 3).filter(({ port }) => port !== subscriber.options.port)) {
-      const before = await known();
+      const before = await untilComplete();
       node.pause();
-      await eventually(() => since() !== before, PATIENTLY).finally(() => node.resume());
-      expect(await known()).toBeGreaterThan(before);
+      await eventually(() => completeSince() !== before, SLOW).finally(() => node.resume());
+      expect(await untilComplete()).toBeGreaterThan(before);
       await cluster.waitUntilServing();
     }
   });
 
-  test('another node is listened to when the one that was hangs, and what is announced then is heard', async () => {
-    const { keys, commands, subscriber, heard, known, since, announce } = listening();
-    const first = await known();
+  test('if the subscribed node hangs, the broker subscribes to another node and receives its announcements', async () => {
+    const { keys, commands, subscriber, received, untilComplete, completeSince } = openAnnouncements(cluster.url);
+    const first = await untilComplete();
     const { port } = subscriber.options;
     const node = cluster.nodes.find((candidate) => candidate.port === port);
     node?.pause();
     onTestFinished(() => node?.resume());
-    await eventually(() => since() === undefined, PATIENTLY);
-    await hasWorked(commands, keys);
-    expect(await known()).toBeGreaterThan(first);
+    await eventually(() => completeSince() === undefined, SLOW);
+    await waitUntilWorking(commands, keys);
+    expect(await untilComplete()).toBeGreaterThan(first);
     expect(subscriber.options.port).not.toBe(port);
-    await announce();
-    await eventually(() => heard.length === SHARDS);
+    await announce(commands, keys);
+    await eventually(() => received.length === SHARDS);
     node?.resume();
     await cluster.waitUntilServing();
   });
 
-  test('a master that hangs keeps nobody from what lies on the others', async () => {
+  test('a master that hangs does not block claims on the other masters', async () => {
     const keyPrefix = `test-${randomUUID()}`;
     const keys = new Keys(keyPrefix);
     const store = await openRedisStore(cluster.url, keyPrefix, [newKey('k1')]);
@@ -167,7 +145,7 @@ describe('on a Redis Cluster', () => {
     }
     const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (each) => each.role())));
     const hung = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
-    if (!hung) throw new Error('there is no master');
+    if (!hung) throw new Error('the cluster has no master');
     const ranges = (await askRedis(hung, (each) => each.cluster('SLOTS'))).filter(
       ([, , node]) => node?.[1] === hung.port,
     );
@@ -188,17 +166,17 @@ describe('on a Redis Cluster', () => {
     await cluster.waitUntilServing();
   });
 
-  test('a node that dies is told of once, and all works again when its replica has taken over', async () => {
-    const { keys, log, commands } = open();
-    await hasWorked(commands, keys);
+  test('a node that crashes is logged once, and scripts work on all shards again after the failover', async () => {
+    const { keys, log, commands } = openCommands(cluster.url);
+    await waitUntilWorking(commands, keys);
     const roles = await Promise.all(cluster.nodes.map((node) => askRedis(node, (redis) => redis.role())));
     const victim = cluster.nodes.find((_, index) => roles[index]?.[0] === 'master');
     await victim?.kill();
     await expect(inEveryShard(commands, keys)).rejects.toThrow();
     await cluster.waitUntilServing(victim);
-    await hasWorked(commands, keys);
-    const told = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain('ECONNREFUSED');
+    await waitUntilWorking(commands, keys);
+    const failures = log.filter((line) => line.includes(`127.0.0.1:${victim?.port}`) && line.includes('failed'));
+    expect(failures).toHaveLength(1);
+    expect(failures[0]).toContain('ECONNREFUSED');
   });
 });

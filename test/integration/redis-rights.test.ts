@@ -12,41 +12,41 @@ import { askRedis, type RedisServer, startRedis } from '../support/redis-server.
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 const LIFETIME = 10;
 
-/** What docs/production.md gives the broker's user, as words of one command. */
+/** The ACL command for the broker's user in docs/production.md, split into words. */
 function documentedRights(keyPrefix: string): [string, ...string[]] {
   const [, rights = ''] = /^(ACL SETUSER broker .*)$/m.exec(readFile('docs/production.md')) ?? [];
   return rights.replaceAll('sdkt:', `${keyPrefix}:`).split(' ') as [string, ...string[]];
 }
 
-/** What the server refused that user. */
+/** Commands and keys that the server refused to this user. */
 async function denials(redis: Redis): Promise<string[]> {
   const entries = (await redis.call('ACL', 'LOG')) as (string | number)[][];
   return entries.map((entry) => `${entry[entry.indexOf('reason') + 1]} ${entry[entry.indexOf('object') + 1]}`);
 }
 
-async function oneRedis() {
+async function startSingle() {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   return { scheme: 'redis', nodes: [redis], database: '/1' };
 }
 
-async function aCluster() {
+async function startCluster() {
   const cluster = await startRedisCluster();
   onTestFinished(() => cluster.close());
   return { scheme: 'redis-cluster', nodes: cluster.nodes, database: '' };
 }
 
 test.each([
-  ['one Redis', oneRedis],
-  ['a Redis Cluster', aCluster],
+  ['one Redis', startSingle],
+  ['a Redis Cluster', startCluster],
 ])(
-  'on %s the rights docs/production.md names are enough for whatever replicas and rekey do',
+  '%s: the rights in docs/production.md are enough for replicas and the rekey command',
   async (_, start) => {
     const { scheme, nodes, database } = await start();
     const keyPrefix = `rights-${randomUUID()}`;
     const [command, ...args] = documentedRights(keyPrefix);
-    const onEach = <T>(question: (redis: Redis) => Promise<T>) =>
-      Promise.all(nodes.map((node: RedisServer) => askRedis(node, question)));
+    const onEach = <T>(commands: (redis: Redis) => Promise<T>) =>
+      Promise.all(nodes.map((node: RedisServer) => askRedis(node, commands)));
     await onEach((redis) => redis.call(command, ...args));
     const env = {
       REDIS_URL: `${scheme}://broker:password@127.0.0.1:${nodes[0]?.port}${database}`,

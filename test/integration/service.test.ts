@@ -17,7 +17,7 @@ const UNIQUE_ID = 'terminal-canary-6a7b8c';
 
 type Environment = Readonly<Record<string, string>>;
 
-/** A vendor and a customer cloud, and services in this process that stand between them. */
+/** Starts a vendor and a customer cloud. `start` starts a service in this process that uses both. */
 async function open(store: Environment, options: VendorSimulatorOptions = {}) {
   const vendor = await startVendorSimulator(options);
   onTestFinished(() => vendor.close());
@@ -57,9 +57,9 @@ const onRedis = (url = inject('redisUrl')): Environment => ({
 
 describe.each([
   { where: 'in Redis', store: onRedis },
-  { where: 'in this process', store: (): Environment => ({}) },
+  { where: 'in memory', store: (): Environment => ({}) },
 ])('a service with its tokens $where', ({ store }) => {
-  test('gives an app what the camera SDK takes, for one login, however often it is asked', async () => {
+  test('returns a token that the camera SDK accepts, with one login for many reads', async () => {
     const { vendor, start, getToken } = await open(store());
     const service = await start();
     const first = await getToken(service);
@@ -72,7 +72,7 @@ describe.each([
     expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
   });
 
-  test('renews a token unasked before it ends, and gives out the new one', async () => {
+  test('renews a token in the background before it expires, and returns the new one', async () => {
     const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 4 });
     const service = await start();
     const first = accessTokenOf(await getToken(service));
@@ -87,7 +87,7 @@ describe.each([
     expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(2);
   });
 
-  test('answers what is in flight when it is closed, and nothing after that', async () => {
+  test('answers requests in flight when it closes, and no requests after that', async () => {
     const { vendor, start, getToken } = await open(store(), { latencyMs: 300 });
     const service = await start();
     const inFlight = getToken(service);
@@ -97,13 +97,13 @@ describe.each([
     await expect(getToken(service)).rejects.toThrow('ECONNREFUSED');
   });
 
-  test('says so when its address is taken', async () => {
+  test('fails to start if its address is in use', async () => {
     const { start } = await open(store());
     const { port } = new URL((await start()).url);
     await expect(start({ PORT: port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 
-  test('logs nothing of account, terminal, session or token', async () => {
+  test('logs no account, terminal, session or token', async () => {
     const { log, session, start, getToken } = await open(store());
     const service = await start();
     const token = accessTokenOf(await getToken(service));
@@ -126,7 +126,7 @@ describe('services on one Redis', () => {
     expect(vendor.loginsOf(UNION_ID, UNIQUE_ID)).toBe(1);
   });
 
-  test('go on giving out what they know while Redis is away, stay ready and say why, and come back', async () => {
+  test('return known tokens while Redis is down, stay ready and report the reason, and recover', async () => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
     const { start, getToken, isLive } = await open(onRedis(redis.url));
@@ -145,8 +145,8 @@ describe('services on one Redis', () => {
   });
 });
 
-describe('a service on a Redis of its own', () => {
-  test('leaves no connection behind, neither closed nor when its address is taken', async () => {
+describe('a service with a separate Redis', () => {
+  test('leaves no connection open, after it closes and after a start that fails', async () => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
     const operator = new Redis(redis.url);
@@ -163,7 +163,7 @@ describe('a service on a Redis of its own', () => {
 });
 
 describe('a service without Redis', () => {
-  test('warns that it must stay alone', async () => {
+  test('warns that only one replica may run', async () => {
     const { log, start } = await open({});
     await start();
     expect(log.lines()).toContainEqual(

@@ -18,7 +18,7 @@ async function leasesOf({ keyPrefix }: Fleet): Promise<string[]> {
   return keys;
 }
 
-/** `GET /sdk-token` over a connection that is kept. */
+/** Sends `GET /sdk-token` over a keep-alive connection. */
 async function getTokenOver(agent: Agent, { url }: BrokerProcess, session: string): Promise<PlainAnswer> {
   const headers = { authorization: `Bearer ${session}` };
   const outgoing = request(`${url}/sdk-token?uniqueId=phone`, { agent, headers }).end();
@@ -33,7 +33,7 @@ async function socketTo({ url }: BrokerProcess): Promise<Socket> {
   return socket;
 }
 
-/** A connection that has carried a request and would carry another. */
+/** Opens a connection, and sends one request over it. The connection stays open. */
 async function keptConnection(broker: BrokerProcess): Promise<Socket> {
   const socket = await socketTo(broker);
   socket.write('GET /livez HTTP/1.1\r\nHost: broker\r\n\r\n');
@@ -41,7 +41,10 @@ async function keptConnection(broker: BrokerProcess): Promise<Socket> {
   return socket;
 }
 
-/** A request on a connection that has carried another, but for its end: it counts as new when that arrives. */
+/**
+ * Sends a second request over a connection, without its end. The returned function sends the end. The server counts
+ * the request as new when the end arrives.
+ */
 async function startedRequest(broker: BrokerProcess, path: string): Promise<() => Promise<string>> {
   const socket = await keptConnection(broker);
   socket.write(`GET ${path} HTTP/1.1\r\nHost: broker\r\n`);
@@ -51,7 +54,7 @@ async function startedRequest(broker: BrokerProcess, path: string): Promise<() =
   };
 }
 
-/** How a process ended that was told to, and after how many ms. */
+/** Sends the signal. Returns the exit code, and the time until the process ended. */
 async function endOf(broker: BrokerProcess, signal: NodeJS.Signals) {
   const startedAt = performance.now();
   broker.signal(signal);
@@ -59,46 +62,43 @@ async function endOf(broker: BrokerProcess, signal: NodeJS.Signals) {
   return { code, tookMs: performance.now() - startedAt };
 }
 
-describe('a replica told to end', () => {
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    'by %s answers what is in flight and refuses what is new',
-    async (signal) => {
-      const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
-      const agent = new Agent({ keepAlive: true });
-      onTestFinished(() => agent.destroy());
-      onTestFinished(() => fleet.close());
-      const [ending, other] = [fleet.broker(0), fleet.broker(1)];
-      const readiness = await startedRequest(ending, '/readyz');
-      const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
-      const sessions = await Promise.all(
-        Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
-      );
-      const inFlight = sessions.map((session, number) =>
-        number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
-      );
-      await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
-      expect(await leasesOf(fleet)).toHaveLength(LOGINS);
+describe('a replica that shuts down', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('on %s answers requests in flight and rejects new ones', async (signal) => {
+    const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    onTestFinished(() => fleet.close());
+    const [ending, other] = [fleet.broker(0), fleet.broker(1)];
+    const readiness = await startedRequest(ending, '/readyz');
+    const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
+    const sessions = await Promise.all(
+      Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
+    );
+    const inFlight = sessions.map((session, number) =>
+      number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
+    );
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
+    expect(await leasesOf(fleet)).toHaveLength(LOGINS);
 
-      const end = endOf(ending, signal);
-      await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
-      expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
-      expect(await late()).toMatch(/^HTTP\/1\.1 503 [\s\S]*retry-after: \d[\s\S]*"code":"shutting_down"/i);
-      const answers = await Promise.all(inFlight);
-      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
-        Array(LOGINS).fill([200, 'close']),
-      );
-      const { code, tookMs } = await end;
-      expect(code).toBe(0);
-      expect(tookMs).toBeLessThan(10_000);
+    const end = endOf(ending, signal);
+    await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
+    expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
+    expect(await late()).toMatch(/^HTTP\/1\.1 503 [\s\S]*retry-after: \d[\s\S]*"code":"shutting_down"/i);
+    const answers = await Promise.all(inFlight);
+    expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
+      Array(LOGINS).fill([200, 'close']),
+    );
+    const { code, tookMs } = await end;
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(10_000);
 
-      const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
-      expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
-      expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
-      expect(await leasesOf(fleet)).toEqual([]);
-    },
-  );
+    const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
+    expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
+    expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
+    expect(await leasesOf(fleet)).toEqual([]);
+  });
 
-  test('does not wait for connections on which nothing happens', async () => {
+  test('does not wait for idle connections', async () => {
     const fleet = await startFleet({ replicas: 1 });
     onTestFinished(() => fleet.close());
     const broker = fleet.broker(0);
@@ -111,8 +111,8 @@ describe('a replica told to end', () => {
     await closed;
   });
 
-  test('in mid-renewal leaves nothing behind that keeps another replica from renewing at once', async () => {
-    // Due after 2 of 100 s; the vendor is waited for longer than a replica has to end.
+  test('during a renewal leaves no lease behind, so another replica can renew immediately', async () => {
+    // The token is due after 2 of 100 s. The vendor timeout is longer than the time that a shutdown may take.
     const env = { REFRESH_AT: '0.02-0.02', VENDOR_TIMEOUT_MS: '20000' };
     const fleet = await startFleet({ replicas: 1, vendor: { tokenLifetimeSeconds: 100 }, env });
     onTestFinished(() => fleet.close());

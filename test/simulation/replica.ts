@@ -8,7 +8,7 @@ import { TokenCache } from '../../src/broker/token-cache.ts';
 import type { Clock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { silentObserver } from '../../src/token/observer.ts';
-import { type RefreshPolicy, refreshAt } from '../../src/token/renewal-timing.ts';
+import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
 import type { VendorModel } from './vendor-model.ts';
@@ -60,7 +60,7 @@ export class Replica {
       announcements,
       clock,
       maxBytes: CACHE_BYTES,
-      renewFrom: (record, id) => refreshAt(record, policy, id),
+      policy,
     });
     const limits = new LoginLimits({ rates: rateLimiter, perMinute: 0, log, observer });
     const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });

@@ -162,7 +162,7 @@ export class StoreConnection {
       this.#time.after(delayMs(), execute);
     });
     const answer = await raceTimeout(this.#clock, COMMAND_TIMEOUT_MS, exchange);
-    this.#breaker.settle(answer ? 'answered' : 'unanswered');
+    this.#breaker.settle(answer ? 'answered' : 'timeout');
     if (!answer) throw new BrokerError('store_unavailable', { retryAfter: 1 });
     return answer.value;
   }

@@ -10,7 +10,7 @@ import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
-import { LEASE_MS, type RefreshPolicy, refreshAt } from '../../src/token/renewal-timing.ts';
+import { LEASE_MS, type RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
@@ -29,13 +29,13 @@ interface BrokerPartsOptions {
   readonly store?: TokenStore;
   readonly policy?: RefreshPolicy;
   readonly loginBudgetMs?: number;
-  /** Logins an account may cause per minute; 0, the default: no limit. */
+  /** Maximum logins of an account per minute. 0, the default, means no limit. */
   readonly perMinute?: number;
   readonly vendor?: ScriptedLogin;
   readonly observer?: Observer;
 }
 
-/** One replica's broker and worker without HTTP, on a store in this process unless given another. */
+/** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
   const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
   const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
@@ -46,7 +46,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     announcements,
     clock,
     maxBytes: 2 ** 20,
-    renewFrom: (record) => refreshAt(record, policy),
+    policy,
   });
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute, log, observer });
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
@@ -66,12 +66,12 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store.accounts, terminals, cache);
-  /** As the worker does once the token is due, which it is from now on. */
+  /** Makes the token due now, and renews it like the worker. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
     const { claims } = await dueQueue.claim(1_000, LEASE_MS);
     const claim = claims.find(({ lease }) => lease.id === id);
-    if (!claim) throw new Error('it could not be claimed');
+    if (!claim) throw new Error('the due token could not be claimed');
     return renewal.renewClaimed(claim);
   };
   return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };

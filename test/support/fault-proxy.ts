@@ -52,7 +52,7 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
     port: (server.address() as AddressInfo).port,
     set(next) {
       fault = next;
-      // After a fault, old connections are useless: the proxy has dropped a part of their traffic.
+      // `refuse` closes existing connections. After a fault they are useless: a part of their traffic is lost.
       if (next.kind === 'refuse' || next.kind === 'none') for (const socket of sockets) socket.destroy();
     },
     async close() {

@@ -2,8 +2,6 @@
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import { RecordCodec } from '../../../src/store/redis/records/record-codec.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
-import { refreshAt } from '../../../src/token/renewal-timing.ts';
-import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../test/support/made-up-tokens.ts';
 import { benchCipher, POLICY } from '../broker-setup.ts';
@@ -16,8 +14,7 @@ const BATCH = 1_000;
 
 const count = Number(process.argv[2]);
 const announcements = { subscribe: () => undefined, completeSince: () => 0 };
-const renewFrom = (record: TokenRecord) => refreshAt(record, POLICY);
-const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 40, renewFrom });
+const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 40, policy: POLICY });
 const codec = new RecordCodec(benchCipher());
 
 globalThis.gc?.();

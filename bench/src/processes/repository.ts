@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { cpSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The root of the repository. All processes run there. */
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+const LUA_SCRIPTS = 'src/store/redis/scripts';
 
 /** Installs the packages of the peers if they are missing or outdated, and compiles the bench. */
 export function buildPeers(): void {
@@ -12,6 +14,8 @@ export function buildPeers(): void {
     run('npm', 'ci', '--silent', '--prefix', 'bench');
   }
   run('npx', 'tsc', '-p', 'bench');
+  // tsc does not copy the Lua scripts, which the store reads from the folder beside its own file.
+  cpSync(join(ROOT, LUA_SCRIPTS), join(ROOT, 'bench/dist', LUA_SCRIPTS), { recursive: true });
 }
 
 /**

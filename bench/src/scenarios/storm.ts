@@ -1,12 +1,12 @@
 import { median } from '../../../test/support/statistics.ts';
 import { BenchWorld, CACHES, type PeerName } from '../bench-world.ts';
 import { compare } from '../figures.ts';
-import { Crowd } from '../load/crowd.ts';
+import { SimultaneousRequests } from '../load/simultaneous-requests.ts';
 import { BOTH_CORES } from '../processes/cores.ts';
 import type { Scenario } from '../scenario.ts';
 import { newSubjects } from '../subjects.ts';
 
-const CROWD = 1_000;
+const REQUESTS = 1_000;
 const PROCESSES = 3;
 const LATENCY_MS = 300;
 const ALLOWANCE_MS = 100;
@@ -63,28 +63,29 @@ async function stormsOn(
   say: (line: string) => void,
 ): Promise<Storm[]> {
   const servers = await Promise.all(Array.from({ length: PROCESSES }, () => world.start(peer, BOTH_CORES)));
-  const crowd = await Crowd.open(
+  const requests = await SimultaneousRequests.open(
     servers.map(({ url }) => url),
-    CROWD,
+    REQUESTS,
   );
   try {
     const [known, ...subjects] = newSubjects(1 + WARM_UPS + rounds);
     if (known) {
       await world.fill(peer, [known]);
-      await crowd.ask(known.uniqueId, world.sessions.of(known));
+      await requests.send(known.uniqueId, world.sessions.of(known));
     }
-    for (const subject of subjects.splice(0, WARM_UPS)) await crowd.ask(subject.uniqueId, world.sessions.of(subject));
+    for (const subject of subjects.splice(0, WARM_UPS))
+      await requests.send(subject.uniqueId, world.sessions.of(subject));
     const storms: Storm[] = [];
     for (const subject of subjects) {
       const before = await world.vendor.logins();
-      const slowestMs = await crowd.ask(subject.uniqueId, world.sessions.of(subject));
+      const slowestMs = await requests.send(subject.uniqueId, world.sessions.of(subject));
       const logins = (await world.vendor.logins()) - before;
       storms.push({ logins, slowestMs });
       say(`  round ${storms.length}  ${peer.padEnd(20)} ${logins} logins, slowest ${slowestMs.toFixed(0)} ms`);
     }
     return storms;
   } finally {
-    crowd.close();
+    requests.close();
     await Promise.all(servers.map((server) => server.stop()));
   }
 }

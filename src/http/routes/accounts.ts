@@ -4,10 +4,18 @@ import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { ADMIN_ERRORS, ADMIN_SECURITY, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { account, accountPath, lookup } from '../openapi/schemas.ts';
-import { type AccountPath, checkAccountPath, PATH_RULES, queryCheck } from '../requested-subject.ts';
+import {
+  ADMIN_ERRORS,
+  ADMIN_SECURITY,
+  emptyResponse,
+  problemResponses,
+  responseWithBody,
+} from '../documented-responses.ts';
+import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
+import { querySchema } from '../server/validation.ts';
+
+export const noQuery = querySchema({});
 
 const MAX_ACCESS_IDS = 1_000;
 
@@ -23,8 +31,8 @@ const accessId = z
     error: 'must be a decimal integer of 64 bits',
   });
 
-/** Of `POST /accounts/lookup`. */
-const lookupBody = z.strictObject(
+/** The body of `POST /accounts/lookup`. */
+export const lookupBody = z.strictObject(
   {
     accessIds: z
       .array(accessId, { error: 'must be an array of strings' })
@@ -38,20 +46,35 @@ const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-/** @throws BrokerError `request_invalid` with the first fault and what is allowed, never a value */
-export function requestedAccessIds(body: unknown): readonly string[] {
-  const parsed = lookupBody.safeParse(body);
-  if (parsed.success) return parsed.data.accessIds;
-  const { path, message } = parsed.error.issues[0] ?? { path: [], message: 'is not valid' };
-  const [, index] = path;
-  const place = path.length === 0 ? 'The body' : index === undefined ? 'accessIds' : `accessIds[${String(index)}]`;
-  throw new BrokerError('request_invalid', { detail: `${place} ${message}` });
-}
+const EXAMPLES = {
+  request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
+};
 
-const { 'X-Request-Id': requestId, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
-const headers = { 'X-Request-Id': requestId, 'Cache-Control': cacheControl };
+const instant = z.string().meta({ format: 'date-time' });
 
-const EXAMPLES = { request_invalid: { detail: `The unionId in the path must be ${PATH_RULES.unionId}` } };
+const account = z
+  .looseObject({
+    accessId: z.string().meta({ description: "The vendor's name for the account: a decimal integer of 64 bits." }),
+    region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+    terminals: z
+      .array(
+        z.looseObject({
+          app: z.string(),
+          uniqueId: z.string(),
+          issuedAt: instant,
+          expiresAt: instant,
+          refreshAt: instant.meta({ description: 'When its token is due for renewal.' }),
+          generation: z.int().meta({ description: 'A larger number is newer.' }),
+          readSinceRefresh: z.boolean().meta({ description: 'Whether an app has read this generation.' }),
+        }),
+      )
+      .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
+  })
+  .meta({ id: 'Account', description: 'Never holds a token.' });
+
+const lookup = z
+  .record(z.string(), z.string())
+  .meta({ id: 'Lookup', description: 'unionId by accessId. Unknown accessIds are missing.' });
 
 const EXAMPLE_ACCOUNT = {
   accessId: '-9223371996052586423',
@@ -75,12 +98,9 @@ const getAccount = {
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   params: accountPath,
+  querystring: noQuery,
   response: {
-    200: {
-      description: 'The account.',
-      headers,
-      content: { 'application/json': { schema: account, examples: { account: { value: EXAMPLE_ACCOUNT } } } },
-    },
+    200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
     ...problemResponses([...ADMIN_ERRORS, 'not_found'], {
       ...EXAMPLES,
       not_found: { detail: 'There is no such account here' },
@@ -91,18 +111,16 @@ const getAccount = {
 const lookUpAccounts = {
   operationId: 'lookUpAccounts',
   summary: 'Accounts by accessId',
-  description: 'What is known outlives tokens, until the account is erased. Changes nothing.',
+  description: 'Finds accounts whose tokens have expired too, until the account is erased. Changes nothing.',
   tags: ['accounts'],
   security: ADMIN_SECURITY,
+  querystring: noQuery,
   body: lookupBody,
   response: {
-    200: {
-      description: 'Those that are known.',
-      headers,
-      content: {
-        'application/json': { schema: lookup, examples: { found: { value: { '-9223371996052586423': 'user-1' } } } },
-      },
-    },
+    200: responseWithBody('The accounts that the broker knows.', {
+      schema: lookup,
+      example: { '-9223371996052586423': 'user-1' },
+    }),
     ...problemResponses(ADMIN_ERRORS, {
       request_invalid: { detail: 'accessIds[3] must be a string, not a number: JSON readers round 64-bit integers' },
     }),
@@ -113,27 +131,24 @@ const eraseAccount = {
   operationId: 'eraseAccount',
   summary: 'Erase an account',
   description:
-    'Forgets its tokens, its schedule and its place in the directory, on every replica. Sessions issued before this ' +
-    'instant are refused from now on; with a newer one the account may come back. Idempotent.',
+    'Deletes its tokens, its schedule and its directory entry on every replica. The broker refuses sessions issued ' +
+    'before this instant from now on. With a newer session the account can log in again. Idempotent.',
   tags: ['accounts'],
   security: ADMIN_SECURITY,
   params: accountPath,
+  querystring: noQuery,
   response: {
-    204: {
-      description: 'Nothing is known of it any more but the instant.',
-      headers: { 'X-Request-Id': requestId },
-      content: {},
-    },
+    204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
     ...problemResponses(ADMIN_ERRORS, EXAMPLES),
   },
 };
 
 export interface AccountViewOptions {
-  /** Epoch ms at which a token falls due for renewal. */
+  /** Epoch ms at which a token is due for renewal. */
   readonly refreshAt: (record: TokenRecord) => number;
 }
 
-/** What may be seen of an account: never a token. Its terminals by app, then uniqueId. */
+/** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
   { accessId, region, records }: StoredAccount,
   { refreshAt }: AccountViewOptions,
@@ -141,9 +156,9 @@ function accountView(
   const terminals = records.map((record) => ({
     app: record.subject.app,
     uniqueId: record.subject.uniqueId,
-    issuedAt: instant(record.token.issuedAt),
-    expiresAt: instant(record.token.expiresAt),
-    refreshAt: instant(refreshAt(record)),
+    issuedAt: isoTime(record.token.issuedAt),
+    expiresAt: isoTime(record.token.expiresAt),
+    refreshAt: isoTime(refreshAt(record)),
     generation: record.generation,
     readSinceRefresh: record.read,
   }));
@@ -151,11 +166,11 @@ function accountView(
   return { accessId, region, terminals };
 }
 
-function instant(epochMs: number): string {
+function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-/** By code unit: the same on every machine, whatever its locale. */
+/** Compares code units, so the order does not depend on the machine's locale. */
 function order(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
@@ -165,31 +180,34 @@ export interface AccountRoutesOptions extends AccountViewOptions {
   readonly accounts: Pick<Accounts, 'find' | 'lookUp' | 'erase'>;
 }
 
-const checkQuery = queryCheck();
+interface AccountRequest {
+  Params: z.infer<typeof accountPath>;
+}
 
-/** Look at an account, find accounts by accessId, erase one. */
+/** `GET` and `DELETE /accounts/{unionId}`, and `POST /accounts/lookup`. */
 export async function accountRoutes(app: FastifyInstance, options: AccountRoutesOptions): Promise<void> {
   const { accounts } = options;
   app.removeContentTypeParser('text/plain');
 
-  app.get<{ Params: AccountPath }>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
-    checkQuery(request.query);
-    const account = await accounts.find(checkAccountPath(request.params));
+  app.get<AccountRequest>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
+    const account = await accounts.find(request.params.unionId);
     if (!account) throw new BrokerError('not_found', { detail: 'There is no such account here' });
     return reply.header('cache-control', 'no-store').send(accountView(account, options));
   });
 
-  app.post('/accounts/lookup', { schema: lookUpAccounts }, async (request, reply) => {
-    checkQuery(request.query);
-    const found = await accounts.lookUp(requestedAccessIds(request.body));
-    return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
-  });
+  app.post<{ Body: z.infer<typeof lookupBody> }>(
+    '/accounts/lookup',
+    { schema: lookUpAccounts },
+    async (request, reply) => {
+      const found = await accounts.lookUp(request.body.accessIds);
+      return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
+    },
+  );
 
   await app.register(async (scope) => {
     leaveBodiesUnread(scope);
-    scope.delete<{ Params: AccountPath }>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
-      checkQuery(request.query);
-      await accounts.erase(checkAccountPath(request.params));
+    scope.delete<AccountRequest>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
+      await accounts.erase(request.params.unionId);
       return reply.code(204).send();
     });
   });

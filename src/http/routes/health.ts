@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import type { ReadinessReport } from '../../broker/readiness.ts';
-import { type DocumentedResponse, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { liveness, readiness as readinessAnswer } from '../openapi/schemas.ts';
+import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
 export interface HealthRoutesOptions {
-  /** Whether this replica should be sent requests. Asked for each `GET /readyz`, by anybody: keep it cheap. */
+  /** Whether a load balancer should send requests to this replica. Anyone can call it, so it must be cheap. */
   readonly readiness: () => Promise<ReadinessReport>;
   /** Whether shutdown has begun. */
   readonly closing: () => boolean;
@@ -12,30 +12,43 @@ export interface HealthRoutesOptions {
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
 
-const { 'X-Request-Id': requestId, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
+const HEAD_TOO_LARGE = { request_invalid: { detail: 'The request line and headers may have 16 KiB in all' } };
 
-const UNREADABLE = { request_invalid: { detail: 'The request line and headers may have 16 KiB in all' } };
+const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });
 
 const livezSchema = {
   operationId: 'getLiveness',
-  summary: 'Whether the process lives',
+  summary: 'Whether the process is alive',
   tags: ['health'],
   security: [],
   response: {
-    200: healthResponse('It does.', liveness, { status: 'ok' }),
-    ...problemResponses(['request_invalid'], UNREADABLE),
+    200: responseWithBody('The process is alive.', { schema: liveness, example: { status: 'ok' } }),
+    ...problemResponses(['request_invalid'], HEAD_TOO_LARGE),
   },
 };
 
+const readiness = z
+  .looseObject({
+    status: z.enum(['ready', 'not ready']),
+    checks: z.record(z.string(), z.string()).meta({ description: '`ok` or the fault, by dependency.' }),
+  })
+  .meta({ id: 'Readiness' });
+
 const readyzSchema = {
   operationId: 'getReadiness',
-  summary: 'Whether this replica should be sent requests',
+  summary: 'Whether this replica can take requests',
   tags: ['health'],
   security: [],
   response: {
-    200: healthResponse('It should.', readinessAnswer, { status: 'ready', checks: { store: 'ok' } }),
-    503: healthResponse('It should not.', readinessAnswer, { status: 'not ready', checks: { store: 'unreachable' } }),
-    ...problemResponses(['request_invalid', 'internal'], UNREADABLE),
+    200: responseWithBody('The replica can take requests.', {
+      schema: readiness,
+      example: { status: 'ready', checks: { store: 'ok' } },
+    }),
+    503: responseWithBody('The replica cannot take requests.', {
+      schema: readiness,
+      example: { status: 'not ready', checks: { store: 'unreachable' } },
+    }),
+    ...problemResponses(['request_invalid', 'internal'], HEAD_TOO_LARGE),
   },
 };
 
@@ -52,13 +65,4 @@ export async function healthRoutes(app: FastifyInstance, { readiness, closing }:
       .header('cache-control', 'no-store')
       .send({ status: ready ? 'ready' : 'not ready', checks });
   });
-}
-
-function healthResponse(
-  description: string,
-  schema: DocumentedResponse['content'][string]['schema'],
-  value: unknown,
-): DocumentedResponse {
-  const headers = { 'X-Request-Id': requestId, 'Cache-Control': cacheControl };
-  return { description, headers, content: { 'application/json': { schema, examples: { example: { value } } } } };
 }

@@ -1,19 +1,17 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
+import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
-/** What has been counted so far, as Prometheus reads it. */
+/** The metrics of this replica in the Prometheus text format. */
 export interface MetricsText {
   readonly contentType: string;
   readonly body: string;
 }
 
 export interface MetricsRoutesOptions {
-  /** Asked for each `GET /metrics`. */
+  /** Called for each `GET /metrics`. */
   readonly metrics: () => Promise<MetricsText>;
 }
-
-const { 'X-Request-Id': requestId, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
 
 const EXAMPLE = [
   '# HELP sdk_token_broker_reads_total Reads of a token, by where it came from or the error they ended with.',
@@ -23,16 +21,12 @@ const EXAMPLE = [
 
 const metricsSchema = {
   operationId: 'getMetrics',
-  summary: 'What this replica has counted, for Prometheus',
-  description: 'In the Prometheus text format 0.0.4. No label says anything of an account or a terminal.',
+  summary: 'The metrics of this replica, for Prometheus',
+  description: 'In the Prometheus text format 0.0.4. No label identifies an account or a terminal.',
   tags: ['metrics'],
   security: [],
   response: {
-    200: {
-      description: 'The metrics.',
-      headers: { 'X-Request-Id': requestId, 'Cache-Control': cacheControl },
-      content: { 'text/plain': { schema: z.string(), examples: { example: { value: EXAMPLE } } } },
-    },
+    200: responseWithBody('The metrics.', { schema: z.string(), example: EXAMPLE, mediaType: 'text/plain' }),
     ...problemResponses(['request_invalid', 'internal', 'shutting_down'], {
       request_invalid: { detail: 'The request line and headers may have 16 KiB in all' },
     }),

@@ -1,56 +1,26 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import type { Observer } from '../../token/observer.ts';
-import type { BelievedPrincipal, SessionVerifier } from '../../token/principal.ts';
 import { subjectId } from '../../token/subject.ts';
-import type { AccountLimit } from '../account-limit.ts';
-import { sessionSource } from '../credentials.ts';
-import { type DocumentedResponse, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { conditionHeaders, logOutQuery, sdkToken, sdkTokenQuery } from '../openapi/schemas.ts';
-import { queryCheck, requestedSubject, SDK_TOKEN_RULES, type SubjectRules } from '../requested-subject.ts';
-import type { RepeatedReads } from '../server/hot-reads.ts';
+import { requireSession, type SessionGuardOptions } from '../credentials.ts';
+import { emptyResponse, problemResponses } from '../documented-responses.ts';
+import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
+import type { HotReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
-import { answerToken } from '../token-answer.ts';
+import { querySchema } from '../server/validation.ts';
+import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
 
-const { 'X-Request-Id': requestId, ETag: etag, 'Cache-Control': cacheControl } = RESPONSE_HEADERS;
-const headers = { 'X-Request-Id': requestId, ETag: etag, 'Cache-Control': cacheControl };
+const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;
+/** `requestedSubject` demands the uniqueId, because that depends on the terminal policy. The document says `required`. */
+const required = { required: ['uniqueId'] };
 
-const EXAMPLE_TOKEN = {
-  accessId: '-9223371996052586423',
-  accessToken: '0181a5b0c1d2e3f4',
-  expireTime: '1699349988',
-  terminalId: '-9223371996052586423',
-  expand: '{"area":"cn","regRegion":"CN"}',
-  expend: '{"area":"cn","regRegion":"CN"}',
-};
+export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion }).meta(required);
+export const logOutQuery = querySchema({ uniqueId, app }).meta(required);
 
-/** The good answers of a token read. */
-export const TOKEN_RESPONSES: Readonly<Record<200 | 304, DocumentedResponse>> = {
-  200: {
-    description: 'The token.',
-    headers,
-    content: { 'application/json': { schema: sdkToken, examples: { token: { value: EXAMPLE_TOKEN } } } },
-  },
-  304: {
-    description: 'The token is the one whose ETag you sent. Never the answer to `Cache-Control: no-cache`.',
-    headers,
-    content: {},
-  },
-};
-
-/** How a token read treats what the caller has already. */
-export const CONDITIONS =
-  'With `If-None-Match` and the current `ETag` the answer is 304. With `Cache-Control: no-cache` besides, the request ' +
-  'says that the SDK was refused with the token of that ETag: the answer is the token in its place, from a new login ' +
-  'where there is none yet. **Beware of `fetch()`** in browsers, Node.js, React Native: as its standard has it, it adds ' +
-  '`Cache-Control: no-cache` of its own accord to a request with `If-None-Match`. Unless the token was refused, send ' +
-  '`Cache-Control: max-age=0` yourself, or no `If-None-Match`.';
-
-/** An example for the errors whose examples say more than their titles. */
 const PROBLEM_EXAMPLES = {
-  request_invalid: { detail: `uniqueId must be ${SDK_TOKEN_RULES.uniqueId.allowed}` },
+  request_invalid: { detail: 'uniqueId must be 1 to 128 visible ASCII characters' },
   session_forbidden: { detail: 'The session is bound to another app than the one asked for' },
   rate_limited: { detail: 'An account may ask 60 times a minute' },
   vendor_rejected: { vendorCode: 10016 },
@@ -74,13 +44,11 @@ const LOG_OUT_ERRORS: readonly ErrorCode[] = [
 const getSdkToken = {
   operationId: 'getSdkToken',
   summary: "The terminal's SDK token",
-  description:
-    'Logs in to the vendor where there is no valid token yet. All values are strings, to be fed straight to the SDK. ' +
-    CONDITIONS,
+  description: `Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged. ${CONDITIONS}`,
   tags: ['sdk-token'],
   security: [{ session: [] }],
   querystring: sdkTokenQuery,
-  headers: conditionHeaders,
+  documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
 };
 
@@ -88,59 +56,40 @@ const logOut = {
   operationId: 'logOut',
   summary: "The app's logout",
   description:
-    "Forgets the terminal's token on every replica, also one that a renewal under way is about to bring. The vendor has " +
-    'no call to revoke it. Idempotent: a terminal without a token is logged out just so.',
+    "Deletes the terminal's token on every replica. A login in flight does not restore it. The vendor has no call to " +
+    'revoke the token. Idempotent.',
   tags: ['sdk-token'],
   security: [{ session: [] }],
   querystring: logOutQuery,
   response: {
-    204: { description: 'There is no token any more.', headers: { 'X-Request-Id': requestId }, content: {} },
+    204: emptyResponse('There is no token any more.'),
     ...problemResponses(LOG_OUT_ERRORS, PROBLEM_EXAMPLES),
   },
 };
 
-export interface SdkTokenRoutesOptions extends SubjectRules {
+export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions {
   readonly tokens: Pick<TokenBroker, 'read'>;
   readonly accounts: Pick<Accounts, 'logOut'>;
-  readonly sessions: SessionVerifier<BelievedPrincipal>;
-  /** The headers that hold a session, given on to its verifier as a JSON object; `undefined`: it is a bearer token. */
-  readonly sessionHeaders: readonly string[] | undefined;
-  readonly limit: AccountLimit;
-  /** Where reads are remembered, to answer those that are repeated. */
-  readonly repeated: Pick<RepeatedReads, 'learn'>;
-  readonly observer: Pick<Observer, 'rateLimited'>;
+  readonly hotReads: Pick<HotReads, 'remember'>;
 }
 
-const checkGet = queryCheck('uniqueId', 'app', 'regRegion');
-const checkDelete = queryCheck('uniqueId', 'app');
-
-/** `GET /sdk-token`: who is it, what do they ask for, hand out the token. `DELETE /sdk-token`: the app's logout. */
+/** `GET /sdk-token` and `DELETE /sdk-token`. Both check the session and count the request before anything else of it is looked at. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts, sessions, limit, repeated, observer } = options;
-  const sessionOf = sessionSource(options.sessionHeaders);
+  const { tokens, accounts, hotReads } = options;
   leaveBodiesUnread(app);
+  requireSession(app, options);
 
-  const callerOf = async ({ headers }: FastifyRequest): Promise<BelievedPrincipal> => {
-    const caller = await sessions.verify(sessionOf(headers));
-    const refusal = limit(caller.unionId)();
-    if (!refusal) return caller;
-    observer.rateLimited('requests');
-    throw refusal;
-  };
-
-  app.get('/sdk-token', { schema: getSdkToken }, async (request, reply) => {
-    const caller = await callerOf(request);
-    const query = checkGet(request.query);
+  app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSdkToken }, (request, reply) => {
+    const { caller, query } = request;
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
     const id = subjectId(subject);
-    repeated.learn(request.raw, caller, id);
+    hotReads.remember(request.raw, caller, id);
     return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 
-  app.delete('/sdk-token', { schema: logOut }, async (request, reply) => {
-    const caller = await callerOf(request);
-    await accounts.logOut(requestedSubject(options, caller, checkDelete(request.query)));
+  app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {
+    await accounts.logOut(requestedSubject(options, request.caller, request.query));
     return reply.code(204).send();
   });
 }

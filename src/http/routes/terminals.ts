@@ -1,27 +1,26 @@
 import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import { ADMIN_ERRORS, ADMIN_SECURITY, problemResponses, RESPONSE_HEADERS } from '../openapi/responses.ts';
-import { conditionHeaders, terminalPath, terminalQuery, terminalTokenQuery } from '../openapi/schemas.ts';
-import {
-  checkTerminalPath,
-  PATH_RULES,
-  queryCheck,
-  requestedSubject,
-  type SubjectRules,
-  type TerminalPath,
-} from '../requested-subject.ts';
+import { ADMIN_ERRORS, ADMIN_SECURITY, emptyResponse, problemResponses } from '../documented-responses.ts';
+import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
-import { answerToken } from '../token-answer.ts';
-import { CONDITIONS, TOKEN_RESPONSES } from './sdk-token.ts';
+import { querySchema } from '../server/validation.ts';
+import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
+
+const { app, regRegion } = TERMINAL_PARAMETERS;
+export const terminalTokenQuery = querySchema({ app, regRegion });
+export const terminalQuery = querySchema({
+  app: app.meta({ description: 'The edition of the app. Without it, all editions.' }),
+});
 
 const EXAMPLES = {
-  request_invalid: { detail: `The uniqueId in the path must be ${PATH_RULES.uniqueId}` },
+  request_invalid: { detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded' },
   vendor_rejected: { vendorCode: 10016 },
 };
 
-/** What only a session can be told of. */
+/** The errors that only a session can cause. */
 const SESSION_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'session_expired',
   'session_forbidden',
@@ -34,31 +33,23 @@ const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => !SESSI
 const getTerminalToken = {
   operationId: 'getTerminalToken',
   summary: "The terminal's SDK token",
-  description:
-    'For a cloud that includes it in its own login answer. `regRegion` counts at the first login of an account alone. ' +
-    CONDITIONS,
+  description: `For a cloud that includes it in its own login response. The broker uses \`regRegion\` only for the first login of an account. ${CONDITIONS}`,
   tags: ['terminals'],
   security: ADMIN_SECURITY,
-  params: terminalPath,
   querystring: terminalTokenQuery,
-  headers: conditionHeaders,
+  documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, EXAMPLES) },
 };
 
 const logTerminalOut = {
   operationId: 'logTerminalOut',
   summary: 'Log one terminal out',
-  description: "Forgets the terminal's token on every replica. Idempotent.",
+  description: "Deletes the terminal's token on every replica. Idempotent.",
   tags: ['terminals'],
   security: ADMIN_SECURITY,
-  params: terminalPath,
   querystring: terminalQuery,
   response: {
-    204: {
-      description: 'There is no token any more.',
-      headers: { 'X-Request-Id': RESPONSE_HEADERS['X-Request-Id'] },
-      content: {},
-    },
+    204: emptyResponse('There is no token any more.'),
     ...problemResponses(ADMIN_ERRORS, EXAMPLES),
   },
 };
@@ -68,33 +59,34 @@ export interface TerminalRoutesOptions extends SubjectRules {
   readonly accounts: Pick<Accounts, 'logOut'>;
 }
 
-const checkGet = queryCheck('app', 'regRegion');
-const checkDelete = queryCheck('app');
+interface TerminalRequest<Query extends z.ZodType> {
+  Params: z.infer<ReturnType<typeof terminalPath>>;
+  Querystring: z.infer<Query>;
+}
 
-/** A terminal's token for the customer's own cloud, and its logout. */
+/** `GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token` and `DELETE /accounts/{unionId}/terminals/{uniqueId}`. */
 export async function terminalRoutes(app: FastifyInstance, options: TerminalRoutesOptions): Promise<void> {
   const { tokens, accounts, apps, terminalPolicy } = options;
   leaveBodiesUnread(app);
 
-  app.get<{ Params: TerminalPath }>(
+  const params = terminalPath(terminalPolicy);
+
+  app.get<TerminalRequest<typeof terminalTokenQuery>>(
     '/accounts/:unionId/terminals/:uniqueId/sdk-token',
-    { schema: getTerminalToken },
+    { schema: { ...getTerminalToken, params } },
     async (request, reply) => {
-      const { unionId, uniqueId } = checkTerminalPath(request.params, terminalPolicy);
-      const query = checkGet(request.query);
-      const subject = requestedSubject(options, { unionId, app: undefined }, { ...query, uniqueId });
-      // The cloud that issues the sessions asks: no erasure is newer.
+      const { params, query } = request;
+      const subject = requestedSubject(options, { unionId: params.unionId, app: undefined }, { ...params, ...query });
+      // The caller is the cloud that issues the sessions, so no erasure makes its request too old.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
       return answerToken(tokens, { subject, region: query.regRegion, sessionIssuedAt }, request, reply);
     },
   );
 
-  app.delete<{ Params: TerminalPath }>(
+  app.delete<TerminalRequest<typeof terminalQuery>>(
     '/accounts/:unionId/terminals/:uniqueId',
-    { schema: logTerminalOut },
-    async (request, reply) => {
-      const { unionId, uniqueId } = checkTerminalPath(request.params, terminalPolicy);
-      const query = checkDelete(request.query);
+    { schema: { ...logTerminalOut, params } },
+    async ({ params: { unionId, uniqueId }, query }, reply) => {
       const subjects = (query.app === undefined ? apps : [query.app]).map((app) =>
         requestedSubject(options, { unionId, app: undefined }, { app, uniqueId }),
       );

@@ -4,7 +4,7 @@ import helmet from '@fastify/helmet';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import fastify from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
-import { SCHEMA_COMPILERS } from './schema-compilers.ts';
+import { ZOD_VALIDATION } from './validation.ts';
 
 const ACCEPTED = /^[A-Za-z0-9._-]{1,64}$/;
 /** Tells this process from any other. */
@@ -41,7 +41,7 @@ export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
 }
 
 async function askHelmet(): Promise<Readonly<Record<string, string>>> {
-  const app = fastify({ schemaController: SCHEMA_COMPILERS });
+  const app = fastify(ZOD_VALIDATION);
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   });

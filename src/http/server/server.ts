@@ -1,11 +1,17 @@
-import type { Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { type ParsedUrlQuery, parse } from 'node:querystring';
-import fastify, { type FastifyBaseLogger, type FastifyHttpOptions, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemAnswer, problemReply } from '../problem.ts';
 import { addRequestHooks, freshRequestId, requestIdOf } from './request-hooks.ts';
-import { SCHEMA_COMPILERS } from './schema-compilers.ts';
+import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
 const DETAILS: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: 'The request line and headers may have 16 KiB in all',
@@ -41,44 +47,30 @@ export async function listenOn(app: FastifyInstance, { host, port }: { host: str
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
 
-/** Stands for what is not percent-encoded UTF-8. No name and no value of ours may hold it, encoded or not. */
-const MALFORMED = '\0';
+/** A socket may be silent for this long while it carries a request. Every answer takes less. */
+const SOCKET_TIMEOUT_MS = 60_000;
 
-/** Parses a query string. A malformed name or value becomes a NUL, so that its check refuses it: a parser here cannot. */
-export function parseQueryString(text: string): ParsedUrlQuery {
-  return parse(text, '&', '=', { decodeURIComponent: decode });
-}
-
-function decode(text: string): string {
-  if (!text.includes('%')) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return MALFORMED;
-  }
-}
-
-const HEADERS_TIMEOUT_MS = 10_000;
-
-/** How the HTTP server treats connections. All times are explicit: Node's own defaults suit a browser's server. */
-const SERVER_OPTIONS = {
-  /** Silence on a socket in mid-request. Longer than any answer takes. */
-  connectionTimeout: 60_000,
-  /** First to last byte of a request. */
-  requestTimeout: HEADERS_TIMEOUT_MS,
-  /** Longer than load balancers keep idle connections (60 s is common): theirs must be the end that closes. */
+/** All times are explicit: Node's defaults suit a server of web pages. */
+const SERVER_OPTIONS: ServerOptions = {
+  headersTimeout: 10_000,
+  /** From the first to the last byte of a request. */
+  requestTimeout: 10_000,
+  connectionsCheckingInterval: 5_000,
+  /** Longer than the 60 s that load balancers commonly keep idle connections, so that they close first. */
   keepAliveTimeout: 72_000,
-  http: {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: 5_000,
-    // Else a second Authorization would be dropped in silence.
-    joinDuplicateHeaders: true,
-  },
-  forceCloseConnections: 'idle',
-  // Requests that arrive while closing are refused by our own hook, as a problem.
-  return503OnClosing: false,
-  logController: new fastify.LogController({ disableRequestLogging: true }),
-} as const satisfies FastifyHttpOptions<Server>;
+  // Without it, Node drops a second Authorization header silently.
+  joinDuplicateHeaders: true,
+};
+
+/** Answers a request before Fastify sees it. @returns whether it did */
+export type FastPath = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+function createHttpServer(serve: RequestListener, fastPath: FastPath | undefined): Server {
+  const listener: RequestListener = fastPath
+    ? (request, response) => void (fastPath(request, response) || serve(request, response))
+    : serve;
+  return createServer(SERVER_OPTIONS, listener).setTimeout(SOCKET_TIMEOUT_MS);
+}
 
 /**
  * Lets requests of this scope announce a body, which nobody looks at: many HTTP clients send `Content-Type` along with a
@@ -118,15 +110,20 @@ export interface BaseAppOptions {
   readonly bodyLimit: number;
   /** Most characters of a path parameter, decoded. */
   readonly maxParamLength?: number;
+  readonly fastPath?: FastPath | undefined;
 }
 
 /** What the public and the internal API have in common: limits, headers, problems, an end in good order. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, trustProxy, bodyLimit, realm, maxParamLength } = options;
+  const { logger, trustProxy, bodyLimit, realm, maxParamLength, fastPath } = options;
   const replyWithProblem = problemReply(realm);
   const app = fastify({
-    ...SERVER_OPTIONS,
-    schemaController: SCHEMA_COMPILERS,
+    ...ZOD_VALIDATION,
+    serverFactory: (serve) => createHttpServer(serve, fastPath),
+    forceCloseConnections: 'idle',
+    // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
+    return503OnClosing: false,
+    logController: new fastify.LogController({ disableRequestLogging: true }),
     bodyLimit,
     loggerInstance: logger,
     // A child of its own for each request would cost more than the request: what we log about one names its id.
@@ -143,6 +140,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   // Before what owns routes: a route keeps the handlers it was registered under.
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
+  requireSchemas(app);
   await addRequestHooks(app, options);
   closeUnusedConnections(app);
   return app;

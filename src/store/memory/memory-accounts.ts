@@ -3,45 +3,44 @@ import type { AccountStore, Announcement, AnnouncementFeed, StoredAccount } from
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
 
-/** The due queue of one process: by subject the epoch ms at which it is to be looked at. */
+/** The due times of subjects, in epoch ms. */
 export class MemorySchedule {
-  readonly #due = new Map<SubjectId, number>();
+  readonly #dueAt = new Map<SubjectId, number>();
 
   add(id: SubjectId, dueAt: number): void {
-    this.#due.set(id, dueAt);
+    this.#dueAt.set(id, dueAt);
   }
 
-  /** Only where it is on the schedule already. */
+  /** Changes the due time of a subject that has one. */
   move(id: SubjectId, dueAt: number): void {
-    if (this.#due.has(id)) this.#due.set(id, dueAt);
+    if (this.#dueAt.has(id)) this.#dueAt.set(id, dueAt);
   }
 
   remove(id: SubjectId): void {
-    this.#due.delete(id);
+    this.#dueAt.delete(id);
   }
 
-  /** At most `limit` that are due, the longest due first. */
+  /** At most `limit` due subjects, the earliest first. */
   due(now: number, limit: number): SubjectId[] {
-    return [...this.#due]
-      .filter(([, at]) => at <= now)
+    return [...this.#dueAt]
+      .filter(([, dueAt]) => dueAt <= now)
       .sort(([, one], [, other]) => one - other)
       .slice(0, limit)
       .map(([id]) => id);
   }
 
-  /** When the next is due, and how many are. */
+  /** Ms until the next subject is due, and the number of subjects that are due now. */
   outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
-    let next: number | undefined;
-    let backlog = 0;
-    for (const at of this.#due.values()) {
-      next = Math.min(next ?? at, at);
-      if (at <= now) backlog += 1;
-    }
-    return { nextInMs: next === undefined ? undefined : Math.max(0, next - now), backlog };
+    const times = [...this.#dueAt.values()];
+    const next = times.reduce((earliest, dueAt) => Math.min(earliest, dueAt), Number.POSITIVE_INFINITY);
+    return {
+      nextInMs: times.length > 0 ? Math.max(0, next - now) : undefined,
+      backlog: times.filter((dueAt) => dueAt <= now).length,
+    };
   }
 }
 
-/** Announces changes to this process. */
+/** Announcements within this process. None is ever missed. */
 export class MemoryAnnouncements implements AnnouncementFeed {
   readonly #startedAt: number;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
@@ -65,82 +64,80 @@ export class MemoryAnnouncements implements AnnouncementFeed {
 
 interface Account {
   readonly records: Map<SubjectId, TokenRecord>;
-  /** What outlives the tokens: from the first success to the erasure. */
-  known: { readonly unionId: string; readonly accessId: string; readonly region: string } | undefined;
+  /** Set by the first login, kept until the erasure. */
+  identity: { readonly unionId: string; readonly accessId: string; readonly region: string } | undefined;
+  /** Epoch ms of the last erasure. */
   erasedAt: number | undefined;
 }
 
-/** The accounts of one process: their terminals, and the directory of accessIds that outlives tokens. */
+/** What the parts of the memory store share. */
+export interface MemoryStoreContext {
+  readonly clock: Clock;
+  readonly schedule: MemorySchedule;
+  readonly announcements: MemoryAnnouncements;
+  readonly terminalsPerAccount: number;
+}
+
 export class MemoryAccounts implements AccountStore {
-  readonly #clock: Clock;
-  readonly #terminalsPerAccount: number;
-  readonly #schedule: MemorySchedule;
-  readonly #announcements: MemoryAnnouncements;
+  readonly #context: MemoryStoreContext;
   readonly #accounts = new Map<AccountId, Account>();
 
-  constructor(clock: Clock, terminalsPerAccount: number, schedule: MemorySchedule, announcements: MemoryAnnouncements) {
-    this.#clock = clock;
-    this.#terminalsPerAccount = terminalsPerAccount;
-    this.#schedule = schedule;
-    this.#announcements = announcements;
-  }
-
-  /** The account a subject belongs to, for changing it. */
-  of(id: SubjectId): Account {
-    const known = this.#accounts.get(accountOf(id));
-    if (known) return known;
-    const account = { records: new Map(), known: undefined, erasedAt: undefined };
-    this.#accounts.set(accountOf(id), account);
-    return account;
-  }
-
-  /** The account a subject belongs to, where there is one. */
-  peek(id: SubjectId): Account | undefined {
-    return this.#accounts.get(accountOf(id));
+  constructor(context: MemoryStoreContext) {
+    this.#context = context;
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
     const account = this.#accounts.get(accountId(unionId));
-    if (!account?.known) return undefined;
-    const { accessId, region } = account.known;
-    return { accessId, region, records: [...account.records.values()].filter((record) => this.lives(record)) };
+    if (!account?.identity) return undefined;
+    const { accessId, region } = account.identity;
+    return { accessId, region, records: this.#unexpired(account) };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const known = [...this.#accounts.values()].flatMap((account) => account.known ?? []);
-    const asked = known.filter(({ accessId }) => accessIds.includes(accessId));
-    return new Map(asked.map(({ accessId, unionId }) => [accessId, unionId]));
+    const identities = [...this.#accounts.values()].flatMap(({ identity }) => identity ?? []);
+    const found = identities.filter(({ accessId }) => accessIds.includes(accessId));
+    return new Map(found.map(({ accessId, unionId }) => [accessId, unionId]));
   }
 
   async erase(unionId: string): Promise<number> {
-    const account = accountId(unionId);
-    const records = this.#accounts.get(account)?.records ?? new Map<SubjectId, TokenRecord>();
-    const newest = Math.max(this.#clock.now(), ...[...records.values()].map(({ generation }) => generation));
+    const { clock, schedule, announcements } = this.#context;
+    const id = accountId(unionId);
+    const records = this.#accounts.get(id)?.records ?? new Map<SubjectId, TokenRecord>();
+    const newest = Math.max(clock.now(), ...[...records.values()].map(({ generation }) => generation));
     const erasedAt = newest + 1;
-    this.#accounts.set(account, { records: new Map(), known: undefined, erasedAt });
-    for (const id of records.keys()) this.#schedule.remove(id);
-    this.#announcements.publish({ kind: 'erased', account, generation: erasedAt });
+    this.#accounts.set(id, { records: new Map(), identity: undefined, erasedAt });
+    for (const subject of records.keys()) schedule.remove(subject);
+    announcements.publish({ kind: 'erased', account: id, generation: erasedAt });
     return erasedAt;
   }
 
-  lives({ token }: TokenRecord): boolean {
-    return token.expiresAt > this.#clock.now();
+  /** The account of a subject. It is created when there is none. */
+  accountFor(id: SubjectId): Account {
+    const known = this.get(id);
+    if (known) return known;
+    const account = { records: new Map(), identity: undefined, erasedAt: undefined };
+    this.#accounts.set(accountOf(id), account);
+    return account;
   }
 
-  /** The subject's record, if it lives; what is left of an expired one goes. */
-  living(id: SubjectId): TokenRecord | undefined {
-    const records = this.peek(id)?.records;
-    const record = records?.get(id);
-    if (record && this.lives(record)) return record;
-    records?.delete(id);
-    return undefined;
+  /** The account of a subject. */
+  get(id: SubjectId): Account | undefined {
+    return this.#accounts.get(accountOf(id));
   }
 
-  /** Whether this would be another terminal of an account that has as many as it may. */
-  isOneTooMany(id: SubjectId): boolean {
-    const records = this.peek(id)?.records;
-    const own = records?.get(id);
-    if (!records || (own && this.lives(own))) return false;
-    return [...records.values()].filter((record) => this.lives(record)).length >= this.#terminalsPerAccount;
+  isUnexpired({ token }: TokenRecord): boolean {
+    return token.expiresAt > this.#context.clock.now();
+  }
+
+  /** Whether the subject would be one more terminal than its account may have. */
+  exceedsLimit(id: SubjectId): boolean {
+    const account = this.get(id);
+    const own = account?.records.get(id);
+    if (!account || (own && this.isUnexpired(own))) return false;
+    return this.#unexpired(account).length >= this.#context.terminalsPerAccount;
+  }
+
+  #unexpired({ records }: Account): TokenRecord[] {
+    return [...records.values()].filter((record) => this.isUnexpired(record));
   }
 }

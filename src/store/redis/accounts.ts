@@ -1,34 +1,34 @@
-import type { AccountStore, StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
-import { ACCOUNT_FIELDS } from './keys.ts';
-import type { DirectoryEntry } from './records/directory-codec.ts';
-import { type RedisParts, sealedTextsOf } from './records/stored-records.ts';
+import { ACCOUNT_FIELDS, type DirectoryEntry } from './records/account-hash.ts';
+import { sealedFieldsOf } from './records/resealing.ts';
+import type { StoreContext } from './store-context.ts';
 
-/** How long an erasure is remembered: longer than any session lives. */
+/** How long an erasure is remembered. It must be longer than any session lives. */
 const ERASURE_MS = 400 * 86_400_000;
 
-/** Accounts in Redis: their terminals, and the directory of accessIds that outlives tokens. */
+/** Accounts with their terminals, and their accessIds, which outlive the tokens. */
 export class RedisAccounts implements AccountStore {
-  readonly #parts: RedisParts;
+  readonly #context: StoreContext;
 
-  constructor(parts: RedisParts) {
-    this.#parts = parts;
+  constructor(context: StoreContext) {
+    this.#context = context;
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
-    const { redis, keys, records, directory, resealing, clock } = this.#parts;
+    const { redis, keys, records, directory, resealing, clock } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
     const fields = await redis.run(key, (client) => client.hgetallBuffer(key));
-    for (const text of sealedTextsOf(this.#parts, account, fields)) resealing.later(text);
+    for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();
     if (!entry || region === undefined) return undefined;
-    const living = Object.entries(fields)
+    const unexpired = Object.entries(fields)
       .filter(([field]) => field.length === DIGEST_LENGTH)
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
-    return { accessId: entry.accessId, region, records: living as StoredAccount['records'] };
+    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'] };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -38,57 +38,57 @@ export class RedisAccounts implements AccountStore {
 
   /**
    * Stores the pointer from an accessId to its account, for {@link lookUp}, unless it is stored already or the account
-   * was erased since `generation`. After a failure the next renewal tries again.
+   * was erased after the token was saved. When this fails, the next renewal tries again.
    * @param previous the directory entry that the account had before
    */
-  async remember(id: SubjectId, generation: number, accessId: string, previous: Buffer | null): Promise<void> {
-    const { redis, keys, directory, log } = this.#parts;
-    const account = accountOf(id);
+  async remember(saved: Pick<Lease, 'id' | 'generation'>, accessId: string, previous: Buffer | null): Promise<void> {
+    const { redis, keys, directory, log } = this.#context;
+    const account = accountOf(saved.id);
     const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
     try {
       if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return;
       await redis.run(pointer, (client) => client.set(pointer, account));
       // An erasure stores its time before it deletes the pointer.
       const erasedAt = await redis.run(key, (client) => client.hget(key, ACCOUNT_FIELDS.erasedAt));
-      if (Number(erasedAt) >= generation) await this.#forget(accessId);
+      if (Number(erasedAt) >= saved.generation) await this.#forget(accessId);
       const before = directory.decode(previous, key);
       if (!before || before.accessId === accessId) return;
-      log.warn({ subject: id }, 'the vendor gave the account another accessId; the newest is kept');
+      log.warn({ subject: saved.id }, 'the vendor gave the account another accessId; the newest is kept');
       await this.#forget(before.accessId);
     } catch (error) {
-      log.warn({ subject: id, err: error }, 'the accessId of an account could not be kept for look-ups');
+      log.warn({ subject: saved.id, err: error }, 'the accessId of an account could not be stored for look-ups');
     }
   }
 
   async erase(unionId: string): Promise<number> {
-    const { redis, keys, directory } = this.#parts;
+    const { redis, keys, directory } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
     const args = [account, ERASURE_MS, keys.announcements];
     const answer = await redis.script('erase', [key, keys.dueOf(account)], args);
     const [instant, sealed] = answer as [Buffer, Buffer | null];
     const entry = directory.decode(sealed, key);
-    // The entry goes last: if this is cut off, the next erasure finds what is left.
+    // The entry is deleted last: after a failure in between, another erasure still finds the pointer.
     if (entry) await this.#forget(entry.accessId);
     if (sealed) await redis.script('forgetDirectory', [key], []);
     return Number(instant);
   }
 
   async #entryOf(accessId: string): Promise<DirectoryEntry | undefined> {
-    const { redis, keys, directory, resealing } = this.#parts;
+    const { redis, keys, directory, resealing } = this.#context;
     const pointer = keys.accessId(accessId);
     const account = await redis.run(pointer, (client) => client.get(pointer));
     if (account === null) return undefined;
     const key = keys.account(account as AccountId);
     const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
-    if (sealed) resealing.later(directory.sealedText(sealed, key));
+    if (sealed) resealing.start(directory.sealedField(sealed, key));
     const entry = directory.decode(sealed, key);
     return entry?.accessId === accessId ? entry : undefined;
   }
 
   async #forget(accessId: string): Promise<void> {
-    const { redis, keys } = this.#parts;
-    const key = keys.accessId(accessId);
-    await redis.run(key, (client) => client.del(key));
+    const { redis, keys } = this.#context;
+    const pointer = keys.accessId(accessId);
+    await redis.run(pointer, (client) => client.del(pointer));
   }
 }

@@ -11,7 +11,7 @@ import { runScript } from './lua-scripts.ts';
 const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
 const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;
 
-/** `undefined` where it is not understood: while replicas are being replaced, a newer one may say what we cannot know. */
+/** `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. */
 function readAnnouncement(text: string): Announcement | undefined {
   const [, account, instant] = ERASURE.exec(text) ?? [];
   if (account) return { kind: 'erased', account: account as AccountId, generation: Number(instant) };
@@ -22,60 +22,60 @@ function readAnnouncement(text: string): Announcement | undefined {
 }
 
 const HEARTBEAT_MS = 1_000;
-/** Silence after which announcements may have been missed. */
+/** After this time without a complete heartbeat, announcements may be missing. */
 const SILENCE_MS = 3_000;
-/** One beat that did not arrive: what was announced meanwhile may not have either. */
+/** A longer pause between two complete heartbeats means that one was lost, and perhaps announcements too. */
 const GAP_MS = 1.9 * HEARTBEAT_MS;
 
-/** Beats published together, from every place announcements come from. */
-interface Round {
+/** One message per shard. On a cluster, each shard's announcements may come from another node. */
+interface Heartbeat {
   readonly number: number;
   readonly sentAt: number;
-  /** The shards whose beat Redis has taken, and those whose beat has arrived. */
+  /** The shards whose message Redis has accepted. */
   readonly published: Set<number>;
+  /** The shards whose message has arrived. */
   readonly heard: Set<number>;
 }
 
 /**
- * Hears what the scripts publish, on a connection of its own, and knows since when nothing was missed: it publishes too,
- * the way the scripts do, and hears that.
+ * Receives announcements on a connection of its own. It also publishes heartbeats in the same way as the scripts publish
+ * announcements. While each heartbeat arrives, no announcement was missed.
  */
 export class RedisAnnouncements implements AnnouncementFeed {
   readonly #subscriber: Redis;
   readonly #commands: RedisClient;
   readonly #keys: Keys;
-  readonly #beats: string;
+  readonly #channel: string;
   readonly #clock: Clock;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
-  readonly #heartbeat: NodeJS.Timeout;
-  /** Each is another node's to announce on a cluster; elsewhere there is but one. */
+  readonly #timer: NodeJS.Timeout;
   readonly #shards: readonly number[];
-  #joined = false;
-  #round: Round = { number: 0, sentAt: 0, published: new Set(), heard: new Set() };
-  #since: number | undefined;
-  /** Everything announced before this instant has arrived. */
-  #provenAt = 0;
+  #subscribed = false;
+  #heartbeat: Heartbeat = { number: 0, sentAt: 0, published: new Set(), heard: new Set() };
+  #completeSince: number | undefined;
+  /** Every announcement before this time has arrived. */
+  #completeUntil = 0;
 
-  /** @param subscriber a connection nobody else uses */
+  /** @param subscriber a connection that is used for nothing else */
   constructor(subscriber: Redis, commands: RedisClient, keys: Keys, clock: Clock) {
     this.#subscriber = subscriber;
     this.#commands = commands;
     this.#keys = keys;
-    this.#beats = keys.beats(randomUUID());
+    this.#channel = keys.beats(randomUUID());
     this.#clock = clock;
     this.#shards = Array.from({ length: commands.isCluster ? SHARDS : 1 }, (_, shard) => shard);
-    subscriber.on('ready', () => void this.#join());
-    commands.on('ready', () => this.#look());
+    subscriber.on('ready', () => void this.#subscribe());
+    commands.on('ready', () => this.#checkConnection());
     subscriber.on('close', () => {
-      this.#joined = false;
-      this.#since = undefined;
+      this.#subscribed = false;
+      this.#completeSince = undefined;
     });
     subscriber.on('message', (channel: string, text: string) => {
-      if (channel === this.#beats) this.#hearBeat(text);
-      else this.#hear(text);
+      if (channel === this.#channel) this.#hearHeartbeat(text);
+      else this.#hearAnnouncement(text);
     });
-    this.#heartbeat = setInterval(() => this.#look(), HEARTBEAT_MS);
-    this.#heartbeat.unref();
+    this.#timer = setInterval(() => this.#checkConnection(), HEARTBEAT_MS);
+    this.#timer.unref();
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -83,73 +83,69 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   completeSince(): number | undefined {
-    return this.#silentForMs() < SILENCE_MS ? this.#since : undefined;
+    return this.#silentForMs() < SILENCE_MS ? this.#completeSince : undefined;
   }
 
   close(): void {
-    clearInterval(this.#heartbeat);
+    clearInterval(this.#timer);
     this.#subscriber.disconnect();
   }
 
-  async #join(): Promise<void> {
+  async #subscribe(): Promise<void> {
     try {
-      await this.#subscriber.subscribe(this.#keys.announcements, this.#beats);
-      this.#joined = true;
-      this.#provenAt = this.#clock.now();
-      this.#heartbeat.refresh();
-      this.#beat();
+      await this.#subscriber.subscribe(this.#keys.announcements, this.#channel);
+      this.#subscribed = true;
+      this.#completeUntil = this.#clock.now();
+      this.#timer.refresh();
+      this.#sendHeartbeat();
     } catch (error) {
-      // A refusal stands until an operator mends it, so the next beat will do; a new connection would change nothing.
+      // A missing right stays missing on a new connection. The next check tries again.
       if (error instanceof ReplyError) this.#subscriber.emit('error', error);
       else this.#subscriber.disconnect(true);
     }
   }
 
-  #look(): void {
+  #checkConnection(): void {
     if (this.#subscriber.status !== 'ready') return;
-    if (!this.#joined) void this.#join();
+    if (!this.#subscribed) void this.#subscribe();
     else if (this.#isDeaf()) this.#subscriber.disconnect(true);
-    else this.#beat();
+    else this.#sendHeartbeat();
   }
 
-  #beat(): void {
-    const round = {
-      number: this.#round.number + 1,
-      sentAt: this.#clock.now(),
-      published: new Set<number>(),
-      heard: new Set<number>(),
-    };
-    this.#round = round;
+  #sendHeartbeat(): void {
+    const number = this.#heartbeat.number + 1;
+    const heartbeat = { number, sentAt: this.#clock.now(), published: new Set<number>(), heard: new Set<number>() };
+    this.#heartbeat = heartbeat;
     for (const shard of this.#shards) {
-      runScript(this.#commands, 'beat', [this.#keys.due(shard)], [this.#beats, `${round.number} ${shard}`]).then(
-        () => round.published.add(shard),
-        // Where nothing can be published, nothing is missed for want of hearing; the silence is noticed all the same.
+      runScript(this.#commands, 'beat', [this.#keys.due(shard)], [this.#channel, `${number} ${shard}`]).then(
+        () => heartbeat.published.add(shard),
+        // The heartbeat does not arrive, which completeSince() notices.
         () => undefined,
       );
     }
   }
 
-  /** Whether Redis has taken what has not arrived, for so long that another connection should be tried. */
+  /** Whether Redis has accepted a message that did not arrive in time, so that a new connection may help. */
   #isDeaf(): boolean {
-    const { published, heard } = this.#round;
+    const { published, heard } = this.#heartbeat;
     return this.#silentForMs() >= SILENCE_MS && [...published].some((shard) => !heard.has(shard));
   }
 
-  #hearBeat(text: string): void {
+  #hearHeartbeat(text: string): void {
     const [number, shard] = text.split(' ').map(Number);
-    const { heard, sentAt } = this.#round;
-    if (number !== this.#round.number || shard === undefined) return;
+    const { heard, sentAt } = this.#heartbeat;
+    if (number !== this.#heartbeat.number || shard === undefined) return;
     heard.add(shard);
     if (heard.size < this.#shards.length) return;
-    if (this.#since === undefined || sentAt - this.#provenAt >= GAP_MS) this.#since = sentAt;
-    this.#provenAt = sentAt;
+    if (this.#completeSince === undefined || sentAt - this.#completeUntil >= GAP_MS) this.#completeSince = sentAt;
+    this.#completeUntil = sentAt;
   }
 
   #silentForMs(): number {
-    return this.#clock.now() - this.#provenAt;
+    return this.#clock.now() - this.#completeUntil;
   }
 
-  #hear(text: string): void {
+  #hearAnnouncement(text: string): void {
     const announcement = readAnnouncement(text);
     if (!announcement) return;
     for (const listener of this.#listeners) listener(announcement);

@@ -1,11 +1,11 @@
 import { type AccountId, accountOf, digest, type SubjectId } from '../../token/subject.ts';
 
-/** Over how many hash slots of a Redis Cluster the accounts are spread. Changing it loses every stored token. */
+/** Number of hash slots of a Redis Cluster that the accounts are spread over. Changing it loses every stored token. */
 export const SHARDS = 16;
 
 const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
-/** Every key the broker uses in Redis. What changes together carries the same hash tag, so it is one slot on a cluster. */
+/** The keys of the broker in Redis. Keys that change together share a hash tag, so they are in one slot of a cluster. */
 export class Keys {
   readonly #prefix: string;
 
@@ -14,29 +14,28 @@ export class Keys {
   }
 
   /**
-   * HASH of one account: terminal digest → record, and under {@link ACCOUNT_FIELDS} what outlives the tokens. It is the
-   * account index too.
+   * HASH: the account's tokens, and what outlives them (see account-hash.ts). It is the account index too.
    */
   account(account: AccountId): string {
     return `${this.#accountShard(account)}:a:${account}`;
   }
 
-  /** STRING: the owner of the right to log in for the subject; lives as long as the lease. */
+  /** STRING: the owner of the subject's lease. The key expires with the lease. */
   lease(id: SubjectId): string {
     return `${this.#accountShard(accountOf(id))}:l:${id}`;
   }
 
-  /** STRING: the newest generation handed out, or the one a logout outdated; nothing older may be written. */
+  /** STRING: the newest generation granted or outdated. Older generations may not be written. */
   fence(id: SubjectId): string {
     return `${this.#accountShard(accountOf(id))}:f:${id}`;
   }
 
-  /** HASH: how often logins of the subject have failed lately, with what, and until when it is left alone. */
+  /** HASH: the number of failed logins in a row, the last error code, and the end of the cool-down. */
   failures(id: SubjectId): string {
     return `${this.#accountShard(accountOf(id))}:c:${id}`;
   }
 
-  /** ZSET of one shard: subject id → epoch ms at which it is to be looked at. */
+  /** ZSET: subject id → epoch ms at which the subject is due. */
   due(shard: number): string {
     return `${this.#shard(shard)}:due`;
   }
@@ -45,24 +44,24 @@ export class Keys {
     return this.due(shardOf(account));
   }
 
-  /** STRING: the account with this accessId. */
+  /** STRING: a pointer to the account with this accessId. */
   accessId(accessId: string): string {
     const name = digest(accessId);
     return `${this.#shard(shardOf(name))}:i:${name}`;
   }
 
-  /** Matches the keys of all accounts, for SCAN. */
+  /** The SCAN pattern of all {@link account} keys. */
   get accountPattern(): string {
     return `${this.#prefix}:{*}:a:*`;
   }
 
-  /** The account whose hash lies at `key`, where it is such a key. */
+  /** The account of an {@link account} key; `undefined` for any other key. */
   accountAt(key: string): AccountId | undefined {
     const account = key.slice(key.lastIndexOf(':') + 1) as AccountId;
     return key === this.account(account) ? account : undefined;
   }
 
-  /** STRING: made anew whenever Redis has lost its data. */
+  /** STRING: a random id. It is missing after Redis has lost its data. */
   get epoch(): string {
     return `${this.#prefix}:epoch`;
   }
@@ -72,23 +71,23 @@ export class Keys {
     return `${this.#prefix}:logins`;
   }
 
-  /** STRING: when the next one is due of a rate kept over all replicas. */
+  /** STRING: epoch ms at which the next permit of a rate limit is due. */
   rate(name: string): string {
     const id = digest(name);
     return `${this.#shard(shardOf(id))}:r:${id}`;
   }
 
-  /** STRING: written and removed at once, to see whether it can be. */
+  /** STRING: `check` writes and deletes it to test its rights. */
   get probe(): string {
     return `${this.#prefix}:probe`;
   }
 
-  /** Pub/sub channel on which every replica hears what changed. */
+  /** Pub/sub channel of the announcements. */
   get announcements(): string {
     return `${this.#prefix}:announce`;
   }
 
-  /** Pub/sub channel on which one replica hears itself: what it publishes there arrives as announcements do. */
+  /** Pub/sub channel of one replica's own heartbeats. */
   beats(replica: string): string {
     return `${this.#prefix}:beat:${replica}`;
   }
@@ -102,17 +101,7 @@ export class Keys {
   }
 }
 
-/** The fields of an account that are no terminals: theirs have longer names. */
-export const ACCOUNT_FIELDS = {
-  /** The country it was pinned to. */
-  region: 'r',
-  /** unionId and accessId, sealed; before them a mark (see directory-codec.ts). */
-  directory: 'd',
-  /** Epoch ms of the last erasure. */
-  erasedAt: 'e',
-} as const;
-
-/** @param digested a digest: its characters are spread evenly already */
+/** @param digested a digest, whose characters are distributed evenly */
 function shardOf(digested: string): number {
   return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
 }

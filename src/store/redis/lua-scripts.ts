@@ -4,7 +4,7 @@ import { LONGEST_BACKGROUND_WAIT_MS, LONGEST_WAIT_MS } from '../../token/login-q
 import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { ACCOUNT_FIELDS } from './keys.ts';
+import { ACCOUNT_FIELDS } from './records/account-hash.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [
@@ -24,7 +24,7 @@ const NAMES = [
   'beat',
 ] as const;
 
-export type ScriptName = (typeof NAMES)[number];
+type ScriptName = (typeof NAMES)[number];
 
 /** The constants that the scripts use and TypeScript defines. */
 const CONSTANTS = {
@@ -59,15 +59,12 @@ function inLua(value: number | string | readonly number[]): string {
   return typeof value === 'number' ? String(value) : `{${value.join(', ')}}`;
 }
 
+export type ScriptCall = [name: ScriptName, keys: readonly string[], args: readonly (string | number | Buffer)[]];
+
 type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
 
 /** Runs a script. Strings in its result are buffers. */
-export async function runScript(
-  redis: RedisClient,
-  name: ScriptName,
-  keys: readonly string[],
-  args: readonly (string | number | Buffer)[],
-): Promise<unknown> {
+export async function runScript(redis: RedisClient, ...[name, keys, args]: ScriptCall): Promise<unknown> {
   const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
   if (!script) throw new TypeError(`script ${name} is not defined`);
   return script.call(redis, keys.length, ...keys, ...args);

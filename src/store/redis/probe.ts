@@ -6,29 +6,29 @@ import { Keys } from './keys.ts';
 export interface RedisProbeOptions {
   readonly url: string;
   readonly keyPrefix: string;
-  /** Most ms until it is connected. */
+  /** Maximum ms until the connection is ready. */
   readonly timeoutMs: number;
   readonly clock: Clock;
 }
 
 /**
- * What was found out about a Redis. A trouble is the system's error code, the first word of what Redis refused with
- * (`NOAUTH`), `NOSENTINEL` or `NONODE` (none of them answers), `NOMASTER` (the Sentinels do not know it), `timeout`,
- * `closed` (by the other side), or `unknown`.
+ * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
+ * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `timeout`, `closed` (by
+ * the server), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
   | {
       readonly connected: true;
-      /** Of one command. */
+      /** Duration of one command. */
       readonly roundTripMs: number;
-      /** Fields of INFO; none where that is not permitted. */
+      /** Fields of INFO; empty when the user may not run it. */
       readonly info: ReadonlyMap<string, string>;
-      /** What kept a script from writing, publishing and removing what it wrote. */
+      /** Why a script could not write a key, publish, and delete the key. */
       readonly scriptTrouble: string | undefined;
     };
 
-/** KEYS probe · ARGV channel · Returns 1. Replicas let pass what they hear and do not understand. */
+/** KEYS[1] probe key, ARGV[1] announcement channel. Returns 1. Replicas ignore announcements that they do not understand. */
 const SCRIPT = `
 redis.call('TIME')
 redis.call('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)
@@ -36,12 +36,12 @@ redis.call('PUBLISH', ARGV[1], 'probe')
 return redis.call('DEL', KEYS[1])
 `;
 
-/** How Redis, since version 7 and before, says it within a script. */
+/** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
 const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
 
 const SILENT = { info: () => undefined, warn: () => undefined };
 
-/** Connects as the store does, looks around and leaves nothing behind. Throws nothing. */
+/** Connects like the store, tests what it needs, and leaves nothing in Redis. Never throws. */
 export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
   const redis = connectRedis(url, 'check', SILENT);
   const keys = new Keys(keyPrefix);
@@ -69,7 +69,7 @@ function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<strin
   });
 }
 
-/** Codes alone: the messages may quote arguments. What one of several servers said is wrapped by ioredis. */
+/** Codes only, because messages may quote arguments. ioredis wraps the error of one of several servers. */
 function codeOf(error: Error): string {
   if ('lastNodeError' in error) {
     const code = error.lastNodeError instanceof Error ? codeOf(error.lastNodeError) : 'unknown';

@@ -5,48 +5,49 @@ import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { RedisLink } from './connection/commands.ts';
-import { type ConnectionLog, connectRedis, connectSubscriber } from './connection/connection.ts';
+import { RedisCommands } from './connection/commands.ts';
+import { connectRedis, connectSubscriber, type RedisLog } from './connection/connection.ts';
 import { Keys } from './keys.ts';
-import { DirectoryCodec } from './records/directory-codec.ts';
+import { DirectoryCodec } from './records/account-hash.ts';
 import { RecordCodec } from './records/record-codec.ts';
 import { Resealing } from './records/resealing.ts';
-import type { RedisParts } from './records/stored-records.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
 import { RedisDueQueue, RedisRates } from './schedule.ts';
+import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
-/** Notices when Redis is back, and whether it lost its data: then the mark that this replica had read is gone. */
-class RedisHealth implements StoreHealth {
-  readonly #parts: Pick<RedisParts, 'redis' | 'keys' | 'log'>;
+/** Detects that Redis is back, and whether it has lost its data: then the random id that the first replica stored is gone. */
+class DataLossDetector implements StoreHealth {
+  readonly #context: StoreContext;
   readonly #listeners: ((lostData: boolean) => void)[] = [];
-  #mark: string | undefined;
+  #epoch: string | undefined;
 
-  constructor(connection: RedisClient, parts: Pick<RedisParts, 'redis' | 'keys' | 'log'>) {
-    this.#parts = parts;
-    connection.on('ready', () => void this.#compare());
+  constructor(connection: RedisClient, context: StoreContext) {
+    this.#context = context;
+    connection.on('ready', () => void this.#compareEpoch());
   }
 
   async ping(): Promise<void> {
-    await this.#parts.redis.run(undefined, (client) => client.ping());
+    await this.#context.redis.run(undefined, (client) => client.ping());
   }
 
   onReturn(listener: (lostData: boolean) => void): void {
     this.#listeners.push(listener);
   }
 
-  async #compare(): Promise<void> {
-    const { redis, keys, log } = this.#parts;
+  async #compareEpoch(): Promise<void> {
+    const { redis, keys, log } = this.#context;
     try {
       await redis.run(keys.epoch, (client) => client.set(keys.epoch, randomUUID(), 'NX'));
-      const mark = (await redis.run(keys.epoch, (client) => client.get(keys.epoch))) ?? undefined;
-      const before = this.#mark;
-      this.#mark = mark;
+      const epoch = (await redis.run(keys.epoch, (client) => client.get(keys.epoch))) ?? undefined;
+      const before = this.#epoch;
+      this.#epoch = epoch;
       if (before === undefined) return;
-      if (before !== mark) log.warn({}, 'Redis has lost its data: what is in memory is written back');
-      for (const listener of this.#listeners) listener(before !== mark);
+      const lostData = before !== epoch;
+      if (lostData) log.warn({}, 'Redis has lost its data: the tokens in memory are written back');
+      for (const listener of this.#listeners) listener(lostData);
     } catch (error) {
-      log.warn({ err: error }, 'Redis is back, but could not be asked whether it has kept its data');
+      log.warn({ err: error }, 'Redis is back, but the check for data loss failed');
     }
   }
 }
@@ -54,11 +55,11 @@ class RedisHealth implements StoreHealth {
 export interface RedisStoreOptions {
   readonly url: string;
   readonly keyPrefix: string;
-  /** The first encrypts, all decrypt; none: records are stored in the clear. */
+  /** The first key encrypts, all keys decrypt. Without keys, records are stored in the clear. */
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly terminalsPerAccount: number;
   readonly clock: Clock;
-  readonly log: ConnectionLog;
+  readonly log: RedisLog;
   readonly observer: Pick<Observer, 'redisFailed'>;
 }
 
@@ -66,24 +67,24 @@ export interface RedisStoreOptions {
 export function createRedisStore(options: RedisStoreOptions): TokenStore {
   const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
-  const redis = new RedisLink(connection, clock, observer);
+  const redis = new RedisCommands(connection, clock, observer);
   const keys = new Keys(keyPrefix);
   const cipher = new TokenCipher(encryptionKeys);
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
   const resealing = new Resealing(redis, cipher);
-  const parts = { redis, keys, records, directory, resealing, clock, log };
+  const context = { redis, keys, records, directory, resealing, clock, log };
   const announcements = new RedisAnnouncements(connectSubscriber(url, connection, log), connection, keys, clock);
-  const accounts = new RedisAccounts(parts);
-  const rates = new RedisRates(parts);
+  const accounts = new RedisAccounts(context);
+  const rates = new RedisRates(context);
   return {
-    terminals: new RedisTerminals(parts, accounts, terminalsPerAccount),
+    terminals: new RedisTerminals(context, accounts, terminalsPerAccount),
     accounts,
-    dueQueue: new RedisDueQueue(parts),
+    dueQueue: new RedisDueQueue(context),
     rateLimiter: rates,
     loginQueue: rates,
     announcements,
-    health: new RedisHealth(connection, parts),
+    health: new DataLossDetector(connection, context),
     async close() {
       announcements.close();
       await connection.quit().catch(() => connection.disconnect());

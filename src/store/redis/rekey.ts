@@ -2,45 +2,44 @@ import { ExponentialBackoff, handleType, retry } from 'cockatiel';
 import type { Redis } from 'ioredis';
 import { BrokerError } from '../../token/errors.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
-import { type ConnectionLog, connectRedis, orUnavailable } from './connection/connection.ts';
+import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
-import { DirectoryCodec } from './records/directory-codec.ts';
+import { DirectoryCodec } from './records/account-hash.ts';
 import { RecordCodec } from './records/record-codec.ts';
-import { resealScript } from './records/resealing.ts';
-import { sealedTextsOf } from './records/stored-records.ts';
-import { type EncryptionKey, keyIdOf, type SealedText, TokenCipher } from './records/token-cipher.ts';
+import { resealScript, sealedFieldsOf } from './records/resealing.ts';
+import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
 
-/** Keys Redis looks at per SCAN, and accounts per batch: few enough that replicas beside it do not notice. */
+/** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
 const SCAN_COUNT = 1_000;
 const BATCH = 100;
-/** Redis may be away for some ten seconds in all. */
+/** The retries last about ten seconds in all. */
 const RETRIES = { maxAttempts: 14, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) };
 
-/** What a walk has come by so far: tokens and directory entries. */
+/** Numbers of sealed tokens and directory entries in a walk so far. */
 export interface RekeyTotals {
   lookedAt: number;
-  /** Sealed anew by this walk. */
+  /** Sealed again by this walk. */
   resealed: number;
-  /** Sealed under the current key already. */
+  /** Sealed under the current key before. */
   current: number;
-  /** A replica wrote in between, under the key it seals with. */
+  /** Written by a replica in between, under its own current key. */
   changed: number;
-  /** No key of the ring opens them: how many by why, in words that show no secret. */
+  /** Opened by no key of the ring: the number by reason. A reason contains no secret. */
   readonly unreadable: Map<string, number>;
 }
 
 export interface RekeyOptions {
   readonly url: string;
   readonly keyPrefix: string;
-  /** The first seals, all open. */
+  /** The first key encrypts, all keys decrypt. */
   readonly encryptionKeys: readonly EncryptionKey[];
-  readonly log: ConnectionLog;
+  readonly log: RedisLog;
 }
 
 type Outcome = 'resealed' | 'current' | 'changed' | { readonly unreadable: string };
 
-/** Walks everything that is sealed in a store, beside the replicas that use it, and seals it under the current key. */
+/** Seals every token and directory entry in Redis under the current key, while replicas use them. */
 export class Rekey {
   readonly #redis: RedisClient;
   readonly #keys: Keys;
@@ -59,22 +58,22 @@ export class Rekey {
   }
 
   /**
-   * One walk. Ends early, between two batches, when `ended` says so: what is done stays done.
-   * @param report is told after each batch how far it is (0 to 1, roughly)
-   * @throws BrokerError `store_unavailable` once Redis has been away for some ten seconds
+   * Walks through all accounts once. When `signal` aborts, the walk ends after its batch, and keeps what it has done.
+   * @param report gets the approximate share of the walk (0 to 1) after each batch
+   * @throws BrokerError `store_unavailable` when Redis does not answer for about ten seconds
    */
-  async walk(ended: AbortSignal, report: (share: number, totals: RekeyTotals) => void): Promise<RekeyTotals> {
+  async walk(signal: AbortSignal, report: (share: number, totals: RekeyTotals) => void): Promise<RekeyTotals> {
     const totals: RekeyTotals = { lookedAt: 0, resealed: 0, current: 0, changed: 0, unreadable: new Map() };
     try {
-      // A cluster knows its nodes once it has answered.
-      await patiently(ended, () => this.#redis.ping());
+      // A cluster client knows the nodes only after its first answer.
+      await retried(signal, () => this.#redis.ping());
       const nodes = mastersOf(this.#redis);
       for (const [index, node] of nodes.entries()) {
-        await this.#walkNode(node, ended, totals, (share) => report((index + share) / nodes.length, totals));
+        await this.#walkNode(node, signal, totals, (share) => report((index + share) / nodes.length, totals));
       }
     } catch (error) {
-      // Redis may be away while somebody has had enough of it.
-      if (!ended.aborted) throw error;
+      // An abort also ends the retries, with an error.
+      if (!signal.aborted) throw error;
     }
     return totals;
   }
@@ -83,15 +82,15 @@ export class Rekey {
     this.#redis.disconnect();
   }
 
-  async #walkNode(node: Redis, ended: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
+  async #walkNode(node: Redis, signal: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
     const pattern = this.#keys.accountPattern;
-    const size = await patiently(ended, () => node.dbsize());
+    const size = await retried(signal, () => node.dbsize());
     let cursor = '0';
-    for (let seen = SCAN_COUNT; !ended.aborted; seen += SCAN_COUNT) {
+    for (let seen = SCAN_COUNT; !signal.aborted; seen += SCAN_COUNT) {
       const page = () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
-      const [next, keys] = await patiently(ended, page);
-      for (let at = 0; at < keys.length && !ended.aborted; at += BATCH) {
-        const outcomes = await patiently(ended, () => this.#rekey(keys.slice(at, at + BATCH)));
+      const [next, keys] = await retried(signal, page);
+      for (let at = 0; at < keys.length && !signal.aborted; at += BATCH) {
+        const outcomes = await retried(signal, () => this.#resealAccounts(keys.slice(at, at + BATCH)));
         for (const outcome of outcomes) count(totals, outcome);
         report(Math.min(1, (seen - SCAN_COUNT * Math.max(0, 1 - (at + BATCH) / keys.length)) / size));
       }
@@ -100,31 +99,31 @@ export class Rekey {
     }
   }
 
-  async #rekey(keys: readonly string[]): Promise<Outcome[]> {
-    const texts = await Promise.all(keys.map((key) => this.#textsAt(key)));
-    return Promise.all(texts.flat().map((text) => this.#reseal(text)));
+  async #resealAccounts(keys: readonly string[]): Promise<Outcome[]> {
+    const fields = await Promise.all(keys.map((key) => this.#fieldsAt(key)));
+    return Promise.all(fields.flat().map((field) => this.#reseal(field)));
   }
 
-  async #textsAt(key: string): Promise<SealedText[]> {
+  async #fieldsAt(key: string): Promise<SealedField[]> {
     const account = this.#keys.accountAt(key);
     if (!account) return [];
-    const parts = { keys: this.#keys, records: this.#records, directory: this.#directory };
-    return sealedTextsOf(parts, account, await this.#redis.hgetallBuffer(key));
+    const codecs = { keys: this.#keys, records: this.#records, directory: this.#directory };
+    return sealedFieldsOf(codecs, account, await this.#redis.hgetallBuffer(key));
   }
 
-  async #reseal(text: SealedText): Promise<Outcome> {
-    const plain = this.#cipher.open(text.sealed, text.additionalData);
-    if (!plain) return { unreadable: this.#whyUnreadable(text) };
-    if (this.#cipher.isCurrent(text.sealed)) return 'current';
-    const resealed = this.#cipher.seal(plain, text.additionalData);
-    return (await runScript(this.#redis, ...resealScript(text, resealed))) === 1 ? 'resealed' : 'changed';
+  async #reseal(field: SealedField): Promise<Outcome> {
+    const plain = this.#cipher.open(field.sealed, field.additionalData);
+    if (!plain) return { unreadable: this.#whyUnreadable(field) };
+    if (this.#cipher.isCurrent(field.sealed)) return 'current';
+    const resealed = this.#cipher.seal(plain, field.additionalData);
+    return (await runScript(this.#redis, ...resealScript(field, resealed))) === 1 ? 'resealed' : 'changed';
   }
 
-  #whyUnreadable({ sealed }: SealedText): string {
+  #whyUnreadable({ sealed }: SealedField): string {
     const id = keyIdOf(sealed);
     if (id === undefined) return 'in the clear';
     if (this.#keyIds.includes(id)) return `damaged, or sealed under another key that was called ${id}`;
-    // Whoever may write to Redis chooses what stands there.
+    // Anyone with access to Redis may have written any bytes here.
     return /^[\x21-\x7e]{1,32}$/.test(id) ? `sealed under key ${id}, which is not among them` : 'damaged';
   }
 }
@@ -135,7 +134,11 @@ function count(totals: RekeyTotals, outcome: Outcome): void {
   else totals.unreadable.set(outcome.unreadable, (totals.unreadable.get(outcome.unreadable) ?? 0) + 1);
 }
 
-/** Again and again while Redis is away. Every step can be repeated. @throws BrokerError `store_unavailable` */
-function patiently<T>(ended: AbortSignal, step: () => Promise<T>): Promise<T> {
-  return retry(handleType(BrokerError), RETRIES).execute(() => orUnavailable(step()), ended);
+/** Retries a step, which must be idempotent, while Redis is unavailable. @throws BrokerError `store_unavailable` */
+function retried<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
+  const attempt = () =>
+    step().catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+  return retry(handleType(BrokerError), RETRIES).execute(attempt, signal);
 }

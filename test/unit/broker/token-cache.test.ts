@@ -3,6 +3,7 @@ import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
+import { PROACTIVE } from '../../support/broker-parts.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -16,7 +17,7 @@ function createCache(maxBytes = 2 ** 20) {
     clock,
     maxBytes,
     announcements: { subscribe: (listener) => void listeners.push(listener), completeSince: () => feed.completeSince },
-    renewFrom: (record) => record.token.expiresAt,
+    policy: PROACTIVE,
   });
   const record = (generation: number, subject = SUBJECT): TokenRecord => {
     const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };

@@ -127,9 +127,9 @@ test('any environment gives a configuration or a list of problems, and no proble
         if (!(error instanceof ConfigError)) throw error;
         refused += 1;
         expect(error.problems.length).toBeGreaterThan(0);
-        const told = `${error.stack}${error.message}${JSON.stringify(error)}`;
+        const shown = `${error.stack}${error.message}${JSON.stringify(error)}`;
         for (const [, canary] of Object.values(secret).filter((parts) => parts !== undefined)) {
-          expect(told).not.toContain(canary);
+          expect(shown).not.toContain(canary);
         }
       }
     }),

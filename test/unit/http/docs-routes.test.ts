@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../../src/http/openapi-document.ts';
+import { readFile } from '../../support/documents.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { startApp } from './running-app.ts';
 
 describe('the documentation', () => {
   it('is served as the very document the openapi command prints', async () => {
-    const { origin } = await startApp({ version: '1.2.3' });
+    const { version } = JSON.parse(readFile('package.json')) as { version: string };
+    const document = await openApiDocument(version);
+    const { origin } = await startApp();
     const response = await fetch(`${origin}/openapi.json`);
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
-    expect(await response.json()).toEqual(await openApiDocument('1.2.3'));
-    expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(await openApiDocument('1.2.3'));
+    expect(await response.json()).toEqual(document);
+    expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(document);
   });
 
   it('describes every route the service answers, and no other', async () => {

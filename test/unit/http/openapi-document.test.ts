@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { problem } from '../../../src/http/openapi/schemas.ts';
+import { problem } from '../../../src/http/documented-responses.ts';
 import { internalOpenApiDocument, openApiDocument } from '../../../src/http/openapi-document.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 

@@ -64,7 +64,6 @@ export async function startApp({
     closing: () => false,
     apiDocs: true,
     trustProxy: false,
-    version: '1.2.3',
     ...settings,
     logger: pino({ level: logLevel }, { write: (line: string) => lines.push(line) }),
   });

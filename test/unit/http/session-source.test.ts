@@ -1,18 +1,42 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sessionSource } from '../../../src/http/credentials.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { principal, SESSION, startApp } from './running-app.ts';
 
+describe.each([undefined, ['cookie', 'authorization']])('the text of a session in %j', (names) => {
+  const { textOf, sessionOf } = sessionSource(names);
+  const header = fc.option(fc.constantFrom('Bearer a', 'bearer a', 'Bearer b', 'sid=1', ''), { nil: undefined });
+  const headers = fc.record({ authorization: header, cookie: header });
+  const outcome = (sent: IncomingHttpHeaders) => {
+    try {
+      return sessionOf(sent);
+    } catch (error) {
+      return error;
+    }
+  };
+
+  it('is the same only for the same session', () => {
+    fc.assert(
+      fc.property(headers, headers, (one, other) => {
+        fc.pre(textOf(one) === textOf(other));
+        expect(outcome(one)).toEqual(outcome(other));
+      }),
+    );
+  });
+});
+
 describe('a bearer session', () => {
   it('is the token in Authorization, whatever else is sent', () => {
-    expect(sessionSource(undefined)({ authorization: 'bearer abc.DEF-_~+/==', cookie: 'sid=1' })).toBe(
+    expect(sessionSource(undefined).sessionOf({ authorization: 'bearer abc.DEF-_~+/==', cookie: 'sid=1' })).toBe(
       'abc.DEF-_~+/==',
     );
   });
 });
 
 describe('a forwarded session', () => {
-  const source = sessionSource(['Cookie', 'authorization', 'x-device']);
+  const source = sessionSource(['Cookie', 'authorization', 'x-device']).sessionOf;
 
   it('is a JSON object of the configured headers that were sent, by lower-case name, in the configured order', () => {
     expect(source({ authorization: 'Basic dTpw', 'x-other': 'no', cookie: 'sid=1; a="b"' })).toBe(

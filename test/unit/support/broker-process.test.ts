@@ -18,7 +18,7 @@ afterEach(async () => {
   await Promise.all(started.splice(0).map((broker) => broker.stop()));
 });
 
-it('a started broker is ready and ends in good order', async () => {
+it('a started broker is ready and shuts down gracefully', async () => {
   const broker = await startBroker(sufficient);
   started.push(broker);
   expect((await plainRequest(`${broker.url}/livez`)).status).toBe(200);
@@ -27,14 +27,14 @@ it('a started broker is ready and ends in good order', async () => {
   expect(await broker.stop()).toEqual({ code: 0, signal: null });
 });
 
-it('a broker can be killed as a crash would', async () => {
+it('a broker process can be killed like in a crash', async () => {
   const broker = await startBroker(sufficient);
   started.push(broker);
   broker.signal('SIGKILL');
   expect(await broker.exit).toEqual({ code: null, signal: 'SIGKILL' });
 });
 
-it('a broker inherits nothing, and one that cannot start is reported with what it wrote', async () => {
+it('a broker inherits no environment, and if it cannot start, the error contains its output', async () => {
   Object.assign(process.env, sufficient);
   try {
     await expect(startBroker({})).rejects.toThrow('VENDOR_BASE_URL');

@@ -9,7 +9,7 @@ function counter(): () => number {
   };
 }
 
-it('repeats a check that throws or answers false, and gives its first other answer', async () => {
+it('repeats a check that throws or returns false, and returns its first other result', async () => {
   const next = counter();
   const answer = await eventually(
     () => {
@@ -22,7 +22,7 @@ it('repeats a check that throws or answers false, and gives its first other answ
   expect(answer).toBe(3);
 });
 
-it('says what went wrong last once its time is over', async () => {
+it('reports the last failure after the timeout', async () => {
   const failing = () => Promise.reject(new Error('still down'));
   await expect(eventually(failing, { timeoutMs: 0 })).rejects.toThrow('still down');
   await expect(eventually(() => false, { timeoutMs: 0 })).rejects.toThrow('false');

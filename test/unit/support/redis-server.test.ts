@@ -11,7 +11,8 @@ async function start(...options: Parameters<typeof startRedis>): Promise<RedisSe
   return redis;
 }
 
-async function ask(url: string, command: string): Promise<string> {
+/** Sends a command without authentication, and returns the raw reply. */
+async function send(url: string, command: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port || 6379) });
   try {
@@ -36,47 +37,47 @@ afterEach(async () => {
   await Promise.all(started.splice(0).map((redis) => redis.stop()));
 });
 
-it('every test is given the URL of a Redis', () => {
+it('every test gets the URL of a Redis', () => {
   expect(inject('redisUrl')).toMatch(/^rediss?:\/\/./);
 });
 
-it('a started Redis answers at once, as the process it says it is', async () => {
+it('a started Redis answers immediately, and has the reported process id', async () => {
   const redis = await start();
-  expect(await ask(redis.url, 'PING')).toBe('+PONG\r\n');
-  expect(await ask(redis.url, 'INFO server')).toContain(`process_id:${redis.pid}\r\n`);
+  expect(await send(redis.url, 'PING')).toBe('+PONG\r\n');
+  expect(await send(redis.url, 'INFO server')).toContain(`process_id:${redis.pid}\r\n`);
 });
 
-it('two started at the same time do not share a port', async () => {
+it('two Redis servers that start at the same time have different ports', async () => {
   const [one, other] = await Promise.all([start(), start()]);
   expect(one.port).not.toBe(other.port);
 });
 
-it('it keeps nothing over a restart, which is on the same port', async () => {
+it('a restarted Redis is empty and has the same port', async () => {
   const redis = await start();
   const { pid, url } = redis;
-  await ask(url, 'SET key value');
+  await send(url, 'SET key value');
   await redis.restart();
   expect(redis.url).toBe(url);
   expect(redis.pid).not.toBe(pid);
-  expect(await ask(url, 'GET key')).toBe('$-1\r\n');
+  expect(await send(url, 'GET key')).toBe('$-1\r\n');
   expect(isAlive(pid)).toBe(false);
 });
 
-it('a killed one is gone, and can be started again', async () => {
+it('a killed Redis is gone, and can be started again', async () => {
   const redis = await start();
   const { pid, url } = redis;
   await redis.kill();
   expect(isAlive(pid)).toBe(false);
-  await expect(ask(url, 'PING')).rejects.toThrow('ECONNREFUSED');
+  await expect(send(url, 'PING')).rejects.toThrow('ECONNREFUSED');
   await redis.restart();
-  expect(await ask(url, 'PING')).toBe('+PONG\r\n');
+  expect(await send(url, 'PING')).toBe('+PONG\r\n');
 });
 
-it('a paused one answers nothing until it is resumed', async () => {
+it('a paused Redis answers nothing until it is resumed', async () => {
   const redis = await start();
   redis.pause();
   let answer: string | undefined;
-  const asked = ask(redis.url, 'PING').then((text) => {
+  const asked = send(redis.url, 'PING').then((text) => {
     answer = text;
   });
   await new Promise((resolve) => setImmediate(resolve));
@@ -86,19 +87,19 @@ it('a paused one answers nothing until it is resumed', async () => {
   expect(answer).toBe('+PONG\r\n');
 });
 
-it('a paused one can be stopped', async () => {
+it('a paused Redis can be stopped', async () => {
   const redis = await start();
   redis.pause();
   await redis.stop();
   expect(isAlive(redis.pid)).toBe(false);
 });
 
-it('arguments of one’s own win over the default ones', async () => {
+it('additional arguments override the defaults', async () => {
   const redis = await start({ args: ['--maxmemory', '5mb', '--requirepass', 'a-password'] });
-  expect(await ask(redis.url, 'PING')).toMatch(/^-NOAUTH/);
+  expect(await send(redis.url, 'PING')).toMatch(/^-NOAUTH/);
 });
 
-it('one that cannot start says why', async () => {
+it('a Redis that cannot start reports the reason', async () => {
   const redis = await start();
   await expect(startRedis({ port: redis.port })).rejects.toThrow(/in use/);
   await expect(startRedis({ args: ['--no-such-setting', '1'] })).rejects.toThrow(/no-such-setting/);

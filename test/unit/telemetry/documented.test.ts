@@ -4,7 +4,7 @@ import { ERRORS } from '../../../src/token/errors.ts';
 import { KNOWN_RESULTS } from '../../../src/vendor-api/answer.ts';
 import { readFile } from '../../support/documents.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
-import { tellEverything } from './every-event.ts';
+import { reportEveryEvent } from './every-event.ts';
 
 const DOCUMENT = readFile('docs/metrics.md');
 
@@ -24,7 +24,7 @@ function tableAfter(firstCell: string): string[][] {
 async function allMetrics(): Promise<[string, MetricFamily][]> {
   const metrics = createMetrics({ version: '1.2.3', vendorResults: KNOWN_RESULTS });
   metrics.watch({ size: 1, bytes: 1 });
-  tellEverything(metrics.observer);
+  reportEveryEvent(metrics.observer);
   return [...parsePrometheus((await metrics.scrape()).body)];
 }
 

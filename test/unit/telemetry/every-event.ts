@@ -42,7 +42,7 @@ const LOGINS: readonly LoginOutcome[] = [
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 
 /** Reports every possible event to an observer, once. */
-export function tellEverything(observer: Observer): void {
+export function reportEveryEvent(observer: Observer): void {
   for (const outcome of READS) observer.tokenServed(outcome, 3_600_000);
   for (const code of CODES) observer.readFailed(new BrokerError(code));
   for (const cause of CAUSES) {

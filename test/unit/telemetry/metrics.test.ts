@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
-import { KINDS, LIMITS, READS, tellEverything } from './every-event.ts';
+import { KINDS, LIMITS, READS, reportEveryEvent } from './every-event.ts';
 
 const PREFIX = 'sdk_token_broker_';
 const RESULTS = new Map([
@@ -23,7 +23,7 @@ function newMetrics() {
 describe('a scrape', () => {
   test('is in the Prometheus text format, with its content type', async () => {
     const { observer, scrape } = newMetrics();
-    tellEverything(observer);
+    reportEveryEvent(observer);
     const { contentType, body } = await scrape();
     expect(contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(parsePrometheus(body).size).toBeGreaterThan(30);
@@ -32,7 +32,7 @@ describe('a scrape', () => {
 
   test('counts an event once, however often it is repeated', async () => {
     const { observer, scraped, value } = newMetrics();
-    tellEverything(observer);
+    reportEveryEvent(observer);
     for (let time = 0; time < 3; time += 1) await scraped();
     for (const outcome of READS) expect(await value('reads_total', { outcome })).toBe(1);
     for (const kind of KINDS) expect(await value('redis_errors_total', { kind })).toBe(1);
@@ -138,11 +138,11 @@ describe('labels', () => {
 
   test('have a bounded number of values, whatever happens', async () => {
     const { observer, scraped } = newMetrics();
-    tellEverything(observer);
+    reportEveryEvent(observer);
     const series = async () => (await scraped()).split('\n').filter((line) => line.startsWith(PREFIX)).length;
     const before = await series();
     for (let code = 1; code < 500; code += 1) {
-      tellEverything(observer);
+      reportEveryEvent(observer);
       observer.loginEnded('unknown', code * 7_919, 1);
     }
     // The new series is the one with the code `other`.

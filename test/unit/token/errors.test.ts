@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
-/** contract.md, "Errors". */
+/** The published status of each code. */
 const STATUSES: Record<ErrorCode, number> = {
   request_invalid: 400,
   session_missing: 401,
@@ -24,23 +24,23 @@ const STATUSES: Record<ErrorCode, number> = {
 };
 
 describe('a broker error', () => {
-  test('has the status its code was given in public', () => {
+  test('has the published status of its code', () => {
     const statuses = Object.entries(ERRORS).map(([code, { status }]) => [code, status]);
     expect(Object.fromEntries(statuses)).toEqual(STATUSES);
   });
 
-  test('is worth the same request again only where waiting may help', () => {
+  test('is retryable only if waiting can help', () => {
     for (const { status, retryable } of Object.values(ERRORS)) {
       expect(retryable).toBe([429, 500, 503, 504].includes(status));
     }
   });
 
-  test('says its detail, or else its title', () => {
+  test('has its detail as its message, or else its title', () => {
     expect(new BrokerError('not_found', { detail: 'no such terminal' }).message).toBe('no such terminal');
     expect(new BrokerError('not_found').message).toBe(ERRORS.not_found.title);
   });
 
-  test('carries what it was given', () => {
+  test('has the given properties', () => {
     const error = new BrokerError('vendor_rejected', { detail: 'no', retryAfter: 3, vendorCode: 10007 });
     expect({ ...error }).toEqual({
       name: 'BrokerError',
@@ -51,7 +51,7 @@ describe('a broker error', () => {
     });
   });
 
-  test('keeps its cause to the log: not among what is enumerated or serialised', () => {
+  test('shows its cause only in the log, not in enumeration or serialization', () => {
     const cause = new Error('cause-canary');
     const error = new BrokerError('internal', { cause });
     expect(error.cause).toBe(cause);

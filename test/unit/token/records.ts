@@ -2,7 +2,7 @@ import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 
 const DAY_MS = 86_400_000;
 
-/** A record like those the vendor's answers become, with some of it changed. */
+/** A record with typical vendor fields. The argument overrides parts of it. */
 export function tokenRecord({
   token,
   ...rest

@@ -5,8 +5,8 @@ import { tokenRecord } from './records.ts';
 
 const anyFields = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), { maxKeys: 8 });
 
-describe('a served token', () => {
-  test('has the vendor’s fields as its body, all of them and nothing else', () => {
+describe('a token in an answer', () => {
+  test('has exactly the vendor’s fields as its body', () => {
     fc.assert(
       fc.property(anyFields, (fields) => {
         const { body } = serveToken(tokenRecord({ token: { fields } }));
@@ -15,7 +15,7 @@ describe('a served token', () => {
     );
   });
 
-  test('has a body of ASCII alone, as long as it says', () => {
+  test('has an ASCII body with the correct length', () => {
     fc.assert(
       fc.property(anyFields, (fields) => {
         const { body, length } = serveToken(tokenRecord({ token: { fields } }));
@@ -30,12 +30,12 @@ describe('a served token', () => {
     expect(serveToken(tokenRecord()).etag).toMatch(/^"[A-Za-z0-9_-]{22}"$/);
   });
 
-  test('is tagged by the token alone: on every replica, in every generation, read or not', () => {
+  test('has a tag that depends only on the token: not on replica, generation or read flag', () => {
     const { etag } = serveToken(tokenRecord());
     expect(serveToken(tokenRecord({ generation: 7, read: true, unreadRenewals: 3 })).etag).toBe(etag);
   });
 
-  test('is tagged differently when any field is', () => {
+  test('has another tag if any field differs', () => {
     const { fields } = tokenRecord().token;
     const { etag } = serveToken(tokenRecord());
     for (const name of Object.keys(fields)) {

@@ -12,7 +12,7 @@ describe('a subject id', () => {
     );
   });
 
-  test('is the same whenever it is computed', () => {
+  test('is the same on every computation', () => {
     fc.assert(
       fc.property(anySubject, (subject) => {
         expect(subjectId({ ...subject })).toBe(subjectId(subject));
@@ -20,7 +20,7 @@ describe('a subject id', () => {
     );
   });
 
-  test('is 44 characters of base64url, the account’s half and the terminal’s', () => {
+  test('has 44 base64url characters: one half for the account, one half for the terminal', () => {
     fc.assert(
       fc.property(anySubject, (subject) => {
         const id = subjectId(subject);
@@ -31,7 +31,7 @@ describe('a subject id', () => {
     );
   });
 
-  test('has the same account half for all terminals and apps of an account, and another for every other account', () => {
+  test('has the same account half for all terminals and apps of an account, and another one for each other account', () => {
     fc.assert(
       fc.property(differentSubjects, (subjects) => {
         const accounts = new Set(subjects.map(({ unionId }) => unionId));
@@ -41,7 +41,7 @@ describe('a subject id', () => {
     );
   });
 
-  test('stays what it is from release to release, or every stored token is lost', () => {
+  test('does not change between releases, because that would lose every stored token', () => {
     const id = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
     expect(id).toBe('K9gGyX8OAK8aH8Myj6djqSbejqQOk2FSQq4cnvobAafe');
   });

@@ -2,18 +2,18 @@ import fc from 'fast-check';
 import type { Subject } from '../../../src/token/subject.ts';
 import { anyText } from '../vendor-api/any-text.ts';
 
-/** Parts made of what could blur the border between them, so that near-collisions are common. */
+/** Strings of separator characters. They make near-collisions of joined parts likely. */
 const delimiters = fc.string({ unit: fc.constantFrom('a', '"', ',', '[', ']', '\\', ':', ' ', '\0'), maxLength: 3 });
-/** As `delimiters`, with halves of a character: a JavaScript string may hold them, UTF-8 cannot. */
-const halves = fc.string({ unit: fc.constantFrom('a', '"', ',', '\ud800', '\udc00'), maxLength: 3 });
-const anyPart = fc.oneof(delimiters, halves, anyText(0));
+/** Like `delimiters`, but with lone surrogates, which JavaScript strings allow and UTF-8 does not. */
+const loneSurrogates = fc.string({ unit: fc.constantFrom('a', '"', ',', '\ud800', '\udc00'), maxLength: 3 });
+const anyPart = fc.oneof(delimiters, loneSurrogates, anyText(0));
 
-/** An account's id is well-formed Unicode: the session verifier lets nothing else through. */
+/** The session verifier only accepts a unionId that is well-formed Unicode. */
 const unionId = fc.oneof(delimiters, fc.string({ unit: 'binary' }));
 
 export const anySubject: fc.Arbitrary<Subject> = fc.record({ app: anyPart, unionId, uniqueId: anyPart });
 
-/** Subjects of which no two are the same. */
+/** Subjects that all differ. */
 export const differentSubjects: fc.Arbitrary<Subject[]> = fc.uniqueArray(anySubject, {
   minLength: 2,
   maxLength: 30,

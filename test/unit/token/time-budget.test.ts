@@ -1,17 +1,99 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
-import { TimeBudget } from '../../../src/token/time-budget.ts';
+import { raceTimeout, TimeBudget } from '../../../src/token/time-budget.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
-describe('timeBudget', () => {
-  test('gives what an answer comes to, and throws what it throws', async () => {
+/** A promise that the test settles itself. */
+function pending() {
+  let resolve = (_answer: string): void => undefined;
+  let reject = (_error: Error): void => undefined;
+  const promise = new Promise<string>((...settle) => {
+    [resolve, reject] = settle;
+  });
+  return { promise, resolve, reject };
+}
+
+/** Collects the unhandled rejections of this process until the test ends. */
+function unhandledRejections(): unknown[] {
+  const errors: unknown[] = [];
+  const add = (error: unknown) => errors.push(error);
+  process.on('unhandledRejection', add);
+  onTestFinished(() => void process.off('unhandledRejection', add));
+  return errors;
+}
+
+describe('raceTimeout', () => {
+  test('returns the result of the promise', async () => {
+    expect(await raceTimeout(systemClock, 60_000, Promise.resolve('token'))).toBe('token');
+  });
+
+  test('throws the error of the promise', async () => {
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+  });
+
+  test('returns undefined after the timeout, while the promise goes on', async () => {
+    const slow = pending();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
+    slow.resolve('token');
+    expect(await slow.promise).toBe('token');
+  });
+
+  test('leaves no unhandled rejection if the promise fails after the timeout', async () => {
+    const unhandled = unhandledRejections();
+    const slow = pending();
+    expect(await raceTimeout(systemClock, 1, slow.promise)).toBeUndefined();
+    slow.reject(new Error('too late'));
+    await new Promise(setImmediate);
+    expect(unhandled).toEqual([]);
+  });
+
+  test('leaves no timer behind that would keep the process alive', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const slow = pending();
+    const waiting = raceTimeout(systemClock, 60_000, slow.promise);
+    expect(vi.getTimerCount()).toBe(1);
+    slow.resolve('token');
+    await waiting;
+    await expect(raceTimeout(systemClock, 60_000, Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+test('raceTimeout takes an answer that arrived while the event loop was busy, and leaves no unhandled rejection', async () => {
+  const unhandled = unhandledRejections();
+  const server = createServer((socket) => void socket.end('answer')).listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  await once(socket, 'connect');
+  const answer = raceTimeout(systemClock, 20, once(socket, 'data'), 'late');
+  const busyUntil = performance.now() + 60;
+  while (performance.now() < busyUntil);
+  expect(String(await answer)).toBe('answer');
+  const refused = raceTimeout(
+    systemClock,
+    20,
+    once(socket, 'never').catch(() => 'gone'),
+    'late',
+  );
+  expect(await refused).toBe('late');
+  socket.destroy(new Error('too late'));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(unhandled).toEqual([]);
+});
+
+describe('a time budget', () => {
+  test('returns the result of the promise, and throws its error', async () => {
     const timeBudget = new TimeBudget(systemClock, 60_000);
     expect(await timeBudget.wait(Promise.resolve('token'))).toBe('token');
     await expect(timeBudget.wait(Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
-  test('is spent over one answer after the other, failures too', async () => {
+  test('is used up by one promise after the other, including failures', async () => {
     const clock = new TestClock();
     const timeBudget = new TimeBudget(clock, 60_000);
     const slow = async (ms: number) => {
@@ -26,12 +108,12 @@ describe('timeBudget', () => {
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
-  test('is never so short that an answer that is on its way is not taken', async () => {
+  test('always leaves enough time for an answer that is about to arrive', async () => {
     const timeBudget = new TimeBudget(systemClock, 0);
     expect(await timeBudget.wait(sleep(5, 'quick'))).toBe('quick');
   });
 
-  test('is not gained by a clock that is set back', async () => {
+  test('does not grow if the clock is set back', async () => {
     const clock = new TestClock();
     const timeBudget = new TimeBudget(clock, 0);
     await timeBudget.wait(Promise.resolve().then(() => clock.advance(-60_000)));

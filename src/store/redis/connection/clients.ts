@@ -1,19 +1,19 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Address, ClusterTopology, SentinelTopology, Topology } from './topology.ts';
 
-/** What commands are sent with, however Redis is run. */
+/** A client for commands, for one server or a cluster. */
 export type RedisClient = Redis | Cluster;
 
-/** Options of every connection, to one server or to each of many. */
+/** Options of each connection to a server. */
 export interface ClientOptions extends Omit<RedisOptions, 'replyMapping' | 'scripts' | 'retryStrategy'> {
   readonly scripts: Record<string, { readonly lua: string }>;
-  /** Ms after which to try again. */
+  /** @returns ms until the next attempt to connect */
   readonly retryStrategy: (attempt: number) => number;
 }
 
 /**
- * How a command to a cluster is sent again when a node is gone or tells where else to ask: at most twice to a node that
- * is gone, so that it fails before it counts as unanswered, which would close the way to the other nodes too.
+ * Limits the retries of one command on a cluster. A command to a node that is down must fail before the timeout of
+ * RedisCommands. Otherwise the circuit breaker would open.
  */
 const REDIRECTIONS = {
   maxRedirections: 4,
@@ -23,7 +23,7 @@ const REDIRECTIONS = {
   slotsRefreshTimeout: 1_000,
 } as const;
 
-/** A client for commands; not connected yet. */
+/** Creates a client for commands. It is not connected yet. */
 export function createClient(topology: Topology, options: ClientOptions): RedisClient {
   switch (topology.kind) {
     case 'single':
@@ -38,16 +38,17 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
         lazyConnect: true,
         enableOfflineQueue: false,
         clusterRetryStrategy: options.retryStrategy,
-        // Names are looked up as they are connected to: a certificate is for a name, and its address may change.
+        // Connect by host name: a TLS certificate is for a name, and its address may change.
         dnsLookup: (host, callback) => callback(null, host),
       });
   }
 }
 
 /**
- * A client for subscribing; not connected yet. Every node of a cluster passes on what is published at any of them, so
- * one of them will do, another one at each attempt: ioredis's own subscriber for clusters never leaves one that hangs.
- * @param commands where the nodes of a cluster are learnt from
+ * Creates a client for subscriptions. It is not connected yet. Each node of a cluster forwards messages to all others,
+ * so one node is enough. Each attempt to connect takes the next node. The cluster subscriber of ioredis is not used,
+ * because it never leaves a node that hangs.
+ * @param commands knows the nodes of a cluster
  */
 export function createSubscriber(topology: Topology, options: ClientOptions, commands: RedisClient): Redis {
   switch (topology.kind) {
@@ -77,7 +78,7 @@ export function createSubscriber(topology: Topology, options: ClientOptions, com
   }
 }
 
-/** The masters that keys are spread over: one, unless it is a cluster. */
+/** The masters that hold the keys: one, or several on a cluster. */
 export function mastersOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client];
 }
@@ -99,7 +100,7 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
     sentinels: [...sentinels],
     name,
     sentinelPassword: sentinelPassword || undefined,
-    // One that hangs is passed over.
+    // After this time ioredis goes on to the next Sentinel.
     sentinelCommandTimeout: options.commandTimeout,
     sentinelRetryStrategy: options.retryStrategy,
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),

@@ -3,37 +3,37 @@ export interface Address {
   readonly port: number;
 }
 
-/** What several servers have in common. */
+/** Credentials and encryption for several servers. */
 interface Access {
-  /** Empty: the default user. */
+  /** Empty for the default user. */
   readonly username: string;
-  /** Empty: none. */
+  /** Empty for none. */
   readonly password: string;
   readonly tls: boolean;
 }
 
 export interface SingleTopology {
   readonly kind: 'single';
-  /** As ioredis reads it. */
+  /** In the form that ioredis takes. */
   readonly url: string;
 }
 
 export interface SentinelTopology extends Access {
   readonly kind: 'sentinel';
   readonly sentinels: readonly Address[];
-  /** Of the master, as the Sentinels call it. */
+  /** The Sentinels' name of the master. */
   readonly name: string;
-  /** What the Sentinels themselves want; empty: nothing. */
+  /** The password of the Sentinels themselves; empty for none. */
   readonly sentinelPassword: string;
 }
 
 export interface ClusterTopology extends Access {
   readonly kind: 'cluster';
-  /** Some of its nodes; they know the others. */
+  /** Some nodes of the cluster. ioredis asks them for the others. */
   readonly nodes: readonly Address[];
 }
 
-/** Where Redis is and how it is run. */
+/** The servers of a Redis and how they are run. */
 export type Topology = SingleTopology | SentinelTopology | ClusterTopology;
 
 const SENTINEL_PORT = 26_379;
@@ -41,10 +41,10 @@ const CLUSTER_PORT = 6_379;
 const SEVERAL = /^redis-(sentinel|cluster):\/\/(?:([^:@/?#]*):([^@/?#]*)@)?([^@/?#]+)(?:\/([^/?#]*))?(?:\?([^#]*))?$/;
 
 /**
- * Reads REDIS_URL: `redis://`, `rediss://`, each as ioredis has it and with `/0`, `/1`, … for another database;
+ * Reads REDIS_URL: `redis://` and `rediss://` as ioredis reads them, with `/0`, `/1`, … for another database;
  * `redis-sentinel://user:password@host:port,…/name?tls=true&sentinelPassword=…`;
  * `redis-cluster://user:password@host:port,…?tls=true`.
- * @returns `undefined` where it is none of these
+ * @returns `undefined` for any other text
  */
 export function readTopology(url: string): Topology | undefined {
   if (/^rediss?:\/\//.test(url)) return readSingle(url);
@@ -55,7 +55,7 @@ export function readTopology(url: string): Topology | undefined {
   const name = decoded(path);
   const options = readQuery(query, kind === 'sentinel' ? ['tls', 'sentinelPassword'] : ['tls']);
   const access = { username: decoded(username), password: decoded(password), tls: options?.get('tls') === 'true' };
-  if (!options || !isWhole(nodes) || !isWhole([name, access.username, access.password])) return undefined;
+  if (!options || !isComplete(nodes) || !isComplete([name, access.username, access.password])) return undefined;
   if (kind === 'cluster') return path === '' ? { kind, nodes, ...(access as Access) } : undefined;
   if (!name) return undefined;
   const sentinelPassword = options.get('sentinelPassword') ?? '';
@@ -65,8 +65,8 @@ export function readTopology(url: string): Topology | undefined {
 function readSingle(url: string): SingleTopology | undefined {
   if (!URL.canParse(url)) return undefined;
   const { hostname, pathname, username, password, hash } = new URL(url);
-  const isWell = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && hash === '';
-  return isWell && isWhole([decoded(username), decoded(password)]) ? { kind: 'single', url } : undefined;
+  const isValid = hostname !== '' && /^(\/\d{0,5})?$/.test(pathname) && hash === '';
+  return isValid && isComplete([decoded(username), decoded(password)]) ? { kind: 'single', url } : undefined;
 }
 
 function readAddress(text: string, defaultPort: number): Address | undefined {
@@ -77,14 +77,14 @@ function readAddress(text: string, defaultPort: number): Address | undefined {
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? defaultPort : Number(port) };
 }
 
-/** `undefined` where it holds what is not among `names`, or what is not meant by `tls`. */
+/** `undefined` when it holds a parameter that is not in `names`, one twice, or another value of `tls` than true or false. */
 function readQuery(query: string, names: readonly string[]): URLSearchParams | undefined {
   const options = new URLSearchParams(query);
   const isKnown = [...options.keys()].every((name) => names.includes(name) && options.getAll(name).length === 1);
   return isKnown && /^(true|false)$/.test(options.get('tls') ?? 'false') ? options : undefined;
 }
 
-/** `undefined` where a `%` does not begin what it should. */
+/** `undefined` when the percent-encoding is broken. */
 function decoded(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
@@ -93,6 +93,6 @@ function decoded(text: string): string | undefined {
   }
 }
 
-function isWhole<T>(values: readonly (T | undefined)[]): values is readonly T[] {
+function isComplete<T>(values: readonly (T | undefined)[]): values is readonly T[] {
   return values.every((value) => value !== undefined);
 }

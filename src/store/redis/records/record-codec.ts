@@ -1,16 +1,16 @@
 import type { TokenRecord } from '../../../token/sdk-token.ts';
 import { type SubjectId, subjectId, terminalOf } from '../../../token/subject.ts';
 import { pack, unpack } from './packing.ts';
-import { isInTheClear, type SealedText, type TokenCipher } from './token-cipher.ts';
+import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher.ts';
 
 /**
- * A record in Redis: a plain header the scripts can read, then the sealed rest.
+ * A record in Redis: a plain header, which the scripts read too, then a sealed text.
  *
  * | byte | |
  * |---|---|
  * | 0 | format, 1 |
- * | 1 | 1 once an app has read this generation; the only part that changes in place |
- * | 2 | unread renewals in a row |
+ * | 1 | 1 once an app has read this generation; a script changes it in place |
+ * | 2 | number of unread renewals in a row |
  * | 3–8 | generation |
  * | 9–14 | expiry, epoch ms |
  * | 15… | sealed: subject, region, issue time, the token's fields |
@@ -27,7 +27,7 @@ export class RecordCodec {
     this.#cipher = cipher;
   }
 
-  /** @param key the Redis key it is stored at: with the id and the header the additional data it is bound to */
+  /** @param key the Redis key of the record's hash; the sealed text is bound to it, to the id and to the header */
   encode(record: TokenRecord, id: SubjectId, key: string): Buffer {
     const { subject, region, token } = record;
     const header = Buffer.alloc(HEADER_LENGTH);
@@ -38,54 +38,46 @@ export class RecordCodec {
     header.writeUIntBE(Math.floor(token.expiresAt), 9, 6);
     const known = KNOWN_FIELDS.map((name) => token.fields[name] ?? '');
     const more = Object.entries(token.fields).filter(([name]) => !KNOWN.has(name));
-    const plain = [
-      subject.app,
-      subject.unionId,
-      subject.uniqueId,
-      region,
-      String(token.issuedAt),
-      ...known,
-      ...more.flat(),
-    ];
-    return Buffer.concat([header, this.#cipher.seal(pack(plain), boundTo(header, id, key))]);
+    const { app, unionId, uniqueId } = subject;
+    const plain = pack([app, unionId, uniqueId, region, String(token.issuedAt), ...known, ...more.flat()]);
+    return Buffer.concat([header, this.#cipher.seal(plain, boundTo(header, id, key))]);
   }
 
-  /** Whether the key that seals now sealed the record. */
+  /** Whether the record is sealed under the current key. */
   isCurrent(bytes: Buffer): boolean {
     return this.#cipher.isCurrent(bytes.subarray(HEADER_LENGTH));
   }
 
-  /** What of the record is sealed; `undefined` where it is no record. */
-  sealedText(bytes: Buffer, id: SubjectId, key: string): SealedText | undefined {
+  /** `undefined` when the bytes are no record. */
+  sealedField(bytes: Buffer, id: SubjectId, key: string): SealedField | undefined {
     if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
     const additionalData = boundTo(bytes.subarray(0, HEADER_LENGTH), id, key);
     const sealed = bytes.subarray(HEADER_LENGTH);
     return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
   }
 
-  /** Epoch ms at which the record ends, whether it can be opened or not. */
+  /** Epoch ms at which the record expires, even when no key opens it. */
   expiryOf(bytes: Buffer): number {
     return bytes.readUIntBE(9, 6);
   }
 
-  /** `undefined` where the record cannot be opened, or is not this subject's: it then costs a login, not an error. */
-  decode(bytes: Buffer, id: SubjectId, key: string): TokenRecord | undefined {
-    const text = this.sealedText(bytes, id, key);
-    const plain = text && this.#cipher.open(text.sealed, text.additionalData);
+  /** `undefined` when the record does not open or belongs to another subject. It then costs a login, not an error. */
+  decode(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
+    const field = bytes ? this.sealedField(bytes, id, key) : undefined;
+    const plain = field && this.#cipher.open(field.sealed, field.additionalData);
     const strings = plain && unpack(plain);
-    if (!strings) return undefined;
-    const header = bytes.subarray(0, HEADER_LENGTH);
+    if (!bytes || !strings) return undefined;
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
-    // What was sealed is bound to its id already.
-    if (isInTheClear(text.sealed) && subjectId(subject) !== id) return undefined;
+    // A sealed text is bound to its id; a plain one is not.
+    if (isInTheClear(field.sealed) && subjectId(subject) !== id) return undefined;
     return {
       subject,
       region,
-      token: { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: header.readUIntBE(9, 6) },
-      generation: header.readUIntBE(3, 6),
-      read: header[1] === 1,
-      unreadRenewals: header.readUInt8(2),
+      token: { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) },
+      generation: bytes.readUIntBE(3, 6),
+      read: bytes[1] === 1,
+      unreadRenewals: bytes.readUInt8(2),
     };
   }
 }
@@ -94,11 +86,14 @@ function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
   return Buffer.concat([header.subarray(2), Buffer.from(`${key} ${id}`)]);
 }
 
-/** @param values those of {@link KNOWN_FIELDS}, then names and values by turns */
+/** @param values the values of {@link KNOWN_FIELDS}, then the name and the value of each other field */
 function fieldsOf(values: readonly string[]): Record<string, string> {
-  const [accessId = '', accessToken = '', expireTime = '', terminalId = '', expand = '', expend = '', ...more] = values;
-  const known = { accessId, accessToken, expireTime, terminalId, expand, expend };
-  if (more.length === 0) return known;
-  const names = more.filter((_, index) => index % 2 === 0);
-  return { ...known, ...Object.fromEntries(names.map((name, index) => [name, more[2 * index + 1] ?? ''])) };
+  const fields = KNOWN_FIELDS.map((name, index) => [name, values[index] ?? '']);
+  for (let at = KNOWN_FIELDS.length; at < values.length; at += 2) fields.push([values[at] ?? '', values[at + 1] ?? '']);
+  return Object.fromEntries(fields);
+}
+
+/** A time as Redis stores it: epoch ms as text, or no value. */
+export function instantOf(bytes: Buffer | null | undefined): number | undefined {
+  return bytes ? Number(bytes) : undefined;
 }

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 
 export interface EncryptionKey {
   /** 1 to 32 visible ASCII characters. */
@@ -7,61 +7,58 @@ export interface EncryptionKey {
   readonly key: Buffer;
 }
 
-/** A sealed text as it lies in Redis. */
-export interface SealedText {
-  /** The hash it lies in, and its field there. */
+/** A hash field in Redis that holds a sealed text. */
+export interface SealedField {
   readonly key: string;
   readonly field: string;
-  /** How many bytes stand before it in the clear. */
+  /** Number of plain bytes in front of the sealed text. */
   readonly headLength: number;
   readonly sealed: Buffer;
-  /** What it is bound to: it opens only with the same. */
   readonly additionalData: Buffer;
 }
 
 const ALGORITHM = 'aes-256-gcm';
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
-const IVS_AT_A_TIME = 128;
 
 /**
- * AES-256-GCM under a ring of keys: the first encrypts, all decrypt. A sealed text is key id length, key id, IV, cipher
- * text, tag. Without keys it is a zero byte and the plain text.
+ * AES-256-GCM with a ring of keys: the first key encrypts, all keys decrypt. A sealed text is the length of the key id,
+ * the key id, IV, ciphertext and tag. Without keys it is a zero byte and the plain text.
+ *
+ * The additional data bind a sealed text to its place: it opens only with the same data.
  */
 export class TokenCipher {
   readonly #keys: ReadonlyMap<string, KeyObject>;
   readonly #currentId: string | undefined;
-  readonly #ivs = new RandomIvs();
-  /** What every text begins with that is sealed now. */
-  readonly head: Buffer;
+  /** The first bytes of every text that is sealed now. */
+  readonly #head: Buffer;
 
   constructor(keys: readonly EncryptionKey[]) {
     this.#currentId = keys[0]?.id;
     this.#keys = new Map(keys.map(({ id, key }) => [id, createSecretKey(key)]));
-    this.head = Buffer.from(`${String.fromCharCode(this.#currentId?.length ?? 0)}${this.#currentId ?? ''}`);
+    this.#head = Buffer.from(`${String.fromCharCode(this.#currentId?.length ?? 0)}${this.#currentId ?? ''}`);
   }
 
-  /** Whether the key that seals now sealed it, by the key's id; without keys, whether it is in the clear. */
+  /** Whether the text names the first key of the ring; without keys, whether it is in the clear. */
   isCurrent(sealed: Buffer): boolean {
     return keyIdOf(sealed) === this.#currentId;
   }
 
-  /** The same text, sealed anew; `undefined` where no key of the ring opens it. */
-  reseal({ sealed, additionalData }: SealedText): Buffer | undefined {
+  seal(plain: Buffer, additionalData: Buffer): Buffer {
+    const key = this.#keys.get(this.#currentId ?? '');
+    if (!key) return Buffer.concat([this.#head, plain]);
+    const iv = randomBytes(IV_LENGTH);
+    const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(additionalData);
+    return Buffer.concat([this.#head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** The same text, sealed under the first key; `undefined` when it does not open. */
+  reseal({ sealed, additionalData }: SealedField): Buffer | undefined {
     const plain = this.open(sealed, additionalData);
     return plain && this.seal(plain, additionalData);
   }
 
-  /** @param additionalData what the text is bound to: it opens only with the same */
-  seal(plain: Buffer, additionalData: Buffer): Buffer {
-    const key = this.#keys.get(this.#currentId ?? '');
-    if (!key) return Buffer.concat([this.head, plain]);
-    const iv = this.#ivs.next();
-    const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(additionalData);
-    return Buffer.concat([this.head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
-  }
-
-  /** The plain text; `undefined` where no key of the ring opens it or it was tampered with. */
+  /** The plain text; `undefined` when no key of the ring opens it, or when it was changed. */
   open(sealed: Buffer, additionalData: Buffer): Buffer | undefined {
     const keyId = keyIdOf(sealed);
     if (keyId === undefined) return this.#currentId === undefined ? sealed.subarray(1) : undefined;
@@ -74,7 +71,7 @@ export class TokenCipher {
       .setAuthTag(sealed.subarray(-TAG_LENGTH));
     try {
       const plain = decipher.update(sealed.subarray(body + IV_LENGTH, -TAG_LENGTH));
-      // Adds nothing in this mode, but throws where the tag is wrong.
+      // Returns no bytes in this mode, but throws when the tag is wrong.
       decipher.final();
       return plain;
     } catch {
@@ -83,27 +80,12 @@ export class TokenCipher {
   }
 }
 
-/** Random IVs, many of them drawn at a time: for each by itself it would take half as long as the sealing. */
-class RandomIvs {
-  readonly #drawn = Buffer.alloc(IVS_AT_A_TIME * IV_LENGTH);
-  #at = this.#drawn.length;
-
-  next(): Buffer {
-    if (this.#at === this.#drawn.length) {
-      randomFillSync(this.#drawn);
-      this.#at = 0;
-    }
-    this.#at += IV_LENGTH;
-    return this.#drawn.subarray(this.#at - IV_LENGTH, this.#at);
-  }
-}
-
 /** Whether a text was sealed without a key. */
 export function isInTheClear(sealed: Buffer): boolean {
   return sealed[0] === 0;
 }
 
-/** The id of the key a text says it was sealed with; `undefined`: it is in the clear. */
+/** The id of the key that a text names; `undefined` when it is in the clear. */
 export function keyIdOf(sealed: Buffer): string | undefined {
   const length = sealed[0] ?? 0;
   return length === 0 ? undefined : sealed.toString('latin1', 1, 1 + length);

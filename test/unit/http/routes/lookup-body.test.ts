@@ -1,20 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { requestedAccessIds } from '../../../../src/http/routes/accounts.ts';
+import { lookupBody } from '../../../../src/http/routes/accounts.ts';
 import { servedToken } from '../running-app.ts';
 import { notingAccounts, startInternalApp } from '../running-internal-app.ts';
+import { refusalDetail, validated } from '../validated.ts';
 
 const ID = '-9223371996052586423';
 
-function detailOf(body: unknown): string {
-  try {
-    requestedAccessIds(body);
-  } catch (error) {
-    expect(error).toMatchObject({ code: 'request_invalid' });
-    return (error as Error).message;
-  }
-  throw new Error('accepted');
-}
+const detailOf = (body: unknown) => refusalDetail(lookupBody, 'body', body);
+const requestedAccessIds = (body: unknown) => validated(lookupBody, 'body', body).accessIds;
 
 describe('the accessIds to look up', () => {
   it('are any decimal integers of 64 bits, as strings', () => {

@@ -120,6 +120,14 @@ describe('a read that is repeated word for word', () => {
     expect((await ask()).body).not.toBe(before.body);
     expect(reachedApp()).toBe(2);
   });
+
+  it('is remembered for each of several sessions that ask for the same URL', async () => {
+    const { ask, reachedApp } = await startWatched();
+    for (let i = 0; i < 4; i++) {
+      for (const session of ['alice', 'bob']) await ask({ authorization: `Bearer ${session}` });
+    }
+    expect(reachedApp()).toBe(4);
+  });
 });
 
 describe('the app itself is asked', () => {

@@ -3,8 +3,8 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { RedisClient } from '../../../../../src/store/redis/connection/clients.ts';
-import { RedisLink } from '../../../../../src/store/redis/connection/commands.ts';
-import { connectRedis, orUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
+import { RedisCommands } from '../../../../../src/store/redis/connection/commands.ts';
+import { connectRedis, storeUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { BrokerError } from '../../../../../src/token/errors.ts';
 import { silentObserver } from '../../../../../src/token/observer.ts';
@@ -18,7 +18,7 @@ const MOST_MS = 500;
 
 interface Open {
   readonly redis: RedisClient;
-  readonly link: RedisLink;
+  readonly link: RedisCommands;
   readonly log: string[];
 }
 
@@ -27,7 +27,7 @@ function open(url: string): Open {
   const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
   const redis = connectRedis(url, 'commands', { info: write, warn: write });
   onTestFinished(() => redis.disconnect());
-  return { redis, link: new RedisLink(redis, systemClock, silentObserver), log };
+  return { redis, link: new RedisCommands(redis, systemClock, silentObserver), log };
 }
 
 async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
@@ -37,10 +37,12 @@ async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
 }
 
 async function failureOf(command: Promise<unknown>): Promise<unknown> {
-  return command.then(
-    () => 'it did not fail',
-    (error: unknown) => error,
+  const failure = await command.then(
+    () => undefined,
+    (error: unknown) => ({ error }),
   );
+  if (!failure) throw new Error('the command did not fail');
+  return failure.error;
 }
 
 /** Everything an error shows, wherever it hides it. */
@@ -76,7 +78,7 @@ describe('a command', () => {
     const connection = open(`redis://:${PASSWORD}@127.0.0.1:${port}`);
     await eventually(() => connection.log.some((line) => line.includes('ECONNREFUSED')));
     await expectUnavailable(connection);
-    const failed = await failureOf(orUnavailable(connection.redis.set('late', ARGUMENT)));
+    const failed = storeUnavailable(await failureOf(connection.redis.set('late', ARGUMENT)));
     expect(failed).toMatchObject({ code: 'store_unavailable' });
     const server = await startRedis({ port, args: ['--requirepass', PASSWORD] });
     onTestFinished(() => server.stop());
@@ -159,7 +161,7 @@ describe('an error of Redis', () => {
   test('shows none of the arguments it came with', async () => {
     for (const refused of await refusals()) {
       expect(shown(await failureOf(refused()))).toContain(ARGUMENT);
-      const error = await failureOf(orUnavailable(refused()));
+      const error = storeUnavailable(await failureOf(refused()));
       expect(error).toBeInstanceOf(BrokerError);
       expect(shown(error)).not.toContain(ARGUMENT);
       expect(shown(error)).toMatch(/ReplyError/);
@@ -180,7 +182,7 @@ describe('an error of Redis', () => {
   });
 
   test('that is no Error shows nothing of what was thrown', async () => {
-    const error = await failureOf(orUnavailable(Promise.reject(ARGUMENT)));
+    const error = storeUnavailable(ARGUMENT);
     expect(error).toMatchObject({ code: 'store_unavailable', cause: { message: 'unknown error' } });
     expect(shown(error)).not.toContain('canary');
   });

@@ -4,11 +4,10 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
-import { DirectoryCodec } from '../../../../../src/store/redis/records/directory-codec.ts';
+import { DirectoryCodec } from '../../../../../src/store/redis/records/account-hash.ts';
 import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
-import { resealScript } from '../../../../../src/store/redis/records/resealing.ts';
-import { sealedTextsOf } from '../../../../../src/store/redis/records/stored-records.ts';
-import { type SealedText, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
+import { resealScript, sealedFieldsOf } from '../../../../../src/store/redis/records/resealing.ts';
+import { type SealedField, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
 import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import {
@@ -43,9 +42,9 @@ async function withOldToken(url = inject('redisUrl')) {
   const key = keys.account(accountOf(ID));
   const cipher = new TokenCipher([NEW, OLD]);
   const codecs = { keys, records: new RecordCodec(cipher), directory: new DirectoryCodec(cipher) };
-  const texts = async () => sealedTextsOf(codecs, accountOf(ID), await redis.hgetallBuffer(key));
-  const textAt = async (field: string) => (await texts()).find((text) => text.field === field) as SealedText;
-  const reseal = (text: SealedText) =>
+  const texts = async () => sealedFieldsOf(codecs, accountOf(ID), await redis.hgetallBuffer(key));
+  const textAt = async (field: string) => (await texts()).find((text) => text.field === field) as SealedField;
+  const reseal = (text: SealedField) =>
     runScript(redis, ...resealScript(text, cipher.reseal(text) ?? Buffer.from('unreadable')));
   const count = () => sealedUnder(url, keyPrefix);
   return { redis, keys, key, open, old, record, textAt, reseal, count };

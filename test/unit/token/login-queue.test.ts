@@ -7,7 +7,7 @@ const START = 1_800_000_000_000;
 const TWENTY: Pace = { intervalMs: 50, burst: 2 };
 
 interface Arrival {
-  /** Ms since the one before. */
+  /** Ms since the arrival before. */
   readonly afterMs: number;
   readonly urgency: Urgency;
 }
@@ -17,7 +17,7 @@ interface Answer extends Place {
   readonly urgency: Urgency;
 }
 
-/** A queue in simulated time. */
+/** A login queue in simulated time. */
 class Queue {
   now = START;
   readonly answers: Answer[] = [];
@@ -36,15 +36,15 @@ class Queue {
     return place;
   }
 
-  /** The instants handed out, in the order of the questions. */
+  /** The granted times, in the order of the requests. */
   places(urgency?: Urgency): number[] {
     return this.answers
       .filter((answer) => answer.granted && (urgency ?? answer.urgency) === answer.urgency)
       .map(({ at, waitMs }) => at + waitMs);
   }
 
-  /** Whether somebody waits at this moment whom an app asked for. */
-  isCrowded(): boolean {
+  /** Whether a foreground login waits now. */
+  hasForegroundLogin(): boolean {
     return this.places('foreground').some((place) => place > this.now);
   }
 }
@@ -68,15 +68,15 @@ function queueAfter(pace: Pace, each: readonly Arrival[], onAnswer: (queue: Queu
   return queue;
 }
 
-/** Most of the instants that lie in any one second, both ends included. */
+/** The largest number of times within one second, both ends inclusive. */
 function mostInASecond(instants: readonly number[]): number {
   return Math.max(0, ...instants.map((first) => instants.filter((at) => at >= first && at <= first + 1_000).length));
 }
 
 const perSecond = ({ intervalMs }: Pace) => Math.round(1_000 / intervalMs);
 
-describe('the pace', () => {
-  test('of 20 per second never has more than 22 places in any one second, whatever the arrivals', () => {
+describe('the login pace', () => {
+  test('of 20 per second never grants more than 22 places in any one second, whatever the arrivals', () => {
     fc.assert(
       fc.property(arrivals, (each) => {
         expect(mostInASecond(queueAfter(TWENTY, each).places())).toBeLessThanOrEqual(22);
@@ -87,7 +87,7 @@ describe('the pace', () => {
     expect(mostInASecond(greedy.places().slice(0, 60))).toBe(22);
   });
 
-  test('is held in any second, whatever it is: no more than a second’s worth and the burst', () => {
+  test('is kept in any one second: at most the rate per second plus the burst', () => {
     fc.assert(
       fc.property(paces, arrivals, (pace, each) => {
         const most = mostInASecond(queueAfter(pace, each).places());
@@ -96,42 +96,42 @@ describe('the pace', () => {
     );
   });
 
-  test('lets no more through at once after a pause than the burst', () => {
+  test('grants at most the burst at once after a pause', () => {
     fc.assert(
-      fc.property(paces, arrivals, fc.integer({ min: 3_000, max: 10 ** 9 }), urgency, (pace, each, pauseMs, who) => {
+      fc.property(paces, arrivals, fc.integer({ min: 3_000, max: 10 ** 9 }), urgency, (pace, each, pauseMs, kind) => {
         const queue = queueAfter(pace, each);
-        // Nobody queues for longer than this, and by then a whole burst has come together.
+        // After this time the queue is empty, and a full burst is available.
         queue.now += pauseMs + pace.burst * pace.intervalMs;
-        // Instants in floating point are a fraction of a microsecond off.
+        // Floating-point times are inexact by a fraction of a microsecond.
         const isAtOnce = ({ granted, waitMs }: Place) => granted && waitMs < 0.01;
-        const places = Array.from({ length: pace.burst + 1 }, () => queue.reserve(who));
+        const places = Array.from({ length: pace.burst + 1 }, () => queue.reserve(kind));
         expect(places.map(isAtOnce)).toEqual([...Array(pace.burst).fill(true), false]);
       }),
     );
   });
 
-  test('wastes no place: while somebody asks all the time, each interval has one', () => {
+  test('wastes no place: under constant demand, each interval has one', () => {
     const queue = new Queue(TWENTY);
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('foreground', 5);
     expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
   });
 
-  test('is resumed at once after the clock was set back', () => {
+  test('continues immediately after the clock is set back', () => {
     const hour = 3_600_000;
     fc.assert(
-      fc.property(arrivals, urgency, fc.integer({ min: 5_000, max: hour }), (each, who, backMs) => {
+      fc.property(arrivals, urgency, fc.integer({ min: 5_000, max: hour }), (each, kind, backMs) => {
         const queue = queueAfter(TWENTY, each);
         queue.now -= backMs;
-        expect(queue.reserve(who)).toEqual({ granted: true, waitMs: 0 });
-        expect(queue.reserve(who)).toEqual({ granted: true, waitMs: 0 });
-        expect(queue.reserve(who)).toEqual({ granted: true, waitMs: 50 });
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
+        expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 50 });
       }),
     );
   });
 });
 
-describe('who is asked for', () => {
-  test('never queues longer than 2 s: else it is told when to ask again, and that is true', () => {
+describe('a foreground login', () => {
+  test('never queues longer than 2 s: otherwise it gets a correct time for its next attempt', () => {
     fc.assert(
       fc.property(paces, arrivals, (pace, each) => {
         const queue = queueAfter(pace, each, ({ answers }, place) => {
@@ -147,30 +147,30 @@ describe('who is asked for', () => {
     );
   });
 
-  test('finds no more than half a second of renewals in front where nobody waited', () => {
+  test('waits for at most half a second of renewals if no other foreground login waits', () => {
     const queue = new Queue(TWENTY);
     for (let time = 0; time < 1_000; time += 1) queue.reserve('background');
     expect(queue.reserve('foreground').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
   });
 
-  test('leaves renewals no more than half of the places while it waits', () => {
-    const crowd = fc.array(fc.record({ afterMs: fc.nat(15), urgency }), { minLength: 100, maxLength: 250 });
+  test('leaves at most half of the places to renewals while it waits', () => {
+    const busy = fc.array(fc.record({ afterMs: fc.nat(15), urgency }), { minLength: 100, maxLength: 250 });
     fc.assert(
-      fc.property(crowd, (each) => {
+      fc.property(busy, (each) => {
         const queue = new Queue(TWENTY);
-        let crowdedSince: number | undefined;
+        let waitingSince: number | undefined;
         let renewals = 0;
         for (const { afterMs, urgency } of each) {
           queue.now += afterMs;
-          if (!queue.isCrowded()) crowdedSince = undefined;
-          else if (crowdedSince === undefined) {
-            crowdedSince = queue.now;
+          if (!queue.hasForegroundLogin()) waitingSince = undefined;
+          else if (waitingSince === undefined) {
+            waitingSince = queue.now;
             renewals = 0;
           }
           const { granted } = queue.reserve(urgency);
-          if (crowdedSince === undefined || !granted || urgency === 'foreground') continue;
+          if (waitingSince === undefined || !granted || urgency === 'foreground') continue;
           renewals += 1;
-          const places = (queue.now - crowdedSince) / TWENTY.intervalMs;
+          const places = (queue.now - waitingSince) / TWENTY.intervalMs;
           expect(renewals).toBeLessThanOrEqual(1 + places / 2);
         }
       }),
@@ -179,7 +179,7 @@ describe('who is asked for', () => {
 });
 
 describe('a renewal', () => {
-  test('queues no longer than 500 ms where nobody waits', () => {
+  test('queues at most 500 ms if no foreground login waits', () => {
     fc.assert(
       fc.property(paces, fc.array(gap, { minLength: 1, maxLength: 250 }), (pace, gaps) => {
         const each = gaps.map((afterMs) => ({ afterMs, urgency: 'background' as const }));
@@ -189,13 +189,13 @@ describe('a renewal', () => {
     );
   });
 
-  test('has all the places where nobody waits', () => {
+  test('gets all places if no foreground login waits', () => {
     const queue = new Queue(TWENTY);
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('background', 5);
     expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
   });
 
-  test('has its half of a crowd, however many renewals went before it', () => {
+  test('gets half of the places under constant foreground demand, whatever ran before', () => {
     const queue = new Queue(TWENTY);
     for (let passedMs = 0; passedMs < 60_000; passedMs += 5) queue.reserve('background', 5);
     const before = queue.places('background').length;
@@ -208,7 +208,7 @@ describe('a renewal', () => {
     expect(renewals).toBeLessThanOrEqual(101);
   });
 
-  test('that is denied takes no place from anybody', () => {
+  test('that is refused takes no place in the queue', () => {
     const queue = new Queue({ intervalMs: 1_000, burst: 1 });
     queue.reserve('background');
     for (let time = 0; time < 100; time += 1) expect(queue.reserve('background').granted).toBe(false);

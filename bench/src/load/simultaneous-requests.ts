@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 /** Many open, idle connections that send one request at the same moment. */
-export class Crowd {
+export class SimultaneousRequests {
   readonly #sockets: readonly Socket[];
 
   private constructor(sockets: readonly Socket[]) {
@@ -10,14 +10,14 @@ export class Crowd {
   }
 
   /** Opens `size` connections, distributed evenly over the servers. */
-  static async open(urls: readonly string[], size: number): Promise<Crowd> {
+  static async open(urls: readonly string[], size: number): Promise<SimultaneousRequests> {
     const sockets = Array.from({ length: size }, async (_, index) => {
       const { port, hostname } = new URL(urls[index % urls.length] ?? '');
       const socket = connect({ port: Number(port), host: hostname, noDelay: true });
       await once(socket, 'connect');
       return socket;
     });
-    return new Crowd(await Promise.all(sockets));
+    return new SimultaneousRequests(await Promise.all(sockets));
   }
 
   /**
@@ -25,7 +25,7 @@ export class Crowd {
    * @returns ms until the first bytes of the last answer arrived
    * @throws Error if one of the answers is not a token
    */
-  async ask(uniqueId: string, session: string): Promise<number> {
+  async send(uniqueId: string, session: string): Promise<number> {
     const head = [
       `GET /sdk-token?uniqueId=${uniqueId} HTTP/1.1`,
       'Host: 127.0.0.1',

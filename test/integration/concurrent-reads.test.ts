@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { accessTokenOf, startFleet } from '../support/fleet.ts';
 
 describe('three replicas on one Redis', () => {
-  test('log in once for 300 requests at once for one new subject, and all get that token', async () => {
+  test('log in once for 300 simultaneous reads of one new subject, and all reads get that token', async () => {
     const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
@@ -15,7 +15,7 @@ describe('three replicas on one Redis', () => {
     expect(fleet.vendor.state()).toMatchObject({ requests: 1, succeeded: 1, concurrent: 0 });
   });
 
-  test('log in 300 times for 900 requests at once over 300 subjects', async () => {
+  test('log in 300 times for 900 simultaneous reads of 300 subjects', async () => {
     const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
     onTestFinished(() => fleet.close());
     const sessions = await Promise.all(Array.from({ length: 300 }, (_, number) => fleet.session(`account-${number}`)));
@@ -29,18 +29,18 @@ describe('three replicas on one Redis', () => {
     expect(fleet.vendor.state()).toMatchObject({ requests: 300, succeeded: 300, concurrent: 0 });
   });
 
-  test('finish a login for those who wait when the one who asked first hangs up', async () => {
+  test('finish a login for the other waiting reads if the first caller disconnects', async () => {
     const fleet = await startFleet({ replicas: 1, vendor: { latencyMs: 500 } });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
-    const hangUp = new AbortController();
+    const disconnect = new AbortController();
     const first = fetch(`${fleet.broker(0).url}/sdk-token?uniqueId=phone`, {
       headers: { authorization: `Bearer ${session}` },
-      signal: hangUp.signal,
+      signal: disconnect.signal,
     }).catch((error: Error) => error.name);
     await expect.poll(() => fleet.vendor.state().requests).toBe(1);
     const second = fleet.broker(0).getToken(session, 'phone');
-    hangUp.abort();
+    disconnect.abort();
     expect(await first).toBe('AbortError');
     expect((await second).status).toBe(200);
     expect(fleet.vendor.state().requests).toBe(1);

@@ -3,8 +3,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { accessTokenOf, startFleet } from '../support/fleet.ts';
 
-describe('a replica frozen in mid-login past its lease', () => {
-  test('is replaced by the other one, and overwrites nothing when it wakes', async () => {
+describe('a replica that freezes during a login, until after the end of its lease', () => {
+  test('is replaced by the other replica, and overwrites nothing after it resumes', async () => {
     const fleet = await startFleet({
       replicas: 2,
       vendor: { latencyMs: 400, mode: 'replace' },
@@ -21,7 +21,7 @@ describe('a replica frozen in mid-login past its lease', () => {
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
     frozen.signal('SIGCONT');
     const late = await atFrozen;
-    const answers = [...(await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone'))))];
+    const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
     for (const answer of [...answers, ...(late.status === 200 ? [late] : [])]) {
       expect(accessTokenOf(answer)).toBe(accessTokenOf(taken));
     }
@@ -31,8 +31,8 @@ describe('a replica frozen in mid-login past its lease', () => {
   });
 });
 
-describe('a replica killed in mid-renewal', () => {
-  test('leaves no token to die: the other one renews every one in time', async () => {
+describe('a replica that crashes during renewals', () => {
+  test('loses no token: the other replica renews every token in time', async () => {
     const lifetimeMs = 20_000;
     const fleet = await startFleet({
       replicas: 2,
@@ -51,7 +51,7 @@ describe('a replica killed in mid-renewal', () => {
     fleet.vendor.configure({ latencyMs: 1_000 });
     await eventually(() => fleet.vendor.state().requests >= 43, { timeoutMs: lifetimeMs, everyMs: 5 });
     killed?.signal('SIGKILL');
-    const lost = fleet.vendor.state().requests - 40;
+    const interrupted = fleet.vendor.state().requests - 40;
     survivor?.signal('SIGCONT');
     fleet.vendor.configure({ latencyMs: 50 });
     const logins = new Map<string, number>();
@@ -63,10 +63,10 @@ describe('a replica killed in mid-renewal', () => {
       }
     };
     while (Date.now() < Math.max(...expiry.values())) await sleep(10).then(watch);
-    // A login that was cut off may have taken effect at the vendor: then that terminal's token is its third.
+    // A login that the crash interrupted may have succeeded at the vendor. Then the terminal gets a third token.
     const counts = [...logins.values()];
     expect(counts.filter((count) => count === 2 || count === 3)).toHaveLength(40);
-    expect(counts.filter((count) => count === 3).length).toBeLessThanOrEqual(lost);
+    expect(counts.filter((count) => count === 3).length).toBeLessThanOrEqual(interrupted);
     const late = accounts.filter((account) => (lastLoginAt.get(account) ?? 0) > (expiry.get(account) ?? 0));
     expect(late).toEqual([]);
     const { succeeded } = fleet.vendor.state();
@@ -77,7 +77,7 @@ describe('a replica killed in mid-renewal', () => {
       expect(answer?.status).toBe(200);
       expect(fleet.vendor.checkToken(accessTokenOf(answer ?? { body: '' })).live).toBe(true);
     }
-    expect(lost).toBeGreaterThanOrEqual(3);
+    expect(interrupted).toBeGreaterThanOrEqual(3);
     expect(fleet.vendor.state().succeeded).toBe(succeeded);
   }, 60_000);
 });

@@ -1,0 +1,18 @@
+import type { Clock } from '../../token/clock.ts';
+import type { RedisCommands } from './connection/commands.ts';
+import type { RedisLog } from './connection/connection.ts';
+import type { Keys } from './keys.ts';
+import type { DirectoryCodec } from './records/account-hash.ts';
+import type { RecordCodec } from './records/record-codec.ts';
+import type { Resealing } from './records/resealing.ts';
+
+/** What the parts of the Redis store share. */
+export interface StoreContext {
+  readonly redis: RedisCommands;
+  readonly keys: Keys;
+  readonly records: RecordCodec;
+  readonly directory: DirectoryCodec;
+  readonly resealing: Resealing;
+  readonly clock: Clock;
+  readonly log: RedisLog;
+}

@@ -1,0 +1,36 @@
+import { randomUUID } from 'node:crypto';
+import { onTestFinished } from 'vitest';
+import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
+import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
+import { Keys } from '../../src/store/redis/keys.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import type { Announcement } from '../../src/token/ports.ts';
+import { eventually } from './eventually.ts';
+
+/** Connects to Redis like the broker, with new keys, and collects the log lines. The end of the test disconnects. */
+export function openCommands(url: string) {
+  const keys = new Keys(`test-${randomUUID()}`);
+  const log: string[] = [];
+  const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
+  const connectionLog = { info: write, warn: write };
+  const commands = connectRedis(url, 'commands', connectionLog);
+  onTestFinished(() => commands.disconnect());
+  return { keys, log, commands, connectionLog };
+}
+
+/** Like {@link openCommands}, and also subscribes to the announcements. */
+export function openAnnouncements(url: string) {
+  const { keys, log, commands, connectionLog } = openCommands(url);
+  const subscriber = connectSubscriber(url, commands, connectionLog);
+  const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
+  onTestFinished(() => announcements.close());
+  const received: Announcement[] = [];
+  announcements.subscribe((announcement) => received.push(announcement));
+  const completeSince = () => announcements.completeSince();
+  /** Waits until the announcements are complete. Returns the time since when they are. */
+  const untilComplete = () =>
+    eventually(() => completeSince() ?? Promise.reject(new Error('announcements may be incomplete')), {
+      timeoutMs: 20_000,
+    });
+  return { keys, log, commands, subscriber, received, completeSince, untilComplete };
+}
