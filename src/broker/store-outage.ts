@@ -91,6 +91,9 @@ export class WriteBack {
   }
 }
 
+/** Largest expected difference between the clocks of a replica and of the store. */
+const CLOCK_TOLERANCE_MS = 5_000;
+
 export interface LoginWithoutLeaseOptions {
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
@@ -121,11 +124,21 @@ export class LoginWithoutLease {
     const region = known?.region ?? request.region;
     if (canWait || !region) throw storeError;
     const token = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
-    const generation = Math.max((known?.generation ?? 0) + 1, Math.floor(clock.now()));
+    const generation = this.#nextGeneration(request);
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
     const erasedAt = cache.erasedAt(request.id);
     cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
     writeBack.add(record);
     return { record, outcome: 'login', erasedAt };
+  }
+
+  /**
+   * Newer than everything this replica knows of, but never newer than the next generation of the store. The store's
+   * clock is not known now, so the own clock counts with a tolerance.
+   */
+  #nextGeneration({ id, known }: RenewalRequest): number {
+    const { cache, clock } = this.#options;
+    const newest = Math.max(known?.generation ?? 0, cache.oldestValid(id));
+    return Math.max(newest + 1, Math.floor(clock.now()) - CLOCK_TOLERANCE_MS);
   }
 }
