@@ -1,4 +1,4 @@
-// Fails when a document in openapi/ is not what the code says, byte for byte.
+// Fails if a document in openapi/ differs from the one that the code generates, in any byte.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -21,7 +21,7 @@ function check(name, ...flags) {
     fail(`"node dist/main.js ${command.join(' ')}" failed (${error?.message ?? status}).\n${stderr ?? ''}`);
   }
   if (!existsSync(kept) || !readFileSync(kept).equals(stdout)) {
-    fail(`openapi/${name} is not what the code says. To mend it: npm run openapi`);
+    fail(`openapi/${name} differs from what the code generates. Run: npm run openapi`);
   }
 }
 

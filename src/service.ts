@@ -87,7 +87,6 @@ export async function startService(config: Config, logger: Logger, version: stri
     closing: () => closing,
     logger,
   };
-  const { apiDocs, trustProxy } = http;
   const { sessionHeaders } = config;
   const publicApp = await createPublicApp({
     ...common,
@@ -96,8 +95,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     readsPerMinute: requestsPerMinute,
     clock,
     observer,
-    apiDocs,
-    trustProxy,
+    apiDocs: http.apiDocs,
   });
   const internalApp = await createInternalApp({
     ...common,

@@ -11,7 +11,6 @@ export interface Config {
     readonly host: string;
     readonly port: number;
     readonly apiDocs: boolean;
-    readonly trustProxy: Values['TRUST_PROXY'];
   };
   readonly admin: {
     readonly host: string;
@@ -88,7 +87,7 @@ export function loadConfig(environment: Environment): Config {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
-    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS, trustProxy: values.TRUST_PROXY },
+    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS },
     admin,
     vendor,
     session,

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
@@ -53,17 +52,6 @@ export const refreshShare = z
     return { from, to };
   })
   .refine(({ from, to }) => 0 < from && from <= to && to < 1);
-
-/** As Fastify has it: all proxies, none, or those with these addresses. */
-export const trustProxy = flag.or(
-  text.refine((value) => value.split(',').every((item) => isAddressRange(item.trim()))),
-);
-
-function isAddressRange(item: string): boolean {
-  const [address = '', bits = '0', ...rest] = item.split('/');
-  const version = isIP(address);
-  return rest.length === 0 && version > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
-}
 
 /** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
 export const headerNames = commaList

@@ -10,7 +10,6 @@ import {
   refreshShare,
   regionUrls,
   text,
-  trustProxy,
   url,
   vendorApps,
   wholeNumber,
@@ -45,11 +44,6 @@ export const VARIABLES = {
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
   API_DOCS: { schema: flag, allowed: 'true or false', default: 'true' },
-  TRUST_PROXY: {
-    schema: trustProxy,
-    allowed: 'true, false, or the proxies’ IP addresses or CIDR ranges with commas between, like 10.0.0.0/8',
-    default: 'false',
-  },
   VENDOR_BASE_URL: {
     schema: url,
     allowed: 'the http(s) URL of the vendor domain assigned to you, without a password in it',

@@ -2,24 +2,23 @@ import { RateLimiter } from 'limiter';
 import { LRUCache } from 'lru-cache';
 import { BrokerError } from '../token/errors.ts';
 
-/** Counts a request of one account, unless it is one too many. @returns `rate_limited` if it is */
+/** Counts a request of one account. @returns a `rate_limited` error if the request exceeds the limit */
 export type Allowance = () => BrokerError | undefined;
 
 /** The allowance of an account. */
 export type AccountLimit = (unionId: string) => Allowance;
 
-/** Accounts counted at a time; whose allowance was not looked up for the longest is forgotten first, and starts anew. */
+/** Most accounts in memory. The least recently used one is dropped, and its limit starts again. */
 const MAX_ACCOUNTS = 100_000;
 
 /**
- * Limits what one account may ask of this replica, counted in memory: a replica more allows as many again. A minute begins
- * with the account's first request after the last one has ended; what is left of one fills up evenly.
- * @param perMinute 0: no limit
+ * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
+ * @param perMinute requests per account and minute; 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => () => undefined;
   const allowances = new LRUCache<string, Allowance>({ max: MAX_ACCOUNTS });
-  const detail = `An account may ask ${perMinute} times a minute`;
+  const detail = `An account may send ${perMinute} requests per minute`;
   const allow = (): Allowance => {
     const limiter = new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' });
     return () =>

@@ -11,16 +11,16 @@ const BEARER = /^bearer +(.+)$/i;
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /**
- * What follows `Bearer` in an `Authorization` header; `undefined` where there is none or another scheme.
- * @param authorization header fields sent twice arrive joined by commas, which no b64token holds
+ * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
+ * @param authorization Node joins repeated headers with commas, which a b64token cannot contain
  */
 function bearerCredential(authorization: string | undefined): string | undefined {
   return BEARER.exec(authorization ?? '')?.[1];
 }
 
 /**
- * The session in an `Authorization` header.
- * @throws BrokerError `session_missing` where there is none or another scheme, `session_invalid` where it is malformed
+ * The bearer token of an `Authorization` header.
+ * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
   const token = bearerCredential(authorization);
@@ -29,13 +29,13 @@ export function bearerToken(authorization: string | undefined): string {
   }
   if (!B64TOKEN.test(token)) {
     throw new BrokerError('session_invalid', {
-      detail: 'The bearer token is not one b64token (RFC 6750, section 2.1)',
+      detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)',
     });
   }
   return token;
 }
 
-/** The `WWW-Authenticate` an error calls for; nothing about the error where no session was sent (RFC 6750 §3, §3.1). */
+/** The `WWW-Authenticate` of an error. Without a session it names no error code (RFC 6750 §3.1). */
 export function challengeFor(code: ErrorCode, realm: string): string | undefined {
   switch (code) {
     case 'session_missing':
@@ -48,7 +48,7 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
   }
 }
 
-/** Refuses requests to this scope that do not come with the token, before their bodies are read. */
+/** Refuses the requests to this scope that lack the admin token, before Fastify reads their bodies. */
 export function requireAdminToken(app: FastifyInstance, adminToken: string): void {
   const expected = digest(adminToken);
   app.addHook('onRequest', (request, _reply, done) => {
@@ -63,45 +63,42 @@ export function requireAdminToken(app: FastifyInstance, adminToken: string): voi
   });
 }
 
-/** Of one length, as the comparison needs it. */
+/** All digests have the same length, which `timingSafeEqual` needs. */
 function digest(text: string): Buffer {
   return hash('sha256', text, 'buffer');
 }
 
 /** Finds the session of a request. */
 export interface SessionSource {
-  /** The text of the headers that make up the session; `undefined` if the request has none. Equal texts are one session. */
+  /** The text of the headers that make up the session; `undefined` if the request has none. */
   textOf(headers: IncomingHttpHeaders): string | undefined;
-  /** The session as a verifier takes it. @throws BrokerError `session_missing`, `session_invalid` */
-  sessionOf(headers: IncomingHttpHeaders): string;
+  /** The session in that text, in the form that a verifier takes. @throws BrokerError `session_missing`, `session_invalid` */
+  parse(text: string | undefined): string;
 }
 
 /**
- * Finds sessions in the bearer token. With `forwarded`, the session is a JSON object of the headers with these names that
- * the app sent: by lower-case name, in this order.
+ * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names that
+ * the app sent, by lower-case name, in this order.
  */
 export function sessionSource(forwarded: readonly string[] | undefined): SessionSource {
   if (forwarded === undefined) {
-    return {
-      textOf: ({ authorization }) => authorization,
-      sessionOf: ({ authorization }) => bearerToken(authorization),
-    };
+    return { textOf: ({ authorization }) => authorization, parse: bearerToken };
   }
   const names = forwarded.map((name) => name.toLowerCase());
   const detail = `Send the session in one of these headers: ${names.join(', ')}`;
-  const textOf = (headers: IncomingHttpHeaders) => {
-    const sent = names.flatMap((name) => {
-      const value = headers[name];
-      return typeof value === 'string' && value !== '' ? [[name, value]] : [];
-    });
-    return sent.length === 0 ? undefined : JSON.stringify(Object.fromEntries(sent));
+  return {
+    textOf(headers) {
+      const sent = names.flatMap((name) => {
+        const value = headers[name];
+        return typeof value === 'string' && value !== '' ? [[name, value]] : [];
+      });
+      return sent.length === 0 ? undefined : JSON.stringify(Object.fromEntries(sent));
+    },
+    parse(text) {
+      if (text === undefined) throw new BrokerError('session_missing', { detail });
+      return text;
+    },
   };
-  const sessionOf = (headers: IncomingHttpHeaders) => {
-    const text = textOf(headers);
-    if (text === undefined) throw new BrokerError('session_missing', { detail });
-    return text;
-  };
-  return { textOf, sessionOf };
 }
 
 export interface SessionGuardOptions {
@@ -113,7 +110,7 @@ export interface SessionGuardOptions {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The principal of the session, once {@link requireSession} has checked it. */
+    /** The principal of the session. {@link requireSession} sets it. */
     caller: BelievedPrincipal;
   }
 }
@@ -128,7 +125,7 @@ export function requireSession(
 ): void {
   app.decorateRequest('caller');
   app.addHook('onRequest', async (request) => {
-    request.caller = await sessions.verify(sessionSource.sessionOf(request.headers));
+    request.caller = await sessions.verify(sessionSource.parse(sessionSource.textOf(request.headers)));
     const refusal = limit(request.caller.unionId)();
     if (!refusal) return;
     observer.rateLimited('requests');

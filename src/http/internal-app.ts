@@ -14,23 +14,22 @@ export interface InternalAppOptions
   readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
-  /** What callers prove themselves with; `undefined`: there is nothing but health and metrics. */
+  /** The bearer token of the callers; `undefined`: the API has only health and metrics. */
   readonly adminToken: string | undefined;
 }
 
-/** A lookup of 1000 accessIds takes a third of it. */
+/** In bytes. A lookup of 1000 accessIds takes a third of it. */
 const BODY_LIMIT = 64 * 1_024;
-/** More than a request line may have: how long an id may be is for the routes to say. */
+/** More than a request line can hold, because the schemas limit the length of ids. */
 const MAX_PARAM_LENGTH = 16 * 1_024;
 
-/** The internal API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
+/** The internal API, ready to `listen()`. While `closing()` is true, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const { logger, closing, adminToken } = options;
   const app = await createBaseApp({
     logger,
     closing,
     realm: 'sdk-token-broker-internal',
-    trustProxy: false,
     bodyLimit: BODY_LIMIT,
     maxParamLength: MAX_PARAM_LENGTH,
   });

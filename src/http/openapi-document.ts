@@ -85,7 +85,7 @@ export function openApiDocument(version: string): Promise<object> {
       tokens,
       accounts,
       sessions: { verify: neverCalled },
-      sessionSource: { textOf: neverCalled, sessionOf: neverCalled },
+      sessionSource: { textOf: neverCalled, parse: neverCalled },
       limit: neverCalled,
       hotReads: { remember: neverCalled },
       observer: silentObserver,

@@ -21,20 +21,20 @@ export interface ProblemAnswer {
 
 export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
 
-/** Statuses that ask the caller to wait, and so say how long. */
+/** Statuses that come with `Retry-After`. */
 export const WAIT_STATUSES: ReadonlySet<number> = new Set([429, 503, 504]);
 const DEFAULT_RETRY_AFTER_SECONDS = 5;
 
-/** What Fastify's own refusals are told as; its messages would echo the request. */
+/** Details for Fastify's own errors, by their codes. Fastify's messages would echo the request. */
 const FRAMEWORK_DETAILS: Readonly<Record<string, string>> = {
   FST_ERR_BAD_URL: 'The path must be valid percent-encoded UTF-8',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than any request to this service',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'A body must come with Content-Type: application/json',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is too large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'A body needs Content-Type: application/json',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body must be JSON',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, and is empty',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body must be JSON, but it is empty',
 };
 
-/** What is told of whatever was thrown: a BrokerError itself, a 4xx of Fastify's as `request_invalid`, else `internal`. */
+/** Turns any thrown value into a BrokerError: a 4xx of Fastify becomes `request_invalid`, everything else `internal`. */
 export function asBrokerError(thrown: unknown): BrokerError {
   if (thrown instanceof BrokerError) return thrown;
   const { statusCode = 500, code = '' } = (thrown ?? {}) as { statusCode?: number; code?: string };
@@ -43,7 +43,7 @@ export function asBrokerError(thrown: unknown): BrokerError {
   return new BrokerError('request_invalid', { cause: thrown, ...(detail !== undefined && { detail }) });
 }
 
-/** The error as it goes over the wire, but for its challenge. */
+/** The body of an error's answer, and its headers except `WWW-Authenticate`. */
 export function problemAnswer(error: BrokerError, requestId: string): ProblemAnswer {
   const { status, title, retryable } = ERRORS[error.code];
   const retryAfter = error.retryAfter ?? (WAIT_STATUSES.has(status) ? DEFAULT_RETRY_AFTER_SECONDS : undefined);
@@ -68,7 +68,7 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
 
 export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 
-/** Answers with the problem that tells of what was thrown, and logs it where it is ours to mend. */
+/** Answers with the problem for a thrown value. Logs it if its status is 5xx. */
 export function problemReply(realm: string): ProblemReply {
   return (thrown, request, reply) => {
     const error = asBrokerError(thrown);
@@ -76,7 +76,7 @@ export function problemReply(realm: string): ProblemReply {
     const { problem, headers } = problemAnswer(error, request.id);
     const challenge = challengeFor(error.code, realm);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
-    // A buffer, so that Fastify neither serialises it nor adds a charset the media type does not have.
+    // Fastify does not serialize a buffer, and adds no charset, which this media type does not have.
     return reply
       .code(problem.status)
       .headers(headers)

@@ -16,9 +16,9 @@ export interface PublicAppOptions
   extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
     HealthRoutesOptions {
   readonly tokens: Pick<TokenBroker, 'read' | 'remembered' | 'mayHandOut' | 'handOut'>;
-  /** The names of the headers that hold a session; `undefined`: it is a bearer token. */
+  /** The names of the headers that make up a session; `undefined`: the session is a bearer token. */
   readonly sessionHeaders: readonly string[] | undefined;
-  /** Requests an account may make of this replica per minute; 0: no limit. */
+  /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
   readonly clock: Clock;
@@ -26,16 +26,14 @@ export interface PublicAppOptions
   readonly logger: FastifyBaseLogger;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
-  /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
-  readonly trustProxy: boolean | string;
 }
 
-/** No request of this API has a body. */
+/** In bytes. No request to this API needs a body. */
 const BODY_LIMIT = 1_024;
 
-/** The public API, ready to `listen()`. While `closing()` holds it refuses new requests and lets connections go. */
+/** The public API, ready to `listen()`. While `closing()` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, trustProxy } = options;
+  const { logger, closing } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute);
   const sessions = { ...options, limit, sessionSource: sessionSource(options.sessionHeaders) };
@@ -44,7 +42,6 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
     logger,
     closing,
     realm: 'sdk-token-broker',
-    trustProxy,
     bodyLimit: BODY_LIMIT,
     // The fast path writes no line to the log.
     fastPath: logsRequests(logger) ? undefined : (request, response) => hotReads.answer(request, response),

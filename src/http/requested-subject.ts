@@ -80,21 +80,21 @@ interface Account {
 export function requestedSubject(
   { apps, terminalPolicy }: SubjectRules,
   account: Account,
-  asked: { readonly app?: string | undefined; readonly uniqueId?: string | undefined },
+  requested: { readonly app?: string | undefined; readonly uniqueId?: string | undefined },
 ): Subject {
   const { unionId } = account;
-  const uniqueId = terminalPolicy === 'single' ? unionId : asked.uniqueId;
+  const uniqueId = terminalPolicy === 'single' ? unionId : requested.uniqueId;
   if (uniqueId === undefined) {
     throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID}` });
   }
-  return { app: requestedApp(apps, account.app, asked.app), unionId, uniqueId };
+  return { app: requestedApp(apps, account.app, requested.app), unionId, uniqueId };
 }
 
-function requestedApp(apps: readonly string[], bound: string | undefined, asked: string | undefined): string {
+function requestedApp(apps: readonly string[], bound: string | undefined, requested: string | undefined): string {
   if (bound !== undefined) {
-    if (asked !== undefined && asked !== bound) {
+    if (requested !== undefined && requested !== bound) {
       throw new BrokerError('session_forbidden', {
-        detail: 'The session is bound to another app than the one asked for',
+        detail: 'The session is bound to an app other than the requested one',
       });
     }
     if (!apps.includes(bound)) {
@@ -102,7 +102,7 @@ function requestedApp(apps: readonly string[], bound: string | undefined, asked:
     }
     return bound;
   }
-  const app = asked ?? (apps.length === 1 ? apps[0] : undefined);
+  const app = requested ?? (apps.length === 1 ? apps[0] : undefined);
   if (app === undefined || !apps.includes(app)) {
     throw new BrokerError('request_invalid', { detail: `app must be one of: ${apps.join(', ')}` });
   }

@@ -65,15 +65,15 @@ export const CONDITIONS =
   '`Cache-Control: no-cache` to every request with `If-None-Match`, as its standard demands. Unless the token was ' +
   'refused, send `Cache-Control: max-age=0`, or leave `If-None-Match` out.';
 
-/** RFC 9111 §5.2.1.4, in a list. */
+/** The directive `no-cache` in a list (RFC 9111 §5.2.1.4). */
 const NO_CACHE = /(?:^|,)\s*no-cache\s*(?:,|$)/i;
-/** RFC 9110 §8.8.3, strong or weak. */
+/** A strong or weak entity tag (RFC 9110 §8.8.3). */
 const ENTITY_TAG = /^(?:W\/)?("[\x21\x23-\x7e\x80-\xff]*")$/;
 
 /**
- * Whether an `If-None-Match` names the current representation: `*`, or a list with its tag, compared weakly
+ * Whether `If-None-Match` matches the current token: it is `*`, or a list that contains the tag. The comparison is weak
  * (RFC 9110 §13.1.2).
- * @param etag a strong tag without a comma in it, so that a list may be cut at its commas
+ * @param etag a strong tag without a comma, because the list is split at commas
  */
 export function noneMatchNames(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
@@ -82,9 +82,9 @@ export function noneMatchNames(ifNoneMatch: string | undefined, etag: string): b
 }
 
 /**
- * The strong entity tag of the token the SDK was refused with: `If-None-Match` together with `Cache-Control: no-cache`.
- * `undefined` where the request does not say so.
- * @throws BrokerError `request_invalid` where it does not name exactly one
+ * The strong entity tag of the token that the vendor refused: `If-None-Match` together with `Cache-Control: no-cache`.
+ * @returns `undefined` if the request reports no refused token
+ * @throws BrokerError `request_invalid` if it does not name exactly one
  */
 export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
   const { 'if-none-match': ifNoneMatch, 'cache-control': cacheControl } = headers;
@@ -93,23 +93,23 @@ export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
   if (tag !== undefined) return tag;
   throw new BrokerError('request_invalid', {
     detail:
-      'With Cache-Control: no-cache, If-None-Match says which token was refused: exactly one entity tag is allowed, ' +
-      'the ETag that token came with',
+      'With Cache-Control: no-cache, If-None-Match names the refused token: exactly one entity tag is allowed, the ETag ' +
+      'of that token',
   });
 }
 
 /**
- * Reads a token and answers with it. 304 where the caller has it already, unless it says that the SDK was refused with
- * that one: then with the one in its place.
+ * Reads a token and answers with it, or with 304 if the caller already has it. If the caller reports its token as refused,
+ * the answer is a newer token.
  */
 export async function answerToken(
   tokens: Pick<TokenBroker, 'read'>,
-  asked: Omit<ReadRequest, 'refused'>,
+  read: Omit<ReadRequest, 'refused'>,
   { headers }: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const refused = refusedTag(headers);
-  const served = await tokens.read(refused === undefined ? asked : { ...asked, refused });
+  const served = await tokens.read(refused === undefined ? read : { ...read, refused });
   if (refused === undefined && noneMatchNames(headers['if-none-match'], served.etag)) {
     return reply.code(304).headers({ 'cache-control': NO_STORE, etag: served.etag }).send();
   }
@@ -118,7 +118,7 @@ export async function answerToken(
 
 const NO_STORE = 'no-store';
 
-/** What an answer with this token carries, besides what every answer does. */
+/** The headers of an answer with this token, besides those of every answer. */
 export function tokenHeaders({ etag, length }: Pick<ServedToken, 'etag' | 'length'>): Readonly<Record<string, string>> {
   return {
     'cache-control': NO_STORE,

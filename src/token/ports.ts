@@ -6,7 +6,7 @@ import type { AccountId, Subject, SubjectId } from './subject.ts';
 export interface LoginRequest {
   readonly subject: Subject;
   readonly region: string;
-  /** Most ms the login may take in all, from now to the last byte of the last attempt. */
+  /** Maximum ms for the whole login, until the last byte of the last attempt. */
   readonly budgetMs: number;
   readonly urgency: Urgency;
 }
@@ -171,7 +171,7 @@ export interface LoginQueue {
   reserve(pace: Pace, urgency: Urgency): Promise<Place>;
 }
 
-/** What every replica hears when a subject changes. */
+/** A change of a subject or an account, which every replica gets. */
 export type Announcement =
   | { readonly kind: 'saved' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }

@@ -11,7 +11,7 @@ import { makeDue } from '../support/make-due.ts';
 
 const LEASE_MS = 10_000;
 const SHORT_LEASE_MS = 60;
-/** Of the stores under test. */
+/** Maximum number of terminals per account in the stores under test. */
 export const TERMINALS = 20;
 let subjects = 0;
 
@@ -54,17 +54,17 @@ function claim(store: TokenStore, limit: number, durationMs = LEASE_MS): Promise
   return store.dueQueue.claim(limit, durationMs);
 }
 
-/** Claims everything that is due and gives back the claim of `id`, or `false` if it was not among it. */
+/** Claims every due subject. @returns the claim of `id`, or `false` when `id` was not due */
 async function claimOf(store: TokenStore, id: SubjectId, leaseMs = LEASE_MS): Promise<DueClaim | false> {
   return (await store.dueQueue.claim(1_000, leaseMs)).claims.find(({ lease }) => lease.id === id) ?? false;
 }
 
-/** Claims everything that is due and says whether `id` was among it. */
+/** Claims every due subject. @returns whether `id` was due */
 async function claims(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<boolean> {
   return (await claimOf(store, id, durationMs)) !== false;
 }
 
-/** As soon as it is due. */
+/** Waits until the subject is due and claims it. */
 async function claimed(...of: Parameters<typeof claimOf>): Promise<DueClaim> {
   const one = await eventually(() => claimOf(...of));
   if (one === false) throw new Error('it was never due');
@@ -87,11 +87,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
     afterAll(() => store.close());
 
-    test('has nothing for a subject nobody logged in', async () => {
+    test('has no record of a subject that never logged in', async () => {
       expect(await store.terminals.read(newSubject().id)).toEqual({ record: undefined, erasedAt: undefined });
     });
 
-    test('gives back exactly what was saved', async () => {
+    test('reads exactly the saved record', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
       const more = { nick: '用户 "42"\n', empty: '', digits: '00000000000000000000ff', big: '9223372036854775808' };
@@ -100,13 +100,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
-    test('hands the lease of one subject to one owner among fifty', async () => {
+    test('grants the lease of one subject to one of fifty owners', async () => {
       const { id } = newSubject();
       const answers = await Promise.all(Array.from({ length: 50 }, () => store.terminals.acquire(id, LEASE_MS)));
       expect(answers.filter(({ kind }) => kind === 'granted')).toHaveLength(1);
     });
 
-    test('says how long a lease is still held', async () => {
+    test('reports how long a lease is still held', async () => {
       const { id } = newSubject();
       await acquired(store, id);
       const answer = await store.terminals.acquire(id, LEASE_MS);
@@ -115,13 +115,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(answer.heldForMs).toBeLessThanOrEqual(LEASE_MS);
     });
 
-    test('hands the current record out with the lease', async () => {
+    test('returns the current record with the lease', async () => {
       const { subject, id } = newSubject();
       const { record } = await saved(store, subject, id);
       expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ current: record });
     });
 
-    test('hands out a larger generation each time, across saves, releases and logouts', async () => {
+    test('grants a larger generation each time, across saves, releases and logouts', async () => {
       const { subject, id } = newSubject();
       const generations: number[] = [];
       for (let round = 0; round < 10; round += 1) {
@@ -135,7 +135,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(generations).toEqual([...new Set(generations)].sort((one, other) => one - other));
     });
 
-    test('gives a lease on when it ran out, and not to its late owner again', async () => {
+    test('grants a lease again after it ran out, and not to its late owner', async () => {
       const { id } = newSubject();
       const first = await acquired(store, id, SHORT_LEASE_MS);
       const second = await eventually(() => acquired(store, id));
@@ -155,7 +155,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       }
     });
 
-    test('refuses the write of an owner whose lease was handed on, before the next one wrote', async () => {
+    test('refuses the write of an owner whose lease was granted again, before the next owner wrote', async () => {
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
@@ -166,7 +166,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.extend([next])).toEqual([]);
     });
 
-    test('refuses the write of an owner whose lease was handed on, after the next one wrote', async () => {
+    test('refuses the write of an owner whose lease was granted again, after the next owner wrote', async () => {
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
@@ -178,7 +178,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
-    test('refuses the write of an owner whose lease was handed on to one who failed', async () => {
+    test('refuses the write of an owner whose lease was granted again to an owner that failed', async () => {
       const { subject, id } = newSubject();
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
@@ -188,7 +188,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       );
     });
 
-    test('takes the write of an owner whose lease ran out while nobody else came', async () => {
+    test('accepts the write of an owner whose lease ran out while no other owner came', async () => {
       const { subject, id } = newSubject();
       const late = await acquired(store, id, 1);
       await eventually(async () => (await store.terminals.extend([late])).length === 1);
@@ -197,13 +197,13 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       );
     });
 
-    test('takes the same write twice, as after an answer that was lost', async () => {
+    test('accepts the same write twice, as after a lost answer', async () => {
       const { subject, id } = newSubject();
       const { lease, record } = await saved(store, subject, id);
       expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
     });
 
-    test('takes back a token it has lost, with its place in the schedule', async () => {
+    test('restores a lost token, with its due time', async () => {
       const { subject, id } = newSubject();
       const record = recordOf(subject, systemClock.now());
       expect(await store.terminals.restore(record, systemClock.now() + 1)).toBe('saved');
@@ -211,7 +211,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id));
     });
 
-    test('takes no token back over a newer one, nor after a logout or an erasure', async () => {
+    test('restores no token over a newer one, or after a logout or an erasure', async () => {
       const { subject, id } = newSubject();
       const { record } = await saved(store, subject, id);
       const older = recordOf(subject, record.generation - 1);
@@ -233,7 +233,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
-    test('lets a logout win over a login in flight, and keeps others from logging in until that one ended', async () => {
+    test('lets a logout win over a login in progress, and lets no other login start until that one ends', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
       await store.terminals.remove(id);
@@ -245,7 +245,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
-    test('forgets token and schedule on logout, and does not mind a second one', async () => {
+    test('deletes token and due time on logout, and a second logout does no harm', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       await store.terminals.remove(id);
@@ -265,7 +265,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.read(subjectId(tablet))).record).toEqual(record);
     });
 
-    test('claims what is due, once among ten workers at a time', async () => {
+    test('gives each due subject to one of ten workers', async () => {
       const due = Array.from({ length: 40 }, newSubject);
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const claimed: SubjectId[] = [];
@@ -277,7 +277,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (const { id } of due) expect(claimed.filter((other) => other === id)).toHaveLength(1);
     });
 
-    test('claims no more at a time than it is asked for, and in the end everything', async () => {
+    test('claims no more than the limit at a time, and everything in the end', async () => {
       const due = Array.from({ length: 40 }, newSubject);
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const claimed: SubjectId[] = [];
@@ -292,7 +292,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       });
     });
 
-    test('does not claim what is not due yet, and says when the next is', async () => {
+    test('does not claim a subject before it is due, and reports when the next is due', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 5_000);
       const due = await claim(store, 1_000);
@@ -300,7 +300,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(due.nextInMs).toBeLessThanOrEqual(5_000);
     });
 
-    test('says with a claim how many are due besides', async () => {
+    test('reports with a claim how many other subjects are due', async () => {
       const due = Array.from({ length: 40 }, newSubject);
       await Promise.all(due.map(({ subject, id }) => saved(store, subject, id, 1)));
       const ids = new Set(due.map(({ id }) => id));
@@ -314,7 +314,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => (await claim(store, 1_000)).backlog === 0);
     });
 
-    test('gives a claim on when its worker died', async () => {
+    test('grants a claim again after its worker died', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       await eventually(() => claims(store, id, 300));
@@ -322,7 +322,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id), { timeoutMs: 2_000 });
     });
 
-    test('claims by a lease: with the record, its country and the next generation, and nobody else has one meanwhile', async () => {
+    test('claims with a lease: with the record, its country and the next generation, and no other lease exists meanwhile', async () => {
       const { subject, id } = newSubject();
       const { lease: first, record } = await saved(store, subject, id, 1);
       const { lease, ...claim } = await claimed(store, id);
@@ -335,14 +335,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: record.token.fields['accessId'] });
     });
 
-    test.each([3_000, 60_000])('claims for the given duration, whatever the token has left: %i ms', async (lifeMs) => {
-      const { subject, id } = newSubject();
-      await saved(store, subject, id, 1, lifeMs);
-      const { lease } = await claimed(store, id, 8_000);
-      expect(lease.durationMs).toBe(8_000);
-      const answer = await store.terminals.acquire(id, 1_000);
-      expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(7_000);
-    });
+    test.each([3_000, 60_000])(
+      'claims for the given duration, whatever the remaining life of the token: %i ms',
+      async (lifeMs) => {
+        const { subject, id } = newSubject();
+        await saved(store, subject, id, 1, lifeMs);
+        const { lease } = await claimed(store, id, 8_000);
+        expect(lease.durationMs).toBe(8_000);
+        const answer = await store.terminals.acquire(id, 1_000);
+        expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(7_000);
+      },
+    );
 
     test('extends many leases at once, and returns those that are lost', async () => {
       const subjects = Array.from({ length: 40 }, () => newSubject());
@@ -353,7 +356,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.extend([])).toEqual([]);
     });
 
-    test('claims nothing somebody holds the lease of, until that is over', async () => {
+    test('claims no subject whose lease is held, until that lease ends', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       await eventually(() => claims(store, id, 100));
@@ -365,7 +368,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id));
     });
 
-    test('claims nothing that cools down', async () => {
+    test('claims no subject that cools down', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       for (let failure = 0; failure < 2; failure += 1) {
@@ -377,7 +380,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(systemClock.now() - failedAt).toBeGreaterThan(400);
     });
 
-    test('puts a released subject back on the schedule at the instant it is told', async () => {
+    test('makes a released subject due at the given time', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
       const { lease } = await claimed(store, id);
@@ -393,7 +396,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await claims(store, id)).toBe(false);
     });
 
-    test('sweeps with its claims what is left of a token that has expired', async () => {
+    test('deletes expired tokens when it claims', async () => {
       const dead = newSubject();
       const alive = newSubject();
       await saved(store, dead.subject, dead.id, 101, 100);
@@ -404,7 +407,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.accounts.find(dead.subject.unionId))?.records).toEqual([]);
     });
 
-    test('notes that a generation was read, and only that one, and tells who was the first', async () => {
+    test('sets the read flag of one generation only, and reports the first read', async () => {
       const { subject, id } = newSubject();
       const lease = await acquired(store, id);
       await store.terminals.save(
@@ -422,7 +425,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.markRead(newSubject().id, 1)).toBe(false);
     });
 
-    test('leaves a subject alone from its second failure in a row on, longer each time, until it has a token', async () => {
+    test('lets a subject cool down from its second failure in a row, longer each time, until it has a token', async () => {
       const { subject, id } = newSubject();
       const fail = async (code: ErrorCode) =>
         store.terminals.release(await eventually(() => acquired(store, id)), undefined, code);
@@ -460,7 +463,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(about[2]?.generation).toBeGreaterThan(failed.generation);
     });
 
-    test('pins the country of an account at its first success, for all its terminals', async () => {
+    test('pins the country of an account at its first login, for all its terminals', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
       const tablet = { ...subject, uniqueId: 'tablet' };
@@ -472,7 +475,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'CN' });
     });
 
-    test('knows an account’s terminals and accessId, and the account by its accessId, beyond its tokens', async () => {
+    test('finds an account’s terminals and accessId, and the account by its accessId, also without tokens', async () => {
       const { subject, id } = newSubject();
       const phones = await acquired(store, id);
       const accessId = `-9${String(systemClock.random()).slice(2, 18)}`;
@@ -503,7 +506,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.lookUp([older, newer])).toEqual(new Map([[newer, subject.unionId]]));
     });
 
-    test('has room for so many terminals of an account, and for another one when one has logged out', async () => {
+    test('allows the maximum number of terminals per account, and another one after a logout', async () => {
       const { subject } = newSubject();
       const ids = Array.from({ length: TERMINALS + 1 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
       for (const terminal of ids.slice(0, TERMINALS)) await saved(store, terminal, subjectId(terminal));
@@ -514,7 +517,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(subjectId(last), LEASE_MS)).kind).toBe('granted');
     });
 
-    test('has room for no more terminals than that even if they log in at the same time', async () => {
+    test('allows no more terminals than that when they log in at the same time', async () => {
       const { subject } = newSubject();
       const terminals = Array.from({ length: 25 }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
       const leases = await Promise.all(terminals.map((terminal) => acquired(store, subjectId(terminal))));
@@ -531,14 +534,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(outcomes.filter((outcome) => outcome === 'terminal_limit')).toHaveLength(25 - TERMINALS);
     });
 
-    test('counts no terminal whose token has expired', async () => {
+    test('does not count a terminal whose token has expired', async () => {
       const { subject } = newSubject();
       const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
       for (const terminal of terminals) await saved(store, terminal, subjectId(terminal), 50_000, 100);
       await eventually(() => acquired(store, subjectId({ ...subject, uniqueId: 'another' })));
     });
 
-    test('erases an account: its terminals, schedule, country and accessId, and what is in flight', async () => {
+    test('erases an account: its terminals, due times, country and accessId, and logins in progress', async () => {
       const { subject, id } = newSubject();
       const accessId = `3${String(systemClock.random()).slice(2, 14)}`;
       const lease = await acquired(store, id);
@@ -555,7 +558,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
     });
 
-    test('lets an erased account come back, with another country if need be, and remembers the erasure', async () => {
+    test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
       const erasedAt = await store.accounts.erase(subject.unionId);
@@ -568,7 +571,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'US' });
     });
 
-    test('lets as many through at once as the burst, then one each interval', async () => {
+    test('grants the burst of permits at once, then one per interval', async () => {
       const name = `rate ${systemClock.random()}`;
       const waits = await Promise.all(Array.from({ length: 8 }, () => store.rateLimiter.take(name, 10_000, 5)));
       expect(waits.filter((wait) => wait === 0)).toHaveLength(5);
@@ -576,7 +579,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.rateLimiter.take(`${name} of another`, 10_000, 5)).toBe(0);
     });
 
-    test('lets the next one through when its interval is over', async () => {
+    test('grants the next permit after its interval', async () => {
       const name = `rate ${systemClock.random()}`;
       expect(await store.rateLimiter.take(name, 300, 1)).toBe(0);
       const wait = await store.rateLimiter.take(name, 300, 1);
@@ -594,7 +597,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     let store: TokenStore;
     let startedAt: number;
 
-    // Each test has a queue of its own, in which nobody has waited yet.
+    // Each test has its own, empty queue.
     beforeEach(async () => {
       store = await open();
       startedAt = systemClock.now();
@@ -607,7 +610,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       return places;
     }
 
-    /** The place `dueMs` after the first one: by now some of that is over. */
+    /** Expects the place that is `dueMs` after the first one. Some of that time has passed by now. */
     function expectPlace(place: Place | undefined, dueMs: number, granted = true): void {
       const passedMs = systemClock.now() - startedAt;
       expect(place?.granted).toBe(granted);
@@ -615,7 +618,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(place?.waitMs).toBeGreaterThanOrEqual(Math.max(granted ? 0 : 1, dueMs - passedMs - 1));
     }
 
-    test('has as many places at once as the burst, then one each interval', async () => {
+    test('has the burst of places at once, then one per interval', async () => {
       const places = await reserved(
         { intervalMs: 600, burst: 2 },
         'foreground',
@@ -627,7 +630,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (const [number, dueMs] of [0, 0, 600, 1_200, 1_800].entries()) expectPlace(places[number], dueMs);
     });
 
-    test('gives one place to one among forty who ask at the same time', async () => {
+    test('gives each place to one of forty parallel requests', async () => {
       const pace = { intervalMs: 2_000, burst: 5 };
       const places = await Promise.all(Array.from({ length: 40 }, () => store.loginQueue.reserve(pace, 'foreground')));
       expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
@@ -635,7 +638,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
     });
 
-    test('lets nobody queue longer than 2 s, and says when there will be a place to queue for', async () => {
+    test('queues no login for longer than 2 s, and reports when there will be a place in the queue', async () => {
       const places = await reserved(
         { intervalMs: 900, burst: 1 },
         'foreground',
@@ -650,7 +653,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(place, 2_700);
     });
 
-    test('lets a renewal queue no longer than half a second where nobody waits', async () => {
+    test('queues a background renewal for at most half a second while no foreground login waits', async () => {
       const pace = { intervalMs: 450, burst: 1 };
       const places = await reserved(pace, 'background', 'background', 'background', 'foreground');
       expectPlace(places[1], 450);
@@ -658,7 +661,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[3], 900);
     });
 
-    test('has a renewal in every second place at most while somebody waits', async () => {
+    test('gives background renewals at most every second place while a foreground login waits', async () => {
       const pace = { intervalMs: 300, burst: 1 };
       const places = await reserved(
         pace,
@@ -676,7 +679,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(await store.loginQueue.reserve(pace, 'background'), 1_500);
     });
 
-    test('has no more at once than the burst after a pause', async () => {
+    test('has no more places at once than the burst after a pause', async () => {
       const pace = { intervalMs: 200, burst: 2 };
       const fillTheQueue = () => reserved(pace, 'foreground', 'foreground', 'foreground');
       await fillTheQueue();

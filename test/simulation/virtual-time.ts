@@ -96,7 +96,7 @@ export class VirtualTime {
 }
 
 /** The generator mulberry32: uniform in [0, 1), the same numbers for the same seed. */
-export function seededRandom(seed: number): () => number {
+function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -12,7 +12,7 @@ export interface HealthRoutesOptions {
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
 
-const HEAD_TOO_LARGE = { request_invalid: { detail: 'The request line and headers may have 16 KiB in all' } };
+const HEAD_TOO_LARGE = { request_invalid: { detail: 'The request line and the headers together may have 16 KiB' } };
 
 const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });
 

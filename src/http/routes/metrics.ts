@@ -28,7 +28,7 @@ const metricsSchema = {
   response: {
     200: responseWithBody('The metrics.', { schema: z.string(), example: EXAMPLE, mediaType: 'text/plain' }),
     ...problemResponses(['request_invalid', 'internal', 'shutting_down'], {
-      request_invalid: { detail: 'The request line and headers may have 16 KiB in all' },
+      request_invalid: { detail: 'The request line and the headers together may have 16 KiB' },
     }),
   },
 };

@@ -21,8 +21,8 @@ export const logOutQuery = querySchema({ uniqueId, app }).meta(required);
 
 const PROBLEM_EXAMPLES = {
   request_invalid: { detail: 'uniqueId must be 1 to 128 visible ASCII characters' },
-  session_forbidden: { detail: 'The session is bound to another app than the one asked for' },
-  rate_limited: { detail: 'An account may ask 60 times a minute' },
+  session_forbidden: { detail: 'The session is bound to an app other than the requested one' },
+  rate_limited: { detail: 'An account may send 60 requests per minute' },
   vendor_rejected: { vendorCode: 10016 },
 };
 
@@ -73,7 +73,7 @@ export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions
   readonly hotReads: Pick<HotReads, 'remember'>;
 }
 
-/** `GET /sdk-token` and `DELETE /sdk-token`. Both check the session and count the request before anything else of it is looked at. */
+/** `GET /sdk-token` and `DELETE /sdk-token`. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
   const { tokens, accounts, hotReads } = options;
   leaveBodiesUnread(app);

@@ -25,7 +25,7 @@ export interface HotReadsOptions {
   readonly closing: () => boolean;
 }
 
-/** What Fastify and the routes worked out for a request that was answered with a token. */
+/** The results of Fastify and the routes for a request that got a token. */
 interface HotRead {
   readonly caller: BelievedPrincipal;
   readonly allowance: Allowance;
@@ -40,7 +40,7 @@ const ENTRY_BYTES = 512;
 /**
  * A fast path in front of Fastify: it answers a `GET /sdk-token` that has the same URL and the same session as an earlier
  * one, while the session is still believed and the token in memory is still fresh. It leaves every other request to
- * Fastify, which would give the same answer. It makes a repeated read 2.5 times cheaper (docs/performance.md).
+ * Fastify, which would give the same answer. It halves the CPU time of a repeated read (benchmark scenario `warm`).
  */
 export class HotReads {
   readonly #options: HotReadsOptions;

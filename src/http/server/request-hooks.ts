@@ -1,4 +1,4 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import helmet from '@fastify/helmet';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -6,38 +6,24 @@ import fastify from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { ZOD_VALIDATION } from './validation.ts';
 
-const ACCEPTED = /^[A-Za-z0-9._-]{1,64}$/;
-/** Tells this process from any other. */
-const PROCESS = randomBytes(12).toString('base64url');
-/** Odd, so that its multiples go through all numbers of 32 bits before one comes again. */
-const STEP = 0x9e3779b1;
+/** A request id that is safe to log and to echo. */
+const SAFE_REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
-let last = randomInt(2 ** 32);
-
-/**
- * An id that none of the last 2³² requests has, of any process. To be quoted, not to be kept secret: a UUID for each would
- * cost a read from memory a twentieth of its time.
- */
-export function freshRequestId(): string {
-  last = (last + STEP) >>> 0;
-  return PROCESS + last.toString(36);
-}
-
-/** The caller's `X-Request-Id` where it is harmless to log and to echo, else a fresh one. */
+/** The caller's `X-Request-Id` if it is safe, else a new UUID. */
 export function requestIdOf(request: IncomingMessage): string {
   const sent = request.headers['x-request-id'];
-  return typeof sent === 'string' && ACCEPTED.test(sent) ? sent : freshRequestId();
+  return typeof sent === 'string' && SAFE_REQUEST_ID.test(sent) ? sent : randomUUID();
 }
 
-let asked: Promise<Readonly<Record<string, string>>> | undefined;
+let cachedHeaders: Promise<Readonly<Record<string, string>>> | undefined;
 
 /**
- * The headers helmet sets for an API without markup of its own. Asked of it once: it works them out anew for each
- * request, which takes as long as everything else a token read does.
+ * The headers that helmet sets for an API without pages. They are worked out once: helmet's hook works them out for each
+ * request, which takes as long as the rest of a token read from memory.
  */
 export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
-  asked ??= askHelmet();
-  return asked;
+  cachedHeaders ??= askHelmet();
+  return cachedHeaders;
 }
 
 async function askHelmet(): Promise<Readonly<Record<string, string>>> {
@@ -51,7 +37,7 @@ async function askHelmet(): Promise<Readonly<Record<string, string>>> {
   return answer.json();
 }
 
-/** Routes that answer to the last. */
+/** These routes answer until the process ends. */
 const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
 export interface RequestHooksOptions {
@@ -60,12 +46,12 @@ export interface RequestHooksOptions {
   readonly closing: () => boolean;
 }
 
-/** Whether there is a line per request in the log. */
+/** Whether the log has a line for each request. */
 export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
   return level === 'debug' || level === 'trace';
 }
 
-/** What happens to every request: headers on every answer, refusal while closing, at `debug` a line in the log. */
+/** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */
 export async function addRequestHooks(app: FastifyInstance, { logger, closing }: RequestHooksOptions): Promise<void> {
   const headers = await securityHeaders();
 
@@ -75,7 +61,7 @@ export async function addRequestHooks(app: FastifyInstance, { logger, closing }:
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
 
-  // Also for what was in flight when closing began: a connection left open would be waited for.
+  // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (closing()) reply.header('connection', 'close');
     done(null, payload);
@@ -83,7 +69,7 @@ export async function addRequestHooks(app: FastifyInstance, { logger, closing }:
 
   if (logsRequests(logger)) {
     app.addHook('onResponse', (request, reply, done) => {
-      // The route's pattern, never the URL: a query holds the terminal's id.
+      // Log the pattern of the route, not the URL, because the query contains the uniqueId.
       const { id: requestId, method, routeOptions } = request;
       const ms = Math.round(reply.elapsedTime);
       const fields = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms };

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   createServer,
   type IncomingMessage,
@@ -10,22 +11,22 @@ import type { AddressInfo, Socket } from 'node:net';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemAnswer, problemReply } from '../problem.ts';
-import { addRequestHooks, freshRequestId, requestIdOf } from './request-hooks.ts';
+import { addRequestHooks, requestIdOf } from './request-hooks.ts';
 import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
 const DETAILS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'The request line and headers may have 16 KiB in all',
+  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
   ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
 };
 
-/** Answers what Node's parser gave up on, before there was a request: a problem written to the socket, which then ends. */
+/** Answers bytes that Node's HTTP parser cannot read with a problem, then ends the socket. There is no request yet. */
 function answerClientError(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
   if (!socket.writable) {
     socket.destroy();
     return;
   }
-  const requestId = freshRequestId();
-  // Never the error itself: it carries the raw packet.
+  const requestId = randomUUID();
+  // Do not log the error itself: it contains the raw packet.
   log.debug({ requestId, code: error.code }, 'unreadable request');
   const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';
   const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
@@ -40,7 +41,7 @@ function answerClientError(error: { readonly code?: string }, socket: Socket, lo
   socket.end(`HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`);
 }
 
-/** Listens, and answers with the URL that leads there. @param port 0: any free one */
+/** Starts to listen. @param port 0: any free port @returns the base URL */
 export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
   await app.listen({ host, port });
   const { address, family, port: actual } = app.server.address() as AddressInfo;
@@ -73,8 +74,8 @@ function createHttpServer(serve: RequestListener, fastPath: FastPath | undefined
 }
 
 /**
- * Lets requests of this scope announce a body, which nobody looks at: many HTTP clients send `Content-Type` along with a
- * DELETE that has none, and Fastify would refuse it.
+ * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
+ * Fastify would refuse that.
  */
 export function leaveBodiesUnread(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
@@ -82,8 +83,8 @@ export function leaveBodiesUnread(app: FastifyInstance): void {
 }
 
 /**
- * Closes at the end the connections that never carried a request, as load balancers and browsers open them in advance.
- * Node counts them as busy, and `close()` would wait for them.
+ * Closes the connections that never carried a request when the app closes. Load balancers and browsers open some in
+ * advance. Node counts them as busy, so `close()` would wait for them.
  */
 function closeUnusedConnections(app: FastifyInstance): void {
   const unused = new Set<Socket>();
@@ -102,20 +103,18 @@ export interface BaseAppOptions {
   readonly logger: FastifyBaseLogger;
   /** Whether shutdown has begun. */
   readonly closing: () => boolean;
-  /** Named in the challenge of a 401 (RFC 9110 §11.5). */
+  /** The realm in the `WWW-Authenticate` of a 401 (RFC 9110 §11.5). */
   readonly realm: string;
-  /** Whose `X-Forwarded-*` to believe: addresses and CIDR ranges with commas between, all or none. */
-  readonly trustProxy: boolean | string;
-  /** Most bytes of a request's body. */
+  /** Most bytes of a request body. */
   readonly bodyLimit: number;
   /** Most characters of a path parameter, decoded. */
   readonly maxParamLength?: number;
   readonly fastPath?: FastPath | undefined;
 }
 
-/** What the public and the internal API have in common: limits, headers, problems, an end in good order. */
+/** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, trustProxy, bodyLimit, realm, maxParamLength, fastPath } = options;
+  const { logger, bodyLimit, realm, maxParamLength, fastPath } = options;
   const replyWithProblem = problemReply(realm);
   const app = fastify({
     ...ZOD_VALIDATION,
@@ -126,9 +125,8 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
     logController: new fastify.LogController({ disableRequestLogging: true }),
     bodyLimit,
     loggerInstance: logger,
-    // A child of its own for each request would cost more than the request: what we log about one names its id.
+    // A child logger per request would cost more than the request. The log lines about a request name its id instead.
     childLoggerFactory: (shared) => shared,
-    trustProxy,
     genReqId: requestIdOf,
     routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
     clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),
@@ -137,7 +135,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
       replyWithProblem(error, request, reply);
     },
   });
-  // Before what owns routes: a route keeps the handlers it was registered under.
+  // Before any route: a route keeps the error handler of the time when it was registered.
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
   requireSchemas(app);

@@ -9,8 +9,8 @@ type Issue = Parameters<FormatError>[0][number];
 type RequestPart = Parameters<FormatError>[1];
 
 /**
- * The error for a request that its route's schemas refuse. Its detail names the field and says what is allowed.
- * It never holds a value or an unknown name: the messages of the schemas do not, and the path holds declared names only.
+ * The error for a request that the schemas of its route refuse. The detail names the field and says what is allowed. It
+ * never contains a value or an unknown name: every schema has messages of its own, and the path has only declared names.
  */
 export function invalidRequest(issues: readonly Issue[], part: RequestPart): BrokerError {
   const issue = issues.find(({ keyword }) => keyword === 'unrecognized_keys') ?? issues[0];
@@ -57,10 +57,10 @@ export function queryParameter(pattern: RegExp, allowed: string, meaning: string
     .meta({ description: `${meaning} Allowed: ${allowed}.` });
 }
 
-/** Replaces a name or a value with malformed percent-encoding. Every schema refuses it, which the parser cannot do. */
+/** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
 const MALFORMED = '\0';
 
-/** Parses a query string. A malformed name or value becomes a NUL character, which every schema refuses. */
+/** Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. */
 export function parseQueryString(text: string): ParsedUrlQuery {
   return parse(text, '&', '=', { decodeURIComponent: decode });
 }
@@ -76,7 +76,7 @@ function decode(text: string): string {
 
 const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 
-/** Makes a route that does not declare its path parameters or its body fail the start. Undocumented routes need a schema too. */
+/** Fails the start if a route does not declare its path parameters or its body. Undocumented routes need a schema too. */
 export function requireSchemas(app: FastifyInstance): void {
   app.addHook('onRoute', ({ method, url, schema }) => {
     const route = `${method} ${url}`;

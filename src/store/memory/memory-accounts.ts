@@ -40,7 +40,7 @@ export class MemorySchedule {
   }
 }
 
-/** Announcements within this process. None is ever missed. */
+/** Announcements within this process. They always arrive. */
 export class MemoryAnnouncements implements AnnouncementFeed {
   readonly #startedAt: number;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
@@ -70,7 +70,7 @@ interface Account {
   erasedAt: number | undefined;
 }
 
-/** What the parts of the memory store share. */
+/** The objects that the parts of the memory store share. */
 export interface MemoryStoreContext {
   readonly clock: Clock;
   readonly schedule: MemorySchedule;

@@ -22,6 +22,7 @@ const NAMES = [
   'take',
   'reserve',
   'beat',
+  'probe',
 ] as const;
 
 type ScriptName = (typeof NAMES)[number];

@@ -2,6 +2,7 @@ import type { Clock } from '../../token/clock.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { connectRedis } from './connection/connection.ts';
 import { Keys } from './keys.ts';
+import { runScript } from './lua-scripts.ts';
 
 export interface RedisProbeOptions {
   readonly url: string;
@@ -28,14 +29,6 @@ export type RedisProbe =
       readonly scriptTrouble: string | undefined;
     };
 
-/** KEYS[1] probe key, ARGV[1] announcement channel. Returns 1. Replicas ignore announcements that they do not understand. */
-const SCRIPT = `
-redis.call('TIME')
-redis.call('SET', KEYS[1], struct.pack('>I6', 1), 'PX', 1000)
-redis.call('PUBLISH', ARGV[1], 'probe')
-return redis.call('DEL', KEYS[1])
-`;
-
 /** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
 const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can't/;
 
@@ -52,7 +45,7 @@ export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProb
     await redis.ping().catch(() => undefined);
     const roundTripMs = clock.now() - askedAt;
     const info = await redis.info().then(fieldsOf, () => new Map());
-    const script = redis.eval(SCRIPT, 1, keys.probe, keys.announcements);
+    const script = runScript(redis, 'probe', [keys.probe], [keys.announcements]);
     return { connected: true, roundTripMs, info, scriptTrouble: await script.then(() => undefined, codeOf) };
   } finally {
     redis.disconnect();

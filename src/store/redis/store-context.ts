@@ -6,7 +6,7 @@ import type { DirectoryCodec } from './records/account-hash.ts';
 import type { RecordCodec } from './records/record-codec.ts';
 import type { Resealing } from './records/resealing.ts';
 
-/** What the parts of the Redis store share. */
+/** The objects that the parts of the Redis store share. */
 export interface StoreContext {
   readonly redis: RedisCommands;
   readonly keys: Keys;

@@ -12,7 +12,7 @@ describe('a valid environment', () => {
   test('needs only the variables without a default', () => {
     expect(loadConfig(USABLE)).toEqual({
       logLevel: 'info',
-      http: { host: '0.0.0.0', port: 8080, apiDocs: true, trustProxy: false },
+      http: { host: '0.0.0.0', port: 8080, apiDocs: true },
       admin: { host: '127.0.0.1', port: 9090, token: undefined },
       vendor: {
         baseUrl: new URL('https://vendor.example'),
@@ -63,7 +63,6 @@ describe('a valid environment', () => {
       ADMIN_TOKEN: 'canary-admin/token+1==',
       LOG_LEVEL: 'warn',
       API_DOCS: 'false',
-      TRUST_PROXY: '10.0.0.0/8, fd00::/8,192.0.2.1',
       VENDOR_REGION_URLS: '{"CN":"https://cn.vendor.example","DE":"http://de.vendor.example:8443/prefix"}',
       VENDOR_ACCESS_ID: 'access-1',
       VENDOR_MAX_RPS: '0',
@@ -88,7 +87,7 @@ describe('a valid environment', () => {
     });
     expect(config).toMatchObject({
       logLevel: 'warn',
-      http: { host: '::1', port: 0, apiDocs: false, trustProxy: '10.0.0.0/8, fd00::/8,192.0.2.1' },
+      http: { host: '::1', port: 0, apiDocs: false },
       admin: { host: '10.0.0.7', port: 0, token: 'canary-admin/token+1==' },
       vendor: { timeoutMs: 100, maxPerSecond: 0 },
       session: {

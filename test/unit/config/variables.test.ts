@@ -19,11 +19,6 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ['LOG_LEVEL', 'one of trace, debug, info, warn, error, fatal, silent', ['INFO', 'verbose', '30']],
   ['API_DOCS', 'true or false', ['yes', '1', 'TRUE', 'off']],
   [
-    'TRUST_PROXY',
-    'true, false, or the proxies’ IP addresses or CIDR ranges with commas between',
-    ['1', 'loopback', '10.0.0.0/33', 'fd00::/129', '10.0.0.0/', '10.0.0.0/8/8', '10.0.0.1,', 'proxy.example'],
-  ],
-  [
     'VENDOR_BASE_URL',
     'the http(s) URL of the vendor domain assigned to you',
     ['vendor.example', 'ftp://vendor.example', 'https://', 'https://user@vendor.example', '//vendor.example'],

@@ -4,13 +4,13 @@ import { bearerToken, challengeFor } from '../../../src/http/credentials.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 describe('bearerToken', () => {
-  it('reads the token whatever the case of the scheme and however many spaces follow it', () => {
+  it('ignores the case of the scheme and the number of spaces after it', () => {
     for (const scheme of ['Bearer ', 'bearer ', 'BEARER ', 'bEaReR   ']) {
       expect(bearerToken(`${scheme}ab.c-1_~+/==`)).toBe('ab.c-1_~+/==');
     }
   });
 
-  it('takes every b64token as it is', () => {
+  it('returns every b64token unchanged', () => {
     const b64token = fc.stringMatching(/^[A-Za-z0-9\-._~+/]+=*$/);
     fc.assert(fc.property(b64token, (token) => bearerToken(`Bearer ${token}`) === token));
   });
@@ -23,7 +23,7 @@ describe('bearerToken', () => {
   );
 
   it.each(['Bearer a b', 'Bearer a,b', 'Bearer one, Bearer two', 'Bearer =a', 'Bearer "a"', 'Bearer a=b', 'Bearer é'])(
-    'finds %j malformed, and does not repeat it',
+    'refuses the malformed %j and does not echo it',
     (authorization) => {
       expect(() => bearerToken(authorization)).toThrow(
         expect.objectContaining({
@@ -36,17 +36,17 @@ describe('bearerToken', () => {
 });
 
 describe('challengeFor', () => {
-  it('says nothing of an error where no session was sent', () => {
+  it('names no error if the request has no session', () => {
     expect(challengeFor('session_missing', 'here')).toBe('Bearer realm="here"');
   });
 
-  it.each(['session_invalid', 'session_expired'] as const)('calls %s an invalid_token', (code) => {
+  it.each(['session_invalid', 'session_expired'] as const)('names invalid_token for %s', (code) => {
     expect(challengeFor(code, 'here')).toMatch(
       /^Bearer realm="here", error="invalid_token", error_description="[\x20-\x21\x23-\x5b\x5d-\x7e]+"$/,
     );
   });
 
-  it('is for 401 alone', () => {
+  it('exists only for 401', () => {
     for (const code of Object.keys(ERRORS) as ErrorCode[]) {
       expect(challengeFor(code, 'here') !== undefined).toBe(ERRORS[code].status === 401);
     }

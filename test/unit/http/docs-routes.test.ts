@@ -5,7 +5,7 @@ import { plainRequest } from '../../support/plain-request.ts';
 import { startApp } from './running-app.ts';
 
 describe('the documentation', () => {
-  it('is served as the very document the openapi command prints', async () => {
+  it('serves the document that the openapi command prints', async () => {
     const { version } = JSON.parse(readFile('package.json')) as { version: string };
     const document = await openApiDocument(version);
     const { origin } = await startApp();
@@ -15,7 +15,7 @@ describe('the documentation', () => {
     expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(document);
   });
 
-  it('describes every route the service answers, and no other', async () => {
+  it('describes exactly the routes that the service has', async () => {
     const { app } = await startApp({ apiDocs: false });
     const served = [...app.printRoutes({ commonPrefix: false }).matchAll(/(\/\S*) \((.+)\)/g)].map(
       ([, path, methods = '']) => [path, methods.split(', ').filter((method) => method !== 'HEAD')],
@@ -29,7 +29,7 @@ describe('the documentation', () => {
     expect(served).toEqual(described);
   });
 
-  it('answers like every other route: with our headers, an id, and a not_found problem for what it does not have', async () => {
+  it('answers like every other route: with security headers, a request id, and not_found for a missing file', async () => {
     const { origin } = await startApp();
     const page = await fetch(`${origin}/docs/`, { headers: { 'x-request-id': 'mine' } });
     expect(Object.fromEntries(page.headers)).toMatchObject({
@@ -45,7 +45,7 @@ describe('the documentation', () => {
     expect(await missing.json()).toMatchObject({ code: 'not_found' });
   });
 
-  it('streams its files, in parts where these are asked for', async () => {
+  it('sends its files, or the requested range of a file', async () => {
     const { origin } = await startApp();
     const script = `${origin}/docs/static/swagger-ui-bundle.js`;
     const [part, head] = [
@@ -58,7 +58,7 @@ describe('the documentation', () => {
     expect([beyond.status, await beyond.json()]).toMatchObject([400, { code: 'request_invalid' }]);
   });
 
-  it('is refused while closing like every other route', async () => {
+  it('is refused during shutdown like every other route', async () => {
     let closing = false;
     const { origin } = await startApp({ closing: () => closing });
     expect((await fetch(`${origin}/openapi.json`)).status).toBe(200);
@@ -68,7 +68,7 @@ describe('the documentation', () => {
     expect(await refused.json()).toMatchObject({ code: 'shutting_down' });
   });
 
-  it('can be read at /docs under a policy that lets its own parts load and no others', async () => {
+  it('opens at /docs with a policy that allows only its own files', async () => {
     const { origin } = await startApp();
     const page = await fetch(`${origin}/docs`);
     const html = await page.text();
@@ -95,13 +95,10 @@ describe('the documentation', () => {
     }
   });
 
-  it.each(['/docs', '/docs/', '/docs/json', '/openapi.json'])(
-    'is a not_found problem when turned off: %s',
-    async (path) => {
-      const { origin } = await startApp({ apiDocs: false });
-      const response = await fetch(origin + path);
-      expect(response.status).toBe(404);
-      expect(await response.json()).toMatchObject({ code: 'not_found' });
-    },
-  );
+  it.each(['/docs', '/docs/', '/docs/json', '/openapi.json'])('is not_found when API_DOCS is off: %s', async (path) => {
+    const { origin } = await startApp({ apiDocs: false });
+    const response = await fetch(origin + path);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ code: 'not_found' });
+  });
 });

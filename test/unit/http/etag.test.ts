@@ -47,30 +47,30 @@ describe('refusedTag', () => {
     });
 
   it.each(['no-cache', 'No-Cache', 'max-age=0, no-cache', 'no-cache,max-age=0', 'no-store , no-cache , x=1'])(
-    'is the tag the request names, with Cache-Control: %s',
+    'is the tag of the request, with Cache-Control: %s',
     (cacheControl) => {
       expect(tagOf(ETAG, cacheControl)).toBe(ETAG);
     },
   );
 
-  it('is the strong tag of a weak one', () => {
+  it('is the strong form of a weak tag', () => {
     expect(tagOf(`W/${ETAG}`, 'no-cache')).toBe(ETAG);
   });
 
   it.each([undefined, '', 'no-store', 'max-age=0', 'no-cachet', 'x-no-cache', 'no-cache=x', 'no cache'])(
-    'is none with Cache-Control: %j',
+    'is undefined with Cache-Control: %j',
     (cacheControl) => {
       expect(tagOf(ETAG, cacheControl)).toBeUndefined();
       expect(tagOf('*', cacheControl)).toBeUndefined();
     },
   );
 
-  it('is none without If-None-Match', () => {
+  it('is undefined without If-None-Match', () => {
     expect(tagOf(undefined, 'no-cache')).toBeUndefined();
   });
 
   it.each(['*', '', `${ETAG}, "x"`, `${ETAG},${ETAG}`, 'abc-_1', '"abc', 'w/"abc"', `W/W/${ETAG}`, '"a"b"'])(
-    'cannot be read from If-None-Match: %j',
+    'is refused for If-None-Match: %j',
     (ifNoneMatch) => {
       expect(() => tagOf(ifNoneMatch, 'no-cache')).toThrow(
         expect.objectContaining({

@@ -4,7 +4,7 @@ import { UNION_ID, UNIQUE_ID } from './running-app.ts';
 import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
 
 describe('health', () => {
-  it.each([ADMIN_TOKEN, undefined])('is open to all, with and without an admin token: %s', async (adminToken) => {
+  it.each([ADMIN_TOKEN, undefined])('needs no token, with and without an admin token: %s', async (adminToken) => {
     const { origin } = await startInternalApp({ adminToken });
     expect(JSON.parse((await plainRequest(`${origin}/livez`)).body)).toEqual({ status: 'ok' });
     expect(JSON.parse((await plainRequest(`${origin}/readyz`)).body)).toMatchObject({ status: 'ready' });
@@ -19,7 +19,7 @@ describe('the internal app', () => {
     expect(answer.headers['content-type']).toBe('application/problem+json');
   });
 
-  it('refuses while closing, and lets the connection go', async () => {
+  it('refuses requests during shutdown and closes the connection', async () => {
     const { ask } = await startInternalApp({ closing: () => true });
     const answer = await ask('GET', '/accounts/a');
     expect(answer.status).toBe(503);
@@ -27,13 +27,13 @@ describe('the internal app', () => {
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'shutting_down' });
   });
 
-  it('has the headers of every answer', async () => {
+  it('sends the request id and the security headers', async () => {
     const { ask } = await startInternalApp();
     const { headers } = await ask('GET', '/accounts/a', { headers: { 'x-request-id': 'trace-me' } });
     expect(headers).toMatchObject({ 'x-request-id': 'trace-me', 'x-content-type-options': 'nosniff' });
   });
 
-  it('logs neither account, nor terminal, nor admin token', async () => {
+  it('logs no account, no terminal and no admin token', async () => {
     const { ask, log } = await startInternalApp({
       tokens: { read: () => Promise.reject(new TypeError('unforeseen')) },
     });

@@ -35,11 +35,11 @@ describe.each([
   ['public', openApiDocument],
   ['internal', internalOpenApiDocument],
 ])('the %s OpenAPI document', (_api, make) => {
-  it('is the same each time it is made', async () => {
+  it('is the same every time', async () => {
     expect(JSON.stringify(await make('1.2.3'))).toBe(JSON.stringify(await make('1.2.3')));
   });
 
-  it('shows every error by a true example under its status', async () => {
+  it('shows a valid example of every error under its status', async () => {
     let shown = 0;
     for (const { responses } of operations((await make('1.2.3')) as Described)) {
       for (const [status, { content }] of Object.entries(responses)) {
@@ -52,7 +52,7 @@ describe.each([
     expect(shown).toBeGreaterThan(20);
   });
 
-  it('keeps no schema that nothing refers to', async () => {
+  it('has no unused schema', async () => {
     const described = (await make('1.2.3')) as Described;
     const text = JSON.stringify(described);
     expect(Object.keys(described.components.schemas)).not.toEqual([]);
@@ -63,7 +63,7 @@ describe.each([
 });
 
 describe('the OpenAPI document', () => {
-  it('is OpenAPI 3.1 of every public route, each with an id, a tag and its security', async () => {
+  it('describes every public route in OpenAPI 3.1, with an id, a tag and its security', async () => {
     const described = await documented();
     expect(described.openapi).toBe('3.1.0');
     expect(
@@ -76,7 +76,7 @@ describe('the OpenAPI document', () => {
     ]);
   });
 
-  it('has the parameters of a token read and of a logout', async () => {
+  it('lists the parameters of a token read and of a logout', async () => {
     const { paths } = await documented();
     const parametersOf = (method: string) =>
       paths['/sdk-token']?.[method]?.parameters?.map(({ in: place, name, required }) => [place, name, required]);
@@ -93,7 +93,7 @@ describe('the OpenAPI document', () => {
     ]);
   });
 
-  it('shows every error a token read may meet', async () => {
+  it('shows every error of a token read', async () => {
     const { paths } = await documented();
     const shown = Object.values(paths['/sdk-token']?.['get']?.responses ?? {}).flatMap(({ content }) =>
       Object.keys(content?.['application/problem+json']?.examples ?? {}),
@@ -103,7 +103,7 @@ describe('the OpenAPI document', () => {
     );
   });
 
-  it('tells of the headers an app acts on', async () => {
+  it('describes the headers that an app needs', async () => {
     const { paths } = await documented();
     const responses = paths['/sdk-token']?.['get']?.responses ?? {};
     const named = Object.fromEntries(
@@ -120,7 +120,7 @@ describe('the OpenAPI document', () => {
     expect(responses['304']).not.toHaveProperty('content');
   });
 
-  it('knows nothing of what is internal', async () => {
+  it('contains nothing of the internal API', async () => {
     const text = JSON.stringify(await documented());
     for (const word of ['/accounts', '/metrics', 'adminToken', '"Account"', '"Lookup"'])
       expect(text).not.toContain(word);
@@ -128,7 +128,7 @@ describe('the OpenAPI document', () => {
 });
 
 describe('the internal OpenAPI document', () => {
-  it('is OpenAPI 3.1 of every internal route, all but health and metrics behind the admin token', async () => {
+  it('describes every internal route in OpenAPI 3.1; all but health and metrics need the admin token', async () => {
     const described = await internal();
     expect(described.openapi).toBe('3.1.0');
     const admin = [{ adminToken: [] }];

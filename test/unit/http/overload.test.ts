@@ -2,13 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { startApp } from './running-app.ts';
 
-/** Holds the event loop up for longer than the app puts up with. */
+/** Blocks the event loop. */
 function block(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-describe('a replica whose event loop is stuck', () => {
-  it('refuses tokens as internal with a wait, and still answers for its health', { timeout: 30_000 }, async () => {
+describe('a replica with a stuck event loop', () => {
+  it('refuses token reads as internal with Retry-After, and still answers health checks', {
+    timeout: 30_000,
+  }, async () => {
     const { origin, getToken } = await startApp();
     expect((await getToken()).status).toBe(200);
     let refused: Response | undefined;
@@ -25,8 +27,8 @@ describe('a replica whose event loop is stuck', () => {
   });
 });
 
-describe('a replica that was held up once, and long', () => {
-  it('refuses nobody when it goes on', async () => {
+describe('a replica that was blocked once for a long time', () => {
+  it('refuses no request afterwards', async () => {
     const { getToken } = await startApp();
     expect((await getToken()).status).toBe(200);
     block(4_000);

@@ -7,8 +7,8 @@ import { principal, SESSION, servedToken, startApp, UNION_ID } from './running-a
 
 const authorization = `Bearer ${SESSION}`;
 
-/** The app before a broker that notes what is reported as refused. */
-async function startNoting(error?: BrokerError) {
+/** The public app with a broker that records the refused tags. */
+async function startRecording(error?: BrokerError) {
   const refused: (string | undefined)[] = [];
   const read = async (request: ReadRequest) => {
     refused.push(request.refused);
@@ -22,8 +22,8 @@ async function startNoting(error?: BrokerError) {
 }
 
 describe('If-None-Match with Cache-Control: no-cache', () => {
-  it('tells the broker which token was refused, and is never answered 304', async () => {
-    const { ask, refused } = await startNoting();
+  it('reports the refused token to the broker, and never gets 304', async () => {
+    const { ask, refused } = await startRecording();
     const { etag, body } = servedToken();
     for (const tag of ['"older"', etag, `W/${etag}`]) {
       const answer = await ask({ 'if-none-match': tag, 'cache-control': 'no-cache' });
@@ -34,8 +34,8 @@ describe('If-None-Match with Cache-Control: no-cache', () => {
     expect(refused).toEqual(['"older"', etag, etag]);
   });
 
-  it('names exactly one token, or the broker is not troubled', async () => {
-    const { ask, refused } = await startNoting();
+  it('must name exactly one token; otherwise the broker is not called', async () => {
+    const { ask, refused } = await startRecording();
     for (const tags of ['*', '"a", "b"', 'a']) {
       const { status, body } = await ask({ 'if-none-match': tags, 'cache-control': 'no-cache' });
       expect(status).toBe(400);
@@ -47,8 +47,8 @@ describe('If-None-Match with Cache-Control: no-cache', () => {
     expect(refused).toEqual([]);
   });
 
-  it('without the one or the other reports nothing', async () => {
-    const { ask, refused } = await startNoting();
+  it('reports nothing if one of the two headers is missing', async () => {
+    const { ask, refused } = await startRecording();
     const { etag } = servedToken();
     expect((await ask({ 'if-none-match': etag })).status).toBe(304);
     expect((await ask({ 'if-none-match': etag, 'cache-control': 'max-age=0' })).status).toBe(304);
@@ -57,15 +57,15 @@ describe('If-None-Match with Cache-Control: no-cache', () => {
     expect(refused).toEqual([undefined, undefined, undefined, undefined]);
   });
 
-  it("is answered with the broker's error where there is no newer token", async () => {
-    const { ask } = await startNoting(new BrokerError('rate_limited', { retryAfter: 9 }));
+  it("gets the broker's error if there is no newer token", async () => {
+    const { ask } = await startRecording(new BrokerError('rate_limited', { retryAfter: 9 }));
     const answer = await ask({ 'if-none-match': '"a"', 'cache-control': 'no-cache' });
     expect(answer.status).toBe(429);
     expect(answer.headers['retry-after']).toBe('9');
   });
 });
 
-describe('with a broker behind it', () => {
+describe('with a real broker', () => {
   async function startWhole() {
     const { broker, accounts, vendor } = brokerParts();
     const { origin } = await startApp({
@@ -79,7 +79,7 @@ describe('with a broker behind it', () => {
     return { ask, logOut, vendor, accounts };
   }
 
-  it('a refused token is replaced once, and late reports of it are answered with the newer one', async () => {
+  it('a refused token is replaced once, and late reports of it get the newer token', async () => {
     const { ask, vendor } = await startWhole();
     const first = await ask();
     const report = { 'if-none-match': first.headers.etag ?? '', 'cache-control': 'no-cache' };
@@ -91,7 +91,7 @@ describe('with a broker behind it', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  it('a logout forgets the token, and is as good without one', async () => {
+  it('a logout deletes the token, and succeeds without a token too', async () => {
     const { ask, logOut, vendor } = await startWhole();
     const first = await ask();
     expect((await logOut()).status).toBe(204);
@@ -100,7 +100,7 @@ describe('with a broker behind it', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
-  it('a session older than the erasure is refused, and may still log out', async () => {
+  it('a session older than the erasure is refused, but can still log out', async () => {
     const { ask, logOut, accounts } = await startWhole();
     expect((await ask()).status).toBe(200);
     await accounts.erase(UNION_ID);

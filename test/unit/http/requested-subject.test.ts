@@ -17,7 +17,7 @@ describe('the app', () => {
     [TWO, undefined, 'android', 'android'],
     [TWO, 'ios', undefined, 'ios'],
     [TWO, 'ios', 'ios', 'ios'],
-  ])('is the session’s, else the one asked for, else the only one: %j, %s, %s → %s', (rules, bound, asked, app) => {
+  ])('is the session’s app, else the requested app, else the only app: %j, %s, %s → %s', (rules, bound, asked, app) => {
     expect(appOf(rules, bound, asked)).toBe(app);
   });
 
@@ -29,7 +29,7 @@ describe('the app', () => {
     [ONE, 'canary', undefined],
     [ONE, 'canary', 'default'],
     [TWO, '', undefined],
-  ])('is forbidden where the session is bound to another: %j, %s, %s', (rules, bound, asked) => {
+  ])('is forbidden if the session is bound to another app: %j, %s, %s', (rules, bound, asked) => {
     expect(() => appOf(rules, bound, asked)).toThrow(
       expect.objectContaining({ code: 'session_forbidden', message: expect.not.stringContaining('canary') }),
     );
@@ -39,11 +39,11 @@ describe('the app', () => {
     [TWO, undefined, 'app must be one of: ios, android'],
     [TWO, 'canary', 'app must be one of: ios, android'],
     [ONE, 'canary', 'app must be one of: default'],
-  ])('must be a configured one, which are named: %j, %s', (rules, asked, message) => {
+  ])('must be a configured app, and the error lists them: %j, %s', (rules, asked, message) => {
     expect(() => appOf(rules, undefined, asked)).toThrow(expect.objectContaining({ code: 'request_invalid', message }));
   });
 
-  it('is always a configured one, and never another than the session’s', () => {
+  it('is always a configured app, and never differs from the session’s app', () => {
     const name = fc.constantFrom('a', 'b', 'c', undefined);
     fc.assert(
       fc.property(fc.subarray(['a', 'b'], { minLength: 1 }), name, name, (apps, bound, asked) => {
@@ -62,7 +62,7 @@ describe('the app', () => {
 describe('the terminal', () => {
   const account = { unionId, app: undefined };
 
-  it('is the one named, which is required', () => {
+  it('is the requested terminal, which is required', () => {
     expect(requestedSubject(ONE, account, { uniqueId })).toEqual({ app: 'default', unionId, uniqueId });
     expect(() => requestedSubject(ONE, account, {})).toThrow(
       expect.objectContaining({
@@ -72,7 +72,7 @@ describe('the terminal', () => {
     );
   });
 
-  it('is the account itself under the single policy, whatever is named', () => {
+  it('is the account itself under the single policy, whatever terminal is requested', () => {
     const single: SubjectRules = { ...ONE, terminalPolicy: 'single' };
     for (const asked of [{}, { uniqueId }, { uniqueId: 'phone-2' }]) {
       expect(requestedSubject(single, account, asked)).toEqual({ app: 'default', unionId, uniqueId: unionId });

@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { ReadRequest } from '../../../src/broker/requests.ts';
 import { TokenBroker } from '../../../src/broker/token-broker.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
 import { systemClock } from '../../../src/token/clock.ts';
@@ -23,7 +24,7 @@ export interface RunningApp {
   readonly log: () => Record<string, unknown>[];
   /** `GET /sdk-token` with the canary session and terminal. */
   readonly getToken: (headers?: Record<string, string>) => Promise<Response>;
-  /** Sends these bytes over a fresh connection and reads until the server closes it. */
+  /** Sends these bytes over a new connection and reads until the server closes it. */
   readonly raw: (request: string) => Promise<string>;
 }
 
@@ -34,7 +35,7 @@ export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> &
   readonly prepare?: (app: FastifyInstance) => void;
 };
 
-/** Has a token for everybody, and remembers none. */
+/** Has a token for every subject, and none in memory. */
 const FORGETFUL = {
   read: async () => servedToken(),
   remembered: () => undefined,
@@ -42,7 +43,7 @@ const FORGETFUL = {
   handOut: servedToken,
 };
 
-/** The public app on a port of its own until the test is over, before a broker and a verifier that know the canaries. */
+/** Runs the public app on a free port until the test ends, with a broker and a verifier that know the canaries. */
 export async function startApp({
   logLevel = 'info',
   prepare,
@@ -63,7 +64,6 @@ export async function startApp({
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: () => false,
     apiDocs: true,
-    trustProxy: false,
     ...settings,
     logger: pino({ level: logLevel }, { write: (line: string) => lines.push(line) }),
   });
@@ -88,7 +88,17 @@ export async function startApp({
   };
 }
 
-/** What the verifier finds in the canary session. */
+/** A token broker that records its calls. */
+export function recordingTokens() {
+  const reads: ReadRequest[] = [];
+  const read = async (request: ReadRequest) => {
+    reads.push(request);
+    return servedToken();
+  };
+  return { reads, tokens: { read } };
+}
+
+/** The principal of the canary session. */
 export function principal(claims: Partial<BelievedPrincipal> = {}): BelievedPrincipal {
   return {
     unionId: UNION_ID,

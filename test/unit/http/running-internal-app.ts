@@ -25,12 +25,12 @@ interface RunningInternalApp {
 
 export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger'>>;
 
-/** The internal app on a port of its own until the test is over, before a broker that knows no account. */
+/** Runs the internal app on a free port until the test ends, with a broker that knows no account. */
 export async function startInternalApp(settings: InternalSettings = {}): Promise<RunningInternalApp> {
   const lines: string[] = [];
   const app = await createInternalApp({
     tokens: { read: async () => servedToken() },
-    accounts: notingAccounts().accounts,
+    accounts: recordingAccounts().accounts,
     apps: ['default'],
     terminalPolicy: 'multi',
     refreshAt: () => 0,
@@ -56,8 +56,8 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
   };
 }
 
-/** Accounts that note what is asked of them. */
-export function notingAccounts(known: ReadonlyMap<string, StoredAccount> = new Map()) {
+/** Accounts that record the calls. */
+export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = new Map()) {
   const found: string[] = [];
   const erased: string[] = [];
   const loggedOut: Subject[] = [];

@@ -13,7 +13,7 @@ const check = (query: string) => validated(sdkTokenQuery, 'querystring', parseQu
 const detailOf = (query: string) => refusalDetail(sdkTokenQuery, 'querystring', parseQueryString(query));
 
 describe('the query of /sdk-token', () => {
-  it('takes a terminal alone, and an app and a country with it', () => {
+  it('accepts a terminal alone, or with an app and a country', () => {
     expect(check('uniqueId=phone-1')).toEqual({ uniqueId: 'phone-1' });
     expect(check('uniqueId=phone-1&app=ios&regRegion=DE')).toEqual({
       uniqueId: 'phone-1',
@@ -22,7 +22,7 @@ describe('the query of /sdk-token', () => {
     });
   });
 
-  it('decodes what is percent-encoded', () => {
+  it('decodes percent-encoding', () => {
     expect(check('unique%49d=a%2Bb%25zz%26')).toEqual({ uniqueId: 'a+b%zz&' });
   });
 
@@ -47,25 +47,25 @@ describe('the query of /sdk-token', () => {
   });
 
   it.each(['uniqueId=%zz', 'uniqueId=a%', 'uniqueId=%ff', 'uniqueId=%C3', 'uniqueId=a&app=%4', 'uniqueId=a&%zz=b'])(
-    'refuses the malformed percent-encoding of %j',
+    'refuses malformed percent-encoding: %j',
     (query) => {
       expect(detailOf(query)).not.toBe('');
     },
   );
 
-  it('never repeats a value', () => {
+  it('never echoes a value', () => {
     expect(detailOf('uniqueId=canary%20canary')).not.toContain('canary');
     expect(detailOf('uniqueId=a&canary=1')).not.toContain('canary');
   });
 
-  it('may hold no more than the route knows', () => {
+  it('is refused if it has a parameter that the route does not know', () => {
     expect(refusalDetail(logOutQuery, 'querystring', { uniqueId: 'a', regRegion: 'DE' })).toBe(
       'Unknown query parameter; allowed are uniqueId, app',
     );
     expect(refusalDetail(noQuery, 'querystring', { app: 'a' })).toBe('Unknown query parameter; none is allowed');
   });
 
-  /** What a handler refuses depends on the configuration: the schemas let it through. */
+  /** Refusals by the handler. They depend on the configuration, so the schemas accept these requests. */
   const BY_CONFIGURATION = /^(app must be one of: |uniqueId is required: )/;
 
   it.each([

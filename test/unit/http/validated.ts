@@ -18,7 +18,7 @@ export function validated<Schema extends z.ZodType>(
   return result as z.infer<Schema>;
 }
 
-/** The error detail for a part of a request that the schema refuses. */
+/** The error detail for a part of a request that the schema must refuse. */
 export function refusalDetail(schema: z.ZodType, httpPart: RequestPart, value: unknown): string {
   try {
     validated(schema, httpPart, value);

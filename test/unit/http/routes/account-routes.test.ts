@@ -4,7 +4,7 @@ import { BrokerError } from '../../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../../src/token/sdk-token.ts';
 import { ACCESS_TOKEN, servedToken, UNION_ID } from '../running-app.ts';
-import { notingAccounts, startInternalApp } from '../running-internal-app.ts';
+import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 function record(app: string, uniqueId: string, more: Partial<TokenRecord> = {}): TokenRecord {
   const { record } = servedToken();
@@ -16,11 +16,11 @@ function known(records: readonly TokenRecord[], unionId = UNION_ID): Map<string,
 }
 
 describe('GET /accounts/{unionId}', () => {
-  it('tells what is known of an account and its terminals, and no token', async () => {
+  it('shows an account and its terminals, without tokens', async () => {
     const token = { ...servedToken().record.token, issuedAt: 1_700_000_000_000, expiresAt: 1_702_592_000_500 };
     const terminal = record('default', 'phone-1', { token, generation: 1_700_000_000_123, read: true });
     const { ask } = await startInternalApp({
-      accounts: notingAccounts(known([terminal])).accounts,
+      accounts: recordingAccounts(known([terminal])).accounts,
       refreshAt: ({ token }) => token.issuedAt + 0.75,
     });
     const answer = await ask('GET', `/accounts/${UNION_ID}`);
@@ -47,9 +47,9 @@ describe('GET /accounts/{unionId}', () => {
     expect(answer.body).not.toContain(ACCESS_TOKEN);
   });
 
-  it('has the terminals by app, then uniqueId', async () => {
+  it('sorts the terminals by app, then by uniqueId', async () => {
     const records = [record('b', '1'), record('a', 'z'), record('a', 'Z'), record('a', '10'), record('a', '9')];
-    const { ask } = await startInternalApp({ accounts: notingAccounts(known(records)).accounts });
+    const { ask } = await startInternalApp({ accounts: recordingAccounts(known(records)).accounts });
     const { terminals } = JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body);
     expect(terminals.map(({ app, uniqueId }: { app: string; uniqueId: string }) => app + uniqueId)).toEqual([
       'a10',
@@ -60,21 +60,21 @@ describe('GET /accounts/{unionId}', () => {
     ]);
   });
 
-  it('is there also where no terminal has a token', async () => {
-    const { ask } = await startInternalApp({ accounts: notingAccounts(known([])).accounts });
+  it('shows an account without terminals too', async () => {
+    const { ask } = await startInternalApp({ accounts: recordingAccounts(known([])).accounts });
     expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({ terminals: [] });
   });
 
-  it('is not_found where nothing is known', async () => {
+  it('is not_found for an unknown account', async () => {
     const { ask } = await startInternalApp();
     const answer = await ask('GET', '/accounts/canary');
     expect(answer.status).toBe(404);
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found', detail: 'There is no such account here' });
   });
 
-  it('never takes an error for an absence', async () => {
+  it('does not report a failing store as not_found', async () => {
     const accounts = {
-      ...notingAccounts().accounts,
+      ...recordingAccounts().accounts,
       find: () => Promise.reject(new BrokerError('store_unavailable')),
     };
     const { ask } = await startInternalApp({ accounts });
@@ -83,8 +83,8 @@ describe('GET /accounts/{unionId}', () => {
 });
 
 describe('DELETE /accounts/{unionId}', () => {
-  it('erases the account, and answers nothing', async () => {
-    const { accounts, erased } = notingAccounts();
+  it('erases the account and answers without a body', async () => {
+    const { accounts, erased } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
     for (const type of ['application/json', 'text/plain']) {
       const answer = await ask('DELETE', '/accounts/user-1', { headers: { 'content-type': type } });
@@ -93,8 +93,8 @@ describe('DELETE /accounts/{unionId}', () => {
     expect(erased).toEqual(['user-1', 'user-1']);
   });
 
-  it('takes no query, so that nobody believes a part of an account was erased', async () => {
-    const { accounts, erased } = notingAccounts();
+  it('refuses a query, so that no caller expects to erase only a part of an account', async () => {
+    const { accounts, erased } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
     const answer = await ask('DELETE', '/accounts/user-1?app=ios');
     expect(answer.status).toBe(400);
@@ -103,8 +103,8 @@ describe('DELETE /accounts/{unionId}', () => {
 });
 
 describe('the unionId in the path', () => {
-  it('may be any Unicode text of 1 to 128 characters, percent-encoded', async () => {
-    const { accounts, found } = notingAccounts();
+  it('can be any Unicode text of 1 to 128 characters, percent-encoded', async () => {
+    const { accounts, found } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts });
     const text = fc.oneof(
       fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }),
@@ -122,9 +122,9 @@ describe('the unionId in the path', () => {
   });
 
   it.each(['', 'x'.repeat(129), '😀'.repeat(129), 'x'.repeat(10_000), '%ff', '%C3', '%zz', '%'])(
-    'is refused otherwise, saying what is allowed, and not repeated: %s',
+    'is refused otherwise; the error says what is allowed and does not echo the value: %s',
     async (unionId) => {
-      const { accounts, found, erased } = notingAccounts();
+      const { accounts, found, erased } = recordingAccounts();
       const { ask } = await startInternalApp({ accounts });
       for (const method of ['GET', 'DELETE']) {
         const path = unionId.startsWith('%') ? unionId : encodeURIComponent(unionId);

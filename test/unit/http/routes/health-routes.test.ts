@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { startApp } from '../running-app.ts';
 
 describe('/livez', () => {
-  it('is 200 while the process lives, also while it is closing and nothing is ready', async () => {
+  it('is 200 while the process is alive, even during shutdown and when nothing is ready', async () => {
     for (const closing of [false, true]) {
       const { origin } = await startApp({ closing: () => closing, readiness: () => Promise.reject(new Error('down')) });
       const response = await fetch(`${origin}/livez`);
@@ -14,14 +14,14 @@ describe('/livez', () => {
 });
 
 describe('/readyz', () => {
-  it('is 200 with every check where the replica is ready', async () => {
+  it('is 200 with every check if the replica is ready', async () => {
     const { origin } = await startApp();
     const response = await fetch(`${origin}/readyz`);
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({ status: 'ready', checks: { store: 'ok' } });
   });
 
-  it('is 503 and says what is wrong where it is not', async () => {
+  it('is 503 with the failing check if the replica is not ready', async () => {
     const checks = { store: 'unreachable', sessions: 'ok' };
     const { origin } = await startApp({ readiness: async () => ({ ready: false, checks }) });
     const response = await fetch(`${origin}/readyz`);
@@ -29,7 +29,7 @@ describe('/readyz', () => {
     expect(await response.json()).toEqual({ status: 'not ready', checks });
   });
 
-  it('is 503 while closing, whatever the checks would say', async () => {
+  it('is 503 during shutdown, whatever the checks say', async () => {
     const { origin } = await startApp({ closing: () => true });
     const response = await fetch(`${origin}/readyz`);
     expect(response.status).toBe(503);

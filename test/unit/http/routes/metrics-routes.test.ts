@@ -6,7 +6,7 @@ import { ADMIN_TOKEN, METRICS, startInternalApp } from '../running-internal-app.
 
 describe('/metrics', () => {
   it.each([ADMIN_TOKEN, undefined])(
-    'is open to all on the internal API, with and without an admin token: %s',
+    'needs no token on the internal API, with and without an admin token: %s',
     async (adminToken) => {
       const { origin } = await startInternalApp({ adminToken });
       const answer = await plainRequest(`${origin}/metrics`);
@@ -19,14 +19,14 @@ describe('/metrics', () => {
     },
   );
 
-  it('is not on the public API', async () => {
+  it('does not exist on the public API', async () => {
     const { origin } = await startApp();
     const answer = await plainRequest(`${origin}/metrics`);
     expect(answer.status).toBe(404);
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found' });
   });
 
-  it('is a problem where they cannot be had', async () => {
+  it('is a problem if the metrics cannot be collected', async () => {
     const { origin } = await startInternalApp({ metrics: () => Promise.reject(new Error('canary')) });
     const answer = await plainRequest(`${origin}/metrics`);
     expect(answer.status).toBe(500);
@@ -35,7 +35,7 @@ describe('/metrics', () => {
   });
 });
 
-it('an account that asks too often is told of', async () => {
+it('the observer is told about rate-limited requests', async () => {
   const { observer, told } = recordingObserver();
   const { getToken } = await startApp({ readsPerMinute: 2, observer });
   const statuses = [];

@@ -1,31 +1,27 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadRequest } from '../../../../src/broker/requests.ts';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import type { Principal } from '../../../../src/token/principal.ts';
 import { type Subject, subjectId } from '../../../../src/token/subject.ts';
 import { plainRequest } from '../../../support/plain-request.ts';
-import { type AppSettings, principal, SESSION, servedToken, startApp, UNION_ID, UNIQUE_ID } from '../running-app.ts';
+import {
+  type AppSettings,
+  principal,
+  recordingTokens,
+  SESSION,
+  servedToken,
+  startApp,
+  UNION_ID,
+  UNIQUE_ID,
+} from '../running-app.ts';
 
 const authorization = `Bearer ${SESSION}`;
-
-/** Tokens that note what they are asked for. */
-function notingTokens() {
-  const reads: ReadRequest[] = [];
-  const tokens: NonNullable<AppSettings['tokens']> = {
-    read: async (request) => {
-      reads.push(request);
-      return servedToken();
-    },
-  };
-  return { reads, tokens };
-}
 
 function sessionsOf(claims: Partial<Principal>): NonNullable<AppSettings['sessions']> {
   return { verify: async () => principal(claims) };
 }
 
 describe('GET /sdk-token', () => {
-  it('answers the prepared body byte for byte, never to be stored, with its ETag', async () => {
+  it('sends the prepared body byte for byte, with no-store and its ETag', async () => {
     const { getToken } = await startApp();
     const response = await getToken();
     const { body, etag } = servedToken();
@@ -39,7 +35,7 @@ describe('GET /sdk-token', () => {
     });
   });
 
-  it('answers 304 without a body where the app has the current token', async () => {
+  it('answers 304 without a body if the app has the current token', async () => {
     const { raw } = await startApp();
     const { etag } = servedToken();
     const answer = await raw(
@@ -52,13 +48,13 @@ describe('GET /sdk-token', () => {
     expect(answer.slice(answer.indexOf('\r\n\r\n'))).toBe('\r\n\r\n');
   });
 
-  it('answers in full where the app has an older one', async () => {
+  it('sends the token if the app has an older one', async () => {
     const { getToken } = await startApp();
     expect((await getToken({ 'if-none-match': '"older"' })).status).toBe(200);
   });
 
-  it('takes the account from the session alone, the terminal from the query', async () => {
-    const { reads, tokens } = notingTokens();
+  it('takes the account only from the session, and the terminal from the query', async () => {
+    const { reads, tokens } = recordingTokens();
     const { getToken } = await startApp({ tokens });
     await getToken();
     const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID };
@@ -66,25 +62,25 @@ describe('GET /sdk-token', () => {
   });
 
   it('tells the broker when the session was issued', async () => {
-    const { reads, tokens } = notingTokens();
+    const { reads, tokens } = recordingTokens();
     const { getToken } = await startApp({ tokens, sessions: sessionsOf({ issuedAt: 1_700_000_000_000 }) });
     await getToken();
     expect(reads[0]?.sessionIssuedAt).toBe(1_700_000_000_000);
   });
 
-  it("passes on the session's country before the one the app names", async () => {
+  it("prefers the session's country over the regRegion of the query", async () => {
     for (const [region, expected] of [
       ['DE', 'DE'],
       [undefined, 'US'],
     ]) {
-      const { reads, tokens } = notingTokens();
+      const { reads, tokens } = recordingTokens();
       const { origin } = await startApp({ tokens, sessions: sessionsOf({ region }) });
       await fetch(`${origin}/sdk-token?uniqueId=a&regRegion=US`, { headers: { authorization } });
       expect(reads[0]?.region).toBe(expected);
     }
   });
 
-  it('hands the verifier the session as it was sent', async () => {
+  it('passes the session to the verifier unchanged', async () => {
     const seen: string[] = [];
     const sessions: NonNullable<AppSettings['sessions']> = {
       verify: async (session) => {
@@ -99,19 +95,19 @@ describe('GET /sdk-token', () => {
 
   describe('the app', () => {
     const answerTo = async (apps: string[], query: string, app?: string) => {
-      const { reads, tokens } = notingTokens();
+      const { reads, tokens } = recordingTokens();
       const { origin } = await startApp({ tokens, apps, sessions: sessionsOf({ app }) });
       const response = await fetch(`${origin}/sdk-token?uniqueId=a${query}`, { headers: { authorization } });
       return { status: response.status, app: reads[0]?.subject.app, problem: await response.json() };
     };
 
-    it('is the only one, the one asked for, or the session’s', async () => {
+    it('is the only app, the requested app, or the session’s app', async () => {
       expect(await answerTo(['default'], '')).toMatchObject({ status: 200, app: 'default' });
       expect(await answerTo(['ios', 'android'], '&app=android')).toMatchObject({ status: 200, app: 'android' });
       expect(await answerTo(['ios', 'android'], '', 'android')).toMatchObject({ status: 200, app: 'android' });
     });
 
-    it('must be named where there are several', async () => {
+    it('must be named if there are several', async () => {
       expect(await answerTo(['ios', 'android'], '')).toMatchObject({
         status: 400,
         app: undefined,
@@ -119,7 +115,7 @@ describe('GET /sdk-token', () => {
       });
     });
 
-    it('is forbidden where the session is bound to another', async () => {
+    it('is forbidden if the session is bound to another app', async () => {
       expect(await answerTo(['ios', 'android'], '&app=ios', 'android')).toMatchObject({
         status: 403,
         app: undefined,
@@ -129,7 +125,7 @@ describe('GET /sdk-token', () => {
   });
 
   describe('the session', () => {
-    it('is asked for before the query is looked at', async () => {
+    it('is required before the query is validated', async () => {
       const { origin } = await startApp();
       const response = await fetch(`${origin}/sdk-token?nonsense=%zz`);
       expect(response.status).toBe(401);
@@ -137,7 +133,7 @@ describe('GET /sdk-token', () => {
       expect(await response.json()).toMatchObject({ code: 'session_missing', status: 401, retryable: false });
     });
 
-    it('is verified before the query is looked at', async () => {
+    it('is verified before the query is validated', async () => {
       const { origin } = await startApp({
         sessions: { verify: () => Promise.reject(new BrokerError('session_expired')) },
       });
@@ -149,7 +145,7 @@ describe('GET /sdk-token', () => {
       expect(await response.json()).toMatchObject({ code: 'session_expired' });
     });
 
-    it('is refused where Authorization is sent twice', async () => {
+    it('is refused if Authorization is sent twice', async () => {
       const { raw } = await startApp();
       const answer = await raw(
         `GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\nConnection: close\r\n\r\n`,
@@ -160,9 +156,9 @@ describe('GET /sdk-token', () => {
   });
 
   it.each(['uniqueId=%zz', 'uniqueId=%ff', 'uniqueId=a&uniqueId=b', 'uniqueId=a&x=1', ''])(
-    'refuses the query %j without troubling the broker',
+    'refuses the query %j without a call to the broker',
     async (query) => {
-      const { reads, tokens } = notingTokens();
+      const { reads, tokens } = recordingTokens();
       const { origin } = await startApp({ tokens });
       const response = await fetch(`${origin}/sdk-token?${query}`, { headers: { authorization } });
       expect(response.status).toBe(400);
@@ -172,7 +168,7 @@ describe('GET /sdk-token', () => {
     },
   );
 
-  it("passes on the broker's error with its wait", async () => {
+  it("passes on the broker's error with its Retry-After", async () => {
     const { getToken } = await startApp({
       tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
     });
@@ -185,9 +181,9 @@ describe('GET /sdk-token', () => {
 });
 
 describe('the single terminal policy', () => {
-  it('reads and logs out the account itself, whatever phone is named, which may be left out', async () => {
-    const { reads, tokens } = notingTokens();
-    const { loggedOut, accounts } = notingAccounts();
+  it('reads and logs out the account itself, whatever uniqueId is sent, or none', async () => {
+    const { reads, tokens } = recordingTokens();
+    const { loggedOut, accounts } = recordingAccounts();
     const { origin } = await startApp({ tokens, accounts, terminalPolicy: 'single' });
     for (const query of ['', '?uniqueId=phone-1', '?uniqueId=phone-2']) {
       expect((await fetch(`${origin}/sdk-token${query}`, { headers: { authorization } })).status).toBe(200);
@@ -198,7 +194,7 @@ describe('the single terminal policy', () => {
     expect(loggedOut).toEqual([subject, subject, subject]);
   });
 
-  it('still says what is wrong with a phone that is named', async () => {
+  it('still refuses a malformed uniqueId', async () => {
     const { origin } = await startApp({ terminalPolicy: 'single' });
     const response = await fetch(`${origin}/sdk-token?uniqueId=%20`, { headers: { authorization } });
     expect(await response.json()).toMatchObject({
@@ -209,8 +205,8 @@ describe('the single terminal policy', () => {
 });
 
 describe('DELETE /sdk-token', () => {
-  it('logs out the terminal named, of the account the session says, and answers nothing', async () => {
-    const { loggedOut, accounts } = notingAccounts();
+  it("logs out the requested terminal of the session's account, and answers without a body", async () => {
+    const { loggedOut, accounts } = recordingAccounts();
     const { origin } = await startApp({ accounts, apps: ['ios', 'android'] });
     const answer = await logOut(`${origin}/sdk-token?uniqueId=${UNIQUE_ID}&app=ios`);
     expect(answer).toMatchObject({ status: 204, body: '' });
@@ -218,7 +214,7 @@ describe('DELETE /sdk-token', () => {
   });
 
   it.each(['application/json', 'application/x-www-form-urlencoded', 'text/plain; charset=utf-8'])(
-    'does not mind a client that announces a body of %s',
+    'accepts a request with a body of %s',
     async (type) => {
       const { origin } = await startApp();
       for (const body of ['', '{canary']) {
@@ -234,8 +230,8 @@ describe('DELETE /sdk-token', () => {
     ['?uniqueId=a&regRegion=DE', 'Unknown query parameter; allowed are uniqueId, app'],
     ['?uniqueId=a&uniqueId=b', 'uniqueId may be given once'],
     ['?uniqueId=a&app=other', 'app must be one of: default'],
-  ])('refuses the query %j and logs nobody out', async (query, detail) => {
-    const { loggedOut, accounts } = notingAccounts();
+  ])('refuses the query %j and logs no terminal out', async (query, detail) => {
+    const { loggedOut, accounts } = recordingAccounts();
     const { origin } = await startApp({ accounts });
     const answer = await logOut(`${origin}/sdk-token${query}`);
     expect(answer.status).toBe(400);
@@ -243,15 +239,15 @@ describe('DELETE /sdk-token', () => {
     expect(loggedOut).toEqual([]);
   });
 
-  it('needs a session, and one that is bound to no other app', async () => {
-    const { loggedOut, accounts } = notingAccounts();
+  it('needs a session that is not bound to another app', async () => {
+    const { loggedOut, accounts } = recordingAccounts();
     const { origin } = await startApp({ accounts, apps: ['ios', 'android'], sessions: sessionsOf({ app: 'ios' }) });
     expect((await plainRequest(`${origin}/sdk-token?uniqueId=a`, { method: 'DELETE' })).status).toBe(401);
     expect((await logOut(`${origin}/sdk-token?uniqueId=a&app=android`)).status).toBe(403);
     expect(loggedOut).toEqual([]);
   });
 
-  it('says so where the store cannot forget', async () => {
+  it('fails if the store cannot delete the token', async () => {
     const { origin } = await startApp({
       accounts: { logOut: () => Promise.reject(new BrokerError('store_unavailable')) },
     });
@@ -259,7 +255,7 @@ describe('DELETE /sdk-token', () => {
   });
 });
 
-function notingAccounts() {
+function recordingAccounts() {
   const loggedOut: Subject[] = [];
   const accounts: NonNullable<AppSettings['accounts']> = {
     logOut: async (subject) => {

@@ -1,26 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { ReadRequest } from '../../../../src/broker/requests.ts';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import { brokerParts } from '../../../support/broker-parts.ts';
-import { servedToken } from '../running-app.ts';
-import { type InternalSettings, notingAccounts, startInternalApp } from '../running-internal-app.ts';
-
-function notingTokens() {
-  const reads: ReadRequest[] = [];
-  const tokens: NonNullable<InternalSettings['tokens']> = {
-    read: async (request) => {
-      reads.push(request);
-      return servedToken();
-    },
-  };
-  return { reads, tokens };
-}
+import { recordingTokens, servedToken } from '../running-app.ts';
+import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 const TOKEN = '/accounts/user%2F1/terminals/phone%2F1/sdk-token';
 const subject = { app: 'default', unionId: 'user/1', uniqueId: 'phone/1' };
 
 describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
-  it('answers the token as the public API does', async () => {
+  it('answers with the token like the public API', async () => {
     const { ask } = await startInternalApp();
     const { body, etag } = servedToken();
     const answer = await ask('GET', TOKEN);
@@ -35,8 +23,8 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(unchanged).toMatchObject({ status: 304, body: '', headers: { etag } });
   });
 
-  it('asks for the terminal in the path, with the country and the app of the query', async () => {
-    const { reads, tokens } = notingTokens();
+  it('reads the terminal of the path, with the country and the app of the query', async () => {
+    const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
     await ask('GET', `${TOKEN}?regRegion=DE&app=android`);
     expect(reads).toEqual([
@@ -49,8 +37,8 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     ]);
   });
 
-  it('passes on that a token was refused', async () => {
-    const { reads, tokens } = notingTokens();
+  it('reports a refused token to the broker', async () => {
+    const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ tokens });
     const { etag } = servedToken();
     const answer = await ask('GET', TOKEN, { headers: { 'if-none-match': etag, 'cache-control': 'no-cache' } });
@@ -58,7 +46,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(reads[0]?.refused).toBe(etag);
   });
 
-  it('is answered also after an erasure, since the cloud itself asks', async () => {
+  it('answers after an erasure too, because the cloud itself asks', async () => {
     const { broker, accounts, vendor } = brokerParts();
     const { ask } = await startInternalApp({ tokens: broker, accounts });
     expect((await ask('GET', `${TOKEN}?regRegion=DE`)).status).toBe(200);
@@ -72,8 +60,8 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     ['?regRegion=de', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
     ['?app=other', 'app must be one of: ios, android'],
     ['', 'app must be one of: ios, android'],
-  ])('refuses the query %j without troubling the broker', async (query, detail) => {
-    const { reads, tokens } = notingTokens();
+  ])('refuses the query %j without a call to the broker', async (query, detail) => {
+    const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ tokens, apps: ['ios', 'android'] });
     const answer = await ask('GET', TOKEN + query);
     expect(answer.status).toBe(400);
@@ -81,7 +69,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(reads).toEqual([]);
   });
 
-  it("passes on the broker's error with its wait", async () => {
+  it("passes on the broker's error with its Retry-After", async () => {
     const { ask } = await startInternalApp({
       tokens: { read: () => Promise.reject(new BrokerError('vendor_busy', { retryAfter: 17 })) },
     });
@@ -92,8 +80,8 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
 describe('DELETE /accounts/{unionId}/terminals/{uniqueId}', () => {
   const path = '/accounts/user%2F1/terminals/phone%2F1';
 
-  it('logs the terminal out of every app, or of the one named', async () => {
-    const { accounts, loggedOut } = notingAccounts();
+  it('logs the terminal out of every app, or of the requested app', async () => {
+    const { accounts, loggedOut } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts, apps: ['ios', 'android'] });
     expect(await ask('DELETE', path)).toMatchObject({ status: 204, body: '' });
     expect(loggedOut.splice(0)).toEqual([
@@ -105,14 +93,14 @@ describe('DELETE /accounts/{unionId}/terminals/{uniqueId}', () => {
   });
 
   it.each(['?app=other', '?regRegion=DE', '?app=ios&app=ios'])('refuses the query %j', async (query) => {
-    const { accounts, loggedOut } = notingAccounts();
+    const { accounts, loggedOut } = recordingAccounts();
     const { ask } = await startInternalApp({ accounts, apps: ['ios'] });
     expect((await ask('DELETE', path + query)).status).toBe(400);
     expect(loggedOut).toEqual([]);
   });
 
-  it('is no success where one app could not be logged out', async () => {
-    const { accounts } = notingAccounts();
+  it('fails if one app cannot be logged out', async () => {
+    const { accounts } = recordingAccounts();
     const logOut = async ({ app }: { app: string }) => {
       if (app === 'android') throw new BrokerError('store_unavailable');
     };
@@ -122,25 +110,28 @@ describe('DELETE /accounts/{unionId}/terminals/{uniqueId}', () => {
 });
 
 describe('the uniqueId in the path', () => {
-  it.each(['', '%20', '%C3%A9', 'a'.repeat(129), 'user%C3%A9'])('is refused unless visible ASCII: %j', async (id) => {
-    const { accounts, loggedOut } = notingAccounts();
-    const { ask } = await startInternalApp({ accounts });
-    for (const answer of [
-      await ask('DELETE', `/accounts/user%C3%A9/terminals/${id}`),
-      await ask('GET', `/accounts/user%C3%A9/terminals/${id}/sdk-token`),
-    ]) {
-      expect(answer.status).toBe(400);
-      expect(JSON.parse(answer.body)).toMatchObject({
-        code: 'request_invalid',
-        detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded',
-      });
-    }
-    expect(loggedOut).toEqual([]);
-  });
+  it.each(['', '%20', '%C3%A9', 'a'.repeat(129), 'user%C3%A9'])(
+    'is refused unless it is visible ASCII: %j',
+    async (id) => {
+      const { accounts, loggedOut } = recordingAccounts();
+      const { ask } = await startInternalApp({ accounts });
+      for (const answer of [
+        await ask('DELETE', `/accounts/user%C3%A9/terminals/${id}`),
+        await ask('GET', `/accounts/user%C3%A9/terminals/${id}/sdk-token`),
+      ]) {
+        expect(answer.status).toBe(400);
+        expect(JSON.parse(answer.body)).toMatchObject({
+          code: 'request_invalid',
+          detail: 'The uniqueId in the path must be 1 to 128 visible ASCII characters, percent-encoded',
+        });
+      }
+      expect(loggedOut).toEqual([]);
+    },
+  );
 
-  it('means the account under the single policy, and may be written as the account is listed', async () => {
-    const { accounts, loggedOut } = notingAccounts();
-    const { reads, tokens } = notingTokens();
+  it('means the account under the single policy, and can be the unionId, as the account lists it', async () => {
+    const { accounts, loggedOut } = recordingAccounts();
+    const { reads, tokens } = recordingTokens();
     const { ask } = await startInternalApp({ accounts, tokens, terminalPolicy: 'single' });
     const account = { app: 'default', unionId: 'useré', uniqueId: 'useré' };
     for (const id of ['phone-1', 'user%C3%A9']) {

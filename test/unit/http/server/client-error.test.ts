@@ -12,17 +12,17 @@ function parse(answer: string) {
   };
 }
 
-describe('what is not readable as HTTP', () => {
+describe('a request that is not valid HTTP', () => {
   it.each([
+    ['headers above the limit', `GET /livez HTTP/1.1\r\nHost: x\r\nX-Canary: ${'c'.repeat(20_000)}\r\n\r\n`, '16 KiB'],
+    ['bytes that are not HTTP', 'canary\r\n\r\n', 'not HTTP/1.1'],
+    ['an unknown method', 'CANARY / HTTP/1.1\r\nHost: x\r\n\r\n', 'not HTTP/1.1'],
     [
-      'more headers than are read',
-      `GET /livez HTTP/1.1\r\nHost: x\r\nX-Canary: ${'c'.repeat(20_000)}\r\n\r\n`,
-      '16 KiB',
+      'two Content-Length headers',
+      'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      'not HTTP/1.1',
     ],
-    ['no HTTP at all', 'canary\r\n\r\n', 'not HTTP/1.1'],
-    ['a method there is not', 'CANARY / HTTP/1.1\r\nHost: x\r\n\r\n', 'not HTTP/1.1'],
-    ['two lengths', 'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 'not HTTP/1.1'],
-  ])('is answered with a whole problem, and the connection ends: %s', async (_what, request, detail) => {
+  ])('gets a complete problem, and the connection closes: %s', async (_what, request, detail) => {
     const { raw } = await startApp();
     const { status, headers, problem, body } = parse(await raw(request));
     expect(status).toBe('HTTP/1.1 400 Bad Request');
@@ -37,7 +37,7 @@ describe('what is not readable as HTTP', () => {
     expect(body.toLowerCase()).not.toContain('canary');
   });
 
-  it('is logged at debug by its code, without the packet', async () => {
+  it('is logged at debug with its code, without the packet', async () => {
     const { raw, log } = await startApp({ logLevel: 'debug' });
     const { problem } = parse(await raw('canary\r\n\r\n'));
     const { level, time, pid, hostname, ...rest } = log().at(-1) ?? {};

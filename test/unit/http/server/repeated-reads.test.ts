@@ -18,7 +18,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** The public app before a broker, with sessions that name their account; it counts what reaches the app itself. */
+/** The public app with a real broker. Counts the requests that reach Fastify. The bearer token of a session is the unionId. */
 async function startWatched(settings: AppSettings = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
@@ -63,7 +63,7 @@ async function startWatched(settings: AppSettings = {}) {
   };
 }
 
-/** An answer but for what is every answer's own. */
+/** An answer without the headers that differ in every answer. */
 function comparable({ headers, ...answer }: Answer): object {
   const pairs = headers.flatMap((name, index) => (index % 2 === 0 ? [[name.toLowerCase(), headers[index + 1]]] : []));
   return { ...answer, headers: pairs.filter(([name]) => name !== 'date' && name !== 'x-request-id') };
@@ -74,8 +74,8 @@ function headerOf({ headers }: Answer, name: string): string | undefined {
   return at < 0 ? undefined : headers[at + 1];
 }
 
-describe('a read that is repeated word for word', () => {
-  it('is answered as the app answers it, header for header, without reaching it', async () => {
+describe('a repeated read with the same URL and session', () => {
+  it('gets the same answer and headers as from Fastify, without reaching it', async () => {
     const { ask, reachedApp, verified } = await startWatched();
     const [first, second] = [await ask(), await ask()];
     expect(first.status).toBe(200);
@@ -87,7 +87,7 @@ describe('a read that is repeated word for word', () => {
     expect(ids[4]).toBe('mine');
   });
 
-  it('is counted like every other: as a session believed, a read from memory, a request of the account', async () => {
+  it('is counted like every other read: as a cached session, a read from memory, a request of the account', async () => {
     const { ask, told } = await startWatched({ readsPerMinute: 4 });
     for (let i = 0; i < 4; i++) expect((await ask()).status).toBe(200);
     const refused = await ask();
@@ -98,7 +98,7 @@ describe('a read that is repeated word for word', () => {
     expect(told('rateLimited')).toEqual([['requests']]);
   });
 
-  it('hands out the newest token, not the one it was answered with before', async () => {
+  it('gets the newest token, not the token of the earlier answer', async () => {
     const { ask, accounts, reachedApp } = await startWatched();
     const first = await ask();
     for (let i = 0; i < 2; i++) expect((await ask()).body).toBe(first.body);
@@ -111,7 +111,7 @@ describe('a read that is repeated word for word', () => {
     expect(reachedApp()).toBe(3);
   });
 
-  it('hands out a renewed token without reaching the app', async () => {
+  it('gets a renewed token without reaching Fastify', async () => {
     const { ask, renewInBackground, reachedApp } = await startWatched();
     await ask();
     const before = await ask();
@@ -121,7 +121,7 @@ describe('a read that is repeated word for word', () => {
     expect(reachedApp()).toBe(2);
   });
 
-  it('is remembered for each of several sessions that ask for the same URL', async () => {
+  it('is remembered for each of several sessions with the same URL', async () => {
     const { ask, reachedApp } = await startWatched();
     for (let i = 0; i < 4; i++) {
       for (const session of ['alice', 'bob']) await ask({ authorization: `Bearer ${session}` });
@@ -130,8 +130,8 @@ describe('a read that is repeated word for word', () => {
   });
 });
 
-describe('the app itself is asked', () => {
-  it('where another session asks for the same', async () => {
+describe('Fastify answers', () => {
+  it('if another session requests the same URL', async () => {
     const { ask } = await startWatched();
     await ask();
     const alices = await ask();
@@ -141,7 +141,7 @@ describe('the app itself is asked', () => {
     expect(mine.body).toBe(alices.body);
   });
 
-  it('where the session is no longer believed without asking', async () => {
+  it('when the cached session has expired', async () => {
     const { ask, clock, verified } = await startWatched();
     for (let i = 0; i < 2; i++) await ask();
     clock.advance(SESSION_MS - 1);
@@ -152,7 +152,7 @@ describe('the app itself is asked', () => {
     expect(verified()).toBe(3);
   });
 
-  it('where a session is never believed without asking', async () => {
+  it('if sessions are not cached', async () => {
     const verifiedAt: number[] = [];
     const clock = new TestClock();
     const verify = async () => {
@@ -164,7 +164,7 @@ describe('the app itself is asked', () => {
     expect(verifiedAt).toHaveLength(3);
   });
 
-  it('where memory no longer holds the token', async () => {
+  it('if the token is no longer in memory', async () => {
     const { ask, cache, reachedApp } = await startWatched();
     const first = await ask();
     for (let i = 0; i < 2; i++) await ask();
@@ -174,7 +174,7 @@ describe('the app itself is asked', () => {
     expect(reachedApp()).toBe(3);
   });
 
-  it('where the account was erased after the session was issued', async () => {
+  it('if the account was erased after the session was issued', async () => {
     const { ask, clock, accounts } = await startWatched({ sessions: { verify: async () => erasable } });
     const erasable = principal({ unionId: 'alice', issuedAt: clock.now() });
     for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200);
@@ -183,7 +183,7 @@ describe('the app itself is asked', () => {
     expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'session_invalid' });
   });
 
-  it('where the request says which token it has, or by another method', async () => {
+  it('if the request has If-None-Match or another method', async () => {
     const { ask, reachedApp } = await startWatched();
     await ask();
     const etag = headerOf(await ask(), 'etag') ?? '';
@@ -194,7 +194,7 @@ describe('the app itself is asked', () => {
     expect(reachedApp()).toBe(6);
   });
 
-  it('where the request differs in anything', async () => {
+  it('if the URL or the session header differs in any byte', async () => {
     const { ask, reachedApp } = await startWatched();
     for (let i = 0; i < 2; i++) await ask();
     await ask({}, '/sdk-token?uniqueId=phone');
@@ -204,7 +204,7 @@ describe('the app itself is asked', () => {
     expect(reachedApp()).toBe(6);
   });
 
-  it('while it is closing', async () => {
+  it('during shutdown', async () => {
     let closing = false;
     const { ask } = await startWatched({ closing: () => closing });
     for (let i = 0; i < 3; i++) await ask();
@@ -212,15 +212,15 @@ describe('the app itself is asked', () => {
     expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'shutting_down' });
   });
 
-  it('where each request is to be logged', async () => {
+  it('if each request is logged', async () => {
     const { ask, reachedApp } = await startWatched({ logLevel: 'debug' });
     for (let i = 0; i < 4; i++) await ask();
     expect(reachedApp()).toBe(4);
   });
 });
 
-describe('a session that is forwarded', () => {
-  it('is known again by all the headers it stands in', async () => {
+describe('a forwarded session', () => {
+  it('is recognized by all its headers', async () => {
     const { ask, reachedApp } = await startWatched({ sessionHeaders: ['Authorization', 'Cookie'] });
     for (let i = 0; i < 3; i++) await ask({ cookie: 'id=1' });
     expect(reachedApp()).toBe(2);

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { freshRequestId } from '../../../../src/http/server/request-hooks.ts';
+import { requestIdOf } from '../../../../src/http/server/request-hooks.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
 
-const FRESH = /^[A-Za-z0-9_-]{17,23}$/;
+const FRESH = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe('the request id', () => {
   const idFor = async (sent?: string) => {
@@ -19,31 +20,32 @@ describe('the request id', () => {
     return requestId;
   };
 
-  it.each(['a', 'trace.1_2-3', 'x'.repeat(64)])('is the caller’s where it is harmless: %s', async (id) => {
+  it.each(['a', 'trace.1_2-3', 'x'.repeat(64)])('is the caller’s if it is safe: %s', async (id) => {
     expect(await idFor(id)).toBe(id);
   });
 
   it.each([undefined, '', 'x'.repeat(65), 'a b', 'a,b', '<script>', '{"a":1}', 'é'])(
-    'is a fresh one for %j',
+    'is a new one for %j',
     async (id) => {
       expect(await idFor(id)).toMatch(FRESH);
     },
   );
 
-  it('is on good answers too, and never the same twice', async () => {
+  it('is on good answers too, and is different each time', async () => {
     const { getToken } = await startApp();
     const ids = [await getToken(), await getToken()].map(({ headers }) => headers.get('x-request-id'));
     expect(ids).toEqual([expect.stringMatching(FRESH), expect.stringMatching(FRESH)]);
     expect(ids[0]).not.toBe(ids[1]);
   });
 
-  it('is another one each time, a hundred thousand times', () => {
-    expect(new Set(Array.from({ length: 100_000 }, freshRequestId)).size).toBe(100_000);
+  it('does not repeat in a hundred thousand requests', () => {
+    const request = { headers: {} } as IncomingMessage;
+    expect(new Set(Array.from({ length: 100_000 }, () => requestIdOf(request))).size).toBe(100_000);
   });
 });
 
 describe('the security headers', () => {
-  it('are on every answer, with a policy that lets nothing be loaded', async () => {
+  it('are on every answer, with a policy that forbids all content', async () => {
     const { origin, getToken } = await startApp();
     for (const response of [await getToken(), await fetch(`${origin}/livez`), await fetch(`${origin}/nowhere`)]) {
       expect(Object.fromEntries(response.headers)).toMatchObject({
@@ -56,7 +58,7 @@ describe('the security headers', () => {
   });
 });
 
-describe('while closing', () => {
+describe('during shutdown', () => {
   it.each(['/sdk-token?uniqueId=a', '/nowhere', '/openapi.json', '/docs'])(
     '%s is refused as shutting_down',
     async (path) => {
@@ -69,14 +71,14 @@ describe('while closing', () => {
     },
   );
 
-  it('the refusals do not fill the log', async () => {
+  it('refused requests add no log lines', async () => {
     const { getToken, log } = await startApp({ closing: () => true });
     const before = log().length;
     await getToken();
     expect(log().length).toBe(before);
   });
 
-  it('what was in flight is answered, its connection let go, and close() waits for no idle one', async () => {
+  it('a request in flight is answered, its connection closes, and close() does not wait for idle connections', async () => {
     let closing = false;
     const { tokens, asked, answer } = heldTokens();
     const running = await startApp({ tokens, closing: () => closing });
@@ -97,11 +99,11 @@ describe('while closing', () => {
     await closed;
   });
 
-  it('a request that was still arriving when close() began is refused by the same problem', async () => {
+  it('a request that is still arriving when close() begins is refused with the same problem', async () => {
     let closing = false;
     const running = await startApp({ closing: () => closing });
     const arriving = await connection(running);
-    // One write: once the first request is answered, the second has begun.
+    // One write, so that the second request has begun when the first one is answered.
     arriving.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /sdk-token HTTP/1.1\r\n');
     await once(arriving, 'data');
 
@@ -125,7 +127,7 @@ it('close() does not wait for a connection that never carried a request', async 
   expect(await text(silent)).toBe('');
 });
 
-/** Tokens that come when the test says so. */
+/** A token broker that answers when the test tells it to. */
 function heldTokens() {
   let answer: (token: ServedToken) => void = () => {};
   const login = new Promise<ServedToken>((resolve) => {

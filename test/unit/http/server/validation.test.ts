@@ -8,7 +8,6 @@ async function baseApp() {
     logger: pino({ level: 'silent' }),
     closing: () => false,
     realm: 'test',
-    trustProxy: false,
     bodyLimit: 1_024,
   });
   onTestFinished(() => app.close());
@@ -27,7 +26,7 @@ describe('a route', () => {
     expect(() => app.route({ ...route, handler })).toThrow(message);
   });
 
-  it('that declares what it takes is accepted', async () => {
+  it('with schemas for its path and body is accepted', async () => {
     const app = await baseApp();
     app.route({
       method: 'POST',

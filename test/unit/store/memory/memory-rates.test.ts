@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { MemoryRates } from '../../../../src/store/memory/memory-store.ts';
 import { TestClock } from '../../../support/test-clock.ts';
 
-test('a rate is not held up by a clock that was set back', async () => {
+test('a rate limit does not block after the clock was set back', async () => {
   const clock = new TestClock();
   const rates = new MemoryRates(clock);
   for (let left = 2; left > 0; left -= 1) expect(await rates.take('logins', 10_000, 2)).toBe(0);

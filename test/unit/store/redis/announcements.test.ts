@@ -14,7 +14,7 @@ import { TestClock } from '../../../support/test-clock.ts';
 const KEYS = new Keys('sdkt');
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** RedisAnnouncements on a Redis of their own, not yet waited for. */
+/** Announcements on a Redis of their own, which may not be connected yet. */
 async function open(clock = systemClock) {
   const server = await startRedis();
   onTestFinished(() => server.stop());
@@ -61,7 +61,7 @@ describe('announcements', () => {
     ]);
   });
 
-  test('arrive at everybody who subscribed', async () => {
+  test('arrive at every subscriber', async () => {
     const { announcements, heard, publish, known } = await open();
     const second: Announcement[] = [];
     announcements.subscribe((announcement) => second.push(announcement));
@@ -71,7 +71,7 @@ describe('announcements', () => {
     expect(second).toEqual(heard);
   });
 
-  test('that cannot be understood concern nobody', async () => {
+  test('with an unknown text are ignored', async () => {
     const { heard, publish, known } = await open();
     await known();
     for (const text of [
@@ -93,8 +93,8 @@ describe('announcements', () => {
   });
 });
 
-describe('since when announcements arrive', () => {
-  test('is unknown before Redis was reached, and from the moment it was, known', async () => {
+describe('the time since which announcements are complete', () => {
+  test('is unknown before the connection, and known from the connection on', async () => {
     const { since, known } = await open();
     const before = systemClock.now();
     expect(since()).toBeUndefined();
@@ -103,11 +103,11 @@ describe('since when announcements arrive', () => {
     expect(instant).toBeLessThanOrEqual(systemClock.now());
   });
 
-  test('stays the same as long as they do, with nothing published too', async () => {
+  test('stays the same while heartbeats arrive, even without announcements', async () => {
     const clock = new TestClock();
     const { since, known } = await open(clock);
     const instant = await known();
-    // Three silent seconds mean a gap: looking that far ahead shows whether a heartbeat came since the last step.
+    // Three silent seconds mean a gap. A look that far ahead shows whether a heartbeat arrived since the last step.
     for (let step = 0; step < 3; step += 1) {
       clock.advance(1_500);
       expect(since()).toBe(instant);
@@ -120,7 +120,7 @@ describe('since when announcements arrive', () => {
     }
   });
 
-  test('is unknown once Redis has died, and a later instant when it is back', async () => {
+  test('is unknown after Redis was killed, and a later time when it is back', async () => {
     const { server, heard, publish, known, unknown } = await open();
     const first = await known();
     await server.kill();
@@ -131,7 +131,7 @@ describe('since when announcements arrive', () => {
     expect(heard[0]).toMatchObject({ generation: 2 });
   });
 
-  test('is unknown within four seconds of Redis hanging, and a later instant when it goes on', async () => {
+  test('is unknown at most four seconds after Redis hangs, and a later time when it goes on', async () => {
     const { server, heard, publish, known, unknown } = await open();
     const first = await known();
     server.pause();
@@ -142,7 +142,7 @@ describe('since when announcements arrive', () => {
     await eventually(() => heard.length === 1);
   });
 
-  test('is unknown after three seconds of silence, whatever the connection says', async () => {
+  test('is unknown after three seconds of silence, even while the connection is open', async () => {
     const clock = new TestClock();
     const { server, since, known } = await open(clock);
     const instant = await known();
@@ -154,7 +154,7 @@ describe('since when announcements arrive', () => {
     server.resume();
   });
 
-  test('is unknown while Redis lets us connect but not subscribe, says why, and is known once it does', async () => {
+  test('is unknown while Redis refuses the subscription, logs the reason, and is known once Redis accepts it', async () => {
     const { server, log, since, known, unknown } = await open();
     const first = await known();
     const operator = new Redis(server.url);
@@ -168,7 +168,7 @@ describe('since when announcements arrive', () => {
     expect(await known()).toBeGreaterThan(first);
   });
 
-  test('is known in the end, though Redis hangs in the moment it is reached', async () => {
+  test('is known in the end when Redis hangs just after the connection', async () => {
     const { server, subscriber, since, known } = await open();
     await known();
     subscriber.prependOnceListener('ready', () => server.pause());
@@ -180,7 +180,7 @@ describe('since when announcements arrive', () => {
     await known();
   });
 
-  test('is unknown after closing, and the connection is gone', async () => {
+  test('is unknown after close, and the connection has ended', async () => {
     const { subscriber, announcements, known, unknown } = await open();
     await known();
     announcements.close();

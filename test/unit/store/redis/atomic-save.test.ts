@@ -34,7 +34,7 @@ async function watch(url: string, keyPrefix: string) {
   };
 }
 
-test('token, schedule and account index change in one command, whatever the change', async () => {
+test('each change writes token, schedule and account index in one command', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   const store = await openRedisStore(redis.url, 'one-step', [newKey('k1')]);
@@ -47,7 +47,7 @@ test('token, schedule and account index change in one command, whatever the chan
   const restored = { ...record, generation: lease.generation + 1 };
   const dueAt = systemClock.now() + 60_000;
   const commandsOf = await watch(redis.url, 'one-step');
-  // A script that Redis does not know yet is sent once more.
+  // The first call of a script sends it twice, because Redis does not know it yet.
   await store.terminals.remove(OTHER);
   const changes: [change: () => Promise<unknown>, generation: number | undefined][] = [
     [() => store.terminals.save(lease, renewed, dueAt), renewed.generation],

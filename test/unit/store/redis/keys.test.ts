@@ -6,7 +6,7 @@ import { anySubject, differentSubjects } from '../../token/subjects.ts';
 
 const keys = new Keys('sdkt');
 
-/** The part of a key a cluster hashes (Redis Cluster specification, "Hash tags"). */
+/** The part of a key that a cluster hashes (Redis Cluster specification, "Hash tags"). */
 function hashTag(key: string): string | undefined {
   return /\{(.+?)\}/.exec(key)?.[1];
 }
@@ -31,7 +31,7 @@ describe('the keys of different subjects', () => {
     );
   });
 
-  test('share one account key exactly if the account is the same', () => {
+  test('share one account key if and only if the account is the same', () => {
     fc.assert(
       fc.property(anySubject, anySubject, (one, other) => {
         const another = { ...other, unionId: one.unionId };
@@ -56,7 +56,7 @@ describe('the keys of one subject', () => {
     );
   });
 
-  test('begin with the prefix and show nothing of who it is', () => {
+  test('begin with the prefix and show nothing of the subject', () => {
     const id = subjectId({ app: 'app-canary', unionId: 'union-canary', uniqueId: 'terminal-canary' });
     const others = [keys.accessId('canary'), keys.rate('canary'), keys.loginQueue, keys.announcements];
     for (const key of [...keysOf(id), ...others]) {
@@ -67,7 +67,7 @@ describe('the keys of one subject', () => {
   });
 });
 
-test('an account is known by the key it lies at, and by no other', () => {
+test('an account is found from its own key, and from no other key', () => {
   fc.assert(
     fc.property(anySubject, (subject) => {
       const id = subjectId(subject);

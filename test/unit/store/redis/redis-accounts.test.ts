@@ -15,7 +15,7 @@ const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
-/** A store with a token, and the look-up by its accessId laid open. */
+/** A store with one token, and the keys of the look-up by its accessId. */
 async function withToken() {
   const [url, keyPrefix] = [inject('redisUrl'), `accounts-${randomUUID()}`];
   const redis = new Redis(url);
@@ -33,7 +33,7 @@ async function withToken() {
   return { redis, open, store, found, key: keys.accessId(accessId), account: keys.account(accountId(SUBJECT.unionId)) };
 }
 
-/** Renews what is stored of the subject as the worker does: by a claim. */
+/** Renews the subject's token with a claim, as the worker does. */
 async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
@@ -45,8 +45,8 @@ async function renewInBackground(store: TokenStore, fields: Readonly<Record<stri
   expect(await store.terminals.save(lease, renewed, systemClock.now() + 60_000)).toBe('saved');
 }
 
-describe('the look-up by accessId, at a renewal nobody asked for', () => {
-  test('is sealed under the current key', async () => {
+describe('the look-up by accessId, after a background renewal', () => {
+  test('has a directory entry under the current key', async () => {
     const { redis, store, found, account, open } = await withToken();
     const sealedBy = async () => {
       const entry = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
@@ -59,7 +59,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     expect(await sealedBy()).toBe('two');
   });
 
-  test('is made good for where its key alone was lost, and leads nowhere once the account was erased', async () => {
+  test('works again after its pointer was lost, and finds nothing once the account was erased', async () => {
     const { redis, store, found, key } = await withToken();
     await redis.del(key);
     expect(await found()).toEqual([]);
@@ -69,7 +69,7 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
     expect(await redis.exists(key)).toBe(0);
   });
 
-  test('finds the account by the new accessId alone, if the vendor gave it another', async () => {
+  test('finds the account by the new accessId only, when the vendor has changed it', async () => {
     const { store, found } = await withToken();
     await renewInBackground(store, { accessId: '42' });
     expect(await found()).toEqual([]);
@@ -77,8 +77,8 @@ describe('the look-up by accessId, at a renewal nobody asked for', () => {
   });
 });
 
-describe('the look-up by accessId, at the next login', () => {
-  test('is made good for where it was lost', async () => {
+describe('the look-up by accessId, after the next login', () => {
+  test('works again after its pointer was lost', async () => {
     const { redis, store, found, key } = await withToken();
     await redis.del(key);
     expect(await found()).toEqual([]);
@@ -86,7 +86,7 @@ describe('the look-up by accessId, at the next login', () => {
     expect(await found()).toEqual(['alice']);
   });
 
-  test('is made good for where no key opens it any more', async () => {
+  test('works again after no key opened the directory entry', async () => {
     const { open } = await withToken();
     const other = await open(newKey('two'));
     expect((await other.accounts.lookUp([accessIdOf('alice')])).size).toBe(0);

@@ -39,7 +39,7 @@ function totals(some: Partial<RekeyTotals>): RekeyTotals {
 }
 
 describe('a walk', () => {
-  test('seals everything under the current key, and a second one finds nothing to do', async () => {
+  test('seals everything under the current key, and a second walk finds nothing to do', async () => {
     const { fill, walk, count } = newStore();
     const { records } = await fill([OLD], subjectsOf('alice', 150, 3));
     await fill([NEW, OLD], subjectsOf('bob', 20, 1));
@@ -53,7 +53,7 @@ describe('a walk', () => {
     );
   });
 
-  test('leaves what no key opens, and says why', async () => {
+  test('leaves texts that no key opens, and reports the reason', async () => {
     const { fill, walk, count } = newStore();
     await fill([STRANGE], subjectsOf('eve', 2, 1));
     await fill([], subjectsOf('mallory', 1, 2));
@@ -78,7 +78,7 @@ describe('a walk', () => {
     expect(await other.count()).toEqual({ old: { a: 3, d: 3 } });
   });
 
-  test('comes by every master of a cluster', async () => {
+  test('visits every master of a cluster', async () => {
     const { url, nodes, close } = await startRedisCluster();
     onTestFinished(close);
     const { keyPrefix, fill, walk } = newStore(url);
@@ -88,7 +88,7 @@ describe('a walk', () => {
     expect(masters.map((sealed) => Object.keys(sealed))).toEqual([['new'], ['new'], ['new']]);
   });
 
-  test('that is ended stops after the batch, keeps what is done, and the next one does the rest', async () => {
+  test('that is aborted stops after its batch and keeps its work, and the next walk does the rest', async () => {
     const { fill, walk, count } = newStore();
     await fill([OLD], subjectsOf('alice', 600, 1));
     const ended = new AbortController();
@@ -100,7 +100,7 @@ describe('a walk', () => {
     expect(await count()).toEqual({ new: { a: 600, d: 600 } });
   });
 
-  test('reports how far it is, from little to all', async () => {
+  test('reports its progress from the first batch to the end', async () => {
     const { fill, walk } = newStore();
     await fill([OLD], subjectsOf('alice', 600, 1));
     const shares: number[] = [];
@@ -111,7 +111,7 @@ describe('a walk', () => {
     expect(Math.max(...shares)).toBeLessThanOrEqual(1);
   });
 
-  test('ends with an error that shows nothing secret when Redis cannot be reached', async () => {
+  test('fails with an error that shows no secret when Redis is unreachable', async () => {
     const rekey = new Rekey({ url: 'redis://:canary@127.0.0.1:1', keyPrefix: 'x', encryptionKeys: [NEW], log: silent });
     onTestFinished(() => rekey.close());
     const error = await rekey.walk(never, () => undefined).catch((thrown: unknown) => thrown);

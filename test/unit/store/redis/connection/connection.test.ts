@@ -18,7 +18,7 @@ const MOST_MS = 500;
 
 interface Open {
   readonly redis: RedisClient;
-  readonly link: RedisCommands;
+  readonly commands: RedisCommands;
   readonly log: string[];
 }
 
@@ -27,7 +27,7 @@ function open(url: string): Open {
   const write = (fields: object, message: string) => void log.push(JSON.stringify({ ...fields, message }));
   const redis = connectRedis(url, 'commands', { info: write, warn: write });
   onTestFinished(() => redis.disconnect());
-  return { redis, link: new RedisCommands(redis, systemClock, silentObserver), log };
+  return { redis, commands: new RedisCommands(redis, systemClock, silentObserver), log };
 }
 
 async function ownServer(args: readonly string[] = []): Promise<RedisServer> {
@@ -45,18 +45,18 @@ async function failureOf(command: Promise<unknown>): Promise<unknown> {
   return failure.error;
 }
 
-/** Everything an error shows, wherever it hides it. */
+/** Every property of an error, also the hidden ones. */
 function shown(error: unknown): string {
   return inspect(error, { depth: 20, showHidden: true });
 }
 
 const hasWorked = ({ redis }: Open) => eventually(() => redis.ping().then(() => true), { timeoutMs: 10_000 });
 
-/** Both kinds of command fail as they should, and in time: the quickest of five, so that a busy machine is no failure. */
-async function expectUnavailable({ link }: Open): Promise<void> {
+/** Both kinds of command fail with the right error in time. Only the fastest of five counts, as the machine may be busy. */
+async function expectUnavailable({ commands }: Open): Promise<void> {
   const kinds = [
-    () => link.run('key', (redis) => redis.hget('key', ARGUMENT)),
-    () => link.script('markRead', ['key'], [ARGUMENT, 1]),
+    () => commands.run('key', (redis) => redis.hget('key', ARGUMENT)),
+    () => commands.script('markRead', ['key'], [ARGUMENT, 1]),
   ];
   for (const command of kinds) {
     const tookMs: number[] = [];
@@ -73,7 +73,7 @@ async function expectUnavailable({ link }: Open): Promise<void> {
 }
 
 describe('a command', () => {
-  test('to a Redis that is not there fails for good, and one sent when it is works', async () => {
+  test('to an unreachable Redis fails and is not sent later; a new one works once Redis is reachable', async () => {
     const port = await freePort();
     const connection = open(`redis://:${PASSWORD}@127.0.0.1:${port}`);
     await eventually(() => connection.log.some((line) => line.includes('ECONNREFUSED')));
@@ -88,19 +88,19 @@ describe('a command', () => {
     expect(connection.log.join('\n')).not.toContain('canary');
   });
 
-  test('to a Redis that was killed fails at once, and works when it is back without scripts', async () => {
+  test('to a killed Redis fails at once, and works when Redis is back without its scripts', async () => {
     const server = await ownServer();
     const connection = open(server.url);
     await hasWorked(connection);
-    await connection.link.script('markRead', ['key'], ['terminal', 1]);
+    await connection.commands.script('markRead', ['key'], ['terminal', 1]);
     await server.kill();
     await expectUnavailable(connection);
     await server.restart();
     await hasWorked(connection);
-    expect(await connection.link.script('claimDue', ['due'], [1, 1_000])).toEqual([-1, 0]);
+    expect(await connection.commands.script('claimDue', ['due'], [1, 1_000])).toEqual([-1, 0]);
   });
 
-  test('to a Redis that hangs fails in time, and works when it goes on', async () => {
+  test('to a Redis that hangs fails in time, and works when Redis goes on', async () => {
     const server = await ownServer();
     const connection = open(server.url);
     await hasWorked(connection);
@@ -110,7 +110,7 @@ describe('a command', () => {
     await hasWorked(connection);
   });
 
-  test('to a Redis that hung before it was reached fails in time, and works when it goes on', async () => {
+  test('to a Redis that hung before the connection fails in time, and works when Redis goes on', async () => {
     const server = await ownServer();
     server.pause();
     const connection = open(server.url);
@@ -121,7 +121,7 @@ describe('a command', () => {
     await hasWorked(connection);
   });
 
-  test('to a Redis that wants a password fails at once, and works when it no longer does', async () => {
+  test('to a Redis that requires a password fails at once, and works when Redis requires none', async () => {
     const server = await ownServer(['--requirepass', 'another']);
     const connection = open(server.url);
     await eventually(() => connection.log.some((line) => line.includes('NOAUTH')));
@@ -132,7 +132,7 @@ describe('a command', () => {
     await hasWorked(connection);
   });
 
-  test('to a Redis that wants another password fails at once, and the password is not logged', async () => {
+  test('to a Redis with another password fails at once, and the password is not logged', async () => {
     const server = await ownServer(['--requirepass', 'another']);
     const connection = open(`redis://:${PASSWORD}@127.0.0.1:${server.port}`);
     await eventually(() => connection.log.some((line) => line.includes('WRONGPASS')));
@@ -158,7 +158,7 @@ describe('an error of Redis', () => {
     ];
   }
 
-  test('shows none of the arguments it came with', async () => {
+  test('shows no argument of its command', async () => {
     for (const refused of await refusals()) {
       expect(shown(await failureOf(refused()))).toContain(ARGUMENT);
       const error = storeUnavailable(await failureOf(refused()));
@@ -168,20 +168,20 @@ describe('an error of Redis', () => {
     }
   });
 
-  test('about a key that may not be touched does not show the key', async () => {
+  test('about a key without access rights does not show the key', async () => {
     const server = await ownServer();
     const operator = new Redis(server.url);
     onTestFinished(() => operator.disconnect());
     await operator.call('ACL', 'SETUSER', 'broker', 'on', '>secret', '~allowed:*', '&*', '+@all');
-    const { redis, link } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
+    const { redis, commands } = open(`redis://broker:secret@127.0.0.1:${server.port}`);
     await eventually(() => redis.status === 'ready');
-    const error = await failureOf(link.script('markRead', ['key-canary'], [ARGUMENT, 1]));
+    const error = await failureOf(commands.script('markRead', ['key-canary'], [ARGUMENT, 1]));
     expect(error).toMatchObject({ code: 'store_unavailable' });
     expect(shown(error)).toContain('NOPERM');
     expect(shown(error)).not.toContain('canary');
   });
 
-  test('that is no Error shows nothing of what was thrown', async () => {
+  test('that is no Error object shows nothing of the thrown value', async () => {
     const error = storeUnavailable(ARGUMENT);
     expect(error).toMatchObject({ code: 'store_unavailable', cause: { message: 'unknown error' } });
     expect(shown(error)).not.toContain('canary');

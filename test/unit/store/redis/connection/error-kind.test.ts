@@ -13,7 +13,7 @@ import { startRedis } from '../../../../support/redis-server.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** A store on a Redis of its own that has answered, and the kinds of errors it has told of since. */
+/** A connected store on a Redis of its own, and the kinds of the errors since. */
 async function openStore() {
   const server = await startRedis();
   onTestFinished(() => server.stop());
@@ -31,7 +31,7 @@ async function openStore() {
   await eventually(() => store.health.ping().then(() => true));
   const before = told('redisFailed').length;
   const kinds = () => told('redisFailed').slice(before).flat();
-  /** Asks for a lease, which is a write; says whether that failed. */
+  /** Acquires a lease, which is a write. @returns whether that failed */
   const write = () =>
     store.terminals
       .acquire(ID, 1_000)
@@ -46,13 +46,13 @@ async function operator(url: string): Promise<Redis> {
   return redis;
 }
 
-test('a command that is answered is no error', async () => {
+test('an answered command counts as no error', async () => {
   const { kinds, write } = await openStore();
   expect(await write()).toBe(false);
   expect(kinds()).toEqual([]);
 });
 
-test('a Redis that is full is told from one that is a replica', async () => {
+test('a Redis without free memory and a read-only replica have different kinds', async () => {
   const { server, kinds, write } = await openStore();
   const redis = await operator(server.url);
   await redis.config('SET', 'maxmemory', '1');
@@ -65,7 +65,7 @@ test('a Redis that is full is told from one that is a replica', async () => {
   expect(kinds()).toEqual(['oom', 'readonly']);
 });
 
-test('a Redis that hangs is asked once, and then no more for a while', async () => {
+test('a Redis that hangs gets one command, then none for a while', async () => {
   const { server, kinds, write } = await openStore();
   server.pause();
   onTestFinished(() => server.resume());
@@ -74,7 +74,7 @@ test('a Redis that hangs is asked once, and then no more for a while', async () 
   expect(kinds()).toEqual(['timeout', 'not_sent']);
 });
 
-test('a Redis that is gone is a matter of the connection', async () => {
+test('a Redis that was killed is a connection error', async () => {
   const { server, kinds, write } = await openStore();
   await server.kill();
   await eventually(write);
@@ -82,7 +82,7 @@ test('a Redis that is gone is a matter of the connection', async () => {
   expect(new Set(kinds())).toEqual(new Set(['connection']));
 });
 
-test('a Redis that still loads is told apart from one that refuses for another reason', async () => {
+test('a Redis that loads its data and one that refuses a command have different kinds', async () => {
   let reply = '-LOADING Redis is loading the dataset in memory\r\n';
   const server = createServer((socket) => socket.on('data', () => void socket.write(reply)));
   server.listen(0, '127.0.0.1');
@@ -97,7 +97,7 @@ test('a Redis that still loads is told apart from one that refuses for another r
   expect(await kind()).toBe('other');
 });
 
-test('whatever else is thrown is of no known kind', () => {
+test('any other thrown value has the kind "other"', () => {
   for (const thrown of [new TypeError('OUT OF MEMORY'), 'READONLY', undefined, { code: 'ECONNREFUSED' }]) {
     expect(redisErrorKind(thrown)).toBe('other');
   }

@@ -10,7 +10,7 @@ describe('a topology', () => {
     });
   });
 
-  test('of Sentinels has where they are, the name of the master, and who may in', () => {
+  test('of Sentinels has their addresses, the name of the master, and the credentials', () => {
     const url = 'redis-sentinel://us%3Aer:p%40ss@a.example,[fd00::1]:26380/my%2Fmaster?tls=true&sentinelPassword=s%26s';
     expect(readTopology(url)).toEqual({
       kind: 'sentinel',
@@ -26,7 +26,7 @@ describe('a topology', () => {
     });
   });
 
-  test('of a cluster has some of its nodes, and who may in', () => {
+  test('of a cluster has some of its nodes, and the credentials', () => {
     expect(readTopology('redis-cluster://:secret@a.example:7000,10.0.0.7')).toEqual({
       kind: 'cluster',
       nodes: [
@@ -39,7 +39,7 @@ describe('a topology', () => {
     });
   });
 
-  test('keeps user, password and name as they were before they were percent-encoded', () => {
+  test('has user, password and name without percent-encoding', () => {
     const text = fc.string({ minLength: 1, unit: 'grapheme' });
     fc.assert(
       fc.property(text, text, text, (username, password, name) => {
@@ -51,7 +51,7 @@ describe('a topology', () => {
     );
   });
 
-  test('is none for whatever else, and nothing is thrown', () => {
+  test('is undefined for any other text, without an exception', () => {
     const scheme = fc.constantFrom('redis', 'rediss', 'redis-sentinel', 'redis-cluster', '');
     fc.assert(
       fc.property(scheme, fc.string({ unit: 'binary' }), (start, rest) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { pack, unpack } from '../../../../../src/store/redis/records/packing.ts';
 
 const LOWER_HEX = [...'0123456789abcdef'];
-/** What looks as if it could be stored shorter, and must come back as it was all the same. */
+/** Strings that look like one of the short forms, but must not be changed by it. */
 const LOOK_ALIKES = [
   '',
   '0',
@@ -52,7 +52,7 @@ const LOOK_ALIKES = [
 
 const hexOf = (...digits: string[]) => fc.string({ unit: fc.constantFrom(...digits), maxLength: 300 });
 
-/** Any well-formed text, most of it of the kinds that are stored in a form of their own. */
+/** Any well-formed text, mostly of the kinds that have a short form. */
 const anyText = fc.oneof(
   fc.constantFrom(...LOOK_ALIKES),
   hexOf(...LOWER_HEX),
@@ -63,13 +63,13 @@ const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 200 }),
 );
 
-/** Lists with repeats in them. */
+/** Lists with repeated strings. */
 const anyList = fc
   .tuple(fc.array(anyText, { maxLength: 12 }), fc.array(fc.nat(), { maxLength: 12 }))
   .map(([texts, picks]) => [...texts, ...picks.flatMap((pick) => texts.slice(pick % (texts.length + 1)).slice(0, 1))]);
 
 describe('packed strings', () => {
-  test('come back as they were, whatever they look like and however often they repeat', () => {
+  test('unpack to the same strings, for any content and any repetition', () => {
     fc.assert(
       fc.property(anyList, (texts) => {
         expect(unpack(pack(texts))).toEqual(texts);
@@ -78,18 +78,18 @@ describe('packed strings', () => {
     );
   });
 
-  test.each(LOOK_ALIKES)('come back as they were: %j', (text) => {
+  test.each(LOOK_ALIKES)('unpack to the same strings: %j', (text) => {
     expect(unpack(pack([text, '', text]))).toEqual([text, '', text]);
   });
 
-  test('come back as they were when they are long, or many', () => {
+  test('unpack to the same strings when they are long or many', () => {
     const long = ['é'.repeat(10_000), 'ab'.repeat(40_000), 'x'.repeat(31), 'x'.repeat(32)];
     const many = Array.from({ length: 500 }, (_, number) => `${number % 250}-`);
     expect(unpack(pack(long))).toEqual(long);
     expect(unpack(pack(many))).toEqual(many);
   });
 
-  test('take half a byte for a digit of hexadecimal and of a UUID, eight bytes at most for an integer, one for a repeat', () => {
+  test('take half a byte per hexadecimal digit, also in a UUID, at most eight bytes per integer, and one per repeat', () => {
     expect(pack(['0181c4b7f29e5d3a'.repeat(8)])).toHaveLength(64 + 2);
     expect(pack(['-9223371996052586423'])).toHaveLength(8 + 1);
     expect(pack(['-9223371996052586423', '-9223371996052586423'])).toHaveLength(8 + 1 + 1);
@@ -99,7 +99,7 @@ describe('packed strings', () => {
   });
 });
 
-describe('bytes nobody packed', () => {
+describe('bytes that are not packed strings', () => {
   const anyBytes = fc.oneof(
     fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
     fc.tuple(anyList, fc.nat()).map(([texts, length]) => {
@@ -113,7 +113,7 @@ describe('bytes nobody packed', () => {
     }),
   );
 
-  test('never throw: they are a list of strings, or nothing', () => {
+  test('never throw: they unpack to strings or to undefined', () => {
     fc.assert(
       fc.property(anyBytes, (bytes) => {
         const texts = unpack(bytes);
@@ -124,15 +124,15 @@ describe('bytes nobody packed', () => {
   });
 
   test.each([
-    { what: 'a length that never ends', bytes: Buffer.alloc(400, 0x80) },
-    { what: 'a length beyond all numbers', bytes: Buffer.alloc(400, 0xff) },
+    { what: 'a length without an end', bytes: Buffer.alloc(400, 0x80) },
+    { what: 'a length beyond every integer', bytes: Buffer.alloc(400, 0xff) },
     { what: 'a length that is cut off', bytes: Buffer.of(0x83) },
-    { what: 'more than there is', bytes: Buffer.of(2 * 4, 0x61) },
-    { what: 'a repeat of what was never there', bytes: Buffer.of(0 * 4 + 3) },
-    { what: 'a repeat of what comes later', bytes: Buffer.of(1 * 4, 0x61, 1 * 4 + 3) },
+    { what: 'a length beyond the bytes', bytes: Buffer.of(2 * 4, 0x61) },
+    { what: 'a repeat of no string', bytes: Buffer.of(0 * 4 + 3) },
+    { what: 'a repeat of a later string', bytes: Buffer.of(1 * 4, 0x61, 1 * 4 + 3) },
     { what: 'an integer of no bytes', bytes: Buffer.of(0 * 4 + 2) },
     { what: 'an integer of nine bytes', bytes: Buffer.of(9 * 4 + 2, 1, 2, 3, 4, 5, 6, 7, 8, 9) },
-  ])('are nothing when they announce $what', ({ bytes }) => {
+  ])('unpack to undefined with $what', ({ bytes }) => {
     expect(unpack(bytes)).toBeUndefined();
   });
 });

@@ -21,7 +21,7 @@ const text = fc.string({ unit: 'binary' });
 const instant = fc.nat(2 ** 48 - 1);
 const KNOWN = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'];
 
-/** As the vendor's answers become records: the known fields, in their order, then whatever else it sent. */
+/** The fields of a vendor's answer in the order of a record: the known fields, then any others. */
 const anyFields = fc
   .tuple(fc.tuple(text, text, text, text, text, text), fc.dictionary(text, text, { maxKeys: 5, noNullPrototype: true }))
   .map(([known, more]) => {
@@ -40,7 +40,7 @@ const anyRecord: fc.Arbitrary<TokenRecord> = fc.record({
 });
 
 describe('a stored record', () => {
-  test('comes back as it was, its fields in the same order, sealed or in the clear', () => {
+  test('decodes to the same record with its fields in the same order, sealed or in the clear', () => {
     fc.assert(
       fc.property(anyRecord, text, fc.constantFrom(codec, clear), (any, key, either) => {
         const anyId = subjectId(any.subject);
@@ -52,23 +52,23 @@ describe('a stored record', () => {
     );
   });
 
-  test('counts unread renewals up to 255 and stays there', () => {
+  test('counts unread renewals up to 255 and not further', () => {
     const often = { ...record, unreadRenewals: 256 };
     expect(codec.decode(codec.encode(often, id, KEY), id, KEY)?.unreadRenewals).toBe(255);
   });
 
-  test('shows whether it was read, in its second byte alone', () => {
+  test('shows in its second byte alone whether it was read', () => {
     const bytes = codec.encode(record, id, KEY);
     expect(codec.decode(bytes, id, KEY)).toMatchObject({ read: false });
     bytes[READ_FLAG] = 1;
     expect(codec.decode(bytes, id, KEY)).toEqual({ ...record, read: true });
   });
 
-  test('shows when it ends to who cannot open it', () => {
+  test('shows its expiry without a key', () => {
     expect(codec.expiryOf(codec.encode(record, id, KEY))).toBe(Math.floor(record.token.expiresAt));
   });
 
-  test('is refused with any single bit flipped, but for the read flag', () => {
+  test('does not decode with any single bit flipped, except the read flag', () => {
     const bytes = codec.encode(record, id, KEY);
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
       const at = bit >> 3;
@@ -79,14 +79,14 @@ describe('a stored record', () => {
     }
   });
 
-  test('is refused with any of its end missing', () => {
+  test('does not decode when it is cut short', () => {
     const bytes = codec.encode(record, id, KEY);
     for (let length = 0; length < bytes.length; length += 1) {
       expect(codec.decode(bytes.subarray(0, length), id, KEY)).toBeUndefined();
     }
   });
 
-  test('is refused at another key, for another terminal, and under the header of another', () => {
+  test('does not decode at another key, for another terminal, or with the header of another record', () => {
     const bytes = codec.encode(record, id, KEY);
     const other = { ...record, subject: { ...record.subject, uniqueId: 'other' }, generation: record.generation + 1 };
     const otherId = subjectId(other.subject);
@@ -97,12 +97,12 @@ describe('a stored record', () => {
     expect(codec.decode(Buffer.concat([newer.subarray(0, 15), bytes.subarray(15)]), id, KEY)).toBeUndefined();
   });
 
-  test('in the clear is refused for any terminal but its own', () => {
+  test('in the clear decodes for its own terminal only', () => {
     const otherId = subjectId({ ...record.subject, uniqueId: 'other' });
     expect(clear.decode(clear.encode(record, id, KEY), otherId, KEY)).toBeUndefined();
   });
 
-  test('never throws on bytes nobody stored', () => {
+  test('never throws on random bytes', () => {
     const anyBytes = fc.uint8Array({ minLength: 1, maxLength: 200 }).map((bytes) => Buffer.from(bytes));
     const bytes = clear.encode(record, id, KEY);
     const damaged = fc.tuple(fc.nat(bytes.length), anyBytes);
@@ -117,14 +117,14 @@ describe('a stored record', () => {
   });
 });
 
-describe('the keys records are sealed with', () => {
-  test('can be rotated: what the old one sealed still opens, until it leaves the ring', () => {
+describe('the keys that seal records', () => {
+  test('can be rotated: records sealed under the old key open until it leaves the ring', () => {
     const bytes = codec.encode(record, id, KEY);
     expect(new RecordCodec(new TokenCipher([NEW, OLD])).decode(bytes, id, KEY)).toEqual(record);
     expect(new RecordCodec(new TokenCipher([NEW])).decode(bytes, id, KEY)).toBeUndefined();
   });
 
-  test('once set, plain records are refused', () => {
+  test('once set, make plain records unreadable', () => {
     expect(codec.decode(clear.encode(record, id, KEY), id, KEY)).toBeUndefined();
   });
 
@@ -133,7 +133,7 @@ describe('the keys records are sealed with', () => {
     expect(new Set(sealed).size).toBe(50);
   });
 
-  test('leave nothing of account, terminal or token to be seen', () => {
+  test('hide account, terminal and token', () => {
     const { accessToken = '', accessId = '' } = record.token.fields;
     const packedId = Buffer.alloc(8);
     packedId.writeBigInt64BE(BigInt(accessId));

@@ -26,7 +26,7 @@ const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 const silent = { info: () => undefined, warn: () => undefined };
 
-/** A Redis with one account under the old key, and all one needs to look into it. */
+/** A Redis with one account under the old key, and the parts to inspect it. */
 async function withOldToken(url = inject('redisUrl')) {
   const keyPrefix = `reseal-${randomUUID()}`;
   const redis = connectRedis(url, 'commands', silent);
@@ -50,8 +50,8 @@ async function withOldToken(url = inject('redisUrl')) {
   return { redis, keys, key, open, old, record, textAt, reseal, count };
 }
 
-describe('what was sealed under an older key', () => {
-  test('is sealed under the current one once it has been read, and is what it was', async () => {
+describe('a text sealed under an older key', () => {
+  test('is sealed under the current key after a read, with the same content', async () => {
     const { open, record, count } = await withOldToken();
     expect(await count()).toEqual({ old: { a: 1, d: 1 } });
     const rotated = await open(NEW, OLD);
@@ -66,19 +66,19 @@ describe('what was sealed under an older key', () => {
     expect((await without.accounts.lookUp([accessIdOf('alice')])).size).toBe(1);
   });
 
-  test('is left as it is where it is current, or no key opens it', async () => {
+  test('stays unchanged when its key is current or no key opens it', async () => {
     const { redis, key, open, old, record } = await withOldToken();
     const before = await redis.hgetallBuffer(key);
     expect((await old.terminals.read(ID)).record).toEqual(record);
     const foreign = await open(NEW);
     expect((await foreign.terminals.read(ID)).record).toBeUndefined();
     expect(await foreign.accounts.find('alice')).toBeUndefined();
-    // Sent after whatever the reads may have set going.
+    // These are sent after any script that the reads may have started.
     await Promise.all([old.health.ping(), foreign.health.ping()]);
     expect(await redis.hgetallBuffer(key)).toEqual(before);
   });
 
-  test('is read without a wait for its being sealed anew', async () => {
+  test('is read without waiting until it is sealed again', async () => {
     const server = await startRedis();
     onTestFinished(() => server.stop());
     const { open, record, count } = await withOldToken(server.url);
@@ -93,10 +93,10 @@ describe('what was sealed under an older key', () => {
   });
 });
 
-describe('sealing anew what was read a while ago', () => {
+describe('sealing again a text that was read some time ago', () => {
   const field = terminalOf(ID);
 
-  test('gives way to a token that was saved meanwhile', async () => {
+  test('does not replace a token that was saved in between', async () => {
     const { redis, key, open, textAt, reseal } = await withOldToken();
     const stale = await textAt(field);
     const rotated = await open(NEW, OLD);
@@ -107,7 +107,7 @@ describe('sealing anew what was read a while ago', () => {
     expect((await rotated.terminals.read(ID)).record).toEqual(newer);
   });
 
-  test('keeps the note that an app has read the token meanwhile', async () => {
+  test('keeps the read flag that was set in between', async () => {
     const { open, old, record, textAt, reseal } = await withOldToken();
     const unread = await textAt(field);
     await old.terminals.markRead(ID, record.generation);
@@ -115,7 +115,7 @@ describe('sealing anew what was read a while ago', () => {
     expect((await (await open(NEW)).terminals.read(ID)).record).toEqual({ ...record, read: true });
   });
 
-  test('brings back nothing that was logged out or erased meanwhile', async () => {
+  test('does not restore a token that was logged out or erased in between', async () => {
     const { redis, keys, key, old, textAt, reseal } = await withOldToken();
     const accessIdKey = keys.accessId(accessIdOf('alice'));
     const texts = [await textAt(field), await textAt('d')];
@@ -127,7 +127,7 @@ describe('sealing anew what was read a while ago', () => {
     expect(await redis.exists(accessIdKey)).toBe(0);
   });
 
-  test('in the midst of an erasure leaves nothing behind, and the instant runs out when it would', async () => {
+  test('during an erasure leaves nothing behind, and does not change when the erasure is forgotten', async () => {
     const { redis, keys, key, textAt, reseal } = await withOldToken();
     const due = keys.dueOf(accountId('alice'));
     await runScript(redis, 'erase', [key, due], [accountId('alice'), 1_000_000, keys.announcements]);

@@ -11,7 +11,7 @@ const cipher = new TokenCipher([OLD]);
 const anyBytes = fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes));
 
 describe('a sealed text', () => {
-  test('opens to what it was, with the key or in the clear', () => {
+  test('opens to the same text, with the key or in the clear', () => {
     fc.assert(
       fc.property(anyBytes, anyBytes, fc.constantFrom([], [OLD], [NEW, OLD]), (plain, bound, ring) => {
         const either = new TokenCipher(ring);
@@ -20,21 +20,21 @@ describe('a sealed text', () => {
     );
   });
 
-  test('differs each time, and is longer by the same 31 bytes', () => {
+  test('differs each time, and is always 31 bytes longer than the text', () => {
     const plain = Buffer.from('the same text');
     const sealed = Array.from({ length: 100 }, () => cipher.seal(plain, BOUND));
     expect(new Set(sealed.map((bytes) => bytes.toString('hex'))).size).toBe(100);
     for (const bytes of sealed) expect(bytes).toHaveLength(plain.length + 1 + 2 + 12 + 16);
   });
 
-  test('opens only where it belongs', () => {
+  test('opens only with the same additional data', () => {
     const sealed = cipher.seal(Buffer.from('text'), BOUND);
     expect(cipher.open(sealed, BOUND)).toEqual(Buffer.from('text'));
     expect(cipher.open(sealed, Buffer.from('elsewhere'))).toBeUndefined();
     expect(cipher.open(sealed, Buffer.alloc(0))).toBeUndefined();
   });
 
-  test('is nothing when a bit of it is flipped or any of its end is missing', () => {
+  test('does not open with a flipped bit or when it is cut short', () => {
     const sealed = cipher.seal(Buffer.from('text'), BOUND);
     for (let bit = 0; bit < sealed.length * 8; bit += 1) {
       const flipped = Buffer.from(sealed);
@@ -46,7 +46,7 @@ describe('a sealed text', () => {
     }
   });
 
-  test('never throws on bytes nobody sealed', () => {
+  test('never throws on random bytes', () => {
     const prefix = fc.constantFrom(Buffer.alloc(0), Buffer.from('\x02k1'));
     fc.assert(
       fc.property(prefix, anyBytes, (head, bytes) => {
@@ -59,18 +59,18 @@ describe('a sealed text', () => {
 describe('a ring of keys', () => {
   const sealedWithOld = cipher.seal(Buffer.from('text'), BOUND);
 
-  test('opens what an older of its keys sealed, and seals with the first', () => {
+  test('opens texts of its older keys, and seals with the first key', () => {
     const rotated = new TokenCipher([NEW, OLD]);
     expect(rotated.open(sealedWithOld, BOUND)).toEqual(Buffer.from('text'));
     expect(new TokenCipher([NEW]).open(rotated.seal(Buffer.from('text'), BOUND), BOUND)).toEqual(Buffer.from('text'));
   });
 
-  test('does not open what a key that has left it sealed, nor another key of the same id', () => {
+  test('does not open texts of a key that left the ring, or of another key with the same id', () => {
     expect(new TokenCipher([NEW]).open(sealedWithOld, BOUND)).toBeUndefined();
     expect(new TokenCipher([{ id: OLD.id, key: NEW.key }]).open(sealedWithOld, BOUND)).toBeUndefined();
   });
 
-  test('tells which of its keys sealed a text, and whether it is the one that seals now', () => {
+  test('knows the key id of a text, and whether that key is the current one', () => {
     const rotated = new TokenCipher([NEW, OLD]);
     const fresh = rotated.seal(Buffer.from('text'), BOUND);
     const plain = new TokenCipher([]).seal(Buffer.from('text'), BOUND);
@@ -79,7 +79,7 @@ describe('a ring of keys', () => {
     expect([sealedWithOld, plain].map((text) => new TokenCipher([]).isCurrent(text))).toEqual([false, true]);
   });
 
-  test('seals anew what one of its keys opens, bound as before, and nothing else', () => {
+  test('seals again only texts that one of its keys opens, with the same additional data', () => {
     const rotated = new TokenCipher([NEW, OLD]);
     const at = (sealed: Buffer, additionalData = BOUND) =>
       rotated.reseal({ key: 'k', field: 'f', headLength: 0, sealed, additionalData });
@@ -91,7 +91,7 @@ describe('a ring of keys', () => {
     expect(at(new TokenCipher([{ id: 'k0', key: NEW.key }]).seal(Buffer.from('text'), BOUND))).toBeUndefined();
   });
 
-  test('does not take plain text; without keys, nothing sealed is taken', () => {
+  test('does not open plain texts; without keys, it opens no sealed text', () => {
     const clear = new TokenCipher([]);
     expect(cipher.open(clear.seal(Buffer.from('text'), BOUND), BOUND)).toBeUndefined();
     expect(clear.open(sealedWithOld, BOUND)).toBeUndefined();

@@ -28,7 +28,7 @@ async function openStore(keyPrefix: string): Promise<TokenStore> {
   return store;
 }
 
-/** A store, and its queue laid open. */
+/** A store, and access to the state of its login queue. */
 async function openQueue() {
   const prefix = `test-${randomUUID()}`;
   const redis = new Redis(inject('redisUrl'));
@@ -53,19 +53,19 @@ async function openQueue() {
   };
 }
 
-/** Redis keeps instants to the µs. */
+/** Redis stores times in ms with three decimals. */
 function rounded({ next, waitingUntil, nextBackground }: PaceState): PaceState {
   const round = (instant: number) => Math.round(instant * 100) / 100;
   return { next: round(next), waitingUntil: round(waitingUntil), nextBackground: round(nextBackground) };
 }
 
-// Instants as spans from now on: long past, just over, about to come, further ahead than anybody queues.
+// Times relative to now: long past, just past, soon, and later than any login queues.
 const span = fc.oneof(fc.integer({ min: -2_500, max: 2_500 }), fc.constantFrom(-10_000_000, 2_040, 2_060, 3_600_000));
 const spans = fc.record({ next: span, waitingUntil: span, nextBackground: span });
 const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
 const urgency = fc.constantFrom<Urgency>('foreground', 'background');
 
-test('the script reserves what reservePlace reserves, from any state', async () => {
+test('the script reserves the same places as reservePlace, from any state', async () => {
   const { store, now, write, read } = await openQueue();
   await fc.assert(
     fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, urgency, async (ahead, pace, urgency) => {
@@ -80,7 +80,7 @@ test('the script reserves what reservePlace reserves, from any state', async () 
       const place = await store.loginQueue.reserve(pace, urgency);
       const latest = await now();
       const after = rounded(await read());
-      // At one of these instants it was.
+      // The script ran at one of these times.
       const expected = Array.from({ length: latest - earliest + 1 }, (_, ms) => {
         const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, urgency);
         const { granted, waitMs } = answer.place;
@@ -93,7 +93,7 @@ test('the script reserves what reservePlace reserves, from any state', async () 
   );
 });
 
-test('the queue is forgotten when it means nothing any more, and not before', async () => {
+test('the queue expires when its state has no effect any more, and not before', async () => {
   const { store, now, read, lifeMs } = await openQueue();
   const pace = { intervalMs: 250, burst: 4 };
   for (let place = 0; place < 12; place += 1) {
@@ -106,7 +106,7 @@ test('the queue is forgotten when it means nothing any more, and not before', as
   }
 });
 
-test('replicas queue in one line', async () => {
+test('replicas share one login queue', async () => {
   const prefix = `test-${randomUUID()}`;
   const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
   const pace = { intervalMs: 2_000, burst: 3 };
@@ -118,7 +118,7 @@ test('replicas queue in one line', async () => {
   expect(places.filter(({ granted }) => granted)).toHaveLength(4);
 });
 
-test('a rate is not held up by a clock that was set back', async () => {
+test('a rate limit does not block after the clock was set back', async () => {
   const prefix = `test-${randomUUID()}`;
   const store = await openStore(prefix);
   const redis = new Redis(inject('redisUrl'));
