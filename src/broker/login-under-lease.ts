@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import { dueAt, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { TimeBudget } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
@@ -25,13 +25,12 @@ export interface LoginUnderLeaseOptions {
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
+  /** Maximum duration of one login: all its attempts, and the waits between them. */
+  readonly loginBudgetMs: number;
 }
 
-/** A granted lease with the limits of the login under it. */
+/** A granted lease, and how long its login waits for the store. */
 export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
-  /** Maximum duration of the login. */
-  readonly budgetMs: number;
-  /** Limits how long the renewal waits for the store. */
   readonly timeBudget: TimeBudget;
 }
 
@@ -42,7 +41,7 @@ export class LoginUnderLease {
 
   constructor(options: LoginUnderLeaseOptions) {
     this.#options = options;
-    this.#heldLeases = new HeldLeases(options.terminals, options.clock, options.log);
+    this.#heldLeases = new HeldLeases(options);
   }
 
   /** Consumes the lease: it is released in every case. @throws BrokerError see `Renewal.renew` */
@@ -74,9 +73,9 @@ export class LoginUnderLease {
   }
 
   async #logInAndSave(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
-    const { vendor, limits } = this.#options;
+    const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { subject, cause } = request;
-    const { lease, current, budgetMs, timeBudget, erasedAt } = granted;
+    const { lease, current, timeBudget, erasedAt } = granted;
     const isForeground = cause !== 'background';
     if (isForeground) refuseErased(request, erasedAt);
     const region = granted.region ?? request.region;
@@ -147,54 +146,64 @@ export class LoginUnderLease {
   }
 }
 
-/** The leases of running logins. Extends each at a third of its duration. */
-export class HeldLeases {
-  readonly #terminals: TerminalStore;
-  readonly #clock: Clock;
-  readonly #log: Log;
-  readonly #timers = new Map<Lease, Timer>();
+export interface HeldLeasesOptions {
+  readonly terminals: TerminalStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Default: a third of {@link LEASE_MS}, so that a lease survives one lost heartbeat. */
+  readonly heartbeatMs?: number;
+}
 
-  constructor(terminals: TerminalStore, clock: Clock, log: Log) {
-    this.#terminals = terminals;
-    this.#clock = clock;
-    this.#log = log;
+/** The leases of running logins. One heartbeat extends them all, for as long as this replica lives. */
+export class HeldLeases {
+  readonly #options: HeldLeasesOptions;
+  readonly #leases = new Set<Lease>();
+  #heartbeat: Timer | undefined;
+
+  constructor(options: HeldLeasesOptions) {
+    this.#options = options;
   }
 
   add(lease: Lease): void {
-    this.#extendLater(lease);
+    this.#leases.add(lease);
+    this.#heartbeat ??= this.#beatLater();
   }
 
   /** Stops extending the lease. Does not release it. */
   remove(lease: Lease): void {
-    this.#timers.get(lease)?.cancel();
-    this.#timers.delete(lease);
+    this.#leases.delete(lease);
+    if (this.#leases.size > 0) return;
+    this.#heartbeat?.cancel();
+    this.#heartbeat = undefined;
   }
 
   /** Releases all leases at shutdown, so that other replicas need not wait until they expire. */
   async releaseAll(): Promise<void> {
-    const leases = [...this.#timers.keys()];
+    const leases = [...this.#leases];
     for (const lease of leases) this.remove(lease);
-    await Promise.allSettled(leases.map((lease) => this.#terminals.release(lease, DUE_NOW)));
+    await Promise.allSettled(leases.map((lease) => this.#options.terminals.release(lease, DUE_NOW)));
   }
 
-  #extendLater(lease: Lease): void {
-    const extend = (): void => {
-      this.#extendLater(lease);
-      void this.#extend(lease);
-    };
-    this.#timers.set(lease, this.#clock.setTimer(extend, lease.durationMs / 3));
+  #beatLater(): Timer {
+    const { clock, heartbeatMs = LEASE_MS / 3 } = this.#options;
+    return clock.setTimer(() => {
+      this.#heartbeat = this.#beatLater();
+      void this.#extendAll();
+    }, heartbeatMs);
   }
 
-  async #extend(lease: Lease): Promise<void> {
+  async #extendAll(): Promise<void> {
+    const { terminals, log } = this.#options;
     try {
-      if (await this.#terminals.extend(lease)) return;
-      this.remove(lease);
-      this.#log.warn(
-        { subject: lease.id },
-        'a lease was lost during a login; the store refuses the token if it is outdated',
-      );
+      for (const lease of await terminals.extend([...this.#leases])) {
+        this.remove(lease);
+        log.warn(
+          { subject: lease.id },
+          'a lease was lost during a login; the store refuses the token if it is outdated',
+        );
+      }
     } catch (error) {
-      this.#log.warn({ subject: lease.id, err: error }, 'a lease could not be extended');
+      log.warn({ err: error }, 'leases could not be extended');
     }
   }
 }

@@ -3,7 +3,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AnnouncementFeed, DueClaim, DueQueue } from '../token/ports.ts';
-import { dueAt, isRenewedInBackground, type RefreshPolicy } from '../token/renewal-timing.ts';
+import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -106,7 +106,7 @@ export class RefreshWorker {
 
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
-    const { dueQueue, announcements, renewal, clock, log, observer } = this.#options;
+    const { dueQueue, announcements, clock, log, observer } = this.#options;
     const pauseMs = this.#pausedUntil - clock.now();
     if (pauseMs > 0) return pauseMs;
     const free = this.#concurrency - this.#active.size;
@@ -115,7 +115,7 @@ export class RefreshWorker {
     if (this.#isFull) return BUSY_PAUSE_MS / 10;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { claims, nextInMs, backlog } = await dueQueue.claim(free, renewal.claimBounds);
+      const { claims, nextInMs, backlog } = await dueQueue.claim(free, LEASE_MS);
       observer.backlogSeen(backlog);
       for (const claim of claims) this.#start(claim);
       return Math.min(longestMs, nextInMs ?? longestMs);

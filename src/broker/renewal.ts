@@ -1,18 +1,14 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { Announcement, AnnouncementFeed, ClaimBounds, DueClaim, LeaseAnswer } from '../token/ports.ts';
-import { loginBudget } from '../token/renewal-timing.ts';
+import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../token/ports.ts';
+import { LEASE_MS } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
 import { LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
 
-/** A lease lasts this much longer than its login: enough to write the token. */
-const LEASE_MARGIN_MS = 1_000;
-/** Minimum login budget of a claimed renewal. */
-const MIN_BUDGET_MS = 1_000;
 /** How often a waiting replica reads the store itself, because announcements may get lost. */
 const POLL_MS = 250;
 /**
@@ -24,8 +20,6 @@ const STORE_WAIT_MS = 180;
 export interface RenewalOptions extends LoginUnderLeaseOptions {
   readonly announcements: AnnouncementFeed;
   readonly observer: Observer;
-  /** Maximum duration of one login, including retries. */
-  readonly loginBudgetMs: number;
 }
 
 interface RunningRenewal {
@@ -71,12 +65,6 @@ export class Renewal {
     return this.#start(request, this.#acquireAndLogIn(request));
   }
 
-  /** The bounds of the leases for {@link renewClaimed}. */
-  get claimBounds(): ClaimBounds {
-    const longest = this.#options.loginBudgetMs + LEASE_MARGIN_MS;
-    return { shortest: MIN_BUDGET_MS + LEASE_MARGIN_MS, longest };
-  }
-
   /** Renews a claimed token. Reads of the same subject wait for it. @throws BrokerError the error of the vendor or the store */
   renewClaimed({ lease, record, region, erasedAt }: DueClaim): Promise<Renewed> {
     const { subject, generation } = record;
@@ -89,8 +77,7 @@ export class Renewal {
       sessionIssuedAt: undefined,
       satisfies: (other) => other.generation > generation,
     };
-    const budgetMs = lease.durationMs - LEASE_MARGIN_MS;
-    const granted = { kind: 'granted', lease, current: record, region, erasedAt, budgetMs } as const;
+    const granted = { kind: 'granted', lease, current: record, region, erasedAt } as const;
     return this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited }));
   }
 
@@ -138,16 +125,16 @@ export class Renewal {
 
   async #acquireAndLogIn(request: RenewalRequest): Promise<Renewed> {
     const { clock, observer, loginBudgetMs } = this.#options;
-    const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MARGIN_MS;
+    // Enough for the login of another replica, for its death, and for an own login.
+    const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
     while (clock.now() < deadline) {
-      const budgetMs = loginBudget(request.known, clock.now(), loginBudgetMs);
       const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
-      const answer = await this.#acquire(request, budgetMs, timeBudget);
+      const answer = await this.#acquire(request, timeBudget);
       switch (answer.kind) {
         case 'granted':
-          return this.#underLease.logIn(request, { ...answer, budgetMs, timeBudget });
+          return this.#underLease.logIn(request, { ...answer, timeBudget });
         case 'unavailable':
-          return this.#withoutLease.logIn(request, budgetMs, answer.error);
+          return this.#withoutLease.logIn(request, answer.error);
         case 'terminal_limit':
           throw new BrokerError('terminal_limit');
         case 'cooling':
@@ -163,9 +150,9 @@ export class Renewal {
     throw new BrokerError('vendor_timeout', { retryAfter: 1 });
   }
 
-  async #acquire({ id }: RenewalRequest, budgetMs: number, timeBudget: TimeBudget): Promise<Acquired> {
+  async #acquire({ id }: RenewalRequest, timeBudget: TimeBudget): Promise<Acquired> {
     const { terminals, clock } = this.#options;
-    const acquiring = terminals.acquire(id, budgetMs + LEASE_MARGIN_MS).catch(asUnavailable);
+    const acquiring = terminals.acquire(id, LEASE_MS).catch(asUnavailable);
     const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
     // The store answers too late. A lease that arrives now has no user.

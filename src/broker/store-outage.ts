@@ -91,11 +91,15 @@ export class WriteBack {
   }
 }
 
+/** Largest expected difference between the clocks of a replica and of the store. */
+const CLOCK_TOLERANCE_MS = 5_000;
+
 export interface LoginWithoutLeaseOptions {
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
   readonly writeBack: WriteBack;
   readonly clock: Clock;
+  readonly loginBudgetMs: number;
 }
 
 /**
@@ -113,18 +117,28 @@ export class LoginWithoutLease {
    * @param storeError thrown when the request can wait for the store
    * @throws BrokerError the vendor's error
    */
-  async logIn(request: RenewalRequest, budgetMs: number, storeError: unknown): Promise<Renewed> {
-    const { vendor, cache, writeBack, clock } = this.#options;
+  async logIn(request: RenewalRequest, storeError: unknown): Promise<Renewed> {
+    const { vendor, cache, writeBack, clock, loginBudgetMs: budgetMs } = this.#options;
     const { subject, known, cause } = request;
     const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
     const region = known?.region ?? request.region;
     if (canWait || !region) throw storeError;
     const token = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
-    const generation = Math.max((known?.generation ?? 0) + 1, Math.floor(clock.now()));
+    const generation = this.#nextGeneration(request);
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
     const erasedAt = cache.erasedAt(request.id);
     cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
     writeBack.add(record);
     return { record, outcome: 'login', erasedAt };
+  }
+
+  /**
+   * Newer than everything this replica knows of, but never newer than the next generation of the store. The store's
+   * clock is not known now, so the own clock counts with a tolerance.
+   */
+  #nextGeneration({ id, known }: RenewalRequest): number {
+    const { cache, clock } = this.#options;
+    const newest = Math.max(known?.generation ?? 0, cache.oldestValid(id));
+    return Math.max(newest + 1, Math.floor(clock.now()) - CLOCK_TOLERANCE_MS);
   }
 }

@@ -132,10 +132,12 @@ export class TokenBroker {
     const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
     const known = entry?.served.record;
+    const isUsable = ({ token }: TokenRecord) =>
+      clock.now() < (cause === 'refused' ? servableUntil(token) : waitFrom(token));
     const satisfies = (record: TokenRecord) =>
-      cause === 'refused'
-        ? serveToken(record).etag !== refused && clock.now() < servableUntil(record.token)
-        : record.generation > (known?.generation ?? 0) && clock.now() < waitFrom(record.token);
+      record.generation > (known?.generation ?? 0) &&
+      (refused === undefined || serveToken(record).etag !== refused) &&
+      isUsable(record);
     const startedAt = clock.now();
     const renewed = await renewal.renew({ id, subject, region, known, cause, sessionIssuedAt, satisfies });
     refuseErased(request, renewed.erasedAt);

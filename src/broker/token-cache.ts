@@ -104,7 +104,7 @@ export class TokenCache {
       renewFrom: same?.renewFrom ?? refreshAt(record, this.#options.policy, id),
       markedRead: record.read || same?.markedRead === true,
     };
-    if (record.generation >= this.#floorOf(id)) this.#entries.set(id, entry);
+    if (record.generation >= this.oldestValid(id)) this.#entries.set(id, entry);
     return entry;
   }
 
@@ -165,7 +165,8 @@ export class TokenCache {
     this.#floors.set(id, Math.max(generation, this.#floors.get(id) ?? 0));
   }
 
-  #floorOf(id: SubjectId): number {
+  /** Returns the oldest valid generation of the subject, as far as this replica knows. */
+  oldestValid(id: SubjectId): number {
     return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
   }
 }

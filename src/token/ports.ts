@@ -69,8 +69,12 @@ export interface TerminalStore {
    */
   acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
-  /** Restarts the duration of a lease. @returns `false` when the owner has lost the lease */
-  extend(lease: Lease): Promise<boolean>;
+  /**
+   * Restarts the duration of each lease: one command per shard, however many leases. If a shard fails, the leases of the
+   * other shards are extended all the same.
+   * @returns the leases that their owner has lost
+   */
+  extend(leases: readonly Lease[]): Promise<readonly Lease[]>;
 
   /**
    * Writes the token, its due time and the account index, and pins the country of an account that has none. Releases
@@ -141,21 +145,14 @@ export interface DueClaims {
   readonly backlog: number;
 }
 
-/** Bounds of the lease duration of a claim, in ms. */
-export interface ClaimBounds {
-  readonly shortest: number;
-  readonly longest: number;
-}
-
 /** The tokens of all replicas in the order in which they are due. */
 export interface DueQueue {
   /**
-   * Claims at most `limit` due subjects and grants a lease for each. A lease lasts half of the token's remaining life,
-   * within the bounds. Expired tokens are deleted. A record that cannot be read is postponed until it expires. An entry
-   * that fails does not stop the others.
+   * Claims at most `limit` due subjects and grants a lease of `leaseMs` for each. Expired tokens are deleted. A record that
+   * cannot be read is postponed until it expires. An entry that fails does not stop the others.
    * @throws BrokerError `store_unavailable`
    */
-  claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims>;
+  claim(limit: number, leaseMs: number): Promise<DueClaims>;
 }
 
 /** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */

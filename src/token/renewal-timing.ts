@@ -6,6 +6,12 @@ import { type SubjectId, subjectId } from './subject.ts';
 
 type Lifetime = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
 
+/**
+ * Duration of a lease: how soon another replica takes over from a dead one. A live owner extends its leases, so a login may
+ * take longer than a lease.
+ */
+export const LEASE_MS = 5_000;
+
 /** A failed renewal is tried again after at least, and at most, this long (before jitter). */
 const MIN_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 300_000;
@@ -96,12 +102,4 @@ export function coolsDown(code: ErrorCode): boolean {
 
 function lifeOf(token: Lifetime): number {
   return token.expiresAt - token.issuedAt;
-}
-
-const MIN_LOGIN_BUDGET_MS = 1_000;
-
-/** Maximum duration of a login. A renewal leaves time for another replica to retry before the token ends. */
-export function loginBudget(known: TokenRecord | undefined, now: number, longestMs: number): number {
-  const leftMs = known ? servableUntil(known.token) - now : 0;
-  return leftMs <= 0 ? longestMs : Math.min(longestMs, Math.max(MIN_LOGIN_BUDGET_MS, leftMs / 2));
 }

@@ -24,8 +24,15 @@ export interface VendorResponse {
   readonly retryAfter: number | undefined;
 }
 
+/** Carries one request to the vendor and its answer back. */
+export interface VendorTransport {
+  /** @param timeoutMs for the whole exchange @throws VendorFault */
+  post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse>;
+  close(): Promise<void>;
+}
+
 /** Sends one request and reads one answer. It follows no redirects, does not retry, and keeps connections alive. */
-export class VendorClient {
+export class VendorClient implements VendorTransport {
   readonly #agent: Agent;
   readonly #clock: Clock;
 

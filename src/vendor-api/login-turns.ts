@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import { EMPTY_PACE, type Pace, type PaceState, type Place, reservePlace, type Urgency } from '../token/login-queue.ts';
@@ -46,7 +45,7 @@ export class LoginTurns {
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
     }
     observer.budgetWaited(urgency, waitMs);
-    if (waitMs > 0) await sleep(waitMs);
+    if (waitMs > 0) await sleep(clock, waitMs);
   }
 
   async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place | undefined> {

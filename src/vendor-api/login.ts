@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
-import { VendorClient, type VendorResponse } from './client.ts';
+import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
 import { type FaultFacts, ruleFor, toBrokerError, VendorFault } from './faults.ts';
 import { LoginTurns, type LoginTurnsOptions } from './login-turns.ts';
@@ -59,6 +58,8 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
   readonly apps: ReadonlyMap<string, VendorApp>;
   /** Timeout of one attempt in ms, from the start of the connection to the last byte. */
   readonly timeoutMs: number;
+  /** Default: HTTP over a pool of connections. */
+  readonly transport?: VendorTransport;
 }
 
 /** The form of a vendor request id that the log may show. It is shorter than any token. */
@@ -69,13 +70,14 @@ export class HttpVendorLogin implements VendorLogin {
   readonly #options: HttpVendorLoginOptions;
   readonly #domains: Domains;
   readonly #turns: LoginTurns;
-  readonly #client: VendorClient;
+  readonly #client: VendorTransport;
 
   constructor(options: HttpVendorLoginOptions) {
     this.#options = options;
     this.#domains = new Domains(options);
     this.#turns = new LoginTurns(options);
-    this.#client = new VendorClient({ clock: options.clock, connectTimeoutMs: options.timeoutMs });
+    const { transport, clock, timeoutMs } = options;
+    this.#client = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
   }
 
   async login(request: LoginRequest): Promise<SdkToken> {
@@ -116,7 +118,7 @@ export class HttpVendorLogin implements VendorLogin {
         const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
         log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
-        if (delayMs > 0) await sleep(delayMs);
+        if (delayMs > 0) await sleep(this.#options.clock, delayMs);
       }
     }
   }

@@ -159,7 +159,7 @@ describe('on a Redis Cluster', () => {
     expect(elsewhere.length).toBeLessThan(SHARDS);
     hung.pause();
     onTestFinished(() => hung.resume());
-    const { claims } = await store.dueQueue.claim(2 * SHARDS, { shortest: 2_000, longest: 2_000 });
+    const { claims } = await store.dueQueue.claim(2 * SHARDS, 2_000);
     const claimed = claims.map(({ record }) => accounts.indexOf(record.subject.unionId));
     expect(claimed.sort((a, b) => a - b)).toEqual(elsewhere);
     hung.resume();

@@ -10,7 +10,7 @@ import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
-import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
+import { LEASE_MS, type RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
@@ -69,7 +69,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   /** Makes the token due now, and renews it like the worker. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
-    const { claims } = await dueQueue.claim(1_000, renewal.claimBounds);
+    const { claims } = await dueQueue.claim(1_000, LEASE_MS);
     const claim = claims.find(({ lease }) => lease.id === id);
     if (!claim) throw new Error('the due token could not be claimed');
     return renewal.renewClaimed(claim);

@@ -4,7 +4,6 @@ import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../token/login-queue.ts';
 import type {
-  ClaimBounds,
   DueClaim,
   DueClaims,
   DueQueue,
@@ -132,10 +131,10 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { kind: 'granted', lease, current, region: account?.identity?.region, erasedAt: account?.erasedAt };
   }
 
-  async extend(lease: Lease): Promise<boolean> {
-    if (!this.#leases.isHeldBy(lease)) return false;
-    this.#context.schedule.move(lease.id, this.#leases.hold(lease));
-    return true;
+  async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
+    const held = leases.filter((lease) => this.#leases.isHeldBy(lease));
+    for (const lease of held) this.#context.schedule.move(lease.id, this.#leases.hold(lease));
+    return leases.filter((lease) => !held.includes(lease));
   }
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
@@ -167,7 +166,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return generation;
   }
 
-  async claim(limit: number, { shortest, longest }: ClaimBounds): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
     const claims: DueClaim[] = [];
@@ -179,8 +178,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
         schedule.remove(id);
         continue;
       }
-      const halfMs = (record.token.expiresAt - now) / 2;
-      const answer = await this.acquire(id, Math.min(longest, Math.max(shortest, halfMs)));
+      const answer = await this.acquire(id, leaseMs);
       if (answer.kind === 'granted') claims.push({ ...answer, record });
       if (answer.kind === 'held') schedule.move(id, now + answer.heldForMs);
       if (answer.kind === 'cooling') schedule.move(id, now + answer.forMs);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
-import type { ClaimBounds, DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf } from './records/record-codec.ts';
@@ -30,7 +30,7 @@ export class RedisRates implements RateLimiter, LoginQueue {
 /** How long `claimDue` hides a subject from other workers, until `leaseDue` has leased it. */
 const HIDDEN_MS = 2_000;
 
-type Granted = readonly [id: Buffer, generation: Buffer, durationMs: number, record: Buffer, ...(Buffer | null)[]];
+type Granted = readonly [id: Buffer, generation: Buffer, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
 
 /** The due queue: one sorted set per shard, by due time. */
@@ -44,7 +44,7 @@ export class RedisDueQueue implements DueQueue {
   }
 
   /** Claims nothing from a shard that does not answer. @throws BrokerError `store_unavailable` when no shard answers */
-  async claim(limit: number, leaseMs: ClaimBounds): Promise<DueClaims> {
+  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const first = this.#first++;
     const outcomes = await Promise.allSettled(
       Array.from({ length: SHARDS }, (_, place) => {
@@ -62,7 +62,7 @@ export class RedisDueQueue implements DueQueue {
     };
   }
 
-  async #claimIn(shard: number, most: number, leaseMs: ClaimBounds): Promise<DueClaims> {
+  async #claimIn(shard: number, most: number, leaseMs: number): Promise<DueClaims> {
     const { redis, keys } = this.#context;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
@@ -72,7 +72,7 @@ export class RedisDueQueue implements DueQueue {
     return { claims, nextInMs: next < 0 ? undefined : next, backlog };
   }
 
-  async #lease(due: string, ids: readonly SubjectId[], { shortest, longest }: ClaimBounds): Promise<DueClaim[]> {
+  async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<DueClaim[]> {
     const { redis, keys, log } = this.#context;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
@@ -81,10 +81,10 @@ export class RedisDueQueue implements DueQueue {
       keys.account(accountOf(id)),
       keys.failures(id),
     ]);
-    const args = [ownerId, longest, shortest, ...ids.flatMap((id) => [terminalOf(id), id])];
+    const args = [ownerId, leaseMs, ...ids.flatMap((id) => [terminalOf(id), id])];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
     return answers.flatMap((answer) => {
-      if (answer.length > 1) return this.#claimOf(ownerId, answer as Granted) ?? [];
+      if (answer.length > 1) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
       log.warn(
         { subject: answer[0].toString() },
         'a due entry cannot be claimed: its data were not written by a broker',
@@ -93,9 +93,9 @@ export class RedisDueQueue implements DueQueue {
     });
   }
 
-  #claimOf(ownerId: string, granted: Granted): DueClaim | undefined {
+  #claimOf(ownerId: string, durationMs: number, granted: Granted): DueClaim | undefined {
     const { keys, records } = this.#context;
-    const [name, generation, durationMs, bytes, region, erasedAt] = granted;
+    const [name, generation, bytes, region, erasedAt] = granted;
     const id = name.toString() as SubjectId;
     const lease = { id, ownerId, generation: Number(generation), durationMs };
     const record = records.decode(bytes, id, keys.account(accountOf(id)));

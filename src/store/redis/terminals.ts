@@ -58,10 +58,20 @@ export class RedisTerminals implements TerminalStore {
     }
   }
 
-  async extend({ id, ownerId, durationMs }: Lease): Promise<boolean> {
+  async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
     const { redis, keys } = this.#context;
-    const leaseAndQueue = [keys.lease(id), keys.dueOf(accountOf(id))];
-    return (await redis.script('extend', leaseAndQueue, [ownerId, durationMs, id])) === 1;
+    const shards = new Map<string, Lease[]>();
+    for (const lease of leases) {
+      const due = keys.dueOf(accountOf(lease.id));
+      shards.set(due, [...(shards.get(due) ?? []), lease]);
+    }
+    const lost = [...shards].map(async ([due, held]) => {
+      const leaseKeys = held.map(({ id }) => keys.lease(id));
+      const args = held.flatMap(({ ownerId, durationMs, id }) => [ownerId, durationMs, id]);
+      const extended = (await redis.script('extend', [due, ...leaseKeys], args)) as number[];
+      return held.filter((_, index) => extended[index] !== 1);
+    });
+    return (await Promise.all(lost)).flat();
   }
 
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {

@@ -14,7 +14,9 @@ async function holdLease(durationMs = 300) {
   const warnings: string[] = [];
   const silent = () => undefined;
   const warn = (_fields: object, message: string) => void warnings.push(message);
-  const heldLeases = new HeldLeases(store.terminals, systemClock, { debug: silent, info: silent, warn, error: silent });
+  const log = { debug: silent, info: silent, warn, error: silent };
+  const { terminals } = store;
+  const heldLeases = new HeldLeases({ terminals, clock: systemClock, log, heartbeatMs: durationMs / 3 });
   const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
@@ -43,7 +45,7 @@ describe('a held lease', () => {
   test('is extended again after a failed extension', async () => {
     const { down, calls, warnings, isFree } = await holdLease(1_500);
     down.add('extend');
-    await eventually(() => warnings.includes('a lease could not be extended'));
+    await eventually(() => warnings.includes('leases could not be extended'));
     down.delete('extend');
     const failedExtensions = calls('extend');
     await eventually(() => calls('extend') >= failedExtensions + 2);
@@ -75,5 +77,19 @@ describe('a held lease', () => {
     down.add('release');
     await expect(heldLeases.releaseAll()).resolves.toBeUndefined();
     expect(await isFree()).toBe(false);
+  });
+
+  test('shares one command with all other leases', async () => {
+    const { heldLeases, store, calls } = await holdLease(900);
+    for (const unionId of ['bob', 'carol', 'dave']) {
+      const answer = await store.terminals.acquire(subjectId({ app: 'default', unionId, uniqueId: 'phone' }), 900);
+      if (answer.kind !== 'granted') throw new Error(answer.kind);
+      heldLeases.add(answer.lease);
+      onTestFinished(() => heldLeases.remove(answer.lease));
+    }
+    await eventually(() => calls('extend') === 1, { everyMs: 5 });
+    const startedAt = systemClock.now();
+    await eventually(() => calls('extend') === 3, { everyMs: 5 });
+    expect(systemClock.now() - startedAt).toBeGreaterThan(300);
   });
 });

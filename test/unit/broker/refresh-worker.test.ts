@@ -51,7 +51,7 @@ describe.concurrent('the refresh worker', () => {
     await read();
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
-    expect((await store.dueQueue.claim(10, { shortest: 1, longest: 1 })).nextInMs).toBeUndefined();
+    expect((await store.dueQueue.claim(10, 1)).nextInMs).toBeUndefined();
   });
 
   test('renews an unread token as many times in a row as configured', async ({ onTestFinished, expect }) => {
@@ -132,7 +132,7 @@ describe.concurrent('the refresh worker', () => {
     answerClaim();
     await stopped;
     expect(vendor.requests).toHaveLength(1);
-    expect((await store.dueQueue.claim(1, { shortest: 100, longest: 100 })).claims).toHaveLength(1);
+    expect((await store.dueQueue.claim(1, 100)).claims).toHaveLength(1);
   });
 
   test('does not read the due queue again for each renewal that ends', async ({ onTestFinished, expect }) => {

@@ -5,6 +5,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
+import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -41,7 +42,7 @@ describe('a background renewal', () => {
     const { store, renewal, cache } = brokerParts();
     await renewal.renew(request());
     await makeDue(store, ID, systemClock.now());
-    const [claim] = (await store.dueQueue.claim(1, renewal.claimBounds)).claims;
+    const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
     await store.terminals.remove(ID);
     if (!claim) throw new Error('nothing was claimed');
     await expect(renewal.renewClaimed(claim)).rejects.toMatchObject({ code: 'session_forbidden' });

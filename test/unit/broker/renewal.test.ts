@@ -3,6 +3,7 @@ import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
@@ -63,8 +64,8 @@ describe('a renewal', () => {
   });
 
   test('keeps its lease while the login runs, even past the original end of the lease', async () => {
-    const { store, vendor, replicas } = createReplicas(2, 200);
-    vendor.latencyMs = 2_500;
+    const { store, vendor, replicas } = createReplicas(2);
+    vendor.latencyMs = LEASE_MS + 1_000;
     const [first, second] = replicas.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
     expect(await Promise.all([first, second])).toContainEqual(
       expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
@@ -73,13 +74,15 @@ describe('a renewal', () => {
     expect((await store.terminals.read(ID)).record).toBeDefined();
   });
 
-  test('acquires a lease that lasts longer than its login budget', async () => {
-    const { store, vendor, replicas } = createReplicas(1, 7_500);
+  test.each([200, 60_000])('acquires a lease of 5 s, whatever its login budget: %i ms', async (loginBudgetMs) => {
+    const { store, vendor, replicas } = createReplicas(1, loginBudgetMs);
     vendor.latencyMs = 100;
     const renewal = replicas[0]?.renewal.renew(request());
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
     const answer = await store.terminals.acquire(ID, 1);
-    expect(answer.kind === 'held' && answer.heldForMs).toBeGreaterThan(vendor.requests[0]?.budgetMs ?? 0);
+    if (answer.kind !== 'held') throw new Error(answer.kind);
+    expect(answer.heldForMs).toBeGreaterThan(4_000);
+    expect(answer.heldForMs).toBeLessThanOrEqual(LEASE_MS);
     await renewal;
   });
 
@@ -110,21 +113,17 @@ describe('a renewal', () => {
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
-  test('leaves time for another replica: its login budget is half of the time left, and at least 1 s', async () => {
-    const { vendor, replicas } = createReplicas(1, 7_500);
-    await replicas[0]?.renewal.renew(request());
-    vendor.lifeMs = 5_000;
-    const known = (await replicas[0]?.renewal.renew(request({ satisfies: () => false })))?.record;
-    if (!known) throw new Error('no record');
-    await replicas[0]?.renewal.renew(request({ known, satisfies: () => false }));
-    const almostExpired = { ...known, token: { ...known.token, expiresAt: systemClock.now() + 300 } };
-    await replicas[0]?.renewal.renew(request({ known: almostExpired, satisfies: () => false }));
-    const budgets = vendor.requests.map(({ budgetMs }) => budgetMs);
-    expect(budgets[0]).toBe(7_500);
-    expect(budgets[2]).toBeGreaterThan(2_000);
-    expect(budgets[2]).toBeLessThanOrEqual(2_375);
-    expect(budgets[3]).toBe(1_000);
-  });
+  test.each([1_000, 5_000, 60_000])(
+    'gives its login the whole budget, however little the token has left: %i ms',
+    async (leftMs) => {
+      const { store, vendor, replicas } = createReplicas(1, 7_500);
+      vendor.lifeMs = leftMs;
+      const known = (await replicas[0]?.renewal.renew(request()))?.record;
+      await replicas[0]?.renewal.renew(request({ known, cause: 'due', satisfies: () => false }));
+      expect(vendor.requests.map(({ budgetMs }) => budgetMs)).toEqual([7_500, 7_500]);
+      await store.close();
+    },
+  );
 
   test('keeps the old token when it fails, and the due queue schedules a retry', async () => {
     const { store, vendor, replicas } = createReplicas(1);
@@ -132,7 +131,7 @@ describe('a renewal', () => {
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(replicas[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
     expect((await store.terminals.read(ID)).record).toEqual(known);
-    const { nextInMs } = await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 });
+    const { nextInMs } = await store.dueQueue.claim(10, 1_000);
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
   });
@@ -166,7 +165,7 @@ describe('a lease that the store fails to extend or release', () => {
     const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
     const { renewal, vendor, store } = brokerParts({ store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
-    vendor.latencyMs = 1_500;
+    vendor.latencyMs = LEASE_MS / 2;
     await renewal.renew(request());
     expect(watched.calls('extend')).toBeGreaterThan(0);
     expect((await store.terminals.read(ID)).record).toBeDefined();

@@ -80,7 +80,7 @@ test('an entry without a valid record is rescheduled, and does not block the oth
   for (const [number, subject] of [foreign, broken, ...healthy].entries()) {
     await redis.zadd(due, systemClock.now() - 1_000 + number, subjectId(subject));
   }
-  const { claims } = await store.dueQueue.claim(1_000, { shortest: 1_000, longest: 1_000 });
+  const { claims } = await store.dueQueue.claim(1_000, 1_000);
   expect(claims.map(({ record }) => record.subject)).toEqual(healthy);
   for (const subject of [foreign, broken]) {
     expect(Number(await redis.zscore(due, subjectId(subject))) - systemClock.now()).toBeGreaterThan(50_000);

@@ -49,7 +49,7 @@ export function redisErrorKind(error: unknown): RedisErrorKind {
 const OPEN_MS = 500;
 
 /** A circuit breaker: after a timeout, commands fail at once until a probe is answered. */
-class CommandBreaker {
+export class CommandBreaker {
   readonly #clock: Clock;
   /** Epoch ms; 0 while the breaker is closed. */
   #openUntil = 0;

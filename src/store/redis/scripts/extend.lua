@@ -1,14 +1,19 @@
--- Restarts the duration of a lease.
+-- Restarts the duration of the leases of one shard.
 --
--- KEYS[1] lease
--- KEYS[2] due queue
--- ARGV[1] owner
--- ARGV[2] duration in ms
--- ARGV[3] subject id
--- Returns 1, or 0 when the owner has lost the lease.
+-- KEYS[1] due queue
+-- KEYS[2…] lease of each subject
+-- ARGV owner, duration in ms and subject id of each subject
+-- Returns for each subject 1, or 0 when the owner has lost the lease.
 
-local owner, duration, id = unpack(ARGV)
-if redis.call('GET', KEYS[1]) ~= owner then return 0 end
-redis.call('PEXPIRE', KEYS[1], duration)
-redis.call('ZADD', KEYS[2], 'XX', clock() + duration, id)
-return 1
+local now = clock()
+local results = {}
+for at = 2, #KEYS do
+  local owner, duration, id = unpack(ARGV, 3 * at - 5, 3 * at - 3)
+  local isOwner = redis.call('GET', KEYS[at]) == owner
+  if isOwner then
+    redis.call('PEXPIRE', KEYS[at], duration)
+    redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
+  end
+  table.insert(results, isOwner and 1 or 0)
+end
+return results

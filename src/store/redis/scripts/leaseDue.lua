@@ -1,4 +1,4 @@
--- Grants the leases of due subjects of one shard. Each lease lasts half of the token's remaining life, within bounds.
+-- Grants the leases of due subjects of one shard.
 --
 -- An expired token is deleted. A subject that is leased or cooling down is due again when that ends. A subject whose
 -- data cannot be processed is postponed, and does not stop the others.
@@ -6,15 +6,14 @@
 -- KEYS[1] due queue
 -- KEYS[2…] lease, fence, account and failures of each subject
 -- ARGV[1] owner
--- ARGV[2] longest duration of a lease in ms
--- ARGV[3] shortest duration of a lease in ms
--- ARGV[4…] terminal and subject id of each subject
--- Returns for each granted subject {id, generation, duration, record, pinned region or nil, epoch ms of the last erasure
---   or nil}, and {id} for each subject whose data cannot be processed.
+-- ARGV[2] duration of a lease in ms
+-- ARGV[3…] terminal and subject id of each subject
+-- Returns for each granted subject {id, generation, record, pinned region or nil, epoch ms of the last erasure or nil},
+--   and {id} for each subject whose data cannot be processed.
 
 local POSTPONE_MS = 60000
 
-local owner, longest, shortest = unpack(ARGV, 1, 3)
+local owner, duration = unpack(ARGV, 1, 2)
 local now = clock()
 local results = {}
 
@@ -34,15 +33,14 @@ local function leaseOne(at, terminal, id)
   end
   local newest = math.max(tonumber(redis.call('GET', fence) or 0), generationOf(record), tonumber(erasure or 0))
   local generation = digits(math.max(now, newest + 1))
-  local duration = math.floor(math.min(longest, math.max(shortest, (expiryOf(record) - now) / 2)))
   redis.call('SET', lease, owner, 'PX', duration)
   redis.call('SET', fence, generation, 'PX', FENCE_MS)
   redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
-  table.insert(results, {id, generation, duration, record, region, erasure})
+  table.insert(results, {id, generation, record, region, erasure})
 end
 
 for at = 2, #KEYS, 4 do
-  local terminal, id = ARGV[at / 2 + 3], ARGV[at / 2 + 4]
+  local terminal, id = ARGV[at / 2 + 2], ARGV[at / 2 + 3]
   if not pcall(leaseOne, at, terminal, id) then
     redis.call('ZADD', KEYS[1], 'XX', now + POSTPONE_MS, id)
     table.insert(results, {id})

@@ -37,7 +37,7 @@ async function withToken() {
 async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
-    const [claim] = (await store.dueQueue.claim(10, { shortest: 1_000, longest: 1_000 })).claims;
+    const [claim] = (await store.dueQueue.claim(10, 1_000)).claims;
     return claim ?? Promise.reject(new Error('nothing is due'));
   });
   const token = { ...record.token, fields: { ...record.token.fields, ...fields } };

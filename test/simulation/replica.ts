@@ -1,0 +1,121 @@
+import { Accounts } from '../../src/broker/accounts.ts';
+import { LoginLimits } from '../../src/broker/login-limits.ts';
+import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
+import { Renewal } from '../../src/broker/renewal.ts';
+import { WriteBack } from '../../src/broker/store-outage.ts';
+import { TokenBroker } from '../../src/broker/token-broker.ts';
+import { TokenCache } from '../../src/broker/token-cache.ts';
+import type { Clock } from '../../src/token/clock.ts';
+import type { Log } from '../../src/token/log.ts';
+import { silentObserver } from '../../src/token/observer.ts';
+import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
+import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
+import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
+import type { VendorModel } from './vendor-model.ts';
+import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
+
+const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
+const CACHE_BYTES = 2 ** 20;
+const APP = { name: 'default', appId: 'app', appToken: 'app-token', appKey: 'app-key', accessId: 'app' };
+
+export interface ReplicaOptions {
+  readonly name: string;
+  readonly time: VirtualTime;
+  readonly server: StoreServer;
+  readonly vendor: VendorModel;
+  readonly network: NetworkFaults;
+  /** The replica's clock minus the virtual time. */
+  readonly skewMs: number;
+  readonly vendorTimeoutMs: number;
+  readonly maxLoginsPerSecond: number;
+  readonly onLogin: (terminal: string, replica: Replica) => void;
+  readonly onLog: (replica: string, message: string) => void;
+}
+
+/** One replica: every real part of the broker, on a virtual clock, a modelled network and a modelled vendor. */
+export class Replica {
+  readonly name: string;
+  readonly process: VirtualProcess;
+  readonly clock: Clock;
+  readonly connection: StoreConnection;
+  readonly broker: TokenBroker;
+  readonly accounts: Accounts;
+  readonly #worker: RefreshWorker;
+  readonly #renewal: Renewal;
+  readonly #writeBack: WriteBack;
+
+  constructor(options: ReplicaOptions) {
+    const { name, time, server, vendor, network, skewMs, vendorTimeoutMs, onLogin, onLog } = options;
+    this.name = name;
+    this.process = { name, alive: true, frozenUntil: 0 };
+    const clock = time.clockOf(this.process, skewMs);
+    this.clock = clock;
+    this.connection = new StoreConnection(server, time, this.process, clock, network);
+    const { terminals, accounts, dueQueue, rateLimiter, loginQueue, announcements, health } = this.connection.store;
+    const write = (_fields: object, message: string) => onLog(name, message);
+    const log: Log = { debug: () => undefined, info: write, warn: write, error: write };
+    const observer = silentObserver;
+    const policy = POLICY;
+    const cache = new TokenCache({
+      announcements,
+      clock,
+      maxBytes: CACHE_BYTES,
+      policy,
+    });
+    const limits = new LoginLimits({ rates: rateLimiter, perMinute: 0, log, observer });
+    const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
+    const issuer = new HttpVendorLogin({
+      baseUrl: new URL('http://vendor.test/'),
+      regionUrls: new Map(),
+      apps: new Map([[APP.name, APP]]),
+      timeoutMs: vendorTimeoutMs,
+      queue: loginQueue,
+      maxPerSecond: options.maxLoginsPerSecond,
+      clock,
+      log,
+      observer,
+      transport: vendor.transportFor(clock, (terminal) => onLogin(terminal, this)),
+    });
+    const loginBudgetMs = Math.max(1.5 * vendorTimeoutMs, vendorTimeoutMs + 2_000);
+    this.#writeBack = writeBack;
+    this.#renewal = new Renewal({
+      terminals,
+      announcements,
+      vendor: issuer,
+      cache,
+      limits,
+      writeBack,
+      policy,
+      clock,
+      log,
+      observer,
+      loginBudgetMs,
+    });
+    const renewal = this.#renewal;
+    this.broker = new TokenBroker({
+      terminals,
+      cache,
+      renewal,
+      policy,
+      clock,
+      log,
+      observer,
+      defaultRegion: undefined,
+    });
+    this.accounts = new Accounts(accounts, terminals, cache);
+    this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
+    this.#worker.start();
+  }
+
+  /** Ends at once, as `kill -9` does. */
+  crash(): void {
+    this.process.alive = false;
+  }
+
+  /** Stops as SIGTERM does: finishes what runs, and releases its leases. */
+  async stop(): Promise<void> {
+    await this.#worker.stop();
+    await this.#renewal.settle(0);
+    this.#writeBack.stop();
+  }
+}

@@ -1,0 +1,475 @@
+import { BrokerError } from '../../src/token/errors.ts';
+import { servableUntil } from '../../src/token/renewal-timing.ts';
+import type { ServedToken } from '../../src/token/sdk-token.ts';
+import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
+import { Replica } from './replica.ts';
+import type { FaultName, Scenario } from './scenario.ts';
+import { StoreServer } from './store-network.ts';
+import { VendorModel } from './vendor-model.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+/** A broken invariant. */
+export interface Violation {
+  readonly invariant: string;
+  /** Time since the start of the run. */
+  readonly atMs: number;
+  readonly what: string;
+}
+
+export interface ScheduleResult {
+  readonly violations: readonly Violation[];
+  readonly steps: number;
+  readonly reads: number;
+  readonly failedReads: number;
+  readonly logins: number;
+  /** What happened, one line per event. */
+  readonly trace: readonly string[];
+}
+
+/** How long after a fault its consequences are excused: leases, cool-downs and retries take that long to settle. */
+const SETTLE_MS = 20_000;
+/** Published bound: how long a logout or a newer token may be unknown to a replica that misses announcements. */
+const STALE_MS = 60_000;
+/** The same while announcements arrive. */
+const ANNOUNCED_MS = 1_000;
+/** Longest read: the login of another replica, its lease after its death, and an own login. */
+const MAX_READ_MS = 2 * 7_500 + 5_000 + 1_000;
+const MAX_VIOLATIONS = 20;
+
+/** Runs one schedule. The seed decides everything, so the same arguments give the same result. */
+export async function runSchedule(scenario: Scenario, seed: number): Promise<ScheduleResult> {
+  const time = new VirtualTime(seed);
+  const realNow = Date.now;
+  // The library of the circuit breaker reads Date.now() itself.
+  Date.now = () => Math.floor(time.now);
+  try {
+    return await new Schedule(scenario, time).run();
+  } finally {
+    Date.now = realNow;
+  }
+}
+
+interface Client {
+  readonly subject: Subject;
+  readonly id: SubjectId;
+  readonly terminal: string;
+  sessionIssuedAt: number;
+  held: ServedToken | undefined;
+}
+
+class Schedule {
+  readonly #scenario: Scenario;
+  readonly #time: VirtualTime;
+  readonly #server: StoreServer;
+  readonly #vendor: VendorModel;
+  #replicas: Replica[] = [];
+  #born = 0;
+  readonly #violations: Violation[] = [];
+  readonly #trace: string[] = [];
+  readonly #reads = new Set<{ readonly since: number; readonly replica: Replica; readonly client: Client }>();
+  #readCount = 0;
+  #failedReads = 0;
+  /** When the last fault of the network, a replica or the store ended, and of the vendor. */
+  #troubleAt = Number.NEGATIVE_INFINITY;
+  #vendorTroubleAt = Number.NEGATIVE_INFINITY;
+  readonly #newest = new Map<SubjectId, { readonly generation: number; readonly since: number }>();
+  readonly #loggedOut = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
+  readonly #erased = new Map<AccountId, { readonly instant: number; readonly at: number }>();
+  /** The generation of each logout and each erasure, as the store announced it. */
+  readonly #removed = new Map<SubjectId, number>();
+  readonly #erasures = new Map<AccountId, number>();
+  #checkedRequests = 0;
+  #open = true;
+  #injectsFaults = true;
+
+  constructor(scenario: Scenario, time: VirtualTime) {
+    this.#scenario = scenario;
+    this.#time = time;
+    const { random } = time;
+    this.#server = new StoreServer(this.#time);
+    this.#vendor = new VendorModel(this.#time, {
+      mode: scenario.vendorMode,
+      lifetimeMs: scenario.tokenLifeMs,
+      latencyMs: () => scenario.vendorLatencyMs(random),
+      clockOffsetMs: scenario.vendorOffsetMs,
+    });
+  }
+
+  async run(): Promise<ScheduleResult> {
+    const { replicas, subjects, minutes } = this.#scenario;
+    this.#server.subscribe((announcement) => {
+      if (announcement.kind === 'saved') this.#onSaved(announcement.id, announcement.generation);
+      if (announcement.kind === 'removed') this.#removed.set(announcement.id, announcement.generation);
+      if (announcement.kind === 'erased') this.#erasures.set(announcement.account, announcement.generation);
+    });
+    for (let number = 0; number < replicas; number += 1) this.#startReplica();
+    const clients = Array.from({ length: subjects }, (_, number) => this.#newClient(number));
+    for (const client of clients) this.#readAgainLater(client, 2_000);
+    this.#injectFaults(clients);
+    await this.#time.run(minutes * 60_000, () => this.#checkStep());
+    await this.#settle(clients);
+    return {
+      violations: this.#violations,
+      steps: this.#time.steps,
+      reads: this.#readCount,
+      failedReads: this.#failedReads,
+      logins: [...this.#vendor.logins.values()].reduce((sum, count) => sum + count, 0),
+      trace: this.#trace,
+    };
+  }
+
+  // --- the world
+
+  #startReplica(): void {
+    const { random } = this.#time;
+    const { skewMs, vendorTimeoutMs, maxLoginsPerSecond, lossRate, announcementLossRate } = this.#scenario;
+    const replica = new Replica({
+      name: `replica-${this.#born++}`,
+      time: this.#time,
+      server: this.#server,
+      vendor: this.#vendor,
+      network: {
+        lossRate,
+        announcementLossRate,
+        delayMs: () => 0.2 + random() * 1.5,
+        onLoss: () => this.#trouble(),
+      },
+      skewMs: Math.round((random() * 2 - 1) * skewMs),
+      vendorTimeoutMs,
+      maxLoginsPerSecond,
+      onLogin: (terminal, by) => this.#onLogin(terminal, by),
+      onLog: (name, message) => this.#note(`${name} logs: ${message}`),
+    });
+    this.#replicas.push(replica);
+  }
+
+  #newClient(number: number): Client {
+    // Two terminals per account.
+    const subject = { app: 'default', unionId: `account-${number >> 1}`, uniqueId: `phone-${number}` };
+    return {
+      subject,
+      id: subjectId(subject),
+      terminal: `${subject.unionId}/${subject.uniqueId}`,
+      sessionIssuedAt: this.#time.now,
+      held: undefined,
+    };
+  }
+
+  #readAgainLater(client: Client, withinMs = this.#scenario.readEveryMs * 2): void {
+    const read = (): void => {
+      if (!this.#open) return;
+      const replica = this.#pick();
+      if (replica) void this.#read(client, replica);
+      this.#readAgainLater(client);
+    };
+    this.#time.after(this.#time.random() * withinMs, read);
+  }
+
+  async #read(client: Client, replica: Replica, refused?: string): Promise<void> {
+    const { subject, id, sessionIssuedAt } = client;
+    const since = this.#time.now;
+    const read = { since, replica, client };
+    this.#reads.add(read);
+    this.#readCount += 1;
+    const known = { newest: this.#newest.get(id), loggedOut: this.#loggedOut.get(id) };
+    const erased = this.#erased.get(accountId(subject.unionId));
+    try {
+      const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused });
+      if (!replica.process.alive) return;
+      client.held = served;
+      this.#checkServed(client, replica, served, since, refused, known.newest);
+      const { generation } = served.record;
+      const bound = this.#announcedMs();
+      if (known.loggedOut && generation <= known.loggedOut.generation && since - known.loggedOut.at > bound) {
+        this.#fail('a logout ends the token on every replica within its bound', client.terminal);
+      }
+      if (erased && sessionIssuedAt <= erased.instant && since - erased.at > bound) {
+        this.#fail('an erasure ends older sessions on every replica within its bound', client.terminal);
+      }
+    } catch (error) {
+      if (replica.process.alive) this.#onFailedRead(client, replica, error, since);
+    } finally {
+      this.#reads.delete(read);
+    }
+  }
+
+  #onFailedRead(client: Client, replica: Replica, error: unknown, since: number): void {
+    const erasedAt = this.#erasures.get(accountId(client.subject.unionId));
+    const tookMs = Math.round(this.#time.now - since);
+    if (!(error instanceof BrokerError)) {
+      this.#fail('every failure is a BrokerError', String(error));
+      return;
+    }
+    this.#failedReads += 1;
+    this.#note(`read of ${client.terminal} by ${replica.name} failed after ${tookMs} ms: ${error.code}`);
+    if (error.code === 'session_invalid' && erasedAt !== undefined) {
+      client.sessionIssuedAt = Math.max(this.#time.now, erasedAt) + 1;
+      return;
+    }
+    // A logout or erasure that overtakes a login ends it.
+    const loggedOutAt = Math.max(
+      this.#loggedOut.get(client.id)?.at ?? Number.NEGATIVE_INFINITY,
+      this.#erased.get(accountId(client.subject.unionId))?.at ?? Number.NEGATIVE_INFINITY,
+    );
+    const isExcused = error.code === 'session_forbidden' && this.#time.now - loggedOutAt < SETTLE_MS;
+    if (isExcused || error.code === 'rate_limited') return;
+    if (this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(2 * SETTLE_MS)) {
+      this.#fail('no read fails while nothing is broken', `${client.terminal}: ${error.code} after ${tookMs} ms`);
+    }
+  }
+
+  // --- invariants
+
+  #checkServed(
+    { terminal }: Client,
+    { clock, name }: Replica,
+    { record, etag }: ServedToken,
+    since: number,
+    refused: string | undefined,
+    newest: { readonly generation: number; readonly since: number } | undefined,
+  ): void {
+    const pastMs = clock.now() - servableUntil(record.token);
+    if (pastMs >= 0) this.#fail('no token is served past its margin', `${terminal} by ${name}, ${pastMs} ms past`);
+    if (etag === refused) this.#fail('a refused token is not served to its reporter again', terminal);
+    const isOlder = newest && record.generation < newest.generation;
+    if (isOlder && since - newest.since > this.#announcedMs()) {
+      this.#fail('no token is served after a newer one was announced', `${terminal} by ${name}`);
+    }
+    if (this.#time.now - since > MAX_READ_MS) {
+      this.#fail('each read ends within its bound', `${terminal} took ${Math.round(this.#time.now - since)} ms`);
+    }
+  }
+
+  #onLogin(terminal: string, replica: Replica): void {
+    this.#note(`${replica.name} logs in for ${terminal}`);
+    const count = this.#vendor.inFlight(terminal);
+    if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
+      this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
+    }
+  }
+
+  #onSaved(id: SubjectId, generation: number): void {
+    const before = this.#newest.get(id);
+    if (before && generation < before.generation) this.#fail('the stored generation never goes back', id);
+    const logout = this.#loggedOut.get(id);
+    if (logout && generation <= logout.generation) this.#fail('no write undoes a logout', id);
+    this.#newest.set(id, { generation, since: this.#time.now });
+  }
+
+  #checkStep(): void {
+    const { maxLoginsPerSecond } = this.#scenario;
+    const requests = this.#vendor.requestsAt;
+    for (; this.#checkedRequests < requests.length; this.#checkedRequests += 1) {
+      const at = requests[this.#checkedRequests] ?? 0;
+      let inSecond = 0;
+      for (let index = this.#checkedRequests; index >= 0 && (requests[index] ?? 0) > at - 1_000; index -= 1)
+        inSecond += 1;
+      const most = maxLoginsPerSecond * 1.1 + 2;
+      if (inSecond > most && this.#isQuiet(SETTLE_MS))
+        this.#fail('the vendor gets no more logins than the budget', `${inSecond}`);
+    }
+    if (this.#violations.length >= MAX_VIOLATIONS) this.#open = false;
+  }
+
+  /** Ends all faults, waits until everything has settled, and checks what must hold then. */
+  async #settle(clients: readonly Client[]): Promise<void> {
+    this.#open = false;
+    this.#injectsFaults = false;
+    this.#server.isUp = true;
+    this.#vendor.mood = 'well';
+    for (const { process, connection } of this.#replicas) {
+      process.frozenUntil = 0;
+      connection.isCut = false;
+    }
+    this.#trouble();
+    await this.#time.run(2 * SETTLE_MS, () => this.#checkStep());
+    for (const { since, replica, client } of this.#reads) {
+      if (replica.process.alive) this.#fail('each read ends', `${client.terminal} since ${Math.round(since)}`);
+    }
+    for (const client of clients) {
+      client.sessionIssuedAt = this.#time.now + 10_000;
+      client.held = undefined;
+    }
+    // An open circuit breaker lets one trial attempt through and refuses the others, so the apps try a second time.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      for (const client of clients) {
+        const replica = this.#pick();
+        if (replica && !client.held) void this.#read(client, replica);
+      }
+      await this.#time.run(MAX_READ_MS, () => this.#checkStep());
+    }
+    for (const { terminal, held, id } of clients) {
+      if (!held) this.#fail('every subject has a token once all is well', terminal);
+      const accessToken = held?.record.token.fields['accessToken'] ?? '';
+      if (
+        held &&
+        this.#newest.get(id)?.generation === held.record.generation &&
+        !this.#vendor.accepts(terminal, accessToken)
+      ) {
+        this.#fail('what is stored is what the vendor accepts', terminal);
+      }
+    }
+    for (const replica of this.#replicas) if (replica.process.alive) void replica.stop();
+    await this.#time.run(SETTLE_MS, () => undefined);
+  }
+
+  // --- faults
+
+  #injectFaults(clients: readonly Client[]): void {
+    const { replicas, perMinute } = this.#scenario;
+    const { random } = this.#time;
+    const faults: Record<FaultName, { readonly times: number; readonly start: () => void }> = {
+      partition: { times: replicas, start: () => this.#partition(200 + random() * 9_000) },
+      crash: { times: replicas, start: () => this.#crash(500 + random() * 5_000) },
+      freeze: { times: replicas, start: () => this.#freeze(300 + random() * 12_000) },
+      storeOutage: { times: 1, start: () => this.#storeOutage(200 + random() * 10_000, false) },
+      storeEmpty: { times: 1, start: () => this.#storeOutage(200 + random() * 4_000, true) },
+      vendorTrouble: { times: 1, start: () => this.#vendorTrouble(1_000 + random() * 20_000) },
+      logout: { times: 1, start: () => void this.#logOut(this.#pickOf(clients)) },
+      erasure: { times: 1, start: () => void this.#erase(this.#pickOf(clients)) },
+      refusal: { times: 1, start: () => this.#reportRefused(this.#pickOf(clients)) },
+    };
+    for (const [name, { times, start }] of Object.entries(faults)) {
+      const rate = perMinute[name as FaultName] * times;
+      const next = (): void => {
+        const waitMs = (-Math.log(1 - random()) * 60_000) / rate;
+        this.#time.after(waitMs, () => {
+          if (!this.#injectsFaults) return;
+          start();
+          next();
+        });
+      };
+      if (rate > 0) next();
+    }
+  }
+
+  /** Notes trouble now and until `ms` from now. */
+  #trouble(ms = 0): void {
+    this.#troubleAt = Math.max(this.#troubleAt, this.#time.now + ms);
+  }
+
+  #partition(ms: number): void {
+    const replica = this.#pick();
+    if (!replica) return;
+    replica.connection.isCut = true;
+    this.#trouble(ms);
+    this.#note(`${replica.name} is cut off from the store for ${Math.round(ms)} ms`);
+    this.#time.after(ms, () => {
+      replica.connection.isCut = false;
+    });
+  }
+
+  #crash(restartMs: number): void {
+    const replica = this.#pick();
+    if (!replica || this.#alive().length < 2) return;
+    replica.crash();
+    this.#trouble();
+    this.#note(`${replica.name} crashes`);
+    this.#time.after(restartMs, () => {
+      this.#replicas = this.#replicas.filter((other) => other !== replica);
+      if (this.#open) this.#startReplica();
+    });
+  }
+
+  #freeze(ms: number): void {
+    const replica = this.#pick();
+    if (!replica || this.#alive().length < 2) return;
+    replica.process.frozenUntil = this.#time.now + ms;
+    this.#trouble(ms);
+    this.#note(`${replica.name} freezes for ${Math.round(ms)} ms`);
+  }
+
+  #storeOutage(ms: number, losesData: boolean): void {
+    if (!this.#server.isUp) return;
+    this.#server.isUp = false;
+    this.#trouble(ms);
+    this.#note(`the store is down for ${Math.round(ms)} ms${losesData ? ' and loses its data' : ''}`);
+    this.#time.after(ms, () => {
+      if (losesData) {
+        this.#server.restartEmpty();
+        this.#newest.clear();
+        this.#loggedOut.clear();
+      }
+      this.#server.isUp = true;
+    });
+  }
+
+  #vendorTrouble(ms: number): void {
+    const { vendorMoods } = this.#scenario;
+    this.#vendor.mood = vendorMoods[Math.floor(this.#time.random() * vendorMoods.length)] ?? 'http_error';
+    this.#vendorTroubleAt = this.#time.now + ms;
+    this.#note(`the vendor is in trouble for ${Math.round(ms)} ms: ${this.#vendor.mood}`);
+    this.#time.after(ms, () => {
+      this.#vendor.mood = 'well';
+    });
+  }
+
+  async #logOut({ subject, id, terminal }: Client): Promise<void> {
+    const replica = this.#pick();
+    if (!replica) return;
+    try {
+      await replica.accounts.logOut(subject);
+      const generation = this.#removed.get(id) ?? 0;
+      this.#loggedOut.set(id, { generation, at: this.#time.now });
+      this.#note(`${terminal} is logged out`);
+    } catch {
+      this.#note(`the logout of ${terminal} failed`);
+    }
+  }
+
+  async #erase({ subject }: Client): Promise<void> {
+    const replica = this.#pick();
+    if (!replica) return;
+    try {
+      await replica.accounts.erase(subject.unionId);
+      const account = accountId(subject.unionId);
+      this.#erased.set(account, { instant: this.#erasures.get(account) ?? 0, at: this.#time.now });
+      this.#note(`${subject.unionId} is erased`);
+    } catch {
+      this.#note(`the erasure of ${subject.unionId} failed`);
+    }
+  }
+
+  #reportRefused(client: Client): void {
+    const replica = this.#pick();
+    if (replica && client.held) void this.#read(client, replica, client.held.etag);
+  }
+
+  // --- small things
+
+  #alive(): Replica[] {
+    return this.#replicas.filter(({ process }) => process.alive && process.frozenUntil <= this.#time.now);
+  }
+
+  #pick(): Replica | undefined {
+    const alive = this.#alive();
+    return alive[Math.floor(this.#time.random() * alive.length)];
+  }
+
+  #pickOf(clients: readonly Client[]): Client {
+    return clients[Math.floor(this.#time.random() * clients.length)] as Client;
+  }
+
+  /** How long a replica may not know of a change. */
+  #announcedMs(): number {
+    const isReliable = this.#isQuiet(STALE_MS + SETTLE_MS) && this.#scenario.announcementLossRate === 0;
+    return isReliable ? ANNOUNCED_MS : STALE_MS;
+  }
+
+  #isQuiet(ms: number): boolean {
+    return this.#time.now - this.#troubleAt > ms;
+  }
+
+  #isVendorQuiet(ms: number): boolean {
+    return this.#time.now - this.#vendorTroubleAt > ms;
+  }
+
+  #note(line: string): void {
+    this.#trace.push(`${((this.#time.now - this.#time.startedAt) / 1_000).toFixed(3)} s  ${line}`);
+  }
+
+  #fail(invariant: string, what: string): void {
+    this.#note(`VIOLATION: ${invariant}: ${what}`);
+    this.#violations.push({ invariant, atMs: this.#time.now - this.#time.startedAt, what });
+  }
+}

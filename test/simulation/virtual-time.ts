@@ -1,0 +1,155 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock, Timer } from '../../src/token/clock.ts';
+
+/** A process whose timers and messages stop when it crashes, and wait while it is frozen. */
+export interface VirtualProcess {
+  readonly name: string;
+  alive: boolean;
+  /** Epoch ms. Its events wait until then. */
+  frozenUntil: number;
+}
+
+interface ScheduledEvent {
+  at: number;
+  /** Random order among events of the same time. */
+  readonly tie: number;
+  readonly run: () => void;
+  readonly process: VirtualProcess | undefined;
+  cancelled: boolean;
+}
+
+const START_MS = 1_800_000_000_000;
+
+/**
+ * Virtual time with one event at a time. The seed decides every random number and the order of events at the same time,
+ * so the same seed gives the same run.
+ */
+export class VirtualTime {
+  readonly startedAt = START_MS;
+  readonly random: () => number;
+  #now = START_MS;
+  #steps = 0;
+  readonly #queue = new EventHeap();
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  /** Epoch ms. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /** The number of events so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** The events that are still scheduled for live processes. */
+  get pending(): number {
+    return this.#queue.count(({ cancelled, process }) => !cancelled && process?.alive === true);
+  }
+
+  /** Runs `run` after `ms`, on behalf of `process`; without one, the event belongs to the world around the processes. */
+  after(ms: number, run: () => void, process?: VirtualProcess): Timer {
+    const event = { at: this.#now + Math.max(0, ms), tie: this.random(), run, process, cancelled: false };
+    this.#queue.push(event);
+    return {
+      cancel() {
+        event.cancelled = true;
+      },
+    };
+  }
+
+  /** The clock of a process. @param skewMs its difference from the virtual time */
+  clockOf(process: VirtualProcess, skewMs = 0): Clock {
+    return {
+      now: () => Math.floor(this.#now) + skewMs,
+      random: this.random,
+      setTimer: (callback, ms) => this.after(ms, callback, process),
+    };
+  }
+
+  /** Runs all events up to `ms` from now. @param afterEach called after each event and the promises it settled */
+  async run(ms: number, afterEach: () => void): Promise<void> {
+    const until = this.#now + ms;
+    for (let event = this.#queue.pop(); event; event = this.#queue.pop()) {
+      const { process } = event;
+      if (event.cancelled || process?.alive === false) continue;
+      if (process && process.frozenUntil > event.at) {
+        event.at = process.frozenUntil;
+        this.#queue.push(event);
+        continue;
+      }
+      if (event.at > until) {
+        this.#queue.push(event);
+        break;
+      }
+      this.#now = event.at;
+      this.#steps += 1;
+      event.run();
+      await nextTurn();
+      afterEach();
+    }
+    this.#now = until;
+  }
+}
+
+/** The generator mulberry32: uniform in [0, 1), the same numbers for the same seed. */
+function seededRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A binary heap of events, the earliest first. */
+class EventHeap {
+  readonly #events: ScheduledEvent[] = [];
+
+  count(matches: (event: ScheduledEvent) => boolean): number {
+    return this.#events.filter(matches).length;
+  }
+
+  push(event: ScheduledEvent): void {
+    const events = this.#events;
+    let at = events.push(event) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.#isBefore(at, parent)) return;
+      this.#swap(at, parent);
+      at = parent;
+    }
+  }
+
+  pop(): ScheduledEvent | undefined {
+    const events = this.#events;
+    if (events.length === 0) return undefined;
+    this.#swap(0, events.length - 1);
+    const first = events.pop();
+    for (let at = 0; ; ) {
+      const [left, right] = [2 * at + 1, 2 * at + 2];
+      let smallest = at;
+      if (left < events.length && this.#isBefore(left, smallest)) smallest = left;
+      if (right < events.length && this.#isBefore(right, smallest)) smallest = right;
+      if (smallest === at) return first;
+      this.#swap(at, smallest);
+      at = smallest;
+    }
+  }
+
+  #isBefore(one: number, other: number): boolean {
+    const [a, b] = [this.#events[one], this.#events[other]];
+    if (!a || !b) return false;
+    return a.at === b.at ? a.tie < b.tie : a.at < b.at;
+  }
+
+  #swap(one: number, other: number): void {
+    const events = this.#events;
+    const [a, b] = [events[one], events[other]];
+    if (a && b) [events[one], events[other]] = [b, a];
+  }
+}
