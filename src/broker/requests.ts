@@ -67,6 +67,9 @@ export function shouldRetryAlone(waiting: RenewalRequest, failed: RenewalRequest
       return waiting.region !== undefined;
     case 'session_invalid':
       return true;
+    // A request with a valid token waits for the store; the others log in without it.
+    case 'store_unavailable':
+      return failed?.cause === 'due' && waiting.cause !== 'due';
     case 'vendor_busy':
     case 'session_forbidden':
       return failed?.cause === 'background' && waiting.cause !== 'background';

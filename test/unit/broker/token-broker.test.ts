@@ -229,6 +229,33 @@ describe('a read during an outage of the store', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
+  test('stores a token that loses against any later login, even if the clock of this replica is 4 s fast', async () => {
+    const { clock, store, watched, startOutage, read } = outageParts();
+    startOutage();
+    clock.advance(4_000);
+    const { generation } = (await read()).record;
+    clock.advance(-4_000);
+    watched.down.clear();
+    watched.down.add('restore');
+    const later = await store.terminals.acquire(ID, 1_000);
+    expect(later.kind === 'granted' && later.lease.generation).toBeGreaterThan(generation);
+  });
+
+  test('answers a report of a refused token with a newer token, not with an older one of the store', async () => {
+    const { clock, vendor, watched, startOutage, read, broker } = outageParts();
+    await read();
+    startOutage();
+    clock.advance(50_000);
+    const { etag: first } = await read();
+    const refused = await broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: first });
+    watched.down.clear();
+    watched.down.add('restore');
+    const { etag } = refused;
+    const answer = await broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
+    expect(answer.etag).not.toBe(etag);
+    expect(tokenOf(answer)).toBe(`token-${vendor.requests.length}`);
+  });
+
   test('writes a token back that the store failed to save', async () => {
     const { store, watched, read } = outageParts();
     watched.down.add('save');
