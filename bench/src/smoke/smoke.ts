@@ -16,7 +16,8 @@ import { CommandLog, TimerCount, usesLease } from './counters.ts';
 const READS = 500;
 
 /**
- * `npm run bench -- --smoke`: counts the operations of a read. Other load on the machine cannot change these counts.
+ * `npm run bench -- --smoke`: counts the operations of a read. The speed of the machine does not change these counts,
+ * unless a command to Redis takes longer than its timeout.
  * @returns whether all counts are within their limits
  */
 export async function smoke(): Promise<boolean> {
