@@ -8,9 +8,7 @@ import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { HotReads } from './server/hot-reads.ts';
-import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
-import { logsRequests, securityHeaders } from './server/request-hooks.ts';
-import { createBaseApp } from './server/server.ts';
+import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
 
 export interface PublicAppOptions
   extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
@@ -44,7 +42,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
     // The fast path writes no line to the log.
-    fastPath: logsRequests(logger) ? undefined : (request, response) => hotReads.answer(request, response),
+    fastPath: logsRequests(logger) ? undefined : hotReads,
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {

@@ -3,8 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startRedisSentinels } from '../support/redis-sentinel.ts';
-import type { RedisServer } from '../support/redis-server.ts';
-import { askRedis } from '../support/redis-server.ts';
+import { askRedis, type RedisServer } from '../support/redis-server.ts';
 import { percentile } from '../support/statistics.ts';
 import { repeatedly, reportFault, timedRead } from './fault-report.ts';
 

@@ -9,8 +9,7 @@ import type { SubjectId } from '../../token/subject.ts';
 import type { AccountLimit, Allowance } from '../account-limit.ts';
 import type { SessionSource } from '../credentials.ts';
 import { tokenHeaders } from '../token-answer.ts';
-import type { OverloadMonitor } from './overload.ts';
-import { requestIdOf } from './request-hooks.ts';
+import { type FastPath, type OverloadMonitor, requestIdOf } from './server.ts';
 
 export interface HotReadsOptions {
   readonly tokens: Pick<TokenBroker, 'remembered' | 'mayHandOut' | 'handOut'>;
@@ -42,7 +41,7 @@ const ENTRY_BYTES = 512;
  * one, while the session is still believed and the token in memory is still fresh. It leaves every other request to
  * Fastify, which would give the same answer. It halves the CPU time of a repeated read (benchmark scenario `warm`).
  */
-export class HotReads {
+export class HotReads implements FastPath {
   readonly #options: HotReadsOptions;
   readonly #reads = new LRUCache<string, HotRead>({
     maxSize: MAX_BYTES,

@@ -8,45 +8,12 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import helmet from '@fastify/helmet';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemAnswer, problemReply } from '../problem.ts';
-import { addRequestHooks, requestIdOf } from './request-hooks.ts';
 import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
-
-const DETAILS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
-  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
-};
-
-/** Answers bytes that Node's HTTP parser cannot read with a problem, then ends the socket. There is no request yet. */
-function answerClientError(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const requestId = randomUUID();
-  // Do not log the error itself: it contains the raw packet.
-  log.debug({ requestId, code: error.code }, 'unreadable request');
-  const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';
-  const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
-  const body = JSON.stringify(problem);
-  const head = {
-    ...headers,
-    'x-request-id': requestId,
-    'content-length': String(Buffer.byteLength(body)),
-    connection: 'close',
-  };
-  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`);
-}
-
-/** Starts to listen. @param port 0: any free port @returns the base URL */
-export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
-  await app.listen({ host, port });
-  const { address, family, port: actual } = app.server.address() as AddressInfo;
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
-}
 
 /** A socket may be silent for this long while it carries a request. Every answer takes less. */
 const SOCKET_TIMEOUT_MS = 60_000;
@@ -63,39 +30,17 @@ const SERVER_OPTIONS: ServerOptions = {
   joinDuplicateHeaders: true,
 };
 
-/** Answers a request before Fastify sees it. @returns whether it did */
-export type FastPath = (request: IncomingMessage, response: ServerResponse) => boolean;
+/** Answers some requests before Fastify sees them. */
+export interface FastPath {
+  /** @returns whether it answered */
+  answer(request: IncomingMessage, response: ServerResponse): boolean;
+}
 
 function createHttpServer(serve: RequestListener, fastPath: FastPath | undefined): Server {
   const listener: RequestListener = fastPath
-    ? (request, response) => void (fastPath(request, response) || serve(request, response))
+    ? (request, response) => void (fastPath.answer(request, response) || serve(request, response))
     : serve;
   return createServer(SERVER_OPTIONS, listener).setTimeout(SOCKET_TIMEOUT_MS);
-}
-
-/**
- * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
- * Fastify would refuse that.
- */
-export function leaveBodiesUnread(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
-}
-
-/**
- * Closes the connections that never carried a request when the app closes. Load balancers and browsers open some in
- * advance. Node counts them as busy, so `close()` would wait for them.
- */
-function closeUnusedConnections(app: FastifyInstance): void {
-  const unused = new Set<Socket>();
-  app.server.on('connection', (socket: Socket) => {
-    unused.add(socket);
-    socket.once('close', () => unused.delete(socket));
-  });
-  app.server.on('request', ({ socket }) => unused.size > 0 && unused.delete(socket));
-  app.addHook('preClose', async () => {
-    for (const socket of unused) socket.destroy();
-  });
 }
 
 export interface BaseAppOptions {
@@ -142,4 +87,186 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   await addRequestHooks(app, options);
   closeUnusedConnections(app);
   return app;
+}
+
+/** Starts to listen. @param port 0: any free port @returns the base URL */
+export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
+  await app.listen({ host, port });
+  const { address, family, port: actual } = app.server.address() as AddressInfo;
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
+}
+
+/** A request id that is safe to log and to echo. */
+const SAFE_REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** The caller's `X-Request-Id` if it is safe, else a new UUID. */
+export function requestIdOf(request: IncomingMessage): string {
+  const sent = request.headers['x-request-id'];
+  return typeof sent === 'string' && SAFE_REQUEST_ID.test(sent) ? sent : randomUUID();
+}
+
+let cachedHeaders: Promise<Readonly<Record<string, string>>> | undefined;
+
+/**
+ * The headers that helmet sets for an API without pages. They are worked out once: helmet's hook works them out for each
+ * request, which takes as long as the rest of a token read from memory.
+ */
+export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
+  cachedHeaders ??= askHelmet();
+  return cachedHeaders;
+}
+
+async function askHelmet(): Promise<Readonly<Record<string, string>>> {
+  const app = fastify(ZOD_VALIDATION);
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  });
+  app.get('/', (_request, reply) => reply.send(reply.getHeaders()));
+  const answer = await app.inject('/');
+  await app.close();
+  return answer.json();
+}
+
+/** These routes answer until the process ends. */
+const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+
+/** Whether the log has a line for each request. */
+export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
+  return level === 'debug' || level === 'trace';
+}
+
+/** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */
+async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAppOptions): Promise<void> {
+  const headers = await securityHeaders();
+
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(headers).header('x-request-id', request.id);
+    const refused = closing() && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
+    done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
+  });
+
+  // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing()) reply.header('connection', 'close');
+    done(null, payload);
+  });
+
+  if (logsRequests(logger)) {
+    app.addHook('onResponse', (request, reply, done) => {
+      // Log the pattern of the route, not the URL, because the query contains the uniqueId.
+      const { id: requestId, method, routeOptions } = request;
+      const ms = Math.round(reply.elapsedTime);
+      const fields = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms };
+      request.log.debug(fields, 'request answered');
+      done();
+    });
+  }
+}
+
+/**
+ * Closes the connections that never carried a request when the app closes. Load balancers and browsers open some in
+ * advance. Node counts them as busy, so `close()` would wait for them.
+ */
+function closeUnusedConnections(app: FastifyInstance): void {
+  const unused = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  app.server.on('request', ({ socket }) => unused.size > 0 && unused.delete(socket));
+  app.addHook('preClose', async () => {
+    for (const socket of unused) socket.destroy();
+  });
+}
+
+/**
+ * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
+ * Fastify would refuse that.
+ */
+export function leaveBodiesUnread(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
+}
+
+const DETAILS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
+};
+
+/** Answers bytes that Node's HTTP parser cannot read with a problem, then ends the socket. There is no request yet. */
+function answerClientError(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const requestId = randomUUID();
+  // Do not log the error itself: it contains the raw packet.
+  log.debug({ requestId, code: error.code }, 'unreadable request');
+  const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';
+  const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
+  const body = JSON.stringify(problem);
+  const head = {
+    ...headers,
+    'x-request-id': requestId,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`);
+}
+
+const SAMPLE_MS = 1_000;
+/** Mean delay of the event loop during a sample. It is far above the delay of a busy replica, so only a stuck one sheds. */
+const MAX_DELAY_MS = 1_000;
+/** A process that was stopped and has just continued shows one such sample, but must not shed. */
+const MIN_LASTING_MS = 1.5 * SAMPLE_MS;
+/** Two delays that are further apart than this are two incidents. */
+const MAX_GAP_MS = 5_000;
+/** The interval of the timer that the histogram measures. Its values include it. */
+const RESOLUTION_MS = 10;
+
+/** Measures the delay of the event loop until it is closed. Keeps no process alive. */
+export class OverloadMonitor {
+  readonly #histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  readonly #timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();
+  #isDelayed = false;
+  #delayedAt = Number.NEGATIVE_INFINITY;
+  #delayedSince = Number.NEGATIVE_INFINITY;
+
+  constructor() {
+    this.#histogram.enable();
+  }
+
+  /** Whether the event loop cannot keep up: in the last sample, and for 1.5 s at least. */
+  isOverloaded(): boolean {
+    return this.#isDelayed && performance.now() - this.#delayedSince >= MIN_LASTING_MS;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#histogram.disable();
+  }
+
+  #sample(): void {
+    const { mean } = this.#histogram;
+    this.#histogram.reset();
+    // The mean of no values is NaN: the timer of the histogram did not run once, so the loop was stuck.
+    this.#isDelayed = !(mean / 1e6 - RESOLUTION_MS <= MAX_DELAY_MS);
+    if (!this.#isDelayed) return;
+    const now = performance.now();
+    if (now - this.#delayedAt > MAX_GAP_MS) this.#delayedSince = now;
+    this.#delayedAt = now;
+  }
+}
+
+/**
+ * Refuses the requests to this scope while the replica is overloaded. The error is `internal`: no other code of the
+ * contract fits a fault that is neither the caller's nor the vendor's, and this one alerts the operator.
+ */
+export function shedWhenOverloaded(app: FastifyInstance, monitor: OverloadMonitor): void {
+  app.addHook('onRequest', (_request, _reply, done) => {
+    const detail = 'This replica is overloaded at this moment';
+    done(monitor.isOverloaded() ? new BrokerError('internal', { detail, retryAfter: 1 }) : undefined);
+  });
+  app.addHook('onClose', async () => monitor.close());
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
-import { requestIdOf } from '../../../../src/http/server/request-hooks.ts';
+import { requestIdOf } from '../../../../src/http/server/server.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
 
