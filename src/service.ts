@@ -77,14 +77,14 @@ export async function startService(config: Config, logger: Logger, version: stri
   const accounts = new Accounts(store.accounts, terminals, cache);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
-  let closing = false;
+  const closing = new AbortController();
   const common = {
     tokens,
     accounts,
     apps: [...config.vendor.apps.keys()],
     terminalPolicy,
     readiness: () => readiness.report(),
-    closing: () => closing,
+    closing: closing.signal,
     logger,
   };
   const { sessionHeaders } = config;
@@ -105,7 +105,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
 
   const end = async (): Promise<void> => {
-    closing = true;
+    closing.abort();
     readiness.stop();
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     await renewal.settle(0);

@@ -23,7 +23,7 @@ const BODY_LIMIT = 64 * 1_024;
 /** More than a request line can hold, because the schemas limit the length of ids. */
 const MAX_PARAM_LENGTH = 16 * 1_024;
 
-/** The internal API, ready to `listen()`. While `closing()` is true, it refuses requests and closes connections. */
+/** The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const { logger, closing, adminToken } = options;
   const app = await createBaseApp({

@@ -55,7 +55,7 @@ const PROBLEMS =
   'Every error is an RFC 9457 problem. Check its `code`, wait `Retry-After` seconds before a retry, and quote `requestId` when you ask for help.';
 const HEALTH = { name: 'health', description: 'For load balancers and orchestrators.' };
 
-const health = { readiness: neverCalled, closing: neverCalled };
+const health = { readiness: neverCalled, closing: AbortSignal.abort() };
 const tokens = { read: neverCalled };
 const accounts = { find: neverCalled, lookUp: neverCalled, logOut: neverCalled, erase: neverCalled };
 const rules = { apps: [], terminalPolicy: 'multi' } as const;

@@ -29,7 +29,7 @@ export interface PublicAppOptions
 /** In bytes. No request to this API needs a body. */
 const BODY_LIMIT = 1_024;
 
-/** The public API, ready to `listen()`. While `closing()` is true, it refuses requests and closes connections. */
+/** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing } = options;
   const overload = new OverloadMonitor();

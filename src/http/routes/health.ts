@@ -6,8 +6,8 @@ import { problemResponses, responseWithBody } from '../documented-responses.ts';
 export interface HealthRoutesOptions {
   /** Whether a load balancer should send requests to this replica. Anyone can call it, so it must be cheap. */
   readonly readiness: () => Promise<ReadinessReport>;
-  /** Whether shutdown has begun. */
-  readonly closing: () => boolean;
+  /** Aborted when shutdown begins. */
+  readonly closing: AbortSignal;
 }
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
@@ -59,7 +59,7 @@ export async function healthRoutes(app: FastifyInstance, { readiness, closing }:
   );
 
   app.get('/readyz', { schema: readyzSchema }, async (_request, reply) => {
-    const { ready, checks } = closing() ? CLOSING : await readiness();
+    const { ready, checks } = closing.aborted ? CLOSING : await readiness();
     return reply
       .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')

@@ -20,8 +20,8 @@ export interface HotReadsOptions {
   readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
   /** The headers of every answer. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether shutdown has begun. */
-  readonly closing: () => boolean;
+  /** Aborted when shutdown begins. */
+  readonly closing: AbortSignal;
 }
 
 /** The results of Fastify and the routes for a request that got a token. */
@@ -79,7 +79,7 @@ export class HotReads implements FastPath {
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     const { tokens, observer, clock, overload, closing } = this.#options;
     const { method, headers } = request;
-    if (method !== 'GET' || headers['if-none-match'] !== undefined || closing() || overload.isOverloaded())
+    if (method !== 'GET' || headers['if-none-match'] !== undefined || closing.aborted || overload.isOverloaded())
       return false;
     const key = this.#keyOf(request);
     const read = key === undefined ? undefined : this.#reads.get(key);

@@ -46,8 +46,8 @@ function createHttpServer(serve: RequestListener, fastPath: FastPath | undefined
 export interface BaseAppOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
-  /** Whether shutdown has begun. */
-  readonly closing: () => boolean;
+  /** Aborted when shutdown begins. */
+  readonly closing: AbortSignal;
   /** The realm in the `WWW-Authenticate` of a 401 (RFC 9110 §11.5). */
   readonly realm: string;
   /** Most bytes of a request body. */
@@ -141,13 +141,13 @@ async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAp
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(headers).header('x-request-id', request.id);
-    const refused = closing() && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
+    const refused = closing.aborted && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
 
   // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
   app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing()) reply.header('connection', 'close');
+    if (closing.aborted) reply.header('connection', 'close');
     done(null, payload);
   });
 

@@ -59,10 +59,10 @@ describe('the documentation', () => {
   });
 
   it('is refused during shutdown like every other route', async () => {
-    let closing = false;
-    const { origin } = await startApp({ closing: () => closing });
+    const closing = new AbortController();
+    const { origin } = await startApp({ closing: closing.signal });
     expect((await fetch(`${origin}/openapi.json`)).status).toBe(200);
-    closing = true;
+    closing.abort();
     const refused = await fetch(`${origin}/openapi.json`);
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ code: 'shutting_down' });

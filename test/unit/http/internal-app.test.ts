@@ -20,7 +20,7 @@ describe('the internal app', () => {
   });
 
   it('refuses requests during shutdown and closes the connection', async () => {
-    const { ask } = await startInternalApp({ closing: () => true });
+    const { ask } = await startInternalApp({ closing: AbortSignal.abort() });
     const answer = await ask('GET', '/accounts/a');
     expect(answer.status).toBe(503);
     expect(answer.headers).toMatchObject({ connection: 'close', 'retry-after': '1' });

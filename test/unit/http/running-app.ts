@@ -62,7 +62,7 @@ export async function startApp({
     observer: silentObserver,
     clock: systemClock,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
-    closing: () => false,
+    closing: new AbortController().signal,
     apiDocs: true,
     ...settings,
     logger: pino({ level: logLevel }, { write: (line: string) => lines.push(line) }),

@@ -36,7 +36,7 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     refreshAt: () => 0,
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
-    closing: () => false,
+    closing: new AbortController().signal,
     adminToken: ADMIN_TOKEN,
     ...settings,
     logger: pino({ level: 'trace' }, { write: (line: string) => lines.push(line) }),

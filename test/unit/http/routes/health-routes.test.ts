@@ -3,8 +3,8 @@ import { startApp } from '../running-app.ts';
 
 describe('/livez', () => {
   it('is 200 while the process is alive, even during shutdown and when nothing is ready', async () => {
-    for (const closing of [false, true]) {
-      const { origin } = await startApp({ closing: () => closing, readiness: () => Promise.reject(new Error('down')) });
+    for (const closing of [new AbortController().signal, AbortSignal.abort()]) {
+      const { origin } = await startApp({ closing, readiness: () => Promise.reject(new Error('down')) });
       const response = await fetch(`${origin}/livez`);
       expect(response.status).toBe(200);
       expect(response.headers.get('cache-control')).toBe('no-store');
@@ -30,7 +30,7 @@ describe('/readyz', () => {
   });
 
   it('is 503 during shutdown, whatever the checks say', async () => {
-    const { origin } = await startApp({ closing: () => true });
+    const { origin } = await startApp({ closing: AbortSignal.abort() });
     const response = await fetch(`${origin}/readyz`);
     expect(response.status).toBe(503);
     expect(await response.json()).toEqual({ status: 'not ready', checks: { replica: 'shutting down' } });

@@ -205,10 +205,10 @@ describe('Fastify answers', () => {
   });
 
   it('during shutdown', async () => {
-    let closing = false;
-    const { ask } = await startWatched({ closing: () => closing });
+    const closing = new AbortController();
+    const { ask } = await startWatched({ closing: closing.signal });
     for (let i = 0; i < 3; i++) await ask();
-    closing = true;
+    closing.abort();
     expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'shutting_down' });
   });
 

@@ -62,7 +62,7 @@ describe('during shutdown', () => {
   it.each(['/sdk-token?uniqueId=a', '/nowhere', '/openapi.json', '/docs'])(
     '%s is refused as shutting_down',
     async (path) => {
-      const { origin } = await startApp({ closing: () => true });
+      const { origin } = await startApp({ closing: AbortSignal.abort() });
       const response = await fetch(origin + path, { headers: { authorization: `Bearer ${SESSION}` } });
       expect(response.status).toBe(503);
       expect(response.headers.get('connection')).toBe('close');
@@ -72,16 +72,16 @@ describe('during shutdown', () => {
   );
 
   it('refused requests add no log lines', async () => {
-    const { getToken, log } = await startApp({ closing: () => true });
+    const { getToken, log } = await startApp({ closing: AbortSignal.abort() });
     const before = log().length;
     await getToken();
     expect(log().length).toBe(before);
   });
 
   it('a request in flight is answered, its connection closes, and close() does not wait for idle connections', async () => {
-    let closing = false;
+    const closing = new AbortController();
     const { tokens, asked, answer } = heldTokens();
-    const running = await startApp({ tokens, closing: () => closing });
+    const running = await startApp({ tokens, closing: closing.signal });
     const idle = await connection(running);
     idle.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
     await once(idle, 'data');
@@ -89,7 +89,7 @@ describe('during shutdown', () => {
     inFlight.write(`GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SESSION}\r\n\r\n`);
     await asked;
 
-    closing = true;
+    closing.abort();
     const closed = running.app.close();
     answer(servedToken());
     const received = await text(inFlight);
@@ -100,14 +100,14 @@ describe('during shutdown', () => {
   });
 
   it('a request that is still arriving when close() begins is refused with the same problem', async () => {
-    let closing = false;
-    const running = await startApp({ closing: () => closing });
+    const closing = new AbortController();
+    const running = await startApp({ closing: closing.signal });
     const arriving = await connection(running);
     // One write, so that the second request has begun when the first one is answered.
     arriving.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /sdk-token HTTP/1.1\r\n');
     await once(arriving, 'data');
 
-    closing = true;
+    closing.abort();
     const closed = running.app.close();
     arriving.write('Host: x\r\n\r\n');
     const received = await text(arriving);

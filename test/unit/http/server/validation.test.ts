@@ -6,7 +6,7 @@ import { createBaseApp } from '../../../../src/http/server/server.ts';
 async function baseApp() {
   const app = await createBaseApp({
     logger: pino({ level: 'silent' }),
-    closing: () => false,
+    closing: new AbortController().signal,
     realm: 'test',
     bodyLimit: 1_024,
   });
