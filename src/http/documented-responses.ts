@@ -1,12 +1,12 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { BrokerError, type BrokerErrorOptions, ERRORS, type ErrorCode } from '../token/errors.ts';
-import { PROBLEM_CONTENT_TYPE, problemAnswer, WAIT_STATUSES } from './problem.ts';
+import { PROBLEM_CONTENT_TYPE, problem, problemAnswer, WAIT_STATUSES } from './problem.ts';
 
 /** The security of every operation that needs the admin token. */
 export const ADMIN_SECURITY = [{ adminToken: [] }];
 
-/** The errors of every operation that needs the admin token and calls only the store. */
-export const ADMIN_ERRORS: readonly ErrorCode[] = [
+/** The errors of an operation that needs a bearer token and calls only the store. */
+export const STORE_CALL_ERRORS: readonly ErrorCode[] = [
   'request_invalid',
   'session_missing',
   'session_invalid',
@@ -66,19 +66,6 @@ export function emptyResponse(description: string, ...headers: readonly HeaderNa
 function documentedHeaders(...names: readonly HeaderName[]): DocumentedResponse['headers'] {
   return Object.fromEntries(names.map((name) => [name, HEADERS[name]]));
 }
-
-export const problem = z
-  .looseObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int().min(400).max(599),
-    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
-    detail: z.string().optional().meta({ description: 'The field that is wrong and the values that are allowed.' }),
-    retryable: z.boolean().meta({ description: 'Whether the same request may succeed later, unchanged.' }),
-    requestId: z.string(),
-    vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
-  })
-  .meta({ id: 'Problem', description: 'An error (RFC 9457). Programs should check `code`.' });
 
 const EXAMPLE_REQUEST_ID = '5f0c2b8e-6a5e-4a0d-9d53-0b8a1f1d7c11';
 

@@ -1,21 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { challengeFor } from './credentials.ts';
 
-/** RFC 9457. */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly code: ErrorCode;
-  readonly detail?: string | undefined;
-  readonly retryable: boolean;
-  readonly requestId: string;
-  readonly vendorCode?: number | undefined;
-}
+export const problem = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    detail: z.string().optional().meta({ description: 'The field that is wrong and the values that are allowed.' }),
+    retryable: z.boolean().meta({ description: 'Whether the same request may succeed later, unchanged.' }),
+    requestId: z.string(),
+    vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+  })
+  .meta({ id: 'Problem', description: 'An error (RFC 9457). Programs should check `code`.' });
 
 export interface ProblemAnswer {
-  readonly problem: Problem;
+  readonly problem: z.infer<typeof problem>;
   readonly headers: Readonly<Record<string, string>>;
 }
 

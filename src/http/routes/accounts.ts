@@ -5,11 +5,11 @@ import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import {
-  ADMIN_ERRORS,
   ADMIN_SECURITY,
   emptyResponse,
   problemResponses,
   responseWithBody,
+  STORE_CALL_ERRORS,
 } from '../documented-responses.ts';
 import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -101,7 +101,7 @@ const getAccount = {
   querystring: noQuery,
   response: {
     200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
-    ...problemResponses([...ADMIN_ERRORS, 'not_found'], {
+    ...problemResponses([...STORE_CALL_ERRORS, 'not_found'], {
       ...EXAMPLES,
       not_found: { detail: 'There is no such account here' },
     }),
@@ -121,7 +121,7 @@ const lookUpAccounts = {
       schema: lookup,
       example: { '-9223371996052586423': 'user-1' },
     }),
-    ...problemResponses(ADMIN_ERRORS, {
+    ...problemResponses(STORE_CALL_ERRORS, {
       request_invalid: { detail: 'accessIds[3] must be a string, not a number: JSON readers round 64-bit integers' },
     }),
   },
@@ -139,7 +139,7 @@ const eraseAccount = {
   querystring: noQuery,
   response: {
     204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
-    ...problemResponses(ADMIN_ERRORS, EXAMPLES),
+    ...problemResponses(STORE_CALL_ERRORS, EXAMPLES),
   },
 };
 

@@ -5,7 +5,7 @@ import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import { subjectId } from '../../token/subject.ts';
 import { requireSession, type SessionGuardOptions } from '../credentials.ts';
-import { emptyResponse, problemResponses } from '../documented-responses.ts';
+import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import type { HotReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -28,18 +28,13 @@ const PROBLEM_EXAMPLES = {
 
 const READ_ERRORS = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => code !== 'not_found');
 
-const LOG_OUT_ERRORS: readonly ErrorCode[] = [
-  'request_invalid',
-  'session_missing',
-  'session_invalid',
+const LOG_OUT_ERRORS = [
+  ...STORE_CALL_ERRORS,
   'session_expired',
   'session_forbidden',
   'rate_limited',
-  'internal',
   'session_check_unavailable',
-  'store_unavailable',
-  'shutting_down',
-];
+] as const;
 
 const getSdkToken = {
   operationId: 'getSdkToken',

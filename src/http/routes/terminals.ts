@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import { ADMIN_ERRORS, ADMIN_SECURITY, emptyResponse, problemResponses } from '../documented-responses.ts';
+import { ADMIN_SECURITY, emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
@@ -50,7 +50,7 @@ const logTerminalOut = {
   querystring: terminalQuery,
   response: {
     204: emptyResponse('There is no token any more.'),
-    ...problemResponses(ADMIN_ERRORS, EXAMPLES),
+    ...problemResponses(STORE_CALL_ERRORS, EXAMPLES),
   },
 };
 

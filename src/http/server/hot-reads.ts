@@ -48,31 +48,22 @@ export class HotReads implements FastPath {
     sizeCalculation: (_read, key) => ENTRY_BYTES + key.length,
   });
 
-  /** Names and values in turn, as Node takes them. Each answer overwrites its own three values: a copy would cost more. */
-  readonly #headers: string[];
-  readonly #etagIndex: number;
-  readonly #lengthIndex: number;
-  readonly #requestIdIndex: number;
+  /** The headers that all answers share, as alternating names and values. */
+  readonly #headers: readonly string[];
 
   constructor(options: HotReadsOptions) {
     this.#options = options;
-    const headers = { ...options.headers, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
-    const names = Object.keys(headers);
-    const valueIndex = (name: string) => 2 * names.indexOf(name) + 1;
-    this.#headers = Object.entries(headers).flat();
-    this.#etagIndex = valueIndex('etag');
-    this.#lengthIndex = valueIndex('content-length');
-    this.#requestIdIndex = valueIndex('x-request-id');
+    const { etag: _etag, 'content-length': _length, ...shared } = tokenHeaders({ etag: '', length: '' });
+    this.#headers = Object.entries({ ...options.headers, ...shared }).flat();
   }
 
   /** Remembers a read for {@link answer}, if its token is in memory. The first read of a token is not. */
   remember(request: IncomingMessage, caller: BelievedPrincipal, id: SubjectId): void {
     const { clock, tokens, limit } = this.#options;
-    const key = this.#keyOf(request);
     const now = clock.now();
     const cached = now < caller.believedUntil && tokens.remembered(id, caller.issuedAt, now);
-    if (key === undefined || !cached) return;
-    this.#reads.set(key, { caller, allowance: limit(caller.unionId), id, slot: cached.slot });
+    const key = cached && this.#keyOf(request);
+    if (key) this.#reads.set(key, { caller, allowance: limit(caller.unionId), id, slot: cached.slot });
   }
 
   /** Answers a request that it remembers. @returns whether it did; if not, Fastify must */
@@ -89,10 +80,8 @@ export class HotReads implements FastPath {
     if (!cached || !tokens.mayHandOut(cached, read.caller.issuedAt, now) || read.allowance()) return false;
     observer.sessionChecked('cached');
     const { etag, length, body } = tokens.handOut(read.id, cached, now);
-    this.#headers[this.#etagIndex] = etag;
-    this.#headers[this.#lengthIndex] = length;
-    this.#headers[this.#requestIdIndex] = requestIdOf(request);
-    response.writeHead(200, this.#headers).end(body, 'latin1');
+    const own = ['etag', etag, 'content-length', length, 'x-request-id', requestIdOf(request)];
+    response.writeHead(200, [...this.#headers, ...own]).end(body, 'latin1');
     return true;
   }
 

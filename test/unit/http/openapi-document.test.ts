@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { problem } from '../../../src/http/documented-responses.ts';
 import { internalOpenApiDocument, openApiDocument } from '../../../src/http/openapi-document.ts';
+import { problem } from '../../../src/http/problem.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 interface DocumentedAnswer {

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { problem as problemSchema } from '../../../src/http/documented-responses.ts';
-import { asBrokerError, problemAnswer } from '../../../src/http/problem.ts';
+import { asBrokerError, problemAnswer, problem as problemSchema } from '../../../src/http/problem.ts';
 import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 const CODES = Object.keys(ERRORS) as ErrorCode[];
