@@ -174,7 +174,7 @@ test('no secret reaches a log or an error, and none reaches Redis unencrypted, w
   const short = canary('x');
   for (const bad of [{ REDIS_URL: `x${redisUrl}` }, { TOKEN_ENCRYPTION_KEYS: key }, { SESSION_JWT_SECRET: short }]) {
     const refusal = String(await startBroker({ ...fleet.env, ...bad }).catch((error: Error) => error));
-    expect(refusal).toMatch(/it ended \(1\)/);
+    expect(refusal).toMatch(/the process ended \(1\)/);
     expect(secretsIn(refusal)).toEqual([]);
   }
 

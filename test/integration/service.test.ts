@@ -167,7 +167,7 @@ describe('a service without Redis', () => {
     const { log, start } = await open({});
     await start();
     expect(log.lines()).toContainEqual(
-      expect.objectContaining({ level: 'warn', msg: expect.stringContaining('run one replica') }),
+      expect.objectContaining({ level: 'warn', msg: expect.stringContaining('run a single replica') }),
     );
   });
 });

@@ -291,6 +291,7 @@ class Schedule {
       client.held = undefined;
     }
     // An open circuit breaker lets one trial attempt through and refuses the others, so the apps try a second time.
+    this.#vendorTroubleAt = this.#time.now;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       for (const client of clients) {
         const replica = this.#pick();
