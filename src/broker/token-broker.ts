@@ -56,11 +56,11 @@ export class TokenBroker {
   async read(request: ReadRequest): Promise<ServedToken> {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
-    const remembered = request.refused === undefined ? this.remembered(id, request.sessionIssuedAt, now) : undefined;
-    if (remembered) return this.handOut(id, remembered, now);
+    const cached = request.refused === undefined ? this.findFresh(id, request.sessionIssuedAt, now) : undefined;
+    if (cached) return this.serve(id, cached, now);
     try {
       const { entry, outcome } = await this.#find(id, request);
-      return this.handOut(id, entry, this.#options.clock.now(), outcome);
+      return this.serve(id, entry, this.#options.clock.now(), outcome);
     } catch (error) {
       this.#options.observer.readFailed(error);
       throw error;
@@ -68,22 +68,22 @@ export class TokenBroker {
   }
 
   /**
-   * Returns the token that {@link read} serves from memory alone, if there is one. {@link handOut} serves it.
+   * Returns the token that {@link read} serves from memory alone, if there is one. {@link serve} serves it.
    * @param sessionIssuedAt epoch ms; `undefined` if the session does not say
    */
-  remembered(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
+  findFresh(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
     const entry = this.#options.cache.getStale(id);
-    return entry && this.mayHandOut(entry, sessionIssuedAt, now) ? entry : undefined;
+    return entry && this.isServable(entry, sessionIssuedAt, now) ? entry : undefined;
   }
 
   /** Returns whether {@link read} serves this entry without asking the store. */
-  mayHandOut(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
+  isServable(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
     const { cache } = this.#options;
     return now < entry.renewFrom && cache.isFresh(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt);
   }
 
   /** Returns the answer for an app, and records that the token was read. */
-  handOut(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
+  serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
     this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
     if (!entry.markedRead) this.#markRead(id, entry);
     return entry.served;

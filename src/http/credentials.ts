@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import type { AccountLimit } from './account-limit.ts';
 
 const BEARER = /^bearer +(.+)$/i;
@@ -102,7 +102,7 @@ export function sessionSource(forwarded: readonly string[] | undefined): Session
 }
 
 export interface SessionGuardOptions {
-  readonly sessions: SessionVerifier<BelievedPrincipal>;
+  readonly sessions: SessionVerifier<CachedPrincipal>;
   readonly sessionSource: SessionSource;
   readonly limit: AccountLimit;
   readonly observer: Pick<Observer, 'rateLimited'>;
@@ -111,7 +111,7 @@ export interface SessionGuardOptions {
 declare module 'fastify' {
   interface FastifyRequest {
     /** The principal of the session. {@link requireSession} sets it. */
-    caller: BelievedPrincipal;
+    caller: CachedPrincipal;
   }
 }
 

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
-import type { BelievedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
+import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 
 export interface SessionCacheOptions {
   /** How long an accepted session stays fresh; 0: accepted sessions are not cached. */
@@ -18,7 +18,7 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
-  readonly principal: BelievedPrincipal;
+  readonly principal: CachedPrincipal;
   /** Epoch ms until which the stale session is accepted while the session server is unavailable. */
   readonly staleUntil: number;
 }
@@ -45,7 +45,7 @@ const RETRY_DELAY_MS = 2_000;
  *
  * Both times count from the start of the check. Concurrent callers with the same session share one check.
  */
-export class SessionCache implements SessionVerifier<BelievedPrincipal> {
+export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #verifier: SessionVerifier;
   readonly #clock: Clock;
   readonly #observer: Observer;
@@ -53,7 +53,7 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
   readonly #refusalMs: number;
   readonly #accepted: LRUCache<string, Accepted>;
   readonly #refused: LRUCache<string, Refused>;
-  readonly #inFlight = new Map<string, Promise<BelievedPrincipal>>();
+  readonly #inFlight = new Map<string, Promise<CachedPrincipal>>();
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
@@ -70,9 +70,9 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
   }
 
-  async verify(session: string): Promise<BelievedPrincipal> {
+  async verify(session: string): Promise<CachedPrincipal> {
     const accepted = this.#accepted.get(session);
-    if (accepted && this.#clock.now() < accepted.principal.believedUntil) {
+    if (accepted && this.#clock.now() < accepted.principal.freshUntil) {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
@@ -84,13 +84,13 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
     return this.#inFlight.get(session) ?? this.#startCheck(session);
   }
 
-  #startCheck(session: string): Promise<BelievedPrincipal> {
+  #startCheck(session: string): Promise<CachedPrincipal> {
     const check = this.#check(session);
     this.#inFlight.set(session, check);
     return check;
   }
 
-  async #check(session: string): Promise<BelievedPrincipal> {
+  async #check(session: string): Promise<CachedPrincipal> {
     // The answer may rest on data as old as the request, so its age counts from here.
     const startedAt = this.#clock.now();
     try {
@@ -108,8 +108,8 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
     }
   }
 
-  #accept(session: string, principal: Principal, startedAt: number): BelievedPrincipal {
-    const fresh = { ...principal, believedUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
+  #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
+    const fresh = { ...principal, freshUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
     const staleUntil = Math.min(startedAt + 2 * this.#cacheMs, principal.expiresAt);
     if (this.#cacheMs > 0) this.#accepted.set(session, { principal: fresh, staleUntil });
     return fresh;
@@ -121,13 +121,13 @@ export class SessionCache implements SessionVerifier<BelievedPrincipal> {
   }
 
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
-  #acceptStale(session: string, unavailable: BrokerError): BelievedPrincipal {
+  #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
     const now = this.#clock.now();
     const accepted = this.#accepted.get(session);
     const isUsable = accepted && now < accepted.staleUntil;
     this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
-    const principal = { ...accepted.principal, believedUntil: Math.min(now + RETRY_DELAY_MS, accepted.staleUntil) };
+    const principal = { ...accepted.principal, freshUntil: Math.min(now + RETRY_DELAY_MS, accepted.staleUntil) };
     this.#accepted.set(session, { ...accepted, principal });
     return principal;
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { BelievedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
@@ -26,7 +26,7 @@ export function createSessionVerifier(
   options: SessionOptions,
   clock: Clock,
   observer: Observer,
-): SessionVerifier<BelievedPrincipal> {
+): SessionVerifier<CachedPrincipal> {
   const { cacheSeconds, mode } = options;
   const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
   return new SessionCache(verifierFor(options, clock), { cacheSeconds, refusalMs, clock, observer });

@@ -12,9 +12,9 @@ export interface Principal {
 }
 
 /** A principal with the time until which the verifier need not check the session again. */
-export interface BelievedPrincipal extends Principal {
+export interface CachedPrincipal extends Principal {
   /** Epoch ms. */
-  readonly believedUntil: number;
+  readonly freshUntil: number;
 }
 
 export interface SessionVerifier<Verified extends Principal = Principal> {

@@ -1,6 +1,6 @@
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
-import type { SdkToken } from '../token/sdk-token.ts';
+import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { type FaultFacts, VendorFault } from './faults.ts';
 
 /** The answer does not follow the protocol. The message names the wrong part and never quotes it. */
@@ -107,15 +107,12 @@ const answer = z.object({
 
 const required = z.union([z.string().min(1), wholeNumber]);
 
-const tokenData = z.object({
-  accessId: required,
-  accessToken: required,
-  expireTime: required,
-  terminalId: required,
-});
+/** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */
+const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
 
-/** The fields that the broker sets itself, and `__proto__`, which would change the object instead of adding a field. */
-const OWN_FIELDS = new Set(['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend', '__proto__']);
+const tokenData = z.object(
+  Object.fromEntries(TOKEN_FIELDS.filter((name) => !OPTIONAL_FIELDS.has(name)).map((name) => [name, required])),
+);
 
 /** The envelope of an answer. {@link readToken} checks `data` after the code has said success. */
 export type VendorAnswer = z.infer<typeof answer>;
@@ -146,18 +143,15 @@ export interface LoginTimes {
 export function readToken(data: unknown, { sentAt, offsetMs }: LoginTimes): SdkToken {
   const read = tokenData.safeParse(data);
   if (!read.success) throw new BrokenAnswer(`${faultyPath(read.error, 'data', 'data.')} is missing or malformed`);
-  const { accessId, accessToken, terminalId } = read.data;
-  const vendorExpiry = readExpireTime(read.data.expireTime, sentAt + offsetMs);
   const sent = readFields(data as object);
+  const vendorExpiry = readExpireTime(sent.get('expireTime') ?? '', sentAt + offsetMs);
   const expand = sent.get('expand') ?? sent.get('expend') ?? '';
   const fields = {
-    accessId,
-    accessToken,
+    ...Object.fromEntries(TOKEN_FIELDS.map((name) => [name, ''])),
+    ...Object.fromEntries(sent),
     expireTime: String(Math.floor(vendorExpiry / 1_000)),
-    terminalId,
     expand,
     expend: sent.get('expend') ?? expand,
-    ...Object.fromEntries([...sent].filter(([name]) => !OWN_FIELDS.has(name))),
   };
   return { fields, issuedAt: sentAt, expiresAt: vendorExpiry - offsetMs };
 }
@@ -173,7 +167,8 @@ function parseJson(text: string): unknown {
 
 function readFields(data: object): Map<string, string> {
   try {
-    const present = Object.entries(data).filter(([, value]) => value !== null);
+    // `__proto__` would change an object instead of adding a field.
+    const present = Object.entries(data).filter(([name, value]) => value !== null && name !== '__proto__');
     return new Map(present.map(([name, value]) => [name, asText(value)]));
   } catch {
     throw new BrokenAnswer('data is nested too deeply');

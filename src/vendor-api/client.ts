@@ -53,12 +53,12 @@ export class VendorClient implements VendorTransport {
    */
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), timeoutMs);
+    const timer = this.#clock.setTimer(() => deadline.abort(), timeoutMs);
     try {
       // undici reacts to the signal only after it has a connection. The race covers the wait for one.
       return await Promise.race([this.#exchange(request, deadline.signal), expiry(deadline.signal)]);
     } finally {
-      clearTimeout(timer);
+      timer.cancel();
     }
   }
 

@@ -60,7 +60,7 @@ describe('the cloud in docs/integrate-your-cloud.md', () => {
       app: undefined,
       issuedAt: expect.closeTo(now, -5),
       expiresAt: expect.closeTo(now + 3_600_000, -5),
-      believedUntil: expect.closeTo(now + 30_000, -5),
+      freshUntil: expect.closeTo(now + 30_000, -5),
     });
   });
 });

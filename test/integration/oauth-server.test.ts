@@ -64,7 +64,7 @@ describe('JWTs of an OAuth server', () => {
       app: undefined,
       issuedAt,
       expiresAt: issuedAt + 86_400_000,
-      believedUntil: expect.any(Number),
+      freshUntil: expect.any(Number),
     });
 
     server.publish([newKey, oldKey]);

@@ -4,7 +4,7 @@ import type { TokenBroker } from '../../broker/token-broker.ts';
 import type { CachedToken, TokenSlot } from '../../broker/token-cache.ts';
 import type { Clock } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
-import type { BelievedPrincipal } from '../../token/principal.ts';
+import type { CachedPrincipal } from '../../token/principal.ts';
 import type { SubjectId } from '../../token/subject.ts';
 import type { AccountLimit, Allowance } from '../account-limit.ts';
 import type { SessionSource } from '../credentials.ts';
@@ -12,7 +12,7 @@ import { tokenHeaders } from '../token-answer.ts';
 import { type FastPath, type OverloadMonitor, requestIdOf } from './server.ts';
 
 export interface HotReadsOptions {
-  readonly tokens: Pick<TokenBroker, 'remembered' | 'mayHandOut' | 'handOut'>;
+  readonly tokens: Pick<TokenBroker, 'findFresh' | 'isServable' | 'serve'>;
   readonly limit: AccountLimit;
   readonly observer: Pick<Observer, 'sessionChecked'>;
   readonly clock: Clock;
@@ -26,7 +26,7 @@ export interface HotReadsOptions {
 
 /** The results of Fastify and the routes for a request that got a token. */
 interface HotRead {
-  readonly caller: BelievedPrincipal;
+  readonly caller: CachedPrincipal;
   readonly allowance: Allowance;
   readonly id: SubjectId;
   slot: TokenSlot;
@@ -38,7 +38,7 @@ const ENTRY_BYTES = 512;
 
 /**
  * A fast path in front of Fastify: it answers a `GET /sdk-token` that has the same URL and the same session as an earlier
- * one, while the session is still believed and the token in memory is still fresh. It leaves every other request to
+ * one, while the cached session and the token in memory are still fresh. It leaves every other request to
  * Fastify, which would give the same answer. It halves the CPU time of a repeated read (benchmark scenario `warm`).
  */
 export class HotReads implements FastPath {
@@ -58,10 +58,10 @@ export class HotReads implements FastPath {
   }
 
   /** Remembers a read for {@link answer}, if its token is in memory. The first read of a token is not. */
-  remember(request: IncomingMessage, caller: BelievedPrincipal, id: SubjectId): void {
+  remember(request: IncomingMessage, caller: CachedPrincipal, id: SubjectId): void {
     const { clock, tokens, limit } = this.#options;
     const now = clock.now();
-    const cached = now < caller.believedUntil && tokens.remembered(id, caller.issuedAt, now);
+    const cached = now < caller.freshUntil && tokens.findFresh(id, caller.issuedAt, now);
     const key = cached && this.#keyOf(request);
     if (key) this.#reads.set(key, { caller, allowance: limit(caller.unionId), id, slot: cached.slot });
   }
@@ -75,11 +75,11 @@ export class HotReads implements FastPath {
     const key = this.#keyOf(request);
     const read = key === undefined ? undefined : this.#reads.get(key);
     const now = clock.now();
-    if (!read || now >= read.caller.believedUntil) return false;
+    if (!read || now >= read.caller.freshUntil) return false;
     const cached = this.#cachedToken(read, now);
-    if (!cached || !tokens.mayHandOut(cached, read.caller.issuedAt, now) || read.allowance()) return false;
+    if (!cached || !tokens.isServable(cached, read.caller.issuedAt, now) || read.allowance()) return false;
     observer.sessionChecked('cached');
-    const { etag, length, body } = tokens.handOut(read.id, cached, now);
+    const { etag, length, body } = tokens.serve(read.id, cached, now);
     const own = ['etag', etag, 'content-length', length, 'x-request-id', requestIdOf(request)];
     response.writeHead(200, [...this.#headers, ...own]).end(body, 'latin1');
     return true;
@@ -94,7 +94,7 @@ export class HotReads implements FastPath {
   /** Looks the token up again if memory has dropped it: memory may hold a newer one since. */
   #cachedToken(read: HotRead, now: number): CachedToken | undefined {
     if (read.slot.entry) return read.slot.entry;
-    const found = this.#options.tokens.remembered(read.id, read.caller.issuedAt, now);
+    const found = this.#options.tokens.findFresh(read.id, read.caller.issuedAt, now);
     if (found) read.slot = found.slot;
     return found;
   }

@@ -9,7 +9,7 @@ import { TokenBroker } from '../../../src/broker/token-broker.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
-import type { BelievedPrincipal } from '../../../src/token/principal.ts';
+import type { CachedPrincipal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
 
 export const SESSION = 'session-canary-0a1b2c';
@@ -38,9 +38,9 @@ export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> &
 /** Has a token for every subject, and none in memory. */
 const FORGETFUL = {
   read: async () => servedToken(),
-  remembered: () => undefined,
-  mayHandOut: () => false,
-  handOut: servedToken,
+  findFresh: () => undefined,
+  isServable: () => false,
+  serve: servedToken,
 };
 
 /** Runs the public app on a free port until the test ends, with a broker and a verifier that know the canaries. */
@@ -99,14 +99,14 @@ export function recordingTokens() {
 }
 
 /** The principal of the canary session. */
-export function principal(claims: Partial<BelievedPrincipal> = {}): BelievedPrincipal {
+export function principal(claims: Partial<CachedPrincipal> = {}): CachedPrincipal {
   return {
     unionId: UNION_ID,
     region: undefined,
     app: undefined,
     issuedAt: undefined,
     expiresAt: Number.MAX_SAFE_INTEGER,
-    believedUntil: Number.MAX_SAFE_INTEGER,
+    freshUntil: Number.MAX_SAFE_INTEGER,
     ...claims,
   };
 }

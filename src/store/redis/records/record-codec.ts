@@ -1,4 +1,4 @@
-import type { TokenRecord } from '../../../token/sdk-token.ts';
+import { TOKEN_FIELDS, type TokenRecord } from '../../../token/sdk-token.ts';
 import { type SubjectId, subjectId, terminalOf } from '../../../token/subject.ts';
 import { pack, unpack } from './packing.ts';
 import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher.ts';
@@ -17,8 +17,8 @@ import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher
  */
 const FORMAT = 1;
 const HEADER_LENGTH = 15;
-const KNOWN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
-const KNOWN: ReadonlySet<string> = new Set(KNOWN_FIELDS);
+/** Format 1 stores these fields by position and all others by name. */
+const POSITIONAL_FIELDS: readonly string[] = TOKEN_FIELDS.slice(0, 6);
 
 export class RecordCodec {
   readonly #cipher: TokenCipher;
@@ -36,8 +36,8 @@ export class RecordCodec {
     header.writeUInt8(Math.min(record.unreadRenewals, 255), 2);
     header.writeUIntBE(record.generation, 3, 6);
     header.writeUIntBE(Math.floor(token.expiresAt), 9, 6);
-    const known = KNOWN_FIELDS.map((name) => token.fields[name] ?? '');
-    const more = Object.entries(token.fields).filter(([name]) => !KNOWN.has(name));
+    const known = POSITIONAL_FIELDS.map((name) => token.fields[name] ?? '');
+    const more = Object.entries(token.fields).filter(([name]) => !POSITIONAL_FIELDS.includes(name));
     const { app, unionId, uniqueId } = subject;
     const plain = pack([app, unionId, uniqueId, region, String(token.issuedAt), ...known, ...more.flat()]);
     return Buffer.concat([header, this.#cipher.seal(plain, boundTo(header, id, key))]);
@@ -86,10 +86,11 @@ function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
   return Buffer.concat([header.subarray(2), Buffer.from(`${key} ${id}`)]);
 }
 
-/** @param values the values of {@link KNOWN_FIELDS}, then the name and the value of each other field */
+/** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
 function fieldsOf(values: readonly string[]): Record<string, string> {
-  const fields = KNOWN_FIELDS.map((name, index) => [name, values[index] ?? '']);
-  for (let at = KNOWN_FIELDS.length; at < values.length; at += 2) fields.push([values[at] ?? '', values[at + 1] ?? '']);
+  const fields = POSITIONAL_FIELDS.map((name, index) => [name, values[index] ?? '']);
+  for (let at = POSITIONAL_FIELDS.length; at < values.length; at += 2)
+    fields.push([values[at] ?? '', values[at + 1] ?? '']);
   return Object.fromEntries(fields);
 }
 

@@ -27,7 +27,7 @@ async function startWatched(settings: AppSettings = {}) {
   let reachedApp = 0;
   const verify = async (session: string) => {
     verified += 1;
-    return principal({ unionId: session, issuedAt: clock.now(), believedUntil: clock.now() + SESSION_MS });
+    return principal({ unionId: session, issuedAt: clock.now(), freshUntil: clock.now() + SESSION_MS });
   };
   const { app, origin } = await startApp({
     tokens: broker,
@@ -157,7 +157,7 @@ describe('Fastify answers', () => {
     const clock = new TestClock();
     const verify = async () => {
       verifiedAt.push(clock.now());
-      return principal({ unionId: 'alice', believedUntil: clock.now() });
+      return principal({ unionId: 'alice', freshUntil: clock.now() });
     };
     const { ask } = await startWatched({ sessions: { verify } });
     for (let i = 0; i < 3; i++) expect((await ask()).status).toBe(200);
