@@ -49,7 +49,7 @@ export class LoginUnderLease {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
       await this.release(granted, dueAt(current, this.#options.policy, lease.id));
-      return { record: current, outcome: 'waited', erasedAt };
+      return { record: current, outcome: 'waited', isStored: true, erasedAt };
     }
     this.#heldLeases.add(lease);
     try {
@@ -103,12 +103,12 @@ export class LoginUnderLease {
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
       cache.renew(record, lease.id);
-      return { record, outcome: 'login', erasedAt };
+      return { record, outcome: 'login', isStored: outcome === 'saved', erasedAt };
     }
     const newer = await terminals.read(lease.id);
     refuseErased(request, newer.erasedAt);
     if (newer.record && request.satisfies(newer.record)) {
-      return { record: newer.record, outcome: 'waited', erasedAt: newer.erasedAt };
+      return { record: newer.record, outcome: 'waited', isStored: true, erasedAt: newer.erasedAt };
     }
     throw new BrokerError('session_forbidden', {
       detail: 'the terminal was logged out while its token was being obtained',

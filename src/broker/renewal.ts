@@ -172,7 +172,7 @@ export class Renewal {
     // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
-    return { record: stored.record, outcome: 'waited', erasedAt: stored.erasedAt };
+    return { record: stored.record, outcome: 'waited', isStored: true, erasedAt: stored.erasedAt };
   }
 }
 

@@ -35,6 +35,8 @@ export interface RenewalRequest {
 export interface Renewed {
   readonly record: TokenRecord;
   readonly outcome: RenewalOutcome;
+  /** Whether the store has confirmed the record. If not, another replica may have stored a newer one. */
+  readonly isStored: boolean;
   /** Epoch ms of the account's last erasure. */
   readonly erasedAt: number | undefined;
 }

@@ -140,8 +140,10 @@ export class TokenBroker {
       isUsable(record);
     const startedAt = clock.now();
     const renewed = await renewal.renew({ id, subject, region, known, cause, sessionIssuedAt, satisfies });
-    refuseErased(request, renewed.erasedAt);
-    return { entry: cache.put(renewed.record, startedAt, renewed.erasedAt, id), outcome: renewed.outcome };
+    const { record, outcome, isStored, erasedAt } = renewed;
+    refuseErased(request, erasedAt);
+    const checkedAt = isStored ? startedAt : Number.NEGATIVE_INFINITY;
+    return { entry: cache.put(record, checkedAt, erasedAt, id), outcome };
   }
 
   /** Looks the subject up in memory, then in the store. Concurrent lookups of one subject share one store read. */

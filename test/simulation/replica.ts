@@ -14,7 +14,7 @@ import { type NetworkFaults, StoreConnection, type StoreServer } from './store-n
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
-const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
+export const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
 const CACHE_BYTES = 2 ** 20;
 const APP = { name: 'default', appId: 'app', appToken: 'app-token', appKey: 'app-key', accessId: 'app' };
 

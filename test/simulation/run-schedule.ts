@@ -1,8 +1,8 @@
 import { BrokerError } from '../../src/token/errors.ts';
-import { servableUntil } from '../../src/token/renewal-timing.ts';
-import type { ServedToken } from '../../src/token/sdk-token.ts';
+import { refreshAt, servableUntil } from '../../src/token/renewal-timing.ts';
+import type { ServedToken, TokenRecord } from '../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
-import { Replica } from './replica.ts';
+import { POLICY, Replica } from './replica.ts';
 import type { FaultName, Scenario } from './scenario.ts';
 import { StoreServer } from './store-network.ts';
 import { VendorModel } from './vendor-model.ts';
@@ -30,10 +30,8 @@ export interface ScheduleResult {
 const SETTLE_MS = 20_000;
 /** Published bound: how long a logout or a newer token may be unknown to a replica that misses announcements. */
 const STALE_MS = 60_000;
-/** The same while announcements arrive. */
-const ANNOUNCED_MS = 1_000;
-/** Longest read: the login of another replica, its lease after its death, and an own login. */
-const MAX_READ_MS = 2 * 7_500 + 5_000 + 1_000;
+/** The same while the replica knows of no gap: a gap is noticed after 3 s, and an entry stays fresh for 2 s. */
+const ANNOUNCED_MS = 6_000;
 const MAX_VIOLATIONS = 20;
 
 /** Runs one schedule. The seed decides everything, so the same arguments give the same result. */
@@ -78,6 +76,10 @@ class Schedule {
   /** The generation of each logout and each erasure, as the store announced it. */
   readonly #removed = new Map<SubjectId, number>();
   readonly #erasures = new Map<AccountId, number>();
+  /** The last token that each replica served of each terminal. */
+  readonly #servedBy = new WeakMap<Replica, Map<string, TokenRecord>>();
+  /** When something last made a token of an account useless: a logout, an erasure or a refusal. By `unionId`. */
+  readonly #uselessAt = new Map<string, number>();
   #checkedRequests = 0;
   #open = true;
   #injectsFaults = true;
@@ -177,9 +179,10 @@ class Schedule {
       const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused });
       if (!replica.process.alive) return;
       client.held = served;
+      this.#noteServed(client, replica, served.record);
       this.#checkServed(client, replica, served, since, refused, known.newest);
       const { generation } = served.record;
-      const bound = this.#announcedMs();
+      const bound = this.#announcedMs(replica);
       if (known.loggedOut && generation <= known.loggedOut.generation && since - known.loggedOut.at > bound) {
         this.#fail('a logout ends the token on every replica within its bound', client.terminal);
       }
@@ -222,30 +225,46 @@ class Schedule {
 
   #checkServed(
     { terminal }: Client,
-    { clock, name }: Replica,
+    replica: Replica,
     { record, etag }: ServedToken,
     since: number,
     refused: string | undefined,
     newest: { readonly generation: number; readonly since: number } | undefined,
   ): void {
+    const { clock, name } = replica;
     const pastMs = clock.now() - servableUntil(record.token);
     if (pastMs >= 0) this.#fail('no token is served past its margin', `${terminal} by ${name}, ${pastMs} ms past`);
     if (etag === refused) this.#fail('a refused token is not served to its reporter again', terminal);
     const isOlder = newest && record.generation < newest.generation;
-    if (isOlder && since - newest.since > this.#announcedMs()) {
+    if (isOlder && since - newest.since > this.#announcedMs(replica)) {
       this.#fail('no token is served after a newer one was announced', `${terminal} by ${name}`);
     }
-    if (this.#time.now - since > MAX_READ_MS) {
+    if (this.#time.now - since > this.#maxReadMs) {
       this.#fail('each read ends within its bound', `${terminal} took ${Math.round(this.#time.now - since)} ms`);
     }
   }
 
   #onLogin(terminal: string, replica: Replica): void {
     this.#note(`${replica.name} logs in for ${terminal}`);
+    if (this.#isNeedless(terminal, replica))
+      this.#fail('an outage of the store causes no login for a token that is not due', terminal);
     const count = this.#vendor.inFlight(terminal);
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
     }
+  }
+
+  #noteServed({ terminal }: Client, replica: Replica, record: TokenRecord): void {
+    const served = this.#servedBy.get(replica) ?? new Map<string, TokenRecord>();
+    this.#servedBy.set(replica, served.set(terminal, record));
+  }
+
+  /** A login during an outage of the store, although the replica has served a token that is not due yet. */
+  #isNeedless(terminal: string, replica: Replica): boolean {
+    const record = this.#servedBy.get(replica)?.get(terminal);
+    if (!record || (this.#server.isUp && !replica.connection.isCut)) return false;
+    const uselessAt = this.#uselessAt.get(terminal.split('/')[0] ?? '') ?? Number.NEGATIVE_INFINITY;
+    return replica.clock.now() < refreshAt(record, POLICY) && uselessAt < record.token.issuedAt - 10_000;
   }
 
   #onSaved(id: SubjectId, generation: number): void {
@@ -297,7 +316,7 @@ class Schedule {
         const replica = this.#pick();
         if (replica && !client.held) void this.#read(client, replica);
       }
-      await this.#time.run(MAX_READ_MS, () => this.#checkStep());
+      await this.#time.run(this.#maxReadMs, () => this.#checkStep());
     }
     for (const { terminal, held, id } of clients) {
       if (!held) this.#fail('every subject has a token once all is well', terminal);
@@ -408,6 +427,7 @@ class Schedule {
   async #logOut({ subject, id, terminal }: Client): Promise<void> {
     const replica = this.#pick();
     if (!replica) return;
+    this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
       await replica.accounts.logOut(subject);
       const generation = this.#removed.get(id) ?? 0;
@@ -421,6 +441,7 @@ class Schedule {
   async #erase({ subject }: Client): Promise<void> {
     const replica = this.#pick();
     if (!replica) return;
+    this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
       await replica.accounts.erase(subject.unionId);
       const account = accountId(subject.unionId);
@@ -433,6 +454,7 @@ class Schedule {
 
   #reportRefused(client: Client): void {
     const replica = this.#pick();
+    this.#uselessAt.set(client.subject.unionId, this.#time.now);
     if (replica && client.held) void this.#read(client, replica, client.held.etag);
   }
 
@@ -452,9 +474,17 @@ class Schedule {
   }
 
   /** How long a replica may not know of a change. */
-  #announcedMs(): number {
-    const isReliable = this.#isQuiet(STALE_MS + SETTLE_MS) && this.#scenario.announcementLossRate === 0;
-    return isReliable ? ANNOUNCED_MS : STALE_MS;
+  #announcedMs({ connection, clock }: Replica): number {
+    const completeForMs = clock.now() - (connection.store.announcements.completeSince() ?? clock.now());
+    // After a gap, the breaker refuses commands for 0.5 s, and a token of a login without a lease is fresh for 2 s.
+    const hearsAll = connection.isConnected && completeForMs > 3_000 && this.#scenario.announcementLossRate === 0;
+    return hearsAll ? ANNOUNCED_MS : STALE_MS;
+  }
+
+  /** Longest read: the login of another replica, its lease after its death, and an own login. */
+  get #maxReadMs(): number {
+    const { vendorTimeoutMs } = this.#scenario;
+    return 2 * Math.max(1.5 * vendorTimeoutMs, vendorTimeoutMs + 2_000) + 6_000;
   }
 
   #isQuiet(ms: number): boolean {

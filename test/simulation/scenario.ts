@@ -71,6 +71,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   calm: CALM,
   'slow vendor': { ...CALM, vendorLatencyMs: () => 1_800, vendorMode: 'replace' },
   'slow vendor, two replicas': { ...CALM, replicas: 2, vendorLatencyMs: (random) => 900 + random() * 1_500 },
+  'logins longer than a lease': {
+    ...CALM,
+    vendorMode: 'replace',
+    vendorTimeoutMs: 10_000,
+    vendorLatencyMs: (random) => 5_500 + random() * 3_000,
+    tokenLifeMs: 120_000,
+    minutes: 4,
+  },
   'long tail': { ...CALM, vendorLatencyMs: longTail, vendorMode: 'replace', tokenLifeMs: 60_000 },
   refusals: {
     ...CALM,

@@ -85,6 +85,8 @@ export class StoreConnection {
   #wasAway = false;
   #heardAt: number;
   #since: number | undefined;
+  /** Whether an announcement was dropped because the connection was down. A real connection notices that it broke. */
+  #missedAnnouncement = false;
 
   constructor(server: StoreServer, time: VirtualTime, process: VirtualProcess, clock: Clock, faults: NetworkFaults) {
     this.#server = server;
@@ -101,7 +103,7 @@ export class StoreConnection {
     this.#beatLater();
   }
 
-  get #isConnected(): boolean {
+  get isConnected(): boolean {
     return this.#server.isUp && !this.isCut;
   }
 
@@ -151,10 +153,10 @@ export class StoreConnection {
     const [losesRequest, losesAnswer] = [this.#loses(), this.#loses()];
     const exchange = new Promise<{ readonly value: T }>((resolve, reject) => {
       const execute = (): void => {
-        if (!this.#isConnected || losesRequest) return;
+        if (!this.isConnected || losesRequest) return;
         command().then((value) => {
           const deliver = (): void => {
-            if (this.#isConnected && !losesAnswer) resolve({ value });
+            if (this.isConnected && !losesAnswer) resolve({ value });
           };
           this.#time.after(delayMs(), deliver, this.#process);
         }, reject);
@@ -191,7 +193,8 @@ export class StoreConnection {
     if (!this.#process.alive) return;
     const deliver = (): void => {
       const lost = this.#time.random() < this.#faults.announcementLossRate;
-      if (this.#isConnected && !lost) for (const listener of this.#listeners) listener(announcement);
+      if (!this.isConnected) this.#missedAnnouncement = true;
+      else if (!lost) for (const listener of this.#listeners) listener(announcement);
     };
     this.#time.after(this.#faults.delayMs(), deliver, this.#process);
   }
@@ -205,12 +208,13 @@ export class StoreConnection {
   }
 
   #beat(): void {
-    if (!this.#isConnected) {
+    if (!this.isConnected) {
       this.#wasAway = true;
       return;
     }
     const now = this.#clock.now();
-    if (this.#since === undefined || now - this.#heardAt >= GAP_MS) this.#since = now;
+    if (this.#since === undefined || this.#missedAnnouncement || now - this.#heardAt >= GAP_MS) this.#since = now;
+    this.#missedAnnouncement = false;
     this.#heardAt = now;
     const lostData = this.#epoch !== this.#server.epoch;
     if (!lostData && !this.#wasAway) return;

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
+import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
@@ -15,13 +16,14 @@ function createReplicas(clock: Clock) {
   const store: TokenStore = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const silentStore: TokenStore = { ...store, announcements: { subscribe: () => undefined, completeSince: () => 0 } };
   const vendor = new ScriptedLogin(clock);
-  const [subscribed, unsubscribed] = [store, silentStore].map((replicaStore) =>
+  const watched = watchedStore(silentStore);
+  const [subscribed, unsubscribed] = [store, watched.store].map((replicaStore) =>
     brokerParts({ clock, store: replicaStore, vendor }),
   );
   if (!subscribed || !unsubscribed) throw new Error('no replicas');
   const read = ({ broker }: typeof subscribed) =>
     broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
-  return { vendor, subscribed, unsubscribed, read };
+  return { vendor, watched, subscribed, unsubscribed, read };
 }
 
 describe('when an announcement is lost', () => {
@@ -48,6 +50,18 @@ describe('when an announcement is lost', () => {
     clock.advance(1);
     expect((await read(unsubscribed)).etag).not.toBe(etag);
     expect(unsubscribed.cache.getStale(ID)?.served.etag).not.toBe(etag);
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('a replica asks the store again for a token that the store has not confirmed', async () => {
+    const { vendor, watched, subscribed, unsubscribed, read } = createReplicas(new TestClock());
+    vendor.lifeMs = 600_000;
+    watched.down.add('acquire').add('restore');
+    const older = await read(unsubscribed);
+    const newer = await read(subscribed);
+    expect(newer.etag).not.toBe(older.etag);
+    watched.down.clear();
+    expect((await read(unsubscribed)).etag).toBe(newer.etag);
     expect(vendor.requests).toHaveLength(2);
   });
 });

@@ -89,7 +89,11 @@ describe('a renewal', () => {
   test('uses a token that another replica has stored instead of a login', async () => {
     const { vendor, replicas } = createReplicas(2);
     const first = await replicas[0]?.renewal.renew(request());
-    expect(await replicas[1]?.renewal.renew(request())).toEqual({ record: first?.record, outcome: 'waited' });
+    expect(await replicas[1]?.renewal.renew(request())).toEqual({
+      record: first?.record,
+      outcome: 'waited',
+      isStored: true,
+    });
     expect(vendor.requests).toHaveLength(1);
   });
 
