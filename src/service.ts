@@ -16,18 +16,13 @@ import { createMemoryStore } from './store/memory/memory-store.ts';
 import { createRedisStore } from './store/redis/redis-store.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { type Clock, systemClock } from './token/clock.ts';
-import { LONGEST_WAIT_MS } from './token/login-queue.ts';
+import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
-
-/** Time for one attempt and half of another, or for one attempt after the longest wait in the login queue. */
-function loginBudgetOf({ timeoutMs }: Config['vendor']): number {
-  return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
-}
 
 /** At shutdown, running requests get this long. The rest of the promised 10 s is for closing connections. */
 const DRAIN_MS = 9_000;
@@ -58,7 +53,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
   metrics.watch(cache);
   const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
-  const loginBudgetMs = loginBudgetOf(config.vendor);
+  const loginBudgetMs = loginBudget(config.vendor.timeoutMs);
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
     terminals,

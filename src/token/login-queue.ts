@@ -34,6 +34,15 @@ export const LONGEST_WAIT_MS = 2_000;
 export const LONGEST_BACKGROUND_WAIT_MS = 500;
 
 /**
+ * Returns the longest time of a login, in ms: one attempt and half of another, or one attempt after the longest wait in the
+ * login queue.
+ * @param timeoutMs the longest time of one attempt
+ */
+export function loginBudget(timeoutMs: number): number {
+  return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
+}
+
+/**
  * Reserves the next place in the queue of vendor logins (generic cell rate algorithm with a queue; a place is a point in
  * time). Foreground logins go first: while one waits, background logins get at most every second place.
  */

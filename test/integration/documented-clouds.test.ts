@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
+import { SESSION_MODES } from '../../src/config/variables.ts';
 import { internalOpenApiDocument } from '../../src/http/openapi-document.ts';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
@@ -29,12 +30,9 @@ function settingsFor(mode: string): string {
   return `${vendor}\n${own}`;
 }
 
-test.each(['jwt', 'introspection', 'forward'])(
-  'the broker accepts the settings of docs/integrate-your-cloud.md for %s',
-  (mode) => {
-    expect(loadConfig(parseEnv(settingsFor(mode))).session.mode).toBe(mode);
-  },
-);
+test.each(SESSION_MODES)('the broker accepts the settings of docs/integrate-your-cloud.md for %s', (mode) => {
+  expect(loadConfig(parseEnv(settingsFor(mode))).session.mode).toBe(mode);
+});
 
 describe('the cloud in docs/integrate-your-cloud.md', () => {
   test.each([

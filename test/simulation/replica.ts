@@ -7,6 +7,7 @@ import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
 import type { Clock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
+import { loginBudget } from '../../src/token/login-queue.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
@@ -76,7 +77,7 @@ export class Replica {
       observer,
       transport: vendor.transportFor(clock, (terminal) => onLogin(terminal, this)),
     });
-    const loginBudgetMs = Math.max(1.5 * vendorTimeoutMs, vendorTimeoutMs + 2_000);
+    const loginBudgetMs = loginBudget(vendorTimeoutMs);
     this.#writeBack = writeBack;
     this.#renewal = new Renewal({
       terminals,

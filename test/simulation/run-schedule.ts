@@ -1,4 +1,5 @@
 import { BrokerError } from '../../src/token/errors.ts';
+import { loginBudget } from '../../src/token/login-queue.ts';
 import { refreshAt, servableUntil } from '../../src/token/renewal-timing.ts';
 import type { ServedToken, TokenRecord } from '../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
@@ -484,7 +485,7 @@ class Schedule {
   /** Longest read: the login of another replica, its lease after its death, and an own login. */
   get #maxReadMs(): number {
     const { vendorTimeoutMs } = this.#scenario;
-    return 2 * Math.max(1.5 * vendorTimeoutMs, vendorTimeoutMs + 2_000) + 6_000;
+    return 2 * loginBudget(vendorTimeoutMs) + 6_000;
   }
 
   #isQuiet(ms: number): boolean {

@@ -1,4 +1,4 @@
--- Definitions that the scripts share. The loader puts them in front of each script, after the constants of scripts.ts.
+-- Definitions that the scripts share. The loader puts them in front of each script, after the constants of lua-scripts.ts.
 --
 -- Every script uses the clock of Redis, so the clocks of the replicas need not agree. A record starts with a plain
 -- header (see record-codec.ts). Counted from 1, byte 2 is the read flag, bytes 4 to 9 are the generation and bytes 10
