@@ -102,8 +102,9 @@ export class LoginUnderLease {
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
-      cache.renew(record, lease.id);
-      return { record, outcome: 'login', isStored: outcome === 'saved', erasedAt };
+      const isStored = outcome === 'saved';
+      cache.renew(record, lease.id, isStored);
+      return { record, outcome: 'login', isStored, erasedAt };
     }
     const newer = await terminals.read(lease.id);
     refuseErased(request, newer.erasedAt);

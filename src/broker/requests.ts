@@ -27,7 +27,7 @@ export interface RenewalRequest {
   readonly cause: RenewalCause;
   /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
-  /** Returns whether a record from another login will do: newer than `known`, or another one than the refused token. */
+  /** Returns whether a record from another login will do: usable, newer than `known`, and not the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 

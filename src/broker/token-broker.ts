@@ -2,7 +2,7 @@ import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
-import { type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import { raceTimeout } from '../token/time-budget.ts';
@@ -14,6 +14,8 @@ import type { CachedToken, TokenCache } from './token-cache.ts';
 const RENEWAL_WAIT_MS = 2_000;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;
+/** The store remembers each logout for twice this long. */
+const LOGOUT_KNOWN_MS = 1_800_000;
 
 export interface TokenBrokerOptions {
   readonly terminals: TerminalStore;
@@ -164,9 +166,8 @@ export class TokenBroker {
     const askedAt = clock.now();
     try {
       const { record, erasedAt } = await terminals.read(id);
-      if (record) return { entry: cache.put(record, askedAt, erasedAt, id), erasedAt, source: 'redis' };
-      cache.forget(id);
-      return { entry: undefined, erasedAt, source: 'redis' };
+      const entry = record ? cache.put(record, askedAt, erasedAt, id) : await this.#restore(id, askedAt, erasedAt);
+      return { entry, erasedAt, source: 'redis' };
     } catch (error) {
       const erasedAt = cache.erasedAt(id);
       const stale = cache.getStale(id);
@@ -179,6 +180,25 @@ export class TokenBroker {
     } finally {
       this.#lookups.delete(id);
     }
+  }
+
+  /**
+   * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data. The
+   * store knows a recent logout, and then refuses to have the token back.
+   */
+  async #restore(id: SubjectId, askedAt: number, erasedAt: number | undefined): Promise<CachedToken | undefined> {
+    const { terminals, cache, clock, policy, observer } = this.#options;
+    const known = cache.getStale(id);
+    if (!known) return undefined;
+    const { record } = known.served;
+    const knownAt = Math.max(known.checkedAt, record.generation);
+    if (clock.now() < servableUntil(record.token) && clock.now() - knownAt < LOGOUT_KNOWN_MS) {
+      const outcome = await terminals.restore(record, dueAt(record, policy, id));
+      observer.wroteBack(outcome);
+      if (outcome === 'saved') return cache.put(record, askedAt, erasedAt, id);
+    }
+    cache.forget(id);
+    return undefined;
   }
 
   /** Tells the store about the first read of a token from a background renewal. Other tokens are stored as read. */

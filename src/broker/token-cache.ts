@@ -26,7 +26,7 @@ export interface CachedToken {
   readonly served: ServedToken;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
   readonly erasedAt: number | undefined;
-  /** When the store was asked for it: epoch ms. `-Infinity` after a newer token was announced. */
+  /** When the store confirmed it: epoch ms. `-Infinity` before that, and after a newer token was announced. */
   checkedAt: number;
   /** From this time (epoch ms) a read asks for a renewal. */
   renewFrom: number;
@@ -95,7 +95,8 @@ export class TokenCache {
   ): CachedToken {
     const known = this.#entries.get(id);
     if (known && known.served.record.generation > record.generation) return known;
-    const same = known?.served.record.generation === record.generation ? known : undefined;
+    // Two logins without a lease can have the same generation. The store keeps one of their tokens.
+    const same = known && isSameToken(known.served.record, record) ? known : undefined;
     const entry: CachedToken = {
       slot: known?.slot ?? { entry: undefined },
       served: same?.served ?? serveToken(record),
@@ -127,10 +128,13 @@ export class TokenCache {
     return latest(this.#entries.peek(id)?.erasedAt, this.#floors.get(accountOf(id)));
   }
 
-  /** Replaces an entry by a newer token. Adds no entry for a subject that is not read on this replica. */
-  renew(record: TokenRecord, id: SubjectId): void {
+  /**
+   * Replaces an entry by a newer token. Adds no entry for a subject that is not read on this replica.
+   * @param isStored whether the store has confirmed the record
+   */
+  renew(record: TokenRecord, id: SubjectId, isStored: boolean): void {
     const known = this.#entries.get(id);
-    if (known) this.put(record, this.#options.clock.now(), known.erasedAt, id);
+    if (known) this.put(record, isStored ? this.#options.clock.now() : Number.NEGATIVE_INFINITY, known.erasedAt, id);
   }
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
@@ -169,6 +173,10 @@ export class TokenCache {
   oldestValid(id: SubjectId): number {
     return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
   }
+}
+
+function isSameToken(one: TokenRecord, other: TokenRecord): boolean {
+  return one.generation === other.generation && one.token.fields['accessToken'] === other.token.fields['accessToken'];
 }
 
 function fill(slot: { entry: CachedToken | undefined }, entry: CachedToken | undefined): void {

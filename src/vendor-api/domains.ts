@@ -20,7 +20,7 @@ export type CircuitStatus = 'closed' | 'half-open' | 'open';
 
 /**
  * The circuit breaker of one vendor domain, based on cockatiel's. It adds two things: callers are refused at once while
- * a trial attempt runs (cockatiel lets them wait for it), and the time comes from the broker's clock.
+ * a trial attempt runs (cockatiel lets them wait for it), and the open time is measured with the broker's clock (cockatiel's own window reads `Date.now()`).
  */
 export class CircuitBreaker {
   readonly #policy: CircuitBreakerPolicy;

@@ -56,6 +56,17 @@ interface Client {
   held: ServedToken | undefined;
 }
 
+/** A map by terminal for each replica. */
+class TerminalMaps<T> {
+  readonly #maps = new WeakMap<Replica, Map<string, T>>();
+
+  of(replica: Replica): Map<string, T> {
+    const map = this.#maps.get(replica) ?? new Map<string, T>();
+    this.#maps.set(replica, map);
+    return map;
+  }
+}
+
 class Schedule {
   readonly #scenario: Scenario;
   readonly #time: VirtualTime;
@@ -77,8 +88,9 @@ class Schedule {
   /** The generation of each logout and each erasure, as the store announced it. */
   readonly #removed = new Map<SubjectId, number>();
   readonly #erasures = new Map<AccountId, number>();
-  /** The last token that each replica served of each terminal. */
-  readonly #servedBy = new WeakMap<Replica, Map<string, TokenRecord>>();
+  /** By replica and terminal: the last token that was served, and when the last attempt of a login started. */
+  readonly #servedBy = new TerminalMaps<TokenRecord>();
+  readonly #loginAt = new TerminalMaps<number>();
   /** When something last made a token of an account useless: a logout, an erasure or a refusal. By `unionId`. */
   readonly #uselessAt = new Map<string, number>();
   #checkedRequests = 0;
@@ -180,7 +192,7 @@ class Schedule {
       const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused });
       if (!replica.process.alive) return;
       client.held = served;
-      this.#noteServed(client, replica, served.record);
+      this.#servedBy.of(replica).set(client.terminal, served.record);
       this.#checkServed(client, replica, served, since, refused, known.newest);
       const { generation } = served.record;
       const bound = this.#announcedMs(replica);
@@ -249,21 +261,18 @@ class Schedule {
     this.#note(`${replica.name} logs in for ${terminal}`);
     if (this.#isNeedless(terminal, replica))
       this.#fail('an outage of the store causes no login for a token that is not due', terminal);
+    this.#loginAt.of(replica).set(terminal, this.#time.now);
     const count = this.#vendor.inFlight(terminal);
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
     }
   }
 
-  #noteServed({ terminal }: Client, replica: Replica, record: TokenRecord): void {
-    const served = this.#servedBy.get(replica) ?? new Map<string, TokenRecord>();
-    this.#servedBy.set(replica, served.set(terminal, record));
-  }
-
   /** A login during an outage of the store, although the replica has served a token that is not due yet. */
   #isNeedless(terminal: string, replica: Replica): boolean {
-    const record = this.#servedBy.get(replica)?.get(terminal);
-    if (!record || (this.#server.isUp && !replica.connection.isCut)) return false;
+    const record = this.#servedBy.of(replica).get(terminal);
+    const isRetry = this.#time.now - (this.#loginAt.of(replica).get(terminal) ?? 0) < this.#loginBudgetMs;
+    if (!record || isRetry || replica.connection.isConnected) return false;
     const uselessAt = this.#uselessAt.get(terminal.split('/')[0] ?? '') ?? Number.NEGATIVE_INFINITY;
     return replica.clock.now() < refreshAt(record, POLICY) && uselessAt < record.token.issuedAt - 10_000;
   }
@@ -482,10 +491,13 @@ class Schedule {
     return hearsAll ? ANNOUNCED_MS : STALE_MS;
   }
 
+  get #loginBudgetMs(): number {
+    return loginBudget(this.#scenario.vendorTimeoutMs);
+  }
+
   /** Longest read: the login of another replica, its lease after its death, and an own login. */
   get #maxReadMs(): number {
-    const { vendorTimeoutMs } = this.#scenario;
-    return 2 * loginBudget(vendorTimeoutMs) + 6_000;
+    return 2 * this.#loginBudgetMs + 6_000;
   }
 
   #isQuiet(ms: number): boolean {

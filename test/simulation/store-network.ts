@@ -16,7 +16,7 @@ const TERMINALS_PER_ACCOUNT = 20;
 type Data = Omit<TokenStore, 'announcements' | 'health' | 'close'>;
 type Listener = (announcement: Announcement) => void;
 
-/** The store's server: the in-memory store, which can stop, and come back with its data, without, or with older data. */
+/** The store's server: the in-memory store, which can stop, and come back with its data or without. */
 export class StoreServer {
   readonly #time: VirtualTime;
   readonly #clock: Clock;

@@ -45,11 +45,6 @@ export class VirtualTime {
     return this.#steps;
   }
 
-  /** The events that are still scheduled for live processes. */
-  get pending(): number {
-    return this.#queue.count(({ cancelled, process }) => !cancelled && process?.alive === true);
-  }
-
   /** Runs `run` after `ms`, on behalf of `process`; without one, the event belongs to the world around the processes. */
   after(ms: number, run: () => void, process?: VirtualProcess): Timer {
     const event = { at: this.#now + Math.max(0, ms), tie: this.random(), run, process, cancelled: false };

@@ -26,12 +26,17 @@ export function keyRing(...keys: readonly TestKey[]): string {
 }
 
 /** Opens a store on a real Redis and waits until Redis answers. The caller closes it. */
-export async function openRedisStore(url: string, keyPrefix: string, keys: readonly TestKey[]) {
+export async function openRedisStore(
+  url: string,
+  keyPrefix: string,
+  keys: readonly TestKey[],
+  terminalsPerAccount = 20,
+) {
   const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: keys,
-    terminalsPerAccount: 20,
+    terminalsPerAccount,
     clock: systemClock,
     log: silent,
     observer: { redisFailed: () => undefined },

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../../token/clock.ts';
+import type { Clock, Timer } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
@@ -16,11 +16,14 @@ import { RedisDueQueue, RedisRates } from './schedule.ts';
 import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
+const RETRY_MS = 1_000;
+
 /** Detects that Redis is back, and whether it has lost its data: then the random id that the first replica stored is gone. */
 class DataLossDetector implements StoreHealth {
   readonly #context: StoreContext;
   readonly #listeners: ((lostData: boolean) => void)[] = [];
   #epoch: string | undefined;
+  #retry: Timer | undefined;
 
   constructor(connection: RedisClient, context: StoreContext) {
     this.#context = context;
@@ -35,8 +38,13 @@ class DataLossDetector implements StoreHealth {
     this.#listeners.push(listener);
   }
 
+  close(): void {
+    this.#retry?.cancel();
+  }
+
   async #compareEpoch(): Promise<void> {
-    const { redis, keys, log } = this.#context;
+    const { redis, keys, clock, log } = this.#context;
+    this.#retry?.cancel();
     try {
       await redis.run(keys.epoch, (client) => client.set(keys.epoch, randomUUID(), 'NX'));
       const epoch = (await redis.run(keys.epoch, (client) => client.get(keys.epoch))) ?? undefined;
@@ -47,7 +55,8 @@ class DataLossDetector implements StoreHealth {
       if (lostData) log.warn({}, 'Redis has lost its data: the tokens in memory are written back');
       for (const listener of this.#listeners) listener(lostData);
     } catch (error) {
-      log.warn({ err: error }, 'Redis is back, but the check for data loss failed');
+      log.warn({ err: error }, 'Redis is back, but the check for data loss failed; it is repeated');
+      this.#retry = clock.setTimer(() => void this.#compareEpoch(), RETRY_MS);
     }
   }
 }
@@ -77,6 +86,7 @@ export function createRedisStore(options: RedisStoreOptions): TokenStore {
   const announcements = new RedisAnnouncements(connectSubscriber(url, connection, log), connection, keys, clock);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
+  const health = new DataLossDetector(connection, context);
   return {
     terminals: new RedisTerminals(context, accounts, terminalsPerAccount),
     accounts,
@@ -84,8 +94,9 @@ export function createRedisStore(options: RedisStoreOptions): TokenStore {
     rateLimiter: rates,
     loginQueue: rates,
     announcements,
-    health: new DataLossDetector(connection, context),
+    health,
     async close() {
+      health.close();
       announcements.close();
       await connection.quit().catch(() => connection.disconnect());
     },

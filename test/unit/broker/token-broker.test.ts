@@ -162,6 +162,45 @@ describe('a read of a known token', () => {
   });
 });
 
+describe('a read after the store has lost its data', () => {
+  function partsWithLoss() {
+    const clock = new TestClock();
+    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
+    if (!full || !empty) throw new Error('no stores');
+    let current = full;
+    const terminals = new Proxy(full.terminals, {
+      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
+    });
+    const { vendor, broker } = brokerParts({ clock, store: { ...full, terminals } });
+    vendor.lifeMs = 10 * 3_600_000;
+    const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    const loseData = () => {
+      current = empty;
+    };
+    return { clock, vendor, empty, loseData, read };
+  }
+
+  test('keeps its token and writes it back, even if the vendor is down', async () => {
+    const { clock, vendor, empty, loseData, read } = partsWithLoss();
+    await read();
+    loseData();
+    clock.advance(60_001);
+    vendor.failure = new BrokerError('vendor_unavailable');
+    expect(tokenOf(await read())).toBe('token-1');
+    expect((await empty.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1');
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
+    const { clock, vendor, loseData, read } = partsWithLoss();
+    await read();
+    loseData();
+    clock.advance(1_800_000);
+    expect(tokenOf(await read())).toBe('token-2');
+    expect(vendor.requests).toHaveLength(2);
+  });
+});
+
 describe('a read during an outage of the store', () => {
   const FAILING_METHODS = ['read', 'acquire', 'save', 'release', 'restore', 'markRead', 'take'] as const;
 

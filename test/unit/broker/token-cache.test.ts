@@ -90,7 +90,7 @@ describe('the token cache', () => {
     expect(slot.entry).toMatchObject(first);
     cache.put(record(1), clock.now(), undefined);
     expect(slot.entry?.served.record.generation).toBe(2);
-    cache.renew(record(3), ID);
+    cache.renew(record(3), ID, true);
     expect(slot.entry).toBe(cache.getStale(ID));
     expect(slot.entry?.served.record.generation).toBe(3);
     announce({ kind: 'removed', id: ID, generation: 3 });
@@ -120,6 +120,23 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
   });
 
+  test('replaces a token that another token of the same generation has displaced from the store', () => {
+    const { cache, clock, record } = createCache();
+    const own = cache.put(record(1), clock.now(), undefined);
+    const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
+    const entry = cache.put(stored, clock.now(), undefined);
+    expect(entry.served.etag).not.toBe(own.served.etag);
+    expect(cache.getStale(ID)).toBe(entry);
+  });
+
+  test('asks the store for a renewed token that the store has not confirmed', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1), clock.now(), undefined);
+    cache.renew(record(2), ID, false);
+    expect(cache.getStale(ID)?.served.record.generation).toBe(2);
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+  });
+
   test('builds the response body once per token', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
@@ -130,10 +147,10 @@ describe('the token cache', () => {
 
   test('adds no entry for a renewed token that is not read on this replica', () => {
     const { cache, clock, record } = createCache();
-    cache.renew(record(1), ID);
+    cache.renew(record(1), ID, true);
     expect(cache.getStale(ID)).toBeUndefined();
     cache.put(record(1), clock.now(), undefined);
-    cache.renew(record(2), ID);
+    cache.renew(record(2), ID, true);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
   });
 

@@ -1,0 +1,264 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { expect, inject, test } from 'vitest';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import type { ErrorCode } from '../../src/token/errors.ts';
+import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
+import type { TokenRecord } from '../../src/token/sdk-token.ts';
+import { accountId, accountOf, type Subject, subjectId } from '../../src/token/subject.ts';
+import { eventually } from '../support/eventually.ts';
+import { openRedisStore } from '../support/filled-store.ts';
+
+const TERMINALS = 2;
+/** Longer than a run. */
+const LONG_MS = 60_000;
+/** Over before the next command: each command that starts such a time waits for its end. */
+const SHORT_MS = 4;
+
+/** Numbers choose a subject, a lease or a record: modulo the number that exist. */
+type Command =
+  | { readonly kind: 'acquire' | 'claim'; readonly subject: number; readonly endsAtOnce: boolean }
+  | {
+      readonly kind: 'save' | 'restore';
+      readonly lease: number;
+      readonly dueNow: boolean;
+      readonly expiresAtOnce: boolean;
+    }
+  | {
+      readonly kind: 'release';
+      readonly lease: number;
+      readonly dueNow: boolean | undefined;
+      readonly code?: ErrorCode;
+    }
+  | { readonly kind: 'extend' | 'markRead'; readonly lease: number }
+  | { readonly kind: 'remove' | 'erase'; readonly subject: number };
+
+const number = fc.nat({ max: 11 });
+const commands = fc.array(
+  fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('acquire' as const, 'claim' as const),
+        subject: number,
+        endsAtOnce: fc.boolean(),
+      }),
+    },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('save' as const, 'save' as const, 'restore' as const),
+        lease: number,
+        dueNow: fc.boolean(),
+        expiresAtOnce: fc.nat({ max: 3 }).map((one) => one === 0),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record(
+        {
+          kind: fc.constant('release' as const),
+          lease: number,
+          dueNow: fc.option(fc.boolean(), { nil: undefined }),
+          code: fc.constantFrom<ErrorCode>('vendor_unavailable', 'vendor_timeout', 'vendor_rejected', 'vendor_busy'),
+        },
+        { requiredKeys: ['kind', 'lease', 'dueNow'] },
+      ),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constantFrom('extend' as const, 'markRead' as const), lease: number }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constantFrom('remove' as const, 'erase' as const), subject: number }),
+    },
+  ),
+  { minLength: 5, maxLength: 40, size: 'max' },
+);
+
+/** One store, with the leases it granted and everything it said. */
+class Run {
+  readonly #store: TokenStore;
+  readonly #subjects: readonly Subject[];
+  /** The name of each generation and erasure: the command that made it. */
+  readonly #names = new Map<string, string>();
+  readonly #leases: { readonly lease: Lease; readonly subject: Subject }[] = [];
+  readonly announced: Announcement[] = [];
+  #step = 0;
+
+  constructor(store: TokenStore, subjects: readonly Subject[]) {
+    this.#store = store;
+    this.#subjects = subjects;
+    store.announcements.subscribe((announcement) => void this.announced.push(announcement));
+  }
+
+  /** What was announced, without the numbers that differ between stores. Announcements of one subject keep their order. */
+  announcements(): string[] {
+    return this.announced.map(({ generation, ...rest }) =>
+      JSON.stringify({ ...rest, generation: this.#name('id' in rest ? rest.id : rest.account, generation) }),
+    );
+  }
+
+  /** Runs the command in this store. @returns its answer, without the numbers that differ between stores */
+  async run(command: Command, at: number): Promise<unknown> {
+    this.#step += 1;
+    const { terminals, accounts, dueQueue } = this.#store;
+    if ('subject' in command) {
+      const subject = this.#subjects[command.subject % this.#subjects.length] as Subject;
+      const durationMs = 'endsAtOnce' in command && command.endsAtOnce ? SHORT_MS : LONG_MS;
+      switch (command.kind) {
+        case 'acquire': {
+          const answer = await terminals.acquire(subjectId(subject), durationMs);
+          if (answer.kind !== 'granted') return { kind: answer.kind, code: 'code' in answer && answer.code };
+          const { lease, current, region, erasedAt } = answer;
+          return {
+            lease: this.#granted(lease, subject),
+            current: this.#shown(current),
+            region,
+            erasedAt: this.#name(accountId(subject.unionId), erasedAt),
+          };
+        }
+        case 'claim': {
+          const { claims, backlog } = await dueQueue.claim(100, durationMs);
+          const sorted = claims.toSorted((one, other) => one.lease.id.localeCompare(other.lease.id));
+          const shown = sorted.map(({ lease, record, region, erasedAt }) => ({
+            lease: this.#granted(lease, record.subject),
+            record: this.#shown(record),
+            region,
+            erasedAt: this.#name(accountId(record.subject.unionId), erasedAt),
+          }));
+          return { shown, backlog };
+        }
+        case 'remove':
+          return this.#name(subjectId(subject), await terminals.remove(subjectId(subject)));
+        default:
+          return this.#name(accountId(subject.unionId), await accounts.erase(subject.unionId));
+      }
+    }
+    const chosen = this.#leases[command.lease % Math.max(1, this.#leases.length)];
+    if (!chosen) return undefined;
+    const { lease, subject } = chosen;
+    const dueAt = 'dueNow' in command && command.dueNow ? at : at + LONG_MS;
+    switch (command.kind) {
+      case 'save':
+        return terminals.save(lease, recordOf(subject, lease.generation, at, command.expiresAtOnce), dueAt);
+      case 'restore':
+        return terminals.restore(recordOf(subject, lease.generation, at, command.expiresAtOnce), dueAt);
+      case 'release':
+        return terminals.release(lease, command.dueNow === undefined ? undefined : dueAt, command.code);
+      case 'extend':
+        return this.#extend(this.#leases.slice(command.lease).map((one) => one.lease));
+      default:
+        return terminals.markRead(lease.id, lease.generation);
+    }
+  }
+
+  async #extend(leases: readonly Lease[]): Promise<unknown> {
+    const lost = await this.#store.terminals.extend(leases);
+    return lost.map(({ id, generation }) => `${id} ${this.#name(id, generation)}`).toSorted();
+  }
+
+  /** Everything that the store says about each subject and account. */
+  async state(): Promise<unknown> {
+    const { terminals, accounts } = this.#store;
+    const unionIds = [...new Set(this.#subjects.map(({ unionId }) => unionId))];
+    const stored = await Promise.all(this.#subjects.map((subject) => terminals.read(subjectId(subject))));
+    const found = await Promise.all(unionIds.map((unionId) => accounts.find(unionId)));
+    const known = await accounts.lookUp(unionIds.map(accessIdOf));
+    return {
+      stored: stored.map(({ record, erasedAt }, index) => ({
+        record: this.#shown(record),
+        erasedAt: erasedAt && this.#name(accountOf(subjectId(this.#subjects[index] as Subject)), erasedAt),
+      })),
+      found: found.map(
+        (account) =>
+          account && {
+            ...account,
+            records: account.records.map((record) => this.#shown(record)?.generation).toSorted(),
+          },
+      ),
+      known: [...known].toSorted(),
+    };
+  }
+
+  #granted(lease: Lease, subject: Subject): string {
+    this.#leases.push({ lease, subject });
+    return `${this.#leases.length}: ${this.#name(lease.id, lease.generation)}`;
+  }
+
+  #name(of: string, generation: number | undefined): string | undefined {
+    if (generation === undefined) return undefined;
+    const key = `${of} ${generation}`;
+    const name = this.#names.get(key) ?? `of command ${this.#step}`;
+    this.#names.set(key, name);
+    return name;
+  }
+
+  #shown(record: TokenRecord | undefined) {
+    return (
+      record && {
+        ...record,
+        generation: this.#name(subjectId(record.subject), record.generation),
+        token: record.token.fields['accessToken'],
+      }
+    );
+  }
+}
+
+function accessIdOf(unionId: string): string {
+  return `-${Buffer.from(unionId).readUIntBE(0, 3)}`;
+}
+
+function recordOf(subject: Subject, generation: number, at: number, expiresAtOnce: boolean): TokenRecord {
+  const expiresAt = at + (expiresAtOnce ? SHORT_MS : LONG_MS);
+  const fields = {
+    accessId: accessIdOf(subject.unionId),
+    accessToken: `${subject.unionId}/${subject.uniqueId}`,
+    expireTime: String(Math.floor(expiresAt / 1_000)),
+    terminalId: '1',
+    expand: '',
+    expend: '',
+  };
+  const region = subject.uniqueId === 'phone' ? 'CN' : 'DE';
+  return { subject, region, token: { fields, issuedAt: at, expiresAt }, generation, read: false, unreadRenewals: 0 };
+}
+
+/** Whether the next command must wait until something has ended. */
+function endsAtOnce(command: Command): boolean {
+  return ('endsAtOnce' in command && command.endsAtOnce) || ('expiresAtOnce' in command && command.expiresAtOnce);
+}
+
+async function compare(redis: TokenStore, sequence: readonly Command[]): Promise<void> {
+  const memory = createMemoryStore({ clock: systemClock, terminalsPerAccount: TERMINALS });
+  const subjects = ['ann', 'ben'].flatMap((unionId) =>
+    ['phone', 'tablet', 'tv'].map((uniqueId) => ({ app: 'default', unionId, uniqueId })),
+  );
+  const runs = { redis: new Run(redis, subjects), memory: new Run(memory, subjects) };
+  for (const command of sequence) {
+    const at = systemClock.now();
+    const inRedis = await runs.redis.run(command, at);
+    expect(inRedis, JSON.stringify(command)).toEqual(await runs.memory.run(command, at));
+    if (endsAtOnce(command)) await sleep(2 * SHORT_MS);
+    expect(await runs.redis.state(), `after ${JSON.stringify(command)}`).toEqual(await runs.memory.state());
+  }
+  await eventually(() => runs.redis.announced.length >= runs.memory.announced.length, { everyMs: 2 });
+  expect(runs.redis.announcements()).toEqual(runs.memory.announcements());
+}
+
+test('the Redis store and the memory store answer every sequence of commands alike', async () => {
+  await fc.assert(
+    fc.asyncProperty(commands, async (sequence) => {
+      const redis = await openRedisStore(inject('redisUrl'), `test-${randomUUID()}`, [], TERMINALS);
+      try {
+        await eventually(() => redis.announcements.completeSince() !== undefined, { everyMs: 2 });
+        await compare(redis, sequence);
+      } finally {
+        await redis.close();
+      }
+    }),
+    { numRuns: 40 },
+  );
+}, 600_000);
