@@ -16,17 +16,21 @@ export type RenewalCause = 'new' | 'due' | 'refused' | 'background';
 /** `login`: by its own login. `waited`: by the login of another request or replica. */
 export type RenewalOutcome = 'login' | 'waited';
 
-/** The result of a login. Only `success` brings a token. `busy`: the login budget was used up. */
-export type LoginOutcome =
+/** The meaning of a vendor's result code for the broker. */
+export type ResultKind =
   | 'success'
-  | 'busy'
   | 'clock_skew'
   | 'configuration'
   | 'request'
   | 'too_frequent'
   | 'maintenance'
   | 'account_closed'
-  | 'unknown'
+  | 'unknown';
+
+/** The result of a login. Only `success` brings a token. `busy`: the login budget was used up. */
+export type LoginOutcome =
+  | ResultKind
+  | 'busy'
   | 'timeout'
   | 'unreachable'
   | 'outage'

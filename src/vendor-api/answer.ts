@@ -1,5 +1,6 @@
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
+import type { ResultKind } from '../token/observer.ts';
 import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { type FaultFacts, VendorFault } from './faults.ts';
 
@@ -40,17 +41,6 @@ function toInstant(value: number, sentAt: number): number {
   if (value < MAX_LIFETIME_SECONDS) return sentAt + value * 1_000;
   return value > MAX_EPOCH_SECONDS ? value : value * 1_000;
 }
-
-/** The meaning of a result code for the broker. */
-export type ResultKind =
-  | 'success'
-  | 'clock_skew'
-  | 'configuration'
-  | 'request'
-  | 'too_frequent'
-  | 'maintenance'
-  | 'account_closed'
-  | 'unknown';
 
 export const SUCCESS = 0;
 const SIGNATURE_REFUSED = 10007;

@@ -1,6 +1,7 @@
 import type { Clock } from '../token/clock.ts';
+import type { ResultKind } from '../token/observer.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
-import { BrokenAnswer, parseAnswer, type ResultKind, readToken, resultKind } from './answer.ts';
+import { BrokenAnswer, parseAnswer, readToken, resultKind } from './answer.ts';
 import { VendorClient } from './client.ts';
 import { ClockOffset, type DateObservation } from './domains.ts';
 import type { FaultFacts } from './faults.ts';
