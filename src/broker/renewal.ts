@@ -2,15 +2,17 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../token/ports.ts';
-import { LEASE_MS } from '../token/renewal-timing.ts';
+import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
-import { LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
+import { type GrantedLease, LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
 
-/** How often a waiting replica reads the store itself, because announcements may get lost. */
+/** How often a waiting replica asks for the lease again, because announcements may get lost. */
 const POLL_MS = 250;
+/** An announcement may arrive this much later than the lease that became free with it. */
+const ANNOUNCEMENT_DELAY_MS = 20;
 /**
  * How long one renewal waits for the store in total, from the lease to the write of the token. With the lookup before it
  * and the wait for the login queue, a slow store costs an app at most half a second.
@@ -127,11 +129,13 @@ export class Renewal {
     const { clock, observer, loginBudgetMs } = this.#options;
     // Enough for the login of another replica, for its death, and for an own login.
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
+    let announced: Promise<SubjectAnnouncement | undefined> | undefined;
     while (clock.now() < deadline) {
       const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
       const answer = await this.#acquire(request, timeBudget);
       switch (answer.kind) {
         case 'granted':
+          if (announced) await this.#refuseAfterFailure(request, { ...answer, timeBudget }, announced);
           return this.#underLease.logIn(request, { ...answer, timeBudget });
         case 'unavailable':
           return this.#withoutLease.logIn(request, answer.error);
@@ -141,8 +145,11 @@ export class Renewal {
           observer.coolingDown(answer.code);
           throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
         case 'held': {
-          const renewed = await this.#waitForHolder(request, Math.min(POLL_MS, answer.heldForMs));
+          announced ??= this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
+          const renewed = await this.#resultOfHolder(request, await announced);
           if (renewed) return renewed;
+          // Listens before it asks for the lease again, so that it misses no announcement in between.
+          announced = this.#waiters.next(request.id, POLL_MS);
         }
       }
     }
@@ -162,18 +169,40 @@ export class Renewal {
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
 
-  /** Waits at most `waitMs` for the replica that holds the lease. */
-  async #waitForHolder(request: RenewalRequest, waitMs: number): Promise<Renewed | undefined> {
-    const announcement = await this.#waiters.next(request.id, waitMs);
-    if (announcement?.kind === 'failed') {
-      const failure = new BrokerError(announcement.code, { retryAfter: 1 });
-      if (!shouldRetryAlone(request, undefined, failure)) throw failure;
-    }
+  /** The token that the replica with the lease has announced. @throws BrokerError its announced failure */
+  async #resultOfHolder(
+    request: RenewalRequest,
+    announcement: SubjectAnnouncement | undefined,
+  ): Promise<Renewed | undefined> {
+    if (!announcement) return undefined;
+    const failure = failureFor(request, announcement);
+    if (failure) throw failure;
     // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
     return { record: stored.record, outcome: 'waited', isStored: true, erasedAt: stored.erasedAt };
   }
+
+  /** The lease became free because the login of its holder failed: this request does not repeat it. */
+  async #refuseAfterFailure(
+    request: RenewalRequest,
+    granted: GrantedLease,
+    announced: Promise<SubjectAnnouncement | undefined>,
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const failure = failureFor(request, await raceTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced));
+    if (!failure) return;
+    const { current } = granted;
+    await this.#underLease.release(granted, current ? retryAt(current.token, failure.code, clock) : clock.now());
+    throw failure;
+  }
+}
+
+/** The announced failure, unless this request should try by itself. */
+function failureFor(request: RenewalRequest, announcement: SubjectAnnouncement | undefined): BrokerError | undefined {
+  if (announcement?.kind !== 'failed') return undefined;
+  const failure = new BrokerError(announcement.code, { retryAfter: 1 });
+  return shouldRetryAlone(request, undefined, failure) ? undefined : failure;
 }
 
 type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;

@@ -107,6 +107,23 @@ describe('a renewal', () => {
     expect(vendor.requests).toHaveLength(2);
   });
 
+  test('does not repeat a login that fails while a waiting replica asks for the lease again', async () => {
+    const { store, vendor, replicas } = createReplicas(1);
+    vendor.latencyMs = 400;
+    vendor.failure = new BrokerError('vendor_timeout');
+    const first = replicas[0]?.renewal.renew(request()).catch((error: BrokerError) => error.code);
+    await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
+    const watched = watchedStore(store);
+    const waiting = brokerParts({ store: watched.store, vendor, loginBudgetMs: 5_000 });
+    const second = waiting.renewal.renew(request()).catch((error: BrokerError) => error.code);
+    await eventually(() => watched.calls('acquire') === 1, { everyMs: 5 });
+    watched.late.set('acquire', Promise.resolve(first).then(() => undefined));
+    expect(await second).toBe('vendor_timeout');
+    expect(await first).toBe('vendor_timeout');
+    expect(vendor.requests).toHaveLength(1);
+    expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
+  });
+
   test('stores nothing and fails with session_forbidden after a logout during the login', async () => {
     const { store, vendor, replicas } = createReplicas(1);
     vendor.latencyMs = 150;
