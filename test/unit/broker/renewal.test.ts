@@ -117,7 +117,10 @@ describe('a renewal', () => {
     const waiting = brokerParts({ store: watched.store, vendor, loginBudgetMs: 5_000 });
     const second = waiting.renewal.renew(request()).catch((error: BrokerError) => error.code);
     await eventually(() => watched.calls('acquire') === 1, { everyMs: 5 });
-    watched.late.set('acquire', Promise.resolve(first).then(() => undefined));
+    watched.late.set(
+      'acquire',
+      Promise.resolve(first).then(() => undefined),
+    );
     expect(await second).toBe('vendor_timeout');
     expect(await first).toBe('vendor_timeout');
     expect(vendor.requests).toHaveLength(1);
