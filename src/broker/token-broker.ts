@@ -145,7 +145,10 @@ export class TokenBroker {
     const { record, outcome, isStored, erasedAt } = renewed;
     refuseErased(request, erasedAt);
     const checkedAt = isStored ? startedAt : Number.NEGATIVE_INFINITY;
-    return { entry: cache.put(record, checkedAt, erasedAt, id), outcome };
+    const cached = cache.put(record, checkedAt, erasedAt, id);
+    // Memory may have a newer token by now, but one that is refused or past its margin.
+    const isUseful = satisfies(cached.served.record);
+    return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
   }
 
   /** Looks the subject up in memory, then in the store. Concurrent lookups of one subject share one store read. */

@@ -102,8 +102,13 @@ export class MemoryAccounts implements AccountStore {
   async erase(unionId: string): Promise<number> {
     const { clock, schedule, announcements } = this.#context;
     const id = accountId(unionId);
-    const records = this.#accounts.get(id)?.records ?? new Map<SubjectId, TokenRecord>();
-    const newest = Math.max(clock.now(), ...[...records.values()].map(({ generation }) => generation));
+    const known = this.#accounts.get(id);
+    const records = known?.records ?? new Map<SubjectId, TokenRecord>();
+    const newest = Math.max(
+      clock.now(),
+      known?.erasedAt ?? 0,
+      ...[...records.values()].map(({ generation }) => generation),
+    );
     const erasedAt = newest + 1;
     this.#accounts.set(id, { records: new Map(), identity: undefined, erasedAt });
     for (const subject of records.keys()) schedule.remove(subject);

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { serveToken } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
+import { madeUpRecord } from '../../support/made-up-tokens.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -160,6 +162,19 @@ describe('a read of a known token', () => {
     expect(tokenOf(await read())).toBe('token-1');
     expect(performance.now() - startedAt).toBeLessThan(2_500);
   });
+});
+
+test('a report is never answered with the refused token, even if memory learns of it during the renewal', async () => {
+  const { clock, vendor, cache, broker } = parts();
+  vendor.latencyMs = 30;
+  const refused = { ...madeUpRecord(SUBJECT), generation: clock.now() + 60_000 };
+  const { etag } = serveToken(refused);
+  const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
+  await eventually(() => vendor.requests.length === 1, { everyMs: 2 });
+  cache.put(refused, clock.now(), undefined, ID);
+  const served = await reading;
+  expect(served.etag).not.toBe(etag);
+  expect(tokenOf(served)).toBe('token-1');
 });
 
 describe('a read after the store has lost its data', () => {

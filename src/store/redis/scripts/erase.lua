@@ -7,10 +7,11 @@
 -- ARGV[1] account id
 -- ARGV[2] ms for which the erasure is remembered
 -- ARGV[3] announcement channel
--- Returns {epoch ms of the erasure, directory entry or nil}. The erasure is later than every generation so far.
+-- Returns {epoch ms of the erasure, directory entry or nil}. The erasure is later than the generation of each record, and
+--   than each erasure before it.
 
 local account, memory, channel = unpack(ARGV)
-local newest = clock()
+local newest = math.max(clock(), erasedAt(KEYS[1]))
 local fields = redis.call('HGETALL', KEYS[1])
 for at = 1, #fields, 2 do
   local terminal, record = fields[at], fields[at + 1]
