@@ -24,6 +24,7 @@ class DataLossDetector implements StoreHealth {
   readonly #listeners: ((lostData: boolean) => void)[] = [];
   #epoch: string | undefined;
   #retry: Timer | undefined;
+  #isClosed = false;
 
   constructor(connection: RedisClient, context: StoreContext) {
     this.#context = context;
@@ -39,6 +40,7 @@ class DataLossDetector implements StoreHealth {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#retry?.cancel();
   }
 
@@ -55,6 +57,7 @@ class DataLossDetector implements StoreHealth {
       if (lostData) log.warn({}, 'Redis has lost its data: the tokens in memory are written back');
       for (const listener of this.#listeners) listener(lostData);
     } catch (error) {
+      if (this.#isClosed) return;
       log.warn({ err: error }, 'Redis is back, but the check for data loss failed; it is repeated');
       this.#retry = clock.setTimer(() => void this.#compareEpoch(), RETRY_MS);
     }
