@@ -74,14 +74,8 @@ export class TokenBroker {
    * @param sessionIssuedAt epoch ms; `undefined` if the session does not say
    */
   findFresh(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
-    const entry = this.#options.cache.getStale(id);
-    return entry && this.isServable(entry, sessionIssuedAt, now) ? entry : undefined;
-  }
-
-  /** Returns whether {@link read} serves this entry without asking the store. */
-  isServable(entry: CachedToken, sessionIssuedAt: number | undefined, now: number): boolean {
-    const { cache } = this.#options;
-    return now < entry.renewFrom && cache.isFresh(entry, now) && !isErased({ sessionIssuedAt }, entry.erasedAt);
+    const entry = this.#options.cache.getFresh(id, now);
+    return entry && now < entry.renewFrom && !isErased({ sessionIssuedAt }, entry.erasedAt) ? entry : undefined;
   }
 
   /** Returns the answer for an app, and records that the token was read. */

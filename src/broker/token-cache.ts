@@ -13,16 +13,7 @@ const ENTRY_OVERHEAD_BYTES = 2_000;
 /** Maximum number of remembered invalidations. They keep a late read from restoring an old token. */
 const MAX_FLOORS = 50_000;
 
-/**
- * Always holds the newest entry of a subject, or `undefined` after its eviction. Reading a slot needs no lookup, and does
- * not count as a use for the eviction order.
- */
-export interface TokenSlot {
-  readonly entry: CachedToken | undefined;
-}
-
 export interface CachedToken {
-  readonly slot: TokenSlot;
   readonly served: ServedToken;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
   readonly erasedAt: number | undefined;
@@ -56,8 +47,6 @@ export class TokenCache {
     this.#entries = new LRUCache({
       maxSize: options.maxBytes,
       sizeCalculation: ({ served }) => served.body.length + ENTRY_OVERHEAD_BYTES,
-      dispose: ({ slot }) => fill(slot, undefined),
-      onInsert: (entry) => fill(entry.slot, entry),
     });
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
@@ -65,11 +54,10 @@ export class TokenCache {
   /** Returns the entry if it may be served without asking the store. */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.#entries.get(id);
-    return entry && this.isFresh(entry, now) ? entry : undefined;
+    return entry && this.#isFresh(entry, now) ? entry : undefined;
   }
 
-  /** Returns whether an entry may be served without asking the store. */
-  isFresh({ checkedAt }: CachedToken, now: number): boolean {
+  #isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
     if (age < FRESH_UNANNOUNCED_MS) return true;
     const since = this.#options.announcements.completeSince();
@@ -98,7 +86,6 @@ export class TokenCache {
     // Two logins without a lease can have the same generation. The store keeps one of their tokens.
     const same = known && isSameToken(known.served.record, record) ? known : undefined;
     const entry: CachedToken = {
-      slot: known?.slot ?? { entry: undefined },
       served: same?.served ?? serveToken(record),
       checkedAt,
       erasedAt: latest(erasedAt, this.erasedAt(id)),
@@ -177,10 +164,6 @@ export class TokenCache {
 
 function isSameToken(one: TokenRecord, other: TokenRecord): boolean {
   return one.generation === other.generation && one.token.fields['accessToken'] === other.token.fields['accessToken'];
-}
-
-function fill(slot: { entry: CachedToken | undefined }, entry: CachedToken | undefined): void {
-  slot.entry = entry;
 }
 
 function latest(one: number | undefined, other: number | undefined): number | undefined {

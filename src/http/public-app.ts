@@ -13,7 +13,7 @@ import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhen
 export interface PublicAppOptions
   extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
     HealthRoutesOptions {
-  readonly tokens: Pick<TokenBroker, 'read' | 'findFresh' | 'isServable' | 'serve'>;
+  readonly tokens: Pick<TokenBroker, 'read' | 'findFresh' | 'serve'>;
   /** The names of the headers that make up a session; `undefined`: the session is a bearer token. */
   readonly sessionHeaders: readonly string[] | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { TokenBroker } from '../../broker/token-broker.ts';
-import type { CachedToken, TokenSlot } from '../../broker/token-cache.ts';
 import type { Clock } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { CachedPrincipal } from '../../token/principal.ts';
@@ -12,7 +11,7 @@ import { tokenHeaders } from '../token-answer.ts';
 import { type FastPath, type OverloadMonitor, requestIdOf } from './server.ts';
 
 export interface HotReadsOptions {
-  readonly tokens: Pick<TokenBroker, 'findFresh' | 'isServable' | 'serve'>;
+  readonly tokens: Pick<TokenBroker, 'findFresh' | 'serve'>;
   readonly limit: AccountLimit;
   readonly observer: Pick<Observer, 'sessionChecked'>;
   readonly clock: Clock;
@@ -29,11 +28,11 @@ interface HotRead {
   readonly caller: CachedPrincipal;
   readonly allowance: Allowance;
   readonly id: SubjectId;
-  slot: TokenSlot;
+  readonly url: string;
 }
 
 const MAX_BYTES = 16 * 1_048_576;
-/** An estimate of the memory of one entry, without its key. */
+/** An estimate of the memory of one entry, without its URL and its key. */
 const ENTRY_BYTES = 512;
 
 /**
@@ -43,9 +42,10 @@ const ENTRY_BYTES = 512;
  */
 export class HotReads implements FastPath {
   readonly #options: HotReadsOptions;
+  /** The latest read of each session, by the text of the session. */
   readonly #reads = new LRUCache<string, HotRead>({
     maxSize: MAX_BYTES,
-    sizeCalculation: (_read, key) => ENTRY_BYTES + key.length,
+    sizeCalculation: ({ url }, key) => ENTRY_BYTES + url.length + key.length,
   });
 
   /** The headers that all answers share, as alternating names and values. */
@@ -59,43 +59,30 @@ export class HotReads implements FastPath {
 
   /** Remembers a read for {@link answer}, if its token is in memory. The first read of a token is not. */
   remember(request: IncomingMessage, caller: CachedPrincipal, id: SubjectId): void {
-    const { clock, tokens, limit } = this.#options;
+    const { clock, tokens, limit, sessionSource } = this.#options;
     const now = clock.now();
-    const cached = now < caller.freshUntil && tokens.findFresh(id, caller.issuedAt, now);
-    const key = cached && this.#keyOf(request);
-    if (key) this.#reads.set(key, { caller, allowance: limit(caller.unionId), id, slot: cached.slot });
+    if (now >= caller.freshUntil || !tokens.findFresh(id, caller.issuedAt, now)) return;
+    const { url = '', headers } = request;
+    const session = sessionSource.textOf(headers);
+    if (session) this.#reads.set(session, { caller, allowance: limit(caller.unionId), id, url });
   }
 
   /** Answers a request that it remembers. @returns whether it did; if not, Fastify must */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
-    const { tokens, observer, clock, overload, closing } = this.#options;
-    const { method, headers } = request;
+    const { tokens, observer, clock, overload, closing, sessionSource } = this.#options;
+    const { method, url, headers } = request;
     if (method !== 'GET' || headers['if-none-match'] !== undefined || closing.aborted || overload.isOverloaded())
       return false;
-    const key = this.#keyOf(request);
-    const read = key === undefined ? undefined : this.#reads.get(key);
+    const session = sessionSource.textOf(headers);
+    const read = session === undefined ? undefined : this.#reads.get(session);
     const now = clock.now();
-    if (!read || now >= read.caller.freshUntil) return false;
-    const cached = this.#cachedToken(read, now);
-    if (!cached || !tokens.isServable(cached, read.caller.issuedAt, now) || read.allowance()) return false;
+    if (!read || read.url !== url || now >= read.caller.freshUntil) return false;
+    const cached = tokens.findFresh(read.id, read.caller.issuedAt, now);
+    if (!cached || read.allowance()) return false;
     observer.sessionChecked('cached');
     const { etag, length, body } = tokens.serve(read.id, cached, now);
     const own = ['etag', etag, 'content-length', length, 'x-request-id', requestIdOf(request)];
     response.writeHead(200, [...this.#headers, ...own]).end(body, 'latin1');
     return true;
-  }
-
-  /** A URL holds no space, so no two pairs of URL and session have the same key. */
-  #keyOf({ url = '', headers }: IncomingMessage): string | undefined {
-    const session = this.#options.sessionSource.textOf(headers);
-    return session === undefined ? undefined : `${url} ${session}`;
-  }
-
-  /** Looks the token up again if memory has dropped it: memory may hold a newer one since. */
-  #cachedToken(read: HotRead, now: number): CachedToken | undefined {
-    if (read.slot.entry) return read.slot.entry;
-    const found = this.#options.tokens.findFresh(read.id, read.caller.issuedAt, now);
-    if (found) read.slot = found.slot;
-    return found;
   }
 }

@@ -39,7 +39,6 @@ export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> &
 const FORGETFUL = {
   read: async () => servedToken(),
   findFresh: () => undefined,
-  isServable: () => false,
   serve: servedToken,
 };
 
