@@ -1,5 +1,5 @@
 import { medianRatio } from '../../../test/support/statistics.ts';
-import { BenchWorld, PEERS } from '../bench-world.ts';
+import { BenchWorld, PEERS, type PeerName } from '../bench-world.ts';
 import { compare } from '../figures.ts';
 import { loadFigures, loadNotes, takeTurns, throughput } from '../load/rounds.ts';
 import { load, writeRequests } from '../load/wrk.ts';
@@ -9,20 +9,23 @@ import { newSubjects } from '../subjects.ts';
 const SESSIONS = 500;
 const WARM_UP_SECONDS = 2;
 
-/** 500 sessions read again and again. Their tokens are in memory. */
+/**
+ * 500 sessions read again and again. Their tokens are in memory. Each round starts new processes: two processes of the
+ * same peer differ by up to a quarter of CPU time per request for as long as they run.
+ */
 export const scenario: Scenario = {
   name: 'warm',
   run: ({ rounds, seconds, say }) =>
     BenchWorld.with(0, async (world) => {
       const subjects = newSubjects(SESSIONS);
       const list = { ...(await writeRequests(world.folder, world.sessions, subjects)), first: 1, last: SESSIONS };
-      const results = await world.withServers(PEERS, async (servers) => {
-        for (const peer of PEERS) {
-          await world.fill(peer, subjects);
+      for (const peer of PEERS) await world.fill(peer, subjects);
+      const turn = (peer: PeerName) =>
+        world.withServers([peer], async (servers) => {
           await load(servers[peer], { ...list, repeat: true, seconds: WARM_UP_SECONDS });
-        }
-        return takeTurns(PEERS, rounds, (peer) => load(servers[peer], { ...list, repeat: true, seconds }), say);
-      });
+          return load(servers[peer], { ...list, repeat: true, seconds });
+        });
+      const results = await takeTurns(PEERS, rounds, turn, say);
       const p99s = (peer: 'broker' | 'bare') => results[peer].map(({ p99Ms }) => p99Ms);
       const p99 = medianRatio(p99s('broker'), p99s('bare'));
       return {
