@@ -1,4 +1,3 @@
-import { RateLimiter } from 'limiter';
 import { LRUCache } from 'lru-cache';
 import { BrokerError } from '../token/errors.ts';
 
@@ -10,21 +9,30 @@ export type AccountLimit = (unionId: string) => Allowance;
 
 /** Most accounts in memory. The least recently used one is dropped, and its limit starts again. */
 const MAX_ACCOUNTS = 100_000;
+const WINDOW_MS = 60_000;
 
 /**
- * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
+ * Limits the requests of each account to this replica: `perMinute` at once after a pause, and then as many per minute,
+ * evenly spread. The counts are in memory, so every replica allows as many.
  * @param perMinute requests per account and minute; 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => () => undefined;
   const allowances = new LRUCache<string, Allowance>({ max: MAX_ACCOUNTS });
+  const intervalMs = WINDOW_MS / perMinute;
   const detail = `An account may send ${perMinute} requests per minute`;
   const allow = (): Allowance => {
-    const limiter = new RateLimiter({ tokensPerInterval: perMinute, interval: 'minute' });
-    return () =>
-      limiter.tryRemoveTokens(1)
-        ? undefined
-        : new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(limiter.getWaitTime(1) / 1_000) });
+    /** When the whole burst is available again, by `performance.now()` (generic cell rate algorithm). */
+    let fullAt = 0;
+    return () => {
+      const now = performance.now();
+      const next = Math.max(now, fullAt) + intervalMs;
+      const waitMs = next - now - WINDOW_MS;
+      // Less than 1 ms may be a rounding error of the sum of intervals.
+      if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
+      fullAt = next;
+      return undefined;
+    };
   };
   return (unionId) => {
     const known = allowances.get(unionId);
