@@ -10,6 +10,7 @@ import {
   nameViolations,
   packageViolations,
   rankViolations,
+  realTimeViolations,
 } from './support/architecture.ts';
 import { importsOf, type Sources } from './support/imports.ts';
 
@@ -35,6 +36,8 @@ describe('src', () => {
   it('has no import circles', () => expect(circleViolations(sources)).toEqual([]));
   it('reads the environment, the clock and random numbers in one file each', () =>
     expect(globalViolations(sources)).toEqual([]));
+  it('waits and measures time through the Clock in every part that a simulation runs', () =>
+    expect(realTimeViolations(sources)).toEqual([]));
   it('has file names that describe the content', () => expect(nameViolations(sources.keys())).toEqual([]));
   it('has no barrels', () => expect(barrelViolations(sources)).toEqual([]));
   it('has no file that is too long, and no small file with a single importer', () =>
@@ -203,6 +206,28 @@ describe('the rule for globals', () => {
       'broker/a.ts': '// never Date.now()\nconst date = new Date(clock.now());',
     };
     expect(globalViolations(files(assigned))).toEqual([]);
+  });
+});
+
+describe('the rule for timers', () => {
+  const violations = (path: string, text: string) => realTimeViolations(files({ [path]: text }));
+
+  it.each([
+    'const timer = setTimeout(done, 5);',
+    'setInterval(check, 5).unref();',
+    'setImmediate(done);',
+    'const signal = AbortSignal.timeout(5);',
+    'const startedAt = performance.now();',
+    "import { setTimeout as sleep } from 'node:timers/promises';",
+  ])('rejects %j where a simulation runs the code', (text) => {
+    for (const folder of ['token', 'broker', 'vendor-api', 'session', 'store/memory'])
+      expect(violations(`${folder}/a.ts`, text)).toHaveLength(1);
+  });
+
+  it('allows timers of the Clock, methods of the same name, and any timer elsewhere', () => {
+    expect(violations('broker/a.ts', 'clock.setTimer(done, 5);\nserver.setTimeout(5);')).toEqual([]);
+    expect(violations('store/redis/a.ts', 'setTimeout(done, 5);')).toEqual([]);
+    expect(violations('token/clock.ts', 'setTimeout(done, 5);')).toEqual([]);
   });
 });
 

@@ -49,7 +49,7 @@ export async function check(args: readonly string[], { env, out }: CommandContex
     store && finish('Redis', checkStore(store.redis, systemClock)),
     session && finish('sessions', checkSessions(session, systemClock)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
-    finish('ports', checkPorts(parts)),
+    finish('ports', checkPorts(parts, systemClock)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
   out(report(results));

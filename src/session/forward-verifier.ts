@@ -34,7 +34,7 @@ export class ForwardVerifier implements SessionVerifier {
 
   async #fetch(headers: Headers): Promise<Response> {
     try {
-      return await boundedFetch(this.#options.url, { headers });
+      return await boundedFetch(this.#options.url, { headers }, this.#options.clock);
     } catch (error) {
       throw sessionCheckUnavailable(error);
     }

@@ -53,7 +53,7 @@ export class IntrospectionVerifier implements SessionVerifier {
   async introspect(session: string): Promise<IntrospectionResponse> {
     try {
       const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
-        [customFetch]: boundedFetch,
+        [customFetch]: (url, request) => boundedFetch(url, request, this.#clock),
         [allowInsecureRequests]: true,
       });
       if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);

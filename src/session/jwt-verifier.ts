@@ -28,7 +28,7 @@ function remoteJwks(url: URL, clock: Clock): JWTVerifyGetKey {
     cooldownDuration: COOLDOWN_MS,
     cacheMaxAge: MAX_AGE_UNREACHABLE_MS,
     [jwksCache]: cached as JWKSCacheInput,
-    [customFetch]: fetchJwks,
+    [customFetch]: (address, request) => fetchJwks(address, request, clock),
   });
 
   const reloadIfOutdated = async (): Promise<void> => {
@@ -45,8 +45,8 @@ function remoteJwks(url: URL, clock: Clock): JWTVerifyGetKey {
 }
 
 /** @throws UnexpectedStatus; Error if the keys cannot be fetched */
-export async function fetchJwks(url: string | URL, request: RequestInit): Promise<Response> {
-  const answer = await boundedFetch(url, request, MAX_BYTES);
+export async function fetchJwks(url: string | URL, request: RequestInit, clock: Clock): Promise<Response> {
+  const answer = await boundedFetch(url, request, clock, MAX_BYTES);
   if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
   return answer;
 }

@@ -19,8 +19,8 @@ export interface JwksProbe {
  * Fetches the keys published at `url` and tries each key with each algorithm.
  * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
  */
-export async function probeJwks(url: URL, algorithms: readonly string[]): Promise<JwksProbe> {
-  const answer = await fetchJwks(url, ACCEPT_JSON);
+export async function probeJwks(url: URL, algorithms: readonly string[], clock: Clock): Promise<JwksProbe> {
+  const answer = await fetchJwks(url, ACCEPT_JSON, clock);
   const { keys } = await readJwks(answer);
   const usable = await Promise.all(
     algorithms.map(async (algorithm) => {
@@ -75,6 +75,6 @@ export async function probeIntrospection(
  * @returns the HTTP status of its answer
  * @throws Error if the server cannot be reached
  */
-export async function probeForward(url: URL): Promise<number> {
-  return (await boundedFetch(url, ACCEPT_JSON)).status;
+export async function probeForward(url: URL, clock: Clock): Promise<number> {
+  return (await boundedFetch(url, ACCEPT_JSON, clock)).status;
 }

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 
 const RETRY_AFTER_SECONDS = 2;
@@ -26,10 +27,27 @@ export class UnexpectedStatus extends Error {
 /**
  * Fetches text of at most `maxBytes` (default 64 KiB, after decompression) within 3 s. Redirects are not followed. The
  * body is read completely, whatever the status.
- * @throws Error on a network error or timeout, and if the body is too large or not UTF-8
+ * @throws Error on a network error, if the body is too large or not UTF-8, and with the name `TimeoutError` after 3 s
  */
-export async function boundedFetch(url: string | URL, request: RequestInit, maxBytes = MAX_BYTES): Promise<Response> {
-  const answer = await fetch(url, { ...request, redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
+export async function boundedFetch(
+  url: string | URL,
+  request: RequestInit,
+  clock: Clock,
+  maxBytes = MAX_BYTES,
+): Promise<Response> {
+  const deadline = new AbortController();
+  const timer = clock.setTimer(
+    () => deadline.abort(new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError')),
+    TIMEOUT_MS,
+  );
+  try {
+    return await readBounded(await fetch(url, { ...request, redirect: 'manual', signal: deadline.signal }), maxBytes);
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function readBounded(answer: Response, maxBytes: number): Promise<Response> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of answer.body ?? []) {

@@ -38,6 +38,12 @@ const restrictedGlobals: readonly { readonly name: string; readonly code: RegExp
   { name: 'Math.random', code: /\bMath\s*\.\s*random\b/, only: 'token/clock.ts' },
 ];
 
+/** The modules that a simulation runs: all their time passes through the `Clock`. `store/redis` talks to real sockets. */
+const underVirtualTime = /^(token|broker|vendor-api|session|store\/memory)\//;
+/** Timers of Node, and clocks besides `Date`. A method such as `server.setTimeout` does not match. */
+const realTime =
+  /(?<![.\w])(setTimeout|setInterval|setImmediate)\b|\bAbortSignal\s*\.\s*timeout\b|\bperformance\b|\bhrtime\b|\bnode:(timers|perf_hooks)\b/;
+
 /** A longer file owns more than one concept. */
 const MAX_LINES = 400;
 /** A shorter file needs two importers. */
@@ -88,6 +94,19 @@ export function globalViolations(sources: Sources): string[] {
       .filter(({ code, only }) => path !== only && code.test(withoutComments(text)))
       .map(({ name, only }) => `${path} uses ${name}, which only ${only} may use`),
   );
+}
+
+export function realTimeViolations(sources: Sources): string[] {
+  return [...sources]
+    .filter(([path]) => underVirtualTime.test(path) && path !== 'token/clock.ts')
+    .flatMap(
+      ([path, text]) =>
+        realTime
+          .exec(withoutComments(text))
+          ?.slice(0, 1)
+          .map((found) => ({ path, found })) ?? [],
+    )
+    .map(({ path, found }) => `${path} uses ${found} instead of the Clock`);
 }
 
 /** @param paths file paths with `/` as separator */

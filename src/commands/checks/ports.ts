@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import type { ConfigParts } from '../../config/config.ts';
 import { boundedFetch } from '../../session/session-server.ts';
+import type { Clock } from '../../token/clock.ts';
 import { type CheckResult, fail, ok, type Problem } from './check-result.ts';
 
 interface Address {
@@ -12,7 +13,7 @@ interface Address {
 const MAX_BYTES = 1_024;
 
 /** Checks that the broker can listen on both addresses at the same time. */
-export async function checkPorts({ publicAddress, admin }: ConfigParts): Promise<CheckResult[]> {
+export async function checkPorts({ publicAddress, admin }: ConfigParts, clock: Clock): Promise<CheckResult[]> {
   const listening: Server[] = [];
   const check = async (name: string, settings: string, address: Address): Promise<CheckResult> => {
     const server = createServer((socket) => socket.destroy());
@@ -22,7 +23,7 @@ export async function checkPorts({ publicAddress, admin }: ConfigParts): Promise
       listening.push(server);
       return ok(name, `${shown} is free`);
     }
-    if (code === 'EADDRINUSE' && (await isBroker(address))) return ok(name, `a broker already runs at ${shown}`);
+    if (code === 'EADDRINUSE' && (await isBroker(address, clock))) return ok(name, `a broker already runs at ${shown}`);
     return fail(name, portProblem(code, shown, settings));
   };
   try {
@@ -43,11 +44,11 @@ async function listenErrorOf(server: Server, { host, port }: Address): Promise<s
   }
 }
 
-async function isBroker({ host, port }: Address): Promise<boolean> {
+async function isBroker({ host, port }: Address, clock: Clock): Promise<boolean> {
   const reachable = { '0.0.0.0': '127.0.0.1', '::': '::1' }[host] ?? host;
   try {
     const url = `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}/livez`;
-    const answer = await boundedFetch(url, {}, MAX_BYTES);
+    const answer = await boundedFetch(url, {}, clock, MAX_BYTES);
     return answer.status === 200 && (await answer.text()).includes('"status":"ok"');
   } catch {
     return false;

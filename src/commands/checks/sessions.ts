@@ -13,7 +13,7 @@ export async function checkSessions(session: SessionOptions, clock: Clock): Prom
     case 'introspection':
       return [await checkIntrospection(session, clock)];
     case 'forward':
-      return [await checkForward(session)];
+      return [await checkForward(session, clock)];
   }
 }
 
@@ -26,7 +26,7 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, clock: Clock): Promise
   if ('publicKeyPem' in key) return ok(name, `a public key for ${accepted.join(', ')}`);
   const address = withoutQuery(key.jwksUrl);
   try {
-    const { keys, algorithms: usable } = await probeJwks(key.jwksUrl, accepted);
+    const { keys, algorithms: usable } = await probeJwks(key.jwksUrl, accepted, clock);
     const published = `${address} publishes ${keys === 1 ? '1 key' : `${keys} keys`}`;
     if (usable.length > 0) return ok(name, `${published}, usable for ${usable.join(', ')}`);
     return fail(name, {
@@ -59,12 +59,12 @@ async function checkIntrospection(session: Mode<'introspection'>, clock: Clock):
   }
 }
 
-async function checkForward({ url }: Mode<'forward'>): Promise<CheckResult> {
+async function checkForward({ url }: Mode<'forward'>, clock: Clock): Promise<CheckResult> {
   const name = 'session server';
   const address = withoutQuery(url);
   const setting = 'SESSION_FORWARD_URL';
   try {
-    const status = await probeForward(url);
+    const status = await probeForward(url, clock);
     if (status === 401 || status === 403) return ok(name, `${address} refuses a request without a session (${status})`);
     const isAccepted = status >= 200 && status < 300;
     return fail(name, {
