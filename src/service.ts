@@ -24,7 +24,7 @@ import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
-/** At shutdown, running requests get this long. The rest of the promised 10 s is for closing connections. */
+/** At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections. */
 const DRAIN_MS = 9_000;
 
 export interface Service {
@@ -102,8 +102,10 @@ export async function startService(config: Config, logger: Logger, version: stri
   const end = async (): Promise<void> => {
     closing.abort();
     readiness.stop();
+    const drainUntil = clock.now() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
-    await renewal.settle(0);
+    // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.
+    await renewal.settle(Math.max(0, drainUntil - clock.now()));
     writeBack.stop();
     await Promise.all([vendor.close(), store.close()]);
   };

@@ -111,6 +111,30 @@ describe('a replica that shuts down', () => {
     await closed;
   });
 
+  test('completes a renewal that a read has started and not waited for, so nobody repeats the login', async () => {
+    // The token is due after 6 of 100 s. The read gets the old token after 2 s, while the login takes 3 s.
+    const env = { REFRESH_MODE: 'on-demand', REFRESH_AT: '0.06-0.06' };
+    const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: 100, mode: 'replace' }, env });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    const [ending, other] = [fleet.broker(0), fleet.broker(1)];
+    const first = accessTokenOf(await ending.getToken(session, 'phone'));
+    fleet.vendor.configure({ latencyMs: 3_000 });
+    await expect
+      .poll(() => ending.getToken(session, 'phone').then(() => fleet.vendor.state().requests), {
+        timeout: 10_000,
+      })
+      .toBe(2);
+    const { code, tookMs } = await endOf(ending, 'SIGTERM');
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(10_000);
+    const renewed = accessTokenOf(await other.getToken(session, 'phone'));
+    expect(renewed).not.toBe(first);
+    expect(fleet.vendor.checkToken(renewed).live).toBe(true);
+    expect(fleet.vendor.state()).toMatchObject({ requests: 2, succeeded: 2 });
+    expect(await leasesOf(fleet)).toEqual([]);
+  });
+
   test('during a renewal leaves no lease behind, so another replica can renew immediately', async () => {
     // The token is due after 2 of 100 s. The vendor timeout is longer than the time that a shutdown may take.
     const env = { REFRESH_AT: '0.02-0.02', VENDOR_TIMEOUT_MS: '20000' };
