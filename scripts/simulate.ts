@@ -1,17 +1,26 @@
 // `npm run simulate`: runs schedules of the simulated fleet until one breaks an invariant, or the time is over.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
-import { runSchedule } from '../test/simulation/run-schedule.ts';
-import { SCENARIOS } from '../test/simulation/scenario.ts';
+import { runSchedule, type ScheduleResult, type Violation } from '../test/simulation/run-schedule.ts';
+import { SCENARIOS, type Scenario } from '../test/simulation/scenario.ts';
+import {
+  type Changes,
+  formatChanges,
+  parseChanges,
+  smallerFailure,
+  withChanges,
+} from '../test/simulation/smaller-schedule.ts';
 
 const MAX_SEED = 2 ** 31;
-const USAGE = `npm run simulate -- [--scenario NAME] [--minutes N] [--trace]
+const USAGE = `npm run simulate -- [--scenario NAME] [--with NAME=NUMBER,…] [--minutes N] [--trace]
   SEED=N runs the schedule of this seed alone, and shows its trace.
+  --with changes the scenario, for example replicas=2,crash=0 (no crashes). A failure prints the changes that make it smaller.
   Scenarios: ${Object.keys(SCENARIOS).join(', ')}`;
 
 const { values } = parseArgs({
   options: {
     scenario: { type: 'string' },
+    with: { type: 'string', default: '' },
     minutes: { type: 'string', default: '1' },
     trace: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -25,30 +34,62 @@ const exit = (code: number, text: string): never => {
 
 const minutes = Number(values.minutes);
 const { SEED } = process.env;
-const scenarios = Object.entries(SCENARIOS).filter(
-  ([name]) => values.scenario === undefined || values.scenario === name,
-);
 if (values.help) exit(0, USAGE);
+const scenarios = chosenScenarios();
 if (scenarios.length === 0) exit(2, `There is no scenario "${values.scenario}".\n${USAGE}`);
 if (!(minutes > 0)) exit(2, `--minutes must be a number above 0.\n${USAGE}`);
 if (SEED !== undefined && !/^\d+$/.test(SEED)) exit(2, `SEED must be a whole number.\n${USAGE}`);
 
 const totals = { schedules: 0, steps: 0, reads: 0, failedReads: 0, logins: 0 };
 const startedAt = performance.now();
-const isOver = () => performance.now() - startedAt >= minutes * 60_000;
+const secondsSinceStart = () => (performance.now() - startedAt) / 1_000;
+const isOver = () => secondsSinceStart() >= minutes * 60;
 for (let seed = SEED === undefined ? randomInt(MAX_SEED) : Number(SEED); !isOver(); seed += 1) {
   for (const [name, scenario] of scenarios) {
-    const { violations, trace, ...counts } = await runSchedule(scenario, seed);
+    const result = await runSchedule(scenario, seed);
+    const { violations, trace, ...counts } = result;
     totals.schedules += 1;
     for (const count of ['steps', 'reads', 'failedReads', 'logins'] as const) totals[count] += counts[count];
-    if (values.trace || SEED !== undefined || violations.length > 0) print(trace.join('\n'));
+    if (values.trace || SEED !== undefined) print(trace.join('\n'));
     if (violations.length === 0) continue;
-    for (const { invariant, atMs, what } of violations) print(`${(atMs / 1_000).toFixed(3)} s: ${invariant}: ${what}`);
-    exit(1, `An invariant is broken. To replay: SEED=${seed} npm run simulate -- --scenario "${name}"`);
+    print(`An invariant is broken after ${totals.schedules} schedules and ${secondsSinceStart().toFixed(1)} s:`);
+    report(violations);
+    if (SEED === undefined) await showSmaller(name, scenario, seed, result);
+    exit(1, `To replay: ${replay(name, seed, parseChanges(values.with))}`);
   }
   if (SEED !== undefined) break;
 }
-const seconds = (performance.now() - startedAt) / 1_000;
+const seconds = secondsSinceStart();
 const { schedules, steps, reads, failedReads, logins } = totals;
 print(`${schedules} schedules, ${steps} steps, ${reads} reads (${failedReads} failed), ${logins} logins: no finding`);
 print(`${(schedules / seconds).toFixed(1)} schedules and ${Math.round(steps / seconds)} steps per second`);
+
+function chosenScenarios(): [string, Scenario][] {
+  try {
+    const changes = parseChanges(values.with);
+    return Object.entries(SCENARIOS)
+      .filter(([name]) => values.scenario === undefined || values.scenario === name)
+      .map(([name, scenario]) => [name, withChanges(scenario, changes)]);
+  } catch (error) {
+    return exit(2, `--with: ${(error as Error).message}.\n${USAGE}`);
+  }
+}
+
+function report(violations: readonly Violation[]): void {
+  for (const { invariant, atMs, what } of violations) print(`${(atMs / 1_000).toFixed(3)} s: ${invariant}: ${what}`);
+}
+
+function replay(name: string, seed: number, changes: Changes): string {
+  const option = Object.keys(changes).length > 0 ? ` --with ${formatChanges(changes)}` : '';
+  return `SEED=${seed} npm run simulate -- --scenario "${name}"${option}`;
+}
+
+/** Shows a smaller schedule that breaks the same invariant, with its trace. */
+async function showSmaller(name: string, scenario: Scenario, seed: number, result: ScheduleResult): Promise<void> {
+  const smaller = await smallerFailure(scenario, seed, result);
+  print(smaller.result.trace.join('\n'));
+  if (Object.keys(smaller.changes).length === 0) return;
+  print('A smaller schedule breaks the same invariant:');
+  report(smaller.result.violations);
+  print(`To replay it: ${replay(name, seed, { ...parseChanges(values.with), ...smaller.changes })}`);
+}

@@ -10,12 +10,15 @@ import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
+import { raceTimeout } from '../../src/token/time-budget.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
 export const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
+/** As in service.ts. */
+const DRAIN_MS = 9_000;
 const CACHE_BYTES = 2 ** 20;
 const APP = { name: 'default', appId: 'app', appToken: 'app-token', appKey: 'app-key', accessId: 'app' };
 
@@ -113,10 +116,12 @@ export class Replica {
     this.process.alive = false;
   }
 
-  /** Stops as SIGTERM does: finishes what runs, and releases its leases. */
-  async stop(): Promise<void> {
-    await this.#worker.stop();
-    await this.#renewal.settle(0);
+  /** Stops as SIGTERM does: waits for its renewals and for `reads`, and releases the leases that are left. */
+  async stop(reads: Promise<void>): Promise<void> {
+    const drainUntil = this.clock.now() + DRAIN_MS;
+    await raceTimeout(this.clock, DRAIN_MS, Promise.all([this.#worker.stop(), reads]));
+    await this.#renewal.settle(Math.max(0, drainUntil - this.clock.now()));
     this.#writeBack.stop();
+    await this.connection.store.close();
   }
 }

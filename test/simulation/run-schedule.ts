@@ -1,3 +1,4 @@
+import { sleep } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import { refreshAt, servableUntil } from '../../src/token/renewal-timing.ts';
@@ -33,6 +34,8 @@ const SETTLE_MS = 20_000;
 const STALE_MS = 60_000;
 /** The same while the replica knows of no gap: a gap is noticed after 3 s, and an entry stays fresh for 2 s. */
 const ANNOUNCED_MS = 6_000;
+/** Commands that were sent before a replica stopped get their answer or their timeout in this time. */
+const LEFTOVER_MS = 500;
 const MAX_VIOLATIONS = 20;
 
 /** Runs one schedule. The seed decides everything, so the same arguments give the same result. */
@@ -112,13 +115,14 @@ class Schedule {
 
   async run(): Promise<ScheduleResult> {
     const { replicas, subjects, minutes } = this.#scenario;
+    const clients = Array.from({ length: subjects }, (_, number) => this.#newClient(number));
     this.#server.subscribe((announcement) => {
+      void this.#checkCounts(clients);
       if (announcement.kind === 'saved') this.#onSaved(announcement.id, announcement.generation);
       if (announcement.kind === 'removed') this.#removed.set(announcement.id, announcement.generation);
       if (announcement.kind === 'erased') this.#erasures.set(announcement.account, announcement.generation);
     });
     for (let number = 0; number < replicas; number += 1) this.#startReplica();
-    const clients = Array.from({ length: subjects }, (_, number) => this.#newClient(number));
     for (const client of clients) this.#readAgainLater(client, 2_000);
     this.#injectFaults(clients);
     await this.#time.run(minutes * 60_000, () => this.#checkStep());
@@ -339,8 +343,37 @@ class Schedule {
         this.#fail('what is stored is what the vendor accepts', terminal);
       }
     }
-    for (const replica of this.#replicas) if (replica.process.alive) void replica.stop();
-    await this.#time.run(SETTLE_MS, () => undefined);
+    await this.#checkCounts(clients);
+    await this.#stopAll(clients);
+  }
+
+  /** Stops every replica as SIGTERM does, and checks that nothing of them is left. */
+  async #stopAll(clients: readonly Client[]): Promise<void> {
+    const replicas = this.#replicas.filter(({ process }) => process.alive);
+    let isChecked = false;
+    const check = async (): Promise<void> => {
+      isChecked = true;
+      for (const { name, process } of replicas) {
+        const left = this.#time.pendingOf(process);
+        if (left > 0) this.#fail('a replica that has stopped leaves no timer and no waiter', `${left} of ${name}`);
+      }
+      // If the message that releases a lease is lost, the lease ends by itself.
+      if (this.#scenario.lossRate > 0) return;
+      const leased = await this.#server.leased(clients.map(({ id }) => id));
+      if (leased.length > 0) this.#fail('replicas that have stopped hold no lease', `${leased.length} leases`);
+    };
+    void Promise.all(replicas.map((replica) => replica.stop(Promise.resolve()))).then(() =>
+      this.#time.after(LEFTOVER_MS, check),
+    );
+    await this.#time.run(this.#maxReadMs, () => undefined);
+    if (!isChecked) this.#fail('each replica stops', `${replicas.length} replicas`);
+  }
+
+  /** Compares the due times in the store with its tokens. Called after each change, so one difference cannot hide another. */
+  async #checkCounts(clients: readonly Client[]): Promise<void> {
+    const { scheduled, stored } = await this.#server.count(clients.map(({ id }) => id));
+    if (scheduled === stored) return;
+    this.#fail('each token has a due time, and each due time a token', `${stored} tokens, ${scheduled} due times`);
   }
 
   // --- faults
@@ -351,6 +384,7 @@ class Schedule {
     const faults: Record<FaultName, { readonly times: number; readonly start: () => void }> = {
       partition: { times: replicas, start: () => this.#partition(200 + random() * 9_000) },
       crash: { times: replicas, start: () => this.#crash(500 + random() * 5_000) },
+      restart: { times: replicas, start: () => void this.#restart() },
       freeze: { times: replicas, start: () => this.#freeze(300 + random() * 12_000) },
       storeOutage: { times: 1, start: () => this.#storeOutage(200 + random() * 10_000, false) },
       storeEmpty: { times: 1, start: () => this.#storeOutage(200 + random() * 4_000, true) },
@@ -399,6 +433,22 @@ class Schedule {
       this.#replicas = this.#replicas.filter((other) => other !== replica);
       if (this.#open) this.#startReplica();
     });
+  }
+
+  /** Replaces a replica as a rolling update does. This is no trouble: no read may fail, and no login may be repeated. */
+  async #restart(): Promise<void> {
+    const replica = this.#pick();
+    if (!replica) return;
+    this.#note(`${replica.name} is replaced`);
+    this.#startReplica();
+    this.#replicas = this.#replicas.filter((other) => other !== replica);
+    await replica.stop(this.#readsOf(replica));
+    replica.process.alive = false;
+  }
+
+  /** Resolves when the replica has answered all its reads. */
+  async #readsOf(replica: Replica): Promise<void> {
+    while ([...this.#reads].some((read) => read.replica === replica)) await sleep(replica.clock, 50);
   }
 
   #freeze(ms: number): void {

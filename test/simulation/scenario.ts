@@ -25,6 +25,7 @@ export interface Scenario {
 export type FaultName =
   | 'partition'
   | 'crash'
+  | 'restart'
   | 'freeze'
   | 'storeOutage'
   | 'storeEmpty'
@@ -36,6 +37,7 @@ export type FaultName =
 const NO_FAULTS: Scenario['perMinute'] = {
   partition: 0,
   crash: 0,
+  restart: 0,
   freeze: 0,
   storeOutage: 0,
   storeEmpty: 0,
@@ -106,6 +108,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorMode: 'replace',
     perMinute: { ...NO_FAULTS, crash: 1, freeze: 1 },
   },
+  'rolling updates': {
+    ...CALM,
+    vendorMode: 'replace',
+    vendorLatencyMs: (random) => 200 + random() * 2_000,
+    perMinute: { ...NO_FAULTS, restart: 2 },
+  },
   'store outages': {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 300,
@@ -128,6 +136,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     perMinute: {
       partition: 0.5,
       crash: 0.4,
+      restart: 0.3,
       freeze: 0.4,
       storeOutage: 0.2,
       storeEmpty: 0.2,

@@ -1,8 +1,9 @@
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { CommandBreaker } from '../../src/store/redis/connection/commands.ts';
-import type { Clock } from '../../src/token/clock.ts';
+import type { Clock, Timer } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { Announcement, AnnouncementFeed, StoreHealth, TokenStore } from '../../src/token/ports.ts';
+import type { SubjectId } from '../../src/token/subject.ts';
 import { raceTimeout } from '../../src/token/time-budget.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
@@ -12,6 +13,7 @@ const HEARTBEAT_MS = 1_000;
 const GAP_MS = 1.9 * HEARTBEAT_MS;
 const SILENCE_MS = 3_000;
 const TERMINALS_PER_ACCOUNT = 20;
+const FAR_AHEAD_MS = 1e12;
 
 type Data = Omit<TokenStore, 'announcements' | 'health' | 'close'>;
 type Listener = (announcement: Announcement) => void;
@@ -21,6 +23,7 @@ export class StoreServer {
   readonly #time: VirtualTime;
   readonly #clock: Clock;
   readonly #listeners: Listener[] = [];
+  #aheadMs = 0;
   isUp = true;
   /** Changes when the data was lost. */
   epoch = 1;
@@ -29,7 +32,8 @@ export class StoreServer {
   constructor(time: VirtualTime) {
     this.#time = time;
     // The server is no process of the broker: it never freezes.
-    this.#clock = time.clockOf({ name: 'store', alive: true, frozenUntil: 0 });
+    const clock = time.clockOf({ name: 'store', alive: true, frozenUntil: 0 });
+    this.#clock = { ...clock, now: () => clock.now() + this.#aheadMs };
     this.data = this.#create();
   }
 
@@ -46,6 +50,26 @@ export class StoreServer {
     this.data = this.#create();
     this.epoch += 1;
     this.isUp = true;
+  }
+
+  /** How many subjects have a due time, and how many of `ids` have a token. */
+  async count(ids: readonly SubjectId[]): Promise<{ readonly scheduled: number; readonly stored: number }> {
+    const { terminals, dueQueue } = this.data;
+    // Far in the future every due time is over, and a claim of no subject changes nothing. The in-memory store answers
+    // with the state at the time of the call, so no event comes in between.
+    this.#aheadMs = FAR_AHEAD_MS;
+    const claim = dueQueue.claim(0, 0);
+    this.#aheadMs = 0;
+    const terminal = ids.map((id) => terminals.read(id));
+    const { backlog } = await claim;
+    const stored = (await Promise.all(terminal)).filter(({ record }) => record !== undefined);
+    return { scheduled: backlog, stored: stored.length };
+  }
+
+  /** The subjects whose lease is held. Takes the other leases for a moment, so it is for the end of a run. */
+  async leased(ids: readonly SubjectId[]): Promise<SubjectId[]> {
+    const answers = await Promise.all(ids.map((id) => this.data.terminals.acquire(id, 1)));
+    return ids.filter((_, index) => answers[index]?.kind === 'held');
   }
 
   #create(): TokenStore {
@@ -83,6 +107,7 @@ export class StoreConnection {
   readonly #returnListeners: ((lostData: boolean) => void)[] = [];
   #epoch: number;
   #wasAway = false;
+  #heartbeat: Timer | undefined;
   #heardAt: number;
   #since: number | undefined;
   /** Whether an announcement was dropped because the connection was down. A real connection notices that it broke. */
@@ -142,7 +167,7 @@ export class StoreConnection {
       loginQueue: { reserve: call('loginQueue', 'reserve') },
       announcements: this.#feed(),
       health: this.#health(),
-      close: async () => undefined,
+      close: async () => this.#heartbeat?.cancel(),
     };
   }
 
@@ -202,9 +227,9 @@ export class StoreConnection {
   #beatLater(): void {
     const beat = (): void => {
       this.#beat();
-      this.#time.after(HEARTBEAT_MS, beat, this.#process);
+      this.#heartbeat = this.#time.after(HEARTBEAT_MS, beat, this.#process);
     };
-    this.#time.after(this.#time.random() * HEARTBEAT_MS, beat, this.#process);
+    this.#heartbeat = this.#time.after(this.#time.random() * HEARTBEAT_MS, beat, this.#process);
   }
 
   #beat(): void {

@@ -56,6 +56,11 @@ export class VirtualTime {
     };
   }
 
+  /** The number of events that still wait on behalf of the process: its timers, and messages to it. */
+  pendingOf(process: VirtualProcess): number {
+    return this.#queue.count((event) => event.process === process && !event.cancelled);
+  }
+
   /** The clock of a process. @param skewMs its difference from the virtual time */
   clockOf(process: VirtualProcess, skewMs = 0): Clock {
     return {

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { runSchedule } from './run-schedule.ts';
+import { SCENARIOS, type Scenario } from './scenario.ts';
+import { formatChanges, parseChanges, smallerFailure, withChanges } from './smaller-schedule.ts';
+
+/** Every login exceeds its timeout, so the first reads fail, with or without the faults. */
+function impossible(): Scenario {
+  const scenario = SCENARIOS['everything'] as Scenario;
+  return { ...scenario, lossRate: 0, vendorLatencyMs: () => 60_000, minutes: 1 };
+}
+
+test('a failing schedule becomes smaller, still breaks the same invariant, and is replayed by its changes', async () => {
+  const scenario = impossible();
+  const seed = 3;
+  const result = await runSchedule(scenario, seed);
+  const smaller = await smallerFailure(scenario, seed, result);
+  expect(smaller.changes).toMatchObject({ replicas: 1, subjects: 1, crash: 0, partition: 0, vendorTrouble: 0 });
+  expect(smaller.result.steps).toBeLessThan(result.steps / 10);
+  expect(smaller.result.violations[0]?.invariant).toBe(result.violations[0]?.invariant);
+  const replayed = withChanges(scenario, parseChanges(formatChanges(smaller.changes)));
+  expect(await runSchedule(replayed, seed)).toEqual(smaller.result);
+}, 60_000);
+
+test.each(['crash', 'crash=', 'crash=-1', 'crash=1 replicas=2', 'lives=9'])('the changes "%s" are refused', (text) => {
+  expect(() => withChanges(impossible(), parseChanges(text))).toThrow(RangeError);
+});
