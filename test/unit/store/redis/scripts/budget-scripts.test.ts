@@ -131,3 +131,16 @@ test('a rate limit does not block after the clock was set back', async () => {
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
   expect(await store.rateLimiter.take('logins', 10_000, 2)).toBeGreaterThan(0);
 });
+
+test('the state of a rate limit expires when it has no effect any more, and not before', async () => {
+  const prefix = `test-${randomUUID()}`;
+  const store = await openStore(prefix);
+  const redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+  for (const dueInMs of [10_000, 20_000]) {
+    expect(await store.rateLimiter.take('logins', 10_000, 2)).toBe(0);
+    const life = await redis.pttl(new Keys(prefix).rate('logins'));
+    expect(life).toBeGreaterThan(dueInMs - 2_000);
+    expect(life).toBeLessThanOrEqual(dueInMs);
+  }
+});

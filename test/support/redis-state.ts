@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { inject, onTestFinished } from 'vitest';
+import { connectRedis, type RedisLog } from '../../src/store/redis/connection/connection.ts';
+import { Keys } from '../../src/store/redis/keys.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import { silentObserver } from '../../src/token/observer.ts';
+import type { Lease, TokenStore } from '../../src/token/ports.ts';
+import type { TokenRecord } from '../../src/token/sdk-token.ts';
+import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts';
+import { eventually } from './eventually.ts';
+import { madeUpRecord } from './made-up-tokens.ts';
+
+const silent: RedisLog = { info: () => undefined, warn: () => undefined };
+
+/** An empty store for one test, and the means to look at its keys and to change them. */
+export async function openRedisState(log: RedisLog = silent) {
+  const url = inject('redisUrl');
+  const keyPrefix = `state-${randomUUID()}`;
+  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20 };
+  const store = createRedisStore({ ...options, clock: systemClock, log, observer: silentObserver });
+  const redis = connectRedis(url, 'commands', silent);
+  onTestFinished(async () => {
+    redis.disconnect();
+    await store.close();
+  });
+  await eventually(() => store.health.ping().then(() => true));
+  await eventually(() => redis.ping().then(() => true));
+  const keys = new Keys(keyPrefix);
+  const due = (id: SubjectId) => keys.dueOf(accountOf(id));
+  return {
+    store,
+    redis,
+    keys,
+    /** Ms until the subject is due; `undefined` when it is not in the due queue. */
+    async dueInMs(id: SubjectId): Promise<number | undefined> {
+      const score = await redis.zscore(due(id), id);
+      return score === null ? undefined : Number(score) - systemClock.now();
+    },
+    async setDue(id: SubjectId, at: number): Promise<void> {
+      await redis.zadd(due(id), at, id);
+    },
+    lifeMs: (key: string) => redis.pttl(key),
+  };
+}
+
+export async function granted(store: TokenStore, id: SubjectId, durationMs = 10_000): Promise<Lease> {
+  const answer = await store.terminals.acquire(id, durationMs);
+  if (answer.kind !== 'granted') throw new Error(`the lease was not granted: ${answer.kind}`);
+  return answer.lease;
+}
+
+/** Stores a token with this generation, without a lease. It is due in a minute. */
+export async function restored(store: TokenStore, record: Partial<TokenRecord> & Pick<TokenRecord, 'subject'>) {
+  const whole = { ...madeUpRecord(record.subject), ...record };
+  const outcome = await store.terminals.restore(whole, systemClock.now() + 60_000);
+  if (outcome !== 'saved') throw new Error(`the token of ${subjectId(record.subject)} was not restored: ${outcome}`);
+  return whole;
+}

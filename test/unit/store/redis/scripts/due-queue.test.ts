@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { madeUpToken } from '../../../../support/made-up-tokens.ts';
+import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+
+/** Expects a time in the future, of which at most 2 s have passed. */
+function expectMs(actual: number | undefined, expected: number): void {
+  expect(actual).toBeLessThanOrEqual(expected + 1);
+  expect(actual).toBeGreaterThan(expected - 2_000);
+}
+
+describe('the due queue', () => {
+  test('never contains a subject without a token', async () => {
+    const { store, dueInMs } = await openRedisState();
+    const lease = await granted(store, ID);
+    expect(await dueInMs(ID)).toBeUndefined();
+    expect(await store.terminals.extend([lease])).toEqual([]);
+    expect(await dueInMs(ID)).toBeUndefined();
+    await store.terminals.release(lease, systemClock.now() + 1_000, 'vendor_timeout');
+    expect(await dueInMs(ID)).toBeUndefined();
+  });
+
+  test('contains no subject after its logout or erasure', async () => {
+    const { store, dueInMs } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    expectMs(await dueInMs(ID), 60_000);
+    await store.terminals.remove(ID);
+    expect(await dueInMs(ID)).toBeUndefined();
+    const { subject } = await restored(store, { subject: { ...SUBJECT, unionId: 'bob' } });
+    await store.accounts.erase('bob');
+    expect(await dueInMs(subjectId(subject))).toBeUndefined();
+  });
+
+  test('contains no subject whose token was found expired', async () => {
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState();
+    const token = { ...madeUpToken(), expiresAt: systemClock.now() - 1 };
+    await restored(store, { subject: SUBJECT, token });
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
+    expect(await dueInMs(ID)).toBeUndefined();
+    expect(await redis.hexists(keys.account(accountOf(ID)), terminalOf(ID))).toBe(0);
+  });
+
+  test('has a leased subject due when its lease ends', async () => {
+    const { store, keys, lifeMs, dueInMs, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    const lease = await granted(store, ID, 20_000);
+    expectMs(await dueInMs(ID), 20_000);
+    expect(await store.terminals.extend([{ ...lease, durationMs: 30_000 }])).toEqual([]);
+    expectMs(await dueInMs(ID), 30_000);
+    expectMs(await lifeMs(keys.lease(ID)), 30_000);
+    await store.terminals.release(lease, undefined);
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 40_000)).claims).toHaveLength(1);
+    expectMs(await dueInMs(ID), 40_000);
+    expectMs(await lifeMs(keys.lease(ID)), 40_000);
+  });
+
+  test('has a due subject that another owner holds due again when that lease ends', async () => {
+    const { store, dueInMs, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await granted(store, ID, 20_000);
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
+    expectMs(await dueInMs(ID), 20_000);
+  });
+
+  test('has a due subject that cools down due again when that ends', async () => {
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await redis.hset(keys.failures(ID), { until: systemClock.now() + 15_000, code: 'vendor_timeout' });
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
+    expectMs(await dueInMs(ID), 15_000);
+  });
+
+  test('postpones a subject with broken data by a minute, with a warning, and gives the others', async () => {
+    const warnings: unknown[] = [];
+    const warn = (...line: unknown[]) => void warnings.push(line);
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState({ info: () => undefined, warn });
+    const tablet = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
+    for (const uniqueId of ['phone', 'tablet']) await restored(store, { subject: { ...SUBJECT, uniqueId } });
+    await redis.hset(keys.account(accountOf(ID)), terminalOf(ID), 'broken');
+    await setDue(ID, 0);
+    await setDue(tablet, 1);
+    const { claims } = await store.dueQueue.claim(100, 1_000);
+    expect(claims.map(({ lease }) => lease.id)).toEqual([tablet]);
+    expect(warnings).toContainEqual([{ subject: ID }, expect.stringContaining('cannot be claimed')]);
+    expectMs(await dueInMs(ID), 60_000);
+  });
+
+  test('hides a subject from other workers for the given time only', async () => {
+    const { store, redis, keys, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await setDue(ID, 0);
+    const due = keys.dueOf(accountOf(ID));
+    const take = async (hiddenMs: number) => {
+      const [, , ...ids] = (await runScript(redis, 'claimDue', [due], [10, hiddenMs])) as unknown[];
+      return ids.map(String);
+    };
+    expect(await take(1_000)).toEqual([ID]);
+    expect(await take(1_000)).toEqual([]);
+    await eventually(async () => expect(await take(1_000)).toEqual([ID]));
+  });
+
+  test('reports when its first entry is due, and nothing when it is empty', async () => {
+    const { store, setDue } = await openRedisState();
+    expect(await store.dueQueue.claim(100, 1_000)).toEqual({ claims: [], nextInMs: undefined, backlog: 0 });
+    for (const [uniqueId, ms] of [
+      ['phone', 20_000],
+      ['tablet', 30_000],
+    ] as const) {
+      const subject = { ...SUBJECT, uniqueId };
+      await restored(store, { subject });
+      await setDue(subjectId(subject), systemClock.now() + ms);
+    }
+    const { nextInMs, backlog } = await store.dueQueue.claim(100, 1_000);
+    expectMs(nextInMs, 20_000);
+    expect(backlog).toBe(0);
+  });
+});

@@ -1,0 +1,89 @@
+import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { accountOf, type SubjectId, subjectId } from '../../../../../src/token/subject.ts';
+import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const HOUR_MS = 3_600_000;
+
+type State = Awaited<ReturnType<typeof openRedisState>>;
+
+/** Times that are later than the clock of Redis, as after the clock was set back. */
+const STORED: Readonly<Record<string, (state: State, at: number) => Promise<unknown>>> = {
+  fence: ({ redis, keys }, at) => redis.set(keys.fence(ID), at),
+  token: ({ store }, generation) => restored(store, { subject: SUBJECT, generation }),
+  erasure: ({ redis, keys }, at) => redis.hset(keys.account(accountOf(ID)), 'e', at),
+};
+
+async function stateWith(kind: string): Promise<State & { readonly storedAt: number }> {
+  const state = await openRedisState();
+  const storedAt = systemClock.now() + HOUR_MS;
+  await restored(state.store, { subject: SUBJECT });
+  await STORED[kind]?.(state, storedAt);
+  return { ...state, storedAt };
+}
+
+async function claimedGeneration({ store, setDue }: State, id: SubjectId): Promise<number | undefined> {
+  await setDue(id, 0);
+  return (await store.dueQueue.claim(100, 1_000)).claims[0]?.lease.generation;
+}
+
+describe('a generation is larger than all before, even after the clock of Redis was set back:', () => {
+  test.each(['fence', 'token', 'erasure'])('that of a lease, than the stored %s', async (kind) => {
+    const { store, storedAt } = await stateWith(kind);
+    expect((await granted(store, ID)).generation).toBe(storedAt + 1);
+  });
+
+  test.each(['fence', 'token', 'erasure'])('that of a claim, than the stored %s', async (kind) => {
+    const { storedAt, ...state } = await stateWith(kind);
+    expect(await claimedGeneration(state, ID)).toBe(storedAt + 1);
+  });
+
+  test.each(['fence', 'token'])('that of a logout, than the stored %s', async (kind) => {
+    const { store, storedAt } = await stateWith(kind);
+    expect(await store.terminals.remove(ID)).toBe(storedAt + 1);
+  });
+
+  test.each(['token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
+    const { store, storedAt } = await stateWith(kind);
+    expect(await store.accounts.erase(SUBJECT.unionId)).toBe(storedAt + 1);
+  });
+});
+
+describe('the fence', () => {
+  test('of a lease, a claim and a logout is kept for an hour', async () => {
+    const state = await openRedisState();
+    const { store, redis, keys, lifeMs } = state;
+    const expectAnHour = async () => {
+      expect(await lifeMs(keys.fence(ID))).toBeGreaterThan(HOUR_MS - 10_000);
+      expect(await lifeMs(keys.fence(ID))).toBeLessThanOrEqual(HOUR_MS);
+      await redis.del(keys.fence(ID), keys.lease(ID));
+    };
+    await granted(store, ID);
+    await expectAnHour();
+    await restored(store, { subject: SUBJECT });
+    await claimedGeneration(state, ID);
+    await expectAnHour();
+    await store.terminals.remove(ID);
+    await expectAnHour();
+  });
+
+  test('is deleted with the failures when the token is saved', async () => {
+    const { store, redis, keys } = await openRedisState();
+    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    expect(await redis.exists(keys.fence(ID), keys.failures(ID))).toBe(2);
+    await restored(store, { subject: SUBJECT, generation: systemClock.now() + 1_000 });
+    expect(await redis.exists(keys.fence(ID), keys.failures(ID))).toBe(0);
+  });
+
+  test('may have expired after an hour: then a write under the lease is refused, and a lost token is restored', async () => {
+    const { store } = await openRedisState();
+    const generation = systemClock.now() - HOUR_MS - 1_000;
+    const lease = { id: ID, ownerId: 'late', generation, durationMs: 1_000 };
+    const record = await restored(store, { subject: SUBJECT, generation: generation - 1 });
+    const dueAt = systemClock.now() + 60_000;
+    expect(await store.terminals.save(lease, { ...record, generation }, dueAt)).toBe('outdated');
+    expect(await store.terminals.restore({ ...record, generation }, dueAt)).toBe('saved');
+  });
+});

@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'vitest';
+import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const DAY_MS = 86_400_000;
+
+describe('a command that a client sends again after a lost answer', () => {
+  test('gets its own lease', async () => {
+    const { redis, keys } = await openRedisState();
+    const account = accountOf(ID);
+    const ofSubject = [keys.lease(ID), keys.fence(ID), keys.account(account), keys.dueOf(account), keys.failures(ID)];
+    const acquire = async (owner: string) => {
+      const answer = await runScript(redis, 'acquire', ofSubject, [owner, 10_000, terminalOf(ID), ID, 20]);
+      return String((answer as unknown[])[0]);
+    };
+    expect(await acquire('one')).toBe('granted');
+    expect(await acquire('one')).toBe('granted');
+    expect(await acquire('other')).toBe('held');
+  });
+
+  test('does not undo what happened to the saved token in between', async () => {
+    const { store, dueInMs } = await openRedisState();
+    const lease = await granted(store, ID);
+    const record = await restored(store, { subject: SUBJECT, generation: lease.generation, read: false });
+    await store.terminals.markRead(ID, lease.generation);
+    expect(await store.terminals.save(lease, record, systemClock.now() + DAY_MS)).toBe('saved');
+    expect((await store.terminals.read(ID)).record?.read).toBe(true);
+    expect(await dueInMs(ID)).toBeLessThan(DAY_MS / 2);
+  });
+});
+
+describe('the failures of a subject', () => {
+  test('are forgotten a minute after the last one', async () => {
+    const { store, keys, lifeMs } = await openRedisState();
+    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    expect(await lifeMs(keys.failures(ID))).toBeGreaterThan(50_000);
+    expect(await lifeMs(keys.failures(ID))).toBeLessThanOrEqual(60_000);
+  });
+
+  test('cause the longest cool-down however many they are', async () => {
+    const { store, redis, keys } = await openRedisState();
+    await redis.hset(keys.failures(ID), 'count', 1_000);
+    await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
+    const answer = await store.terminals.acquire(ID, 1_000);
+    expect(answer).toMatchObject({ kind: 'cooling', code: 'vendor_timeout' });
+    expect(answer.kind === 'cooling' && answer.forMs).toBeGreaterThan(13_000);
+    expect(answer.kind === 'cooling' && answer.forMs).toBeLessThanOrEqual(15_000);
+  });
+});
+
+describe('an erased account', () => {
+  test('is remembered for 400 days, and does not expire once it has logged in again', async () => {
+    const { store, keys, lifeMs } = await openRedisState();
+    const key = keys.account(accountOf(ID));
+    await restored(store, { subject: SUBJECT });
+    await store.accounts.erase(SUBJECT.unionId);
+    expect(await lifeMs(key)).toBeGreaterThan(399 * DAY_MS);
+    expect(await lifeMs(key)).toBeLessThanOrEqual(400 * DAY_MS);
+    const { generation } = await granted(store, ID);
+    await restored(store, { subject: SUBJECT, generation });
+    expect(await lifeMs(key)).toBe(-1);
+  });
+
+  test('that has logged in before the erasure ends keeps its new directory entry', async () => {
+    const { store, redis, keys } = await openRedisState();
+    const key = keys.account(accountOf(ID));
+    await restored(store, { subject: SUBJECT });
+    await runScript(redis, 'erase', [key, keys.dueOf(accountOf(ID))], [accountOf(ID), DAY_MS, keys.announcements]);
+    const { generation } = await granted(store, ID);
+    await restored(store, { subject: SUBJECT, generation });
+    await runScript(redis, 'forgetDirectory', [key], []);
+    expect(await redis.hexists(key, 'd')).toBe(1);
+  });
+});
