@@ -534,11 +534,31 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(outcomes.filter((outcome) => outcome === 'terminal_limit')).toHaveLength(25 - TERMINALS);
     });
 
+    test('renews and restores tokens of an account that has its maximum number of terminals', async () => {
+      const { subject } = newSubject();
+      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      // The second round renews. `saved` expects each write to be accepted.
+      for (const terminal of [...terminals, ...terminals]) await saved(store, terminal, subjectId(terminal));
+      const record = recordOf({ ...subject, uniqueId: 'tablet' }, systemClock.now());
+      expect(await store.terminals.restore(record, systemClock.now() + 9_000)).toBe('saved');
+      expect((await store.terminals.read(subjectId(record.subject))).record).toEqual(record);
+    });
+
     test('does not count a terminal whose token has expired', async () => {
       const { subject } = newSubject();
       const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
       for (const terminal of terminals) await saved(store, terminal, subjectId(terminal), 50_000, 100);
       await eventually(() => acquired(store, subjectId({ ...subject, uniqueId: 'another' })));
+    });
+
+    test('gives the place of an expired token to another terminal', async () => {
+      const { subject } = newSubject();
+      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const expired = { ...subject, uniqueId: 'tablet' };
+      await saved(store, expired, subjectId(expired), 50_000, 30);
+      await sleep(60);
+      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal));
+      expect(await store.terminals.acquire(subjectId(expired), LEASE_MS)).toEqual({ kind: 'terminal_limit' });
     });
 
     test('erases an account: its terminals, due times, country and accessId, and logins in progress', async () => {
