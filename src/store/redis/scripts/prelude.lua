@@ -38,7 +38,7 @@ local function erasedAt(account)
   return tonumber(redis.call('HGET', account, FIELD_ERASED_AT) or 0)
 end
 
--- All digits of a generation. By default, Lua prints 1.8e+12.
+-- All digits of a generation. By default, Lua prints 14 digits; epoch ms have 13.
 local function digits(generation)
   return string.format('%.0f', generation)
 end
