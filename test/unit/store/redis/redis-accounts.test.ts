@@ -70,9 +70,10 @@ describe('the look-up by accessId, after a background renewal', () => {
   });
 
   test('finds the account by the new accessId only, when the vendor has changed it', async () => {
-    const { store, found } = await withToken();
+    const { redis, store, found, key } = await withToken();
     await renewInBackground(store, { accessId: '42' });
     expect(await found()).toEqual([]);
+    expect(await redis.exists(key)).toBe(0);
     expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   });
 });
