@@ -53,11 +53,12 @@ describe('the failures of a subject', () => {
 });
 
 describe('an erased account', () => {
-  test('is remembered for 400 days, and does not expire once it has logged in again', async () => {
-    const { store, keys, lifeMs } = await openRedisState();
+  test('leaves only the time of the erasure for 400 days, and does not expire once it has logged in again', async () => {
+    const { store, redis, keys, lifeMs } = await openRedisState();
     const key = keys.account(accountOf(ID));
     await restored(store, { subject: SUBJECT });
     await store.accounts.erase(SUBJECT.unionId);
+    expect(await redis.hkeys(key)).toEqual(['e']);
     expect(await lifeMs(key)).toBeGreaterThan(399 * DAY_MS);
     expect(await lifeMs(key)).toBeLessThanOrEqual(400 * DAY_MS);
     const { generation } = await granted(store, ID);
