@@ -26,7 +26,7 @@ const RATE_TESTS: TestGroups = [[unit('scripts/budget-scripts')], [CONTRACT]];
 const TESTS: Readonly<Record<string, TestGroups>> = {
   take: RATE_TESTS,
   reserve: RATE_TESTS,
-  resealField: [[unit('records/resealing'), unit('rekey')]],
+  resealField: [[unit('records/resealing')], [unit('rekey')]],
   beat: [[unit('announcements')]],
   probe: [[unit('probe')]],
 };
