@@ -8,6 +8,7 @@ import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
+import type { Log } from '../../src/token/log.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { LEASE_MS, type RefreshPolicy } from '../../src/token/renewal-timing.ts';
@@ -33,14 +34,14 @@ interface BrokerPartsOptions {
   readonly perMinute?: number;
   readonly vendor?: ScriptedLogin;
   readonly observer?: Observer;
+  readonly log?: Log;
 }
 
 /** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
   const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
   const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
-  const { observer = silentObserver } = options;
-  const log = silentLog;
+  const { observer = silentObserver, log = silentLog } = options;
   const { terminals, dueQueue, announcements, health } = store;
   const cache = new TokenCache({
     announcements,
@@ -74,5 +75,5 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     if (!claim) throw new Error('the due token could not be claimed');
     return renewal.renewClaimed(claim);
   };
-  return { store, vendor, cache, renewal, broker, worker, accounts, renewInBackground };
+  return { store, vendor, cache, writeBack, renewal, broker, worker, accounts, renewInBackground };
 }

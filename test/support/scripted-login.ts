@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, systemClock } from '../../src/token/clock.ts';
+import { type Clock, sleep, systemClock } from '../../src/token/clock.ts';
 import type { LoginRequest, VendorLogin } from '../../src/token/ports.ts';
 import type { SdkToken } from '../../src/token/sdk-token.ts';
 
@@ -31,7 +30,7 @@ export class ScriptedLogin implements VendorLogin {
     this.mostInAll = Math.max(this.mostInAll, ++this.#openInAll);
     const issuedAt = this.#clock.now();
     const { failure, lifeMs } = this;
-    await sleep(this.latencyMs);
+    await sleep(this.#clock, this.latencyMs);
     this.#openInAll -= 1;
     this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
     if (failure) throw failure;

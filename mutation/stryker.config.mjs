@@ -1,0 +1,26 @@
+import { fileURLToPath } from 'node:url';
+
+const { MUTATE_FOLDER } = process.env;
+
+/** @type {import('@stryker-mutator/api/core').PartialStrykerOptions} */
+export default {
+  plugins: ['@stryker-mutator/vitest-runner', fileURLToPath(new URL('ignored-texts.mjs', import.meta.url))],
+  testRunner: 'vitest',
+  // Without this, Stryker leaves out test files that do not import the mutated file.
+  vitest: { configFile: 'mutation/vitest.config.ts', related: false },
+  coverageAnalysis: 'perTest',
+  // Static mutants are in constants that are built when a file is loaded. Each of them would run all tests.
+  ignoreStatic: true,
+  ignorers: ['texts'],
+  concurrency: 2,
+  timeoutMS: 10_000,
+  disableTypeChecks: false,
+  // No file: Stryker would adapt the paths in tsconfig.json with an interface that TypeScript 7 does not have.
+  tsconfigFile: 'none',
+  tempDirName: 'mutation/.stryker-tmp',
+  ignorePatterns: ['/bench', '/clients', '/coverage', '/deploy', '/dist', '/docs', '/mutation/reports'],
+  reporters: ['clear-text', 'json', 'progress-append-only'],
+  clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
+  jsonReporter: { fileName: `mutation/reports/${MUTATE_FOLDER}.json` },
+  incrementalFile: `mutation/reports/${MUTATE_FOLDER}-incremental.json`,
+};

@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+const { MUTATE_FOLDER = '{broker,token,vendor-api,session}' } = process.env;
+
+/** The tests that each mutant of a folder runs against: fast ones, without Redis and without child processes. */
+export default defineConfig({
+  test: {
+    include: [
+      `test/unit/${MUTATE_FOLDER}/**/*.test.ts`,
+      // The stores use these folders too.
+      ...(MUTATE_FOLDER === 'token' ? ['test/contract/memory-store.test.ts'] : []),
+      ...(MUTATE_FOLDER === 'session' ? [] : ['mutation/simulation.test.ts']),
+    ],
+    exclude: [
+      // Needs Redis.
+      'test/unit/broker/unreadable-due-entry.test.ts',
+      // Takes half a minute, because Stryker runs one test at a time. worker-claims.test.ts has virtual time.
+      'test/unit/broker/refresh-worker.test.ts',
+    ],
+    testTimeout: 10_000,
+    hookTimeout: 10_000,
+  },
+});
