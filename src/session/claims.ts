@@ -50,9 +50,9 @@ function unionIdFrom(value: unknown, name: string): string {
   });
 }
 
-/** The limit counts code points. One code point takes up to two units of a JavaScript string. */
+/** The limit counts code points, not the units of a JavaScript string. */
 function isShortEnough(text: string): boolean {
-  return text.length <= UNION_ID_MAX_LENGTH || [...text].length <= UNION_ID_MAX_LENGTH;
+  return [...text].length <= UNION_ID_MAX_LENGTH;
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
@@ -83,8 +83,8 @@ function expiresAtFrom({ exp }: { exp?: unknown }): number {
 }
 
 function claimAt(claims: object, name: string): unknown {
-  if (Object.hasOwn(claims, name)) return ownValue(claims, name);
-  return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
+  const path = Object.hasOwn(claims, name) ? [name] : name.split('.');
+  return path.reduce<unknown>(ownValue, claims);
 }
 
 function ownValue(holder: unknown, name: string): unknown {

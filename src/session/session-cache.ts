@@ -76,7 +76,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
-    const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
+    const refused = this.#refused.get(session);
     if (refused && this.#clock.now() < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
       throw refused.refusal;

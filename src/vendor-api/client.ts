@@ -112,6 +112,5 @@ function asFault(error: unknown, signal: AbortSignal): VendorFault {
   if (error instanceof VendorFault) return error;
   if (signal.aborted || error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');
   if (error instanceof errors.ResponseExceededMaxSizeError) return new VendorFault('too_large');
-  const code = (error as NodeJS.ErrnoException).code;
-  return new VendorFault('unreachable', code === undefined ? {} : { problem: code });
+  return new VendorFault('unreachable', { problem: (error as NodeJS.ErrnoException).code });
 }

@@ -7,7 +7,7 @@ export type FaultKind = Exclude<LoginOutcome, 'success' | 'busy'>;
 /** Details of a failed login. They hold no secrets, and no text of the vendor except its request id. */
 export interface FaultFacts {
   /** The exact problem, in the broker's own words. */
-  readonly problem?: string;
+  readonly problem?: string | undefined;
   readonly httpStatus?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;

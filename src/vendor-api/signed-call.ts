@@ -47,7 +47,8 @@ export function signature(appKey: string, text: string): string {
 }
 
 const PATH = '/openapi/custCloud/app/user/thirdCustLogin';
-const MAX_NONCE = 2_147_483_646;
+/** The largest nonce is one below. */
+const NONCE_END = 2_147_483_647;
 
 export interface LoginParts {
   /** The vendor's domain. A path in the URL stays as a prefix. */
@@ -99,5 +100,5 @@ export function prepareLogin({ domain, app, subject, region, nonce, timestamp }:
 
 /** A random integer from 1 to 2147483646. Each signature needs a new one. */
 export function newNonce(): number {
-  return randomInt(1, MAX_NONCE + 1);
+  return randomInt(1, NONCE_END);
 }
