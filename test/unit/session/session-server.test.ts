@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { boundedFetch } from '../../../src/session/session-server.ts';
+import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from '../../../src/session/session-server.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 import { json, RecordingServer } from './recording-server.ts';
 
 const TIMEOUT_MS = 3_000;
+const LIMIT = 65_536;
 
 /** Its timers end only when the test calls their callback. */
 class StoppedClock implements Clock {
@@ -54,5 +56,69 @@ describe('the timeout of the session server', () => {
     await server.stop();
     await expect(boundedFetch(server.origin, {}, clock)).rejects.toThrow();
     expect(clock.timers.size).toBe(0);
+  });
+});
+
+function answerWith(body: string | Buffer, headers: Record<string, string> = {}): void {
+  server.answer = (_request, response) => response.writeHead(200, headers).end(body);
+}
+
+describe('an answer of a session server', () => {
+  it('has its status, headers and text', async () => {
+    server.answer = (_request, response) => response.writeHead(418, { 'x-kind': 'teapot' }).end('茶');
+    const answer = await boundedFetch(server.origin, {}, systemClock);
+    expect([answer.status, answer.headers.get('x-kind'), await answer.text()]).toEqual([418, 'teapot', '茶']);
+  });
+
+  it('may have no content', async () => {
+    server.answer = (_request, response) => response.writeHead(204).end();
+    const answer = await boundedFetch(server.origin, {}, systemClock);
+    expect([answer.status, await answer.text()]).toEqual([204, '']);
+  });
+
+  it('may have 64 KiB, and not one byte more', async () => {
+    answerWith('x'.repeat(LIMIT));
+    expect(await (await boundedFetch(server.origin, {}, systemClock)).text()).toHaveLength(LIMIT);
+    answerWith('x'.repeat(LIMIT + 1));
+    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow(
+      'The answer may have at most 65536 bytes',
+    );
+  });
+
+  it('is limited by its size after decompression', async () => {
+    answerWith(gzipSync('x'.repeat(LIMIT + 1)), { 'content-encoding': 'gzip' });
+    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow('at most 65536 bytes');
+  });
+
+  it('may have another limit', async () => {
+    answerWith('12345');
+    expect(await (await boundedFetch(server.origin, {}, systemClock, 5)).text()).toBe('12345');
+    await expect(boundedFetch(server.origin, {}, systemClock, 4)).rejects.toThrow('at most 4 bytes');
+  });
+
+  it('is UTF-8, also where a character is cut into two chunks', async () => {
+    const bytes = Buffer.from('é');
+    server.answer = (_request, response) => {
+      response.write(bytes.subarray(0, 1), () => setTimeout(() => response.end(bytes.subarray(1)), 20));
+    };
+    expect(await (await boundedFetch(server.origin, {}, systemClock)).text()).toBe('é');
+    answerWith(bytes.subarray(0, 1));
+    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow('The answer must be UTF-8');
+  });
+});
+
+describe('the error', () => {
+  it('for an unexpected status names the source and the status', () => {
+    const error = new UnexpectedStatus('The JWKS URL', 503);
+    expect(error).toMatchObject({
+      name: 'UnexpectedStatus',
+      status: 503,
+      message: 'The JWKS URL answered 503 instead of 200',
+    });
+  });
+
+  it('for a session that cannot be checked asks for a retry in 2 s, and keeps its cause', () => {
+    const cause = new Error('why');
+    expect(sessionCheckUnavailable(cause)).toMatchObject({ code: 'session_check_unavailable', retryAfter: 2, cause });
   });
 });

@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import { VendorFault } from '../../../src/vendor-api/faults.ts';
+import { probeVendor } from '../../../src/vendor-api/probe.ts';
+import { freePort } from '../../support/free-port.ts';
+import { IOS, SKEWED, SUBJECT } from './running-vendor-login.ts';
+import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+
+/** The broker's clock stands still, except where an answer moves it. */
+const NOW = 1_800_000_000_700;
+
+/** The `Date` header of a vendor whose clock is `skewMs` ahead. */
+const dated = (skewMs: number) => ({ Date: new Date(NOW + skewMs).toUTCString() });
+
+async function probeOf(answering: Answering, { timeoutMs = 10_000, clock = clockAt(() => NOW) } = {}) {
+  const { url, seen } = await scriptedVendor(answering);
+  const login = { domain: url, app: IOS, subject: SUBJECT, region: 'CN' };
+  return { seen, exchange: probeVendor({ login, timeoutMs, clock }) };
+}
+
+function clockAt(now: () => number): Clock {
+  return { ...systemClock, now };
+}
+
+async function faultOf(exchange: Promise<unknown>): Promise<VendorFault> {
+  const error = await exchange.catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(VendorFault);
+  return error as VendorFault;
+}
+
+describe('a probe of the vendor', () => {
+  it('sends one signed login, and returns the token of a success', async () => {
+    const { exchange, seen } = await probeOf(json(SUCCESS, 200, dated(0)));
+    expect(await exchange).toEqual({
+      code: 0,
+      kind: 'success',
+      reason: undefined,
+      roundTripMs: 0,
+      clock: { offsetMs: 0, level: undefined },
+      token: {
+        fields: { ...DATA, expireTime: String(Math.floor(NOW / 1_000) + 3_600), expend: DATA.expand },
+        issuedAt: NOW,
+        expiresAt: NOW + 3_600_000,
+      },
+    });
+    expect(seen).toHaveLength(1);
+    expect(seen[0]?.headers['x-iotvideo-timestamp']).toBe('1800000000');
+  });
+
+  it('returns a refusal with its code and the end of its message, and no token', async () => {
+    const { exchange, seen } = await probeOf(json({ ...SUCCESS, code: 10007, msg: 'check sign failed: -3 ' }));
+    expect(await exchange).toMatchObject({ code: 10007, kind: 'configuration', reason: '-3', token: undefined });
+    expect(seen).toHaveLength(1);
+  });
+
+  it.each([
+    ['failed:-1', '-1'],
+    ['failed:  -123  ', '-123'],
+    ['failed:-1234', undefined],
+    ['failed:3', undefined],
+    ['failed -3', undefined],
+    ['failed:-3 at gateway', undefined],
+    ['', undefined],
+  ])('reads the reason from the message %j as %j', async (msg, reason) => {
+    const { exchange } = await probeOf(json({ code: 10001, msg }));
+    expect((await exchange).reason).toBe(reason);
+  });
+
+  it('measures the duration of the exchange', async () => {
+    let now = NOW;
+    const clock = clockAt(() => now);
+    const answering: Answering = (response) => {
+      now += 250;
+      response.end(JSON.stringify(SUCCESS));
+    };
+    const { exchange } = await probeOf(answering, { clock });
+    expect(await exchange).toMatchObject({ roundTripMs: 250, token: { issuedAt: NOW } });
+  });
+
+  it.each([
+    [0, 0, undefined],
+    [20_000, 19_800, undefined],
+    [40_000, 39_800, 'warn'],
+    [-200_000, -200_200, 'error'],
+  ])('compares the clocks: %i ms apart is an offset of %i ms and level %s', async (skewMs, offsetMs, level) => {
+    const { exchange } = await probeOf(json(SUCCESS, 200, dated(skewMs)));
+    expect((await exchange).clock).toEqual({ offsetMs, level });
+  });
+
+  it('does not compare the clocks without a Date header', async () => {
+    const { exchange } = await probeOf((response) => {
+      response.sendDate = false;
+      response.end(JSON.stringify(SUCCESS));
+    });
+    expect((await exchange).clock).toBeUndefined();
+  });
+});
+
+describe('a probe whose timestamp is refused', () => {
+  it('is sent again with the vendor’s time, and reads the token by the vendor’s clock', async () => {
+    const skewMs = 600_000;
+    const answers = inTurn(json(SKEWED, 200, dated(skewMs)), json(SUCCESS, 200, dated(skewMs)));
+    const { exchange, seen } = await probeOf(answers);
+    expect(await exchange).toMatchObject({
+      kind: 'success',
+      clock: { offsetMs: 599_800, level: 'error' },
+      token: { fields: { expireTime: '1800004200' }, expiresAt: NOW + 3_600_000 },
+    });
+    expect(seen.map(({ headers }) => headers['x-iotvideo-timestamp'])).toEqual(['1800000000', '1800000600']);
+    expect(new Set(seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
+  });
+
+  it('is sent again only once', async () => {
+    const { exchange, seen } = await probeOf(json(SKEWED, 200, dated(600_000)));
+    expect(await exchange).toMatchObject({ code: 10007, kind: 'clock_skew', reason: '-2' });
+    expect(seen).toHaveLength(2);
+  });
+
+  it('is not sent again if the vendor’s time is unknown', async () => {
+    const { exchange, seen } = await probeOf((response) => {
+      response.sendDate = false;
+      response.end(JSON.stringify(SKEWED));
+    });
+    expect((await exchange).kind).toBe('clock_skew');
+    expect(seen).toHaveLength(1);
+  });
+});
+
+describe('a probe without a valid answer fails with', () => {
+  it.each([
+    ['outage', '<html>', 502, { httpStatus: 502, problem: 'the answer is not JSON' }],
+    ['broken_answer', '<html>', 404, { httpStatus: 404, problem: 'the answer is not JSON' }],
+    [
+      'broken_answer',
+      JSON.stringify({ ...SUCCESS, data: {} }),
+      503,
+      { httpStatus: 503, vendorCode: 0, problem: 'data.accessId is missing or malformed' },
+    ],
+  ])('%s if the answer is %s with HTTP %i', async (kind, body, status, facts) => {
+    const { exchange } = await probeOf(json(body, status));
+    const fault = await faultOf(exchange);
+    expect(fault.kind).toBe(kind);
+    expect(fault.facts).toEqual(facts);
+  });
+
+  it('timeout if the vendor does not answer in time', async () => {
+    const { exchange } = await probeOf(() => undefined, { timeoutMs: 100 });
+    expect((await faultOf(exchange)).kind).toBe('timeout');
+  });
+
+  it('unreachable if there is no server', async () => {
+    const domain = new URL(`http://127.0.0.1:${await freePort()}`);
+    const login = { domain, app: IOS, subject: SUBJECT, region: 'CN' };
+    const fault = await faultOf(probeVendor({ login, timeoutMs: 10_000, clock: systemClock }));
+    expect(fault.kind).toBe('unreachable');
+  });
+});
+
+it('a probe closes its connection', async () => {
+  let isClosed: Promise<void> = Promise.reject(new Error('there was no connection'));
+  isClosed.catch(() => undefined);
+  const { exchange } = await probeOf((response) => {
+    isClosed = new Promise((resolve) => response.socket?.once('close', () => resolve()));
+    response.end(JSON.stringify(SUCCESS));
+  });
+  await exchange;
+  await isClosed;
+});
