@@ -75,7 +75,8 @@ describe('a forwarded session', () => {
 
   it.each([401, 403])('is refused by status %d, whatever the body', async (status) => {
     server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify({ sub: ACCOUNT, SESSION }));
-    await expectError(SESSION, 'session_invalid');
+    const error = await expectError(SESSION, 'session_invalid');
+    expect(error.detail).toBe('The session server refused the session');
   });
 
   it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
@@ -89,7 +90,8 @@ describe('a forwarded session', () => {
   it.each(['', SECRET, 'null', '"text"', `{"no header":"${SECRET}"}`, `{"cookie":"${SECRET}\\r\\nx: y"}`])(
     'is refused without a request if it is %j',
     async (session) => {
-      await expectError(session, 'session_invalid');
+      const error = await expectError(session, 'session_invalid');
+      expect(error.detail).toBe('The session cannot be sent in HTTP headers');
       expect(server.received).toEqual([]);
     },
   );
@@ -106,6 +108,16 @@ describe('a session is neither accepted nor refused', () => {
     expectUnavailable,
     async () => expect((await verifier.verify(SESSION)).unionId).toBe(ACCOUNT),
   );
+
+  it.each([
+    [500, '{}', 'The session server answered 500'],
+    [200, '[]', 'The session server did not answer with a JSON object'],
+    [200, '{"sub":"u-1","exp":"soon"}', 'The claim exp in the answer is not a number'],
+  ])('and the cause of the error says why: status %d with %s', async (status, body, message) => {
+    server.answer = (_request, response) => response.writeHead(status).end(body);
+    const error = await expectError(SESSION, 'session_check_unavailable');
+    expect(error.cause).toMatchObject({ message });
+  });
 
   it('and the error shows nothing secret of the answer', async () => {
     for (const body of [`<p>${COOKIE}</p>`, JSON.stringify([COOKIE]), JSON.stringify({ exp: COOKIE })]) {

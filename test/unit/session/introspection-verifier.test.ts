@@ -73,7 +73,8 @@ describe('an opaque session', () => {
 
   it('is refused if it is not active, whatever the other fields', async () => {
     server.answer = json({ active: false, sub: ACCOUNT, exp: START_SECONDS + 90 });
-    await expectRefused(verifier, SESSION, 'session_invalid');
+    const error = await expectRefused(verifier, SESSION, 'session_invalid');
+    expect(error.detail).toBe('The session is not active');
   });
 
   it('is never accepted past its exp, even if the server calls it active', async () => {
@@ -118,6 +119,16 @@ describe('a session is neither accepted nor refused', () => {
       response.end('{"error":"invalid_client","active":false}');
     };
     await expectUnavailable();
+  });
+
+  it('and the cause of the error says why, without the answer', async () => {
+    server.answer = (_request, response) => response.writeHead(500).end();
+    const failed = await expectRefused(verifier, SESSION, 'session_check_unavailable');
+    expect(failed.cause).toMatchObject({ message: 'The introspection URL answered 500 instead of 200' });
+    server.answer = json({ active: 'yes' });
+    const malformed = await expectRefused(verifier, SESSION, 'session_check_unavailable');
+    expect(malformed.cause).toMatchObject({ message: expect.stringMatching(/^The introspection URL: ./) });
+    expect(malformed.cause).not.toHaveProperty('cause');
   });
 
   it('and the error shows nothing secret of the answer', async () => {

@@ -25,11 +25,19 @@ describe('the verifier does not accept', () => {
     }
   });
 
+  it('anything before the PEM except line breaks', () => {
+    const { publicKey } = generateKeyPairSync('ed25519');
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    expect(() => verifierFor({ publicKeyPem: `\n${pem}` })).not.toThrow();
+    expect(() => verifierFor({ publicKeyPem: `x${pem}` })).toThrow('must be a PEM that starts with');
+  });
+
   it('a public key that is too weak or of an unsupported type', () => {
     const weak = [
       generateKeyPairSync('rsa', { modulusLength: 1_024 }),
       generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
       generateKeyPairSync('x25519'),
+      generateKeyPairSync('rsa-pss', { modulusLength: 2_048 }),
     ];
     for (const { publicKey } of weak) {
       const publicKeyPem = publicKey.export({ type: 'spki', format: 'pem' }).toString();

@@ -47,15 +47,33 @@ describe('a valid session', () => {
     });
   });
 
-  it.each(['PS256', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])('may be signed with %s', async (alg) => {
-    const signer = await newSigner(alg);
-    const principal = await verifierFor({ publicKeyPem: pemOf(signer) }).verify(await signer.sign());
-    expect(principal.unionId).toBe(ACCOUNT);
-  });
+  it.each(['RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])(
+    'may be signed with %s',
+    async (alg) => {
+      const signer = await newSigner(alg);
+      const principal = await verifierFor({ publicKeyPem: pemOf(signer) }).verify(await signer.sign());
+      expect(principal.unionId).toBe(ACCOUNT);
+    },
+  );
 
   it.each(['HS256', 'HS384', 'HS512'])('may be signed with a shared secret and %s', async (alg) => {
     const principal = await verifierFor({ secret: SECRET }).verify(await signWithSecret(SECRET, alg));
     expect(principal.unionId).toBe(ACCOUNT);
+  });
+
+  it('may have 8192 characters, and not one more', async () => {
+    const shared = verifierFor({ secret: SECRET });
+    const ofLength = async (length: number) => {
+      // The base64url text of the claims is a third longer than the claims, so the padding is found by trying.
+      for (let bytes = Math.floor((length * 3) / 4) - 300; ; bytes += 1) {
+        const session = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ padding: 'p'.repeat(bytes) }));
+        if (session.length >= length) return session;
+      }
+    };
+    const longest = await ofLength(8_192);
+    expect(longest).toHaveLength(8_192);
+    expect((await shared.verify(longest)).unionId).toBe(ACCOUNT);
+    await expectRefused(shared, await ofLength(8_193), 'session_invalid');
   });
 
   it('may have several audiences', async () => {
@@ -93,7 +111,8 @@ describe('a forged session is refused', () => {
       { alg: 'RS256', crit: ['https://example.com/x'], 'https://example.com/x': 1 },
       'c2lnbmF0dXJl',
     );
-    await expectRefused(verifier, session, 'session_invalid');
+    const error = await expectRefused(verifier, session, 'session_invalid');
+    expect(error.detail).toBe('The session requires a JWT extension that is not supported');
   });
 
   it('if any character of it is changed', async () => {
@@ -149,6 +168,11 @@ describe('a text that is not a session is refused', () => {
     expect(error.detail).toBe('A session must have at most 8192 characters');
   });
 
+  it.each(['', 'text', 'a.b', 'a.b.c', 'a.b.c.d'])('if it is %j, and the detail says so', async (session) => {
+    const error = await expectRefused(verifier, session, 'session_invalid');
+    expect(error.detail).toBe('The session is not a signed JWT');
+  });
+
   it('if it is a valid session that is too long', async () => {
     await expectRefused(verifier, await rsa.sign({ padding: 'p'.repeat(8_192) }), 'session_invalid');
   });
@@ -174,7 +198,8 @@ describe('a text that is not a session is refused', () => {
     const shared = verifierFor({ secret: SECRET });
     for (const payload of ['[]', '"text"', 'null', '{', '']) {
       const signer = new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'HS256' });
-      await expectRefused(shared, await signer.sign(Buffer.from(SECRET)), 'session_invalid');
+      const error = await expectRefused(shared, await signer.sign(Buffer.from(SECRET)), 'session_invalid');
+      expect(error.detail).toBe('The session is not a signed JWT');
     }
   });
 });

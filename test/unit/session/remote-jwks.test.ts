@@ -123,7 +123,7 @@ describe('published keys', () => {
     const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];
     const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
-    expect(error.detail).toContain('header parameter kid');
+    expect(error.detail).toBe('The session must name its key in the header parameter kid, because several keys match');
   });
 });
 
@@ -174,7 +174,8 @@ describe('a session is neither accepted nor refused without its key', () => {
 
   it('if the server answers with an error', async () => {
     server.answer = (_request, response) => response.writeHead(503).end('busy');
-    expect(await expectUnavailable()).toContain('answered 503 instead of 200');
+    expect(await expectUnavailable()).toContain('The JWKS URL answered 503 instead of 200');
+    expect(server.fetches).toBe(1);
   });
 
   it('if the server redirects to any address', async () => {

@@ -31,16 +31,21 @@ describe('the envelope of an answer', () => {
     ['JSON with two values', '{"code":0}{"code":0}', /not JSON/],
     ['JSON with a field twice', '{"code":0,"code":1}', /not JSON/],
     ['JSON that is nested too deeply', '['.repeat(250_000), /not JSON/],
-    ['a string', '"ok"', /body/],
-    ['null', 'null', /body/],
-    ['a number', '0', /code/],
-    ['a list', '[]', /body/],
-    ['an object without a code', '{"msg":"success"}', /code/],
-    ['an object with a quoted code', '{"code":"0"}', /code/],
-    ['an object with a fractional code', '{"code":0.5}', /code/],
-    ['an object with a code that is too large for a double', '{"code":9223372036854775807}', /code/],
+    ['a string', '"ok"', "the answer's body is missing or malformed"],
+    ['null', 'null', "the answer's body is missing or malformed"],
+    ['a number', '0', "the answer's code is missing or malformed"],
+    ['a list', '[]', "the answer's body is missing or malformed"],
+    ['an object without a code', '{"msg":"success"}', "the answer's code is missing or malformed"],
+    ['an object with a quoted code', '{"code":"0"}', "the answer's code is missing or malformed"],
+    ['an object with a fractional code', '{"code":0.5}', "the answer's code is missing or malformed"],
+    [
+      'an object with a code that is too large for a double',
+      '{"code":9223372036854775807}',
+      "the answer's code is missing or malformed",
+    ],
   ])('that is %s is a broken answer', (_, text, problem) => {
     expect(() => parseAnswer(text)).toThrow(BrokenAnswer);
+    expect(() => parseAnswer(text)).toThrow(expect.objectContaining({ name: 'BrokenAnswer' }));
     expect(() => parseAnswer(text)).toThrow(problem);
   });
 });
@@ -145,8 +150,16 @@ describe('a token’s fields', () => {
     },
   );
 
-  it.each(['null', '{}', '[]', '"text"', '5', 'true'])('cannot be read from data %s', (data) => {
+  it.each([
+    ['null', 'data is missing or malformed'],
+    ['[]', 'data is missing or malformed'],
+    ['"text"', 'data is missing or malformed'],
+    ['true', 'data is missing or malformed'],
+    ['5', 'data.accessId is missing or malformed'],
+    ['{}', 'data.accessId is missing or malformed'],
+  ])('cannot be read from data %s: %s', (data, message) => {
     expect(() => read(data)).toThrow(BrokenAnswer);
+    expect(() => read(data)).toThrow(expect.objectContaining({ message }));
   });
 
   it('nested at any depth are text or a broken answer, but never a crash', () => {
@@ -155,6 +168,7 @@ describe('a token’s fields', () => {
         expect(fields(`"deep":${'['.repeat(depth)}${']'.repeat(depth)}`)['deep']).toHaveLength(2 * depth);
       } catch (error) {
         expect(error).toBeInstanceOf(BrokenAnswer);
+        expect(String(error)).toMatch(/: (the answer is not JSON|data is nested too deeply)$/);
       }
     }
   });

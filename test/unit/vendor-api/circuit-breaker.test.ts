@@ -120,6 +120,7 @@ describe('an open circuit', () => {
     for (let other = 0; other < 20; other += 1) expect(await watched.outcome('well')).toBe('circuit_open');
     expect(watched.attempts).toBe(11);
     expect(watched.circuit.status).toBe('half-open');
+    expect(() => watched.circuit.throwIfOpen()).toThrow(expect.objectContaining({ facts: { retryAfter: 1 } }));
     answer('well');
     expect(await found).toBe('well');
     expect(watched.changes).toEqual(['open', 'half-open', 'closed']);

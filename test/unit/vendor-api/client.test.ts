@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { VendorClient } from '../../../src/vendor-api/client.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { prepareLogin } from '../../../src/vendor-api/signed-call.ts';
@@ -97,6 +97,25 @@ describe('an attempt', () => {
     expect(response).toEqual({ status: 200, text: '', dateHeader: undefined, retryAfter: undefined });
   });
 
+  it('uses the first of several headers with one name', async () => {
+    const vendor = await scriptedVendor((response) => {
+      response.setHeader('Retry-After', ['7', '9']);
+      response.end();
+    });
+    expect((await client().post(login(vendor.url), PATIENT_MS)).retryAfter).toBe(7);
+  });
+
+  it('compares a Retry-After date with the broker’s clock if the answer has no Date header', async () => {
+    const vendor = await scriptedVendor((response) => {
+      response.sendDate = false;
+      response.setHeader('Retry-After', new Date(systemClock.now() + 600_000).toUTCString());
+      response.end();
+    });
+    const { retryAfter } = await client().post(login(vendor.url), PATIENT_MS);
+    expect(retryAfter).toBeGreaterThan(590);
+    expect(retryAfter).toBeLessThanOrEqual(600);
+  });
+
   it('follows no redirect', async () => {
     const target = await scriptedVendor(json('{}'));
     const vendor = await scriptedVendor(json('', 307, { Location: target.url.href }));
@@ -106,6 +125,18 @@ describe('an attempt', () => {
 });
 
 describe('connections', () => {
+  it('offer HTTP/1.1 only, because undici limits the size of no other answer', async () => {
+    let hello: Buffer = Buffer.alloc(0);
+    const port = await rawServer((received) => {
+      hello = received;
+      return Buffer.from('no TLS');
+    });
+    await faultOf(client().post(login(new URL(`https://127.0.0.1:${port}`)), PATIENT_MS));
+    // The names of the protocols in the TLS ClientHello (RFC 7301), each after its length.
+    expect(hello.includes('\x08http/1.1')).toBe(true);
+    expect(hello.includes('\x02h2')).toBe(false);
+  });
+
   it('are kept alive', async () => {
     const ports: (number | undefined)[] = [];
     const vendor = await scriptedVendor((response) => {
@@ -131,6 +162,33 @@ describe('connections', () => {
 });
 
 describe('the deadline', () => {
+  it('has a timer, which is cancelled when the attempt ends', async () => {
+    const timers: { ms: number; isCancelled: boolean }[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      setTimer: (callback, ms) => {
+        const timer = systemClock.setTimer(callback, ms);
+        const entry = { ms, isCancelled: false };
+        timers.push(entry);
+        return {
+          cancel: () => {
+            entry.isCancelled = true;
+            timer.cancel();
+          },
+        };
+      },
+    };
+    const vendor = await scriptedVendor((response, _, index) => (index === 0 ? response.end() : response.destroy()));
+    const timed = new VendorClient({ clock, connectTimeoutMs: PATIENT_MS });
+    onTestFinished(() => timed.close());
+    await timed.post(login(vendor.url), PATIENT_MS);
+    await faultOf(timed.post(login(vendor.url), PATIENT_MS + 1));
+    expect(timers).toEqual([
+      { ms: PATIENT_MS, isCancelled: true },
+      { ms: PATIENT_MS + 1, isCancelled: true },
+    ]);
+  });
+
   it('covers the start of the connection', async () => {
     const port = await rawServer(() => undefined);
     const fault = await faultOf(client().post(login(new URL(`https://127.0.0.1:${port}`)), HASTY_MS));
@@ -242,7 +300,19 @@ describe('a connection', () => {
 
 it('an answer that is not UTF-8 is a broken answer', async () => {
   const vendor = await scriptedVendor((response) => response.end(Buffer.from([0x22, 0xff, 0x22])));
-  expect((await faultOf(client().post(login(vendor.url), PATIENT_MS))).kind).toBe('broken_answer');
+  const fault = await faultOf(client().post(login(vendor.url), PATIENT_MS));
+  expect(fault).toMatchObject({ kind: 'broken_answer', facts: { problem: 'the answer is not UTF-8' } });
+});
+
+it('a client that is closed aborts the attempts in flight', async () => {
+  const arrivals = new EventEmitter();
+  const arrival = once(arrivals, 'arrival');
+  const vendor = await scriptedVendor(() => void arrivals.emit('arrival'));
+  const closed = new VendorClient({ clock: systemClock, connectTimeoutMs: PATIENT_MS });
+  const fault = faultOf(closed.post(login(vendor.url), PATIENT_MS));
+  await arrival;
+  await closed.close();
+  expect((await fault).kind).toBe('unreachable');
 });
 
 it('a closed client sends nothing', async () => {

@@ -47,6 +47,36 @@ describe('the clock offset', () => {
     expect(offset.ms).toBe(0);
   });
 
+  it.each([
+    [2_000, 0, 0],
+    [2_001, 0, 2_001],
+    [-2_000, 0, 0],
+    [-2_001, 0, -2_001],
+    [2_500, 1_000, 0],
+    [2_501, 1_000, 2_501],
+  ])('of %i ms is measured as it is if the exchange of %i ms cannot explain it: %3$i ms', (skew, tripMs, ms) => {
+    const offset = new ClockOffset(() => undefined);
+    const sentAt = 1_700_000_000_000;
+    // Half of the exchange, and half a second because the header is cut to the second.
+    offset.observe({ vendorDate: sentAt + tripMs / 2 + skew - 500, sentAt, receivedAt: sentAt + tripMs });
+    expect(offset.ms).toBe(ms);
+  });
+
+  it.each([
+    [30_000, undefined],
+    [30_001, 'warn'],
+    [120_000, 'warn'],
+    [120_001, 'error'],
+    [-30_000, undefined],
+    [-120_001, 'error'],
+  ])('of %i ms is reported as %s', (skew, level) => {
+    const reports: unknown[] = [];
+    const offset = new ClockOffset((reported, ms) => reports.push([reported, ms]));
+    const sentAt = 1_700_000_000_000;
+    offset.observe({ vendorDate: sentAt + skew - 500, sentAt, receivedAt: sentAt });
+    expect(reports).toEqual(level === undefined ? [] : [[level, skew]]);
+  });
+
   it('reports each change of level once: above 30 s, above 120 s, and back', () => {
     const reports: unknown[] = [];
     const offset = new ClockOffset((level, ms) => reports.push([level, ms]));

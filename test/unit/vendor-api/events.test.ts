@@ -76,6 +76,15 @@ describe('a vendor domain', () => {
     expect(told('loginSent')).toHaveLength(vendor.seen.length);
   });
 
+  it('reports no offset of its clock without a Date header', async () => {
+    const { vendorLogin, told } = await watchedLogin((response) => {
+      response.sendDate = false;
+      response.end(JSON.stringify(SUCCESS));
+    });
+    await vendorLogin.login(REQUEST);
+    expect(told('clockOffsetSeen')).toEqual([]);
+  });
+
   it('reports the offset of its clock', async () => {
     const clock = { ...hastyClock, now: () => systemClock.now() + 900_000 };
     const { vendor, vendorLogin, told } = await watchedLogin(inTurn(json(SKEWED)), { clock });

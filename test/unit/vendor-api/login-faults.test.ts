@@ -143,8 +143,12 @@ describe('a vendor domain that is down', () => {
     await Promise.all(Array.from({ length: 30 }, () => vendorLogin.login(REQUEST)));
     expect(down.seen).toHaveLength(41);
     const states = lines.filter(({ obj }) => 'circuitState' in obj);
-    expect(states.map(({ obj }) => obj)).toEqual(
-      ['open', 'half-open', 'closed'].map((circuitState) => ({ host: down.url.host, circuitState })),
+    expect(states).toEqual(
+      ['open', 'half-open', 'closed'].map((circuitState) => ({
+        level: 'warn',
+        obj: { host: down.url.host, circuitState },
+        msg: expect.stringContaining('circuit breaker'),
+      })),
     );
   });
 

@@ -10,6 +10,8 @@ import { refusalOf } from './running-vendor-login.ts';
 const NEVER = Number.POSITIVE_INFINITY;
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
+const OPTIONS = { maxPerSecond: 20, clock: systemClock, log: QUIET, observer: silentObserver };
+
 /** Turns of a queue that answers with `place()` and records its requests. */
 function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
   const asked: { pace: Pace; urgency: Urgency }[] = [];
@@ -19,7 +21,7 @@ function turnsBy(place: () => Place, maxPerSecond = 20, clock = systemClock) {
       return place();
     },
   };
-  return { turns: new LoginTurns({ queue, maxPerSecond, clock, log: QUIET, observer: silentObserver }), asked };
+  return { turns: new LoginTurns({ ...OPTIONS, queue, maxPerSecond, clock }), asked };
 }
 
 const AT_ONCE: Place = { granted: true, waitMs: 0 };
@@ -73,6 +75,20 @@ describe('a turn', () => {
     expect(await refusalOf(turns.wait('foreground', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
   });
 
+  it('may start at the last moment, and not 1 ms later', async () => {
+    const { turns } = turnsBy(() => ({ granted: true, waitMs: 5 }), 20, new TestClock());
+    const latest = new TestClock().now() + 5;
+    await turns.wait('foreground', latest);
+    expect(await refusalOf(turns.wait('foreground', latest - 1))).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
+  });
+
+  it('that is free, but too late, is vendor_busy with Retry-After 1 s', async () => {
+    const { turns } = turnsBy(() => AT_ONCE, 20, new TestClock());
+    const latest = new TestClock().now();
+    await turns.wait('foreground', latest);
+    expect(await refusalOf(turns.wait('foreground', latest - 1))).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
+  });
+
   it('that would start too late is vendor_busy at once', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.now() + 3_599_000;
@@ -80,6 +96,28 @@ describe('a turn', () => {
       code: 'vendor_busy',
       retryAfter: 3_600,
     });
+  });
+});
+
+describe('a shared queue that does not answer', () => {
+  const turnsOf = (reserve: () => Promise<Place>) => new LoginTurns({ ...OPTIONS, queue: { reserve } });
+
+  it('delays a login that an app waits for by about 100 ms', async () => {
+    const startedAt = performance.now();
+    await turnsOf(() => new Promise(() => undefined)).wait('foreground', NEVER);
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(90);
+    expect(tookMs).toBeLessThan(2_000);
+  });
+
+  it('delays a background login until it answers', async () => {
+    const startedAt = performance.now();
+    const slow = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      return AT_ONCE;
+    };
+    await turnsOf(slow).wait('background', NEVER);
+    expect(performance.now() - startedAt).toBeGreaterThan(390);
   });
 });
 
@@ -107,6 +145,18 @@ describe('while the store is unavailable', () => {
     // One turn every 200 ms, plus the turns that are still queued at the end: for 2 s, or 0.5 s in the background.
     expect(await granted('foreground', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 2_000) / 200));
     expect(await granted('background', 20, 10_000, 10)).toBe(1 + Math.floor((9_990 + 500) / 200));
+  });
+
+  it('the log says so for each turn', async () => {
+    const lines: unknown[][] = [];
+    const err = new BrokerError('store_unavailable');
+    const turns = new LoginTurns({
+      ...OPTIONS,
+      queue: { reserve: () => Promise.reject(err) },
+      log: { ...QUIET, debug: (...line) => lines.push(line) },
+    });
+    await turns.wait('foreground', NEVER);
+    expect(lines).toEqual([[{ err }, expect.stringContaining('shared login queue is unavailable')]]);
   });
 
   it('its burst is a quarter too, so that four replicas together keep the budget', async () => {

@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { freePort } from '../../support/free-port.ts';
 import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
-import { DATA, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
+
+const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** An independent vendor: it refuses wrong signatures and wrong timestamps. */
 function verifying(response: ServerResponse, { headers, body }: SeenRequest): void {
@@ -100,7 +102,13 @@ describe('clock skew', () => {
       const token = await vendorLogin.login(REQUEST);
       expect(vendor.seen).toHaveLength(2);
       expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
-      expect(lines).toMatchObject([{ level: 'error', obj: { host: vendor.url.host, offsetMs: expect.any(Number) } }]);
+      expect(lines).toEqual([
+        {
+          level: 'error',
+          obj: { host: vendor.url.host, offsetMs: expect.any(Number) },
+          msg: expect.stringContaining("check this host's clock"),
+        },
+      ]);
       // The expiry is by the broker's clock inside, and by the vendor's clock for the SDK.
       expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
       const onTheWire = Number(token.fields['expireTime']) * 1000;
@@ -181,6 +189,23 @@ describe('the vendor’s answer', () => {
     expect(lines[0]?.obj).toMatchObject({ vendorCode: 10901060, vendorRequestId: 'r-9', httpStatus: 503 });
   });
 
+  it.each(['r-9', 'Az09_-', 'r'.repeat(64)])('is logged with the request id %s', async (requestId) => {
+    const vendor = await scriptedVendor(json({ code: 10003, msg: '', requestId }));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    await refusalOf(vendorLogin.login(REQUEST));
+    expect(lines[0]?.obj).toHaveProperty('vendorRequestId', requestId);
+  });
+
+  it.each(['', 'r'.repeat(65), 'r 9', ' r-9', 'r-9\n', 'é'])(
+    'is logged without a request id that has another form: %j',
+    async (requestId) => {
+      const vendor = await scriptedVendor(json({ code: 10003, msg: '', requestId }));
+      const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+      await refusalOf(vendorLogin.login(REQUEST));
+      expect(lines[0]?.obj).not.toHaveProperty('vendorRequestId');
+    },
+  );
+
   it.each([500, 502, 503, 429])('with HTTP %i and no result code is an outage, not a broken answer', async (status) => {
     const vendor = await scriptedVendor(json('<html>try later</html>', status));
     const { vendorLogin, lines } = vendorLoginAt(vendor.url);
@@ -220,16 +245,61 @@ describe('the duration of a login', () => {
     expect(vendor.seen).toHaveLength(attempts);
   });
 
+  it('leaves at least 100 ms for the attempt: a turn that comes later is useless', async () => {
+    const vendor = await scriptedVendor(json(SUCCESS));
+    let waitMs = 401;
+    const queue = { reserve: async () => ({ granted: true, waitMs }) };
+    // The clock stands still, so that the time of the turn is exact.
+    const now = systemClock.now();
+    const clock = { ...hastyClock, now: () => now };
+    const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue, clock });
+    expect((await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 500 }))).code).toBe('vendor_busy');
+    expect(vendor.seen).toHaveLength(0);
+    waitMs = 400;
+    await vendorLogin.login({ ...REQUEST, budgetMs: 500 });
+  });
+
+  it('includes the delay between two attempts, which the log shows', async () => {
+    const vendor = await scriptedVendor(inTurn(json({ code: 10901060, msg: 'maintenance' })));
+    const retries: unknown[] = [];
+    const { vendorLogin } = vendorLoginAt(vendor.url, {
+      clock: { ...systemClock, random: () => 0.4 },
+      log: { ...QUIET, debug: (obj, msg) => retries.push({ obj, msg }) },
+    });
+    const startedAt = performance.now();
+    await vendorLogin.login(REQUEST);
+    expect(performance.now() - startedAt).toBeGreaterThan(95);
+    expect(retries).toEqual([
+      {
+        obj: { kind: 'maintenance', delayMs: 100, region: 'CN', app: 'ios' },
+        msg: 'vendor login failed and is retried',
+      },
+    ]);
+  });
+
   it('allows no second attempt after the time budget is used up', async () => {
     let now = systemClock.now();
     const vendor = await scriptedVendor((response) => {
       now += REQUEST.budgetMs;
       response.end(JSON.stringify(SKEWED));
     });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
     expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_timeout');
+    expect(lines.at(-1)?.obj).toMatchObject({ problem: "the login's time budget is used up" });
     expect(vendor.seen).toHaveLength(1);
   });
+});
+
+it('a vendor login that is closed aborts the logins in flight', async () => {
+  let arrived: () => void = () => undefined;
+  const arrival = new Promise<void>((resolve) => (arrived = resolve));
+  const vendor = await scriptedVendor(() => arrived());
+  const { vendorLogin } = vendorLoginAt(vendor.url);
+  const refusal = refusalOf(vendorLogin.login(REQUEST));
+  await arrival;
+  await vendorLogin.close();
+  expect((await refusal).code).toBe('vendor_unavailable');
+  expect(vendor.seen).toHaveLength(1);
 });
 
 it('a vendor that cannot be reached is unavailable', async () => {

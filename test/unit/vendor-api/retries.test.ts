@@ -71,6 +71,11 @@ describe('a login has', () => {
   });
 });
 
+it('an attempt needs more than 100 ms', () => {
+  expect(delays(again('outage'), { attemptMs: 1, budgetMs: 101 })).toEqual([]);
+  expect(delays(again('outage'), { attemptMs: 1, budgetMs: 102 })).toEqual([0]);
+});
+
 describe('the delay', () => {
   it('is 0 to 250 ms, then 0 to 500 ms: full jitter', () => {
     expect(delays(again('outage'), { random: 0 })).toEqual([0, 0]);
