@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { CompactSign, SignJWT } from 'jose';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import {
   ACCOUNT,
@@ -32,6 +32,9 @@ function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
 
 beforeAll(async () => {
   [rsa, stranger] = await Promise.all([newSigner('RS256'), newSigner('RS256')]);
+});
+
+beforeEach(() => {
   verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
 });
 

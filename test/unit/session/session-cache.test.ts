@@ -244,12 +244,15 @@ describe('while sessions cannot be checked', () => {
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
-  it('any other failure is thrown', async () => {
+  it('any other failure is thrown, and is not a refusal that is repeated', async () => {
     const cache = cacheWith();
     await cache.verify('one');
     clock.time = START_MS + 30_000;
     inner.failure = new Error('a bug');
     await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    inner.failure = undefined;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    expect(inner.calls).toHaveLength(3);
   });
 });
 

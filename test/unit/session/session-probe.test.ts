@@ -31,12 +31,19 @@ async function errorOf(probe: Promise<unknown>): Promise<unknown> {
 
 describe('a probe of published keys', () => {
   it('returns their number, and the algorithms that at least one key supports', async () => {
-    const [rsa, ecdsa] = await Promise.all([newSigner('RS256', 'first'), newSigner('ES384', 'second')]);
+    const [rsa, ecdsa, edwards] = await Promise.all([
+      newSigner('RS256', 'first'),
+      newSigner('ES384', 'second'),
+      newSigner('EdDSA', 'third'),
+    ]);
     // Without `alg`, an RSA key supports every RSA algorithm.
     const { alg: _, ...anyRsa } = rsa.jwk;
-    server.answer = json({ keys: [anyRsa, ecdsa.jwk] });
+    server.answer = json({ keys: [anyRsa, ecdsa.jwk, edwards.jwk] });
     const algorithms = ['RS256', 'PS512', 'ES256', 'ES384', 'EdDSA', 'HS256'];
-    expect(await probeJwks(url, algorithms, systemClock)).toEqual({ keys: 2, algorithms: ['RS256', 'PS512', 'ES384'] });
+    expect(await probeJwks(url, algorithms, systemClock)).toEqual({
+      keys: 3,
+      algorithms: ['RS256', 'PS512', 'ES384', 'EdDSA'],
+    });
     expect(server.received).toMatchObject([
       { method: 'GET', url: '/probe?tenant=7', headers: { accept: 'application/json' } },
     ]);
