@@ -154,6 +154,15 @@ describe('an open circuit', () => {
     expect(watched.circuit.status).toBe('open');
   });
 
+  it('that has closed again lets attempts through even if the clock is set back', async () => {
+    const watched = await opened();
+    pass(OPEN_MS);
+    await watched.repeat(1, 'well');
+    pass(-OPEN_MS);
+    await watched.repeat(1, 'well');
+    expect(watched.attempts).toBe(12);
+  });
+
   it('refuses attempts even if the date of the library is behind the clock', async () => {
     let aheadMs = 0;
     const circuit = new CircuitBreaker({ ...systemClock, now: () => Date.now() + aheadMs }, () => undefined);

@@ -156,7 +156,7 @@ describe('a probe without a valid answer fails with', () => {
   });
 });
 
-it('a probe closes its connection', async () => {
+it('a probe closes its connection at once', async () => {
   let isClosed: Promise<void> = Promise.reject(new Error('there was no connection'));
   isClosed.catch(() => undefined);
   const { exchange } = await probeOf((response) => {
@@ -164,5 +164,8 @@ it('a probe closes its connection', async () => {
     response.end(JSON.stringify(SUCCESS));
   });
   await exchange;
+  const endedAt = performance.now();
   await isClosed;
+  // An unused connection would stay open for 3 s or more.
+  expect(performance.now() - endedAt).toBeLessThan(2_000);
 });
