@@ -4,6 +4,7 @@ import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
+import { connectionBound } from './server/connections.ts';
 import { createBaseApp } from './server/server.ts';
 
 export interface InternalAppOptions
@@ -20,6 +21,9 @@ export interface InternalAppOptions
 
 /** In bytes. A lookup of 1000 accessIds takes a third of it. */
 const BODY_LIMIT = 64 * 1_024;
+/** Most open connections, from Prometheus and the customer's own services. */
+const MAX_CONNECTIONS = 512;
+const DESCRIPTOR_SHARE = 1 / 8;
 /** More than a request line can hold, because the schemas limit the length of ids. */
 const MAX_PARAM_LENGTH = 16 * 1_024;
 
@@ -31,6 +35,7 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     closing,
     realm: 'sdk-token-broker-internal',
     bodyLimit: BODY_LIMIT,
+    maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     maxParamLength: MAX_PARAM_LENGTH,
   });
   if (adminToken !== undefined) {

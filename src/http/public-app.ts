@@ -7,6 +7,7 @@ import { sessionSource } from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
+import { connectionBound } from './server/connections.ts';
 import { HotReads } from './server/hot-reads.ts';
 import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
 
@@ -28,6 +29,10 @@ export interface PublicAppOptions
 
 /** In bytes. No request to this API needs a body. */
 const BODY_LIMIT = 1_024;
+/** Most open connections. Each takes up to 45 KiB while a request with 15 KiB of headers is arriving: 180 MiB in all. */
+const MAX_CONNECTIONS = 4_096;
+/** The rest of the descriptors is for the internal API, Redis, the vendor and the session server. */
+const DESCRIPTOR_SHARE = 1 / 2;
 
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
@@ -41,6 +46,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
     closing,
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
+    maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     // The fast path writes no line to the log.
     fastPath: logsRequests(logger) ? undefined : hotReads,
   });

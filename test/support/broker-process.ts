@@ -14,6 +14,8 @@ interface StartOptions {
   readonly timeoutMs?: number;
   /** The script to start. Default: `dist/main.js`. */
   readonly entry?: string;
+  /** Most file descriptors of the process. Default: those of this process. */
+  readonly descriptors?: number;
 }
 
 interface GetTokenOptions {
@@ -43,11 +45,14 @@ export interface BrokerProcess {
  */
 export async function startBroker(
   env: Readonly<Record<string, string>>,
-  { until = '/readyz', timeoutMs = 15_000, entry = ENTRY }: StartOptions = {},
+  { until = '/readyz', timeoutMs = 15_000, entry = ENTRY, descriptors }: StartOptions = {},
 ): Promise<BrokerProcess> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
-  const child = spawn(process.execPath, ['--enable-source-maps', entry, 'serve'], {
+  const command = [process.execPath, '--enable-source-maps', entry, 'serve'];
+  const limited = ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
+  const [program = '', ...args] = descriptors === undefined ? command : limited;
+  const child = spawn(program, args, {
     env: {
       PATH: process.env['PATH'],
       HOST: '127.0.0.1',

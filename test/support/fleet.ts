@@ -13,6 +13,8 @@ interface FleetOptions {
   readonly vendor?: VendorSimulatorOptions;
   /** Additional settings of every replica. They override the defaults. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Most file descriptors of a replica. Default: those of this process. */
+  readonly descriptors?: number;
 }
 
 export interface Fleet {
@@ -30,7 +32,8 @@ export interface Fleet {
 }
 
 /** Starts real broker processes on one Redis. The vendor and the customer cloud run in this process. */
-export async function startFleet({ replicas, vendor: vendorOptions, env: overrides }: FleetOptions): Promise<Fleet> {
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const { replicas, vendor: vendorOptions, env: overrides, ...startOptions } = options;
   const vendor = await startVendorSimulator(vendorOptions);
   const cloud = await startCustomerCloud();
   const keyPrefix = `fleet-${randomUUID()}`;
@@ -46,7 +49,7 @@ export async function startFleet({ replicas, vendor: vendorOptions, env: overrid
     RATE_LIMIT_PER_MINUTE: '0',
     ...overrides,
   };
-  const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env)));
+  const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env, startOptions)));
   return {
     vendor,
     cloud,

@@ -71,8 +71,8 @@ export class HotReads implements FastPath {
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     const { tokens, observer, clock, overload, closing, sessionSource } = this.#options;
     const { method, url, headers } = request;
-    if (method !== 'GET' || headers['if-none-match'] !== undefined || closing.aborted || overload.isOverloaded())
-      return false;
+    if (method !== 'GET' || headers['if-none-match'] !== undefined || headers.host === undefined) return false;
+    if (closing.aborted || overload.isOverloaded()) return false;
     const session = sessionSource.textOf(headers);
     const read = session === undefined ? undefined : this.#reads.get(session);
     const now = clock.now();

@@ -7,27 +7,24 @@ import {
   type ServerOptions,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import helmet from '@fastify/helmet';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
-import { problemAnswer, problemReply } from '../problem.ts';
+import { problemReply } from '../problem.ts';
+import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
 /** A socket may be silent for this long while it carries a request. Every answer takes less. */
 const SOCKET_TIMEOUT_MS = 60_000;
 
-/** All times are explicit: Node's defaults suit a server of web pages. */
 const SERVER_OPTIONS: ServerOptions = {
-  headersTimeout: 10_000,
-  /** From the first to the last byte of a request. */
-  requestTimeout: 10_000,
-  connectionsCheckingInterval: 5_000,
-  /** Longer than the 60 s that load balancers commonly keep idle connections, so that they close first. */
-  keepAliveTimeout: 72_000,
+  ...CONNECTION_TIMES,
   // Without it, Node drops a second Authorization header silently.
   joinDuplicateHeaders: true,
+  // Node would refuse a request without Host by itself, with an answer that is not a problem. A hook refuses it.
+  requireHostHeader: false,
 };
 
 /** Answers some requests before Fastify sees them. */
@@ -36,16 +33,14 @@ export interface FastPath {
   answer(request: IncomingMessage, response: ServerResponse): boolean;
 }
 
-/** @param unused the connections that have carried no request yet */
-function createHttpServer(serve: RequestListener, fastPath: FastPath | undefined, unused: Set<Socket>): Server {
-  const server = createServer(SERVER_OPTIONS, (request, response) => {
-    if (unused.size > 0) unused.delete(request.socket);
+function createHttpServer(connections: Connections, serve: RequestListener, fastPath: FastPath | undefined): Server {
+  const listener: RequestListener = (request, response) => {
+    if (!connections.admit(response)) return;
     if (!fastPath?.answer(request, response)) serve(request, response);
-  });
-  server.on('connection', (socket) => {
-    unused.add(socket);
-    socket.once('close', () => unused.delete(socket));
-  });
+  };
+  // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
+  const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
+  connections.watch(server);
   return server.setTimeout(SOCKET_TIMEOUT_MS);
 }
 
@@ -61,16 +56,18 @@ export interface BaseAppOptions {
   /** Most characters of a path parameter, decoded. */
   readonly maxParamLength?: number;
   readonly fastPath?: FastPath | undefined;
+  /** Most open connections. */
+  readonly maxConnections: number;
 }
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, bodyLimit, realm, maxParamLength, fastPath } = options;
+  const { logger, bodyLimit, realm, maxParamLength, fastPath, maxConnections } = options;
   const replyWithProblem = problemReply(realm);
-  const unused = new Set<Socket>();
+  const connections = new Connections({ max: maxConnections, log: logger });
   const app = fastify({
     ...ZOD_VALIDATION,
-    serverFactory: (serve) => createHttpServer(serve, fastPath, unused),
+    serverFactory: (serve) => createHttpServer(connections, serve, fastPath),
     forceCloseConnections: 'idle',
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
@@ -81,7 +78,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
     childLoggerFactory: (shared) => shared,
     genReqId: requestIdOf,
     routerOptions: { querystringParser: parseQueryString, ...(maxParamLength !== undefined && { maxParamLength }) },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),
+    clientErrorHandler: (error, socket) => connections.refuse(error, socket),
     frameworkErrors: (error, request, reply) => {
       reply.header('x-request-id', request.id).header('connection', 'close');
       replyWithProblem(error, request, reply);
@@ -92,16 +89,16 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
   requireSchemas(app);
   await addRequestHooks(app, options);
-  // Load balancers and browsers open connections in advance. Node counts them as busy, so `close()` would wait for them.
-  app.addHook('preClose', async () => {
-    for (const socket of unused) socket.destroy();
-  });
+  app.addHook('preClose', async () => connections.drain());
   return app;
 }
 
+/** Connections that the system accepts before the broker does. At Node's 511, a burst makes callers wait a second. */
+const BACKLOG = 4_096;
+
 /** Starts to listen. @param port 0: any free port @returns the base URL */
 export async function listenOn(app: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
-  await app.listen({ host, port });
+  await app.listen({ host, port, backlog: BACKLOG });
   const { address, family, port: actual } = app.server.address() as AddressInfo;
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${actual}`;
 }
@@ -157,6 +154,8 @@ async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAp
 
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(headers).header('x-request-id', request.id);
+    const hasNoHost = request.headers.host === undefined && request.raw.httpVersionMinor > 0;
+    if (hasNoHost) return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
     const refused = closing.aborted && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
@@ -186,33 +185,6 @@ async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAp
 export function leaveBodiesUnread(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
-}
-
-const DETAILS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
-  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
-};
-
-/** Answers bytes that Node's HTTP parser cannot read with a problem, then ends the socket. There is no request yet. */
-function answerClientError(error: { readonly code?: string }, socket: Socket, log: FastifyBaseLogger): void {
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const requestId = randomUUID();
-  // Do not log the error itself: it contains the raw packet.
-  log.debug({ requestId, code: error.code }, 'unreadable request');
-  const detail = DETAILS[error.code ?? ''] ?? 'The request is not HTTP/1.1';
-  const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
-  const body = JSON.stringify(problem);
-  const head = {
-    ...headers,
-    'x-request-id': requestId,
-    'content-length': String(Buffer.byteLength(body)),
-    connection: 'close',
-  };
-  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`);
 }
 
 const SAMPLE_MS = 1_000;

@@ -9,6 +9,7 @@ async function baseApp() {
     closing: new AbortController().signal,
     realm: 'test',
     bodyLimit: 1_024,
+    maxConnections: 10,
   });
   onTestFinished(() => app.close());
   return app;

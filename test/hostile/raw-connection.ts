@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { onTestFinished } from 'vitest';
+
+export interface RawConnection {
+  readonly socket: Socket;
+  /** Everything that the server has sent. */
+  received(): string;
+  /** Resolves when the server ends or resets the connection. Rejects after `timeoutMs`. */
+  ended(timeoutMs: number): Promise<void>;
+}
+
+/** A connection that sends exactly these bytes. It stays half open after the server has ended it. */
+export async function sendRaw(url: string, bytes: string): Promise<RawConnection> {
+  const { hostname: host, port } = new URL(url);
+  const socket = connect({ host, port: Number(port), allowHalfOpen: true });
+  const chunks: Buffer[] = [];
+  const closed = new Promise<void>((resolve) => {
+    socket.once('end', resolve).once('close', resolve);
+  });
+  // The server may reset the connection at any time.
+  socket.on('error', () => {});
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+  await Promise.race([once(socket, 'connect'), closed]);
+  socket.write(bytes, 'latin1');
+  return {
+    socket,
+    received: () => Buffer.concat(chunks).toString('latin1'),
+    async ended(timeoutMs) {
+      const timer = new AbortController();
+      const late = sleep(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+        throw new Error(`the server has not ended the connection after ${timeoutMs} ms`);
+      });
+      await Promise.race([closed, late]).finally(() => timer.abort());
+    },
+  };
+}
+
+/** Holds `count` connections that sent these bytes, until the test ends. */
+export async function holdConnections(url: string, count: number, bytes: string): Promise<RawConnection[]> {
+  const held = await Promise.all(Array.from({ length: count }, () => sendRaw(url, bytes)));
+  onTestFinished(() => {
+    for (const { socket } of held) socket.destroy();
+  });
+  return held;
+}

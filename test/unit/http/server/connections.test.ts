@@ -1,0 +1,134 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createBaseApp } from '../../../../src/http/server/server.ts';
+import { captureLog } from '../../../support/captured-log.ts';
+
+const MAX = 8;
+const REQUEST = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
+const HALF = 'GET /quick HTTP/1.1\r\nHost: x\r\n';
+
+/** An app with at most {@link MAX} connections. `/slow` answers when `answerSlow` is called. */
+async function startBounded() {
+  const log = captureLog('info');
+  let running = 0;
+  let answerSlow = () => {};
+  const slow = new Promise<void>((resolve) => {
+    answerSlow = resolve;
+  });
+  const app = await createBaseApp({
+    logger: log.logger,
+    closing: new AbortController().signal,
+    realm: 'test',
+    bodyLimit: 100,
+    maxConnections: MAX,
+  });
+  onTestFinished(() => app.close());
+  app.get('/quick', { schema: {} }, async () => 'quick');
+  app.get('/large', { schema: {} }, async () => Buffer.alloc(32 * 2 ** 20));
+  app.get('/slow', { schema: {} }, async () => {
+    running += 1;
+    await slow;
+    return 'slow';
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const open = async (bytes = ''): Promise<Socket> => {
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => {});
+    const accepted = once(app.server, 'connection');
+    await Promise.all([once(socket, 'connect'), accepted]);
+    socket.write(bytes);
+    return socket;
+  };
+  /** Opens a connection, and waits until it got the answer to one request. */
+  const openUsed = async (): Promise<Socket> => {
+    const socket = await open(REQUEST);
+    await once(socket, 'data');
+    return socket;
+  };
+  const connectionCount = promisify(app.server.getConnections.bind(app.server));
+  return { open, openUsed, connectionCount, answerSlow, running: () => running, log };
+}
+
+function several(count: number, open: () => Promise<Socket>): Promise<Socket[]> {
+  return Array.from({ length: count }).reduce<Promise<Socket[]>>(
+    async (sockets) => [...(await sockets), await open()],
+    Promise.resolve([]),
+  );
+}
+
+async function isAnswered(socket: Socket): Promise<boolean> {
+  socket.write(REQUEST);
+  const closed = socket.closed ? [] : once(socket.resume(), 'close');
+  const [answer] = await Promise.race([once(socket, 'data'), closed]);
+  return String(answer).startsWith('HTTP/1.1 200 ');
+}
+
+describe('a listener with all its connections in use', () => {
+  it('closes the oldest connection that has carried no request', async () => {
+    const { open, openUsed } = await startBounded();
+    const used = await several(2, openUsed);
+    const [oldest, ...half] = await several(MAX - 2, () => open(HALF));
+    const newcomer = await openUsed();
+    expect(await text(oldest as Socket)).toBe('');
+    for (const socket of half) socket.write('\r\n');
+    for (const socket of half) expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of [...used, newcomer]) expect(await isAnswered(socket)).toBe(true);
+  });
+
+  it('closes the connection that was used least recently, if all have carried requests', async () => {
+    const { openUsed } = await startBounded();
+    const [first, second, ...others] = (await several(MAX, openUsed)) as [Socket, Socket, ...Socket[]];
+    expect(await isAnswered(first)).toBe(true);
+    const newcomer = await openUsed();
+    await vi.waitFor(() => expect(second.closed).toBe(true));
+    for (const socket of [first, ...others, newcomer]) expect(await isAnswered(socket)).toBe(true);
+  });
+
+  it('closes a connection whose second request is still arriving', async () => {
+    const { openUsed } = await startBounded();
+    const sockets = await several(MAX, openUsed);
+    for (const socket of sockets) socket.write(HALF);
+    expect(await isAnswered(await openUsed())).toBe(true);
+  });
+
+  it('closes no connection that waits for an answer, refuses newcomers, and says so in the log once', async () => {
+    const { open, answerSlow, running, log } = await startBounded();
+    const waiting = await several(MAX, () => open('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n'));
+    await vi.waitFor(() => expect(running()).toBe(MAX));
+    for (let newcomer = 0; newcomer < 2; newcomer++) expect(await isAnswered(await open())).toBe(false);
+    answerSlow();
+    for (const socket of waiting) expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /);
+    const warnings = () => log.lines().filter(({ level }) => level === 'warn');
+    await vi.waitFor(() => expect(warnings()).toHaveLength(1), 3_000);
+    expect(warnings()[0]).toMatchObject({ max: MAX, closed: 0, rejected: 2 });
+  });
+});
+
+it('a caller gets the answers to 64 requests that it sends at once, and no more', async () => {
+  const { open } = await startBounded();
+  const answered = await open(REQUEST.repeat(64));
+  let received = '';
+  answered.on('data', (chunk) => {
+    received += chunk;
+  });
+  await vi.waitFor(() => expect(received.match(/HTTP\/1\.1 200 /g)).toHaveLength(64));
+  const refused = await open(REQUEST.repeat(65));
+  await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
+  expect(await isAnswered(answered)).toBe(true);
+});
+
+it('a caller that leaves an answer unread is disconnected after 10 s, even if it reads a little now and then', async () => {
+  const { open, connectionCount } = await startBounded();
+  const startedAt = performance.now();
+  const socket = await open('GET /large HTTP/1.1\r\nHost: x\r\n\r\n');
+  const slowReader = setInterval(() => socket.read(10_000), 100);
+  onTestFinished(() => clearInterval(slowReader));
+  socket.on('readable', () => {});
+  expect(await connectionCount()).toBe(1);
+  await vi.waitFor(async () => expect(await connectionCount()).toBe(0), { timeout: 25_000, interval: 100 });
+  expect(performance.now() - startedAt).toBeGreaterThan(9_000);
+});
