@@ -127,7 +127,12 @@ export async function startService(config: Config, logger: Logger, version: stri
 }
 
 function openStore({ redis, terminalsPerAccount }: Config, clock: Clock, log: Logger, observer: Observer): TokenStore {
-  if (redis) return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+  if (redis) {
+    if (redis.encryptionKeys.length === 0) {
+      log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
+    }
+    return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+  }
   log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');
   return createMemoryStore({ clock, terminalsPerAccount });
 }

@@ -87,7 +87,7 @@ export function loadConfig(environment: Environment): Config {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
-    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS },
+    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? values.NODE_ENV !== 'production' },
     admin,
     vendor,
     session,

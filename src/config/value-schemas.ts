@@ -4,12 +4,17 @@ import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
 /** A URL without credentials: the broker would not send them, and `fetch` refuses such a URL. */
-export const url = z
+const url = z
   .url({ protocol: /^https?$/ })
   .transform((value) => new URL(value))
   .refine(({ username, password }) => username === '' && password === '');
+export function httpUrl(meaning: string) {
+  return { schema: url, allowed: `the http(s) URL ${meaning}, without a password in it`, isUrl: true } as const;
+}
+
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
-export const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
 export function oneOf<const Value extends string>(...values: readonly Value[]) {
   return { schema: z.enum(values), allowed: `one of ${values.join(', ')}` };

@@ -52,7 +52,11 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
   ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
-  ['DEFAULT_REGION', 'two capital letters (ISO 3166-1 alpha-2)', ['cn', 'CHN', 'C', 'C1', 'CN\n']],
+  [
+    'DEFAULT_REGION',
+    'an assigned country code (ISO 3166-1 alpha-2), two capital letters',
+    ['cn', 'CHN', 'C', 'C1', 'CN\n', 'ZZ', 'EU', 'UK'],
+  ],
   [
     'REDIS_URL',
     'a redis:// or rediss:// URL',
@@ -82,10 +86,13 @@ describe.each(BAD)('%s must be', (name, allowed, values) => {
   });
 });
 
-test('a problem quotes a value that is not secret, without the credentials in a URL', () => {
-  expect(problemsOf({ ...USABLE, VENDOR_BASE_URL: 'https://user:canary@vendor.example' })[0]).toMatch(
-    /, not "https:\/\/…@vendor\.example"$/,
-  );
+test('a problem quotes a value that is not secret, except a URL', () => {
+  expect(problemsOf({ ...USABLE, LOG_LEVEL: 'verbose' })[0]).toMatch(/, not "verbose"$/);
+  for (const name of ['VENDOR_BASE_URL', 'REDIS_KEY_PREFIX']) {
+    expect(problemsOf({ ...USABLE, [name]: 'https://user:canary@vendor.example' })[0]).not.toMatch(
+      /canary|vendor\.example/,
+    );
+  }
 });
 
 test('every default is a valid value', () => {

@@ -57,7 +57,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
 
   it.each([
     ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion'],
-    ['?regRegion=de', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
+    ['?regRegion=de', 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case'],
     ['?app=other', 'app must be one of: ios, android'],
     ['', 'app must be one of: ios, android'],
   ])('refuses the query %j without a call to the broker', async (query, detail) => {
