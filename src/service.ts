@@ -8,6 +8,7 @@ import { WriteBack } from './broker/store-outage.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
 import type { Config } from './config/config.ts';
+import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
@@ -72,6 +73,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const accounts = new Accounts(store.accounts, terminals, cache);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
+  const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
   const common = {
     tokens,
@@ -94,7 +96,8 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
   const internalApp = await createInternalApp({
     ...common,
-    adminToken: admin.token,
+    adminTokens,
+    observer,
     refreshAt: (record) => refreshAt(record, policy),
     metrics: metrics.scrape,
   });

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import {
+  ADMIN_TOKEN_PATTERN,
+  adminTokens,
   algorithms,
   encryptionKeys,
   flag,
@@ -40,8 +42,15 @@ export const VARIABLES = {
   ADMIN_HOST: { schema: text, allowed: 'an address to listen on', default: '127.0.0.1' },
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
   ADMIN_TOKEN: {
-    schema: z.string().regex(/^[A-Za-z0-9\-._~+/]+=*$/),
-    allowed: 'characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    schema: z.string().regex(ADMIN_TOKEN_PATTERN),
+    allowed: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    secret: true,
+  },
+  ADMIN_TOKENS: {
+    schema: adminTokens,
+    allowed:
+      'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different ' +
+      'tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
     secret: true,
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
+import { subjectId } from '../../../../src/token/subject.ts';
 import { brokerParts } from '../../../support/broker-parts.ts';
 import { recordingTokens, servedToken } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
@@ -30,6 +31,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(reads).toEqual([
       {
         subject: { ...subject, app: 'android' },
+        id: subjectId({ ...subject, app: 'android' }),
         region: 'DE',
         sessionIssuedAt: Number.POSITIVE_INFINITY,
         refused: undefined,
