@@ -166,7 +166,7 @@ function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer
   return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
 }
 
-/** What only a restart can change, although it is in a setting that holds secrets. */
+/** Differences that need a restart, although they are in settings that hold secrets. */
 function fixedDifferences(before: Config, after: Config): string[] {
   const problems: string[] = [];
   if (!isDeepStrictEqual([...before.vendor.apps.keys()], [...after.vendor.apps.keys()])) {
