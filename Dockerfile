@@ -1,6 +1,7 @@
-ARG NODE_VERSION=24
+# To pin it: --build-arg BASE_IMAGE=node:24-trixie-slim@sha256:… (docs/production.md)
+ARG BASE_IMAGE=node:24-trixie-slim
 
-FROM node:${NODE_VERSION}-trixie-slim AS build
+FROM ${BASE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
@@ -10,7 +11,7 @@ COPY src src
 COPY openapi openapi
 RUN npm run build
 
-FROM node:${NODE_VERSION}-trixie-slim
+FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="sdk-token-broker" \
       org.opencontainers.image.description="Gives a camera app's SDK its vendor token and keeps it fresh" \
       org.opencontainers.image.licenses="MIT"

@@ -2,6 +2,7 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { billOfMaterials } from './sbom.mjs';
 
 /** What CommonJS finds in every module. */
 const COMMON_JS = `
@@ -35,8 +36,12 @@ await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
 // The files of /docs and /openapi.json: src/http/routes/docs.ts.
 await cp(SWAGGER_UI, 'dist/static', { recursive: true });
 await cp('openapi/openapi.json', 'dist/static/openapi.json');
-const texts = await licences(packages(Object.keys(metafile.inputs)));
+const folders = packages(Object.keys(metafile.inputs));
+const texts = await licences(folders);
 await writeFile('dist/THIRD-PARTY-LICENSES', [STATIC, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`));
+
+const copies = [{ parent: 'node_modules/@fastify/swagger-ui', name: 'swagger-ui-dist', license: 'Apache-2.0' }];
+await writeFile('dist/sbom.cdx.json', `${JSON.stringify(await billOfMaterials(folders, copies), null, 2)}\n`);
 
 /** The folders of the packages these files are of. */
 function packages(files) {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { Accounts } from './broker/accounts.ts';
 import { LoginLimits } from './broker/login-limits.ts';
@@ -8,17 +9,19 @@ import { WriteBack } from './broker/store-outage.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
 import type { Config } from './config/config.ts';
+import { ConfigError } from './config/environment.ts';
+import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
-import { createSessionVerifier } from './session/session-verifier.ts';
+import { createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
-import { createRedisStore } from './store/redis/redis-store.ts';
+import { hasSameServers } from './store/redis/connection/topology.ts';
+import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { type Clock, systemClock } from './token/clock.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
-import type { TokenStore } from './token/ports.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { raceTimeout } from './token/time-budget.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
@@ -33,6 +36,12 @@ export interface Service {
   /** URL of the internal API. */
   readonly adminUrl: string;
   /**
+   * Uses the secrets of this configuration from now on: all of them or, if it throws, none. Only secrets may differ from
+   * the former configuration. @returns the parts that changed
+   * @throws ConfigError if apps or Redis servers differ
+   */
+  replaceSecrets(config: Config): readonly string[];
+  /**
    * Shuts down gracefully within 10 s: refuses new requests, answers running ones, releases leases and closes every
    * connection. Idempotent.
    */
@@ -46,7 +55,8 @@ export async function startService(config: Config, logger: Logger, version: stri
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
   const { observer } = metrics;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
-  const store = openStore(config, clock, logger, observer);
+  const redisStore = openRedis(config, clock, logger, observer);
+  const store = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
@@ -72,6 +82,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const accounts = new Accounts(store.accounts, terminals, cache);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
+  const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
   const common = {
     tokens,
@@ -94,10 +105,27 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
   const internalApp = await createInternalApp({
     ...common,
-    adminToken: admin.token,
+    adminTokens,
+    observer,
     refreshAt: (record) => refreshAt(record, policy),
     metrics: metrics.scrape,
   });
+
+  let current = config;
+  const replaceSecrets = (next: Config): readonly string[] => {
+    const problems = fixedDifferences(current, next);
+    if (problems.length > 0) throw new ConfigError(problems);
+    const parts = ['admin', 'vendor', 'session', 'redis'] as const;
+    const changed = parts.filter((part) => !isDeepStrictEqual(current[part], next[part]));
+    // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
+    const verifier = changed.includes('session') ? verifierFor(next.session, clock) : undefined;
+    if (verifier) sessions.useVerifier(verifier);
+    adminTokens.replace(next.admin.tokens);
+    vendor.useApps(next.vendor.apps);
+    if (next.redis) redisStore?.useSecrets(next.redis);
+    current = next;
+    return changed;
+  };
 
   const end = async (): Promise<void> => {
     closing.abort();
@@ -119,15 +147,33 @@ export async function startService(config: Config, logger: Logger, version: stri
     const adminUrl = await listenOn(internalApp, admin);
     worker.start();
     void readiness.start();
-    return { url, adminUrl, close };
+    return { url, adminUrl, replaceSecrets, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-function openStore({ redis, terminalsPerAccount }: Config, clock: Clock, log: Logger, observer: Observer): TokenStore {
-  if (redis) return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
-  log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');
-  return createMemoryStore({ clock, terminalsPerAccount });
+function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer): RedisStore | undefined {
+  const { redis, terminalsPerAccount } = config;
+  if (!redis) {
+    log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');
+    return undefined;
+  }
+  if (redis.encryptionKeys.length === 0) {
+    log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
+  }
+  return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+}
+
+/** Differences that need a restart, although they are in settings that hold secrets. */
+function fixedDifferences(before: Config, after: Config): string[] {
+  const problems: string[] = [];
+  if (!isDeepStrictEqual([...before.vendor.apps.keys()], [...after.vendor.apps.keys()])) {
+    problems.push('VENDOR_APPS: only a restart can add, remove, rename or reorder apps');
+  }
+  if (before.redis && after.redis && !hasSameServers(before.redis.url, after.redis.url)) {
+    problems.push('REDIS_URL: only the user and the password can change without a restart');
+  }
+  return problems;
 }

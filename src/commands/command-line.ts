@@ -51,9 +51,10 @@ const FORCED_EXIT_MS = 12_000;
 /**
  * On SIGTERM, SIGINT and similar signals, calls `close` and exits with 0. On an uncaught error, calls `close` and exits
  * with 1. A second signal exits at once.
+ * @param skip signals with another meaning
  */
-export function closeOnSignal(close: () => Promise<void>, log?: Log): void {
-  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false }, async ({ err, signal }) => {
+export function closeOnSignal(close: () => Promise<void>, log?: Log, skip: 'SIGHUP'[] = []): void {
+  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false, skip }, async ({ err, signal }) => {
     if (err) log?.error({ err }, 'uncaught error: closing');
     else log?.info({ signal }, 'closing');
     await close();

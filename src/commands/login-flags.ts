@@ -1,5 +1,5 @@
 import type { VendorConfig } from '../config/vendor-config.ts';
-import { REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
+import { ASSIGNED_REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
 import { UsageError } from './command-line.ts';
 
@@ -41,8 +41,10 @@ export function readLogin(flags: LoginFlags, help: string): RequestedLogin {
   const { 'union-id': unionId, 'unique-id': uniqueId = '', region = '', app: appName } = flags;
   if (!unionId) throw new UsageError(`--union-id is required\n\n${help}`);
   if (!UNIQUE_ID_PATTERN.test(uniqueId)) throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');
-  if (!REGION_PATTERN.test(region))
-    throw new UsageError('--region must be two upper-case letters (ISO 3166-1), like CN');
+  if (!ASSIGNED_REGION_PATTERN.test(region))
+    throw new UsageError(
+      '--region must be an assigned country code (ISO 3166-1 alpha-2), two upper-case letters like CN',
+    );
   return { unionId, uniqueId, region, appName };
 }
 

@@ -1,16 +1,36 @@
 import { loadConfig } from '../config/config.ts';
+import { ConfigError, type Environment } from '../config/environment.ts';
 import { createLogger } from '../logger.ts';
-import { startService } from '../service.ts';
+import { type Service, startService } from '../service.ts';
+import type { Log } from '../token/log.ts';
 import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
 
-/** The `serve` command. It runs until a signal ends it. @throws UsageError, ConfigError */
+/** The `serve` command. It runs until a signal ends it. SIGHUP reads the secrets again. @throws UsageError, ConfigError */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   if (args.length > 0) {
     throw new UsageError('serve takes no arguments: the environment configures it, see .env.example');
   }
   const config = loadConfig(env);
   const log = createLogger(config.logLevel);
-  const service = await startService(config, log, version);
+  const starting = startService(config, log, version);
+  // Without a listener, a SIGHUP during the start would end the process.
+  process.on('SIGHUP', () => {
+    starting.then(
+      (service) => reloadSecrets(service, env, log),
+      () => undefined,
+    );
+  });
+  const service = await starting;
   log.info({ url: service.url, version }, 'ready');
-  closeOnSignal(() => service.close(), log);
+  closeOnSignal(() => service.close(), log, ['SIGHUP']);
+}
+
+/** Reads every `X_FILE` again. If the configuration is not valid, the old secrets stay. */
+function reloadSecrets(service: Service, env: Environment, log: Log): void {
+  try {
+    log.info({ changed: service.replaceSecrets(loadConfig(env)) }, 'SIGHUP: the secrets were read again');
+  } catch (error) {
+    const reason = error instanceof ConfigError ? { problems: error.problems } : { err: error };
+    log.error(reason, 'SIGHUP: the old secrets stay, because the configuration is not usable');
+  }
 }

@@ -1,7 +1,9 @@
+import type { AdminToken } from '../http/admin-access.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
 import { readSessionConfig } from './session-config.ts';
+import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
 import { readVendorConfig, type VendorConfig } from './vendor-config.ts';
 
@@ -15,8 +17,8 @@ export interface Config {
   readonly admin: {
     readonly host: string;
     readonly port: number;
-    /** Without it, the internal API serves only health and metrics. */
-    readonly token: string | undefined;
+    /** If there are none, the internal API serves only health and metrics. */
+    readonly tokens: readonly AdminToken[];
   };
   readonly vendor: VendorConfig;
   readonly session: SessionOptions;
@@ -69,6 +71,7 @@ function readParts(environment: Environment): Parts & { readonly values: Values;
   const vendor = readVendorConfig(values, problems);
   const session = readSessionConfig(values, problems);
   const redis = readRedisConfig(values, problems);
+  const tokens = readAdminTokens(values, problems);
   const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
   return {
     values,
@@ -77,7 +80,7 @@ function readParts(environment: Environment): Parts & { readonly values: Values;
     session: ifValid('session', session),
     store: ifValid('store', { redis }),
     publicAddress: ifValid('publicAddress', { host: values.HOST, port: values.PORT }),
-    admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, token: values.ADMIN_TOKEN }),
+    admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, tokens }),
   };
 }
 
@@ -87,7 +90,7 @@ export function loadConfig(environment: Environment): Config {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
-    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS },
+    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? values.NODE_ENV !== 'production' },
     admin,
     vendor,
     session,
@@ -131,6 +134,14 @@ export function readConfigParts(environment: Environment): ConfigParts {
 /** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */
 function refreshModeOf({ REFRESH_MODE: mode, TERMINAL_POLICY: policy }: Values): RefreshPolicy['mode'] {
   return mode ?? (policy === 'single' ? 'on-demand' : 'proactive');
+}
+
+function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Values, problems: Problems): AdminToken[] {
+  const tokens = token === undefined ? others : [{ name: 'default', token }, ...others];
+  if (!areDifferent(tokens)) {
+    problems.set('ADMIN_TOKENS', 'ADMIN_TOKENS must not repeat ADMIN_TOKEN, nor its name, which is default');
+  }
+  return tokens;
 }
 
 /** @returns `undefined` if `REDIS_URL` is not set or not valid */

@@ -29,13 +29,16 @@ function readVariable(name: VariableName, environment: Environment, problems: Pr
   if (text === undefined) return undefined;
   const parsed = variable.schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  problems.set(name, `${name} must be ${variable.allowed}${variable.secret ? '' : `, not ${shown(text)}`}`);
+  problems.set(
+    name,
+    `${name} must be ${variable.allowed}${mayHoldSecret(text, variable) ? '' : `, not ${JSON.stringify(text)}`}`,
+  );
   return variable.default && variable.schema.parse(variable.default);
 }
 
-/** The value in quotes, without the credentials that a URL may contain between `//` and `@`. */
-function shown(text: string): string {
-  return JSON.stringify(text.replace(/\/\/[^/]*@/g, '//…@'));
+/** A URL may contain a password. In a URL that is not valid, nobody can tell which part is the password. */
+function mayHoldSecret(text: string, { secret, isUrl }: Variable<unknown>): boolean {
+  return secret === true || isUrl === true || /\/\/|@/.test(text);
 }
 
 /** An empty variable counts as not set, because compose files produce empty variables. An empty file is an error. */

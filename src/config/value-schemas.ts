@@ -1,15 +1,21 @@
 import { z } from 'zod';
+import type { AdminToken } from '../http/admin-access.ts';
 import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
 /** A URL without credentials: the broker would not send them, and `fetch` refuses such a URL. */
-export const url = z
+const url = z
   .url({ protocol: /^https?$/ })
   .transform((value) => new URL(value))
   .refine(({ username, password }) => username === '' && password === '');
+export function httpUrl(meaning: string) {
+  return { schema: url, allowed: `the http(s) URL ${meaning}, without a password in it`, isUrl: true } as const;
+}
+
 export const flag = z.enum(['true', 'false']).transform((value) => value === 'true');
-export const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
+export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
 export function oneOf<const Value extends string>(...values: readonly Value[]) {
   return { schema: z.enum(values), allowed: `one of ${values.join(', ')}` };
@@ -30,6 +36,25 @@ function json<T>(schema: z.ZodType<T>): z.ZodType<T, string> {
     }
   });
   return parsed.pipe(schema);
+}
+
+/** RFC 6750 §2.1, and long enough that nobody can guess it. */
+export const ADMIN_TOKEN_PATTERN = /^(?=.{16})[A-Za-z0-9\-._~+/]+=*$/;
+export const adminTokens = commaList.transform((items, context): AdminToken[] => {
+  const tokens = items.map((item) => {
+    const [, name = '', token = ''] = /^([^:]*):(.*)$/s.exec(item) ?? [];
+    return { name, token };
+  });
+  const isValid = ({ name, token }: AdminToken) => APP_NAME_PATTERN.test(name) && ADMIN_TOKEN_PATTERN.test(token);
+  if (!tokens.every(isValid) || !areDifferent(tokens)) context.addIssue('not a list of tokens');
+  return tokens;
+});
+
+/** Whether no two tokens have the same name or the same text. Otherwise it would be unknown which caller sent a token. */
+export function areDifferent(tokens: readonly AdminToken[]): boolean {
+  return [tokens.map(({ name }) => name), tokens.map(({ token }) => token)].every(
+    (values) => new Set(values).size === values.length,
+  );
 }
 
 const ENCRYPTION_KEY = /^([\x21-\x2b\x2d-\x39\x3b-\x7e]{1,32}):([A-Za-z0-9+/]{43}=)$/;

@@ -1,16 +1,18 @@
 import { z } from 'zod';
-import { REGION_PATTERN } from '../token/subject.ts';
+import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import {
-  commaList,
+  ADMIN_TOKEN_PATTERN,
+  adminTokens,
+  algorithms,
   encryptionKeys,
   flag,
   headerNames,
+  httpUrl,
   oneOf,
   redisUrl,
   refreshShare,
   regionUrls,
   text,
-  url,
   vendorApps,
   wholeNumber,
 } from './value-schemas.ts';
@@ -22,6 +24,8 @@ export interface Variable<T> {
   readonly default?: string;
   /** Never shown. It may also come from a file whose path is in `X_FILE`. */
   readonly secret?: true;
+  /** Not shown if it is not valid, because it may contain a password. */
+  readonly isUrl?: true;
 }
 
 /**
@@ -38,20 +42,25 @@ export const VARIABLES = {
   ADMIN_HOST: { schema: text, allowed: 'an address to listen on', default: '127.0.0.1' },
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
   ADMIN_TOKEN: {
-    schema: z.string().regex(/^[A-Za-z0-9\-._~+/]+=*$/),
-    allowed: 'characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    schema: z.string().regex(ADMIN_TOKEN_PATTERN),
+    allowed: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    secret: true,
+  },
+  ADMIN_TOKENS: {
+    schema: adminTokens,
+    allowed:
+      'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different ' +
+      'tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
     secret: true,
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
-  API_DOCS: { schema: flag, allowed: 'true or false', default: 'true' },
-  VENDOR_BASE_URL: {
-    schema: url,
-    allowed: 'the http(s) URL of the vendor domain assigned to you, without a password in it',
-  },
+  API_DOCS: { schema: flag, allowed: 'true or false' },
+  VENDOR_BASE_URL: httpUrl('of the vendor domain assigned to you'),
   VENDOR_REGION_URLS: {
     schema: regionUrls,
     allowed: 'a JSON object of http(s) URLs by country (two capital letters), like {"CN":"https://cn.example"}',
     default: '{}',
+    isUrl: true,
   },
   VENDOR_APP_ID: { schema: text, allowed: 'the appId that the vendor issued; for several apps use VENDOR_APPS' },
   VENDOR_APP_TOKEN: { schema: text, allowed: 'the appToken that the vendor issued', secret: true },
@@ -70,7 +79,7 @@ export const VARIABLES = {
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },
   VENDOR_TIMEOUT_MS: { ...wholeNumber(100, 60_000), default: '5000' },
   SESSION_MODE: { ...oneOf(...SESSION_MODES), default: 'jwt' },
-  SESSION_JWT_JWKS_URL: { schema: url, allowed: 'the http(s) URL of a JWK Set, without a password in it' },
+  SESSION_JWT_JWKS_URL: httpUrl('of a JWK Set'),
   SESSION_JWT_PUBLIC_KEY: {
     schema: text,
     allowed: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----)',
@@ -79,27 +88,24 @@ export const VARIABLES = {
   SESSION_JWT_SECRET: { schema: text, allowed: 'the shared HMAC secret, at least 32 bytes', secret: true },
   SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions' },
   SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions' },
-  SESSION_JWT_ALGORITHMS: { schema: commaList, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
+  SESSION_JWT_ALGORITHMS: { schema: algorithms, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
   SESSION_CLAIM_UNION_ID: { schema: text, allowed: 'a claim name or a dotted path', default: 'sub' },
   SESSION_CLAIM_REGION: { schema: text, allowed: 'a claim name or a dotted path', default: 'region' },
   SESSION_CLAIM_APP: { schema: text, allowed: 'a claim name or a dotted path' },
-  SESSION_INTROSPECTION_URL: {
-    schema: url,
-    allowed: 'the http(s) URL of the introspection endpoint (RFC 7662), without a password in it',
-  },
+  SESSION_INTROSPECTION_URL: httpUrl('of the introspection endpoint (RFC 7662)'),
   SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },
   SESSION_INTROSPECTION_CLIENT_SECRET: { schema: text, allowed: 'the client secret of the broker', secret: true },
-  SESSION_FORWARD_URL: {
-    schema: url,
-    allowed: 'the http(s) URL that returns the claims of a session, without a password in it',
-  },
+  SESSION_FORWARD_URL: httpUrl('that returns the claims of a session'),
   SESSION_FORWARD_HEADERS: {
     schema: headerNames,
     allowed: 'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     default: 'authorization,cookie',
   },
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
-  DEFAULT_REGION: { schema: z.string().regex(REGION_PATTERN), allowed: 'two capital letters (ISO 3166-1 alpha-2)' },
+  DEFAULT_REGION: {
+    schema: z.string().regex(ASSIGNED_REGION_PATTERN),
+    allowed: 'an assigned country code (ISO 3166-1 alpha-2), two capital letters',
+  },
   REDIS_URL: {
     schema: redisUrl,
     allowed:

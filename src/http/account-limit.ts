@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { BrokerError } from '../token/errors.ts';
 
-/** Counts a request of one account. @returns a `rate_limited` error if the request exceeds the limit */
+/** Counts a request. @returns a `rate_limited` error if the request exceeds the limit */
 export type Allowance = () => BrokerError | undefined;
 
 /** The allowance of an account. */
@@ -19,26 +19,28 @@ const WINDOW_MS = 60_000;
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => () => undefined;
   const allowances = new LRUCache<string, Allowance>({ max: MAX_ACCOUNTS });
-  const intervalMs = WINDOW_MS / perMinute;
   const detail = `An account may send ${perMinute} requests per minute`;
-  const allow = (): Allowance => {
-    /** When the whole burst is available again, by `performance.now()` (generic cell rate algorithm). */
-    let fullAt = 0;
-    return () => {
-      const now = performance.now();
-      const next = Math.max(now, fullAt) + intervalMs;
-      const waitMs = next - now - WINDOW_MS;
-      // Less than 1 ms may be a rounding error of the sum of intervals.
-      if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
-      fullAt = next;
-      return undefined;
-    };
-  };
   return (unionId) => {
     const known = allowances.get(unionId);
     if (known) return known;
-    const allowance = allow();
-    allowances.set(unionId, allowance);
-    return allowance;
+    const fresh = allowance(perMinute, detail);
+    allowances.set(unionId, fresh);
+    return fresh;
+  };
+}
+
+/** Allows `perMinute` at once after a pause, and then as many per minute, evenly spread. @param detail of the error */
+export function allowance(perMinute: number, detail: string): Allowance {
+  const intervalMs = WINDOW_MS / perMinute;
+  /** When the whole burst is available again, by `performance.now()` (generic cell rate algorithm). */
+  let fullAt = 0;
+  return () => {
+    const now = performance.now();
+    const next = Math.max(now, fullAt) + intervalMs;
+    const waitMs = next - now - WINDOW_MS;
+    // Less than 1 ms may be a rounding error of the sum of intervals.
+    if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
+    fullAt = next;
+    return undefined;
   };
 }

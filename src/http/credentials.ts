@@ -1,4 +1,3 @@
-import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
@@ -14,7 +13,7 @@ const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
  * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
  * @param authorization Node joins repeated headers with commas, which a b64token cannot contain
  */
-function bearerCredential(authorization: string | undefined): string | undefined {
+export function bearerCredential(authorization: string | undefined): string | undefined {
   return BEARER.exec(authorization ?? '')?.[1];
 }
 
@@ -46,26 +45,6 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
     default:
       return undefined;
   }
-}
-
-/** Refuses the requests to this scope that lack the admin token, before Fastify reads their bodies. */
-export function requireAdminToken(app: FastifyInstance, adminToken: string): void {
-  const expected = digest(adminToken);
-  app.addHook('onRequest', (request, _reply, done) => {
-    const sent = bearerCredential(request.headers.authorization);
-    if (sent === undefined) {
-      done(new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' }));
-    } else if (!timingSafeEqual(digest(sent), expected)) {
-      done(new BrokerError('session_invalid', { detail: 'The bearer token is not the ADMIN_TOKEN' }));
-    } else {
-      done();
-    }
-  });
-}
-
-/** All digests have the same length, which `timingSafeEqual` needs. */
-function digest(text: string): Buffer {
-  return hash('sha256', text, 'buffer');
 }
 
 /** Finds the session of a request. */

@@ -15,6 +15,9 @@ export const STORE_CALL_ERRORS: readonly ErrorCode[] = [
   'shutting_down',
 ];
 
+/** The errors of an operation that needs an admin token and calls only the store. */
+export const ADMIN_CALL_ERRORS: readonly ErrorCode[] = [...STORE_CALL_ERRORS, 'rate_limited'];
+
 const HEADERS = {
   'X-Request-Id': {
     type: 'string',

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import { requireAdminToken } from './credentials.ts';
+import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
@@ -8,15 +8,16 @@ import { connectionBound } from './server/connections.ts';
 import { createBaseApp } from './server/server.ts';
 
 export interface InternalAppOptions
-  extends AccountRoutesOptions,
+  extends AdminAccessOptions,
+    AccountRoutesOptions,
     TerminalRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
   readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
-  /** The bearer token of the callers; `undefined`: the API has only health and metrics. */
-  readonly adminToken: string | undefined;
+  /** If it is empty, the API has only health and metrics. */
+  readonly adminTokens: AdminTokens;
 }
 
 /** In bytes. A lookup of 1000 accessIds takes a third of it. */
@@ -29,7 +30,7 @@ const MAX_PARAM_LENGTH = 16 * 1_024;
 
 /** The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, adminToken } = options;
+  const { logger, closing, adminTokens } = options;
   const app = await createBaseApp({
     logger,
     closing,
@@ -38,9 +39,9 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     maxParamLength: MAX_PARAM_LENGTH,
   });
-  if (adminToken !== undefined) {
+  if (!adminTokens.isEmpty) {
     await app.register(async (guarded) => {
-      requireAdminToken(guarded, adminToken);
+      requireAdminToken(guarded, options);
       await guarded.register(accountRoutes, options);
       await guarded.register(terminalRoutes, options);
     });

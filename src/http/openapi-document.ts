@@ -100,7 +100,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     title: 'sdk-token-broker, internal',
     version,
     description:
-      "For the customer's own cloud and the operators. Never expose it to the internet. Without `ADMIN_TOKEN` it serves " +
+      "For the customer's own cloud and the operators. Never expose it to the internet. Without an admin token it serves " +
       `only health and metrics. ${PROBLEMS}`,
   };
   const servers = [{ url: '/', description: 'ADMIN_HOST and ADMIN_PORT of any replica.' }];
@@ -110,7 +110,11 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     HEALTH,
     { name: 'metrics', description: 'For Prometheus.' },
   ];
-  const adminToken = { type: 'http', scheme: 'bearer', description: '`ADMIN_TOKEN`.' } as const;
+  const adminToken = {
+    type: 'http',
+    scheme: 'bearer',
+    description: '`ADMIN_TOKEN`, or a token of `ADMIN_TOKENS`.',
+  } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
     await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { BrokerError } from '../token/errors.ts';
 import {
   APP_NAME_PATTERN,
-  REGION_PATTERN,
+  ASSIGNED_REGION_PATTERN,
   type Subject,
   UNION_ID_MAX_LENGTH,
   UNIQUE_ID_PATTERN,
@@ -11,7 +11,7 @@ import { queryParameter } from './server/validation.ts';
 
 const UNIQUE_ID = '1 to 128 visible ASCII characters';
 const APP = '1 to 64 of the characters A-Z a-z 0-9 . _ -';
-const REGION = 'a country of ISO 3166-1 alpha-2, two letters in upper case';
+const REGION = 'an assigned country code of ISO 3166-1 alpha-2, two letters in upper case';
 const UNION_ID = `1 to ${UNION_ID_MAX_LENGTH} Unicode characters, percent-encoded as UTF-8`;
 
 /** The query parameters that name a terminal and its country. */
@@ -27,7 +27,7 @@ export const TERMINAL_PARAMETERS = {
     'The edition of the app. May be left out if there is only one, or if the session names one.',
   ),
   regRegion: queryParameter(
-    REGION_PATTERN,
+    ASSIGNED_REGION_PATTERN,
     REGION,
     "The account's country, if neither the account nor its session has one.",
   ),

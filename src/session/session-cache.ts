@@ -46,7 +46,7 @@ const RETRY_DELAY_MS = 2_000;
  * Both times count from the start of the check. Concurrent callers with the same session share one check.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
-  readonly #verifier: SessionVerifier;
+  #verifier: SessionVerifier;
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #cacheMs: number;
@@ -68,6 +68,11 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       sizeCalculation,
     });
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
+  }
+
+  /** Uses another verifier for new checks. Sessions that are accepted in memory stay accepted for `cacheSeconds`. */
+  useVerifier(verifier: SessionVerifier): void {
+    this.#verifier = verifier;
   }
 
   async verify(session: string): Promise<CachedPrincipal> {

@@ -1,6 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
-import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
@@ -22,17 +22,14 @@ export type SessionOptions = (
 const REFUSAL_MS = 2_000;
 
 /** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
-export function createSessionVerifier(
-  options: SessionOptions,
-  clock: Clock,
-  observer: Observer,
-): SessionVerifier<CachedPrincipal> {
+export function createSessionVerifier(options: SessionOptions, clock: Clock, observer: Observer): SessionCache {
   const { cacheSeconds, mode } = options;
   const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
   return new SessionCache(verifierFor(options, clock), { cacheSeconds, refusalMs, clock, observer });
 }
 
-function verifierFor(options: SessionOptions, clock: Clock): SessionVerifier {
+/** Checks each session anew. @throws Error like {@link createSessionVerifier} */
+export function verifierFor(options: SessionOptions, clock: Clock): SessionVerifier {
   switch (options.mode) {
     case 'jwt':
       return new JwtVerifier({ ...options, clock });

@@ -32,6 +32,7 @@ export function createMetrics({ version, vendorResults }: MetricsOptions): Metri
     ...renewalMetrics(registry),
     ...vendorMetrics(registry, vendorResults),
     ...redisMetrics(registry),
+    ...adminMetrics(registry),
   };
   new Gauge({
     registers: [registry],
@@ -262,6 +263,16 @@ function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
     values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
   });
   return { redisFailed };
+}
+
+function adminMetrics(registry: Registry): Pick<Observer, 'adminRefused'> {
+  const adminRefused = countBy(registry, {
+    name: 'sdk_token_broker_admin_refusals_total',
+    help: 'Requests to the internal API that were refused because their bearer token was wrong or missing.',
+    label: 'reason',
+    values: ['missing', 'wrong'],
+  });
+  return { adminRefused };
 }
 
 /** Reads the size of `cache` at each scrape. */

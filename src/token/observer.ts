@@ -50,6 +50,9 @@ export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 /** `not_sent`: the command failed at once because Redis did not answer recent commands. */
 export type RedisErrorKind = 'timeout' | 'connection' | 'readonly' | 'oom' | 'loading' | 'not_sent' | 'other';
 
+/** Why the internal API refused a request: it had no bearer token, or a wrong one. */
+export type AdminRefusal = 'missing' | 'wrong';
+
 /** Receives the events of all modules, for metrics. A call is cheap, never throws, and identifies no account. */
 export interface Observer {
   /** @param leftMs remaining life of the token */
@@ -87,6 +90,7 @@ export interface Observer {
 
   sessionChecked(outcome: SessionOutcome): void;
   redisFailed(kind: RedisErrorKind): void;
+  adminRefused(reason: AdminRefusal): void;
 }
 
 const ignore = (): void => undefined;
@@ -111,4 +115,5 @@ export const silentObserver: Observer = {
   clockOffsetSeen: ignore,
   sessionChecked: ignore,
   redisFailed: ignore,
+  adminRefused: ignore,
 };

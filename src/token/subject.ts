@@ -28,8 +28,21 @@ export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 /** Maximum length of a `unionId` in characters (code points). */
 export const UNION_ID_MAX_LENGTH = 128;
 
-/** ISO 3166-1 alpha-2, upper case. */
+/** The form of a country code of ISO 3166-1 alpha-2, upper case. */
 export const REGION_PATTERN = /^[A-Z]{2}$/;
+
+/**
+ * The 249 officially assigned codes of ISO 3166-1 alpha-2 (https://www.iso.org/obp/ui/#search, as of November 2026). The
+ * last code was added in 2011. Not among them: reserved codes, such as EU and UK, and codes for private use, such as XK.
+ */
+export const ASSIGNED_REGION_PATTERN = new RegExp(
+  `^(?:${[
+    'A[DEFGILMOQRSTUWXZ]|B[ABDEFGHIJLMNOQRSTVWYZ]|C[ACDFGHIKLMNORUVWXYZ]|D[EJKMOZ]|E[CEGHRST]|F[IJKMOR]',
+    'G[ABDEFGHILMNPQRSTUWY]|H[KMNRTU]|I[DELMNOQRST]|J[EMOP]|K[EGHIMNPRWYZ]|L[ABCIKRSTUVY]',
+    'M[ACDEFGHKLMNOPQRSTUVWXYZ]|N[ACEFGILOPRUZ]|OM|P[AEFGHKLMNRSTWY]|QA|R[EOSUW]|S[ABCDEGHIJKLMNORSTVXYZ]',
+    'T[CDFGHJKLMNORTVWZ]|U[AGMSYZ]|V[ACEGINU]|W[FS]|Y[ET]|Z[AMW]',
+  ].join('|')})$`,
+);
 
 /** Returns the subject's id. The JSON array is an injective encoding, so different subjects have different ids. */
 export function subjectId(subject: Subject): SubjectId {

@@ -68,16 +68,23 @@ const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 /** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
 export class HttpVendorLogin implements VendorLogin {
   readonly #options: HttpVendorLoginOptions;
+  #apps: HttpVendorLoginOptions['apps'];
   readonly #domains: Domains;
   readonly #turns: LoginTurns;
   readonly #client: VendorTransport;
 
   constructor(options: HttpVendorLoginOptions) {
     this.#options = options;
+    this.#apps = options.apps;
     this.#domains = new Domains(options);
     this.#turns = new LoginTurns(options);
     const { transport, clock, timeoutMs } = options;
     this.#client = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+  }
+
+  /** Signs each attempt from now on as these apps. */
+  useApps(apps: HttpVendorLoginOptions['apps']): void {
+    this.#apps = apps;
   }
 
   async login(request: LoginRequest): Promise<SdkToken> {
@@ -124,8 +131,8 @@ export class HttpVendorLogin implements VendorLogin {
   }
 
   async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
-    const { apps, clock, observer } = this.#options;
-    const app = apps.get(subject.app);
+    const { clock, observer } = this.#options;
+    const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker, because a wait for the queue says nothing about the vendor.

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -22,7 +22,7 @@ async function copyBundle(): Promise<string> {
 test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation', async () => {
   const fleet = await startFleet({ replicas: 0 });
   onTestFinished(() => fleet.close());
-  const broker = await startBroker(fleet.env, { entry: await copyBundle() });
+  const broker = await startBroker({ ...fleet.env, API_DOCS: 'true' }, { entry: await copyBundle() });
   onTestFinished(async () => void (await broker.stop()));
   expect((await broker.getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
   const page = await plainRequest(`${broker.url}/docs`);
@@ -55,4 +55,56 @@ test('dist/ contains the license of every package that it includes', async () =>
   const without = [...packages].filter((name) => !/copyright|licensor/i.test(licences.get(name) ?? ''));
   // This package declares MIT, but contains no license text.
   expect(without).toEqual(['abstract-logging']);
+});
+
+describe('dist/sbom.cdx.json', () => {
+  interface Component {
+    readonly 'bom-ref': string;
+    readonly group?: string;
+    readonly name: string;
+    readonly version: string;
+    readonly licenses: object[];
+    readonly hashes?: { readonly alg: string; readonly content: string }[];
+  }
+  const bill = (async () =>
+    JSON.parse(await readFile(join(ROOT, 'dist/sbom.cdx.json'), 'utf8')) as {
+      bomFormat: string;
+      specVersion: string;
+      metadata: { component: Component };
+      components: Component[];
+      dependencies: { ref: string; dependsOn: string[] }[];
+    })();
+  const fullName = ({ group, name }: Component) => (group === undefined ? name : `${group}/${name}`);
+
+  test('lists exactly the packages in the bundle, with the version and the digest of the lock file', async () => {
+    const sources = (await readdir(join(ROOT, 'dist'), { recursive: true })).filter((file) => file.endsWith('.js.map'));
+    const maps = await Promise.all(sources.map((file) => readFile(join(ROOT, 'dist', file), 'utf8')));
+    const files = maps.flatMap((map) => (JSON.parse(map) as { sources: string[] }).sources);
+    const folders = files.flatMap((file) => /node_modules\/(?:.+\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
+    expect(new Set(folders).size).toBeGreaterThan(50);
+    const { packages } = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8'));
+    const locked = [...new Set(folders)].map((folder) => {
+      const { version, integrity } = packages[folder];
+      const digest = Buffer.from(integrity.replace('sha512-', ''), 'base64').toString('hex');
+      return `${folder.replace(/^.*node_modules\//, '')} ${version} ${digest}`;
+    });
+    const { components } = await bill;
+    const listed = components.map((of) => `${fullName(of)} ${of.version} ${of.hashes?.[0]?.content}`);
+    // Some files of this package are copied. It is not installed, so the lock file does not have it.
+    expect(listed.filter((line) => !locked.includes(line))).toEqual([expect.stringMatching(/^swagger-ui-dist 5\./)]);
+    expect(locked.filter((line) => !listed.includes(line))).toEqual([]);
+  });
+
+  test('is CycloneDX 1.6: each component has a unique reference and a license, and each dependency exists', async () => {
+    const { bomFormat, specVersion, metadata, components, dependencies } = await bill;
+    expect([bomFormat, specVersion, fullName(metadata.component)]).toEqual(['CycloneDX', '1.6', 'sdk-token-broker']);
+    const references = components.map((of) => of['bom-ref']);
+    expect(new Set(references).size).toBe(components.length);
+    for (const { licenses } of components) expect(JSON.stringify(licenses)).toMatch(/"(id|expression)":"[\w.() +-]+"/);
+    const known = new Set([...references, metadata.component['bom-ref']]);
+    for (const { ref, dependsOn } of dependencies)
+      expect([ref, ...dependsOn].filter((name) => !known.has(name))).toEqual([]);
+    const reached = new Set(dependencies.flatMap(({ dependsOn }) => dependsOn));
+    expect(references.filter((reference) => !reached.has(reference))).toEqual([]);
+  });
 });

@@ -157,14 +157,21 @@ test('reports each problem of the configuration in a line, and still checks the 
   expect(out).not.toMatch(/public API|session keys|Redis/);
 });
 
+test('refuses a short admin token, and names the callers of the internal API without their tokens', async () => {
+  const [short, ops, cloud] = ['canary-9', canary('ops-token'), canary('cloud-token')];
+  secrets.add(short);
+  const refused = await check({ ADMIN_TOKEN: short });
+  expect(refused.code).toBe(1);
+  expect(refused.problems[0]).toMatch(/^FAIL configuration — ADMIN_TOKEN must be at least 16 characters/);
+  expect((await check({ ADMIN_TOKENS: `ops:${ops},cloud:${cloud}` })).out).toMatch(/callers: default, ops, cloud\n/);
+});
+
 test('warns of settings that are allowed but risky, without a failure', async () => {
   const { REDIS_URL: _, ...rest } = await validEnv();
-  const unwise = { ADMIN_TOKEN: 'canary-9', ADMIN_HOST: '0.0.0.0', REDIS_URL: '' };
-  secrets.add(unwise.ADMIN_TOKEN);
+  const unwise = { ADMIN_HOST: '0.0.0.0', REDIS_URL: '' };
   const { code, problems } = await check({ ...rest, ...unwise });
   expect(code).toBe(0);
   expect(problems).toEqual([
-    expect.stringMatching(/^warn admin token — ADMIN_TOKEN is shorter than 16 characters/),
     expect.stringMatching(/^warn admin token — ADMIN_HOST=0\.0\.0\.0 opens/),
     expect.stringMatching(/^warn Redis — REDIS_URL is not set: this process alone keeps the tokens/),
   ]);

@@ -70,7 +70,8 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
     const detail = 'REDIS_URL is not set: this process alone keeps the tokens, and a restart loses them';
     return [warn('Redis', { detail, fix: 'Set REDIS_URL, unless you run a single replica for a test.' })];
   }
-  const [, password, address = ''] = /:\/\/(?:[^:@]*:?([^@]*)@)?([^/?]*)/.exec(redis.url) ?? [];
+  // A password may contain an @ that is not percent-encoded: the last one ends it.
+  const [, password, address = ''] = /:\/\/(?:[^:/?#]*:?([^/?#]*)@)?([^/?#]*)/.exec(redis.url) ?? [];
   const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_TIMEOUT_MS, clock });
   const encryption = checkEncryption(redis);
   if (!probe.connected) return [fail('Redis', redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];

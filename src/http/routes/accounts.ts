@@ -4,12 +4,14 @@ import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
+import { accountId } from '../../token/subject.ts';
+import { audit } from '../admin-access.ts';
 import {
+  ADMIN_CALL_ERRORS,
   ADMIN_SECURITY,
   emptyResponse,
   problemResponses,
   responseWithBody,
-  STORE_CALL_ERRORS,
 } from '../documented-responses.ts';
 import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -101,7 +103,7 @@ const getAccount = {
   querystring: noQuery,
   response: {
     200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
-    ...problemResponses([...STORE_CALL_ERRORS, 'not_found'], {
+    ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found'], {
       ...EXAMPLES,
       not_found: { detail: 'There is no such account here' },
     }),
@@ -121,7 +123,7 @@ const lookUpAccounts = {
       schema: lookup,
       example: { '-9223371996052586423': 'user-1' },
     }),
-    ...problemResponses(STORE_CALL_ERRORS, {
+    ...problemResponses(ADMIN_CALL_ERRORS, {
       request_invalid: { detail: 'accessIds[3] must be a string, not a number: JSON readers round 64-bit integers' },
     }),
   },
@@ -139,7 +141,7 @@ const eraseAccount = {
   querystring: noQuery,
   response: {
     204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
-    ...problemResponses(STORE_CALL_ERRORS, EXAMPLES),
+    ...problemResponses(ADMIN_CALL_ERRORS, EXAMPLES),
   },
 };
 
@@ -190,7 +192,9 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
   app.removeContentTypeParser('text/plain');
 
   app.get<AccountRequest>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
-    const account = await accounts.find(request.params.unionId);
+    const { unionId } = request.params;
+    audit(request, 'account', [accountId(unionId)]);
+    const account = await accounts.find(unionId);
     if (!account) throw new BrokerError('not_found', { detail: 'There is no such account here' });
     return reply.header('cache-control', 'no-store').send(accountView(account, options));
   });
@@ -200,6 +204,7 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
     { schema: lookUpAccounts },
     async (request, reply) => {
       const found = await accounts.lookUp(request.body.accessIds);
+      audit(request, 'account', [...found.values()].map(accountId));
       return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
     },
   );
@@ -207,7 +212,9 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
   await app.register(async (scope) => {
     leaveBodiesUnread(scope);
     scope.delete<AccountRequest>('/accounts/:unionId', { schema: eraseAccount }, async (request, reply) => {
-      await accounts.erase(request.params.unionId);
+      const { unionId } = request.params;
+      audit(request, 'account', [accountId(unionId)]);
+      await accounts.erase(unionId);
       return reply.code(204).send();
     });
   });

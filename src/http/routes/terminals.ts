@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import { ADMIN_SECURITY, emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
+import { subjectId } from '../../token/subject.ts';
+import { audit } from '../admin-access.ts';
+import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, emptyResponse, problemResponses } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
@@ -50,7 +52,7 @@ const logTerminalOut = {
   querystring: terminalQuery,
   response: {
     204: emptyResponse('There is no token any more.'),
-    ...problemResponses(STORE_CALL_ERRORS, EXAMPLES),
+    ...problemResponses(ADMIN_CALL_ERRORS, EXAMPLES),
   },
 };
 
@@ -77,19 +79,24 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
     async (request, reply) => {
       const { params, query } = request;
       const subject = requestedSubject(options, { unionId: params.unionId, app: undefined }, { ...params, ...query });
+      const id = subjectId(subject);
+      audit(request, 'subject', [id]);
       // The caller is the cloud that issues the sessions, so no erasure makes its request too old.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
-      return answerToken(tokens, { subject, region: query.regRegion, sessionIssuedAt }, request, reply);
+      return answerToken(tokens, { subject, id, region: query.regRegion, sessionIssuedAt }, request, reply);
     },
   );
 
   app.delete<TerminalRequest<typeof terminalQuery>>(
     '/accounts/:unionId/terminals/:uniqueId',
     { schema: { ...logTerminalOut, params } },
-    async ({ params: { unionId, uniqueId }, query }, reply) => {
+    async (request, reply) => {
+      const { unionId, uniqueId } = request.params;
+      const { query } = request;
       const subjects = (query.app === undefined ? apps : [query.app]).map((app) =>
         requestedSubject(options, { unionId, app: undefined }, { app, uniqueId }),
       );
+      audit(request, 'subject', subjects.map(subjectId));
       await Promise.all(subjects.map((subject) => accounts.logOut(subject)));
       return reply.code(204).send();
     },

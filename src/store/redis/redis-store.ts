@@ -6,7 +6,7 @@ import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
-import { connectRedis, connectSubscriber, type RedisLog } from './connection/connection.ts';
+import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { DirectoryCodec } from './records/account-hash.ts';
 import { RecordCodec } from './records/record-codec.ts';
@@ -75,8 +75,13 @@ export interface RedisStoreOptions {
   readonly observer: Pick<Observer, 'redisFailed'>;
 }
 
+export interface RedisStore extends TokenStore {
+  /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
+  useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
+}
+
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
-export function createRedisStore(options: RedisStoreOptions): TokenStore {
+export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
   const redis = new RedisCommands(connection, clock, observer);
@@ -86,7 +91,8 @@ export function createRedisStore(options: RedisStoreOptions): TokenStore {
   const directory = new DirectoryCodec(cipher);
   const resealing = new Resealing(redis, cipher);
   const context = { redis, keys, records, directory, resealing, clock, log };
-  const announcements = new RedisAnnouncements(connectSubscriber(url, connection, log), connection, keys, clock);
+  const subscriber = connectSubscriber(url, connection, log);
+  const announcements = new RedisAnnouncements(subscriber, connection, keys, clock);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
   const health = new DataLossDetector(connection, context);
@@ -98,6 +104,10 @@ export function createRedisStore(options: RedisStoreOptions): TokenStore {
     loginQueue: rates,
     announcements,
     health,
+    useSecrets(secrets) {
+      cipher.useKeys(secrets.encryptionKeys);
+      for (const client of [connection, subscriber]) useCredentials(client, secrets.url);
+    },
     async close() {
       health.close();
       announcements.close();

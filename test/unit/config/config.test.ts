@@ -13,7 +13,7 @@ describe('a valid environment', () => {
     expect(loadConfig(USABLE)).toEqual({
       logLevel: 'info',
       http: { host: '0.0.0.0', port: 8080, apiDocs: true },
-      admin: { host: '127.0.0.1', port: 9090, token: undefined },
+      admin: { host: '127.0.0.1', port: 9090, tokens: [] },
       vendor: {
         baseUrl: new URL('https://vendor.example'),
         regionUrls: new Map(),
@@ -61,6 +61,7 @@ describe('a valid environment', () => {
       ADMIN_HOST: '10.0.0.7',
       ADMIN_PORT: '0',
       ADMIN_TOKEN: 'canary-admin/token+1==',
+      ADMIN_TOKENS: 'cloud:canary-cloud/token1, ops.2:canary-ops~token-2',
       LOG_LEVEL: 'warn',
       API_DOCS: 'false',
       VENDOR_REGION_URLS: '{"CN":"https://cn.vendor.example","DE":"http://de.vendor.example:8443/prefix"}',
@@ -88,7 +89,15 @@ describe('a valid environment', () => {
     expect(config).toMatchObject({
       logLevel: 'warn',
       http: { host: '::1', port: 0, apiDocs: false },
-      admin: { host: '10.0.0.7', port: 0, token: 'canary-admin/token+1==' },
+      admin: {
+        host: '10.0.0.7',
+        port: 0,
+        tokens: [
+          { name: 'default', token: 'canary-admin/token+1==' },
+          { name: 'cloud', token: 'canary-cloud/token1' },
+          { name: 'ops.2', token: 'canary-ops~token-2' },
+        ],
+      },
       vendor: { timeoutMs: 100, maxPerSecond: 0 },
       session: {
         mode: 'jwt',
@@ -187,3 +196,12 @@ describe('the only terminal of an account', () => {
     expect(loadConfig({ ...single, REFRESH_MODE: 'proactive' }).refresh.mode).toBe('proactive');
   });
 });
+
+test.each(['default:another-token-of-24-chars', 'cloud:canary-admin-token'])(
+  'ADMIN_TOKENS may repeat neither the name nor the text of ADMIN_TOKEN: %s',
+  (others) => {
+    expect(problemsOf({ ...USABLE, ADMIN_TOKEN: 'canary-admin-token', ADMIN_TOKENS: others })).toEqual([
+      'ADMIN_TOKENS must not repeat ADMIN_TOKEN, nor its name, which is default',
+    ]);
+  },
+);

@@ -45,7 +45,13 @@ describe('a secret in a file', () => {
     const secrets = Object.entries(VARIABLES).flatMap(([name, variable]) => ('secret' in variable ? [name] : []));
     expect(named).toEqual(secrets);
     expect(secrets).toEqual(
-      expect.arrayContaining(['ADMIN_TOKEN', 'VENDOR_APPS', 'SESSION_INTROSPECTION_CLIENT_SECRET', 'REDIS_URL']),
+      expect.arrayContaining([
+        'ADMIN_TOKEN',
+        'ADMIN_TOKENS',
+        'VENDOR_APPS',
+        'SESSION_INTROSPECTION_CLIENT_SECRET',
+        'REDIS_URL',
+      ]),
     );
   });
 

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import { AdminTokens } from '../../../src/http/admin-access.ts';
 import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { type PlainAnswer, plainRequest } from '../../support/plain-request.ts';
@@ -23,11 +25,16 @@ interface RunningInternalApp {
   ) => Promise<PlainAnswer>;
 }
 
-export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger'>>;
+export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger' | 'adminTokens'>> & {
+  /** The token of the caller `default`; `undefined`: there is none. */
+  readonly adminToken?: string | undefined;
+  readonly logLevel?: string;
+};
 
 /** Runs the internal app on a free port until the test ends, with a broker that knows no account. */
 export async function startInternalApp(settings: InternalSettings = {}): Promise<RunningInternalApp> {
   const lines: string[] = [];
+  const { adminToken: token, logLevel: level = 'trace', ...options } = { adminToken: ADMIN_TOKEN, ...settings };
   const app = await createInternalApp({
     tokens: { read: async () => servedToken() },
     accounts: recordingAccounts().accounts,
@@ -37,9 +44,10 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: new AbortController().signal,
-    adminToken: ADMIN_TOKEN,
-    ...settings,
-    logger: pino({ level: 'trace' }, { write: (line: string) => lines.push(line) }),
+    observer: silentObserver,
+    ...options,
+    adminTokens: new AdminTokens(token === undefined ? [] : [{ name: 'default', token }]),
+    logger: pino({ level }, { write: (line: string) => lines.push(line) }),
   });
   onTestFinished(() => app.close());
   const origin = await app.listen({ host: '127.0.0.1', port: 0 });

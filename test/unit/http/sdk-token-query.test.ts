@@ -36,8 +36,26 @@ describe('the query of /sdk-token', () => {
     ['uniqueId=a&uniqueId=a', 'uniqueId may be given once'],
     ['uniqueId=a&app=', 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -'],
     [`uniqueId=a&app=${'a'.repeat(65)}`, 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -'],
-    ['uniqueId=a&regRegion=de', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
-    ['uniqueId=a&regRegion=DE%0A', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
+    [
+      'uniqueId=a&regRegion=de',
+      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
+    ],
+    [
+      'uniqueId=a&regRegion=ZZ',
+      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
+    ],
+    [
+      'uniqueId=a&regRegion=XK',
+      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
+    ],
+    [
+      'uniqueId=a&regRegion=EU',
+      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
+    ],
+    [
+      'uniqueId=a&regRegion=DE%0A',
+      'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
+    ],
     ['uniqueId=a&unionId=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
     ['uniqueId=a&uniqueID=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
     ['uniqueId=a&__proto__=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],

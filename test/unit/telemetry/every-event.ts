@@ -67,4 +67,6 @@ export function reportEveryEvent(observer: Observer): void {
   observer.clockOffsetSeen('vendor.example', -15_000);
   for (const outcome of ['cached', 'accepted', 'kept', ...CODES] as const) observer.sessionChecked(outcome);
   for (const kind of KINDS) observer.redisFailed(kind);
+  observer.adminRefused('missing');
+  observer.adminRefused('wrong');
 }

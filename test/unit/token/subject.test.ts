@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { accountOf, subjectId, terminalOf, UNIQUE_ID_PATTERN } from '../../../src/token/subject.ts';
+import {
+  ASSIGNED_REGION_PATTERN,
+  accountOf,
+  subjectId,
+  terminalOf,
+  UNIQUE_ID_PATTERN,
+} from '../../../src/token/subject.ts';
 import { anySubject, differentSubjects } from './subjects.ts';
 
 describe('a subject id', () => {
@@ -54,5 +60,31 @@ describe('a uniqueId', () => {
 
   test.each(['', ' ', 'a b', 'a\n', '\x7f', 'é', 'a'.repeat(129)])('may not be %j', (uniqueId) => {
     expect(UNIQUE_ID_PATTERN.test(uniqueId)).toBe(false);
+  });
+});
+
+describe('an assigned region', () => {
+  const LETTERS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ'];
+  const CODES = LETTERS.flatMap((first) => LETTERS.map((second) => first + second));
+  const assigned = CODES.filter((code) => ASSIGNED_REGION_PATTERN.test(code));
+  const names = new Intl.DisplayNames('en', { type: 'region', fallback: 'none' });
+
+  test('is one of the 249 codes of ISO 3166-1, and each of them has a name', () => {
+    expect(assigned).toHaveLength(249);
+    expect(assigned.filter((code) => names.of(code) === undefined)).toEqual([]);
+  });
+
+  test('is every code with a name that is not reserved, withdrawn or for private use', () => {
+    const named = CODES.filter((code) => names.of(code) !== undefined && !assigned.includes(code));
+    // Reserved: AC CP CQ DG EA EU EZ IC TA UK UN. For private use: QO XA XB XK ZZ. The others were withdrawn.
+    expect(named.filter((code) => !/^(AC|CP|CQ|DG|EA|EU|EZ|IC|TA|UK|UN|QO|QU|X[ABK]|ZZ)$/.test(code))).toEqual(
+      named.filter((code) =>
+        /^(AN|BU|CS|CT|DD|DY|FQ|FX|HV|JT|MI|NH|NQ|NT|PC|PU|PZ|RH|SU|TP|VD|WK|YD|YU|ZR)$/.test(code),
+      ),
+    );
+  });
+
+  test.each(['de', 'DEU', 'D', '', 'DE\n', ' DE', 'ZZ', 'AA', 'XK', 'EU', 'UK'])('is not %j', (code) => {
+    expect(ASSIGNED_REGION_PATTERN.test(code)).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { Address, ClusterTopology, SentinelTopology, Topology } from './topology.ts';
+import { type Address, type ClusterTopology, credentialsOf, type SentinelTopology, type Topology } from './topology.ts';
 
 /** A client for commands, for one server or a cluster. */
 export type RedisClient = Redis | Cluster;
@@ -30,10 +30,11 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
       return new Redis(topology.url, options);
     case 'sentinel':
       return new Redis(throughSentinels(topology, options));
-    case 'cluster':
-      return new Cluster([...topology.nodes], {
+    case 'cluster': {
+      const redisOptions = { ...options, ...accessOf(topology) };
+      const cluster = new Cluster([...topology.nodes], {
         ...REDIRECTIONS,
-        redisOptions: { ...options, ...accessOf(topology) },
+        redisOptions,
         scripts: options.scripts,
         lazyConnect: true,
         enableOfflineQueue: false,
@@ -41,6 +42,12 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
         // Connect by host name: a TLS certificate is for a name, and its address may change.
         dnsLookup: (host, callback) => callback(null, host),
       });
+      // ioredis copies `redisOptions` once. The credentials in it may change later.
+      return cluster.on('+node', (node: Redis) => {
+        const { username, password } = redisOptions;
+        Object.assign(node.options, { username, password });
+      });
+    }
   }
 }
 
@@ -93,13 +100,12 @@ function addressOf({ options }: Redis): Address {
 }
 
 function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
-  const { sentinels, name, sentinelPassword, tls } = topology;
+  const { sentinels, name, tls } = topology;
   return {
     ...options,
     ...accessOf(topology),
     sentinels: [...sentinels],
     name,
-    sentinelPassword: sentinelPassword || undefined,
     // After this time ioredis goes on to the next Sentinel.
     sentinelCommandTimeout: options.commandTimeout,
     sentinelRetryStrategy: options.retryStrategy,
@@ -107,6 +113,6 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
   };
 }
 
-function accessOf({ username, password, tls }: SentinelTopology | ClusterTopology) {
-  return { username: username || undefined, password: password || undefined, ...(tls && { tls: {} }) };
+function accessOf(topology: SentinelTopology | ClusterTopology) {
+  return { ...credentialsOf(topology), ...(topology.tls && { tls: {} }) };
 }

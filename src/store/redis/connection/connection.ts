@@ -3,7 +3,7 @@ import { BrokerError } from '../../../token/errors.ts';
 import type { Log } from '../../../token/log.ts';
 import { LUA_SCRIPTS } from '../lua-scripts.ts';
 import { type ClientOptions, createClient, createSubscriber, type RedisClient } from './clients.ts';
-import { readTopology, type Topology } from './topology.ts';
+import { credentialsOf, readTopology, type Topology } from './topology.ts';
 
 const OPTIONS = {
   connectTimeout: 2_000,
@@ -38,6 +38,18 @@ export function connectRedis(url: string, role: string, log: RedisLog): RedisCli
 export function connectSubscriber(url: string, commands: RedisClient, log: RedisLog): Redis {
   const role = 'announcements';
   return connect(createSubscriber(topologyOf(url), optionsOf(role), commands), role, log);
+}
+
+/** Uses the user and the password of the URL for each new connection. Open connections stay, because Redis keeps them. */
+export function useCredentials(client: RedisClient, url: string): void {
+  const credentials = credentialsOf(topologyOf(url));
+  if (!(client instanceof Cluster)) {
+    Object.assign(client.options, credentials);
+    return;
+  }
+  // `createClient` gives the options of the cluster to nodes that join later.
+  const nodes = client.nodes().map(({ options }) => options);
+  for (const options of [client.options.redisOptions, ...nodes]) Object.assign(options ?? {}, credentials);
 }
 
 function topologyOf(url: string): Topology {

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -60,6 +62,28 @@ export function readTopology(url: string): Topology | undefined {
   if (!name) return undefined;
   const sentinelPassword = options.get('sentinelPassword') ?? '';
   return { kind: 'sentinel', sentinels: nodes, name, sentinelPassword, ...(access as Access) };
+}
+
+/** The credentials in the form that ioredis takes. */
+export function credentialsOf(topology: Topology) {
+  if (topology.kind === 'single') {
+    const { username, password } = new URL(topology.url);
+    return { username: decodeURIComponent(username) || undefined, password: decodeURIComponent(password) || undefined };
+  }
+  const { username, password } = topology;
+  const credentials = { username: username || undefined, password: password || undefined };
+  if (topology.kind === 'cluster') return credentials;
+  return { ...credentials, sentinelPassword: topology.sentinelPassword || undefined };
+}
+
+/** Whether two valid URLs differ in user and password at most. */
+export function hasSameServers(oneUrl: string, otherUrl: string): boolean {
+  const [one, other] = [oneUrl, otherUrl].map((url) => {
+    const topology = readTopology(url);
+    if (topology?.kind !== 'single') return { ...topology, username: '', password: '', sentinelPassword: '' };
+    return { kind: 'single', url: Object.assign(new URL(topology.url), { username: '', password: '' }).href };
+  });
+  return isDeepStrictEqual(one, other);
 }
 
 function readSingle(url: string): SingleTopology | undefined {

@@ -21,6 +21,22 @@ const ALGORITHM = 'aes-256-gcm';
 const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 
+interface KeyRing {
+  readonly keys: ReadonlyMap<string, KeyObject>;
+  readonly currentId: string | undefined;
+  /** The first bytes of every text that is sealed now. */
+  readonly head: Buffer;
+}
+
+function ringOf(keys: readonly EncryptionKey[]): KeyRing {
+  const currentId = keys[0]?.id;
+  return {
+    keys: new Map(keys.map(({ id, key }) => [id, createSecretKey(key)])),
+    currentId,
+    head: Buffer.from(`${String.fromCharCode(currentId?.length ?? 0)}${currentId ?? ''}`),
+  };
+}
+
 /**
  * AES-256-GCM with a ring of keys: the first key encrypts, all keys decrypt. A sealed text is the length of the key id,
  * the key id, IV, ciphertext and tag. Without keys it is a zero byte and the plain text.
@@ -28,28 +44,29 @@ const TAG_LENGTH = 16;
  * The additional data bind a sealed text to its place: it opens only with the same data.
  */
 export class TokenCipher {
-  readonly #keys: ReadonlyMap<string, KeyObject>;
-  readonly #currentId: string | undefined;
-  /** The first bytes of every text that is sealed now. */
-  readonly #head: Buffer;
+  #ring: KeyRing;
 
   constructor(keys: readonly EncryptionKey[]) {
-    this.#currentId = keys[0]?.id;
-    this.#keys = new Map(keys.map(({ id, key }) => [id, createSecretKey(key)]));
-    this.#head = Buffer.from(`${String.fromCharCode(this.#currentId?.length ?? 0)}${this.#currentId ?? ''}`);
+    this.#ring = ringOf(keys);
+  }
+
+  /** Uses these keys instead of the former ones from now on. */
+  useKeys(keys: readonly EncryptionKey[]): void {
+    this.#ring = ringOf(keys);
   }
 
   /** Whether the text names the first key of the ring; without keys, whether it is in the clear. */
   isCurrent(sealed: Buffer): boolean {
-    return keyIdOf(sealed) === this.#currentId;
+    return keyIdOf(sealed) === this.#ring.currentId;
   }
 
   seal(plain: Buffer, additionalData: Buffer): Buffer {
-    const key = this.#keys.get(this.#currentId ?? '');
-    if (!key) return Buffer.concat([this.#head, plain]);
+    const { keys, currentId, head } = this.#ring;
+    const key = keys.get(currentId ?? '');
+    if (!key) return Buffer.concat([head, plain]);
     const iv = randomBytes(IV_LENGTH);
     const cipher = createCipheriv(ALGORITHM, key, iv).setAAD(additionalData);
-    return Buffer.concat([this.#head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
   }
 
   /** The same text, sealed under the first key; `undefined` when it does not open. */
@@ -61,9 +78,10 @@ export class TokenCipher {
   /** The plain text; `undefined` when no key of the ring opens it, or when it was changed. */
   open(sealed: Buffer, additionalData: Buffer): Buffer | undefined {
     const keyId = keyIdOf(sealed);
-    if (keyId === undefined) return this.#currentId === undefined ? sealed.subarray(1) : undefined;
+    const { keys, currentId } = this.#ring;
+    if (keyId === undefined) return currentId === undefined ? sealed.subarray(1) : undefined;
     const body = 1 + keyId.length;
-    const key = this.#keys.get(keyId);
+    const key = keys.get(keyId);
     if (!key || sealed.length < body + IV_LENGTH + TAG_LENGTH) return undefined;
     const iv = sealed.subarray(body, body + IV_LENGTH);
     const decipher = createDecipheriv(ALGORITHM, key, iv, { authTagLength: TAG_LENGTH })

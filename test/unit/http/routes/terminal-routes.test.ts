@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
+import { subjectId } from '../../../../src/token/subject.ts';
 import { brokerParts } from '../../../support/broker-parts.ts';
 import { recordingTokens, servedToken } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
@@ -30,6 +31,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
     expect(reads).toEqual([
       {
         subject: { ...subject, app: 'android' },
+        id: subjectId({ ...subject, app: 'android' }),
         region: 'DE',
         sessionIssuedAt: Number.POSITIVE_INFINITY,
         refused: undefined,
@@ -57,7 +59,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
 
   it.each([
     ['?uniqueId=a', 'Unknown query parameter; allowed are app, regRegion'],
-    ['?regRegion=de', 'regRegion must be a country of ISO 3166-1 alpha-2, two letters in upper case'],
+    ['?regRegion=de', 'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case'],
     ['?app=other', 'app must be one of: ios, android'],
     ['', 'app must be one of: ios, android'],
   ])('refuses the query %j without a call to the broker', async (query, detail) => {

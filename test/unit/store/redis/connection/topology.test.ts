@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readTopology } from '../../../../../src/store/redis/connection/topology.ts';
+import { hasSameServers, readTopology } from '../../../../../src/store/redis/connection/topology.ts';
 
 describe('a topology', () => {
   test('of one server is its URL', () => {
@@ -59,5 +59,30 @@ describe('a topology', () => {
         if (start === '') expect(topology).toBeUndefined();
       }),
     );
+  });
+});
+
+describe('two URLs', () => {
+  test.each([
+    ['redis://a.example/1', 'redis://user:p%40ss@a.example/1'],
+    ['rediss://:old@a.example:7000', 'rediss://:new@a.example:7000'],
+    ['redis-cluster://:old@a.example,b.example', 'redis-cluster://u:new@a.example,b.example'],
+    [
+      'redis-sentinel://:old@a.example/name?sentinelPassword=old',
+      'redis-sentinel://:new@a.example/name?sentinelPassword=new',
+    ],
+  ])('name the same servers if only the credentials differ: %s, %s', (one, other) => {
+    expect(hasSameServers(one, other)).toBe(true);
+  });
+
+  test.each([
+    ['redis://a.example', 'rediss://a.example'],
+    ['redis://a.example', 'redis://b.example'],
+    ['redis://a.example/1', 'redis://a.example/2'],
+    ['redis://a.example', 'redis-cluster://a.example'],
+    ['redis-cluster://a.example', 'redis-cluster://a.example?tls=true'],
+    ['redis-sentinel://a.example/one', 'redis-sentinel://a.example/two'],
+  ])('name other servers otherwise: %s, %s', (one, other) => {
+    expect(hasSameServers(one, other)).toBe(false);
   });
 });

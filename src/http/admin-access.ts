@@ -1,0 +1,152 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify';
+import { BrokerError, ERRORS } from '../token/errors.ts';
+import type { AdminRefusal, Observer } from '../token/observer.ts';
+import type { AccountId, SubjectId } from '../token/subject.ts';
+import { allowance } from './account-limit.ts';
+import { bearerCredential } from './credentials.ts';
+
+/** A token of the internal API. */
+export interface AdminToken {
+  /** The name of the caller. It appears in the log. */
+  readonly name: string;
+  readonly token: string;
+}
+
+/** The tokens that the internal API accepts now. */
+export class AdminTokens {
+  #digests: readonly { readonly name: string; readonly digest: Buffer }[];
+
+  constructor(tokens: readonly AdminToken[]) {
+    this.#digests = digestsOf(tokens);
+  }
+
+  get isEmpty(): boolean {
+    return this.#digests.length === 0;
+  }
+
+  replace(tokens: readonly AdminToken[]): void {
+    this.#digests = digestsOf(tokens);
+  }
+
+  /** The name of the caller with this token. It compares all tokens in constant time. */
+  callerOf(sent: string): string | undefined {
+    const digest = digestOf(sent);
+    return this.#digests.filter((known) => timingSafeEqual(known.digest, digest))[0]?.name;
+  }
+}
+
+function digestsOf(tokens: readonly AdminToken[]) {
+  return tokens.map(({ name, token }) => ({ name, digest: digestOf(token) }));
+}
+
+/** All digests have the same length, which `timingSafeEqual` needs. */
+function digestOf(text: string): Buffer {
+  return hash('sha256', text, 'buffer');
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The digests in the audit line. {@link audit} sets them. */
+    audited: Readonly<Record<string, unknown>> | undefined;
+  }
+}
+
+/** Names the accounts or the subjects that a call concerns in its audit line (docs/security.md, "Audit lines"). */
+export function audit(request: FastifyRequest, kind: 'account', ids: readonly AccountId[]): void;
+export function audit(request: FastifyRequest, kind: 'subject', ids: readonly SubjectId[]): void;
+export function audit(request: FastifyRequest, kind: string, ids: readonly string[]): void {
+  request.audited = ids.length === 1 ? { [kind]: ids[0] } : { [`${kind}s`]: ids };
+}
+
+/** Requests with a wrong token that get a 401, at once after a pause and per minute. The others get a 429. */
+const WRONG_TOKENS_PER_MINUTE = 30;
+/** Refused requests leave at most one line in this time. */
+const REFUSAL_LINE_MS = 1_000;
+
+export interface AdminAccessOptions {
+  readonly adminTokens: AdminTokens;
+  readonly observer: Pick<Observer, 'adminRefused'>;
+  /** A pino logger. */
+  readonly logger: FastifyBaseLogger;
+}
+
+/**
+ * Refuses the requests to this scope that lack an admin token, before Fastify reads their bodies. Each other request
+ * leaves one audit line. A correct token is accepted however many wrong ones arrive.
+ */
+export function requireAdminToken(app: FastifyInstance, { adminTokens, observer, logger }: AdminAccessOptions): void {
+  // Audit lines do not depend on the log level, unless the log is off.
+  const log = logger.child({ audit: true }, { level: logger.level === 'silent' ? 'silent' : 'info' });
+  const refusals = new RefusalLog(log);
+  const tooMany = allowance(
+    WRONG_TOKENS_PER_MINUTE,
+    `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
+  );
+  const refusalOf = (reason: AdminRefusal): BrokerError => {
+    if (reason === 'missing') {
+      return new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' });
+    }
+    return tooMany() ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
+  };
+
+  app.decorateRequest('audited');
+  app.addHook('onRequest', (request, reply, done) => {
+    const sent = bearerCredential(request.headers.authorization);
+    const caller = sent === undefined ? undefined : adminTokens.callerOf(sent);
+    const fields = { action: actionOf(request), requestId: request.id };
+    if (caller === undefined) {
+      const reason = sent === undefined ? 'missing' : 'wrong';
+      observer.adminRefused(reason);
+      const refusal = refusalOf(reason);
+      refusals.add({ ...fields, status: ERRORS[refusal.code].status, reason });
+      done(refusal);
+      return;
+    }
+    // Fastify's onResponse does not run if the caller closes the connection before the answer.
+    reply.raw.once('close', () => {
+      const status = reply.raw.headersSent ? reply.statusCode : undefined;
+      log.info({ caller, ...fields, ...request.audited, status }, 'internal API call');
+    });
+    done();
+  });
+  app.addHook('onClose', async () => refusals.close());
+}
+
+/** The operationId in the OpenAPI document. */
+function actionOf({ method, routeOptions: { schema, url } }: FastifyRequest): string {
+  return schema?.operationId ?? `${method} ${url}`;
+}
+
+/** Logs the first refusal at once, and then at most one per second: the latest one, with the number of those omitted. */
+class RefusalLog {
+  readonly #log: FastifyBaseLogger;
+  #timer: NodeJS.Timeout | undefined;
+  #latest: object = {};
+  #waiting = 0;
+
+  constructor(log: FastifyBaseLogger) {
+    this.#log = log;
+  }
+
+  add(refusal: object): void {
+    this.#latest = refusal;
+    this.#waiting += 1;
+    if (this.#timer === undefined) this.#write();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    if (this.#waiting > 0) this.#write();
+    clearTimeout(this.#timer);
+  }
+
+  #write(): void {
+    this.#log.warn({ ...this.#latest, omitted: this.#waiting - 1 }, 'internal API call refused');
+    this.#waiting = 0;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#waiting > 0) this.#write();
+    }, REFUSAL_LINE_MS).unref();
+  }
+}

@@ -1,0 +1,85 @@
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { VARIABLES, type VariableName } from '../../src/config/variables.ts';
+import { startBroker } from '../support/broker-process.ts';
+import { startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { problemsOf, USABLE } from '../unit/config/usable-environment.ts';
+
+const NAMES = Object.keys(VARIABLES) as VariableName[];
+/** Words that no message of the broker contains. */
+const PART = fc.stringMatching(/^ж{4}[a-z0-9ж]{0,6}$/);
+const ODD = fc.constantFrom('/', '//', '@', ':', '?', '#', '%', '\\', ' ', '"', '&', '=', '\n', '://', '[', '{', "'");
+const PASSWORD = fc.array(fc.oneof(PART, ODD), { minLength: 1, maxLength: 7 }).map((parts) => parts.join(''));
+const BEFORE = fc.constantFrom('https://user:', 'https://:', 'redis://:', 'http:user:', 'user:', '//u:', 'https://');
+const AFTER = fc.constantFrom(
+  '@vendor.example',
+  '@vendor.example/path',
+  '',
+  '@',
+  '%40vendor.example',
+  '@[::1',
+  '@a@b:x',
+);
+
+describe('a URL with a password that has any characters', () => {
+  test('never shows a part of the password in a configuration error, whichever setting it is in', () => {
+    let refused = 0;
+    fc.assert(
+      fc.property(fc.constantFrom(...NAMES), BEFORE, PART, PASSWORD, AFTER, (name, before, part, password, after) => {
+        const value = `${before}${password}${part}${password}${after}`;
+        // In a setting that takes no URL, only a value that looks like one is taken for one.
+        fc.pre('isUrl' in VARIABLES[name] || /\/\/|@/.test(value));
+        const problems = problemsOf({ ...USABLE, [name]: value });
+        refused += problems.length;
+        expect(problems.join('\n')).not.toContain('жжжж');
+      }),
+      { numRuns: 20_000, seed: 14 },
+    );
+    expect(refused).toBeGreaterThan(10_000);
+  });
+
+  test.each(['VENDOR_BASE_URL', 'SESSION_JWT_JWKS_URL', 'SESSION_FORWARD_URL', 'SESSION_INTROSPECTION_URL'] as const)(
+    '%s says what is allowed instead of the value',
+    (name) => {
+      const [problem, ...others] = problemsOf({ ...USABLE, [name]: 'https://user:can/ary@host.example' });
+      expect(problem).toMatch(new RegExp(`^${name} must be the http\\(s\\) URL .*, without a password in it$`));
+      expect(others).toEqual([]);
+    },
+  );
+});
+
+describe('a broker with Redis and without encryption keys', () => {
+  test.each([
+    ['development', ''],
+    ['production', 'off'],
+  ])('says at the start that tokens are readable: NODE_ENV=%s, TOKEN_ENCRYPTION_KEYS=%j', async (mode, keys) => {
+    const broker = await startWith({ NODE_ENV: mode, TOKEN_ENCRYPTION_KEYS: keys });
+    const warnings = broker.log().filter((line) => /"level":"warn".*TOKEN_ENCRYPTION_KEYS has no key/.test(line));
+    expect(warnings).toHaveLength(1);
+  });
+
+  test('is silent about it with a key', async () => {
+    expect((await startWith({ NODE_ENV: 'development' })).log().join('\n')).not.toContain('TOKEN_ENCRYPTION_KEYS');
+  });
+});
+
+describe('the API documentation', () => {
+  test.each([
+    ['production', '', 404],
+    ['production', 'true', 200],
+    ['development', '', 200],
+    ['development', 'false', 404],
+  ])('NODE_ENV=%s, API_DOCS=%j: /docs and /openapi.json answer %i', async (mode, apiDocs, status) => {
+    const { url } = await startWith({ NODE_ENV: mode, API_DOCS: apiDocs });
+    for (const path of ['/docs', '/openapi.json']) expect((await plainRequest(url + path)).status).toBe(status);
+  });
+});
+
+async function startWith(env: Readonly<Record<string, string>>) {
+  const fleet = await startFleet({ replicas: 0 });
+  onTestFinished(() => fleet.close());
+  const broker = await startBroker({ ...fleet.env, ...env });
+  onTestFinished(async () => void (await broker.stop()));
+  return broker;
+}
