@@ -19,6 +19,8 @@ export default defineConfig({
       'test/unit/broker/refresh-worker.test.ts',
       'test/unit/broker/held-leases.test.ts',
     ],
+    // Loading the modules again for each test file would take longer than most tests.
+    isolate: false,
     testTimeout: 10_000,
     hookTimeout: 10_000,
   },

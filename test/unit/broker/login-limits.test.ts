@@ -20,15 +20,15 @@ function createLimits(answer: () => Promise<number>, perMinute = 4) {
   const { observer, told } = recordingObserver();
   const limits = new LoginLimits({ rates: { take }, perMinute, log, observer });
   const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new TimeBudget(systemClock, 30));
-  return { admit, taken, told, messages: () => lines().map(({ msg }) => msg) };
+  return { admit, taken, told, lines };
 }
 
 describe('the limit of logins', () => {
   test('is a rate per minute for the account, with a minute’s logins at once', async () => {
-    const { admit, taken, messages } = createLimits(async () => 0);
+    const { admit, taken, lines } = createLimits(async () => 0);
     await admit('new');
     expect(taken).toEqual([[`logins ${accountOf(ID)}`, 15_000, 4]]);
-    expect(messages()).toEqual([]);
+    expect(lines()).toEqual([]);
   });
 
   test('also limits the terminal if its token was refused: three at once, then one every 20 s', async () => {
@@ -60,15 +60,17 @@ describe('the limit of logins', () => {
   });
 
   test('allows the login, and logs it, if the store fails', async () => {
-    const { admit, told, messages } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
+    const { admit, told, lines } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
     await admit('new');
-    expect(messages()).toEqual(['a limit could not be checked; the login is allowed']);
+    expect(lines()).toMatchObject([
+      { msg: 'a limit could not be checked; the login is allowed', err: { code: 'store_unavailable' } },
+    ]);
     expect(told('rateLimited')).toEqual([]);
   });
 
   test('allows the login, and logs it, if the store answers too late', async () => {
-    const { admit, messages } = createLimits(() => new Promise(() => undefined));
+    const { admit, lines } = createLimits(() => new Promise(() => undefined));
     await admit('new');
-    expect(messages()).toEqual(['a limit was not checked in time; the login is allowed']);
+    expect(lines()).toMatchObject([{ msg: 'a limit was not checked in time; the login is allowed', limit: 'logins' }]);
   });
 });

@@ -90,12 +90,38 @@ describe('a login under a lease', () => {
     expect(watched.calls('extend')).toBe(0);
   });
 
+  test('goes on if its lease is lost, and logs the loss once', async () => {
+    const { pass, store, vendor, lines, renewal, clock } = createReplica();
+    vendor.latencyMs = 2 * LEASE_MS;
+    const base = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause: 'new' } as const;
+    const running = renewal.renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true });
+    await pass(10);
+    const { terminals } = store;
+    const extend = terminals.extend;
+    terminals.extend = async (leases) => leases;
+    await pass(LEASE_MS);
+    terminals.extend = extend;
+    await pass(LEASE_MS);
+    expect((await running).outcome).toBe('login');
+    expect(lines()).toMatchObject([{ subject: ID, msg: expect.stringContaining('a lease was lost') }]);
+    expect(clock.now()).toBeGreaterThan(0);
+  });
+
   test('stores the token, releases the lease, and gives a confirmed record', async () => {
     const { store, renew } = createReplica();
     const renewed = await renew();
     expect(renewed).toMatchObject({ outcome: 'login', isStored: true });
     expect((await store.terminals.read(ID)).record).toEqual(renewed.record);
     expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
+  });
+
+  test('replaces the token in the memory of a replica that reads it', async () => {
+    const { pass, broker, cache, clock, renewInBackground } = createReplica();
+    const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    await pass(0);
+    await reading;
+    const { record } = await renewInBackground();
+    expect(cache.getFresh(ID, clock.now())?.served.record).toEqual(record);
   });
 
   test('is not made if the store already has a token that will do; the due time of that token stays', async () => {
@@ -114,6 +140,34 @@ describe('a login under a lease', () => {
     await store.accounts.erase('alice');
     expect(await renew({ sessionIssuedAt: clock.now() - 1 })).toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('is made in the background also after an erasure: the account has logged in again since', async () => {
+    const { store, clock, renew, renewInBackground } = createReplica();
+    await store.accounts.erase('alice');
+    await renew({ sessionIssuedAt: clock.now() + 1_000 });
+    expect(await renewInBackground()).toMatchObject({ outcome: 'login' });
+  });
+
+  test('needs the country of the account', async () => {
+    const { vendor, renew } = createReplica();
+    const failure = await renew({ region: undefined });
+    expect(failure).toMatchObject({ code: 'request_invalid', detail: expect.stringContaining('regRegion') });
+    expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('ends with session_forbidden, and stores nothing, if the terminal is logged out meanwhile', async () => {
+    const { pass, store, vendor, renewal } = createReplica();
+    vendor.latencyMs = 1_000;
+    const base = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause: 'new' } as const;
+    const running = renewal
+      .renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true })
+      .catch((error: unknown) => error);
+    await pass(10);
+    await store.terminals.remove(ID);
+    await pass(1_000);
+    expect(await running).toMatchObject({ code: 'session_forbidden' });
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });
 
