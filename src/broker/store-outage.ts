@@ -59,7 +59,7 @@ export class WriteBack {
   }
 
   async #flush(): Promise<void> {
-    if (this.#flushing || this.#missing.size === 0) return;
+    if (this.#flushing) return;
     this.#flushing = true;
     let written = 0;
     try {

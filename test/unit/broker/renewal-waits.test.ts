@@ -211,6 +211,20 @@ describe('a renewal', () => {
     expect((await inner.terminals.acquire(ID, 1)).kind).toBe('granted');
   });
 
+  test('gives nothing back if the late answer of the store is no lease', async () => {
+    const { pass, inner, watched, renew } = createReplica();
+    let answer = (_answer: LeaseAnswer): void => undefined;
+    inner.terminals.acquire = () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      });
+    renew();
+    await pass(200);
+    answer({ kind: 'held', heldForMs: 1_000 });
+    await pass(0);
+    expect(watched.calls('release')).toBe(0);
+  });
+
   test('fails with store_unavailable if the store does not answer and the country is unknown', async () => {
     const { pass, inner, renew } = createReplica();
     inner.terminals.acquire = () => new Promise(() => undefined);
@@ -247,5 +261,28 @@ describe('a renewal', () => {
     const next = renew();
     await pass(1_000);
     expect(next.result).toMatchObject({ outcome: 'login' });
+  });
+
+  test.each([
+    { claim: 'ends later', latencyMs: 5_000 },
+    { claim: 'ends first', latencyMs: 100 },
+  ])('is joined by later requests, also while a claim of its subject is renewed that $claim', async ({ latencyMs }) => {
+    const { pass, clock, vendor, renewal, askedAt, renew } = createReplica();
+    vendor.latencyMs = 1_000;
+    const first = renew();
+    await pass(200);
+    vendor.latencyMs = latencyMs;
+    const token = { fields: {}, issuedAt: clock.now(), expiresAt: clock.now() + 60_000 };
+    const record = { subject: SUBJECT, region: 'CN', token, generation: 1, read: true, unreadRenewals: 0 };
+    const lease = { id: ID, ownerId: 'this', generation: 2, durationMs: LEASE_MS };
+    const claimed = renewal.renewClaimed({ lease, record, region: 'CN', erasedAt: undefined }).catch(() => undefined);
+    await pass(400);
+    const last = renew();
+    await pass(400);
+    expect(first.result).toMatchObject({ outcome: 'login' });
+    expect(last.result).toMatchObject({ outcome: 'waited' });
+    expect(askedAt).toEqual([0]);
+    await pass(5_000);
+    await claimed;
   });
 });

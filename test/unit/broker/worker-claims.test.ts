@@ -133,7 +133,7 @@ describe('the worker looks for due tokens', () => {
     worker.start();
     await pass(1_000);
     expect(times()).toEqual([0, 1_000]);
-    expect(lines()).toMatchObject([{ msg: 'the due queue could not be read' }]);
+    expect(lines()).toMatchObject([{ msg: 'the due queue could not be read', err: { code: 'store_unavailable' } }]);
   });
 
   test('no longer after it was stopped', async () => {

@@ -164,6 +164,11 @@ describe('a token that the store missed', () => {
     await pass(60_000);
     expect(restored).toEqual([]);
   });
+
+  test('is no condition for a shutdown', () => {
+    const { writeBack } = createWriteBack();
+    expect(() => writeBack.stop()).not.toThrow();
+  });
 });
 
 describe('after the store has lost its data', () => {
