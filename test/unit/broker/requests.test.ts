@@ -27,7 +27,10 @@ describe('an erased account', () => {
   ])('refuses a session $session: $refused', ({ sessionIssuedAt, refused }) => {
     expect(isErased({ sessionIssuedAt }, 1_000)).toBe(refused);
     const refuse = () => refuseErased({ sessionIssuedAt }, 1_000);
-    if (refused) expect(refuse).toThrow(expect.objectContaining({ code: 'session_invalid' }));
+    if (refused)
+      expect(refuse).toThrow(
+        expect.objectContaining({ code: 'session_invalid', detail: expect.stringContaining('erased') }),
+      );
     else expect(refuse).not.toThrow();
   });
 

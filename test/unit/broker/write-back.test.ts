@@ -165,9 +165,12 @@ describe('a token that the store missed', () => {
     expect(restored).toEqual([]);
   });
 
-  test('is no condition for a shutdown', () => {
-    const { writeBack } = createWriteBack();
-    expect(() => writeBack.stop()).not.toThrow();
+  test('is given up if it is missed after the shutdown', async () => {
+    const { pass, writeBack, restored, recordOf } = createWriteBack();
+    writeBack.stop();
+    writeBack.add(recordOf('alice'));
+    await pass(60_000);
+    expect(restored).toEqual([]);
   });
 });
 
