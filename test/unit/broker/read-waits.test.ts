@@ -151,7 +151,8 @@ describe('a read while the store fails', () => {
     watched.down.add('read');
     expect(tokenOf(await read())).toBe('token-1');
     expect(told('tokenServed').at(-1)?.[0]).toBe('memory');
-    expect(lines().map(({ msg }) => msg)).toEqual(['the store could not be asked for a token']);
+    const error = { code: 'store_unavailable' };
+    expect(lines()).toMatchObject([{ msg: 'the store could not be asked for a token', subject: ID, err: error }]);
     watched.down.clear();
     await read();
     expect(watched.calls('read')).toBe(3);

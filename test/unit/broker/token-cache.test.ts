@@ -189,6 +189,14 @@ describe('the token cache', () => {
     expect(cache.erasedAt(ID)).toBe(5);
   });
 
+  test('keeps the tokens of other accounts when an account is erased', () => {
+    const { cache, clock, record, announce } = createCache();
+    const bob = { ...SUBJECT, unionId: 'bob' };
+    cache.put(record(1, bob), clock.now(), undefined);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    expect(cache.getFresh(subjectId(bob), clock.now())).toBeDefined();
+  });
+
   test('knows the latest erasure, whether the store or an announcement told it', () => {
     const { cache, clock, record, announce } = createCache();
     expect(cache.put(record(1), clock.now(), undefined).erasedAt).toBeUndefined();
