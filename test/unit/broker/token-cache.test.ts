@@ -84,6 +84,14 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
+  test('keeps a token that is newer than the logout or the erasure', () => {
+    const { cache, clock, record, announce } = createCache();
+    cache.put(record(6), clock.now(), undefined);
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+  });
+
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
     const generation = () => cache.getStale(ID)?.served.record.generation;
