@@ -7,7 +7,7 @@ function isLogMessage({ node, parent }) {
   const callee = parent?.type === 'CallExpression' ? parent.callee : undefined;
   return (
     callee?.type === 'MemberExpression' &&
-    callee.object.name === 'log' &&
+    (callee.object.name ?? callee.object.property?.name) === 'log' &&
     LEVELS.includes(callee.property.name) &&
     parent.arguments[1] === node
   );

@@ -13,7 +13,8 @@ export default {
   ignoreStatic: true,
   ignorers: ['texts'],
   concurrency: 2,
-  timeoutMS: 10_000,
+  // Generous: on a busy machine, a slow start must not count as a mutant that was found.
+  timeoutMS: 60_000,
   disableTypeChecks: false,
   // No file: Stryker would adapt the paths in tsconfig.json with an interface that TypeScript 7 does not have.
   tsconfigFile: 'none',

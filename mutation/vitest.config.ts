@@ -15,9 +15,12 @@ export default defineConfig({
     exclude: [
       // Needs Redis.
       'test/unit/broker/unreadable-due-entry.test.ts',
-      // Takes half a minute, because Stryker runs one test at a time. worker-claims.test.ts has virtual time.
+      // Wait in real time, one test after the other. worker-claims.test.ts and login-under-lease.test.ts do not.
       'test/unit/broker/refresh-worker.test.ts',
+      'test/unit/broker/held-leases.test.ts',
     ],
+    // Loading the modules again for each test file would take longer than most tests.
+    isolate: false,
     testTimeout: 10_000,
     hookTimeout: 10_000,
   },

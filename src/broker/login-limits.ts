@@ -32,7 +32,7 @@ export class LoginLimits {
     const take = async (limit: LimitName, name: string, intervalMs: number, burst: number): Promise<void> => {
       const waitMs = await timeBudget.wait(this.#take(name, intervalMs, burst));
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
-      if (!waitMs || waitMs <= 0) return;
+      if (!waitMs) return;
       observer.rateLimited(limit);
       throw new BrokerError('rate_limited', { retryAfter: Math.ceil(waitMs / 1_000) });
     };

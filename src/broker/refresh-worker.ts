@@ -110,9 +110,10 @@ export class RefreshWorker {
     const pauseMs = this.#pausedUntil - clock.now();
     if (pauseMs > 0) return pauseMs;
     const free = this.#concurrency - this.#active.size;
-    // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free.
+    // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free: the
+    // renewal that frees it ends the pause.
     this.#isFull = free < this.#concurrency / 2;
-    if (this.#isFull) return BUSY_PAUSE_MS / 10;
+    if (this.#isFull) return BUSY_PAUSE_MS;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
       const { claims, nextInMs, backlog } = await dueQueue.claim(free, LEASE_MS);

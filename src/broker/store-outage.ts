@@ -59,7 +59,7 @@ export class WriteBack {
   }
 
   async #flush(): Promise<void> {
-    if (this.#flushing || this.#missing.size === 0) return;
+    if (this.#flushing) return;
     this.#flushing = true;
     let written = 0;
     try {
@@ -86,8 +86,11 @@ export class WriteBack {
 
   #retryLater(): void {
     if (this.#stopped) return;
-    this.#retry?.cancel();
-    this.#retry = this.#options.clock.setTimer(() => void this.#flush(), RETRY_MS);
+    // A running timer stays as it is: under constant logins, a timer that starts anew each time would never end.
+    this.#retry ??= this.#options.clock.setTimer(() => {
+      this.#retry = undefined;
+      void this.#flush();
+    }, RETRY_MS);
   }
 }
 

@@ -166,14 +166,8 @@ export class TokenBroker {
       const entry = record ? cache.put(record, askedAt, erasedAt, id) : await this.#restore(id, askedAt, erasedAt);
       return { entry, erasedAt, source: 'redis' };
     } catch (error) {
-      const erasedAt = cache.erasedAt(id);
-      const stale = cache.getStale(id);
-      if (stale && clock.now() < servableUntil(stale.served.record.token)) {
-        return { entry: stale, erasedAt, source: 'memory' };
-      }
-      // The renewal decides whether a login without the store is allowed.
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
-      return { entry: undefined, erasedAt, source: 'memory' };
+      return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), source: 'memory' };
     } finally {
       this.#lookups.delete(id);
     }

@@ -140,10 +140,16 @@ export class TokenCache {
   }
 
   #onAnnouncement(announcement: Announcement): void {
-    const { kind, generation } = announcement;
-    if (kind === 'erased') this.forgetAccount(announcement.account, generation);
-    if (kind === 'removed') this.forget(announcement.id, generation);
-    if (kind === 'saved') this.#invalidate(announcement.id, generation);
+    switch (announcement.kind) {
+      case 'erased':
+        this.forgetAccount(announcement.account, announcement.generation);
+        break;
+      case 'removed':
+        this.forget(announcement.id, announcement.generation);
+        break;
+      case 'saved':
+        this.#invalidate(announcement.id, announcement.generation);
+    }
   }
 
   #invalidate(id: SubjectId, generation: number): void {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { systemClock } from '../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
@@ -10,15 +10,16 @@ import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
 
 /** Replicas in one process. Each has its own broker; they share one store and one vendor. */
-function createReplicas(count: number, loginBudgetMs = 5_000) {
-  const store = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
-  const vendor = new ScriptedLogin();
-  const replicas = Array.from({ length: count }, () => brokerParts({ store, vendor, loginBudgetMs }));
+function createReplicas(count: number, loginBudgetMs = 5_000, clock: Clock = systemClock) {
+  const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
+  const vendor = new ScriptedLogin(clock);
+  const replicas = Array.from({ length: count }, () => brokerParts({ clock, store, vendor, loginBudgetMs }));
   return { store, vendor, replicas };
 }
 
@@ -64,9 +65,11 @@ describe('a renewal', () => {
   });
 
   test('keeps its lease while the login runs, even past the original end of the lease', async () => {
-    const { store, vendor, replicas } = createReplicas(2);
+    const { clock, pass } = virtualClock();
+    const { store, vendor, replicas } = createReplicas(2, 5_000, clock);
     vendor.latencyMs = LEASE_MS + 1_000;
     const [first, second] = replicas.map(({ renewal }) => renewal.renew(request()).catch((error) => error.code));
+    await pass(2 * LEASE_MS);
     expect(await Promise.all([first, second])).toContainEqual(
       expect.objectContaining({ record: expect.objectContaining({ region: 'CN' }) }),
     );
@@ -186,11 +189,14 @@ describe('settling at shutdown', () => {
 
 describe('a lease that the store fails to extend or release', () => {
   test('does not stop the login: the store saves the token unless it has a newer one', async () => {
-    const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
-    const { renewal, vendor, store } = brokerParts({ store: watched.store, loginBudgetMs: 200 });
+    const { clock, pass } = virtualClock();
+    const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+    const { renewal, vendor, store } = brokerParts({ clock, store: watched.store, loginBudgetMs: 200 });
     watched.down.add('extend');
     vendor.latencyMs = LEASE_MS / 2;
-    await renewal.renew(request());
+    const renewed = renewal.renew(request());
+    await pass(LEASE_MS / 2);
+    await renewed;
     expect(watched.calls('extend')).toBeGreaterThan(0);
     expect((await store.terminals.read(ID)).record).toBeDefined();
   });

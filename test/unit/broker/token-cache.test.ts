@@ -84,6 +84,14 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
+  test('keeps a token that is newer than the logout or the erasure', () => {
+    const { cache, clock, record, announce } = createCache();
+    cache.put(record(6), clock.now(), undefined);
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+  });
+
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
     const generation = () => cache.getStale(ID)?.served.record.generation;
@@ -138,6 +146,90 @@ describe('the token cache', () => {
     cache.put(record(1), clock.now(), undefined);
     cache.renew(record(2), ID, true);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
+  });
+
+  test('serves a renewed token that the store has confirmed without asking the store', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1), clock.now(), undefined);
+    clock.advance(30_000);
+    cache.renew(record(2), ID, true);
+    clock.advance(59_999);
+    expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
+  });
+
+  test('holds the newer record even if the vendor gave the same token again', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1), clock.now(), undefined);
+    const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
+    expect(cache.put(renewed, clock.now(), undefined).served.record).toBe(renewed);
+  });
+
+  test('keeps its renewal time and its read mark when the store confirms a token again', () => {
+    const { cache, clock, record } = createCache();
+    const stored = record(1);
+    const entry = cache.put(stored, clock.now(), undefined);
+    expect(entry.markedRead).toBe(false);
+    entry.markedRead = true;
+    entry.renewFrom = 7;
+    expect(cache.put(stored, clock.now(), undefined)).toMatchObject({ markedRead: true, renewFrom: 7 });
+    const renewed = cache.put(record(2), clock.now(), undefined);
+    expect(renewed.markedRead).toBe(false);
+    expect(renewed.renewFrom).toBeGreaterThan(clock.now());
+    expect(cache.put({ ...record(3), read: true }, clock.now(), undefined).markedRead).toBe(true);
+  });
+
+  test('accepts a token of the announced generation, and none that is older', () => {
+    const { cache, clock, record, announce } = createCache();
+    announce({ kind: 'saved', id: ID, generation: 5 });
+    announce({ kind: 'saved', id: ID, generation: 3 });
+    cache.put(record(4), clock.now(), undefined);
+    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.oldestValid(ID)).toBe(5);
+    cache.put(record(5), clock.now(), undefined);
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+  });
+
+  test('refuses a late read of a token that an erasure has ended, and remembers the erasure', () => {
+    const { cache, clock, record, announce } = createCache();
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    cache.put(record(4), clock.now(), undefined);
+    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.erasedAt(ID)).toBe(5);
+  });
+
+  test('keeps the tokens of other accounts when an account is erased', () => {
+    const { cache, clock, record, announce } = createCache();
+    const bob = { ...SUBJECT, unionId: 'bob' };
+    cache.put(record(1, bob), clock.now(), undefined);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    expect(cache.getFresh(subjectId(bob), clock.now())).toBeDefined();
+  });
+
+  test('knows the latest erasure, whether the store or an announcement told it', () => {
+    const { cache, clock, record, announce } = createCache();
+    expect(cache.put(record(1), clock.now(), undefined).erasedAt).toBeUndefined();
+    expect(cache.put(record(2), clock.now(), 5).erasedAt).toBe(5);
+    expect(cache.erasedAt(ID)).toBe(5);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 7 });
+    expect(cache.put(record(8), clock.now(), 5).erasedAt).toBe(7);
+    expect(cache.put(record(9), clock.now(), 10).erasedAt).toBe(10);
+  });
+
+  test('forgets a token without refusing the next one', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1), clock.now(), undefined);
+    cache.forget(ID);
+    expect(cache.getStale(ID)).toBeUndefined();
+    cache.put(record(1), clock.now(), undefined);
+    expect(cache.getStale(ID)).toBeDefined();
+  });
+
+  test('reports its number of tokens, their memory, and all records', () => {
+    const { cache, clock, record } = createCache();
+    const entry = cache.put(record(1), clock.now(), undefined);
+    expect(cache.size).toBe(1);
+    expect(cache.bytes).toBe(entry.served.body.length + 2_000);
+    expect([...cache.records()]).toEqual([entry.served.record]);
   });
 
   test('stays within its memory limit, and evicts the least recently read entries', () => {

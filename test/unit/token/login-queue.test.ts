@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../../src/token/login-queue.ts';
+import {
+  EMPTY_PACE,
+  loginBudget,
+  type Pace,
+  type Place,
+  reservePlace,
+  type Urgency,
+} from '../../../src/token/login-queue.ts';
 
 const START = 1_800_000_000_000;
 /** VENDOR_MAX_RPS=20. */
@@ -213,5 +220,58 @@ describe('a renewal', () => {
     queue.reserve('background');
     for (let time = 0; time < 100; time += 1) expect(queue.reserve('background').granted).toBe(false);
     expect(queue.reserve('foreground')).toEqual({ granted: true, waitMs: 1_000 });
+  });
+});
+
+describe('the longest time of a login', () => {
+  test.each([
+    { timeoutMs: 1_000, budgetMs: 3_000 },
+    { timeoutMs: 4_000, budgetMs: 6_000 },
+    { timeoutMs: 10_000, budgetMs: 15_000 },
+  ])('is $budgetMs ms if one attempt may take $timeoutMs ms', ({ timeoutMs, budgetMs }) => {
+    expect(loginBudget(timeoutMs)).toBe(budgetMs);
+  });
+});
+
+describe('a place in the login queue', () => {
+  const at = (next: number, extra = {}) => ({ ...EMPTY_PACE, next: START + next, ...extra });
+
+  test('is granted to a foreground login for exactly 2 s, and refused after that', () => {
+    const pace = { intervalMs: 100, burst: 1 };
+    expect(reservePlace(at(2_000), START, pace, 'foreground').place).toEqual({ granted: true, waitMs: 2_000 });
+    expect(reservePlace(at(2_001), START, pace, 'foreground').place).toEqual({ granted: false, waitMs: 1 });
+  });
+
+  test('is granted to a background login for exactly 500 ms, and for 2 s while a foreground login waits', () => {
+    const pace = { intervalMs: 100, burst: 1 };
+    const waiting = { waitingUntil: START + 1 };
+    expect(reservePlace(at(500), START, pace, 'background').place).toEqual({ granted: true, waitMs: 500 });
+    expect(reservePlace(at(501), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
+    expect(reservePlace(at(2_000, waiting), START, pace, 'background').place).toEqual({ granted: true, waitMs: 2_000 });
+    expect(reservePlace(at(2_001, waiting), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
+    expect(reservePlace(at(501, { waitingUntil: START }), START, pace, 'background').place.granted).toBe(false);
+  });
+
+  test('is refused to a background login until two intervals after the last one, while a foreground login waits', () => {
+    const pace = { intervalMs: 100, burst: 1 };
+    const first = reservePlace(at(0, { waitingUntil: START + 1_000 }), START, pace, 'background').state;
+    expect(first.nextBackground).toBe(START + 200);
+    expect(reservePlace(first, START + 199, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
+    expect(reservePlace(first, START + 200, pace, 'background').place.granted).toBe(true);
+  });
+
+  test('is looked for in the stored state up to the longest wait and one interval ahead', () => {
+    const pace = { intervalMs: 100, burst: 1 };
+    expect(reservePlace(at(2_100), START, pace, 'foreground').place.granted).toBe(false);
+    expect(reservePlace(at(2_101), START, pace, 'foreground').place).toEqual({ granted: true, waitMs: 0 });
+  });
+
+  test('of a foreground login that does not wait leaves the places of the background alone', () => {
+    const pace = { intervalMs: 100, burst: 1 };
+    const state = at(-1_000, { waitingUntil: START - 5, nextBackground: START - 7 });
+    const after = reservePlace(state, START, pace, 'foreground').state;
+    expect(after).toEqual({ next: START + 100, waitingUntil: START - 5, nextBackground: START - 7 });
+    const waiting = reservePlace(after, START, pace, 'foreground').state;
+    expect(waiting).toEqual({ next: START + 200, waitingUntil: START + 100, nextBackground: START - 7 });
   });
 });

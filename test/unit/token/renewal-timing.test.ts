@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
+import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 import {
+  coolDownMs,
+  coolsDown,
   dueAt,
   isRenewedInBackground,
   type RefreshPolicy,
@@ -228,5 +231,17 @@ describe('the next attempt after a failed renewal', () => {
         expect(at).toBeGreaterThanOrEqual(NOW + SECOND / 2);
       }),
     );
+  });
+});
+
+describe('the cool-down of a subject', () => {
+  test('starts with its second failure in a row, doubles with each further one, and ends at 15 s', () => {
+    const failures = [0, 1, 2, 3, 4, 5, 6, 7, 8, 100];
+    expect(failures.map(coolDownMs)).toEqual([0, 0, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000]);
+  });
+
+  test('follows the failures that a later login may not have: of the vendor, and not of the login queue', () => {
+    const codes = Object.keys(ERRORS) as ErrorCode[];
+    expect(codes.filter(coolsDown)).toEqual(['vendor_unavailable', 'vendor_timeout']);
   });
 });

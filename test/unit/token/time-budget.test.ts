@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { systemClock } from '../../../src/token/clock.ts';
+import { sleep as clockSleep, systemClock } from '../../../src/token/clock.ts';
 import { raceTimeout, TimeBudget } from '../../../src/token/time-budget.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 
 /** A promise that the test settles itself. */
 function pending() {
@@ -108,6 +109,24 @@ describe('a time budget', () => {
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
+  test('waits for each answer as long as something is left, and then for 20 ms', async () => {
+    const { clock, pass } = virtualClock();
+    const timeBudget = new TimeBudget(clock, 1_000);
+    const answerAfter = async (ms: number) => {
+      const answer = timeBudget.wait(clockSleep(clock, ms).then(() => 'token'));
+      await pass(ms);
+      return answer;
+    };
+    expect(await answerAfter(400)).toBe('token');
+    expect(await answerAfter(599)).toBe('token');
+    expect(await answerAfter(19)).toBe('token');
+    expect(await answerAfter(21)).toBeUndefined();
+  });
+
+  test('without a limit waits as long as the answer takes', async () => {
+    expect(await new TimeBudget(systemClock, Number.POSITIVE_INFINITY).wait(sleep(50, 'token'))).toBe('token');
+  });
+
   test('always leaves enough time for an answer that is about to arrive', async () => {
     const timeBudget = new TimeBudget(systemClock, 0);
     expect(await timeBudget.wait(sleep(5, 'quick'))).toBe('quick');
@@ -121,4 +140,14 @@ describe('a time budget', () => {
     expect(await timeBudget.wait(new Promise(() => undefined))).toBeUndefined();
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
+});
+
+test('a timer of the system clock that is cancelled between its end and its call is not called', async () => {
+  let calls = 0;
+  const timer = systemClock.setTimer(() => {
+    calls += 1;
+  }, 1);
+  setTimeout(() => setImmediate(() => timer.cancel()), 1);
+  await sleep(50);
+  expect(calls).toBe(0);
 });

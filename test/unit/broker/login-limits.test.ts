@@ -1,0 +1,76 @@
+import { describe, expect, test } from 'vitest';
+import { LoginLimits } from '../../../src/broker/login-limits.ts';
+import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { accountOf, subjectId } from '../../../src/token/subject.ts';
+import { TimeBudget } from '../../../src/token/time-budget.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
+
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+
+/** Limits of four logins per minute. `answer` is the store's answer to each question. */
+function createLimits(answer: () => Promise<number>, perMinute = 4) {
+  const taken: unknown[][] = [];
+  const take = (...args: unknown[]) => {
+    taken.push(args);
+    return answer();
+  };
+  const { logger: log, lines } = captureLog('debug');
+  const { observer, told } = recordingObserver();
+  const limits = new LoginLimits({ rates: { take }, perMinute, log, observer });
+  const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new TimeBudget(systemClock, 30));
+  return { admit, taken, told, lines };
+}
+
+describe('the limit of logins', () => {
+  test('is a rate per minute for the account, with a minute’s logins at once', async () => {
+    const { admit, taken, lines } = createLimits(async () => 0);
+    await admit('new');
+    expect(taken).toEqual([[`logins ${accountOf(ID)}`, 15_000, 4]]);
+    expect(lines()).toEqual([]);
+  });
+
+  test('also limits the terminal if its token was refused: three at once, then one every 20 s', async () => {
+    const { admit, taken } = createLimits(async () => 0);
+    await admit('refused');
+    expect(taken).toEqual([
+      [`refused ${ID}`, 20_000, 3],
+      [`logins ${accountOf(ID)}`, 15_000, 4],
+    ]);
+  });
+
+  test('tells the app after how many seconds, rounded up, it may try again', async () => {
+    const { admit, told } = createLimits(async () => 14_001);
+    await expect(admit('new')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 15 });
+    expect(told('rateLimited')).toEqual([['logins']]);
+  });
+
+  test('takes no login of the account for a refused token that its terminal may not replace', async () => {
+    const { admit, taken, told } = createLimits(async () => 1);
+    await expect(admit('refused')).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1 });
+    expect(taken).toHaveLength(1);
+    expect(told('rateLimited')).toEqual([['refused_tokens']]);
+  });
+
+  test('asks the store nothing if there is no limit', async () => {
+    const { admit, taken } = createLimits(async () => 1, 0);
+    await admit('refused');
+    expect(taken).toEqual([]);
+  });
+
+  test('allows the login, and logs it, if the store fails', async () => {
+    const { admit, told, lines } = createLimits(() => Promise.reject(new BrokerError('store_unavailable')));
+    await admit('new');
+    expect(lines()).toMatchObject([
+      { msg: 'a limit could not be checked; the login is allowed', err: { code: 'store_unavailable' } },
+    ]);
+    expect(told('rateLimited')).toEqual([]);
+  });
+
+  test('allows the login, and logs it, if the store answers too late', async () => {
+    const { admit, lines } = createLimits(() => new Promise(() => undefined));
+    await admit('new');
+    expect(lines()).toMatchObject([{ msg: 'a limit was not checked in time; the login is allowed', limit: 'logins' }]);
+  });
+});

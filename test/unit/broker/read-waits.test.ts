@@ -1,0 +1,276 @@
+import { describe, expect, test } from 'vitest';
+import type { Renewal } from '../../../src/broker/renewal.ts';
+import type { RenewalRequest } from '../../../src/broker/requests.ts';
+import { TokenBroker } from '../../../src/broker/token-broker.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { type ServedToken, serveToken, type TokenRecord } from '../../../src/token/sdk-token.ts';
+import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { watchedStore } from '../../support/failing-store.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+/** A token is due after half of its life. */
+const POLICY = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
+
+/** A replica with a token of `lifeMs`: due after 50 % of it, waited for after 90 %, and served until 95 %. */
+async function partsWithToken(lifeMs = 60_000) {
+  const { clock, pass } = virtualClock();
+  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const { observer, told } = recordingObserver();
+  const { logger: log, lines } = captureLog('debug');
+  const parts = brokerParts({ clock, store: watched.store, observer, policy: POLICY, log });
+  parts.vendor.lifeMs = lifeMs;
+  const read = (refused?: string) =>
+    parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
+  const first = read();
+  await pass(0);
+  const { record } = await first;
+  return { ...parts, clock, pass, watched, told, lines, read, record };
+}
+
+function tokenOf({ record }: ServedToken): string | undefined {
+  return record.token.fields['accessToken'];
+}
+
+/** The token of a read, its error code, or `waits`. */
+function follow(reading: Promise<ServedToken>): () => string | undefined {
+  let state: string | undefined = 'waits';
+  reading.then(
+    (served) => {
+      state = tokenOf(served);
+    },
+    (error: BrokerError) => {
+      state = error.code;
+    },
+  );
+  return () => state;
+}
+
+describe('a read of a due token', () => {
+  test('starts a renewal from the due time on, and not before', async () => {
+    const { pass, vendor, watched, read } = await partsWithToken();
+    await pass(29_999);
+    expect(tokenOf(await read())).toBe('token-1');
+    await pass(0);
+    expect(vendor.requests).toHaveLength(1);
+    await pass(1);
+    expect(tokenOf(await read())).toBe('token-1');
+    await pass(0);
+    expect(vendor.requests).toHaveLength(2);
+    expect(watched.calls('read')).toBe(1);
+  });
+
+  test('starts no renewal for one second after a failed one', async () => {
+    const { pass, vendor, read } = await partsWithToken();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await pass(30_000);
+    const logins: number[] = [];
+    for (const ms of [0, 999, 1]) {
+      await pass(ms);
+      expect(tokenOf(await read())).toBe('token-1');
+      await pass(0);
+      logins.push(vendor.requests.length);
+    }
+    expect(logins).toEqual([2, 2, 3]);
+  });
+});
+
+describe('a read of a token near its end', () => {
+  test('waits for its renewal for at most two seconds, then gets the old token', async () => {
+    const { pass, vendor, told, read } = await partsWithToken(6_000_000);
+    await pass(5_940_000);
+    vendor.latencyMs = 60_000;
+    const answer = follow(read());
+    await pass(1_999);
+    expect(answer()).toBe('waits');
+    await pass(1);
+    expect(answer()).toBe('token-1');
+    expect(told('tokenServed').at(-1)?.[0]).toBe('fallback');
+  });
+
+  test('gets the new token if it waits until the old one may no longer be served', async () => {
+    const { pass, vendor, read } = await partsWithToken();
+    await pass(56_500);
+    vendor.latencyMs = 3_000;
+    const answer = follow(read());
+    await pass(500);
+    expect(answer()).toBe('waits');
+    await pass(2_500);
+    expect(answer()).toBe('token-2');
+  });
+
+  test('gets the error of the renewal if it waits until the old token may no longer be served', async () => {
+    const { pass, vendor, read } = await partsWithToken();
+    await pass(56_500);
+    vendor.latencyMs = 1_000;
+    vendor.failure = new BrokerError('vendor_rejected');
+    const answer = follow(read());
+    await pass(1_000);
+    expect(answer()).toBe('vendor_rejected');
+  });
+
+  test('is not answered from memory at the margin of the token, although a renewal has just failed', async () => {
+    const { pass, vendor, read } = await partsWithToken();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await pass(56_500);
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe('token-1');
+    await pass(500);
+    const next = follow(read());
+    await pass(0);
+    expect(next()).toBe('vendor_rejected');
+  });
+
+  test('counts as a read without a token from the margin on', async () => {
+    const { pass, told, read } = await partsWithToken();
+    await pass(56_999);
+    const answers = [follow(read())];
+    await pass(0);
+    await pass(57_000);
+    answers.push(follow(read()));
+    await pass(0);
+    expect(answers.map((answer) => answer())).toEqual(['token-2', 'token-3']);
+    expect(told('renewalEnded')).toEqual([
+      ['new', 'login'],
+      ['due', 'login'],
+      ['new', 'login'],
+    ]);
+  });
+});
+
+describe('a read while the store fails', () => {
+  test('gets the token from memory, and the log has the error', async () => {
+    const { pass, watched, told, read, lines } = await partsWithToken(600_000);
+    await pass(61_000);
+    watched.down.add('read');
+    expect(tokenOf(await read())).toBe('token-1');
+    expect(told('tokenServed').at(-1)?.[0]).toBe('memory');
+    const error = { code: 'store_unavailable' };
+    expect(lines()).toMatchObject([{ msg: 'the store could not be asked for a token', subject: ID, err: error }]);
+    watched.down.clear();
+    await read();
+    expect(watched.calls('read')).toBe(3);
+  });
+});
+
+describe('a read after the store has lost its data', () => {
+  test('restores a token that the store has confirmed within the last half hour', async () => {
+    const { pass, watched, store, read, vendor } = await partsWithToken(36_000_000);
+    await pass(1_200_000);
+    await read();
+    await pass(1_200_000);
+    const { terminals } = store;
+    let stored: TokenRecord | undefined;
+    terminals.read = async () => ({ record: stored, erasedAt: undefined });
+    terminals.restore = async (record) => {
+      stored = record;
+      return 'saved';
+    };
+    expect(tokenOf(await read())).toBe('token-1');
+    expect(stored?.token.fields['accessToken']).toBe('token-1');
+    expect(vendor.requests).toHaveLength(1);
+    expect(watched.calls('acquire')).toBe(1);
+  });
+
+  test('restores no token past its margin', async () => {
+    const { pass, store, read } = await partsWithToken(120_000);
+    await pass(114_000);
+    let restored = 0;
+    store.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
+    store.terminals.restore = async () => {
+      restored += 1;
+      return 'saved';
+    };
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe('token-2');
+    expect(restored).toBe(0);
+  });
+});
+
+describe('the record that a read accepts instead of a login', () => {
+  /** A broker whose renewals never end, and the requests that it makes. */
+  async function partsWithRequests() {
+    const parts = await partsWithToken();
+    const { clock, cache, store, record: known } = parts;
+    const requests: RenewalRequest[] = [];
+    const renewal = {
+      renew: (request: RenewalRequest) => {
+        requests.push(request);
+        return new Promise(() => undefined);
+      },
+    } as unknown as Renewal;
+    const { observer } = recordingObserver();
+    const { logger: log } = captureLog('debug');
+    const { terminals } = store;
+    const options = { terminals, cache, renewal, policy: POLICY, clock, log, observer, defaultRegion: 'DE' };
+    const broker = new TokenBroker(options);
+    const requestOf = async (refused?: string, region?: string): Promise<RenewalRequest> => {
+      void broker.read({ subject: SUBJECT, region, sessionIssuedAt: undefined, refused });
+      await parts.pass(0);
+      const request = requests.at(-1);
+      if (!request) throw new Error('no renewal was requested');
+      return request;
+    };
+    const recordOf = (generation: number): TokenRecord => {
+      const token = { fields: { accessToken: 'other' }, issuedAt: clock.now(), expiresAt: clock.now() + 60_000 };
+      return { ...known, token, generation };
+    };
+    return { ...parts, known, requestOf, recordOf };
+  }
+
+  test('is any that no read has to wait for, if there was no token', async () => {
+    const { pass, requestOf, recordOf } = await partsWithRequests();
+    await pass(57_000);
+    const { satisfies, known, cause } = await requestOf();
+    expect([cause, known]).toEqual(['new', undefined]);
+    const record = recordOf(1);
+    await pass(53_999);
+    expect(satisfies(record)).toBe(true);
+    await pass(1);
+    expect(satisfies(record)).toBe(false);
+  });
+
+  test('is a newer one if the token is due', async () => {
+    const { pass, known, requestOf, recordOf } = await partsWithRequests();
+    await pass(30_000);
+    const request = await requestOf();
+    expect([request.cause, request.known]).toEqual(['due', known]);
+    expect(request.satisfies(recordOf(known.generation))).toBe(false);
+    expect(request.satisfies(recordOf(known.generation + 1))).toBe(true);
+  });
+
+  test('is a newer one that may still be served, and not the refused token, if the vendor refused the token', async () => {
+    const { pass, known, requestOf, recordOf } = await partsWithRequests();
+    const request = await requestOf(serveToken(known).etag);
+    expect([request.cause, request.known]).toEqual(['refused', known]);
+    expect(request.satisfies(recordOf(known.generation))).toBe(false);
+    expect(request.satisfies({ ...known, generation: known.generation + 1 })).toBe(false);
+    const record = recordOf(known.generation + 1);
+    await pass(56_999);
+    expect(request.satisfies(record)).toBe(true);
+    await pass(1);
+    expect(request.satisfies(record)).toBe(false);
+  });
+
+  test('comes from the default country if neither session nor app has one', async () => {
+    const { pass, requestOf } = await partsWithRequests();
+    await pass(57_000);
+    expect((await requestOf()).region).toBe('DE');
+    expect((await requestOf(undefined, 'CN')).region).toBe('CN');
+  });
+
+  test('is served as read from memory as soon as the store has confirmed it', async () => {
+    const { watched, cache, clock, read } = await partsWithToken();
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    await read();
+    expect(watched.calls('read')).toBe(1);
+    expect(watched.calls('markRead')).toBe(0);
+  });
+});
