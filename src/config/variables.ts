@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { REGION_PATTERN } from '../token/subject.ts';
 import {
   commaList,
+  cookieNames,
   encryptionKeys,
   flag,
   headerNames,
@@ -9,6 +10,7 @@ import {
   redisUrl,
   refreshShare,
   regionUrls,
+  scopes,
   text,
   url,
   vendorApps,
@@ -89,6 +91,8 @@ export const VARIABLES = {
   },
   SESSION_INTROSPECTION_CLIENT_ID: { schema: text, allowed: 'the client id of the broker at the OAuth server' },
   SESSION_INTROSPECTION_CLIENT_SECRET: { schema: text, allowed: 'the client secret of the broker', secret: true },
+  SESSION_INTROSPECTION_AUDIENCE: { schema: text, allowed: 'the `aud` of tokens that are meant for the broker' },
+  SESSION_INTROSPECTION_SCOPE: { schema: scopes, allowed: 'the scopes that a token must have, separated by spaces' },
   SESSION_FORWARD_URL: {
     schema: url,
     allowed: 'the http(s) URL that returns the claims of a session, without a password in it',
@@ -97,6 +101,11 @@ export const VARIABLES = {
     schema: headerNames,
     allowed: 'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     default: 'authorization,cookie',
+  },
+  SESSION_FORWARD_COOKIES: {
+    schema: cookieNames,
+    allowed: 'all, or a comma-separated list of cookie names, like PHPSESSID',
+    default: 'all',
   },
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
   DEFAULT_REGION: { schema: z.string().regex(REGION_PATTERN), allowed: 'two capital letters (ISO 3166-1 alpha-2)' },

@@ -1,11 +1,11 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
+import type { JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
 import * as errors from 'jose/errors';
 import { jwtVerify } from 'jose/jwt/verify';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFrom } from './claims.ts';
+import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
 import { PublishedKeys } from './published-keys.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
@@ -89,6 +89,8 @@ export interface JwtVerifierOptions {
 }
 
 const SESSION_MAX_LENGTH = 8_192;
+/** The types of JWTs that are sessions: a plain JWT, and an OAuth access token (RFC 9068 §2.1). */
+const SESSION_TYPES = ['JWT', 'at+jwt'];
 
 /** The jose errors that are the fault of the session, by their code, with the detail for the caller. */
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -132,12 +134,16 @@ export class JwtVerifier implements SessionVerifier {
       });
     }
     const options = { ...this.#options, currentDate: new Date(this.#clock.now()) };
-    let claims: JWTPayload;
-    try {
-      claims = (await jwtVerify(session, this.#key, options)).payload;
-    } catch (error) {
+    const { payload: claims, protectedHeader } = await jwtVerify(session, this.#key, options).catch((error) => {
+      if (error instanceof errors.JWTClaimValidationFailed) requireSeconds(error.payload);
       throw brokerErrorFrom(error);
+    });
+    if (!isSessionType(protectedHeader.typ)) {
+      throw new BrokerError('session_invalid', {
+        detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
+      });
     }
+    requireAccessToken(claims);
     const expiresAt = (claims.exp ?? 0) * 1_000;
     // jose compares whole seconds, and the fetch of the keys may have taken some time.
     if (expiresAt <= this.#clock.now()) throw new BrokerError('session_expired');
@@ -148,6 +154,12 @@ export class JwtVerifier implements SessionVerifier {
 function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]): string[] {
   if (chosen.length > 0 && chosen.every((algorithm) => allowed.includes(algorithm))) return [...chosen];
   throw new Error(`The algorithms of the sessions must be among those that fit their key: ${allowed.join(', ')}`);
+}
+
+/** Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). @param type the header parameter */
+function isSessionType(type: string | undefined): boolean {
+  const name = type?.toLowerCase().replace(/^application\//, '');
+  return name === undefined || SESSION_TYPES.some((one) => one.toLowerCase() === name);
 }
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */

@@ -18,6 +18,11 @@ export type SessionOptions = (
   readonly cacheSeconds: number;
 };
 
+/** Whether the broker accepts every active token of the OAuth server, also one that was issued for another service. */
+export function acceptsForeignTokens(options: SessionOptions): boolean {
+  return options.mode === 'introspection' && options.audience === undefined && options.scopes === undefined;
+}
+
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
