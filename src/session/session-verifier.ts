@@ -4,6 +4,7 @@ import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
+import { QuestionQueue } from './question-queue.ts';
 import { SessionCache } from './session-cache.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock'>;
@@ -33,8 +34,8 @@ export function createSessionVerifier(
   observer: Observer,
 ): SessionVerifier<CachedPrincipal> {
   const { cacheSeconds, mode } = options;
-  const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
-  return new SessionCache(verifierFor(options, clock), { cacheSeconds, refusalMs, clock, observer });
+  const ofMode = mode === 'jwt' ? { refusalMs: 0 } : { refusalMs: REFUSAL_MS, questions: new QuestionQueue(clock) };
+  return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, clock, observer });
 }
 
 function verifierFor(options: SessionOptions, clock: Clock): SessionVerifier {
