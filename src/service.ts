@@ -14,7 +14,7 @@ import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
-import { createSessionVerifier, verifierFor } from './session/session-verifier.ts';
+import { acceptsForeignTokens, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
@@ -59,6 +59,13 @@ export async function startService(config: Config, logger: Logger, version: stri
   const store = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const { terminals, dueQueue, announcements, health } = store;
   const sessions = createSessionVerifier(config.session, clock, observer);
+  if (acceptsForeignTokens(config.session)) {
+    log.warn(
+      {},
+      'SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set: every active token of the OAuth ' +
+        'server is accepted, also one that was issued for another service',
+    );
+  }
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
   const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
   metrics.watch(cache);
@@ -93,11 +100,10 @@ export async function startService(config: Config, logger: Logger, version: stri
     closing: closing.signal,
     logger,
   };
-  const { sessionHeaders } = config;
   const publicApp = await createPublicApp({
     ...common,
     sessions,
-    sessionHeaders,
+    forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
     clock,
     observer,

@@ -1,8 +1,9 @@
 import type { AdminToken } from '../http/admin-access.ts';
+import type { ForwardedSession } from '../http/session-guard.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
-import { readSessionConfig } from './session-config.ts';
+import { forwardedSessionFrom, readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
 import { readVendorConfig, type VendorConfig } from './vendor-config.ts';
@@ -22,8 +23,8 @@ export interface Config {
   };
   readonly vendor: VendorConfig;
   readonly session: SessionOptions;
-  /** The request headers that make up the session in mode `forward`. In other modes the session is a bearer token. */
-  readonly sessionHeaders: readonly string[] | undefined;
+  /** What makes up the session in mode `forward`. In other modes the session is a bearer token. */
+  readonly forwardedSession: ForwardedSession | undefined;
   /** Without it, the process keeps the tokens in its memory. */
   readonly redis: RedisConfig | undefined;
   readonly defaultRegion: string | undefined;
@@ -94,7 +95,7 @@ export function loadConfig(environment: Environment): Config {
     admin,
     vendor,
     session,
-    sessionHeaders: session.mode === 'forward' ? values.SESSION_FORWARD_HEADERS : undefined,
+    forwardedSession: session.mode === 'forward' ? forwardedSessionFrom(values) : undefined,
     redis: store.redis,
     defaultRegion: values.DEFAULT_REGION,
     terminalPolicy: values.TERMINAL_POLICY,

@@ -1,3 +1,4 @@
+import type { ForwardedSession } from '../http/session-guard.ts';
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type Problems, required } from './environment.ts';
@@ -35,14 +36,26 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
         url: settings.SESSION_INTROSPECTION_URL,
         clientId: settings.SESSION_INTROSPECTION_CLIENT_ID,
         clientSecret: settings.SESSION_INTROSPECTION_CLIENT_SECRET,
+        audience: values.SESSION_INTROSPECTION_AUDIENCE,
+        scopes: values.SESSION_INTROSPECTION_SCOPE,
         ...common,
       };
     }
     case 'forward': {
       const settings = required(values, ['SESSION_FORWARD_URL'], problems);
+      const { headers, cookies } = forwardedSessionFrom(values);
+      if (cookies !== 'all' && !headers.includes('cookie')) {
+        const name = 'SESSION_FORWARD_COOKIES';
+        problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
+      }
       return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, ...common };
     }
   }
+}
+
+/** The headers and cookies that make up a session in mode `forward`. */
+export function forwardedSessionFrom(values: Values): ForwardedSession {
+  return { headers: values.SESSION_FORWARD_HEADERS, cookies: values.SESSION_FORWARD_COOKIES };
 }
 
 const KEY_SETTINGS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;

@@ -17,6 +17,11 @@ export const flag = z.enum(['true', 'false']).transform((value) => value === 'tr
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
+/** Scopes of OAuth (RFC 6749 §3.3), at least one. */
+export const scopes = text
+  .transform((value) => value.split(' ').filter((scope) => scope !== ''))
+  .refine((items) => items.length > 0 && items.every((scope) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(scope)));
+
 export function oneOf<const Value extends string>(...values: readonly Value[]) {
   return { schema: z.enum(values), allowed: `one of ${values.join(', ')}` };
 }
@@ -77,6 +82,11 @@ export const refreshShare = z
     return { from, to };
   })
   .refine(({ from, to }) => 0 < from && from <= to && to < 1);
+
+/** `all`, or cookie names (RFC 6265 §4.1.1), which are case-sensitive. */
+export const cookieNames = z
+  .literal('all')
+  .or(commaList.refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))));
 
 /** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
 export const headerNames = commaList

@@ -1,9 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
-import type { Observer } from '../token/observer.ts';
-import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
-import type { AccountLimit } from './account-limit.ts';
 
 const BEARER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
@@ -45,69 +40,4 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
     default:
       return undefined;
   }
-}
-
-/** Finds the session of a request. */
-export interface SessionSource {
-  /** The text of the headers that make up the session; `undefined` if the request has none. */
-  textOf(headers: IncomingHttpHeaders): string | undefined;
-  /** The session in that text, in the form that a verifier takes. @throws BrokerError `session_missing`, `session_invalid` */
-  parse(text: string | undefined): string;
-}
-
-/**
- * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names that
- * the app sent, by lower-case name, in this order.
- */
-export function sessionSource(forwarded: readonly string[] | undefined): SessionSource {
-  if (forwarded === undefined) {
-    return { textOf: ({ authorization }) => authorization, parse: bearerToken };
-  }
-  const names = forwarded.map((name) => name.toLowerCase());
-  const detail = `Send the session in one of these headers: ${names.join(', ')}`;
-  return {
-    textOf(headers) {
-      const sent = names.flatMap((name) => {
-        const value = headers[name];
-        return typeof value === 'string' && value !== '' ? [[name, value]] : [];
-      });
-      return sent.length === 0 ? undefined : JSON.stringify(Object.fromEntries(sent));
-    },
-    parse(text) {
-      if (text === undefined) throw new BrokerError('session_missing', { detail });
-      return text;
-    },
-  };
-}
-
-export interface SessionGuardOptions {
-  readonly sessions: SessionVerifier<CachedPrincipal>;
-  readonly sessionSource: SessionSource;
-  readonly limit: AccountLimit;
-  readonly observer: Pick<Observer, 'rateLimited'>;
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The principal of the session. {@link requireSession} sets it. */
-    caller: CachedPrincipal;
-  }
-}
-
-/**
- * Checks the session of each request to this scope, then counts the request against its account's limit. Both happen
- * before Fastify validates the request, so that a caller without a session learns nothing about the API.
- */
-export function requireSession(
-  app: FastifyInstance,
-  { sessions, sessionSource, limit, observer }: SessionGuardOptions,
-): void {
-  app.decorateRequest('caller');
-  app.addHook('onRequest', async (request) => {
-    request.caller = await sessions.verify(sessionSource.parse(sessionSource.textOf(request.headers)));
-    const refusal = limit(request.caller.unionId)();
-    if (!refusal) return;
-    observer.rateLimited('requests');
-    throw refusal;
-  });
 }

@@ -72,9 +72,10 @@ export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: Fas
 
 /** Answers with the problem for a thrown value. Logs it if its status is 5xx. */
 export function problemReply(realm: string): ProblemReply {
+  const failures = new FailureLog();
   return (thrown, request, reply) => {
     const error = asBrokerError(thrown);
-    logFailure(error, request);
+    failures.add(error, request);
     const { problem, headers } = problemAnswer(error, request.id);
     const challenge = challengeFor(error.code, realm);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
@@ -86,12 +87,48 @@ export function problemReply(realm: string): ProblemReply {
   };
 }
 
-function logFailure(error: BrokerError, request: FastifyRequest): void {
-  const { status } = ERRORS[error.code];
-  if (status < 500 || error.code === 'shutting_down') return;
-  const { code, detail, vendorCode, cause: err } = error;
-  const { id: requestId, routeOptions } = request;
-  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, err };
-  if (status === 500) request.log.error(fields, 'request failed');
-  else request.log.warn(fields, 'request failed');
+const LOG_INTERVAL_MS = 1_000;
+
+interface Failure {
+  readonly error: BrokerError;
+  readonly request: FastifyRequest;
+}
+
+/**
+ * Logs failed requests: the first one of an error code at once, and then at most one line per code and second. A line
+ * with `leftOut` stands for that many other failures with the same code. So a client cannot fill the log.
+ */
+class FailureLog {
+  /** The failures of each code since its latest line. A code is present for one interval after a line. */
+  readonly #unlogged = new Map<ErrorCode, { latest?: Failure; count: number }>();
+
+  add(error: BrokerError, request: FastifyRequest): void {
+    const { code } = error;
+    if (ERRORS[code].status < 500 || code === 'shutting_down') return;
+    const unlogged = this.#unlogged.get(code);
+    if (unlogged) {
+      unlogged.latest = { error, request };
+      unlogged.count += 1;
+    } else {
+      this.#log({ error, request }, 0);
+    }
+  }
+
+  #log({ error, request }: Failure, leftOut: number): void {
+    const { code, detail, vendorCode, cause: err } = error;
+    const { status } = ERRORS[code];
+    const { id: requestId, routeOptions } = request;
+    const counted = leftOut > 0 && { leftOut };
+    const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...counted, err };
+    if (status === 500) request.log.error(fields, 'request failed');
+    else request.log.warn(fields, 'request failed');
+    this.#unlogged.set(code, { count: 0 });
+    setTimeout(() => this.#endInterval(code), LOG_INTERVAL_MS).unref();
+  }
+
+  #endInterval(code: ErrorCode): void {
+    const { latest, count = 0 } = this.#unlogged.get(code) ?? {};
+    this.#unlogged.delete(code);
+    if (latest) this.#log(latest, count - 1);
+  }
 }

@@ -3,20 +3,20 @@ import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
-import { sessionSource } from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { connectionBound } from './server/connections.ts';
 import { HotReads } from './server/hot-reads.ts';
 import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
+import { type ForwardedSession, sessionSource } from './session-guard.ts';
 
 export interface PublicAppOptions
   extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
     HealthRoutesOptions {
   readonly tokens: Pick<TokenBroker, 'read' | 'findFresh' | 'serve'>;
-  /** The names of the headers that make up a session; `undefined`: the session is a bearer token. */
-  readonly sessionHeaders: readonly string[] | undefined;
+  /** Without it, the session is a bearer token. */
+  readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
   readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
@@ -39,7 +39,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const { logger, closing } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute);
-  const sessions = { ...options, limit, sessionSource: sessionSource(options.sessionHeaders) };
+  const sessions = { ...options, limit, sessionSource: sessionSource(options.forwardedSession) };
   const hotReads = new HotReads({ ...sessions, overload, headers: await securityHeaders() });
   const app = await createBaseApp({
     logger,

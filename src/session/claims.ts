@@ -15,6 +15,15 @@ export interface ClaimNames {
   readonly app?: string | undefined;
 }
 
+/** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
+const MAX_SECONDS = 253_402_300_799;
+
+/** Values of `token_type`, `token_use` or `typ` by which an OAuth server marks a token that is no access token. */
+const OTHER_TOKEN = /refresh|offline|logout/i;
+
+/** The member of the claim `events` that makes a JWT a logout token. */
+const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+
 const REGION_IN_ANY_CASE = new RegExp(REGION_PATTERN, 'i');
 
 /**
@@ -23,6 +32,7 @@ const REGION_IN_ANY_CASE = new RegExp(REGION_PATTERN, 'i');
  * @throws BrokerError `session_invalid`; the detail names the claim and the allowed values, never the actual value
  */
 export function principalFrom(claims: object, names: ClaimNames, expiresAt: number): Principal {
+  requireSeconds(claims);
   return {
     unionId: unionIdFrom(claimAt(claims, names.unionId), names.unionId),
     region: regionFrom(claimAt(claims, names.region), names.region),
@@ -41,6 +51,47 @@ export function principalFromServer(claims: object, names: ClaimNames, clock: Cl
   const expiresAt = expiresAtFrom(claims);
   if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
   return principalFrom(claims, names, expiresAt);
+}
+
+/**
+ * Refuses times in milliseconds. With such an `exp` a session would never end, and with such an `iat` it would survive
+ * the erasure of its account.
+ * @throws BrokerError `session_invalid`
+ */
+export function requireSeconds(claims: object): void {
+  for (const name of ['iat', 'nbf', 'exp']) {
+    const value = claimAt(claims, name);
+    if (typeof value === 'number' && value > MAX_SECONDS) {
+      throw new BrokerError('session_invalid', {
+        detail: `The session's claim ${name} must be in seconds since 1970, not in milliseconds`,
+      });
+    }
+  }
+}
+
+/**
+ * Refuses tokens of an OAuth server that are no sessions of an app: refresh tokens, logout tokens (OpenID Connect
+ * Back-Channel Logout §2.4), and access tokens that are bound to a key or a certificate of the client (RFC 9449,
+ * RFC 8705). The broker cannot verify such a binding, so a stolen token would be accepted.
+ * @throws BrokerError `session_invalid`
+ */
+export function requireAccessToken(claims: object): void {
+  const kinds = ['token_type', 'token_use', 'typ'].map((name) => claimAt(claims, name));
+  const named = kinds.filter((kind) => typeof kind === 'string');
+  if (named.some((kind) => OTHER_TOKEN.test(kind)) || isPresent(ownValue(claimAt(claims, 'events'), LOGOUT_EVENT))) {
+    throw new BrokerError('session_invalid', {
+      detail: 'The session must be an access token, not another kind of token',
+    });
+  }
+  if (named.some((kind) => kind.toLowerCase() === 'dpop') || isPresent(claimAt(claims, 'cnf'))) {
+    throw new BrokerError('session_invalid', {
+      detail: 'The session is bound to a key of its client (cnf), which the broker cannot verify',
+    });
+  }
+}
+
+function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== null;
 }
 
 function unionIdFrom(value: unknown, name: string): string {

@@ -12,7 +12,7 @@ import {
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFromServer } from './claims.ts';
+import { type ClaimNames, principalFromServer, requireAccessToken } from './claims.ts';
 import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 export interface IntrospectionVerifierOptions {
@@ -20,18 +20,25 @@ export interface IntrospectionVerifierOptions {
   readonly url: URL;
   readonly clientId: string;
   readonly clientSecret: string;
+  /** The `aud` of the answer must be or contain it. Without it, tokens for other services are accepted. */
+  readonly audience?: string | undefined;
+  /** The `scope` of the answer must contain each of these. */
+  readonly scopes?: readonly string[] | undefined;
   readonly claims: ClaimNames;
   readonly clock: Clock;
 }
 
 /**
  * Checks a session that is an opaque token by asking an OAuth server about it (RFC 7662). The broker authenticates as a
- * client with a secret (HTTP Basic, RFC 6749 §2.3.1). Only `active: false` refuses a session.
+ * client with a secret (HTTP Basic, RFC 6749 §2.3.1). `active: false` refuses a session, and so do claims that show
+ * that the token is not meant for the broker.
  */
 export class IntrospectionVerifier implements SessionVerifier {
   readonly #server: { readonly issuer: string; readonly introspection_endpoint: string };
   readonly #client: Client;
   readonly #authentication: ClientAuth;
+  readonly #audience: string | undefined;
+  readonly #scopes: readonly string[];
   readonly #claims: ClaimNames;
   readonly #clock: Clock;
 
@@ -39,6 +46,8 @@ export class IntrospectionVerifier implements SessionVerifier {
     this.#server = { issuer: options.url.href, introspection_endpoint: options.url.href };
     this.#client = { client_id: options.clientId };
     this.#authentication = ClientSecretBasic(options.clientSecret);
+    this.#audience = options.audience;
+    this.#scopes = options.scopes ?? [];
     this.#claims = options.claims;
     this.#clock = options.clock;
   }
@@ -46,7 +55,19 @@ export class IntrospectionVerifier implements SessionVerifier {
   async verify(session: string): Promise<Principal> {
     const answer = await this.introspect(session);
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
+    requireAccessToken(answer);
+    this.#requirePurpose(answer);
     return principalFromServer(answer, this.#claims, this.#clock);
+  }
+
+  #requirePurpose({ aud, scope }: IntrospectionResponse): void {
+    if (this.#audience !== undefined && ![aud].flat().includes(this.#audience)) {
+      throw new BrokerError('session_invalid', { detail: 'The session is not meant for the broker: wrong audience' });
+    }
+    const granted = typeof scope === 'string' ? scope.split(' ') : [];
+    if (!this.#scopes.every((one) => granted.includes(one))) {
+      throw new BrokerError('session_invalid', { detail: 'The session lacks a scope that the broker requires' });
+    }
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */

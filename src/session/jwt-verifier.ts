@@ -1,55 +1,13 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { ExportedJWKSCache, JWKSCacheInput, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
+import type { JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
 import * as errors from 'jose/errors';
-import { createRemoteJWKSet, customFetch, jwksCache } from 'jose/jwks/remote';
 import { jwtVerify } from 'jose/jwt/verify';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFrom } from './claims.ts';
-import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
-
-const MAX_BYTES = 1_048_576;
-/**
- * Sessions with an unknown key cause at most one fetch in this time, so a new key may be refused for as long. Outdated
- * keys cause at most one failed fetch in this time.
- */
-const COOLDOWN_MS = 5_000;
-/** How long a withdrawn key may still be accepted. */
-const MAX_AGE_MS = 600_000;
-/** The same while the JWKS URL cannot be reached. */
-const MAX_AGE_UNREACHABLE_MS = 3_600_000;
-
-/** The keys published at `url` (RFC 7517 §5), fetched when first needed. Redirects are not followed. */
-function remoteJwks(url: URL, clock: Clock): JWTVerifyGetKey {
-  const cached: Partial<ExportedJWKSCache> = {};
-  let nextReloadAt = 0;
-  const keys = createRemoteJWKSet(url, {
-    cooldownDuration: COOLDOWN_MS,
-    cacheMaxAge: MAX_AGE_UNREACHABLE_MS,
-    [jwksCache]: cached as JWKSCacheInput,
-    [customFetch]: (address, request) => fetchJwks(address, request, clock),
-  });
-
-  const reloadIfOutdated = async (): Promise<void> => {
-    const now = clock.now();
-    if (cached.uat === undefined || now < cached.uat + MAX_AGE_MS) return;
-    if (!keys.reloading && now < nextReloadAt) return;
-    nextReloadAt = now + COOLDOWN_MS;
-    await keys.reload().catch(() => undefined);
-  };
-  return async (header, token) => {
-    await reloadIfOutdated();
-    return keys(header, token);
-  };
-}
-
-/** @throws UnexpectedStatus; Error if the keys cannot be fetched */
-export async function fetchJwks(url: string | URL, request: RequestInit, clock: Clock): Promise<Response> {
-  const answer = await boundedFetch(url, request, clock, MAX_BYTES);
-  if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
-  return answer;
-}
+import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
+import { PublishedKeys } from './published-keys.ts';
+import { sessionCheckUnavailable } from './session-server.ts';
 
 /** The key that verifies sessions: keys published at a URL, one public key (PEM, SPKI) or a shared secret (HMAC). */
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
@@ -80,7 +38,10 @@ const SECRET_MIN_BYTES = 32;
  */
 export function verificationKey(source: JwtKey, clock: Clock = systemClock): VerificationKey {
   if ('jwksUrl' in source) {
-    return { key: remoteJwks(source.jwksUrl, clock), algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
+    return {
+      key: new PublishedKeys(source.jwksUrl, clock).find,
+      algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA],
+    };
   }
   if ('secret' in source) return { key: secretKey(source.secret), algorithms: HMAC };
   const key = publicKey(source.publicKeyPem);
@@ -128,6 +89,8 @@ export interface JwtVerifierOptions {
 }
 
 const SESSION_MAX_LENGTH = 8_192;
+/** The types of JWTs that are sessions: a plain JWT, and an OAuth access token (RFC 9068 §2.1). */
+const SESSION_TYPES = ['JWT', 'at+jwt'];
 
 /** The jose errors that are the fault of the session, by their code, with the detail for the caller. */
 const REFUSALS: Readonly<Record<string, string>> = {
@@ -171,12 +134,16 @@ export class JwtVerifier implements SessionVerifier {
       });
     }
     const options = { ...this.#options, currentDate: new Date(this.#clock.now()) };
-    let claims: JWTPayload;
-    try {
-      claims = (await jwtVerify(session, this.#key, options)).payload;
-    } catch (error) {
+    const { payload: claims, protectedHeader } = await jwtVerify(session, this.#key, options).catch((error) => {
+      if (error instanceof errors.JWTClaimValidationFailed) requireSeconds(error.payload);
       throw brokerErrorFrom(error);
+    });
+    if (!isSessionType(protectedHeader.typ)) {
+      throw new BrokerError('session_invalid', {
+        detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
+      });
     }
+    requireAccessToken(claims);
     const expiresAt = (claims.exp ?? 0) * 1_000;
     // jose compares whole seconds, and the fetch of the keys may have taken some time.
     if (expiresAt <= this.#clock.now()) throw new BrokerError('session_expired');
@@ -187,6 +154,12 @@ export class JwtVerifier implements SessionVerifier {
 function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]): string[] {
   if (chosen.length > 0 && chosen.every((algorithm) => allowed.includes(algorithm))) return [...chosen];
   throw new Error(`The algorithms of the sessions must be among those that fit their key: ${allowed.join(', ')}`);
+}
+
+/** Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). @param type the header parameter */
+function isSessionType(type: string | undefined): boolean {
+  const name = type?.toLowerCase().replace(/^application\//, '');
+  return name === undefined || SESSION_TYPES.some((one) => one.toLowerCase() === name);
 }
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */

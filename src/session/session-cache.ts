@@ -3,12 +3,15 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
+import type { QuestionQueue } from './question-queue.ts';
 
 export interface SessionCacheOptions {
   /** How long an accepted session stays fresh; 0: accepted sessions are not cached. */
   readonly cacheSeconds: number;
   /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
+  /** Limits the checks at the same time. Without it, there is no limit, because a check is local. */
+  readonly questions?: QuestionQueue | undefined;
   readonly clock: Clock;
   readonly observer: Observer;
   /** Default 10,000. */
@@ -31,6 +34,8 @@ interface Refused {
 
 /** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
+/** Sessions of one account, so that an account with many sessions displaces its own ones only. */
+const MAX_PER_ACCOUNT = 50;
 /** Anybody can cause refusals. They have a bound of their own, so that they never displace an accepted session. */
 const REFUSED_MAX_BYTES = 1_048_576;
 /** Delay before the session server is asked again about a stale session. */
@@ -43,7 +48,8 @@ const RETRY_DELAY_MS = 2_000;
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Both times count from the start of the check. Concurrent callers with the same session share one check.
+ * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account
+ * has at most 50 accepted sessions in the cache.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
@@ -51,7 +57,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #observer: Observer;
   readonly #cacheMs: number;
   readonly #refusalMs: number;
+  readonly #questions: QuestionQueue | undefined;
   readonly #accepted: LRUCache<string, Accepted>;
+  /** The cached sessions of each account, the latest check last. */
+  readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
   readonly #inFlight = new Map<string, Promise<CachedPrincipal>>();
 
@@ -61,11 +70,13 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#observer = options.observer;
     this.#cacheMs = options.cacheSeconds * 1_000;
     this.#refusalMs = options.refusalMs;
+    this.#questions = options.questions;
     const sizeCalculation = (_entry: Accepted | Refused, session: string) => session.length + ENTRY_BYTES;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
       maxSize: options.maxBytes ?? 16 * 1_048_576,
       sizeCalculation,
+      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
     });
     this.#refused = new LRUCache<string, Refused>({ maxSize: REFUSED_MAX_BYTES, sizeCalculation });
   }
@@ -99,7 +110,9 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     // The answer may rest on data as old as the request, so its age counts from here.
     const startedAt = this.#clock.now();
     try {
-      const principal = await this.#verifier.verify(session);
+      const isKnown = this.#accepted.has(session);
+      const ask = () => this.#verifier.verify(session);
+      const principal = await (this.#questions ? this.#questions.ask(isKnown, ask) : ask());
       this.#observer.sessionChecked('accepted');
       return this.#accept(session, principal, startedAt);
     } catch (error) {
@@ -116,8 +129,25 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
     const fresh = { ...principal, freshUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
     const staleUntil = Math.min(startedAt + 2 * this.#cacheMs, principal.expiresAt);
-    if (this.#cacheMs > 0) this.#accepted.set(session, { principal: fresh, staleUntil });
+    if (this.#cacheMs > 0) this.#remember(session, { principal: fresh, staleUntil });
     return fresh;
+  }
+
+  #remember(session: string, accepted: Accepted): void {
+    const { unionId } = accepted.principal;
+    this.#accepted.set(session, accepted);
+    // A session that is larger than the cache is not in it.
+    if (!this.#accepted.has(session)) return;
+    const sessions = this.#ofAccount.get(unionId) ?? new Set();
+    this.#ofAccount.set(unionId, sessions.add(session));
+    const [oldest] = sessions;
+    if (sessions.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
+  }
+
+  #forgetOfAccount(unionId: string, session: string): void {
+    const sessions = this.#ofAccount.get(unionId);
+    sessions?.delete(session);
+    if (sessions?.size === 0) this.#ofAccount.delete(unionId);
   }
 
   #refuse(session: string, refusal: BrokerError, startedAt: number): void {
@@ -133,7 +163,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
     const principal = { ...accepted.principal, freshUntil: Math.min(now + RETRY_DELAY_MS, accepted.staleUntil) };
-    this.#accepted.set(session, { ...accepted, principal });
+    this.#remember(session, { ...accepted, principal });
     return principal;
   }
 }

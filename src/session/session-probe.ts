@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { compactVerify, createLocalJWKSet, errors, type JSONWebKeySet, type JWK } from 'jose';
+import { compactVerify, createLocalJWKSet, errors, type JWK } from 'jose';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
-import { fetchJwks } from './jwt-verifier.ts';
+import { fetchJwks } from './published-keys.ts';
 import { boundedFetch } from './session-server.ts';
 
 const ACCEPT_JSON = { headers: { accept: 'application/json' } };
@@ -20,8 +20,7 @@ export interface JwksProbe {
  * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
  */
 export async function probeJwks(url: URL, algorithms: readonly string[], clock: Clock): Promise<JwksProbe> {
-  const answer = await fetchJwks(url, ACCEPT_JSON, clock);
-  const { keys } = await readJwks(answer);
+  const { keys } = await fetchJwks(url, clock);
   const usable = await Promise.all(
     algorithms.map(async (algorithm) => {
       const results = await Promise.all(keys.map((key) => supports(key, algorithm)));
@@ -29,14 +28,6 @@ export async function probeJwks(url: URL, algorithms: readonly string[], clock: 
     }),
   );
   return { keys: keys.length, algorithms: usable.flat() };
-}
-
-async function readJwks(answer: Response): Promise<JSONWebKeySet> {
-  const jwks: unknown = await answer.json().catch(() => undefined);
-  if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
-    return jwks as JSONWebKeySet;
-  }
-  throw new TypeError('The answer is not a JWK Set');
 }
 
 /** Verifies a token without a signature: a key that supports the algorithm gets as far as the wrong signature. */

@@ -4,6 +4,7 @@ import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
+import { QuestionQueue } from './question-queue.ts';
 import { SessionCache } from './session-cache.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock'>;
@@ -18,14 +19,19 @@ export type SessionOptions = (
   readonly cacheSeconds: number;
 };
 
+/** Whether the broker accepts every active token of the OAuth server, also one that was issued for another service. */
+export function acceptsForeignTokens(options: SessionOptions): boolean {
+  return options.mode === 'introspection' && options.audience === undefined && options.scopes === undefined;
+}
+
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
 /** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
 export function createSessionVerifier(options: SessionOptions, clock: Clock, observer: Observer): SessionCache {
   const { cacheSeconds, mode } = options;
-  const refusalMs = mode === 'jwt' ? 0 : REFUSAL_MS;
-  return new SessionCache(verifierFor(options, clock), { cacheSeconds, refusalMs, clock, observer });
+  const ofMode = mode === 'jwt' ? { refusalMs: 0 } : { refusalMs: REFUSAL_MS, questions: new QuestionQueue(clock) };
+  return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, clock, observer });
 }
 
 /** Checks each session anew. @throws Error like {@link createSessionVerifier} */

@@ -314,8 +314,24 @@ describe('sessions', () => {
       SESSION_INTROSPECTION_URL: await answering(answer),
       SESSION_INTROSPECTION_CLIENT_ID: 'broker',
       SESSION_INTROSPECTION_CLIENT_SECRET: canary('client-secret'),
+      SESSION_INTROSPECTION_AUDIENCE: 'broker',
     });
     expect(problems).toEqual(expected.map((pattern) => expect.stringMatching(pattern)));
+  });
+
+  test('an introspection endpoint without a required audience or scope: any active token is accepted', async () => {
+    const settings = {
+      SESSION_MODE: 'introspection',
+      SESSION_INTROSPECTION_URL: await answering(answers(200, { active: false })),
+      SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+      SESSION_INTROSPECTION_CLIENT_SECRET: canary('client-secret'),
+    };
+    expect((await check(settings)).problems).toEqual([
+      expect.stringMatching(
+        /^warn token purpose — every active token .*\nTo fix it: Set SESSION_INTROSPECTION_AUDIENCE or/,
+      ),
+    ]);
+    expect((await check({ ...settings, SESSION_INTROSPECTION_SCOPE: 'camera' })).problems).toEqual([]);
   });
 
   test.each([

@@ -1,9 +1,9 @@
 import { verificationKey } from '../../session/jwt-verifier.ts';
 import { probeForward, probeIntrospection, probeJwks } from '../../session/session-probe.ts';
 import { UnexpectedStatus } from '../../session/session-server.ts';
-import type { SessionOptions } from '../../session/session-verifier.ts';
+import { acceptsForeignTokens, type SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
-import { type CheckResult, fail, networkProblem, ok, type Target } from './check-result.ts';
+import { type CheckResult, fail, networkProblem, ok, type Target, warn } from './check-result.ts';
 
 /** Checks that the broker can verify sessions, and that the session server refuses requests without a session. */
 export async function checkSessions(session: SessionOptions, clock: Clock): Promise<CheckResult[]> {
@@ -11,7 +11,7 @@ export async function checkSessions(session: SessionOptions, clock: Clock): Prom
     case 'jwt':
       return [await checkKey(session, clock)];
     case 'introspection':
-      return [await checkIntrospection(session, clock)];
+      return [await checkIntrospection(session, clock), ...checkPurpose(session)];
     case 'forward':
       return [await checkForward(session, clock)];
   }
@@ -57,6 +57,14 @@ async function checkIntrospection(session: Mode<'introspection'>, clock: Clock):
     }
     return requestFailed(name, error, { address, setting: 'SESSION_INTROSPECTION_URL' }, 'JSON as in RFC 7662');
   }
+}
+
+function checkPurpose(session: Mode<'introspection'>): CheckResult[] {
+  if (!acceptsForeignTokens(session)) return [];
+  const detail = 'every active token of the OAuth server is accepted, also one that was issued for another service';
+  const fix =
+    'Set SESSION_INTROSPECTION_AUDIENCE or SESSION_INTROSPECTION_SCOPE to a value that only tokens for the broker have.';
+  return [warn('token purpose', { detail, fix })];
 }
 
 async function checkForward({ url }: Mode<'forward'>, clock: Clock): Promise<CheckResult> {

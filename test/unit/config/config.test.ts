@@ -41,7 +41,7 @@ describe('a valid environment', () => {
         claims: { unionId: 'sub', region: 'region' },
         cacheSeconds: 30,
       },
-      sessionHeaders: undefined,
+      forwardedSession: undefined,
       redis: undefined,
       defaultRegion: undefined,
       terminalPolicy: 'multi',

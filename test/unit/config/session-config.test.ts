@@ -31,7 +31,7 @@ describe('introspection', () => {
       claims: CLAIMS,
       cacheSeconds: 30,
     });
-    expect(config.sessionHeaders).toBeUndefined();
+    expect(config.forwardedSession).toBeUndefined();
   });
 
   test('reports all its missing settings, and none of another mode', () => {
@@ -53,9 +53,24 @@ describe('forward', () => {
       claims: { ...CLAIMS, app: 'app.edition' },
       cacheSeconds: 30,
     });
-    expect(config.sessionHeaders).toEqual(['authorization', 'cookie']);
+    expect(config.forwardedSession).toEqual({ headers: ['authorization', 'cookie'], cookies: 'all' });
     const named = loadConfig({ ...FORWARD, SESSION_FORWARD_HEADERS: 'X-Session-Id, X-Device!' });
-    expect(named.sessionHeaders).toEqual(['x-session-id', 'x-device!']);
+    expect(named.forwardedSession).toEqual({ headers: ['x-session-id', 'x-device!'], cookies: 'all' });
+  });
+
+  test('sends the named cookies only, if they are set', () => {
+    const named = loadConfig({ ...FORWARD, SESSION_FORWARD_COOKIES: 'PHPSESSID, __Host-id' });
+    expect(named.forwardedSession).toEqual({
+      headers: ['authorization', 'cookie'],
+      cookies: ['PHPSESSID', '__Host-id'],
+    });
+    expect(problemsOf({ ...FORWARD, SESSION_FORWARD_COOKIES: 'a b' })).toEqual([
+      'SESSION_FORWARD_COOKIES must be all, or a comma-separated list of cookie names, like PHPSESSID, not "a b"',
+    ]);
+    const withoutHeader = { SESSION_FORWARD_COOKIES: 'sid', SESSION_FORWARD_HEADERS: 'authorization' };
+    expect(problemsOf({ ...FORWARD, ...withoutHeader })).toEqual([
+      'SESSION_FORWARD_COOKIES needs the header cookie in SESSION_FORWARD_HEADERS',
+    ]);
   });
 
   test('needs only a URL', () => {

@@ -54,7 +54,7 @@ export async function startApp({
     tokens: tokens instanceof TokenBroker ? tokens : { ...FORGETFUL, ...tokens },
     accounts: { logOut: async () => undefined },
     sessions: { verify: async () => principal() },
-    sessionHeaders: undefined,
+    forwardedSession: undefined,
     apps: ['default'],
     terminalPolicy: 'multi',
     readsPerMinute: 0,

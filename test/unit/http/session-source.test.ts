@@ -1,13 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { sessionSource } from '../../../src/http/credentials.ts';
+import { type ForwardedSession, sessionSource } from '../../../src/http/session-guard.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { principal, SESSION, startApp } from './running-app.ts';
 
 /** Finds the session in request headers. */
-function sessionIn(headers: IncomingHttpHeaders, names?: readonly string[]): string {
-  const source = sessionSource(names);
-  return source.parse(source.textOf(headers));
+function sessionIn(headers: IncomingHttpHeaders, forwarded?: ForwardedSession): string {
+  return sessionSource(forwarded).parse(headers);
 }
 
 describe('a bearer session', () => {
@@ -17,7 +16,8 @@ describe('a bearer session', () => {
 });
 
 describe('a forwarded session', () => {
-  const source = (headers: IncomingHttpHeaders) => sessionIn(headers, ['Cookie', 'authorization', 'x-device']);
+  const source = (headers: IncomingHttpHeaders) =>
+    sessionIn(headers, { headers: ['Cookie', 'authorization', 'x-device'], cookies: 'all' });
 
   it('is a JSON object of the configured headers of the request, by lower-case name, in the configured order', () => {
     expect(source({ authorization: 'Basic dTpw', 'x-other': 'no', cookie: 'sid=1; a="b"' })).toBe(
@@ -41,7 +41,7 @@ describe('a forwarded session', () => {
   it('reaches the verifier as the app sent it, with separate Cookie headers joined', async () => {
     const seen: string[] = [];
     const { raw } = await startApp({
-      sessionHeaders: ['authorization', 'cookie'],
+      forwardedSession: { headers: ['authorization', 'cookie'], cookies: 'all' },
       sessions: {
         verify: async (session) => {
           seen.push(session);
@@ -57,7 +57,7 @@ describe('a forwarded session', () => {
   });
 
   it('gets the usual challenge if it is missing', async () => {
-    const { origin } = await startApp({ sessionHeaders: ['cookie'] });
+    const { origin } = await startApp({ forwardedSession: { headers: ['cookie'], cookies: 'all' } });
     const { status, headers, body } = await plainRequest(`${origin}/sdk-token?uniqueId=a`, {
       headers: { authorization: `Bearer ${SESSION}` },
     });
@@ -67,5 +67,75 @@ describe('a forwarded session', () => {
       code: 'session_missing',
       detail: 'Send the session in one of these headers: cookie',
     });
+  });
+});
+
+describe('a forwarded session with named cookies', () => {
+  const NAMED = { headers: ['cookie'], cookies: ['sid', 'device'] };
+
+  it.each([
+    'sid=1; device=2',
+    'device=2;sid=1',
+    'a=b; sid=1; xsid=4; Sid=5; device=2; sid=3; sid',
+    ' sid=1 ;; device=2 ; =; z',
+  ])('has the first cookie of each name, in the configured order: %j', (cookie) => {
+    expect(sessionIn({ cookie }, NAMED)).toBe('{"cookie":"sid=1; device=2"}');
+  });
+
+  it('may lack some of them', () => {
+    expect(sessionIn({ cookie: 'junk=1; device=a=b' }, NAMED)).toBe('{"cookie":"device=a=b"}');
+  });
+
+  it.each(['junk=1', 'SID=1; xdevice=2', 'sid', ''])('is missing if there is none of them: %j', (cookie) => {
+    expect(() => sessionIn({ cookie }, NAMED)).toThrow(
+      expect.objectContaining({
+        code: 'session_missing',
+        message: 'Send the session in one of these headers: cookie (cookies: sid, device)',
+      }),
+    );
+  });
+});
+
+describe('a session in a cookie', () => {
+  const source = sessionSource({ headers: ['authorization', 'cookie'], cookies: ['sid'] });
+  const host = 'api.example:8443';
+  const own = 'https://api.example:8443';
+
+  it.each([
+    {},
+    { origin: own },
+    { origin: 'https://api.example', host: 'api.example:443' },
+    { origin: 'https://api.example', host: 'api.example' },
+    { 'sec-fetch-site': 'same-origin', origin: own },
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'none' },
+  ])('is accepted from the own host and from an app: %j', (headers) => {
+    const session = '{"cookie":"sid=1"}';
+    expect(source.parse({ host, cookie: 'sid=1', ...headers })).toBe(session);
+    expect(source.textOf({ host, cookie: 'sid=1', ...headers })).toBe(session);
+  });
+
+  it.each([
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'cross-site', origin: own },
+    { origin: 'https://evil.example' },
+    { origin: 'https://api.example' },
+    { origin: 'https://api.example:8443.evil.example' },
+    { origin: 'https://evil.example/api.example:8443' },
+    { origin: 'null' },
+    { origin: '' },
+    { origin: 'file://' },
+    { origin: `${own}, https://evil.example` },
+    { origin: own, host: undefined },
+  ])('is refused from another web site: %j', (headers) => {
+    const request = { host, cookie: 'sid=1', authorization: 'Bearer abc', ...headers };
+    expect(() => source.parse(request)).toThrow(expect.objectContaining({ code: 'session_forbidden' }));
+    expect(source.textOf(request)).toBeUndefined();
+  });
+
+  it('matters only if the request has one: no web site can send the header Authorization', () => {
+    const headers = { host, authorization: 'Bearer abc', cookie: 'junk=1', origin: 'https://evil.example' };
+    expect(source.parse(headers)).toBe('{"authorization":"Bearer abc"}');
+    expect(sessionSource(undefined).parse(headers)).toBe('abc');
   });
 });

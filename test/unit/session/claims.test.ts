@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ClaimNames, principalFrom } from '../../../src/session/claims.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { START_MS } from './sessions.ts';
 
 const EXPIRES_AT = 1_767_225_600_000;
 const NAMES: ClaimNames = { unionId: 'sub', region: 'region' };
@@ -31,8 +32,17 @@ describe('the principal in the claims', () => {
     const issuedAt = (iat: unknown) => principalFrom({ sub: 'u-1', iat }, NAMES, EXPIRES_AT).issuedAt;
     expect(issuedAt(1_767_139_200)).toBe(1_767_139_200_000);
     expect(issuedAt(0)).toBe(0);
-    for (const iat of [undefined, null, '1767139200', Number.NaN, Number.POSITIVE_INFINITY, 1e306, true, {}]) {
+    for (const iat of [undefined, null, '1767139200', Number.NaN, true, {}]) {
       expect(issuedAt(iat)).toBeUndefined();
+    }
+  });
+
+  it.each(['iat', 'nbf', 'exp'])('is refused with a %s after the year 9999: it is in milliseconds', (name) => {
+    expect(principalFrom({ sub: 'u-1', [name]: 253_402_300_799 }, NAMES, EXPIRES_AT).unionId).toBe('u-1');
+    for (const time of [253_402_300_800, START_MS, 1e306, Number.POSITIVE_INFINITY]) {
+      const error = refusal({ sub: 'u-1', [name]: time });
+      expect(error.code).toBe('session_invalid');
+      expect(error.detail).toBe(`The session's claim ${name} must be in seconds since 1970, not in milliseconds`);
     }
   });
 

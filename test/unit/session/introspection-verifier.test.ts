@@ -66,7 +66,7 @@ describe('an opaque session', () => {
     });
   });
 
-  it.each([{}, { exp: null }, { exp: 1e300 }])('has no end of its own with %j', async (more) => {
+  it.each([{}, { exp: null }])('has no end of its own with %j', async (more) => {
     server.answer = json({ active: true, sub: ACCOUNT, ...more });
     expect((await verifier.verify(SESSION)).expiresAt).toBe(Number.MAX_SAFE_INTEGER);
   });

@@ -134,11 +134,15 @@ describe('a session is neither accepted nor refused without its key', () => {
     return inspect(error.cause);
   }
 
-  it('while the server is down; after its return, sessions are accepted again', async () => {
+  it('while the server is down; after its return and a cool-down of 2 s, sessions are accepted again', async () => {
     await server.stop();
     await expectUnavailable();
     await expectUnavailable();
     await server.start();
+    passMs(1_999);
+    await expectUnavailable();
+    expect(server.fetches).toBe(0);
+    passMs(1);
     expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
   });
 
@@ -150,6 +154,31 @@ describe('a session is neither accepted nor refused without its key', () => {
     await expectRefused(verifier, await second.sign(), 'session_check_unavailable');
     passMs(1);
     await expectUnavailable();
+  });
+
+  it('and an unknown key causes one fetch per cool-down while fetches fail', async () => {
+    await verifyAll(first, 1);
+    server.answer = (_request, response) => response.writeHead(503).end();
+    passMs(5_000);
+    for (let time = 0; time < 10_000; time += 1_000) {
+      const unknown = await Promise.all(Array.from({ length: 20 }, (_, jti) => second.sign({ jti: `${jti}` })));
+      await Promise.all(unknown.map((session) => expectRefused(verifier, session, 'session_check_unavailable')));
+      passMs(1_000);
+    }
+    expect(server.fetches).toBe(3);
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+  });
+
+  it('but a session with a known key does not wait for a server that hangs, after one has waited', async () => {
+    await verifyAll(first, 1);
+    server.answer = () => undefined;
+    passMs(600_000);
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+    passMs(5_000);
+    const startedAt = performance.now();
+    expect(await verifyAll(first, 3)).toEqual(Array(3).fill(ACCOUNT));
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(server.fetches).toBe(3);
   });
 
   it('and the keys are fetched once per cool-down while the answer is not usable', async () => {

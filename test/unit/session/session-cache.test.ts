@@ -11,6 +11,7 @@ class CountingVerifier implements SessionVerifier {
   calls: string[] = [];
   expiresAt = START_MS + 3_600_000;
   failure: Error | undefined;
+  unionId: string | undefined;
   takesMs = 0;
 
   async verify(session: string): Promise<Principal> {
@@ -18,7 +19,7 @@ class CountingVerifier implements SessionVerifier {
     clock.time += this.takesMs;
     await setImmediate();
     if (this.failure) throw this.failure;
-    const unionId = `account-of-${session}`;
+    const { unionId = `account-of-${session}` } = this;
     return { unionId, region: undefined, app: undefined, issuedAt: undefined, expiresAt: this.expiresAt };
   }
 }
@@ -268,6 +269,30 @@ describe('the cache is bounded', () => {
   it('by entries: the least recently used session goes first', async () => {
     const sessions = Array.from({ length: 150 }, (_, index) => `session-${index}`);
     expect(await checkedAgain(cacheWith({ maxEntries: 100 }), sessions)).toBe(50);
+  });
+
+  it('by sessions of one account: it displaces its own oldest session, and no session of another account', async () => {
+    const sessions = Array.from({ length: 60 }, (_, index) => `session-${index}`);
+    const cache = cacheWith({ maxEntries: 100 });
+    await cache.verify('one');
+    inner.unionId = 'account-of-somebody';
+    expect(await checkedAgain(cache, sessions)).toBe(10);
+    const before = inner.calls.length;
+    await cache.verify('one');
+    expect(inner.calls).toHaveLength(before);
+  });
+
+  it('by sessions of the account that it belongs to now', async () => {
+    const cache = cacheWith({ cacheSeconds: 1 });
+    const shared = Array.from({ length: 30 }, (_, index) => `shared-${index}`);
+    for (const unionId of ['before', 'after', 'before', 'after']) {
+      clock.time += 1_000;
+      inner.unionId = unionId;
+      for (const session of shared) await cache.verify(session);
+    }
+    const before = inner.calls.length;
+    for (const session of shared) expect((await cache.verify(session)).unionId).toBe('after');
+    expect(inner.calls).toHaveLength(before);
   });
 
   it('by bytes', async () => {

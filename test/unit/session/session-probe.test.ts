@@ -45,7 +45,7 @@ describe('a probe of published keys', () => {
       algorithms: ['RS256', 'PS512', 'ES384', 'EdDSA'],
     });
     expect(server.received).toMatchObject([
-      { method: 'GET', url: '/probe?tenant=7', headers: { accept: 'application/json' } },
+      { method: 'GET', url: '/probe?tenant=7', headers: { accept: 'application/json, application/jwk-set+json' } },
     ]);
   });
 

@@ -221,7 +221,9 @@ describe('Fastify answers', () => {
 
 describe('a forwarded session', () => {
   it('is recognized by all its headers', async () => {
-    const { ask, reachedApp } = await startWatched({ sessionHeaders: ['Authorization', 'Cookie'] });
+    const { ask, reachedApp } = await startWatched({
+      forwardedSession: { headers: ['Authorization', 'Cookie'], cookies: 'all' },
+    });
     for (let i = 0; i < 3; i++) await ask({ cookie: 'id=1' });
     expect(reachedApp()).toBe(2);
     await ask({ cookie: 'id=2' });

@@ -1,0 +1,47 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { json, RecordingServer } from '../unit/session/recording-server.ts';
+
+/** As many requests as would use up every place for a terminal of the account. */
+const TERMINALS = 20;
+const CROSS_SITE = [
+  { 'sec-fetch-site': 'cross-site' },
+  { origin: 'https://evil.example' },
+  { origin: 'null' },
+  { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
+];
+
+test('a page of another web site cannot use the session cookie of a user: no login, no logout', async () => {
+  const cloud = new RecordingServer(json({ sub: 'alice', region: 'DE' }));
+  await cloud.start();
+  onTestFinished(() => cloud.stop());
+  const env = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
+  const fleet = await startFleet({ replicas: 1, env: { ...env, TERMINALS_PER_ACCOUNT: `${TERMINALS}` } });
+  onTestFinished(() => fleet.close());
+  const { url } = fleet.broker(0);
+  const cookie = 'PHPSESSID=of-alice';
+  const send = (method: string, uniqueId: string, headers = {}) =>
+    plainRequest(`${url}/sdk-token?uniqueId=${uniqueId}`, { method, headers: { cookie, ...headers } });
+
+  const attacks = Array.from({ length: TERMINALS }, (_, number) =>
+    send('GET', `made-up-${number}`, CROSS_SITE[number % CROSS_SITE.length]),
+  );
+  const attacked = await Promise.all(attacks);
+  expect(attacked.map(({ status, body }) => [status, JSON.parse(body).code])).toEqual(
+    Array(TERMINALS).fill([403, 'session_forbidden']),
+  );
+  expect(fleet.vendor.state().requests).toBe(0);
+  expect(cloud.received).toEqual([]);
+
+  // The user's own phone still gets a token, and keeps it, also where a replica has it in memory.
+  const served = await send('GET', 'phone');
+  expect(served.status).toBe(200);
+  expect((await send('GET', 'phone', { origin: url, 'sec-fetch-site': 'same-origin' })).body).toBe(served.body);
+  for (const headers of CROSS_SITE) {
+    expect((await send('GET', 'phone', headers)).status).toBe(403);
+    expect((await send('DELETE', 'phone', headers)).status).toBe(403);
+  }
+  expect((await send('GET', 'phone')).body).toBe(served.body);
+  expect(fleet.vendor.state().requests).toBe(1);
+});

@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { startFleet } from '../support/fleet.ts';
+import { readDuring } from '../support/honest-reads.ts';
+import { plainRequest } from '../support/plain-request.ts';
+
+const MADE_UP = 600;
+/** They arrive within this time. */
+const ARRIVAL_MS = 2_000;
+/** src/session/question-queue.ts */
+const MAX_IN_FLIGHT = 64;
+const KNOWN = Array.from({ length: 20 }, (_, number) => `known-${number}`);
+/** How long the session server takes for a made-up session. It knows the others at once. */
+const SEARCH_MS = 600;
+
+interface SessionServer {
+  readonly url: string;
+  questions: number;
+  connections: number;
+  mostConnections: number;
+}
+
+/** A session server that counts its connections and questions. */
+async function startSessionServer(
+  answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
+): Promise<SessionServer> {
+  const server = createServer(async (request, response) => {
+    counts.questions += 1;
+    await answer(request, response);
+  });
+  const counts = { url: '', questions: 0, connections: 0, mostConnections: 0 };
+  server.on('connection', (socket) => {
+    counts.connections += 1;
+    counts.mostConnections = Math.max(counts.mostConnections, counts.connections);
+    socket.once('close', () => {
+      counts.connections -= 1;
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  counts.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  return counts;
+}
+
+test('600 made-up sessions in 2 s: few connections to the session server, and known sessions do not notice', async () => {
+  const server = await startSessionServer(async (request, response) => {
+    const token = new URLSearchParams(await text(request)).get('token') ?? '';
+    const answer = token.startsWith('known-') ? { active: true, sub: token, region: 'DE' } : { active: false };
+    if (!answer.active) await sleep(SEARCH_MS);
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+  });
+  const env = {
+    SESSION_MODE: 'introspection',
+    SESSION_INTROSPECTION_URL: server.url,
+    SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+    SESSION_INTROSPECTION_CLIENT_SECRET: 'secret',
+    // Known sessions are checked again and again during the attack.
+    SESSION_CACHE_SECONDS: '3',
+  };
+  const fleet = await startFleet({ replicas: 1, env });
+  onTestFinished(() => fleet.close());
+  const broker = fleet.broker(0);
+  expect(broker.log().join()).toContain('SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set');
+  for (const session of KNOWN) expect((await broker.getToken(session, 'phone')).status).toBe(200);
+
+  const askWithMadeUp = async (_: unknown, number: number) => {
+    await sleep((number / MADE_UP) * ARRIVAL_MS);
+    const { headers, body } = await broker.getToken(`made-up-${number}`, 'phone');
+    return [JSON.parse(body).code, headers['retry-after']];
+  };
+  await readDuring(broker, KNOWN, async () => {
+    const answers = await Promise.all(Array.from({ length: MADE_UP }, askWithMadeUp));
+    expect(answers.filter(([code, retryAfter]) => code !== 'session_invalid' && retryAfter === undefined)).toEqual([]);
+  });
+  expect(server.mostConnections).toBeLessThanOrEqual(MAX_IN_FLIGHT);
+  // The next newcomer is served.
+  expect((await broker.getToken('known-newcomer', 'phone')).status).toBe(200);
+});
+
+test('junk cookies beside a valid one are no new question, and displace nobody', async () => {
+  const server = await startSessionServer(async ({ headers: { cookie = '' } }, response) => {
+    const [, sub] = /^sid=(known-\d+)$/.exec(cookie) ?? [];
+    if (sub === undefined) response.writeHead(401).end();
+    else response.end(JSON.stringify({ sub, region: 'DE' }));
+  });
+  const env = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: server.url, SESSION_FORWARD_COOKIES: 'sid' };
+  const fleet = await startFleet({ replicas: 1, env });
+  onTestFinished(() => fleet.close());
+  const { url } = fleet.broker(0);
+  const read = async (cookie: string) => {
+    const { status } = await plainRequest(`${url}/sdk-token?uniqueId=phone`, { headers: { cookie } });
+    return status;
+  };
+  for (const session of KNOWN) expect(await read(`sid=${session}`)).toBe(200);
+  expect(server.questions).toBe(KNOWN.length);
+
+  const junk = 'j'.repeat(8_000);
+  const variants = Array.from({ length: 200 }, (_, number) => [
+    read(`junk-${number}=1; sid=${KNOWN[0]}`),
+    read(`sid=${KNOWN[0]}; sid=${number}; big=${junk}${number}`),
+  ]);
+  expect(new Set(await Promise.all(variants.flat()))).toEqual(new Set([200]));
+  for (const session of KNOWN) expect(await read(`sid=${session}`)).toBe(200);
+  expect(server.questions).toBe(KNOWN.length);
+});

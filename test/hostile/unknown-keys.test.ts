@@ -1,0 +1,60 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SignJWT } from 'jose';
+import { expect, onTestFinished, test } from 'vitest';
+import { startFleet } from '../support/fleet.ts';
+import { readDuring } from '../support/honest-reads.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { JwksServer } from '../unit/session/jwks-server.ts';
+
+/** The first fetch succeeds. For as long after it an unknown key causes no fetch. */
+const COOLDOWN_MS = 5_000;
+const ATTACK_MS = 4_000;
+const ATTACKERS = 10;
+/** The pause of each attacker leaves the test's own machine some CPU time. */
+const PAUSE_MS = 20;
+
+test('sessions with unknown keys cause few fetches and few log lines while the JWKS URL fails', async () => {
+  const keys = new JwksServer();
+  await keys.start();
+  onTestFinished(() => keys.stop());
+  const fleet = await startFleet({ replicas: 1, env: { SESSION_JWT_JWKS_URL: keys.url.href } });
+  onTestFinished(() => fleet.close());
+  const { getToken, log } = fleet.broker(0);
+  keys.keys = JSON.parse((await plainRequest(fleet.cloud.jwksUrl)).body).keys;
+  const known = await fleet.session('alice');
+  expect((await getToken(known, 'phone')).status).toBe(200);
+
+  await sleep(COOLDOWN_MS);
+  keys.answer = (_request, response) => response.writeHead(503).end();
+  const [fetchesBefore, linesBefore] = [keys.fetches, log().length];
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const forge = (kid: string) =>
+    new SignJWT({ sub: 'mallory' }).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
+  let until = 0;
+  const statuses = new Map<number, number>();
+  const count = (status: number) => statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  const attack = async (_: unknown, attacker: number) => {
+    for (let round = 0; Date.now() < until; round += 1) {
+      count((await getToken(await forge(`${attacker}-${round}`), 'phone')).status);
+      await sleep(PAUSE_MS);
+    }
+  };
+  await readDuring(fleet.broker(0), [known], () => {
+    until = Date.now() + ATTACK_MS;
+    return Promise.all(Array.from({ length: ATTACKERS }, attack));
+  });
+  // A line about the last requests may follow at the end of the second.
+  await sleep(1_500);
+
+  const lines = log().slice(linesBefore);
+  const forged = [...statuses.values()].reduce((sum, one) => sum + one, 0);
+  expect([...statuses.keys()].filter((status) => status !== 401 && status !== 503)).toEqual([]);
+  expect(forged).toBeGreaterThan(200);
+  expect(keys.fetches - fetchesBefore).toBeLessThanOrEqual(2);
+  expect(lines.length).toBeLessThanOrEqual(10);
+  // Every refused request is in a line of its own or in the count of one.
+  const told = lines.map((line) => JSON.parse(line)).filter(({ code }) => code === 'session_check_unavailable');
+  const counted = told.reduce((sum, { leftOut = 0 }) => sum + 1 + leftOut, 0);
+  expect(counted).toBe(statuses.get(503));
+});

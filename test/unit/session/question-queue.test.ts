@@ -1,0 +1,101 @@
+import { setImmediate } from 'node:timers/promises';
+import { beforeEach, expect, it } from 'vitest';
+import { QuestionQueue } from '../../../src/session/question-queue.ts';
+import type { Clock } from '../../../src/token/clock.ts';
+
+let started: string[];
+/** Answers a question, by its name. */
+let answer: Map<string, () => void>;
+/** The callbacks of the timers that have not been cancelled. */
+let timers: Set<() => void>;
+let queue: QuestionQueue;
+
+beforeEach(() => {
+  started = [];
+  answer = new Map();
+  timers = new Set();
+  const clock: Clock = {
+    now: () => 0,
+    random: () => 0.5,
+    setTimer(callback, ms) {
+      if (ms === 0) {
+        void setImmediate().then(callback);
+        return { cancel: () => undefined };
+      }
+      expect(ms).toBe(2_000);
+      timers.add(callback);
+      return { cancel: () => timers.delete(callback) };
+    },
+  };
+  queue = new QuestionQueue(clock);
+});
+
+/** @returns the outcome: `answered`, or the code of the error */
+function ask(name: string, isKnown = false): Promise<string> {
+  const question = () => {
+    started.push(name);
+    return new Promise<string>((resolve) => void answer.set(name, () => resolve('answered')));
+  };
+  return queue.ask(isKnown, question).catch(({ code, retryAfter }) => `${code}, ${retryAfter}`);
+}
+
+const names = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+
+async function answerAll(of: readonly string[]): Promise<void> {
+  for (const name of of) answer.get(name)?.();
+  // A place becomes free one turn of the event loop after its answer.
+  await setImmediate();
+  await setImmediate();
+}
+
+it('at most 48 questions about unknown sessions and 64 in all are in flight', async () => {
+  const unknown = names('unknown', 60);
+  const known = names('known', 40);
+  const outcomes = [...unknown.map((name) => ask(name)), ...known.map((name) => ask(name, true))];
+  await setImmediate();
+  expect(started).toEqual([...unknown.slice(0, 48), ...known.slice(0, 16)]);
+
+  await answerAll(started.slice(0, 10));
+  expect(started.slice(64)).toEqual(known.slice(16, 26));
+  await answerAll(known);
+  expect(started.slice(64)).toEqual(known.slice(16));
+  await answerAll(known);
+  expect(started.slice(64)).toEqual([...known.slice(16), ...unknown.slice(48, 58)]);
+  await answerAll([...unknown, ...known]);
+  await answerAll(unknown);
+  expect(await Promise.all(outcomes)).toEqual(Array(100).fill('answered'));
+  expect(timers.size).toBe(0);
+});
+
+it('a question that waits for 2 s fails, and is not asked later', async () => {
+  const first = names('first', 48);
+  for (const name of first) void ask(name);
+  const late = [ask('late-1'), ask('late-2')];
+  for (const expire of timers) expire();
+  expect(await Promise.all(late)).toEqual(Array(2).fill('session_check_unavailable, 2'));
+  await answerAll(first);
+  expect(started).toEqual(first);
+  const next = ask('next');
+  await setImmediate();
+  await answerAll(['next']);
+  expect(await next).toBe('answered');
+});
+
+it('at most 1,000 questions about unknown sessions wait; then known sessions still wait for their own places', async () => {
+  for (const name of names('unknown', 48 + 1_000)) void ask(name);
+  expect(await ask('one too many')).toBe('session_check_unavailable, 2');
+  for (const name of names('known', 16 + 1_000)) void ask(name, true);
+  await setImmediate();
+  expect(started).toHaveLength(64);
+  expect(await ask('one too many', true)).toBe('session_check_unavailable, 2');
+  expect(timers.size).toBe(2_000);
+});
+
+it('a question that fails frees its place', async () => {
+  const fail = () => queue.ask(false, () => Promise.reject(new Error('no answer'))).catch((error) => error.message);
+  const outcomes = await Promise.all(Array.from({ length: 200 }, fail));
+  expect(new Set(outcomes)).toEqual(new Set(['no answer']));
+  await setImmediate();
+  void ask('next');
+  expect(started).toEqual(['next']);
+});
