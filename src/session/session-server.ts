@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Clock } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 
 const RETRY_AFTER_SECONDS = 2;
@@ -36,14 +36,20 @@ export async function boundedFetch(
   maxBytes = MAX_BYTES,
 ): Promise<Response> {
   const deadline = new AbortController();
-  const timer = clock.setTimer(
-    () => deadline.abort(new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError')),
-    TIMEOUT_MS,
-  );
+  let timer: Timer | undefined;
+  // Aborting is not enough: Node's fetch never ends a large body with a false Content-Encoding, also when it is aborted.
+  const timedOut = new Promise<never>((_resolve, reject) => {
+    timer = clock.setTimer(() => {
+      const timeout = new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError');
+      reject(timeout);
+      deadline.abort(timeout);
+    }, TIMEOUT_MS);
+  });
+  const fetched = fetch(url, { ...request, redirect: 'manual', signal: deadline.signal });
   try {
-    return await readBounded(await fetch(url, { ...request, redirect: 'manual', signal: deadline.signal }), maxBytes);
+    return await Promise.race([fetched.then((answer) => readBounded(answer, maxBytes)), timedOut]);
   } finally {
-    timer.cancel();
+    timer?.cancel();
   }
 }
 

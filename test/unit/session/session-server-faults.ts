@@ -34,7 +34,13 @@ const FAULTS: Readonly<Record<string, RequestListener>> = {
 };
 
 /** Servers that do not answer, or stop in the middle of the answer. */
-const STALLS: readonly RequestListener[] = [() => undefined, (_request, response) => void response.write('{"active":')];
+const STALLS: readonly RequestListener[] = [
+  () => undefined,
+  (_request, response) => void response.write('{"active":'),
+  // Node's fetch never ends such a body.
+  (_request, response) =>
+    response.setHeader('content-encoding', 'gzip').end(JSON.stringify({ active: true, sub: 'x'.repeat(70_000) })),
+];
 
 /** Tests that a fault of the session server neither accepts nor refuses a session. */
 export function itIsUnavailable(
