@@ -132,7 +132,7 @@ export class HttpVendorLogin implements VendorLogin {
     // breaker, because a wait for the queue says nothing about the vendor.
     domain.circuit.throwIfOpen();
     const account = accountId(subject.unionId);
-    await this.#turns.wait(urgency, deadline - MIN_ATTEMPT_MS);
+    await this.#turns.wait(account, urgency, deadline - MIN_ATTEMPT_MS);
     const sentAt = clock.now();
     const timeoutMs = Math.min(this.#options.timeoutMs, deadline - sentAt);
     if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });

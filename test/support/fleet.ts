@@ -44,6 +44,7 @@ export async function startFleet({ replicas, vendor: vendorOptions, env: overrid
     // Most tests send many requests at once. Tests of the limits set these themselves.
     VENDOR_MAX_RPS: '0',
     RATE_LIMIT_PER_MINUTE: '0',
+    LOGIN_LIMIT_PER_HOUR: '0',
     ...overrides,
   };
   const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env)));

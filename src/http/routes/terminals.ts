@@ -90,7 +90,7 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
       const subjects = (query.app === undefined ? apps : [query.app]).map((app) =>
         requestedSubject(options, { unionId, app: undefined }, { app, uniqueId }),
       );
-      await Promise.all(subjects.map((subject) => accounts.logOut(subject)));
+      await Promise.all(subjects.map((subject) => accounts.logOut(subject, 'operator')));
       return reply.code(204).send();
     },
   );
