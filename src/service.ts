@@ -69,7 +69,13 @@ export async function startService(config: Config, logger: Logger, version: stri
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
   const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
   metrics.watch(cache);
-  const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: requestsPerMinute, log, observer });
+  const limits = new LoginLimits({
+    rates: store.rateLimiter,
+    perHour: config.loginsPerHour,
+    burst: config.terminalsPerAccount,
+    log,
+    observer,
+  });
   const loginBudgetMs = loginBudget(config.vendor.timeoutMs);
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
@@ -86,7 +92,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     loginBudgetMs,
   });
   const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
-  const accounts = new Accounts(store.accounts, terminals, cache);
+  const accounts = new Accounts(store.accounts, terminals, cache, limits);
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
   const adminTokens = new AdminTokens(admin.tokens);

@@ -25,6 +25,7 @@ export const brokerEnvironment = {
   ...vendorSettings('set by bench-world.ts'),
   VENDOR_MAX_RPS: '10000',
   RATE_LIMIT_PER_MINUTE: '1000000',
+  LOGIN_LIMIT_PER_HOUR: '1000000',
 };
 
 /** Encrypts records like the broker's store. */

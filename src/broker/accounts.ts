@@ -1,5 +1,6 @@
 import type { AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
+import type { LoginLimits } from './login-limits.ts';
 import type { TokenCache } from './token-cache.ts';
 
 /** Finds accounts, logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
@@ -7,11 +8,13 @@ export class Accounts {
   readonly #accounts: AccountStore;
   readonly #terminals: TerminalStore;
   readonly #cache: TokenCache;
+  readonly #limits: LoginLimits;
 
-  constructor(accounts: AccountStore, terminals: TerminalStore, cache: TokenCache) {
+  constructor(accounts: AccountStore, terminals: TerminalStore, cache: TokenCache, limits: LoginLimits) {
     this.#accounts = accounts;
     this.#terminals = terminals;
     this.#cache = cache;
+    this.#limits = limits;
   }
 
   /** @throws BrokerError `store_unavailable` */
@@ -24,9 +27,14 @@ export class Accounts {
     return this.#accounts.lookUp(accessIds);
   }
 
-  /** Removes the terminal's token on all replicas. Idempotent. @throws BrokerError `store_unavailable` */
-  async logOut(subject: Subject): Promise<void> {
+  /**
+   * Removes the terminal's token on all replicas. Idempotent.
+   * @param by an app's logout counts against the account's limit
+   * @throws BrokerError `store_unavailable`; `rate_limited` for an app
+   */
+  async logOut(subject: Subject, by: 'app' | 'operator'): Promise<void> {
     const id = subjectId(subject);
+    if (by === 'app') await this.#limits.admit(id, 'logout');
     this.#cache.forget(id, await this.#terminals.remove(id));
   }
 

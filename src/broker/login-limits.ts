@@ -8,36 +8,55 @@ import type { TimeBudget } from '../token/time-budget.ts';
 /** A terminal may have this many refused tokens replaced at once, and then one per interval. */
 const REFUSED_BURST = 3;
 const REFUSED_INTERVAL_MS = 20_000;
+const HOUR_MS = 3_600_000;
 
 export interface LoginLimitsOptions {
   readonly rates: RateLimiter;
-  /** Logins per account and minute over all replicas. 0: no limit, also not for refused tokens. */
-  readonly perMinute: number;
+  /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
+  readonly perHour: number;
+  /** Number of them that an account may cause at once after a pause. */
+  readonly burst: number;
   readonly log: Log;
   readonly observer: Observer;
 }
 
-/** Limits how many logins an app may cause. A failure of the store lets the login through. */
+/** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
 export class LoginLimits {
   readonly #options: LoginLimitsOptions;
+  readonly #intervalMs: number;
 
   constructor(options: LoginLimitsOptions) {
     this.#options = options;
+    this.#intervalMs = HOUR_MS / options.perHour;
   }
 
-  /** @throws BrokerError `rate_limited` */
-  async admit(id: SubjectId, cause: 'new' | 'refused', timeBudget: TimeBudget): Promise<void> {
-    const { perMinute, log, observer } = this.#options;
-    if (perMinute === 0) return;
-    const take = async (limit: LimitName, name: string, intervalMs: number, burst: number): Promise<void> => {
-      const waitMs = await timeBudget.wait(this.#take(name, intervalMs, burst));
+  /**
+   * Counts a login or a logout that an app causes.
+   * @param timeBudget of the login, if it has one
+   * @throws BrokerError `rate_limited`
+   */
+  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', timeBudget?: TimeBudget): Promise<void> {
+    const { perHour, burst, log, observer } = this.#options;
+    if (perHour === 0) return;
+    const take = async (limit: LimitName, name: string, intervalMs: number, atOnce: number): Promise<void> => {
+      const taking = this.#take(name, intervalMs, atOnce);
+      const waitMs = timeBudget ? await timeBudget.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
       if (!waitMs) return;
       observer.rateLimited(limit);
       throw new BrokerError('rate_limited', { retryAfter: Math.ceil(waitMs / 1_000) });
     };
     if (cause === 'refused') await take('refused_tokens', `refused ${id}`, REFUSED_INTERVAL_MS, REFUSED_BURST);
-    await take('logins', `logins ${accountOf(id)}`, 60_000 / perMinute, perMinute);
+    await take('logins', nameOf(id), this.#intervalMs, Math.min(burst, perHour));
+  }
+
+  /** Counts an admitted login no longer, because it was not sent to the vendor. */
+  async giveBack(id: SubjectId): Promise<void> {
+    const { rates, perHour, log } = this.#options;
+    if (perHour === 0) return;
+    await rates.giveBack(nameOf(id), this.#intervalMs).catch((error: unknown) => {
+      log.debug({ err: error }, 'a login that was not sent stays counted');
+    });
   }
 
   async #take(name: string, intervalMs: number, burst: number): Promise<number> {
@@ -49,4 +68,9 @@ export class LoginLimits {
       return 0;
     }
   }
+}
+
+/** The name of the limit that the logins and logouts of the account share. */
+function nameOf(id: SubjectId): string {
+  return `logins ${accountOf(id)}`;
 }

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
+import type { RenewalCause } from '../token/observer.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
@@ -74,22 +75,17 @@ export class LoginUnderLease {
 
   async #logInAndSave(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
-    const { subject, cause } = request;
+    const { subject, cause, urgency } = request;
     const { lease, current, timeBudget, erasedAt } = granted;
-    const isForeground = cause !== 'background';
-    if (isForeground) refuseErased(request, erasedAt);
+    const isByApp = cause !== 'background';
+    if (isByApp) refuseErased(request, erasedAt);
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (cause === 'new' || cause === 'refused') await limits.admit(lease.id, cause, timeBudget);
-    const token = await vendor.login({
-      subject,
-      region,
-      budgetMs,
-      urgency: isForeground ? 'foreground' : 'background',
-    });
+    if (isCounted(cause)) await limits.admit(lease.id, cause, timeBudget);
+    const token = await vendor.login({ subject, region, budgetMs, urgency });
     const earlierUnread = current?.read === false ? current.unreadRenewals : 0;
-    const unreadRenewals = isForeground ? 0 : earlierUnread + 1;
-    const record = { subject, region, token, generation: lease.generation, read: isForeground, unreadRenewals };
+    const unreadRenewals = isByApp ? 0 : earlierUnread + 1;
+    const record = { subject, region, token, generation: lease.generation, read: isByApp, unreadRenewals };
     return this.#save(request, granted, record);
   }
 
@@ -128,9 +124,10 @@ export class LoginUnderLease {
   }
 
   async #releaseFailed(request: RenewalRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
-    const { terminals, clock, log } = this.#options;
+    const { terminals, limits, clock, log } = this.#options;
     const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
+    if (code === 'vendor_busy' && isCounted(request.cause)) void limits.giveBack(id);
     const dueAt = current && retryAt(current.token, code, clock);
     await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined);
     if (code !== 'account_disabled') return;
@@ -210,8 +207,13 @@ export class HeldLeases {
 }
 
 /** Another replica does not hear that a background renewal found no place in the login queue: an app has priority there. */
-function concernsOtherReplicas(code: ErrorCode, { cause }: RenewalRequest): boolean {
-  return cause !== 'background' || code !== 'vendor_busy';
+function concernsOtherReplicas(code: ErrorCode, { urgency }: RenewalRequest): boolean {
+  return urgency !== 'background' || code !== 'vendor_busy';
+}
+
+/** Whether a login with this cause counts against the account's limit. */
+function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
+  return cause === 'new' || cause === 'refused';
 }
 
 function isRefusal(outcome: SaveOutcome | 'write_back'): boolean {

@@ -76,6 +76,7 @@ export class Renewal {
       region,
       known: record,
       cause: 'background',
+      urgency: 'background',
       sessionIssuedAt: undefined,
       satisfies: (other) => other.generation > generation,
     };

@@ -1,4 +1,5 @@
 import { BrokerError } from '../token/errors.ts';
+import type { Urgency } from '../token/login-queue.ts';
 import type { RenewalCause, RenewalOutcome } from '../token/observer.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { Subject, SubjectId } from '../token/subject.ts';
@@ -25,6 +26,8 @@ export interface RenewalRequest {
   /** The token to replace. */
   readonly known: TokenRecord | undefined;
   readonly cause: RenewalCause;
+  /** Whether an app waits for the renewal. */
+  readonly urgency: Urgency;
   /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
   /** Returns whether a record from another login will do: usable, newer than `known`, and not the refused token. */
@@ -73,6 +76,7 @@ export function shouldRetryAlone(waiting: RenewalRequest, failed: RenewalRequest
     case 'store_unavailable':
       return failed?.cause === 'due' && waiting.cause !== 'due';
     case 'vendor_busy':
+      return failed?.urgency === 'background' && waiting.urgency === 'foreground';
     case 'session_forbidden':
       return failed?.cause === 'background' && waiting.cause !== 'background';
     default:

@@ -1,5 +1,6 @@
 import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
+import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
@@ -96,8 +97,9 @@ export class TokenBroker {
       return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
     if (now < entry.renewFrom) return { entry, outcome };
-    const renewal = this.#renew(id, request, 'due', entry);
-    if (policy.mode === 'proactive' && now < waitFrom(entry.served.record.token)) {
+    const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);
+    const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
+    if (!isAwaited) {
       entry.renewFrom = now + RENEWAL_PAUSE_MS;
       renewal.catch(() => undefined);
       return { entry, outcome };
@@ -124,6 +126,7 @@ export class TokenBroker {
     request: ReadRequest,
     cause: RenewalCause,
     entry: CachedToken | undefined,
+    urgency: Urgency = 'foreground',
   ): Promise<ReadResult> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
@@ -135,7 +138,7 @@ export class TokenBroker {
       (refused === undefined || serveToken(record).etag !== refused) &&
       isUsable(record);
     const startedAt = clock.now();
-    const renewed = await renewal.renew({ id, subject, region, known, cause, sessionIssuedAt, satisfies });
+    const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
     const { record, outcome, isStored, erasedAt } = renewed;
     refuseErased(request, erasedAt);
     const checkedAt = isStored ? startedAt : Number.NEGATIVE_INFINITY;

@@ -32,8 +32,10 @@ export interface Config {
   readonly terminalPolicy: Values['TERMINAL_POLICY'];
   readonly terminalsPerAccount: number;
   readonly refresh: RefreshPolicy;
-  /** Per account and minute: reads on one replica, and logins over all replicas; 0: no limit. */
+  /** Requests per account, minute and replica; 0: no limit. */
   readonly requestsPerMinute: number;
+  /** Logins and logouts per account and hour over all replicas; 0: no limit. */
+  readonly loginsPerHour: number;
   readonly cacheMaxBytes: number;
 }
 
@@ -102,6 +104,7 @@ export function loadConfig(environment: Environment): Config {
     terminalsPerAccount: values.TERMINALS_PER_ACCOUNT,
     refresh: { mode: refreshModeOf(values), share: values.REFRESH_AT, unreadLimit: values.REFRESH_UNREAD_LIMIT },
     requestsPerMinute: values.RATE_LIMIT_PER_MINUTE,
+    loginsPerHour: values.LOGIN_LIMIT_PER_HOUR,
     cacheMaxBytes: values.CACHE_MAX_MB * 2 ** 20,
   };
 }

@@ -143,6 +143,7 @@ export const VARIABLES = {
   },
   REFRESH_UNREAD_LIMIT: { ...wholeNumber(1, 255), default: '1' },
   RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
+  LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
   CACHE_MAX_MB: { ...wholeNumber(1, 65_536), default: '64' },
 } as const satisfies Record<string, Variable<unknown>>;
 

@@ -156,7 +156,7 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
   });
   const coolingDown = countBy(registry, {
     name: 'sdk_token_broker_cool_downs_total',
-    help: 'Renewals refused without a login, because several logins of the subject had just failed with this error.',
+    help: 'Renewals refused without a login, because several logins of the account had just failed with this error.',
     label: 'code',
     values: CODES.filter(coolsDown),
   });

@@ -1,5 +1,5 @@
 import type { ErrorCode } from './errors.ts';
-import type { Pace, Place, reservePlace, Urgency } from './login-queue.ts';
+import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
 
@@ -39,7 +39,7 @@ export type LeaseAnswer =
       readonly erasedAt: number | undefined;
     }
   | { readonly kind: 'held'; readonly heldForMs: number }
-  /** Several logins of this subject failed in a row, the last one with `code`. The next lease is granted after `forMs`. */
+  /** Several logins of the account failed in a row, the last one with `code`. Its next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit' };
@@ -84,7 +84,7 @@ export interface TerminalStore {
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
 
   /**
-   * Gives the lease back without a token. After repeated failures with a code that cools down, the subject cools down.
+   * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
    * @param dueAt epoch ms at which the worker looks at an existing token next; `undefined` leaves its due time
    * @param failure announced as `failed`, so that waiting replicas do not repeat the login
    */
@@ -163,12 +163,19 @@ export interface RateLimiter {
    * @throws BrokerError `store_unavailable`
    */
   take(name: string, intervalMs: number, burst: number): Promise<number>;
+
+  /** Gives a taken permit back. @throws BrokerError `store_unavailable` */
+  giveBack(name: string, intervalMs: number): Promise<void>;
 }
 
 /** The queue of vendor logins, shared by all replicas. */
 export interface LoginQueue {
-  /** Reserves the next place (see {@link reservePlace}). @throws BrokerError `store_unavailable` */
-  reserve(pace: Pace, urgency: Urgency): Promise<Place>;
+  /**
+   * Reserves the next place (see {@link reservePlace}). A foreground login that gets one makes its account a returning one
+   * for {@link returningMs}.
+   * @throws BrokerError `store_unavailable`
+   */
+  reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;
 }
 
 /** A change of a subject or an account, which every replica gets. */

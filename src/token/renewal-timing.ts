@@ -90,7 +90,7 @@ export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock): number 
   return now + delayMs * (0.5 + clock.random());
 }
 
-/** Returns how long no login is tried for a subject after this many consecutive failures. One failure costs nothing. */
+/** Returns how long no login is tried for an account after this many consecutive failures. One failure costs nothing. */
 export function coolDownMs(failures: number): number {
   return failures < 2 ? 0 : Math.min(MAX_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
 }

@@ -2,18 +2,21 @@ import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
 import type { ResultKind } from '../token/observer.ts';
 import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
-import { type FaultFacts, VendorFault } from './faults.ts';
+import { type FaultFacts, type FaultKind, VendorFault } from './faults.ts';
 
 /** The answer does not follow the protocol. The message names the wrong part and never quotes it. */
 export class BrokenAnswer extends Error {
   override readonly name = 'BrokenAnswer';
 
-  /** A 5xx or 429 without a result code is an outage, for example the error page of a proxy. */
+  /** Without a result code, the HTTP status of an error says what it is, for example the error page of a proxy. */
   toFault(facts: FaultFacts): VendorFault {
-    const { vendorCode, httpStatus = 200 } = facts;
-    const isOutage = vendorCode === undefined && (httpStatus >= 500 || httpStatus === 429);
-    return new VendorFault(isOutage ? 'outage' : 'broken_answer', { ...facts, problem: this.message });
+    return new VendorFault(kindOf(facts), { ...facts, problem: this.message });
   }
+}
+
+function kindOf({ vendorCode, httpStatus = 200 }: FaultFacts): FaultKind {
+  if (vendorCode === undefined && httpStatus === 429) return 'too_frequent';
+  return vendorCode === undefined && httpStatus >= 500 ? 'outage' : 'broken_answer';
 }
 
 const MAX_LIFETIME_SECONDS = 10 ** 9;

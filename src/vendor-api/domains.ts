@@ -1,89 +1,95 @@
-import {
-  BrokenCircuitError,
-  type CircuitBreakerPolicy,
-  CircuitState,
-  CountBreaker,
-  circuitBreaker,
-  handleAll,
-} from 'cockatiel';
 import type { Clock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
+import type { AccountId } from '../token/subject.ts';
 import { ruleFor, VendorFault } from './faults.ts';
 
-/** The circuit opens when more than 80 % of the last 20 attempts failed, and at least 10 attempts were made. */
-const SAMPLE = { size: 20, minimumNumberOfCalls: 10, threshold: 0.8 };
+/**
+ * The circuit opens when more than 80 % of the last 20 accounts saw an outage, and at least 10 accounts tried. Each account
+ * counts once, with its last attempt, so a few accounts cannot open the circuit for the others.
+ */
+const SAMPLE = { accounts: 20, minimumAccounts: 10, threshold: 0.8 };
 /** How long the circuit stays open. One trial attempt follows. */
 const OPEN_MS = 5_000;
 
 export type CircuitStatus = 'closed' | 'half-open' | 'open';
 
-/**
- * The circuit breaker of one vendor domain, based on cockatiel's. It adds two things: callers are refused at once while
- * a trial attempt runs (cockatiel lets them wait for it), and the open time is measured with the broker's clock (cockatiel's own window reads `Date.now()`).
- */
+/** The circuit breaker of one vendor domain. */
 export class CircuitBreaker {
-  readonly #policy: CircuitBreakerPolicy;
   readonly #clock: Clock;
+  readonly #onChange: (status: CircuitStatus) => void;
+  /** Whether the last attempt of each account saw an outage, in the order of these attempts. */
+  readonly #sample = new Map<AccountId, boolean>();
+  #status: CircuitStatus = 'closed';
   #openUntil = 0;
 
   /** @param onChange is called at each change of the status; the first status is `closed` */
   constructor(clock: Clock, onChange: (status: CircuitStatus) => void) {
     this.#clock = clock;
-    this.#policy = circuitBreaker(handleAll, { halfOpenAfter: OPEN_MS, breaker: new CountBreaker(SAMPLE) });
-    this.#policy.onStateChange((state) => {
-      if (state === CircuitState.Open) this.#openUntil = clock.now() + OPEN_MS;
-      onChange(statusOf(state));
-    });
+    this.#onChange = onChange;
   }
 
   get status(): CircuitStatus {
-    return statusOf(this.#policy.state);
+    return this.#status;
   }
 
   /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt now */
   throwIfOpen(): void {
-    const { status } = this;
-    if (status === 'half-open' || (status === 'open' && this.#clock.now() < this.#openUntil)) throw this.#refusal();
+    const leftMs = this.#openUntil - this.#clock.now();
+    if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0)) return;
+    throw new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
   }
 
   /** @throws VendorFault `circuit_open` without an attempt; otherwise the error of the attempt */
-  async run<T>(attempt: () => Promise<T>): Promise<T> {
+  async run<T>(account: AccountId, attempt: () => Promise<T>): Promise<T> {
     this.throwIfOpen();
+    const isTrial = this.#status === 'open';
+    if (isTrial) this.#change('half-open');
     try {
-      const result = await this.#policy.execute(() => resultOf(attempt));
-      return result();
+      const result = await attempt();
+      this.#ended(account, isTrial, false);
+      return result;
     } catch (error) {
-      throw error instanceof BrokenCircuitError ? this.#refusal() : error;
+      this.#ended(account, isTrial, !(error instanceof VendorFault) || ruleFor(error).isOutage);
+      throw error;
     }
   }
 
-  #refusal(): VendorFault {
-    const leftMs = this.#openUntil - this.#clock.now();
-    return new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
+  #ended(account: AccountId, isTrial: boolean, isOutage: boolean): void {
+    if (isTrial) {
+      if (isOutage) this.#open();
+      else this.#close();
+      return;
+    }
+    // The attempt began before the circuit opened.
+    if (this.#status !== 'closed') return;
+    this.#sample.delete(account);
+    this.#sample.set(account, isOutage);
+    const [oldest] = this.#sample.keys();
+    if (oldest !== undefined && this.#sample.size > SAMPLE.accounts) this.#sample.delete(oldest);
+    if (isOutage && this.#isDown()) this.#open();
   }
-}
 
-/**
- * Runs the attempt and returns its result as a function that returns or throws it. A definite refusal proves that the
- * vendor works, so it must count as a success. cockatiel does not count an error that it is told to ignore. In a
- * half-open circuit such an error would also close the circuit without clearing the earlier failures.
- */
-async function resultOf<T>(attempt: () => Promise<T>): Promise<() => T> {
-  try {
-    const value = await attempt();
-    return () => value;
-  } catch (error) {
-    if (!(error instanceof VendorFault) || ruleFor(error).outage) throw error;
-    return () => {
-      throw error;
-    };
+  #isDown(): boolean {
+    const { size } = this.#sample;
+    const failed = [...this.#sample.values()].filter(Boolean).length;
+    return size >= SAMPLE.minimumAccounts && failed > SAMPLE.threshold * size;
   }
-}
 
-function statusOf(state: CircuitState): CircuitStatus {
-  if (state === CircuitState.HalfOpen) return 'half-open';
-  return state === CircuitState.Closed ? 'closed' : 'open';
+  #open(): void {
+    this.#openUntil = this.#clock.now() + OPEN_MS;
+    this.#change('open');
+  }
+
+  #close(): void {
+    this.#sample.clear();
+    this.#change('closed');
+  }
+
+  #change(status: CircuitStatus): void {
+    this.#status = status;
+    this.#onChange(status);
+  }
 }
 
 /** The `Date` header counts whole seconds, so it cannot prove a smaller difference. */

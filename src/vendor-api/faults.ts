@@ -39,16 +39,19 @@ interface FaultRule {
   readonly level: 'debug' | 'warn' | 'error';
   /** The log message: the event and, for `error`, the things to check. */
   readonly message: string;
+  /** Present if a retry makes sense. `answer_lost`: the login may have succeeded, so it gets one retry at most. */
+  readonly retry?: 'answered' | 'answer_lost';
   /**
-   * Present if the vendor's service failed, and not only this login: the circuit breaker counts it, and a retry makes
-   * sense. `answer_lost`: the login may have succeeded, so it gets one retry at most.
+   * Whether the vendor's service failed, so that the circuit breaker counts it. A well-formed answer to what one account
+   * sent is no outage: only the account backs off.
    */
-  readonly outage?: 'answered' | 'answer_lost';
+  readonly isOutage: boolean;
 }
 
-const REFUSED = { code: 'vendor_rejected', level: 'error' } as const;
-const OUTAGE = { code: 'vendor_unavailable', level: 'warn', outage: 'answered' } as const;
-const ANSWER_LOST = { ...OUTAGE, outage: 'answer_lost' } as const;
+const REFUSED = { code: 'vendor_rejected', level: 'error', isOutage: false } as const;
+const PASSING = { code: 'vendor_unavailable', level: 'warn', retry: 'answered', isOutage: false } as const;
+const OUTAGE = { ...PASSING, isOutage: true } as const;
+const ANSWER_LOST = { ...OUTAGE, retry: 'answer_lost' } as const;
 
 const RULES: Readonly<Record<FaultKind, FaultRule>> = {
   clock_skew: {
@@ -65,10 +68,10 @@ const RULES: Readonly<Record<FaultKind, FaultRule>> = {
     message: 'vendor refuses a field of the login',
     detail: 'The vendor refuses the account, the uniqueId or the region as malformed or out of range',
   },
-  account_closed: { code: 'account_disabled', level: 'warn', message: 'vendor has closed the account' },
-  too_frequent: { ...OUTAGE, message: 'vendor limits the rate of logins' },
+  account_closed: { ...REFUSED, code: 'account_disabled', level: 'warn', message: 'vendor has closed the account' },
+  too_frequent: { ...PASSING, message: 'vendor limits the rate of logins' },
   maintenance: { ...OUTAGE, message: 'vendor is under maintenance' },
-  unknown: { ...OUTAGE, message: 'vendor answered with an unknown result code' },
+  unknown: { ...PASSING, message: 'vendor answered with an unknown result code' },
   outage: { ...OUTAGE, message: 'vendor answered with an HTTP error and no result code' },
   unreachable: { ...ANSWER_LOST, message: 'vendor cannot be reached' },
   timeout: { ...ANSWER_LOST, code: 'vendor_timeout', message: 'vendor did not answer in time' },
@@ -85,6 +88,7 @@ const RULES: Readonly<Record<FaultKind, FaultRule>> = {
   circuit_open: {
     code: 'vendor_unavailable',
     level: 'debug',
+    isOutage: false,
     message: 'login is not sent: the circuit breaker of the vendor domain is open',
   },
 };

@@ -1,9 +1,10 @@
 import { type Clock, sleep } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import { EMPTY_PACE, type Pace, type PaceState, type Place, reservePlace, type Urgency } from '../token/login-queue.ts';
+import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
 import type { Observer } from '../token/observer.ts';
 import type { LoginQueue } from '../token/ports.ts';
+import type { AccountId } from '../token/subject.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 
 /** The share of the login budget that each replica uses while the shared queue is unavailable. */
@@ -24,7 +25,7 @@ export interface LoginTurnsOptions {
 /** Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it. */
 export class LoginTurns {
   readonly #options: LoginTurnsOptions;
-  #localState: PaceState = EMPTY_PACE;
+  readonly #localQueue = new LocalLoginQueue();
 
   constructor(options: LoginTurnsOptions) {
     this.#options = options;
@@ -35,11 +36,12 @@ export class LoginTurns {
    * @param latestAt epoch ms; a later turn would be useless
    * @throws BrokerError `vendor_busy`
    */
-  async wait(urgency: Urgency, latestAt: number): Promise<void> {
+  async wait(account: AccountId, urgency: Urgency, latestAt: number): Promise<void> {
     const { maxPerSecond, clock, observer } = this.#options;
     if (maxPerSecond === 0) return;
     const { granted, waitMs } =
-      (await this.#reserve(maxPerSecond, urgency)) ?? this.#reserveLocally(maxPerSecond, urgency);
+      (await this.#reserve(paceOf(maxPerSecond), urgency, account)) ??
+      this.#localQueue.reserve(clock.now(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
     if (!granted || clock.now() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
@@ -48,10 +50,10 @@ export class LoginTurns {
     if (waitMs > 0) await sleep(clock, waitMs);
   }
 
-  async #reserve(maxPerSecond: number, urgency: Urgency): Promise<Place | undefined> {
+  async #reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place | undefined> {
     const { queue, log } = this.#options;
     try {
-      const reservation = queue.reserve(paceOf(maxPerSecond), urgency);
+      const reservation = queue.reserve(pace, urgency, account);
       return urgency === 'background'
         ? await reservation
         : await raceTimeout(this.#options.clock, QUEUE_TIMEOUT_MS, reservation);
@@ -62,13 +64,6 @@ export class LoginTurns {
       );
       return undefined;
     }
-  }
-
-  #reserveLocally(maxPerSecond: number, urgency: Urgency): Place {
-    const pace = paceOf(maxPerSecond * LOCAL_SHARE);
-    const { place, state } = reservePlace(this.#localState, this.#options.clock.now(), pace, urgency);
-    this.#localState = state;
-    return place;
   }
 }
 

@@ -3,6 +3,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
+import { accountId } from '../token/subject.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
 import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
@@ -38,8 +39,8 @@ export class Retries {
     this.#attempts += 1;
     if (this.#attempts >= MAX_ATTEMPTS) return undefined;
     if (fault.kind === 'clock_skew') return this.#delayOfCorrection();
-    const { outage } = ruleFor(fault);
-    if (!outage || (outage === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
+    const { retry } = ruleFor(fault);
+    if (!retry || (retry === 'answer_lost' && ++this.#lostAnswers > 1)) return undefined;
     const vendorDelayMs = (fault.facts.retryAfter ?? 0) * 1_000;
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
     const delayMs = vendorDelayMs + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
@@ -137,13 +138,14 @@ export class HttpVendorLogin implements VendorLogin {
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
     // breaker, because a wait for the queue says nothing about the vendor.
     domain.circuit.throwIfOpen();
-    await this.#turns.wait(urgency, deadline - MIN_ATTEMPT_MS);
+    const account = accountId(subject.unionId);
+    await this.#turns.wait(account, urgency, deadline - MIN_ATTEMPT_MS);
     const sentAt = clock.now();
     const timeoutMs = Math.min(this.#options.timeoutMs, deadline - sentAt);
     if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
     const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
-    return domain.circuit.run(async () => {
+    return domain.circuit.run(account, async () => {
       observer.loginSent();
       return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
     });

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../src/token/login-queue.ts';
 import type { Announcement, DueClaim, DueClaims, Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
-import { type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
+import { type AccountId, accountId, type Subject, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
 import { makeDue } from '../support/make-due.ts';
 
@@ -19,6 +19,10 @@ function newSubject(): { subject: Subject; id: SubjectId } {
   subjects += 1;
   const subject = { app: 'default', unionId: `account-${subjects}-${systemClock.random()}`, uniqueId: 'phone' };
   return { subject, id: subjectId(subject) };
+}
+
+function anyAccount(): AccountId {
+  return accountId(newSubject().subject.unionId);
 }
 
 function recordOf(subject: Subject, generation: number, lifeMs = 60_000, extra = {}): TokenRecord {
@@ -425,7 +429,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.markRead(newSubject().id, 1)).toBe(false);
     });
 
-    test('lets a subject cool down from its second failure in a row, longer each time, until it has a token', async () => {
+    test('lets an account cool down from its second failure in a row, longer each time, until it has a token', async () => {
       const { subject, id } = newSubject();
       const fail = async (code: ErrorCode) =>
         store.terminals.release(await eventually(() => acquired(store, id)), undefined, code);
@@ -442,6 +446,22 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
       await fail('vendor_unavailable');
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
+    });
+
+    test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
+      const { subject } = newSubject();
+      const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));
+      const leases = await Promise.all(ids.map((id) => acquired(store, id)));
+      for (const lease of leases) await store.terminals.release(lease, undefined, 'vendor_timeout');
+      const another = subjectId({ ...subject, uniqueId: 'another' });
+      const answer = await store.terminals.acquire(another, LEASE_MS);
+      if (answer.kind !== 'cooling') throw new Error(answer.kind);
+      expect(answer.forMs).toBeLessThanOrEqual(500);
+      expect((await store.terminals.acquire(newSubject().id, LEASE_MS)).kind).toBe('granted');
+      const lease = await eventually(() => acquired(store, another));
+      const record = recordOf({ ...subject, uniqueId: 'another' }, lease.generation);
+      await store.terminals.save(lease, record, systemClock.now() + 9_000);
+      expect((await store.terminals.acquire(ids[0] as SubjectId, LEASE_MS)).kind).toBe('granted');
     });
 
     test('announces a save, a failure and a logout with their generations', async () => {
@@ -626,7 +646,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     async function reserved(pace: Pace, ...urgencies: Urgency[]): Promise<Place[]> {
       const places: Place[] = [];
-      for (const urgency of urgencies) places.push(await store.loginQueue.reserve(pace, urgency));
+      for (const urgency of urgencies) places.push(await store.loginQueue.reserve(pace, urgency, anyAccount()));
       return places;
     }
 
@@ -652,7 +672,9 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
 
     test('gives each place to one of forty parallel requests', async () => {
       const pace = { intervalMs: 2_000, burst: 5 };
-      const places = await Promise.all(Array.from({ length: 40 }, () => store.loginQueue.reserve(pace, 'foreground')));
+      const places = await Promise.all(
+        Array.from({ length: 40 }, () => store.loginQueue.reserve(pace, 'foreground', anyAccount())),
+      );
       expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
       expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
       expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
@@ -669,7 +691,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[2], 1_800);
       expectPlace(places[3], 700, false);
       await sleep((places[3]?.waitMs ?? 0) + 5);
-      const place = await store.loginQueue.reserve({ intervalMs: 900, burst: 1 }, 'foreground');
+      const place = await store.loginQueue.reserve({ intervalMs: 900, burst: 1 }, 'foreground', anyAccount());
       expectPlace(place, 2_700);
     });
 
@@ -696,7 +718,30 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expectPlace(places[4], 600, false);
       expectPlace(places[5], 1_200);
       await sleep((places[4]?.waitMs ?? 0) + 5);
-      expectPlace(await store.loginQueue.reserve(pace, 'background'), 1_500);
+      expectPlace(await store.loginQueue.reserve(pace, 'background', anyAccount()), 1_500);
+    });
+
+    test('lets accounts with a recent login queue for at most 250 ms, and gives them a fourth of the places while a newcomer waits', async () => {
+      const pace = { intervalMs: 125, burst: 1 };
+      const account = anyAccount();
+      const returning = () => store.loginQueue.reserve(pace, 'foreground', account);
+      expectPlace(await returning(), 0);
+      expectPlace(await returning(), 125);
+      expectPlace(await returning(), 250);
+      expectPlace(await returning(), 125, false);
+      const [newcomer] = await reserved(pace, 'foreground');
+      expectPlace(newcomer, 375);
+      expectPlace(await returning(), 500, false);
+      const [background] = await reserved(pace, 'background');
+      expectPlace(background, 500);
+    });
+
+    test('takes a background login for no reason to let an account wait', async () => {
+      const pace = { intervalMs: 600, burst: 1 };
+      const account = anyAccount();
+      await store.loginQueue.reserve(pace, 'background', account);
+      expectPlace(await store.loginQueue.reserve(pace, 'foreground', account), 600);
+      expect((await store.loginQueue.reserve(pace, 'foreground', account)).granted).toBe(false);
     });
 
     test('has no more places at once than the burst after a pause', async () => {

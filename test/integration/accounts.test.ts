@@ -54,7 +54,7 @@ describe('a refused token', () => {
   });
 
   test('reported in a loop is rate-limited, without an effect on other terminals and accounts', async () => {
-    const fleet = await open({ env: { RATE_LIMIT_PER_MINUTE: '60' } });
+    const fleet = await open({ env: { LOGIN_LIMIT_PER_HOUR: '60' } });
     const session = await fleet.session('alice');
     let etag = String((await fleet.broker(0).getToken(session, 'phone')).headers.etag);
     const statuses: number[] = [];

@@ -30,6 +30,7 @@ async function start() {
       VENDOR_APP_KEY: appKey,
       VENDOR_MAX_RPS: '50',
       RATE_LIMIT_PER_MINUTE: '1000',
+      LOGIN_LIMIT_PER_HOUR: '1000',
       ADMIN_TOKEN: adminToken,
     },
   });

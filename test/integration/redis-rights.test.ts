@@ -54,6 +54,7 @@ test.each([
       ADMIN_TOKEN,
       VENDOR_MAX_RPS: '10',
       RATE_LIMIT_PER_MINUTE: '600',
+      LOGIN_LIMIT_PER_HOUR: '600',
     };
     const fleet = await startFleet({ replicas: 2, env, vendor: { tokenLifetimeSeconds: LIFETIME } });
     onTestFinished(() => fleet.close());

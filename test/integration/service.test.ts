@@ -31,6 +31,7 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
       PORT: '0',
       ADMIN_PORT: '0',
       RATE_LIMIT_PER_MINUTE: '0',
+      LOGIN_LIMIT_PER_HOUR: '0',
       VENDOR_MAX_RPS: '0',
       ...vendor.brokerEnvironment,
       ...cloud.brokerEnvironment,

@@ -66,7 +66,7 @@ export class Replica {
       maxBytes: CACHE_BYTES,
       policy,
     });
-    const limits = new LoginLimits({ rates: rateLimiter, perMinute: 0, log, observer });
+    const limits = new LoginLimits({ rates: rateLimiter, perHour: 0, burst: 1, log, observer });
     const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
     const issuer = new HttpVendorLogin({
       baseUrl: new URL('http://vendor.test/'),
@@ -106,7 +106,7 @@ export class Replica {
       observer,
       defaultRegion: undefined,
     });
-    this.accounts = new Accounts(accounts, terminals, cache);
+    this.accounts = new Accounts(accounts, terminals, cache, limits);
     this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
     this.#worker.start();
   }

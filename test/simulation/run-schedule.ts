@@ -489,7 +489,7 @@ class Schedule {
     if (!replica) return;
     this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
-      await replica.accounts.logOut(subject);
+      await replica.accounts.logOut(subject, 'app');
       const generation = this.#removed.get(id) ?? 0;
       this.#loggedOut.set(id, { generation, at: this.#time.now });
       this.#note(`${terminal} is logged out`);

@@ -163,7 +163,7 @@ export class StoreConnection {
         erase: call('accounts', 'erase'),
       },
       dueQueue: { claim: call('dueQueue', 'claim') },
-      rateLimiter: { take: call('rateLimiter', 'take') },
+      rateLimiter: { take: call('rateLimiter', 'take'), giveBack: call('rateLimiter', 'giveBack') },
       loginQueue: { reserve: call('loginQueue', 'reserve') },
       announcements: this.#feed(),
       health: this.#health(),

@@ -30,8 +30,8 @@ interface BrokerPartsOptions {
   readonly store?: TokenStore;
   readonly policy?: RefreshPolicy;
   readonly loginBudgetMs?: number;
-  /** Maximum logins of an account per minute. 0, the default, means no limit. */
-  readonly perMinute?: number;
+  /** Maximum logins and logouts of an account per hour, 20 at once. 0, the default, means no limit. */
+  readonly perHour?: number;
   readonly vendor?: ScriptedLogin;
   readonly observer?: Observer;
   readonly log?: Log;
@@ -39,7 +39,7 @@ interface BrokerPartsOptions {
 
 /** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
 export function brokerParts(options: BrokerPartsOptions = {}) {
-  const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perMinute = 0 } = options;
+  const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perHour = 0 } = options;
   const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
   const { observer = silentObserver, log = silentLog } = options;
   const { terminals, dueQueue, announcements, health } = store;
@@ -49,7 +49,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     maxBytes: 2 ** 20,
     policy,
   });
-  const limits = new LoginLimits({ rates: store.rateLimiter, perMinute, log, observer });
+  const limits = new LoginLimits({ rates: store.rateLimiter, perHour, burst: 20, log, observer });
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
     terminals,
@@ -66,7 +66,7 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   });
   const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
-  const accounts = new Accounts(store.accounts, terminals, cache);
+  const accounts = new Accounts(store.accounts, terminals, cache, limits);
   /** Makes the token due now, and renews it like the worker. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());

@@ -47,6 +47,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     // Most tests send many requests at once. Tests of the limits set these themselves.
     VENDOR_MAX_RPS: '0',
     RATE_LIMIT_PER_MINUTE: '0',
+    LOGIN_LIMIT_PER_HOUR: '0',
     ...overrides,
   };
   const brokers = await Promise.all(Array.from({ length: replicas }, () => startBroker(env, startOptions)));

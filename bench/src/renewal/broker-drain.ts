@@ -27,7 +27,7 @@ await putDueRecords(tokens, (record) => eventually(() => store.terminals.restore
 const { terminals, dueQueue, announcements, health } = store;
 const common = { terminals, announcements, policy: POLICY, clock, log, observer };
 const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 20, policy: POLICY });
-const limits = new LoginLimits({ rates: store.rateLimiter, perMinute: 0, log, observer });
+const limits = new LoginLimits({ rates: store.rateLimiter, perHour: 0, burst: 1, log, observer });
 const writeBack = new WriteBack({ ...common, health, cache });
 const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, loginBudgetMs: 7_500 });
 const worker = new RefreshWorker({ ...common, dueQueue, renewal });

@@ -84,7 +84,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   });
 
   app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {
-    await accounts.logOut(requestedSubject(options, request.caller, request.query));
+    await accounts.logOut(requestedSubject(options, request.caller, request.query), 'app');
     return reply.code(204).send();
   });
 }

@@ -97,7 +97,7 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
         requestedSubject(options, { unionId, app: undefined }, { app, uniqueId }),
       );
       audit(request, 'subject', subjects.map(subjectId));
-      await Promise.all(subjects.map((subject) => accounts.logOut(subject)));
+      await Promise.all(subjects.map((subject) => accounts.logOut(subject, 'operator')));
       return reply.code(204).send();
     },
   );

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
-import { EMPTY_PACE, type Pace, type Place, reservePlace, type Urgency } from '../../token/login-queue.ts';
+import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../../token/login-queue.ts';
 import type {
   DueClaim,
   DueClaims,
@@ -18,7 +18,7 @@ import type {
 } from '../../token/ports.ts';
 import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type SubjectId, subjectId } from '../../token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
 import { MemoryAccounts, MemoryAnnouncements, MemorySchedule, type MemoryStoreContext } from './memory-accounts.ts';
 
 /** Maximum number of entries in each of the caches below: subjects, or names of rate limits. */
@@ -30,29 +30,30 @@ interface Failures {
   readonly code: ErrorCode;
 }
 
-/** The failed logins of subjects, and the cool-down that they cause. */
+/** The failed logins of accounts, and the cool-down that they cause. */
 class MemoryFailures {
   readonly #clock: Clock;
-  readonly #failures = new LRUCache<SubjectId, Failures>({ max: MAX_ENTRIES });
+  readonly #failures = new LRUCache<AccountId, Failures>({ max: MAX_ENTRIES });
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
+  /** During a cool-down nothing counts: the login began before it. */
   add(id: SubjectId, code: ErrorCode): void {
-    if (!coolsDown(code)) return;
+    if (!coolsDown(code) || this.coolDown(id)) return;
     const lastAt = this.#clock.now();
-    const before = this.#failures.get(id);
+    const before = this.#failures.get(accountOf(id));
     const continues = before && lastAt - before.lastAt < FAILURE_MEMORY_MS;
-    this.#failures.set(id, { count: continues ? before.count + 1 : 1, lastAt, code });
+    this.#failures.set(accountOf(id), { count: continues ? before.count + 1 : 1, lastAt, code });
   }
 
   clear(id: SubjectId): void {
-    this.#failures.delete(id);
+    this.#failures.delete(accountOf(id));
   }
 
   coolDown(id: SubjectId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
-    const failures = this.#failures.get(id);
+    const failures = this.#failures.get(accountOf(id));
     if (!failures) return undefined;
     const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
@@ -224,7 +225,7 @@ export class MemoryRates implements RateLimiter, LoginQueue {
   readonly #clock: Clock;
   /** By name, epoch ms at which the next permit is due. */
   readonly #dueAt = new LRUCache<string, number>({ max: MAX_ENTRIES });
-  #queue = EMPTY_PACE;
+  readonly #queue = new LocalLoginQueue();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -241,10 +242,13 @@ export class MemoryRates implements RateLimiter, LoginQueue {
     return 0;
   }
 
-  async reserve(pace: Pace, urgency: Urgency): Promise<Place> {
-    const { place, state } = reservePlace(this.#queue, this.#clock.now(), pace, urgency);
-    this.#queue = state;
-    return place;
+  async giveBack(name: string, intervalMs: number): Promise<void> {
+    const dueAt = this.#dueAt.get(name);
+    if (dueAt !== undefined) this.#dueAt.set(name, dueAt - intervalMs);
+  }
+
+  async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
+    return this.#queue.reserve(this.#clock.now(), pace, urgency, account);
   }
 }
 

@@ -30,9 +30,9 @@ export class Keys {
     return `${this.#accountShard(accountOf(id))}:f:${id}`;
   }
 
-  /** HASH: the number of failed logins in a row, the last error code, and the end of the cool-down. */
-  failures(id: SubjectId): string {
-    return `${this.#accountShard(accountOf(id))}:c:${id}`;
+  /** HASH: the number of the account's failed logins in a row, the last error code, and the end of the cool-down. */
+  failures(account: AccountId): string {
+    return `${this.#accountShard(account)}:c:${account}`;
   }
 
   /** ZSET: subject id → epoch ms at which the subject is due. */
@@ -68,7 +68,12 @@ export class Keys {
 
   /** HASH: the queue of vendor logins. */
   get loginQueue(): string {
-    return `${this.#prefix}:logins`;
+    return `${this.#prefix}:{logins}`;
+  }
+
+  /** STRING: marks an account with a recent foreground login. It expires when the account is a newcomer again. */
+  recentLogin(account: AccountId): string {
+    return `${this.loginQueue}:${account}`;
   }
 
   /** STRING: epoch ms at which the next permit of a rate limit is due. */

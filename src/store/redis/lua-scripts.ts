@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { Callback } from 'ioredis';
-import { LONGEST_BACKGROUND_WAIT_MS, LONGEST_WAIT_MS } from '../../token/login-queue.ts';
+import {
+  LONGEST_BACKGROUND_WAIT_MS,
+  LONGEST_RETURNING_WAIT_MS,
+  LONGEST_WAIT_MS,
+  RETURNING_SHARE,
+  YIELDING_SHARE,
+} from '../../token/login-queue.ts';
 import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
@@ -20,6 +26,7 @@ const NAMES = [
   'resealField',
   'claimDue',
   'take',
+  'giveBack',
   'reserve',
   'beat',
   'probe',
@@ -37,7 +44,10 @@ const CONSTANTS = {
   COOL_DOWNS_MS: Array.from({ length: 8 }, (_, index) => coolDownMs(index + 1)),
   FAILURE_MEMORY_MS,
   LONGEST_WAIT_MS,
+  LONGEST_RETURNING_WAIT_MS,
   LONGEST_BACKGROUND_WAIT_MS,
+  YIELDING_SHARE,
+  RETURNING_SHARE,
 };
 
 const PRELUDE = Object.entries(CONSTANTS)

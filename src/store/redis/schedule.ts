@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Pace, Place, Urgency } from '../../token/login-queue.ts';
+import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
 import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
-import { accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
@@ -19,9 +19,16 @@ export class RedisRates implements RateLimiter, LoginQueue {
     return Number(await redis.script('take', [keys.rate(name)], [intervalMs, burst]));
   }
 
-  async reserve({ intervalMs, burst }: Pace, urgency: Urgency): Promise<Place> {
+  async giveBack(name: string, intervalMs: number): Promise<void> {
     const { redis, keys } = this.#context;
-    const answer = await redis.script('reserve', [keys.loginQueue], [intervalMs, burst, urgency]);
+    await redis.script('giveBack', [keys.rate(name)], [intervalMs]);
+  }
+
+  async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
+    const { redis, keys } = this.#context;
+    const queueAndMark = [keys.loginQueue, keys.recentLogin(account)];
+    const args = [pace.intervalMs, pace.burst, urgency, returningMs(pace)];
+    const answer = await redis.script('reserve', queueAndMark, args);
     const [granted, waitMs] = answer as [number, number];
     return { granted: granted === 1, waitMs };
   }
@@ -79,7 +86,7 @@ export class RedisDueQueue implements DueQueue {
       keys.lease(id),
       keys.fence(id),
       keys.account(accountOf(id)),
-      keys.failures(id),
+      keys.failures(accountOf(id)),
     ]);
     const args = [ownerId, leaseMs, ...ids.flatMap((id) => [terminalOf(id), id])];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
@@ -107,8 +114,9 @@ export class RedisDueQueue implements DueQueue {
   /** Makes a record that does not open due again when it expires. */
   #postpone(id: SubjectId, ownerId: string, expiresAt: number): void {
     const { redis, keys, clock, log } = this.#context;
+    const account = accountOf(id);
     const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', ''];
-    redis.script('release', [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)], args).catch((error) => {
+    redis.script('release', [keys.lease(id), keys.dueOf(account), keys.failures(account)], args).catch((error) => {
       log.warn({ subject: id, err: error }, 'a record that cannot be read could not be postponed');
     });
   }

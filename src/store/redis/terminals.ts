@@ -85,9 +85,10 @@ export class RedisTerminals implements TerminalStore {
 
   async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
     const { redis, keys } = this.#context;
+    const account = accountOf(id);
     await redis.script(
       'release',
-      [keys.lease(id), keys.dueOf(accountOf(id)), keys.failures(id)],
+      [keys.lease(id), keys.dueOf(account), keys.failures(account)],
       [
         ownerId,
         id,
@@ -137,6 +138,6 @@ export class RedisTerminals implements TerminalStore {
   #keysOf(id: SubjectId): string[] {
     const { keys } = this.#context;
     const account = accountOf(id);
-    return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(id)];
+    return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(account)];
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -11,11 +12,11 @@ const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' }
 const ID = subjectId(SUBJECT);
 
 /** Replicas in one process. They share one store and one vendor. */
-function createReplicas(count: number, perMinute = 60) {
+function createReplicas(count: number, perHour = 60) {
   const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 3 }));
   const { store } = watched;
   const vendor = new ScriptedLogin();
-  const replicas = Array.from({ length: count }, () => brokerParts({ store, vendor, perMinute }));
+  const replicas = Array.from({ length: count }, () => brokerParts({ store, vendor, perHour }));
   const read = async (
     replica: number,
     options: { refused?: string; subject?: Subject; region?: string; at?: number } = {},
@@ -93,11 +94,31 @@ describe('the logins of an account', () => {
     for (let round = 0; round < 8; round += 1) {
       const answer = await read(round).catch((error) => error);
       outcomes.push(answer.code ?? 'ok');
-      await replicas[round % 2]?.accounts.logOut(SUBJECT);
+      await replicas[round % 2]?.accounts.logOut(SUBJECT, 'operator');
     }
     expect(outcomes).toEqual([...Array(4).fill('ok'), ...Array(4).fill('rate_limited')]);
     expect(vendor.requests).toHaveLength(4);
     expect((await read(0, { subject: { ...SUBJECT, unionId: 'bob' } })).etag).toBeTruthy();
+  });
+
+  test('share their limit with the logouts of its apps', async () => {
+    const { vendor, read, replicas } = createReplicas(2, 4);
+    const logOut = (replica: number) => replicas[replica]?.accounts.logOut(SUBJECT, 'app');
+    for (const replica of [0, 1]) {
+      await read(replica);
+      await logOut(replica);
+    }
+    await expect(read(0)).rejects.toMatchObject({ code: 'rate_limited' });
+    await expect(logOut(1)).rejects.toMatchObject({ code: 'rate_limited' });
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('do not count if they found no place in the login queue', async () => {
+    const { vendor, read } = createReplicas(1, 1);
+    vendor.failure = new BrokerError('vendor_busy');
+    for (let round = 0; round < 5; round += 1) await expect(read(0)).rejects.toMatchObject({ code: 'vendor_busy' });
+    vendor.failure = undefined;
+    expect((await read(0)).etag).toBeTruthy();
   });
 
   test('are allowed for a limited number of terminals', async () => {
@@ -106,7 +127,7 @@ describe('the logins of an account', () => {
     for (const subject of subjects.slice(0, 3)) await read(0, { subject });
     await expect(read(0, { subject: subjects[3] ?? SUBJECT })).rejects.toMatchObject({ code: 'terminal_limit' });
     expect(vendor.requests).toHaveLength(3);
-    await replicas[0]?.accounts.logOut(subjects[0] ?? SUBJECT);
+    await replicas[0]?.accounts.logOut(subjects[0] ?? SUBJECT, 'app');
     expect((await read(0, { subject: subjects[3] ?? SUBJECT })).etag).toBeTruthy();
   });
 
@@ -123,7 +144,7 @@ describe('a logout', () => {
     const { vendor, replicas, read } = createReplicas(2);
     const { etag } = await read(0);
     await read(1);
-    await replicas[0]?.accounts.logOut(SUBJECT);
+    await replicas[0]?.accounts.logOut(SUBJECT, 'app');
     const [first, second] = await Promise.all([read(0), read(1)]);
     expect(first.etag).not.toBe(etag);
     expect(second.etag).toBe(first.etag);
@@ -135,7 +156,7 @@ describe('a logout', () => {
     vendor.latencyMs = 150;
     const first = read(0).catch((error) => error);
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
-    await replicas[1]?.accounts.logOut(SUBJECT);
+    await replicas[1]?.accounts.logOut(SUBJECT, 'app');
     expect(await first).toMatchObject({ code: 'session_forbidden' });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     await read(0);

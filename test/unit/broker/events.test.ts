@@ -14,11 +14,11 @@ const ID = subjectId(SUBJECT);
 const LIFE_MS = 60_000;
 
 /** Two replicas on one store with a test clock. `eventsOf` returns the events of the first replica. */
-function parts({ mode = 'proactive', perMinute = 0 }: { mode?: 'proactive' | 'on-demand'; perMinute?: number } = {}) {
+function parts({ mode = 'proactive', perHour = 0 }: { mode?: 'proactive' | 'on-demand'; perHour?: number } = {}) {
   const clock = new TestClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { observer, told: eventsOf } = recordingObserver();
-  const options = { clock, store: watched.store, policy: { ...PROACTIVE, mode }, perMinute };
+  const options = { clock, store: watched.store, policy: { ...PROACTIVE, mode }, perHour };
   const first = brokerParts({ ...options, observer });
   const second = brokerParts({ ...options, vendor: first.vendor });
   const read = (replica = first, refused?: string, sessionIssuedAt = clock.now()) =>
@@ -33,6 +33,7 @@ function request(cause: RenewalRequest['cause']): RenewalRequest {
     region: 'CN',
     known: undefined,
     cause,
+    urgency: cause === 'background' ? cause : 'foreground',
     sessionIssuedAt: undefined,
     satisfies: () => false,
   };
@@ -159,7 +160,7 @@ describe('a token from a background renewal', () => {
 
 describe('a rate limit', () => {
   test('is reported by name when it is reached', async () => {
-    const { eventsOf, read } = parts({ perMinute: 5 });
+    const { eventsOf, read } = parts({ perHour: 5 });
     let { etag } = await read();
     for (let refused = 0; refused < 3; refused += 1) etag = (await read(undefined, etag)).etag;
     await expect(read(undefined, etag)).rejects.toMatchObject({ code: 'rate_limited' });

@@ -9,26 +9,37 @@ import { recordingObserver } from '../../support/recording-observer.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
-/** Limits of four logins per minute. `answer` is the store's answer to each question. */
-function createLimits(answer: () => Promise<number>, perMinute = 4) {
+/** Limits of 240 logins per hour, four at once. `answer` is the store's answer to each question. */
+function createLimits(answer: () => Promise<number>, perHour = 240) {
   const taken: unknown[][] = [];
   const take = (...args: unknown[]) => {
     taken.push(args);
     return answer();
   };
+  const givenBack: unknown[][] = [];
+  const giveBack = async (...args: unknown[]) => void givenBack.push(args);
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
-  const limits = new LoginLimits({ rates: { take }, perMinute, log, observer });
+  const limits = new LoginLimits({ rates: { take, giveBack }, perHour, burst: 4, log, observer });
   const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new TimeBudget(systemClock, 30));
-  return { admit, taken, told, lines };
+  return { limits, admit, taken, givenBack, told, lines };
 }
 
 describe('the limit of logins', () => {
-  test('is a rate per minute for the account, with a minute’s logins at once', async () => {
+  test('is a rate per hour for the account, with some logins at once', async () => {
     const { admit, taken, lines } = createLimits(async () => 0);
     await admit('new');
     expect(taken).toEqual([[`logins ${accountOf(ID)}`, 15_000, 4]]);
     expect(lines()).toEqual([]);
+  });
+
+  test('is given back for the account alone, and not at all if there is no limit', async () => {
+    const { limits, givenBack } = createLimits(async () => 0);
+    await limits.giveBack(ID);
+    expect(givenBack).toEqual([[`logins ${accountOf(ID)}`, 15_000]]);
+    const unlimited = createLimits(async () => 0, 0);
+    await unlimited.limits.giveBack(ID);
+    expect(unlimited.givenBack).toEqual([]);
   });
 
   test('also limits the terminal if its token was refused: three at once, then one every 20 s', async () => {

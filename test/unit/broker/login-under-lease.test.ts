@@ -16,18 +16,24 @@ const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' }
 const ID = subjectId(SUBJECT);
 
 /** A replica on a store with virtual time. */
-function createReplica({ perMinute = 0 } = {}) {
+function createReplica({ perHour = 0 } = {}) {
   const { clock, pass } = virtualClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { store } = watched;
   const announcements: Announcement[] = [];
   store.announcements.subscribe((announcement) => void announcements.push(announcement));
   const { logger: log, lines } = captureLog('debug');
-  const parts = brokerParts({ clock, store, perMinute, log });
+  const parts = brokerParts({ clock, store, perHour, log });
   /** Renews, and passes the time of the login. */
   const renew = async (overrides: Partial<RenewalRequest> = {}) => {
     const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-    const running = parts.renewal.renew({ ...request, cause: 'new', satisfies: () => false, ...overrides });
+    const running = parts.renewal.renew({
+      ...request,
+      cause: 'new',
+      urgency: 'foreground',
+      satisfies: () => false,
+      ...overrides,
+    });
     const result = running.catch((error: unknown) => error);
     await pass(parts.vendor.latencyMs);
     return result as Promise<Awaited<typeof running>>;
@@ -64,7 +70,7 @@ describe('a login under a lease', () => {
   });
 
   test('is limited if an app can cause it at will: for its first token and for a refused one', async () => {
-    const { vendor, renew, renewInBackground } = createReplica({ perMinute: 1 });
+    const { vendor, renew, renewInBackground } = createReplica({ perHour: 1 });
     await renew();
     expect(await renew()).toMatchObject({ code: 'rate_limited' });
     expect(await renew({ cause: 'refused' })).toMatchObject({ code: 'rate_limited' });
@@ -93,7 +99,14 @@ describe('a login under a lease', () => {
   test('goes on if its lease is lost, and logs the loss once', async () => {
     const { pass, store, vendor, lines, renewal, clock } = createReplica();
     vendor.latencyMs = 2 * LEASE_MS;
-    const base = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause: 'new' } as const;
+    const base = {
+      id: ID,
+      subject: SUBJECT,
+      region: 'CN',
+      known: undefined,
+      cause: 'new',
+      urgency: 'foreground',
+    } as const;
     const running = renewal.renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true });
     await pass(10);
     const { terminals } = store;
@@ -159,7 +172,14 @@ describe('a login under a lease', () => {
   test('ends with session_forbidden, and stores nothing, if the terminal is logged out meanwhile', async () => {
     const { pass, store, vendor, renewal } = createReplica();
     vendor.latencyMs = 1_000;
-    const base = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause: 'new' } as const;
+    const base = {
+      id: ID,
+      subject: SUBJECT,
+      region: 'CN',
+      known: undefined,
+      cause: 'new',
+      urgency: 'foreground',
+    } as const;
     const running = renewal
       .renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true })
       .catch((error: unknown) => error);
@@ -300,7 +320,14 @@ describe('a token that the store does not take', () => {
   test('does not replace a newer one for a session that an erasure has ended', async () => {
     const { clock, pass, store, vendor, renewal } = createReplica();
     vendor.latencyMs = 1_000;
-    const base = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, cause: 'new' } as const;
+    const base = {
+      id: ID,
+      subject: SUBJECT,
+      region: 'CN',
+      known: undefined,
+      cause: 'new',
+      urgency: 'foreground',
+    } as const;
     const running = renewal
       .renew({ ...base, sessionIssuedAt: clock.now(), satisfies: () => true })
       .catch((error: unknown) => error);

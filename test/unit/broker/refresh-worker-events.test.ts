@@ -17,7 +17,7 @@ test('the worker reports how late its claims are, and how many due tokens it lef
   });
   for (const subject of subjects) {
     const request = { subject, region: 'CN', known: undefined, sessionIssuedAt: undefined, satisfies: () => false };
-    await renewal.renew({ ...request, id: subjectId(subject), cause: 'new' });
+    await renewal.renew({ ...request, id: subjectId(subject), cause: 'new', urgency: 'foreground' });
   }
   clock.advance(vendor.lifeMs / 2 + 5_000);
   worker.start();

@@ -17,7 +17,7 @@ const ID = subjectId(SUBJECT);
 
 function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
   const defaults = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
-  return { ...defaults, cause: 'new', satisfies: () => true, ...overrides };
+  return { ...defaults, cause: 'new', urgency: 'foreground', satisfies: () => true, ...overrides };
 }
 
 /** A store that delays the answers of a method by `ms`. */

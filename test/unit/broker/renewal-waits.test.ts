@@ -38,7 +38,7 @@ function createReplica() {
   const renew = (overrides: Partial<RenewalRequest> = {}) => {
     const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
     const state: { result: unknown } = { result: 'waits' };
-    parts.renewal.renew({ ...request, cause: 'new', satisfies: () => true, ...overrides }).then(
+    parts.renewal.renew({ ...request, cause: 'new', urgency: 'foreground', satisfies: () => true, ...overrides }).then(
       (renewed) => {
         state.result = renewed;
       },

@@ -30,6 +30,7 @@ function request(overrides: Partial<RenewalRequest> = {}): RenewalRequest {
     region: 'CN',
     known: undefined,
     cause: 'new',
+    urgency: 'foreground',
     sessionIssuedAt: undefined,
     satisfies: () => true,
     ...overrides,

@@ -13,6 +13,7 @@ function request(cause: RenewalCause, region?: string): RenewalRequest {
     region,
     known: undefined,
     cause,
+    urgency: cause === 'background' ? cause : 'foreground',
     sessionIssuedAt: undefined,
     satisfies: () => true,
   };

@@ -125,6 +125,18 @@ describe('a read of a known token', () => {
     expect(tokenOf(await read())).toBe('token-2');
   });
 
+  test.each([
+    ['proactive', 'background'],
+    ['on-demand', 'foreground'],
+  ] as const)('renews a due token in %s mode as a %s login', async (mode, urgency) => {
+    const { vendor, clock, read } = parts({ mode });
+    await read();
+    clock.advance(0.9 * vendor.lifeMs - 1);
+    await read();
+    await eventually(() => vendor.requests.length === 2);
+    expect(vendor.requests.map((request) => request.urgency)).toEqual(['foreground', urgency]);
+  });
+
   test('waits for the renewal of a due token in on-demand mode', async () => {
     const { clock, read } = parts({ mode: 'on-demand' });
     await read();
@@ -359,7 +371,7 @@ describe('the read mark of a token', () => {
     clock.advance(50_000);
     const { record: known } = await watched.store.terminals.read(ID);
     const base = { id: ID, subject: SUBJECT, region: 'CN', known, sessionIssuedAt: undefined, satisfies: () => false };
-    await renewal.renew({ ...base, cause: 'background' });
+    await renewal.renew({ ...base, cause: 'background', urgency: 'background' });
     watched.down.add('markRead');
     await read();
     await eventually(() => watched.calls('markRead') === 1);

@@ -224,7 +224,10 @@ describe('a login without a lease', () => {
     const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
     const logIn = async (known?: TokenRecord, cause: 'new' | 'due' = 'new', region?: string) => {
       const request = { id: subjectId(subject), subject, region, known, cause, sessionIssuedAt: undefined };
-      const running = login.logIn({ ...request, satisfies: () => true }, new BrokerError('store_unavailable'));
+      const running = login.logIn(
+        { ...request, urgency: 'foreground', satisfies: () => true },
+        new BrokerError('store_unavailable'),
+      );
       const result = running.catch((error: BrokerError) => error.code);
       await pass(0);
       return result;

@@ -48,6 +48,7 @@ describe('a valid environment', () => {
       terminalsPerAccount: 20,
       refresh: { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 },
       requestsPerMinute: 60,
+      loginsPerHour: 60,
       cacheMaxBytes: 64 * 1_048_576,
     });
   });
@@ -84,6 +85,7 @@ describe('a valid environment', () => {
       REFRESH_AT: '.5-0.5',
       REFRESH_UNREAD_LIMIT: '3',
       RATE_LIMIT_PER_MINUTE: '0',
+      LOGIN_LIMIT_PER_HOUR: '0',
       CACHE_MAX_MB: '1',
     });
     expect(config).toMatchObject({
@@ -118,6 +120,7 @@ describe('a valid environment', () => {
       terminalsPerAccount: 1000,
       refresh: { mode: 'on-demand', share: { from: 0.5, to: 0.5 }, unreadLimit: 3 },
       requestsPerMinute: 0,
+      loginsPerHour: 0,
       cacheMaxBytes: 1_048_576,
     });
     expect(config.vendor.apps.get('default')?.accessId).toBe('access-1');

@@ -101,6 +101,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ['REFRESH_AT', 'two shares of a token’s life', ['0.7', '0.9-0.7', '0-0.5', '0.0-0.5', '0.5-1', '70-90', '0.7 - 0.9']],
   ['REFRESH_UNREAD_LIMIT', 'a whole number from 1 to 255', ['0', '256']],
   ['RATE_LIMIT_PER_MINUTE', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/min', 'off']],
+  ['LOGIN_LIMIT_PER_HOUR', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/h', 'off']],
   ['CACHE_MAX_MB', 'a whole number from 1 to 65536', ['0', '65537', '64MB']],
 ];
 

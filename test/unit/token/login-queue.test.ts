@@ -2,12 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   EMPTY_PACE,
+  LocalLoginQueue,
   loginBudget,
   type Pace,
   type Place,
+  type Priority,
   reservePlace,
-  type Urgency,
 } from '../../../src/token/login-queue.ts';
+import { accountId } from '../../../src/token/subject.ts';
 
 const START = 1_800_000_000_000;
 /** VENDOR_MAX_RPS=20. */
@@ -16,12 +18,12 @@ const TWENTY: Pace = { intervalMs: 50, burst: 2 };
 interface Arrival {
   /** Ms since the arrival before. */
   readonly afterMs: number;
-  readonly urgency: Urgency;
+  readonly priority: Priority;
 }
 
 interface Answer extends Place {
   readonly at: number;
-  readonly urgency: Urgency;
+  readonly priority: Priority;
 }
 
 /** A login queue in simulated time. */
@@ -35,24 +37,24 @@ class Queue {
     this.#pace = pace;
   }
 
-  reserve(urgency: Urgency, afterMs = 0): Place {
+  reserve(priority: Priority, afterMs = 0): Place {
     this.now += afterMs;
-    const { place, state } = reservePlace(this.#state, this.now, this.#pace, urgency);
+    const { place, state } = reservePlace(this.#state, this.now, this.#pace, priority);
     this.#state = state;
-    this.answers.push({ ...place, at: this.now, urgency });
+    this.answers.push({ ...place, at: this.now, priority });
     return place;
   }
 
   /** The granted times, in the order of the requests. */
-  places(urgency?: Urgency): number[] {
+  places(priority?: Priority): number[] {
     return this.answers
-      .filter((answer) => answer.granted && (urgency ?? answer.urgency) === answer.urgency)
+      .filter((answer) => answer.granted && (priority ?? answer.priority) === answer.priority)
       .map(({ at, waitMs }) => at + waitMs);
   }
 
   /** Whether a foreground login waits now. */
   hasForegroundLogin(): boolean {
-    return this.places('foreground').some((place) => place > this.now);
+    return this.places('newcomer').some((place) => place > this.now);
   }
 }
 
@@ -62,8 +64,8 @@ const gap = fc.oneof(
   { weight: 2, arbitrary: fc.nat(400) },
   { weight: 1, arbitrary: fc.nat(60_000) },
 );
-const urgency = fc.constantFrom<Urgency>('foreground', 'background');
-const arrivals = fc.array(fc.record({ afterMs: gap, urgency }), { minLength: 1, maxLength: 250 });
+const priority = fc.constantFrom<Priority>('newcomer', 'background');
+const arrivals = fc.array(fc.record({ afterMs: gap, priority }), { minLength: 1, maxLength: 250 });
 const paces = fc.integer({ min: 1, max: 200 }).map((perSecond) => ({
   intervalMs: 1_000 / perSecond,
   burst: Math.max(1, Math.round(perSecond / 10)),
@@ -71,7 +73,7 @@ const paces = fc.integer({ min: 1, max: 200 }).map((perSecond) => ({
 
 function queueAfter(pace: Pace, each: readonly Arrival[], onAnswer: (queue: Queue, place: Place) => void = () => {}) {
   const queue = new Queue(pace);
-  for (const { afterMs, urgency } of each) onAnswer(queue, queue.reserve(urgency, afterMs));
+  for (const { afterMs, priority } of each) onAnswer(queue, queue.reserve(priority, afterMs));
   return queue;
 }
 
@@ -90,7 +92,7 @@ describe('the login pace', () => {
       }),
     );
     const greedy = new Queue(TWENTY);
-    for (let time = 0; time < 10_000; time += 1) greedy.reserve(time % 2 ? 'foreground' : 'background', 1);
+    for (let time = 0; time < 10_000; time += 1) greedy.reserve(time % 2 ? 'newcomer' : 'background', 1);
     expect(mostInASecond(greedy.places().slice(0, 60))).toBe(22);
   });
 
@@ -105,7 +107,7 @@ describe('the login pace', () => {
 
   test('grants at most the burst at once after a pause', () => {
     fc.assert(
-      fc.property(paces, arrivals, fc.integer({ min: 3_000, max: 10 ** 9 }), urgency, (pace, each, pauseMs, kind) => {
+      fc.property(paces, arrivals, fc.integer({ min: 3_000, max: 10 ** 9 }), priority, (pace, each, pauseMs, kind) => {
         const queue = queueAfter(pace, each);
         // After this time the queue is empty, and a full burst is available.
         queue.now += pauseMs + pace.burst * pace.intervalMs;
@@ -119,14 +121,14 @@ describe('the login pace', () => {
 
   test('wastes no place: under constant demand, each interval has one', () => {
     const queue = new Queue(TWENTY);
-    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('foreground', 5);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('newcomer', 5);
     expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
   });
 
   test('continues immediately after the clock is set back', () => {
     const hour = 3_600_000;
     fc.assert(
-      fc.property(arrivals, urgency, fc.integer({ min: 5_000, max: hour }), (each, kind, backMs) => {
+      fc.property(arrivals, priority, fc.integer({ min: 5_000, max: hour }), (each, kind, backMs) => {
         const queue = queueAfter(TWENTY, each);
         queue.now -= backMs;
         expect(queue.reserve(kind)).toEqual({ granted: true, waitMs: 0 });
@@ -142,13 +144,12 @@ describe('a foreground login', () => {
     fc.assert(
       fc.property(paces, arrivals, (pace, each) => {
         const queue = queueAfter(pace, each, ({ answers }, place) => {
-          if (place.granted && answers.at(-1)?.urgency === 'foreground')
-            expect(place.waitMs).toBeLessThanOrEqual(2_000);
+          if (place.granted && answers.at(-1)?.priority === 'newcomer') expect(place.waitMs).toBeLessThanOrEqual(2_000);
         });
-        const { granted, waitMs } = queue.reserve('foreground');
+        const { granted, waitMs } = queue.reserve('newcomer');
         if (!granted) {
           expect(waitMs).toBeGreaterThan(0);
-          expect(queue.reserve('foreground', waitMs + 0.001).granted).toBe(true);
+          expect(queue.reserve('newcomer', waitMs + 0.001).granted).toBe(true);
         }
       }),
     );
@@ -157,25 +158,25 @@ describe('a foreground login', () => {
   test('waits for at most half a second of renewals if no other foreground login waits', () => {
     const queue = new Queue(TWENTY);
     for (let time = 0; time < 1_000; time += 1) queue.reserve('background');
-    expect(queue.reserve('foreground').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
+    expect(queue.reserve('newcomer').waitMs).toBeLessThanOrEqual(500 + TWENTY.intervalMs);
   });
 
   test('leaves at most half of the places to renewals while it waits', () => {
-    const busy = fc.array(fc.record({ afterMs: fc.nat(15), urgency }), { minLength: 100, maxLength: 250 });
+    const busy = fc.array(fc.record({ afterMs: fc.nat(15), priority }), { minLength: 100, maxLength: 250 });
     fc.assert(
       fc.property(busy, (each) => {
         const queue = new Queue(TWENTY);
         let waitingSince: number | undefined;
         let renewals = 0;
-        for (const { afterMs, urgency } of each) {
+        for (const { afterMs, priority } of each) {
           queue.now += afterMs;
           if (!queue.hasForegroundLogin()) waitingSince = undefined;
           else if (waitingSince === undefined) {
             waitingSince = queue.now;
             renewals = 0;
           }
-          const { granted } = queue.reserve(urgency);
-          if (waitingSince === undefined || !granted || urgency === 'foreground') continue;
+          const { granted } = queue.reserve(priority);
+          if (waitingSince === undefined || !granted || priority === 'newcomer') continue;
           renewals += 1;
           const places = (queue.now - waitingSince) / TWENTY.intervalMs;
           expect(renewals).toBeLessThanOrEqual(1 + places / 2);
@@ -185,11 +186,88 @@ describe('a foreground login', () => {
   });
 });
 
+describe('a returning account', () => {
+  /** Newcomers that come every `everyMs` while returning accounts, and the worker, ask every 5 ms. */
+  function crowdedQueue(everyMs: number, forMs: number, withBackground: boolean): Queue {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < forMs; passedMs += 5) {
+      queue.reserve('returning', 5);
+      if (withBackground) queue.reserve('background');
+      if (passedMs % everyMs === 0) queue.reserve('newcomer');
+    }
+    return queue;
+  }
+  const waitsOf = (queue: Queue, priority: Priority) =>
+    queue.answers.flatMap((answer) => (answer.granted && answer.priority === priority ? [answer.waitMs] : []));
+
+  test('delays a newcomer by 250 ms and a place at most, and by half a second beside due renewals', () => {
+    const alone = waitsOf(crowdedQueue(200, 20_000, false), 'newcomer');
+    expect(alone).toHaveLength(100);
+    expect(Math.max(...alone)).toBeLessThanOrEqual(250 + TWENTY.intervalMs);
+    const besideRenewals = waitsOf(crowdedQueue(200, 20_000, true), 'newcomer');
+    expect(besideRenewals).toHaveLength(100);
+    expect(Math.max(...besideRenewals)).toBeLessThanOrEqual(500 + 2 * TWENTY.intervalMs);
+  });
+
+  test('leaves half of the places to newcomers and a fourth to renewals, and gets a fourth itself', () => {
+    const queue = crowdedQueue(5, 20_000, true);
+    const before = queue.now;
+    const share = (priority: Priority) => queue.places(priority).filter((at) => at < before).length / 400;
+    expect(share('newcomer')).toBeGreaterThan(0.45);
+    expect(share('background')).toBeGreaterThan(0.2);
+    expect(share('returning')).toBeGreaterThan(0.2);
+  });
+
+  test('gets all places if nobody else asks', () => {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) queue.reserve('returning', 5);
+    expect(queue.places().filter((at) => at < START + 10_000).length).toBeGreaterThanOrEqual(200);
+  });
+
+  test('leaves half of the places to renewals', () => {
+    const queue = new Queue(TWENTY);
+    for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
+      queue.reserve('returning', 5);
+      queue.reserve('background');
+    }
+    expect(queue.places('background').length).toBeGreaterThan(95);
+  });
+});
+
+describe('the queue of one process', () => {
+  const pace = { intervalMs: 100, burst: 1 };
+  const accountNumber = (number: number) => accountId(`account-${number}`);
+
+  test('takes an account as returning for ten minutes after its last foreground login, and forgets it then', () => {
+    const queue = new LocalLoginQueue();
+    // Then a returning account finds no place, and a newcomer does.
+    const fill = (now: number) => {
+      for (let number = 0; number < 5; number += 1) queue.reserve(now, pace, 'background', accountNumber(100));
+    };
+    queue.reserve(START, pace, 'foreground', accountNumber(0));
+    fill(START + 1_000);
+    expect(queue.reserve(START + 1_000, pace, 'foreground', accountNumber(0)).granted).toBe(false);
+    fill(START + 599_000);
+    expect(queue.reserve(START + 599_000, pace, 'foreground', accountNumber(0)).granted).toBe(false);
+    fill(START + 601_000);
+    expect(queue.reserve(START + 601_000, pace, 'foreground', accountNumber(0)).granted).toBe(true);
+  });
+
+  test('lets ten accounts that log in at once delay a newcomer by a second, once', () => {
+    const queue = new LocalLoginQueue();
+    for (let number = 0; number < 10; number += 1) queue.reserve(START, pace, 'foreground', accountNumber(number));
+    expect(queue.reserve(START, pace, 'foreground', accountNumber(10)).waitMs).toBe(1_000);
+    for (let number = 0; number < 10; number += 1)
+      queue.reserve(START + 2_000, pace, 'foreground', accountNumber(number));
+    expect(queue.reserve(START + 2_000, pace, 'foreground', accountNumber(11)).waitMs).toBeLessThanOrEqual(300);
+  });
+});
+
 describe('a renewal', () => {
   test('queues at most 500 ms if no foreground login waits', () => {
     fc.assert(
       fc.property(paces, fc.array(gap, { minLength: 1, maxLength: 250 }), (pace, gaps) => {
-        const each = gaps.map((afterMs) => ({ afterMs, urgency: 'background' as const }));
+        const each = gaps.map((afterMs) => ({ afterMs, priority: 'background' as const }));
         const { answers } = queueAfter(pace, each);
         for (const { granted, waitMs } of answers) if (granted) expect(waitMs).toBeLessThanOrEqual(500);
       }),
@@ -208,7 +286,7 @@ describe('a renewal', () => {
     const before = queue.places('background').length;
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
       queue.reserve('background', 5);
-      queue.reserve('foreground');
+      queue.reserve('newcomer');
     }
     const renewals = queue.places('background').length - before;
     expect(renewals).toBeGreaterThanOrEqual(90);
@@ -219,7 +297,7 @@ describe('a renewal', () => {
     const queue = new Queue({ intervalMs: 1_000, burst: 1 });
     queue.reserve('background');
     for (let time = 0; time < 100; time += 1) expect(queue.reserve('background').granted).toBe(false);
-    expect(queue.reserve('foreground')).toEqual({ granted: true, waitMs: 1_000 });
+    expect(queue.reserve('newcomer')).toEqual({ granted: true, waitMs: 1_000 });
   });
 });
 
@@ -238,40 +316,46 @@ describe('a place in the login queue', () => {
 
   test('is granted to a foreground login for exactly 2 s, and refused after that', () => {
     const pace = { intervalMs: 100, burst: 1 };
-    expect(reservePlace(at(2_000), START, pace, 'foreground').place).toEqual({ granted: true, waitMs: 2_000 });
-    expect(reservePlace(at(2_001), START, pace, 'foreground').place).toEqual({ granted: false, waitMs: 1 });
+    expect(reservePlace(at(2_000), START, pace, 'newcomer').place).toEqual({ granted: true, waitMs: 2_000 });
+    expect(reservePlace(at(2_001), START, pace, 'newcomer').place).toEqual({ granted: false, waitMs: 1 });
   });
 
   test('is granted to a background login for exactly 500 ms, and for 2 s while a foreground login waits', () => {
     const pace = { intervalMs: 100, burst: 1 };
-    const waiting = { waitingUntil: START + 1 };
+    const waiting = { foregroundUntil: START + 1 };
     expect(reservePlace(at(500), START, pace, 'background').place).toEqual({ granted: true, waitMs: 500 });
     expect(reservePlace(at(501), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
     expect(reservePlace(at(2_000, waiting), START, pace, 'background').place).toEqual({ granted: true, waitMs: 2_000 });
     expect(reservePlace(at(2_001, waiting), START, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
-    expect(reservePlace(at(501, { waitingUntil: START }), START, pace, 'background').place.granted).toBe(false);
+    expect(reservePlace(at(501, { foregroundUntil: START }), START, pace, 'background').place.granted).toBe(false);
   });
 
   test('is refused to a background login until two intervals after the last one, while a foreground login waits', () => {
     const pace = { intervalMs: 100, burst: 1 };
-    const first = reservePlace(at(0, { waitingUntil: START + 1_000 }), START, pace, 'background').state;
-    expect(first.nextBackground).toBe(START + 200);
+    const first = reservePlace(at(0, { foregroundUntil: START + 1_000 }), START, pace, 'background').state;
+    expect(first.nextYielding).toBe(START + 200);
     expect(reservePlace(first, START + 199, pace, 'background').place).toEqual({ granted: false, waitMs: 1 });
     expect(reservePlace(first, START + 200, pace, 'background').place.granted).toBe(true);
   });
 
   test('is looked for in the stored state up to the longest wait and one interval ahead', () => {
     const pace = { intervalMs: 100, burst: 1 };
-    expect(reservePlace(at(2_100), START, pace, 'foreground').place.granted).toBe(false);
-    expect(reservePlace(at(2_101), START, pace, 'foreground').place).toEqual({ granted: true, waitMs: 0 });
+    expect(reservePlace(at(2_100), START, pace, 'newcomer').place.granted).toBe(false);
+    expect(reservePlace(at(2_101), START, pace, 'newcomer').place).toEqual({ granted: true, waitMs: 0 });
   });
 
   test('of a foreground login that does not wait leaves the places of the background alone', () => {
     const pace = { intervalMs: 100, burst: 1 };
-    const state = at(-1_000, { waitingUntil: START - 5, nextBackground: START - 7 });
-    const after = reservePlace(state, START, pace, 'foreground').state;
-    expect(after).toEqual({ next: START + 100, waitingUntil: START - 5, nextBackground: START - 7 });
-    const waiting = reservePlace(after, START, pace, 'foreground').state;
-    expect(waiting).toEqual({ next: START + 200, waitingUntil: START + 100, nextBackground: START - 7 });
+    const state = at(-1_000, { foregroundUntil: START - 5, nextYielding: START - 7 });
+    const after = reservePlace(state, START, pace, 'newcomer').state;
+    expect(after).toEqual({ ...EMPTY_PACE, next: START + 100, foregroundUntil: START - 5, nextYielding: START - 7 });
+    const waiting = reservePlace(after, START, pace, 'newcomer').state;
+    expect(waiting).toEqual({
+      newcomersUntil: START + 100,
+      nextReturning: 0,
+      next: START + 200,
+      foregroundUntil: START + 100,
+      nextYielding: START - 7,
+    });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-import { hastyClock, REQUEST, refusalOf, SKEWED, vendorLoginAt } from './running-vendor-login.ts';
+import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
@@ -67,7 +67,9 @@ describe('a vendor domain', () => {
     const { vendor, vendorLogin, told } = await watchedLogin(maintenance);
     const { host } = vendor.url;
     expect(told('circuitChanged')).toEqual([[host, 'closed']]);
-    for (let login = 0; login < 6; login += 1) await refusalOf(vendorLogin.login(REQUEST));
+    for (let login = 0; login < 11; login += 1) {
+      await refusalOf(vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${login}` } }));
+    }
     expect(told('circuitChanged')).toEqual([
       [host, 'closed'],
       [host, 'open'],

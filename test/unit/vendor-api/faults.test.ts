@@ -7,21 +7,21 @@ import {
   VendorFault,
 } from '../../../src/vendor-api/faults.ts';
 
-/** The kind of a fault, the error code for the app, the log level, and whether the vendor's service failed. */
+/** The kind of a fault, the error code for the app, the log level, the retry, and whether the vendor's service failed. */
 const FAULTS = [
-  ['clock_skew', 'vendor_rejected', 'error', undefined],
-  ['configuration', 'vendor_rejected', 'error', undefined],
-  ['request', 'vendor_rejected', 'warn', undefined],
-  ['account_closed', 'account_disabled', 'warn', undefined],
-  ['too_frequent', 'vendor_unavailable', 'warn', 'answered'],
-  ['maintenance', 'vendor_unavailable', 'warn', 'answered'],
-  ['unknown', 'vendor_unavailable', 'warn', 'answered'],
-  ['outage', 'vendor_unavailable', 'warn', 'answered'],
-  ['unreachable', 'vendor_unavailable', 'warn', 'answer_lost'],
-  ['timeout', 'vendor_timeout', 'warn', 'answer_lost'],
-  ['too_large', 'vendor_unavailable', 'error', 'answer_lost'],
-  ['broken_answer', 'vendor_unavailable', 'error', 'answer_lost'],
-  ['circuit_open', 'vendor_unavailable', 'debug', undefined],
+  ['clock_skew', 'vendor_rejected', 'error', undefined, false],
+  ['configuration', 'vendor_rejected', 'error', undefined, false],
+  ['request', 'vendor_rejected', 'warn', undefined, false],
+  ['account_closed', 'account_disabled', 'warn', undefined, false],
+  ['too_frequent', 'vendor_unavailable', 'warn', 'answered', false],
+  ['maintenance', 'vendor_unavailable', 'warn', 'answered', true],
+  ['unknown', 'vendor_unavailable', 'warn', 'answered', false],
+  ['outage', 'vendor_unavailable', 'warn', 'answered', true],
+  ['unreachable', 'vendor_unavailable', 'warn', 'answer_lost', true],
+  ['timeout', 'vendor_timeout', 'warn', 'answer_lost', true],
+  ['too_large', 'vendor_unavailable', 'error', 'answer_lost', true],
+  ['broken_answer', 'vendor_unavailable', 'error', 'answer_lost', true],
+  ['circuit_open', 'vendor_unavailable', 'debug', undefined, false],
 ] as const;
 const TRANSIENT = ['vendor_unavailable', 'vendor_timeout'];
 
@@ -30,10 +30,10 @@ function errorFor(kind: FaultKind, facts: FaultFacts = {}) {
 }
 
 describe('a fault', () => {
-  it.each(FAULTS)('%s is %s for the app, and has the log level %s', (kind, code, level, outage) => {
+  it.each(FAULTS)('%s is %s for the app, and has the log level %s', (kind, code, level, retry, isOutage) => {
     const fault = new VendorFault(kind);
-    expect(ruleFor(fault)).toMatchObject({ level });
-    expect(ruleFor(fault).outage).toBe(outage);
+    expect(ruleFor(fault)).toMatchObject({ level, isOutage });
+    expect(ruleFor(fault).retry).toBe(retry);
     const error = toBrokerError(fault);
     expect(error).toMatchObject({ code, cause: fault, vendorCode: undefined });
     // Only a fault that may pass says when to try again.

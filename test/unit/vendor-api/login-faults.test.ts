@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { Place } from '../../../src/token/login-queue.ts';
 import { eventually } from '../../support/eventually.ts';
-import { hastyClock, REQUEST, refusalOf, vendorLoginAt } from './running-vendor-login.ts';
+import { hastyClock, REQUEST, refusalOf, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
@@ -104,10 +104,13 @@ describe('a vendor domain that is down', () => {
       ['HK', new URL('/hk/', down.url)],
     ]);
     const { vendorLogin, lines } = vendorLoginAt(up.url, { regionUrls, maxPerSecond: 20, queue: { reserve } });
-    const crowd = () => Array.from({ length: 30 }, () => refusalOf(vendorLogin.login(REQUEST)));
+    let accounts = 0;
+    const ofAnotherAccount = () => ({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${accounts++}` } });
+    const attempt = () => refusalOf(vendorLogin.login(ofAnotherAccount()));
+    const crowd = () => Array.from({ length: 30 }, attempt);
 
-    await eventually(async () => expect((await refusalOf(vendorLogin.login(REQUEST))).vendorCode).toBeUndefined());
-    expect(down.seen).toHaveLength(10);
+    await eventually(async () => expect((await attempt()).vendorCode).toBeUndefined());
+    expect(down.seen).toHaveLength(28);
     const openAt = systemClock.now();
     for (const refusal of await Promise.all(crowd())) {
       expect(refusal).toMatchObject({ code: 'vendor_unavailable', retryAfter: expect.any(Number) });
@@ -118,7 +121,7 @@ describe('a vendor domain that is down', () => {
       code: 'vendor_unavailable',
     });
     await vendorLogin.login({ ...REQUEST, region: 'DE' });
-    expect([down.seen.length, up.seen.length, turns]).toEqual([10, 1, 11]);
+    expect([down.seen.length, up.seen.length, turns]).toEqual([28, 1, 29]);
 
     // A login without a turn is not a trial attempt.
     place = { granted: false, waitMs: 500 };
@@ -126,7 +129,7 @@ describe('a vendor domain that is down', () => {
       timeoutMs: 10_000,
     });
     expect(systemClock.now() - openAt).toBeGreaterThan(4_000);
-    expect(down.seen).toHaveLength(10);
+    expect(down.seen).toHaveLength(28);
 
     place = { granted: true, waitMs: 0 };
     answering = (response) => {
@@ -135,13 +138,13 @@ describe('a vendor domain that is down', () => {
     const found = vendorLogin.login(REQUEST);
     await eventually(() => expect(probe).toBeDefined());
     for (const refusal of await Promise.all(crowd())) expect(refusal.code).toBe('vendor_unavailable');
-    expect(down.seen).toHaveLength(11);
+    expect(down.seen).toHaveLength(29);
 
     answering = success;
     probe?.end(JSON.stringify(SUCCESS));
     await found;
     await Promise.all(Array.from({ length: 30 }, () => vendorLogin.login(REQUEST)));
-    expect(down.seen).toHaveLength(41);
+    expect(down.seen).toHaveLength(59);
     const states = lines.filter(({ obj }) => 'circuitState' in obj);
     expect(states).toEqual(
       ['open', 'half-open', 'closed'].map((circuitState) => ({

@@ -3,10 +3,12 @@ import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
+import { accountId } from '../../../src/token/subject.ts';
 import { LoginTurns } from '../../../src/vendor-api/login-turns.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { refusalOf } from './running-vendor-login.ts';
 
+const ACCOUNT = accountId('account');
 const NEVER = Number.POSITIVE_INFINITY;
 const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -36,8 +38,8 @@ describe('a turn', () => {
     'is reserved at a pace of %i per second over all replicas: every %i ms, %i at once',
     async (perSecond, intervalMs, burst) => {
       const { turns, asked } = turnsBy(() => AT_ONCE, perSecond);
-      await turns.wait('foreground', NEVER);
-      await turns.wait('background', NEVER);
+      await turns.wait(ACCOUNT, 'foreground', NEVER);
+      await turns.wait(ACCOUNT, 'background', NEVER);
       const pace = { intervalMs, burst };
       expect(asked).toEqual([
         { pace, urgency: 'foreground' },
@@ -48,14 +50,14 @@ describe('a turn', () => {
 
   it('is free without a limit, and the queue is not used', async () => {
     const { turns, asked } = turnsBy(() => ({ granted: false, waitMs: 1 }), 0);
-    await Promise.all(Array.from({ length: 100 }, () => turns.wait('background', NEVER)));
+    await Promise.all(Array.from({ length: 100 }, () => turns.wait(ACCOUNT, 'background', NEVER)));
     expect(asked).toEqual([]);
   });
 
   it('starts when the queue says, not before', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 80 }));
     let come = false;
-    const turn = turns.wait('foreground', NEVER).then(() => {
+    const turn = turns.wait(ACCOUNT, 'foreground', NEVER).then(() => {
       come = true;
     });
     for (const until = performance.now() + 40; performance.now() < until; ) {
@@ -72,27 +74,36 @@ describe('a turn', () => {
     [60_000, 60],
   ])('that is denied for %i ms is vendor_busy with Retry-After %i s', async (waitMs, retryAfter) => {
     const { turns } = turnsBy(() => ({ granted: false, waitMs }));
-    expect(await refusalOf(turns.wait('foreground', NEVER))).toMatchObject({ code: 'vendor_busy', retryAfter });
+    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', NEVER))).toMatchObject({
+      code: 'vendor_busy',
+      retryAfter,
+    });
   });
 
   it('may start at the last moment, and not 1 ms later', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 5 }), 20, new TestClock());
     const latest = new TestClock().now() + 5;
-    await turns.wait('foreground', latest);
-    expect(await refusalOf(turns.wait('foreground', latest - 1))).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
+    await turns.wait(ACCOUNT, 'foreground', latest);
+    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
+      code: 'vendor_busy',
+      retryAfter: 1,
+    });
   });
 
   it('that is free, but too late, is vendor_busy with Retry-After 1 s', async () => {
     const { turns } = turnsBy(() => AT_ONCE, 20, new TestClock());
     const latest = new TestClock().now();
-    await turns.wait('foreground', latest);
-    expect(await refusalOf(turns.wait('foreground', latest - 1))).toMatchObject({ code: 'vendor_busy', retryAfter: 1 });
+    await turns.wait(ACCOUNT, 'foreground', latest);
+    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest - 1))).toMatchObject({
+      code: 'vendor_busy',
+      retryAfter: 1,
+    });
   });
 
   it('that would start too late is vendor_busy at once', async () => {
     const { turns } = turnsBy(() => ({ granted: true, waitMs: 3_600_000 }));
     const latest = systemClock.now() + 3_599_000;
-    expect(await refusalOf(turns.wait('foreground', latest))).toMatchObject({
+    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', latest))).toMatchObject({
       code: 'vendor_busy',
       retryAfter: 3_600,
     });
@@ -104,7 +115,7 @@ describe('a shared queue that does not answer', () => {
 
   it('delays a login that an app waits for by about 100 ms', async () => {
     const startedAt = performance.now();
-    await turnsOf(() => new Promise(() => undefined)).wait('foreground', NEVER);
+    await turnsOf(() => new Promise(() => undefined)).wait(ACCOUNT, 'foreground', NEVER);
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(90);
     expect(tookMs).toBeLessThan(2_000);
@@ -116,7 +127,7 @@ describe('a shared queue that does not answer', () => {
       await new Promise((resolve) => setTimeout(resolve, 400));
       return AT_ONCE;
     };
-    await turnsOf(slow).wait('background', NEVER);
+    await turnsOf(slow).wait(ACCOUNT, 'background', NEVER);
     expect(performance.now() - startedAt).toBeGreaterThan(390);
   });
 });
@@ -132,7 +143,7 @@ describe('while the store is unavailable', () => {
     const { turns } = turnsBy(away, perSecond, clock);
     const all: Promise<boolean>[] = [];
     for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {
-      const turn = turns.wait(urgency, NEVER);
+      const turn = turns.wait(accountId(`account-${passedMs}`), urgency, NEVER);
       all.push(turn.then(() => true).catch((error: BrokerError) => error.code !== 'vendor_busy'));
       // The place is reserved before the clock advances.
       await new Promise(setImmediate);
@@ -155,24 +166,28 @@ describe('while the store is unavailable', () => {
       queue: { reserve: () => Promise.reject(err) },
       log: { ...QUIET, debug: (...line) => lines.push(line) },
     });
-    await turns.wait('foreground', NEVER);
+    await turns.wait(ACCOUNT, 'foreground', NEVER);
     expect(lines).toEqual([[{ err }, expect.stringContaining('shared login queue is unavailable')]]);
   });
 
   it('its burst is a quarter too, so that four replicas together keep the budget', async () => {
     const clock = new TestClock();
     const { turns } = turnsBy(away, 40, clock);
-    const all = await Promise.allSettled(Array.from({ length: 100 }, () => turns.wait('background', clock.now())));
+    const all = await Promise.allSettled(
+      Array.from({ length: 100 }, () => turns.wait(ACCOUNT, 'background', clock.now())),
+    );
     expect(all.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('and the next turn after that comes from the queue again', async () => {
     let isAway = true;
     const { turns, asked } = turnsBy(() => (isAway ? away() : AT_ONCE), 4);
-    await turns.wait('foreground', NEVER);
-    expect(await refusalOf(turns.wait('foreground', systemClock.now()))).toMatchObject({ code: 'vendor_busy' });
+    await turns.wait(ACCOUNT, 'foreground', NEVER);
+    expect(await refusalOf(turns.wait(ACCOUNT, 'foreground', systemClock.now()))).toMatchObject({
+      code: 'vendor_busy',
+    });
     isAway = false;
-    await turns.wait('foreground', systemClock.now() + 60_000);
+    await turns.wait(ACCOUNT, 'foreground', systemClock.now() + 60_000);
     expect(asked).toHaveLength(3);
   });
 });

@@ -206,11 +206,16 @@ describe('the vendor’s answer', () => {
     },
   );
 
-  it.each([500, 502, 503, 429])('with HTTP %i and no result code is an outage, not a broken answer', async (status) => {
+  it.each([
+    [500, 'outage'],
+    [502, 'outage'],
+    [503, 'outage'],
+    [429, 'too_frequent'],
+  ])('with HTTP %i and no result code is of kind %s, not a broken answer', async (status, kind) => {
     const vendor = await scriptedVendor(json('<html>try later</html>', status));
     const { vendorLogin, lines } = vendorLoginAt(vendor.url);
     expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_unavailable', retryAfter: 2 });
-    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'outage', httpStatus: status } }]);
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind, httpStatus: status } }]);
   });
 
   it.each([

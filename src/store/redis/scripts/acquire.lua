@@ -4,7 +4,7 @@
 -- KEYS[2] fence
 -- KEYS[3] account
 -- KEYS[4] due queue
--- KEYS[5] failures
+-- KEYS[5] failures of the account
 -- ARGV[1] owner
 -- ARGV[2] duration of the lease in ms
 -- ARGV[3] terminal

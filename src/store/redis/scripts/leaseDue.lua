@@ -1,10 +1,10 @@
 -- Grants the leases of due subjects of one shard.
 --
--- An expired token is deleted. A subject that is leased or cooling down is due again when that ends. A subject whose
+-- An expired token is deleted. A subject that is leased, or whose account is cooling down, is due again when that ends. A subject whose
 -- data cannot be processed is postponed, and does not stop the others.
 --
 -- KEYS[1] due queue
--- KEYS[2…] lease, fence, account and failures of each subject
+-- KEYS[2…] lease, fence, account and failures of the account, for each subject
 -- ARGV[1] owner
 -- ARGV[2] duration of a lease in ms
 -- ARGV[3…] terminal and subject id of each subject

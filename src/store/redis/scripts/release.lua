@@ -2,13 +2,14 @@
 --
 -- KEYS[1] lease
 -- KEYS[2] due queue
--- KEYS[3] failures
+-- KEYS[3] failures of the account
 -- ARGV[1] owner
 -- ARGV[2] subject id
 -- ARGV[3] ms until the subject is due; '' leaves its due time
 -- ARGV[4] announcement channel
 -- ARGV[5] announcement; '' for none
--- ARGV[6] error code that starts or lengthens a cool-down; '' for none
+-- ARGV[6] error code that starts or lengthens the account's cool-down; '' for none. During a cool-down nothing counts:
+--   the login began before it.
 -- Returns 1, or 0 when the owner has lost the lease.
 
 local owner, id, dueIn, channel, announcement, code = unpack(ARGV)
@@ -16,7 +17,7 @@ local now = clock()
 if redis.call('GET', KEYS[1]) ~= owner then return 0 end
 redis.call('DEL', KEYS[1])
 if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
-if code ~= '' then
+if code ~= '' and tonumber(redis.call('HGET', KEYS[3], 'until') or 0) <= now then
   local count = redis.call('HINCRBY', KEYS[3], 'count', 1)
   redis.call('HSET', KEYS[3], 'until', now + coolDownMs(count), 'code', code)
   redis.call('PEXPIRE', KEYS[3], FAILURE_MEMORY_MS)

@@ -1,35 +1,42 @@
 -- Reserves the next place in the queue of vendor logins: reservePlace of token/login-queue.ts on the clock of Redis.
 --
 -- KEYS[1] login queue
+-- KEYS[2] mark of an account with a recent foreground login
 -- ARGV[1] ms between two logins
 -- ARGV[2] number of logins at once
 -- ARGV[3] 'foreground' or 'background'
+-- ARGV[4] ms for which the account counts as returning
 -- Returns {1 if a place was reserved else 0, ms to wait}.
 
-local interval, burst, urgency = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local interval, burst, urgency, returningFor = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local isForeground = urgency == 'foreground'
+local isReturning = isForeground and redis.call('GET', KEYS[2]) ~= false
+local isNewcomer = isForeground and not isReturning
 local now = clock()
-local state = redis.call('HMGET', KEYS[1], 'next', 'waitingUntil', 'nextBackground')
+local state = redis.call('HMGET', KEYS[1], 'next', 'newcomersUntil', 'foregroundUntil', 'nextYielding', 'nextReturning')
 -- No place is that late: the clock was set back.
 if tonumber(state[1] or 0) > now + LONGEST_WAIT_MS + interval then state = {} end
 local nextPlace = math.max(tonumber(state[1] or 0), now - (burst - 1) * interval)
-local waitingUntil = tonumber(state[2] or 0)
-local nextBackground = tonumber(state[3] or 0)
+local newcomersUntil, foregroundUntil = tonumber(state[2] or 0), tonumber(state[3] or 0)
+local nextYielding, nextReturning = tonumber(state[4] or 0), tonumber(state[5] or 0)
 
 local wait = math.max(0, nextPlace - now)
-if urgency == 'foreground' then
-  if wait > LONGEST_WAIT_MS then return {0, math.ceil(wait - LONGEST_WAIT_MS)} end
-  if wait > 0 then waitingUntil = now + wait end
-else
-  local crowded = waitingUntil > now
-  local backgroundWait = crowded and math.max(0, nextBackground - now) or 0
-  local longest = crowded and LONGEST_WAIT_MS or LONGEST_BACKGROUND_WAIT_MS
-  if backgroundWait > 0 or wait > longest then return {0, math.ceil(math.max(backgroundWait, wait - longest))} end
-  nextBackground = now + 2 * interval
-end
+local yields = not isNewcomer and (isReturning and newcomersUntil or foregroundUntil) > now
+local shareFrom = isReturning and math.max(nextYielding, nextReturning) or nextYielding
+local shareWait = yields and math.max(0, shareFrom - now) or 0
+local longestFree = isReturning and LONGEST_RETURNING_WAIT_MS or LONGEST_BACKGROUND_WAIT_MS
+local longest = (isNewcomer or yields) and LONGEST_WAIT_MS or longestFree
+if shareWait > 0 or wait > longest then return {0, math.ceil(math.max(shareWait, wait - longest))} end
 
 nextPlace = nextPlace + interval
-redis.call('HSET', KEYS[1], 'next', string.format('%.3f', nextPlace),
-  'waitingUntil', string.format('%.3f', waitingUntil), 'nextBackground', string.format('%.3f', nextBackground))
-local lastUse = math.max(nextPlace, nextBackground, waitingUntil)
+if isNewcomer and wait > 0 then newcomersUntil = now + wait end
+if isForeground and wait > 0 then foregroundUntil = now + wait end
+if yields or not isForeground then nextYielding = now + YIELDING_SHARE * interval end
+if isReturning then nextReturning = now + RETURNING_SHARE * interval end
+local function exact(instant) return string.format('%.3f', instant) end
+redis.call('HSET', KEYS[1], 'next', exact(nextPlace), 'newcomersUntil', exact(newcomersUntil),
+  'foregroundUntil', exact(foregroundUntil), 'nextYielding', exact(nextYielding), 'nextReturning', exact(nextReturning))
+local lastUse = math.max(nextPlace, newcomersUntil, foregroundUntil, nextYielding, nextReturning)
 redis.call('PEXPIRE', KEYS[1], math.ceil(lastUse - now + burst * interval) + 1000)
+if isForeground then redis.call('SET', KEYS[2], '1', 'PX', returningFor) end
 return {1, math.ceil(wait)}

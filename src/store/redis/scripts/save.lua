@@ -4,7 +4,7 @@
 -- KEYS[2] fence
 -- KEYS[3] account
 -- KEYS[4] due queue
--- KEYS[5] failures
+-- KEYS[5] failures of the account
 -- ARGV[1] owner; '' when the token is written back without a lease
 -- ARGV[2] generation
 -- ARGV[3] terminal

@@ -103,7 +103,7 @@ describe('a repeated read with the same URL and session', () => {
     const first = await ask();
     for (let i = 0; i < 2; i++) expect((await ask()).body).toBe(first.body);
     expect(reachedApp()).toBe(2);
-    await accounts.logOut({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+    await accounts.logOut({ app: 'default', unionId: 'alice', uniqueId: 'phone' }, 'app');
     const second = await ask();
     const third = await ask();
     expect(second.body).not.toBe(first.body);

@@ -59,12 +59,17 @@ describe('the keys of one subject', () => {
   test('begin with the prefix and show nothing of the subject', () => {
     const id = subjectId({ app: 'app-canary', unionId: 'union-canary', uniqueId: 'terminal-canary' });
     const others = [keys.accessId('canary'), keys.rate('canary'), keys.loginQueue, keys.announcements];
+    others.push(keys.recentLogin(accountOf(id)), keys.failures(accountOf(id)));
     for (const key of [...keysOf(id), ...others]) {
       expect(key).toMatch(/^sdkt:/);
       expect(key).not.toContain('canary');
     }
     expect(new Keys('other').account(accountOf(id))).toBe(keys.account(accountOf(id)).replace('sdkt', 'other'));
   });
+});
+
+test('the login queue and the marks of recent logins are in one hash slot of a cluster', () => {
+  expect(hashTag(keys.recentLogin(accountId('alice')))).toBe(hashTag(keys.loginQueue));
 });
 
 test('an account is found from its own key, and from no other key', () => {

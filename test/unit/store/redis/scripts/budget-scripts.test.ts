@@ -5,10 +5,20 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
-import { EMPTY_PACE, type PaceState, reservePlace, type Urgency } from '../../../../../src/token/login-queue.ts';
+import {
+  EMPTY_PACE,
+  type PaceState,
+  type Priority,
+  reservePlace,
+  returningMs,
+  type Urgency,
+} from '../../../../../src/token/login-queue.ts';
 import { silentObserver } from '../../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../../src/token/ports.ts';
+import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
+
+const ACCOUNT = accountId('account');
 
 const log = { info: () => undefined, warn: () => undefined };
 
@@ -46,43 +56,53 @@ async function openQueue() {
     },
     async read(): Promise<PaceState> {
       const stored = await redis.hgetall(key);
-      const { next = 0, waitingUntil = 0, nextBackground = 0 } = stored;
-      return { next: Number(next), waitingUntil: Number(waitingUntil), nextBackground: Number(nextBackground) };
+      return inState((name) => Number(stored[name] ?? 0));
     },
     lifeMs: () => redis.pttl(key),
+    mark: (account: AccountId) => redis.set(new Keys(prefix).recentLogin(account), '1', 'PX', 60_000),
+    markLifeMs: (account: AccountId) => redis.pttl(new Keys(prefix).recentLogin(account)),
   };
 }
 
 /** Redis stores times in ms with three decimals. */
-function rounded({ next, waitingUntil, nextBackground }: PaceState): PaceState {
-  const round = (instant: number) => Math.round(instant * 100) / 100;
-  return { next: round(next), waitingUntil: round(waitingUntil), nextBackground: round(nextBackground) };
+function rounded(state: PaceState): PaceState {
+  return inState((name) => Math.round(state[name] * 100) / 100);
+}
+
+function inState(value: (name: keyof PaceState) => number): PaceState {
+  const names = Object.keys(EMPTY_PACE) as (keyof PaceState)[];
+  return Object.fromEntries(names.map((name) => [name, value(name)])) as unknown as PaceState;
 }
 
 // Times relative to now: long past, just past, soon, and later than any login queues.
 const span = fc.oneof(fc.integer({ min: -2_500, max: 2_500 }), fc.constantFrom(-10_000_000, 2_040, 2_060, 3_600_000));
-const spans = fc.record({ next: span, waitingUntil: span, nextBackground: span });
+const spans = fc.record({
+  next: span,
+  newcomersUntil: span,
+  foregroundUntil: span,
+  nextYielding: span,
+  nextReturning: span,
+});
 const pace = fc.record({ intervalMs: fc.constantFrom(50, 1_000 / 7, 1_000, 4), burst: fc.integer({ min: 1, max: 5 }) });
-const urgency = fc.constantFrom<Urgency>('foreground', 'background');
+const priority = fc.constantFrom<Priority>('newcomer', 'returning', 'background');
 
 test('the script reserves the same places as reservePlace, from any state', async () => {
-  const { store, now, write, read } = await openQueue();
+  const { store, now, write, read, mark } = await openQueue();
   await fc.assert(
-    fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, urgency, async (ahead, pace, urgency) => {
+    fc.asyncProperty(fc.option(spans, { nil: undefined }), pace, priority, async (ahead, pace, priority) => {
       const from = await now();
-      const before = ahead && {
-        next: from + ahead.next,
-        waitingUntil: from + ahead.waitingUntil,
-        nextBackground: from + ahead.nextBackground,
-      };
+      const before = ahead && inState((name) => from + ahead[name]);
+      const account = accountId(randomUUID());
+      if (priority === 'returning') await mark(account);
+      const urgency = priority === 'background' ? priority : 'foreground';
       await write(before);
       const earliest = await now();
-      const place = await store.loginQueue.reserve(pace, urgency);
+      const place = await store.loginQueue.reserve(pace, urgency, account);
       const latest = await now();
       const after = rounded(await read());
       // The script ran at one of these times.
       const expected = Array.from({ length: latest - earliest + 1 }, (_, ms) => {
-        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, urgency);
+        const answer = reservePlace(before ?? EMPTY_PACE, earliest + ms, pace, priority);
         const { granted, waitMs } = answer.place;
         const state = granted ? answer.state : (before ?? EMPTY_PACE);
         return { place: { granted, waitMs: Math.ceil(waitMs) }, after: rounded(state) };
@@ -97,12 +117,31 @@ test('the queue expires when its state has no effect any more, and not before', 
   const { store, now, read, lifeMs } = await openQueue();
   const pace = { intervalMs: 250, burst: 4 };
   for (let place = 0; place < 12; place += 1) {
-    await store.loginQueue.reserve(pace, place % 2 ? 'background' : 'foreground');
+    await store.loginQueue.reserve(pace, place % 2 ? 'background' : 'foreground', ACCOUNT);
     const life = await lifeMs();
-    const { next, waitingUntil } = await read();
+    const { next, foregroundUntil } = await read();
     const burstAt = next + (pace.burst - 1) * pace.intervalMs;
-    expect(life).toBeGreaterThan(Math.max(burstAt, waitingUntil) - (await now()) - 50);
+    expect(life).toBeGreaterThan(Math.max(burstAt, foregroundUntil) - (await now()) - 50);
     expect(life).toBeLessThan(10_000);
+  }
+});
+
+test('an account is remembered for ten minutes after a foreground login, for less at a high rate, and not after others', async () => {
+  const { store, markLifeMs } = await openQueue();
+  const remembered = async (intervalMs: number, urgency: Urgency) => {
+    const account = accountId(randomUUID());
+    await store.loginQueue.reserve({ intervalMs, burst: 1_000 }, urgency, account);
+    return markLifeMs(account);
+  };
+  expect(await remembered(100, 'background')).toBe(-2);
+  for (const [intervalMs, most] of [
+    [100, 600_000],
+    [0.1, 10_000],
+  ] as const) {
+    expect(returningMs({ intervalMs, burst: 1 })).toBe(most);
+    const life = await remembered(intervalMs, 'foreground');
+    expect(life).toBeGreaterThan(most - 5_000);
+    expect(life).toBeLessThanOrEqual(most);
   }
 });
 
@@ -111,11 +150,22 @@ test('replicas share one login queue', async () => {
   const replicas = await Promise.all([openStore(prefix), openStore(prefix), openStore(prefix)]);
   const pace = { intervalMs: 2_000, burst: 3 };
   const asked = Array.from({ length: 10 }, () =>
-    replicas.map((replica) => replica.loginQueue.reserve(pace, 'foreground')),
+    replicas.map((replica) => replica.loginQueue.reserve(pace, 'foreground', accountId(randomUUID()))),
   ).flat();
   const places = await Promise.all(asked);
   expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(3);
   expect(places.filter(({ granted }) => granted)).toHaveLength(4);
+});
+
+test('a permit that is given back can be taken again, and none appears from nothing', async () => {
+  const { rateLimiter } = await openStore(`test-${randomUUID()}`);
+  const take = () => rateLimiter.take('logins', 10_000, 2);
+  await rateLimiter.giveBack('logins', 10_000);
+  expect([await take(), await take()]).toEqual([0, 0]);
+  expect(await take()).toBeGreaterThan(0);
+  await rateLimiter.giveBack('logins', 10_000);
+  expect(await take()).toBe(0);
+  expect(await take()).toBeGreaterThan(0);
 });
 
 test('a rate limit does not block after the clock was set back', async () => {

@@ -74,7 +74,7 @@ describe('the due queue', () => {
   test('has a due subject that cools down due again when that ends', async () => {
     const { store, redis, keys, dueInMs, setDue } = await openRedisState();
     await restored(store, { subject: SUBJECT });
-    await redis.hset(keys.failures(ID), { until: systemClock.now() + 15_000, code: 'vendor_timeout' });
+    await redis.hset(keys.failures(accountOf(ID)), { until: systemClock.now() + 15_000, code: 'vendor_timeout' });
     await setDue(ID, 0);
     expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
     expectMs(await dueInMs(ID), 15_000);

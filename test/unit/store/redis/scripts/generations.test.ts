@@ -72,9 +72,9 @@ describe('the fence', () => {
   test('is deleted with the failures when the token is saved', async () => {
     const { store, redis, keys } = await openRedisState();
     await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
-    expect(await redis.exists(keys.fence(ID), keys.failures(ID))).toBe(2);
+    expect(await redis.exists(keys.fence(ID), keys.failures(accountOf(ID)))).toBe(2);
     await restored(store, { subject: SUBJECT, generation: systemClock.now() + 1_000 });
-    expect(await redis.exists(keys.fence(ID), keys.failures(ID))).toBe(0);
+    expect(await redis.exists(keys.fence(ID), keys.failures(accountOf(ID)))).toBe(0);
   });
 
   test('may have expired after an hour: then a write under the lease is refused, and a lost token is restored', async () => {

@@ -12,7 +12,13 @@ describe('a command that a client sends again after a lost answer', () => {
   test('gets its own lease', async () => {
     const { redis, keys } = await openRedisState();
     const account = accountOf(ID);
-    const ofSubject = [keys.lease(ID), keys.fence(ID), keys.account(account), keys.dueOf(account), keys.failures(ID)];
+    const ofSubject = [
+      keys.lease(ID),
+      keys.fence(ID),
+      keys.account(account),
+      keys.dueOf(account),
+      keys.failures(account),
+    ];
     const acquire = async (owner: string) => {
       const answer = await runScript(redis, 'acquire', ofSubject, [owner, 10_000, terminalOf(ID), ID, 20]);
       return String((answer as unknown[])[0]);
@@ -33,17 +39,17 @@ describe('a command that a client sends again after a lost answer', () => {
   });
 });
 
-describe('the failures of a subject', () => {
+describe('the failures of an account', () => {
   test('are forgotten a minute after the last one', async () => {
     const { store, keys, lifeMs } = await openRedisState();
     await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
-    expect(await lifeMs(keys.failures(ID))).toBeGreaterThan(50_000);
-    expect(await lifeMs(keys.failures(ID))).toBeLessThanOrEqual(60_000);
+    expect(await lifeMs(keys.failures(accountOf(ID)))).toBeGreaterThan(50_000);
+    expect(await lifeMs(keys.failures(accountOf(ID)))).toBeLessThanOrEqual(60_000);
   });
 
   test('cause the longest cool-down however many they are', async () => {
     const { store, redis, keys } = await openRedisState();
-    await redis.hset(keys.failures(ID), 'count', 1_000);
+    await redis.hset(keys.failures(accountOf(ID)), 'count', 1_000);
     await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
     const answer = await store.terminals.acquire(ID, 1_000);
     expect(answer).toMatchObject({ kind: 'cooling', code: 'vendor_timeout' });
