@@ -1,5 +1,5 @@
 import type { AdminToken } from '../http/admin-access.ts';
-import type { ForwardedSession } from '../http/session-guard.ts';
+import type { ForwardedSession } from '../http/credentials.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';

@@ -1,4 +1,4 @@
-import type { ForwardedSession } from '../http/session-guard.ts';
+import type { ForwardedSession } from '../http/credentials.ts';
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type Problems, required } from './environment.ts';

@@ -1,6 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
+import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
+import type { AccountLimit } from './account-limit.ts';
 
-const BEARER = /^bearer +(.+)$/i;
+const BEARER_HEADER = /^bearer +(.+)$/i;
 /** RFC 6750 §2.1. */
 const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
@@ -9,7 +14,7 @@ const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
  * @param authorization Node joins repeated headers with commas, which a b64token cannot contain
  */
 export function bearerCredential(authorization: string | undefined): string | undefined {
-  return BEARER.exec(authorization ?? '')?.[1];
+  return BEARER_HEADER.exec(authorization ?? '')?.[1];
 }
 
 /**
@@ -40,4 +45,123 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
     default:
       return undefined;
   }
+}
+
+/** Finds the session of a request. */
+export interface SessionSource {
+  /** The text of the headers that make up the session; `undefined` if {@link parse} throws. */
+  textOf(headers: IncomingHttpHeaders): string | undefined;
+  /**
+   * The session in the form that a verifier takes.
+   * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
+   */
+  parse(headers: IncomingHttpHeaders): string;
+}
+
+/** The headers and cookies that make up a session in mode `forward`. */
+export interface ForwardedSession {
+  /** Header names. */
+  readonly headers: readonly string[];
+  /** Cookie names, case-sensitive; `all`: the whole header `Cookie`. */
+  readonly cookies: 'all' | readonly string[];
+}
+
+/** The text of a bearer session is the whole header. */
+const BEARER: SessionSource = {
+  textOf: ({ authorization }) => authorization,
+  parse: ({ authorization }) => bearerToken(authorization),
+};
+
+/**
+ * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names that
+ * the app sent, by lower-case name, in this order.
+ */
+export function sessionSource(forwarded: ForwardedSession | undefined): SessionSource {
+  if (forwarded === undefined) return BEARER;
+  const names = forwarded.headers.map((name) => name.toLowerCase());
+  const { cookies } = forwarded;
+  const listed = cookies === 'all' ? '' : ` (cookies: ${cookies.join(', ')})`;
+  const missing = `Send the session in one of these headers: ${names.join(', ')}${listed}`;
+  const read = (headers: IncomingHttpHeaders): string | BrokerError => {
+    const parts = names.flatMap((name) => {
+      const sent = headers[name];
+      const value = name === 'cookie' && cookies !== 'all' ? namedCookies(sent, cookies) : sent;
+      return typeof value === 'string' && value !== '' ? [[name, value] as const] : [];
+    });
+    if (parts.length === 0) return new BrokerError('session_missing', { detail: missing });
+    const hasCookie = parts.some(([name]) => name === 'cookie');
+    if (hasCookie && isFromAnotherSite(headers)) return new BrokerError('session_forbidden', { detail: ANOTHER_SITE });
+    return JSON.stringify(Object.fromEntries(parts));
+  };
+  return {
+    textOf(headers) {
+      const text = read(headers);
+      return typeof text === 'string' ? text : undefined;
+    },
+    parse(headers) {
+      const text = read(headers);
+      if (typeof text === 'string') return text;
+      throw text;
+    },
+  };
+}
+
+const ANOTHER_SITE = 'Another web site caused this request: its Sec-Fetch-Site or Origin is not of this host';
+
+/**
+ * The cookies with these names, in the order of `names`, so that other cookies and their order do not matter. Of several
+ * cookies with one name it takes the first: browsers send the most specific one first (RFC 6265 §5.4).
+ */
+function namedCookies(header: string | string[] | undefined, names: readonly string[]): string {
+  if (typeof header !== 'string') return '';
+  const pairs = header.split(';').map((pair) => pair.trim());
+  return names.flatMap((name) => pairs.find((pair) => pair.startsWith(`${name}=`)) ?? []).join('; ');
+}
+
+/**
+ * Whether a browser sends the request for a page of another site. Browsers add cookies to such a request, and set these
+ * two headers themselves. An app sends neither.
+ */
+function isFromAnotherSite({ origin, host, 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  return site === 'cross-site' || (origin !== undefined && !isOriginOf(origin, host));
+}
+
+/** Compares host and port. The scheme is unknown, because the proxy in front ends TLS. */
+function isOriginOf(origin: string, host = ''): boolean {
+  if (!URL.canParse(origin)) return false;
+  const page = new URL(origin);
+  const own = `${page.protocol}//${host}`;
+  return page.host !== '' && URL.canParse(own) && new URL(own).host === page.host;
+}
+
+export interface SessionGuardOptions {
+  readonly sessions: SessionVerifier<CachedPrincipal>;
+  readonly sessionSource: SessionSource;
+  readonly limit: AccountLimit;
+  readonly observer: Pick<Observer, 'rateLimited'>;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The principal of the session. {@link requireSession} sets it. */
+    caller: CachedPrincipal;
+  }
+}
+
+/**
+ * Checks the session of each request to this scope, then counts the request against its account's limit. Both happen
+ * before Fastify validates the request, so that a caller without a session learns nothing about the API.
+ */
+export function requireSession(
+  app: FastifyInstance,
+  { sessions, sessionSource, limit, observer }: SessionGuardOptions,
+): void {
+  app.decorateRequest('caller');
+  app.addHook('onRequest', async (request) => {
+    request.caller = await sessions.verify(sessionSource.parse(request.headers));
+    const refusal = limit(request.caller.unionId)();
+    if (!refusal) return;
+    observer.rateLimited('requests');
+    throw refusal;
+  });
 }

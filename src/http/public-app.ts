@@ -3,13 +3,13 @@ import type { TokenBroker } from '../broker/token-broker.ts';
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
+import { type ForwardedSession, sessionSource } from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { connectionBound } from './server/connections.ts';
 import { HotReads } from './server/hot-reads.ts';
 import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
-import { type ForwardedSession, sessionSource } from './session-guard.ts';
 
 export interface PublicAppOptions
   extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,

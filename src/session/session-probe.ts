@@ -3,7 +3,7 @@ import { compactVerify, createLocalJWKSet, errors, type JWK } from 'jose';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
-import { fetchJwks } from './published-keys.ts';
+import { fetchJwks } from './jwt-verifier.ts';
 import { boundedFetch } from './session-server.ts';
 
 const ACCEPT_JSON = { headers: { accept: 'application/json' } };

@@ -4,12 +4,12 @@ import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import { subjectId } from '../../token/subject.ts';
+import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import type { HotReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
-import { requireSession, type SessionGuardOptions } from '../session-guard.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
 
 const { uniqueId, app, regRegion } = TERMINAL_PARAMETERS;

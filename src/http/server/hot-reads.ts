@@ -6,7 +6,7 @@ import type { Observer } from '../../token/observer.ts';
 import type { CachedPrincipal } from '../../token/principal.ts';
 import type { SubjectId } from '../../token/subject.ts';
 import type { AccountLimit, Allowance } from '../account-limit.ts';
-import type { SessionSource } from '../session-guard.ts';
+import type { SessionSource } from '../credentials.ts';
 import { tokenHeaders } from '../token-answer.ts';
 import { type FastPath, type OverloadMonitor, requestIdOf } from './server.ts';
 

@@ -1,4 +1,3 @@
-import { type ParsedUrlQuery, parse } from 'node:querystring';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -55,23 +54,6 @@ export function queryParameter(pattern: RegExp, allowed: string, meaning: string
     .regex(pattern, { error })
     .optional()
     .meta({ description: `${meaning} Allowed: ${allowed}.` });
-}
-
-/** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
-const MALFORMED = '\0';
-
-/** Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. */
-export function parseQueryString(text: string): ParsedUrlQuery {
-  return parse(text, '&', '=', { decodeURIComponent: decode });
-}
-
-function decode(text: string): string {
-  if (!text.includes('%')) return text;
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return MALFORMED;
-  }
 }
 
 const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { type ForwardedSession, sessionSource } from '../../../src/http/session-guard.ts';
+import { type ForwardedSession, sessionSource } from '../../../src/http/credentials.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { principal, SESSION, startApp } from './running-app.ts';
 
