@@ -85,13 +85,13 @@ export function createRedisStore(options: RedisStoreOptions): TokenStore {
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
   const resealing = new Resealing(redis, cipher);
-  const context = { redis, keys, records, directory, resealing, clock, log };
+  const context = { redis, keys, records, directory, resealing, terminalsPerAccount, clock, log };
   const announcements = new RedisAnnouncements(connectSubscriber(url, connection, log), connection, keys, clock);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
   const health = new DataLossDetector(connection, context);
   return {
-    terminals: new RedisTerminals(context, accounts, terminalsPerAccount),
+    terminals: new RedisTerminals(context, accounts),
     accounts,
     dueQueue: new RedisDueQueue(context),
     rateLimiter: rates,

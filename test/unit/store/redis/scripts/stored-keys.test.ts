@@ -12,7 +12,13 @@ describe('a command that a client sends again after a lost answer', () => {
   test('gets its own lease', async () => {
     const { redis, keys } = await openRedisState();
     const account = accountOf(ID);
-    const ofSubject = [keys.lease(ID), keys.fence(ID), keys.account(account), keys.dueOf(account), keys.failures(ID)];
+    const ofSubject = [
+      keys.lease(ID),
+      keys.fences(account),
+      keys.account(account),
+      keys.dueOf(account),
+      keys.failures(ID),
+    ];
     const acquire = async (owner: string) => {
       const answer = await runScript(redis, 'acquire', ofSubject, [owner, 10_000, terminalOf(ID), ID, 20]);
       return String((answer as unknown[])[0]);
