@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
@@ -10,6 +11,7 @@ import { accountId, type Subject, subjectId } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
+import { percentile } from '../support/statistics.ts';
 
 const TERMINALS = 5;
 const LOGOUTS = Number(process.env['HOSTILE_LOGOUTS'] ?? 2_000);
@@ -83,6 +85,25 @@ describe('logouts of terminals that never existed', () => {
     expect(stored[0]?.livesMs).toBeGreaterThan(3_500_000);
     expect(stored[0]?.livesMs).toBeLessThanOrEqual(3_600_000);
     expect(await redis.hlen(keys.fences(accountId('mallory')))).toBeLessThanOrEqual(MAX_FENCES);
+  });
+
+  test('delay no read of a known token of another account: all are served, 99 % within 250 ms', async () => {
+    const known = { subject: subject('alice', 'phone'), region: undefined, sessionIssuedAt: undefined };
+    await saveToken(store, known.subject);
+    const { broker } = brokerParts({ store });
+    await eventually(() => broker.read(known));
+    const attack = new AbortController();
+    const attacking = logOutUnknown('mallory', LOGOUTS).finally(() => attack.abort());
+    const durationsMs: number[] = [];
+    while (!attack.signal.aborted) {
+      const startedAt = performance.now();
+      await broker.read(known);
+      durationsMs.push(performance.now() - startedAt);
+      await sleep(5);
+    }
+    await attacking;
+    expect(durationsMs.length).toBeGreaterThan(10);
+    expect(percentile(durationsMs, 0.99)).toBeLessThan(250);
   });
 
   test('let no login in flight that was logged out store its token', async () => {
