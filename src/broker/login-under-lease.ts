@@ -50,7 +50,7 @@ export class LoginUnderLease {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
       await this.release(granted, dueAt(current, this.#options.policy, lease.id));
-      return { record: current, outcome: 'waited', isStored: true, erasedAt };
+      return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
     }
     this.#heldLeases.add(lease);
     try {
@@ -90,22 +90,24 @@ export class LoginUnderLease {
   }
 
   async #save(request: RenewalRequest, granted: GrantedLease, record: TokenRecord): Promise<Renewed> {
-    const { terminals, cache } = this.#options;
+    const { terminals, cache, clock } = this.#options;
     const { lease, timeBudget, erasedAt } = granted;
+    const askedAt = clock.now();
     const saving = this.#write(lease, record);
     const outcome = await timeBudget.wait(saving);
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
-      const isStored = outcome === 'saved';
-      cache.renew(record, lease.id, isStored);
-      return { record, outcome: 'login', isStored, erasedAt };
+      const checkedAt = outcome === 'saved' ? askedAt : Number.NEGATIVE_INFINITY;
+      cache.renew(record, lease.id, checkedAt);
+      return { record, outcome: 'login', checkedAt, erasedAt };
     }
+    const checkedAt = clock.now();
     const newer = await terminals.read(lease.id);
     refuseErased(request, newer.erasedAt);
     if (newer.record && request.satisfies(newer.record)) {
-      return { record: newer.record, outcome: 'waited', isStored: true, erasedAt: newer.erasedAt };
+      return { record: newer.record, outcome: 'waited', checkedAt, erasedAt: newer.erasedAt };
     }
     throw new BrokerError('session_forbidden', {
       detail: 'the terminal was logged out while its token was being obtained',

@@ -178,10 +178,11 @@ export class Renewal {
     if (!announcement) return undefined;
     const failure = failureFor(request, announcement);
     if (failure) throw failure;
+    const checkedAt = this.#options.clock.now();
     // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
-    return { record: stored.record, outcome: 'waited', isStored: true, erasedAt: stored.erasedAt };
+    return { record: stored.record, outcome: 'waited', checkedAt, erasedAt: stored.erasedAt };
   }
 
   /** The lease became free because the login of its holder failed: this request does not repeat it. */

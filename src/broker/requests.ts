@@ -38,8 +38,11 @@ export interface RenewalRequest {
 export interface Renewed {
   readonly record: TokenRecord;
   readonly outcome: RenewalOutcome;
-  /** Whether the store has confirmed the record. If not, another replica may have stored a newer one. */
-  readonly isStored: boolean;
+  /**
+   * When the store was asked for the record, or to save it: epoch ms. `-Infinity` if the store has not confirmed it since
+   * the request began. Another replica may then have stored a newer one.
+   */
+  readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. */
   readonly erasedAt: number | undefined;
 }

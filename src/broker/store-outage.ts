@@ -132,7 +132,7 @@ export class LoginWithoutLease {
     const erasedAt = cache.erasedAt(request.id);
     cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
     writeBack.add(record);
-    return { record, outcome: 'login', isStored: false, erasedAt };
+    return { record, outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
   }
 
   /**

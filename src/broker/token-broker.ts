@@ -137,11 +137,9 @@ export class TokenBroker {
       record.generation > (known?.generation ?? 0) &&
       (refused === undefined || serveToken(record).etag !== refused) &&
       isUsable(record);
-    const startedAt = clock.now();
     const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
-    const { record, outcome, isStored, erasedAt } = renewed;
+    const { record, outcome, checkedAt, erasedAt } = renewed;
     refuseErased(request, erasedAt);
-    const checkedAt = isStored ? startedAt : Number.NEGATIVE_INFINITY;
     const cached = cache.put(record, checkedAt, erasedAt, id);
     // Memory may have a newer token by now, but one that is refused or past its margin.
     const isUseful = satisfies(cached.served.record);

@@ -25,6 +25,14 @@ export interface CachedToken {
   markedRead: boolean;
 }
 
+/** An announced change. It applies to what the store was asked for before it, but not to later answers of the store. */
+interface Floor {
+  /** The oldest valid generation of the subject or the account. */
+  readonly generation: number;
+  /** Epoch ms of the last announcement. */
+  readonly raisedAt: number;
+}
+
 export interface TokenCacheOptions {
   readonly announcements: AnnouncementFeed;
   readonly clock: Clock;
@@ -39,8 +47,7 @@ export interface TokenCacheOptions {
 export class TokenCache {
   readonly #options: TokenCacheOptions;
   readonly #entries: LRUCache<SubjectId, CachedToken>;
-  /** The oldest valid generation of a subject or an account. */
-  readonly #floors = new LRUCache<SubjectId | AccountId, number>({ max: MAX_FLOORS });
+  readonly #floors = new LRUCache<SubjectId | AccountId, Floor>({ max: MAX_FLOORS });
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -85,14 +92,15 @@ export class TokenCache {
     if (known && known.served.record.generation > record.generation) return known;
     // Two logins without a lease can have the same generation. The store keeps one of their tokens.
     const same = known && isSameToken(known.served.record, record) ? known : undefined;
+    const isNewest = checkedAt > this.#announcedAt(id);
     const entry: CachedToken = {
       served: same?.served ?? serveToken(record),
       checkedAt,
-      erasedAt: latest(erasedAt, this.erasedAt(id)),
+      erasedAt: isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id)),
       renewFrom: same?.renewFrom ?? refreshAt(record, this.#options.policy, id),
       markedRead: record.read || same?.markedRead === true,
     };
-    if (record.generation >= this.oldestValid(id)) this.#entries.set(id, entry);
+    if (isNewest || record.generation >= this.oldestValid(id)) this.#entries.set(id, entry);
     return entry;
   }
 
@@ -112,16 +120,16 @@ export class TokenCache {
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.#entries.peek(id)?.erasedAt, this.#floors.get(accountOf(id)));
+    return latest(this.#entries.peek(id)?.erasedAt, this.#floors.get(accountOf(id))?.generation);
   }
 
   /**
    * Replaces an entry by a newer token. Adds no entry for a subject that is not read on this replica.
-   * @param isStored whether the store has confirmed the record
+   * @param checkedAt when the store was asked to save the record, epoch ms; `-Infinity` if it has not confirmed it
    */
-  renew(record: TokenRecord, id: SubjectId, isStored: boolean): void {
+  renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {
     const known = this.#entries.get(id);
-    if (known) this.put(record, isStored ? this.#options.clock.now() : Number.NEGATIVE_INFINITY, known.erasedAt, id);
+    if (known) this.put(record, checkedAt, known.erasedAt, id);
   }
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
@@ -159,12 +167,19 @@ export class TokenCache {
   }
 
   #raiseFloor(id: SubjectId | AccountId, generation: number): void {
-    this.#floors.set(id, Math.max(generation, this.#floors.get(id) ?? 0));
+    const known = this.#floors.get(id)?.generation ?? 0;
+    this.#floors.set(id, { generation: Math.max(generation, known), raisedAt: this.#options.clock.now() });
+  }
+
+  /** When the last change of the subject or its account was announced: epoch ms. */
+  #announcedAt(id: SubjectId): number {
+    const [own, account] = [this.#floors.get(id), this.#floors.get(accountOf(id))];
+    return Math.max(own?.raisedAt ?? Number.NEGATIVE_INFINITY, account?.raisedAt ?? Number.NEGATIVE_INFINITY);
   }
 
   /** Returns the oldest valid generation of the subject, as far as this replica knows. */
   oldestValid(id: SubjectId): number {
-    return Math.max(this.#floors.get(id) ?? 0, this.#floors.get(accountOf(id)) ?? 0);
+    return Math.max(this.#floors.get(id)?.generation ?? 0, this.#floors.get(accountOf(id))?.generation ?? 0);
   }
 }
 

@@ -29,6 +29,10 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text);
+}
+
 export interface BrokerErrorOptions {
   /** Text for the caller: what is wrong and what is allowed. Never contains a secret, a token or an account id. */
   readonly detail?: string;

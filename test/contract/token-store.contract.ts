@@ -249,6 +249,18 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
+    test('lets a logout win over a login in progress, even if a hundred other terminals log out after it', async () => {
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      await store.terminals.remove(id);
+      for (let number = 0; number < 100; number += 1) {
+        await store.terminals.remove(subjectId({ ...subject, uniqueId: `other-${number}` }));
+      }
+      const record = recordOf(subject, lease.generation);
+      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('outdated');
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+    });
+
     test('deletes token and due time on logout, and a second logout does no harm', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);

@@ -90,18 +90,59 @@ class MemoryLeases {
   }
 }
 
+/** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
+const MAX_FENCES = 64;
+
+interface AccountFences {
+  readonly bySubject: Map<SubjectId, number>;
+  /** Stands for the oldest fences of the account. */
+  floor: number;
+}
+
+/** The newest generation of each subject that was granted or outdated. */
+class MemoryFences {
+  readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_ENTRIES });
+  readonly #perAccount: number;
+
+  constructor(terminalsPerAccount: number) {
+    this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
+  }
+
+  /** 0 when there is none. */
+  get(id: SubjectId): number {
+    const fences = this.#accounts.get(accountOf(id));
+    return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
+  }
+
+  /** Above the limit, the oldest fence of the account becomes its floor. */
+  set(id: SubjectId, generation: number): void {
+    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: 0 };
+    this.#accounts.set(accountOf(id), fences);
+    fences.bySubject.set(id, generation);
+    if (fences.bySubject.size <= this.#perAccount) return;
+    const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
+    if (!oldest) return;
+    fences.bySubject.delete(oldest[0]);
+    fences.floor = Math.max(fences.floor, oldest[1]);
+  }
+
+  delete(id: SubjectId): void {
+    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
+  }
+}
+
 class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #context: MemoryStoreContext;
   readonly #accounts: MemoryAccounts;
   readonly #leases: MemoryLeases;
-  /** By subject, the newest generation that was granted or outdated. */
-  readonly #fences = new LRUCache<SubjectId, number>({ max: MAX_ENTRIES });
+  readonly #fences: MemoryFences;
   readonly #failures: MemoryFailures;
 
   constructor(context: MemoryStoreContext, accounts: MemoryAccounts) {
     this.#context = context;
     this.#accounts = accounts;
     this.#leases = new MemoryLeases(context.clock);
+    this.#fences = new MemoryFences(context.terminalsPerAccount);
     this.#failures = new MemoryFailures(context.clock);
   }
 
@@ -193,7 +234,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const account = this.#accounts.accountFor(id);
     const current = account.records.get(id)?.generation ?? 0;
     if (current === generation) return 'saved';
-    const fence = Math.max(this.#fences.get(id) ?? 0, account.erasedAt ?? 0);
+    const fence = Math.max(this.#fences.get(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
     if (exceedsLimit()) return 'terminal_limit';
     account.identity = {
@@ -211,11 +252,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 
   #nextGeneration(id: SubjectId): number {
     const account = this.#accounts.get(id);
-    const newest = Math.max(
-      this.#fences.get(id) ?? 0,
-      account?.records.get(id)?.generation ?? 0,
-      account?.erasedAt ?? 0,
-    );
+    const newest = Math.max(this.#fences.get(id), account?.records.get(id)?.generation ?? 0, account?.erasedAt ?? 0);
     return Math.max(this.#context.clock.now(), newest + 1);
   }
 }

@@ -1,24 +1,33 @@
 import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
-import { ERRORS, type ErrorCode } from '../../token/errors.ts';
+import { isErrorCode } from '../../token/errors.ts';
 import type { Announcement, AnnouncementFeed } from '../../token/ports.ts';
 import type { AccountId, SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { type Keys, SHARDS } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
+import { MAX_LEAD_MS } from './records/record-codec.ts';
 
 const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
 const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;
 
-/** `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. */
-function readAnnouncement(text: string): Announcement | undefined {
+/**
+ * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
+ * generation that no broker announced, because it is too far ahead of the clock.
+ */
+function readAnnouncement(text: string, now: number): Announcement | undefined {
+  const announcement = parseAnnouncement(text);
+  return announcement && announcement.generation <= now + MAX_LEAD_MS ? announcement : undefined;
+}
+
+function parseAnnouncement(text: string): Announcement | undefined {
   const [, account, instant] = ERASURE.exec(text) ?? [];
   if (account) return { kind: 'erased', account: account as AccountId, generation: Number(instant) };
   const [, kind, id, generation, code] = ANNOUNCEMENT.exec(text) ?? [];
   const about = { id: id as SubjectId, generation: Number(generation) };
-  if (kind === 'saved' || kind === 'removed') return { kind, ...about };
-  return code && code in ERRORS ? { kind: 'failed', ...about, code: code as ErrorCode } : undefined;
+  if (kind === 'failed') return code && isErrorCode(code) ? { kind, ...about, code } : undefined;
+  return kind === 'saved' || kind === 'removed' ? { kind, ...about } : undefined;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -146,7 +155,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   #hearAnnouncement(text: string): void {
-    const announcement = readAnnouncement(text);
+    const announcement = readAnnouncement(text, this.#clock.now());
     if (!announcement) return;
     for (const listener of this.#listeners) listener(announcement);
   }

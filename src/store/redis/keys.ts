@@ -25,9 +25,9 @@ export class Keys {
     return `${this.#accountShard(accountOf(id))}:l:${id}`;
   }
 
-  /** STRING: the newest generation granted or outdated. Older generations may not be written. */
-  fence(id: SubjectId): string {
-    return `${this.#accountShard(accountOf(id))}:f:${id}`;
+  /** HASH: terminal → its newest generation granted or outdated. Older generations may not be written. */
+  fences(account: AccountId): string {
+    return `${this.#accountShard(account)}:f:${account}`;
   }
 
   /** HASH: the number of the account's failed logins in a row, the last error code, and the end of the cool-down. */

@@ -11,6 +11,7 @@ import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { ACCOUNT_FIELDS } from './records/account-hash.ts';
+import { HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [
@@ -37,6 +38,8 @@ type ScriptName = (typeof NAMES)[number];
 /** The constants that the scripts use and TypeScript defines. */
 const CONSTANTS = {
   DIGEST_LENGTH,
+  HEADER_LENGTH,
+  MAX_LEAD_MS,
   FIELD_REGION: ACCOUNT_FIELDS.region,
   FIELD_DIRECTORY: ACCOUNT_FIELDS.directory,
   FIELD_ERASED_AT: ACCOUNT_FIELDS.erasedAt,

@@ -90,14 +90,14 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
   const resealing = new Resealing(redis, cipher);
-  const context = { redis, keys, records, directory, resealing, clock, log };
+  const context = { redis, keys, records, directory, resealing, terminalsPerAccount, clock, log };
   const subscriber = connectSubscriber(url, connection, log);
   const announcements = new RedisAnnouncements(subscriber, connection, keys, clock);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
   const health = new DataLossDetector(connection, context);
   return {
-    terminals: new RedisTerminals(context, accounts, terminalsPerAccount),
+    terminals: new RedisTerminals(context, accounts),
     accounts,
     dueQueue: new RedisDueQueue(context),
     rateLimiter: rates,

@@ -3,7 +3,7 @@ import { type Pace, type Place, returningMs, type Urgency } from '../../token/lo
 import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
 import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
-import { instantOf } from './records/record-codec.ts';
+import { instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
 /** The rate limits and the queue of vendor logins. */
@@ -36,6 +36,8 @@ export class RedisRates implements RateLimiter, LoginQueue {
 
 /** How long `claimDue` hides a subject from other workers, until `leaseDue` has leased it. */
 const HIDDEN_MS = 2_000;
+
+const SUBJECT_ID = /^[\w-]{44}$/;
 
 type Granted = readonly [id: Buffer, generation: Buffer, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
@@ -70,25 +72,36 @@ export class RedisDueQueue implements DueQueue {
   }
 
   async #claimIn(shard: number, most: number, leaseMs: number): Promise<DueClaims> {
-    const { redis, keys } = this.#context;
+    const { redis, keys, log } = this.#context;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
     const [next, backlog, ...claimed] = answer as [number, number, ...Buffer[]];
-    const ids = claimed.map((id) => id.toString() as SubjectId);
+    const ids: SubjectId[] = [];
+    const foreign: Buffer[] = [];
+    for (const member of claimed) {
+      const id = member.toString('latin1') as SubjectId;
+      if (SUBJECT_ID.test(id) && keys.dueOf(accountOf(id)) === due) ids.push(id);
+      else foreign.push(member);
+    }
+    if (foreign.length > 0) {
+      // On a cluster, the id of another shard would make every claim of this shard fail.
+      log.warn({ shard, entries: foreign.length }, 'due entries are dropped: no broker wrote them');
+      await redis.run(due, (client) => client.zrem(due, ...foreign));
+    }
     const claims = ids.length > 0 ? await this.#lease(due, ids, leaseMs) : [];
     return { claims, nextInMs: next < 0 ? undefined : next, backlog };
   }
 
   async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<DueClaim[]> {
-    const { redis, keys, log } = this.#context;
+    const { redis, keys, terminalsPerAccount, log } = this.#context;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
       keys.lease(id),
-      keys.fence(id),
+      keys.fences(accountOf(id)),
       keys.account(accountOf(id)),
       keys.failures(accountOf(id)),
     ]);
-    const args = [ownerId, leaseMs, ...ids.flatMap((id) => [terminalOf(id), id])];
+    const args = [ownerId, leaseMs, terminalsPerAccount, ...ids.flatMap((id) => [terminalOf(id), id])];
     const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
     return answers.flatMap((answer) => {
       if (answer.length > 1) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
@@ -106,7 +119,7 @@ export class RedisDueQueue implements DueQueue {
     const id = name.toString() as SubjectId;
     const lease = { id, ownerId, generation: Number(generation), durationMs };
     const record = records.decode(bytes, id, keys.account(accountOf(id)));
-    if (record) return { lease, record, region: region?.toString(), erasedAt: instantOf(erasedAt) };
+    if (record) return { lease, record, region: regionOf(region), erasedAt: instantOf(erasedAt) };
     this.#postpone(id, ownerId, records.expiryOf(bytes));
     return undefined;
   }

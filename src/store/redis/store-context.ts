@@ -13,6 +13,7 @@ export interface StoreContext {
   readonly records: RecordCodec;
   readonly directory: DirectoryCodec;
   readonly resealing: Resealing;
+  readonly terminalsPerAccount: number;
   readonly clock: Clock;
   readonly log: RedisLog;
 }

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { ErrorCode } from '../../token/errors.ts';
+import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal, TerminalStore } from '../../token/ports.ts';
 import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS } from './records/account-hash.ts';
-import { instantOf } from './records/record-codec.ts';
+import { instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
 type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details: (Buffer | null)[]];
@@ -15,12 +15,10 @@ type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details:
 export class RedisTerminals implements TerminalStore {
   readonly #context: StoreContext;
   readonly #accounts: RedisAccounts;
-  readonly #perAccount: number;
 
-  constructor(context: StoreContext, accounts: RedisAccounts, perAccount: number) {
+  constructor(context: StoreContext, accounts: RedisAccounts) {
     this.#context = context;
     this.#accounts = accounts;
-    this.#perAccount = perAccount;
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
@@ -39,8 +37,8 @@ export class RedisTerminals implements TerminalStore {
 
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const ownerId = randomUUID();
-    const { redis, keys, records } = this.#context;
-    const args = [ownerId, durationMs, terminalOf(id), id, this.#perAccount];
+    const { redis, keys, records, terminalsPerAccount } = this.#context;
+    const args = [ownerId, durationMs, terminalOf(id), id, terminalsPerAccount];
     const answer = (await redis.script('acquire', this.#keysOf(id), args)) as AcquireResult;
     const [kind, value, record, region, erasedAt] = answer;
     switch (kind.toString()) {
@@ -49,11 +47,11 @@ export class RedisTerminals implements TerminalStore {
       case 'terminal_limit':
         return { kind: 'terminal_limit' };
       case 'cooling':
-        return { kind: 'cooling', forMs: Number(value), code: String(record) as ErrorCode };
+        return { kind: 'cooling', forMs: Number(value), code: codeOf(String(record)) };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
         const current = records.decode(record, id, keys.account(accountOf(id)));
-        return { kind: 'granted', lease, current, region: region?.toString(), erasedAt: instantOf(erasedAt) };
+        return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt) };
       }
     }
   }
@@ -101,15 +99,16 @@ export class RedisTerminals implements TerminalStore {
   }
 
   async remove(id: SubjectId): Promise<number> {
-    const { redis, keys } = this.#context;
+    const { redis, keys, terminalsPerAccount } = this.#context;
     const account = accountOf(id);
-    const fenceAccountQueue = [keys.fence(id), keys.account(account), keys.dueOf(account)];
-    return Number(await redis.script('remove', fenceAccountQueue, [terminalOf(id), id, keys.announcements]));
+    const fencesAccountQueue = [keys.fences(account), keys.account(account), keys.dueOf(account)];
+    const args = [terminalOf(id), id, keys.announcements, terminalsPerAccount];
+    return Number(await redis.script('remove', fencesAccountQueue, args));
   }
 
   async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
     const { id, ownerId, generation } = lease;
-    const { redis, keys, records, directory } = this.#context;
+    const { redis, keys, records, directory, terminalsPerAccount } = this.#context;
     const key = keys.account(accountOf(id));
     const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
     const answer = await redis.script('save', this.#keysOf(id), [
@@ -120,7 +119,7 @@ export class RedisTerminals implements TerminalStore {
       records.encode(record, id, key),
       this.#msUntil(dueAt),
       keys.announcements,
-      this.#perAccount,
+      terminalsPerAccount,
       record.region,
       directory.encode(entry, key),
     ]);
@@ -138,6 +137,11 @@ export class RedisTerminals implements TerminalStore {
   #keysOf(id: SubjectId): string[] {
     const { keys } = this.#context;
     const account = accountOf(id);
-    return [keys.lease(id), keys.fence(id), keys.account(account), keys.dueOf(account), keys.failures(account)];
+    return [keys.lease(id), keys.fences(account), keys.account(account), keys.dueOf(account), keys.failures(account)];
   }
+}
+
+/** The error code of a cool-down. Anyone who can write to Redis can write any text. */
+function codeOf(stored: string): ErrorCode {
+  return isErrorCode(stored) ? stored : 'vendor_unavailable';
 }

@@ -123,7 +123,7 @@ describe('a login under a lease', () => {
   test('stores the token, releases the lease, and gives a confirmed record', async () => {
     const { store, renew } = createReplica();
     const renewed = await renew();
-    expect(renewed).toMatchObject({ outcome: 'login', isStored: true });
+    expect(renewed).toMatchObject({ outcome: 'login', checkedAt: expect.any(Number) });
     expect((await store.terminals.read(ID)).record).toEqual(renewed.record);
     expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
   });
@@ -141,7 +141,10 @@ describe('a login under a lease', () => {
     const { clock, store, vendor, renew } = createReplica();
     await renew();
     const before = await store.dueQueue.claim(1, 1);
-    expect(await renew({ satisfies: () => true })).toMatchObject({ outcome: 'waited', isStored: true });
+    expect(await renew({ satisfies: () => true })).toMatchObject({
+      outcome: 'waited',
+      checkedAt: Number.NEGATIVE_INFINITY,
+    });
     expect(vendor.requests).toHaveLength(1);
     const after = await store.dueQueue.claim(1, 1);
     expect(after.nextInMs).toBe(before.nextInMs);
@@ -268,7 +271,7 @@ describe('a token that the store does not take', () => {
   test('is written back later, and the log says so', async () => {
     const { watched, pass, store, lines, renew } = createReplica();
     watched.down.add('save');
-    expect(await renew()).toMatchObject({ outcome: 'login', isStored: false });
+    expect(await renew()).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY });
     expect(lines()).toMatchObject([
       { subject: ID, msg: 'a new token could not be stored; the broker writes it back later' },
     ]);
@@ -314,7 +317,12 @@ describe('a token that the store does not take', () => {
     const newer = { ...record, generation: claim.lease.generation + 1 };
     await store.terminals.restore(newer, clock.now() + 1_000);
     await pass(1_000);
-    expect(await running).toEqual({ record: newer, outcome: 'waited', isStored: true, erasedAt: undefined });
+    expect(await running).toEqual({
+      record: newer,
+      outcome: 'waited',
+      checkedAt: expect.any(Number),
+      erasedAt: undefined,
+    });
   });
 
   test('does not replace a newer one for a session that an erasure has ended', async () => {

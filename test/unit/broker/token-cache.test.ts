@@ -72,6 +72,18 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
+  test('keeps what the store says after an announcement, and not what it said before', () => {
+    const { cache, clock, record, announce } = createCache();
+    const askedBefore = clock.now();
+    for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
+    announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    cache.put(record(4), askedBefore, undefined);
+    expect(cache.getStale(ID)).toBeUndefined();
+    clock.advance(1);
+    cache.put(record(4), clock.now(), undefined);
+    expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: undefined });
+  });
+
   test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
     const { cache, clock, record, announce } = createCache();
     const oldRecord = record(1);
@@ -98,7 +110,7 @@ describe('the token cache', () => {
     cache.put(record(2), clock.now(), undefined);
     cache.put(record(1), clock.now(), undefined);
     expect(generation()).toBe(2);
-    cache.renew(record(3), ID, true);
+    cache.renew(record(3), ID, clock.now());
     expect(generation()).toBe(3);
     announce({ kind: 'removed', id: ID, generation: 3 });
     expect(generation()).toBeUndefined();
@@ -126,7 +138,7 @@ describe('the token cache', () => {
   test('asks the store for a renewed token that the store has not confirmed', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), clock.now(), undefined);
-    cache.renew(record(2), ID, false);
+    cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
@@ -141,10 +153,10 @@ describe('the token cache', () => {
 
   test('adds no entry for a renewed token that is not read on this replica', () => {
     const { cache, clock, record } = createCache();
-    cache.renew(record(1), ID, true);
+    cache.renew(record(1), ID, clock.now());
     expect(cache.getStale(ID)).toBeUndefined();
     cache.put(record(1), clock.now(), undefined);
-    cache.renew(record(2), ID, true);
+    cache.renew(record(2), ID, clock.now());
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
   });
 
@@ -152,7 +164,7 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), clock.now(), undefined);
     clock.advance(30_000);
-    cache.renew(record(2), ID, true);
+    cache.renew(record(2), ID, clock.now());
     clock.advance(59_999);
     expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
   });

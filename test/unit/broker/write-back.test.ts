@@ -242,7 +242,7 @@ describe('a login without a lease', () => {
   test('gives a token that counts as read and not as stored, and is written back', async () => {
     const { clock, added, put, logIn } = createLogin();
     const renewed = await logIn(undefined, 'new', 'CN');
-    expect(renewed).toMatchObject({ outcome: 'login', isStored: false, erasedAt: 7 });
+    expect(renewed).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: 7 });
     const [record] = added;
     expect(record).toMatchObject({ region: 'CN', read: true, unreadRenewals: 0, generation: clock.now() - 5_000 });
     expect(put).toEqual([[record, Number.NEGATIVE_INFINITY, 7, expect.any(String)]]);

@@ -1,5 +1,5 @@
 import { TOKEN_FIELDS, type TokenRecord } from '../../../token/sdk-token.ts';
-import { type SubjectId, subjectId, terminalOf } from '../../../token/subject.ts';
+import { REGION_PATTERN, type SubjectId, subjectId, terminalOf } from '../../../token/subject.ts';
 import { pack, unpack } from './packing.ts';
 import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher.ts';
 
@@ -16,7 +16,14 @@ import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher
  * | 15… | sealed: subject, region, issue time, the token's fields |
  */
 const FORMAT = 1;
-const HEADER_LENGTH = 15;
+export const HEADER_LENGTH = 15;
+/**
+ * Anyone who can write to Redis can write any generation. One that is further ahead of the clock than this counts as
+ * none, because the next one might not fit into a record. It is a year, because the clock of Redis may be wrong, differ
+ * from ours, or be set back.
+ */
+export const MAX_LEAD_MS = 366 * 86_400_000;
+
 /** Format 1 stores these fields by position and all others by name. */
 const POSITIONAL_FIELDS: readonly string[] = TOKEN_FIELDS.slice(0, 6);
 
@@ -69,8 +76,9 @@ export class RecordCodec {
     if (!bytes || !strings) return undefined;
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
-    // A sealed text is bound to its id; a plain one is not.
-    if (isInTheClear(field.sealed) && subjectId(subject) !== id) return undefined;
+    // A sealed text is bound to its id; a plain one is not, and can be any text.
+    if (isInTheClear(field.sealed) && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
+      return undefined;
     return {
       subject,
       region,
@@ -96,5 +104,12 @@ function fieldsOf(values: readonly string[]): Record<string, string> {
 
 /** A time as Redis stores it: epoch ms as text, or no value. */
 export function instantOf(bytes: Buffer | null | undefined): number | undefined {
-  return bytes ? Number(bytes) : undefined;
+  const instant = bytes ? Number(bytes) : Number.NaN;
+  return Number.isFinite(instant) ? instant : undefined;
+}
+
+/** A country as Redis stores it, or no value. */
+export function regionOf(bytes: Buffer | null | undefined): string | undefined {
+  const region = bytes?.toString();
+  return region !== undefined && REGION_PATTERN.test(region) ? region : undefined;
 }

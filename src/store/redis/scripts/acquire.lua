@@ -1,7 +1,7 @@
 -- Grants the lease of a terminal with its next generation.
 --
 -- KEYS[1] lease
--- KEYS[2] fence
+-- KEYS[2] fences of the account
 -- KEYS[3] account
 -- KEYS[4] due queue
 -- KEYS[5] failures of the account
@@ -20,16 +20,16 @@ local heldFor = redis.call('PTTL', KEYS[1])
 if heldFor > 0 and redis.call('GET', KEYS[1]) ~= owner then return {'held', heldFor} end
 
 local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
-local coolingFor = tonumber(failures[1] or 0) - now
-if coolingFor > 0 then return {'cooling', coolingFor, failures[2]} end
+local coolsFor = coolingFor(failures[1], now)
+if coolsFor > 0 then return {'cooling', coolsFor, failures[2]} end
 
 local record = redis.call('HGET', KEYS[3], terminal)
 if expiryOf(record) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
-local fence = tonumber(redis.call('GET', KEYS[2]) or 0)
-local generation = digits(math.max(now, fence + 1, generationOf(record) + 1, erasedAt(KEYS[3]) + 1))
+local newest = math.max(fenceOf(KEYS[2], terminal, now), generationOf(record, now), erasedAt(KEYS[3], now))
+local generation = digits(math.max(now, newest + 1))
 redis.call('SET', KEYS[1], owner, 'PX', duration)
-redis.call('SET', KEYS[2], generation, 'PX', FENCE_MS)
+raiseFence(KEYS[2], terminal, generation, limit, now)
 redis.call('ZADD', KEYS[4], 'XX', now + duration, id)
 local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
 return {'granted', generation, record, account[1], account[2]}

@@ -11,12 +11,13 @@
 --   than each erasure before it.
 
 local account, memory, channel = unpack(ARGV)
-local newest = math.max(clock(), erasedAt(KEYS[1]))
+local now = clock()
+local newest = math.max(now, erasedAt(KEYS[1], now))
 local fields = redis.call('HGETALL', KEYS[1])
 for at = 1, #fields, 2 do
   local terminal, record = fields[at], fields[at + 1]
   if #terminal == DIGEST_LENGTH then
-    newest = math.max(newest, generationOf(record))
+    newest = math.max(newest, generationOf(record, now))
     redis.call('HDEL', KEYS[1], terminal)
     redis.call('ZREM', KEYS[2], account .. terminal)
   end

@@ -7,20 +7,36 @@
 -- How long the fence of a logout or of an unsaved generation is kept. `save` refuses older writes.
 local FENCE_MS = 3600000
 
+-- Maximum number of fences of an account: this many, or two per terminal that the account may have.
+local MAX_FENCES = 64
+
+-- The field in place of the oldest fences of an account. The fields of terminals are longer.
+local FLOOR = 'floor'
+
 -- Epoch ms.
 local function clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- 0 when there is no record.
-local function generationOf(record)
-  return record and struct.unpack('>I6', record, 4) or 0
+-- A generation or a time that Redis holds; 0 when there is none, or one that is too far ahead of the clock: no broker
+-- stored it, and a later generation would have to exceed it.
+local function instantOf(stored, now)
+  local instant = tonumber(stored or 0) or 0
+  return instant <= now + MAX_LEAD_MS and instant or 0
 end
 
--- 0 when there is no record.
+-- 0 when there is no record. Bytes that are too short are none.
+local function headerOf(record, at)
+  return record and #record >= HEADER_LENGTH and struct.unpack('>I6', record, at) or 0
+end
+
+local function generationOf(record, now)
+  return instantOf(headerOf(record, 4), now)
+end
+
 local function expiryOf(record)
-  return record and struct.unpack('>I6', record, 10) or 0
+  return headerOf(record, 10)
 end
 
 -- Whether the account has its maximum number of terminals with an unexpired token.
@@ -34,8 +50,8 @@ local function full(account, limit, now)
 end
 
 -- Epoch ms of the account's last erasure; 0 when there was none.
-local function erasedAt(account)
-  return tonumber(redis.call('HGET', account, FIELD_ERASED_AT) or 0)
+local function erasedAt(account, now)
+  return instantOf(redis.call('HGET', account, FIELD_ERASED_AT), now)
 end
 
 -- All digits of a generation. By default, Lua prints 14 digits; epoch ms have 13.
@@ -43,6 +59,34 @@ local function digits(generation)
   return string.format('%.0f', generation)
 end
 
+-- The newest generation of the terminal that was granted or outdated; 0 when there is none. Older generations may not be
+-- written. Where the terminal's own fence is gone, the floor of the account is at least as high.
+local function fenceOf(fences, terminal, now)
+  local stored = redis.call('HMGET', fences, terminal, FLOOR)
+  return math.max(instantOf(stored[1], now), instantOf(stored[2], now))
+end
+
+-- Stores the fence of a terminal. Above the limit, the oldest fence of the account becomes its floor.
+local function raiseFence(fences, terminal, generation, terminalLimit, now)
+  redis.call('HSET', fences, terminal, generation)
+  redis.call('PEXPIRE', fences, FENCE_MS)
+  local fields = redis.call('HGETALL', fences)
+  if #fields / 2 <= math.max(MAX_FENCES, 2 * terminalLimit) then return end
+  local oldest, lowest
+  for at = 1, #fields, 2 do
+    local fence = instantOf(fields[at + 1], now)
+    if fields[at] ~= FLOOR and (not oldest or fence < lowest) then oldest, lowest = fields[at], fence end
+  end
+  redis.call('HDEL', fences, oldest)
+  redis.call('HSET', fences, FLOOR, digits(math.max(lowest, fenceOf(fences, FLOOR, now))))
+end
+
 local function coolDownMs(failures)
   return COOL_DOWNS_MS[math.min(failures, #COOL_DOWNS_MS)]
+end
+
+-- Ms until a cool-down ends; 0 or less when there is none. No broker stored one that is longer than the longest.
+local function coolingFor(endsAt, now)
+  local rest = (tonumber(endsAt or 0) or 0) - now
+  return rest <= COOL_DOWNS_MS[#COOL_DOWNS_MS] and rest or 0
 end

@@ -17,7 +17,7 @@ local now = clock()
 if redis.call('GET', KEYS[1]) ~= owner then return 0 end
 redis.call('DEL', KEYS[1])
 if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
-if code ~= '' and tonumber(redis.call('HGET', KEYS[3], 'until') or 0) <= now then
+if code ~= '' and coolingFor(redis.call('HGET', KEYS[3], 'until'), now) <= 0 then
   local count = redis.call('HINCRBY', KEYS[3], 'count', 1)
   redis.call('HSET', KEYS[3], 'until', now + coolDownMs(count), 'code', code)
   redis.call('PEXPIRE', KEYS[3], FAILURE_MEMORY_MS)

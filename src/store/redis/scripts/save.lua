@@ -1,7 +1,7 @@
 -- Writes a token, its due time and its directory entry, and releases the lease.
 --
 -- KEYS[1] lease
--- KEYS[2] fence
+-- KEYS[2] fences of the account
 -- KEYS[3] account
 -- KEYS[4] due queue
 -- KEYS[5] failures of the account
@@ -25,11 +25,11 @@ local stored = redis.call('HGET', KEYS[3], terminal)
 if redis.call('GET', KEYS[1]) == owner then redis.call('DEL', KEYS[1]) end
 
 local previous = redis.call('HGET', KEYS[3], FIELD_DIRECTORY)
-local own, current = tonumber(generation), generationOf(stored)
+local own, current = tonumber(generation), generationOf(stored, now)
 if current == own then return {'saved', previous} end
 
 local isLeased = owner ~= ''
-local fence = math.max(tonumber(redis.call('GET', KEYS[2]) or 0), erasedAt(KEYS[3]))
+local fence = math.max(fenceOf(KEYS[2], terminal, now), erasedAt(KEYS[3], now))
 if current > own or fence > own or (isLeased and now - own >= FENCE_MS) then return {'outdated'} end
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
@@ -38,6 +38,7 @@ redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry)
 redis.call('HSETNX', KEYS[3], FIELD_REGION, region)
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[4], now + dueIn, id)
-redis.call('DEL', KEYS[2], KEYS[5])
+redis.call('HDEL', KEYS[2], terminal)
+redis.call('DEL', KEYS[5])
 redis.call('PUBLISH', channel, 'saved ' .. id .. ' ' .. generation)
 return {'saved', previous}

@@ -15,7 +15,7 @@ const END = 'end of the change';
 /** The commands of a change that may write to keys of the token. A script counts once. */
 async function watch(url: string, keyPrefix: string) {
   const keys = new Keys(keyPrefix);
-  const watched = [keys.account(accountOf(ID)), keys.dueOf(accountOf(ID)), keys.fence(ID), keys.lease(ID)];
+  const watched = [keys.account(accountOf(ID)), keys.dueOf(accountOf(ID)), keys.fences(accountOf(ID)), keys.lease(ID)];
   const redis = new Redis(url);
   const monitor = await redis.duplicate().monitor();
   onTestFinished(() => [redis, monitor].forEach((client) => void client.disconnect()));

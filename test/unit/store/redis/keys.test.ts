@@ -12,7 +12,7 @@ function hashTag(key: string): string | undefined {
 }
 
 function keysOf(id: SubjectId): string[] {
-  return [keys.account(accountOf(id)), keys.lease(id), keys.fence(id), keys.dueOf(accountOf(id))];
+  return [keys.account(accountOf(id)), keys.lease(id), keys.fences(accountOf(id)), keys.dueOf(accountOf(id))];
 }
 
 describe('the keys of different subjects', () => {
@@ -23,7 +23,7 @@ describe('the keys of different subjects', () => {
         for (const place of [
           (id: SubjectId) => `${keys.account(accountOf(id))} ${terminalOf(id)}`,
           (id: SubjectId) => keys.lease(id),
-          (id: SubjectId) => keys.fence(id),
+          (id: SubjectId) => `${keys.fences(accountOf(id))} ${terminalOf(id)}`,
         ]) {
           expect(new Set(ids.map(place)).size).toBe(subjects.length);
         }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../../../../src/token/clock.ts';
-import { accountOf, type SubjectId, subjectId } from '../../../../../src/token/subject.ts';
+import { accountOf, type SubjectId, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -11,7 +11,7 @@ type State = Awaited<ReturnType<typeof openRedisState>>;
 
 /** Times that are later than the clock of Redis, as after the clock was set back. */
 const STORED: Readonly<Record<string, (state: State, at: number) => Promise<unknown>>> = {
-  fence: ({ redis, keys }, at) => redis.set(keys.fence(ID), at),
+  fence: ({ redis, keys }, at) => redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), at),
   token: ({ store }, generation) => restored(store, { subject: SUBJECT, generation }),
   erasure: ({ redis, keys }, at) => redis.hset(keys.account(accountOf(ID)), 'e', at),
 };
@@ -56,9 +56,9 @@ describe('the fence', () => {
     const state = await openRedisState();
     const { store, redis, keys, lifeMs } = state;
     const expectAnHour = async () => {
-      expect(await lifeMs(keys.fence(ID))).toBeGreaterThan(HOUR_MS - 10_000);
-      expect(await lifeMs(keys.fence(ID))).toBeLessThanOrEqual(HOUR_MS);
-      await redis.del(keys.fence(ID), keys.lease(ID));
+      expect(await lifeMs(keys.fences(accountOf(ID)))).toBeGreaterThan(HOUR_MS - 10_000);
+      expect(await lifeMs(keys.fences(accountOf(ID)))).toBeLessThanOrEqual(HOUR_MS);
+      await redis.del(keys.fences(accountOf(ID)), keys.lease(ID));
     };
     await granted(store, ID);
     await expectAnHour();
@@ -72,9 +72,9 @@ describe('the fence', () => {
   test('is deleted with the failures when the token is saved', async () => {
     const { store, redis, keys } = await openRedisState();
     await store.terminals.release(await granted(store, ID), undefined, 'vendor_timeout');
-    expect(await redis.exists(keys.fence(ID), keys.failures(accountOf(ID)))).toBe(2);
+    expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(2);
     await restored(store, { subject: SUBJECT, generation: systemClock.now() + 1_000 });
-    expect(await redis.exists(keys.fence(ID), keys.failures(accountOf(ID)))).toBe(0);
+    expect(await redis.exists(keys.fences(accountOf(ID)), keys.failures(accountOf(ID)))).toBe(0);
   });
 
   test('may have expired after an hour: then a write under the lease is refused, and a lost token is restored', async () => {

@@ -14,7 +14,7 @@ describe('a command that a client sends again after a lost answer', () => {
     const account = accountOf(ID);
     const ofSubject = [
       keys.lease(ID),
-      keys.fence(ID),
+      keys.fences(account),
       keys.account(account),
       keys.dueOf(account),
       keys.failures(account),

@@ -1,0 +1,225 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { beforeEach, describe, expect, inject, onTestFinished, test } from 'vitest';
+import { Keys } from '../../src/store/redis/keys.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import { BrokerError } from '../../src/token/errors.ts';
+import type { TokenStore } from '../../src/token/ports.ts';
+import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../src/token/subject.ts';
+import { brokerParts } from '../support/broker-parts.ts';
+import { eventually } from '../support/eventually.ts';
+import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
+import { principal, startApp, UNION_ID } from '../unit/http/running-app.ts';
+
+const MUTATIONS = Number(process.env['HOSTILE_MUTATIONS'] ?? 150);
+const SUBJECT: Subject = { app: 'default', unionId: UNION_ID, uniqueId: 'phone' };
+const OTHER: Subject = { ...SUBJECT, uniqueId: 'tablet' };
+const ID = subjectId(SUBJECT);
+const REQUEST = { subject: SUBJECT, region: 'CN', sessionIssuedAt: undefined };
+/** The largest generation that a record has room for. */
+const LARGEST = 2 ** 48 - 1;
+
+let keys: Keys;
+let redis: Redis;
+
+beforeEach(() => {
+  redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+});
+
+async function open(encryptionKeys: readonly TestKey[] = [newKey('k1')]): Promise<TokenStore> {
+  const keyPrefix = `forged-${randomUUID()}`;
+  keys = new Keys(keyPrefix);
+  const store = await openRedisStore(inject('redisUrl'), keyPrefix, encryptionKeys);
+  onTestFinished(() => store.close());
+  await eventually(() => store.announcements.completeSince() !== undefined);
+  return store;
+}
+
+/** Publishes the announcement, and waits until it has been received. */
+async function announce(store: TokenStore, text: string): Promise<void> {
+  const marker = subjectId({ ...SUBJECT, uniqueId: randomUUID() });
+  const received = new Promise<void>((resolve) => {
+    store.announcements.subscribe((heard) => 'id' in heard && heard.id === marker && resolve());
+  });
+  await redis.publish(keys.announcements, text);
+  await redis.publish(keys.announcements, `removed ${marker} 1`);
+  await received;
+}
+
+describe('a forged announcement', () => {
+  test.each([
+    ['saved', 2 ** 48],
+    ['saved', systemClock.now() + 3_600_000],
+    ['removed', systemClock.now() + 3_600_000],
+    ['erased', systemClock.now() + 3_600_000],
+  ])('keeps a token out of memory for at most one read: %s %i', async (kind, generation) => {
+    const store = await open();
+    const { broker, vendor } = brokerParts({ store });
+    const fresh = () => broker.findFresh(ID, undefined, systemClock.now());
+    await saveToken(store, SUBJECT);
+    await broker.read(REQUEST);
+    expect(fresh()).toBeDefined();
+    await announce(store, `${kind} ${kind === 'erased' ? accountOf(ID) : ID} ${generation}`);
+    // The store must be asked in a later millisecond than the announcement arrived in.
+    await sleep(5);
+    await broker.read(REQUEST);
+    expect(fresh()).toBeDefined();
+    expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('with a failure code that does not exist ends no request', async () => {
+    const store = await open();
+    const { broker } = brokerParts({ store });
+    const holder = await store.terminals.acquire(ID, 10_000);
+    if (holder.kind !== 'granted') throw new Error(holder.kind);
+    const reading = broker.read(REQUEST);
+    // By now the read waits for the announcement of the holder.
+    await sleep(150);
+    for (const code of ['constructor', 'unheard_of']) await announce(store, `failed ${ID} 1 ${code}`);
+    await store.terminals.release(holder.lease, undefined);
+    await expect(reading).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
+  });
+});
+
+describe('a forged number in Redis', () => {
+  test('with a failure code that does not exist counts as vendor_unavailable', async () => {
+    const store = await open();
+    const { broker } = brokerParts({ store });
+    await redis.hset(keys.failures(accountOf(ID)), { until: systemClock.now() + 9_000, code: 'constructor' });
+    await expect(broker.read(REQUEST)).rejects.toMatchObject({ code: 'vendor_unavailable' });
+  });
+
+  test.each([
+    ['fence', () => redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), '1e300')],
+    ['floor', () => redis.hset(keys.fences(accountOf(ID)), 'floor', `${LARGEST}`)],
+    ['cool-down', () => redis.hset(keys.failures(accountOf(ID)), { until: '1e300', code: 'vendor_timeout' })],
+    ['record', () => redis.hset(keys.account(accountOf(ID)), terminalOf(ID), Buffer.alloc(40, 0xff))],
+    ['short record', () => redis.hset(keys.account(accountOf(ID)), terminalOf(ID), 'short')],
+  ])('stops no login: %s', async (_place, forge) => {
+    const store = await open();
+    const { broker } = brokerParts({ store });
+    await forge();
+    await expect(broker.read(REQUEST)).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
+    const { record } = await store.terminals.read(ID);
+    expect(Math.abs((record?.generation ?? 0) - systemClock.now())).toBeLessThan(60_000);
+  });
+
+  test('in the due queue does not stop the claims of its shard', async () => {
+    const store = await open();
+    await saveToken(store, SUBJECT);
+    const due = keys.dueOf(accountOf(ID));
+    const foreign = Array.from({ length: 50 }, (_, number) => subjectId({ ...SUBJECT, unionId: `other-${number}` }));
+    const forged = foreign.filter((id) => keys.dueOf(accountOf(id)) !== due);
+    for (const member of ['x', Buffer.alloc(44, 0xff), ...forged]) await redis.zadd(due, 1, member);
+    await redis.zadd(due, 2, ID);
+    const claimed = await eventually(async () => {
+      const { claims } = await store.dueQueue.claim(1_600, 10_000);
+      expect(claims).not.toEqual([]);
+      return claims;
+    });
+    expect(claimed.map(({ lease }) => lease.id)).toEqual([ID]);
+    expect(await redis.zrange(due, '0', '-1')).toEqual([ID]);
+  });
+});
+
+interface Change {
+  readonly kind: 'flip' | 'cut' | 'extend' | 'replace' | 'number';
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  readonly number: string;
+}
+
+const change: fc.Arbitrary<Change> = fc.record({
+  kind: fc.constantFrom('flip', 'cut', 'extend', 'replace', 'number'),
+  at: fc.nat(),
+  bytes: fc.uint8Array({ maxLength: 60 }),
+  number: fc.constantFrom('', '-1', '0', '1.5', 'nan', 'inf', '-inf', '1e300', '9007199254740993', `${LARGEST}`, 'x'),
+});
+
+function changed(bytes: Buffer, { kind, at, bytes: others, number }: Change): Buffer {
+  const copy = Buffer.from(bytes);
+  if (kind === 'flip' && copy.length > 0)
+    copy.writeUInt8(copy.readUInt8(at % copy.length) ^ (1 << (at % 8)), at % copy.length);
+  if (kind === 'cut') return copy.subarray(0, at % (copy.length + 1));
+  if (kind === 'extend') return Buffer.concat([copy, others]);
+  if (kind === 'replace') return Buffer.from(others);
+  return kind === 'number' ? Buffer.from(number) : copy;
+}
+
+/** Changes one value that a broker has stored, or replaces a key by one of another type. */
+async function mutate(place: number, one: Change): Promise<void> {
+  const account = accountId(UNION_ID);
+  const hashes = [keys.account(account), keys.fences(account), keys.failures(accountOf(ID))];
+  const strings = [keys.lease(ID), keys.accessId(accessIdOf(UNION_ID)), keys.epoch, keys.rate(`logins ${account}`)];
+  const hash = hashes[place % (hashes.length + 2)];
+  if (hash !== undefined) {
+    const fields = Object.entries(await redis.hgetallBuffer(hash));
+    const [field = terminalOf(ID), value = Buffer.from('1')] = fields[one.at % Math.max(1, fields.length)] ?? [];
+    await redis.hset(hash, field, changed(value, one));
+    return;
+  }
+  const text = strings[one.at % strings.length] as string;
+  if (place % 2 === 0) await redis.set(text, changed(Buffer.from(String(account)), one));
+  else await redis.set([...hashes, keys.dueOf(account), keys.loginQueue][one.at % 5] as string, Buffer.from(one.bytes));
+}
+
+async function mutatedAnnouncement(place: number, one: Change): Promise<Buffer> {
+  const now = systemClock.now();
+  const texts = [`saved ${ID} ${now}`, `removed ${ID} ${now}`, `failed ${ID} ${now} vendor_timeout`];
+  const text = [...texts, `erased ${accountOf(ID)} ${now}`][place % 4] ?? '';
+  return changed(Buffer.from(text), one);
+}
+
+test.each([
+  ['sealed', [newKey('k1')]],
+  ['in the clear', []],
+])(
+  `mutated records and announcements cause no crash and no internal error: %s`,
+  async (_name, encryptionKeys) => {
+    const store = await open(encryptionKeys);
+    const { broker, accounts } = brokerParts({ store, perHour: 60_000 });
+    const sessions = { verify: async () => principal({ region: 'CN', issuedAt: systemClock.now() + 60_000 }) };
+    const { origin } = await startApp({ tokens: broker, accounts, sessions });
+    const seen = new Map<number, number>();
+    const send = async (method: string, uniqueId: string, headers: Record<string, string> = {}) => {
+      const authorization = 'Bearer session';
+      const url = `${origin}/sdk-token?uniqueId=${uniqueId}`;
+      const response = await fetch(url, { method, headers: { authorization, ...headers } });
+      const text = await response.text();
+      seen.set(response.status, (seen.get(response.status) ?? 0) + 1);
+      if (response.status < 400) return response;
+      expect(response.headers.get('content-type')).toBe('application/problem+json');
+      expect(JSON.parse(text).code, text).not.toBe('internal');
+      return response;
+    };
+    const runs = fc.asyncProperty(fc.nat({ max: 1_000 }), change, change, async (place, stored, announced) => {
+      const found: string[] = [];
+      for await (const page of redis.scanStream({ match: `${keys.epoch.split(':')[0]}:*` }))
+        found.push(...(page as string[]));
+      if (found.length > 0) await redis.del(...found);
+      await saveToken(store, OTHER).catch(asBrokerError);
+      await saveToken(store, SUBJECT).catch(asBrokerError);
+      await mutate(place, stored);
+      await redis.publish(keys.announcements, await mutatedAnnouncement(place, announced));
+      const etag = (await send('GET', SUBJECT.uniqueId)).headers.get('etag');
+      await send('GET', 'new-terminal');
+      if (etag) await send('GET', SUBJECT.uniqueId, { 'if-none-match': etag, 'cache-control': 'no-cache' });
+      await accounts.find(UNION_ID).catch(asBrokerError);
+      await accounts.lookUp([accessIdOf(UNION_ID)]).catch(asBrokerError);
+      await store.dueQueue.claim(64, 50).catch(asBrokerError);
+      if (place % 3 === 0) await send('DELETE', SUBJECT.uniqueId);
+      if (place % 10 === 0) await accounts.erase(UNION_ID).catch(asBrokerError);
+    });
+    await fc.assert(runs, { numRuns: MUTATIONS, seed: 13, endOnFailure: true });
+    // Most requests are answered with a token in spite of the change.
+    expect(seen.get(200)).toBeGreaterThan(MUTATIONS);
+  },
+  3_600_000,
+);
+
+function asBrokerError(error: unknown): void {
+  if (!(error instanceof BrokerError) || error.code === 'internal') throw error;
+}
