@@ -45,7 +45,7 @@ export async function fetchJwks(url: URL, clock: Clock): Promise<JSONWebKeySet> 
  * The keys published at a URL, fetched when first needed. jose's own remote key set counts its cool-down from the last
  * successful fetch: while the URL fails, each session with an unknown key causes a fetch.
  */
-export class PublishedKeys {
+class PublishedKeys {
   readonly #url: URL;
   readonly #clock: Clock;
   #keys: JWTVerifyGetKey | undefined;
