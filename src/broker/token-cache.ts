@@ -134,7 +134,7 @@ export class TokenCache {
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
   forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    const known = this.#entries.get(id);
+    const known = this.#entries.peek(id);
     if (known && known.served.record.generation <= generation) this.#entries.delete(id);
     if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
@@ -142,7 +142,8 @@ export class TokenCache {
   /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
   forgetAccount(account: AccountId, generation: number): void {
     this.#raiseFloor(account, generation);
-    for (const id of this.#entries.keys()) {
+    // A copy: the order of the entries must not change while they are visited.
+    for (const id of [...this.#entries.keys()]) {
       if (accountOf(id) === account) this.forget(id, generation);
     }
   }

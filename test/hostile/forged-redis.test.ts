@@ -13,7 +13,7 @@ import { eventually } from '../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
 import { principal, startApp, UNION_ID } from '../unit/http/running-app.ts';
 
-const MUTATIONS = Number(process.env['HOSTILE_MUTATIONS'] ?? 150);
+const MUTATIONS = Number(process.env['HOSTILE_MUTATIONS'] ?? 300);
 const SUBJECT: Subject = { app: 'default', unionId: UNION_ID, uniqueId: 'phone' };
 const OTHER: Subject = { ...SUBJECT, uniqueId: 'tablet' };
 const ID = subjectId(SUBJECT);

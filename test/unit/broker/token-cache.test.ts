@@ -84,6 +84,14 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: undefined });
   });
 
+  test('keeps the newer tokens of an account when an older erasure is announced', () => {
+    const { cache, clock, record, announce } = createCache();
+    const subjects = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
+    for (const [index, subject] of subjects.entries()) cache.put(record(4 + index, subject), clock.now(), undefined);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 4 });
+    expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
+  });
+
   test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
     const { cache, clock, record, announce } = createCache();
     const oldRecord = record(1);
