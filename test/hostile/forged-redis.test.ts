@@ -214,10 +214,10 @@ test.each([
       if (place % 10 === 0) await accounts.erase(UNION_ID).catch(asBrokerError);
     });
     await fc.assert(runs, { numRuns: MUTATIONS, seed: 13, endOnFailure: true });
-    // Most requests are answered with a token in spite of the change.
-    expect(seen.get(200)).toBeGreaterThan(MUTATIONS);
+    // Some of the four requests are answered with a token. After a forged erasure, memory refuses sessions for 60 s.
+    expect(seen.get(200)).toBeGreaterThan(MUTATIONS / 10);
   },
-  3_600_000,
+  30_000 + 300 * MUTATIONS,
 );
 
 function asBrokerError(error: unknown): void {

@@ -7,6 +7,7 @@ import { Keys } from '../../src/store/redis/keys.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
+import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import { accountId, type Subject, subjectId } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
@@ -194,7 +195,8 @@ async function checkWhatIsLeft(): Promise<void> {
     const account = accountId(unionId);
     const own = stored.filter(({ key }) => key.includes(account));
     expect(own.filter(({ key }) => key.includes(':f:')).length).toBeLessThanOrEqual(1);
-    expect(own.filter(({ key }) => key.includes(':l:'))).toEqual([]);
+    for (const { livesMs } of own.filter(({ key }) => key.includes(':l:')))
+      expect(livesMs).toBeLessThanOrEqual(LEASE_MS);
     expect(await redis.hlen(keys.fences(account))).toBeLessThanOrEqual(MAX_FENCES);
     // Records, country, directory entry, erasure.
     expect(await redis.hlen(keys.account(account))).toBeLessThanOrEqual(TERMINALS + 3);
@@ -213,12 +215,17 @@ async function checkWhatIsLeft(): Promise<void> {
 test.each([
   ['a fixed seed', { seed: 13 }],
   ['a fresh seed', {}],
-])('random requests of a few accounts leave a bounded number of keys, and each expires: %s', async (_seed, options) => {
-  await fc.assert(
-    fc.asyncProperty(requests, async (sequence) => {
-      await sendAll(sequence);
-      await checkWhatIsLeft();
-    }),
-    { numRuns: 3, ...options },
-  );
-});
+])(
+  'random requests of a few accounts leave a bounded number of keys, and each expires: %s',
+  async (_seed, options) => {
+    await fc.assert(
+      fc.asyncProperty(requests, async (sequence) => {
+        await sendAll(sequence);
+        await checkWhatIsLeft();
+      }),
+      { numRuns: 3, ...options },
+    );
+    // On a busy machine, a lease that could not be released delays its terminal by 5 s.
+  },
+  120_000,
+);
