@@ -193,4 +193,8 @@ test('the state of a rate limit expires when it has no effect any more, and not 
     expect(life).toBeGreaterThan(dueInMs - 2_000);
     expect(life).toBeLessThanOrEqual(dueInMs);
   }
+  await store.rateLimiter.giveBack('logins', 10_000);
+  const life = await redis.pttl(new Keys(prefix).rate('logins'));
+  expect(life).toBeGreaterThan(8_000);
+  expect(life).toBeLessThanOrEqual(10_000);
 });
