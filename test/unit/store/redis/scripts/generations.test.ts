@@ -79,7 +79,7 @@ describe('the fence', () => {
     const state = await openRedisState();
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
     const lease = await granted(state.store, subjectId(tablet));
-    // The next generation of the phone is larger than that of the tablet.
+    // So the next generation of the phone is later than the one of the tablet.
     await restored(state.store, { subject: SUBJECT, generation: systemClock.now() + 10_000 });
     await change(state);
     const record = { ...madeUpRecord(tablet), generation: lease.generation };
