@@ -44,8 +44,8 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: 'an error of the store counts as an absence',
     file: 'src/broker/token-broker.ts',
-    from: 'if (stale && clock.now() < servableUntil(stale.served.record.token)) {',
-    to: 'if (stale && clock.now() < 0) {',
+    from: 'return { entry: cache.getStale(id), erasedAt:',
+    to: 'return { entry: undefined, erasedAt:',
   },
   {
     name: 'the login budget shrinks with the life of the token',

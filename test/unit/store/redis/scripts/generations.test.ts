@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -68,6 +70,59 @@ describe('the fence', () => {
     await store.terminals.remove(ID);
     await expectAnHour();
   });
+
+  test.each<[change: string, (state: State) => Promise<unknown>]>([
+    ['lease', ({ store }) => granted(store, ID)],
+    ['claim', (state) => claimedGeneration(state, ID)],
+    ['logout', ({ store }) => store.terminals.remove(ID)],
+  ])('of a %s outdates no login of another terminal', async (_change, change) => {
+    const state = await openRedisState();
+    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
+    const lease = await granted(state.store, subjectId(tablet));
+    // So the next generation of the phone is later than the one of the tablet.
+    await restored(state.store, { subject: SUBJECT, generation: systemClock.now() + 10_000 });
+    await change(state);
+    const record = { ...madeUpRecord(tablet), generation: lease.generation };
+    expect(await state.store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
+  });
+
+  test('of a logged-out terminal stays when the token of another is saved', async () => {
+    const { store } = await openRedisState();
+    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
+    const lease = await granted(store, subjectId(tablet));
+    await store.terminals.remove(subjectId(tablet));
+    await restored(store, { subject: SUBJECT });
+    const record = { ...madeUpRecord(tablet), generation: lease.generation };
+    expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('outdated');
+  });
+
+  test.each([
+    [20, 64],
+    [50, 100],
+  ])(
+    'of the oldest terminal becomes the floor of an account with %i terminals above %i fences',
+    async (limit, most) => {
+      const { redis, keys } = await openRedisState();
+      const account = accountOf(ID);
+      const fences = keys.fences(account);
+      const at = systemClock.now() - 1_000;
+      const logOut = (terminal: string) => {
+        const ofSubject = [fences, keys.account(account), keys.dueOf(account)];
+        return runScript(redis, 'remove', ofSubject, [terminal, ID, keys.announcements, limit]);
+      };
+      for (let number = 1; number < most; number += 1) await redis.hset(fences, `old-${number}`, at + number);
+      await logOut('phone-1');
+      expect(await redis.hlen(fences)).toBe(most);
+      for (const number of [1, 2]) {
+        await logOut(`tablet-${number}`);
+        expect(await redis.hmget(fences, `old-${number}`, 'floor')).toEqual([null, `${at + number}`]);
+      }
+      expect(await redis.hlen(fences)).toBe(most + 1);
+      await redis.hset(fences, 'floor', at + 500);
+      await logOut('tablet-3');
+      expect(await redis.hmget(fences, 'old-3', 'floor')).toEqual([null, `${at + 500}`]);
+    },
+  );
 
   test('is deleted with the failures when the token is saved', async () => {
     const { store, redis, keys } = await openRedisState();
