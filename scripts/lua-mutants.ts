@@ -54,7 +54,7 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
     ['the ninth failure has no cool-down', 'math.min(failures, #COOL_DOWNS_MS)', 'failures'],
     ['the first failure has the cool-down of the second', 'math.min(failures, ', 'math.min(failures + 1, '],
     ['a cool-down lasts however long it is stored', 'rest <= COOL_DOWNS_MS[#COOL_DOWNS_MS] and rest or 0', 'rest'],
-    ['the longest cool-down is ignored', 'COOL_DOWNS_MS[#COOL_DOWNS_MS] and', 'COOL_DOWNS_MS[#COOL_DOWNS_MS - 1] and'],
+    ['the longest cool-down is ignored', 'COOL_DOWNS_MS[#COOL_DOWNS_MS] and', 'COOL_DOWNS_MS[2] and'],
   ],
   acquire: [
     ['a held lease is granted again', 'if heldFor > 0 and', 'if heldFor < 0 and'],
