@@ -43,9 +43,9 @@ async function readKnownToken(fleet: Fleet, session: string, forMs: number) {
  */
 async function fillBuffers(connections: readonly RawConnection[]): Promise<void> {
   const requests = ['/openapi.json', '/metrics'].map((path) => `GET ${path} HTTP/1.1\r\nHost: broker\r\n\r\n`);
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 100; round++) {
     for (const { socket } of connections) if (socket.writable) socket.write(requests.join('').repeat(10));
-    await sleep(100);
+    await sleep(50);
   }
 }
 
