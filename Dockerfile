@@ -1,5 +1,7 @@
-# To pin it: --build-arg BASE_IMAGE=node:24-trixie-slim@sha256:… (docs/production.md)
-ARG BASE_IMAGE=node:24-trixie-slim
+# To pin the base image: --build-arg BASE_IMAGE=node:24-trixie-slim@sha256:… (docs/production.md)
+ARG BASE_IMAGE=default-base
+
+FROM node:24-trixie-slim AS default-base
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /app
