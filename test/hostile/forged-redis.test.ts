@@ -200,8 +200,9 @@ test.each([
       for await (const page of redis.scanStream({ match: `${keys.epoch.split(':')[0]}:*` }))
         found.push(...(page as string[]));
       if (found.length > 0) await redis.del(...found);
-      await saveToken(store, OTHER).catch(asBrokerError);
-      await saveToken(store, SUBJECT).catch(asBrokerError);
+      // It may fail: a renewal of the former run may still raise the fence.
+      await saveToken(store, OTHER).catch(() => undefined);
+      await saveToken(store, SUBJECT).catch(() => undefined);
       await mutate(place, stored);
       await redis.publish(keys.announcements, await mutatedAnnouncement(place, announced));
       const etag = (await send('GET', SUBJECT.uniqueId)).headers.get('etag');
