@@ -5,6 +5,7 @@ import type { AdminRefusal, Observer } from '../token/observer.ts';
 import type { AccountId, SubjectId } from '../token/subject.ts';
 import { allowance } from './account-limit.ts';
 import { bearerCredential } from './credentials.ts';
+import { LogSampler } from './log-sampler.ts';
 
 /** A token of the internal API. */
 export interface AdminToken {
@@ -61,8 +62,6 @@ export function audit(request: FastifyRequest, kind: string, ids: readonly strin
 
 /** Requests with a wrong token that get a 401, at once after a pause and per minute. The others get a 429. */
 const WRONG_TOKENS_PER_MINUTE = 30;
-/** Refused requests leave at most one line in this time. */
-const REFUSAL_LINE_MS = 1_000;
 
 export interface AdminAccessOptions {
   readonly adminTokens: AdminTokens;
@@ -78,7 +77,7 @@ export interface AdminAccessOptions {
 export function requireAdminToken(app: FastifyInstance, { adminTokens, observer, logger }: AdminAccessOptions): void {
   // Audit lines do not depend on the log level, unless the log is off.
   const log = logger.child({ audit: true }, { level: logger.level === 'silent' ? 'silent' : 'info' });
-  const refusals = new RefusalLog(log);
+  const refusals = new LogSampler<'refusal'>();
   const tooMany = allowance(
     WRONG_TOKENS_PER_MINUTE,
     `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
@@ -99,7 +98,8 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
       const reason = sent === undefined ? 'missing' : 'wrong';
       observer.adminRefused(reason);
       const refusal = refusalOf(reason);
-      refusals.add({ ...fields, status: ERRORS[refusal.code].status, reason });
+      const line = { ...fields, status: ERRORS[refusal.code].status, reason };
+      refusals.add('refusal', (omitted) => log.warn({ ...line, omitted }, 'internal API call refused'));
       done(refusal);
       return;
     }
@@ -110,43 +110,10 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
     });
     done();
   });
-  app.addHook('onClose', async () => refusals.close());
+  app.addHook('onClose', async () => refusals.flush());
 }
 
 /** The operationId in the OpenAPI document. */
 function actionOf({ method, routeOptions: { schema, url } }: FastifyRequest): string {
   return schema?.operationId ?? `${method} ${url}`;
-}
-
-/** Logs the first refusal at once, and then at most one per second: the latest one, with the number of those omitted. */
-class RefusalLog {
-  readonly #log: FastifyBaseLogger;
-  #timer: NodeJS.Timeout | undefined;
-  #latest: object = {};
-  #waiting = 0;
-
-  constructor(log: FastifyBaseLogger) {
-    this.#log = log;
-  }
-
-  add(refusal: object): void {
-    this.#latest = refusal;
-    this.#waiting += 1;
-    if (this.#timer === undefined) this.#write();
-  }
-
-  close(): void {
-    clearTimeout(this.#timer);
-    if (this.#waiting > 0) this.#write();
-    clearTimeout(this.#timer);
-  }
-
-  #write(): void {
-    this.#log.warn({ ...this.#latest, omitted: this.#waiting - 1 }, 'internal API call refused');
-    this.#waiting = 0;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      if (this.#waiting > 0) this.#write();
-    }, REFUSAL_LINE_MS).unref();
-  }
 }

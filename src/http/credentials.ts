@@ -49,7 +49,7 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
 
 /** Finds the session of a request. */
 export interface SessionSource {
-  /** The text of the headers that make up the session; `undefined` if {@link parse} throws. */
+  /** The text of the headers that make up the session; `undefined` without them, and if another site caused the request. */
   textOf(headers: IncomingHttpHeaders): string | undefined;
   /**
    * The session in the form that a verifier takes.

@@ -2,6 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { challengeFor } from './credentials.ts';
+import { LogSampler } from './log-sampler.ts';
 
 export const problem = z
   .looseObject({
@@ -70,12 +71,14 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
 
 export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 
-/** Answers with the problem for a thrown value. Logs it if its status is 5xx. */
+/** Answers with the problem for a thrown value. Logs it if its status is 5xx, at most one per code and second. */
 export function problemReply(realm: string): ProblemReply {
-  const failures = new FailureLog();
+  const failures = new LogSampler<ErrorCode>();
   return (thrown, request, reply) => {
     const error = asBrokerError(thrown);
-    failures.add(error, request);
+    if (ERRORS[error.code].status >= 500 && error.code !== 'shutting_down') {
+      failures.add(error.code, (omitted) => logFailure(error, request, omitted));
+    }
     const { problem, headers } = problemAnswer(error, request.id);
     const challenge = challengeFor(error.code, realm);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
@@ -87,48 +90,13 @@ export function problemReply(realm: string): ProblemReply {
   };
 }
 
-const LOG_INTERVAL_MS = 1_000;
-
-interface Failure {
-  readonly error: BrokerError;
-  readonly request: FastifyRequest;
-}
-
-/**
- * Logs failed requests: the first one of an error code at once, and then at most one line per code and second. A line
- * with `leftOut` stands for that many other failures with the same code. So a client cannot fill the log.
- */
-class FailureLog {
-  /** The failures of each code since its latest line. A code is present for one interval after a line. */
-  readonly #unlogged = new Map<ErrorCode, { latest?: Failure; count: number }>();
-
-  add(error: BrokerError, request: FastifyRequest): void {
-    const { code } = error;
-    if (ERRORS[code].status < 500 || code === 'shutting_down') return;
-    const unlogged = this.#unlogged.get(code);
-    if (unlogged) {
-      unlogged.latest = { error, request };
-      unlogged.count += 1;
-    } else {
-      this.#log({ error, request }, 0);
-    }
-  }
-
-  #log({ error, request }: Failure, leftOut: number): void {
-    const { code, detail, vendorCode, cause: err } = error;
-    const { status } = ERRORS[code];
-    const { id: requestId, routeOptions } = request;
-    const counted = leftOut > 0 && { leftOut };
-    const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...counted, err };
-    if (status === 500) request.log.error(fields, 'request failed');
-    else request.log.warn(fields, 'request failed');
-    this.#unlogged.set(code, { count: 0 });
-    setTimeout(() => this.#endInterval(code), LOG_INTERVAL_MS).unref();
-  }
-
-  #endInterval(code: ErrorCode): void {
-    const { latest, count = 0 } = this.#unlogged.get(code) ?? {};
-    this.#unlogged.delete(code);
-    if (latest) this.#log(latest, count - 1);
-  }
+/** @param omitted the number of other failures with the same code that this line stands for */
+function logFailure(error: BrokerError, request: FastifyRequest, omitted: number): void {
+  const { code, detail, vendorCode, cause: err } = error;
+  const { status } = ERRORS[code];
+  const { id: requestId, routeOptions } = request;
+  const counted = omitted > 0 && { omitted };
+  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...counted, err };
+  if (status === 500) request.log.error(fields, 'request failed');
+  else request.log.warn(fields, 'request failed');
 }

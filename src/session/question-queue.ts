@@ -3,7 +3,7 @@ import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Questions to the session server at the same time. */
 const MAX_IN_FLIGHT = 64;
-/** Of these, made-up sessions cannot take: they are for sessions that were accepted before. */
+/** Of these, this many are only for sessions that were accepted before. */
 const RESERVED_FOR_KNOWN = 16;
 /** Questions that wait, of known and of unknown sessions each. */
 const MAX_WAITING = 1_000;

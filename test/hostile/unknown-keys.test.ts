@@ -55,6 +55,6 @@ test('sessions with unknown keys cause few fetches and few log lines while the J
   expect(lines.length).toBeLessThanOrEqual(10);
   // Every refused request is in a line of its own or in the count of one.
   const told = lines.map((line) => JSON.parse(line)).filter(({ code }) => code === 'session_check_unavailable');
-  const counted = told.reduce((sum, { leftOut = 0 }) => sum + 1 + leftOut, 0);
+  const counted = told.reduce((sum, { omitted = 0 }) => sum + 1 + omitted, 0);
   expect(counted).toBe(statuses.get(503));
 });

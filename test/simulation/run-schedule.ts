@@ -96,6 +96,10 @@ class Schedule {
   readonly #loginAt = new TerminalMaps<number>();
   /** When something last made a token of an account useless: a logout, an erasure or a refusal. By `unionId`. */
   readonly #uselessAt = new Map<string, number>();
+  /** When the last login of a terminal began, on any replica. */
+  readonly #lastLoginAt = new Map<string, number>();
+  /** When the store last came back without its data. */
+  #lostDataAt = Number.NEGATIVE_INFINITY;
   #checkedRequests = 0;
   #open = true;
   #injectsFaults = true;
@@ -266,6 +270,7 @@ class Schedule {
     if (this.#isNeedless(terminal, replica))
       this.#fail('an outage of the store causes no login for a token that is not due', terminal);
     this.#loginAt.of(replica).set(terminal, this.#time.now);
+    this.#lastLoginAt.set(terminal, this.#time.now);
     const count = this.#vendor.inFlight(terminal);
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
@@ -277,6 +282,9 @@ class Schedule {
     const record = this.#servedBy.of(replica).get(terminal);
     const isRetry = this.#time.now - (this.#loginAt.of(replica).get(terminal) ?? 0) < this.#loginBudgetMs;
     if (!record || isRetry || replica.connection.isConnected) return false;
+    // A login that was running when the store came back empty: its fence refuses the older token of the others.
+    const lastLoginAt = this.#lastLoginAt.get(terminal) ?? Number.NEGATIVE_INFINITY;
+    if (record.token.issuedAt < this.#lostDataAt && lastLoginAt > this.#lostDataAt - this.#loginBudgetMs) return false;
     const uselessAt = this.#uselessAt.get(terminal.split('/')[0] ?? '') ?? Number.NEGATIVE_INFINITY;
     return replica.clock.now() < refreshAt(record, POLICY) && uselessAt < record.token.issuedAt - 10_000;
   }
@@ -467,6 +475,7 @@ class Schedule {
     this.#time.after(ms, () => {
       if (losesData) {
         this.#server.restartEmpty();
+        this.#lostDataAt = this.#time.now;
         this.#newest.clear();
         this.#loggedOut.clear();
       }

@@ -14,6 +14,14 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
+const REQUEST = {
+  id: ID,
+  subject: SUBJECT,
+  region: 'CN',
+  known: undefined,
+  cause: 'new',
+  urgency: 'foreground',
+} as const;
 
 /** A replica on a store with virtual time. */
 function createReplica({ perHour = 0 } = {}) {
@@ -99,15 +107,7 @@ describe('a login under a lease', () => {
   test('goes on if its lease is lost, and logs the loss once', async () => {
     const { pass, store, vendor, lines, renewal, clock } = createReplica();
     vendor.latencyMs = 2 * LEASE_MS;
-    const base = {
-      id: ID,
-      subject: SUBJECT,
-      region: 'CN',
-      known: undefined,
-      cause: 'new',
-      urgency: 'foreground',
-    } as const;
-    const running = renewal.renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true });
+    const running = renewal.renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true });
     await pass(10);
     const { terminals } = store;
     const extend = terminals.extend;
@@ -175,16 +175,8 @@ describe('a login under a lease', () => {
   test('ends with session_forbidden, and stores nothing, if the terminal is logged out meanwhile', async () => {
     const { pass, store, vendor, renewal } = createReplica();
     vendor.latencyMs = 1_000;
-    const base = {
-      id: ID,
-      subject: SUBJECT,
-      region: 'CN',
-      known: undefined,
-      cause: 'new',
-      urgency: 'foreground',
-    } as const;
     const running = renewal
-      .renew({ ...base, sessionIssuedAt: undefined, satisfies: () => true })
+      .renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true })
       .catch((error: unknown) => error);
     await pass(10);
     await store.terminals.remove(ID);
@@ -328,16 +320,8 @@ describe('a token that the store does not take', () => {
   test('does not replace a newer one for a session that an erasure has ended', async () => {
     const { clock, pass, store, vendor, renewal } = createReplica();
     vendor.latencyMs = 1_000;
-    const base = {
-      id: ID,
-      subject: SUBJECT,
-      region: 'CN',
-      known: undefined,
-      cause: 'new',
-      urgency: 'foreground',
-    } as const;
     const running = renewal
-      .renew({ ...base, sessionIssuedAt: clock.now(), satisfies: () => true })
+      .renew({ ...REQUEST, sessionIssuedAt: clock.now(), satisfies: () => true })
       .catch((error: unknown) => error);
     await pass(10);
     await store.accounts.erase('alice');

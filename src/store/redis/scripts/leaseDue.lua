@@ -1,7 +1,7 @@
 -- Grants the leases of due subjects of one shard.
 --
--- An expired token is deleted. A subject that is leased, or whose account is cooling down, is due again when that ends. A subject whose
--- data cannot be processed is postponed, and does not stop the others.
+-- An expired token is deleted. A subject that is leased, or whose account is cooling down, is due again when that ends.
+-- A subject whose data cannot be processed is postponed, and does not stop the others.
 --
 -- KEYS[1] due queue
 -- KEYS[2…] lease, fences of the account, account and failures of the account, for each subject
