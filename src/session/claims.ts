@@ -101,9 +101,9 @@ function unionIdFrom(value: unknown, name: string): string {
   });
 }
 
-/** The limit counts code points, not the units of a JavaScript string. */
+/** The limit counts code points. There are at most as many as units of a JavaScript string. */
 function isShortEnough(text: string): boolean {
-  return [...text].length <= UNION_ID_MAX_LENGTH;
+  return text.length <= UNION_ID_MAX_LENGTH || [...text].length <= UNION_ID_MAX_LENGTH;
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {

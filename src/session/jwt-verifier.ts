@@ -1,5 +1,5 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
-import type { JSONWebKeySet, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
+import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
+import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
@@ -8,6 +8,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
+import { KnownHeaders } from './known-headers.ts';
 import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
@@ -82,6 +83,9 @@ class PublishedKeys {
     }
   };
 
+  /** The keys that {@link find} looks in now, unless it fetches newer ones first. */
+  readonly current = (): JWTVerifyGetKey | undefined => (this.#ageMs() < MAX_AGE_MS ? this.#keys : undefined);
+
   async #replaceOutdated(): Promise<void> {
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
     const fetched = this.#fetchUnlessCoolingDown();
@@ -128,7 +132,10 @@ class PublishedKeys {
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 
 export interface VerificationKey {
-  readonly key: JWTVerifyGetKey | KeyObject | Uint8Array;
+  /** Finds the key of a session. */
+  readonly find: JWTVerifyGetKey;
+  /** The key set that holds the keys found now. Another object after any change; `undefined` if it may change now. */
+  readonly current: () => object | undefined;
   /** All JWS algorithms that the key may verify. A public key is never used as an HMAC secret. */
   readonly algorithms: readonly string[];
 }
@@ -153,19 +160,16 @@ const SECRET_MIN_BYTES = 32;
  */
 export function verificationKey(source: JwtKey, clock: Clock = systemClock): VerificationKey {
   if ('jwksUrl' in source) {
-    return {
-      key: new PublishedKeys(source.jwksUrl, clock).find,
-      algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA],
-    };
+    const { find, current } = new PublishedKeys(source.jwksUrl, clock);
+    return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
-  if ('secret' in source) return { key: secretKey(source.secret), algorithms: HMAC };
-  const key = publicKey(source.publicKeyPem);
-  return { key, algorithms: algorithmsOf(key) };
+  const key = 'secret' in source ? secretKey(source.secret) : publicKey(source.publicKeyPem);
+  return { find: () => key, current: () => key, algorithms: key.type === 'secret' ? HMAC : algorithmsOf(key) };
 }
 
-function secretKey(secret: string): Uint8Array {
-  const key = new TextEncoder().encode(secret);
-  if (key.length >= SECRET_MIN_BYTES) return key;
+function secretKey(secret: string): KeyObject {
+  const key = Buffer.from(secret);
+  if (key.length >= SECRET_MIN_BYTES) return createSecretKey(key);
   throw new Error(`The secret of the sessions must be at least ${SECRET_MIN_BYTES} bytes long (RFC 7518 §3.2)`);
 }
 
@@ -219,51 +223,102 @@ const REFUSALS: Readonly<Record<string, string>> = {
   [errors.JWSSignatureVerificationFailed.code]: 'The signature of the session is wrong',
 };
 
+/** What every session must say. */
+interface RequiredClaims {
+  readonly issuer: string;
+  readonly audience: string[];
+}
+
 /** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
 export class JwtVerifier implements SessionVerifier {
-  readonly #key: VerificationKey['key'];
-  readonly #options: JWTVerifyOptions;
+  readonly #key: VerificationKey;
+  readonly #algorithms: string[];
+  readonly #required: RequiredClaims;
   readonly #claims: ClaimNames;
   readonly #clock: Clock;
+  readonly #knownHeaders = new KnownHeaders();
 
   /** @throws Error that names the allowed values, if the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
-    const { clock } = options;
-    const { key, algorithms } = verificationKey(options.key, clock);
-    this.#key = key;
-    this.#options = {
-      issuer: options.issuer,
-      audience: [options.audience].flat(),
-      algorithms: checkedAlgorithms(options.algorithms ?? algorithms, algorithms),
-      requiredClaims: ['exp'],
-      clockTolerance: 0,
-    };
-    this.#claims = options.claims;
+    const { clock, issuer, audience, claims } = options;
+    this.#key = verificationKey(options.key, clock);
+    this.#algorithms = checkedAlgorithms(options.algorithms ?? this.#key.algorithms, this.#key.algorithms);
+    this.#required = { issuer, audience: [audience].flat() };
+    this.#claims = claims;
     this.#clock = clock;
   }
 
-  async verify(session: string): Promise<Principal> {
+  verify(session: string): Principal | Promise<Principal> {
+    return this.#acceptKnownHeader(session) ?? this.#verifyWithJose(session);
+  }
+
+  /** Accepts a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
+  #acceptKnownHeader(session: string): Principal | undefined {
+    const keySet = this.#key.current();
+    if (!keySet || session.length > SESSION_MAX_LENGTH) return undefined;
+    const claims = this.#knownHeaders.claimsOf(session, keySet);
+    if (!claims || !areValid(claims, this.#required, this.#clock.now())) return undefined;
+    try {
+      return this.#principalFrom(claims);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #verifyWithJose(session: string): Promise<Principal> {
     if (session.length > SESSION_MAX_LENGTH) {
       throw new BrokerError('session_invalid', {
         detail: `A session must have at most ${SESSION_MAX_LENGTH} characters`,
       });
     }
-    const options = { ...this.#options, currentDate: new Date(this.#clock.now()) };
-    const { payload: claims, protectedHeader } = await jwtVerify(session, this.#key, options).catch((error) => {
+    const keySet = this.#key.current();
+    const options = {
+      ...this.#required,
+      algorithms: this.#algorithms,
+      requiredClaims: ['exp'],
+      clockTolerance: 0,
+      currentDate: new Date(this.#clock.now()),
+    };
+    const verified = await jwtVerify(session, this.#key.find, options).catch((error) => {
       if (error instanceof errors.JWTClaimValidationFailed) requireSeconds(error.payload);
       throw brokerErrorFrom(error);
     });
+    const { payload: claims, protectedHeader, key } = verified;
     if (!isSessionType(protectedHeader.typ)) {
       throw new BrokerError('session_invalid', {
         detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
       });
     }
-    requireAccessToken(claims);
-    const expiresAt = (claims.exp ?? 0) * 1_000;
+    // Keys that arrived during the check may lack this one.
+    if (keySet && keySet === this.#key.current()) {
+      this.#knownHeaders.learn(session, protectedHeader.alg, key, keySet);
+    }
     // jose compares whole seconds, and the fetch of the keys may have taken some time.
-    if (expiresAt <= this.#clock.now()) throw new BrokerError('session_expired');
-    return principalFrom(claims, this.#claims, expiresAt);
+    if ((claims.exp ?? 0) * 1_000 <= this.#clock.now()) throw new BrokerError('session_expired');
+    return this.#principalFrom(claims);
   }
+
+  #principalFrom(claims: { readonly exp?: unknown }): Principal {
+    requireAccessToken(claims);
+    return principalFrom(claims, this.#claims, Number(claims.exp) * 1_000);
+  }
+}
+
+/** Whether the claims that every session has are valid, as jose checks them (RFC 7519 §4.1). */
+function areValid(
+  claims: Readonly<Record<string, unknown>>,
+  { issuer, audience }: RequiredClaims,
+  now: number,
+): boolean {
+  const { iss, aud, exp, nbf, iat } = claims;
+  return (
+    iss === issuer &&
+    [aud].flat().some((one) => audience.includes(one as string)) &&
+    typeof exp === 'number' &&
+    exp * 1_000 > now &&
+    (nbf === undefined || (typeof nbf === 'number' && nbf * 1_000 <= now)) &&
+    (iat === undefined || typeof iat === 'number')
+  );
 }
 
 function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]): string[] {

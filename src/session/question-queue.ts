@@ -30,7 +30,7 @@ export class QuestionQueue {
    * @param isKnown whether the session was accepted before
    * @throws BrokerError `session_check_unavailable`, if its turn does not come in time
    */
-  async ask<Answer>(isKnown: boolean, question: () => Promise<Answer>): Promise<Answer> {
+  async ask<Answer>(isKnown: boolean, question: () => Answer | Promise<Answer>): Promise<Answer> {
     if (this.#hasPlace(isKnown)) this.#inFlight += 1;
     else await this.#waitForPlace(isKnown ? this.#known : this.#unknown);
     try {

@@ -86,33 +86,37 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#verifier = verifier;
   }
 
-  async verify(session: string): Promise<CachedPrincipal> {
+  verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
+    const now = this.#clock.now();
     const accepted = this.#accepted.get(session);
-    if (accepted && this.#clock.now() < accepted.principal.freshUntil) {
+    if (accepted && now < accepted.principal.freshUntil) {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
     const refused = this.#refused.get(session);
-    if (refused && this.#clock.now() < refused.repeatedUntil) {
+    if (refused && now < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
-      throw refused.refusal;
+      return Promise.reject(refused.refusal);
     }
-    return this.#inFlight.get(session) ?? this.#startCheck(session);
+    return this.#inFlight.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
-  #startCheck(session: string): Promise<CachedPrincipal> {
-    const check = this.#check(session);
+  /** @param now the answer may rest on data as old as the request, so its age counts from here */
+  #check(session: string, isKnown: boolean, now: number): CachedPrincipal | Promise<CachedPrincipal> {
+    const ask = () => this.#verifier.verify(session);
+    const answer = this.#questions ? this.#questions.ask(isKnown, ask) : ask();
+    if (!(answer instanceof Promise)) {
+      this.#observer.sessionChecked('accepted');
+      return this.#accept(session, answer, now);
+    }
+    const check = this.#finish(session, answer, now);
     this.#inFlight.set(session, check);
     return check;
   }
 
-  async #check(session: string): Promise<CachedPrincipal> {
-    // The answer may rest on data as old as the request, so its age counts from here.
-    const startedAt = this.#clock.now();
+  async #finish(session: string, answer: Promise<Principal>, startedAt: number): Promise<CachedPrincipal> {
     try {
-      const isKnown = this.#accepted.has(session);
-      const ask = () => this.#verifier.verify(session);
-      const principal = await (this.#questions ? this.#questions.ask(isKnown, ask) : ask());
+      const principal = await answer;
       this.#observer.sessionChecked('accepted');
       return this.#accept(session, principal, startedAt);
     } catch (error) {

@@ -19,9 +19,10 @@ export interface CachedPrincipal extends Principal {
 
 export interface SessionVerifier<Verified extends Principal = Principal> {
   /**
+   * Returns the principal at once if no wait is needed. Every error is a rejection.
    * @param session the bearer token as the app sent it; in forward mode, a JSON object of the forwarded headers by
    *   lower-case name
    * @throws BrokerError `session_invalid`, `session_expired`, `session_check_unavailable`
    */
-  verify(session: string): Promise<Verified>;
+  verify(session: string): Verified | Promise<Verified>;
 }

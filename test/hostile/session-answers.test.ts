@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
 import { createSessionVerifier, type SessionOptions } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
+import type { BrokerError } from '../../src/token/errors.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
@@ -281,12 +282,13 @@ test(
       server.answer = send(mutate({ keys: [rsa.jwk, ec.jwk] }, random));
       const verifier = createSessionVerifier(options, systemClock, silentObserver);
       const outcomes = await Promise.all(
-        [...good, forged].map((session) =>
-          verifier.verify(session).then(
-            ({ unionId }) => unionId,
-            (error) => error.code,
-          ),
-        ),
+        [...good, forged].map(async (session) => {
+          try {
+            return (await verifier.verify(session)).unionId;
+          } catch (error) {
+            return (error as BrokerError).code;
+          }
+        }),
       );
       expect(
         outcomes.filter((outcome) => outcome !== ACCOUNT && !CODES.has(outcome)),

@@ -1,0 +1,207 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { SignJWT } from 'jose';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { JwksServer } from './jwks-server.ts';
+import {
+  ACCOUNT,
+  AUDIENCE,
+  CLAIM_NAMES,
+  claimsWith,
+  ISSUER,
+  newSigner,
+  pemOf,
+  START_SECONDS,
+  TestClock,
+} from './sessions.ts';
+
+const SECRET = 'a secret that has at least thirty-two bytes';
+const ASYMMETRIC = ['ES256', 'ES384', 'ES512', 'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'EdDSA'];
+const HMAC = ['HS256', 'HS384', 'HS512'];
+
+function verifierWith(key: JwtVerifierOptions['key'], clock = new TestClock()): JwtVerifier {
+  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, claims: CLAIM_NAMES, clock });
+}
+
+/** A signer, and a verifier that has accepted one of its sessions. */
+async function warmedUp(alg: string) {
+  const key = HMAC.includes(alg) ? undefined : await newSigner(alg);
+  const verifier = verifierWith(key ? { publicKeyPem: pemOf(key) } : { secret: SECRET });
+  const signer = key ?? secretSigner(alg);
+  await verifier.verify(await signer.sign({ sub: 'first' }));
+  return { signer, verifier, pem: key ? pemOf(key) : '' };
+}
+
+function secretSigner(alg: string) {
+  const key = new TextEncoder().encode(SECRET);
+  const sign = (claims?: Record<string, unknown>) =>
+    new SignJWT(claimsWith(claims)).setProtectedHeader({ alg }).sign(key);
+  return { sign };
+}
+
+/** The unionId, or the error as an app sees it. */
+async function outcomeOf(verifier: JwtVerifier, session: string): Promise<unknown> {
+  try {
+    return (await verifier.verify(session)).unionId;
+  } catch (error) {
+    return error instanceof BrokerError ? [error.code, error.detail] : error;
+  }
+}
+
+function edited(session: string, part: 0 | 1 | 2, edit: (text: string) => string): string {
+  return session
+    .split('.')
+    .map((text, index) => (index === part ? edit(text) : text))
+    .join('.');
+}
+
+const flipped = (text: string) => (text.startsWith('A') ? 'B' : 'A') + text.slice(1);
+
+describe('a session with the header of an accepted one', () => {
+  it.each([...ASYMMETRIC, ...HMAC])('is accepted at once: %s', async (alg) => {
+    const { signer, verifier } = await warmedUp(alg);
+    expect(verifier.verify(await signer.sign())).toMatchObject({ unionId: ACCOUNT });
+  });
+
+  it.each([...ASYMMETRIC, ...HMAC])(
+    'is refused with a wrong signature, an edited payload or no signature: %s',
+    async (alg) => {
+      const { signer, verifier } = await warmedUp(alg);
+      const session = await signer.sign();
+      const forged = JSON.stringify(claimsWith({ sub: 'somebody-else' }));
+      const wrong = [
+        edited(session, 2, flipped),
+        edited(session, 2, () => ''),
+        edited(session, 2, (text) => text.slice(0, -4)),
+        edited(session, 2, (text) => `${text}AAAA`),
+        edited(session, 2, (text) => randomBytes(Buffer.from(text, 'base64url').length).toString('base64url')),
+        edited(session, 1, () => Buffer.from(forged).toString('base64url')),
+        edited(session, 1, flipped),
+      ];
+      for (const one of wrong) {
+        expect(await outcomeOf(verifier, one)).toEqual(['session_invalid', expect.any(String)]);
+      }
+      expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
+    },
+  );
+
+  it('of another key is refused', async () => {
+    const { verifier } = await warmedUp('ES256');
+    const stranger = await newSigner('ES256');
+    expect(await outcomeOf(verifier, await stranger.sign())).toEqual(['session_invalid', expect.any(String)]);
+  });
+
+  /** Every claim that matters, wrong in each way, and some that are fine. */
+  const CLAIMS: Record<string, unknown>[] = [
+    {},
+    ...[undefined, null, '', 1, 'https://other.example', [ISSUER]].map((iss) => ({ iss })),
+    ...[undefined, null, 'other', [], ['other', AUDIENCE], [1, AUDIENCE], {}, [[AUDIENCE]]].map((aud) => ({ aud })),
+    ...[undefined, null, '1', START_SECONDS, START_SECONDS + 0.5, START_SECONDS - 1, 1e15, -1].map((exp) => ({ exp })),
+    ...[null, '1', START_SECONDS, START_SECONDS + 1, START_SECONDS + 0.5, 1e15].map((nbf) => ({ nbf })),
+    ...[null, '1', START_SECONDS + 1, 1e15, START_SECONDS - 5].map((iat) => ({ iat })),
+    ...[undefined, null, '', 1, 'x'.repeat(129), '\ud800'].map((sub) => ({ sub })),
+    { region: 'DEU' },
+    { region: 'de' },
+    { token_type: 'refresh_token' },
+    { cnf: { jkt: 'x' } },
+    { events: { 'http://schemas.openid.net/event/backchannel-logout': {} } },
+  ];
+
+  it.each(CLAIMS)('has the same outcome as without a known header: %j', async (claims) => {
+    const { signer, verifier, pem } = await warmedUp('ES256');
+    const fresh = verifierWith({ publicKeyPem: pem });
+    const session = await signer.sign(claims);
+    expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(fresh, session));
+  });
+
+  it.each(['[]', 'null', '"text"', '1', '{', '\u{feff}{}'])(
+    'is refused if its payload is not a JSON object: %s',
+    async (payload) => {
+      const { signer, verifier } = await warmedUp('HS256');
+      const head = (await signer.sign()).split('.')[0];
+      const signed = `${head}.${Buffer.from(payload).toString('base64url')}`;
+      const session = `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
+      expect(await outcomeOf(verifier, session)).toEqual(['session_invalid', expect.any(String)]);
+    },
+  );
+
+  it('ends with its exp', async () => {
+    const clock = new TestClock();
+    const signer = await newSigner('EdDSA');
+    const verifier = verifierWith({ publicKeyPem: pemOf(signer) }, clock);
+    const session = await signer.sign({ exp: START_SECONDS + 60 });
+    await verifier.verify(session);
+    clock.time += 59_999;
+    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
+    clock.time += 1;
+    expect(await outcomeOf(verifier, session)).toEqual(['session_expired', undefined]);
+  });
+});
+
+describe('a header that no session was accepted with', () => {
+  it('goes to jose, although another header names the same key', async () => {
+    const { signer, verifier } = await warmedUp('ES256');
+    const [, payload, signature] = (await signer.sign()).split('.');
+    const reordered = Buffer.from('{"alg":"ES256" }').toString('base64url');
+    const waiting = verifier.verify(`${reordered}.${payload}.${signature}`);
+    expect(waiting).toBeInstanceOf(Promise);
+    await expect(waiting).rejects.toMatchObject({ code: 'session_invalid' });
+  });
+
+  it.each(HMAC)('never makes a public key the secret of %s', async (alg) => {
+    for (const accepted of ['ES256', 'RS256']) {
+      const { signer, verifier, pem } = await warmedUp(accepted);
+      const signed = `${Buffer.from(JSON.stringify({ alg })).toString('base64url')}.${(await signer.sign()).split('.')[1]}`;
+      const session = `${signed}.${createHmac(`sha${alg.slice(2)}`, pem)
+        .update(signed)
+        .digest('base64url')}`;
+      expect(await outcomeOf(verifier, session)).toEqual(['session_invalid', expect.any(String)]);
+      const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${signed.split('.')[1]}.`;
+      expect(await outcomeOf(verifier, unsigned)).toEqual(['session_invalid', expect.any(String)]);
+    }
+  });
+});
+
+describe('a key that is no longer published', () => {
+  it('is refused as soon as the keys were fetched again', async () => {
+    const clock = new TestClock();
+    const [old, next] = [await newSigner('RS256', 'old'), await newSigner('RS256', 'next')];
+    const jwks = new JwksServer();
+    jwks.keys = [old.jwk];
+    await jwks.start();
+    onTestFinished(() => jwks.stop());
+    const verifier = verifierWith({ jwksUrl: jwks.url }, clock);
+    const session = await old.sign();
+    await verifier.verify(session);
+    await verifier.verify(session);
+    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
+    jwks.keys = [next.jwk];
+    clock.time += 10_000;
+    await verifier.verify(await next.sign());
+    expect(await outcomeOf(verifier, session)).toEqual([
+      'session_invalid',
+      'The session is signed with an unknown key',
+    ]);
+  });
+
+  it('is refused at the latest 10 minutes after the last fetch', async () => {
+    const clock = new TestClock();
+    const [old, next] = [await newSigner('ES256', 'old'), await newSigner('ES256', 'next')];
+    const jwks = new JwksServer();
+    jwks.keys = [old.jwk];
+    await jwks.start();
+    onTestFinished(() => jwks.stop());
+    const verifier = verifierWith({ jwksUrl: jwks.url }, clock);
+    const session = await old.sign({ exp: START_SECONDS + 3_600 });
+    for (let i = 0; i < 2; i++) await verifier.verify(session);
+    jwks.keys = [next.jwk];
+    clock.time += 599_999;
+    expect(verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
+    clock.time += 1;
+    expect(await outcomeOf(verifier, session)).toEqual([
+      'session_invalid',
+      'The session is signed with an unknown key',
+    ]);
+  });
+});
