@@ -107,7 +107,7 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
     sentinels: [...sentinels],
     name,
     // After this time ioredis goes on to the next Sentinel.
-    sentinelCommandTimeout: options.commandTimeout,
+    sentinelCommandTimeout: options.socketTimeout,
     sentinelRetryStrategy: options.retryStrategy,
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
   };

@@ -1,8 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
-import type { Clock } from '../../../token/clock.ts';
+import type { Clock, Timer } from '../../../token/clock.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
-import { raceTimeout } from '../../../token/time-budget.ts';
 import { runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
 import { storeUnavailable } from './connection.ts';
@@ -99,9 +98,44 @@ class WriteCoalescer {
   }
 }
 
+/** A command that was sent. */
+interface SentCommand {
+  /** By `performance.now()`, which no change of the system time affects. */
+  readonly deadlineAt: number;
+  /** Ends it as timed out. */
+  readonly expire: () => void;
+  isEnded: boolean;
+}
+
+/** The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. */
+class Deadlines {
+  readonly #clock: Clock;
+  /** In order. Ended commands stay until the timer fires next. */
+  #commands: SentCommand[] = [];
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(expire: () => void): SentCommand {
+    const command = { deadlineAt: performance.now() + COMMAND_TIMEOUT_MS, expire, isEnded: false };
+    this.#commands.push(command);
+    this.#timer ??= this.#clock.setTimer(() => this.#expireDue(), COMMAND_TIMEOUT_MS);
+    return command;
+  }
+
+  #expireDue(): void {
+    const now = performance.now();
+    const next = this.#commands.findIndex(({ isEnded, deadlineAt }) => !isEnded && deadlineAt > now);
+    const due = this.#commands.splice(0, next === -1 ? this.#commands.length : next);
+    const [first] = this.#commands;
+    this.#timer = first && this.#clock.setTimer(() => this.#expireDue(), first.deadlineAt - now);
+    for (const command of due) if (!command.isEnded) command.expire();
+  }
+}
+
 const HASH_TAG = /\{\d+\}/;
-/** A command may answer `undefined`, so a timeout needs a value of its own. */
-const TIMED_OUT = Symbol('timed out');
 
 /**
  * Sends commands with a timeout and a circuit breaker. A cluster has one breaker per hash tag, and one per key without
@@ -110,6 +144,7 @@ const TIMED_OUT = Symbol('timed out');
 export class RedisCommands {
   readonly #redis: RedisClient;
   readonly #writes: WriteCoalescer;
+  readonly #deadlines: Deadlines;
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
@@ -117,6 +152,7 @@ export class RedisCommands {
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
     this.#writes = new WriteCoalescer(redis);
+    this.#deadlines = new Deadlines(clock);
     this.#clock = clock;
     this.#observer = observer;
   }
@@ -135,23 +171,31 @@ export class RedisCommands {
     return this.#send(key, () => command(this.#redis));
   }
 
-  async #send<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
+  #send<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
     const breaker = this.#breakerOf(key);
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
-      throw storeUnavailable(new CommandTimeout());
+      return Promise.reject(storeUnavailable(new CommandTimeout()));
     }
     this.#writes.cork();
-    try {
-      const answer = await raceTimeout(this.#clock, COMMAND_TIMEOUT_MS, command(), TIMED_OUT);
-      if (answer === TIMED_OUT) throw new CommandTimeout();
-      breaker.settle('answered');
-      return answer;
-    } catch (error) {
-      this.#observer.redisFailed(redisErrorKind(error));
-      breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
-      throw storeUnavailable(error);
-    }
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => {
+        sent.isEnded = true;
+        this.#observer.redisFailed(redisErrorKind(error));
+        breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
+        reject(storeUnavailable(error));
+      };
+      const sent = this.#deadlines.add(() => fail(new CommandTimeout()));
+      command().then(
+        (answer) => {
+          if (sent.isEnded) return;
+          sent.isEnded = true;
+          breaker.settle('answered');
+          resolve(answer);
+        },
+        (error: unknown) => sent.isEnded || fail(error),
+      );
+    });
   }
 
   #breakerOf(key = ''): CommandBreaker {

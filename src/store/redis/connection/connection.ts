@@ -7,8 +7,7 @@ import { credentialsOf, readTopology, type Topology } from './topology.ts';
 
 const OPTIONS = {
   connectTimeout: 2_000,
-  // Callers have their own, shorter timeout. This one ends commands that no caller waits for any more.
-  commandTimeout: 2_000,
+  // Callers have their own, shorter timeout. This one ends a connection that answers no command, and its commands.
   // Without it, ioredis waits a quarter of an hour for a server that has gone silently.
   socketTimeout: 2_000,
   disconnectTimeout: 500,
