@@ -33,6 +33,7 @@ export interface TokenRecord {
 
 /** A record with the answer for the app, built once per token. */
 export interface ServedToken {
+  /** The fields of its token are read from the body at each use: replicas remember many tokens, and use few fields. */
   readonly record: TokenRecord;
   /** JSON of the token's fields in pure ASCII. Node writes an ASCII string and the headers in one piece. */
   readonly body: string;
@@ -50,6 +51,19 @@ function escapeCodeUnit(codeUnit: string): string {
 }
 
 export function serveToken(record: TokenRecord): ServedToken {
-  const body = JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit);
-  return { record, body, length: String(body.length), etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"` };
+  const { issuedAt, expiresAt, fields } = record.token;
+  const body = JSON.stringify(fields).replace(NON_ASCII, escapeCodeUnit);
+  const token = {
+    issuedAt,
+    expiresAt,
+    get fields() {
+      return JSON.parse(body) as Record<string, string>;
+    },
+  };
+  return {
+    record: { ...record, token },
+    body,
+    length: String(body.length),
+    etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"`,
+  };
 }

@@ -181,7 +181,7 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), clock.now(), undefined);
     const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
-    expect(cache.put(renewed, clock.now(), undefined).served.record).toBe(renewed);
+    expect(cache.put(renewed, clock.now(), undefined).served.record).toStrictEqual(renewed);
   });
 
   test('keeps its renewal time and its read mark when the store confirms a token again', () => {
