@@ -111,7 +111,6 @@ export async function startService(config: Config, logger: Logger, version: stri
     sessions,
     forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
-    clock,
     observer,
     apiDocs: http.apiDocs,
   });

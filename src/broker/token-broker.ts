@@ -51,36 +51,31 @@ export class TokenBroker {
   }
 
   /**
-   * Returns a usable token, never one past {@link servableUntil}. A failed renewal never takes a valid token away. If the
-   * vendor has refused a token, returns its replacement.
+   * Returns a usable token, never one past {@link servableUntil}: at once if memory alone can answer. A failed renewal
+   * never takes a valid token away. If the vendor has refused a token, returns its replacement.
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
    */
-  async read(request: ReadRequest): Promise<ServedToken> {
+  read(request: ReadRequest): ServedToken | Promise<ServedToken> {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
-    const cached = request.refused === undefined ? this.findFresh(id, request.sessionIssuedAt, now) : undefined;
-    if (cached) return this.serve(id, cached, now);
+    const entry = request.refused === undefined ? this.#options.cache.getFresh(id, now) : undefined;
+    const isServable = entry && now < entry.renewFrom && !isErased(request, entry.erasedAt);
+    return isServable ? this.#serve(id, entry, now, 'memory') : this.#seek(id, request);
+  }
+
+  async #seek(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
     try {
       const { entry, outcome } = await this.#find(id, request);
-      return this.serve(id, entry, this.#options.clock.now(), outcome);
+      return this.#serve(id, entry, this.#options.clock.now(), outcome);
     } catch (error) {
       this.#options.observer.readFailed(error);
       throw error;
     }
   }
 
-  /**
-   * Returns the token that {@link read} serves from memory alone, if there is one. {@link serve} serves it.
-   * @param sessionIssuedAt epoch ms; `undefined` if the session does not say
-   */
-  findFresh(id: SubjectId, sessionIssuedAt: number | undefined, now: number): CachedToken | undefined {
-    const entry = this.#options.cache.getFresh(id, now);
-    return entry && now < entry.renewFrom && !isErased({ sessionIssuedAt }, entry.erasedAt) ? entry : undefined;
-  }
-
   /** Returns the answer for an app, and records that the token was read. */
-  serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome = 'memory'): ServedToken {
+  #serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome): ServedToken {
     this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
     if (!entry.markedRead) this.#markRead(id, entry);
     return entry.served;
@@ -147,10 +142,10 @@ export class TokenBroker {
   }
 
   /** Looks the subject up in memory, then in the store. Concurrent lookups of one subject share one store read. */
-  async #lookUp(id: SubjectId, skipMemory: boolean): Promise<LookupResult> {
+  #lookUp(id: SubjectId, skipMemory: boolean): Promise<LookupResult> {
     const { cache, clock } = this.#options;
     const fresh = skipMemory ? undefined : cache.getFresh(id, clock.now());
-    if (fresh) return { entry: fresh, erasedAt: fresh.erasedAt, source: 'memory' };
+    if (fresh) return Promise.resolve({ entry: fresh, erasedAt: fresh.erasedAt, source: 'memory' });
     const running = this.#lookups.get(id);
     if (running) return running;
     const lookup = this.#readStore(id);

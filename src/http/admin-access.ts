@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify
 import { BrokerError, ERRORS } from '../token/errors.ts';
 import type { AdminRefusal, Observer } from '../token/observer.ts';
 import type { AccountId, SubjectId } from '../token/subject.ts';
-import { allowance } from './account-limit.ts';
+import { rateLimit } from './account-limit.ts';
 import { bearerCredential } from './credentials.ts';
 import { LogSampler } from './log-sampler.ts';
 
@@ -78,7 +78,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   // Audit lines do not depend on the log level, unless the log is off.
   const log = logger.child({ audit: true }, { level: logger.level === 'silent' ? 'silent' : 'info' });
   const refusals = new LogSampler<'refusal'>();
-  const tooMany = allowance(
+  const tooMany = rateLimit(
     WRONG_TOKENS_PER_MINUTE,
     `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
   );
@@ -86,7 +86,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
     if (reason === 'missing') {
       return new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' });
     }
-    return tooMany() ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
+    return tooMany('') ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
   };
 
   app.decorateRequest('audited');

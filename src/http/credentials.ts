@@ -47,16 +47,11 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
   }
 }
 
-/** Finds the session of a request. */
-export interface SessionSource {
-  /** The text of the headers that make up the session; `undefined` without them, and if another site caused the request. */
-  textOf(headers: IncomingHttpHeaders): string | undefined;
-  /**
-   * The session in the form that a verifier takes.
-   * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
-   */
-  parse(headers: IncomingHttpHeaders): string;
-}
+/**
+ * Finds the session of a request, in the form that a verifier takes. Whatever remembers a session knows it by this text.
+ * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
+ */
+export type SessionSource = (headers: IncomingHttpHeaders) => string;
 
 /** The headers and cookies that make up a session in mode `forward`. */
 export interface ForwardedSession {
@@ -66,43 +61,26 @@ export interface ForwardedSession {
   readonly cookies: 'all' | readonly string[];
 }
 
-/** The text of a bearer session is the whole header. */
-const BEARER: SessionSource = {
-  textOf: ({ authorization }) => authorization,
-  parse: ({ authorization }) => bearerToken(authorization),
-};
-
 /**
  * The session is the bearer token. With `forwarded` it is a JSON object: the values of the headers with these names that
  * the app sent, by lower-case name, in this order.
  */
 export function sessionSource(forwarded: ForwardedSession | undefined): SessionSource {
-  if (forwarded === undefined) return BEARER;
+  if (forwarded === undefined) return ({ authorization }) => bearerToken(authorization);
   const names = forwarded.headers.map((name) => name.toLowerCase());
   const { cookies } = forwarded;
   const listed = cookies === 'all' ? '' : ` (cookies: ${cookies.join(', ')})`;
   const missing = `Send the session in one of these headers: ${names.join(', ')}${listed}`;
-  const read = (headers: IncomingHttpHeaders): string | BrokerError => {
+  return (headers) => {
     const parts = names.flatMap((name) => {
       const sent = headers[name];
       const value = name === 'cookie' && cookies !== 'all' ? namedCookies(sent, cookies) : sent;
       return typeof value === 'string' && value !== '' ? [[name, value] as const] : [];
     });
-    if (parts.length === 0) return new BrokerError('session_missing', { detail: missing });
+    if (parts.length === 0) throw new BrokerError('session_missing', { detail: missing });
     const hasCookie = parts.some(([name]) => name === 'cookie');
-    if (hasCookie && isFromAnotherSite(headers)) return new BrokerError('session_forbidden', { detail: ANOTHER_SITE });
+    if (hasCookie && isFromAnotherSite(headers)) throw new BrokerError('session_forbidden', { detail: ANOTHER_SITE });
     return JSON.stringify(Object.fromEntries(parts));
-  };
-  return {
-    textOf(headers) {
-      const text = read(headers);
-      return typeof text === 'string' ? text : undefined;
-    },
-    parse(headers) {
-      const text = read(headers);
-      if (typeof text === 'string') return text;
-      throw text;
-    },
   };
 }
 
@@ -157,11 +135,15 @@ export function requireSession(
   { sessions, sessionSource, limit, observer }: SessionGuardOptions,
 ): void {
   app.decorateRequest('caller');
-  app.addHook('onRequest', async (request) => {
-    request.caller = await sessions.verify(sessionSource.parse(request.headers));
-    const refusal = limit(request.caller.unionId)();
-    if (!refusal) return;
-    observer.rateLimited('requests');
-    throw refusal;
+  app.addHook('onRequest', (request, _reply, done) => {
+    const admit = (caller: CachedPrincipal) => {
+      request.caller = caller;
+      const refusal = limit(caller.unionId);
+      if (refusal) observer.rateLimited('requests');
+      done(refusal);
+    };
+    const verified = sessions.verify(sessionSource(request.headers));
+    if (verified instanceof Promise) verified.then(admit, done);
+    else admit(verified);
   });
 }

@@ -85,9 +85,8 @@ export function openApiDocument(version: string): Promise<object> {
       tokens,
       accounts,
       sessions: { verify: neverCalled },
-      sessionSource: { textOf: neverCalled, parse: neverCalled },
+      sessionSource: neverCalled,
       limit: neverCalled,
-      hotReads: { remember: neverCalled },
       observer: silentObserver,
     });
     await app.register(healthRoutes, health);

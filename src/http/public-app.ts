@@ -1,26 +1,17 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import type { TokenBroker } from '../broker/token-broker.ts';
-import type { Clock } from '../token/clock.ts';
-import type { Observer } from '../token/observer.ts';
 import { accountLimit } from './account-limit.ts';
 import { type ForwardedSession, sessionSource } from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
 import { connectionBound } from './server/connections.ts';
-import { HotReads } from './server/hot-reads.ts';
-import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
+import { createBaseApp, OverloadMonitor, shedWhenOverloaded } from './server/server.ts';
 
-export interface PublicAppOptions
-  extends Omit<SdkTokenRoutesOptions, 'limit' | 'hotReads' | 'sessionSource'>,
-    HealthRoutesOptions {
-  readonly tokens: Pick<TokenBroker, 'read' | 'findFresh' | 'serve'>;
+export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'sessionSource'>, HealthRoutesOptions {
   /** Without it, the session is a bearer token. */
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
-  readonly observer: Pick<Observer, 'rateLimited' | 'sessionChecked'>;
-  readonly clock: Clock;
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Whether /docs and /openapi.json are served. */
@@ -40,20 +31,17 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute);
   const sessions = { ...options, limit, sessionSource: sessionSource(options.forwardedSession) };
-  const hotReads = new HotReads({ ...sessions, overload, headers: await securityHeaders() });
   const app = await createBaseApp({
     logger,
     closing,
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
-    // The fast path writes no line to the log.
-    fastPath: logsRequests(logger) ? undefined : hotReads,
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
     shedWhenOverloaded(guarded, overload);
-    await sdkTokenRoutes(guarded, { ...sessions, hotReads });
+    await sdkTokenRoutes(guarded, sessions);
   });
   await app.register(healthRoutes, options);
   return app;

@@ -7,7 +7,6 @@ import { subjectId } from '../../token/subject.ts';
 import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
-import type { HotReads } from '../server/hot-reads.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
@@ -65,12 +64,11 @@ const logOut = {
 export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions {
   readonly tokens: Pick<TokenBroker, 'read'>;
   readonly accounts: Pick<Accounts, 'logOut'>;
-  readonly hotReads: Pick<HotReads, 'remember'>;
 }
 
 /** `GET /sdk-token` and `DELETE /sdk-token`. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts, hotReads } = options;
+  const { tokens, accounts } = options;
   leaveBodiesUnread(app);
   requireSession(app, options);
 
@@ -79,7 +77,6 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
     const id = subjectId(subject);
-    hotReads.remember(request.raw, caller, id);
     return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 

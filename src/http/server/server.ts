@@ -1,16 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { type ParsedUrlQuery, parse } from 'node:querystring';
+import { parse } from 'node:querystring';
 import helmet from '@fastify/helmet';
+import { parse as parsePlain } from 'fast-querystring';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemReply } from '../problem.ts';
@@ -28,16 +22,9 @@ const SERVER_OPTIONS: ServerOptions = {
   requireHostHeader: false,
 };
 
-/** Answers some requests before Fastify sees them. */
-export interface FastPath {
-  /** @returns whether it answered */
-  answer(request: IncomingMessage, response: ServerResponse): boolean;
-}
-
-function createHttpServer(connections: Connections, serve: RequestListener, fastPath: FastPath | undefined): Server {
+function createHttpServer(connections: Connections, serve: RequestListener): Server {
   const listener: RequestListener = (request, response) => {
-    if (!connections.admit(response)) return;
-    if (!fastPath?.answer(request, response)) serve(request, response);
+    if (connections.admit(response)) serve(request, response);
   };
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
@@ -56,19 +43,18 @@ export interface BaseAppOptions {
   readonly bodyLimit: number;
   /** Most characters of a path parameter, decoded. */
   readonly maxParamLength?: number;
-  readonly fastPath?: FastPath | undefined;
   /** Most open connections. */
   readonly maxConnections: number;
 }
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, bodyLimit, realm, maxParamLength, fastPath, maxConnections } = options;
+  const { logger, bodyLimit, realm, maxParamLength, maxConnections } = options;
   const replyWithProblem = problemReply(realm);
   const connections = new Connections({ max: maxConnections, log: logger });
   const app = fastify({
     ...ZOD_VALIDATION,
-    serverFactory: (serve) => createHttpServer(connections, serve, fastPath),
+    serverFactory: (serve) => createHttpServer(connections, serve),
     forceCloseConnections: 'idle',
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
@@ -107,13 +93,15 @@ export async function listenOn(app: FastifyInstance, { host, port }: { host: str
 /** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
 const MALFORMED = '\0';
 
-/** Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. */
-export function parseQueryString(text: string): ParsedUrlQuery {
-  return parse(text, '&', '=', { decodeURIComponent: decode });
+/**
+ * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own parser
+ * would leave it as it is, but is several times faster, so it parses what is not percent-encoded.
+ */
+export function parseQueryString(text: string): Record<string, unknown> {
+  return text.includes('%') ? parse(text, '&', '=', { decodeURIComponent: decode }) : parsePlain(text);
 }
 
 function decode(text: string): string {
-  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch {
@@ -142,7 +130,7 @@ let cachedHeaders: Promise<Readonly<Record<string, string>>> | undefined;
  * The headers that helmet sets for an API without pages. They are worked out once: helmet's hook works them out for each
  * request, which takes as long as the rest of a token read from memory.
  */
-export function securityHeaders(): Promise<Readonly<Record<string, string>>> {
+function securityHeaders(): Promise<Readonly<Record<string, string>>> {
   cachedHeaders ??= askHelmet();
   return cachedHeaders;
 }
@@ -162,7 +150,7 @@ async function askHelmet(): Promise<Readonly<Record<string, string>>> {
 const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
 /** Whether the log has a line for each request. */
-export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
+function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
   return level === 'debug' || level === 'trace';
 }
 

@@ -38,9 +38,9 @@ function tokenOf({ record }: ServedToken): string | undefined {
 }
 
 /** The token of a read, its error code, or `waits`. */
-function follow(reading: Promise<ServedToken>): () => string | undefined {
+function follow(reading: ServedToken | Promise<ServedToken>): () => string | undefined {
   let state: string | undefined = 'waits';
-  reading.then(
+  Promise.resolve(reading).then(
     (served) => {
       state = tokenOf(served);
     },

@@ -5,9 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/requests.ts';
-import { TokenBroker } from '../../../src/broker/token-broker.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
-import { systemClock } from '../../../src/token/clock.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import type { CachedPrincipal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
@@ -28,30 +26,17 @@ export interface RunningApp {
   readonly raw: (request: string) => Promise<string>;
 }
 
-export type AppSettings = Partial<Omit<PublicAppOptions, 'logger' | 'tokens'>> & {
-  readonly tokens?: Partial<PublicAppOptions['tokens']>;
+export type AppSettings = Partial<Omit<PublicAppOptions, 'logger'>> & {
   readonly logLevel?: string;
   /** Called before the app listens. */
   readonly prepare?: (app: FastifyInstance) => void;
 };
 
-/** Has a token for every subject, and none in memory. */
-const FORGETFUL = {
-  read: async () => servedToken(),
-  findFresh: () => undefined,
-  serve: servedToken,
-};
-
 /** Runs the public app on a free port until the test ends, with a broker and a verifier that know the canaries. */
-export async function startApp({
-  logLevel = 'info',
-  prepare,
-  tokens,
-  ...settings
-}: AppSettings = {}): Promise<RunningApp> {
+export async function startApp({ logLevel = 'info', prepare, ...settings }: AppSettings = {}): Promise<RunningApp> {
   const lines: string[] = [];
   const app = await createPublicApp({
-    tokens: tokens instanceof TokenBroker ? tokens : { ...FORGETFUL, ...tokens },
+    tokens: { read: async () => servedToken() },
     accounts: { logOut: async () => undefined },
     sessions: { verify: async () => principal() },
     forwardedSession: undefined,
@@ -59,7 +44,6 @@ export async function startApp({
     terminalPolicy: 'multi',
     readsPerMinute: 0,
     observer: silentObserver,
-    clock: systemClock,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: new AbortController().signal,
     apiDocs: true,
