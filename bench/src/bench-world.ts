@@ -10,7 +10,7 @@ import { BOTH_CORES, SERVER_CORE } from './processes/cores.ts';
 import { startBenchRedis } from './processes/redis.ts';
 import { compiled, ROOT } from './processes/repository.ts';
 import { type BenchVendor, type Server, startBenchVendor, startServer } from './processes/server.ts';
-import { BenchSessions } from './sessions.ts';
+import { BenchSessions, type SessionAlgorithm } from './sessions.ts';
 import { type BenchSubject, newSubjects, writeSubjects } from './subjects.ts';
 
 /** All peers, in the order of the tables. */
@@ -25,26 +25,31 @@ const SERVER_HEADERS = new Set(['date', 'connection', 'keep-alive', 'content-len
 
 /** The parts that all peers share: Redis, vendor, sessions, and an answer of the broker that the peers imitate. */
 export class BenchWorld {
-  readonly sessions = new BenchSessions();
+  readonly sessions: BenchSessions;
   readonly redis: RedisServer;
   readonly vendor: BenchVendor;
   /** Folder for files. `with` removes it. */
   readonly folder: string;
   #answer: { readonly body: string; readonly headers: Record<string, string> } | undefined;
 
-  private constructor(redis: RedisServer, vendor: BenchVendor, folder: string) {
+  private constructor(redis: RedisServer, vendor: BenchVendor, folder: string, algorithm?: SessionAlgorithm) {
+    this.sessions = new BenchSessions(algorithm);
     this.redis = redis;
     this.vendor = vendor;
     this.folder = folder;
   }
 
   /** Runs `use` with a new Redis and a new vendor, and stops both. */
-  static async with<T>(latencyMs: number, use: (world: BenchWorld) => Promise<T>): Promise<T> {
+  static async with<T>(
+    latencyMs: number,
+    use: (world: BenchWorld) => Promise<T>,
+    algorithm?: SessionAlgorithm,
+  ): Promise<T> {
     const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-bench-'));
     const redis = await startBenchRedis();
     const vendor = await startBenchVendor(latencyMs);
     try {
-      return await use(new BenchWorld(redis, vendor, folder));
+      return await use(new BenchWorld(redis, vendor, folder, algorithm));
     } finally {
       await Promise.all([vendor.stop(), redis.stop(), rm(folder, { recursive: true })]);
     }

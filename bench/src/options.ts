@@ -1,7 +1,19 @@
 import { parseArgs } from 'node:util';
 
 /** In the order of the run and of the report. */
-const SCENARIOS = ['warm', 'cold', 'mixed', 'storm', 'renewal', 'memory', 'start'] as const;
+const SCENARIOS = [
+  'first',
+  'first-rs256',
+  'warm',
+  'shared-url',
+  'burst',
+  'day',
+  'two-cores',
+  'storm',
+  'renewal',
+  'memory',
+  'start',
+] as const;
 
 export interface BenchOptions {
   /** Counts operations per read instead of measuring time. */
@@ -14,7 +26,7 @@ export interface BenchOptions {
 }
 
 /** Many short rounds: a disturbance of the machine lasts for seconds, and the median ignores it. */
-const DEFAULTS = { rounds: 9, seconds: 1 };
+const DEFAULTS = { rounds: 5, seconds: 1 };
 
 /** @throws Error that names the allowed values */
 export function readOptions(args: readonly string[]): BenchOptions {

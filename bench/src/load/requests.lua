@@ -1,5 +1,5 @@
 -- Sends the requests that lines FIRST to LAST of the file ORDER list, again and again. Each line is a line number of
--- the file SESSIONS, which has one "uniqueId session" per line. The last line of the output is the result as JSON.
+-- the file SESSIONS, which has one "uniqueId session" per line. PAUSE_MS is the mean pause of a connection. The last line of the output is the result as JSON.
 local ids, tokens, order = {}, {}, {}
 local thread
 used = 0
@@ -7,6 +7,12 @@ used = 0
 local function env(name) return (assert(os.getenv(name), name)) end
 
 function setup(one) thread = one end
+
+local pause = tonumber(env("PAUSE_MS"))
+-- wrk asks for a delay in ms before each request of a connection. Random ones keep the connections out of step.
+if pause > 0 then
+  function delay() return math.random(0, 2 * pause) end
+end
 
 function init()
   for line in io.lines(env("SESSIONS")) do

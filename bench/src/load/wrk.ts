@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const script = fileURLToPath(new URL('requests.lua', import.meta.url));
 
 /** Enough connections to keep one server busy, but so few that a request waits mainly for the server. */
-const CONNECTIONS = 32;
+export const CONNECTIONS = 32;
 
 /** Files that list the requests. */
 export interface RequestList {
@@ -30,6 +30,8 @@ export interface LoadOptions extends RequestList {
   readonly seconds: number;
   /** Whether the load may send the list more than once. */
   readonly repeat: boolean;
+  /** Mean pause of a connection after each answer. Default: none. */
+  readonly pauseMs?: number;
 }
 
 export interface LoadResult {
@@ -77,12 +79,19 @@ export async function writeRequests(
 
 /** Sends as many requests as the server answers. @throws Error if one of the answers is not a token */
 export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOptions): Promise<LoadResult> {
-  const { seconds, first, last, repeat, sessionsFile, orderFile } = options;
+  const { seconds, first, last, repeat, sessionsFile, orderFile, pauseMs = 0 } = options;
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, server.url];
   const [command, all] = onCores(LOAD_CORE, wrkBinary(), args);
   const [cpuFrom, busyFrom, startedAt] = [cpuMs(server.pid), busyMs(LOAD_CORE), performance.now()];
   const { stdout } = await run(command, all, {
-    env: { PATH: process.env['PATH'], SESSIONS: sessionsFile, ORDER: orderFile, FIRST: `${first}`, LAST: `${last}` },
+    env: {
+      PATH: process.env['PATH'],
+      SESSIONS: sessionsFile,
+      ORDER: orderFile,
+      FIRST: `${first}`,
+      LAST: `${last}`,
+      PAUSE_MS: `${pauseMs}`,
+    },
   });
   const cpu = cpuMs(server.pid) - cpuFrom;
   const loadCoreBusy = (busyMs(LOAD_CORE) - busyFrom) / (performance.now() - startedAt);

@@ -23,6 +23,7 @@ export async function runPeer(open: (parts: PeerParts) => Peer): Promise<void> {
     publicKey: env('SESSION_JWT_PUBLIC_KEY'),
     issuer: env('SESSION_JWT_ISSUER'),
     audience: env('SESSION_JWT_AUDIENCE'),
+    algorithm: env('SESSION_JWT_ALGORITHMS'),
   });
   if (mode !== 'fill' || file === undefined) {
     const peer = open({ redisUrl, verify, login: vendorLogin(env('VENDOR_BASE_URL')) });

@@ -7,17 +7,24 @@ export interface SessionRules {
   readonly publicKey: string;
   readonly issuer: string;
   readonly audience: string;
+  /** JWS algorithm of the sessions. */
+  readonly algorithm: string;
 }
 
 /** The same cache bounds as in the broker. */
 const MAX_SESSIONS = 10_000;
 const MAX_AGE_MS = 30_000;
 
-/** Checks signature and claims of ES256 sessions. */
-export async function sessionVerifier({ publicKey, issuer, audience }: SessionRules): Promise<VerifySession> {
-  const key = await importSPKI(publicKey, 'ES256');
+/** Checks signature and claims. */
+export async function sessionVerifier({
+  publicKey,
+  issuer,
+  audience,
+  algorithm,
+}: SessionRules): Promise<VerifySession> {
+  const key = await importSPKI(publicKey, algorithm);
   return async (session) => {
-    const { payload } = await jwtVerify(session, key, { issuer, audience, algorithms: ['ES256'] });
+    const { payload } = await jwtVerify(session, key, { issuer, audience, algorithms: [algorithm] });
     const { sub, region } = payload;
     if (typeof sub !== 'string' || typeof region !== 'string') throw new Error('the session lacks a claim');
     return { unionId: sub, region };

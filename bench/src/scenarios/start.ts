@@ -33,8 +33,8 @@ export const scenario: Scenario = {
           { ...broker, label: 'idle, resident memory', unit: 'MB', value: idleMb },
         ],
         comparisons: [
-          compare({ claim: 'start to ready', value: readyMs, is: 'atMost', bound: 700, unit: 'ms', digits: 0 }),
-          compare({ claim: 'idle, resident memory', value: idleMb, is: 'atMost', bound: 100, unit: 'MB', digits: 0 }),
+          compare({ claim: 'start to ready', value: readyMs, is: 'atMost', bound: 450, unit: 'ms', digits: 0 }),
+          compare({ claim: 'idle, resident memory', value: idleMb, is: 'atMost', bound: 90, unit: 'MB', digits: 0 }),
         ],
       };
     }),

@@ -75,13 +75,17 @@ function keysIn(args: readonly string[]): string[] {
   return args.filter((argument) => argument.startsWith(`${KEY_PREFIX}:`));
 }
 
-/** Node's HTTP server restarts the idle timer of a socket per request, and caches the `Date` header for a second. */
-const NODE_HTTP_SERVER = /\((?:node:net|node:_http_\w+|node:internal\/(?:http|stream_base_commons)):/;
+/**
+ * Timers of a connection. Node's HTTP server restarts the idle timer of a socket per request, and caches the `Date` header
+ * for a second. ioredis restarts the idle timer of its socket after each packet.
+ */
+const CONNECTION =
+  /\((?:node:net|node:_http_\w+|node:internal\/(?:http|stream_base_commons)):|\.setSocketTimeout \(.*ioredis/;
 const NODE_TIMERS = /\(?node:internal\/(?:timers|async_hooks|process\/\w+):|\(node:timers:/;
 
 /**
- * Counts the timers that this process creates for HTTP requests, also in later asynchronous steps. Timers of Node's
- * HTTP server and of background jobs do not count.
+ * Counts the timers that this process creates for HTTP requests, also in later asynchronous steps. Timers of connections
+ * and of background jobs do not count.
  */
 export class TimerCount {
   readonly #request = new AsyncLocalStorage<true>();
@@ -91,7 +95,7 @@ export class TimerCount {
     subscribe('http.server.request.start', () => this.#request.enterWith(true));
     createHook({
       init: (_id, type) => {
-        if (type === 'Timeout' && this.#request.getStore() && !isCreatedByNode()) this.#created += 1;
+        if (type === 'Timeout' && this.#request.getStore() && !isOfConnection()) this.#created += 1;
       },
     }).enable();
   }
@@ -101,8 +105,8 @@ export class TimerCount {
   }
 }
 
-function isCreatedByNode(): boolean {
+function isOfConnection(): boolean {
   const [, , , ...frames] = (new Error().stack ?? '').split('\n');
   const creator = frames.find((frame) => !NODE_TIMERS.test(frame));
-  return creator !== undefined && NODE_HTTP_SERVER.test(creator);
+  return creator !== undefined && CONNECTION.test(creator);
 }

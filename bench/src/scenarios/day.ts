@@ -2,28 +2,28 @@ import { BenchWorld, CACHES } from '../bench-world.ts';
 import { loadFigures, loadNotes, takeTurns } from '../load/rounds.ts';
 import { load, writeRequests } from '../load/wrk.ts';
 import type { Scenario } from '../scenario.ts';
-import { newSubjects } from '../subjects.ts';
+import { type BenchSubject, newSubjects } from '../subjects.ts';
 
 const SUBJECTS = 100_000;
-/** One in this number of requests comes from a subject that reads only once. */
-const NEW_EVERY = 100;
-const WARM_UP_SECONDS = 3;
+/** Share of the requests that come with a session that no replica has seen. */
+const NEW_SESSIONS = 0.7;
+const WARM_UP_SECONDS = 2;
 /** More than any peer answers per second. If the list is too short, the run is invalid. */
-const MOST_PER_SECOND = 40_000;
+const MOST_PER_SECOND = 15_000;
 
-/** Mixed traffic: few subjects read often, most read rarely, and 1 % of reads are first reads. Redis has all tokens. */
+/** A day of a fleet: few subjects read often, most read rarely, and 70 % of the sessions are new. Redis has all tokens. */
 export const scenario: Scenario = {
-  name: 'mixed',
+  name: 'day',
   run: ({ rounds, seconds, say }) =>
     BenchWorld.with(0, async (world) => {
-      const order = orderOf((WARM_UP_SECONDS + rounds * seconds) * MOST_PER_SECOND);
-      const subjects = newSubjects(SUBJECTS + order.length / NEW_EVERY);
-      say(`  creating ${subjects.length} sessions and tokens …`);
+      const all = newSubjects(SUBJECTS);
+      const { subjects, order } = dayOf(all, (WARM_UP_SECONDS + rounds * seconds) * MOST_PER_SECOND);
+      say(`  creating ${subjects.length} sessions and ${SUBJECTS} tokens …`);
       const list = { ...(await writeRequests(world.folder, world.sessions, subjects, order)), repeat: false };
       const results = await world.withServers(CACHES, async (servers) => {
         const warmUp = WARM_UP_SECONDS * MOST_PER_SECOND;
         for (const peer of CACHES) {
-          await world.fill(peer, subjects);
+          await world.fill(peer, all);
           await load(servers[peer], { ...list, first: 1, last: warmUp, seconds: WARM_UP_SECONDS });
         }
         const perTurn = seconds * MOST_PER_SECOND;
@@ -41,9 +41,20 @@ export const scenario: Scenario = {
     }),
 };
 
-function orderOf(length: number): number[] {
+/** The subject of each session, and the session of each request. */
+function dayOf(all: readonly BenchSubject[], requests: number): { subjects: BenchSubject[]; order: number[] } {
   const draw = zipf(SUBJECTS);
-  return Array.from({ length }, (_, at) => (at % NEW_EVERY === 0 ? SUBJECTS + at / NEW_EVERY : draw()));
+  const latestSession = new Map<number, number>();
+  const subjects: BenchSubject[] = [];
+  const order = Array.from({ length: requests }, () => {
+    const drawn = draw();
+    const known = Math.random() < NEW_SESSIONS ? undefined : latestSession.get(drawn);
+    if (known !== undefined) return known;
+    const subject = all[drawn];
+    if (subject) latestSession.set(drawn, subjects.push(subject) - 1);
+    return subjects.length - 1;
+  });
+  return { subjects, order };
 }
 
 /** Draws numbers below `count` by Zipf's law: number n has the weight 1 / (n + 1). */
