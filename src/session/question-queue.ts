@@ -1,4 +1,5 @@
 import type { Clock } from '../token/clock.ts';
+import type { CheckSchedule } from './session-cache.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Questions to the session server at the same time. */
@@ -14,7 +15,7 @@ const MAX_WAIT_MS = 2_000;
  * Limits the questions to the session server, so that made-up sessions do not overload it. Questions about known
  * sessions have places of their own, and go first.
  */
-export class QuestionQueue {
+export class QuestionQueue implements CheckSchedule {
   readonly #clock: Clock;
   #inFlight = 0;
   /** The waiting questions, in order. Each function starts one of them. */
@@ -27,10 +28,9 @@ export class QuestionQueue {
 
   /**
    * Asks the question when it is its turn.
-   * @param isKnown whether the session was accepted before
    * @throws BrokerError `session_check_unavailable`, if its turn does not come in time
    */
-  async ask<Answer>(isKnown: boolean, question: () => Answer | Promise<Answer>): Promise<Answer> {
+  async run<Answer>(question: () => Answer | Promise<Answer>, isKnown: boolean): Promise<Answer> {
     if (this.#hasPlace(isKnown)) this.#inFlight += 1;
     else await this.#waitForPlace(isKnown ? this.#known : this.#unknown);
     try {

@@ -3,15 +3,22 @@ import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
-import type { QuestionQueue } from './question-queue.ts';
+
+/** Decides when a check runs. */
+export interface CheckSchedule {
+  /**
+   * @param check must not throw, but may reject
+   * @param isKnown whether the session was accepted before
+   */
+  run<Result>(check: () => Result | Promise<Result>, isKnown: boolean): Result | Promise<Result>;
+}
 
 export interface SessionCacheOptions {
   /** How long an accepted session stays fresh; 0: accepted sessions are not cached. */
   readonly cacheSeconds: number;
   /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
-  /** Limits the checks at the same time. Without it, there is no limit, because a check is local. */
-  readonly questions?: QuestionQueue | undefined;
+  readonly schedule: CheckSchedule;
   readonly clock: Clock;
   readonly observer: Observer;
   /** Default 10,000. */
@@ -57,7 +64,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #observer: Observer;
   readonly #cacheMs: number;
   readonly #refusalMs: number;
-  readonly #questions: QuestionQueue | undefined;
+  readonly #schedule: CheckSchedule;
   readonly #accepted: LRUCache<string, Accepted>;
   /** The cached sessions of each account, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
@@ -70,7 +77,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#observer = options.observer;
     this.#cacheMs = options.cacheSeconds * 1_000;
     this.#refusalMs = options.refusalMs;
-    this.#questions = options.questions;
+    this.#schedule = options.schedule;
     const sizeCalculation = (_entry: Accepted | Refused, session: string) => session.length + ENTRY_BYTES;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
@@ -103,8 +110,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
   #check(session: string, isKnown: boolean, now: number): CachedPrincipal | Promise<CachedPrincipal> {
-    const ask = () => this.#verifier.verify(session);
-    const answer = this.#questions ? this.#questions.ask(isKnown, ask) : ask();
+    const answer = this.#schedule.run(() => this.#verifier.verify(session), isKnown);
     if (!(answer instanceof Promise)) {
       this.#observer.sessionChecked('accepted');
       return this.#accept(session, answer, now);

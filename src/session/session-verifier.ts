@@ -1,6 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import type { Observer } from '../token/observer.ts';
 import type { SessionVerifier } from '../token/principal.ts';
+import { CheckQueue } from './check-queue.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
@@ -30,7 +31,10 @@ const REFUSAL_MS = 2_000;
 /** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
 export function createSessionVerifier(options: SessionOptions, clock: Clock, observer: Observer): SessionCache {
   const { cacheSeconds, mode } = options;
-  const ofMode = mode === 'jwt' ? { refusalMs: 0 } : { refusalMs: REFUSAL_MS, questions: new QuestionQueue(clock) };
+  const ofMode =
+    mode === 'jwt'
+      ? { refusalMs: 0, schedule: new CheckQueue(clock) }
+      : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
   return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, clock, observer });
 }
 

@@ -10,6 +10,8 @@ export interface Clock {
   random(): number;
   /** Calls `callback` once, at least `ms` later. */
   setTimer(callback: () => void, ms: number): Timer;
+  /** Calls `callback` once, in the next turn of the event loop. */
+  nextTurn(callback: () => void): void;
 }
 
 /**
@@ -19,6 +21,7 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => Date.now(),
   random: () => Math.random(),
+  nextTurn: (callback) => void setImmediate(callback),
   setTimer(callback, ms) {
     let immediate: NodeJS.Immediate | undefined;
     const timer = setTimeout(() => {

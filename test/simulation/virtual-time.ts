@@ -67,6 +67,7 @@ export class VirtualTime {
       now: () => Math.floor(this.#now) + skewMs,
       random: this.random,
       setTimer: (callback, ms) => this.after(ms, callback, process),
+      nextTurn: (callback) => void this.after(0, callback, process),
     };
   }
 

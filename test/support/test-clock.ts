@@ -12,6 +12,8 @@ export class TestClock implements Clock {
     return 0.5;
   }
 
+  nextTurn = systemClock.nextTurn;
+
   setTimer(callback: () => void, ms: number): Timer {
     return systemClock.setTimer(callback, ms);
   }

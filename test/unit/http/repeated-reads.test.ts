@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { CheckQueue } from '../../../src/session/check-queue.ts';
 import { SessionCache } from '../../../src/session/session-cache.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
@@ -25,7 +26,7 @@ async function startWhole(settings: AppSettings = {}) {
   const { broker, accounts, renewInBackground } = brokerParts({ clock, observer });
   const expiresAt = clock.now() + 86_400_000;
   const verify = (session: string) => principal({ unionId: session, issuedAt: clock.now(), expiresAt });
-  const cache = { cacheSeconds: 30, refusalMs: 0, clock, observer };
+  const cache = { cacheSeconds: 30, refusalMs: 0, schedule: new CheckQueue(clock), clock, observer };
   const sessions = new SessionCache({ verify }, cache);
   const { origin } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { CheckQueue } from '../../../src/session/check-queue.ts';
 import { SessionCache } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -15,7 +16,13 @@ function observed() {
       return { unionId: 'alice', region: undefined, app: undefined, issuedAt: undefined, expiresAt };
     },
   };
-  const cache = new SessionCache(verifier, { cacheSeconds: 30, refusalMs: 2_000, clock, observer });
+  const cache = new SessionCache(verifier, {
+    cacheSeconds: 30,
+    refusalMs: 2_000,
+    schedule: new CheckQueue(clock),
+    clock,
+    observer,
+  });
   const verify = async (session: string) => {
     try {
       await cache.verify(session);

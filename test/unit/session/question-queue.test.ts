@@ -17,6 +17,7 @@ beforeEach(() => {
   const clock: Clock = {
     now: () => 0,
     random: () => 0.5,
+    nextTurn: (callback) => void setImmediate(callback),
     setTimer(callback, ms) {
       if (ms === 0) {
         void setImmediate().then(callback);
@@ -36,7 +37,7 @@ function ask(name: string, isKnown = false): Promise<string> {
     started.push(name);
     return new Promise<string>((resolve) => void answer.set(name, () => resolve('answered')));
   };
-  return queue.ask(isKnown, question).catch(({ code, retryAfter }) => `${code}, ${retryAfter}`);
+  return queue.run(question, isKnown).catch(({ code, retryAfter }) => `${code}, ${retryAfter}`);
 }
 
 const names = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
@@ -92,7 +93,7 @@ it('at most 1,000 questions about unknown sessions wait; then known sessions sti
 });
 
 it('a question that fails frees its place', async () => {
-  const fail = () => queue.ask(false, () => Promise.reject(new Error('no answer'))).catch((error) => error.message);
+  const fail = () => queue.run(() => Promise.reject(new Error('no answer')), false).catch((error) => error.message);
   const outcomes = await Promise.all(Array.from({ length: 200 }, fail));
   expect(new Set(outcomes)).toEqual(new Set(['no answer']));
   await setImmediate();

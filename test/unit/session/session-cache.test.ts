@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { CheckQueue } from '../../../src/session/check-queue.ts';
 import { SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
@@ -33,7 +34,14 @@ beforeEach(() => {
 });
 
 function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
-  return new SessionCache(inner, { cacheSeconds: 30, refusalMs: 2_000, clock, observer: silentObserver, ...options });
+  return new SessionCache(inner, {
+    cacheSeconds: 30,
+    refusalMs: 2_000,
+    schedule: new CheckQueue(clock),
+    clock,
+    observer: silentObserver,
+    ...options,
+  });
 }
 
 /** Verifies the session `one` at these times, in ms after the start. @returns the number of checks after each */

@@ -15,6 +15,7 @@ class StoppedClock implements Clock {
   readonly now = systemClock.now;
   readonly random = systemClock.random;
 
+  nextTurn = systemClock.nextTurn;
   setTimer(callback: () => void, ms: number) {
     this.timers.set(callback, ms);
     return { cancel: () => void this.timers.delete(callback) };

@@ -24,6 +24,7 @@ export class TestClock implements Clock {
     return 0.5;
   }
   setTimer = systemClock.setTimer;
+  nextTurn = systemClock.nextTurn;
 }
 
 export interface Signer {

@@ -166,6 +166,7 @@ describe('the deadline', () => {
     const timers: { ms: number; isCancelled: boolean }[] = [];
     const clock: Clock = {
       ...systemClock,
+      nextTurn: systemClock.nextTurn,
       setTimer: (callback, ms) => {
         const timer = systemClock.setTimer(callback, ms);
         const entry = { ms, isCancelled: false };
