@@ -19,6 +19,8 @@ export interface SessionCacheOptions {
   /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
   readonly schedule: CheckSchedule;
+  /** Whether a check is cheap: then a session is cached when it comes for the second time. Default: false. */
+  readonly isCheckCheap?: boolean;
   readonly clock: Clock;
   readonly observer: Observer;
   /** Default 10,000. */
@@ -55,6 +57,8 @@ const RETRY_DELAY_MS = 2_000;
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
+ * Most sessions come once. Where a check is cheap, it costs less than to cache each of them.
+ *
  * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account
  * has at most 50 accepted sessions in the cache.
  */
@@ -70,6 +74,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
   readonly #inFlight = new Map<string, Promise<CachedPrincipal>>();
+  readonly #seen: SeenSessions | undefined;
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
@@ -78,6 +83,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#cacheMs = options.cacheSeconds * 1_000;
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
+    this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
     const sizeCalculation = (_entry: Accepted | Refused, session: string) => session.length + ENTRY_BYTES;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
@@ -139,7 +145,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
     const fresh = { ...principal, freshUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
     const staleUntil = Math.min(startedAt + 2 * this.#cacheMs, principal.expiresAt);
-    if (this.#cacheMs > 0) this.#remember(session, { principal: fresh, staleUntil });
+    if (this.#cacheMs > 0 && this.#seen?.note(session) !== false)
+      this.#remember(session, { principal: fresh, staleUntil });
     return fresh;
   }
 
@@ -175,5 +182,26 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const principal = { ...accepted.principal, freshUntil: Math.min(now + RETRY_DELAY_MS, accepted.staleUntil) };
     this.#remember(session, { ...accepted, principal });
     return principal;
+  }
+}
+
+const SLOTS = 65_536;
+/** The end of a signature differs in every session. */
+const MARK_LENGTH = 8;
+
+/** Which sessions came lately, roughly. If it is wrong, a session is cached one check too early or too late. */
+class SeenSessions {
+  readonly #marks = new Uint32Array(SLOTS);
+
+  /** Notes that the session came. @returns whether it came before */
+  note(session: string): boolean {
+    let mark = 0;
+    for (let at = Math.max(0, session.length - MARK_LENGTH); at < session.length; at += 1) {
+      mark = (Math.imul(mark, 67) + session.charCodeAt(at)) >>> 0;
+    }
+    const slot = mark % SLOTS;
+    const isKnown = this.#marks[slot] === mark;
+    this.#marks[slot] = mark;
+    return isKnown;
   }
 }

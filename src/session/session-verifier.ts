@@ -33,7 +33,7 @@ export function createSessionVerifier(options: SessionOptions, clock: Clock, obs
   const { cacheSeconds, mode } = options;
   const ofMode =
     mode === 'jwt'
-      ? { refusalMs: 0, schedule: new CheckQueue(clock) }
+      ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckCheap: true }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
   return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, clock, observer });
 }

@@ -1,7 +1,8 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
+import { KnownHeaders } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { JwksServer } from './jwks-server.ts';
 import {
@@ -137,6 +138,23 @@ describe('a session with the header of an accepted one', () => {
     clock.time += 1;
     expect(await outcomeOf(verifier, session)).toEqual(['session_expired', undefined]);
   });
+});
+
+test('at most 64 headers are remembered', async () => {
+  const signer = generateKeyPairSync('ed25519');
+  const headers = new KnownHeaders();
+  const keySet = {};
+  const sessionWith = (kid: number) => {
+    const signed = [{ alg: 'EdDSA', kid }, claimsWith()]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+      .join('.');
+    return `${signed}.${sign(null, Buffer.from(signed), signer.privateKey).toString('base64url')}`;
+  };
+  for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), 'EdDSA', signer.publicKey, keySet);
+  expect(headers.claimsOf(sessionWith(0), keySet)).toMatchObject({ sub: ACCOUNT });
+  headers.learn(sessionWith(64), 'EdDSA', signer.publicKey, keySet);
+  expect(headers.claimsOf(sessionWith(64), keySet)).toMatchObject({ sub: ACCOUNT });
+  expect(headers.claimsOf(sessionWith(0), keySet)).toBeUndefined();
 });
 
 describe('a header that no session was accepted with', () => {
