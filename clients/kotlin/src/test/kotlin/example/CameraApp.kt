@@ -13,7 +13,7 @@ import io.sdktokenbroker.gwiot.BrokerHostAccountService
 import io.sdktokenbroker.gwiot.SdkFailure
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
-import vendor.stub.GWIoT
+import sdkstub.GWIoT
 
 /** The app's own login to the customer's cloud. */
 interface OwnLogin {

@@ -25,10 +25,10 @@ import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.assertThrows
-import vendor.stub.AccountEvent
-import vendor.stub.GWError
-import vendor.stub.GWIoT
-import vendor.stub.GWResult
+import sdkstub.AccountEvent
+import sdkstub.GWError
+import sdkstub.GWIoT
+import sdkstub.GWResult
 
 /** The adapter with the stub of the SDK, the built broker and the vendor simulator. */
 class BrokerHostAccountServiceTest {

@@ -148,6 +148,8 @@ class NetworkTroubleTest {
 
     @Test
     fun `cancellation returns at once and closes the connection`() = runBlocking {
+        // Neither the deadline nor a timeout closes the connection within the test.
+        val client = broker.client(sessions, storage, proxy.port, 90.seconds, attemptTimeout = 90.seconds)
         proxy.silent = true
         val call = launch(Dispatchers.Default) { client.sdkToken() }
         awaitRequests(1)
@@ -161,7 +163,7 @@ class NetworkTroubleTest {
     @Test
     fun `callers at the same time share one request`() = runBlocking {
         val released = CountDownLatch(1)
-        proxy.beforeForwarding = { released.await(10, TimeUnit.SECONDS) }
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
         val calls = List(20) { async(Dispatchers.Default) { client.sdkToken() } }
         awaitRequests(1)
         delay(200.milliseconds)
@@ -173,7 +175,7 @@ class NetworkTroubleTest {
     @Test
     fun `a caller that is cancelled does not end the request of the others`() = runBlocking {
         val released = CountDownLatch(1)
-        proxy.beforeForwarding = { released.await(10, TimeUnit.SECONDS) }
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
         val first = async(Dispatchers.Default) { client.sdkToken() }
         awaitRequests(1)
         val second = async(Dispatchers.Default) { client.sdkToken() }
@@ -188,7 +190,7 @@ class NetworkTroubleTest {
     fun `a token that is refused while it is being asked for is returned to nobody`() = runBlocking {
         val refused = client.sdkToken()
         val released = CountDownLatch(1)
-        proxy.beforeForwarding = { released.await(10, TimeUnit.SECONDS) }
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
         val before = async(Dispatchers.Default) { client.sdkToken() }
         awaitRequests(2)
         client.tokenWasRefused()

@@ -3,8 +3,8 @@ package io.sdktokenbroker
 import io.sdktokenbroker.BrokerError.Kind
 import io.sdktokenbroker.support.LocalBroker
 import io.sdktokenbroker.support.PHONE
-import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.TestProxy
+import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.call
 import io.sdktokenbroker.support.page
 import kotlin.time.Duration.Companion.seconds

@@ -19,9 +19,9 @@ import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Test
-import vendor.stub.AccountEvent
-import vendor.stub.GWIoT
-import vendor.stub.GWResult
+import sdkstub.AccountEvent
+import sdkstub.GWIoT
+import sdkstub.GWResult
 
 /** The example of the documents, from the first login to the logout. */
 class WholeLifeTest {

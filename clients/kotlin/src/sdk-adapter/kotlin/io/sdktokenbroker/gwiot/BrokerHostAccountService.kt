@@ -7,7 +7,7 @@ import io.sdktokenbroker.ShareDirectory
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
-import vendor.stub.* // Replace this line with the imports of the vendor's SDK.
+import sdkstub.* // Replace this line with the imports of the vendor's SDK.
 
 /** Tells the app about the SDK's account. The service calls these functions in its scope. */
 interface AccountListener {
@@ -89,6 +89,7 @@ class BrokerHostAccountService(
                 client.tokenWasRefused()
                 // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
                 scope.launch {
+                    // It can fail, because the SDK may have logged out by itself.
                     GWIoT.logout()
                     listener.onKickedOut()
                 }

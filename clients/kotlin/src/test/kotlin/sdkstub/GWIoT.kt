@@ -2,7 +2,7 @@
  * Stubs of the public signatures of the vendor's SDK, written for these tests after its API reference 1.7.5. The SDK
  * itself is closed. Nothing here is the vendor's code, and how the stub behaves is an assumption of the tests.
  */
-package vendor.stub
+package sdkstub
 
 sealed class GWResult<T> {
     class Success<T>(val data: T?) : GWResult<T>()
