@@ -74,6 +74,9 @@ object GWIoT {
     var loginFailure: GWError? = null
     var logoutFailure: GWError? = null
 
+    /** The number of calls of [login]. */
+    @Volatile var logins = 0
+
     val isLogin = LiveData<Boolean>(false)
     val accountEvent = MutableLiveEvent<AccountEvent>()
 
@@ -82,6 +85,7 @@ object GWIoT {
     }
 
     suspend fun login(hostUserId: String): GWResult<User> {
+        logins += 1
         loginFailure?.let { return GWResult.Failure(err = it) }
         val info = cached?.takeIf { it.first == hostUserId }?.second ?: when (
             val answer = checkNotNull(service).onRequestUserC2CInfo()
@@ -124,6 +128,7 @@ object GWIoT {
         dropLogin()
         vendorAccepts = { true }
         loginFailure = null
+        logins = 0
         logoutFailure = null
         accountEvent.removeAllObservers()
     }

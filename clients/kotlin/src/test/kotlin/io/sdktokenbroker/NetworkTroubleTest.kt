@@ -52,6 +52,9 @@ class NetworkTroubleTest {
     private fun failure(client: SdkTokenClient = this.client) =
         assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
 
+    /** No timeout ends or repeats its requests within a test. */
+    private fun patientClient() = broker.client(sessions, storage, proxy.port, 90.seconds, attemptTimeout = 90.seconds)
+
     private suspend fun awaitRequests(count: Int) = eventually { proxy.requests.size >= count }
 
     @Test
@@ -148,8 +151,7 @@ class NetworkTroubleTest {
 
     @Test
     fun `cancellation returns at once and closes the connection`() = runBlocking {
-        // Neither the deadline nor a timeout closes the connection within the test.
-        val client = broker.client(sessions, storage, proxy.port, 90.seconds, attemptTimeout = 90.seconds)
+        val client = patientClient()
         proxy.silent = true
         val call = launch(Dispatchers.Default) { client.sdkToken() }
         awaitRequests(1)
@@ -188,6 +190,7 @@ class NetworkTroubleTest {
 
     @Test
     fun `a token that is refused while it is being asked for is returned to nobody`() = runBlocking {
+        val client = patientClient()
         val refused = client.sdkToken()
         val released = CountDownLatch(1)
         proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
