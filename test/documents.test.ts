@@ -10,7 +10,6 @@ import { readFile, tableAfter } from './support/documents.ts';
 const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
-const APP = readFile('docs/integrate-your-app.md');
 const CLOUD = readFile('docs/integrate-your-cloud.md');
 const SECURITY = readFile('docs/security.md');
 const { version, scripts } = JSON.parse(readFile('package.json')) as {
@@ -25,12 +24,6 @@ function markdownIn(folder: string): string[] {
   return readdirSync(new URL(folder, ROOT))
     .filter((name) => name.endsWith('.md'))
     .map((name) => folder + name);
-}
-
-/** Every block of code in this language, in order. */
-function codeIn(text: string, language: string): string[] {
-  const [, ...blocks] = text.split(`\n\`\`\`${language}\n`);
-  return blocks.map((block) => block.split('\n```')[0] ?? '');
 }
 
 describe('the README', () => {
@@ -165,20 +158,4 @@ test.each([
     'gm',
   );
   expect(readFile(path).match(place)).toHaveLength(1);
-});
-
-describe('docs/integrate-your-app.md', () => {
-  test.each(['kotlin', 'swift'])(
-    'has %s code that passes five strings to the SDK and reports refused tokens',
-    (language) => {
-      const [service = ''] = codeIn(APP, language);
-      expect(service).toContain('onRequestUserC2CInfo');
-      for (const field of ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expend']) {
-        expect(service).toMatch(
-          new RegExp(`\\b${field}: token\\.${field}\\b|\\b${field} = body\\.getString\\("${field}"\\)`),
-        );
-      }
-      expect(service).toMatch(/"If-None-Match"(:| to) .*"Cache-Control"(:| to) "no-cache"/);
-    },
-  );
 });

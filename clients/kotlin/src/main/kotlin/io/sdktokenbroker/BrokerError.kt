@@ -1,0 +1,71 @@
+package io.sdktokenbroker
+
+import java.io.IOException
+
+/**
+ * A request that failed. It contains no session and no token, so that it may appear in a log.
+ * @property code the broker's code, such as `account_disabled`, or one of the constants of this class
+ * @property status of HTTP; 0: there was no answer
+ * @property requestId names the request in the broker's log
+ * @property retryable whether the same request may succeed later
+ * @property retryAfter seconds after which a retry makes sense
+ */
+class BrokerError internal constructor(
+    val kind: Kind,
+    val code: String,
+    val status: Int = 0,
+    val requestId: String? = null,
+    val retryable: Boolean = false,
+    val retryAfter: Long? = null,
+    detail: String? = null,
+    cause: IOException? = null,
+) : Exception(listOfNotNull(code, detail, requestId?.let { "request $it" }).joinToString(", "), cause) {
+
+    enum class Kind {
+        /** The session has ended, also after one renewal: the user has to log in to your cloud. */
+        SESSION_NEEDED,
+        /** `session_forbidden`, `account_disabled` or `terminal_limit`: tell the user. */
+        FORBIDDEN,
+        RATE_LIMITED,
+        /** The vendor refused the login, or did not answer. */
+        VENDOR_TROUBLE,
+        /** The broker cannot answer at this moment. */
+        TEMPORARY,
+        /** A mistake in the app or in its settings. */
+        INVALID_REQUEST,
+        /** There was no answer. */
+        NETWORK,
+        /** Something else answered, for example the login page of a public Wi-Fi. */
+        UNEXPECTED_ANSWER,
+    }
+
+    companion object {
+        const val NETWORK_UNAVAILABLE = "network_unavailable"
+        const val NETWORK_TIMEOUT = "network_timeout"
+        const val UNEXPECTED_ANSWER = "unexpected_answer"
+        /** The user logged out while the request was running. */
+        const val LOGGED_OUT = "logged_out"
+
+        /** The error that an answer stands for, if it is not the success that the caller expects. */
+        internal fun of(answer: HttpAnswer): BrokerError {
+            val (status, _, retryAfter, json) = answer
+            val code = json?.takeIf { status >= 400 }?.text("code")
+            // A load balancer that reaches no replica answers with one of these statuses, and without a code.
+                ?: return BrokerError(
+                    Kind.UNEXPECTED_ANSWER, UNEXPECTED_ANSWER, status,
+                    retryable = status in setOf(429, 502, 503, 504), retryAfter = retryAfter,
+                )
+            // By status, so that a code of a later broker has a kind, too.
+            val kind = when {
+                code.startsWith("vendor_") -> Kind.VENDOR_TROUBLE
+                status == 401 -> Kind.SESSION_NEEDED
+                status == 403 -> Kind.FORBIDDEN
+                status == 429 -> Kind.RATE_LIMITED
+                status < 500 -> Kind.INVALID_REQUEST
+                else -> Kind.TEMPORARY
+            }
+            val retryable = json.optBoolean("retryable")
+            return BrokerError(kind, code, status, json.text("requestId"), retryable, retryAfter, json.text("detail"))
+        }
+    }
+}

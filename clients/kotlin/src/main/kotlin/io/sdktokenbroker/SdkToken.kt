@@ -1,0 +1,53 @@
+package io.sdktokenbroker
+
+import org.json.JSONException
+import org.json.JSONObject
+
+/** The five strings that the vendor's SDK needs. Pass them on unchanged. `expireTime` is in epoch seconds. */
+data class SdkToken(
+    val accessId: String, val accessToken: String, val expireTime: String, val terminalId: String, val expend: String,
+) {
+    /** Contains no token and no account, so that it may appear in a log. */
+    override fun toString() = "SdkToken(expireTime=$expireTime)"
+
+    internal fun isExpired() = (expireTime.toLongOrNull() ?: 0) * 1_000 <= System.currentTimeMillis()
+
+    internal fun toJson(): JSONObject = JSONObject().put("accessId", accessId).put("accessToken", accessToken)
+        .put("expireTime", expireTime).put("terminalId", terminalId).put("expend", expend)
+
+    internal companion object {
+        /** Ignores further fields. @return `null` if one of the five is missing */
+        fun of(json: JSONObject): SdkToken? {
+            val (accessId, accessToken, expireTime, terminalId, expend) =
+                listOf("accessId", "accessToken", "expireTime", "terminalId", "expend").mapNotNull(json::text)
+                    .takeIf { it.size == 5 } ?: return null
+            return SdkToken(accessId, accessToken, expireTime, terminalId, expend)
+        }
+    }
+}
+
+/**
+ * All that the storage holds about the token, in one value, so that a process that dies leaves no half of it.
+ * @property refused the SDK was refused with it, and the broker has not answered this report yet
+ * @property handedIn your own login response contained it, and the SDK has not got it yet
+ */
+internal data class StoredToken(
+    val token: SdkToken, val etag: String?, val refused: Boolean = false, val handedIn: Boolean = false,
+) {
+    fun toText(): String = JSONObject().put("token", token.toJson()).put("etag", etag)
+        .put("refused", refused).put("handedIn", handedIn).toString()
+
+    companion object {
+        fun of(text: String?): StoredToken? {
+            val json = text?.let(::jsonObject) ?: return null
+            val token = json.optJSONObject("token")?.let(SdkToken::of) ?: return null
+            return StoredToken(token, json.text("etag"), json.optBoolean("refused"), json.optBoolean("handedIn"))
+        }
+    }
+}
+
+/** @return `null` if the text is not a JSON object: the exception of the parser would contain parts of the text */
+internal fun jsonObject(text: String): JSONObject? = try { JSONObject(text) } catch (_: JSONException) { null }
+
+/** @return `null` if the field is missing, empty or not a string */
+internal fun JSONObject.text(name: String): String? = (opt(name) as? String)?.takeIf { it.isNotEmpty() }

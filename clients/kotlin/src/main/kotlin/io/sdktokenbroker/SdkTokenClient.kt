@@ -1,0 +1,197 @@
+package io.sdktokenbroker
+
+import io.sdktokenbroker.BrokerError.Kind
+import java.net.URLEncoder
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.TimeMark
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.sync.Mutex
+import kotlinx.coroutines.sync.withLock
+import org.json.JSONArray
+import org.json.JSONException
+
+/**
+ * Gets the SDK's token from the broker. It knows nothing of the vendor's SDK. Create one for the whole app: two clients
+ * with the same storage overwrite each other's values.
+ *
+ * @param brokerUrl such as `https://broker.example`
+ * @param uniqueId names the phone: 1 to 128 visible ASCII characters, always the same while the app is installed
+ * @param app the edition of the app, where the broker knows several and the session names none
+ * @param regRegion ISO 3166-1 alpha-2, where neither the session nor the broker's settings name the account's country
+ * @param totalDeadline for one call, with all its waits and attempts
+ * @param attemptTimeout for one request, from connect to the last byte
+ * @param openConnection for an app that pins certificates, needs a proxy, or sends its session in a cookie
+ */
+class SdkTokenClient(
+    brokerUrl: String,
+    uniqueId: String,
+    private val sessions: SessionSource,
+    private val storage: TokenStorage,
+    app: String? = null,
+    regRegion: String? = null,
+    totalDeadline: Duration = 30.seconds,
+    attemptTimeout: Duration = 10.seconds,
+    openConnection: OpenConnection = ::bearerConnection,
+) {
+    private val requests = SessionRequests(totalDeadline, attemptTimeout, openConnection)
+    private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
+    private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
+    private val shared = SharedRequest(::fetch)
+    private val logouts = Mutex()
+    /** Guards the storage. */
+    private val lock = Any()
+
+    /**
+     * The token for the SDK. Callers at the same time share one request. A logout that is still stored is finished
+     * first: later, it would delete the new token. Throws [BrokerError].
+     */
+    suspend fun sdkToken(): SdkToken = takeHandedIn() ?: shared.await()
+
+    /**
+     * Call it when the vendor no longer accepts the SDK's token. The next [sdkToken] tells the broker, and returns
+     * another token. The storage remembers the call until the broker has answered.
+     */
+    fun tokenWasRefused() = synchronized(lock) {
+        stored()?.let { store(it.copy(refused = true, handedIn = false)) }
+        // A request that has not seen the mark must not answer later callers.
+        shared.detach()
+    }
+
+    /**
+     * Takes the token that your own login response contained. The next [sdkToken] returns it without a request.
+     * @param json the body that the broker gave to your cloud
+     * @param etag the header `ETag` of that answer
+     * @throws IllegalArgumentException if it is not a token
+     */
+    fun useToken(json: String, etag: String? = null) {
+        val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
+        synchronized(lock) { store(StoredToken(token, etag, handedIn = true)) }
+    }
+
+    /**
+     * Forgets the token here and at the broker. Call it while the session is still good. The client stores the logout
+     * first, with the session. If the broker does not answer now, [finishLogout] repeats it.
+     * @return `false` if it is only stored
+     * @throws BrokerError if the broker refuses, for example because the session has ended. Then it is not repeated
+     */
+    suspend fun logout(): Boolean {
+        val session = try {
+            sessions.session()
+        } finally {
+            synchronized(lock) {
+                shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
+                storage.remove(TOKEN_KEY)
+            }
+        }
+        editLogouts { it + session }
+        return try {
+            sendLogout(session, requests.deadline()) {
+                sessions.renewedSession().also { renewed -> editLogouts { it - session + renewed } }
+            }
+            true
+        } catch (error: BrokerError) {
+            if (error.endsLogout()) throw error else false
+        }
+    }
+
+    /**
+     * Repeats the logouts that are still stored. Call it when the app starts, and when the network is back.
+     * @return `false` if one is still stored
+     */
+    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline()) == null
+
+    /** @return why one is still stored */
+    private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? {
+        for (session in editLogouts { it }) {
+            try {
+                sendLogout(session, deadline, renew = null)
+            } catch (error: BrokerError) {
+                if (!error.endsLogout()) return error
+            }
+        }
+        return null
+    }
+
+    /** One at a time, so that a logout that is under way is over before the next token is fetched. */
+    private suspend fun sendLogout(session: String, deadline: TimeMark, renew: Renew?) = logouts.withLock {
+        if (session !in editLogouts { it }) return@withLock
+        var latest = session
+        val renewed = renew?.let { suspend { it().also { latest = it } } }
+        try {
+            // Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
+            requests.send(HttpRequest("DELETE", logoutUrl), { session }, renewed, deadline) { it.status == 204 }
+            editLogouts { it - latest }
+        } catch (error: BrokerError) {
+            if (error.endsLogout()) editLogouts { it - latest }
+            throw error
+        }
+    }
+
+    /** Whether the broker will never accept this logout: the session has ended, or may not do it. */
+    private fun BrokerError.endsLogout() = kind in setOf(Kind.SESSION_NEEDED, Kind.FORBIDDEN, Kind.INVALID_REQUEST)
+
+    private fun takeHandedIn(): SdkToken? = synchronized(lock) {
+        val handedIn = stored()?.takeIf { it.handedIn } ?: return null
+        store(handedIn.copy(handedIn = false))
+        handedIn.token.takeUnless { it.isExpired() }
+    }
+
+    private suspend fun fetch(): SdkToken {
+        val deadline = requests.deadline()
+        sendStoredLogouts(deadline)?.let { throw it }
+        while (true) {
+            val before = synchronized(lock) { stored() }
+            val reports = before?.refused == true && before.etag != null
+            val headers = mutableMapOf<String, String>()
+            before?.etag?.let { headers["If-None-Match"] = it }
+            if (reports) headers["Cache-Control"] = "no-cache"
+            val request = HttpRequest("GET", tokenUrl, headers)
+            var received: StoredToken? = null
+            requests.send(request, sessions::session, sessions::renewedSession, deadline) { answer ->
+                received = when (answer.status) {
+                    200 -> answer.json?.let(SdkToken::of)?.let { StoredToken(it, answer.etag) }
+                    304 -> before.takeUnless { reports }
+                    else -> null
+                }
+                received != null
+            }
+            val after = checkNotNull(received)
+            val context = currentCoroutineContext()
+            synchronized(lock) {
+                // After a logout, an answer must not restore the token.
+                context.ensureActive()
+                val now = stored()
+                val isRefused = now?.refused == true && now.token == after.token
+                val refusedMeanwhile = isRefused && !reports && after.etag != null
+                store(after.copy(refused = refusedMeanwhile))
+                if (!refusedMeanwhile) return after.token
+            }
+        }
+    }
+
+    private fun stored(): StoredToken? = StoredToken.of(storage.get(TOKEN_KEY))
+
+    private fun store(token: StoredToken) = storage.put(TOKEN_KEY, token.toText())
+
+    /** Sessions of logouts that the broker has not answered, oldest first. They can belong to several accounts. */
+    private fun editLogouts(edit: (List<String>) -> List<String>): List<String> = synchronized(lock) {
+        val before = try {
+            JSONArray(storage.get(LOGOUTS_KEY) ?: "[]").let { array -> List(array.length(), array::getString) }
+        } catch (_: JSONException) {
+            emptyList()
+        }
+        val after = edit(before)
+        if (after != before) storage.put(LOGOUTS_KEY, JSONArray(after).toString())
+        after
+    }
+
+    private companion object {
+        const val TOKEN_KEY = "sdk-token"
+        const val LOGOUTS_KEY = "sdk-token.logouts"
+        fun parameter(name: String, value: String?) = if (value == null) "" else "&$name=${value.encoded()}"
+    }
+}
+
+internal fun String.encoded(): String = URLEncoder.encode(this, "UTF-8")

@@ -1,0 +1,120 @@
+/* An app as small as it can be. Its code is in the documents, between the marks, and is tested. */
+package example
+
+import android.content.SharedPreferences
+import io.sdktokenbroker.BrokerError
+import io.sdktokenbroker.BrokerError.Kind
+import io.sdktokenbroker.CloudShareDirectory
+import io.sdktokenbroker.SdkTokenClient
+import io.sdktokenbroker.SessionSource
+import io.sdktokenbroker.TokenStorage
+import io.sdktokenbroker.gwiot.AccountListener
+import io.sdktokenbroker.gwiot.BrokerHostAccountService
+import io.sdktokenbroker.gwiot.SdkFailure
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.launch
+import sdkstub.GWIoT
+
+/** The app's own login to the customer's cloud. */
+interface OwnLogin {
+    val userId: String?
+    suspend fun session(): String
+    suspend fun renewedSession(): String
+    fun end()
+}
+
+interface Screen {
+    fun showLogin()
+    fun showKickedOut()
+    fun showError(code: String)
+}
+
+// docs: storage
+class PreferencesTokenStorage(private val encrypted: SharedPreferences) : TokenStorage {
+    override fun get(key: String) = encrypted.getString(key, null)
+    override fun put(key: String, value: String) { encrypted.edit().putString(key, value).commit() }
+    override fun remove(key: String) { encrypted.edit().remove(key).commit() }
+}
+// docs end
+
+class CameraApp(
+    private val ownLogin: OwnLogin,
+    private val screen: Screen,
+    private val appScope: CoroutineScope,
+    encryptedPreferences: SharedPreferences,
+    brokerUrl: String,
+    cloudUrl: String,
+) : AccountListener {
+    // docs: set-up
+    private val sessions = object : SessionSource {
+        override suspend fun session() = ownLogin.session()
+        override suspend fun renewedSession() = ownLogin.renewedSession()
+    }
+    private val client = SdkTokenClient(
+        brokerUrl, // https://broker.example
+        uniqueId = GWIoT.phoneUniqueId(),
+        sessions,
+        PreferencesTokenStorage(encryptedPreferences),
+    )
+    private val service = BrokerHostAccountService(
+        client,
+        CloudShareDirectory(cloudUrl, sessions), // https://cloud.example
+        listener = this,
+        appScope,
+    )
+    // docs end
+
+    // docs: start
+    fun onProcessStart() {
+        GWIoT.registerHostAccountService(service)
+        GWIoT.accountEvent.observeForever { event -> service.onAccountEvent(event) }
+        appScope.launch {
+            client.finishLogout() // a logout that found no network
+            ownLogin.userId?.let { logIn(it) }
+        }
+    }
+    // docs end
+
+    // docs: login
+    suspend fun logIn(userId: String) {
+        try {
+            service.login(userId)
+        } catch (error: BrokerError) {
+            when (error.kind) {
+                Kind.SESSION_NEEDED -> screen.showLogin()
+                else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
+            }
+        } catch (error: SdkFailure) {
+            screen.showError("sdk")
+        }
+    }
+    // docs end
+
+    // docs: own-login
+    /** The user has just logged in to your cloud. Its response contains the token already. */
+    suspend fun onOwnLogin(userId: String, sdkToken: String, sdkTokenEtag: String?) {
+        client.useToken(sdkToken, sdkTokenEtag)
+        logIn(userId)
+    }
+    // docs end
+
+    // docs: account-events
+    override fun onKickedOut() = screen.showKickedOut() // with a button that calls logIn()
+
+    override fun onLoginFailed(error: Throwable) = screen.showError((error as? BrokerError)?.code ?: "sdk")
+    // docs end
+
+    // docs: logout
+    suspend fun logOut() {
+        try {
+            service.logout()
+        } catch (error: BrokerError) {
+            // The session had ended. Your cloud can log the phone out.
+        } catch (error: SdkFailure) {
+            screen.showError("sdk")
+        } finally {
+            ownLogin.end()
+        }
+    }
+    // docs end
+}

@@ -1,0 +1,169 @@
+package io.sdktokenbroker
+
+import io.sdktokenbroker.BrokerError.Kind
+import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.TestProxy
+import io.sdktokenbroker.support.TestSessions
+import io.sdktokenbroker.support.eventually
+import io.sdktokenbroker.support.page
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.supervisorScope
+import org.junit.jupiter.api.AfterEach
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNotEquals
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
+
+class LogoutTest {
+    private val broker = LocalBroker.shared
+    private val sessions = TestSessions(broker)
+    private val storage = InMemoryTokenStorage()
+    private val proxy = TestProxy(broker.port)
+    private val client = broker.client(sessions, storage, proxy.port)
+
+    @AfterEach
+    fun closeProxy() = proxy.close()
+
+    private fun methods() = proxy.requests.map { it.substringBefore(' ') }
+
+    @Test
+    fun `logout forgets the token at the broker and in the storage`() = runBlocking {
+        val first = client.sdkToken()
+        assertTrue(client.logout())
+        assertEquals(0, broker.terminals(sessions.account))
+        assertNull(storage.get("sdk-token"))
+        assertNotEquals(first.accessToken, client.sdkToken().accessToken)
+    }
+
+    @Test
+    fun `a logout without a network is finished at the next start, although another user is logged in by then`() =
+        runBlocking {
+            client.sdkToken()
+            proxy.disconnect()
+            assertFalse(client.logout())
+            assertFalse(client.finishLogout())
+            assertEquals(1, broker.terminals(sessions.account))
+
+            proxy.reconnect()
+            val next = TestSessions(broker)
+            val restarted = broker.client(next, storage, proxy.port)
+            assertTrue(restarted.finishLogout())
+            assertEquals(0, broker.terminals(sessions.account))
+            assertFalse(storage.get("sdk-token.logouts").orEmpty().contains(sessions.current))
+        }
+
+    @Test
+    fun `two users who log out without a network are both logged out later`() = runBlocking {
+        val other = TestSessions(broker)
+        val clientOfOther = broker.client(other, storage, proxy.port)
+        client.sdkToken()
+        broker.client(other).sdkToken()
+        proxy.disconnect()
+        assertFalse(client.logout())
+        assertFalse(clientOfOther.logout())
+        proxy.reconnect()
+        assertTrue(client.finishLogout())
+        assertEquals(listOf(0, 0), listOf(sessions, other).map { broker.terminals(it.account) })
+    }
+
+    @Test
+    fun `a stored logout is finished before the next token is fetched, so that it cannot delete that token`() =
+        runBlocking {
+            client.sdkToken()
+            proxy.disconnect()
+            client.logout()
+            assertThrows<BrokerError> { client.sdkToken() }
+            proxy.reconnect()
+            client.sdkToken()
+            assertEquals(listOf("GET", "DELETE", "GET"), methods())
+            assertTrue(client.finishLogout())
+            assertEquals(1, broker.terminals(sessions.account))
+        }
+
+    @Test
+    fun `the login page of a public Wi-Fi does not count as the broker's answer`() = runBlocking {
+        client.sdkToken()
+        proxy.answer = { page("200 OK", "<html>Log in</html>") }
+        assertFalse(client.logout())
+        proxy.answer = { null }
+        assertTrue(client.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a session that has ended is renewed once for the logout, and the renewed one is stored`() = runBlocking {
+        client.sdkToken()
+        sessions.current = broker.session(sessions.account, (-3_600).seconds)
+        proxy.answer = { request -> if (request == 3) page("403 Forbidden", "Log in") else null }
+        assertFalse(client.logout())
+        assertEquals(1, sessions.renewals)
+        assertTrue(broker.client(TestSessions(broker), storage).finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a logout whose session has ended for good is an error, and is not repeated`() = runBlocking {
+        client.sdkToken()
+        sessions.current = broker.session(sessions.account, (-3_600).seconds)
+        sessions.next = { sessions.current }
+        assertEquals(Kind.SESSION_NEEDED, assertThrows<BrokerError> { client.logout() }.kind)
+        val requests = proxy.requests.size
+        assertTrue(client.finishLogout())
+        assertEquals(requests, proxy.requests.size)
+    }
+
+    @Test
+    fun `a stored logout whose session has ended since does not stop the next user`() = runBlocking {
+        proxy.disconnect()
+        sessions.current = broker.session(sessions.account, (-3_600).seconds)
+        assertFalse(client.logout())
+        proxy.reconnect()
+        val next = TestSessions(broker)
+        assertTrue(broker.vendorAccepts(broker.client(next, storage, proxy.port).sdkToken().accessToken))
+        assertEquals(0, next.renewals)
+        assertTrue(client.finishLogout())
+    }
+
+    @Test
+    fun `if the app has no session any more, the token is forgotten all the same`() = runBlocking {
+        client.sdkToken()
+        val none = object : SessionSource {
+            override suspend fun session() = throw IllegalStateException("there is no session")
+            override suspend fun renewedSession() = session()
+        }
+        assertThrows<IllegalStateException> { broker.client(none, storage).logout() }
+        assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
+    fun `a logout ends a request for a token, and its answer does not come back into the storage`() = runBlocking {
+        proxy.silent = true
+        supervisorScope {
+            val fetching = async(Dispatchers.Default) { client.sdkToken() }
+            eventually { proxy.requests.isNotEmpty() }
+            proxy.silent = false
+            assertTrue(client.logout())
+            assertEquals(BrokerError.LOGGED_OUT, assertThrows<BrokerError> { fetching.await() }.code)
+        }
+        assertNull(storage.get("sdk-token"))
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a token that is asked for during a logout is fetched after it`() = runBlocking {
+        client.sdkToken()
+        proxy.beforeForwarding = { Thread.sleep(500) }
+        val logout = async(Dispatchers.Default) { client.logout() }
+        eventually { proxy.requests.size == 2 }
+        client.sdkToken()
+        assertTrue(logout.await())
+        assertEquals(listOf("GET", "DELETE", "GET"), methods())
+        assertEquals(1, broker.terminals(sessions.account))
+    }
+}

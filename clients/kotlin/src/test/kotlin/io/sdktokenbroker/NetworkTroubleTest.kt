@@ -1,0 +1,278 @@
+package io.sdktokenbroker
+
+import io.sdktokenbroker.BrokerError.Kind
+import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.PHONE
+import io.sdktokenbroker.support.TestProxy
+import io.sdktokenbroker.support.TestSessions
+import io.sdktokenbroker.support.eventually
+import io.sdktokenbroker.support.page
+import java.io.File
+import java.net.HttpURLConnection
+import java.security.KeyStore
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
+import javax.net.ServerSocketFactory
+import javax.net.ssl.HttpsURLConnection
+import javax.net.ssl.KeyManagerFactory
+import javax.net.ssl.SSLContext
+import javax.net.ssl.TrustManagerFactory
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.measureTime
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.TimeoutCancellationException
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+import org.junit.jupiter.api.AfterEach
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertNotEquals
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
+import org.junit.jupiter.api.io.TempDir
+
+/** The client, with trouble between the phone and the broker. */
+class NetworkTroubleTest {
+    private val broker = LocalBroker.shared
+    private val sessions = TestSessions(broker)
+    private val storage = InMemoryTokenStorage()
+    private val proxy = TestProxy(broker.port)
+    private val client = broker.client(sessions, storage, proxy.port)
+
+    @AfterEach
+    fun closeProxy() = proxy.close()
+
+    private fun failure(client: SdkTokenClient = this.client) =
+        assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
+
+    /** No timeout ends or repeats its requests within a test. */
+    private fun patientClient() = broker.client(sessions, storage, proxy.port, 90.seconds, attemptTimeout = 90.seconds)
+
+    private suspend fun awaitRequests(count: Int) = eventually { proxy.requests.size >= count }
+
+    @Test
+    fun `a redirect to a login page is not followed, and the stored token stays`() {
+        val token = runBlocking { client.sdkToken() }
+        TestProxy(broker.port).use { portal ->
+            proxy.answer = { page("302 Found", "", "Location: http://127.0.0.1:${portal.port}/login") }
+            val error = failure()
+            assertEquals(Kind.UNEXPECTED_ANSWER, error.kind)
+            assertEquals(302, error.status)
+            assertEquals(0, portal.requests.size)
+        }
+        proxy.answer = { null }
+        assertEquals(token, runBlocking { client.sdkToken() })
+        assertEquals("HTTP/1.1 304 Not Modified", proxy.answers.last())
+    }
+
+    @Test
+    fun `a login page with status 200, or JSON that is no token, is not taken for a token`() {
+        for (type in listOf("text/html", "application/json")) {
+            for (body in listOf("<html>Log in</html>", "{}", "[]", """{"accessToken":"x"}""")) {
+                proxy.answer = { page("200 OK", body, type = type) }
+                assertEquals(BrokerError.UNEXPECTED_ANSWER, failure().code)
+            }
+        }
+        assertEquals(null, storage.get("sdk-token"))
+    }
+
+    @Test
+    fun `a page with 401 that is not the broker's has no kind of the broker`() {
+        proxy.answer = { page("401 Unauthorized", "Who are you?") }
+        val error = failure()
+        assertEquals(Kind.UNEXPECTED_ANSWER, error.kind)
+        assertEquals(401, error.status)
+    }
+
+    @Test
+    fun `a load balancer without a replica is asked again`() {
+        proxy.answer = { request -> if (request < 3) page("503 Service Unavailable", "No replica") else null }
+        assertTrue(broker.vendorAccepts(runBlocking { client.sdkToken() }.accessToken))
+        assertEquals(3, proxy.requests.size)
+    }
+
+    @Test
+    fun `in airplane mode the error comes at once, and after it the call succeeds`() {
+        proxy.disconnect()
+        val duration = measureTime {
+            val error = failure()
+            assertEquals(Kind.NETWORK, error.kind)
+            assertEquals(BrokerError.NETWORK_UNAVAILABLE, error.code)
+            assertTrue(error.retryable)
+        }
+        assertTrue(duration < 10.seconds, "$duration")
+        proxy.reconnect()
+        assertTrue(broker.vendorAccepts(runBlocking { client.sdkToken() }.accessToken))
+    }
+
+    @Test
+    fun `a refusal that was not reported because of the network is reported later`() = runBlocking {
+        val first = client.sdkToken()
+        client.tokenWasRefused()
+        proxy.disconnect()
+        failure()
+        proxy.reconnect()
+        assertNotEquals(first.accessToken, client.sdkToken().accessToken)
+    }
+
+    @Test
+    fun `a request without an answer is repeated until the deadline, and not longer`() {
+        proxy.silent = true
+        val impatient = broker.client(
+            sessions, port = proxy.port, totalDeadline = 3.seconds, attemptTimeout = 300.milliseconds,
+        )
+        val duration = measureTime { assertEquals(BrokerError.NETWORK_TIMEOUT, failure(impatient).code) }
+        assertTrue(duration < 10.seconds, "$duration")
+        assertTrue(proxy.requests.size >= 2, "${proxy.requests.size} requests")
+    }
+
+    @Test
+    fun `the deadline also ends a request that may take longer, and a session source that never answers`() {
+        proxy.silent = true
+        val oneAttempt = broker.client(sessions, port = proxy.port, totalDeadline = 500.milliseconds)
+        val endless = object : SessionSource {
+            override suspend fun session(): String = delay(60.seconds).let { "" }
+            override suspend fun renewedSession() = ""
+        }
+        val noSession = broker.client(endless, port = proxy.port, totalDeadline = 500.milliseconds)
+        val duration = measureTime {
+            assertEquals(BrokerError.NETWORK_TIMEOUT, failure(oneAttempt).code)
+            assertEquals(BrokerError.NETWORK_TIMEOUT, failure(noSession).code)
+        }
+        assertTrue(duration < 8.seconds, "$duration")
+    }
+
+    @Test
+    fun `cancellation returns at once and closes the connection`() = runBlocking {
+        val client = patientClient()
+        proxy.silent = true
+        val call = launch(Dispatchers.Default) { client.sdkToken() }
+        awaitRequests(1)
+        val duration = measureTime { call.cancelAndJoin() }
+        assertTrue(duration < 5.seconds, "$duration")
+        eventually { proxy.abandoned.isNotEmpty() }
+        proxy.silent = false
+        assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
+    }
+
+    @Test
+    fun `callers at the same time share one request`() = runBlocking {
+        val released = CountDownLatch(1)
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
+        val calls = List(20) { async(Dispatchers.Default) { client.sdkToken() } }
+        awaitRequests(1)
+        delay(200.milliseconds)
+        released.countDown()
+        assertEquals(1, calls.awaitAll().toSet().size)
+        assertEquals(1, proxy.requests.size)
+    }
+
+    @Test
+    fun `a caller that is cancelled does not end the request of the others`() = runBlocking {
+        val released = CountDownLatch(1)
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
+        val first = async(Dispatchers.Default) { client.sdkToken() }
+        awaitRequests(1)
+        val second = async(Dispatchers.Default) { client.sdkToken() }
+        delay(200.milliseconds)
+        first.cancelAndJoin()
+        released.countDown()
+        assertTrue(broker.vendorAccepts(second.await().accessToken))
+        assertEquals(1, proxy.requests.size)
+    }
+
+    @Test
+    fun `a token that is refused while it is being asked for is returned to nobody`() = runBlocking {
+        val client = patientClient()
+        val refused = client.sdkToken()
+        val released = CountDownLatch(1)
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
+        val before = async(Dispatchers.Default) { client.sdkToken() }
+        awaitRequests(2)
+        client.tokenWasRefused()
+        val after = async(Dispatchers.Default) { client.sdkToken() }
+        awaitRequests(3)
+        released.countDown()
+        assertNotEquals(refused.accessToken, before.await().accessToken)
+        assertNotEquals(refused.accessToken, after.await().accessToken)
+        assertEquals(2, broker.vendorLogins(sessions.account))
+    }
+
+    @Test
+    fun `a timeout inside the app's session source reaches the caller as such`() {
+        val slow = object : SessionSource {
+            override suspend fun session(): String = withTimeout(10.milliseconds) { delay(60.seconds).let { "" } }
+            override suspend fun renewedSession() = ""
+        }
+        val error = assertThrows<CancellationException> { runBlocking { broker.client(slow).sdkToken() } }
+        assertTrue(error is TimeoutCancellationException, "$error")
+    }
+
+    @Test
+    fun `an app can send its session in a cookie`() {
+        proxy.answer = { page("401 Unauthorized", "") }
+        val openConnection: OpenConnection = { url, session ->
+            (url.openConnection() as HttpURLConnection).apply { setRequestProperty("Cookie", "sid=$session") }
+        }
+        val url = "http://127.0.0.1:${proxy.port}"
+        val withCookie = SdkTokenClient(url, PHONE, sessions, storage, openConnection = openConnection)
+        val first = sessions.current
+        failure(withCookie)
+        val sent = proxy.requests.map { head -> head.lines().filter { it.matches(Regex("(Cookie|Authorization):.*")) } }
+        assertEquals(listOf(listOf("Cookie: sid=$first"), listOf("Cookie: sid=${sessions.current}")), sent)
+    }
+
+    @Test
+    fun `over TLS it talks to a server whose certificate it trusts, and sends no session to another`(
+        @TempDir folder: File,
+    ) {
+        val certificate = TestCertificate(folder)
+        TestProxy(broker.port, certificate.server.serverSocketFactory as ServerSocketFactory).use { tls ->
+            fun client(openConnection: OpenConnection) = SdkTokenClient(
+                "https://localhost:${tls.port}/", PHONE, sessions, storage, openConnection = openConnection,
+            )
+            val trusting = client { url, session ->
+                bearerConnection(url, session)
+                    .apply { (this as HttpsURLConnection).sslSocketFactory = certificate.client.socketFactory }
+            }
+            assertTrue(broker.vendorAccepts(runBlocking { trusting.sdkToken() }.accessToken))
+            val error = failure(client(::bearerConnection))
+            assertEquals(BrokerError.NETWORK_UNAVAILABLE, error.code)
+            assertEquals(1, tls.requests.size)
+        }
+    }
+}
+
+/** A certificate for localhost, made now. */
+private class TestCertificate(folder: File) {
+    private val password = "password".toCharArray()
+    private val keys = File(folder, "server.p12")
+
+    val server: SSLContext
+    val client: SSLContext
+
+    init {
+        val keytool = ProcessBuilder(
+            "${System.getProperty("java.home")}/bin/keytool", "-genkeypair", "-keyalg", "EC", "-storetype", "PKCS12",
+            "-keystore", keys.path, "-storepass", String(password),
+            "-dname", "CN=localhost", "-ext", "SAN=dns:localhost",
+        ).start()
+        check(keytool.waitFor() == 0) { keytool.errorReader().readText() }
+        val store = KeyStore.getInstance(keys, password)
+        val keyManagers = KeyManagerFactory.getInstance("PKIX").apply { init(store, password) }.keyManagers
+        server = SSLContext.getInstance("TLS").apply { init(keyManagers, null, null) }
+        val trusted = KeyStore.getInstance("PKCS12").apply {
+            load(null)
+            setCertificateEntry("server", store.getCertificate("mykey"))
+        }
+        val trustManagers = TrustManagerFactory.getInstance("PKIX").apply { init(trusted) }.trustManagers
+        client = SSLContext.getInstance("TLS").apply { init(null, trustManagers, null) }
+    }
+}

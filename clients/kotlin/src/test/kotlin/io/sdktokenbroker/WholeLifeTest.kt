@@ -1,0 +1,130 @@
+package io.sdktokenbroker
+
+import android.content.SharedPreferences
+import example.CameraApp
+import example.OwnLogin
+import example.Screen
+import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.TestCloud
+import io.sdktokenbroker.support.TestProxy
+import io.sdktokenbroker.support.TestSessions
+import io.sdktokenbroker.support.eventually
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.runBlocking
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNotEquals
+import org.junit.jupiter.api.Test
+import sdkstub.AccountEvent
+import sdkstub.GWIoT
+import sdkstub.GWResult
+
+/** The example of the documents, from the first login to the logout. */
+class WholeLifeTest {
+    private class MapPreferences : SharedPreferences {
+        private val values = ConcurrentHashMap<String, String>()
+        override fun getString(key: String, defValue: String?) = values[key] ?: defValue
+        override fun edit() = object : SharedPreferences.Editor {
+            private val changes = mutableListOf<() -> Unit>()
+            override fun putString(key: String, value: String?) = apply { changes += { values[key] = "$value" } }
+            override fun remove(key: String) = apply { changes += { values.remove(key) } }
+            override fun commit() = changes.forEach { it() }.let { true }
+        }
+    }
+
+    private class TestLogin(private val sessions: TestSessions) : OwnLogin, SessionSource by sessions {
+        override var userId: String? = null
+        override fun end() { userId = null }
+    }
+
+    private val seen = CopyOnWriteArrayList<String>()
+    private val screen = object : Screen {
+        override fun showLogin() { seen += "login" }
+        override fun showKickedOut() { seen += "kicked out" }
+        override fun showError(code: String) { seen += code }
+    }
+
+    @Test
+    fun `the whole life of the example app`() = LocalBroker().use { broker ->
+        val sessions = TestSessions(broker)
+        val login = TestLogin(sessions)
+        val preferences = MapPreferences()
+        val scope = CoroutineScope(Dispatchers.Default)
+        val proxy = TestProxy(broker.port)
+        val cloud = TestCloud(broker) { it == sessions.current }
+        val url = "http://127.0.0.1:${proxy.port}"
+        fun logins() = broker.vendorLogins(sessions.account)
+        fun start(): CameraApp {
+            GWIoT.reset()
+            GWIoT.vendorAccepts = { broker.vendorAccepts(it.accessToken) }
+            return CameraApp(login, screen, scope, preferences, url, cloud.url).also { it.onProcessStart() }
+        }
+        try {
+            runBlocking {
+                // First login. The token is in the response of the app's own login. It lives for 6 s.
+                broker.vendor("tokenLifetimeSeconds" to 6, "mode" to "replace")
+                var app = start()
+                val path = "/accounts/${sessions.account}/terminals/${GWIoT.phoneUniqueId()}/sdk-token"
+                val handedIn = broker.internal(path)
+                login.userId = "alice"
+                app.onOwnLogin("alice", handedIn.body, handedIn.etag)
+                assertEquals(true, GWIoT.isLogin.value)
+                assertEquals(0, proxy.requests.size)
+
+                // The broker renews the token in the background. The app's next start finds the new one.
+                broker.vendor("tokenLifetimeSeconds" to 86_400)
+                val first = checkNotNull(GWIoT.token()).accessToken
+                eventually { logins() == 2 }
+                assertFalse(broker.vendorAccepts(first))
+                app = start()
+                eventually { GWIoT.isLogin.value == true }
+                val second = checkNotNull(GWIoT.token()).accessToken
+                assertNotEquals(first, second)
+                assertEquals(2, logins())
+
+                // The vendor refuses the token while the broker still holds it.
+                GWIoT.dropLogin()
+                GWIoT.vendorAccepts = { it.accessToken != second && broker.vendorAccepts(it.accessToken) }
+                app.logIn("alice")
+                val third = checkNotNull(GWIoT.token()).accessToken
+                assertNotEquals(second, third)
+                assertEquals(3, logins())
+
+                // Kicked out. The user wants to go on here.
+                GWIoT.accountEvent.postValue(AccountEvent.KickedOut)
+                eventually { seen.isNotEmpty() }
+                assertEquals(listOf("kicked out"), seen)
+                assertEquals(false, GWIoT.isLogin.value)
+                app.logIn("alice")
+                assertNotEquals(third, GWIoT.token()?.accessToken)
+                assertEquals(4, logins())
+
+                // Share a camera.
+                val bob = TestSessions(broker)
+                cloud.add("bob", bob.account, "Bob")
+                val bobsId = broker.client(bob).sdkToken().accessId
+                assertEquals(bobsId, (GWIoT.accountByName("bob") as GWResult.Success).data?.accessId)
+                val shared = GWIoT.accountsByAccessId(listOf(bobsId)) as GWResult.Success
+                assertEquals(listOf("Bob"), shared.data?.map { it.nickName })
+
+                // Log out in airplane mode. The next start finishes it.
+                proxy.disconnect()
+                app.logOut()
+                assertEquals(false, GWIoT.isLogin.value)
+                assertEquals(null, login.userId)
+                proxy.reconnect()
+                start()
+                eventually { broker.terminals(sessions.account) == 0 }
+                assertEquals(listOf("kicked out"), seen)
+            }
+        } finally {
+            scope.cancel()
+            proxy.close()
+            cloud.close()
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+const SCRIPT = fileURLToPath(new URL('../../scripts/doc-snippets.mjs', import.meta.url));
+
+const SOURCE = 'class App {\n    // docs: login\n    fun logIn() {\n\n        ask()\n    }\n    // docs end\n}\n';
+const CODE = 'fun logIn() {\n\n    ask()\n}';
+
+const page = (code: string, mark = '<!-- code: App.kt#login -->\n') =>
+  `# Page\n\n${mark}\`\`\`kotlin\n${code}\n\`\`\`\n\nThe end.\n`;
+
+describe('the script that compares code in documents with its source', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'doc-snippets-'));
+    mkdirSync(join(folder, 'docs'));
+    writeFileSync(join(folder, 'App.kt'), SOURCE);
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const run = (...flags: string[]) =>
+    spawnSync(process.execPath, [SCRIPT, ...flags], { cwd: folder, encoding: 'utf8' });
+  const check = (text: string) => {
+    writeFileSync(join(folder, 'docs/page.md'), text);
+    return run();
+  };
+
+  test('accepts a document that has the code of the source, without its indentation', () => {
+    expect(check(page(CODE)).status).toBe(0);
+  });
+
+  test('fails if one character differs, and --write repairs nothing but the code', () => {
+    const { status, stderr } = check(page(CODE.replace('ask', 'Ask')));
+    expect([status, stderr]).toEqual([1, 'docs/page.md: its code differs from the source. Run: npm run snippets\n']);
+    expect(run('--write').status).toBe(0);
+    expect(readFileSync(join(folder, 'docs/page.md'), 'utf8')).toBe(page(CODE));
+    expect(run().status).toBe(0);
+  });
+
+  test.each([
+    ['the source has no such part', page(CODE).replace('#login', '#logout'), 'App.kt has no single part named logout'],
+    ['the source does not exist', page(CODE).replace('App.kt', 'Gone.kt'), 'Gone.kt has no single part named login'],
+    [
+      'no code follows the comment',
+      page(CODE).replace('-->\n', '-->\n\n'),
+      'no code follows <!-- code: App.kt#login -->',
+    ],
+    ['code in Kotlin has no comment', page(CODE, ''), 'page.md:3: code in kotlin needs a comment'],
+  ])('fails if %s', (_, text, message) => {
+    const { status, stderr } = check(text);
+    expect(status).toBe(1);
+    expect(stderr).toContain(message);
+  });
+
+  test('leaves code in other languages alone', () => {
+    expect(check(page(CODE, '').replace('kotlin', 'js')).status).toBe(0);
+  });
+});
