@@ -1,0 +1,155 @@
+import Foundation
+import SdkTokenBroker
+
+#if canImport(GWIoTKit)
+    import GWIoTKit
+#endif
+
+/// Connects the vendor's SDK with the broker. Copy this file into the app: the package cannot contain it, because the SDK
+/// is not public. Keep one instance.
+@MainActor
+final class BrokerHostAccountService: IHostAccountService {
+    enum Event {
+        /// Another phone has taken the account over, and the SDK is logged out. `login` takes it back: let the user decide.
+        case kickedOut
+        /// The token had expired, and the SDK could not log in again.
+        case loginFailed(any Error)
+    }
+
+    private let client: SdkTokenClient
+    private let directory: any ShareDirectory
+    private let expiryGrace: TimeInterval
+    private let onEvent: @MainActor (Event) -> Void
+    /// `nil`: no account is logged in, or the account was kicked out. Then nothing logs in without the user.
+    private var hostUserId: String?
+    /// What the SDK got from this class during the current login.
+    private var handedOut: Result<Void, any Error>?
+
+    /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
+    init(
+        client: SdkTokenClient, directory: any ShareDirectory, expiryGrace: TimeInterval = 5,
+        onEvent: @escaping @MainActor (Event) -> Void
+    ) {
+        (self.client, self.directory, self.expiryGrace, self.onEvent) = (client, directory, expiryGrace, onEvent)
+    }
+
+    /// Registers with the SDK, and finishes a logout that did not reach the broker. Call it once, when the app starts.
+    func start() {
+        GWIoT.shared.registerHostAccountService(service: self)
+        GWIoT.shared.accountEvent.observe(weakRef: self) { [weak self] event in
+            // Compiles whether the SDK declares the event optional or not.
+            guard let event = Optional(event) as? AccountEvent else { return }
+            switch onEnum(of: event) {
+            case .kickedOut: Task { [weak self] in await self?.wasKickedOut() }
+            case .accessTokenExpired: Task { [weak self] in await self?.tokenHasExpired() }
+            default: break
+            }
+        }
+        Task { await client.finishLogout() }
+    }
+
+    /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in.
+    /// - Throws: the `BrokerError` if the SDK got no token, else the SDK's error.
+    func login(hostUserId: String) async throws {
+        self.hostUserId = hostUserId
+        for isRepeated in [false, true] {
+            handedOut = nil
+            do {
+                _ = try gwiot_swiftResult(of: try await GWIoT.shared.login(hostUserId: hostUserId)).get()
+                return
+            } catch {
+                try Task.checkCancellation()
+                if case .failure(let reason) = handedOut { throw reason }
+                // The SDK failed with its own login, or twice with a new token.
+                guard handedOut != nil, !isRepeated else { throw error }
+                await client.tokenWasRefused()
+            }
+        }
+    }
+
+    /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
+    func logout() async throws {
+        hostUserId = nil
+        // The SDK does not wait for the broker. If the broker refuses, the session has ended: nothing is left to do there.
+        async let broker = try? client.logout()
+        let sdk = try await GWIoT.shared.logout()
+        _ = await broker
+        _ = try gwiot_swiftResult(of: sdk).get()
+    }
+
+    private func wasKickedOut() async {
+        hostUserId = nil
+        await client.tokenWasRefused()
+        // Ends a login that the SDK may still have. No logout at the broker: the other phone may share its token.
+        _ = try? await GWIoT.shared.logout()
+        onEvent(.kickedOut)
+    }
+
+    /// The SDK's documents contradict each other: it renews an expired token itself, or it logs out. Both work here.
+    private func tokenHasExpired() async {
+        await client.tokenWasRefused()
+        try? await Task.sleep(nanoseconds: UInt64(expiryGrace * 1e9))
+        guard let hostUserId, GWIoT.shared.isLogin.value?.boolValue != true else { return }
+        do { try await login(hostUserId: hostUserId) } catch { onEvent(.loginFailed(error)) }
+    }
+
+    // The SDK calls these three. A Swift error becomes `GWResult.Failure`.
+
+    nonisolated func onRequestUserC2CInfo(
+        completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void
+    ) {
+        Callback(handler: completionHandler).answer { [self] in
+            do {
+                let token = try await client.sdkToken()
+                handedOut = .success(())
+                return UserC2CInfo(
+                    accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
+                    terminalId: token.terminalId, expend: token.expend)
+            } catch {
+                handedOut = .failure(error)
+                throw error
+            }
+        }
+    }
+
+    nonisolated func onRequestAccountInfoByAccount(
+        account: String, completionHandler: @escaping (GWResult<HostAccountInfo>?, (any Error)?) -> Void
+    ) {
+        Callback(handler: completionHandler).answer { [directory] in
+            guard let found = try await directory.account(byName: account) else { throw AccountNotFound() }
+            return HostAccountInfo(found)
+        }
+    }
+
+    nonisolated func onRequestAccountInfoByAccessId(
+        accessIds: [String], completionHandler: @escaping (GWResult<NSArray>?, (any Error)?) -> Void
+    ) {
+        Callback(handler: completionHandler).answer { [directory] in
+            try await directory.accounts(byAccessIds: accessIds).map(HostAccountInfo.init) as NSArray
+        }
+    }
+}
+
+/// A callback of the SDK. It takes its answer on any thread.
+private struct Callback<T: AnyObject>: @unchecked Sendable {
+    let handler: (GWResult<T>?, (any Error)?) -> Void
+
+    func answer(_ operation: @escaping @MainActor @Sendable () async throws -> T) {
+        Task { @MainActor in
+            do {
+                let value = try await operation()
+                gwiot_cb(handler, value, nil)
+            } catch {
+                gwiot_cb(handler, nil, error)
+            }
+        }
+    }
+}
+
+struct AccountNotFound: LocalizedError { var errorDescription: String? { "There is no such account" } }
+
+extension HostAccountInfo {
+    fileprivate convenience init(_ account: HostAccount) {
+        self.init(accessId: account.accessId, nickName: account.nickName, avatarUrl: account.avatarUrl)
+    }
+}

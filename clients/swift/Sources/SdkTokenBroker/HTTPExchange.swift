@@ -1,0 +1,142 @@
+import Foundation
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+/// Sends one request and follows no redirect. Replace it to pin certificates, or to send cookies as the session.
+public typealias HTTPTransport = @Sendable (URLRequest) async throws -> (Data, HTTPURLResponse)
+
+struct HTTPAnswer: Sendable {
+    let body: Data
+    let response: HTTPURLResponse
+
+    var status: Int { response.statusCode }
+    var isJSON: Bool { header("Content-Type")?.lowercased().contains("json") ?? false }
+    func header(_ name: String) -> String? { response.value(forHTTPHeaderField: name) }
+}
+
+/// Sends requests with a session: renewed once after 401, and repeated while that helps.
+struct HTTPExchange: Sendable {
+    let sessions: any SessionSource
+    let transport: HTTPTransport
+    let totalDeadline: TimeInterval
+    let attemptTimeout: TimeInterval
+
+    /// - Parameters:
+    ///   - accepted: statuses that are an answer. Bodies must be JSON.
+    ///   - fixed: a session that is sent once and never renewed.
+    ///   - deadline: end of the call, if it began earlier.
+    @discardableResult
+    func send(
+        _ url: URL, method: String = "GET", headers: [String: String] = [:], body: Data? = nil, accepted: Set<Int>,
+        session fixed: String? = nil, until deadline: TimeInterval? = nil
+    ) async throws -> HTTPAnswer {
+        var request = URLRequest(url: url)
+        request.httpMethod = method
+        request.httpBody = body
+        // URLSession may add `no-cache` to a request without this header. To the broker that means a refused token.
+        request.setValue("max-age=0", forHTTPHeaderField: "Cache-Control")
+        for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
+        let endsAt = deadline ?? newDeadline()
+        var session = try await within(endsAt) { if let fixed { fixed } else { try await sessions.session() } }
+        var mayRenew = fixed == nil
+        var backoff = 1.0
+        while true {
+            let failure: BrokerError
+            do {
+                let answer = try await attempt(request, session: session, endsAt: endsAt)
+                if accepted.contains(answer.status), answer.isJSON || [204, 304].contains(answer.status) { return answer }
+                failure = BrokerError(answer)
+            } catch let error as BrokerError {
+                failure = error
+            }
+            if failure.status == 401, mayRenew {
+                mayRenew = false
+                session = try await within(endsAt) { try await sessions.renewedSession() }
+                continue
+            }
+            // The random part keeps apart the phones that lost the broker at the same time.
+            let wait = failure.retryAfter ?? backoff * Double.random(in: 0.5...1)
+            // Without a network the app learns it at once: the app knows best when the network is back.
+            let mayHelp = fixed == nil && failure.retryable && failure != .networkUnavailable
+            guard mayHelp, Self.now() + wait < endsAt else { throw failure }
+            try await Task.sleep(nanoseconds: UInt64(wait * 1e9))
+            backoff *= 2
+        }
+    }
+
+    func newDeadline() -> TimeInterval { Self.now() + totalDeadline }
+
+    private func attempt(_ request: URLRequest, session: String, endsAt: TimeInterval) async throws -> HTTPAnswer {
+        // A line break in a header would start another header.
+        guard session.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
+            throw BrokerError(kind: .sessionNeeded, code: "session_invalid")
+        }
+        var request = request
+        request.setValue("Bearer \(session)", forHTTPHeaderField: "Authorization")
+        return try await within(min(endsAt, Self.now() + attemptTimeout)) { [request] in
+            do {
+                let (body, response) = try await transport(request)
+                return HTTPAnswer(body: body, response: response)
+            } catch {
+                try Task.checkCancellation()
+                throw (error as? URLError)?.code == .timedOut ? BrokerError.networkTimeout : .networkUnavailable
+            }
+        }
+    }
+
+    /// Cancels the operation at the given time.
+    private func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
+        try await withThrowingTaskGroup(of: T.self) { group in
+            defer { group.cancelAll() }
+            group.addTask(operation: run)
+            group.addTask {
+                try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
+                throw BrokerError.networkTimeout
+            }
+            return try await group.next()!
+        }
+    }
+
+    /// Seconds. Unlike `Date`, nobody sets this clock.
+    private static func now() -> TimeInterval { ProcessInfo.processInfo.systemUptime }
+}
+
+/// The default transport: a `URLSession` without redirects, cookies and cache.
+public let directTransport: HTTPTransport = { request in
+    let (body, response) = try await DirectSession.shared.data(for: request)
+    guard let response = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
+    return (body, response)
+}
+
+private final class DirectSession: NSObject, URLSessionTaskDelegate {
+    static let shared: URLSession = {
+        let configuration = URLSessionConfiguration.ephemeral
+        configuration.httpCookieStorage = nil
+        configuration.urlCache = nil
+        return URLSession(configuration: configuration, delegate: DirectSession(), delegateQueue: nil)
+    }()
+
+    /// A redirect would show the session to another server.
+    func urlSession(
+        _: URLSession, task _: URLSessionTask, willPerformHTTPRedirection _: HTTPURLResponse, newRequest _: URLRequest,
+        completionHandler: @escaping (URLRequest?) -> Void
+    ) {
+        completionHandler(nil)
+    }
+}
+
+/// Values may hold any character. `URLComponents` alone would leave `+`, which servers read as a space.
+func endpoint(_ path: String, of base: URL, query: [String: String?] = [:]) -> URL {
+    var components = URLComponents(url: base.appendingPathComponent(path), resolvingAgainstBaseURL: false)!
+    let items = query.compactMap { name, value in value.map { URLQueryItem(name: name, value: $0) } }
+    components.queryItems = items.isEmpty ? nil : items
+    components.percentEncodedQuery = components.percentEncodedQuery?.replacingOccurrences(of: "+", with: "%2B")
+    return components.url!
+}
+
+/// The decoder's own error may quote the body, so it does not get out.
+func decode<T: Decodable>(_ type: T.Type, from body: Data) throws -> T {
+    do { return try JSONDecoder().decode(type, from: body) } catch { throw BrokerError.unexpectedAnswer }
+}

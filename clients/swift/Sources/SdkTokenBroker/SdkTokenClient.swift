@@ -1,0 +1,207 @@
+import Foundation
+
+/// Gets the vendor's token from the broker, for the account that is signed in to the app. It knows nothing of the SDK.
+/// Keep one instance: two with the same storage overwrite each other's values.
+public actor SdkTokenClient {
+    private let logoutUrl: URL
+    private let tokenUrl: URL
+    private let storage: any TokenStorage
+    private let exchange: HTTPExchange
+    private var waiters: [UUID: CheckedContinuation<SdkToken, any Error>] = [:]
+    private var fetch: Task<Void, Never>?
+    private var lastLogout: Task<Void, any Error>?
+
+    /// - Parameters:
+    ///   - broker: base URL of the broker.
+    ///   - uniqueId: names the phone: 1 to 128 visible ASCII characters, the same for as long as the app is installed.
+    ///   - app: only if the broker serves several apps and the sessions do not name theirs.
+    ///   - regRegion: country of the account (ISO 3166-1 alpha-2), only if neither the sessions nor the broker know it.
+    ///   - totalDeadline: seconds for one call, with all its waits and attempts.
+    ///   - attemptTimeout: seconds for one request.
+    public init(
+        broker: URL, uniqueId: String, app: String? = nil, regRegion: String? = nil, sessions: any SessionSource,
+        storage: any TokenStorage, totalDeadline: TimeInterval = 30, attemptTimeout: TimeInterval = 10,
+        transport: @escaping HTTPTransport = directTransport
+    ) {
+        logoutUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app])
+        tokenUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app, "regRegion": regRegion])
+        self.storage = storage
+        exchange = HTTPExchange(
+            sessions: sessions, transport: transport, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
+    }
+
+    /// The token for the SDK. Concurrent callers share one request, which ends when the last of them is cancelled. A
+    /// stored logout is finished first: later, it would delete the new token.
+    /// - Throws: `BrokerError`, `CancellationError`, and what the session source throws.
+    public func sdkToken() async throws -> SdkToken {
+        let id = UUID()
+        return try await withTaskCancellationHandler {
+            try Task.checkCancellation()
+            return try await withCheckedThrowingContinuation { continuation in
+                waiters[id] = continuation
+                if fetch == nil { startFetch() }
+            }
+        } onCancel: {
+            Task { await self.leave(id) }
+        }
+    }
+
+    /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
+    /// another token. The storage keeps the mark until the broker has answered.
+    public func tokenWasRefused() {
+        guard let known = stored else { return }
+        replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
+    }
+
+    /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request.
+    /// - Parameters:
+    ///   - body: the broker's answer to the app's cloud, unchanged.
+    ///   - etag: the `ETag` of that answer.
+    public func useToken(_ body: Data, etag: String? = nil) throws {
+        replaceStored(StoredToken(token: try decode(SdkToken.self, from: body), etag: etag, handedIn: true))
+    }
+
+    /// Forgets the token here and at the broker. Call it while the session is valid, and before another account signs in.
+    /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it.
+    /// - Returns: `false` if the logout is only stored.
+    /// - Throws: `BrokerError` if the broker refuses, for example because the session has ended. Then it is not repeated.
+    @discardableResult
+    public func logout() async throws -> Bool {
+        stored = nil
+        endFetch(with: .failure(BrokerError.loggedOut))
+        do {
+            return try await logOut(of: try await exchange.sessions.session())
+        } catch let error as BrokerError where error.status == 401 {
+            return try await logOut(of: try await exchange.sessions.renewedSession())
+        }
+    }
+
+    /// Repeats the stored logouts. Call it when the app starts. Each uses the session of its own account.
+    /// When that session has ended, the broker cannot be asked any more, and the logout is dropped.
+    /// - Returns: `false` if one is still stored.
+    @discardableResult
+    public func finishLogout() async -> Bool {
+        (try? await sendStoredLogouts(until: exchange.newDeadline())) != nil
+    }
+
+    private func logOut(of session: String) async throws -> Bool {
+        pendingLogouts.append(session)
+        do {
+            try await sendLogout(of: session, until: exchange.newDeadline())
+        } catch let error as BrokerError where !error.endsLogout {
+            return false
+        }
+        return true
+    }
+
+    private func sendStoredLogouts(until deadline: TimeInterval) async throws {
+        for session in pendingLogouts {
+            // A logout that the broker refuses is over.
+            do { try await sendLogout(of: session, until: deadline) } catch let error as BrokerError where error.endsLogout {}
+        }
+    }
+
+    /// One at a time, so that a logout is over before the next token is fetched. One attempt: the user should not wait.
+    private func sendLogout(of session: String, until deadline: TimeInterval) async throws {
+        let sending = Task { [lastLogout] in
+            _ = await lastLogout?.result
+            guard pendingLogouts.contains(session) else { return }
+            do {
+                try await exchange.send(logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline)
+                pendingLogouts.removeAll { $0 == session }
+            } catch let error as BrokerError {
+                if error.endsLogout { pendingLogouts.removeAll { $0 == session } }
+                throw error
+            }
+        }
+        lastLogout = sending
+        try await sending.value
+    }
+
+    private func replaceStored(_ changed: StoredToken) {
+        stored = changed
+        // A fetch that began before must not overwrite it.
+        if fetch != nil { startFetch() }
+    }
+
+    private func startFetch() {
+        fetch?.cancel()
+        fetch = Task {
+            let result: Result<SdkToken, any Error>
+            do { result = .success(try await fetchToken()) } catch { result = .failure(error) }
+            // The call that cancelled this fetch has replaced it, or answered the callers.
+            if !Task.isCancelled { endFetch(with: result) }
+        }
+    }
+
+    private func endFetch(with result: Result<SdkToken, any Error>) {
+        fetch?.cancel()
+        fetch = nil
+        let ended = waiters.values
+        waiters = [:]
+        ended.forEach { $0.resume(with: result) }
+    }
+
+    private func leave(_ id: UUID) {
+        waiters.removeValue(forKey: id)?.resume(throwing: CancellationError())
+        if waiters.isEmpty { endFetch(with: .failure(CancellationError())) }
+    }
+
+    private func fetchToken() async throws -> SdkToken {
+        if let known = stored, known.handedIn, !known.token.isExpired {
+            stored = StoredToken(token: known.token, etag: known.etag)
+            return known.token
+        }
+        let deadline = exchange.newDeadline()
+        try await sendStoredLogouts(until: deadline)
+        while true {
+            let known = stored
+            let isReport = known?.refused == true && known?.etag != nil
+            var headers: [String: String] = [:]
+            if let etag = known?.etag { headers["If-None-Match"] = etag }
+            if isReport { headers["Cache-Control"] = "no-cache" }
+            let accepted: Set = headers.isEmpty || isReport ? [200] : [200, 304]
+            let answer = try await exchange.send(tokenUrl, headers: headers, accepted: accepted, until: deadline)
+            if let known, answer.status == 304 { return known.token }
+            let token = try decode(SdkToken.self, from: answer.body)
+            let etag = answer.header("ETag")
+            // A refused token without an ETag cannot be reported. If the answer is this token again, it has one now.
+            let isRefused = known?.refused == true && !isReport && token == known?.token && etag != nil
+            // After a logout, an answer must not restore the token.
+            try Task.checkCancellation()
+            stored = StoredToken(token: token, etag: etag, refused: isRefused)
+            if !isRefused { return token }
+        }
+    }
+
+    /// One value, so that a process that ends leaves no half of it.
+    private var stored: StoredToken? {
+        get { storage.value(forKey: "sdk-token").flatMap { try? decode(StoredToken.self, from: Data($0.utf8)) } }
+        set { store(newValue, forKey: "sdk-token") }
+    }
+
+    /// The sessions of logouts that the broker has not answered, oldest first. They may belong to several accounts.
+    private var pendingLogouts: [String] {
+        get { storage.value(forKey: "sdk-token.logouts").flatMap { try? decode([String].self, from: Data($0.utf8)) } ?? [] }
+        set { store(newValue.isEmpty ? nil : newValue, forKey: "sdk-token.logouts") }
+    }
+
+    private func store(_ value: (some Encodable)?, forKey key: String) {
+        guard let value, let json = try? JSONEncoder().encode(value) else { return storage.removeValue(forKey: key) }
+        storage.set(String(decoding: json, as: UTF8.self), forKey: key)
+    }
+}
+
+private struct StoredToken: Codable {
+    let token: SdkToken
+    let etag: String?
+    /// The SDK was refused with it, and the broker has not answered this report yet.
+    var refused = false
+    /// The app's own login response contained it, and the SDK has not got it yet.
+    var handedIn = false
+}
+
+extension BrokerError {
+    /// Whether the broker will never accept this logout.
+    fileprivate var endsLogout: Bool { [.sessionNeeded, .forbidden, .invalidRequest].contains(kind) }
+}

@@ -1,0 +1,49 @@
+import Foundation
+
+/// What the SDK shows of a person with whom a camera is shared.
+public struct HostAccount: Codable, Equatable, Sendable {
+    public let accessId: String
+    public let nickName: String
+    public let avatarUrl: String?
+
+    public init(accessId: String, nickName: String, avatarUrl: String? = nil) {
+        (self.accessId, self.nickName, self.avatarUrl) = (accessId, nickName, avatarUrl)
+    }
+}
+
+/// The two look-ups that sharing by account needs. The app's own cloud answers them, because only it knows its accounts.
+public protocol ShareDirectory: Sendable {
+    /// - Parameter name: the text that the owner of the camera typed, for example an e-mail address.
+    func account(byName name: String) async throws -> HostAccount?
+    /// Unknown accounts are missing from the result.
+    func accounts(byAccessIds accessIds: [String]) async throws -> [HostAccount]
+}
+
+/// The look-ups by the calls of the example clouds: `GET /share/account` and `POST /share/accounts`.
+public struct CloudShareDirectory: ShareDirectory {
+    private let cloud: URL
+    private let exchange: HTTPExchange
+
+    /// - Parameter cloud: base URL of the app's cloud.
+    public init(
+        cloud: URL, sessions: any SessionSource, totalDeadline: TimeInterval = 30, attemptTimeout: TimeInterval = 10,
+        transport: @escaping HTTPTransport = directTransport
+    ) {
+        self.cloud = cloud
+        exchange = HTTPExchange(
+            sessions: sessions, transport: transport, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
+    }
+
+    public func account(byName name: String) async throws -> HostAccount? {
+        let url = endpoint("share/account", of: cloud, query: ["account": name])
+        let answer = try await exchange.send(url, accepted: [200, 404])
+        return answer.status == 404 ? nil : try decode(HostAccount.self, from: answer.body)
+    }
+
+    public func accounts(byAccessIds accessIds: [String]) async throws -> [HostAccount] {
+        let answer = try await exchange.send(
+            endpoint("share/accounts", of: cloud), method: "POST", headers: ["Content-Type": "application/json"],
+            body: try JSONEncoder().encode(["accessIds": accessIds]), accepted: [200])
+        return try decode([String: [HostAccount]].self, from: answer.body)["accounts"] ?? []
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import SdkTokenBroker
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+/// An app as the documents show it. LifeTests runs it.
+@MainActor
+final class DocumentedApp {
+    let client: SdkTokenClient
+    private(set) var camera: BrokerHostAccountService!
+    private let login: any AppLogin
+    private let screen: any AppScreen
+
+    // docs: set-up
+    init(login: any AppLogin, screen: any AppScreen, storage: any TokenStorage, broker: URL, cloud: URL) {
+        (self.login, self.screen) = (login, screen)
+        client = SdkTokenClient(
+            broker: broker,  // https://broker.example
+            uniqueId: GWIoT.shared.phoneUniqueId(),
+            sessions: login,
+            storage: storage)
+        let directory = CloudShareDirectory(cloud: cloud, sessions: login)  // https://cloud.example
+        camera = BrokerHostAccountService(client: client, directory: directory) { [weak self] event in
+            self?.receive(event)
+        }
+        camera.start()  // registers with the SDK, and finishes a logout that found no network
+    }
+    // docs end
+
+    // docs: login
+    /// After the app's own login, and at each start that finds somebody logged in.
+    func logInToCameras() async {
+        do {
+            try await camera.login(hostUserId: login.accountId)
+        } catch let error as BrokerError {
+            switch error.kind {
+            case .sessionNeeded: screen.showLogin()
+            default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
+            }
+        } catch {
+            screen.showError("sdk")  // or an error of your own login
+        }
+    }
+    // docs end
+
+    // docs: own-login
+    /// The user has just logged in to your cloud. Its response contains the broker's answer.
+    func onOwnLogin(sdkToken: Data, etag: String?) async throws {
+        try await client.useToken(sdkToken, etag: etag)
+        await logInToCameras()
+    }
+    // docs end
+
+    // docs: account-events
+    func receive(_ event: BrokerHostAccountService.Event) {
+        switch event {
+        case .kickedOut: screen.showKickedOut()  // with a button that calls logInToCameras()
+        case .loginFailed(let error): screen.showError((error as? BrokerError)?.code ?? "sdk")
+        }
+    }
+    // docs end
+
+    // docs: logout
+    func logOut() async {
+        do {
+            try await camera.logout()
+        } catch {
+            screen.showError("sdk")  // the SDK did not log out
+        }
+        login.end()
+    }
+    // docs end
+}
+
+// docs: sessions
+protocol AppLogin: SessionSource {  // your own login
+    var accountId: String { get }
+    func session() async throws -> String
+    func renewedSession() async throws -> String  // the broker answered 401 to the session
+    func end()
+}
+// docs end
+
+@MainActor
+protocol AppScreen: AnyObject {
+    func showLogin()
+    func showKickedOut()
+    func showError(_ code: String)
+}

@@ -1,0 +1,232 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+@MainActor
+private final class TestScreen: AppScreen {
+    private(set) var shown: [String] = []
+    nonisolated init() {}
+    func showLogin() { shown.append("login") }
+    func showKickedOut() { shown.append("kicked out") }
+    func showError(_ code: String) { shown.append(code) }
+}
+
+private final class TestLogin: AppLogin {
+    let accountId = UUID().uuidString
+    private let sessions: TestSessions
+    init(_ sessions: TestSessions) { self.sessions = sessions }
+    func session() async throws -> String { try await sessions.session() }
+    func renewedSession() async throws -> String { try await sessions.renewedSession() }
+    func end() {}
+}
+
+/// The adapter, and the app of the documents, with the stub of the SDK.
+@MainActor
+final class LifeTests: ClientTestCase {
+    private let screen = TestScreen()
+    private let sdk = GWIoT.shared
+
+    override func setUp() async throws {
+        try await super.setUp()
+        let environment = try TestEnvironment.shared()
+        sdk.reset()
+        sdk.uniqueId = phone
+        sdk.vendorAccepts = { try await environment.vendorAccepts($0) }
+    }
+
+    private func start(_ sessions: TestSessions? = nil) -> DocumentedApp {
+        DocumentedApp(
+            login: TestLogin(sessions ?? TestSessions(session)), screen: screen, storage: storage,
+            broker: environment.proxy, cloud: environment.proxy)
+    }
+
+    private func start(expiryGrace: TimeInterval, onEvent: @escaping (BrokerHostAccountService.Event) -> Void)
+        -> BrokerHostAccountService
+    {
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+        let service = BrokerHostAccountService(
+            client: newClient(), directory: directory, expiryGrace: expiryGrace, onEvent: onEvent)
+        service.start()
+        return service
+    }
+
+    func testTheWholeLifeFromTheFirstLoginToTheLogout() async throws {
+        let app = start()
+
+        // Login: the SDK asks once, and not again while it has a login.
+        await app.logInToCameras()
+        await app.logInToCameras()
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+        let first = try XCTUnwrap(sdk.credentials?.accessToken)
+        var count = try await environment.requests().count
+        XCTAssertEqual(count, 1)
+
+        // The token changes in the background: the SDK renews it itself, and raises an event that needs nothing.
+        sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+        try await eventually { storage.value(forKey: "sdk-token")?.contains(#""refused":true"#) == true }
+        XCTAssertEqual(sdk.logouts, 0)
+
+        // Refusal: the SDK lost its login, and the vendor refuses the token that the broker holds.
+        sdk.endLogin()
+        await app.logInToCameras()
+        let second = try XCTUnwrap(sdk.credentials?.accessToken)
+        XCTAssertNotEqual(second, first)
+
+        // Kicked out: the SDK is logged out, the user is told, and nothing logs in until the user wants it.
+        sdk.accountEvent.raise(AccountEvent.KickedOut())
+        try await eventually { screen.shown == ["kicked out"] }
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        count = try await environment.requests("DELETE").count
+        XCTAssertEqual(count, 0, "a logout would take the token of the other phone")
+        await app.logInToCameras()
+        let third = try XCTUnwrap(sdk.credentials?.accessToken)
+        XCTAssertNotEqual(third, second)
+
+        // Share by account.
+        try await environment.network(
+            .forward,
+            answers: [
+                .json(#"{"accessId":"-42","nickName":"B***b"}"#), .json("{}", status: 404),
+                .json(#"{"accounts":[{"accessId":"-42","nickName":"B***b"}]}"#),
+            ])
+        let person = try await sdk.findPerson(account: "bob@example.com")
+        XCTAssertEqual(person?.accessId, "-42")
+        do {
+            _ = try await sdk.findPerson(account: "nobody@example.com")
+            XCTFail("nothing was thrown")
+        } catch {
+            XCTAssertEqual(error.localizedDescription, "There is no such account")
+        }
+        let people = try await sdk.people(accessIds: ["-42", "7"])
+        XCTAssertEqual(people.map(\.nickName), ["B***b"])
+
+        // Logout.
+        await app.logOut()
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        let deletes = try await environment.requests("DELETE").map(\.status)
+        XCTAssertEqual(deletes, [204])
+        XCTAssertEqual(screen.shown, ["kicked out"])
+        let logins = try await logins()
+        XCTAssertEqual(logins, 3)
+    }
+
+    func testALoginThatFailsWithAFreshTokenIsRepeatedOnceWithAnotherToken() async throws {
+        var offered: [String] = []
+        sdk.vendorAccepts = { token in
+            offered.append(token)
+            return offered.count > 1
+        }
+        let app = start()
+        await app.logInToCameras()
+
+        XCTAssertEqual(Set(offered).count, 2)
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+        XCTAssertEqual(screen.shown, [])
+    }
+
+    func testAVendorThatRefusesEveryTokenIsAskedTwice() async throws {
+        sdk.vendorAccepts = { _ in false }
+        let app = start()
+        await app.logInToCameras()
+        XCTAssertEqual(sdk.logins, 2)
+        XCTAssertEqual(screen.shown, ["sdk"])
+    }
+
+    func testACancelledLoginDoesNotReportTheTokenAsRefused() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        sdk.vendorAccepts = { _ in
+            try await Task.sleep(nanoseconds: 5_000_000_000)
+            return false
+        }
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { storage.value(forKey: "sdk-token") != nil }
+        login.cancel()
+        let result = await login.result
+
+        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
+        XCTAssertEqual(storage.value(forKey: "sdk-token")?.contains(#""refused":true"#), false)
+    }
+
+    func testAFailedLoginShowsTheReasonOfTheBroker() async throws {
+        try await environment.vendor(["fault": "account-closed"])
+        await start().logInToCameras()
+        await start(TestSessions("ended")).logInToCameras()
+        try await environment.network(.page)
+        await start().logInToCameras()
+
+        XCTAssertEqual(screen.shown, ["account_disabled", "login", "unexpected_answer"])
+        XCTAssertEqual(sdk.logins, 3, "a new token would not help")
+    }
+
+    func testTheTokenOfTheLoginResponseLogsInWithoutARequest() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await start().onOwnLogin(sdkToken: body, etag: etag)
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 0)
+    }
+
+    func testAnExpiredTokenLogsInAgainIfTheSdkLoggedItselfOut() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        try await service.login(hostUserId: "alice")
+        let expired = try XCTUnwrap(sdk.credentials?.accessToken)
+        sdk.endLogin()
+        sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+
+        try await eventually { sdk.credentials != nil }
+        XCTAssertNotEqual(sdk.credentials?.accessToken, expired)
+    }
+
+    func testAnExpiredTokenChangesNothingIfTheSdkRenewedItItself() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        try await service.login(hostUserId: "alice")
+        let logins = sdk.logins
+        sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+        try await Task.sleep(nanoseconds: 500_000_000)
+
+        XCTAssertEqual(sdk.logins, logins)
+        XCTAssertEqual(sdk.logouts, 0)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 1)
+    }
+
+    func testALoginThatFailsAfterTheExpiryIsReported() async throws {
+        var failures: [any Error] = []
+        let service = start(expiryGrace: 0.1) { if case .loginFailed(let error) = $0 { failures.append(error) } }
+        try await service.login(hostUserId: "alice")
+        try await environment.network(.gone)
+        sdk.endLogin()
+        sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+
+        try await eventually { failures.count == 1 }
+        XCTAssertEqual((failures.first as? BrokerError)?.kind, .network)
+    }
+
+    func testNothingLogsInAgainAfterBeingKickedOutOrAfterALogout() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        for isLogout in [false, true] {
+            try await service.login(hostUserId: "alice")
+            let (logins, logouts) = (sdk.logins, sdk.logouts)
+            if isLogout { try await service.logout() } else { sdk.accountEvent.raise(AccountEvent.KickedOut()) }
+            try await eventually { sdk.logouts == logouts + 1 }
+            sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+            sdk.accountEvent.raise(AccountEvent.AccountUnregistered())
+            try await Task.sleep(nanoseconds: 500_000_000)
+            XCTAssertEqual(sdk.logins, logins)
+        }
+    }
+
+    func testALogoutWithoutNetworkLogsOutTheSdkAndReachesTheBrokerAtTheNextStart() async throws {
+        let app = start()
+        await app.logInToCameras()
+        try await environment.network(.gone)
+        await app.logOut()
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        try await environment.network(.forward)
+
+        sdk.reset()
+        _ = start()
+        try await eventually { try await environment.requests("DELETE").map(\.status) == [204] }
+    }
+}

@@ -1,0 +1,107 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+final class LogoutTests: ClientTestCase {
+    func testALogoutMakesTheBrokerForgetTheToken() async throws {
+        let client = newClient()
+        let before = try await client.sdkToken()
+        let isDone = try await client.logout()
+        let after = try await client.sdkToken()
+
+        XCTAssertTrue(isDone)
+        XCTAssertNotEqual(after.accessToken, before.accessToken)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET"])
+        XCTAssertEqual(requests.map(\.status), [200, 204, 200])
+        XCTAssertNil(requests.last?.headers["if-none-match"], "the next account must not inherit the token")
+    }
+
+    func testALogoutWithoutNetworkIsFinishedAtTheNextStartWithItsOwnSession() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        let isDone = try await newClient().logout()
+        XCTAssertFalse(isDone)
+        let stillOffline = await newClient().finishLogout()
+        XCTAssertFalse(stillOffline)
+        try await environment.network(.forward)
+
+        // Another account is signed in at the next start.
+        let other = try await environment.session(account: UUID().uuidString)
+        let isFinished = await newClient(TestSessions(other)).finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE"])
+        XCTAssertEqual(requests.first?.headers["authorization"], "Bearer \(session)")
+
+        _ = try await newClient().sdkToken()
+        let logins = try await logins()
+        XCTAssertEqual(logins, 2)
+    }
+
+    func testALogoutIsFinishedBeforeTheNextTokenIsFetched() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual(error.kind, .network)
+        try await environment.network(.forward)
+
+        let client = newClient()
+        async let finished = client.finishLogout()
+        async let token = client.sdkToken()
+        _ = try await (finished, token)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+    }
+
+    func testAPageOfAProxyDoesNotEndALogout() async throws {
+        try await environment.network(.page)
+        let isDone = try await newClient().logout()
+        XCTAssertFalse(isDone)
+        try await environment.network(.forward)
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
+    func testALogoutRenewsTheSessionOnce() async throws {
+        let isDone = try await newClient(TestSessions("ended", next: session)).logout()
+        XCTAssertTrue(isDone)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [401, 204])
+    }
+
+    func testALogoutWhoseSessionHasEndedIsAnErrorAndIsNotRepeated() async throws {
+        let error = try await brokerError { try await newClient(TestSessions("ended", next: "ended-too")).logout() }
+        XCTAssertEqual(error.kind, .sessionNeeded)
+        try await environment.network(.forward)
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.count, 0)
+    }
+
+    func testAStoredLogoutWhoseSessionHasEndedDoesNotHoldUpTheNextAccount() async throws {
+        try await environment.network(.gone)
+        _ = try await newClient(TestSessions("ended")).logout()
+        try await environment.network(.forward)
+        _ = try await newClient().sdkToken()
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.status), [401, 200])
+    }
+
+    func testALogoutEndsARequestThatIsUnderWay() async throws {
+        try await environment.network(.forward, answers: [.hang])
+        let client = newClient()
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests().count == 1 }
+        try await client.logout()
+
+        let error = try await brokerError { try await waiting.value }
+        XCTAssertEqual(error.code, "logged_out")
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+    }
+}

@@ -1,0 +1,202 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+final class SessionAndErrorTests: ClientTestCase {
+    func testA401RenewsTheSessionOnce() async throws {
+        let sessions = TestSessions("ended", next: session)
+        _ = try await newClient(sessions).sdkToken()
+
+        XCTAssertEqual(sessions.renewals, 1)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [401, 200])
+    }
+
+    func testASecond401IsAnErrorThatAsksForALogin() async throws {
+        let sessions = TestSessions("ended", next: "ended-too")
+        let error = try await brokerError { try await newClient(sessions).sdkToken() }
+
+        XCTAssertEqual(error.kind, .sessionNeeded)
+        XCTAssertEqual([error.code, error.status.map(String.init)], ["session_invalid", "401"])
+        XCTAssertNotNil(error.requestId)
+        XCTAssertEqual(sessions.renewals, 1)
+        XCTAssertFalse("\(error) \(error.localizedDescription)".contains("ended"))
+        XCTAssertTrue(error.localizedDescription.contains("session_invalid"))
+    }
+
+    func testTheErrorOfTheAppsOwnLoginReachesTheCaller() async throws {
+        struct Locked: Error {}
+        struct LockedSessions: SessionSource {
+            func session() async throws -> String { throw Locked() }
+            func renewedSession() async throws -> String { throw Locked() }
+        }
+        do {
+            _ = try await newClient(LockedSessions()).sdkToken()
+            XCTFail("nothing was thrown")
+        } catch {
+            XCTAssertTrue(error is Locked)
+        }
+    }
+
+    func testASessionWithALineBreakIsNotSent() async throws {
+        let error = try await brokerError { try await newClient(TestSessions("a\r\nX: b")).sdkToken() }
+        XCTAssertEqual(error.kind, .sessionNeeded)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 0)
+    }
+
+    func testA429IsRepeatedAfterRetryAfter() async throws {
+        // The broker allows 60 requests per minute and account, and then one per second.
+        var request = URLRequest(url: endpoint("sdk-token", of: environment.broker, query: ["uniqueId": phone]))
+        request.setValue("Bearer \(session)", forHTTPHeaderField: "Authorization")
+        for _ in 0..<61 { _ = try await URLSession.shared.data(for: request) }
+        let startedAt = Date()
+        _ = try await newClient().sdkToken()
+
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [429, 200])
+        XCTAssertGreaterThan(Date().timeIntervalSince(startedAt), 0.9)
+    }
+
+    func testAWaitBeyondTheDeadlineIsAnErrorAtOnce() async throws {
+        let client = newClient(totalDeadline: 4)
+        _ = try await client.sdkToken()
+        // Three reports at once are allowed, then one each 20 s.
+        for _ in 0..<3 {
+            await client.tokenWasRefused()
+            _ = try await client.sdkToken()
+        }
+        await client.tokenWasRefused()
+        let startedAt = Date()
+        let error = try await brokerError { try await client.sdkToken() }
+
+        XCTAssertEqual(error.kind, .rateLimited)
+        XCTAssertTrue(error.retryable)
+        XCTAssertGreaterThan(error.retryAfter ?? 0, 4)
+        XCTAssertLessThan(Date().timeIntervalSince(startedAt), 3)
+    }
+
+    func testTheTokenComesWhenTheVendorIsBack() async throws {
+        try await environment.vendor(["fault": "http-500"])
+        let client = newClient()
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests().first?.status != nil }
+        try await environment.vendor(["fault": "none"])
+        _ = try await waiting.value
+
+        let statuses = try await environment.requests().map(\.status)
+        XCTAssertEqual(statuses.last, 200)
+        XCTAssertGreaterThanOrEqual(statuses.first.flatMap { $0 } ?? 0, 500)
+    }
+
+    func testAVendorThatStaysDownIsATypedError() async throws {
+        try await environment.vendor(["fault": "http-500"])
+        let error = try await brokerError { try await newClient(totalDeadline: 4).sdkToken() }
+        XCTAssertEqual(error.kind, .vendorTrouble)
+        XCTAssertTrue(error.retryable)
+    }
+
+    func testAClosedAccountIsForTheUserToKnow() async throws {
+        try await environment.vendor(["fault": "account-closed"])
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual(error.kind, .forbidden)
+        XCTAssertEqual(error.code, "account_disabled")
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 1)
+    }
+
+    func testAMistakeOfTheAppIsNotRepeated() async throws {
+        let client = SdkTokenClient(
+            broker: environment.proxy, uniqueId: phone, regRegion: "Germany", sessions: TestSessions(session),
+            storage: storage)
+        let error = try await brokerError { try await client.sdkToken() }
+        XCTAssertEqual(error.kind, .invalidRequest)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 1)
+    }
+
+    func testErrorsWithoutRetryAfterAreRepeatedWithBackoff() async throws {
+        let problem = #"{"code":"internal","retryable":true,"requestId":"r-1"}"#
+        let answer = TestEnvironment.Answer.json(problem, status: 500)
+        try await environment.network(.forward, answers: [answer, answer])
+        let startedAt = Date()
+        _ = try await newClient().sdkToken()
+
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [500, 500, 200])
+        // At least half of 1 s and half of 2 s.
+        XCTAssertGreaterThan(Date().timeIntervalSince(startedAt), 1.4)
+    }
+
+    func testATemporaryErrorIsNamedSoWhenTheDeadlineComesFirst() async throws {
+        let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
+        let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "9"])
+        try await environment.network(.forward, answers: [answer])
+        let error = try await brokerError { try await newClient(totalDeadline: 3).sdkToken() }
+        XCTAssertEqual(error.kind, .temporary)
+        XCTAssertEqual(error.retryAfter, 9)
+        XCTAssertEqual(error.requestId, "r-1")
+    }
+
+    func testARestartBehindALoadBalancerIsWaitedFor() async throws {
+        let page = TestEnvironment.Answer(status: 503, headers: ["content-type": "text/html"], body: "<h1>503</h1>")
+        try await environment.network(.forward, answers: [page])
+        _ = try await newClient().sdkToken()
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [503, 200])
+    }
+
+    func testARedirectOfAProxyIsNotFollowed() async throws {
+        try await environment.network(.portal)
+        let error = try await brokerError { try await newClient().sdkToken() }
+
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+        XCTAssertEqual(error.status, 302)
+        let seen = try await environment.seen()
+        XCTAssertEqual(seen.portalVisits, 0, "the portal must not get the session")
+        XCTAssertEqual(seen.requests.count, 1)
+    }
+
+    func testAPageInsteadOfTheBrokerIsAnErrorAndKeepsTheStoredToken() async throws {
+        let token = try await newClient().sdkToken()
+        try await environment.network(.page)
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+
+        try await environment.network(.forward)
+        let same = try await newClient().sdkToken()
+        XCTAssertEqual(same, token)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [304])
+    }
+
+    func testWithoutNetworkTheAppLearnsItAtOnceAndTheNextCallWorks() async throws {
+        try await environment.network(.gone)
+        let startedAt = Date()
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual(error.kind, .network)
+        XCTAssertEqual(error.code, "network_unavailable")
+        XCTAssertNil(error.status)
+        XCTAssertLessThan(Date().timeIntervalSince(startedAt), 5)
+
+        try await environment.network(.forward)
+        _ = try await newClient().sdkToken()
+    }
+
+    func testARequestWithoutAnAnswerIsRepeatedUntilTheDeadline() async throws {
+        try await environment.network(.hang)
+        let client = newClient(totalDeadline: 3, attemptTimeout: 0.3)
+        let error = try await brokerError { try await client.sdkToken() }
+        XCTAssertEqual(error.code, "network_timeout")
+        let requests = try await environment.requests()
+        XCTAssertGreaterThan(requests.count, 1)
+
+        try await environment.network(.forward, answers: [.hang])
+        _ = try await client.sdkToken()
+    }
+}

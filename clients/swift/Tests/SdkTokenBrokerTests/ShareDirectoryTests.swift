@@ -1,0 +1,62 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+final class ShareDirectoryTests: ClientTestCase {
+    private func newDirectory(_ sessions: TestSessions? = nil) -> CloudShareDirectory {
+        CloudShareDirectory(cloud: environment.proxy, sessions: sessions ?? TestSessions(session))
+    }
+
+    func testAPersonIsFoundByTheTypedAccount() async throws {
+        let answer = #"{"accessId":"-42","nickName":"Bob","avatarUrl":"https://cloud.example/bob.png","more":1}"#
+        try await environment.network(.forward, answers: [.json(answer)])
+        let found = try await newDirectory().account(byName: "bob+cam@example.com")
+
+        XCTAssertEqual(
+            found, HostAccount(accessId: "-42", nickName: "Bob", avatarUrl: "https://cloud.example/bob.png"))
+        let requests = try await environment.requests()
+        let request = try XCTUnwrap(requests.first)
+        XCTAssertEqual(request.headers["authorization"], "Bearer \(session)")
+        XCTAssertTrue(request.url.hasPrefix("/share/account?account=bob%2Bcam"), request.url)
+    }
+
+    func testAnUnknownAccountIsNil() async throws {
+        try await environment.network(.forward, answers: [.json("{}", status: 404)])
+        let found = try await newDirectory().account(byName: "nobody")
+        XCTAssertNil(found)
+    }
+
+    func testAPageWith404DoesNotMeanThatThereIsNoSuchAccount() async throws {
+        let page = TestEnvironment.Answer(status: 404, headers: ["content-type": "text/html"], body: "<h1>404</h1>")
+        try await environment.network(.forward, answers: [page])
+        let error = try await brokerError { try await newDirectory().account(byName: "bob") as Any }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+    }
+
+    func testPeopleAreFoundByTheirAccessIdsAndUnknownOnesAreMissing() async throws {
+        try await environment.network(
+            .forward, answers: [.json(#"{"accounts":[{"accessId":"-42","nickName":"Bob","avatarUrl":null}]}"#)])
+        let found = try await newDirectory().accounts(byAccessIds: ["-42", "7"])
+
+        XCTAssertEqual(found, [HostAccount(accessId: "-42", nickName: "Bob")])
+        let requests = try await environment.requests("POST")
+        let request = try XCTUnwrap(requests.first)
+        XCTAssertEqual(request.url, "/share/accounts")
+        XCTAssertEqual(request.body, #"{"accessIds":["-42","7"]}"#)
+    }
+
+    func testA401RenewsTheSessionOnce() async throws {
+        let sessions = TestSessions("ended", next: session)
+        try await environment.network(.forward, answers: [.json("{}", status: 401), .json(#"{"accounts":[]}"#)])
+        let found = try await newDirectory(sessions).accounts(byAccessIds: ["7"])
+        XCTAssertEqual(found, [])
+        XCTAssertEqual(sessions.renewals, 1)
+    }
+
+    func testAnAnswerThatIsNoPersonIsAnError() async throws {
+        try await environment.network(.forward, answers: [.json(#"{"nickName":"Bob"}"#)])
+        let error = try await brokerError { try await newDirectory().account(byName: "bob") as Any }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+    }
+}

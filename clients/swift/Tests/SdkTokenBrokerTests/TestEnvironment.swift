@@ -1,0 +1,211 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+/// The vendor simulator, a customer cloud, the broker, and a proxy between client and broker. One for all tests.
+struct TestEnvironment: Codable {
+    let vendor: URL, cloud: URL, broker: URL, internalApi: URL, proxy: URL, tls: URL, control: URL, certFile: String
+
+    struct Seen: Decodable {
+        struct Request: Decodable {
+            let method: String, url: String, headers: [String: String], body: String
+            /// `nil` while there is no answer.
+            let status: Int?
+        }
+        let requests: [Request], abandoned: Int, portalVisits: Int, refusedCertificates: Int
+    }
+
+    /// How the network behaves. The proxy gives the answers first, one for each request.
+    enum Network: String { case forward, gone, portal, page, hang }
+    struct Answer {
+        var status = 200, headers: [String: String] = [:], body = ""
+        /// No answer.
+        static let hang = Answer(status: 0)
+        static func json(_ body: String, status: Int = 200, headers: [String: String] = [:]) -> Answer {
+            Answer(status: status, headers: headers.merging(["content-type": "application/json"]) { $1 }, body: body)
+        }
+    }
+
+    /// The processes end when this pipe closes, also if the tests crash.
+    private static let input = Pipe()
+    private static let started = Result { try start() }
+
+    static func shared() throws -> TestEnvironment { try started.get() }
+
+    /// Set in a process that a test starts: the environment of that test.
+    static let inherited = "SDK_TOKEN_BROKER_TEST_ENVIRONMENT"
+
+    private static func start() throws -> TestEnvironment {
+        if let json = ProcessInfo.processInfo.environment[inherited] {
+            return try JSONDecoder().decode(TestEnvironment.self, from: Data(json.utf8))
+        }
+        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let repository = package.deletingLastPathComponent().deletingLastPathComponent()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = [
+            "node", package.appendingPathComponent("Tests/Environment/environment.mjs").path,
+            repository.appendingPathComponent("dist/main.js").path,
+        ]
+        let output = Pipe()
+        process.standardInput = input
+        process.standardOutput = output
+        try process.run()
+        var line = Data()
+        while line.last != UInt8(ascii: "\n") {
+            let bytes = output.fileHandleForReading.availableData
+            if bytes.isEmpty { throw GWError(message: "The broker did not start. Is dist/main.js built (npm ci)?") }
+            line += bytes
+        }
+        return try JSONDecoder().decode(TestEnvironment.self, from: line)
+    }
+
+    func network(_ mode: Network, answers: [Answer] = []) async throws {
+        let list = answers.map { ["status": $0.status, "headers": $0.headers, "body": $0.body] as [String: Any] }
+        try await post(control.appendingPathComponent("set"), ["mode": mode.rawValue, "answers": list])
+    }
+
+    /// What the proxy has seen since the last call of `network`.
+    func seen() async throws -> Seen {
+        let (body, _) = try await URLSession.shared.data(for: URLRequest(url: control.appendingPathComponent("seen")))
+        return try JSONDecoder().decode(Seen.self, from: body)
+    }
+
+    func requests(_ method: String = "GET") async throws -> [Seen.Request] {
+        try await seen().requests.filter { $0.method == method }
+    }
+
+    /// Changes the vendor simulator, for example `["fault": "http-500", "faultCount": 2]`.
+    func vendor(_ settings: [String: Any]) async throws {
+        try await post(vendor.appendingPathComponent("simulator/configure"), settings)
+    }
+
+    func vendorAccepts(_ accessToken: String) async throws -> Bool {
+        let answer = try await post(vendor.appendingPathComponent("simulator/check-token"), ["accessToken": accessToken])
+        return try JSONDecoder().decode([String: Bool].self, from: answer)["live"] == true
+    }
+
+    /// Successful vendor logins of the terminal.
+    func logins(uniqueId: String) async throws -> Int {
+        struct State: Decodable {
+            struct Terminal: Decodable { let uniqueId: String, logins: Int }
+            let loginsByTerminal: [Terminal]
+        }
+        let url = vendor.appendingPathComponent("simulator/state")
+        let (body, _) = try await URLSession.shared.data(for: URLRequest(url: url))
+        let terminals = try JSONDecoder().decode(State.self, from: body).loginsByTerminal
+        return terminals.filter { $0.uniqueId == uniqueId }.reduce(0) { $0 + $1.logins }
+    }
+
+    /// A session of the account, from the customer cloud.
+    func session(account: String) async throws -> String {
+        struct Login: Decodable { let session: String }
+        let answer = try await post(cloud.appendingPathComponent("login"), ["account": account, "region": "DE"])
+        return try JSONDecoder().decode(Login.self, from: answer).session
+    }
+
+    /// What the broker gives to the app's cloud for its own login response.
+    func tokenForTheCloud(session: String, uniqueId: String) async throws -> (body: Data, etag: String?) {
+        let claims = session.split(separator: ".")[1].replacingOccurrences(of: "-", with: "+")
+            .replacingOccurrences(of: "_", with: "/")
+        let padded = claims.padding(toLength: (claims.count + 3) / 4 * 4, withPad: "=", startingAt: 0)
+        struct Claims: Decodable { let sub: String }
+        let account = try JSONDecoder().decode(Claims.self, from: Data(base64Encoded: padded) ?? Data()).sub
+        let path = "accounts/\(account)/terminals/\(uniqueId)/sdk-token"
+        let url = endpoint(path, of: internalApi, query: ["regRegion": "DE"])
+        var request = URLRequest(url: url)
+        request.setValue("Bearer token-of-the-internal-api", forHTTPHeaderField: "Authorization")
+        let (body, response) = try await URLSession.shared.data(for: request)
+        return (body, (response as? HTTPURLResponse)?.value(forHTTPHeaderField: "ETag"))
+    }
+
+    @discardableResult
+    private func post(_ url: URL, _ body: [String: Any]) async throws -> Data {
+        var request = URLRequest(url: url)
+        request.httpMethod = "POST"
+        request.setValue("application/json", forHTTPHeaderField: "Content-Type")
+        request.httpBody = try JSONSerialization.data(withJSONObject: body)
+        let (answer, response) = try await URLSession.shared.data(for: request)
+        let status = (response as? HTTPURLResponse)?.statusCode
+        if status != 200 { throw GWError(message: "\(url.path) answered \(status ?? 0)") }
+        return answer
+    }
+}
+
+/// The app's own login: hands out the given sessions, and counts the renewals.
+final class TestSessions: SessionSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private var current: String
+    private let next: String?
+    private var count = 0
+
+    init(_ current: String, next: String? = nil) { (self.current, self.next) = (current, next) }
+
+    var renewals: Int { lock.withLock { count } }
+    func session() async throws -> String { lock.withLock { current } }
+    func renewedSession() async throws -> String {
+        lock.withLock {
+            count += 1
+            current = next ?? current
+            return current
+        }
+    }
+}
+
+/// A test with an account and a phone of its own. The network and the vendor work when it begins.
+class ClientTestCase: XCTestCase {
+    var environment: TestEnvironment!
+    var session = ""
+    let phone = "phone-\(UUID().uuidString)"
+    let storage = InMemoryTokenStorage()
+
+    override func setUp() async throws {
+        environment = try TestEnvironment.shared()
+        try await environment.network(.forward)
+        try await environment.vendor(["fault": "none", "latencyMs": 0])
+        session = try await environment.session(account: UUID().uuidString)
+    }
+
+    func newClient(
+        _ sessions: (any SessionSource)? = nil, broker: URL? = nil, totalDeadline: TimeInterval = 20,
+        attemptTimeout: TimeInterval = 10
+    ) -> SdkTokenClient {
+        SdkTokenClient(
+            broker: broker ?? environment.proxy, uniqueId: phone, sessions: sessions ?? TestSessions(session),
+            storage: storage, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
+    }
+
+    func logins() async throws -> Int { try await environment.logins(uniqueId: phone) }
+}
+
+extension XCTestCase {
+    /// The error that the operation throws.
+    func brokerError(
+        _ operation: () async throws -> Any, file: StaticString = #filePath, line: UInt = #line
+    ) async throws -> BrokerError {
+        do {
+            _ = try await operation()
+        } catch {
+            return try XCTUnwrap(error as? BrokerError, "\(error)", file: file, line: line)
+        }
+        XCTFail("nothing was thrown", file: file, line: line)
+        throw GWError(message: "nothing was thrown")
+    }
+
+    /// Waits until the condition holds, for 10 seconds at most.
+    func eventually(
+        _ condition: () async throws -> Bool, file: StaticString = #filePath, line: UInt = #line
+    ) async throws {
+        for _ in 0..<200 {
+            if try await condition() { return }
+            try await Task.sleep(nanoseconds: 50_000_000)
+        }
+        XCTFail("the condition never held", file: file, line: line)
+    }
+}

@@ -1,0 +1,202 @@
+import Foundation
+import XCTest
+
+@testable import SdkTokenBroker
+
+#if canImport(FoundationNetworking)
+    import FoundationNetworking
+#endif
+
+final class TokenTests: ClientTestCase {
+    func testFirstLoginReturnsTheFiveStringsOfTheBroker() async throws {
+        let token = try await newClient().sdkToken()
+
+        let answer = try await environment.tokenForTheCloud(session: session, uniqueId: phone).body
+        let fields = try JSONDecoder().decode([String: String].self, from: answer)
+        XCTAssertEqual(
+            [token.accessId, token.accessToken, token.expireTime, token.terminalId, token.expend],
+            ["accessId", "accessToken", "expireTime", "terminalId", "expend"].map { fields[$0] })
+        let accepted = try await environment.vendorAccepts(token.accessToken)
+        XCTAssertTrue(accepted)
+    }
+
+    func testTheQueryNamesPhoneAppAndRegionWhateverCharactersTheyHave() async throws {
+        let client = SdkTokenClient(
+            broker: environment.proxy, uniqueId: "a+b&c=d/e?f#g%h", app: "default", regRegion: "FR",
+            sessions: TestSessions(session), storage: storage)
+        _ = try await client.sdkToken()
+        try await client.logout()
+
+        let logins = try await environment.logins(uniqueId: "a+b&c=d/e?f#g%h")
+        XCTAssertEqual(logins, 1)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE"])
+        XCTAssertTrue(try XCTUnwrap(requests.first).url.contains("regRegion=FR"))
+        XCTAssertFalse(try XCTUnwrap(requests.last).url.contains("regRegion"), "DELETE refuses parameters that it does not know")
+    }
+
+    func testAnUnchangedTokenComesFromTheStorageAfter304() async throws {
+        let first = try await newClient().sdkToken()
+        let second = try await newClient().sdkToken()
+
+        XCTAssertEqual(first, second)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [200, 304])
+        XCTAssertNotNil(requests.last?.headers["if-none-match"])
+        XCTAssertEqual(requests.last?.headers["cache-control"], "max-age=0", "no-cache would report a refused token")
+    }
+
+    func testARefusedTokenIsReportedOnceAndReplaced() async throws {
+        let client = newClient()
+        let refused = try await client.sdkToken()
+        await client.tokenWasRefused()
+        let next = try await client.sdkToken()
+        let after = try await client.sdkToken()
+
+        XCTAssertNotEqual(next.accessToken, refused.accessToken)
+        XCTAssertEqual(after, next)
+        let reports = try await environment.requests().map { $0.headers["cache-control"] == "no-cache" }
+        XCTAssertEqual(reports, [false, true, false])
+        let logins = try await logins()
+        XCTAssertEqual(logins, 2)
+    }
+
+    func testARefusalSurvivesTheDeathOfTheProcessAndAFailedReport() async throws {
+        let refused = try await newClient().sdkToken()
+        await newClient().tokenWasRefused()
+        try await environment.network(.gone)
+        _ = try await brokerError { try await newClient().sdkToken() }
+        try await environment.network(.forward)
+
+        let next = try await newClient().sdkToken()
+        XCTAssertNotEqual(next.accessToken, refused.accessToken)
+    }
+
+    func testARefusalDuringARequestReplacesTheTokenOfThatRequest() async throws {
+        let client = newClient()
+        let refused = try await client.sdkToken()
+        try await environment.network(.forward, answers: [.hang])
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests().count == 1 }
+        await client.tokenWasRefused()
+
+        let next = try await waiting.value
+        XCTAssertNotEqual(next.accessToken, refused.accessToken)
+    }
+
+    func testNothingIsReportedWithoutAToken() async throws {
+        let client = newClient()
+        await client.tokenWasRefused()
+        _ = try await client.sdkToken()
+        let requests = try await environment.requests()
+        let request = try XCTUnwrap(requests.first)
+        XCTAssertEqual(request.headers["cache-control"], "max-age=0")
+    }
+
+    func testTheTokenOfTheLoginResponseNeedsNoRequest() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await newClient().useToken(body, etag: etag)
+        let token = try await newClient().sdkToken()
+        let none = try await environment.requests()
+        _ = try await newClient().sdkToken()
+
+        XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
+        XCTAssertEqual(none.count, 0)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [304])
+    }
+
+    func testTheTokenOfTheLoginResponseEndsARequestThatIsUnderWay() async throws {
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await environment.network(.hang)
+        let client = newClient()
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests().count == 1 }
+        try await client.useToken(body, etag: etag)
+
+        let token = try await waiting.value
+        XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
+    }
+
+    func testARefusedTokenWithoutItsETagIsReplacedToo() async throws {
+        let (body, _) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        let client = newClient()
+        try await client.useToken(body)
+        let refused = try await client.sdkToken()
+        await client.tokenWasRefused()
+        let next = try await client.sdkToken()
+
+        XCTAssertNotEqual(next.accessToken, refused.accessToken)
+        let logins = try await logins()
+        XCTAssertEqual(logins, 2)
+    }
+
+    func testAnExpiredTokenOfTheLoginResponseIsNotUsed() async throws {
+        let expired = #"{"accessId":"1","accessToken":"old","expireTime":"1699349988","terminalId":"1","expend":"{}"}"#
+        try await newClient().useToken(Data(expired.utf8), etag: "\"old\"")
+        let token = try await newClient().sdkToken()
+        XCTAssertNotEqual(token.accessToken, "old")
+    }
+
+    func testABodyThatIsNoTokenIsRefusedWithoutQuotingIt() async throws {
+        let error = try await brokerError { try await newClient().useToken(Data(#"{"accessToken":"secret"}"#.utf8)) }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+        XCTAssertFalse("\(error)".contains("secret"))
+    }
+
+    func testTwoCallersAtOnceShareOneRequest() async throws {
+        try await environment.vendor(["latencyMs": 300])
+        let client = newClient()
+        async let first = client.sdkToken()
+        async let second = client.sdkToken()
+        let (one, two) = try await (first, second)
+
+        XCTAssertEqual(one, two)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.count, 1)
+    }
+
+    func testACancelledCallerReturnsAtOnceAndTheOtherGetsTheToken() async throws {
+        try await environment.vendor(["latencyMs": 1_500])
+        let client = newClient()
+        let cancelled = Task { try await client.sdkToken() }
+        let other = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests().count == 1 }
+        let cancelledAt = Date()
+        cancelled.cancel()
+        let result = await cancelled.result
+
+        XCTAssertLessThan(Date().timeIntervalSince(cancelledAt), 1)
+        XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
+        _ = try await other.value
+        let seen = try await environment.seen()
+        XCTAssertEqual(seen.requests.count, 1)
+        XCTAssertEqual(seen.abandoned, 0)
+    }
+
+    func testCancellingTheLastCallerEndsTheRequest() async throws {
+        try await environment.network(.hang)
+        let client = newClient(totalDeadline: 100, attemptTimeout: 100)
+        let callers = [Task { try await client.sdkToken() }, Task { try await client.sdkToken() }]
+        try await eventually { try await environment.requests().count == 1 }
+        callers.forEach { $0.cancel() }
+        for caller in callers {
+            let result = await caller.result
+            XCTAssertThrowsError(try result.get()) { XCTAssertTrue($0 is CancellationError) }
+        }
+        try await eventually { try await environment.seen().abandoned == 1 }
+
+        try await environment.network(.forward)
+        _ = try await client.sdkToken()
+    }
+
+    func testNoDescriptionShowsTheSecret() async throws {
+        let token = try await newClient().sdkToken()
+        var dumped = ""
+        dump(token, to: &dumped)
+        for text in ["\(token)", String(reflecting: token), "\([token])", dumped] {
+            XCTAssertFalse(text.contains(token.accessToken))
+            XCTAssertTrue(text.contains(token.expireTime))
+        }
+    }
+}
