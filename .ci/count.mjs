@@ -1,0 +1,67 @@
+// Adds up the tests of all frameworks. Argument: the folder with their results. Last line: "N passed, M failed".
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const results = process.argv[2];
+const readable = (file) => {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+/** @returns tests that passed, and tests that failed */
+function vitest() {
+  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(readable(join(results, 'vitest.json')) || '{}');
+  return [numPassedTests, numFailedTests];
+}
+
+/** JUnit reports of Maven's surefire plugin. */
+function surefire(folder) {
+  const sum = [0, 0];
+  for (const file of reportsIn(folder)) {
+    const [, head = ''] = /<testsuite\s([^>]*)>/.exec(readable(join(folder, file))) ?? [];
+    const count = (name) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
+    const failed = count('failures') + count('errors');
+    sum[0] += count('tests') - count('skipped') - failed;
+    sum[1] += failed;
+  }
+  return sum;
+}
+
+function reportsIn(folder) {
+  try {
+    return readdirSync(folder).filter((name) => /^TEST-.*\.xml$/.test(name));
+  } catch {
+    return [];
+  }
+}
+
+/** The last summary of XCTest. */
+function xctest(file) {
+  const lines = [
+    ...readable(file).matchAll(/Executed (\d+) tests?, with (?:(\d+) tests? skipped and )?(\d+) failure/g),
+  ];
+  const [, tests = 0, skipped = 0, failed = 0] = lines.at(-1)?.map(Number) ?? [];
+  return [tests - (skipped || 0) - failed, failed];
+}
+
+/** The tests of each step. A step that fails without a failed test (for example, because it does not compile) counts as one failure. */
+const counters = {
+  node: vitest,
+  kotlin: () => surefire('clients/kotlin/target/surefire-reports'),
+  swift: () => xctest(join(results, 'swift.log')),
+};
+
+let [passed, failed] = [0, 0];
+for (const name of ['install', 'node', 'checks', 'kotlin', 'swift']) {
+  const succeeded = readable(join(results, `${name}.step`)).trim() === '0';
+  const [good, bad] = counters[name]?.() ?? [succeeded ? 1 : 0, 0];
+  const failures = succeeded ? bad : Math.max(bad, 1);
+  process.stdout.write(`${name}: ${good} passed, ${failures} failed\n`);
+  passed += good;
+  failed += failures;
+}
+process.stdout.write(`${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;
