@@ -98,6 +98,8 @@ export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
   });
 }
 
+const TOKEN_HEADERS = ['cache-control', 'no-store', 'content-type', 'application/json; charset=utf-8'];
+
 /**
  * Reads a token and answers with it, or with 304 if the caller already has it. If the caller reports its token as refused,
  * the answer is a newer token.
@@ -113,19 +115,9 @@ export function answerToken(
     if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) {
       reply.code(304).headers({ 'cache-control': 'no-store', etag }).send();
     } else {
-      reply.headers(tokenHeaders({ etag, length })).send(body);
+      reply.sendPrepared([...TOKEN_HEADERS, 'etag', etag, 'content-length', length], body);
     }
   };
   const token = tokens.read(refused === undefined ? read : { ...read, refused });
   return token instanceof Promise ? token.then(answer) : answer(token);
-}
-
-/** The headers of an answer with a token. A literal without a spread: with one, Fastify took 10 to 17 µs longer per answer. */
-function tokenHeaders({ etag, length }: Pick<ServedToken, 'etag' | 'length'>) {
-  return {
-    'cache-control': 'no-store',
-    'content-type': 'application/json; charset=utf-8',
-    etag,
-    'content-length': length,
-  };
 }

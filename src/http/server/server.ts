@@ -154,20 +154,40 @@ function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
   return level === 'debug' || level === 'trace';
 }
 
+declare module 'fastify' {
+  interface FastifyReply {
+    /**
+     * Answers with 200. Fastify would go through all headers one by one, which takes a tenth of the time of a read from
+     * memory (benchmark scenario `warm`). No onSend hook runs.
+     * @param headers alternating names and values, besides those of every answer
+     * @param body ASCII
+     */
+    sendPrepared(headers: readonly string[], body: string): void;
+  }
+}
+
 /** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */
 async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAppOptions): Promise<void> {
-  const headers = await securityHeaders();
+  const headers = Object.entries(await securityHeaders());
+  const prepared = headers.flat();
 
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.headers(headers).header('x-request-id', request.id);
+  app.decorateReply('sendPrepared', function (own, body) {
+    const connection = closing.aborted ? ['connection', 'close'] : [];
+    const all = [...prepared, 'x-request-id', this.request.id, ...own, ...connection];
+    this.hijack().raw.writeHead(200, all).end(body, 'latin1');
+  });
+
+  app.addHook('onRequest', (request, _reply, done) => {
     const hasNoHost = request.headers.host === undefined && request.raw.httpVersionMinor > 0;
     if (hasNoHost) return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
     const refused = closing.aborted && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
 
-  // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
-  app.addHook('onSend', (_request, reply, payload, done) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
+    for (const [name, value] of headers) if (!reply.hasHeader(name)) reply.header(name, value);
+    reply.header('x-request-id', request.id);
+    // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
     if (closing.aborted) reply.header('connection', 'close');
     done(null, payload);
   });
