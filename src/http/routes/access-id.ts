@@ -11,7 +11,7 @@ import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
 
 const { app, regRegion } = TERMINAL_PARAMETERS;
-export const accessIdQuery = querySchema({
+const accessIdQuery = querySchema({
   app: app.meta({
     description:
       'The edition of the app that logs in. May be left out if there is only one, or if the account is known.',
