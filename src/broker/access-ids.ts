@@ -10,7 +10,7 @@ import type {
   VendorLogin,
 } from '../token/ports.ts';
 import { LEASE_MS } from '../token/renewal-timing.ts';
-import { accountId, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { type AccountId, accountId, accountOf, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { HeldLeases, REGION_NEEDED } from './login-under-lease.ts';
 import { AnnouncementWaiters } from './renewal.ts';
@@ -29,6 +29,19 @@ export type KnownAccount = Pick<StoredAccount, 'accessId' | 'region'>;
  */
 export function accessIdTerminal(unionId: string): string {
   return `access-id.${accountId(unionId)}`;
+}
+
+interface AccessIdRequest {
+  readonly id: SubjectId;
+  readonly subject: Subject;
+  readonly region: string;
+  /** Whether the account was erased since the request began. */
+  isErased: boolean;
+}
+
+interface RunningRequest {
+  readonly request: AccessIdRequest;
+  readonly result: Promise<KnownAccount>;
 }
 
 export interface AccessIdsOptions {
@@ -52,12 +65,15 @@ export class AccessIds {
   readonly #options: AccessIdsOptions;
   readonly #waiters: AnnouncementWaiters;
   readonly #heldLeases: HeldLeases;
-  readonly #running = new Map<SubjectId, Promise<KnownAccount>>();
+  readonly #running = new Map<SubjectId, RunningRequest>();
 
   constructor(options: AccessIdsOptions) {
     this.#options = options;
     this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
     this.#heldLeases = new HeldLeases(options);
+    options.announcements.subscribe((announcement) => {
+      if (announcement.kind === 'erased') this.#onErasure(announcement.account);
+    });
   }
 
   /**
@@ -74,21 +90,34 @@ export class AccessIds {
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     const id = subjectId(subject);
     const running = this.#running.get(id);
-    if (running) return running;
-    const obtaining = this.#acquireAndLogIn(id, subject, region).finally(() => this.#running.delete(id));
-    this.#running.set(id, obtaining);
-    return obtaining;
+    if (running) return running.result;
+    const request = { id, subject, region, isErased: false };
+    const result = this.#acquireAndLogIn(request).finally(() => {
+      if (this.#running.get(id)?.request === request) this.#running.delete(id);
+    });
+    this.#running.set(id, { request, result });
+    return result;
   }
 
-  async #acquireAndLogIn(id: SubjectId, subject: Subject, region: string): Promise<KnownAccount> {
+  /** Callers from before the erasure get `not_found`. Later callers do not join them: they log in anew. */
+  #onErasure(account: AccountId): void {
+    for (const [id, { request }] of this.#running) {
+      if (accountOf(id) !== account) continue;
+      request.isErased = true;
+      this.#running.delete(id);
+    }
+  }
+
+  async #acquireAndLogIn(request: AccessIdRequest): Promise<KnownAccount> {
     const { terminals, accounts, clock, loginBudgetMs } = this.#options;
+    const { id, subject, region } = request;
     // Enough for the login of another replica, for its death, and for an own login.
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
     while (clock.now() < deadline) {
       // Listens before it asks for the lease, so that it misses no failure in between.
       const announced = this.#waiters.next(id, POLL_MS);
       const answer = await terminals.acquire(id, LEASE_MS);
-      if (answer.kind === 'granted') return this.#logIn(subject, region, answer);
+      if (answer.kind === 'granted') return this.#logIn(request, answer);
       if (answer.kind === 'cooling') {
         throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
       }
@@ -105,14 +134,15 @@ export class AccessIds {
   }
 
   async #logIn(
-    subject: Subject,
-    requestedRegion: string,
+    request: AccessIdRequest,
     { lease, region: pinned }: Extract<LeaseAnswer, { kind: 'granted' }>,
   ): Promise<KnownAccount> {
     const { terminals, accounts, vendor, limits, loginBudgetMs: budgetMs, log } = this.#options;
+    const { subject } = request;
     const { unionId } = subject;
     this.#heldLeases.add(lease);
     try {
+      if (request.isErased) throw erasedMeanwhile();
       // Another login may have ended since the caller looked.
       const known = await accounts.find(unionId);
       if (known) {
@@ -120,12 +150,12 @@ export class AccessIds {
         return known;
       }
       await limits.admit(lease.id, 'new');
-      const region = pinned ?? requestedRegion;
+      const region = pinned ?? request.region;
       const { fields } = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
       await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
       const stored = await accounts.find(unionId);
       if (stored) return stored;
-      throw new BrokerError('not_found', { detail: 'The account was erased while its accessId was being obtained' });
+      throw erasedMeanwhile();
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : 'internal';
       if (code === 'vendor_busy') void limits.giveBack(lease.id);
@@ -137,4 +167,8 @@ export class AccessIds {
       this.#heldLeases.remove(lease);
     }
   }
+}
+
+function erasedMeanwhile(): BrokerError {
+  return new BrokerError('not_found', { detail: 'The account was erased while its accessId was being obtained' });
 }

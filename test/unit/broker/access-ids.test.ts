@@ -172,15 +172,30 @@ test('no login starts without a country, or while the store is down', async () =
   expect(vendor.requests).toEqual([]);
 });
 
-test('an account that is erased during the login stays erased, and the caller gets not_found', async () => {
+test('an account that is erased during the login stays erased, and the callers on all replicas get not_found', async () => {
   const { clock, pass } = virtualClock();
-  const { first, obtain, store } = createReplicas(1, { clock });
-  const obtained = obtain(0).catch(codeOf);
+  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const obtained = [obtain(0), obtain(1), obtain(0)].map((one) => one.catch(codeOf));
   await pass(500);
   await first.accounts.erase('bob');
-  await pass(2_000);
-  expect(await obtained).toBe('not_found');
+  await pass(5_000);
+  expect(await Promise.all(obtained)).toEqual(['not_found', 'not_found', 'not_found']);
   expect(await store.accounts.find('bob')).toBeUndefined();
+  expect(vendor.requests).toHaveLength(1);
+});
+
+test('a caller that comes after the erasure gets an accessId by a login of its own', async () => {
+  const { clock, pass } = virtualClock();
+  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const before = obtain(0).catch(codeOf);
+  await pass(500);
+  await first.accounts.erase('bob');
+  const after = Promise.all([obtain(0), obtain(1)]);
+  await pass(5_000);
+  expect(await before).toBe('not_found');
+  for (const one of await after) expect(one).toMatchObject(OBTAINED);
+  expect(vendor.requests).toHaveLength(2);
+  expect(await store.accounts.find('bob')).toMatchObject(OBTAINED);
 });
 
 test('a caller is not told an accessId that the store did not accept', async () => {
