@@ -112,10 +112,12 @@ function countLookup({ unionId }, reply) {
   lookupDueAt.set(unionId, dueAt + LOOKUP_INTERVAL_MS);
 }
 
-/** The part of an account that other users see. */
+/** The part of an account that other users see: at most two thirds of the name. */
 function personOf({ nickName }, accessId) {
   const characters = [...nickName];
-  return { accessId, nickName: `${characters.slice(0, 2).join('')}***${characters.slice(-1).join('')}` };
+  const shown = Math.floor(characters.length / 3);
+  const end = characters.slice(characters.length - Math.min(1, shown));
+  return { accessId, nickName: `${characters.slice(0, Math.min(2, shown)).join('')}***${end.join('')}` };
 }
 
 // Sharing: the SDK asks the app about the account that the owner has typed.

@@ -65,7 +65,8 @@ async function startBroker(
       ...vendor.brokerEnvironment,
       ...cloud.brokerEnvironment,
     });
-    return startService(config, createLogger('error'), version);
+    // The internal API logs an audit line for each call at any other level, in the middle of the demo's output.
+    return startService(config, createLogger('silent'), version);
   };
   try {
     return await start(DEFAULT_PORT);

@@ -118,8 +118,10 @@ function isShortList(value: unknown): value is string[] {
   return value.every((item) => typeof item === 'string' && item !== '');
 }
 
-/** The name with its middle masked. The vendor's SDK shows it and stores nothing. */
+/** The name, of which at most two thirds are shown. The vendor's SDK shows it and stores nothing. */
 function nickNameOf({ account }: CloudAccount): string {
   const characters = [...account];
-  return `${characters.slice(0, 2).join('')}***${characters.slice(-1).join('')}`;
+  const shown = Math.floor(characters.length / 3);
+  const end = characters.slice(characters.length - Math.min(1, shown));
+  return `${characters.slice(0, Math.min(2, shown)).join('')}***${end.join('')}`;
 }

@@ -126,6 +126,17 @@ describe('the share look-ups', () => {
     expect(asked).toEqual([`PUT /accounts/${bob}/access-id?regRegion=DE`, 'POST /accounts/lookup']);
   });
 
+  test.each([
+    ['bob', 'b***b'],
+    ['al', '***'],
+    ['用户名', '用***名'],
+    ['alexander', 'al***r'],
+  ])('show at most two thirds of a name: %s as %s', async (account, shown) => {
+    await startBroker();
+    const { body } = await ask(await sessionOf(account), `/share/account?account=${encodeURIComponent(account)}`);
+    expect(body).toMatchObject({ nickName: shown });
+  });
+
   test('tell a stranger nothing: without a session each account gets the same 401, and the broker is not asked', async () => {
     const asked = await startBroker();
     await sessionOf('bob');

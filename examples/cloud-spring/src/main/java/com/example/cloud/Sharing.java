@@ -24,12 +24,13 @@ public class Sharing {
     private static final Logger LOG = LoggerFactory.getLogger(Sharing.class);
     private static final int MAX_ACCESS_IDS = 50;
 
-    /** The part of an account that other users see. */
+    /** The part of an account that other users see: at most two thirds of the name. */
     record Person(String accessId, String nickName) {
         static Person of(Account account, String accessId) {
             int[] name = account.nickName().codePoints().toArray();
-            String start = new String(name, 0, Math.min(2, name.length));
-            return new Person(accessId, start + "***" + new String(name, name.length - 1, 1));
+            String start = new String(name, 0, Math.min(2, name.length / 3));
+            int atEnd = Math.min(1, name.length / 3);
+            return new Person(accessId, start + "***" + new String(name, name.length - atEnd, atEnd));
         }
     }
 
