@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
+import { AccessIds } from './broker/access-ids.ts';
 import { Accounts } from './broker/accounts.ts';
 import { LoginLimits } from './broker/login-limits.ts';
 import { Readiness } from './broker/readiness.ts';
@@ -93,6 +94,17 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
   const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
   const accounts = new Accounts(store.accounts, terminals, cache, limits);
+  const accessIds = new AccessIds({
+    terminals,
+    accounts: store.accounts,
+    announcements,
+    vendor,
+    limits,
+    clock,
+    log,
+    loginBudgetMs,
+    defaultRegion,
+  });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
   const adminTokens = new AdminTokens(admin.tokens);
@@ -116,6 +128,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
   const internalApp = await createInternalApp({
     ...common,
+    accessIds,
     adminTokens,
     observer,
     refreshAt: (record) => refreshAt(record, policy),
@@ -174,7 +187,8 @@ function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer
   if (redis.encryptionKeys.length === 0) {
     log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
   }
-  return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
+  const appIds = [...config.vendor.apps.values()].map(({ appId }) => appId);
+  return createRedisStore({ ...redis, terminalsPerAccount, appIds, clock, log, observer });
 }
 
 /** Differences that need a restart, although they are in settings that hold secrets. */

@@ -124,7 +124,7 @@ describe('the documents of the APIs', () => {
         Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
       ),
     );
-    const named = README.matchAll(/\b(?:GET|POST|DELETE) \/[\w/{}-]+/g);
+    const named = README.matchAll(/\b(?:GET|POST|PUT|DELETE) \/[\w/{}-]+/g);
     expect(new Set([...named].map(([operation]) => operation))).toEqual(new Set(operations));
   });
 });

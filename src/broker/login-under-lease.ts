@@ -11,7 +11,7 @@ import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 import type { WriteBack } from './store-outage.ts';
 import type { TokenCache } from './token-cache.ts';
 
-const REGION_NEEDED =
+export const REGION_NEEDED =
   'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
 
 /** A due time in the past: another worker may claim the subject at once. */

@@ -63,12 +63,14 @@ export function refuseErased(session: SessionAge, erasedAt: number | undefined):
   throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }
 
+type Waiting = Pick<RenewalRequest, 'region' | 'cause' | 'urgency'>;
+
 /**
  * Returns whether a request should try by itself after another request for the same token has failed. For example, the
  * failed request had no country, and the waiting request has one.
  * @param failed the request that failed; `undefined`: a request of another replica
  */
-export function shouldRetryAlone(waiting: RenewalRequest, failed: RenewalRequest | undefined, error: unknown): boolean {
+export function shouldRetryAlone(waiting: Waiting, failed: RenewalRequest | undefined, error: unknown): boolean {
   if (!(error instanceof BrokerError)) return false;
   switch (error.code) {
     case 'request_invalid':

@@ -44,9 +44,10 @@ export async function check(args: readonly string[], { env, out }: CommandContex
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
+  const appIds = [...(vendor?.apps.values() ?? [])].map(({ appId }) => appId);
   const checks = [
     finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
-    store && finish('Redis', checkStore(store.redis, systemClock)),
+    store && finish('Redis', checkStore(store.redis, appIds, systemClock)),
     session && finish('sessions', checkSessions(session, systemClock)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
     finish('ports', checkPorts(parts, systemClock)),

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
-import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
+import { CameraSdk, type HostAccountInfo, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
@@ -32,7 +33,9 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
     latencyMs: VENDOR_LATENCY_MS,
   });
   const cloud = await startCustomerCloud();
-  const broker = await startBroker(vendor, cloud, context.version);
+  const adminToken = randomBytes(24).toString('base64url');
+  const broker = await startBroker(vendor, cloud, adminToken, context.version);
+  cloud.useBroker({ url: broker.adminUrl, token: adminToken });
   const screen = new DemoScreen(context);
   const stopped = new AbortController();
   closeOnSignal(async () => {
@@ -47,16 +50,23 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
 }
 
 /** Uses the default port if it is free, so that the printed addresses match the documentation. */
-async function startBroker(vendor: VendorSimulator, cloud: CustomerCloud, version: string): Promise<Service> {
+async function startBroker(
+  vendor: VendorSimulator,
+  cloud: CustomerCloud,
+  adminToken: string,
+  version: string,
+): Promise<Service> {
   const start = (port: number): Promise<Service> => {
     const config = loadConfig({
       HOST: '127.0.0.1',
       PORT: String(port),
       ADMIN_PORT: '0',
+      ADMIN_TOKEN: adminToken,
       ...vendor.brokerEnvironment,
       ...cloud.brokerEnvironment,
     });
-    return startService(config, createLogger('error'), version);
+    // The internal API logs an audit line for each call at any other level, in the middle of the demo's output.
+    return startService(config, createLogger('silent'), version);
   };
   try {
     return await start(DEFAULT_PORT);
@@ -90,10 +100,22 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
-  const sdk = new CameraSdk(vendor.url, async () => {
+  const getCredentials = async () => {
     const answer = await getToken();
     etag = answer.etag;
     return answer.body;
+  };
+  const json = { ...headers, 'content-type': 'application/json' };
+  const sdk = new CameraSdk(vendor.url, getCredentials, {
+    onRequestAccountInfoByAccount: async (account) => {
+      const path = `/share/account?account=${encodeURIComponent(account)}`;
+      return (await screen.request(`GET ${path}`, cloud.url + path, { headers })).body as unknown as HostAccountInfo;
+    },
+    onRequestAccountInfoByAccessId: async (accessIds) => {
+      const init = { method: 'POST', headers: json, body: JSON.stringify({ accessIds }) };
+      const { body } = await screen.request('POST /share/accounts', `${cloud.url}/share/accounts`, init);
+      return body['accounts'] as HostAccountInfo[];
+    },
   });
   const first = await sdk.logIn();
   countLogins();
@@ -125,6 +147,13 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   const renewed = await sdk.logIn();
   screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
   screen.row('vendor says', (await sdk.isOnline(renewed)) ? 'online ✓' : 'refused');
+
+  screen.step('SDK → app → cloud', 'Alice shares the camera with Bob, who has an account but never opened the app');
+  const bob = JSON.stringify({ account: 'bob', region: 'FR' });
+  await fetch(`${cloud.url}/login`, { method: 'POST', headers: json, body: bob });
+  const person = await sdk.shareWith('bob');
+  screen.row('accessId', `${person.accessId}   ${person.nickName}; your cloud got it from the broker`);
+  screen.row('shared with', (await sdk.sharedWith()).map(({ nickName }) => nickName).join(', '));
 
   screen.title('Your turn');
   screen.row('API docs', `${broker.url}/docs`);

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
+import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
@@ -10,6 +11,7 @@ import { createBaseApp } from './server/server.ts';
 export interface InternalAppOptions
   extends AdminAccessOptions,
     AccountRoutesOptions,
+    AccessIdRouteOptions,
     TerminalRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
@@ -20,8 +22,8 @@ export interface InternalAppOptions
   readonly adminTokens: AdminTokens;
 }
 
-/** In bytes. A lookup of 1000 accessIds takes a third of it. */
-const BODY_LIMIT = 64 * 1_024;
+/** In bytes. A lookup of 1000 accessIds of 128 characters with 4 bytes each fits. */
+const BODY_LIMIT = 512 * 1_024;
 /** Most open connections, from Prometheus and the customer's own services. */
 const MAX_CONNECTIONS = 512;
 const DESCRIPTOR_SHARE = 1 / 8;
@@ -43,6 +45,7 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
     await app.register(async (guarded) => {
       requireAdminToken(guarded, options);
       await guarded.register(accountRoutes, options);
+      await guarded.register(accessIdRoute, options);
       await guarded.register(terminalRoutes, options);
     });
   }

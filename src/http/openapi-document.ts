@@ -4,6 +4,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import type { z } from 'zod';
 import { silentObserver } from '../token/observer.ts';
 import type { DocumentedResponse } from './documented-responses.ts';
+import { accessIdRoute } from './routes/access-id.ts';
 import { accountRoutes } from './routes/accounts.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
@@ -116,6 +117,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
   } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
     await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
+    await app.register(accessIdRoute, { ...rules, accounts, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(healthRoutes, health);
     await app.register(metricsRoutes, { metrics: neverCalled });

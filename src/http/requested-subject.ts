@@ -37,13 +37,14 @@ export const TERMINAL_PARAMETERS = {
 export const accountPath = z.strictObject({
   unionId: z
     .string()
-    .refine(isUnionId, { error: `must be ${UNION_ID}` })
+    .refine((text) => isTextUpTo(UNION_ID_MAX_LENGTH, text), { error: `must be ${UNION_ID}` })
     .meta({ description: `The account: ${UNION_ID}.` }),
 });
 
-function isUnionId(text: string): boolean {
+/** Returns whether the text is Unicode of 1 to `maxLength` characters (code points). */
+export function isTextUpTo(maxLength: number, text: string): boolean {
   const length = [...text].length;
-  return length >= 1 && length <= UNION_ID_MAX_LENGTH && text.isWellFormed();
+  return length >= 1 && length <= maxLength && text.isWellFormed();
 }
 
 /** The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */

@@ -3,15 +3,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type CryptoKey,
   calculateJwkThumbprint,
+  createLocalJWKSet,
   exportJWK,
   generateKeyPair,
   type JWK,
   type JWTPayload,
+  jwtVerify,
   SignJWT,
 } from 'jose';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { REGION_PATTERN } from '../token/subject.ts';
 import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
+import { type CloudAccount, type InternalApi, ShareCalls } from './share-calls.ts';
 
 interface SessionKey {
   readonly kid: string;
@@ -26,7 +29,7 @@ async function newKey(): Promise<SessionKey> {
   return { kid, privateKey, published: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
 }
 
-const ROUTES = 'POST /login, GET /.well-known/jwks.json';
+const ROUTES = 'POST /login, GET /share/account, POST /share/accounts, GET /.well-known/jwks.json';
 
 export interface CustomerCloudOptions {
   /** Default 0: any free port. */
@@ -61,6 +64,8 @@ export interface CustomerCloud extends HttpServer {
   rotateKey(): Promise<void>;
   /** Publishes only the newest key. */
   retireOldKeys(): void;
+  /** The broker that the share look-ups ask. Without one they answer 503. */
+  useBroker(broker: InternalApi): void;
   /** Number of requests for the keys. */
   jwksFetches(): number;
 }
@@ -72,6 +77,8 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
   let newestKey = await newKey();
   let oldKeys: readonly SessionKey[] = [];
   let fetches = 0;
+  const accounts = new Map<string, CloudAccount>();
+  const shares = new ShareCalls(accounts, clock);
 
   const issueSession = (request: SessionRequest): Promise<string> => {
     const iat = Math.floor(clock.now() / 1000);
@@ -88,16 +95,35 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
     return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
   };
 
+  const publishedKeys = () => ({ keys: [newestKey, ...oldKeys].map(({ published }) => published) });
+
+  /** The unionId of the app's session. @throws BadRequest */
+  const userOf = async ({ headers }: IncomingMessage): Promise<string> => {
+    const [, session = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? [];
+    const expected = { issuer, audience, currentDate: new Date(clock.now()) };
+    const verified = await jwtVerify(session, createLocalJWKSet(publishedKeys()), expected).catch(() => undefined);
+    if (verified?.payload.sub === undefined) throw new BadRequest('a valid session is required', 401);
+    return verified.payload.sub;
+  };
+
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    switch (`${request.method} ${request.url}`) {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://cloud');
+    switch (`${request.method} ${pathname}`) {
       case 'POST /login': {
-        const session = await issueSession(readAccount(await readJson(request)));
+        const account = readAccount(await readJson(request));
+        accounts.set(account.account, account);
+        const { unionId, region } = account;
+        const session = await issueSession({ unionId, ...(region !== undefined && { region }) });
         return sendJson(response, { session, expiresIn: sessionSeconds });
       }
+      case 'GET /share/account':
+        return sendJson(response, await shares.byName(await userOf(request), searchParams.get('account')));
+      case 'POST /share/accounts':
+        return sendJson(response, await shares.byAccessIds(await userOf(request), request));
       case 'GET /.well-known/jwks.json':
         fetches += 1;
         // RFC 7517 section 5.
-        return sendJson(response, { keys: [newestKey, ...oldKeys].map(({ published }) => published) });
+        return sendJson(response, publishedKeys());
       default:
         throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
     }
@@ -124,15 +150,16 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
     retireOldKeys: () => {
       oldKeys = [];
     },
+    useBroker: (broker) => shares.useBroker(broker),
     jwksFetches: () => fetches,
   };
 }
 
-function readAccount(body: unknown): SessionRequest {
+function readAccount(body: unknown): CloudAccount {
   const { account, region } = Object(body) as { account?: unknown; region?: unknown };
   if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string that is not empty');
   const unionId = createHash('sha256').update(account).digest('hex').slice(0, 32);
-  if (region === undefined) return { unionId };
-  if (typeof region === 'string' && REGION_PATTERN.test(region)) return { unionId, region };
+  if (region === undefined) return { unionId, account, region };
+  if (typeof region === 'string' && REGION_PATTERN.test(region)) return { unionId, account, region };
   throw new BadRequest('region must be two upper-case letters (ISO 3166-1), or left out');
 }

@@ -47,6 +47,13 @@ export type LeaseAnswer =
 /** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
 export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
 
+/** Who an account is, here and at the vendor. */
+export interface AccountIdentity {
+  readonly unionId: string;
+  readonly accessId: string;
+  readonly region: string;
+}
+
 export interface StoredTerminal {
   readonly record: TokenRecord | undefined;
   /** Epoch ms of the account's last erasure. Sessions issued before it are not valid. */
@@ -82,6 +89,13 @@ export interface TerminalStore {
    * @param dueAt epoch ms at which the worker looks at the token next
    */
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome>;
+
+  /**
+   * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never due.
+   * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
+   * {@link AccountStore.lookUp}.
+   */
+  saveAccessId(lease: Lease, account: AccountIdentity): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
 
   /**
    * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.

@@ -28,6 +28,9 @@ export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 /** Maximum length of a `unionId` in characters (code points). */
 export const UNION_ID_MAX_LENGTH = 128;
 
+/** Maximum length of an `accessId` in characters (code points). */
+export const ACCESS_ID_MAX_LENGTH = 128;
+
 /** The form of a country code of ISO 3166-1 alpha-2, upper case. */
 export const REGION_PATTERN = /^[A-Z]{2}$/;
 

@@ -2,6 +2,7 @@ import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
 import type { ResultKind } from '../token/observer.ts';
 import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
+import { ACCESS_ID_MAX_LENGTH } from '../token/subject.ts';
 import { type FaultFacts, type FaultKind, VendorFault } from './faults.ts';
 
 /** The answer does not follow the protocol. The message names the wrong part and never quotes it. */
@@ -103,9 +104,13 @@ const required = z.union([z.string().min(1), wholeNumber]);
 /** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */
 const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
 
-const tokenData = z.object(
-  Object.fromEntries(TOKEN_FIELDS.filter((name) => !OPTIONAL_FIELDS.has(name)).map((name) => [name, required])),
-);
+/** A longer accessId could not be looked up. */
+const accessId = required.refine((text) => [...text].length <= ACCESS_ID_MAX_LENGTH && text.isWellFormed());
+
+const tokenData = z.object({
+  ...Object.fromEntries(TOKEN_FIELDS.filter((name) => !OPTIONAL_FIELDS.has(name)).map((name) => [name, required])),
+  accessId,
+});
 
 /** The envelope of an answer. {@link readToken} checks `data` after the code has said success. */
 export type VendorAnswer = z.infer<typeof answer>;

@@ -32,7 +32,7 @@ type Command =
       readonly dueNow: boolean | undefined;
       readonly code?: ErrorCode;
     }
-  | { readonly kind: 'extend' | 'markRead'; readonly lease: number }
+  | { readonly kind: 'extend' | 'markRead' | 'saveAccessId'; readonly lease: number }
   | { readonly kind: 'remove' | 'erase'; readonly subject: number };
 
 const number = fc.nat({ max: 11 });
@@ -68,8 +68,11 @@ const commands = fc.array(
       ),
     },
     {
-      weight: 2,
-      arbitrary: fc.record({ kind: fc.constantFrom('extend' as const, 'markRead' as const), lease: number }),
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constantFrom('extend' as const, 'markRead' as const, 'saveAccessId' as const),
+        lease: number,
+      }),
     },
     {
       weight: 1,
@@ -149,6 +152,10 @@ class Run {
         return terminals.restore(recordOf(subject, lease.generation, at, command.expiresAtOnce), dueAt);
       case 'release':
         return terminals.release(lease, command.dueNow === undefined ? undefined : dueAt, command.code);
+      case 'saveAccessId': {
+        const { unionId } = subject;
+        return terminals.saveAccessId(lease, { unionId, accessId: accessIdOf(unionId), region: 'FR' });
+      }
       case 'extend':
         return this.#extend(this.#leases.slice(command.lease).map((one) => one.lease));
       default:

@@ -623,6 +623,100 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'US' });
     });
 
+    /** An account that has obtained its accessId without a token. */
+    async function known(accessId = `4${String(systemClock.random()).slice(2, 14)}`) {
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      const { unionId } = subject;
+      const outcome = await store.terminals.saveAccessId(lease, { unionId, accessId, region: 'DE' });
+      return { subject, id, lease, accessId, outcome };
+    }
+
+    test('stores an accessId without a token: no terminal, nothing due, and the lease is free again', async () => {
+      const { subject, id, accessId, outcome } = await known();
+      expect(outcome).toBe('saved');
+      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'DE', records: [] });
+      expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, subject.unionId]]));
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect(await claims(store, id)).toBe(false);
+      const others = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      for (const other of others) await saved(store, other, subjectId(other));
+    });
+
+    test('looks up an accessId of any text', async () => {
+      const accessId = `${systemClock.random()} "用户"\n__proto__:*`;
+      const { subject } = await known(accessId);
+      expect(await store.accounts.lookUp([accessId, '__proto__'])).toEqual(new Map([[accessId, subject.unionId]]));
+    });
+
+    test('keeps the country and the token of an account that logged in before its accessId was stored', async () => {
+      const { subject, id } = newSubject();
+      const { record } = await saved(store, subject, id);
+      const other = subjectId({ ...subject, uniqueId: 'access-id' });
+      const identity = { unionId: subject.unionId, accessId: '-9223371996052586423', region: 'US' };
+      expect(await store.terminals.saveAccessId(await acquired(store, other), identity)).toBe('saved');
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'CN', records: [record] });
+    });
+
+    test('pins the country of an accessId for the next login', async () => {
+      const { id } = await known();
+      expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ kind: 'granted', region: 'DE' });
+    });
+
+    test('stores no accessId after an erasure, a logout, a newer lease or a newer token of the same terminal', async () => {
+      const changes: ((subject: Subject, id: SubjectId) => Promise<unknown>)[] = [
+        ({ unionId }) => store.accounts.erase(unionId),
+        (_subject, id) => store.terminals.remove(id),
+        (_subject, id) => eventually(() => acquired(store, id)),
+        (subject, id) => eventually(() => saved(store, subject, id)),
+      ];
+      for (const change of changes) {
+        const { subject, id } = newSubject();
+        const lease = await acquired(store, id, SHORT_LEASE_MS);
+        await change(subject, id);
+        const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
+        expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
+        expect((await store.accounts.find(subject.unionId))?.accessId).not.toBe('77');
+      }
+    });
+
+    test('leaves the lease of another owner when an accessId comes too late', async () => {
+      const { subject, id } = newSubject();
+      const late = await acquired(store, id, SHORT_LEASE_MS);
+      await eventually(() => acquired(store, id));
+      await store.terminals.saveAccessId(late, { unionId: subject.unionId, accessId: '77', region: 'DE' });
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
+    });
+
+    test('stores the same accessId again when the answer was lost', async () => {
+      const { subject, lease, accessId } = await known();
+      const identity = { unionId: subject.unionId, accessId, region: 'DE' };
+      expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
+    });
+
+    test('ends the failures of the account with an accessId', async () => {
+      const { subject, id } = newSubject();
+      for (let round = 0; round < 2; round += 1) {
+        await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable');
+      }
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('cooling');
+      const lease = await eventually(() => acquired(store, id));
+      await store.terminals.saveAccessId(lease, { unionId: subject.unionId, accessId: '78', region: 'DE' });
+      await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable');
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
+    });
+
+    test('erases an account that has only an accessId, and keeps it when it obtains one again', async () => {
+      const { subject, id, accessId } = await known();
+      const erasedAt = await store.accounts.erase(subject.unionId);
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
+      const identity = { unionId: subject.unionId, accessId, region: 'US' };
+      expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId, region: 'US' });
+      expect((await store.terminals.read(id)).erasedAt).toBe(erasedAt);
+    });
+
     test('grants the burst of permits at once, then one per interval', async () => {
       const name = `rate ${systemClock.random()}`;
       const waits = await Promise.all(Array.from({ length: 8 }, () => store.rateLimiter.take(name, 10_000, 5)));

@@ -145,6 +145,53 @@ describe('an erasure', () => {
   });
 });
 
+describe('the accessId of an account', () => {
+  const obtain = (broker: BrokerProcess, unionId: string, query = '?regRegion=DE') =>
+    internalRequest(broker, 'PUT', `/accounts/${unionId}/access-id${query}`);
+
+  test('that never logged in, obtained twenty times at once on two replicas, costs one login and no terminal', async () => {
+    const fleet = await open({ vendor: { latencyMs: 500 }, env: { TERMINALS_PER_ACCOUNT: '1' } });
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, number) => obtain(fleet.broker(number), 'bob')));
+    expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    expect(new Set(answers.map(({ body }) => body)).size).toBe(1);
+    expect(fleet.vendor.state().requests).toBe(1);
+    const { accessId, region } = JSON.parse(answers[0]?.body ?? '');
+    expect(region).toBe('DE');
+
+    const lookup = await internalRequest(fleet.broker(1), 'POST', '/accounts/lookup', {
+      accessIds: [accessId, 'none'],
+    });
+    expect(JSON.parse(lookup.body)).toEqual({ [accessId]: 'bob' });
+    const account = await internalRequest(fleet.broker(0), 'GET', '/accounts/bob');
+    expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [] });
+    // Redis deletes a sorted set with its last member.
+    expect((await keysOf(fleet)).filter((key) => key.endsWith(':due'))).toEqual([]);
+
+    const phone = await fleet.broker(0).getToken(await fleet.session('bob'), 'phone');
+    expect(JSON.parse(phone.body).accessId).toBe(accessId);
+    expect((await obtain(fleet.broker(1), 'bob', '')).body).toBe(answers[0]?.body);
+    expect(fleet.vendor.state().requests).toBe(2);
+  });
+
+  test('with policy single, ends no token in use: an account with a phone causes no login', async () => {
+    const fleet = await open({ vendor: { mode: 'replace' }, env: { TERMINAL_POLICY: 'single' } });
+    const phone = await fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
+    expect((await obtain(fleet.broker(1), 'alice')).status).toBe(200);
+    expect(fleet.vendor.checkToken(accessTokenOf(phone))).toMatchObject({ live: true });
+    expect(fleet.vendor.state().requests).toBe(1);
+  });
+
+  test('is forgotten by an erasure, also by one during the login', async () => {
+    const fleet = await open({ vendor: { latencyMs: 1_500 } });
+    const obtained = obtain(fleet.broker(0), 'carol');
+    await eventually(() => fleet.vendor.state().requests === 1);
+    expect((await internalRequest(fleet.broker(1), 'DELETE', '/accounts/carol')).status).toBe(204);
+    const answer = await obtained;
+    expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' });
+    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/carol')).status).toBe(404);
+  });
+});
+
 describe('apps and terminals', () => {
   test('two apps have separate tokens for the same account and terminal', async () => {
     const app = { appToken: 'token', appKey: 'key' };

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
+import { checkStore } from '../../src/commands/checks/store.ts';
 import { rekey } from '../../src/commands/rekey.ts';
+import { systemClock } from '../../src/token/clock.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -40,7 +42,7 @@ test.each([
   ['one Redis', startSingle],
   ['a Redis Cluster', startCluster],
 ])(
-  '%s: the rights in docs/production.md are enough for replicas and the rekey command',
+  '%s: the rights in docs/production.md are enough for replicas, and for the check and rekey commands',
   async (_, start) => {
     const { scheme, nodes, database } = await start();
     const keyPrefix = `rights-${randomUUID()}`;
@@ -82,6 +84,9 @@ test.each([
     expect(JSON.parse(found.body)).toEqual({ [accessId]: 'alice' });
     const terminal = { out: () => undefined, err: () => undefined, redraw: undefined, version: '', env: fleet.env };
     expect(await rekey([], terminal)).toBe(0);
+    const checked = { url: env.REDIS_URL, keyPrefix, encryptionKeys: [] };
+    const failed = (await checkStore(checked, ['app'], systemClock)).filter(({ level }) => level === 'FAIL');
+    expect(failed).toEqual([]);
     expect((await admin('DELETE', '/accounts/alice/terminals/phone')).status).toBe(204);
     expect((await admin('DELETE', '/accounts/alice')).status).toBe(204);
     expect((await onEach(denials)).flat()).toEqual([]);

@@ -1,3 +1,4 @@
+import { AccessIds } from '../../src/broker/access-ids.ts';
 import { Accounts } from '../../src/broker/accounts.ts';
 import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
@@ -44,6 +45,7 @@ export class Replica {
   readonly connection: StoreConnection;
   readonly broker: TokenBroker;
   readonly accounts: Accounts;
+  readonly accessIds: AccessIds;
   readonly #worker: RefreshWorker;
   readonly #renewal: Renewal;
   readonly #writeBack: WriteBack;
@@ -107,6 +109,17 @@ export class Replica {
       defaultRegion: undefined,
     });
     this.accounts = new Accounts(accounts, terminals, cache, limits);
+    this.accessIds = new AccessIds({
+      terminals,
+      accounts,
+      announcements,
+      vendor: issuer,
+      limits,
+      clock,
+      log,
+      loginBudgetMs,
+      defaultRegion: undefined,
+    });
     this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
     this.#worker.start();
   }

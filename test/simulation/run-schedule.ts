@@ -1,3 +1,4 @@
+import { accessIdTerminal } from '../../src/broker/access-ids.ts';
 import { sleep } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
@@ -30,6 +31,8 @@ export interface ScheduleResult {
 
 /** How long after a fault its consequences are excused: leases, cool-downs and retries take that long to settle. */
 const SETTLE_MS = 20_000;
+/** Accounts without a phone. */
+const GUESTS = 4;
 /** Published bound: how long a logout or a newer token may be unknown to a replica that misses announcements. */
 const STALE_MS = 60_000;
 /** The same while the replica knows of no gap: a gap is noticed after 3 s, and an entry stays fresh for 2 s. */
@@ -80,6 +83,8 @@ class Schedule {
   readonly #violations: Violation[] = [];
   readonly #trace: string[] = [];
   readonly #reads = new Set<{ readonly since: number; readonly replica: Replica; readonly client: Client }>();
+  /** The running requests for accessIds. */
+  readonly #obtaining = new Set<{ readonly terminal: string; readonly since: number; readonly replica: Replica }>();
   #readCount = 0;
   #failedReads = 0;
   /** When the last fault of the network, a replica or the store ended, and of the vendor. */
@@ -271,6 +276,8 @@ class Schedule {
       this.#fail('an outage of the store causes no login for a token that is not due', terminal);
     this.#loginAt.of(replica).set(terminal, this.#time.now);
     this.#lastLoginAt.set(terminal, this.#time.now);
+    const [unionId = ''] = terminal.split('/');
+    if (unionId.startsWith('guest-')) void this.#checkGuestLogin(unionId);
     const count = this.#vendor.inFlight(terminal);
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
@@ -326,6 +333,9 @@ class Schedule {
     await this.#time.run(2 * SETTLE_MS, () => this.#checkStep());
     for (const { since, replica, client } of this.#reads) {
       if (replica.process.alive) this.#fail('each read ends', `${client.terminal} since ${Math.round(since)}`);
+    }
+    for (const { terminal, since, replica } of this.#obtaining) {
+      if (replica.process.alive) this.#fail('each request for an accessId ends', `${terminal} since ${since}`);
     }
     for (const client of clients) {
       client.sessionIssuedAt = this.#time.now + 10_000;
@@ -400,6 +410,7 @@ class Schedule {
       logout: { times: 1, start: () => void this.#logOut(this.#pickOf(clients)) },
       erasure: { times: 1, start: () => void this.#erase(this.#pickOf(clients)) },
       refusal: { times: 1, start: () => this.#reportRefused(this.#pickOf(clients)) },
+      sharing: { times: 1, start: () => this.#share() },
     };
     for (const [name, { times, start }] of Object.entries(faults)) {
       const rate = perMinute[name as FaultName] * times;
@@ -525,6 +536,48 @@ class Schedule {
     const replica = this.#pick();
     this.#uselessAt.set(client.subject.unionId, this.#time.now);
     if (replica && client.held) void this.#read(client, replica, client.held.etag);
+  }
+
+  /** Asks two replicas at once for the accessId of a guest: an account without a phone. Sometimes erases the guest. */
+  #share(): void {
+    const { random } = this.#time;
+    const unionId = `guest-${Math.floor(random() * GUESTS)}`;
+    const [one, other] = [this.#pick(), this.#pick()];
+    if (random() < 0.2) void one?.accounts.erase(unionId).catch(() => undefined);
+    for (const replica of [one, other]) if (replica) void this.#obtain(unionId, replica);
+  }
+
+  async #obtain(unionId: string, replica: Replica): Promise<void> {
+    const since = this.#time.now;
+    const terminal = `${unionId}/${accessIdTerminal(unionId)}`;
+    const obtaining = { terminal, since, replica };
+    this.#obtaining.add(obtaining);
+    try {
+      const subject = { app: 'default', unionId, uniqueId: accessIdTerminal(unionId) };
+      const { accessId } = await replica.accessIds.obtain(subject, 'CN');
+      if (!replica.process.alive) return;
+      const isErased = (this.#erasures.get(accountId(unionId)) ?? 0) >= since;
+      const found = await this.#server.data.accounts.lookUp([accessId]);
+      if (!isErased && this.#lostDataAt < since && found.get(accessId) !== unionId) {
+        this.#fail('an accessId that was handed out can be looked up', terminal);
+      }
+    } catch (error) {
+      const code = error instanceof BrokerError ? error.code : String(error);
+      this.#note(`${replica.name} obtained no accessId for ${unionId}: ${code}`);
+      if (!(error instanceof BrokerError)) this.#fail('every failure is a BrokerError', code);
+      const isErased = (this.#erasures.get(accountId(unionId)) ?? 0) >= since - this.#announcedMs(replica);
+      if (replica.process.alive && !isErased && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(2 * SETTLE_MS)) {
+        this.#fail('an accessId is obtained while nothing is broken', `${terminal}: ${code}`);
+      }
+    } finally {
+      this.#obtaining.delete(obtaining);
+    }
+  }
+
+  /** A guest that has an accessId needs no login. */
+  async #checkGuestLogin(unionId: string): Promise<void> {
+    const known = await this.#server.data.accounts.find(unionId);
+    if (known && this.#isQuiet(SETTLE_MS)) this.#fail('an account with an accessId causes no login for it', unionId);
   }
 
   // --- small things

@@ -32,7 +32,9 @@ export type FaultName =
   | 'vendorTrouble'
   | 'logout'
   | 'erasure'
-  | 'refusal';
+  | 'refusal'
+  /** Two replicas are asked for the accessId of an account without a phone, or it is erased. */
+  | 'sharing';
 
 const NO_FAULTS: Scenario['perMinute'] = {
   partition: 0,
@@ -45,6 +47,7 @@ const NO_FAULTS: Scenario['perMinute'] = {
   logout: 0,
   erasure: 0,
   refusal: 0,
+  sharing: 0,
 };
 
 const CALM: Scenario = {
@@ -125,6 +128,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorLatencyMs: (random) => 50 + random() * 200,
     perMinute: { ...NO_FAULTS, vendorTrouble: 0.8 },
   },
+  sharing: {
+    ...CALM,
+    vendorMode: 'replace',
+    vendorLatencyMs: (random) => 200 + random() * 2_500,
+    perMinute: { ...NO_FAULTS, sharing: 40, crash: 0.3, freeze: 0.3, partition: 0.2, vendorTrouble: 0.2 },
+  },
   everything: {
     ...CALM,
     replicas: 4,
@@ -144,6 +153,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       logout: 1,
       erasure: 0.4,
       refusal: 2,
+      sharing: 0,
     },
   },
 };

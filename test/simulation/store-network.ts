@@ -148,6 +148,7 @@ export class StoreConnection {
         acquire: call('terminals', 'acquire'),
         extend: call('terminals', 'extend'),
         remove: call('terminals', 'remove'),
+        saveAccessId: call('terminals', 'saveAccessId'),
         save: (lease, record, dueAt) =>
           this.#roundTrip(() => this.#server.data.terminals.save(lease, record, dueOnServer(dueAt))),
         restore: (record, dueAt) =>

@@ -108,10 +108,9 @@ export class VendorModel {
     const accessToken = `token-${++this.#tokens}`;
     this.#newest.set(terminal, accessToken);
     this.logins.set(terminal, (this.logins.get(terminal) ?? 0) + 1);
-    const accessId = `9${[...terminal]
-      .map((character) => character.charCodeAt(0))
-      .join('')
-      .slice(0, 15)}`;
+    // One for each account, as at the real vendor.
+    const [unionId = ''] = terminal.split('/');
+    const accessId = `9${[...unionId].map((character) => character.charCodeAt(0)).join('')}`;
     // Milliseconds (a value above 10^11): a token's life is exact.
     const expireTime = String(Math.floor(vendorNow + this.#options.lifetimeMs));
     return { accessId, accessToken, expireTime, terminalId: accessId, expand: '{}' };

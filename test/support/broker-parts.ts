@@ -1,3 +1,4 @@
+import { AccessIds } from '../../src/broker/access-ids.ts';
 import { Accounts } from '../../src/broker/accounts.ts';
 import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
@@ -67,6 +68,17 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
   const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store.accounts, terminals, cache, limits);
+  const accessIds = new AccessIds({
+    terminals,
+    accounts: store.accounts,
+    announcements,
+    vendor,
+    limits,
+    clock,
+    log,
+    loginBudgetMs,
+    defaultRegion: undefined,
+  });
   /** Makes the token due now, and renews it like the worker. */
   const renewInBackground = async (id: SubjectId): Promise<Renewed> => {
     await makeDue(store, id, clock.now());
@@ -75,5 +87,5 @@ export function brokerParts(options: BrokerPartsOptions = {}) {
     if (!claim) throw new Error('the due token could not be claimed');
     return renewal.renewClaimed(claim);
   };
-  return { store, vendor, cache, writeBack, renewal, broker, worker, accounts, renewInBackground };
+  return { store, vendor, cache, writeBack, renewal, broker, worker, accounts, accessIds, renewInBackground };
 }

@@ -1,4 +1,4 @@
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface ProcessExit {
@@ -63,4 +63,22 @@ export function linesOf(child: ChildProcess, limit: number): () => string[] {
     });
   }
   return () => [...lines];
+}
+
+export interface ChildProgram {
+  /** The last 5,000 lines of its standard output and standard error. */
+  log(): string[];
+  /** SIGTERM, then SIGKILL after 10 s. Idempotent. */
+  stop(): Promise<ProcessExit>;
+}
+
+/** Starts a program that gets only `env` and PATH as its environment. */
+export function startProgram(
+  [program, ...args]: readonly [program: string, ...args: string[]],
+  env: Readonly<Record<string, string>>,
+): ChildProgram {
+  const child = spawn(program, args, { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const exit = exitOf(child);
+  const log = linesOf(child, 5_000);
+  return { log, stop: () => end(child, exit, 10_000) };
 }

@@ -34,7 +34,12 @@ export class ScriptedLogin implements VendorLogin {
     this.#openInAll -= 1;
     this.#open.set(key, (this.#open.get(key) ?? 1) - 1);
     if (failure) throw failure;
-    const fields = { accessToken: `token-${number}`, expireTime: String(Math.floor((issuedAt + lifeMs) / 1000)) };
+    const accessId = `id-of-${request.subject.unionId}`;
+    const fields = {
+      accessId,
+      accessToken: `token-${number}`,
+      expireTime: String(Math.floor((issuedAt + lifeMs) / 1000)),
+    };
     return { fields, issuedAt, expiresAt: issuedAt + lifeMs };
   }
 }

@@ -4,7 +4,7 @@ import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { accountId } from '../../token/subject.ts';
+import { ACCESS_ID_MAX_LENGTH, accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import {
   ADMIN_CALL_ERRORS,
@@ -13,13 +13,14 @@ import {
   problemResponses,
   responseWithBody,
 } from '../documented-responses.ts';
-import { accountPath } from '../requested-subject.ts';
+import { accountPath, isTextUpTo } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
 import { querySchema } from '../server/validation.ts';
 
 export const noQuery = querySchema({});
 
 const MAX_ACCESS_IDS = 1_000;
+const ACCESS_ID = `must be 1 to ${ACCESS_ID_MAX_LENGTH} Unicode characters`;
 
 const accessId = z
   .string({
@@ -28,10 +29,7 @@ const accessId = z
         ? 'must be a string, not a number: JSON readers round 64-bit integers'
         : 'must be a string',
   })
-  .regex(/^(0|-?[1-9][0-9]{0,18})$/, { error: 'must be a decimal integer of 64 bits', abort: true })
-  .refine((text) => BigInt.asIntN(64, BigInt(text)) === BigInt(text), {
-    error: 'must be a decimal integer of 64 bits',
-  });
+  .refine((text) => isTextUpTo(ACCESS_ID_MAX_LENGTH, text), { error: ACCESS_ID });
 
 /** The body of `POST /accounts/lookup`. */
 export const lookupBody = z.strictObject(
@@ -41,7 +39,7 @@ export const lookupBody = z.strictObject(
       .min(1, { error: 'must not be empty' })
       .max(MAX_ACCESS_IDS, { error: `may hold ${MAX_ACCESS_IDS} at most` })
       .meta({
-        description: 'Decimal integers of 64 bits, as strings: JSON readers round such numbers.',
+        description: 'As the broker has handed them out: opaque strings of 1 to 128 characters.',
         examples: [['-9223371996052586423']],
       }),
   },
@@ -56,7 +54,7 @@ const instant = z.string().meta({ format: 'date-time' });
 
 const account = z
   .looseObject({
-    accessId: z.string().meta({ description: "The vendor's name for the account: a decimal integer of 64 bits." }),
+    accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
     region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
     terminals: z
       .array(

@@ -1,5 +1,11 @@
 import type { Clock } from '../../token/clock.ts';
-import type { AccountStore, Announcement, AnnouncementFeed, StoredAccount } from '../../token/ports.ts';
+import type {
+  AccountIdentity,
+  AccountStore,
+  Announcement,
+  AnnouncementFeed,
+  StoredAccount,
+} from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
 
@@ -65,7 +71,7 @@ export class MemoryAnnouncements implements AnnouncementFeed {
 interface Account {
   readonly records: Map<SubjectId, TokenRecord>;
   /** Set by the first login, kept until the erasure. */
-  identity: { readonly unionId: string; readonly accessId: string; readonly region: string } | undefined;
+  identity: AccountIdentity | undefined;
   /** Epoch ms of the last erasure. */
   erasedAt: number | undefined;
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../../token/login-queue.ts';
 import type {
+  AccountIdentity,
   DueClaim,
   DueClaims,
   DueQueue,
@@ -184,6 +185,16 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return this.#write(lease.id, record, dueAt, () => this.#accounts.exceedsLimit(lease.id));
   }
 
+  async saveAccessId(lease: Lease, identity: AccountIdentity): Promise<'saved' | 'outdated'> {
+    const { id, generation } = lease;
+    this.#leases.release(lease);
+    const account = this.#accounts.accountFor(id);
+    if (this.#newest(id) > generation) return 'outdated';
+    account.identity = { ...identity, region: account.identity?.region ?? identity.region };
+    this.#failures.clear(id);
+    return 'saved';
+  }
+
   async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
     const { id, generation } = lease;
     if (!this.#leases.release(lease)) return;
@@ -251,9 +262,13 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   }
 
   #nextGeneration(id: SubjectId): number {
+    return Math.max(this.#context.clock.now(), this.#newest(id) + 1);
+  }
+
+  /** The newest generation that was granted, outdated, stored or erased. */
+  #newest(id: SubjectId): number {
     const account = this.#accounts.get(id);
-    const newest = Math.max(this.#fences.get(id), account?.records.get(id)?.generation ?? 0, account?.erasedAt ?? 0);
-    return Math.max(this.#context.clock.now(), newest + 1);
+    return Math.max(this.#fences.get(id), account?.records.get(id)?.generation ?? 0, account?.erasedAt ?? 0);
   }
 }
 

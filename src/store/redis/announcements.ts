@@ -55,6 +55,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
   readonly #commands: RedisClient;
   readonly #keys: Keys;
   readonly #channel: string;
+  readonly #appChannels: readonly string[];
   readonly #clock: Clock;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -65,12 +66,16 @@ export class RedisAnnouncements implements AnnouncementFeed {
   /** Every announcement before this time has arrived. */
   #completeUntil = 0;
 
-  /** @param subscriber a connection that is used for nothing else */
-  constructor(subscriber: Redis, commands: RedisClient, keys: Keys, clock: Clock) {
+  /**
+   * @param subscriber a connection that is used for nothing else
+   * @param appIds shown to `check`, see {@link Keys.app}
+   */
+  constructor(subscriber: Redis, commands: RedisClient, keys: Keys, clock: Clock, appIds: readonly string[] = []) {
     this.#subscriber = subscriber;
     this.#commands = commands;
     this.#keys = keys;
     this.#channel = keys.beats(randomUUID());
+    this.#appChannels = appIds.map((appId) => keys.app(appId));
     this.#clock = clock;
     this.#shards = Array.from({ length: commands.isCluster ? SHARDS : 1 }, (_, shard) => shard);
     subscriber.on('ready', () => void this.#subscribe());
@@ -102,7 +107,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
 
   async #subscribe(): Promise<void> {
     try {
-      await this.#subscriber.subscribe(this.#keys.announcements, this.#channel);
+      await this.#subscriber.subscribe(this.#keys.announcements, this.#channel, ...this.#appChannels);
       this.#subscribed = true;
       this.#completeUntil = this.#clock.now();
       this.#timer.refresh();

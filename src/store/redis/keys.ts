@@ -97,6 +97,14 @@ export class Keys {
     return `${this.#prefix}:beat:${replica}`;
   }
 
+  /**
+   * Pub/sub channel of every replica that logs in as this app. Nothing is published there: `check` looks for the channels
+   * of other prefixes.
+   */
+  app(appId: string): string {
+    return `${this.#prefix}${appSuffix(appId)}`;
+  }
+
   #accountShard(account: AccountId): string {
     return this.#shard(shardOf(account));
   }
@@ -109,4 +117,9 @@ export class Keys {
 /** @param digested a digest, whose characters are distributed evenly */
 function shardOf(digested: string): number {
   return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
+}
+
+/** The end of {@link Keys.app}, equal for every prefix. */
+export function appSuffix(appId: string): string {
+  return `:app:${digest(appId)}`;
 }

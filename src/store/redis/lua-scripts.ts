@@ -19,6 +19,7 @@ const NAMES = [
   'leaseDue',
   'extend',
   'save',
+  'saveAccessId',
   'release',
   'markRead',
   'remove',

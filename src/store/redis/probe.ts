@@ -1,12 +1,15 @@
+import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { connectRedis } from './connection/connection.ts';
-import { Keys } from './keys.ts';
+import { appSuffix, Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 
 export interface RedisProbeOptions {
   readonly url: string;
   readonly keyPrefix: string;
+  /** The apps that this configuration logs in as. */
+  readonly appIds: readonly string[];
   /** Maximum ms until the connection is ready. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -27,6 +30,11 @@ export type RedisProbe =
       readonly info: ReadonlyMap<string, string>;
       /** Why a script could not write a key, publish, and delete the key. */
       readonly scriptTrouble: string | undefined;
+      /**
+       * The prefixes of other brokers that run now, use this Redis and log in as one of the apps. Brokers on another Redis
+       * are not seen.
+       */
+      readonly rivalPrefixes: readonly string[];
     };
 
 /** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
@@ -35,7 +43,7 @@ const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can'
 const SILENT = { info: () => undefined, warn: () => undefined };
 
 /** Connects like the store, tests what it needs, and leaves nothing in Redis. Never throws. */
-export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
+export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
   const redis = connectRedis(url, 'check', SILENT);
   const keys = new Keys(keyPrefix);
   try {
@@ -46,10 +54,25 @@ export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProb
     const roundTripMs = clock.now() - askedAt;
     const info = await redis.info().then(fieldsOf, () => new Map());
     const script = runScript(redis, 'probe', [keys.probe], [keys.announcements]);
-    return { connected: true, roundTripMs, info, scriptTrouble: await script.then(() => undefined, codeOf) };
+    const scriptTrouble = await script.then(() => undefined, codeOf);
+    const rivalPrefixes = await findRivals(redis, keyPrefix, appIds);
+    return { connected: true, roundTripMs, info, scriptTrouble, rivalPrefixes };
   } finally {
     redis.disconnect();
   }
+}
+
+/** A node of a cluster knows only its own subscribers. A node that fails, or denies the command, shows none. */
+async function findRivals(redis: RedisClient, keyPrefix: string, appIds: readonly string[]): Promise<string[]> {
+  const nodes = redis.isCluster ? (redis as Cluster).nodes('all') : [redis as Redis];
+  const suffixes = appIds.map(appSuffix);
+  const asked = nodes.flatMap((node) => suffixes.map((suffix) => node.pubsub('CHANNELS', `*${suffix}`)));
+  const answers = await Promise.allSettled(asked);
+  const channels = answers.flatMap((answer) => (answer.status === 'fulfilled' ? (answer.value as string[]) : []));
+  const prefixes = channels.flatMap((channel) =>
+    suffixes.filter((suffix) => channel.endsWith(suffix)).map((suffix) => channel.slice(0, -suffix.length)),
+  );
+  return [...new Set(prefixes)].filter((prefix) => prefix !== keyPrefix).sort();
 }
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {

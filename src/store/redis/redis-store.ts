@@ -70,6 +70,8 @@ export interface RedisStoreOptions {
   /** The first key encrypts, all keys decrypt. Without keys, records are stored in the clear. */
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly terminalsPerAccount: number;
+  /** The apps that this replica logs in as, for `check`. Default: none. */
+  readonly appIds?: readonly string[];
   readonly clock: Clock;
   readonly log: RedisLog;
   readonly observer: Pick<Observer, 'redisFailed'>;
@@ -82,7 +84,7 @@ export interface RedisStore extends TokenStore {
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
-  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
+  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, appIds, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
   const redis = new RedisCommands(connection, clock, observer);
   const keys = new Keys(keyPrefix);
@@ -92,7 +94,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const resealing = new Resealing(redis, cipher);
   const context = { redis, keys, records, directory, resealing, terminalsPerAccount, clock, log };
   const subscriber = connectSubscriber(url, connection, log);
-  const announcements = new RedisAnnouncements(subscriber, connection, keys, clock);
+  const announcements = new RedisAnnouncements(subscriber, connection, keys, clock, appIds);
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
   const health = new DataLossDetector(connection, context);

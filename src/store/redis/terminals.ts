@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { Lease, LeaseAnswer, SaveOutcome, StoredTerminal, TerminalStore } from '../../token/ports.ts';
+import type {
+  AccountIdentity,
+  Lease,
+  LeaseAnswer,
+  SaveOutcome,
+  StoredTerminal,
+  TerminalStore,
+} from '../../token/ports.ts';
 import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
@@ -79,6 +86,21 @@ export class RedisTerminals implements TerminalStore {
   async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
     const lease = { id: subjectId(record.subject), ownerId: '', generation: record.generation };
     return (await this.#write(lease, record, dueAt)) === 'saved' ? 'saved' : 'outdated';
+  }
+
+  async saveAccessId(lease: Lease, { unionId, accessId, region }: AccountIdentity): Promise<'saved' | 'outdated'> {
+    const { id, ownerId, generation } = lease;
+    const { redis, keys, directory } = this.#context;
+    const account = accountOf(id);
+    const key = keys.account(account);
+    const [outcome, previous] = (await redis.script(
+      'saveAccessId',
+      [keys.lease(id), keys.fences(account), key, keys.failures(account)],
+      [ownerId, generation, terminalOf(id), region, directory.encode({ unionId, accessId }, key)],
+    )) as [Buffer, Buffer | null];
+    if (outcome.toString() !== 'saved') return 'outdated';
+    await this.#accounts.remember(lease, accessId, previous);
+    return 'saved';
   }
 
   async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {

@@ -21,6 +21,7 @@ const CALLS = [
   ],
   ['DELETE', '/accounts/user-1/terminals/phone-1', { action: 'logTerminalOut', subject: SUBJECT, status: 204 }],
   ['POST', '/accounts/lookup', { action: 'lookUpAccounts', account: ACCOUNT, status: 200 }],
+  ['PUT', '/accounts/user-1/access-id', { action: 'obtainAccessId', account: ACCOUNT, status: 200 }],
   ['GET', '/accounts/user-2', { action: 'getAccount', account: accountId('user-2'), status: 404 }],
   ['GET', '/accounts/user-1/terminals/phone-1/sdk-token?x=1', { action: 'getTerminalToken', status: 400 }],
 ] as const;

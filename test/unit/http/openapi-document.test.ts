@@ -138,6 +138,7 @@ describe('the internal OpenAPI document', () => {
       ['get /accounts/{unionId}', 'getAccount', ['accounts'], admin],
       ['delete /accounts/{unionId}', 'eraseAccount', ['accounts'], admin],
       ['post /accounts/lookup', 'lookUpAccounts', ['accounts'], admin],
+      ['put /accounts/{unionId}/access-id', 'obtainAccessId', ['accounts'], admin],
       ['get /accounts/{unionId}/terminals/{uniqueId}/sdk-token', 'getTerminalToken', ['terminals'], admin],
       ['delete /accounts/{unionId}/terminals/{uniqueId}', 'logTerminalOut', ['terminals'], admin],
       ['get /livez', 'getLiveness', ['health'], []],

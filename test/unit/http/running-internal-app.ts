@@ -38,6 +38,7 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
   const app = await createInternalApp({
     tokens: { read: async () => servedToken() },
     accounts: recordingAccounts().accounts,
+    accessIds: { obtain: async () => ({ accessId: '-9223371996052586423', region: 'DE' }) },
     apps: ['default'],
     terminalPolicy: 'multi',
     refreshAt: () => 0,

@@ -84,6 +84,15 @@ describe('a token’s fields', () => {
     );
   });
 
+  it('have an accessId of at most 128 characters, which a look-up accepts', () => {
+    const withAccessId = (accessId: string) =>
+      read(JSON.stringify({ accessId, accessToken: 't', terminalId: 'i', expireTime: 60 }));
+    expect(withAccessId('😀'.repeat(128)).fields['accessId']).toHaveLength(256);
+    for (const accessId of ['x'.repeat(129), '😀'.repeat(129), '\ud800']) {
+      expect(() => withAccessId(accessId)).toThrow(new BrokenAnswer('data.accessId is missing or malformed'));
+    }
+  });
+
   it('keep strings unchanged', () => {
     fc.assert(
       fc.property(anyText(0), anyText(1), (text, token) => {

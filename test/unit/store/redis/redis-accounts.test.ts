@@ -78,6 +78,16 @@ describe('the look-up by accessId, after a background renewal', () => {
   });
 });
 
+test('the look-up finds the account by the new accessId only, when it was obtained without a token', async () => {
+  const { redis, store, found, key } = await withToken();
+  const answer = await store.terminals.acquire(subjectId({ ...SUBJECT, uniqueId: 'access-id' }), 1_000);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  await store.terminals.saveAccessId(answer.lease, { unionId: 'alice', accessId: '42', region: 'DE' });
+  expect(await found()).toEqual([]);
+  expect(await redis.exists(key)).toBe(0);
+  expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+});
+
 describe('the look-up by accessId, after the next login', () => {
   test('works again after its pointer was lost', async () => {
     const { redis, store, found, key } = await withToken();

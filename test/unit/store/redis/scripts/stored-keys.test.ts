@@ -72,6 +72,16 @@ describe('an erased account', () => {
     expect(await lifeMs(key)).toBe(-1);
   });
 
+  test('does not expire once it has obtained its accessId again', async () => {
+    const { store, redis, keys, lifeMs } = await openRedisState();
+    const key = keys.account(accountOf(ID));
+    await store.accounts.erase(SUBJECT.unionId);
+    const identity = { unionId: SUBJECT.unionId, accessId: '42', region: 'DE' };
+    expect(await store.terminals.saveAccessId(await granted(store, ID), identity)).toBe('saved');
+    expect(await lifeMs(key)).toBe(-1);
+    expect((await redis.hkeys(key)).sort()).toEqual(['d', 'e', 'r']);
+  });
+
   test('that has logged in before the erasure ends keeps its new directory entry', async () => {
     const { store, redis, keys } = await openRedisState();
     const key = keys.account(accountOf(ID));

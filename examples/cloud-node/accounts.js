@@ -1,0 +1,95 @@
+import { randomBytes, randomUUID, scrypt, timingSafeEqual } from 'node:crypto';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const hashPassword = promisify(scrypt);
+const HASH_BYTES = 32;
+
+/**
+ * The accounts, in one JSON file. Replace this class by your database. An account is {unionId, account, nickName, country,
+ * salt, hash}. The unionId never changes and says nothing about the person: the vendor learns it.
+ */
+export class Accounts {
+  #file;
+  #byUnionId = new Map();
+  #byName = new Map();
+  /** The unionIds of deleted accounts that the broker has not erased yet. */
+  #toErase = new Set();
+  #saved = Promise.resolve();
+
+  static async open(file) {
+    const accounts = new Accounts();
+    accounts.#file = file;
+    const stored = await readFile(file, 'utf8').catch((error) => {
+      if (error.code === 'ENOENT') return '{"accounts":[],"toErase":[]}';
+      throw error;
+    });
+    const { accounts: known, toErase } = JSON.parse(stored);
+    for (const account of known) accounts.#add(account);
+    for (const unionId of toErase) accounts.#toErase.add(unionId);
+    return accounts;
+  }
+
+  byName(name) {
+    return this.#byName.get(name);
+  }
+
+  byUnionId(unionId) {
+    return this.#byUnionId.get(unionId);
+  }
+
+  /** Returns the new account, or undefined if somebody has this name. */
+  async create({ account, password, nickName, country }) {
+    const salt = randomBytes(16).toString('base64');
+    const hash = (await hashPassword(password, salt, HASH_BYTES)).toString('base64');
+    if (this.#byName.has(account)) return undefined;
+    const created = { unionId: randomUUID(), account, nickName, country, salt, hash };
+    this.#add(created);
+    await this.#save();
+    return created;
+  }
+
+  /** Returns the account with this name and password. It takes equally long for a name that nobody has. */
+  async authenticate(name, password) {
+    const account = this.#byName.get(name);
+    const hash = await hashPassword(password, account?.salt ?? 'nobody', HASH_BYTES);
+    return account && timingSafeEqual(hash, Buffer.from(account.hash, 'base64')) ? account : undefined;
+  }
+
+  /** Deletes the account, and remembers that the broker must erase it. */
+  async delete({ unionId, account }) {
+    this.#byUnionId.delete(unionId);
+    this.#byName.delete(account);
+    await this.eraseLater(unionId);
+  }
+
+  eraseLater(unionId) {
+    this.#toErase.add(unionId);
+    return this.#save();
+  }
+
+  toErase() {
+    return [...this.#toErase];
+  }
+
+  erased(unionId) {
+    this.#toErase.delete(unionId);
+    return this.#save();
+  }
+
+  #add(account) {
+    this.#byUnionId.set(account.unionId, account);
+    this.#byName.set(account.account, account);
+  }
+
+  /** One write after the other. A process that dies during a write leaves the former file. */
+  #save() {
+    const write = async () => {
+      const content = { accounts: [...this.#byUnionId.values()], toErase: [...this.#toErase] };
+      await writeFile(`${this.#file}.new`, JSON.stringify(content), { mode: 0o600 });
+      await rename(`${this.#file}.new`, this.#file);
+    };
+    this.#saved = this.#saved.then(write, write);
+    return this.#saved;
+  }
+}

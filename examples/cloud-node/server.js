@@ -1,0 +1,190 @@
+// An example cloud. It has accounts and sessions of its own, and asks the broker's internal API for the rest.
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import fastify from 'fastify';
+import { Accounts } from './accounts.js';
+import { Broker } from './broker.js';
+import { SESSION_SECONDS, Sessions } from './sessions.js';
+
+const {
+  HOST = '127.0.0.1',
+  PORT = '3000',
+  DATA_DIR = 'data',
+  BROKER_URL = 'http://127.0.0.1:9090',
+  BROKER_TOKEN,
+  ISSUER = 'https://accounts.example',
+  AUDIENCE = 'sdk-token-broker',
+} = process.env;
+if (!BROKER_TOKEN) throw new Error('set BROKER_TOKEN to a token of the internal API of the broker');
+
+const LOOKUPS_AT_ONCE = 10;
+const LOOKUP_INTERVAL_MS = 6_000;
+const ERASE_AGAIN_MS = 2_000;
+
+await mkdir(DATA_DIR, { recursive: true });
+const accounts = await Accounts.open(join(DATA_DIR, 'accounts.json'));
+const sessions = await Sessions.open(join(DATA_DIR, 'session-key.pem'), { issuer: ISSUER, audience: AUDIENCE });
+const broker = new Broker(BROKER_URL, BROKER_TOKEN);
+
+// Without coercion: an accessId that comes as a number has lost digits, so it must not become a text.
+const app = fastify({ logger: true, ajv: { customOptions: { coerceTypes: false } } });
+
+class Refused extends Error {
+  constructor(statusCode, message) {
+    super(message);
+    this.statusCode = statusCode;
+  }
+}
+
+app.setErrorHandler((error, request, reply) => {
+  const { statusCode = 500, message } = error;
+  if (statusCode >= 500) request.log.error(error);
+  return reply.code(statusCode).send({ error: statusCode === 500 ? 'the request failed' : message });
+});
+
+const text = (maxLength) => ({ type: 'string', minLength: 1, maxLength });
+const objectWith = (required, properties) => ({ type: 'object', required, properties });
+const credentials = { account: text(100), password: text(200) };
+// The phone: phoneUniqueId() of the SDK. Without it, the answer has no SDK token.
+const uniqueId = { type: 'string', pattern: '^[\\x21-\\x7e]{1,128}$' };
+const registration = {
+  ...credentials,
+  uniqueId,
+  nickName: text(50),
+  country: { type: 'string', pattern: '^[A-Z]{2}$' },
+};
+
+app.post(
+  '/register',
+  { schema: { body: objectWith(['account', 'password', 'nickName', 'country'], registration) } },
+  async (request, reply) => {
+    const account = await accounts.create(request.body);
+    // In a real cloud: confirm the e-mail address or the phone number first, and tell nobody here that a name is taken.
+    if (!account) throw new Refused(409, 'this account exists');
+    return reply.code(201).send(await loginAnswer(account, request));
+  },
+);
+
+app.post(
+  '/login',
+  { schema: { body: objectWith(['account', 'password'], { ...credentials, uniqueId }) } },
+  async (request) => {
+    const account = await accounts.authenticate(request.body.account, request.body.password);
+    if (!account) throw new Refused(401, 'account or password is wrong');
+    return loginAnswer(account, request);
+  },
+);
+
+/** A session, and the first SDK token with it. If the broker has none now, the app asks the broker later. */
+async function loginAnswer(account, { body, log }) {
+  const answer = { session: await sessions.issue(account), expiresIn: SESSION_SECONDS };
+  if (body.uniqueId === undefined) return answer;
+  try {
+    return { ...answer, ...(await askAbout(account, broker.sdkToken(account, body.uniqueId))) };
+  } catch (error) {
+    log.warn(error, 'login without an SDK token');
+    return answer;
+  }
+}
+
+app.get('/.well-known/jwks.json', async () => sessions.keys());
+
+/** The account of the session. @throws Refused */
+async function accountOf({ headers }) {
+  const [, session = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? [];
+  const account = accounts.byUnionId(await sessions.unionIdOf(session));
+  if (!account) throw new Refused(401, 'a valid session is required');
+  return account;
+}
+
+/** By unionId, when the user's next look-up is due. */
+const lookupDueAt = new Map();
+
+/** Limits the look-ups of each user, so that nobody can try out names. @throws Refused */
+function countLookup({ unionId }, reply) {
+  const now = Date.now();
+  const dueAt = Math.max(now, lookupDueAt.get(unionId) ?? 0);
+  const waitMs = dueAt - (LOOKUPS_AT_ONCE - 1) * LOOKUP_INTERVAL_MS - now;
+  if (waitMs > 0) {
+    reply.header('retry-after', Math.ceil(waitMs / 1_000));
+    throw new Refused(429, 'too many look-ups');
+  }
+  lookupDueAt.set(unionId, dueAt + LOOKUP_INTERVAL_MS);
+}
+
+/** The part of an account that other users see: at most two thirds of the name. */
+function personOf({ nickName }, accessId) {
+  const characters = [...nickName];
+  const shown = Math.floor(characters.length / 3);
+  const end = characters.slice(characters.length - Math.min(1, shown));
+  return { accessId, nickName: `${characters.slice(0, Math.min(2, shown)).join('')}***${end.join('')}` };
+}
+
+// Sharing: the SDK asks the app about the account that the owner has typed.
+app.get('/share/account', async (request, reply) => {
+  countLookup(await accountOf(request), reply);
+  const found = accounts.byName(request.query.account);
+  if (!found) throw new Refused(404, 'there is no such account');
+  const accessId = await orUnavailable(request, askAbout(found, broker.accessId(found)));
+  return personOf(found, accessId);
+});
+
+// Sharing: the SDK asks the app about the people that a camera is shared with.
+const lookup = objectWith(['accessIds'], { accessIds: { type: 'array', minItems: 1, maxItems: 50, items: text(128) } });
+app.post('/share/accounts', { preValidation: accountOf, schema: { body: lookup } }, async (request, reply) => {
+  countLookup(await accountOf(request), reply);
+  const pairs = await orUnavailable(request, broker.unionIds(request.body.accessIds));
+  const people = pairs.flatMap(([accessId, unionId]) => {
+    const found = accounts.byUnionId(unionId);
+    return found ? [personOf(found, accessId)] : [];
+  });
+  return { accounts: people };
+});
+
+/** @throws Refused 503 when the broker cannot answer */
+async function orUnavailable({ log }, answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    log.warn(error, 'a look-up failed');
+    throw new Refused(503, 'the look-up is not possible at this moment');
+  }
+}
+
+app.delete('/account', async (request, reply) => {
+  const account = await accountOf(request);
+  await accounts.delete(account);
+  lookupDueAt.delete(account.unionId);
+  await eraseDeleted();
+  return reply.code(204).send();
+});
+
+/** Erases the deleted accounts at the broker. A failed erasure is tried again, also after a restart. */
+async function eraseDeleted() {
+  for (const unionId of accounts.toErase()) {
+    try {
+      await broker.erase(unionId);
+      await accounts.erased(unionId);
+    } catch (error) {
+      app.log.warn(error, 'an erasure failed and is tried again');
+    }
+  }
+}
+
+/** The broker creates an account anew when it is asked about one. So an account that was deleted meanwhile is erased again. */
+async function askAbout({ unionId }, answer) {
+  try {
+    return await answer;
+  } finally {
+    if (!accounts.byUnionId(unionId)) await accounts.eraseLater(unionId);
+  }
+}
+
+const eraseAgain = setInterval(eraseDeleted, ERASE_AGAIN_MS);
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    clearInterval(eraseAgain);
+    app.close();
+  });
+}
+await app.listen({ host: HOST, port: Number(PORT) });

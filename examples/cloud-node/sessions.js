@@ -1,0 +1,66 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import {
+  calculateJwkThumbprint,
+  createLocalJWKSet,
+  exportJWK,
+  exportPKCS8,
+  generateKeyPair,
+  importPKCS8,
+  jwtVerify,
+  SignJWT,
+} from 'jose';
+
+const ALGORITHM = 'ES256';
+export const SESSION_SECONDS = 3_600;
+
+/** Sessions as signed JWTs. The key is in a file, so sessions survive a restart, and several processes can share it. */
+export class Sessions {
+  #privateKey;
+  #publicKey;
+  #expected;
+
+  static async open(keyFile, { issuer, audience }) {
+    const sessions = new Sessions();
+    sessions.#privateKey = await importPKCS8(await readOrCreate(keyFile), ALGORITHM, { extractable: true });
+    const { d: _privatePart, ...jwk } = await exportJWK(sessions.#privateKey);
+    sessions.#publicKey = { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: ALGORITHM, use: 'sig' };
+    sessions.#expected = { issuer, audience };
+    return sessions;
+  }
+
+  /** The public keys, for `SESSION_JWT_JWKS_URL` of the broker. */
+  keys() {
+    return { keys: [this.#publicKey] };
+  }
+
+  /** `iat` lets the broker refuse the sessions of a deleted account. */
+  issue({ unionId, country }) {
+    const { issuer, audience } = this.#expected;
+    return new SignJWT({ region: country })
+      .setProtectedHeader({ alg: ALGORITHM, kid: this.#publicKey.kid })
+      .setSubject(unionId)
+      .setIssuer(issuer)
+      .setAudience(audience)
+      .setIssuedAt()
+      .setExpirationTime(`${SESSION_SECONDS} seconds`)
+      .sign(this.#privateKey);
+  }
+
+  /** Returns the unionId of a valid session, else undefined. */
+  async unionIdOf(session) {
+    const expected = { ...this.#expected, algorithms: [ALGORITHM] };
+    const verified = await jwtVerify(session, createLocalJWKSet(this.keys()), expected).catch(() => undefined);
+    return verified?.payload.sub;
+  }
+}
+
+async function readOrCreate(keyFile) {
+  const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
+  try {
+    // Fails if the file exists.
+    await writeFile(keyFile, await exportPKCS8(privateKey), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+  return readFile(keyFile, 'utf8');
+}

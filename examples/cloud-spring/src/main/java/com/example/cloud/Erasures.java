@@ -1,0 +1,43 @@
+package com.example.cloud;
+
+import java.io.IOException;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.scheduling.annotation.Scheduled;
+import org.springframework.stereotype.Component;
+import org.springframework.web.client.RestClientException;
+
+/** Erases deleted accounts at the broker. */
+@Component
+public class Erasures {
+    private static final Logger LOG = LoggerFactory.getLogger(Erasures.class);
+
+    private final Accounts accounts;
+    private final Broker broker;
+
+    Erasures(Accounts accounts, Broker broker) {
+        this.accounts = accounts;
+        this.broker = broker;
+    }
+
+    /** A failed erasure is tried again, also after a restart. */
+    @Scheduled(fixedDelay = 2_000)
+    void eraseDeleted() throws IOException {
+        for (String unionId : accounts.toErase()) {
+            try {
+                broker.erase(unionId);
+                accounts.erased(unionId);
+            } catch (RestClientException error) {
+                LOG.warn("an erasure failed and is tried again: {}", error.getMessage());
+            }
+        }
+    }
+
+    /** The broker creates an account anew when it is asked about one. So an account that was deleted meanwhile is erased again. */
+    void eraseIfDeleted(Account account) throws IOException {
+        if (accounts.byUnionId(account.unionId()).isEmpty()) {
+            accounts.eraseLater(account.unionId());
+        }
+    }
+}

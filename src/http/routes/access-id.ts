@@ -1,0 +1,91 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { type AccessIds, accessIdTerminal, type KnownAccount } from '../../broker/access-ids.ts';
+import type { Accounts } from '../../broker/accounts.ts';
+import type { ErrorCode } from '../../token/errors.ts';
+import { accountId } from '../../token/subject.ts';
+import { audit } from '../admin-access.ts';
+import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
+import { accountPath, requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
+import { leaveBodiesUnread } from '../server/server.ts';
+import { querySchema } from '../server/validation.ts';
+
+const { app, regRegion } = TERMINAL_PARAMETERS;
+const accessIdQuery = querySchema({
+  app: app.meta({
+    description:
+      'The edition of the app that logs in. May be left out if there is only one, or if the account is known.',
+  }),
+  regRegion,
+});
+
+const LOGIN_ERRORS: readonly ErrorCode[] = [
+  'account_disabled',
+  'not_found',
+  'vendor_rejected',
+  'vendor_unavailable',
+  'vendor_busy',
+  'vendor_timeout',
+];
+
+const knownAccount = z
+  .looseObject({
+    accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
+    region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+  })
+  .meta({ id: 'AccessId' });
+
+const obtainAccessId = {
+  operationId: 'obtainAccessId',
+  summary: "The account's accessId",
+  description:
+    'For sharing a camera with somebody who has not opened the app yet. An account that has never logged in logs in once: ' +
+    'this login takes no place of a terminal, and its token is neither stored nor renewed. Any other account causes no ' +
+    'login. The body is not read.',
+  tags: ['accounts'],
+  security: ADMIN_SECURITY,
+  params: accountPath,
+  querystring: accessIdQuery,
+  withoutBody: true,
+  response: {
+    200: responseWithBody('The accessId. From now on `POST /accounts/lookup` knows it.', {
+      schema: knownAccount,
+      example: { accessId: '-9223371996052586423', region: 'DE' },
+    }),
+    ...problemResponses([...ADMIN_CALL_ERRORS, ...LOGIN_ERRORS], {
+      request_invalid: {
+        detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8',
+      },
+      not_found: { detail: 'The account was erased while its accessId was being obtained' },
+      vendor_rejected: { vendorCode: 10016 },
+    }),
+  },
+};
+
+export interface AccessIdRouteOptions extends SubjectRules {
+  readonly accounts: Pick<Accounts, 'find'>;
+  readonly accessIds: Pick<AccessIds, 'obtain'>;
+}
+
+interface AccessIdRequest {
+  Params: z.infer<typeof accountPath>;
+  Querystring: z.infer<typeof accessIdQuery>;
+}
+
+/** `PUT /accounts/{unionId}/access-id`. */
+export async function accessIdRoute(app: FastifyInstance, options: AccessIdRouteOptions): Promise<void> {
+  leaveBodiesUnread(app);
+
+  app.put<AccessIdRequest>('/accounts/:unionId/access-id', { schema: obtainAccessId }, async (request, reply) => {
+    const { unionId } = request.params;
+    const { app: requestedApp, regRegion } = request.query;
+    audit(request, 'account', [accountId(unionId)]);
+    const logIn = (): Promise<KnownAccount> => {
+      const requested = { app: requestedApp, uniqueId: accessIdTerminal(unionId) };
+      const subject = requestedSubject(options, { unionId, app: undefined }, requested);
+      return options.accessIds.obtain(subject, regRegion);
+    };
+    const { accessId, region } = (await options.accounts.find(unionId)) ?? (await logIn());
+    return reply.header('cache-control', 'no-store').send({ accessId, region });
+  });
+}

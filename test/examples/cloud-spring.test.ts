@@ -1,0 +1,25 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, test } from 'vitest';
+import { type ExampleCloud, playLifeOfAnAccount, playOutageOfTheBroker } from './scripted-app.ts';
+
+const FOLDER = fileURLToPath(new URL('../../examples/cloud-spring', import.meta.url));
+const CLOUD: ExampleCloud = { command: ['java', '-jar', `${FOLDER}/target/cloud-spring.jar`], startMs: 120_000 };
+/** The first build downloads the packages. */
+const BUILD_MS = 600_000;
+
+beforeAll(() => {
+  execFileSync('mvn', ['-q', '-B', 'package'], { cwd: FOLDER, stdio: 'inherit', timeout: BUILD_MS });
+}, BUILD_MS);
+
+test(
+  'examples/cloud-spring serves an app from its registration to the deletion of the account',
+  () => playLifeOfAnAccount(CLOUD),
+  400_000,
+);
+
+test(
+  'examples/cloud-spring logs users in while it cannot reach the broker, and erases deleted accounts later',
+  () => playOutageOfTheBroker(CLOUD),
+  400_000,
+);

@@ -1,0 +1,214 @@
+import { describe, expect, test } from 'vitest';
+import { accessIdTerminal } from '../../../src/broker/access-ids.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import type { Clock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
+import { type Subject, subjectId, UNIQUE_ID_PATTERN } from '../../../src/token/subject.ts';
+import { brokerParts } from '../../support/broker-parts.ts';
+import { watchedStore } from '../../support/failing-store.ts';
+import { ScriptedLogin } from '../../support/scripted-login.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'bob', uniqueId: accessIdTerminal('bob') };
+const ID = subjectId(SUBJECT);
+const OBTAINED = { accessId: 'id-of-bob', region: 'DE' };
+
+/** Replicas that share one store and one vendor. Each has its own broker. */
+function createReplicas(count: number, options: { perHour?: number; clock: Clock }) {
+  const { clock, perHour = 0 } = options;
+  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 1 }));
+  const vendor = new ScriptedLogin(clock);
+  vendor.latencyMs = 1_000;
+  const replicas = Array.from({ length: count }, () => brokerParts({ clock, store: watched.store, vendor, perHour }));
+  const obtain = (replica: number, region: string | undefined = 'DE', subject = SUBJECT) => {
+    const parts = replicas[replica % count];
+    if (!parts) throw new RangeError('no replica');
+    return parts.accessIds.obtain(subject, region);
+  };
+  const [first = brokerParts()] = replicas;
+  return { ...watched, vendor, first, obtain };
+}
+
+const codeOf = (error: unknown) => (error instanceof BrokerError ? error.code : error);
+
+describe('the accessId of an account that has never logged in', () => {
+  test('costs one login when it is obtained twenty times at once on two replicas', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain, store } = createReplicas(2, { clock });
+    const all = Promise.all(Array.from({ length: 20 }, (_, number) => obtain(number)));
+    await pass(5_000);
+    expect(new Set((await all).map((one) => JSON.stringify(one.accessId + one.region)))).toEqual(
+      new Set(['"id-of-bobDE"']),
+    );
+    expect(vendor.requests).toHaveLength(1);
+    expect(vendor.requests[0]).toMatchObject({ subject: SUBJECT, region: 'DE', urgency: 'foreground' });
+    expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
+  });
+
+  test('takes no terminal place, stores no token, and nothing becomes due', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, vendor, obtain, store, calls } = createReplicas(1, { clock });
+    const obtained = obtain(0);
+    await pass(2_000);
+    expect(await obtained).toMatchObject(OBTAINED);
+    expect((await store.accounts.find('bob'))?.records).toEqual([]);
+    expect(first.cache.size).toBe(0);
+    expect(calls('save')).toBe(0);
+    await pass(2 * vendor.lifeMs);
+    const due = await store.dueQueue.claim(10, LEASE_MS);
+    expect(due).toEqual({ claims: [], nextInMs: undefined, backlog: 0 });
+    const phone = { app: 'default', unionId: 'bob', uniqueId: 'phone' };
+    const read = first.broker.read({ subject: phone, region: undefined, sessionIssuedAt: clock.now() });
+    await pass(2_000);
+    expect((await read).record.region).toBe('DE');
+  });
+
+  test('holds the lease of a slow login by its heartbeat', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain } = createReplicas(2, { clock });
+    vendor.latencyMs = 3 * LEASE_MS;
+    const both = Promise.allSettled([obtain(0), obtain(1)]);
+    await pass(4 * LEASE_MS);
+    expect((await both)[0]).toMatchObject({ status: 'fulfilled', value: OBTAINED });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('is that of a login of the same terminal that ended in the meantime', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, vendor, obtain } = createReplicas(2, { clock });
+    // With policy `single` the account has one terminal, which is that of its phone.
+    const only = { ...SUBJECT, uniqueId: 'bob' };
+    const read = first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
+    await pass(500);
+    const obtained = obtain(1, 'DE', only);
+    await pass(5_000);
+    const { record } = await read;
+    expect(await obtained).toMatchObject({ accessId: 'id-of-bob', region: 'CN', records: [record] });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('lets a phone with the same terminal wait, and then log in for a token of its own', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, vendor, obtain } = createReplicas(1, { clock });
+    const only = { ...SUBJECT, uniqueId: 'bob' };
+    const obtained = obtain(0, 'DE', only);
+    await pass(500);
+    const read = first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() });
+    await pass(5_000);
+    expect(await obtained).toMatchObject(OBTAINED);
+    expect((await read).record.token.fields['accessToken']).toBe('token-2');
+    expect(vendor.mostConcurrent).toBe(1);
+  });
+});
+
+describe('a failed login for an accessId', () => {
+  test('fails for every caller on two replicas, and releases the lease', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain } = createReplicas(2, { clock });
+    vendor.failure = new BrokerError('vendor_rejected');
+    const all = Promise.allSettled(Array.from({ length: 20 }, (_, number) => obtain(number)));
+    await pass(5_000);
+    for (const one of await all) expect(one).toMatchObject({ reason: { code: 'vendor_rejected' } });
+    expect(vendor.requests).toHaveLength(1);
+    vendor.failure = undefined;
+    const again = obtain(1);
+    await pass(2_000);
+    expect(await again).toMatchObject(OBTAINED);
+  });
+
+  test('cools the account down like any other login', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain } = createReplicas(1, { clock });
+    vendor.failure = new BrokerError('vendor_unavailable');
+    vendor.latencyMs = 0;
+    const codes: unknown[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      const failed = obtain(0).catch(codeOf);
+      await pass(10);
+      codes.push(await failed);
+    }
+    expect(codes).toEqual(Array(4).fill('vendor_unavailable'));
+    expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('with an announced failure that another country would avoid is tried again', async () => {
+    const { clock, pass } = virtualClock();
+    const { store, obtain, vendor } = createReplicas(1, { clock });
+    const answer = await store.terminals.acquire(ID, LEASE_MS);
+    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    const obtained = obtain(0);
+    await pass(10);
+    await store.terminals.release(answer.lease, undefined, 'request_invalid');
+    await pass(2_000);
+    expect(await obtained).toMatchObject(OBTAINED);
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('counts against the login limit of the account, but not if it found no place in the queue', async () => {
+    const { clock, pass } = virtualClock();
+    const { vendor, obtain } = createReplicas(1, { clock, perHour: 1 });
+    vendor.latencyMs = 0;
+    const attempt = async (code?: 'vendor_busy' | 'vendor_rejected') => {
+      vendor.failure = code && new BrokerError(code);
+      const outcome = obtain(0).then(() => 'obtained', codeOf);
+      await pass(10);
+      return outcome;
+    };
+    expect(await attempt('vendor_busy')).toBe('vendor_busy');
+    expect(await attempt('vendor_rejected')).toBe('vendor_rejected');
+    expect(await attempt()).toBe('rate_limited');
+    expect(vendor.requests).toHaveLength(2);
+  });
+});
+
+test('no login starts without a country, or while the store is down', async () => {
+  const { clock, pass } = virtualClock();
+  const { vendor, obtain, down } = createReplicas(1, { clock });
+  await expect(obtain(0, '')).rejects.toMatchObject({ code: 'request_invalid' });
+  down.add('acquire');
+  await expect(obtain(0)).rejects.toMatchObject({ code: 'store_unavailable' });
+  await pass(5_000);
+  expect(vendor.requests).toEqual([]);
+});
+
+test('an account that is erased during the login stays erased, and the callers on all replicas get not_found', async () => {
+  const { clock, pass } = virtualClock();
+  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const obtained = [obtain(0), obtain(1), obtain(0)].map((one) => one.catch(codeOf));
+  await pass(500);
+  await first.accounts.erase('bob');
+  await pass(5_000);
+  expect(await Promise.all(obtained)).toEqual(['not_found', 'not_found', 'not_found']);
+  expect(await store.accounts.find('bob')).toBeUndefined();
+  expect(vendor.requests).toHaveLength(1);
+});
+
+test('a caller that comes after the erasure gets an accessId by a login of its own', async () => {
+  const { clock, pass } = virtualClock();
+  const { first, vendor, obtain, store } = createReplicas(2, { clock });
+  const before = obtain(0).catch(codeOf);
+  await pass(500);
+  await first.accounts.erase('bob');
+  const after = Promise.all([obtain(0), obtain(1)]);
+  await pass(5_000);
+  expect(await before).toBe('not_found');
+  for (const one of await after) expect(one).toMatchObject(OBTAINED);
+  expect(vendor.requests).toHaveLength(2);
+  expect(await store.accounts.find('bob')).toMatchObject(OBTAINED);
+});
+
+test('a caller is not told an accessId that the store did not accept', async () => {
+  const { clock, pass } = virtualClock();
+  const { obtain, down } = createReplicas(1, { clock });
+  down.add('saveAccessId');
+  const obtained = obtain(0).catch(codeOf);
+  await pass(2_000);
+  expect(await obtained).toBe('store_unavailable');
+});
+
+test('the terminal is valid for the vendor, and different for each account', () => {
+  const terminals = ['bob', 'alice', '用户'.repeat(64)].map(accessIdTerminal);
+  for (const uniqueId of terminals) expect(uniqueId).toMatch(UNIQUE_ID_PATTERN);
+  expect(new Set(terminals).size).toBe(3);
+});

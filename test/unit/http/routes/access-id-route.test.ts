@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { accessIdTerminal } from '../../../../src/broker/access-ids.ts';
+import { BrokerError } from '../../../../src/token/errors.ts';
+import type { Subject } from '../../../../src/token/subject.ts';
+import { servedToken } from '../running-app.ts';
+import { type InternalSettings, recordingAccounts, startInternalApp } from '../running-internal-app.ts';
+
+const PATH = '/accounts/bob/access-id';
+const KNOWN = new Map([['bob', { accessId: '-42', region: 'FR', records: [servedToken().record] }]]);
+
+async function start(settings: InternalSettings = {}) {
+  const asked: { subject: Subject; region: string | undefined }[] = [];
+  const accessIds = {
+    obtain: async (subject: Subject, region: string | undefined) => {
+      asked.push({ subject, region });
+      return { accessId: '7', region: 'DE', records: KNOWN.get('bob')?.records };
+    },
+  };
+  return { asked, ...(await startInternalApp({ accessIds, ...settings })) };
+}
+
+describe('PUT /accounts/{unionId}/access-id', () => {
+  it('answers with the accessId and the country of a known account, whatever the apps, without a login', async () => {
+    const { ask, asked } = await start({ apps: ['ios', 'android'], accounts: recordingAccounts(KNOWN).accounts });
+    const answer = await ask('PUT', PATH);
+    expect(answer).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } });
+    expect(JSON.parse(answer.body)).toEqual({ accessId: '-42', region: 'FR' });
+    expect(asked).toEqual([]);
+  });
+
+  it('obtains that of an unknown account, with the country and the app of the request, and shows nothing else', async () => {
+    const { ask, asked } = await start({ apps: ['ios', 'android'] });
+    const answer = await ask('PUT', `${PATH}?regRegion=DE&app=ios`);
+    expect(JSON.parse(answer.body)).toEqual({ accessId: '7', region: 'DE' });
+    const subject = { app: 'ios', unionId: 'bob', uniqueId: accessIdTerminal('bob') };
+    expect(asked).toEqual([{ subject, region: 'DE' }]);
+  });
+
+  it('logs in as the only terminal of the account with policy single', async () => {
+    const { ask, asked } = await start({ terminalPolicy: 'single' });
+    await ask('PUT', PATH);
+    expect(asked).toEqual([{ subject: { app: 'default', unionId: 'bob', uniqueId: 'bob' }, region: undefined }]);
+  });
+
+  it.each(['application/json', 'text/plain', ''])('accepts an empty or any body of type "%s"', async (type) => {
+    const { ask } = await start();
+    const headers: Record<string, string> = type === '' ? {} : { 'content-type': type };
+    expect((await ask('PUT', PATH, { headers })).status).toBe(200);
+    expect((await ask('PUT', PATH, { headers: { 'content-type': 'text/plain' }, body: '{' })).status).toBe(200);
+  });
+
+  it.each(['?regRegion=Germany', '?regRegion=XX', '?app=windows', '?uniqueId=phone', '?app=default&app=default'])(
+    'refuses %s without a login',
+    async (query) => {
+      const { ask, asked } = await start();
+      const answer = await ask('PUT', PATH + query);
+      expect(answer.status).toBe(400);
+      expect(JSON.parse(answer.body)).toMatchObject({ code: 'request_invalid' });
+      expect(asked).toEqual([]);
+    },
+  );
+
+  it('needs the admin token', async () => {
+    const { ask, asked } = await start();
+    expect((await ask('PUT', PATH, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
+    expect(asked).toEqual([]);
+  });
+
+  it('does not report a failing store as a missing account', async () => {
+    const find = () => Promise.reject(new BrokerError('store_unavailable'));
+    const { ask, asked } = await start({ accounts: { ...recordingAccounts().accounts, find } });
+    expect((await ask('PUT', PATH)).status).toBe(503);
+    expect(asked).toEqual([]);
+  });
+});
