@@ -12,8 +12,8 @@ const readable = (file) => {
 };
 
 /** @returns tests that passed, and tests that failed */
-function vitest() {
-  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(readable(join(results, 'vitest.json')) || '{}');
+function vitest(file) {
+  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(readable(join(results, file)) || '{}');
   return [numPassedTests, numFailedTests];
 }
 
@@ -49,13 +49,14 @@ function xctest(file) {
 
 /** The tests of each step. A step that fails without a failed test (for example, because it does not compile) counts as one failure. */
 const counters = {
-  node: vitest,
+  node: () => vitest('vitest.json'),
+  examples: () => vitest('examples.json'),
   kotlin: () => surefire('clients/kotlin/target/surefire-reports'),
   swift: () => xctest(join(results, 'swift.log')),
 };
 
 let [passed, failed] = [0, 0];
-for (const name of ['install', 'node', 'checks', 'kotlin', 'swift']) {
+for (const name of ['install', 'node', 'checks', 'examples', 'kotlin', 'swift']) {
   const succeeded = readable(join(results, `${name}.step`)).trim() === '0';
   const [good, bad] = counters[name]?.() ?? [succeeded ? 1 : 0, 0];
   const failures = succeeded ? bad : Math.max(bad, 1);
