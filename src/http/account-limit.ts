@@ -1,10 +1,9 @@
-import { LRUCache } from 'lru-cache';
 import { BrokerError } from '../token/errors.ts';
 
 /** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
 export type AccountLimit = (unionId: string) => BrokerError | undefined;
 
-/** Most accounts in memory. The least recently used one is dropped, and its limit starts again. */
+/** Most accounts that are counted in a minute. With more, the counts of the least recent ones start again. */
 const MAX_ACCOUNTS = 100_000;
 const WINDOW_MS = 60_000;
 
@@ -25,15 +24,22 @@ export function accountLimit(perMinute: number): AccountLimit {
  */
 export function rateLimit(perMinute: number, detail: string): (key: string) => BrokerError | undefined {
   const intervalMs = WINDOW_MS / perMinute;
-  /** When the whole burst is available again, by `performance.now()`. */
-  const fullAt = new LRUCache<string, number>({ max: MAX_ACCOUNTS });
+  // For each key, when its whole burst is available again, by `performance.now()`. That is within a minute, so keys
+  // without a request in a whole minute are forgotten.
+  let [current, former] = [new Map<string, number>(), new Map<string, number>()];
+  let startedAt = 0;
   return (key) => {
     const now = performance.now();
-    const next = Math.max(now, fullAt.get(key) ?? 0) + intervalMs;
+    if (now - startedAt >= WINDOW_MS || current.size >= MAX_ACCOUNTS) {
+      [current, former] = [new Map(), current];
+      startedAt = now;
+    }
+    const fullAt = current.get(key) ?? former.get(key) ?? 0;
+    const next = Math.max(now, fullAt) + intervalMs;
     const waitMs = next - now - WINDOW_MS;
     // Less than 1 ms may be a rounding error of the sum of intervals.
     if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
-    fullAt.set(key, next);
+    current.set(key, next);
     return undefined;
   };
 }

@@ -6,8 +6,8 @@ import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import type { AccountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
-/** RFC 6750 §2.1. */
-const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
+/** RFC 6750 §2.1: a b64token. */
+const BEARER_TOKEN = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
 
 /**
  * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
@@ -22,16 +22,12 @@ export function bearerCredential(authorization: string | undefined): string | un
  * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
-  const token = bearerCredential(authorization);
-  if (token === undefined) {
+  const token = BEARER_TOKEN.exec(authorization ?? '')?.[1];
+  if (token !== undefined) return token;
+  if (bearerCredential(authorization) === undefined) {
     throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
   }
-  if (!B64TOKEN.test(token)) {
-    throw new BrokerError('session_invalid', {
-      detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)',
-    });
-  }
-  return token;
+  throw new BrokerError('session_invalid', { detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)' });
 }
 
 /** The `WWW-Authenticate` of an error. Without a session it names no error code (RFC 6750 §3.1). */

@@ -1,8 +1,11 @@
 import type { Clock } from '../token/clock.ts';
 import type { CheckSchedule } from './session-cache.ts';
+import { sessionCheckUnavailable } from './session-server.ts';
 
-/** A signature check takes 25 to 120 µs, so those of one turn delay other requests by less than 1 ms. */
+/** A signature check takes 25 to 120 µs, so those of one turn delay other requests by about 1 ms. */
 const MAX_PER_TURN = 8;
+/** Checks that wait. They take less than a second. */
+const MAX_WAITING = 4_096;
 
 /**
  * Spreads the checks of sessions that this thread does by itself over the turns of the event loop. Many new sessions at
@@ -11,25 +14,26 @@ const MAX_PER_TURN = 8;
 export class CheckQueue implements CheckSchedule {
   readonly #clock: Clock;
   #doneInTurn = 0;
-  /** In order. Each connection waits for one check at most, so the bound of the connections is its bound. */
+  /** In order. */
   readonly #waiting: (() => void)[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Runs a check at once, or in a later turn if this turn has had its share. */
+  /**
+   * Runs a check at once, or in a later turn if this turn has had its share.
+   * @throws BrokerError `session_check_unavailable`, if too many checks wait
+   */
   run<Result>(check: () => Result | Promise<Result>): Result | Promise<Result> {
     if (this.#doneInTurn < MAX_PER_TURN) {
       this.#countOne();
       return check();
     }
-    return new Promise((resolve) => {
-      this.#waiting.push(() => {
-        this.#countOne();
-        resolve(check());
-      });
-    });
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
+    }
+    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
   }
 
   #countOne(): void {
@@ -39,6 +43,9 @@ export class CheckQueue implements CheckSchedule {
 
   #startTurn(): void {
     this.#doneInTurn = 0;
-    for (const start of this.#waiting.splice(0, MAX_PER_TURN)) start();
+    for (const start of this.#waiting.splice(0, MAX_PER_TURN)) {
+      this.#countOne();
+      start();
+    }
   }
 }

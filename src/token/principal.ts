@@ -1,3 +1,5 @@
+import type { Subject, SubjectId } from './subject.ts';
+
 /** The account that a session belongs to. */
 export interface Principal {
   readonly unionId: string;
@@ -15,6 +17,8 @@ export interface Principal {
 export interface CachedPrincipal extends Principal {
   /** Epoch ms. */
   readonly freshUntil: number;
+  /** The latest subject that the session asked for. Its id takes two digests, a twentieth of a read from memory. */
+  latest?: { readonly subject: Subject; readonly id: SubjectId };
 }
 
 export interface SessionVerifier<Verified extends Principal = Principal> {

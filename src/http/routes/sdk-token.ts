@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import { subjectId } from '../../token/subject.ts';
+import type { CachedPrincipal } from '../../token/principal.ts';
+import { type Subject, type SubjectId, subjectId } from '../../token/subject.ts';
 import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
@@ -66,6 +67,15 @@ export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions
   readonly accounts: Pick<Accounts, 'logOut'>;
 }
 
+function idOf(subject: Subject, caller: CachedPrincipal): SubjectId {
+  const { latest } = caller;
+  const isLatest = latest?.subject.uniqueId === subject.uniqueId && latest.subject.app === subject.app;
+  if (isLatest) return latest.id;
+  const id = subjectId(subject);
+  caller.latest = { subject, id };
+  return id;
+}
+
 /** `GET /sdk-token` and `DELETE /sdk-token`. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
   const { tokens, accounts } = options;
@@ -76,7 +86,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const { caller, query } = request;
     const subject = requestedSubject(options, caller, query);
     const region = caller.region ?? query.regRegion;
-    const id = subjectId(subject);
+    const id = idOf(subject, caller);
     return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
   });
 

@@ -20,10 +20,13 @@ test('at most 8 checks run in one turn of the event loop, in order', async () =>
   const results = Array.from({ length: 20 }, (_, number) => queue.run(check(number)));
   expect(started).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   nextTurn();
+  await Promise.resolve();
   expect(started).toHaveLength(16);
   results.push(queue.run(check(20)));
+  await Promise.resolve();
   expect(started).toHaveLength(16);
   nextTurn();
+  await Promise.resolve();
   expect(started).toEqual(Array.from({ length: 21 }, (_, number) => number));
   expect(await Promise.all(results)).toEqual(Array.from({ length: 21 }, (_, number) => number + 1));
 });
@@ -35,6 +38,12 @@ test('a check in a quiet turn runs at once and gives its result without a promis
     nextTurn();
     nextTurn();
   }
+});
+
+test('at most 4,096 checks wait', async () => {
+  const { queue } = queueByHand();
+  for (let number = 0; number < 8 + 4_096; number += 1) void queue.run(() => number);
+  await expect(queue.run(() => 'principal')).rejects.toMatchObject({ code: 'session_check_unavailable' });
 });
 
 test('a check that waited rejects like its verifier', async () => {
