@@ -48,10 +48,10 @@ for (let number = 1; number * everyMs <= minutes * 60_000; number += 1) {
 over.abort();
 const [attacks] = await Promise.all([attacking, reading]);
 
-const { reads, newcomers, servedShare, p99Ms, newcomersInTime } = honest.total();
+const { reads, newcomers, servedShare, p99Ms, newcomersInTime, problems: notServed } = honest.total();
 const problems = [
   ...samples.growing().map((name) => `${name}: does not level off`),
-  ...(servedShare < 1 ? ['not every read of a known token was served'] : []),
+  ...(servedShare < 1 ? [`reads of known tokens were not served: ${notServed.join(', ')}`] : []),
   ...(samples.medianP99() >= MAX_P99_MS ? [`the median p99 of known tokens is not below ${MAX_P99_MS} ms`] : []),
   ...(newcomersInTime < MIN_NEWCOMERS_IN_TIME ? ['too few newcomers were served within 1 s'] : []),
   ...attacks.flatMap(({ name, outcomes }) =>

@@ -16,6 +16,8 @@ const NEWCOMER_WITHIN_MS = 1_000;
 
 interface Answered {
   readonly ok: boolean;
+  /** Of a request that was not served: the error code of the broker, or the error of the connection. */
+  readonly problem: string | undefined;
   readonly tookMs: number;
 }
 
@@ -76,21 +78,23 @@ export class HonestLoad {
     return figures;
   }
 
-  /** The figures of the whole run. */
-  total(): HonestFigures & { readonly reads: number; readonly newcomers: number } {
+  /** The figures of the whole run, and why reads of known tokens were not served. */
+  total(): HonestFigures & { readonly reads: number; readonly newcomers: number; readonly problems: string[] } {
     const [reads, newcomers] = [this.#reads.length, this.#newcomers.length];
-    return { ...figuresOf(this.#reads, this.#newcomers), reads, newcomers };
+    const problems = this.#reads.flatMap(({ problem }) => problem ?? []);
+    return { ...figuresOf(this.#reads, this.#newcomers), reads, newcomers, problems };
   }
 }
 
-async function read({ broker, sessionOf }: Replica, account: string): Promise<Answered> {
+async function read({ mode, broker, sessionOf }: Replica, account: string): Promise<Answered> {
   const headers = await sessionOf(account);
   const startedAt = performance.now();
-  const ok = await plainRequest(`${broker.url}/sdk-token?uniqueId=phone`, { headers }).then(
-    ({ status }) => status === 200,
-    () => false,
+  const problem = await plainRequest(`${broker.url}/sdk-token?uniqueId=phone`, { headers }).then(
+    ({ status, body }): string | undefined => (status === 200 ? undefined : JSON.parse(body).code),
+    (error: NodeJS.ErrnoException) => error.code ?? error.name,
   );
-  return { ok, tookMs: performance.now() - startedAt };
+  const ok = problem === undefined;
+  return { ok, problem: ok ? undefined : `${mode}: ${problem}`, tookMs: performance.now() - startedAt };
 }
 
 function figuresOf(reads: readonly Answered[], newcomers: readonly Answered[]): HonestFigures {
