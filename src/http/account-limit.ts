@@ -4,29 +4,33 @@ import { BrokerError } from '../token/errors.ts';
 /** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
 export type AccountLimit = (unionId: string) => BrokerError | undefined;
 
-/** Most accounts in memory. The least recently used one is dropped, and its limit starts again. */
-const MAX_ACCOUNTS = 100_000;
 const WINDOW_MS = 60_000;
 
 /**
  * Limits the requests of each account to this replica: `perMinute` at once after a pause, and then as many per minute,
  * evenly spread. The counts are in memory, so every replica allows as many.
  * @param perMinute requests per account and minute; 0: no limit
+ * @param maxAccounts accounts in memory, as in {@link rateLimit}
  */
-export function accountLimit(perMinute: number): AccountLimit {
+export function accountLimit(perMinute: number, maxAccounts: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
-  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`);
+  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, maxAccounts);
 }
 
 /**
  * Allows for each key `perMinute` at once after a pause, and then as many per minute, evenly spread (generic cell rate
  * algorithm).
  * @param detail of the error
+ * @param maxKeys keys in memory. The least recently used one is dropped, and its limit starts again
  */
-export function rateLimit(perMinute: number, detail: string): (key: string) => BrokerError | undefined {
+export function rateLimit(
+  perMinute: number,
+  detail: string,
+  maxKeys: number,
+): (key: string) => BrokerError | undefined {
   const intervalMs = WINDOW_MS / perMinute;
   /** When the whole burst is available again, by `performance.now()`. */
-  const fullAt = new LRUCache<string, number>({ max: MAX_ACCOUNTS });
+  const fullAt = new LRUCache<string, number>({ max: maxKeys });
   return (key) => {
     const now = performance.now();
     const next = Math.max(now, fullAt.get(key) ?? 0) + intervalMs;
