@@ -15,6 +15,8 @@ const MIN_SAMPLES = 12;
 /** A shorter run cannot level off: a newcomer returns after 12 minutes, and the middle third must end later. */
 const MIN_WRITTEN_MINUTES = 30;
 const MAX_P99_MS = 250;
+/** A forged erasure refuses a read if Redis does not answer in time just then. */
+const MIN_SERVED = 0.999;
 const MIN_NEWCOMERS_IN_TIME = 0.95;
 
 const { values: options } = parseArgs({
@@ -51,7 +53,7 @@ const [attacks] = await Promise.all([attacking, reading]);
 const { reads, newcomers, servedShare, p99Ms, newcomersInTime, problems: notServed } = honest.total();
 const problems = [
   ...samples.growing().map((name) => `${name}: does not level off`),
-  ...(servedShare < 1 ? [`reads of known tokens were not served: ${notServed.join(', ')}`] : []),
+  ...(servedShare < MIN_SERVED ? ['too many reads of known tokens were not served'] : []),
   ...(samples.medianP99() >= MAX_P99_MS ? [`the median p99 of known tokens is not below ${MAX_P99_MS} ms`] : []),
   ...(newcomersInTime < MIN_NEWCOMERS_IN_TIME ? ['too few newcomers were served within 1 s'] : []),
   ...attacks.flatMap(({ name, outcomes }) =>
@@ -60,7 +62,7 @@ const problems = [
 ];
 const verdict =
   problems.length === 0
-    ? `Everything levels off: the median of the last third is at most ${100 * ALLOWED_GROWTH} % above that of the middle third.`
+    ? `Everything levels off: the median of the last third is at most ${100 * ALLOWED_GROWTH} % above those of the thirds before.`
     : `Not in order: ${problems.join('; ')}.`;
 const share = (value: number) => `${(100 * value).toFixed(2)} %`;
 const [processor] = cpus();
@@ -68,7 +70,7 @@ const report = [
   `${minutes} minutes on ${cpus().length} × ${processor?.model.trim()}, Node.js ${process.versions.node}.`,
   markdownTable(samples.rows(minutes)),
   verdict,
-  `Honest load of the whole run: ${reads} reads of known tokens, ${share(servedShare)} served, p99 ${p99Ms.toFixed(0)} ms; ` +
+  `Honest load of the whole run: ${reads} reads of known tokens, ${share(servedShare)} served${notServed.length === 0 ? '' : ` (not: ${notServed.join(', ')})`}, p99 ${p99Ms.toFixed(0)} ms; ` +
     `${newcomers} newcomers, ${share(newcomersInTime)} served within 1 s.`,
   markdownTable([['attack', 'answers'], ...attacks.map(({ name, outcomes }) => [name, answersOf(outcomes)])]),
 ].join('\n\n');

@@ -3,7 +3,7 @@ import { median } from '../../test/support/statistics.ts';
 import type { HonestLoad } from './honest-load.ts';
 import type { Targets } from './targets.ts';
 
-/** A figure levels off if the median of the last third of the run is at most this much above that of the middle third. */
+/** A figure levels off if the median of the last third of the run is at most this much above those of the thirds before. */
 export const ALLOWED_GROWTH = 0.1;
 const PARTS = 6;
 const P99 = 'known tokens, p99, ms';
@@ -103,9 +103,10 @@ export class Samples {
   }
 }
 
-/** The last third of the values against the middle third. */
+/** The last third of the values against the larger one of the thirds before. */
 function growth(values: readonly number[]): number {
-  return median(share(values, 2, 3)) / median(share(values, 1, 3)) - 1;
+  const [first = 0, second = 0, last = 0] = [0, 1, 2].map((third) => median(share(values, third, 3)));
+  return last / Math.max(first, second) - 1;
 }
 
 function share(values: readonly number[], part: number, parts: number): number[] {
