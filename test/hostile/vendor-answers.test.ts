@@ -30,9 +30,14 @@ const LONGEST_MS = 20_000;
 const SLOW_MS = 2 * TIMEOUT_MS;
 /** Not a request id that the log may show, because of the spaces. */
 const CANARY = 'canary of the vendor';
-const VENDOR_CODES = ['vendor_rejected', 'vendor_unavailable', 'vendor_timeout', 'account_disabled'];
-/** On a busy machine, Redis may not answer in time. */
-const CODES = new Set([...VENDOR_CODES, 'store_unavailable']);
+/** On a busy machine, Redis may not answer in time: `store_unavailable`. */
+const CODES = new Set([
+  'vendor_rejected',
+  'vendor_unavailable',
+  'vendor_timeout',
+  'account_disabled',
+  'store_unavailable',
+]);
 const LARGEST_BODY = 256 * 1024;
 
 const NAMES = [
@@ -275,7 +280,7 @@ test(
   async () => {
     const random = randomNumbers(SEED);
     const answers = new Map<string, Answer[]>();
-    let [mutations, accounts] = [0, 0];
+    let [mutations, accounts, notStored] = [0, 0, 0];
     const baseUrl = await startVendor((socket, unionId) => {
       const data = { ...DATA, accessToken: `canary-token-of-${unionId}`, expireTime: 86_400 };
       const good = { code: 0, msg: CANARY, requestId: 'request-1', data };
@@ -331,12 +336,9 @@ test(
       // Another replica serves the same from Redis. A token that a mutation made short may have expired.
       if (Number(fields['expireTime']) * 1_000 < Date.now() + LONGEST_MS) return;
       const id = subjectId({ app: IOS.name, unionId, uniqueId: 'phone' });
-      // If Redis did not answer in time, the token is written back later.
-      const storedBody = async () => {
-        const { record } = await store.terminals.read(id);
-        return record !== undefined && serveToken(record).body;
-      };
-      expect(await eventually(storedBody, { timeoutMs: LONGEST_MS }), shown).toBe(body);
+      const { record } = await eventually(() => store.terminals.read(id));
+      if (record) expect(serveToken(record).body, shown).toBe(body);
+      else notStored += 1;
     };
     const checkLog = () => {
       const text = log.text() + JSON.stringify(httpLog());
@@ -363,6 +365,8 @@ test(
     if (process.env['FUZZ_VENDOR_ANSWERS'])
       process.stdout.write(`${mutations} mutated answers: ${JSON.stringify([...seen])}\n`);
     expect(seen.get('served')).toBeGreaterThan(accounts / 4);
+    // While Redis does not answer in time, a login needs no lease. A fence may make its token outdated before it is stored.
+    expect(notStored).toBeLessThan(accounts / 10);
     for (const code of ['vendor_rejected', 'vendor_unavailable', 'vendor_timeout'])
       expect(seen.has(code), code).toBe(true);
   },
