@@ -34,7 +34,7 @@ const MALFORMED = [
   'Transfer-Encoding: chunked\r\n\r\nZZZ\r\n\r\n',
 ];
 
-/** What the broker answered: a status, or words. */
+/** The answer of the broker: a status, or words. */
 type Outcome = number | string;
 
 interface Attack {

@@ -16,7 +16,7 @@ const NEWCOMER_WITHIN_MS = 1_000;
 
 interface Answered {
   readonly ok: boolean;
-  /** Of a request that was not served: the error code of the broker, or the error of the connection. */
+  /** The error code of the broker, or the error of the connection, if the request was not served. */
   readonly problem: string | undefined;
   readonly tookMs: number;
 }

@@ -126,7 +126,7 @@ async function answerLogin(vendorUrl: string, request: IncomingMessage, response
   response.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.body);
 }
 
-/** Of the accounts `<kind>-<number>`. `refresh-…` is a refresh token. Anything else is no session. */
+/** A session of the account `<kind>-<number>`. `refresh-…` is a refresh token. The server knows no other sessions. */
 const SESSION = /^(?:sid=)?((known|newcomer|loop|logout|unknown|frequent|junk|refresh)-\d+)(?:\.\d+)?$/;
 
 /** The session server: introspection (RFC 7662) at POST, and the claims of a session cookie at GET. */
