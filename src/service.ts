@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { AccessIds } from './broker/access-ids.ts';
 import { Accounts } from './broker/accounts.ts';
@@ -31,6 +32,10 @@ import { HttpVendorLogin } from './vendor-api/login.ts';
 /** At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections. */
 const DRAIN_MS = 9_000;
 
+const MIB = 2 ** 20;
+/** Heap of a replica with empty caches, and the heap that V8 counts for new objects only. */
+const HEAP_BASE_BYTES = 88 * MIB;
+
 export interface Service {
   /** URL of the public API. */
   readonly url: string;
@@ -59,7 +64,8 @@ export async function startService(config: Config, logger: Logger, version: stri
   const redisStore = openRedis(config, clock, logger, observer);
   const store = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const { terminals, dueQueue, announcements, health } = store;
-  const sessions = createSessionVerifier(config.session, clock, observer);
+  const bounds = memoryBounds(config.cacheMaxBytes, log);
+  const sessions = createSessionVerifier(config.session, clock, observer, bounds.sessionBytes);
   if (acceptsForeignTokens(config.session)) {
     log.warn(
       {},
@@ -68,7 +74,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     );
   }
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
-  const cache = new TokenCache({ announcements, clock, maxBytes: config.cacheMaxBytes, policy });
+  const cache = new TokenCache({ announcements, clock, maxBytes: bounds.tokenBytes, policy });
   metrics.watch(cache);
   const limits = new LoginLimits({
     rates: store.rateLimiter,
@@ -123,6 +129,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     sessions,
     forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
+    countedAccounts: bounds.countedAccounts,
     observer,
     apiDocs: http.apiDocs,
   });
@@ -176,6 +183,24 @@ export async function startService(config: Config, logger: Logger, version: stri
     await close();
     throw error;
   }
+}
+
+/**
+ * Bounds of what a replica keeps in memory. They are smaller where the heap could not hold all of it, because V8 ends a
+ * process whose heap is full. Measured: a session takes up to twice its counted bytes, and a counted account up to 400 bytes.
+ */
+function memoryBounds(tokenBytes: number, log: Logger) {
+  const freeBytes = Math.max(8 * MIB, getHeapStatistics().heap_size_limit - HEAP_BASE_BYTES);
+  const bounds = {
+    tokenBytes: Math.min(tokenBytes, Math.floor(0.3 * freeBytes)),
+    sessionBytes: Math.min(16 * MIB, Math.floor(0.1 * freeBytes)),
+    countedAccounts: Math.min(100_000, Math.floor(freeBytes / 2_000)),
+  };
+  if (bounds.tokenBytes < tokenBytes) {
+    const allowedMb = Math.floor(bounds.tokenBytes / MIB);
+    log.warn({ allowedMb }, 'CACHE_MAX_MB is too large for the heap of this process: fewer tokens are kept in memory');
+  }
+  return bounds;
 }
 
 function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer): RedisStore | undefined {

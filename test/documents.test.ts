@@ -152,6 +152,7 @@ test.each([
   ['docs/reliability.md', 'board', 'chaos'],
   ['docs/scaling.md', 'scale', 'scale'],
   ['docs/performance.md', 'figures', 'bench'],
+  ['docs/security.md', 'soak', 'soak'],
 ])('%s has one place for the output of npm run: %s', (path, name, script) => {
   const place = new RegExp(
     `^<!-- ${name}: written by npm run ${script} -->\\n[\\s\\S]*?^<!-- end of ${name} -->$`,

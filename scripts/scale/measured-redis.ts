@@ -3,6 +3,7 @@ import { startRedis } from '../../test/support/redis-server.ts';
 
 export interface MeasuredRedis {
   readonly url: string;
+  readonly pid: number;
   readonly client: Redis;
   /** Reads a numeric field of `INFO`. */
   info(field: string): Promise<number>;
@@ -14,7 +15,7 @@ export interface MeasuredRedis {
 
 /** Starts a new Redis on loopback, without persistence. */
 export async function startMeasuredRedis(): Promise<MeasuredRedis> {
-  const { url, stop } = await startRedis();
+  const { url, pid, stop } = await startRedis();
   const client = new Redis(url);
   const info = async (field: string) => {
     const [, value] = new RegExp(`^${field}:([0-9.]+)`, 'm').exec(await client.info()) ?? [];
@@ -22,6 +23,7 @@ export async function startMeasuredRedis(): Promise<MeasuredRedis> {
   };
   return {
     url,
+    pid,
     client,
     info,
     cpuSeconds: async () => (await info('used_cpu_user')) + (await info('used_cpu_sys')),

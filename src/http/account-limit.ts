@@ -3,26 +3,30 @@ import { BrokerError } from '../token/errors.ts';
 /** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
 export type AccountLimit = (unionId: string) => BrokerError | undefined;
 
-/** Most accounts that are counted in a minute. With more, the counts of the least recent ones start again. */
-const MAX_ACCOUNTS = 100_000;
 const WINDOW_MS = 60_000;
 
 /**
  * Limits the requests of each account to this replica: `perMinute` at once after a pause, and then as many per minute,
  * evenly spread. The counts are in memory, so every replica allows as many.
  * @param perMinute requests per account and minute; 0: no limit
+ * @param maxAccounts accounts in memory, as in {@link rateLimit}
  */
-export function accountLimit(perMinute: number): AccountLimit {
+export function accountLimit(perMinute: number, maxAccounts: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
-  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`);
+  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, maxAccounts);
 }
 
 /**
  * Allows for each key `perMinute` at once after a pause, and then as many per minute, evenly spread (generic cell rate
  * algorithm).
  * @param detail of the error
+ * @param maxKeys keys in memory. With more, keys that came less recently are dropped, and their limits start again
  */
-export function rateLimit(perMinute: number, detail: string): (key: string) => BrokerError | undefined {
+export function rateLimit(
+  perMinute: number,
+  detail: string,
+  maxKeys: number,
+): (key: string) => BrokerError | undefined {
   const intervalMs = WINDOW_MS / perMinute;
   // For each key, when its whole burst is available again, by `performance.now()`. That is within a minute, so keys
   // without a request in a whole minute are forgotten.
@@ -30,7 +34,7 @@ export function rateLimit(perMinute: number, detail: string): (key: string) => B
   let startedAt = 0;
   return (key) => {
     const now = performance.now();
-    if (now - startedAt >= WINDOW_MS || current.size >= MAX_ACCOUNTS) {
+    if (now - startedAt >= WINDOW_MS || current.size >= maxKeys / 2) {
       [current, former] = [new Map(), current];
       startedAt = now;
     }

@@ -81,6 +81,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   const tooMany = rateLimit(
     WRONG_TOKENS_PER_MINUTE,
     `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
+    1,
   );
   const refusalOf = (reason: AdminRefusal): BrokerError => {
     if (reason === 'missing') {

@@ -12,6 +12,8 @@ export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
+  /** Most accounts whose requests are counted in memory. */
+  readonly countedAccounts: number;
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Whether /docs and /openapi.json are served. */
@@ -29,7 +31,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing } = options;
   const overload = new OverloadMonitor();
-  const limit = accountLimit(options.readsPerMinute);
+  const limit = accountLimit(options.readsPerMinute, options.countedAccounts);
   const sessions = { ...options, limit, sessionSource: sessionSource(options.forwardedSession) };
   const app = await createBaseApp({
     logger,

@@ -26,7 +26,7 @@ export interface SessionCacheOptions {
   /** Default 10,000. */
   readonly maxEntries?: number;
   /** Default 16 MiB. */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
 }
 
 interface Accepted {

@@ -28,14 +28,22 @@ export function acceptsForeignTokens(options: SessionOptions): boolean {
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
-export function createSessionVerifier(options: SessionOptions, clock: Clock, observer: Observer): SessionCache {
+/**
+ * @param maxBytes for accepted sessions. Default: 16 MiB
+ * @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used
+ */
+export function createSessionVerifier(
+  options: SessionOptions,
+  clock: Clock,
+  observer: Observer,
+  maxBytes?: number,
+): SessionCache {
   const { cacheSeconds, mode } = options;
   const ofMode =
     mode === 'jwt'
       ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckCheap: true }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
-  return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, clock, observer });
+  return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, maxBytes, clock, observer });
 }
 
 /** Checks each session anew. @throws Error like {@link createSessionVerifier} */

@@ -134,7 +134,7 @@ export interface LoginTimes {
 
 /**
  * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other value
- * becomes its JSON text. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the
+ * becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve the same. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the
  * broker's clock.
  * @throws BrokenAnswer
  */
@@ -167,7 +167,7 @@ function readFields(data: object): Map<string, string> {
   try {
     // `__proto__` would change an object instead of adding a field.
     const present = Object.entries(data).filter(([name, value]) => value !== null && name !== '__proto__');
-    return new Map(present.map(([name, value]) => [name, asText(value)]));
+    return new Map(present.map(([name, value]) => [name.toWellFormed(), asText(value).toWellFormed()]));
   } catch {
     throw new BrokenAnswer('data is nested too deeply');
   }

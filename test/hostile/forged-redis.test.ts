@@ -13,7 +13,8 @@ import { eventually } from '../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
 import { principal, startApp, UNION_ID } from '../unit/http/running-app.ts';
 
-const MUTATIONS = Number(process.env['HOSTILE_MUTATIONS'] ?? 300);
+/** `npm run fuzz` makes 20,000 for each of the two tests. */
+const MUTATIONS = Number(process.env['FUZZ_REDIS_RECORDS'] ?? 300);
 const SUBJECT: Subject = { app: 'default', unionId: UNION_ID, uniqueId: 'phone' };
 const OTHER: Subject = { ...SUBJECT, uniqueId: 'tablet' };
 const ID = subjectId(SUBJECT);

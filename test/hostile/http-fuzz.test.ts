@@ -4,11 +4,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { sendRaw } from '../support/raw-connection.ts';
 import { mutatedRequest, seededRandom } from './mutated-requests.ts';
-import { sendRaw } from './raw-connection.ts';
 
 /** `npm run fuzz` sends 100,000. */
-const REQUESTS = Number(process.env['FUZZ_CASES'] ?? 3_000);
+const REQUESTS = Number(process.env['FUZZ_HTTP_REQUESTS'] ?? 3_000);
 const SEED = 13;
 const AT_ONCE = 20;
 const ADMIN_TOKEN = 'admin-token-of-the-fuzz-test';

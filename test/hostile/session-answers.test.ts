@@ -8,8 +8,9 @@ import { plainRequest } from '../support/plain-request.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
 import { RecordingServer } from '../unit/session/recording-server.ts';
 import { ACCOUNT, AUDIENCE, ISSUER, newSigner } from '../unit/session/sessions.ts';
+import { mutateBytes, mutateJson, oneOf, type Random, randomNumbers } from './mutated-json.ts';
 
-/** Mutated answers in all, a third of them in each test. 20,000 take one to three minutes. */
+/** Mutated answers in all, a third of them in each test. `npm run fuzz` makes 20,000. */
 const ANSWERS = Math.ceil(Number(process.env['FUZZ_SESSION_ANSWERS'] ?? 600) / 3);
 const SEED = 13;
 const CANARY = 'canary-of-the-session-server';
@@ -23,23 +24,6 @@ interface Answer {
   readonly body: Buffer;
   /** Whether the connection is closed in the middle of the body. */
   readonly cut: boolean;
-}
-
-/** Numbers below a bound, the same ones for a seed (mulberry32). */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
-type Random = ReturnType<typeof randomNumbers>;
-
-function oneOf<T>(random: Random, ...values: readonly T[]): T {
-  return values[random(values.length)] as T;
 }
 
 const VALUES = [
@@ -110,47 +94,8 @@ const NAMES = [
   'toString',
 ];
 
-/** Changes one or a few members of the object, at any depth. */
-function mutateJson(value: object, random: Random): object {
-  const copy = structuredClone(value) as Record<string, unknown>;
-  for (let change = random(3); change >= 0; change -= 1) {
-    const names = Object.keys(copy);
-    const name = random(2) === 0 && names.length > 0 ? oneOf(random, ...names) : oneOf(random, ...NAMES);
-    const old = copy[name];
-    if (random(5) === 0) delete copy[name];
-    else if (typeof old === 'object' && old !== null && random(2) === 0) copy[name] = mutateJson(old, random);
-    else
-      Object.defineProperty(copy, name, {
-        value: oneOf(random, ...VALUES),
-        enumerable: true,
-        configurable: true,
-        writable: true,
-      });
-  }
-  return copy;
-}
-
-/** Changes some bytes, or cuts, repeats or wraps the text. */
-function mutateBytes(body: Buffer, random: Random): Buffer {
-  const at = random(body.length + 1);
-  switch (random(6)) {
-    case 0:
-      return body.subarray(0, at);
-    case 1:
-      return Buffer.concat([body.subarray(0, at), Buffer.from([random(256)]), body.subarray(at + random(2))]);
-    case 2:
-      return Buffer.concat([body, body]);
-    case 3:
-      return Buffer.from(`[${body}]`);
-    case 4:
-      return Buffer.concat([Buffer.from(oneOf(random, '\ufeff', ")]}'\n", '<html>', ' \n')), body]);
-    default:
-      return Buffer.from(String(body).replace(/:/, oneOf(random, '=', '::', ':-', ':1e999,"":', ':9'.repeat(500))));
-  }
-}
-
 function mutate(good: object, random: Random): Answer {
-  const json = random(4) === 0 ? good : mutateJson(good, random);
+  const json = random(4) === 0 ? good : mutateJson(good, { names: NAMES, values: VALUES }, random);
   const body = Buffer.from(JSON.stringify(json));
   return {
     status:

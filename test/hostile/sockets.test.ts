@@ -4,8 +4,9 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { type RawConnection, sendRaw } from '../support/raw-connection.ts';
 import { percentile } from '../support/statistics.ts';
-import { holdConnections, type RawConnection, sendRaw } from './raw-connection.ts';
+import { holdConnections } from './held-connections.ts';
 
 const HALF_HEAD = 'GET /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nX-Slow: ';
 const HALF_BODY = 'DELETE /sdk-token?uniqueId=phone HTTP/1.1\r\nHost: broker\r\nContent-Length: 100\r\n\r\nhalf';

@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
+import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
 
 /** Settings whose values are in files, so that a replica can read them again. */
@@ -142,7 +143,8 @@ test('after SIGHUP the new secrets are in use, and the old ones are not', async 
   const { fleet, secrets, reload, session, ops } = await startReplicas(1);
   const broker = fleet.broker(0);
   const [accepted, unused] = [await session('alice'), await session('bob')];
-  expect((await broker.getToken(accepted, 'phone')).status).toBe(200);
+  // A session that comes for the second time is remembered.
+  for (let read = 0; read < 2; read += 1) expect((await broker.getToken(accepted, 'phone')).status).toBe(200);
   const oldToken = secrets().ADMIN_TOKENS.split(':')[1];
   const ring = `${encryptionKey('new-key')},${secrets().TOKEN_ENCRYPTION_KEYS}`;
   await reload({
@@ -186,32 +188,66 @@ test('an invalid configuration changes no secret at all, and the log says why', 
   expect(broker.log().join('\n')).not.toContain('canary');
 });
 
-async function oneServer() {
-  const redis = await startRedis();
-  onTestFinished(() => redis.stop());
-  return { url: redis.url, nodes: [redis] };
+interface RotatedRedis {
+  /** With the user `broker`, this password, and the same password for the Sentinels. */
+  urlWith(password: string): string;
+  readonly nodes: readonly { readonly port: number }[];
+  /** Gives the Sentinels the second password instead of the first. */
+  rotateSentinels(): Promise<unknown>;
 }
 
-async function aCluster() {
-  const cluster = await startRedisCluster();
-  onTestFinished(() => cluster.close());
-  return cluster;
+const PASSWORDS = ['canary-first', 'canary-second'] as const;
+const withUser = (url: string, password: string) => url.replace('//', `//broker:${password}@`);
+
+async function oneServer(): Promise<RotatedRedis> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  return {
+    urlWith: (password) => withUser(redis.url, password),
+    nodes: [redis],
+    rotateSentinels: async () => undefined,
+  };
+}
+
+async function aCluster(): Promise<RotatedRedis> {
+  const { url, nodes, close } = await startRedisCluster();
+  onTestFinished(() => close());
+  return { urlWith: (password) => withUser(url, password), nodes, rotateSentinels: async () => undefined };
+}
+
+async function aSentinel(): Promise<RotatedRedis> {
+  const [first, second] = PASSWORDS;
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const sentinel = await startSentinel({ masterPort: redis.port, quorum: 1, password: first });
+  onTestFinished(() => sentinel.stop());
+  const url = `redis-sentinel://127.0.0.1:${sentinel.port}/mymaster?sentinelPassword=`;
+  return {
+    urlWith: (password) => withUser(url, password) + password,
+    nodes: [redis],
+    rotateSentinels: () =>
+      askRedis({ port: sentinel.port, password: first }, (asked) =>
+        asked.call('ACL', 'SETUSER', 'default', 'resetpass', `>${second}`),
+      ),
+  };
 }
 
 test.each([
   ['one server', oneServer],
   ['a cluster', aCluster],
+  ['a master behind a Sentinel that has a password too', aSentinel],
 ])('SIGHUP gives new connections to Redis the new password: %s', async (_name, start) => {
-  const { url, nodes } = await start();
-  const urlWith = (password: string) => url.replace('//', `//broker:${password}@`);
+  const { urlWith, nodes, rotateSentinels } = await start();
+  const [first, second] = PASSWORDS;
   const onAllNodes = (...command: [string, ...string[]]) =>
     Promise.all(nodes.map((node) => askRedis(node, (redis) => redis.call(...command) as Promise<string>)));
-  await onAllNodes('ACL', 'SETUSER', 'broker', 'on', '>canary-first', '~*', '&*', '+@all');
-  const { fleet, reload, session } = await startReplicas(1, { REDIS_URL: urlWith('canary-first') });
+  await onAllNodes('ACL', 'SETUSER', 'broker', 'on', `>${first}`, '~*', '&*', '+@all');
+  const { fleet, reload, session } = await startReplicas(1, { REDIS_URL: urlWith(first) });
   const broker = fleet.broker(0);
   expect((await broker.getToken(await session('alice'), 'phone')).status).toBe(200);
-  await onAllNodes('ACL', 'SETUSER', 'broker', 'resetpass', '>canary-second');
-  expect(await reload({ REDIS_URL: urlWith('canary-second') })).toMatchObject([{ changed: ['redis'] }]);
+  await onAllNodes('ACL', 'SETUSER', 'broker', 'resetpass', `>${second}`);
+  await rotateSentinels();
+  expect(await reload({ REDIS_URL: urlWith(second) })).toMatchObject([{ changed: ['redis'] }]);
   await onAllNodes('CLIENT', 'KILL', 'USER', 'broker');
   await eventually(
     async () => {

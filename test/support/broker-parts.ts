@@ -11,7 +11,7 @@ import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { type Observer, silentObserver } from '../../src/token/observer.ts';
-import type { TokenStore } from '../../src/token/ports.ts';
+import type { TokenStore, VendorLogin } from '../../src/token/ports.ts';
 import { LEASE_MS, type RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { makeDue } from './make-due.ts';
@@ -26,22 +26,25 @@ const silentLog = {
 
 export const PROACTIVE: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
 
-interface BrokerPartsOptions {
+interface BrokerPartsOptions<Vendor extends VendorLogin> {
   readonly clock?: Clock;
   readonly store?: TokenStore;
   readonly policy?: RefreshPolicy;
   readonly loginBudgetMs?: number;
   /** Maximum logins and logouts of an account per hour, 20 at once. 0, the default, means no limit. */
   readonly perHour?: number;
-  readonly vendor?: ScriptedLogin;
+  /** Default: a {@link ScriptedLogin}. */
+  readonly vendor?: Vendor;
   readonly observer?: Observer;
   readonly log?: Log;
 }
 
 /** Creates the broker and the worker of one replica, without HTTP. Default store: in memory. */
-export function brokerParts(options: BrokerPartsOptions = {}) {
+export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options: BrokerPartsOptions<Vendor> = {}) {
   const { clock = systemClock, policy = PROACTIVE, loginBudgetMs = 5_000, perHour = 0 } = options;
-  const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }), vendor = new ScriptedLogin(clock) } = options;
+  const { store = createMemoryStore({ clock, terminalsPerAccount: 20 }) } = options;
+  // Without `vendor`, nothing can give the type parameter another type than its default.
+  const vendor = options.vendor ?? (new ScriptedLogin(clock) as VendorLogin as Vendor);
   const { observer = silentObserver, log = silentLog } = options;
   const { terminals, dueQueue, announcements, health } = store;
   const cache = new TokenCache({

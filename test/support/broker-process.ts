@@ -32,6 +32,8 @@ export interface BrokerProcess {
   readonly exit: Promise<ProcessExit>;
   /** The last 5,000 lines of its standard output and standard error. */
   log(): string[];
+  /** Bytes that it has written to its standard output and standard error. */
+  logBytes(): number;
   /** Sends `GET /sdk-token` like an app. */
   getToken(session: string, uniqueId: string, options?: GetTokenOptions): Promise<PlainAnswer>;
   signal(signal: NodeJS.Signals): void;
@@ -64,6 +66,11 @@ export async function startBroker(
   });
   const exit = exitOf(child);
   const log = linesOf(child, 5_000);
+  let logBytes = 0;
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: string) => {
+      logBytes += Buffer.byteLength(chunk);
+    });
 
   const isUp = async () => (await plainRequest(url + until, { timeoutMs: 2_000 })).status === 200;
   const died = exit.then(({ code, signal }) => Promise.reject(new Error(`the process ended (${signal ?? code})`)));
@@ -83,6 +90,7 @@ export async function startBroker(
     pid: child.pid,
     exit,
     log,
+    logBytes: () => logBytes,
     getToken(session, uniqueId, { query = {}, headers = {} } = {}) {
       const parameters = new URLSearchParams({ uniqueId, ...query });
       return plainRequest(`${url}/sdk-token?${parameters}`, {

@@ -1,4 +1,6 @@
+import type { Socket } from 'node:net';
 import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
@@ -84,5 +86,26 @@ async function sendFile(file: URL, { raw }: FastifyRequest, reply: FastifyReply)
   const { default: send } = await import('@fastify/send');
   const sent = await send(raw, basename(file.pathname), { root: fileURLToPath(new URL('.', file)) });
   if (sent.type === 'error') throw sent.metadata.error;
+  closeWith(raw.socket, sent.stream);
   return reply.code(sent.statusCode).headers(sent.headers).send(sent.stream);
+}
+
+/** The files that wait to be sent over each connection. */
+const waiting = new WeakMap<Socket, Set<Readable>>();
+
+/**
+ * Closes the file when the connection ends. Node.js does not tell an answer that waits behind others that its connection
+ * has ended, so Fastify would leave the file open for ever.
+ */
+function closeWith(socket: Socket, file: Readable): void {
+  const files = waiting.get(socket) ?? new Set();
+  if (!waiting.has(socket)) {
+    waiting.set(socket, files);
+    socket.once('close', () => {
+      for (const one of files) one.destroy();
+    });
+  }
+  files.add(file);
+  file.once('close', () => files.delete(file));
+  if (socket.destroyed) file.destroy();
 }

@@ -1,8 +1,25 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { openApiDocument } from '../../../src/http/openapi-document.ts';
 import { readFile } from '../../support/documents.ts';
+import { eventually } from '../../support/eventually.ts';
 import { plainRequest } from '../../support/plain-request.ts';
+import { sendRaw } from '../../support/raw-connection.ts';
 import { startApp } from './running-app.ts';
+
+/** How often this process has the file open. */
+function timesOpen(file: string): number {
+  const targets = readdirSync('/proc/self/fd').map((descriptor) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${descriptor}`);
+    } catch {
+      // It was closed meanwhile.
+      return '';
+    }
+  });
+  return targets.filter((target) => target.endsWith(file)).length;
+}
 
 describe('the documentation', () => {
   it('serves the document that the openapi command prints', async () => {
@@ -14,6 +31,21 @@ describe('the documentation', () => {
     expect(await response.json()).toEqual(document);
     expect(await (await fetch(`${origin}/docs/json`)).json()).toEqual(document);
   });
+
+  it.skipIf(process.platform !== 'linux')(
+    'closes its files when the caller goes away with answers unread',
+    async () => {
+      const { origin } = await startApp();
+      const request = 'GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: broker\r\n\r\n';
+      const { socket } = await sendRaw(origin, '');
+      socket.pause();
+      socket.write(request.repeat(10));
+      await eventually(() => timesOpen('swagger-ui-bundle.js') > 5);
+      await sleep(100);
+      socket.resetAndDestroy();
+      await eventually(() => timesOpen('swagger-ui-bundle.js') === 0);
+    },
+  );
 
   it('describes exactly the routes that the service has', async () => {
     const { app } = await startApp({ apiDocs: false });

@@ -43,6 +43,7 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
     apps: ['default'],
     terminalPolicy: 'multi',
     readsPerMinute: 0,
+    countedAccounts: 100,
     observer: silentObserver,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: new AbortController().signal,

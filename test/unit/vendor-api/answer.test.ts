@@ -93,9 +93,10 @@ describe('a token’s fields', () => {
     }
   });
 
-  it('keep strings unchanged', () => {
+  it('keep every well-formed string unchanged', () => {
+    const wellFormed = (minLength: number) => anyText(minLength).map((text) => text.toWellFormed());
     fc.assert(
-      fc.property(anyText(0), anyText(1), (text, token) => {
+      fc.property(wellFormed(0), wellFormed(1), (text, token) => {
         const data = {
           accessId: 'a',
           accessToken: token,
@@ -120,6 +121,16 @@ describe('a token’s fields', () => {
       l: '[]',
     });
     expect(fields(sent)).not.toHaveProperty('z');
+  });
+
+  it('replace half a surrogate pair, in names too, because UTF-8 cannot carry it', () => {
+    const sent = fields('"a\\ud800":"b","c":"\\udc00d","e":["\\ud800"]');
+    expect(sent).toMatchObject({ 'a\ufffd': 'b', c: '\ufffdd' });
+    expect(
+      Object.entries(sent)
+        .flat()
+        .every((text) => text.isWellFormed()),
+    ).toBe(true);
   });
 
   it('cannot change the prototype', () => {

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { onTestFinished } from 'vitest';
 
 export interface RawConnection {
   readonly socket: Socket;
@@ -35,13 +34,4 @@ export async function sendRaw(url: string, bytes: string): Promise<RawConnection
       await Promise.race([closed, late]).finally(() => timer.abort());
     },
   };
-}
-
-/** Holds `count` connections that sent these bytes, until the test ends. */
-export async function holdConnections(url: string, count: number, bytes: string): Promise<RawConnection[]> {
-  const held = await Promise.all(Array.from({ length: count }, () => sendRaw(url, bytes)));
-  onTestFinished(() => {
-    for (const { socket } of held) socket.destroy();
-  });
-  return held;
 }
