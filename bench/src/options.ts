@@ -26,7 +26,7 @@ export interface BenchOptions {
 }
 
 /** Many short rounds: a disturbance of the machine lasts for seconds, and the median ignores it. */
-const DEFAULTS = { rounds: 5, seconds: 1 };
+const DEFAULTS = { rounds: 3, seconds: 1 };
 
 /** @throws Error that names the allowed values */
 export function readOptions(args: readonly string[]): BenchOptions {

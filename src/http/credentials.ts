@@ -6,8 +6,8 @@ import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
 import type { AccountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
-/** RFC 6750 §2.1: a b64token. */
-const BEARER_TOKEN = /^bearer +([A-Za-z0-9\-._~+/]+=*)$/i;
+/** RFC 6750 §2.1. */
+const B64TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /**
  * The credential of an `Authorization` header; `undefined` without the scheme `Bearer`.
@@ -22,11 +22,11 @@ export function bearerCredential(authorization: string | undefined): string | un
  * @throws BrokerError `session_missing` without the scheme `Bearer`, `session_invalid` if the token is malformed
  */
 export function bearerToken(authorization: string | undefined): string {
-  const token = BEARER_TOKEN.exec(authorization ?? '')?.[1];
-  if (token !== undefined) return token;
-  if (bearerCredential(authorization) === undefined) {
+  const token = bearerCredential(authorization);
+  if (token === undefined) {
     throw new BrokerError('session_missing', { detail: 'Send the session as Authorization: Bearer <session>' });
   }
+  if (B64TOKEN.test(token)) return token;
   throw new BrokerError('session_invalid', { detail: 'The bearer token must be one b64token (RFC 6750, section 2.1)' });
 }
 
@@ -123,23 +123,30 @@ declare module 'fastify' {
 }
 
 /**
- * Checks the session of each request to this scope, then counts the request against its account's limit. Both happen
- * before Fastify validates the request, so that a caller without a session learns nothing about the API.
+ * Returns the function that finds the caller of a request: it checks the session, then counts the request against the
+ * limit of its account.
+ * @throws BrokerError at once or as a rejection: the errors of {@link SessionSource} and of the verifier, `rate_limited`
  */
-export function requireSession(
-  app: FastifyInstance,
-  { sessions, sessionSource, limit, observer }: SessionGuardOptions,
-): void {
+export function callerFinder({ sessions, sessionSource, limit, observer }: SessionGuardOptions) {
+  const admit = (caller: CachedPrincipal): CachedPrincipal => {
+    const refusal = limit(caller.unionId);
+    if (!refusal) return caller;
+    observer.rateLimited('requests');
+    throw refusal;
+  };
+  return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
+    const caller = sessions.verify(sessionSource(headers));
+    return caller instanceof Promise ? caller.then(admit) : admit(caller);
+  };
+}
+
+/**
+ * Finds the caller of each request to this scope before Fastify validates the request, so that a caller without a session
+ * learns nothing about the API.
+ */
+export function requireSession(app: FastifyInstance, callerOf: ReturnType<typeof callerFinder>): void {
   app.decorateRequest('caller');
-  app.addHook('onRequest', (request, _reply, done) => {
-    const admit = (caller: CachedPrincipal) => {
-      request.caller = caller;
-      const refusal = limit(caller.unionId);
-      if (refusal) observer.rateLimited('requests');
-      done(refusal);
-    };
-    const verified = sessions.verify(sessionSource(request.headers));
-    if (verified instanceof Promise) verified.then(admit, done);
-    else admit(verified);
+  app.addHook('onRequest', async (request) => {
+    request.caller = await callerOf(request.headers);
   });
 }

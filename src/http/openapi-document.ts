@@ -2,7 +2,6 @@ import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
-import { silentObserver } from '../token/observer.ts';
 import type { DocumentedResponse } from './documented-responses.ts';
 import { accessIdRoute } from './routes/access-id.ts';
 import { accountRoutes } from './routes/accounts.ts';
@@ -83,12 +82,8 @@ export function openApiDocument(version: string): Promise<object> {
   return documentOf({ info, servers, tags, components: { securitySchemes: { session } } }, async (app) => {
     await app.register(sdkTokenRoutes, {
       ...rules,
-      tokens,
+      tokenFor: neverCalled,
       accounts,
-      sessions: { verify: neverCalled },
-      sessionSource: neverCalled,
-      limit: neverCalled,
-      observer: silentObserver,
     });
     await app.register(healthRoutes, health);
   });

@@ -1,13 +1,30 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { accountLimit } from './account-limit.ts';
-import { type ForwardedSession, sessionSource } from './credentials.ts';
+import {
+  callerFinder,
+  type ForwardedSession,
+  requireSession,
+  type SessionGuardOptions,
+  sessionSource,
+} from './credentials.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
-import { type SdkTokenRoutesOptions, sdkTokenRoutes } from './routes/sdk-token.ts';
+import {
+  type SdkTokenRoutesOptions,
+  sdkTokenRoutes,
+  type TokenReaderOptions,
+  tokenReader,
+} from './routes/sdk-token.ts';
 import { connectionBound } from './server/connections.ts';
-import { createBaseApp, OverloadMonitor, shedWhenOverloaded } from './server/server.ts';
+import { DirectReads, type DirectReadsOptions } from './server/direct-reads.ts';
+import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
+import { tokenHeaders } from './token-answer.ts';
 
-export interface PublicAppOptions extends Omit<SdkTokenRoutesOptions, 'limit' | 'sessionSource'>, HealthRoutesOptions {
+export interface PublicAppOptions
+  extends TokenReaderOptions,
+    Omit<SdkTokenRoutesOptions, 'tokenFor'>,
+    Omit<SessionGuardOptions, 'limit' | 'sessionSource'>,
+    HealthRoutesOptions {
   /** Without it, the session is a bearer token. */
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
@@ -32,19 +49,37 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const { logger, closing } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute, options.countedAccounts);
-  const sessions = { ...options, limit, sessionSource: sessionSource(options.forwardedSession) };
+  const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
+  const tokenFor = tokenReader(options);
+  const direct = new DirectReads({ callerOf, tokenFor, answer: await tokenAnswer(closing), overload, closing });
   const app = await createBaseApp({
     logger,
     closing,
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
+    // Fastify writes the line of a request.
+    take: logsRequests(logger) ? undefined : direct.take,
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
     shedWhenOverloaded(guarded, overload);
-    await sdkTokenRoutes(guarded, sessions);
+    guarded.addHook('onRequest', (request, _reply, done) => done(direct.errorOf(request.raw)));
+    requireSession(guarded, callerOf);
+    await sdkTokenRoutes(guarded, { ...options, tokenFor });
   });
   await app.register(healthRoutes, options);
   return app;
+}
+
+/** Returns the function that answers with a token, with the headers that Fastify would send. */
+async function tokenAnswer(closing: AbortSignal): Promise<DirectReadsOptions['answer']> {
+  const { etag: _etag, 'content-length': _length, ...common } = tokenHeaders({ etag: '', length: '' });
+  const prepared = Object.entries({ ...(await securityHeaders()), ...common }).flat();
+  return (response, requestId, { etag, length, body }) => {
+    // Node would wait for an open connection.
+    const connection = closing.aborted ? ['connection', 'close'] : [];
+    const own = ['x-request-id', requestId, 'etag', etag, 'content-length', length];
+    response.writeHead(200, [...prepared, ...own, ...connection]).end(body, 'latin1');
+  };
 }

@@ -1,8 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { ReadRequest } from '../broker/requests.ts';
-import type { TokenBroker } from '../broker/token-broker.ts';
 import { BrokerError } from '../token/errors.ts';
 import { type ServedToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { emptyResponse, responseWithBody } from './documented-responses.ts';
@@ -98,26 +96,30 @@ export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
   });
 }
 
-const TOKEN_HEADERS = ['cache-control', 'no-store', 'content-type', 'application/json; charset=utf-8'];
-
 /**
- * Reads a token and answers with it, or with 304 if the caller already has it. If the caller reports its token as refused,
- * the answer is a newer token.
+ * Reads a token and answers with it, or with 304 if the caller already has it.
+ * @param read reads a newer token than the one with the entity tag `refused`
  */
-export function answerToken(
-  tokens: Pick<TokenBroker, 'read'>,
-  read: Omit<ReadRequest, 'refused'>,
+export async function answerToken(
+  read: (refused: string | undefined) => ServedToken | Promise<ServedToken>,
   { headers }: FastifyRequest,
   reply: FastifyReply,
-): void | Promise<void> {
+): Promise<FastifyReply> {
   const refused = refusedTag(headers);
-  const answer = ({ etag, length, body }: ServedToken): void => {
-    if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) {
-      reply.code(304).headers({ 'cache-control': 'no-store', etag }).send();
-    } else {
-      reply.sendPrepared([...TOKEN_HEADERS, 'etag', etag, 'content-length', length], body);
-    }
+  const token = await read(refused);
+  const { etag, body } = token;
+  if (refused === undefined && noneMatchNames(headers['if-none-match'], etag)) {
+    return reply.code(304).headers({ 'cache-control': 'no-store', etag }).send();
+  }
+  return reply.headers(tokenHeaders(token)).send(body);
+}
+
+/** The headers of an answer with this token, besides those of every answer. */
+export function tokenHeaders({ etag, length }: Pick<ServedToken, 'etag' | 'length'>) {
+  return {
+    'cache-control': 'no-store',
+    'content-type': 'application/json; charset=utf-8',
+    etag,
+    'content-length': length,
   };
-  const token = tokens.read(refused === undefined ? read : { ...read, refused });
-  return token instanceof Promise ? token.then(answer) : answer(token);
 }

@@ -4,8 +4,8 @@ import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import type { CachedPrincipal } from '../../token/principal.ts';
+import type { ServedToken } from '../../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../../token/subject.ts';
-import { requireSession, type SessionGuardOptions } from '../credentials.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -62,9 +62,19 @@ const logOut = {
   },
 };
 
-export interface SdkTokenRoutesOptions extends SubjectRules, SessionGuardOptions {
+type TokenQuery = Partial<z.infer<typeof sdkTokenQuery>>;
+
+export interface TokenReaderOptions extends SubjectRules {
   readonly tokens: Pick<TokenBroker, 'read'>;
-  readonly accounts: Pick<Accounts, 'logOut'>;
+}
+
+/** Returns the function that reads the token a caller asks for. @throws BrokerError at once or as a rejection */
+export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
+  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): ServedToken | Promise<ServedToken> => {
+    const subject = requestedSubject(rules, caller, query);
+    const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
+    return tokens.read({ subject, id: idOf(subject, caller), region, sessionIssuedAt, refused });
+  };
 }
 
 function idOf(subject: Subject, caller: CachedPrincipal): SubjectId {
@@ -76,18 +86,19 @@ function idOf(subject: Subject, caller: CachedPrincipal): SubjectId {
   return id;
 }
 
+export interface SdkTokenRoutesOptions extends SubjectRules {
+  readonly tokenFor: ReturnType<typeof tokenReader>;
+  readonly accounts: Pick<Accounts, 'logOut'>;
+}
+
 /** `GET /sdk-token` and `DELETE /sdk-token`. */
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
-  const { tokens, accounts } = options;
+  const { tokenFor, accounts } = options;
   leaveBodiesUnread(app);
-  requireSession(app, options);
 
   app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSdkToken }, (request, reply) => {
     const { caller, query } = request;
-    const subject = requestedSubject(options, caller, query);
-    const region = caller.region ?? query.regRegion;
-    const id = idOf(subject, caller);
-    return answerToken(tokens, { subject, id, region, sessionIssuedAt: caller.issuedAt }, request, reply);
+    return answerToken((refused) => tokenFor(caller, query, refused), request, reply);
   });
 
   app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {

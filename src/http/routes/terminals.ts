@@ -83,7 +83,8 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
       audit(request, 'subject', [id]);
       // The caller is the cloud that issues the sessions, so no erasure makes its request too old.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
-      return answerToken(tokens, { subject, id, region: query.regRegion, sessionIssuedAt }, request, reply);
+      const read = { subject, id, region: query.regRegion, sessionIssuedAt };
+      return answerToken((refused) => tokens.read({ ...read, refused }), request, reply);
     },
   );
 

@@ -145,7 +145,8 @@ describe('the server', () => {
           addresses.push(ip);
         }),
     });
-    await getToken({ 'x-forwarded-for': '203.0.113.9' });
+    // A conditional request reaches Fastify.
+    await getToken({ 'x-forwarded-for': '203.0.113.9', 'if-none-match': '"other"' });
     expect(addresses).toEqual(['127.0.0.1']);
   });
 });
