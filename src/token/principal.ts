@@ -17,8 +17,16 @@ export interface Principal {
 export interface CachedPrincipal extends Principal {
   /** Epoch ms. */
   readonly freshUntil: number;
-  /** The latest subject that the session asked for. Its id takes two digests, a twentieth of a read from memory. */
-  latest?: { readonly subject: Subject; readonly id: SubjectId };
+  /** What the session asked for last. */
+  latest?: LatestSubject;
+}
+
+/** A subject by the parameters that a request named it with. */
+export interface LatestSubject {
+  readonly uniqueId: string | undefined;
+  readonly app: string | undefined;
+  readonly subject: Subject;
+  readonly id: SubjectId;
 }
 
 export interface SessionVerifier<Verified extends Principal = Principal> {

@@ -3,9 +3,9 @@ import type { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
-import type { CachedPrincipal } from '../../token/principal.ts';
+import type { CachedPrincipal, LatestSubject } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
-import { type Subject, type SubjectId, subjectId } from '../../token/subject.ts';
+import { subjectId } from '../../token/subject.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -70,20 +70,19 @@ export interface TokenReaderOptions extends SubjectRules {
 
 /** Returns the function that reads the token a caller asks for. @throws BrokerError at once or as a rejection */
 export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
-  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): ServedToken | Promise<ServedToken> => {
-    const subject = requestedSubject(rules, caller, query);
-    const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
-    return tokens.read({ subject, id: idOf(subject, caller), region, sessionIssuedAt, refused });
+  /** An app asks for the same subject again. To work it out takes a tenth of a read from memory. */
+  const subjectOf = (caller: CachedPrincipal, { uniqueId, app }: TokenQuery): LatestSubject => {
+    const { latest } = caller;
+    if (latest !== undefined && latest.uniqueId === uniqueId && latest.app === app) return latest;
+    const subject = requestedSubject(rules, caller, { uniqueId, app });
+    caller.latest = { uniqueId, app, subject, id: subjectId(subject) };
+    return caller.latest;
   };
-}
-
-function idOf(subject: Subject, caller: CachedPrincipal): SubjectId {
-  const { latest } = caller;
-  const isLatest = latest?.subject.uniqueId === subject.uniqueId && latest.subject.app === subject.app;
-  if (isLatest) return latest.id;
-  const id = subjectId(subject);
-  caller.latest = { subject, id };
-  return id;
+  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): ServedToken | Promise<ServedToken> => {
+    const { subject, id } = subjectOf(caller, query);
+    const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
+    return tokens.read({ subject, id, region, sessionIssuedAt, refused });
+  };
 }
 
 export interface SdkTokenRoutesOptions extends SubjectRules {

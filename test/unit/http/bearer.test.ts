@@ -5,7 +5,7 @@ import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 
 describe('bearerToken', () => {
   it('ignores the case of the scheme and the number of spaces after it', () => {
-    for (const scheme of ['Bearer ', 'bearer ', 'BEARER ', 'bEaReR   ']) {
+    for (const scheme of ['Bearer ', 'Bearer  ', 'bearer ', 'BEARER ', 'bEaReR   ']) {
       expect(bearerToken(`${scheme}ab.c-1_~+/==`)).toBe('ab.c-1_~+/==');
     }
   });
