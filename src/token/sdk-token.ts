@@ -50,18 +50,29 @@ function escapeCodeUnit(codeUnit: string): string {
   return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
+/** A token whose fields are read from its body at each use. */
+class BodyToken implements SdkToken {
+  readonly #body: string;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+
+  constructor(body: string, { issuedAt, expiresAt }: SdkToken) {
+    this.#body = body;
+    this.issuedAt = issuedAt;
+    this.expiresAt = expiresAt;
+  }
+
+  get fields(): Readonly<Record<string, string>> {
+    return JSON.parse(this.#body);
+  }
+}
+
 export function serveToken(record: TokenRecord): ServedToken {
-  const { issuedAt, expiresAt, fields } = record.token;
-  const body = JSON.stringify(fields).replace(NON_ASCII, escapeCodeUnit);
-  const token = {
-    issuedAt,
-    expiresAt,
-    get fields() {
-      return JSON.parse(body) as Record<string, string>;
-    },
-  };
+  const body = JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit);
+  const { subject, region, generation, read, unreadRenewals } = record;
+  const token = new BodyToken(body, record.token);
   return {
-    record: { ...record, token },
+    record: { subject, region, token, generation, read, unreadRenewals },
     body,
     length: String(body.length),
     etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"`,
