@@ -70,7 +70,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
     func logout() async throws {
         hostUserId = nil
-        // The SDK does not wait for the broker. If the broker refuses, the session has ended: nothing is left to do there.
+        // The SDK does not wait for the broker. If the broker refuses, or there is no session, nothing is left to do there.
         async let broker = try? client.logout()
         let sdk = try await GWIoT.shared.logout()
         _ = await broker
@@ -95,9 +95,7 @@ final class BrokerHostAccountService: IHostAccountService {
 
     // The SDK calls these three. A Swift error becomes `GWResult.Failure`.
 
-    nonisolated func onRequestUserC2CInfo(
-        completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void
-    ) {
+    nonisolated func onRequestUserC2CInfo(completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void) {
         Callback(handler: completionHandler).answer { [self] in
             do {
                 let token = try await client.sdkToken()
@@ -139,9 +137,7 @@ private struct Callback<T: AnyObject>: @unchecked Sendable {
             do {
                 let value = try await operation()
                 gwiot_cb(handler, value, nil)
-            } catch {
-                gwiot_cb(handler, nil, error)
-            }
+            } catch { gwiot_cb(handler, nil, error) }
         }
     }
 }

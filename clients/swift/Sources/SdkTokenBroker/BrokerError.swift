@@ -3,7 +3,8 @@ import Foundation
 /// Why a call failed. It never contains a session or a token, so it may go into the app's log.
 public struct BrokerError: Error, Equatable, Sendable {
     public enum Kind: Sendable {
-        /// The session is missing or has ended, also after one renewal: the user has to log in to the app's cloud.
+        /// The session is missing or has ended, also after one renewal, or the app's own login threw an error: the user
+        /// has to log in to the app's cloud.
         case sessionNeeded
         /// `account_disabled`, `terminal_limit` or `session_forbidden`: tell the user.
         case forbidden
@@ -22,7 +23,7 @@ public struct BrokerError: Error, Equatable, Sendable {
 
     public let kind: Kind
     /// The broker's code, or one of the client: `network_unavailable`, `network_timeout`, `unexpected_answer`,
-    /// `session_invalid`, `logged_out`.
+    /// `session_invalid`, `session_unavailable` (the session source threw an error), `logged_out`.
     public let code: String
     /// HTTP status, `nil` without an answer.
     public internal(set) var status: Int?
@@ -38,6 +39,8 @@ extension BrokerError {
     static let networkUnavailable = BrokerError(kind: .network, code: "network_unavailable", retryable: true)
     static let networkTimeout = BrokerError(kind: .network, code: "network_timeout", retryable: true)
     static let unexpectedAnswer = BrokerError(kind: .unexpectedAnswer, code: "unexpected_answer")
+    static let sessionInvalid = BrokerError(kind: .sessionNeeded, code: "session_invalid")
+    static let sessionUnavailable = BrokerError(kind: .sessionNeeded, code: "session_unavailable")
     static let loggedOut = BrokerError(kind: .sessionNeeded, code: "logged_out")
 
     /// An answer that is none of those that the call expects.

@@ -10,6 +10,7 @@ public typealias HTTPTransport = @Sendable (URLRequest) async throws -> (Data, H
 struct HTTPAnswer: Sendable {
     let body: Data
     let response: HTTPURLResponse
+    let session: String
 
     var status: Int { response.statusCode }
     var isJSON: Bool { header("Content-Type")?.lowercased().contains("json") ?? false }
@@ -39,7 +40,7 @@ struct HTTPExchange: Sendable {
         request.setValue("max-age=0", forHTTPHeaderField: "Cache-Control")
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
         let endsAt = deadline ?? newDeadline()
-        var session = try await within(endsAt) { if let fixed { fixed } else { try await sessions.session() } }
+        var session = try await within(endsAt) { if let fixed { fixed } else { try await current() } }
         var mayRenew = fixed == nil
         var backoff = 1.0
         while true {
@@ -53,7 +54,7 @@ struct HTTPExchange: Sendable {
             }
             if failure.status == 401, mayRenew {
                 mayRenew = false
-                session = try await within(endsAt) { try await sessions.renewedSession() }
+                session = try await within(endsAt) { try await current(renewed: true) }
                 continue
             }
             // The random part keeps apart the phones that lost the broker at the same time.
@@ -66,19 +67,29 @@ struct HTTPExchange: Sendable {
         }
     }
 
+    /// A session of the app's own login. What that throws becomes a `BrokerError`.
+    /// - Parameter last: the result if it throws.
+    func current(renewed: Bool = false, orElse last: String? = nil) async throws -> String {
+        do {
+            return try await renewed ? sessions.renewedSession() : sessions.session()
+        } catch {
+            if let last { return last }
+            try Task.checkCancellation()
+            throw error is URLError ? BrokerError.networkUnavailable : .sessionUnavailable
+        }
+    }
+
     func newDeadline() -> TimeInterval { Self.now() + totalDeadline }
 
     private func attempt(_ request: URLRequest, session: String, endsAt: TimeInterval) async throws -> HTTPAnswer {
         // A line break in a header would start another header.
-        guard session.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
-            throw BrokerError(kind: .sessionNeeded, code: "session_invalid")
-        }
+        guard session.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else { throw BrokerError.sessionInvalid }
         var request = request
         request.setValue("Bearer \(session)", forHTTPHeaderField: "Authorization")
         return try await within(min(endsAt, Self.now() + attemptTimeout)) { [request] in
             do {
                 let (body, response) = try await transport(request)
-                return HTTPAnswer(body: body, response: response)
+                return HTTPAnswer(body: body, response: response, session: session)
             } catch {
                 try Task.checkCancellation()
                 throw (error as? URLError)?.code == .timedOut ? BrokerError.networkTimeout : .networkUnavailable
@@ -122,9 +133,7 @@ private final class DirectSession: NSObject, URLSessionTaskDelegate {
     func urlSession(
         _: URLSession, task _: URLSessionTask, willPerformHTTPRedirection _: HTTPURLResponse, newRequest _: URLRequest,
         completionHandler: @escaping (URLRequest?) -> Void
-    ) {
-        completionHandler(nil)
-    }
+    ) { completionHandler(nil) }
 }
 
 /// Values may hold any character. `URLComponents` alone would leave `+`, which servers read as a space.

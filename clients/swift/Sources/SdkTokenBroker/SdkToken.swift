@@ -20,7 +20,8 @@ extension SdkToken: CustomStringConvertible, CustomDebugStringConvertible, Custo
     public var customMirror: Mirror { Mirror(self, children: ["expireTime": expireTime]) }
 }
 
-/// The app's own login. The client asks it for the session that the broker checks.
+/// The app's own login. The client asks it for the session that the broker checks. If it throws, the caller of the client
+/// gets a `BrokerError`: `network_unavailable` for a `URLError`, else `session_unavailable`.
 public protocol SessionSource: Sendable {
     /// The current session of the signed-in account.
     func session() async throws -> String

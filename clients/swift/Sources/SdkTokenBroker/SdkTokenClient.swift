@@ -9,6 +9,8 @@ public actor SdkTokenClient {
     private let exchange: HTTPExchange
     private var waiters: [UUID: CheckedContinuation<SdkToken, any Error>] = [:]
     private var fetch: Task<Void, Never>?
+    /// For a logout when the app cannot get a session. It is not in the storage.
+    private var lastSession: String?
     private var lastLogout: Task<Void, any Error>?
 
     /// - Parameters:
@@ -32,7 +34,7 @@ public actor SdkTokenClient {
 
     /// The token for the SDK. Concurrent callers share one request, which ends when the last of them is cancelled. A
     /// stored logout is finished first: later, it would delete the new token.
-    /// - Throws: `BrokerError`, `CancellationError`, and what the session source throws.
+    /// - Throws: `BrokerError`, or `CancellationError` if the caller is cancelled.
     public func sdkToken() async throws -> SdkToken {
         let id = UUID()
         return try await withTaskCancellationHandler {
@@ -41,9 +43,7 @@ public actor SdkTokenClient {
                 waiters[id] = continuation
                 if fetch == nil { startFetch() }
             }
-        } onCancel: {
-            Task { await self.leave(id) }
-        }
+        } onCancel: { Task { await self.leave(id) } }
     }
 
     /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
@@ -53,26 +53,32 @@ public actor SdkTokenClient {
         replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
     }
 
-    /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request.
+    /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request. A stored
+    /// logout of the same account is dropped: the user is back, and the logout would delete this token.
     /// - Parameters:
     ///   - body: the broker's answer to the app's cloud, unchanged.
     ///   - etag: the `ETag` of that answer.
     public func useToken(_ body: Data, etag: String? = nil) throws {
-        replaceStored(StoredToken(token: try decode(SdkToken.self, from: body), etag: etag, handedIn: true))
+        let token = try decode(SdkToken.self, from: body)
+        pendingLogouts = pendingLogouts.filter { ![token.accessId, ""].contains($0.value) }
+        replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }
 
     /// Forgets the token here and at the broker. Call it while the session is valid, and before another account signs in.
-    /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it.
+    /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
+    /// source throws, the client uses the last session that the broker has accepted since the app started.
     /// - Returns: `false` if the logout is only stored.
-    /// - Throws: `BrokerError` if the broker refuses, for example because the session has ended. Then it is not repeated.
+    /// - Throws: `BrokerError` if the broker refuses, for example because the session has ended, or if there is no session
+    ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
     @discardableResult
     public func logout() async throws -> Bool {
-        stored = nil
+        let (account, last) = (stored?.token.accessId ?? "", lastSession)
+        (stored, lastSession) = (nil, nil)
         endFetch(with: .failure(BrokerError.loggedOut))
         do {
-            return try await logOut(of: try await exchange.sessions.session())
+            return try await logOut(of: try await exchange.current(orElse: last), account: account)
         } catch let error as BrokerError where error.status == 401 {
-            return try await logOut(of: try await exchange.sessions.renewedSession())
+            return try await logOut(of: try await exchange.current(renewed: true), account: account)
         }
     }
 
@@ -84,18 +90,16 @@ public actor SdkTokenClient {
         (try? await sendStoredLogouts(until: exchange.newDeadline())) != nil
     }
 
-    private func logOut(of session: String) async throws -> Bool {
-        pendingLogouts.append(session)
+    private func logOut(of session: String, account: String) async throws -> Bool {
+        pendingLogouts.merge([session: account]) { known, _ in known }
         do {
             try await sendLogout(of: session, until: exchange.newDeadline())
-        } catch let error as BrokerError where !error.endsLogout {
-            return false
-        }
+        } catch let error as BrokerError where !error.endsLogout { return false }
         return true
     }
 
     private func sendStoredLogouts(until deadline: TimeInterval) async throws {
-        for session in pendingLogouts {
+        for session in pendingLogouts.keys {
             // A logout that the broker refuses is over.
             do { try await sendLogout(of: session, until: deadline) } catch let error as BrokerError where error.endsLogout {}
         }
@@ -105,12 +109,12 @@ public actor SdkTokenClient {
     private func sendLogout(of session: String, until deadline: TimeInterval) async throws {
         let sending = Task { [lastLogout] in
             _ = await lastLogout?.result
-            guard pendingLogouts.contains(session) else { return }
+            guard pendingLogouts[session] != nil else { return }
             do {
                 try await exchange.send(logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline)
-                pendingLogouts.removeAll { $0 == session }
+                pendingLogouts[session] = nil
             } catch let error as BrokerError {
-                if error.endsLogout { pendingLogouts.removeAll { $0 == session } }
+                if error.endsLogout { pendingLogouts[session] = nil }
                 throw error
             }
         }
@@ -136,9 +140,8 @@ public actor SdkTokenClient {
 
     private func endFetch(with result: Result<SdkToken, any Error>) {
         fetch?.cancel()
-        fetch = nil
         let ended = waiters.values
-        waiters = [:]
+        (fetch, waiters) = (nil, [:])
         ended.forEach { $0.resume(with: result) }
     }
 
@@ -162,13 +165,14 @@ public actor SdkTokenClient {
             if isReport { headers["Cache-Control"] = "no-cache" }
             let accepted: Set = headers.isEmpty || isReport ? [200] : [200, 304]
             let answer = try await exchange.send(tokenUrl, headers: headers, accepted: accepted, until: deadline)
+            // After a logout, an answer must not restore the token.
+            try Task.checkCancellation()
+            lastSession = answer.session
             if let known, answer.status == 304 { return known.token }
             let token = try decode(SdkToken.self, from: answer.body)
             let etag = answer.header("ETag")
             // A refused token without an ETag cannot be reported. If the answer is this token again, it has one now.
             let isRefused = known?.refused == true && !isReport && token == known?.token && etag != nil
-            // After a logout, an answer must not restore the token.
-            try Task.checkCancellation()
             stored = StoredToken(token: token, etag: etag, refused: isRefused)
             if !isRefused { return token }
         }
@@ -180,9 +184,9 @@ public actor SdkTokenClient {
         set { store(newValue, forKey: "sdk-token") }
     }
 
-    /// The sessions of logouts that the broker has not answered, oldest first. They may belong to several accounts.
-    private var pendingLogouts: [String] {
-        get { storage.value(forKey: "sdk-token.logouts").flatMap { try? decode([String].self, from: Data($0.utf8)) } ?? [] }
+    /// Session and `accessId` of each logout that the broker has not answered. Without a stored token, the id is empty.
+    private var pendingLogouts: [String: String] {
+        get { storage.value(forKey: "sdk-token.logouts").flatMap { try? decode([String: String].self, from: Data($0.utf8)) } ?? [:] }
         set { store(newValue.isEmpty ? nil : newValue, forKey: "sdk-token.logouts") }
     }
 

@@ -25,13 +25,9 @@ public struct CloudShareDirectory: ShareDirectory {
     private let exchange: HTTPExchange
 
     /// - Parameter cloud: base URL of the app's cloud.
-    public init(
-        cloud: URL, sessions: any SessionSource, totalDeadline: TimeInterval = 30, attemptTimeout: TimeInterval = 10,
-        transport: @escaping HTTPTransport = directTransport
-    ) {
+    public init(cloud: URL, sessions: any SessionSource, transport: @escaping HTTPTransport = directTransport) {
         self.cloud = cloud
-        exchange = HTTPExchange(
-            sessions: sessions, transport: transport, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
+        exchange = HTTPExchange(sessions: sessions, transport: transport, totalDeadline: 30, attemptTimeout: 10)
     }
 
     public func account(byName name: String) async throws -> HostAccount? {

@@ -104,4 +104,84 @@ final class LogoutTests: ClientTestCase {
         XCTAssertEqual(error.code, "logged_out")
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
+
+    func testALogoutThatTheBrokerCannotAnswerNowIsTriedOnceAndStored() async throws {
+        let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
+        let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])
+        try await environment.network(.forward, answers: [answer])
+        let isDone = try await newClient().logout()
+        XCTAssertFalse(isDone)
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [503, 204])
+    }
+
+    func testATokenHandedInAfterALogoutWithoutNetworkIsSafeFromThatLogout() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        try await environment.network(.forward)
+
+        // The same user logs in again. The cloud's response contains the token.
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await newClient().useToken(body, etag: etag)
+        let token = try await newClient().sdkToken()
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let after = try await newClient().sdkToken()
+        XCTAssertEqual(after, token)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET"])
+        XCTAssertEqual(requests.map(\.status), [304])
+    }
+
+    func testATokenHandedInByAnotherUserDoesNotEndTheStoredLogoutOfTheFirst() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        try await environment.network(.forward)
+
+        let other = try await environment.session(account: UUID().uuidString)
+        let (body, etag) = try await environment.tokenForTheCloud(session: other, uniqueId: phone)
+        try await newClient(TestSessions(other)).useToken(body, etag: etag)
+        let token = try await newClient(TestSessions(other)).sdkToken()
+        let isFinished = await newClient(TestSessions(other)).finishLogout()
+        XCTAssertTrue(isFinished)
+        let after = try await newClient(TestSessions(other)).sdkToken()
+        XCTAssertEqual(after, token)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+        XCTAssertEqual(requests.first?.headers["authorization"], "Bearer \(session)")
+    }
+
+    func testIfTheAppCannotGetASessionWithoutNetworkTheLastOneIsStoredWithTheLogout() async throws {
+        let sessions = FailingSessions(session)
+        let client = newClient(sessions)
+        _ = try await client.sdkToken()
+        try await environment.network(.gone)
+        sessions.error = URLError(.notConnectedToInternet)
+        let isDone = try await client.logout()
+        XCTAssertFalse(isDone)
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        try await environment.network(.forward)
+
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+        // The logout has used it up: the next user must not log out with it.
+        let error = try await brokerError { try await client.logout() }
+        XCTAssertEqual(error.kind, .network)
+    }
+
+    func testIfTheAppHasHadNoSessionSinceItsStartTheTokenIsForgottenAndTheErrorSaysWhy() async throws {
+        _ = try await newClient().sdkToken()
+        let sessions = FailingSessions(session)
+        sessions.error = CocoaError(.userCancelled)
+        let error = try await brokerError { try await newClient(sessions).logout() }
+        XCTAssertEqual(error.kind, .sessionNeeded)
+        XCTAssertEqual(error.code, "session_unavailable")
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+    }
 }

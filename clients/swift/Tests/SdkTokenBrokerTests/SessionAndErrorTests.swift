@@ -29,18 +29,16 @@ final class SessionAndErrorTests: ClientTestCase {
         XCTAssertTrue(error.localizedDescription.contains("session_invalid"))
     }
 
-    func testTheErrorOfTheAppsOwnLoginReachesTheCaller() async throws {
+    func testWhatTheAppsOwnLoginThrowsBecomesABrokerError() async throws {
         struct Locked: Error {}
-        struct LockedSessions: SessionSource {
-            func session() async throws -> String { throw Locked() }
-            func renewedSession() async throws -> String { throw Locked() }
+        let thrown: [any Error] = [URLError(.dnsLookupFailed), Locked(), CancellationError()]
+        let sessions = FailingSessions(session)
+        var codes: [String] = []
+        for reason in thrown {
+            sessions.error = reason
+            codes.append(try await brokerError { try await newClient(sessions).sdkToken() }.code)
         }
-        do {
-            _ = try await newClient(LockedSessions()).sdkToken()
-            XCTFail("nothing was thrown")
-        } catch {
-            XCTAssertTrue(error is Locked)
-        }
+        XCTAssertEqual(codes, ["network_unavailable", "session_unavailable", "session_unavailable"])
     }
 
     func testASessionWithALineBreakIsNotSent() async throws {

@@ -158,6 +158,25 @@ final class TestSessions: SessionSource, @unchecked Sendable {
     }
 }
 
+/// The app's own login: hands out the session, or throws the error if there is one.
+final class FailingSessions: SessionSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private let value: String
+    private var failure: (any Error)?
+
+    init(_ value: String) { self.value = value }
+
+    var error: (any Error)? {
+        get { lock.withLock { failure } }
+        set { lock.withLock { failure = newValue } }
+    }
+    func session() async throws -> String {
+        if let error { throw error }
+        return value
+    }
+    func renewedSession() async throws -> String { try await session() }
+}
+
 /// A test with an account and a phone of its own. The network and the vendor work when it begins.
 class ClientTestCase: XCTestCase {
     var environment: TestEnvironment!

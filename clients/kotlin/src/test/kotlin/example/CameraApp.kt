@@ -109,7 +109,7 @@ class CameraApp(
         try {
             service.logout()
         } catch (error: BrokerError) {
-            // The session had ended. Your cloud can log the phone out.
+            // The session had ended, or there was none. Your cloud can log the phone out.
         } catch (error: SdkFailure) {
             screen.showError("sdk")
         } finally {

@@ -1,13 +1,34 @@
 package io.sdktokenbroker
 
-import java.util.concurrent.ConcurrentHashMap
+import kotlinx.coroutines.*
 
-/** The sessions of your own login. If a function throws, the caller of the client gets the exception. */
+/**
+ * The sessions of your own login. If a function throws, the caller of the client gets a [BrokerError] with that
+ * exception as its cause: `network_unavailable` for an `IOException`, `network_timeout` for a timeout of coroutines,
+ * else `session_unavailable`.
+ */
 interface SessionSource {
     /** The session of the user who is logged in now. */
     suspend fun session(): String
     /** A new session, after the broker answered 401 to [session]. */
     suspend fun renewedSession(): String
+}
+
+/** Turns what [source] throws into a [BrokerError]. */
+internal class AppSessions(private val source: SessionSource) {
+    /** For a logout when the app cannot get a session. It is not in the storage. */
+    @Volatile var last: String? = null
+
+    suspend fun current() = typed(source::session)
+    suspend fun renewed() = typed(source::renewedSession)
+
+    private suspend fun typed(get: suspend () -> String): String = try {
+        get().also { last = it }
+    } catch (error: Exception) {
+        // Passes on the cancellation of the caller, and the end of the call's deadline.
+        currentCoroutineContext().ensureActive()
+        throw BrokerError.of(error)
+    }
 }
 
 /**
@@ -18,12 +39,4 @@ interface TokenStorage {
     fun get(key: String): String?
     fun put(key: String, value: String)
     fun remove(key: String)
-}
-
-/** For tests: it forgets everything when the process ends. */
-class InMemoryTokenStorage : TokenStorage {
-    private val values = ConcurrentHashMap<String, String>()
-    override fun get(key: String) = values[key]
-    override fun put(key: String, value: String) = values.set(key, value)
-    override fun remove(key: String) { values.remove(key) }
 }

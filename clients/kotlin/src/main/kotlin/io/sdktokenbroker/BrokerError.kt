@@ -1,9 +1,11 @@
 package io.sdktokenbroker
 
 import java.io.IOException
+import kotlinx.coroutines.TimeoutCancellationException
 
 /**
- * A request that failed. It contains no session and no token, so that it may appear in a log.
+ * A request that failed. It contains no session and no token, so that it may appear in a log. Its `cause` can be an
+ * exception of your own [SessionSource].
  * @property code the broker's code, such as `account_disabled`, or one of the constants of this class
  * @property status of HTTP; 0: there was no answer
  * @property requestId names the request in the broker's log
@@ -18,11 +20,11 @@ class BrokerError internal constructor(
     val retryable: Boolean = false,
     val retryAfter: Long? = null,
     detail: String? = null,
-    cause: IOException? = null,
+    cause: Exception? = null,
 ) : Exception(listOfNotNull(code, detail, requestId?.let { "request $it" }).joinToString(", "), cause) {
 
     enum class Kind {
-        /** The session has ended, also after one renewal: the user has to log in to your cloud. */
+        /** The session has ended, also after one renewal, or the app has none: the user has to log in to your cloud. */
         SESSION_NEEDED,
         /** `session_forbidden`, `account_disabled` or `terminal_limit`: tell the user. */
         FORBIDDEN,
@@ -43,8 +45,18 @@ class BrokerError internal constructor(
         const val NETWORK_UNAVAILABLE = "network_unavailable"
         const val NETWORK_TIMEOUT = "network_timeout"
         const val UNEXPECTED_ANSWER = "unexpected_answer"
+        /** Your [SessionSource] has thrown an exception. */
+        const val SESSION_UNAVAILABLE = "session_unavailable"
         /** The user logged out while the request was running. */
         const val LOGGED_OUT = "logged_out"
+
+        /** The error that an exception of the network or of the app's own login stands for. */
+        internal fun of(error: Exception): BrokerError = when (error) {
+            is IOException -> BrokerError(Kind.NETWORK, NETWORK_UNAVAILABLE, retryable = true, cause = error)
+            is TimeoutCancellationException ->
+                BrokerError(Kind.NETWORK, NETWORK_TIMEOUT, retryable = true, cause = error)
+            else -> BrokerError(Kind.SESSION_NEEDED, SESSION_UNAVAILABLE, cause = error)
+        }
 
         /** The error that an answer stands for, if it is not the success that the caller expects. */
         internal fun of(answer: HttpAnswer): BrokerError {

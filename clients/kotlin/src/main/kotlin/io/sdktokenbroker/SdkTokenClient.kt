@@ -5,12 +5,10 @@ import java.net.URLEncoder
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.TimeMark
-import kotlinx.coroutines.currentCoroutineContext
-import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.*
 import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
-import org.json.JSONArray
-import org.json.JSONException
+import org.json.JSONObject
 
 /**
  * Gets the SDK's token from the broker. It knows nothing of the vendor's SDK. Create one for the whole app: two clients
@@ -27,7 +25,7 @@ import org.json.JSONException
 class SdkTokenClient(
     brokerUrl: String,
     uniqueId: String,
-    private val sessions: SessionSource,
+    sessions: SessionSource,
     private val storage: TokenStorage,
     app: String? = null,
     regRegion: String? = null,
@@ -35,6 +33,7 @@ class SdkTokenClient(
     attemptTimeout: Duration = 10.seconds,
     openConnection: OpenConnection = ::bearerConnection,
 ) {
+    private val sessions = AppSessions(sessions)
     private val requests = SessionRequests(totalDeadline, attemptTimeout, openConnection)
     private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
@@ -60,36 +59,40 @@ class SdkTokenClient(
     }
 
     /**
-     * Takes the token that your own login response contained. The next [sdkToken] returns it without a request.
+     * Takes the token that your own login response contained. The next [sdkToken] returns it without a request. A
+     * stored logout of the same account is dropped: the user is back, and the logout would delete this token.
      * @param json the body that the broker gave to your cloud
      * @param etag the header `ETag` of that answer
      * @throws IllegalArgumentException if it is not a token
      */
     fun useToken(json: String, etag: String? = null) {
         val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
-        synchronized(lock) { store(StoredToken(token, etag, handedIn = true)) }
+        synchronized(lock) {
+            editLogouts { all -> all.filterValues { it != token.accessId && it != UNKNOWN_ACCOUNT } }
+            store(StoredToken(token, etag, handedIn = true))
+        }
     }
 
     /**
      * Forgets the token here and at the broker. Call it while the session is still good. The client stores the logout
-     * first, with the session. If the broker does not answer now, [finishLogout] repeats it.
+     * first, with the session, and tries once. If the broker does not answer now, [finishLogout] repeats it. If your
+     * [SessionSource] throws, the client uses the last session that it got since the app started.
      * @return `false` if it is only stored
-     * @throws BrokerError if the broker refuses, for example because the session has ended. Then it is not repeated
+     * @throws BrokerError if the broker refuses, for example because the session has ended, or if there is no session
+     * to log out with. Then nothing is repeated, and the broker keeps the token until it expires
      */
     suspend fun logout(): Boolean {
-        val session = try {
-            sessions.session()
-        } finally {
-            synchronized(lock) {
-                shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
-                storage.remove(TOKEN_KEY)
-            }
+        val source = runCatching { sessions.current() }.recoverCatching { sessions.last ?: throw it }
+        synchronized(lock) {
+            shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
+            val account = stored()?.token?.accessId ?: UNKNOWN_ACCOUNT
+            source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }
+            storage.remove(TOKEN_KEY)
+            sessions.last = null
         }
-        editLogouts { it + session }
+        val session = source.getOrThrow()
         return try {
-            sendLogout(session, requests.deadline()) {
-                sessions.renewedSession().also { renewed -> editLogouts { it - session + renewed } }
-            }
+            sendLogout(session, requests.deadline(), mayRenew = true)
             true
         } catch (error: BrokerError) {
             if (error.endsLogout()) throw error else false
@@ -97,16 +100,16 @@ class SdkTokenClient(
     }
 
     /**
-     * Repeats the logouts that are still stored. Call it when the app starts, and when the network is back.
+     * Repeats the logouts that are still stored, each once. Call it when the app starts, and when the network is back.
      * @return `false` if one is still stored
      */
     suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline()) == null
 
     /** @return why one is still stored */
     private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? {
-        for (session in editLogouts { it }) {
+        for (session in editLogouts { it }.keys) {
             try {
-                sendLogout(session, deadline, renew = null)
+                sendLogout(session, deadline, mayRenew = false)
             } catch (error: BrokerError) {
                 if (!error.endsLogout()) return error
             }
@@ -115,13 +118,19 @@ class SdkTokenClient(
     }
 
     /** One at a time, so that a logout that is under way is over before the next token is fetched. */
-    private suspend fun sendLogout(session: String, deadline: TimeMark, renew: Renew?) = logouts.withLock {
-        if (session !in editLogouts { it }) return@withLock
+    private suspend fun sendLogout(session: String, deadline: TimeMark, mayRenew: Boolean) = logouts.withLock {
+        val account = editLogouts { it }[session] ?: return@withLock
         var latest = session
-        val renewed = renew?.let { suspend { it().also { latest = it } } }
+        val renew = suspend {
+            latest = sessions.renewed()
+            sessions.last = null
+            editLogouts { it - session + (latest to account) }
+            latest
+        }
         try {
-            // Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
-            requests.send(HttpRequest("DELETE", logoutUrl), { session }, renewed, deadline) { it.status == 204 }
+            // One attempt: the user should not wait. Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
+            val delete = HttpRequest("DELETE", logoutUrl)
+            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat = false) { it.status == 204 }
             editLogouts { it - latest }
         } catch (error: BrokerError) {
             if (error.endsLogout()) editLogouts { it - latest }
@@ -149,7 +158,7 @@ class SdkTokenClient(
             if (reports) headers["Cache-Control"] = "no-cache"
             val request = HttpRequest("GET", tokenUrl, headers)
             var received: StoredToken? = null
-            requests.send(request, sessions::session, sessions::renewedSession, deadline) { answer ->
+            requests.send(request, sessions::current, sessions::renewed, deadline) { answer ->
                 received = when (answer.status) {
                     200 -> answer.json?.let(SdkToken::of)?.let { StoredToken(it, answer.etag) }
                     304 -> before.takeUnless { reports }
@@ -162,8 +171,7 @@ class SdkTokenClient(
             synchronized(lock) {
                 // After a logout, an answer must not restore the token.
                 context.ensureActive()
-                val now = stored()
-                val isRefused = now?.refused == true && now.token == after.token
+                val isRefused = stored()?.let { it.refused && it.token == after.token } == true
                 val refusedMeanwhile = isRefused && !reports && after.etag != null
                 store(after.copy(refused = refusedMeanwhile))
                 if (!refusedMeanwhile) return after.token
@@ -175,21 +183,20 @@ class SdkTokenClient(
 
     private fun store(token: StoredToken) = storage.put(TOKEN_KEY, token.toText())
 
-    /** Sessions of logouts that the broker has not answered, oldest first. They can belong to several accounts. */
-    private fun editLogouts(edit: (List<String>) -> List<String>): List<String> = synchronized(lock) {
-        val before = try {
-            JSONArray(storage.get(LOGOUTS_KEY) ?: "[]").let { array -> List(array.length(), array::getString) }
-        } catch (_: JSONException) {
-            emptyList()
-        }
+    /** Session and `accessId` of each logout that the broker has not answered. */
+    private fun editLogouts(edit: (Map<String, String>) -> Map<String, String>) = synchronized(lock) {
+        val json = storage.get(LOGOUTS_KEY)?.let(::jsonObject) ?: JSONObject()
+        val before = json.keys().asSequence().associateWith { json.optString(it) }
         val after = edit(before)
-        if (after != before) storage.put(LOGOUTS_KEY, JSONArray(after).toString())
+        if (after != before) storage.put(LOGOUTS_KEY, JSONObject(after).toString())
         after
     }
 
     private companion object {
         const val TOKEN_KEY = "sdk-token"
         const val LOGOUTS_KEY = "sdk-token.logouts"
+        /** Of a logout without a stored token. */
+        const val UNKNOWN_ACCOUNT = ""
         fun parameter(name: String, value: String?) = if (value == null) "" else "&$name=${value.encoded()}"
     }
 }

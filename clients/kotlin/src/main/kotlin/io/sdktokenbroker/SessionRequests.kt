@@ -39,6 +39,7 @@ internal class SessionRequests(
 
     /**
      * @param renew returns a new session; `null`: there is none
+     * @param repeat whether it waits and asks again where that may help
      * @return the answer that [accept] accepts
      * @throws BrokerError for every other answer, and if there is none
      */
@@ -47,6 +48,7 @@ internal class SessionRequests(
         session: suspend () -> String,
         renew: Renew?,
         deadline: TimeMark = deadline(),
+        repeat: Boolean = true,
         accept: (HttpAnswer) -> Boolean,
     ): HttpAnswer {
         var failure = BrokerError(Kind.NETWORK, BrokerError.NETWORK_TIMEOUT, retryable = true)
@@ -68,7 +70,7 @@ internal class SessionRequests(
                     continue
                 }
                 // Without a network the app learns it at once. It knows best when the network is back.
-                if (!failure.retryable || failure.code == BrokerError.NETWORK_UNAVAILABLE) throw failure
+                if (!repeat || !failure.retryable || failure.code == BrokerError.NETWORK_UNAVAILABLE) throw failure
                 val wait = failure.retryAfter?.seconds ?: (backoff * Random.nextDouble(0.5, 1.0)).also { backoff *= 2 }
                 if (deadline.elapsedNow() + wait >= Duration.ZERO) throw failure
                 delay(wait)
@@ -84,7 +86,7 @@ internal class SessionRequests(
             return withTimeoutOrNull(attemptTimeout) { exchange(request, session) }
                 ?: throw BrokerError(Kind.NETWORK, BrokerError.NETWORK_TIMEOUT, retryable = true)
         } catch (error: IOException) {
-            throw BrokerError(Kind.NETWORK, BrokerError.NETWORK_UNAVAILABLE, retryable = true, cause = error)
+            throw BrokerError.of(error)
         }
     }
 

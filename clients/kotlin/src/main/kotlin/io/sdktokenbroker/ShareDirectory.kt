@@ -18,10 +18,11 @@ interface ShareDirectory {
 /** The look-ups by `GET /share/account?account=…` and `POST /share/accounts`. They throw [BrokerError]. */
 class CloudShareDirectory(
     cloudUrl: String,
-    private val sessions: SessionSource,
+    sessions: SessionSource,
     openConnection: OpenConnection = ::bearerConnection,
 ) : ShareDirectory {
     private val requests = SessionRequests(30.seconds, 10.seconds, openConnection)
+    private val sessions = AppSessions(sessions)
     private val baseUrl = "${cloudUrl.trimEnd('/')}/share"
 
     override suspend fun accountByName(account: String): HostAccount? {
@@ -41,7 +42,7 @@ class CloudShareDirectory(
     }
 
     private suspend fun send(request: HttpRequest, isExpected: (HttpAnswer) -> Boolean) =
-        requests.send(request, sessions::session, sessions::renewedSession) { it.json != null && isExpected(it) }
+        requests.send(request, sessions::current, sessions::renewed) { it.json != null && isExpected(it) }
 
     private fun hostAccount(json: JSONObject?): HostAccount? {
         val accessId = json?.text("accessId") ?: return null

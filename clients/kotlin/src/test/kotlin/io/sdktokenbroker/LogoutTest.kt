@@ -2,10 +2,13 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import io.sdktokenbroker.support.page
+import java.io.IOException
+import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
@@ -131,14 +134,80 @@ class LogoutTest {
     }
 
     @Test
-    fun `if the app has no session any more, the token is forgotten all the same`() = runBlocking {
+    fun `a logout that the broker cannot answer now is tried once, and stored`() = runBlocking {
+        client.sdkToken()
+        val problem = """{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"""
+        proxy.answer = { page("503 Service Unavailable", problem, "Retry-After: 1", type = "application/problem+json") }
+        assertFalse(client.logout())
+        assertEquals(listOf("GET", "DELETE"), methods())
+        proxy.answer = { null }
+        assertTrue(client.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a token handed in after a logout without a network is safe from that logout`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        assertFalse(client.logout())
+        proxy.reconnect()
+        // The same user logs in again. The cloud's response contains the token.
+        val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
+        client.useToken(handedIn.body, handedIn.etag)
+        val token = client.sdkToken()
+        val restarted = broker.client(sessions, storage, proxy.port)
+        assertTrue(restarted.finishLogout())
+        assertEquals(token, restarted.sdkToken())
+        assertEquals(listOf("GET", "GET"), methods())
+        assertEquals(1, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a token handed in by another user does not end the stored logout of the first`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        assertFalse(client.logout())
+        proxy.reconnect()
+        val next = TestSessions(broker)
+        val restarted = broker.client(next, storage, proxy.port)
+        val handedIn = broker.internal("/accounts/${next.account}/terminals/$PHONE/sdk-token")
+        restarted.useToken(handedIn.body, handedIn.etag)
+        restarted.sdkToken()
+        assertTrue(restarted.finishLogout())
+        assertEquals(listOf(0, 1), listOf(sessions, next).map { broker.terminals(it.account) })
+    }
+
+    @Test
+    fun `if the app cannot get a session without a network, the last one is stored with the logout`() = runBlocking {
+        val online = AtomicBoolean(true)
+        val fromNetwork = object : SessionSource {
+            override suspend fun session() = if (online.get()) sessions.session() else throw IOException("no network")
+            override suspend fun renewedSession() = session()
+        }
+        val client = broker.client(fromNetwork, storage, proxy.port)
+        client.sdkToken()
+        proxy.disconnect()
+        online.set(false)
+        assertFalse(client.logout())
+        assertNull(storage.get("sdk-token"))
+        proxy.reconnect()
+        assertTrue(broker.client(TestSessions(broker), storage, proxy.port).finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
+        // The logout has used it up: the next user must not log out with it.
+        assertEquals(Kind.NETWORK, assertThrows<BrokerError> { client.logout() }.kind)
+    }
+
+    @Test
+    fun `if the app has had no session since its start, the token is forgotten and the error says why`() = runBlocking {
         client.sdkToken()
         val none = object : SessionSource {
             override suspend fun session() = throw IllegalStateException("there is no session")
             override suspend fun renewedSession() = session()
         }
-        assertThrows<IllegalStateException> { broker.client(none, storage).logout() }
+        val error = assertThrows<BrokerError> { broker.client(none, storage).logout() }
+        assertEquals(listOf(Kind.SESSION_NEEDED, "session_unavailable"), listOf(error.kind, error.code))
         assertNull(storage.get("sdk-token"))
+        assertEquals(1, broker.terminals(sessions.account))
     }
 
     @Test

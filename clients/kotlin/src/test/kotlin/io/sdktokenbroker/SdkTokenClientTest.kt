@@ -7,6 +7,7 @@ import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.call
 import io.sdktokenbroker.support.page
+import java.io.IOException
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTimedValue
 import kotlinx.coroutines.runBlocking
@@ -109,12 +110,20 @@ class SdkTokenClientTest {
     }
 
     @Test
-    fun `an exception of the app's session source reaches the caller`() {
+    fun `what the app's session source throws becomes a BrokerError`() {
         sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        sessions.next = { throw IllegalStateException("the app is logged out") }
-        val error = assertThrows<IllegalStateException> { runBlocking { client.sdkToken() } }
-        assertEquals("the app is logged out", error.message)
+        val thrown = listOf(IOException("no network"), IllegalStateException("the app is logged out"))
+        val errors = thrown.map { reason -> 
+            sessions.next = { throw reason }
+            failure()
+        }
+        assertEquals(listOf(Kind.NETWORK, Kind.SESSION_NEEDED), errors.map { it.kind })
+        assertEquals(listOf("network_unavailable", "session_unavailable"), errors.map { it.code })
+        // A coroutine copies an exception that it passes on.
+        assertEquals(thrown.map { it.message }, errors.map { error -> rootCause(error).message })
     }
+
+    private fun rootCause(error: Throwable) = generateSequence(error) { it.cause }.last()
 
     @Test
     fun `no error contains a session, not even one that cannot be sent`() {

@@ -9,6 +9,7 @@ import io.sdktokenbroker.support.TestCloud
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
+import java.io.IOException
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
 import kotlinx.coroutines.CoroutineScope
@@ -127,4 +128,23 @@ class WholeLifeTest {
             cloud.close()
         }
     }
+
+    @Test
+    fun `the example app shows an error, and does not crash, if its own login needs the network and has none`() =
+        runBlocking {
+            GWIoT.reset()
+            val login = object : OwnLogin {
+                override var userId: String? = "alice"
+                override suspend fun session(): String = throw IOException("no network")
+                override suspend fun renewedSession() = session()
+                override fun end() { userId = null }
+            }
+            val scope = CoroutineScope(Dispatchers.Default)
+            val app = CameraApp(login, screen, scope, MapPreferences(), LocalBroker.shared.url, "http://127.0.0.1:1")
+            app.onProcessStart()
+            eventually { seen == listOf("network_unavailable") }
+            app.logOut()
+            assertEquals(null, login.userId)
+            scope.cancel()
+        }
 }

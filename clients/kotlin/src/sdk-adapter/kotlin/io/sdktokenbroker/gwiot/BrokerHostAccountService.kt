@@ -21,8 +21,8 @@ interface AccountListener {
 class SdkFailure(val error: GWError) : Exception("The SDK failed: ${error.message}")
 
 /**
- * Gives the vendor's SDK what it asks of the app, and does what its account events need. Register it before anything
- * else of the SDK, and pass every account event to [onAccountEvent].
+ * Gives the vendor's SDK what it asks of the app, and does what its account events need. Register it before the
+ * first [login], and pass every account event to [onAccountEvent].
  *
  * @param scope lives as long as the app
  * @param expirySettles how long the SDK gets to renew an expired token by itself
