@@ -72,10 +72,12 @@ public class Login {
         return answer(account, sent.uniqueId());
     }
 
+    // docs: keys
     @GetMapping("/.well-known/jwks.json")
     Map<String, Object> keys() {
         return sessions.publicKeys().toJSONObject();
     }
+    // docs end
 
     private static void refuseWrongPhone(String uniqueId) {
         if (uniqueId != null) {
