@@ -3,12 +3,12 @@
 // In the source file, the code stands between two comment lines:
 //   // docs: login
 //   // docs end
-// Fails if a document differs. With --write, it changes the documents. Kotlin and Swift need such a comment everywhere.
+// Fails if a document differs. With --write, it changes the documents. Kotlin, Swift and Java need such a comment everywhere.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const MARK = /^<!-- code: (\S+)#(\S+) -->$/;
 const FENCE = /^```(\w*)$/;
-const TESTED_LANGUAGES = new Set(['kotlin', 'swift']);
+const TESTED_LANGUAGES = new Set(['kotlin', 'swift', 'java']);
 
 const write = process.argv.includes('--write');
 const problems = [];

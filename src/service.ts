@@ -164,7 +164,9 @@ export async function startService(config: Config, logger: Logger, version: stri
     const drainUntil = clock.now() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.
-    await renewal.settle(Math.max(0, drainUntil - clock.now()));
+    // The same holds for the login for an accessId when its caller has disconnected.
+    const leftMs = Math.max(0, drainUntil - clock.now());
+    await Promise.all([renewal.settle(leftMs), accessIds.settle(leftMs)]);
     writeBack.stop();
     await Promise.all([vendor.close(), store.close()]);
   };

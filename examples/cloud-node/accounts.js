@@ -13,8 +13,8 @@ export class Accounts {
   #file;
   #byUnionId = new Map();
   #byName = new Map();
-  /** The unionIds of deleted accounts that the broker has not erased yet. */
-  #toErase = new Set();
+  /** By unionId of a deleted account that the broker has not erased yet: how often its erasure was asked for. */
+  #toErase = new Map();
   #saved = Promise.resolve();
 
   static async open(file) {
@@ -26,7 +26,7 @@ export class Accounts {
     });
     const { accounts: known, toErase } = JSON.parse(stored);
     for (const account of known) accounts.#add(account);
-    for (const unionId of toErase) accounts.#toErase.add(unionId);
+    for (const unionId of toErase) accounts.#toErase.set(unionId, 1);
     return accounts;
   }
 
@@ -64,15 +64,18 @@ export class Accounts {
   }
 
   eraseLater(unionId) {
-    this.#toErase.add(unionId);
+    this.#toErase.set(unionId, (this.#toErase.get(unionId) ?? 0) + 1);
     return this.#save();
   }
 
+  /** Pairs of unionId and number, for {@link erased}. */
   toErase() {
     return [...this.#toErase];
   }
 
-  erased(unionId) {
+  /** If the erasure was asked for again since `toErase()`, it is still to be done. */
+  erased(unionId, number) {
+    if (this.#toErase.get(unionId) !== number) return undefined;
     this.#toErase.delete(unionId);
     return this.#save();
   }
@@ -85,7 +88,7 @@ export class Accounts {
   /** One write after the other. A process that dies during a write leaves the former file. */
   #save() {
     const write = async () => {
-      const content = { accounts: [...this.#byUnionId.values()], toErase: [...this.#toErase] };
+      const content = { accounts: [...this.#byUnionId.values()], toErase: [...this.#toErase.keys()] };
       await writeFile(`${this.#file}.new`, JSON.stringify(content), { mode: 0o600 });
       await rename(`${this.#file}.new`, this.#file);
     };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fastify from 'fastify';
 import { Accounts } from './accounts.js';
 import { Broker } from './broker.js';
+import { COUNTRIES } from './countries.js';
 import { SESSION_SECONDS, Sessions } from './sessions.js';
 
 const {
@@ -26,8 +27,10 @@ const accounts = await Accounts.open(join(DATA_DIR, 'accounts.json'));
 const sessions = await Sessions.open(join(DATA_DIR, 'session-key.pem'), { issuer: ISSUER, audience: AUDIENCE });
 const broker = new Broker(BROKER_URL, BROKER_TOKEN);
 
+// The log has the route of a request, not its URL: the query may hold a phone number or an e-mail address.
+const logger = { serializers: { req: ({ method, routeOptions }) => ({ method, route: routeOptions?.url }) } };
 // Without coercion: an accessId that comes as a number has lost digits, so it must not become a text.
-const app = fastify({ logger: true, ajv: { customOptions: { coerceTypes: false } } });
+const app = fastify({ logger, ajv: { customOptions: { coerceTypes: false } } });
 
 class Refused extends Error {
   constructor(statusCode, message) {
@@ -42,6 +45,9 @@ app.setErrorHandler((error, request, reply) => {
   return reply.code(statusCode).send({ error: statusCode === 500 ? 'the request failed' : message });
 });
 
+// Fastify's own handler logs the URL.
+app.setNotFoundHandler((_request, reply) => reply.code(404).send({ error: 'there is no such call' }));
+
 const text = (maxLength) => ({ type: 'string', minLength: 1, maxLength });
 const objectWith = (required, properties) => ({ type: 'object', required, properties });
 const credentials = { account: text(100), password: text(200) };
@@ -51,7 +57,8 @@ const registration = {
   ...credentials,
   uniqueId,
   nickName: text(50),
-  country: { type: 'string', pattern: '^[A-Z]{2}$' },
+  // The broker refuses other codes, such as UK and EU.
+  country: { enum: COUNTRIES },
 };
 
 app.post(
@@ -161,10 +168,10 @@ app.delete('/account', async (request, reply) => {
 
 /** Erases the deleted accounts at the broker. A failed erasure is tried again, also after a restart. */
 async function eraseDeleted() {
-  for (const unionId of accounts.toErase()) {
+  for (const [unionId, number] of accounts.toErase()) {
     try {
       await broker.erase(unionId);
-      await accounts.erased(unionId);
+      await accounts.erased(unionId, number);
     } catch (error) {
       app.log.warn(error, 'an erasure failed and is tried again');
     }

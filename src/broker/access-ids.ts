@@ -11,6 +11,7 @@ import type {
 } from '../token/ports.ts';
 import { LEASE_MS } from '../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { raceTimeout } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { HeldLeases, REGION_NEEDED } from './login-under-lease.ts';
 import { AnnouncementWaiters } from './renewal.ts';
@@ -34,7 +35,8 @@ export function accessIdTerminal(unionId: string): string {
 interface AccessIdRequest {
   readonly id: SubjectId;
   readonly subject: Subject;
-  readonly region: string;
+  /** The account's country. The country pinned to the account takes precedence. */
+  readonly region: string | undefined;
   /** Whether the account was erased since the request began. */
   isErased: boolean;
 }
@@ -87,16 +89,37 @@ export class AccessIds {
    */
   async obtain(subject: Subject, requestedRegion: string | undefined): Promise<KnownAccount> {
     const region = requestedRegion ?? this.#options.defaultRegion;
-    if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     const id = subjectId(subject);
-    const running = this.#running.get(id);
-    if (running) return running.result;
+    for (let other = this.#running.get(id); other; other = this.#running.get(id)) {
+      const known = await this.#join(other, region);
+      if (known) return known;
+    }
     const request = { id, subject, region, isErased: false };
     const result = this.#acquireAndLogIn(request).finally(() => {
       if (this.#running.get(id)?.request === request) this.#running.delete(id);
     });
     this.#running.set(id, { request, result });
     return result;
+  }
+
+  /**
+   * Waits at most `timeoutMs` for the running requests, also those that nobody waits for any more. Then releases every
+   * lease that is still held.
+   */
+  async settle(timeoutMs: number): Promise<void> {
+    const results = [...this.#running.values()].map(({ result }) => result);
+    await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
+    await this.#heldLeases.releaseAll();
+  }
+
+  /** The result of a running request. `undefined`: it failed without a country, and this caller has one. */
+  async #join({ result }: RunningRequest, region: string | undefined): Promise<KnownAccount | undefined> {
+    try {
+      return await result;
+    } catch (error) {
+      if (shouldRetryAlone(asWaiting(region), undefined, error)) return undefined;
+      throw error;
+    }
   }
 
   /** Callers from before the erasure get `not_found`. Later callers do not join them: they log in anew. */
@@ -124,7 +147,7 @@ export class AccessIds {
       const announcement = await announced;
       if (announcement?.kind === 'failed') {
         const failure = new BrokerError(announcement.code, { retryAfter: 1 });
-        if (!shouldRetryAlone({ region, cause: 'new', urgency: 'foreground' }, undefined, failure)) throw failure;
+        if (!shouldRetryAlone(asWaiting(region), undefined, failure)) throw failure;
       }
       const known = await accounts.find(subject.unionId);
       if (known) return known;
@@ -149,8 +172,9 @@ export class AccessIds {
         await terminals.release(lease, undefined);
         return known;
       }
-      await limits.admit(lease.id, 'new');
       const region = pinned ?? request.region;
+      if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
+      await limits.admit(lease.id, 'new');
       const { fields } = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
       await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
       const stored = await accounts.find(unionId);
@@ -159,7 +183,9 @@ export class AccessIds {
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : 'internal';
       if (code === 'vendor_busy') void limits.giveBack(lease.id);
-      await terminals.release(lease, undefined, code).catch((storeError: unknown) => {
+      // Not announced: a caller from after the erasure, or the account's phone, may wait for this lease.
+      const failure = code === 'not_found' ? undefined : code;
+      await terminals.release(lease, undefined, failure).catch((storeError: unknown) => {
         log.warn({ subject: lease.id, err: storeError }, 'a lease could not be released; it expires by itself');
       });
       throw error;
@@ -167,6 +193,10 @@ export class AccessIds {
       this.#heldLeases.remove(lease);
     }
   }
+}
+
+function asWaiting(region: string | undefined) {
+  return { region, cause: 'new', urgency: 'foreground' } as const;
 }
 
 function erasedMeanwhile(): BrokerError {

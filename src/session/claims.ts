@@ -1,7 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
-import { APP_NAME_PATTERN, REGION_PATTERN, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /**
@@ -15,6 +15,11 @@ export interface ClaimNames {
   readonly app?: string | undefined;
 }
 
+/** The claims that are points in time, in seconds since 1970. */
+const TIME_CLAIMS = ['iat', 'nbf', 'exp'];
+
+const WHOLE_SECONDS = /^\d+$/;
+
 /** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
 
@@ -24,10 +29,10 @@ const OTHER_TOKEN = /refresh|offline|logout/i;
 /** The member of the claim `events` that makes a JWT a logout token. */
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
-const REGION_IN_ANY_CASE = new RegExp(REGION_PATTERN, 'i');
+const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
 
 /**
- * Reads the principal from claims that are already verified.
+ * Reads the principal from claims that are already verified. Their times are numbers.
  * @param expiresAt epoch ms at which the session ends
  * @throws BrokerError `session_invalid`; the detail names the claim and the allowed values, never the actual value
  */
@@ -44,10 +49,13 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
 
 /**
  * Reads the principal from the claims that a session server returned. Their `exp` (epoch seconds) is the end of the
- * session. Without `exp`, the session has no end of its own.
- * @throws BrokerError `session_expired`, `session_invalid`; `session_check_unavailable` if `exp` is not a number
+ * session. Without `exp`, the session has no end of its own. A time may be a string of whole seconds: PHP and others read
+ * numbers from a database as strings.
+ * @throws BrokerError `session_expired`, `session_invalid`; `session_check_unavailable` if a time is not a number, because
+ *   without `iat` the erasure of an account would refuse also its later sessions
  */
-export function principalFromServer(claims: object, names: ClaimNames, clock: Clock): Principal {
+export function principalFromServer(answer: object, names: ClaimNames, clock: Clock): Principal {
+  const claims = withNumericTimes(answer);
   const expiresAt = expiresAtFrom(claims);
   if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
   return principalFrom(claims, names, expiresAt);
@@ -59,7 +67,7 @@ export function principalFromServer(claims: object, names: ClaimNames, clock: Cl
  * @throws BrokerError `session_invalid`
  */
 export function requireSeconds(claims: object): void {
-  for (const name of ['iat', 'nbf', 'exp']) {
+  for (const name of TIME_CLAIMS) {
     const value = claimAt(claims, name);
     if (typeof value === 'number' && value > MAX_SECONDS) {
       throw new BrokerError('session_invalid', {
@@ -110,7 +118,7 @@ function regionFrom(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'string' && REGION_IN_ANY_CASE.test(value)) return value.toUpperCase();
   throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be a two-letter country code (ISO 3166-1 alpha-2) if it is present`,
+    detail: `The session's claim ${name} must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present`,
   });
 }
 
@@ -127,10 +135,20 @@ function epochMs(seconds: unknown): number | undefined {
   return Number.isFinite(ms) ? ms : undefined;
 }
 
-function expiresAtFrom({ exp }: { exp?: unknown }): number {
-  if (exp === undefined || exp === null) return Number.MAX_SAFE_INTEGER;
-  if (typeof exp !== 'number') throw sessionCheckUnavailable(new Error('The claim exp in the answer is not a number'));
-  return Math.min(exp * 1_000, Number.MAX_SAFE_INTEGER);
+function withNumericTimes(answer: object): object {
+  const times = TIME_CLAIMS.map((name) => [name, secondsFrom(claimAt(answer, name), name)]);
+  return { ...answer, ...Object.fromEntries(times) };
+}
+
+function secondsFrom(value: unknown, name: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'number') return value;
+  if (typeof value === 'string' && WHOLE_SECONDS.test(value)) return Number(value);
+  throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer is not a number`));
+}
+
+function expiresAtFrom(claims: object): number {
+  return Math.min(epochMs(claimAt(claims, 'exp')) ?? Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER);
 }
 
 function claimAt(claims: object, name: string): unknown {

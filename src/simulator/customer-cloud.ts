@@ -12,7 +12,7 @@ import {
   SignJWT,
 } from 'jose';
 import { type Clock, systemClock } from '../token/clock.ts';
-import { REGION_PATTERN } from '../token/subject.ts';
+import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
 import { type CloudAccount, type InternalApi, ShareCalls } from './share-calls.ts';
 
@@ -160,6 +160,6 @@ function readAccount(body: unknown): CloudAccount {
   if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string that is not empty');
   const unionId = createHash('sha256').update(account).digest('hex').slice(0, 32);
   if (region === undefined) return { unionId, account, region };
-  if (typeof region === 'string' && REGION_PATTERN.test(region)) return { unionId, account, region };
-  throw new BadRequest('region must be two upper-case letters (ISO 3166-1), or left out');
+  if (typeof region === 'string' && ASSIGNED_REGION_PATTERN.test(region)) return { unionId, account, region };
+  throw new BadRequest('region must be an assigned country code (ISO 3166-1), two upper-case letters, or left out');
 }

@@ -1,7 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, test } from 'vitest';
-import { type ExampleCloud, playLifeOfAnAccount, playOutageOfTheBroker } from './scripted-app.ts';
+import {
+  type ExampleCloud,
+  playDeletionDuringLookup,
+  playLifeOfAnAccount,
+  playOutageOfTheBroker,
+} from './scripted-app.ts';
 
 const FOLDER = fileURLToPath(new URL('../../examples/cloud-spring', import.meta.url));
 const CLOUD: ExampleCloud = { command: ['java', '-jar', `${FOLDER}/target/cloud-spring.jar`], startMs: 120_000 };
@@ -21,5 +26,11 @@ test(
 test(
   'examples/cloud-spring logs users in while it cannot reach the broker, and erases deleted accounts later',
   () => playOutageOfTheBroker(CLOUD),
+  400_000,
+);
+
+test(
+  'examples/cloud-spring erases a deleted account again if a look-up has created it anew at the broker',
+  () => playDeletionDuringLookup(CLOUD),
   400_000,
 );

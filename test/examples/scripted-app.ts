@@ -1,6 +1,10 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect, inject, onTestFinished } from 'vitest';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { startBroker } from '../support/broker-process.ts';
@@ -83,6 +87,7 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
       await stop();
       await start(broker.adminUrl);
     },
+    raw: (path: string, session: string) => sendRaw(port, path, session),
     cloud: (method: string, path: string, session?: string, body?: Json) => ask(method, url + path, session, body),
     broker: (method: string, session: string, headers?: Record<string, string>) =>
       ask(method, `${broker.url}/sdk-token?uniqueId=${PHONE}`, session, undefined, headers),
@@ -91,7 +96,7 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
 
 /** Plays an app from the registration to the deletion of the account. */
 export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> {
-  const { vendor, cloud, broker, restart, log } = await startAll(example, true);
+  const { vendor, cloud, raw, broker, restart, log } = await startAll(example, true);
   const logins = () => vendor.state().succeeded;
 
   // Registration. The answer holds the first SDK token already.
@@ -100,6 +105,11 @@ export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> 
   const { sdkToken, sdkTokenEtag } = registered.body as { sdkToken: Json; sdkTokenEtag: string };
   for (const field of SDK_FIELDS) expect(sdkToken[field]).toMatch(/./);
   expect((await cloud('POST', '/register', undefined, ALICE)).status).toBe(409);
+  // The broker refuses a session with one of these countries.
+  for (const country of ['UK', 'EU', 'de', undefined]) {
+    const wrong = { ...ALICE, account: 'carol@example.com', country };
+    expect((await cloud('POST', '/register', undefined, wrong)).status).toBe(400);
+  }
 
   // Login. A wrong password and an unknown account get the same answer.
   const { account, password } = ALICE;
@@ -184,8 +194,81 @@ export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> 
   expect(statuses.filter((status) => status === 404)).toHaveLength(9);
   expect(statuses.slice(9)).toEqual([429, 429]);
 
+  // Also calls that do not exist, and malformed ones.
+  for (const path of ['/share/accounts?account=', '/share/account%?account=', '/none?account="']) {
+    await raw(`${path}guess-last`, bobSession);
+  }
+  expect(log()).not.toContain('guess-');
+  for (const one of [ALICE, BOB]) {
+    for (const personal of [one.account, encodeURIComponent(one.account), one.nickName, `"${one.country}"`]) {
+      expect(log()).not.toContain(personal);
+    }
+  }
+
   const tokens = [sdkToken['accessToken'], session, last, BROKER_TOKEN, password];
   for (const secret of tokens) expect(log()).not.toContain(secret);
+}
+
+/** Sends a GET with a path that an HTTP client may refuse to send. */
+async function sendRaw(port: number, path: string, session: string): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  socket.end(`GET ${path} HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer ${session}\r\nConnection: close\r\n\r\n`);
+  await text(socket);
+}
+
+/**
+ * Plays a look-up of an account that is deleted at the same moment. The broker, which this test plays, answers the
+ * look-up during the erasure: it has created the account anew, so the cloud must erase it once more.
+ */
+export async function playDeletionDuringLookup({ command, startMs }: ExampleCloud): Promise<void> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'example-cloud-'));
+  onTestFinished(() => rmSync(dataDir, { recursive: true }));
+  const held: { readonly method: string | undefined; readonly response: ServerResponse }[] = [];
+  let isHeld = true;
+  let erasures = 0;
+  const broker = createServer((request, response) => {
+    if (request.method === 'DELETE') erasures += 1;
+    if (isHeld) held.push({ method: request.method, response });
+    else response.writeHead(204).end();
+  });
+  broker.listen(0, '127.0.0.1');
+  await once(broker, 'listening');
+  onTestFinished(() => {
+    broker.closeAllConnections();
+    broker.close();
+  });
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const brokerUrl = `http://127.0.0.1:${(broker.address() as AddressInfo).port}`;
+  const env = { PORT: String(port), DATA_DIR: dataDir, BROKER_TOKEN, BROKER_URL: brokerUrl };
+  const program = startProgram(command, env);
+  onTestFinished(async () => void (await program.stop()));
+  const answers = async () => (await plainRequest(`${url}/.well-known/jwks.json`)).status === 200;
+  await eventually(answers, { timeoutMs: startMs });
+
+  const register = async (person: Json): Promise<Record<string, string>> => {
+    const body = JSON.stringify(person);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await plainRequest(`${url}/register`, { method: 'POST', headers, body });
+    return { authorization: `Bearer ${JSON.parse(answer.body).session}` };
+  };
+  const heldOf = async (method: string) => {
+    const arrived = () => held.filter((one) => one.method === method);
+    await eventually(() => expect(arrived()).not.toEqual([]));
+    return arrived();
+  };
+  const [alice, bob] = [await register(ALICE), await register(BOB)];
+  const lookup = plainRequest(`${url}/share/account?account=${encodeURIComponent(BOB.account)}`, { headers: alice });
+  const [asked] = await heldOf('PUT');
+  const deleted = plainRequest(`${url}/account`, { method: 'DELETE', headers: bob });
+  await heldOf('DELETE');
+  asked?.response.writeHead(200, { 'content-type': 'application/json' }).end('{"accessId":"1","region":"FR"}');
+  await lookup;
+  isHeld = false;
+  const before = erasures;
+  for (const { response } of await heldOf('DELETE')) response.writeHead(204).end();
+  expect((await deleted).status).toBe(204);
+  await eventually(() => expect(erasures).toBeGreaterThan(before), { timeoutMs: 10_000 });
 }
 
 /** Plays an app while the cloud cannot reach the broker, and after that. */

@@ -12,17 +12,23 @@ const CROSS_SITE = [
   { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
 ];
 
-test('a page of another web site cannot use the session cookie of a user: no login, no logout', async () => {
+/** A replica in mode `forward`, whose session server accepts every cookie. @returns a function that sends a request of alice */
+async function startAll(env = {}) {
   const cloud = new RecordingServer(json({ sub: 'alice', region: 'DE' }));
   await cloud.start();
   onTestFinished(() => cloud.stop());
-  const env = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
-  const fleet = await startFleet({ replicas: 1, env: { ...env, TERMINALS_PER_ACCOUNT: `${TERMINALS}` } });
+  const forward = { SESSION_MODE: 'forward', SESSION_FORWARD_URL: `${cloud.origin}/whoami` };
+  const fleet = await startFleet({ replicas: 1, env: { ...forward, ...env } });
   onTestFinished(() => fleet.close());
   const { url } = fleet.broker(0);
   const cookie = 'PHPSESSID=of-alice';
   const send = (method: string, uniqueId: string, headers = {}) =>
     plainRequest(`${url}/sdk-token?uniqueId=${uniqueId}`, { method, headers: { cookie, ...headers } });
+  return { cloud, fleet, url, send };
+}
+
+test('a page of another web site cannot use the session cookie of a user: no login, no logout', async () => {
+  const { cloud, fleet, url, send } = await startAll({ TERMINALS_PER_ACCOUNT: `${TERMINALS}` });
 
   const attacks = Array.from({ length: TERMINALS }, (_, number) =>
     send('GET', `made-up-${number}`, CROSS_SITE[number % CROSS_SITE.length]),
@@ -44,4 +50,17 @@ test('a page of another web site cannot use the session cookie of a user: no log
   }
   expect((await send('GET', 'phone')).body).toBe(served.body);
   expect(fleet.vendor.state().requests).toBe(1);
+});
+
+test.each([
+  ['from a browser that sends neither Sec-Fetch-Site nor Origin', {}],
+  ['from a page of a sibling host, without Origin', { 'sec-fetch-site': 'same-site' }],
+])('documented limit: a GET with the session cookie %s causes a login', async (_, headers) => {
+  const { fleet, send } = await startAll();
+  expect((await send('GET', 'made-up', headers)).status).toBe(200);
+  expect(fleet.vendor.state().requests).toBe(1);
+  // A script of a sibling host reads nothing and logs nothing out: browsers add Origin to such requests.
+  const origin = { ...headers, origin: 'https://sibling.example.com' };
+  expect((await send('GET', 'made-up', origin)).status).toBe(403);
+  expect((await send('DELETE', 'made-up', origin)).status).toBe(403);
 });

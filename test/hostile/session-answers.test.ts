@@ -148,7 +148,7 @@ function acceptable(mode: 'introspection' | 'forward', { status, headers, body, 
     (Array.isArray(aud) ? aud : [aud]).includes('sdk-token-broker') && String(scope).split(' ').includes('camera');
   if (mode === 'introspection' && (active !== true || !hasPurpose || (cnf ?? null) !== null)) return undefined;
   if (typeof sub !== 'string' || sub === '' || [...sub].length > 128) return undefined;
-  if ((region ?? null) !== null && !/^[a-z]{2}$/i.test(String(region))) return undefined;
+  if ((region ?? null) !== null && !/^(?!ZZ)[a-z]{2}$/i.test(String(region))) return undefined;
   if ((exp ?? null) !== null && !(typeof exp === 'number' && exp > Date.now() / 1_000)) return undefined;
   return times.some((time) => time > 253_402_300_799) ? undefined : sub;
 }

@@ -1,7 +1,8 @@
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import type { BrokerProcess } from '../support/broker-process.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { keyRing, newKey } from '../support/filled-store.ts';
 import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
@@ -170,6 +171,23 @@ describe('the accessId of an account', () => {
     const phone = await fleet.broker(0).getToken(await fleet.session('bob'), 'phone');
     expect(JSON.parse(phone.body).accessId).toBe(accessId);
     expect((await obtain(fleet.broker(1), 'bob', '')).body).toBe(answers[0]?.body);
+    expect(fleet.vendor.state().requests).toBe(2);
+  });
+
+  test('whose directory entry no key opens is obtained again, in the pinned country', async () => {
+    const [A, C] = [newKey('A'), newKey('C')];
+    const fleet = await open({ replicas: 1, env: { TOKEN_ENCRYPTION_KEYS: keyRing(A) } });
+    const before = await obtain(fleet.broker(0), 'bob');
+    expect(JSON.parse(before.body).region).toBe('DE');
+    const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
+    onTestFinished(async () => void (await onlyC.stop()));
+    for (const query of ['', '?regRegion=FR']) {
+      const { status, body } = await obtain(onlyC, 'bob', query);
+      expect([status, JSON.parse(body)]).toEqual([200, JSON.parse(before.body)]);
+    }
+    expect(fleet.vendor.state().requests).toBe(2);
+    const unknown = await obtain(onlyC, 'carol', '');
+    expect([unknown.status, JSON.parse(unknown.body).code]).toEqual([400, 'request_invalid']);
     expect(fleet.vendor.state().requests).toBe(2);
   });
 

@@ -50,7 +50,11 @@ describe('the script that compares code in documents with its source', () => {
       page(CODE).replace('-->\n', '-->\n\n'),
       'no code follows <!-- code: App.kt#login -->',
     ],
-    ['code in Kotlin has no comment', page(CODE, ''), 'page.md:3: code in kotlin needs a comment'],
+    ...['kotlin', 'swift', 'java'].map((language): [string, string, string] => [
+      `code in ${language} has no comment`,
+      page(CODE, '').replace('kotlin', language),
+      `page.md:3: code in ${language} needs a comment`,
+    ]),
   ])('fails if %s', (_, text, message) => {
     const { status, stderr } = check(text);
     expect(status).toBe(1);

@@ -9,6 +9,7 @@ import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 
 const LOGINS = 10;
+const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
 
 async function leasesOf({ keyPrefix }: Fleet): Promise<string[]> {
   const redis = new Redis(inject('redisUrl'));
@@ -154,5 +155,24 @@ describe('a replica that shuts down', () => {
     expect(await leasesOf(fleet)).toEqual([]);
     await expect.poll(async () => accessTokenOf(await other.getToken(session, 'phone'))).not.toBe(first);
     expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2 });
+  });
+
+  test('during a login for an accessId leaves no lease behind, although its caller has disconnected', async () => {
+    // The vendor timeout is longer than the time that a shutdown may take.
+    const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN, VENDOR_TIMEOUT_MS: '20000' } });
+    onTestFinished(() => fleet.close());
+    fleet.vendor.configure({ fault: 'hang', faultCount: 1 });
+    const { adminUrl } = fleet.broker(0);
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    const signal = AbortSignal.timeout(1_000);
+    const asked = fetch(`${adminUrl}/accounts/bob/access-id?regRegion=DE`, { method: 'PUT', headers, signal });
+    await expect(asked).rejects.toThrow(/timeout/);
+    expect(fleet.vendor.state().requests).toBe(1);
+    expect(await leasesOf(fleet)).toHaveLength(1);
+
+    const { code, tookMs } = await endOf(fleet.broker(0), 'SIGTERM');
+    expect(code).toBe(0);
+    expect(tookMs).toBeLessThan(10_000);
+    expect(await leasesOf(fleet)).toEqual([]);
   });
 });

@@ -172,6 +172,74 @@ test('no login starts without a country, or while the store is down', async () =
   expect(vendor.requests).toEqual([]);
 });
 
+test('a request without a country joins one that has a country, and one with a country does not fail with one that has none', async () => {
+  const { clock, pass } = virtualClock();
+  const { vendor, obtain, store } = createReplicas(1, { clock });
+  const answer = await store.terminals.acquire(ID, LEASE_MS);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const without = obtain(0, '').catch(codeOf);
+  const withCountry = obtain(0, 'DE');
+  await store.terminals.release(answer.lease, undefined);
+  await pass(3_000);
+  expect(await without).toBe('request_invalid');
+  expect(await withCountry).toMatchObject(OBTAINED);
+  expect(vendor.requests).toHaveLength(1);
+});
+
+test.each(['phone', 'accessId'])(
+  'a request from before the erasure does not make one from after it fail: %s of the same terminal',
+  async (kind) => {
+    const { clock, pass } = virtualClock();
+    const { first, vendor, obtain, store } = createReplicas(2, { clock });
+    // With policy `single` the account has one terminal, which is that of its phone.
+    const only = { ...SUBJECT, uniqueId: 'bob' };
+    const answer = await store.terminals.acquire(subjectId(only), LEASE_MS);
+    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    const before = obtain(1, 'DE', only).catch(codeOf);
+    await pass(10);
+    await first.accounts.erase('bob');
+    await pass(10);
+    const read = async () =>
+      (await first.broker.read({ subject: only, region: 'CN', sessionIssuedAt: clock.now() })).record;
+    const after = (kind === 'phone' ? read() : obtain(0, 'CN', only)).catch(codeOf);
+    await pass(10);
+    // Nobody announces the end of the login, so the request from before the erasure asks for the lease first.
+    await store.terminals.release(answer.lease, undefined);
+    await pass(5_000);
+    expect(await before).toBe('not_found');
+    expect(await after).toMatchObject({ region: 'CN' });
+    expect(vendor.requests).toHaveLength(1);
+  },
+);
+
+describe('at shutdown', () => {
+  test('a login that nobody waits for is completed', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, obtain, store } = createReplicas(1, { clock });
+    void obtain(0);
+    await pass(10);
+    const settled = first.accessIds.settle(5_000);
+    await pass(2_000);
+    await settled;
+    expect(await store.accounts.find('bob')).toMatchObject(OBTAINED);
+  });
+
+  test('the lease of a login that takes too long is released, also after an erasure', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, vendor, obtain, store } = createReplicas(1, { clock });
+    vendor.latencyMs = 60_000;
+    const obtained = obtain(0).catch(codeOf);
+    await pass(10);
+    await first.accounts.erase('bob');
+    const settled = first.accessIds.settle(1_000);
+    await pass(1_000);
+    await settled;
+    expect((await store.terminals.acquire(ID, LEASE_MS)).kind).toBe('granted');
+    await pass(60_000);
+    expect(await obtained).toBe('not_found');
+  });
+});
+
 test('an account that is erased during the login stays erased, and the callers on all replicas get not_found', async () => {
   const { clock, pass } = virtualClock();
   const { first, vendor, obtain, store } = createReplicas(2, { clock });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ClaimNames, principalFrom } from '../../../src/session/claims.ts';
+import { type ClaimNames, principalFrom, principalFromServer } from '../../../src/session/claims.ts';
+import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { START_MS } from './sessions.ts';
 
@@ -112,14 +113,26 @@ describe('the principal in the claims', () => {
     expect(error.detail).toBe("The session's claim sub must be a string of 1 to 128 Unicode characters");
   });
 
-  it.each([[''], ['C'], ['CHN'], ['C1'], ['CN\n'], ['ſſ'], [86], [['CN']], [{ code: 'CN' }], [true]])(
-    'does not accept %j as a country',
-    (region) => {
-      const error = refusal({ sub: 'u-1', region });
-      expect(error.code).toBe('session_invalid');
-      expect(error.detail).toContain('claim region must be a two-letter country code');
-    },
-  );
+  it.each([
+    [''],
+    ['C'],
+    ['CHN'],
+    ['C1'],
+    ['CN\n'],
+    ['ſſ'],
+    [86],
+    [['CN']],
+    [{ code: 'CN' }],
+    [true],
+    ['UK'],
+    ['eu'],
+    ['XK'],
+    ['ZZ'],
+  ])('does not accept %j as a country', (region) => {
+    const error = refusal({ sub: 'u-1', region });
+    expect(error.code).toBe('session_invalid');
+    expect(error.detail).toContain('claim region must be a two-letter country code');
+  });
 
   it.each([
     [''],
@@ -138,5 +151,37 @@ describe('the principal in the claims', () => {
     expect(error.detail).toBe(
       `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
     );
+  });
+});
+
+describe('the principal in the answer of a session server', () => {
+  const clock = { ...systemClock, now: () => START_MS };
+  const read = (claims: object) => principalFromServer({ sub: 'u-1', ...claims }, NAMES, clock);
+  const seconds = START_MS / 1_000;
+
+  it('has its times from numbers, and from strings of whole seconds', () => {
+    const times = { issuedAt: START_MS - 5_000, expiresAt: START_MS + 60_000 };
+    expect(read({ iat: seconds - 5, exp: seconds + 60 })).toMatchObject(times);
+    expect(read({ iat: `${seconds - 5}`, exp: `${seconds + 60}`, nbf: `${seconds - 5}` })).toMatchObject(times);
+    expect(() => read({ exp: `${seconds}` })).toThrow(expect.objectContaining({ code: 'session_expired' }));
+  });
+
+  it.each(['iat', 'nbf', 'exp'])('is refused with a %s in milliseconds, also in a string', (name) => {
+    const refused = expect.objectContaining({
+      code: 'session_invalid',
+      detail: `The session's claim ${name} must be in seconds since 1970, not in milliseconds`,
+    });
+    expect(() => read({ [name]: START_MS })).toThrow(refused);
+    expect(() => read({ [name]: `${START_MS}` })).toThrow(refused);
+  });
+
+  it.each(['iat', 'nbf', 'exp'])('is not judged with a %s that is no number, and the cause names the claim', (name) => {
+    for (const value of ['', 'soon', '2026-01-01T00:00:00Z', '1e9', ' 1', '-1', '1.5', true, false, {}, [1]]) {
+      const cause = expect.objectContaining({ message: `The claim ${name} in the answer is not a number` });
+      expect(() => read({ [name]: value })).toThrow(
+        expect.objectContaining({ code: 'session_check_unavailable', cause }),
+      );
+    }
+    expect(read({ [name]: null })).toEqual(read({}));
   });
 });

@@ -38,6 +38,8 @@ beforeEach(() => {
   verifier = verifierFor({ publicKeyPem: pemOf(rsa) });
 });
 
+const WRONG_REGION = 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present';
+
 describe('a valid session', () => {
   it('has an account and an end', async () => {
     const session = await rsa.sign({ region: 'de', iat: START_SECONDS - 5, exp: START_SECONDS + 90 });
@@ -143,7 +145,10 @@ describe('a session with wrong claims is refused', () => {
     ['sub', { sub: undefined }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 47114711 }, 'must be a string of 1 to 128 Unicode characters'],
     ['sub', { sub: 'x'.repeat(129) }, 'must be a string of 1 to 128 Unicode characters'],
-    ['region', { region: 'Germany' }, 'must be a two-letter country code (ISO 3166-1 alpha-2) if it is present'],
+    ['iat', { iat: '1767225595' }, 'has a wrong value'],
+    ['nbf', { nbf: '1767225595' }, 'has a wrong value'],
+    ['region', { region: 'Germany' }, WRONG_REGION],
+    ['region', { region: 'UK' }, WRONG_REGION],
   ])('%s: %j', async (claim, claims, wrong) => {
     const error = await expectRefused(verifier, await rsa.sign(claims), 'session_invalid');
     expect(error.detail).toBe(`The session's claim ${claim} ${wrong}`);

@@ -19,7 +19,7 @@ const FAULTS: Readonly<Record<string, RequestListener>> = {
   null: answered('null'),
   'text that is not UTF-8': answered(Buffer.from('{"active":true,"sub":"m\xfcller"}', 'latin1')),
   'more than 64 KiB': answered(JSON.stringify({ active: true, sub: 'u-1', padding: 'p'.repeat(65_536) })),
-  'an exp that is not a number': answered('{"active":true,"sub":"u-1","exp":"1767225660"}'),
+  'an exp that is not a number': answered('{"active":true,"sub":"u-1","exp":"2026-01-01T00:01:00Z"}'),
   'cut off in the middle': (_request, response) => {
     response.writeHead(200, { 'content-length': '1000' });
     response.write('{"active":', () => response.destroy());

@@ -4,9 +4,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -30,8 +29,8 @@ public class Accounts {
     private final Path file;
     private final Map<String, Account> byUnionId = new HashMap<>();
     private final Map<String, Account> byName = new HashMap<>();
-    /** The unionIds of deleted accounts that the broker has not erased yet. */
-    private final Set<String> toErase = new LinkedHashSet<>();
+    /** By unionId of a deleted account that the broker has not erased yet: how often its erasure was asked for. */
+    private final Map<String, Integer> toErase = new LinkedHashMap<>();
 
     Accounts(Settings settings, JsonMapper json) throws IOException {
         this.json = json;
@@ -42,7 +41,7 @@ public class Accounts {
         }
         Content stored = json.readValue(Files.readString(file), Content.class);
         stored.accounts().forEach(this::add);
-        toErase.addAll(stored.toErase());
+        stored.toErase().forEach(unionId -> toErase.put(unionId, 1));
     }
 
     synchronized Optional<Account> byName(String name) {
@@ -82,17 +81,20 @@ public class Accounts {
     }
 
     synchronized void eraseLater(String unionId) throws IOException {
-        toErase.add(unionId);
+        toErase.merge(unionId, 1, Integer::sum);
         save();
     }
 
-    synchronized List<String> toErase() {
-        return new ArrayList<>(toErase);
+    /** By unionId, a number for {@link #erased}. */
+    synchronized Map<String, Integer> toErase() {
+        return new LinkedHashMap<>(toErase);
     }
 
-    synchronized void erased(String unionId) throws IOException {
-        toErase.remove(unionId);
-        save();
+    /** If the erasure was asked for again since toErase(), it is still to be done. */
+    synchronized void erased(String unionId, int number) throws IOException {
+        if (toErase.remove(unionId, number)) {
+            save();
+        }
     }
 
     private void add(Account account) {
@@ -103,7 +105,7 @@ public class Accounts {
     /** A process that dies during a write leaves the former file. */
     private void save() throws IOException {
         Path next = file.resolveSibling("accounts.json.new");
-        Files.writeString(next, json.writeValueAsString(new Content(List.copyOf(byUnionId.values()), toErase)));
+        Files.writeString(next, json.writeValueAsString(new Content(List.copyOf(byUnionId.values()), toErase.keySet())));
         Files.move(next, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
     }
 }

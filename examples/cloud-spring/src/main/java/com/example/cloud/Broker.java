@@ -4,11 +4,13 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 
+import org.springframework.core.NestedExceptionUtils;
 import org.springframework.core.ParameterizedTypeReference;
 import org.springframework.http.ResponseEntity;
 import org.springframework.http.client.JdkClientHttpRequestFactory;
 import org.springframework.stereotype.Component;
 import org.springframework.web.client.RestClient;
+import org.springframework.web.client.RestClientException;
 
 /**
  * The calls to the broker's internal API. Keep its token secret: it opens the account of every user. Every call throws
@@ -58,6 +60,11 @@ public class Broker {
     /** The unionId of each accessId. The broker leaves out what it does not know. */
     Map<String, String> unionIds(List<String> accessIds) {
         return http.post().uri("/accounts/lookup").body(Map.of("accessIds", accessIds)).retrieve().body(TEXTS);
+    }
+
+    /** For the log. The message of some errors has the URL, and so the ids of an account and a phone. */
+    static String reasonOf(RestClientException error) {
+        return NestedExceptionUtils.getMostSpecificCause(error).toString();
     }
 
     /** Deletes everything the broker has of the account. It refuses the account's sessions from then on. */

@@ -1,6 +1,7 @@
 package com.example.cloud;
 
 import java.io.IOException;
+import java.util.Map;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,12 +25,12 @@ public class Erasures {
     /** A failed erasure is tried again, also after a restart. */
     @Scheduled(fixedDelay = 2_000)
     void eraseDeleted() throws IOException {
-        for (String unionId : accounts.toErase()) {
+        for (Map.Entry<String, Integer> deleted : accounts.toErase().entrySet()) {
             try {
-                broker.erase(unionId);
-                accounts.erased(unionId);
+                broker.erase(deleted.getKey());
+                accounts.erased(deleted.getKey(), deleted.getValue());
             } catch (RestClientException error) {
-                LOG.warn("an erasure failed and is tried again: {}", error.getMessage());
+                LOG.warn("an erasure failed and is tried again: {}", Broker.reasonOf(error));
             }
         }
     }

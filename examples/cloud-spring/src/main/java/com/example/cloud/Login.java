@@ -1,7 +1,9 @@
 package com.example.cloud;
 
 import java.io.IOException;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import org.slf4j.Logger;
@@ -18,6 +20,8 @@ import org.springframework.web.client.RestClientException;
 @RestController
 public class Login {
     private static final Logger LOG = LoggerFactory.getLogger(Login.class);
+    /** The broker refuses other codes, such as UK and EU. */
+    private static final Set<String> COUNTRIES = Set.of(Locale.getISOCountries());
 
     /** @param uniqueId the phone: phoneUniqueId() of the SDK. Without it, the answer has no SDK token. */
     record Registration(String account, String password, String nickName, String country, String uniqueId) {
@@ -48,7 +52,9 @@ public class Login {
         Refused.unlessText(sent.account(), 100, "account");
         Refused.unlessText(sent.password(), 200, "password");
         Refused.unlessText(sent.nickName(), 50, "nickName");
-        Refused.unlessMatches(sent.country(), "[A-Z]{2}", "country");
+        if (sent.country() == null || !COUNTRIES.contains(sent.country())) {
+            throw new Refused(HttpStatus.BAD_REQUEST, "country must be a code that ISO 3166-1 assigns");
+        }
         refuseWrongPhone(sent.uniqueId());
         // In a real cloud: confirm the e-mail address or the phone number first, and tell nobody here that a name is taken.
         Account account = accounts.create(sent.account(), sent.password(), sent.nickName(), sent.country())
@@ -66,10 +72,12 @@ public class Login {
         return answer(account, sent.uniqueId());
     }
 
+    // docs: keys
     @GetMapping("/.well-known/jwks.json")
     Map<String, Object> keys() {
         return sessions.publicKeys().toJSONObject();
     }
+    // docs end
 
     private static void refuseWrongPhone(String uniqueId) {
         if (uniqueId != null) {
@@ -86,7 +94,7 @@ public class Login {
                 Broker.SdkToken sdk = broker.sdkToken(account, uniqueId);
                 return new Answer(session, expiresIn, sdk.token(), sdk.etag());
             } catch (RestClientException error) {
-                LOG.warn("login without an SDK token: {}", error.getMessage());
+                LOG.warn("login without an SDK token: {}", Broker.reasonOf(error));
             } finally {
                 erasures.eraseIfDeleted(account);
             }

@@ -54,6 +54,7 @@ public class Sessions {
         encoder = new NimbusJwtEncoder(new ImmutableJWKSet<>(new JWKSet(key)));
     }
 
+    // docs: sessions
     /** The public key, for SESSION_JWT_JWKS_URL of the broker. */
     JWKSet publicKeys() {
         return new JWKSet(key.toPublicJWK());
@@ -73,6 +74,7 @@ public class Sessions {
         JwsHeader header = JwsHeader.with(SignatureAlgorithm.ES256).keyId(key.getKeyID()).build();
         return encoder.encode(JwtEncoderParameters.from(header, claims)).getTokenValue();
     }
+    // docs end
 
     /** A session is valid as long as its account exists. */
     @Bean

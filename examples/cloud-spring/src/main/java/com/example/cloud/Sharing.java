@@ -106,7 +106,7 @@ public class Sharing {
     }
 
     private static Refused unavailable(RestClientException error) {
-        LOG.warn("a look-up failed: {}", error.getMessage());
+        LOG.warn("a look-up failed: {}", Broker.reasonOf(error));
         return new Refused(HttpStatus.SERVICE_UNAVAILABLE, "the look-up is not possible at this moment");
     }
 }
