@@ -42,11 +42,11 @@ export interface Service {
   /** URL of the internal API. */
   readonly adminUrl: string;
   /**
-   * Uses the secrets of this configuration from now on: all of them or, if it throws, none. Only secrets may differ from
-   * the former configuration. @returns the parts that changed
-   * @throws ConfigError if apps or Redis servers differ
+   * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets may
+   * differ from the former configuration. @returns the parts that changed
+   * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
-  replaceSecrets(config: Config): readonly string[];
+  reloadSecrets(read: () => Config): readonly string[];
   /**
    * Shuts down gracefully within 10 s: refuses new requests, answers running ones, releases leases and closes every
    * connection. Idempotent.
@@ -157,6 +157,16 @@ export async function startService(config: Config, logger: Logger, version: stri
     current = next;
     return changed;
   };
+  const reloadSecrets = (read: () => Config): readonly string[] => {
+    try {
+      const changed = replaceSecrets(read());
+      observer.secretsReloaded(changed.length > 0 ? 'changed' : 'unchanged');
+      return changed;
+    } catch (error) {
+      observer.secretsReloaded('refused');
+      throw error;
+    }
+  };
 
   const end = async (): Promise<void> => {
     closing.abort();
@@ -178,7 +188,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     const adminUrl = await listenOn(internalApp, admin);
     worker.start();
     void readiness.start();
-    return { url, adminUrl, replaceSecrets, close };
+    return { url, adminUrl, reloadSecrets, close };
   } catch (error) {
     await close();
     throw error;

@@ -157,6 +157,10 @@ export interface DueClaims {
   readonly nextInMs: number | undefined;
   /** Number of other entries that are due and not claimed. */
   readonly backlog: number;
+  /** How long the oldest entry had been due before this claim, in ms; 0 if none was. */
+  readonly overdueMs: number;
+  /** Number of expired tokens that this claim deleted, and that an app had read. */
+  readonly endedRead: number;
 }
 
 /** The tokens of all replicas in the order in which they are due. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../token/clock.ts';
+import { ContactHistory } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
@@ -152,6 +153,7 @@ export interface Domain {
   readonly url: URL;
   readonly offset: ClockOffset;
   readonly circuit: CircuitBreaker;
+  readonly logins: ContactHistory;
 }
 
 /** The state of one origin. All URLs with this origin share it. */
@@ -184,11 +186,12 @@ function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions)
     log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
   });
   observer.circuitChanged(host, circuit.status);
+  observer.lastLoginSeen(host, 0);
   const offset = new ClockOffset((level, offsetMs) => {
     log[level](
       { host, offsetMs },
       "the vendor's clock and this host's clock differ: logins are signed by the vendor's; check this host's clock",
     );
   });
-  return { offset, circuit };
+  return { offset, circuit, logins: new ContactHistory() };
 }

@@ -330,6 +330,28 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => (await claim(store, 1_000)).backlog === 0);
     });
 
+    test('reports with a claim how long the oldest due subject has waited', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id, 1);
+      await sleep(120);
+      const { overdueMs } = await claim(store, 1_000);
+      expect(overdueMs).toBeGreaterThanOrEqual(100);
+      expect(overdueMs).toBeLessThan(60_000);
+      await eventually(async () => (await claim(store, 1_000)).overdueMs === 0);
+    });
+
+    test('reports with a claim how many expired tokens it deleted that an app had read, once', async () => {
+      await claim(store, 1_000);
+      const [read, unread] = [newSubject(), newSubject()];
+      await saved(store, read.subject, read.id, 1, 40);
+      const lease = await acquired(store, unread.id);
+      const record = { ...recordOf(unread.subject, lease.generation, 40), read: false };
+      await store.terminals.save(lease, record, systemClock.now() + 1);
+      await sleep(80);
+      expect((await claim(store, 1_000)).endedRead).toBe(1);
+      expect((await claim(store, 1_000)).endedRead).toBe(0);
+    });
+
     test('grants a claim again after its worker died', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);

@@ -35,6 +35,11 @@ export class MemorySchedule {
       .map(([id]) => id);
   }
 
+  /** How long the oldest due subject has been due, in ms; 0 if none is. */
+  overdueMs(now: number): number {
+    return [...this.#dueAt.values()].reduce((longest, dueAt) => Math.max(longest, now - dueAt), 0);
+  }
+
   /** Ms until the next subject is due, and the number of subjects that are due now. */
   outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
     const times = [...this.#dueAt.values()];

@@ -222,11 +222,14 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
+    const overdueMs = schedule.overdueMs(now);
     const claims: DueClaim[] = [];
+    let endedRead = 0;
     for (const id of schedule.due(now, limit)) {
       const records = this.#accounts.get(id)?.records;
       const record = records?.get(id);
       if (!record || !this.#accounts.isUnexpired(record)) {
+        if (record?.read) endedRead += 1;
         records?.delete(id);
         schedule.remove(id);
         continue;
@@ -236,7 +239,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
       if (answer.kind === 'held') schedule.move(id, now + answer.heldForMs);
       if (answer.kind === 'cooling') schedule.move(id, now + answer.forMs);
     }
-    return { claims, ...schedule.outlook(now) };
+    return { claims, ...schedule.outlook(now), overdueMs, endedRead };
   }
 
   #write(id: SubjectId, record: TokenRecord, dueAt: number, exceedsLimit: () => boolean): SaveOutcome {
