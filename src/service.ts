@@ -186,8 +186,8 @@ export async function startService(config: Config, logger: Logger, version: stri
   try {
     const url = await listenOn(publicApp, http);
     const adminUrl = await listenOn(internalApp, admin);
-    worker.start();
-    void readiness.start();
+    // Without the store there is nothing to claim.
+    void readiness.start().then(() => worker.start());
     return { url, adminUrl, reloadSecrets, close };
   } catch (error) {
     await close();

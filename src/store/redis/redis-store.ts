@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Timer } from '../../token/clock.ts';
+import { type Clock, sleep, type Timer } from '../../token/clock.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
@@ -17,6 +17,8 @@ import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
 const RETRY_MS = 1_000;
+/** How long a ping waits for the first connection. */
+const CONNECT_WAIT_MS = 500;
 
 /** Detects that Redis is back, and whether it has lost its data: then the random id that the first replica stored is gone. */
 class DataLossDetector implements StoreHealth {
@@ -25,13 +27,19 @@ class DataLossDetector implements StoreHealth {
   #epoch: string | undefined;
   #retry: Timer | undefined;
   #isClosed = false;
+  /** Resolves when the first attempt to connect has ended. */
+  readonly #connected: Promise<unknown>;
 
   constructor(connection: RedisClient, context: StoreContext) {
     this.#context = context;
     connection.on('ready', () => void this.#compareEpoch());
+    const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
+    this.#connected = Promise.race([...ended, sleep(context.clock, CONNECT_WAIT_MS)]);
   }
 
   async ping(): Promise<void> {
+    // At the start, the connection is still being opened. That is no failure.
+    await this.#connected;
     await this.#context.redis.run(undefined, (client) => client.ping());
   }
 
