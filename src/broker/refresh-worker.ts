@@ -56,7 +56,7 @@ const IDLE_PAUSE_MS = 5_000;
 const BUDGET_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
-  readonly dueQueue: DueQueue;
+  readonly dueQueue: Pick<DueQueue, 'claim'>;
   readonly announcements: AnnouncementFeed;
   readonly renewal: Renewal;
   readonly policy: RefreshPolicy;

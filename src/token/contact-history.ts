@@ -14,6 +14,15 @@ export interface Contact {
   readonly lastFailure: ContactFailure | undefined;
 }
 
+/** One domain of the vendor, as this replica sees it. */
+export interface VendorDomain extends Contact {
+  /** With the port if it is not the default. */
+  readonly host: string;
+  readonly circuit: 'closed' | 'half-open' | 'open';
+  /** The vendor's clock minus ours; 0 unless a difference is known. */
+  readonly clockOffsetMs: number;
+}
+
 /**
  * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One replica
  * knows only its own contacts.

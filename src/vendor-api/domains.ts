@@ -1,5 +1,5 @@
 import type { Clock } from '../token/clock.ts';
-import { ContactHistory } from '../token/contact-history.ts';
+import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
@@ -160,6 +160,7 @@ export interface Domain {
 type OriginState = Omit<Domain, 'url'>;
 
 export class Domains {
+  readonly #origins: ReadonlyMap<string, OriginState>;
   readonly #default: Domain;
   readonly #byRegion: ReadonlyMap<string, Domain>;
 
@@ -170,6 +171,7 @@ export class Domains {
       origins.set(url.origin, state);
       return { url, ...state };
     };
+    this.#origins = origins;
     this.#default = domainAt(options.baseUrl);
     this.#byRegion = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
   }
@@ -177,6 +179,17 @@ export class Domains {
   /** The domain where accounts of the country log in. */
   forRegion(region: string): Domain {
     return this.#byRegion.get(region) ?? this.#default;
+  }
+
+  /** Each domain once, the default one first. */
+  report(): readonly VendorDomain[] {
+    return [...this.#origins].map(([origin, { circuit, offset, logins }]) => ({
+      host: new URL(origin).host,
+      circuit: circuit.status,
+      clockOffsetMs: offset.ms,
+      lastSuccessAt: logins.lastSuccessAt,
+      lastFailure: logins.lastFailure,
+    }));
   }
 }
 

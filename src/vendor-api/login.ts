@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '../token/clock.ts';
+import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginRequest, VendorLogin } from '../token/ports.ts';
@@ -109,6 +110,11 @@ export class HttpVendorLogin implements VendorLogin {
       log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
     }
+  }
+
+  /** The state of each vendor domain. */
+  domains(): readonly VendorDomain[] {
+    return this.#domains.report();
   }
 
   /** Aborts the logins that are still in flight. */

@@ -13,6 +13,7 @@ import type {
   LoginQueue,
   RateLimiter,
   SaveOutcome,
+  ScheduleOutlook,
   StoredTerminal,
   TerminalStore,
   TokenStore,
@@ -242,6 +243,13 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { claims, ...schedule.outlook(now), overdueMs, endedRead };
   }
 
+  async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
+    const { clock, schedule } = this.#context;
+    const now = clock.now();
+    const dueWithin = horizonsMs.map((ms) => schedule.dueUntil(now + ms));
+    return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
+  }
+
   #write(id: SubjectId, record: TokenRecord, dueAt: number, exceedsLimit: () => boolean): SaveOutcome {
     const { schedule, announcements } = this.#context;
     const { generation } = record;
@@ -304,6 +312,10 @@ export class MemoryRates implements RateLimiter, LoginQueue {
 
   async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
     return this.#queue.reserve(this.#clock.now(), pace, urgency, account);
+  }
+
+  async nextPlaceInMs(): Promise<number | undefined> {
+    return this.#queue.nextPlaceInMs(this.#clock.now());
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, sleep, type Timer } from '../../token/clock.ts';
+import type { Contact } from '../../token/contact-history.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
@@ -88,6 +89,8 @@ export interface RedisStoreOptions {
 export interface RedisStore extends TokenStore {
   /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
+  /** When Redis last answered a command of this replica, and when it did not. */
+  contact(): Contact;
 }
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
@@ -114,6 +117,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     loginQueue: rates,
     announcements,
     health,
+    contact: () => redis.contact(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);
       for (const client of [connection, subscriber]) useCredentials(client, secrets.url);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
-import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
 import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, regionOf } from './records/record-codec.ts';
@@ -31,6 +31,12 @@ export class RedisRates implements RateLimiter, LoginQueue {
     const answer = await redis.script('reserve', queueAndMark, args);
     const [granted, waitMs] = answer as [number, number];
     return { granted: granted === 1, waitMs };
+  }
+
+  async nextPlaceInMs(): Promise<number | undefined> {
+    const { redis, keys } = this.#context;
+    const ms = await redis.script('nextPlace', [keys.loginQueue], []);
+    return ms === null ? undefined : Number(ms);
   }
 }
 
@@ -77,6 +83,21 @@ export class RedisDueQueue implements DueQueue {
       backlog: shards.reduce((sum, { backlog }) => sum + backlog, 0),
       overdueMs: Math.max(...shards.map(({ overdueMs }) => overdueMs)),
       endedRead: shards.reduce((sum, { endedRead }) => sum + endedRead, 0),
+    };
+  }
+
+  async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
+    const { redis, keys } = this.#context;
+    const shards = await Promise.all(
+      Array.from({ length: SHARDS }, async (_, shard) => {
+        return (await redis.script('outlook', [keys.due(shard)], horizonsMs)) as [number, number, ...number[]];
+      }),
+    );
+    const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
+    return {
+      dueWithin: horizonsMs.map((_, at) => sum(shards.map(([, , ...counts]) => counts[at] ?? 0))),
+      total: sum(shards.map(([, count]) => count)),
+      overdueMs: Math.max(...shards.map(([overdueMs]) => overdueMs)),
     };
   }
 
