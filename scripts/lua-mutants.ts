@@ -10,6 +10,7 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
     ['fences are kept for seconds instead of an hour', 'FENCE_MS = 3600000', 'FENCE_MS = 3600'],
     ['the clock has no milliseconds', 'time[1] * 1000 + math.floor(time[2] / 1000)', 'time[1] * 1000'],
     ['the clock takes microseconds for milliseconds', 'math.floor(time[2] / 1000)', 'time[2]'],
+    ['the read flag is looked for in another byte', 'string.byte(record, 2)', 'string.byte(record, 3)'],
     ['the generation is read one byte later', 'headerOf(record, 4)', 'headerOf(record, 5)'],
     ['the expiry is read as the generation', 'headerOf(record, 10)', 'headerOf(record, 4)'],
     ['an account may have one terminal more', 'terminals >= tonumber(limit)', 'terminals > tonumber(limit)'],
@@ -95,6 +96,8 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
     ],
     ['an expired token is leased', 'if expiryOf(record) <= now then', 'if not record then'],
     ['an expired token is not deleted', "redis.call('HDEL', account, terminal)", ''],
+    ['an expired token that no app has read is reported', 'if isRead(record) then', 'if record then'],
+    ['an expired token that an app has read is not reported', "table.insert(results, {id, 'ended'})", ''],
     ['an expired token keeps its due time', "redis.call('ZREM', KEYS[1], id)", ''],
     ['a held lease is granted again', "math.max(redis.call('PTTL', lease), ", 'math.max(0, '],
     ['a cool-down is ignored', "coolingFor(redis.call('HGET', failures, 'until'), now)", '0'],
@@ -190,8 +193,7 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
   ],
   markRead: [
     ['the flag of another generation is set', 'generationOf(record, clock()) ~= tonumber(generation) or ', ''],
-    ['each read is the first one', ' or string.byte(record, 2) == 1 then', ' then'],
-    ['the flag is looked for in another byte', 'string.byte(record, 2)', 'string.byte(record, 3)'],
+    ['each read is the first one', ' or isRead(record) then', ' then'],
     ['the flag is cleared', 'string.char(1)', 'string.char(0)'],
     ['the record loses a byte', 'string.sub(record, 3)', 'string.sub(record, 4)'],
     [
@@ -258,9 +260,30 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
       "'ZCOUNT', KEYS[1], '-inf', now",
       "'ZCOUNT', KEYS[1], '-inf', '+inf'",
     ],
+    [
+      'the wait of the oldest entry is that of a later entry',
+      "local first = redis.call('ZRANGE', KEYS[1], 0, 0",
+      "local first = redis.call('ZRANGE', KEYS[1], 1, 1",
+    ],
+    ['the wait of the oldest entry is not a duration', 'math.floor(now - first[2])', 'math.floor(first[2])'],
     ['the next due time is not a duration', 'math.ceil(head[2] - now)', 'math.ceil(head[2])'],
     ['an empty queue counts as due', 'or -1)', 'or 0)'],
-    ['the next due time is that of a later entry', "'ZRANGE', KEYS[1], 0, 0", "'ZRANGE', KEYS[1], 1, 1"],
+    [
+      'the next due time is that of a later entry',
+      "local head = redis.call('ZRANGE', KEYS[1], 0, 0",
+      "local head = redis.call('ZRANGE', KEYS[1], 1, 1",
+    ],
+  ],
+  outlook: [
+    ['the oldest entry is a later one', "'ZRANGE', KEYS[1], 0, 0", "'ZRANGE', KEYS[1], 1, 1"],
+    ['the wait of the oldest entry is not a duration', 'math.floor(now - head[2])', 'math.floor(head[2])'],
+    ['an entry that is not due counts as overdue', 'math.max(0, math.floor', 'math.abs(math.floor'],
+    ['the total leaves out what is not due', "'-inf', '+inf'", "'-inf', now"],
+    ['the times count from 1970', "'-inf', now + ms", "'-inf', ms"],
+  ],
+  nextPlace: [
+    ['the answer is a point in time', ' - clock()', ''],
+    ['an empty queue has a place now', 'then return nil end', 'then return 0 end'],
   ],
   take: [
     ['a clock that was set back blocks', 'if due > now + (burst + 1) * interval then due = now end', ''],

@@ -7,6 +7,7 @@ import { LoginLimits } from './broker/login-limits.ts';
 import { Readiness } from './broker/readiness.ts';
 import { RefreshWorker } from './broker/refresh-worker.ts';
 import { Renewal } from './broker/renewal.ts';
+import { Status } from './broker/status.ts';
 import { WriteBack } from './broker/store-outage.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
@@ -16,12 +17,15 @@ import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
-import { acceptsForeignTokens, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
+import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { MinuteCounts } from './telemetry/minute-counts.ts';
 import { type Clock, systemClock } from './token/clock.ts';
+import { ContactHistory } from './token/contact-history.ts';
+import { BrokerError, type ErrorCode } from './token/errors.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import { refreshAt } from './token/renewal-timing.ts';
@@ -42,11 +46,11 @@ export interface Service {
   /** URL of the internal API. */
   readonly adminUrl: string;
   /**
-   * Uses the secrets of this configuration from now on: all of them or, if it throws, none. Only secrets may differ from
-   * the former configuration. @returns the parts that changed
-   * @throws ConfigError if apps or Redis servers differ
+   * Reads the configuration again and uses its secrets from now on: all of them or, if it throws, none. Only secrets may
+   * differ from the former configuration. @returns the parts that changed
+   * @throws ConfigError if apps or Redis servers differ; the error of `read`
    */
-  replaceSecrets(config: Config): readonly string[];
+  reloadSecrets(read: () => Config): readonly string[];
   /**
    * Shuts down gracefully within 10 s: refuses new requests, answers running ones, releases leases and closes every
    * connection. Idempotent.
@@ -59,13 +63,31 @@ export async function startService(config: Config, logger: Logger, version: stri
   const clock = systemClock;
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
-  const { observer } = metrics;
+  const failedRequests = new MinuteCounts<ErrorCode>(clock);
+  const failedRenewals = new MinuteCounts<ErrorCode>(clock);
+  const loginsSent = new MinuteCounts<'login'>(clock);
+  const observer: Observer = {
+    ...metrics.observer,
+    renewalFailed(cause, error) {
+      metrics.observer.renewalFailed(cause, error);
+      if (cause === 'background') failedRenewals.add(error instanceof BrokerError ? error.code : 'internal');
+    },
+    loginSent() {
+      metrics.observer.loginSent();
+      loginsSent.add('login');
+    },
+  };
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
   const redisStore = openRedis(config, clock, logger, observer);
   const store = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const { terminals, dueQueue, announcements, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
-  const sessions = createSessionVerifier(config.session, clock, observer, bounds.sessionBytes);
+  const sessionServer = new ContactHistory();
+  const sessions = createSessionVerifier(config.session, clock, observer, {
+    maxBytes: bounds.sessionBytes,
+    log,
+    contact: sessionServer,
+  });
   if (acceptsForeignTokens(config.session)) {
     log.warn(
       {},
@@ -113,6 +135,21 @@ export async function startService(config: Config, logger: Logger, version: stri
   });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const readiness = new Readiness(health, clock);
+  const status = new Status({
+    version,
+    clock,
+    health,
+    dueQueue,
+    loginQueue: store.loginQueue,
+    loginsPerSecond: config.vendor.maxPerSecond,
+    loginsSentPerSecond: () => loginsSent.perSecond('login'),
+    cache,
+    vendorDomains: () => vendor.domains(),
+    redis: redisStore && (() => redisStore.contact()),
+    sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
+    failedRequests,
+    failedRenewals,
+  });
   const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
   const common = {
@@ -131,6 +168,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     readsPerMinute: requestsPerMinute,
     countedAccounts: bounds.countedAccounts,
     observer,
+    onRefusal: (code) => failedRequests.add(code),
     apiDocs: http.apiDocs,
   });
   const internalApp = await createInternalApp({
@@ -139,6 +177,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     adminTokens,
     observer,
     refreshAt: (record) => refreshAt(record, policy),
+    status: () => status.report(),
     metrics: metrics.scrape,
   });
 
@@ -149,13 +188,23 @@ export async function startService(config: Config, logger: Logger, version: stri
     const parts = ['admin', 'vendor', 'session', 'redis'] as const;
     const changed = parts.filter((part) => !isDeepStrictEqual(current[part], next[part]));
     // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
-    const verifier = changed.includes('session') ? verifierFor(next.session, clock) : undefined;
+    const verifier = changed.includes('session') ? verifierFor(next.session, clock, sessionServer) : undefined;
     if (verifier) sessions.useVerifier(verifier);
     adminTokens.replace(next.admin.tokens);
     vendor.useApps(next.vendor.apps);
     if (next.redis) redisStore?.useSecrets(next.redis);
     current = next;
     return changed;
+  };
+  const reloadSecrets = (read: () => Config): readonly string[] => {
+    try {
+      const changed = replaceSecrets(read());
+      observer.secretsReloaded(changed.length > 0 ? 'changed' : 'unchanged');
+      return changed;
+    } catch (error) {
+      observer.secretsReloaded('refused');
+      throw error;
+    }
   };
 
   const end = async (): Promise<void> => {
@@ -178,9 +227,9 @@ export async function startService(config: Config, logger: Logger, version: stri
   try {
     const url = await listenOn(publicApp, http);
     const adminUrl = await listenOn(internalApp, admin);
-    worker.start();
-    void readiness.start();
-    return { url, adminUrl, replaceSecrets, close };
+    // Without the store there is nothing to claim.
+    void readiness.start().then(() => worker.start());
+    return { url, adminUrl, reloadSecrets, close };
   } catch (error) {
     await close();
     throw error;

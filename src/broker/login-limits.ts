@@ -10,6 +10,9 @@ const REFUSED_BURST = 3;
 const REFUSED_INTERVAL_MS = 20_000;
 const HOUR_MS = 3_600_000;
 
+/** The limits that all replicas share. */
+type SharedLimit = Exclude<LimitName, 'requests'>;
+
 export interface LoginLimitsOptions {
   readonly rates: RateLimiter;
   /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
@@ -24,10 +27,15 @@ export interface LoginLimitsOptions {
 export class LoginLimits {
   readonly #options: LoginLimitsOptions;
   readonly #intervalMs: number;
+  readonly #details: Readonly<Record<SharedLimit, string>>;
 
   constructor(options: LoginLimitsOptions) {
     this.#options = options;
     this.#intervalMs = HOUR_MS / options.perHour;
+    this.#details = {
+      logins: `An account may cause ${options.perHour} logins and logouts per hour`,
+      refused_tokens: `A terminal may have ${REFUSED_BURST} refused tokens replaced at once, and then one every ${REFUSED_INTERVAL_MS / 1_000} s`,
+    };
   }
 
   /**
@@ -38,13 +46,13 @@ export class LoginLimits {
   async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', timeBudget?: TimeBudget): Promise<void> {
     const { perHour, burst, log, observer } = this.#options;
     if (perHour === 0) return;
-    const take = async (limit: LimitName, name: string, intervalMs: number, atOnce: number): Promise<void> => {
+    const take = async (limit: SharedLimit, name: string, intervalMs: number, atOnce: number): Promise<void> => {
       const taking = this.#take(name, intervalMs, atOnce);
       const waitMs = timeBudget ? await timeBudget.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
       if (!waitMs) return;
       observer.rateLimited(limit);
-      throw new BrokerError('rate_limited', { retryAfter: Math.ceil(waitMs / 1_000) });
+      throw new BrokerError('rate_limited', { detail: this.#details[limit], retryAfter: Math.ceil(waitMs / 1_000) });
     };
     if (cause === 'refused') await take('refused_tokens', `refused ${id}`, REFUSED_INTERVAL_MS, REFUSED_BURST);
     await take('logins', nameOf(id), this.#intervalMs, Math.min(burst, perHour));

@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import type { RenewalCause } from '../token/observer.ts';
+import type { Observer, RenewalCause } from '../token/observer.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { TimeBudget } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
@@ -26,6 +26,7 @@ export interface LoginUnderLeaseOptions {
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
+  readonly observer: Pick<Observer, 'endedUnrenewed'>;
   /** Maximum duration of one login: all its attempts, and the waits between them. */
   readonly loginBudgetMs: number;
 }
@@ -99,6 +100,7 @@ export class LoginUnderLease {
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
     if (outcome !== 'outdated') {
+      this.#reportEnded(granted);
       const checkedAt = outcome === 'saved' ? askedAt : Number.NEGATIVE_INFINITY;
       cache.renew(record, lease.id, checkedAt);
       return { record, outcome: 'login', checkedAt, erasedAt };
@@ -112,6 +114,13 @@ export class LoginUnderLease {
     throw new BrokerError('session_forbidden', {
       detail: 'the terminal was logged out while its token was being obtained',
     });
+  }
+
+  /** The former token ended before this login replaced it. The worker reports tokens that nothing has replaced. */
+  #reportEnded({ current }: GrantedLease): void {
+    const { policy, clock, observer } = this.#options;
+    if (!current?.read || clock.now() < current.token.expiresAt) return;
+    if (isRenewedInBackground(current, policy)) observer.endedUnrenewed(1);
   }
 
   async #write(lease: Lease, record: TokenRecord): Promise<SaveOutcome | 'write_back'> {

@@ -56,7 +56,7 @@ const IDLE_PAUSE_MS = 5_000;
 const BUDGET_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
-  readonly dueQueue: DueQueue;
+  readonly dueQueue: Pick<DueQueue, 'claim'>;
   readonly announcements: AnnouncementFeed;
   readonly renewal: Renewal;
   readonly policy: RefreshPolicy;
@@ -106,7 +106,7 @@ export class RefreshWorker {
 
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
-    const { dueQueue, announcements, clock, log, observer } = this.#options;
+    const { dueQueue, announcements, policy, clock, log, observer } = this.#options;
     const pauseMs = this.#pausedUntil - clock.now();
     if (pauseMs > 0) return pauseMs;
     const free = this.#concurrency - this.#active.size;
@@ -116,14 +116,26 @@ export class RefreshWorker {
     if (this.#isFull) return BUSY_PAUSE_MS;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { claims, nextInMs, backlog } = await dueQueue.claim(free, LEASE_MS);
+      const { claims, nextInMs, backlog, overdueMs, endedRead } = await dueQueue.claim(free, LEASE_MS);
       observer.backlogSeen(backlog);
+      observer.overdueSeen(this.#longestWaitMs(claims, overdueMs));
+      if (endedRead > 0 && policy.mode === 'proactive') observer.endedUnrenewed(endedRead);
       for (const claim of claims) this.#start(claim);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the due queue could not be read');
       return BUSY_PAUSE_MS;
     }
+  }
+
+  /** A retry moves the due time in the queue, so the due times of the records count too. */
+  #longestWaitMs(claims: readonly DueClaim[], overdueMs: number): number {
+    const { clock, policy } = this.#options;
+    const now = clock.now();
+    const waits = claims
+      .filter(({ record }) => isRenewedInBackground(record, policy))
+      .map(({ record, lease }) => now - dueAt(record, policy, lease.id));
+    return Math.max(overdueMs, ...waits);
   }
 
   #start(claim: DueClaim): void {

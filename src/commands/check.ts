@@ -3,6 +3,7 @@ import { systemClock } from '../token/clock.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkPorts } from './checks/ports.ts';
+import { checkSession, readSession } from './checks/session.ts';
 import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
@@ -10,7 +11,7 @@ import { checkVendor } from './checks/vendor.ts';
 import { type CommandContext, parseFlags, UsageError } from './command-line.ts';
 import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
-const HELP = `sdk-token-broker check [--login --union-id ID --unique-id ID --region CC [--app NAME]]
+const HELP = `sdk-token-broker check [--session [FILE]] [--login --union-id ID --unique-id ID --region CC [--app NAME]]
 
 Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
 every vendor domain, and the ports. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
@@ -18,6 +19,9 @@ every vendor domain, and the ports. For each problem it says how to fix it. It s
 The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
 call, so no account is logged in. This does not test the appToken.
 
+  --session [FILE]     also check a session of an app: who it is, or why it is refused, claim by claim. The file, or
+                       standard input, holds the token, or the request headers that make up the session, one per line.
+                       The session is not printed. Erasures are not looked up
   --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
                        that phone: use a test account
 ${LOGIN_FLAGS_HELP}
@@ -26,13 +30,14 @@ Exit code 0: no check failed. Exit code 1: a check failed.`;
 
 const OPTIONS = {
   ...LOGIN_OPTIONS,
+  session: { type: 'string' },
   login: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError */
 export async function check(args: readonly string[], { env, out }: CommandContext): Promise<number> {
-  const { login: isRealLogin, help, ...flags } = parseFlags(args, OPTIONS, HELP);
+  const { login: isRealLogin, session: file, help, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
   if (help) {
     out(HELP);
     return 0;
@@ -41,20 +46,31 @@ export async function check(args: readonly string[], { env, out }: CommandContex
   if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
   const login = isRealLogin ? readLogin(flags, HELP) : undefined;
 
+  const headers = file === undefined ? undefined : await readSession(file);
+
   const parts = readConfigParts(env);
-  const { vendor, session, store } = parts;
+  const { vendor, session, forwardedSession, store } = parts;
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const appIds = [...(vendor?.apps.values() ?? [])].map(({ appId }) => appId);
   const checks = [
     finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
     store && finish('Redis', checkStore(store.redis, appIds, systemClock)),
     session && finish('sessions', checkSessions(session, systemClock)),
+    session && headers && finish('session', checkSession(session, forwardedSession, headers, systemClock)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
     finish('ports', checkPorts(parts, systemClock)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
   out(report(results));
   return results.some(({ level }) => level === 'FAIL') ? 1 : 0;
+}
+
+/** `--session` without a file reads standard input. */
+function withFile(args: readonly string[]): string[] {
+  return args.flatMap((arg, at) => {
+    const next = args[at + 1];
+    return arg === '--session' && (next === undefined || next.startsWith('--')) ? [arg, '-'] : [arg];
+  });
 }
 
 /** Longer than the timeouts of all requests of one check together. */

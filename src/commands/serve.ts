@@ -28,7 +28,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
 /** Reads every `X_FILE` again. If the configuration is not valid, the old secrets stay. */
 function reloadSecrets(service: Service, env: Environment, log: Log): void {
   try {
-    log.info({ changed: service.replaceSecrets(loadConfig(env)) }, 'SIGHUP: the secrets were read again');
+    log.info({ changed: service.reloadSecrets(() => loadConfig(env)) }, 'SIGHUP: the secrets were read again');
   } catch (error) {
     const reason = error instanceof ConfigError ? { problems: error.problems } : { err: error };
     log.error(reason, 'SIGHUP: the old secrets stay, because the configuration is not usable');

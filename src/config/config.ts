@@ -125,14 +125,16 @@ export function loadStoreConfig(environment: Environment): RedisConfig {
 }
 
 export interface ConfigParts extends Parts {
+  readonly forwardedSession: ForwardedSession | undefined;
   /** All problems. They show no secret values. */
   readonly problems: readonly string[];
 }
 
 /** Reads every valid part of the configuration, and all problems. It does not throw. */
 export function readConfigParts(environment: Environment): ConfigParts {
-  const { problems, values: _, ...parts } = readParts(environment);
-  return { ...parts, problems: [...problems.values()] };
+  const { problems, values, ...parts } = readParts(environment);
+  const forwardedSession = parts.session?.mode === 'forward' ? forwardedSessionFrom(values) : undefined;
+  return { ...parts, forwardedSession, problems: [...problems.values()] };
 }
 
 /** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */

@@ -91,6 +91,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   };
 
   app.decorateRequest('audited');
+  app.decorateRequest('hasRefusalLine');
   app.addHook('onRequest', (request, reply, done) => {
     const sent = bearerCredential(request.headers.authorization);
     const caller = sent === undefined ? undefined : adminTokens.callerOf(sent);
@@ -98,6 +99,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
     if (caller === undefined) {
       const reason = sent === undefined ? 'missing' : 'wrong';
       observer.adminRefused(reason);
+      request.hasRefusalLine = true;
       const refusal = refusalOf(reason);
       const line = { ...fields, status: ERRORS[refusal.code].status, reason };
       refusals.add('refusal', (omitted) => log.warn({ ...line, omitted }, 'internal API call refused'));

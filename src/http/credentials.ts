@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
+import { accountId } from '../token/subject.ts';
 import type { AccountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
@@ -136,7 +137,8 @@ export function callerFinder({ sessions, sessionSource, limit, observer }: Sessi
     const refusal = limit(caller.unionId);
     if (!refusal) return caller;
     observer.rateLimited('requests');
-    throw refusal;
+    const { code, message: detail, retryAfter = 1 } = refusal;
+    throw new BrokerError(code, { detail, retryAfter, account: accountId(caller.unionId) });
   };
   return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
     const caller = sessions.verify(sessionSource(headers));

@@ -4,6 +4,7 @@ import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts'
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
+import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
 import { connectionBound } from './server/connections.ts';
 import { createBaseApp } from './server/server.ts';
@@ -13,6 +14,7 @@ export interface InternalAppOptions
     AccountRoutesOptions,
     AccessIdRouteOptions,
     TerminalRoutesOptions,
+    StatusRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
   readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
@@ -47,6 +49,7 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
       await guarded.register(accountRoutes, options);
       await guarded.register(accessIdRoute, options);
       await guarded.register(terminalRoutes, options);
+      await guarded.register(statusRoutes, options);
     });
   }
   await app.register(healthRoutes, options);

@@ -19,6 +19,16 @@ export class LogSampler<Kind> {
   /** The running interval of each kind. It began with a line. */
   readonly #intervals = new Map<Kind, Interval>();
 
+  /** Number of kinds that had a line within the last second. */
+  get size(): number {
+    return this.#intervals.size;
+  }
+
+  /** Whether the kind had a line within the last second. */
+  has(kind: Kind): boolean {
+    return this.#intervals.has(kind);
+  }
+
   add(kind: Kind, write: Write): void {
     const interval = this.#intervals.get(kind);
     if (!interval) {

@@ -8,6 +8,7 @@ import { accountRoutes } from './routes/accounts.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { sdkTokenRoutes } from './routes/sdk-token.ts';
+import { statusRoutes } from './routes/status.ts';
 import { terminalRoutes } from './routes/terminals.ts';
 import { ZOD_VALIDATION } from './server/validation.ts';
 
@@ -102,6 +103,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
   const tags = [
     { name: 'accounts', description: 'Look at an account, find it, erase it.' },
     { name: 'terminals', description: 'One account on one terminal (phone).' },
+    { name: 'status', description: 'For operators.' },
     HEALTH,
     { name: 'metrics', description: 'For Prometheus.' },
   ];
@@ -114,6 +116,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
     await app.register(accessIdRoute, { ...rules, accounts, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
+    await app.register(statusRoutes, { status: neverCalled });
     await app.register(healthRoutes, health);
     await app.register(metricsRoutes, { metrics: neverCalled });
   });

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { challengeFor } from './credentials.ts';
-import { LogSampler } from './log-sampler.ts';
+import { RefusalLog } from './refusal-log.ts';
 
 export const problem = z
   .looseObject({
@@ -71,14 +71,16 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
 
 export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 
-/** Answers with the problem for a thrown value. Logs it if its status is 5xx, at most one per code and second. */
-export function problemReply(realm: string): ProblemReply {
-  const failures = new LogSampler<ErrorCode>();
+/**
+ * Answers with the problem for a thrown value, and writes its line in the log.
+ * @param onRefusal is called with the code of each problem
+ */
+export function problemReply(realm: string, onRefusal: ((code: ErrorCode) => void) | undefined): ProblemReply {
+  const refusals = new RefusalLog();
   return (thrown, request, reply) => {
     const error = asBrokerError(thrown);
-    if (ERRORS[error.code].status >= 500 && error.code !== 'shutting_down') {
-      failures.add(error.code, (omitted) => logFailure(error, request, omitted));
-    }
+    refusals.add(error, request);
+    onRefusal?.(error.code);
     const { problem, headers } = problemAnswer(error, request.id);
     const challenge = challengeFor(error.code, realm);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
@@ -88,15 +90,4 @@ export function problemReply(realm: string): ProblemReply {
       .headers(headers)
       .send(Buffer.from(JSON.stringify(problem)));
   };
-}
-
-/** @param omitted the number of other failures with the same code that this line stands for */
-function logFailure(error: BrokerError, request: FastifyRequest, omitted: number): void {
-  const { code, detail, vendorCode, cause: err } = error;
-  const { status } = ERRORS[code];
-  const { id: requestId, routeOptions } = request;
-  const counted = omitted > 0 && { omitted };
-  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...counted, err };
-  if (status === 500) request.log.error(fields, 'request failed');
-  else request.log.warn(fields, 'request failed');
 }

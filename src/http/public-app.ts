@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { ErrorCode } from '../token/errors.ts';
 import { accountLimit } from './account-limit.ts';
 import {
   callerFinder,
@@ -33,6 +34,8 @@ export interface PublicAppOptions
   readonly countedAccounts: number;
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
+  /** Called with the code of each refused request. */
+  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
 }
@@ -46,7 +49,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, closing } = options;
+  const { logger, closing, onRefusal } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute, options.countedAccounts);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
@@ -55,6 +58,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const app = await createBaseApp({
     logger,
     closing,
+    onRefusal,
     realm: 'sdk-token-broker',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
@@ -64,7 +68,11 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
     shedWhenOverloaded(guarded, overload);
-    guarded.addHook('onRequest', (request, _reply, done) => done(direct.errorOf(request.raw)));
+    guarded.addHook('onRequest', (request, _reply, done) => {
+      const failure = direct.failureOf(request.raw);
+      if (failure?.caller) request.caller = failure.caller;
+      done(failure?.error);
+    });
     requireSession(guarded, callerOf);
     await sdkTokenRoutes(guarded, { ...options, tokenFor });
   });

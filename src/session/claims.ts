@@ -98,6 +98,39 @@ export function requireAccessToken(claims: object): void {
   }
 }
 
+/** A claim, and why a session with it is refused; `undefined` if it is not. */
+export interface CheckedClaim {
+  /** Its name or path. */
+  readonly name: string;
+  /** `undefined` if the session lacks it. */
+  readonly value: unknown;
+  readonly problem: string | undefined;
+}
+
+/** Checks each claim that {@link principalFrom} reads, by the same rules, also after one that is refused. */
+export function checkClaims(claims: object, names: ClaimNames): CheckedClaim[] {
+  const checked = (name: string, read: (value: unknown) => void): CheckedClaim => {
+    const value = claimAt(claims, name);
+    return { name, value, problem: problemOf(() => read(value)) };
+  };
+  const { unionId, region, app } = names;
+  return [
+    checked(unionId, (value) => unionIdFrom(value, unionId)),
+    checked(region, (value) => regionFrom(value, region)),
+    ...(app === undefined ? [] : [checked(app, (value) => appFrom(value, app))]),
+  ];
+}
+
+/** The detail of the error that `check` throws; `undefined` if it throws none. */
+export function problemOf(check: () => void): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : 'unknown';
+  }
+}
+
 function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }

@@ -1,14 +1,16 @@
 import type { Clock } from '../token/clock.ts';
+import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFromServer } from './claims.ts';
-import { boundedFetch, sessionCheckUnavailable } from './session-server.ts';
+import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 export interface ForwardVerifierOptions {
   /** Answers a GET with 2xx and the claims of the session as a JSON object, or with 401 or 403. */
   readonly url: URL;
   readonly claims: ClaimNames;
   readonly clock: Clock;
+  readonly contact?: ContactHistory | undefined;
 }
 
 /**
@@ -24,17 +26,25 @@ export class ForwardVerifier implements SessionVerifier {
 
   async verify(session: string): Promise<Principal> {
     const { claims, clock } = this.#options;
-    const answer = await this.#fetch(headersFrom(session));
-    if (answer.status === 401 || answer.status === 403) {
-      throw new BrokerError('session_invalid', { detail: 'The session server refused the session' });
-    }
-    if (!answer.ok) throw sessionCheckUnavailable(new Error(`The session server answered ${answer.status}`));
-    return principalFromServer(await claimsFrom(answer), claims, clock);
+    const answer = await this.ask(session);
+    if (answer) return principalFromServer(answer, claims, clock);
+    throw new BrokerError('session_invalid', { detail: 'The session server refused the session' });
   }
 
-  async #fetch(headers: Headers): Promise<Response> {
+  /**
+   * Returns the claims, or `undefined` if the server refuses the session.
+   * @throws BrokerError `session_check_unavailable`; `session_invalid` if HTTP headers cannot hold the session
+   */
+  async ask(session: string): Promise<object | undefined> {
+    const { url, clock, contact } = this.#options;
+    const headers = headersFrom(session);
     try {
-      return await boundedFetch(this.#options.url, { headers }, this.#options.clock);
+      return await noteContact(contact, clock, async () => {
+        const answer = await boundedFetch(url, { headers }, clock);
+        if (answer.status === 401 || answer.status === 403) return undefined;
+        if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
+        return claimsFrom(answer);
+      });
     } catch (error) {
       throw sessionCheckUnavailable(error);
     }
@@ -54,5 +64,5 @@ function headersFrom(session: string): Headers {
 async function claimsFrom(answer: Response): Promise<object> {
   const claims: unknown = await answer.json().catch(() => undefined);
   if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return claims;
-  throw sessionCheckUnavailable(new Error('The session server did not answer with a JSON object'));
+  throw new Error('The session server did not answer with a JSON object');
 }

@@ -10,10 +10,11 @@ import {
   processIntrospectionResponse,
 } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
+import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFromServer, requireAccessToken } from './claims.ts';
-import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
+import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 export interface IntrospectionVerifierOptions {
   /** The introspection endpoint. Use plain `http:` on trusted networks only. */
@@ -26,6 +27,7 @@ export interface IntrospectionVerifierOptions {
   readonly scopes?: readonly string[] | undefined;
   readonly claims: ClaimNames;
   readonly clock: Clock;
+  readonly contact?: ContactHistory | undefined;
 }
 
 /**
@@ -41,6 +43,7 @@ export class IntrospectionVerifier implements SessionVerifier {
   readonly #scopes: readonly string[];
   readonly #claims: ClaimNames;
   readonly #clock: Clock;
+  readonly #contact: ContactHistory | undefined;
 
   constructor(options: IntrospectionVerifierOptions) {
     this.#server = { issuer: options.url.href, introspection_endpoint: options.url.href };
@@ -50,39 +53,48 @@ export class IntrospectionVerifier implements SessionVerifier {
     this.#scopes = options.scopes ?? [];
     this.#claims = options.claims;
     this.#clock = options.clock;
+    this.#contact = options.contact;
   }
 
   async verify(session: string): Promise<Principal> {
     const answer = await this.introspect(session);
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
     requireAccessToken(answer);
-    this.#requirePurpose(answer);
+    requirePurpose(answer, { audience: this.#audience, scopes: this.#scopes });
     return principalFromServer(answer, this.#claims, this.#clock);
-  }
-
-  #requirePurpose({ aud, scope }: IntrospectionResponse): void {
-    if (this.#audience !== undefined && ![aud].flat().includes(this.#audience)) {
-      throw new BrokerError('session_invalid', { detail: 'The session is not meant for the broker: wrong audience' });
-    }
-    const granted = typeof scope === 'string' ? scope.split(' ') : [];
-    if (!this.#scopes.every((one) => granted.includes(one))) {
-      throw new BrokerError('session_invalid', { detail: 'The session lacks a scope that the broker requires' });
-    }
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
   async introspect(session: string): Promise<IntrospectionResponse> {
     try {
-      const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
-        [customFetch]: (url, request) => boundedFetch(url, request, this.#clock),
-        [allowInsecureRequests]: true,
-      });
-      if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
-      return await processIntrospectionResponse(this.#server, this.#client, response);
+      return await noteContact(this.#contact, this.#clock, () => this.#ask(session));
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;
       throw sessionCheckUnavailable(holdsAnswer ? new Error(`The introspection URL: ${error.message}`) : error);
     }
+  }
+
+  async #ask(session: string): Promise<IntrospectionResponse> {
+    const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
+      [customFetch]: (url, request) => boundedFetch(url, request, this.#clock),
+      [allowInsecureRequests]: true,
+    });
+    if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
+    return processIntrospectionResponse(this.#server, this.#client, response);
+  }
+}
+
+/** @throws BrokerError `session_invalid`, if the answer lacks the audience or a scope */
+export function requirePurpose(
+  { aud, scope }: { readonly aud?: unknown; readonly scope?: unknown },
+  { audience, scopes = [] }: Pick<IntrospectionVerifierOptions, 'audience' | 'scopes'>,
+): void {
+  if (audience !== undefined && ![aud].flat().includes(audience)) {
+    throw new BrokerError('session_invalid', { detail: 'The session is not meant for the broker: wrong audience' });
+  }
+  const granted = typeof scope === 'string' ? scope.split(' ') : [];
+  if (!scopes.every((one) => granted.includes(one))) {
+    throw new BrokerError('session_invalid', { detail: 'The session lacks a scope that the broker requires' });
   }
 }

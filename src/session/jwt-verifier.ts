@@ -4,12 +4,13 @@ import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
 import { type Clock, systemClock } from '../token/clock.ts';
+import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
 import { KnownHeaders } from './known-headers.ts';
-import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
+import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
 /**
@@ -49,6 +50,7 @@ export async function fetchJwks(url: URL, clock: Clock): Promise<JSONWebKeySet> 
 class PublishedKeys {
   readonly #url: URL;
   readonly #clock: Clock;
+  readonly #contact: ContactHistory | undefined;
   #keys: JWTVerifyGetKey | undefined;
   /** When the keys arrived: epoch ms. */
   #fetchedAt = Number.NEGATIVE_INFINITY;
@@ -58,9 +60,10 @@ class PublishedKeys {
   #failure: Error | undefined;
   #fetching: Promise<void> | undefined;
 
-  constructor(url: URL, clock: Clock) {
+  constructor(url: URL, clock: Clock, contact: ContactHistory | undefined) {
     this.#url = url;
     this.#clock = clock;
+    this.#contact = contact;
   }
 
   /**
@@ -117,7 +120,8 @@ class PublishedKeys {
 
   async #fetch(): Promise<void> {
     try {
-      this.#keys = createLocalJWKSet(await fetchJwks(this.#url, this.#clock));
+      const fetched = await noteContact(this.#contact, this.#clock, () => fetchJwks(this.#url, this.#clock));
+      this.#keys = createLocalJWKSet(fetched);
       this.#fetchedAt = this.#clock.now();
       this.#failure = undefined;
     } catch (error) {
@@ -158,9 +162,13 @@ const SECRET_MIN_BYTES = 32;
  * Prepares the key. A JWKS URL is not fetched before the first session arrives.
  * @throws Error that describes the required key, if the key cannot be used
  */
-export function verificationKey(source: JwtKey, clock: Clock = systemClock): VerificationKey {
+export function verificationKey(
+  source: JwtKey,
+  clock: Clock = systemClock,
+  contact?: ContactHistory | undefined,
+): VerificationKey {
   if ('jwksUrl' in source) {
-    const { find, current } = new PublishedKeys(source.jwksUrl, clock);
+    const { find, current } = new PublishedKeys(source.jwksUrl, clock, contact);
     return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
   const key = 'secret' in source ? secretKey(source.secret) : publicKey(source.publicKeyPem);
@@ -205,6 +213,7 @@ export interface JwtVerifierOptions {
   readonly algorithms?: readonly string[] | undefined;
   readonly claims: ClaimNames;
   readonly clock: Clock;
+  readonly contact?: ContactHistory | undefined;
 }
 
 const SESSION_MAX_LENGTH = 8_192;
@@ -223,10 +232,12 @@ const REFUSALS: Readonly<Record<string, string>> = {
   [errors.JWSSignatureVerificationFailed.code]: 'The signature of the session is wrong',
 };
 
+type Claims = Readonly<Record<string, unknown>>;
+
 /** What every session must say. */
-interface RequiredClaims {
+export interface RequiredClaims {
   readonly issuer: string;
-  readonly audience: string[];
+  readonly audience: readonly string[];
 }
 
 /** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
@@ -241,7 +252,7 @@ export class JwtVerifier implements SessionVerifier {
   /** @throws Error that names the allowed values, if the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
     const { clock, issuer, audience, claims } = options;
-    this.#key = verificationKey(options.key, clock);
+    this.#key = verificationKey(options.key, clock, options.contact);
     this.#algorithms = checkedAlgorithms(options.algorithms ?? this.#key.algorithms, this.#key.algorithms);
     this.#required = { issuer, audience: [audience].flat() };
     this.#claims = claims;
@@ -273,7 +284,8 @@ export class JwtVerifier implements SessionVerifier {
     }
     const keySet = this.#key.current();
     const options = {
-      ...this.#required,
+      issuer: this.#required.issuer,
+      audience: [...this.#required.audience],
       algorithms: this.#algorithms,
       requiredClaims: ['exp'],
       clockTolerance: 0,
@@ -304,20 +316,23 @@ export class JwtVerifier implements SessionVerifier {
   }
 }
 
-/** Whether the claims that every session has are valid, as jose checks them (RFC 7519 §4.1). */
-function areValid(
-  claims: Readonly<Record<string, unknown>>,
-  { issuer, audience }: RequiredClaims,
-  now: number,
-): boolean {
-  const { iss, aud, exp, nbf, iat } = claims;
+/** Whether each claim that every session has is valid, as jose checks it (RFC 7519 §4.1). */
+export const IS_VALID = {
+  iss: (iss: unknown, { issuer }: RequiredClaims): boolean => iss === issuer,
+  aud: (aud: unknown, { audience }: RequiredClaims): boolean =>
+    [aud].flat().some((one) => audience.includes(one as string)),
+  exp: (exp: unknown, now: number): boolean => typeof exp === 'number' && exp * 1_000 > now,
+  nbf: (nbf: unknown, now: number): boolean => nbf === undefined || (typeof nbf === 'number' && nbf * 1_000 <= now),
+  iat: (iat: unknown): boolean => iat === undefined || typeof iat === 'number',
+};
+
+function areValid({ iss, aud, exp, nbf, iat }: Claims, required: RequiredClaims, now: number): boolean {
   return (
-    iss === issuer &&
-    [aud].flat().some((one) => audience.includes(one as string)) &&
-    typeof exp === 'number' &&
-    exp * 1_000 > now &&
-    (nbf === undefined || (typeof nbf === 'number' && nbf * 1_000 <= now)) &&
-    (iat === undefined || typeof iat === 'number')
+    IS_VALID.iss(iss, required) &&
+    IS_VALID.aud(aud, required) &&
+    IS_VALID.exp(exp, now) &&
+    IS_VALID.nbf(nbf, now) &&
+    IS_VALID.iat(iat)
   );
 }
 
@@ -327,13 +342,13 @@ function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]
 }
 
 /** Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). @param type the header parameter */
-function isSessionType(type: string | undefined): boolean {
+export function isSessionType(type: string | undefined): boolean {
   const name = type?.toLowerCase().replace(/^application\//, '');
   return name === undefined || SESSION_TYPES.some((one) => one.toLowerCase() === name);
 }
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */
-function brokerErrorFrom(error: unknown): BrokerError {
+export function brokerErrorFrom(error: unknown): BrokerError {
   if (error instanceof errors.JWTExpired) return new BrokerError('session_expired');
   if (error instanceof errors.JWTClaimValidationFailed) {
     const wrong = error.reason === 'missing' ? 'is missing' : 'has a wrong value';

@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
+import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
+import { RefusalSummary } from './refusal-summary.ts';
 
 /** Decides when a check runs. */
 export interface CheckSchedule {
@@ -23,6 +25,8 @@ export interface SessionCacheOptions {
   readonly isCheckCheap?: boolean;
   readonly clock: Clock;
   readonly observer: Observer;
+  /** Gets a summary of refused sessions. */
+  readonly log?: Pick<Log, 'info' | 'warn'> | undefined;
   /** Default 10,000. */
   readonly maxEntries?: number;
   /** Default 16 MiB. */
@@ -75,12 +79,14 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #refused: LRUCache<string, Refused>;
   readonly #inFlight = new Map<string, Promise<CachedPrincipal>>();
   readonly #seen: SeenSessions | undefined;
+  readonly #summary: RefusalSummary | undefined;
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
     this.#clock = options.clock;
     this.#observer = options.observer;
     this.#cacheMs = options.cacheSeconds * 1_000;
+    this.#summary = options.log && new RefusalSummary(options.clock, options.log);
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
     this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
@@ -109,6 +115,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const refused = this.#refused.get(session);
     if (refused && now < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
+      this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
     return this.#inFlight.get(session) ?? this.#check(session, accepted !== undefined, now);
@@ -135,6 +142,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       this.#observer.sessionChecked(error.code);
+      this.#summary?.refused(error);
       this.#refuse(session, error, startedAt);
       throw error;
     } finally {
@@ -143,6 +151,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
+    this.#summary?.accepted();
     const fresh = { ...principal, freshUntil: Math.min(startedAt + this.#cacheMs, principal.expiresAt) };
     const staleUntil = Math.min(startedAt + 2 * this.#cacheMs, principal.expiresAt);
     if (this.#cacheMs > 0 && this.#seen?.note(session) !== false)

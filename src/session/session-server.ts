@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Clock, Timer } from '../token/clock.ts';
+import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 
 const RETRY_AFTER_SECONDS = 2;
@@ -12,15 +13,45 @@ export function sessionCheckUnavailable(cause: unknown): BrokerError {
   return new BrokerError('session_check_unavailable', { retryAfter: RETRY_AFTER_SECONDS, cause });
 }
 
-/** A session server answered with an HTTP status other than 200. The session is neither accepted nor refused. */
+/** A session server answered with an HTTP status that says nothing about the session. The session is neither accepted nor refused. */
 export class UnexpectedStatus extends Error {
   override readonly name = 'UnexpectedStatus';
   readonly status: number;
 
-  /** @param source the URL that answered, as the start of the message */
-  constructor(source: string, status: number) {
-    super(`${source} answered ${status} instead of 200`);
+  /** @param source the URL that answered, as the start of the message. @param expected the end of the message */
+  constructor(source: string, status: number, expected = ' instead of 200') {
+    super(`${source} answered ${status}${expected}`);
     this.status = status;
+  }
+}
+
+/** The code of the connection error that `fetch` wraps, or `undefined` if the server answered. */
+export function networkErrorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if (error.name === 'TimeoutError') return 'timeout';
+  if ('code' in error && typeof error.code === 'string' && /^[A-Z_0-9]+$/.test(error.code)) return error.code;
+  return networkErrorCode(error.cause);
+}
+
+/** In a word, without anything that the server sent. */
+function failureReason(error: unknown): string {
+  if (error instanceof UnexpectedStatus) return `HTTP ${error.status}`;
+  return networkErrorCode(error) ?? 'broken answer';
+}
+
+/** Asks the session server, and notes whether it answered. An answer that refuses a session is a success. */
+export async function noteContact<Answer>(
+  contact: ContactHistory | undefined,
+  clock: Clock,
+  ask: () => Promise<Answer>,
+): Promise<Answer> {
+  try {
+    const answer = await ask();
+    contact?.succeeded(clock.now());
+    return answer;
+  } catch (error) {
+    contact?.failed({ at: clock.now(), reason: failureReason(error) });
+    throw error;
   }
 }
 

@@ -1,4 +1,6 @@
 import type { Clock } from '../token/clock.ts';
+import type { ContactHistory } from '../token/contact-history.ts';
+import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { SessionVerifier } from '../token/principal.ts';
 import { CheckQueue } from './check-queue.ts';
@@ -8,7 +10,7 @@ import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
 import { QuestionQueue } from './question-queue.ts';
 import { SessionCache } from './session-cache.ts';
 
-type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock'>;
+type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock' | 'contact'>;
 
 /** How the broker checks sessions, one type for each mode of `SESSION_MODE`. */
 export type SessionOptions = (
@@ -28,32 +30,49 @@ export function acceptsForeignTokens(options: SessionOptions): boolean {
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/**
- * @param maxBytes for accepted sessions. Default: 16 MiB
- * @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used
- */
+/** What a session verifier may have besides its mode. */
+interface SessionVerifierParts {
+  /** For accepted sessions. Default: 16 MiB. */
+  readonly maxBytes?: number;
+  /** Gets a summary of refused sessions. */
+  readonly log?: Pick<Log, 'info' | 'warn'>;
+  /** Notes whether the server that checks need has answered. */
+  readonly contact?: ContactHistory;
+}
+
+/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
 export function createSessionVerifier(
   options: SessionOptions,
   clock: Clock,
   observer: Observer,
-  maxBytes?: number,
+  { maxBytes, log, contact }: SessionVerifierParts = {},
 ): SessionCache {
   const { cacheSeconds, mode } = options;
   const ofMode =
     mode === 'jwt'
       ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckCheap: true }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
-  return new SessionCache(verifierFor(options, clock), { cacheSeconds, ...ofMode, maxBytes, clock, observer });
+  const ofCache = { cacheSeconds, ...ofMode, maxBytes, clock, observer, log };
+  return new SessionCache(verifierFor(options, clock, contact), ofCache);
 }
 
-/** Checks each session anew. @throws Error like {@link createSessionVerifier} */
-export function verifierFor(options: SessionOptions, clock: Clock): SessionVerifier {
+/** Whether checks need a server: the session server, or the one that publishes the keys. */
+export function asksServer(options: SessionOptions): boolean {
+  return options.mode !== 'jwt' || 'jwksUrl' in options.key;
+}
+
+/**
+ * Checks each session anew.
+ * @param contact notes whether the server that checks need has answered
+ * @throws Error like {@link createSessionVerifier}
+ */
+export function verifierFor(options: SessionOptions, clock: Clock, contact?: ContactHistory): SessionVerifier {
   switch (options.mode) {
     case 'jwt':
-      return new JwtVerifier({ ...options, clock });
+      return new JwtVerifier({ ...options, clock, contact });
     case 'introspection':
-      return new IntrospectionVerifier({ ...options, clock });
+      return new IntrospectionVerifier({ ...options, clock, contact });
     case 'forward':
-      return new ForwardVerifier({ ...options, clock });
+      return new ForwardVerifier({ ...options, clock, contact });
   }
 }

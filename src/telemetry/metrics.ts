@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
-import type { LoginOutcome, Observer, ReadOutcome } from '../token/observer.ts';
+import type { LoginOutcome, Observer, ReadOutcome, ReloadOutcome } from '../token/observer.ts';
 import { coolsDown } from '../token/renewal-timing.ts';
 
 /** The size of this replica's token cache. */
@@ -138,7 +138,9 @@ type RenewalEvents =
   | 'coolingDown'
   | 'wroteBack'
   | 'renewalClaimed'
-  | 'backlogSeen';
+  | 'backlogSeen'
+  | 'overdueSeen'
+  | 'endedUnrenewed';
 
 /** Renewals and the due queue. */
 function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
@@ -171,6 +173,16 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
     name: 'sdk_token_broker_due_backlog',
     help: 'Due subjects of all replicas that no worker has claimed, as seen by this replica at its last claim.',
   });
+  const oldestOverdue = new Gauge({
+    registers,
+    name: 'sdk_token_broker_oldest_overdue_seconds',
+    help: 'How long the oldest due token had waited for its renewal, as seen by this replica at its last claim; 0 if none was due.',
+  });
+  const ended = new Counter({
+    registers,
+    name: 'sdk_token_broker_tokens_expired_unrenewed_total',
+    help: 'Tokens that ended although an app had read them and the broker should have renewed them.',
+  });
   const lateness = new Histogram({
     registers,
     name: 'sdk_token_broker_due_lateness_seconds',
@@ -184,6 +196,8 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
     coolingDown,
     wroteBack,
     backlogSeen: (subjects) => backlog.set(subjects),
+    overdueSeen: (overdueMs) => oldestOverdue.set(overdueMs / 1_000),
+    endedUnrenewed: (tokens) => ended.inc(tokens),
     renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
   };
 }
@@ -192,7 +206,14 @@ const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
 const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
 const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
 
-type VendorEvents = 'loginSent' | 'loginEnded' | 'budgetWaited' | 'budgetDenied' | 'circuitChanged' | 'clockOffsetSeen';
+type VendorEvents =
+  | 'loginSent'
+  | 'loginEnded'
+  | 'budgetWaited'
+  | 'budgetDenied'
+  | 'circuitChanged'
+  | 'lastLoginSeen'
+  | 'clockOffsetSeen';
 
 /** Vendor logins, the login budget and the vendor's domains. */
 function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']): Pick<Observer, VendorEvents> {
@@ -235,6 +256,12 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     help: 'Circuit breaker of a vendor domain: 0 closed, 1 half-open, 2 open. While it is open, this replica sends no logins there.',
     labelNames: ['host'],
   });
+  const lastLogins = new Gauge({
+    registers,
+    name: 'sdk_token_broker_last_login_timestamp_seconds',
+    help: 'Unix time of the last successful login of this replica at a vendor domain; 0 before the first.',
+    labelNames: ['host'],
+  });
   const offsets = new Gauge({
     registers,
     name: 'sdk_token_broker_vendor_clock_offset_seconds',
@@ -251,6 +278,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
     budgetDenied,
     circuitChanged: (host, status) => circuits.set({ host }, CIRCUIT_STATES[status]),
+    lastLoginSeen: (host, at) => lastLogins.set({ host }, at / 1_000),
     clockOffsetSeen: (host, offsetMs) => offsets.set({ host }, offsetMs / 1_000),
   };
 }
@@ -265,14 +293,20 @@ function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
   return { redisFailed };
 }
 
-function adminMetrics(registry: Registry): Pick<Observer, 'adminRefused'> {
+function adminMetrics(registry: Registry): Pick<Observer, 'adminRefused' | 'secretsReloaded'> {
   const adminRefused = countBy(registry, {
     name: 'sdk_token_broker_admin_refusals_total',
     help: 'Requests to the internal API that were refused because their bearer token was wrong or missing.',
     label: 'reason',
     values: ['missing', 'wrong'],
   });
-  return { adminRefused };
+  const secretsReloaded = countBy<ReloadOutcome>(registry, {
+    name: 'sdk_token_broker_secret_reloads_total',
+    help: 'SIGHUP signals by result: secrets changed, stayed the same, or were refused because the configuration is not usable.',
+    label: 'outcome',
+    values: ['changed', 'unchanged', 'refused'],
+  });
+  return { adminRefused, secretsReloaded };
 }
 
 /** Reads the size of `cache` at each scrape. */

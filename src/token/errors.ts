@@ -1,3 +1,5 @@
+import type { AccountId } from './subject.ts';
+
 interface ErrorKind {
   /** HTTP status. */
   readonly status: number;
@@ -40,6 +42,8 @@ export interface BrokerErrorOptions {
   readonly retryAfter?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
+  /** Only for the log: the account, if the request does not tell. */
+  readonly account?: AccountId;
   /** Only for the log. */
   readonly cause?: unknown;
 }
@@ -50,6 +54,7 @@ export class BrokerError extends Error {
   readonly detail: string | undefined;
   readonly retryAfter: number | undefined;
   readonly vendorCode: number | undefined;
+  readonly account: AccountId | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
     super(options.detail ?? ERRORS[code].title, { cause: options.cause });
@@ -58,5 +63,6 @@ export class BrokerError extends Error {
     this.detail = options.detail;
     this.retryAfter = options.retryAfter;
     this.vendorCode = options.vendorCode;
+    this.account = options.account;
   }
 }

@@ -133,6 +133,11 @@ export class LocalLoginQueue {
     return place;
   }
 
+  /** How far ahead the next free place is: negative after a pause, `undefined` before the first login. */
+  nextPlaceInMs(now: number): number | undefined {
+    return this.#state === EMPTY_PACE ? undefined : Math.round(this.#state.next - now);
+  }
+
   #forget(now: number): void {
     for (const [account, until] of this.#returningUntil) {
       if (until > now) return;

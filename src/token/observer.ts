@@ -53,6 +53,9 @@ export type RedisErrorKind = 'timeout' | 'connection' | 'readonly' | 'oom' | 'lo
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
+/** The result of a SIGHUP. `refused`: the configuration was not usable, so the old secrets stay. */
+export type ReloadOutcome = 'changed' | 'unchanged' | 'refused';
+
 /** Receives the events of all modules, for metrics. A call is cheap, never throws, and identifies no account. */
 export interface Observer {
   /** @param leftMs remaining life of the token */
@@ -73,6 +76,10 @@ export interface Observer {
   renewalClaimed(latenessMs: number): void;
   /** The number of due subjects that no replica has claimed. */
   backlogSeen(subjects: number): void;
+  /** How long the oldest due token had waited before a claim; 0 if none was due. */
+  overdueSeen(overdueMs: number): void;
+  /** Tokens ended that an app had read, and that the broker should have renewed. */
+  endedUnrenewed(tokens: number): void;
 
   /** The broker sent a login request to the vendor. A login may take several requests. */
   loginSent(): void;
@@ -85,12 +92,16 @@ export interface Observer {
   budgetDenied(urgency: Urgency): void;
   /** @param host host of the vendor's domain, with the port if it is not the default */
   circuitChanged(host: string, status: 'closed' | 'half-open' | 'open'): void;
+  /** @param at epoch ms of the last successful login at the domain; 0 before the first */
+  lastLoginSeen(host: string, at: number): void;
   /** @param offsetMs the vendor's clock minus ours */
   clockOffsetSeen(host: string, offsetMs: number): void;
 
   sessionChecked(outcome: SessionOutcome): void;
   redisFailed(kind: RedisErrorKind): void;
   adminRefused(reason: AdminRefusal): void;
+  /** The secrets were read again. */
+  secretsReloaded(outcome: ReloadOutcome): void;
 }
 
 const ignore = (): void => undefined;
@@ -107,13 +118,17 @@ export const silentObserver: Observer = {
   rateLimited: ignore,
   renewalClaimed: ignore,
   backlogSeen: ignore,
+  overdueSeen: ignore,
+  endedUnrenewed: ignore,
   loginSent: ignore,
   loginEnded: ignore,
   budgetWaited: ignore,
   budgetDenied: ignore,
   circuitChanged: ignore,
+  lastLoginSeen: ignore,
   clockOffsetSeen: ignore,
   sessionChecked: ignore,
   redisFailed: ignore,
   adminRefused: ignore,
+  secretsReloaded: ignore,
 };

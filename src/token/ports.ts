@@ -157,6 +157,19 @@ export interface DueClaims {
   readonly nextInMs: number | undefined;
   /** Number of other entries that are due and not claimed. */
   readonly backlog: number;
+  /** How long the oldest entry had been due before this claim, in ms; 0 if none was. */
+  readonly overdueMs: number;
+  /** Number of expired tokens that this claim deleted, and that an app had read. */
+  readonly endedRead: number;
+}
+
+/** The due times of all tokens, as numbers. */
+export interface ScheduleOutlook {
+  /** Number of subjects that are due within each of the given times, those that are due now included. */
+  readonly dueWithin: readonly number[];
+  readonly total: number;
+  /** How long the oldest entry has been due, in ms; 0 if none is. */
+  readonly overdueMs: number;
 }
 
 /** The tokens of all replicas in the order in which they are due. */
@@ -167,6 +180,12 @@ export interface DueQueue {
    * @throws BrokerError `store_unavailable`
    */
   claim(limit: number, leaseMs: number): Promise<DueClaims>;
+
+  /**
+   * Counts the subjects that are due within each of these times, over all accounts. Changes nothing, and is cheap.
+   * @throws BrokerError `store_unavailable`, also if a part of the store does not answer
+   */
+  outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook>;
 }
 
 /** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */
@@ -190,6 +209,13 @@ export interface LoginQueue {
    * @throws BrokerError `store_unavailable`
    */
   reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place>;
+
+  /**
+   * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` if no login has used the
+   * queue lately. Changes nothing.
+   * @throws BrokerError `store_unavailable`
+   */
+  nextPlaceInMs(): Promise<number | undefined>;
 }
 
 /** A change of a subject or an account, which every replica gets. */

@@ -1,4 +1,5 @@
 import type { Clock } from '../token/clock.ts';
+import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
@@ -152,12 +153,14 @@ export interface Domain {
   readonly url: URL;
   readonly offset: ClockOffset;
   readonly circuit: CircuitBreaker;
+  readonly logins: ContactHistory;
 }
 
 /** The state of one origin. All URLs with this origin share it. */
 type OriginState = Omit<Domain, 'url'>;
 
 export class Domains {
+  readonly #origins: ReadonlyMap<string, OriginState>;
   readonly #default: Domain;
   readonly #byRegion: ReadonlyMap<string, Domain>;
 
@@ -168,6 +171,7 @@ export class Domains {
       origins.set(url.origin, state);
       return { url, ...state };
     };
+    this.#origins = origins;
     this.#default = domainAt(options.baseUrl);
     this.#byRegion = new Map([...options.regionUrls].map(([region, url]) => [region, domainAt(url)]));
   }
@@ -175,6 +179,17 @@ export class Domains {
   /** The domain where accounts of the country log in. */
   forRegion(region: string): Domain {
     return this.#byRegion.get(region) ?? this.#default;
+  }
+
+  /** Each domain once, the default one first. */
+  report(): readonly VendorDomain[] {
+    return [...this.#origins].map(([origin, { circuit, offset, logins }]) => ({
+      host: new URL(origin).host,
+      circuit: circuit.status,
+      clockOffsetMs: offset.ms,
+      lastSuccessAt: logins.lastSuccessAt,
+      lastFailure: logins.lastFailure,
+    }));
   }
 }
 
@@ -184,11 +199,12 @@ function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions)
     log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
   });
   observer.circuitChanged(host, circuit.status);
+  observer.lastLoginSeen(host, 0);
   const offset = new ClockOffset((level, offsetMs) => {
     log[level](
       { host, offsetMs },
       "the vendor's clock and this host's clock differ: logins are signed by the vendor's; check this host's clock",
     );
   });
-  return { offset, circuit };
+  return { offset, circuit, logins: new ContactHistory() };
 }

@@ -14,7 +14,7 @@ const QUEUE_TIMEOUT_MS = 100;
 
 export interface LoginTurnsOptions {
   /** The queue of logins over all replicas. */
-  readonly queue: LoginQueue;
+  readonly queue: Pick<LoginQueue, 'reserve'>;
   /** The login budget: logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
   readonly clock: Clock;

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '../token/clock.ts';
+import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginRequest, VendorLogin } from '../token/ports.ts';
@@ -91,20 +92,29 @@ export class HttpVendorLogin implements VendorLogin {
   async login(request: LoginRequest): Promise<SdkToken> {
     const { clock, log, observer } = this.#options;
     const startedAt = clock.now();
+    const domain = this.#domains.forRegion(request.region);
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
       observer.loginEnded(outcome, vendorCode, clock.now() - startedAt);
     try {
-      const token = await this.#loginWithRetries(request);
+      const token = await this.#loginWithRetries(request, domain);
       ended('success', SUCCESS);
+      domain.logins.succeeded(clock.now());
+      observer.lastLoginSeen(domain.url.host, clock.now());
       return token;
     } catch (error) {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
+      noteFailure(domain, error, clock.now());
       const { level, message } = ruleFor(error);
       log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
     }
+  }
+
+  /** The state of each vendor domain. */
+  domains(): readonly VendorDomain[] {
+    return this.#domains.report();
   }
 
   /** Aborts the logins that are still in flight. */
@@ -113,10 +123,9 @@ export class HttpVendorLogin implements VendorLogin {
   }
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
-  async #loginWithRetries(request: LoginRequest): Promise<SdkToken> {
+  async #loginWithRetries(request: LoginRequest, domain: Domain): Promise<SdkToken> {
     const { clock, log } = this.#options;
     const deadline = clock.now() + request.budgetMs;
-    const domain = this.#domains.forRegion(request.region);
     const retries = new Retries(clock, deadline);
     for (;;) {
       try {
@@ -169,6 +178,11 @@ export class HttpVendorLogin implements VendorLogin {
       throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
     }
   }
+}
+
+/** An open circuit is no news from the domain. */
+function noteFailure({ logins }: Domain, { kind, facts: { vendorCode } }: VendorFault, at: number): void {
+  if (kind !== 'circuit_open') logins.failed({ at, reason: kind, vendorCode });
 }
 
 function labels({ region, subject }: LoginRequest): { region: string; app: string } {

@@ -330,6 +330,50 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => (await claim(store, 1_000)).backlog === 0);
     });
 
+    test('reports with a claim how long the oldest due subject has waited', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id, 1);
+      await sleep(120);
+      const { overdueMs } = await claim(store, 1_000);
+      expect(overdueMs).toBeGreaterThanOrEqual(100);
+      expect(overdueMs).toBeLessThan(60_000);
+      await eventually(async () => (await claim(store, 1_000)).overdueMs === 0);
+    });
+
+    test('reports with a claim how many expired tokens it deleted that an app had read, once', async () => {
+      await claim(store, 1_000);
+      const [read, unread] = [newSubject(), newSubject()];
+      await saved(store, read.subject, read.id, 1, 40);
+      const lease = await acquired(store, unread.id);
+      const record = { ...recordOf(unread.subject, lease.generation, 40), read: false };
+      await store.terminals.save(lease, record, systemClock.now() + 1);
+      await sleep(80);
+      expect((await claim(store, 1_000)).endedRead).toBe(1);
+      expect((await claim(store, 1_000)).endedRead).toBe(0);
+    });
+
+    test('counts the subjects that are due within given times, without a claim', async () => {
+      await claim(store, 1_000);
+      const HOUR_MS = 3_600_000;
+      const before = await store.dueQueue.outlook([0, HOUR_MS, 24 * HOUR_MS]);
+      for (const dueInMs of [1, 1, 30 * 60_000, 2 * HOUR_MS, 48 * HOUR_MS]) {
+        const { subject, id } = newSubject();
+        await saved(store, subject, id, dueInMs, 100 * HOUR_MS);
+      }
+      await sleep(60);
+      const after = await store.dueQueue.outlook([0, HOUR_MS, 24 * HOUR_MS]);
+      const added = after.dueWithin.map((count, at) => count - (before.dueWithin[at] ?? 0));
+      // Leases of other subjects may end in between.
+      expect(added[0]).toBeGreaterThanOrEqual(2);
+      expect(added.slice(1)).toEqual([3, 4]);
+      expect(after.total - before.total).toBe(5);
+      expect(after.overdueMs).toBeGreaterThanOrEqual(50);
+      expect(after.overdueMs).toBeLessThan(60_000);
+      expect(await store.dueQueue.outlook([0])).toMatchObject({ total: after.total });
+      expect((await claim(store, 1_000)).claims.length).toBeGreaterThanOrEqual(2);
+      expect((await store.dueQueue.outlook([])).overdueMs).toBe(0);
+    });
+
     test('grants a claim again after its worker died', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);
@@ -784,6 +828,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(places.filter(({ granted, waitMs }) => granted && waitMs === 0)).toHaveLength(5);
       expect(places.filter(({ granted, waitMs }) => granted && waitMs > 0)).toHaveLength(1);
       expect(places.filter(({ granted }) => !granted)).toHaveLength(34);
+    });
+
+    test('tells when the next place in the login queue is free, and takes none', async () => {
+      const pace = { intervalMs: 400, burst: 1 };
+      await reserved(pace, 'foreground', 'foreground');
+      const first = await store.loginQueue.nextPlaceInMs();
+      expect(first).toBeLessThanOrEqual(800);
+      expect(first).toBeGreaterThan(0);
+      await sleep(50);
+      expect(await store.loginQueue.nextPlaceInMs()).toBeLessThan(first ?? 0);
+      await eventually(async () => ((await store.loginQueue.nextPlaceInMs()) ?? -1) < 0);
     });
 
     test('queues no login for longer than 2 s, and reports when there will be a place in the queue', async () => {

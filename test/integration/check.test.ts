@@ -65,9 +65,10 @@ async function validEnv(): Promise<Env> {
 }
 
 /** Runs `check` with changes to the valid environment, and asserts the rules that apply to every report. */
-async function check(change: Env = {}, args: readonly string[] = []) {
+async function check(change: Env = {}, args: readonly string[] = [], input = '') {
   const env = { PATH: process.env['PATH'], ...(await validEnv()), ...change };
   const child = spawn(process.execPath, [ENTRY, 'check', ...args], { env, stdio: 'pipe' });
+  child.stdin.end(input);
   const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
   expect([...secrets].filter((secret) => (out + err).includes(secret))).toEqual([]);
   expect(err).toBe('');
@@ -158,6 +159,19 @@ test('warns of a running broker with the same appId under another prefix in the 
   expect(code).toBe(0);
   expect(problems).toEqual([
     expect.stringMatching(/^warn other brokers — another broker .* under REDIS_KEY_PREFIX same: each may end/),
+  ]);
+});
+
+test('with --session it says whose session standard input holds, or why it is refused, and does not print it', async () => {
+  const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
+  for (const part of session.split('.')) secrets.add(part);
+  const accepted = await check({}, ['--session'], `${session}\n`);
+  expect([accepted.code, accepted.problems]).toEqual([0, []]);
+  expect(accepted.out).toMatch(/session +— accepted: account alice \(digest [\w-]{22}\), country DE, ends in \d+ s/);
+  const refused = await check({ SESSION_JWT_AUDIENCE: 'other' }, ['--session', '-'], session);
+  expect(refused.problems).toEqual([
+    expect.stringMatching(/^FAIL session aud — .*: must hold other\nTo fix it: .*SESSION_JWT_AUDIENCE/),
+    expect.stringMatching(/^FAIL session — refused with session_invalid: The session's claim aud has a wrong value\n/),
   ]);
 });
 

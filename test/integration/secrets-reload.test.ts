@@ -10,6 +10,7 @@ import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { sampled } from '../support/prometheus-text.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
@@ -185,6 +186,10 @@ test('an invalid configuration changes no secret at all, and the log says why', 
     expect((await broker.getToken(known, 'phone')).status).toBe(200);
   }
   expect(await reload(valid)).toMatchObject([{ level: 'info', changed: [] }]);
+  await reload({ ADMIN_TOKENS: `ops:canary-${hex()}` });
+  const { body: metrics } = await plainRequest(`${broker.adminUrl}/metrics`);
+  const reloads = (outcome: string) => sampled(metrics, 'sdk_token_broker_secret_reloads_total', { outcome });
+  expect([reloads('changed'), reloads('unchanged'), reloads('refused')]).toEqual([1, 1, REFUSED.length]);
   expect(broker.log().join('\n')).not.toContain('canary');
 });
 

@@ -1,6 +1,6 @@
 import { verificationKey } from '../../session/jwt-verifier.ts';
 import { probeForward, probeIntrospection, probeJwks } from '../../session/session-probe.ts';
-import { UnexpectedStatus } from '../../session/session-server.ts';
+import { networkErrorCode, UnexpectedStatus } from '../../session/session-server.ts';
 import { acceptsForeignTokens, type SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type CheckResult, fail, networkProblem, ok, type Target, warn } from './check-result.ts';
@@ -90,14 +90,6 @@ function requestFailed(name: string, error: unknown, target: Target, expected: s
   const { address, setting } = target;
   const answer = error instanceof UnexpectedStatus ? `HTTP ${error.status}` : 'something else';
   return fail(name, { detail: `${address} answers with ${answer} instead of ${expected}`, fix: `Correct ${setting}.` });
-}
-
-/** The code of the connection error that `fetch` wraps, or `undefined` if the server answered. */
-function networkErrorCode(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  if (error.name === 'TimeoutError') return 'timeout';
-  if ('code' in error && typeof error.code === 'string' && /^[A-Z_0-9]+$/.test(error.code)) return error.code;
-  return networkErrorCode(error.cause);
 }
 
 /** The query may contain a key. */

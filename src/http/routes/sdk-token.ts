@@ -101,7 +101,11 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
   });
 
   app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {
-    await accounts.logOut(requestedSubject(options, request.caller, request.query), 'app');
+    const { caller, query } = request;
+    const subject = requestedSubject(options, caller, query);
+    // The line about a refused logout has its id.
+    caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectId(subject) };
+    await accounts.logOut(subject, 'app');
     return reply.code(204).send();
   });
 }

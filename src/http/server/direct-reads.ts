@@ -20,6 +20,12 @@ export interface DirectReadsOptions {
   readonly closing: AbortSignal;
 }
 
+interface FailedRead {
+  readonly error: Error;
+  /** Known if the session was accepted. */
+  readonly caller: CachedPrincipal | undefined;
+}
+
 /**
  * Answers plain `GET /sdk-token` without Fastify, by the functions that its route uses. It remembers nothing. An error
  * goes to Fastify, which answers with the problem. Fastify takes a quarter of the CPU of a read from memory, and a
@@ -27,7 +33,7 @@ export interface DirectReadsOptions {
  */
 export class DirectReads {
   readonly #options: DirectReadsOptions;
-  readonly #errors = new WeakMap<IncomingMessage, Error>();
+  readonly #failures = new WeakMap<IncomingMessage, FailedRead>();
 
   constructor(options: DirectReadsOptions) {
     this.#options = options;
@@ -39,11 +45,16 @@ export class DirectReads {
     const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
     const succeed = (token: ServedToken): void => answer(response, requestIdOf(request), token);
-    const fail = (error: unknown): void => {
-      this.#errors.set(request, error instanceof Error ? error : new Error('The read failed', { cause: error }));
+    let known: CachedPrincipal | undefined;
+    const fail = (thrown: unknown): void => {
+      const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
+      this.#failures.set(request, { error, caller: known });
       serve(request as never, response as never);
     };
-    const read = (caller: CachedPrincipal) => tokenFor(caller, { uniqueId });
+    const read = (caller: CachedPrincipal) => {
+      known = caller;
+      return tokenFor(caller, { uniqueId });
+    };
     try {
       const caller = callerOf(request.headers);
       const token = caller instanceof Promise ? caller.then(read) : read(caller);
@@ -55,9 +66,9 @@ export class DirectReads {
     return true;
   };
 
-  /** The error of a request that it took, for Fastify to answer with. */
-  errorOf(request: IncomingMessage): Error | undefined {
-    return this.#errors.get(request);
+  /** The failure of a request that it took, for Fastify to answer with. */
+  failureOf(request: IncomingMessage): FailedRead | undefined {
+    return this.#failures.get(request);
   }
 }
 

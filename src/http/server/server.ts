@@ -13,7 +13,7 @@ import { parse } from 'node:querystring';
 import helmet from '@fastify/helmet';
 import { parse as parsePlain } from 'fast-querystring';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import { BrokerError } from '../../token/errors.ts';
+import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import { problemReply } from '../problem.ts';
 import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { requireSchemas, ZOD_VALIDATION } from './validation.ts';
@@ -57,12 +57,14 @@ export interface BaseAppOptions {
   /** Most open connections. */
   readonly maxConnections: number;
   readonly take?: TakeRequest | undefined;
+  /** Called with the code of each refused request. */
+  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, bodyLimit, realm, maxParamLength, maxConnections, take } = options;
-  const replyWithProblem = problemReply(realm);
+  const { logger, bodyLimit, realm, maxParamLength, maxConnections, take, onRefusal } = options;
+  const replyWithProblem = problemReply(realm, onRefusal);
   const connections = new Connections({ max: maxConnections, log: logger });
   const app = fastify({
     ...ZOD_VALIDATION,

@@ -35,6 +35,22 @@ export class MemorySchedule {
       .map(([id]) => id);
   }
 
+  /** The number of subjects that are due until `at` (epoch ms). */
+  dueUntil(at: number): number {
+    let count = 0;
+    for (const dueAt of this.#dueAt.values()) if (dueAt <= at) count += 1;
+    return count;
+  }
+
+  get size(): number {
+    return this.#dueAt.size;
+  }
+
+  /** How long the oldest due subject has been due, in ms; 0 if none is. */
+  overdueMs(now: number): number {
+    return [...this.#dueAt.values()].reduce((longest, dueAt) => Math.max(longest, now - dueAt), 0);
+  }
+
   /** Ms until the next subject is due, and the number of subjects that are due now. */
   outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
     const times = [...this.#dueAt.values()];

@@ -13,6 +13,7 @@ import type {
   LoginQueue,
   RateLimiter,
   SaveOutcome,
+  ScheduleOutlook,
   StoredTerminal,
   TerminalStore,
   TokenStore,
@@ -222,11 +223,14 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async claim(limit: number, leaseMs: number): Promise<DueClaims> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
+    const overdueMs = schedule.overdueMs(now);
     const claims: DueClaim[] = [];
+    let endedRead = 0;
     for (const id of schedule.due(now, limit)) {
       const records = this.#accounts.get(id)?.records;
       const record = records?.get(id);
       if (!record || !this.#accounts.isUnexpired(record)) {
+        if (record?.read) endedRead += 1;
         records?.delete(id);
         schedule.remove(id);
         continue;
@@ -236,7 +240,14 @@ class MemoryTerminals implements TerminalStore, DueQueue {
       if (answer.kind === 'held') schedule.move(id, now + answer.heldForMs);
       if (answer.kind === 'cooling') schedule.move(id, now + answer.forMs);
     }
-    return { claims, ...schedule.outlook(now) };
+    return { claims, ...schedule.outlook(now), overdueMs, endedRead };
+  }
+
+  async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
+    const { clock, schedule } = this.#context;
+    const now = clock.now();
+    const dueWithin = horizonsMs.map((ms) => schedule.dueUntil(now + ms));
+    return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
   }
 
   #write(id: SubjectId, record: TokenRecord, dueAt: number, exceedsLimit: () => boolean): SaveOutcome {
@@ -301,6 +312,10 @@ export class MemoryRates implements RateLimiter, LoginQueue {
 
   async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
     return this.#queue.reserve(this.#clock.now(), pace, urgency, account);
+  }
+
+  async nextPlaceInMs(): Promise<number | undefined> {
+    return this.#queue.nextPlaceInMs(this.#clock.now());
   }
 }
 

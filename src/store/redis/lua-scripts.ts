@@ -27,9 +27,11 @@ const NAMES = [
   'forgetDirectory',
   'resealField',
   'claimDue',
+  'outlook',
   'take',
   'giveBack',
   'reserve',
+  'nextPlace',
   'beat',
   'probe',
 ] as const;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, Timer } from '../../token/clock.ts';
+import { type Clock, sleep, type Timer } from '../../token/clock.ts';
+import type { Contact } from '../../token/contact-history.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
@@ -17,6 +18,8 @@ import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
 const RETRY_MS = 1_000;
+/** How long a ping waits for the first connection. */
+const CONNECT_WAIT_MS = 500;
 
 /** Detects that Redis is back, and whether it has lost its data: then the random id that the first replica stored is gone. */
 class DataLossDetector implements StoreHealth {
@@ -25,13 +28,19 @@ class DataLossDetector implements StoreHealth {
   #epoch: string | undefined;
   #retry: Timer | undefined;
   #isClosed = false;
+  /** Resolves when the first attempt to connect has ended. */
+  readonly #connected: Promise<unknown>;
 
   constructor(connection: RedisClient, context: StoreContext) {
     this.#context = context;
     connection.on('ready', () => void this.#compareEpoch());
+    const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
+    this.#connected = Promise.race([...ended, sleep(context.clock, CONNECT_WAIT_MS)]);
   }
 
   async ping(): Promise<void> {
+    // At the start, the connection is still being opened. That is no failure.
+    await this.#connected;
     await this.#context.redis.run(undefined, (client) => client.ping());
   }
 
@@ -80,6 +89,8 @@ export interface RedisStoreOptions {
 export interface RedisStore extends TokenStore {
   /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
+  /** When Redis last answered a command of this replica, and when it did not. */
+  contact(): Contact;
 }
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
@@ -106,6 +117,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     loginQueue: rates,
     announcements,
     health,
+    contact: () => redis.contact(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);
       for (const client of [connection, subscriber]) useCredentials(client, secrets.url);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
-import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter } from '../../token/ports.ts';
+import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
 import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
 import { instantOf, regionOf } from './records/record-codec.ts';
@@ -32,6 +32,12 @@ export class RedisRates implements RateLimiter, LoginQueue {
     const [granted, waitMs] = answer as [number, number];
     return { granted: granted === 1, waitMs };
   }
+
+  async nextPlaceInMs(): Promise<number | undefined> {
+    const { redis, keys } = this.#context;
+    const ms = await redis.script('nextPlace', [keys.loginQueue], []);
+    return ms === null ? undefined : Number(ms);
+  }
 }
 
 /** How long `claimDue` hides a subject from other workers, until `leaseDue` has leased it. */
@@ -41,6 +47,13 @@ const SUBJECT_ID = /^[\w-]{44}$/;
 
 type Granted = readonly [id: Buffer, generation: Buffer, record: Buffer, ...(Buffer | null)[]];
 type Failed = readonly [id: Buffer];
+/** An expired token that an app had read. */
+type Ended = readonly [id: Buffer, ended: Buffer];
+
+interface Leased {
+  readonly claims: readonly DueClaim[];
+  readonly endedRead: number;
+}
 
 /** The due queue: one sorted set per shard, by due time. */
 export class RedisDueQueue implements DueQueue {
@@ -68,6 +81,23 @@ export class RedisDueQueue implements DueQueue {
       claims: shards.flatMap(({ claims }) => claims),
       nextInMs: nexts.length > 0 ? Math.min(...nexts) : undefined,
       backlog: shards.reduce((sum, { backlog }) => sum + backlog, 0),
+      overdueMs: Math.max(...shards.map(({ overdueMs }) => overdueMs)),
+      endedRead: shards.reduce((sum, { endedRead }) => sum + endedRead, 0),
+    };
+  }
+
+  async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
+    const { redis, keys } = this.#context;
+    const shards = await Promise.all(
+      Array.from({ length: SHARDS }, async (_, shard) => {
+        return (await redis.script('outlook', [keys.due(shard)], horizonsMs)) as [number, number, ...number[]];
+      }),
+    );
+    const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
+    return {
+      dueWithin: horizonsMs.map((_, at) => sum(shards.map(([, , ...counts]) => counts[at] ?? 0))),
+      total: sum(shards.map(([, count]) => count)),
+      overdueMs: Math.max(...shards.map(([overdueMs]) => overdueMs)),
     };
   }
 
@@ -75,7 +105,7 @@ export class RedisDueQueue implements DueQueue {
     const { redis, keys, log } = this.#context;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
-    const [next, backlog, ...claimed] = answer as [number, number, ...Buffer[]];
+    const [next, backlog, overdueMs, ...claimed] = answer as [number, number, number, ...Buffer[]];
     const ids: SubjectId[] = [];
     const foreign: Buffer[] = [];
     for (const member of claimed) {
@@ -88,11 +118,11 @@ export class RedisDueQueue implements DueQueue {
       log.warn({ shard, entries: foreign.length }, 'due entries are dropped: no broker wrote them');
       await redis.run(due, (client) => client.zrem(due, ...foreign));
     }
-    const claims = ids.length > 0 ? await this.#lease(due, ids, leaseMs) : [];
-    return { claims, nextInMs: next < 0 ? undefined : next, backlog };
+    const leased = ids.length > 0 ? await this.#lease(due, ids, leaseMs) : { claims: [], endedRead: 0 };
+    return { ...leased, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
   }
 
-  async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<DueClaim[]> {
+  async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<Leased> {
     const { redis, keys, terminalsPerAccount, log } = this.#context;
     const ownerId = randomUUID();
     const subjectKeys = ids.flatMap((id) => [
@@ -102,15 +132,17 @@ export class RedisDueQueue implements DueQueue {
       keys.failures(accountOf(id)),
     ]);
     const args = [ownerId, leaseMs, terminalsPerAccount, ...ids.flatMap((id) => [terminalOf(id), id])];
-    const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Failed)[];
-    return answers.flatMap((answer) => {
-      if (answer.length > 1) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
+    const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Ended | Failed)[];
+    const claims = answers.flatMap((answer) => {
+      if (answer.length > 2) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
+      if (answer.length === 2) return [];
       log.warn(
         { subject: answer[0].toString() },
         'a due entry cannot be claimed: its data were not written by a broker',
       );
       return [];
     });
+    return { claims, endedRead: answers.filter(({ length }) => length === 2).length };
   }
 
   #claimOf(ownerId: string, durationMs: number, granted: Granted): DueClaim | undefined {

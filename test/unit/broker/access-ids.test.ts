@@ -57,7 +57,7 @@ describe('the accessId of an account that has never logged in', () => {
     expect(calls('save')).toBe(0);
     await pass(2 * vendor.lifeMs);
     const due = await store.dueQueue.claim(10, LEASE_MS);
-    expect(due).toEqual({ claims: [], nextInMs: undefined, backlog: 0 });
+    expect(due).toMatchObject({ claims: [], nextInMs: undefined, backlog: 0 });
     const phone = { app: 'default', unionId: 'bob', uniqueId: 'phone' };
     const read = first.broker.read({ subject: phone, region: undefined, sessionIssuedAt: clock.now() });
     await pass(2_000);

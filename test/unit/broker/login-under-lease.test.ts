@@ -6,10 +6,11 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, SaveOutcome } from '../../../src/token/ports.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
-import { brokerParts } from '../../support/broker-parts.ts';
+import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { makeDue } from '../../support/make-due.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -24,14 +25,15 @@ const REQUEST = {
 } as const;
 
 /** A replica on a store with virtual time. */
-function createReplica({ perHour = 0 } = {}) {
+function createReplica({ perHour = 0, policy = PROACTIVE } = {}) {
   const { clock, pass } = virtualClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const { store } = watched;
   const announcements: Announcement[] = [];
   store.announcements.subscribe((announcement) => void announcements.push(announcement));
   const { logger: log, lines } = captureLog('debug');
-  const parts = brokerParts({ clock, store, perHour, log });
+  const { observer, told } = recordingObserver();
+  const parts = brokerParts({ clock, store, perHour, policy, log, observer });
   /** Renews, and passes the time of the login. */
   const renew = async (overrides: Partial<RenewalRequest> = {}) => {
     const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
@@ -51,7 +53,7 @@ function createReplica({ perHour = 0 } = {}) {
     await pass(parts.vendor.latencyMs);
     return result as ReturnType<typeof parts.renewInBackground>;
   };
-  return { ...parts, clock, pass, watched, announcements, lines, renew, renewInBackground };
+  return { ...parts, clock, pass, watched, announcements, lines, told, renew, renewInBackground };
 }
 
 describe('a login under a lease', () => {
@@ -151,6 +153,19 @@ describe('a login under a lease', () => {
     const after = await store.dueQueue.claim(1, 1);
     expect(after.nextInMs).toBe(before.nextInMs);
     expect(clock.now()).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ['ended before it, although an app had read it', 1, 'proactive', [[1]]],
+    ['is still valid', -1_000, 'proactive', []],
+    ['ended before it, but is renewed on demand only', 1, 'on-demand', []],
+  ] as const)('reports whether the former token was missed: it %s', async (_, afterItsEndMs, mode, reported) => {
+    const { pass, vendor, told, renew } = createReplica({ policy: { ...PROACTIVE, mode } });
+    await renew();
+    await pass(vendor.lifeMs + afterItsEndMs - vendor.latencyMs);
+    await renew();
+    expect(vendor.requests).toHaveLength(2);
+    expect(told('endedUnrenewed')).toEqual(reported);
   });
 
   test('is not made for a session that an erasure has ended', async () => {

@@ -11,7 +11,7 @@ import { captureLog } from '../../support/captured-log.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const NOTHING: DueClaims = { claims: [], nextInMs: undefined, backlog: 0 };
+const NOTHING: DueClaims = { claims: [], nextInMs: undefined, backlog: 0, overdueMs: 0, endedRead: 0 };
 const LIFE_MS = 60_000;
 
 /** A worker in virtual time, with a due queue and renewals that the test controls. */
@@ -69,7 +69,7 @@ function createWorker(policy: Partial<RefreshPolicy> = {}) {
       const record = { subject, region: 'CN', token, generation: 1, read, unreadRenewals: 1 };
       return { lease, record, region: 'CN', erasedAt: undefined };
     });
-    return { claims: many, nextInMs: undefined, backlog: 0 };
+    return { ...NOTHING, claims: many };
   };
   const announce = (kind: 'saved' | 'removed') => {
     const id = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
@@ -158,6 +158,34 @@ describe('the worker renews', () => {
     expect(told('renewalClaimed')).toEqual([[700], [700], [700]]);
     expect(told('backlogSeen')).toEqual([[4]]);
   });
+
+  test('and reports how long the oldest token has waited: by the due time of its record too, which a retry does not move', async () => {
+    const { pass, answers, told, worker, dueClaims } = createWorker();
+    const late = dueClaims(2, { lateMs: 700 });
+    answers.push(
+      { ...late, overdueMs: 90, nextInMs: 10 },
+      { ...NOTHING, overdueMs: 800, nextInMs: 10 },
+      // A token that nobody reads is only looked at again at its end.
+      { ...dueClaims(1, { lateMs: 700, read: false }), nextInMs: 10 },
+    );
+    worker.start();
+    for (let claim = 0; claim < 3; claim += 1) await pass(10);
+    expect(told('overdueSeen').slice(0, 3)).toEqual([[700], [800], [0]]);
+  });
+
+  test.each([
+    ['proactive', [[2]]],
+    ['on-demand', []],
+  ] as const)(
+    'in mode %s, and reports the tokens that ended although an app had read them: %j',
+    async (mode, reported) => {
+      const { pass, answers, told, worker } = createWorker({ mode });
+      answers.push({ ...NOTHING, endedRead: 2 });
+      worker.start();
+      await pass(5_000);
+      expect(told('endedUnrenewed')).toEqual(reported);
+    },
+  );
 
   test('a token at its due time, and postpones one that is due later until then', async () => {
     const { pass, answers, running, postponed, worker, dueClaims } = createWorker();

@@ -20,6 +20,7 @@ const CALLS = [
     { action: 'getTerminalToken', subject: SUBJECT, status: 200 },
   ],
   ['DELETE', '/accounts/user-1/terminals/phone-1', { action: 'logTerminalOut', subject: SUBJECT, status: 204 }],
+  ['GET', '/status', { action: 'getStatus', status: 200 }],
   ['POST', '/accounts/lookup', { action: 'lookUpAccounts', account: ACCOUNT, status: 200 }],
   ['PUT', '/accounts/user-1/access-id', { action: 'obtainAccessId', account: ACCOUNT, status: 200 }],
   ['GET', '/accounts/user-2', { action: 'getAccount', account: accountId('user-2'), status: 404 }],

@@ -141,6 +141,7 @@ describe('the internal OpenAPI document', () => {
       ['put /accounts/{unionId}/access-id', 'obtainAccessId', ['accounts'], admin],
       ['get /accounts/{unionId}/terminals/{uniqueId}/sdk-token', 'getTerminalToken', ['terminals'], admin],
       ['delete /accounts/{unionId}/terminals/{uniqueId}', 'logTerminalOut', ['terminals'], admin],
+      ['get /status', 'getStatus', ['status'], admin],
       ['get /livez', 'getLiveness', ['health'], []],
       ['get /readyz', 'getReadiness', ['health'], []],
       ['get /metrics', 'getMetrics', ['metrics'], []],

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { StatusReport } from '../../../src/broker/status.ts';
 import { AdminTokens } from '../../../src/http/admin-access.ts';
 import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
@@ -10,6 +11,29 @@ import { type PlainAnswer, plainRequest } from '../../support/plain-request.ts';
 import { servedToken } from './running-app.ts';
 
 export const METRICS = '# TYPE counted counter\ncounted 1\n';
+export const STATUS: StatusReport = {
+  version: '1.2.3',
+  at: '2026-11-26T08:00:00.000Z',
+  startedAt: '2026-11-25T08:00:00.000Z',
+  vendorDomains: [
+    {
+      host: 'vendor.example:8443',
+      circuit: 'open',
+      clockOffsetSeconds: -15.2,
+      lastSuccessAt: null,
+      lastFailure: { at: '2026-11-26T07:59:00.000Z', reason: 'configuration', vendorCode: 10_007 },
+    },
+  ],
+  loginBudget: { perSecond: null, used: null, waiting: null },
+  store: { kind: 'redis', reachable: false, lastSuccessAt: null, lastFailure: null },
+  sessions: { mode: 'jwt', server: null },
+  schedule: null,
+  memory: { tokens: 0, bytes: 0 },
+  recentFailures: {
+    requests: { last5Minutes: { vendor_rejected: 2 }, last60Minutes: { vendor_rejected: 3 } },
+    backgroundRenewals: { last5Minutes: {}, last60Minutes: {} },
+  },
+};
 export const ADMIN_TOKEN = 'admin-canary-2b3c4d';
 
 interface RunningInternalApp {
@@ -42,6 +66,7 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     apps: ['default'],
     terminalPolicy: 'multi',
     refreshAt: () => 0,
+    status: async () => STATUS,
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: new AbortController().signal,

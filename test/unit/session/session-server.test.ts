@@ -1,8 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { boundedFetch, sessionCheckUnavailable, UnexpectedStatus } from '../../../src/session/session-server.ts';
+import {
+  boundedFetch,
+  noteContact,
+  sessionCheckUnavailable,
+  UnexpectedStatus,
+} from '../../../src/session/session-server.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { eventually } from '../../support/eventually.ts';
 import { json, RecordingServer } from './recording-server.ts';
 
@@ -121,5 +127,30 @@ describe('the error', () => {
   it('for a session that cannot be checked asks for a retry in 2 s, and keeps its cause', () => {
     const cause = new Error('why');
     expect(sessionCheckUnavailable(cause)).toMatchObject({ code: 'session_check_unavailable', retryAfter: 2, cause });
+  });
+});
+
+describe('the contact with a session server', () => {
+  const noted = async (ask: () => Promise<unknown>) => {
+    const contact = new ContactHistory();
+    await noteContact(contact, systemClock, ask).catch(() => undefined);
+    return contact;
+  };
+
+  it('has the time of the last success', async () => {
+    const { lastSuccessAt, lastFailure } = await noted(async () => 'answer');
+    expect(Math.abs((lastSuccessAt ?? 0) - systemClock.now())).toBeLessThan(10_000);
+    expect(lastFailure).toBeUndefined();
+  });
+
+  it.each([
+    ['HTTP 503', new UnexpectedStatus('The JWKS URL', 503)],
+    ['ECONNREFUSED', new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) })],
+    ['timeout', new DOMException('late', 'TimeoutError')],
+    ['broken answer', new TypeError('<p>secret of the server</p>')],
+  ])('has the kind of the last failure, and no text of the server: %s', async (reason, error) => {
+    const { lastSuccessAt, lastFailure } = await noted(() => Promise.reject(error));
+    expect(lastSuccessAt).toBeUndefined();
+    expect(lastFailure).toEqual({ at: expect.any(Number), reason });
   });
 });

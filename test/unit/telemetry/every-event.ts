@@ -57,6 +57,8 @@ export function reportEveryEvent(observer: Observer): void {
   for (const limit of LIMITS) observer.rateLimited(limit);
   observer.renewalClaimed(2_500);
   observer.backlogSeen(17);
+  observer.overdueSeen(90_000);
+  observer.endedUnrenewed(2);
   observer.loginSent();
   for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300);
   for (const urgency of ['foreground', 'background'] as const) {
@@ -64,9 +66,11 @@ export function reportEveryEvent(observer: Observer): void {
     observer.budgetDenied(urgency);
   }
   for (const status of ['closed', 'half-open', 'open'] as const) observer.circuitChanged('vendor.example', status);
+  observer.lastLoginSeen('vendor.example', 1_700_000_000_000);
   observer.clockOffsetSeen('vendor.example', -15_000);
   for (const outcome of ['cached', 'accepted', 'kept', ...CODES] as const) observer.sessionChecked(outcome);
   for (const kind of KINDS) observer.redisFailed(kind);
   observer.adminRefused('missing');
   observer.adminRefused('wrong');
+  for (const outcome of ['changed', 'unchanged', 'refused'] as const) observer.secretsReloaded(outcome);
 }

@@ -52,6 +52,8 @@ describe('a scrape', () => {
     expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0]);
     expect(shown('cool_downs_total')).toEqual([0, 0]);
     expect(shown('unasked_renewals_read_total')).toEqual([0]);
+    expect(shown('tokens_expired_unrenewed_total')).toEqual([0]);
+    expect(shown('secret_reloads_total')).toEqual([0, 0, 0]);
   });
 
   test('shows the process, the version and the current size of the cache', async () => {
@@ -103,6 +105,10 @@ describe('a gauge', () => {
     observer.backlogSeen(40);
     observer.backlogSeen(2);
     expect(await value('due_backlog')).toBe(2);
+    observer.overdueSeen(90_500);
+    expect(await value('oldest_overdue_seconds')).toBe(90.5);
+    observer.lastLoginSeen('cn.example', 1_700_000_000_250);
+    expect(await value('last_login_timestamp_seconds', { host: 'cn.example' })).toBe(1_700_000_000.25);
   });
 });
 

@@ -78,6 +78,32 @@ describe('a vendor domain', () => {
     expect(told('loginSent')).toHaveLength(vendor.seen.length);
   });
 
+  it('reports the time of its last successful login, and 0 before the first', async () => {
+    const { vendor, vendorLogin, told } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
+    const { host } = vendor.url;
+    await refusalOf(vendorLogin.login(REQUEST));
+    expect(told('lastLoginSeen')).toEqual([[host, 0]]);
+    const startedAt = systemClock.now();
+    await vendorLogin.login(REQUEST);
+    expect(told('lastLoginSeen')).toEqual([
+      [host, 0],
+      [host, expect.any(Number)],
+    ]);
+    expect(Math.abs(Number(told('lastLoginSeen')[1]?.[1]) - startedAt)).toBeLessThan(60_000);
+  });
+
+  it('has its last success and its last failure in its report', async () => {
+    const { vendor, vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
+    const { host } = vendor.url;
+    const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined };
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined }]);
+    await refusalOf(vendorLogin.login(REQUEST));
+    const lastFailure = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure }]);
+    await vendorLogin.login(REQUEST);
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastSuccessAt: expect.any(Number), lastFailure }]);
+  });
+
   it('reports no offset of its clock without a Date header', async () => {
     const { vendorLogin, told } = await watchedLogin((response) => {
       response.sendDate = false;

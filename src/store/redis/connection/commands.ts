@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
 import type { Clock, Timer } from '../../../token/clock.ts';
+import type { Contact, ContactFailure } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -148,6 +149,9 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
+  /** The command that was answered last. */
+  #answered: SentCommand | undefined;
+  #lastFailure: ContactFailure | undefined;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
@@ -155,6 +159,13 @@ export class RedisCommands {
     this.#deadlines = new Deadlines(clock);
     this.#clock = clock;
     this.#observer = observer;
+  }
+
+  /** When Redis last answered a command, and when it did not. The last success is the time when the command was sent. */
+  contact(): Contact {
+    const sentMsAgo = this.#answered && performance.now() - this.#answered.deadlineAt + COMMAND_TIMEOUT_MS;
+    const lastSuccessAt = sentMsAgo === undefined ? undefined : Math.round(this.#clock.now() - sentMsAgo);
+    return { lastSuccessAt, lastFailure: this.#lastFailure };
   }
 
   /** Runs a Lua script. Strings in its result are buffers. @throws BrokerError `store_unavailable` */
@@ -181,7 +192,9 @@ export class RedisCommands {
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         sent.isEnded = true;
-        this.#observer.redisFailed(redisErrorKind(error));
+        const reason = redisErrorKind(error);
+        this.#observer.redisFailed(reason);
+        this.#lastFailure = { at: this.#clock.now(), reason };
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
@@ -190,6 +203,7 @@ export class RedisCommands {
         (answer) => {
           if (sent.isEnded) return;
           sent.isEnded = true;
+          this.#answered = sent;
           breaker.settle('answered');
           resolve(answer);
         },

@@ -3,13 +3,17 @@
 -- KEYS[1] due queue
 -- ARGV[1] maximum number of subjects
 -- ARGV[2] ms for which they are hidden
--- Returns {ms until the next entry is due or -1, number of other due entries, subject id, subject id, …}.
+-- Returns {ms until the next entry is due or -1, number of other due entries, ms for which the first entry was due before
+--   this claim, subject id, subject id, …}.
 
 local limit, hiddenFor = unpack(ARGV)
 local now = clock()
+local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local overdue = first[2] and math.max(0, math.floor(now - first[2])) or 0
 local claimed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(claimed) do redis.call('ZADD', KEYS[1], now + hiddenFor, id) end
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+table.insert(claimed, 1, overdue)
 table.insert(claimed, 1, redis.call('ZCOUNT', KEYS[1], '-inf', now))
 table.insert(claimed, 1, head[2] and math.max(0, math.ceil(head[2] - now)) or -1)
 return claimed

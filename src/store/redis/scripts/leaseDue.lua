@@ -10,7 +10,7 @@
 -- ARGV[3] maximum number of terminals per account
 -- ARGV[4…] terminal and subject id of each subject
 -- Returns for each granted subject {id, generation, record, pinned region or nil, epoch ms of the last erasure or nil},
---   and {id} for each subject whose data cannot be processed.
+--   {id, 'ended'} for each expired token that an app had read, and {id} for each subject whose data cannot be processed.
 
 local POSTPONE_MS = 60000
 
@@ -26,6 +26,7 @@ local function leaseOne(at, terminal, id)
   if expiryOf(record) <= now then
     redis.call('HDEL', account, terminal)
     redis.call('ZREM', KEYS[1], id)
+    if isRead(record) then table.insert(results, {id, 'ended'}) end
     return
   end
   local busyFor = math.max(redis.call('PTTL', lease), coolingFor(redis.call('HGET', failures, 'until'), now))

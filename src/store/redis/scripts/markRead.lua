@@ -7,6 +7,6 @@
 
 local terminal, generation = unpack(ARGV)
 local record = redis.call('HGET', KEYS[1], terminal)
-if not record or generationOf(record, clock()) ~= tonumber(generation) or string.byte(record, 2) == 1 then return 0 end
+if not record or generationOf(record, clock()) ~= tonumber(generation) or isRead(record) then return 0 end
 redis.call('HSET', KEYS[1], terminal, string.sub(record, 1, 1) .. string.char(1) .. string.sub(record, 3))
 return 1

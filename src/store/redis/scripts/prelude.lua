@@ -35,6 +35,10 @@ local function generationOf(record, now)
   return instantOf(headerOf(record, 4), now)
 end
 
+local function isRead(record)
+  return record and string.byte(record, 2) == 1
+end
+
 local function expiryOf(record)
   return headerOf(record, 10)
 end

@@ -101,7 +101,7 @@ describe('the due queue', () => {
     await setDue(ID, 0);
     const due = keys.dueOf(accountOf(ID));
     const take = async (hiddenMs: number) => {
-      const [, , ...ids] = (await runScript(redis, 'claimDue', [due], [10, hiddenMs])) as unknown[];
+      const [, , , ...ids] = (await runScript(redis, 'claimDue', [due], [10, hiddenMs])) as unknown[];
       return ids.map(String);
     };
     expect(await take(1_000)).toEqual([ID]);
@@ -111,7 +111,13 @@ describe('the due queue', () => {
 
   test('reports when its first entry is due, and nothing when it is empty', async () => {
     const { store, setDue } = await openRedisState();
-    expect(await store.dueQueue.claim(100, 1_000)).toEqual({ claims: [], nextInMs: undefined, backlog: 0 });
+    expect(await store.dueQueue.claim(100, 1_000)).toEqual({
+      claims: [],
+      nextInMs: undefined,
+      backlog: 0,
+      overdueMs: 0,
+      endedRead: 0,
+    });
     for (const [uniqueId, ms] of [
       ['phone', 20_000],
       ['tablet', 30_000],

@@ -1,0 +1,180 @@
+import type { Clock } from '../token/clock.ts';
+import type { Contact, VendorDomain } from '../token/contact-history.ts';
+import type { ErrorCode } from '../token/errors.ts';
+import type { DueQueue, LoginQueue, StoreHealth } from '../token/ports.ts';
+import { raceTimeout } from '../token/time-budget.ts';
+
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** How long one report answers every caller, so that many callers cost no more than one. */
+const CACHE_MS = 1_000;
+/** How long a report waits for the store. */
+const STORE_TIMEOUT_MS = 1_000;
+
+const HORIZONS = { now: 0, in1h: HOUR_MS, in24h: DAY_MS, in7d: 7 * DAY_MS, in30d: 30 * DAY_MS } as const;
+type Horizon = keyof typeof HORIZONS;
+
+/** Times are ISO 8601; `null`: never, or not known. */
+interface ContactReport {
+  readonly lastSuccessAt: string | null;
+  readonly lastFailure: { readonly at: string; readonly reason: string; readonly vendorCode?: number } | null;
+}
+
+interface FailureReport {
+  readonly last5Minutes: Readonly<Partial<Record<ErrorCode, number>>>;
+  readonly last60Minutes: Readonly<Partial<Record<ErrorCode, number>>>;
+}
+
+/** The state of the service as one replica sees it. It holds nothing personal. */
+export interface StatusReport {
+  readonly version: string;
+  readonly at: string;
+  readonly startedAt: string;
+  readonly vendorDomains: readonly (ContactReport & {
+    readonly host: string;
+    readonly circuit: VendorDomain['circuit'];
+    readonly clockOffsetSeconds: number;
+  })[];
+  /** `null`: there is no limit, or the store does not answer. */
+  readonly loginBudget: {
+    readonly perSecond: number | null;
+    /** The share that this replica used in the last one to two minutes: 0 to 1. */
+    readonly used: number | null;
+    /** Number of logins of all replicas that wait for their place. */
+    readonly waiting: number | null;
+  };
+  readonly store: ContactReport & { readonly kind: 'redis' | 'memory'; readonly reachable: boolean };
+  readonly sessions: { readonly mode: string; readonly server: ContactReport | null };
+  /** Over all replicas. `null`: the store does not answer. */
+  readonly schedule: {
+    readonly due: Readonly<Record<Horizon, number>>;
+    readonly total: number;
+    readonly oldestOverdueSeconds: number;
+  } | null;
+  readonly memory: { readonly tokens: number; readonly bytes: number };
+  readonly recentFailures: { readonly requests: FailureReport; readonly backgroundRenewals: FailureReport };
+}
+
+interface CountedFailures {
+  within(minutes: number): FailureReport['last5Minutes'];
+}
+
+export interface StatusOptions {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly health: Pick<StoreHealth, 'ping'>;
+  readonly dueQueue: Pick<DueQueue, 'outlook'>;
+  readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
+  /** Logins per second over all replicas; 0: no limit. */
+  readonly loginsPerSecond: number;
+  /** Login requests of this replica per second, lately. */
+  readonly loginsSentPerSecond: () => number;
+  readonly cache: { readonly size: number; readonly bytes: number };
+  readonly vendorDomains: () => readonly VendorDomain[];
+  /** `undefined`: the store is in this process. */
+  readonly redis: (() => Contact) | undefined;
+  /** The server is `undefined` if session checks need none. */
+  readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
+  readonly failedRequests: CountedFailures;
+  readonly failedRenewals: CountedFailures;
+}
+
+/** Reports the state of the service for `GET /status`. */
+export class Status {
+  readonly #options: StatusOptions;
+  readonly #startedAt: string;
+  #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
+
+  constructor(options: StatusOptions) {
+    this.#options = options;
+    this.#startedAt = isoTime(options.clock.now());
+  }
+
+  /** Never fails: what cannot be found out is `null`. It asks the store at most once per second. */
+  report(): Promise<StatusReport> {
+    const now = this.#options.clock.now();
+    if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
+    return this.#cached.report;
+  }
+
+  async #ask(): Promise<StatusReport> {
+    const { version, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
+    const [isReachable, outlook, nextPlace] = await Promise.all([
+      this.#answer(health.ping().then(() => true)),
+      this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
+      this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+    ]);
+    const { failedRequests, failedRenewals } = this.#options;
+    return {
+      version,
+      at: isoTime(clock.now()),
+      startedAt: this.#startedAt,
+      vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
+        return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
+      }),
+      loginBudget: this.#loginBudget(nextPlace),
+      store: {
+        kind: redis ? 'redis' : 'memory',
+        reachable: isReachable === true,
+        ...contactReport(redis?.() ?? { lastSuccessAt: undefined, lastFailure: undefined }),
+      },
+      sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
+      schedule: outlook
+        ? {
+            due: dueCounts(outlook.dueWithin),
+            total: outlook.total,
+            oldestOverdueSeconds: outlook.overdueMs / SECOND_MS,
+          }
+        : null,
+      memory: { tokens: cache.size, bytes: cache.bytes },
+      recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
+    };
+  }
+
+  /** Returns `undefined` if the store fails, or does not answer in time. */
+  #answer<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+    const { clock } = this.#options;
+    return raceTimeout(
+      clock,
+      STORE_TIMEOUT_MS,
+      asked.catch(() => undefined),
+    );
+  }
+
+  #loginBudget(nextPlace: { readonly ms: number | undefined } | undefined): StatusReport['loginBudget'] {
+    const { loginsPerSecond: perSecond, loginsSentPerSecond } = this.#options;
+    if (perSecond === 0) return { perSecond: null, used: null, waiting: null };
+    const used = Math.min(1, Math.round((loginsSentPerSecond() / perSecond) * 100) / 100);
+    if (!nextPlace) return { perSecond, used, waiting: null };
+    // The place before the next free one is that of the last login in the queue.
+    const aheadMs = (nextPlace.ms ?? 0) - SECOND_MS / perSecond;
+    return { perSecond, used, waiting: Math.max(0, Math.ceil((aheadMs * perSecond) / SECOND_MS)) };
+  }
+}
+
+function dueCounts(counts: readonly number[]): Record<Horizon, number> {
+  const names = Object.keys(HORIZONS) as Horizon[];
+  return Object.fromEntries(names.map((name, at) => [name, counts[at] ?? 0])) as Record<Horizon, number>;
+}
+
+function failureReport(counted: CountedFailures): FailureReport {
+  return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
+}
+
+function contactReport({ lastSuccessAt, lastFailure }: Contact): ContactReport {
+  return {
+    lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
+    lastFailure: lastFailure
+      ? {
+          at: isoTime(lastFailure.at),
+          reason: lastFailure.reason,
+          ...(lastFailure.vendorCode !== undefined && { vendorCode: lastFailure.vendorCode }),
+        }
+      : null,
+  };
+}
+
+function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}

@@ -1,0 +1,127 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
+import type { CheckedClaim } from '../../session/claims.ts';
+import { explainSession } from '../../session/session-explanation.ts';
+import type { SessionOptions } from '../../session/session-verifier.ts';
+import type { Clock } from '../../token/clock.ts';
+import { BrokerError } from '../../token/errors.ts';
+import type { Principal } from '../../token/principal.ts';
+import { accountId } from '../../token/subject.ts';
+import { UsageError } from '../command-line.ts';
+import { type CheckResult, fail, ok } from './check-result.ts';
+
+const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
+const MAX_SHOWN = 120;
+
+/** Reads a session. @param file `-`: standard input. @throws UsageError if the file cannot be read, or is empty */
+export async function readSession(file: string): Promise<IncomingHttpHeaders> {
+  const content = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch(() => {
+    throw new UsageError(`--session: the file ${JSON.stringify(file)} cannot be read`);
+  });
+  const session = content.trim();
+  if (session === '') throw new UsageError('--session: there is no session in the input');
+  return headersIn(session);
+}
+
+/** The headers of an app that sends this session: a bearer token, lines `Name: value`, or a JSON object of headers. */
+export function headersIn(session: string): IncomingHttpHeaders {
+  if (session.startsWith('{')) return lowerCase(Object.entries(parseObject(session)));
+  const lines = session.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const headers = lines.map((line) => HEADER_LINE.exec(line));
+  if (headers.every((match) => match !== null))
+    return lowerCase(headers.map(([, name = '', value = '']) => [name, value]));
+  return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
+}
+
+function parseObject(json: string): object {
+  try {
+    return JSON.parse(json) as object;
+  } catch {
+    throw new UsageError('--session: the input begins with {, but it is not a JSON object of headers');
+  }
+}
+
+function lowerCase(headers: readonly (readonly [string, unknown])[]): IncomingHttpHeaders {
+  return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), String(value).trim()]));
+}
+
+/** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
+export async function checkSession(
+  options: SessionOptions,
+  forwarded: ForwardedSession | undefined,
+  headers: IncomingHttpHeaders,
+  clock: Clock,
+): Promise<CheckResult[]> {
+  try {
+    const session = sessionSource(forwarded)(headers);
+    const { decision, claims } = await explainSession(options, session, clock);
+    return [...claims.map(claimResult), decisionResult(decision, clock)];
+  } catch (error) {
+    if (error instanceof BrokerError) return [refused(error)];
+    throw error;
+  }
+}
+
+function claimResult({ name, value, problem }: CheckedClaim): CheckResult {
+  const label = `session ${visible(name)}`;
+  const shown = value === undefined ? 'not there' : shortened(value);
+  if (problem === undefined) return ok(label, shown);
+  return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name) });
+}
+
+/** By the name of a claim. All others are those of SESSION_CLAIM_…. */
+const FIXES: Readonly<Record<string, string>> = {
+  signature:
+    'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
+  typ: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
+  iss: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
+  aud: 'Issue sessions for this audience, or correct SESSION_JWT_AUDIENCE or SESSION_INTROSPECTION_AUDIENCE.',
+  scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
+  exp: 'Let the app get a new session. If it is new, correct the clock of this host or of the issuer.',
+  nbf: 'Correct the clock of this host or of the issuer.',
+  iat: 'Issue sessions with iat in seconds since 1970.',
+  active: 'Let the app get a new session. Check that the OAuth server has issued it.',
+  'iat, nbf, exp': 'Issue sessions with times in seconds since 1970.',
+  'kind of token': 'Let the app send an access token.',
+};
+
+function fixFor(name: string): string {
+  return (
+    FIXES[name] ??
+    `Issue sessions with the claim ${visible(name)}, or correct SESSION_CLAIM_UNION_ID, SESSION_CLAIM_REGION or SESSION_CLAIM_APP.`
+  );
+}
+
+function decisionResult(decision: Principal | BrokerError, clock: Clock): CheckResult {
+  if (decision instanceof BrokerError) return refused(decision);
+  const { unionId, region, app, expiresAt } = decision;
+  const parts = [
+    `accepted: account ${shortened(unionId)} (digest ${accountId(unionId)})`,
+    region === undefined ? 'no country' : `country ${region}`,
+    ...(app === undefined ? [] : [`app ${app}`]),
+    expiresAt >= Number.MAX_SAFE_INTEGER ? 'no end' : `ends in ${Math.round((expiresAt - clock.now()) / 1_000)} s`,
+  ];
+  return ok('session', parts.join(', '));
+}
+
+function refused({ code, message }: BrokerError): CheckResult {
+  const fix =
+    code === 'session_check_unavailable'
+      ? 'See the check of the session keys or the session server.'
+      : 'See the lines above, or send the session in the form that SESSION_MODE expects.';
+  return fail('session', { detail: `refused with ${code}: ${message}`, fix });
+}
+
+/** A value as JSON, unless it is a plain word. */
+function shortened(value: unknown): string {
+  if (typeof value === 'string' && /^[\w.:/@+-]+$/.test(value)) return visible(value);
+  return visible(JSON.stringify(value) ?? '');
+}
+
+/** In visible ASCII, so that it cannot control the terminal, and not too long. */
+function visible(text: string): string {
+  const escaped = text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escaped.length > MAX_SHOWN ? `${escaped.slice(0, MAX_SHOWN)}…` : escaped;
+}

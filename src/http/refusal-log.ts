@@ -1,0 +1,65 @@
+import type { FastifyRequest } from 'fastify';
+import { type BrokerError, ERRORS } from '../token/errors.ts';
+import { accountId } from '../token/subject.ts';
+import { LogSampler } from './log-sampler.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether the refusal of this request has a log line of another kind. */
+    hasRefusalLine: boolean;
+  }
+}
+
+/** Accounts that have log lines of their own at the same time. */
+const MAX_ACCOUNTS = 20;
+
+/**
+ * Writes one line for each refused request, so that support finds a request by its id or by the digest of the account:
+ * at `info`, or at `warn` and `error` if the status is 5xx. A line may stand for several requests, and then it has their
+ * number. In one second there is at most one line for each code of an account. If the account is unknown, or if 20
+ * accounts are refused, there is one for each code.
+ */
+export class RefusalLog {
+  /** A kind is a code with an account, or a code alone. */
+  readonly #lines = new LogSampler<string>();
+
+  add(error: BrokerError, request: FastifyRequest): void {
+    // A replica that shuts down refuses every request, which is no fault.
+    if (error.code === 'shutting_down' || request.hasRefusalLine) return;
+    const digests = digestsOf(error, request);
+    this.#lines.add(this.#kindOf(error, digests), (omitted) => write(error, request, digests, omitted));
+  }
+
+  #kindOf({ code }: BrokerError, { account }: Digests): string {
+    const own = `${code} ${account}`;
+    return account !== undefined && (this.#lines.has(own) || this.#lines.size < MAX_ACCOUNTS) ? own : code;
+  }
+}
+
+interface Digests {
+  readonly account?: string;
+  readonly subject?: string;
+}
+
+/** The internal API knows the digests from the call, the public API from the session and the parameters. */
+function digestsOf({ account }: BrokerError, { caller, query, audited }: FastifyRequest): Digests {
+  if (audited) return audited;
+  if (!caller) return account === undefined ? {} : { account };
+  const { uniqueId, app } = query as { readonly uniqueId?: unknown; readonly app?: unknown };
+  const { latest } = caller;
+  const subject = latest?.uniqueId === uniqueId && latest?.app === app ? latest?.id : undefined;
+  return { account: accountId(caller.unionId), ...(subject !== undefined && { subject }) };
+}
+
+/** @param omitted the number of other refused requests that this line stands for */
+function write(error: BrokerError, request: FastifyRequest, digests: Digests, omitted: number): void {
+  const { code, detail, vendorCode, cause: err } = error;
+  const { status } = ERRORS[code];
+  const { id: requestId, routeOptions } = request;
+  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...digests };
+  const counted = { ...fields, ...(omitted > 0 && { omitted }) };
+  // A refusal that the caller caused is explained by its detail. The message of its cause may echo the request.
+  if (status < 500) request.log.info(counted, 'request refused');
+  else if (status === 500) request.log.error({ ...counted, err }, 'request failed');
+  else request.log.warn({ ...counted, err }, 'request failed');
+}

@@ -1,0 +1,50 @@
+export interface ContactFailure {
+  /** Epoch ms. */
+  readonly at: number;
+  /** The kind of failure, in a word or a code. It holds nothing personal and no secret. */
+  readonly reason: string;
+  /** The vendor's result code. */
+  readonly vendorCode?: number | undefined;
+}
+
+/** When another system was last reached, and when not. */
+export interface Contact {
+  /** Epoch ms; `undefined` before the first success. */
+  readonly lastSuccessAt: number | undefined;
+  readonly lastFailure: ContactFailure | undefined;
+}
+
+/** One domain of the vendor, as this replica sees it. */
+export interface VendorDomain extends Contact {
+  /** With the port if it is not the default. */
+  readonly host: string;
+  readonly circuit: 'closed' | 'half-open' | 'open';
+  /** The vendor's clock minus ours; 0 unless a difference is known. */
+  readonly clockOffsetMs: number;
+}
+
+/**
+ * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One replica
+ * knows only its own contacts.
+ */
+export class ContactHistory implements Contact {
+  #lastSuccessAt: number | undefined;
+  #lastFailure: ContactFailure | undefined;
+
+  get lastSuccessAt(): number | undefined {
+    return this.#lastSuccessAt;
+  }
+
+  get lastFailure(): ContactFailure | undefined {
+    return this.#lastFailure;
+  }
+
+  /** @param at epoch ms */
+  succeeded(at: number): void {
+    this.#lastSuccessAt = at;
+  }
+
+  failed(failure: ContactFailure): void {
+    this.#lastFailure = failure;
+  }
+}

@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import { Status, type StatusOptions } from '../../../src/broker/status.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const HOUR_MS = 3_600_000;
+const NO_FAILURES = { within: () => ({}) };
+
+/** A status in virtual time. `asked` counts the questions to the store. */
+function createStatus(changes: Partial<StatusOptions> = {}) {
+  const { clock, pass } = virtualClock();
+  const asked = { times: 0 };
+  const status = new Status({
+    version: '1.2.3',
+    clock,
+    health: { ping: async () => undefined },
+    dueQueue: {
+      outlook: async (horizonsMs) => {
+        asked.times += 1;
+        return { dueWithin: horizonsMs.map((ms) => ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
+      },
+    },
+    loginQueue: { nextPlaceInMs: async () => -50 },
+    loginsPerSecond: 10,
+    loginsSentPerSecond: () => 2.5,
+    cache: { size: 7, bytes: 7_000 },
+    vendorDomains: () => [],
+    redis: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined }),
+    sessions: { mode: 'jwt', server: undefined },
+    failedRequests: NO_FAILURES,
+    failedRenewals: NO_FAILURES,
+    ...changes,
+  });
+  return { clock, pass, asked, status };
+}
+
+describe('the status', () => {
+  test('has what falls due from the store, in whole horizons', async () => {
+    const { status } = createStatus();
+    expect((await status.report()).schedule).toEqual({
+      due: { now: 0, in1h: 1, in24h: 24, in7d: 168, in30d: 720 },
+      total: 9_999,
+      oldestOverdueSeconds: 1.5,
+    });
+  });
+
+  test('has each vendor domain with its last success and failure', async () => {
+    const at = Date.parse('2026-11-26T08:00:00.000Z');
+    const failure = { at, reason: 'configuration', vendorCode: 10_007 };
+    const { status } = createStatus({
+      vendorDomains: () => [
+        { host: 'cn.example', circuit: 'open', clockOffsetMs: -1_500, lastSuccessAt: at, lastFailure: failure },
+        { host: 'de.example', circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined, lastFailure: undefined },
+      ],
+    });
+    const iso = '2026-11-26T08:00:00.000Z';
+    expect((await status.report()).vendorDomains).toEqual([
+      {
+        host: 'cn.example',
+        circuit: 'open',
+        clockOffsetSeconds: -1.5,
+        lastSuccessAt: iso,
+        lastFailure: { at: iso, reason: 'configuration', vendorCode: 10_007 },
+      },
+      { host: 'de.example', circuit: 'closed', clockOffsetSeconds: 0, lastSuccessAt: null, lastFailure: null },
+    ]);
+  });
+
+  test('has the failures of the last 5 and 60 minutes by code', async () => {
+    const { status } = createStatus({
+      failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
+      failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
+    });
+    expect((await status.report()).recentFailures).toEqual({
+      requests: { last5Minutes: { session_expired: 5 }, last60Minutes: { session_expired: 60 } },
+      backgroundRenewals: { last5Minutes: { vendor_timeout: 10 }, last60Minutes: { vendor_timeout: 120 } },
+    });
+  });
+
+  test('asks the store once per second, however many callers there are', async () => {
+    const { status, pass, asked } = createStatus();
+    await Promise.all(Array.from({ length: 10 }, () => status.report()));
+    await pass(999);
+    await status.report();
+    expect(asked.times).toBe(1);
+    await pass(1);
+    await status.report();
+    expect(asked.times).toBe(2);
+  });
+
+  test.each([
+    ['fails', () => Promise.reject(new BrokerError('store_unavailable'))],
+    ['does not answer', () => new Promise<never>(() => undefined)],
+  ])('says so within a second if the store %s, and has the rest', async (_, answer) => {
+    const { status, pass } = createStatus({
+      health: { ping: answer },
+      dueQueue: { outlook: answer },
+      loginQueue: { nextPlaceInMs: answer },
+    });
+    const reporting = status.report();
+    await pass(1_000);
+    expect(await reporting).toMatchObject({
+      store: { kind: 'redis', reachable: false },
+      schedule: null,
+      loginBudget: { perSecond: 10, used: 0.25, waiting: null },
+      memory: { tokens: 7, bytes: 7_000 },
+    });
+  });
+});
+
+describe('the login budget', () => {
+  test.each([
+    ['after a pause', undefined, 0],
+    ['while places are free', -70, 0],
+    ['after a login that did not wait', 100, 0],
+    ['with two logins in the queue', 300, 2],
+    ['with the second of them due in part of an interval', 210, 2],
+  ])('has the number of logins that wait: %s', async (_, nextPlaceInMs, waiting) => {
+    const { status } = createStatus({ loginQueue: { nextPlaceInMs: async () => nextPlaceInMs } });
+    expect((await status.report()).loginBudget).toEqual({ perSecond: 10, used: 0.25, waiting });
+  });
+
+  test('is null without a limit', async () => {
+    const { status } = createStatus({ loginsPerSecond: 0 });
+    expect((await status.report()).loginBudget).toEqual({ perSecond: null, used: null, waiting: null });
+  });
+});

@@ -1,0 +1,198 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
+import { checkSession, headersIn, readSession } from '../../../src/commands/checks/session.ts';
+import type { SessionOptions } from '../../../src/session/session-verifier.ts';
+import { accountId } from '../../../src/token/subject.ts';
+import { json, RecordingServer } from '../session/recording-server.ts';
+import {
+  ACCOUNT,
+  AUDIENCE,
+  claimsWith,
+  ISSUER,
+  newSigner,
+  START_SECONDS,
+  signWithSecret,
+  TestClock,
+} from '../session/sessions.ts';
+
+const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
+const CLAIMS = { unionId: 'sub', region: 'region' };
+const JWT: SessionOptions = {
+  mode: 'jwt',
+  key: { secret: SECRET },
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  claims: CLAIMS,
+  cacheSeconds: 30,
+};
+
+/** Checks a session, and asserts that no result shows it. `lines` are the results as text. */
+async function check(options: SessionOptions, session: string, forwarded?: Parameters<typeof checkSession>[1]) {
+  const results = await checkSession(options, forwarded, headersIn(session), new TestClock());
+  for (const part of [session, ...session.split('.').filter((one) => one.length > 20)]) {
+    expect(JSON.stringify(results)).not.toContain(part);
+  }
+  for (const { name, detail } of results) expect(`${name}${detail}`).toMatch(/^[\x20-\x7e…]+$/);
+  const lines = results.map(({ level, name, detail }) => `${level} ${name}: ${detail}`);
+  const failed = results.filter((result): result is Extract<CheckResult, { fix: string }> => result.level !== 'ok');
+  return { lines, failed: failed.map(({ name }) => name), fixes: failed.map(({ fix }) => fix) };
+}
+
+const session = (claims: Record<string, unknown> = {}) => signWithSecret(SECRET, 'HS256', {}, claimsWith(claims));
+
+describe('a JWT', () => {
+  test('that is accepted: who it is, and each claim', async () => {
+    const { lines, failed } = await check(JWT, await session({ region: 'de', iat: START_SECONDS - 5 }));
+    expect(failed).toEqual([]);
+    expect(lines).toContain('ok session signature: HS256');
+    expect(lines).toContain(`ok session iss: ${ISSUER}`);
+    expect(lines).toContain(`ok session sub: ${ACCOUNT}`);
+    expect(lines.at(-1)).toBe(
+      `ok session: accepted: account ${ACCOUNT} (digest ${accountId(ACCOUNT)}), country DE, ends in 60 s`,
+    );
+  });
+
+  test.each([
+    ['another audience', { aud: 'other' }, ['session aud', 'session'], 'SESSION_JWT_AUDIENCE'],
+    ['another issuer', { iss: 'https://other.example' }, ['session iss', 'session'], 'SESSION_JWT_ISSUER'],
+    ['an end in the past', { exp: START_SECONDS - 10 }, ['session exp', 'session'], 'new session'],
+    ['no account', { sub: undefined }, ['session sub', 'session'], 'SESSION_CLAIM_UNION_ID'],
+    ['a country that is none', { region: 'Germany' }, ['session region', 'session'], 'SESSION_CLAIM_REGION'],
+    ['a start in the future', { nbf: START_SECONDS + 30 }, ['session nbf', 'session'], 'clock'],
+    ['a bound key', { cnf: { jkt: 'x' } }, ['session kind of token', 'session'], 'access token'],
+  ])('with %s: the claim, and how to fix it', async (_, claims, names, fix) => {
+    const { failed, fixes } = await check(JWT, await session(claims));
+    expect(failed).toEqual(names);
+    expect(fixes[0]).toContain(fix);
+  });
+
+  test('with several problems: all of them, where the verifier stops at the first', async () => {
+    const { failed } = await check(JWT, await session({ aud: 'other', exp: START_SECONDS - 10, sub: 7 }));
+    expect(failed).toEqual(['session aud', 'session exp', 'session sub', 'session']);
+  });
+
+  test('with a wrong signature: that, although its claims are right', async () => {
+    const forged = await signWithSecret('another-secret-of-at-least-32-bytes-long', 'HS256', {}, claimsWith());
+    const { failed, lines, fixes } = await check(JWT, forged);
+    expect(failed).toEqual(['session signature', 'session']);
+    expect(lines[0]).toContain('The signature of the session is wrong');
+    expect(fixes[0]).toContain('SESSION_JWT_SECRET');
+  });
+
+  test('with a key that is not published: that, and the name of the key', async () => {
+    const [published, other] = [await newSigner('ES256', 'k1'), await newSigner('ES256', 'k2')];
+    const server = new RecordingServer(json({ keys: [published.jwk] }));
+    await server.start();
+    onTestFinished(() => server.stop());
+    const options = { ...JWT, key: { jwksUrl: new URL('/jwks', server.origin) } };
+    expect((await check(options, await published.sign())).failed).toEqual([]);
+    const { failed, lines } = await check(options, await other.sign());
+    expect(failed).toEqual(['session signature', 'session']);
+    expect(lines).toContain('ok session kid: k2');
+  });
+
+  test('that is none: the reason', async () => {
+    const { lines } = await check(JWT, 'opaque-session-of-somebody');
+    expect(lines).toEqual(['FAIL session: refused with session_invalid: The session is not a signed JWT']);
+  });
+
+  test('with claims that would control the terminal: in visible characters', async () => {
+    await check(JWT, await session({ aud: '\u001b[2J\u009bé', sub: 'x'.repeat(500) }));
+  });
+});
+
+describe('an opaque token', () => {
+  const introspectionAt = async (answer: object) => {
+    const server = new RecordingServer(json(answer));
+    await server.start();
+    onTestFinished(() => server.stop());
+    const client = { clientId: 'broker', clientSecret: 'client-secret-canary' };
+    const url = new URL('/introspect', server.origin);
+    const options: SessionOptions = {
+      mode: 'introspection',
+      ...{ url, ...client, audience: 'broker', claims: CLAIMS, cacheSeconds: 30 },
+    };
+    return options;
+  };
+
+  test('that is active: who it is', async () => {
+    const options = await introspectionAt({ active: true, aud: ['broker'], sub: ACCOUNT });
+    const { lines, failed } = await check(options, 'opaque-session-of-somebody');
+    expect(failed).toEqual([]);
+    expect(lines.at(-1)).toContain(`accepted: account ${ACCOUNT}`);
+    expect(lines.at(-1)).toContain('no end');
+  });
+
+  test('that is not active, or has another audience: that', async () => {
+    const inactive = await check(await introspectionAt({ active: false }), 'opaque-session-of-somebody');
+    expect(inactive.failed).toEqual(['session active', 'session']);
+    const foreign = await introspectionAt({ active: true, aud: 'other', sub: ACCOUNT });
+    expect((await check(foreign, 'opaque-session-of-somebody')).failed).toEqual(['session aud', 'session']);
+  });
+
+  test('that cannot be checked: that, and nothing about its claims', async () => {
+    const options = { ...(await introspectionAt({})), url: new URL('http://127.0.0.1:1/introspect') } as SessionOptions;
+    const { lines } = await check(options, 'opaque-session-of-somebody');
+    expect(lines).toEqual([expect.stringContaining('FAIL session: refused with session_check_unavailable')]);
+  });
+});
+
+describe('headers', () => {
+  const forwarded = { headers: ['cookie'], cookies: ['sid'] } as const;
+  const COOKIE = 'sid=session-cookie-canary';
+
+  async function forwardTo(status: number, answer: object) {
+    const server = new RecordingServer((_request, response) => response.writeHead(status).end(JSON.stringify(answer)));
+    await server.start();
+    onTestFinished(() => server.stop());
+    const options: SessionOptions = { mode: 'forward', url: new URL(server.origin), claims: CLAIMS, cacheSeconds: 30 };
+    return { server, options };
+  }
+
+  test('go to the session server as the broker forwards them, and nothing else does', async () => {
+    const { server, options } = await forwardTo(200, { sub: ACCOUNT });
+    const text = `Host: app.example\nCookie: other=1; ${COOKIE}\nUser-Agent: app`;
+    expect((await check(options, text, forwarded)).lines.at(-1)).toContain(`accepted: account ${ACCOUNT}`);
+    for (const { headers } of server.received) {
+      expect(headers.cookie).toBe(COOKIE);
+      expect(headers['user-agent']).not.toBe('app');
+    }
+  });
+
+  test('that the session server refuses: that', async () => {
+    const { options } = await forwardTo(401, {});
+    expect((await check(options, `Cookie: ${COOKIE}`, forwarded)).lines).toEqual([
+      'FAIL session: refused with session_invalid: The session server refused the session',
+    ]);
+  });
+
+  test('without the session: which ones are missing', async () => {
+    const { options } = await forwardTo(200, { sub: ACCOUNT });
+    const { lines } = await check(options, 'User-Agent: app', forwarded);
+    expect(lines).toEqual([expect.stringMatching(/^FAIL session: refused with session_missing: .*cookie/)]);
+  });
+
+  test('may be lines, a JSON object, or a bearer token alone', () => {
+    expect(headersIn('Authorization: Bearer a.b.c\r\nX-Tenant: 7')).toEqual({
+      authorization: 'Bearer a.b.c',
+      'x-tenant': '7',
+    });
+    expect(headersIn('{"Cookie":"sid=1"}')).toEqual({ cookie: 'sid=1' });
+    for (const text of ['a.b.c', 'Bearer a.b.c']) expect(headersIn(text)).toEqual({ authorization: 'Bearer a.b.c' });
+    expect(() => headersIn('{broken')).toThrow('--session');
+  });
+});
+
+test('a session is read from a file; an empty or missing file is refused', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'check-session-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'session');
+  await writeFile(file, ' a.b.c\n');
+  expect(await readSession(file)).toEqual({ authorization: 'Bearer a.b.c' });
+  await writeFile(file, '\n');
+  await expect(readSession(file)).rejects.toThrow('there is no session in the input');
+  await expect(readSession(join(folder, 'none'))).rejects.toThrow('cannot be read');
+});

@@ -1,0 +1,113 @@
+import { describe, expect, it } from 'vitest';
+import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import { accountId, subjectId } from '../../../src/token/subject.ts';
+import { eventually } from '../../support/eventually.ts';
+import { type AppSettings, principal, servedToken, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { startInternalApp } from './running-internal-app.ts';
+
+const ACCOUNT = accountId(UNION_ID);
+const SUBJECT = subjectId({ app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID });
+const CANARIES = /canary/;
+
+const refusing = (code: ErrorCode): AppSettings => ({
+  tokens: { read: () => Promise.reject(new BrokerError(code)) },
+});
+
+/** Runs the app. `refused` returns the lines about refused requests so far. */
+async function refusingApp(settings: AppSettings) {
+  const app = await startApp(settings);
+  const refused = () => app.log().filter(({ msg }) => msg === 'request refused' || msg === 'request failed');
+  return { ...app, refused };
+}
+
+describe('a refused request has one line', () => {
+  it.each([
+    ['terminal_limit', refusing('terminal_limit'), {}, { account: ACCOUNT, subject: SUBJECT, status: 403 }],
+    ['account_disabled', refusing('account_disabled'), {}, { account: ACCOUNT, subject: SUBJECT, status: 403 }],
+    ['session_invalid', refusing('session_invalid'), {}, { account: ACCOUNT, subject: SUBJECT, status: 401 }],
+    [
+      'session_invalid',
+      {
+        sessions: {
+          verify: () => Promise.reject(new BrokerError('session_invalid', { detail: 'The key is unknown' })),
+        },
+      },
+      {},
+      { status: 401, detail: 'The key is unknown' },
+    ],
+    ['session_missing', {}, { authorization: '' }, { status: 401 }],
+    ['vendor_rejected', refusing('vendor_rejected'), {}, { level: 40, account: ACCOUNT, subject: SUBJECT }],
+  ] as const)('at info or above, with %s, the digests that are known, and the cause', async (...row) => {
+    const [code, settings, headers, expected] = row;
+    const { getToken, refused, log } = await refusingApp(settings);
+    await getToken({ 'x-request-id': 'quoted-by-the-user', ...headers });
+    expect(refused()).toHaveLength(1);
+    expect(refused()[0]).toMatchObject({ level: 30, requestId: 'quoted-by-the-user', code, ...expected });
+    for (const digest of ['account', 'subject']) expect(digest in expected).toBe(digest in (refused()[0] ?? {}));
+    expect(JSON.stringify(log())).not.toMatch(CANARIES);
+  });
+
+  it('for a bad region too, with the digest of the account', async () => {
+    const { origin, refused } = await refusingApp({});
+    const headers = { authorization: 'Bearer x' };
+    await fetch(`${origin}/sdk-token?uniqueId=phone&regRegion=UK`, { headers });
+    expect(refused()).toMatchObject([
+      { code: 'request_invalid', account: ACCOUNT, detail: expect.stringContaining('regRegion') },
+    ]);
+  });
+
+  it('for the limit of requests too', async () => {
+    const { getToken, refused } = await refusingApp({ readsPerMinute: 1 });
+    await getToken();
+    await getToken();
+    expect(refused()).toMatchObject([{ code: 'rate_limited', account: ACCOUNT, detail: expect.any(String) }]);
+  });
+
+  it('on the internal API too, unless the token is refused: that has a line of its own', async () => {
+    const { ask, log } = await startInternalApp();
+    await ask('GET', '/accounts/canary', { headers: { 'x-request-id': 'a-call' } });
+    await ask('GET', '/accounts/canary', { headers: { authorization: 'Bearer wrong-canary' } });
+    const lines = log()
+      .split('\n')
+      .flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+    const refused = lines.filter(({ msg }) => msg === 'request refused');
+    expect(refused).toMatchObject([
+      { level: 30, code: 'not_found', requestId: 'a-call', account: accountId('canary') },
+    ]);
+    expect(log()).not.toMatch(CANARIES);
+  });
+});
+
+/** An app in which each request comes from the account that its session names. */
+function manyAccounts(isRefused: (unionId: string) => boolean): AppSettings {
+  return {
+    sessions: { verify: (session) => principal({ unionId: session }) },
+    tokens: {
+      read: ({ subject }) =>
+        isRefused(subject.unionId) ? Promise.reject(new BrokerError('terminal_limit')) : servedToken(),
+    },
+  };
+}
+
+describe('a flood of refused requests', () => {
+  it('of one account leaves a line at once and one per second, which count all of them', async () => {
+    const { getToken, refused } = await refusingApp(manyAccounts(() => true));
+    const ask = (unionId: string) => getToken({ authorization: `Bearer ${unionId}` });
+    for (let request = 0; request < 30; request += 1) await ask('busy');
+    await ask('other');
+    expect(refused().map(({ account }) => account)).toEqual([accountId('busy'), accountId('other')]);
+    await eventually(() => refused().length === 3);
+    expect(refused().at(-1)).toMatchObject({ account: accountId('busy'), omitted: 28 });
+  });
+
+  it('of many accounts leaves lines of 20 accounts, and one for all others together', async () => {
+    const { getToken, refused } = await refusingApp(manyAccounts(() => true));
+    const accounts = Array.from({ length: 60 }, (_, number) => `account-${number}`);
+    await Promise.all(accounts.map((unionId) => getToken({ authorization: `Bearer ${unionId}` })));
+    const atOnce = refused();
+    expect(atOnce).toHaveLength(21);
+    expect(new Set(atOnce.map(({ account }) => account)).size).toBe(21);
+    await eventually(() => refused().length > 21);
+    expect(refused().reduce((sum, { omitted = 0 }) => sum + 1 + Number(omitted), 0)).toBe(60);
+  });
+});
