@@ -230,6 +230,8 @@ class Schedule {
       return;
     }
     this.#failedReads += 1;
+    // The store was there and had no token. What this replica served before is gone, whatever the reason.
+    if (replica.connection.isConnected) this.#servedBy.of(replica).delete(client.terminal);
     this.#note(`read of ${client.terminal} by ${replica.name} failed after ${tookMs} ms: ${error.code}`);
     if (error.code === 'session_invalid' && erasedAt !== undefined) {
       client.sessionIssuedAt = Math.max(this.#time.now, erasedAt) + 1;
