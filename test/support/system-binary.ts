@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 export interface SystemBinary {
@@ -73,7 +74,9 @@ function install(wanted: SystemBinary): string | undefined {
   try {
     for (const [index, step] of steps.entries()) {
       const args = index === steps.length - 1 ? [...step, packageOf(wanted, manager)] : step;
-      execFileSync(manager, args, {
+      // Test files run in parallel, and apt-get does not wait for another `apt-get update`.
+      const command = manager === 'apt-get' ? ['flock', join(tmpdir(), 'system-binary.lock'), manager] : [manager];
+      execFileSync(command[0] ?? manager, [...command.slice(1), ...args], {
         stdio: ['ignore', 'ignore', 'pipe'],
         timeout: 240_000,
         // RUNLEVEL=1 keeps the package from starting its own service.

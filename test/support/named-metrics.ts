@@ -1,0 +1,44 @@
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { KNOWN_RESULTS } from '../../src/vendor-api/answer.ts';
+import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
+import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
+
+/** The metrics of a replica after every possible event, by name. */
+export async function metricsOfReplica(): Promise<ReadonlyMap<string, MetricFamily>> {
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: KNOWN_RESULTS });
+  metrics.watch({ size: 1, bytes: 1 });
+  reportEveryEvent(metrics.observer);
+  return parsePrometheus((await metrics.scrape()).body);
+}
+
+/** The label values that no event decides. */
+const OPEN_LABELS = ['job', 'namespace', 'instance', 'host', 'le'];
+
+/**
+ * Compares a PromQL expression with the metrics of a replica and the given recorded series.
+ * @returns what the expression names and no replica has: metrics, and values of labels
+ */
+export function unknownIn(
+  expr: string,
+  metrics: ReadonlyMap<string, MetricFamily>,
+  recorded: ReadonlySet<string>,
+): string[] {
+  const selectors = [...expr.matchAll(/\b((?:sdk_token_broker|process|nodejs)[a-z0-9_:]+)(?:\{([^}]*)\})?/g)];
+  if (selectors.length === 0 && !/\b(up|ALERTS)\b/.test(expr)) return [`no metric in ${expr}`];
+  return selectors.flatMap(([, name = '', matchers = '']) => {
+    if (recorded.has(name)) return [];
+    const family = metrics.get(name) ?? histogramOf(name, metrics);
+    if (!family) return [name];
+    const values = [...matchers.matchAll(/(\w+)(?:=~|!=|=)"([^"]*)"/g)].flatMap(([, label = '', wanted = '']) =>
+      OPEN_LABELS.includes(label) ? [] : wanted.split('|').map((value) => ({ label, value })),
+    );
+    return values
+      .filter(({ label, value }) => !family.samples.some(({ labels }) => labels[label] === value))
+      .map(({ label, value }) => `${name}{${label}="${value}"}`);
+  });
+}
+
+function histogramOf(name: string, metrics: ReadonlyMap<string, MetricFamily>): MetricFamily | undefined {
+  const family = metrics.get(name.replace(/_(bucket|sum|count)$/, ''));
+  return family?.type === 'histogram' ? family : undefined;
+}

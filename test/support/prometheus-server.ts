@@ -1,0 +1,86 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { end, exitOf, linesOf } from './child-process.ts';
+import { readFile } from './documents.ts';
+import { eventually } from './eventually.ts';
+import { freePort } from './free-port.ts';
+import { systemBinary } from './system-binary.ts';
+
+interface Alert {
+  readonly state: 'pending' | 'firing';
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The data in an answer of the HTTP API: `alerts` for the alerts, `result` for a query. */
+interface Answer {
+  readonly alerts: readonly Alert[];
+  readonly result: readonly unknown[];
+}
+
+export interface PrometheusServer {
+  /** The active alerts. */
+  alerts(): Promise<readonly Alert[]>;
+  /** @returns the number of series in the result of an instant query */
+  seriesOf(query: string): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limit of 900 s, which is also a duration.
+ * @param factor a divisor of 60
+ */
+function fasterRules(rules: string, factor: number): string {
+  const seconds = (minutes: string) => `${(Number(minutes) * 60) / factor}s`;
+  return rules
+    .replaceAll(/\[(\d+)m\]/g, (_, minutes) => `[${seconds(minutes)}]`)
+    .replaceAll(/for: (\d+)m/g, (_, minutes) => `for: ${seconds(minutes)}`)
+    .replaceAll('> 900\n', `> ${900 / factor}\n`);
+}
+
+/** Starts a real Prometheus that scrapes `targets`, with the rules of `deploy/prometheus` at `factor` times their speed. */
+export async function startPrometheus(targets: readonly string[], factor: number): Promise<PrometheusServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
+  writeFileSync(join(folder, 'rules.yml'), fasterRules(readFile('deploy/prometheus/rules.yml'), factor));
+  const config = parse(readFile('deploy/prometheus/prometheus.yml'));
+  config.global = { scrape_interval: '500ms', scrape_timeout: '400ms', evaluation_interval: '500ms' };
+  config.scrape_configs[0].static_configs = [{ targets }];
+  writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
+  const port = await freePort();
+  const program = systemBinary({ program: 'prometheus', need: 'The test of the alerts needs a real Prometheus' });
+  const child = spawn(
+    program,
+    [
+      `--config.file=${join(folder, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const exit = exitOf(child);
+  const log = linesOf(child, 100);
+  const ask = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`);
+    const { data, error } = (await response.json()) as { data: Answer; error?: string };
+    if (error !== undefined) throw new Error(`Prometheus: ${error}`);
+    return data;
+  };
+  const stop = async () => {
+    await end(child, exit, 5_000);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const isReady = async () => (await fetch(`http://127.0.0.1:${port}/-/ready`)).ok;
+  try {
+    await eventually(isReady, { timeoutMs: 20_000 });
+  } catch (error) {
+    await stop();
+    throw new Error(`Prometheus does not serve:\n${log().join('\n')}`, { cause: error });
+  }
+  return {
+    alerts: async () => (await ask('/api/v1/alerts')).alerts,
+    seriesOf: async (query) => (await ask(`/api/v1/query?query=${encodeURIComponent(query)}`)).result.length,
+    stop,
+  };
+}
