@@ -17,6 +17,7 @@ import { silentObserver } from '../../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { openRedisState } from '../../../../support/redis-state.ts';
 
 const ACCOUNT = accountId('account');
 
@@ -198,4 +199,9 @@ test('the state of a rate limit expires when it has no effect any more, and not 
   const life = await redis.pttl(new Keys(prefix).rate('logins'));
   expect(life).toBeGreaterThan(8_000);
   expect(life).toBeLessThanOrEqual(10_000);
+});
+
+test('the login queue has no next place before the first login', async () => {
+  const { store } = await openRedisState();
+  expect(await store.loginQueue.nextPlaceInMs()).toBeUndefined();
 });

@@ -109,6 +109,14 @@ describe('the due queue', () => {
     await eventually(async () => expect(await take(1_000)).toEqual([ID]));
   });
 
+  test('hands out the last erasure of the account with a claim', async () => {
+    const { store, setDue } = await openRedisState();
+    const erasedAt = await store.accounts.erase(SUBJECT.unionId);
+    await restored(store, { subject: SUBJECT, generation: erasedAt + 1 });
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 1_000)).claims).toMatchObject([{ erasedAt }]);
+  });
+
   test('reports when its first entry is due, and nothing when it is empty', async () => {
     const { store, setDue } = await openRedisState();
     expect(await store.dueQueue.claim(100, 1_000)).toEqual({
