@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { RedisClient } from './connection/clients.ts';
@@ -55,7 +56,7 @@ export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: R
     const info = await redis.info().then(fieldsOf, () => new Map());
     const script = runScript(redis, 'probe', [keys.probe], [keys.announcements]);
     const scriptTrouble = await script.then(() => undefined, codeOf);
-    const rivalPrefixes = await findRivals(redis, keyPrefix, appIds);
+    const rivalPrefixes = await findRivals(redis, keyPrefix, appIds, timeoutMs);
     return { connected: true, roundTripMs, info, scriptTrouble, rivalPrefixes };
   } finally {
     redis.disconnect();
@@ -63,11 +64,21 @@ export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: R
 }
 
 /** A node of a cluster knows only its own subscribers. A node that fails, or denies the command, shows none. */
-async function findRivals(redis: RedisClient, keyPrefix: string, appIds: readonly string[]): Promise<string[]> {
+async function findRivals(
+  redis: RedisClient,
+  keyPrefix: string,
+  appIds: readonly string[],
+  timeoutMs: number,
+): Promise<string[]> {
   const nodes = redis.isCluster ? (redis as Cluster).nodes('all') : [redis as Redis];
   const suffixes = appIds.map(appSuffix);
-  const asked = nodes.flatMap((node) => suffixes.map((suffix) => node.pubsub('CHANNELS', `*${suffix}`)));
-  const answers = await Promise.allSettled(asked);
+  const ask = async (node: Redis, suffix: string) => {
+    // A cluster connects to a node when it needs it.
+    if (node.status === 'wait') await node.connect();
+    if (node.status !== 'ready') await once(node, 'ready', { signal: AbortSignal.timeout(timeoutMs) });
+    return node.pubsub('CHANNELS', `*${suffix}`);
+  };
+  const answers = await Promise.allSettled(nodes.flatMap((node) => suffixes.map((suffix) => ask(node, suffix))));
   const channels = answers.flatMap((answer) => (answer.status === 'fulfilled' ? (answer.value as string[]) : []));
   const prefixes = channels.flatMap((channel) =>
     suffixes.filter((suffix) => channel.endsWith(suffix)).map((suffix) => channel.slice(0, -suffix.length)),

@@ -3,6 +3,7 @@ import { type Clock, sleep, type Timer } from '../../token/clock.ts';
 import type { Contact } from '../../token/contact-history.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
+import { raceTimeout } from '../../token/time-budget.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import type { RedisClient } from './connection/clients.ts';
@@ -18,6 +19,8 @@ import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
 const RETRY_MS = 1_000;
+/** At the end, commands that were sent get this long. */
+const QUIT_MS = 1_000;
 /** How long a ping waits for the first connection. */
 const CONNECT_WAIT_MS = 500;
 
@@ -125,7 +128,9 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     async close() {
       health.close();
       announcements.close();
-      await connection.quit().catch(() => connection.disconnect());
+      // A paused Redis answers no command, not even this one.
+      await raceTimeout(clock, QUIT_MS, connection.quit()).catch(() => undefined);
+      connection.disconnect();
     },
   };
 }

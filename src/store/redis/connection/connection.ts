@@ -20,6 +20,8 @@ const OPTIONS = {
   retryStrategy: (attempt: number) => Math.min(1_000, 50 * 2 ** Math.min(attempt, 6)),
 } satisfies ClientOptions;
 
+const COMMAND_TIMEOUT_MS = 2_000;
+
 /** Minimum time between two reconnections after READONLY. A new connection finds the master only after a failover. */
 const READONLY_PAUSE_MS = 5_000;
 
@@ -64,7 +66,9 @@ function optionsOf(role: string): ClientOptions {
     reconnectedAt = performance.now();
     return true;
   };
-  return { ...OPTIONS, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
+  // RedisCommands has a timeout of its own, shorter and without a timer per command.
+  const timeout = role === 'commands' ? {} : { commandTimeout: COMMAND_TIMEOUT_MS };
+  return { ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
 }
 
 function connect<T extends RedisClient>(client: T, role: string, log: RedisLog): T {
