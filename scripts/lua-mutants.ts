@@ -253,19 +253,15 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
       "'ZRANGEBYSCORE', KEYS[1], '-inf', now",
       "'ZRANGEBYSCORE', KEYS[1], '-inf', '+inf'",
     ],
-    ['claimed subjects are not hidden', "redis.call('ZADD', KEYS[1], now + hiddenFor, id)", ''],
+    ['claimed subjects are not hidden', "redis.call('ZADD', KEYS[1], now + hiddenFor, due[index])", ''],
     ['claimed subjects are hidden for ever', 'now + hiddenFor', 'now * hiddenFor'],
     [
       'subjects that are not due count as backlog',
       "'ZCOUNT', KEYS[1], '-inf', now",
       "'ZCOUNT', KEYS[1], '-inf', '+inf'",
     ],
-    [
-      'the wait of the oldest entry is that of a later entry',
-      "local first = redis.call('ZRANGE', KEYS[1], 0, 0",
-      "local first = redis.call('ZRANGE', KEYS[1], 1, 1",
-    ],
-    ['the wait of the oldest entry is not a duration', 'math.floor(now - first[2])', 'math.floor(first[2])'],
+    ['the wait of the oldest entry is that of a later entry', 'local first = due[2]', 'local first = due[4]'],
+    ['the wait of the oldest entry is not a duration', 'math.floor(now - first)', 'math.floor(first)'],
     ['the next due time is not a duration', 'math.ceil(head[2] - now)', 'math.ceil(head[2])'],
     ['an empty queue counts as due', 'or -1)', 'or 0)'],
     [

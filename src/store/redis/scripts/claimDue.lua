@@ -8,12 +8,15 @@
 
 local limit, hiddenFor = unpack(ARGV)
 local now = clock()
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local overdue = first[2] and math.max(0, math.floor(now - first[2])) or 0
-local claimed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, limit)
-for _, id in ipairs(claimed) do redis.call('ZADD', KEYS[1], now + hiddenFor, id) end
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+local claimed = {}
+for index = 1, #due, 2 do
+  redis.call('ZADD', KEYS[1], now + hiddenFor, due[index])
+  table.insert(claimed, due[index])
+end
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-table.insert(claimed, 1, overdue)
+local first = due[2] or head[2]
+table.insert(claimed, 1, first and math.max(0, math.floor(now - first)) or 0)
 table.insert(claimed, 1, redis.call('ZCOUNT', KEYS[1], '-inf', now))
 table.insert(claimed, 1, head[2] and math.max(0, math.ceil(head[2] - now)) or -1)
 return claimed
