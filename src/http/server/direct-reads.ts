@@ -72,7 +72,7 @@ export class DirectReads {
   }
 }
 
-/** Conditional requests, requests with a body and requests that are not HTTP/1.1 are left to Fastify. */
+/** Conditional requests, and requests with a body or without `Host`, are left to Fastify. */
 function plainUniqueId({ method, url = '', headers }: IncomingMessage): string | undefined {
   if (method !== 'GET' || headers.host === undefined || headers['if-none-match'] !== undefined) return undefined;
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined;

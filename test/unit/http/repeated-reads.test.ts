@@ -10,7 +10,8 @@ import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { type AppSettings, principal, startApp } from './running-app.ts';
 
-const URL_PATH = '/sdk-token?uniqueId=phone&regRegion=DE';
+/** Without Fastify, and with it. */
+const PATHS = ['/sdk-token?uniqueId=phone', '/sdk-token?uniqueId=phone&regRegion=DE'] as const;
 const PHONE = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 
 interface Answer {
@@ -20,20 +21,20 @@ interface Answer {
 }
 
 /** The public app with a real broker and a session cache. The bearer token of a session is the unionId. */
-async function startWhole(settings: AppSettings = {}) {
+async function startWhole(path: string, settings: AppSettings = {}) {
   const clock = new TestClock();
   const { observer, told } = recordingObserver();
   const { broker, accounts, renewInBackground } = brokerParts({ clock, observer });
   const expiresAt = clock.now() + 86_400_000;
-  const verify = (session: string) => principal({ unionId: session, issuedAt: clock.now(), expiresAt });
+  const verify = (session: string) => principal({ unionId: session, region: 'DE', issuedAt: clock.now(), expiresAt });
   const cache = { cacheSeconds: 30, refusalMs: 0, schedule: new CheckQueue(clock), clock, observer };
   const sessions = new SessionCache({ verify }, cache);
   const { origin } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   onTestFinished(() => agent.destroy());
-  const ask = async (headers: Record<string, string> = {}): Promise<Answer> => {
+  const ask = async (headers: Record<string, string> = {}, asked = path): Promise<Answer> => {
     const sent = { authorization: 'Bearer alice', ...headers };
-    const [incoming] = (await once(request(origin + URL_PATH, { agent, headers: sent }).end(), 'response')) as [
+    const [incoming] = (await once(request(origin + asked, { agent, headers: sent }).end(), 'response')) as [
       IncomingMessage,
     ];
     return { status: incoming.statusCode ?? 0, headers: incoming.rawHeaders, body: await text(incoming) };
@@ -42,9 +43,15 @@ async function startWhole(settings: AppSettings = {}) {
 }
 
 /** An answer without the headers that differ in every answer. */
-function comparable({ headers, ...answer }: Answer): object {
-  const pairs = headers.flatMap((name, index) => (index % 2 === 0 ? [[name.toLowerCase(), headers[index + 1]]] : []));
-  return { ...answer, headers: pairs.filter(([name]) => name !== 'date' && name !== 'x-request-id') };
+function comparable(answer: Answer): object {
+  return { ...answer, headers: pairsOf(answer) };
+}
+
+function pairsOf({ headers }: Answer): string[][] {
+  const pairs = headers.flatMap((name, index) =>
+    index % 2 === 0 ? [[name.toLowerCase(), headers[index + 1] ?? '']] : [],
+  );
+  return pairs.filter(([name]) => name !== 'date' && name !== 'x-request-id');
 }
 
 function headerOf({ headers }: Answer, name: string): string | undefined {
@@ -52,9 +59,9 @@ function headerOf({ headers }: Answer, name: string): string | undefined {
   return at < 0 ? undefined : headers[at + 1];
 }
 
-describe('a repeated read', () => {
+describe.each(PATHS)('a repeated read of %s', (path) => {
   it('gets the same status, headers and body as the first one, with a request id of its own', async () => {
-    const { ask } = await startWhole();
+    const { ask } = await startWhole(path);
     const first = await ask();
     expect(first.status).toBe(200);
     const again = [await ask(), await ask(), await ask({ 'x-request-id': 'mine' })];
@@ -65,7 +72,7 @@ describe('a repeated read', () => {
   });
 
   it('is counted: as a cached session, a read from memory, and a request of the account', async () => {
-    const { ask, told } = await startWhole({ readsPerMinute: 4 });
+    const { ask, told } = await startWhole(path, { readsPerMinute: 4 });
     for (let i = 0; i < 4; i++) expect((await ask()).status).toBe(200);
     const refused = await ask();
     expect(refused.status).toBe(429);
@@ -76,7 +83,7 @@ describe('a repeated read', () => {
   });
 
   it('gets a new token after a logout', async () => {
-    const { ask, accounts } = await startWhole();
+    const { ask, accounts } = await startWhole(path);
     const first = await ask();
     expect((await ask()).body).toBe(first.body);
     await accounts.logOut(PHONE, 'app');
@@ -86,7 +93,7 @@ describe('a repeated read', () => {
   });
 
   it('gets the renewed token after a background renewal', async () => {
-    const { ask, renewInBackground } = await startWhole();
+    const { ask, renewInBackground } = await startWhole(path);
     await ask();
     const before = await ask();
     const { record } = await renewInBackground(subjectId(PHONE));
@@ -96,7 +103,7 @@ describe('a repeated read', () => {
   });
 
   it('is refused when the account was erased after the session was issued', async () => {
-    const { ask, clock, accounts } = await startWhole();
+    const { ask, clock, accounts } = await startWhole(path);
     for (let i = 0; i < 2; i++) expect((await ask()).status).toBe(200);
     clock.advance(1);
     await accounts.erase('alice');
@@ -104,7 +111,7 @@ describe('a repeated read', () => {
   });
 
   it('gets 304 with the ETag of its token', async () => {
-    const { ask } = await startWhole();
+    const { ask } = await startWhole(path);
     await ask();
     const etag = headerOf(await ask(), 'etag') ?? '';
     expect((await ask({ 'if-none-match': etag })).status).toBe(304);
@@ -112,9 +119,16 @@ describe('a repeated read', () => {
 
   it('is refused during shutdown', async () => {
     const closing = new AbortController();
-    const { ask } = await startWhole({ closing: closing.signal });
+    const { ask } = await startWhole(path, { closing: closing.signal });
     for (let i = 0; i < 2; i++) await ask();
     closing.abort();
     expect(JSON.parse((await ask()).body)).toMatchObject({ code: 'shutting_down' });
   });
+});
+
+it('is answered with the same headers, in any order, and body with and without Fastify', async () => {
+  const { ask } = await startWhole(PATHS[0]);
+  const sorted = (answer: Answer) => ({ ...answer, headers: pairsOf(answer).sort() });
+  const [direct, routed] = [await ask(), await ask({}, PATHS[1])];
+  expect(sorted(direct)).toEqual(sorted(routed));
 });
