@@ -38,9 +38,11 @@ const DRAIN_MS = 9_000;
 
 const MIB = 2 ** 20;
 /** Heap of a replica with empty caches. */
-const HEAP_BASE_BYTES = 40 * MIB;
-/** What V8 counts for new objects only, in the limit of the heap: three semi-spaces of 16 MiB, or of 64 MiB from Node 24 on. */
-const YOUNG_HEAP_BYTES = (Number.parseInt(process.versions.node, 10) >= 24 ? 192 : 48) * MIB;
+const HEAP_BASE_BYTES = 24 * MIB;
+/** Memory of a replica beside its heap: code, stacks, buffers of sockets. */
+const OUTSIDE_HEAP_BYTES = 64 * MIB;
+/** Maximum size of one of the three semi-spaces for new objects. V8's default is 64 MiB from Node 24 on, and 16 MiB before. */
+const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;
 
 export interface Service {
   /** URL of the public API. */
@@ -238,12 +240,21 @@ export async function startService(config: Config, logger: Logger, version: stri
   }
 }
 
+function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number {
+  const given = execArgv.map((flag) => /^--max[-_]semi[-_]space[-_]size=(\d+)$/.exec(flag)?.[1]).findLast(Boolean);
+  return Number(given ?? (Number.parseInt(nodeVersion, 10) >= 24 ? 64 : 16));
+}
+
 /**
  * Bounds of what a replica keeps in memory. They are smaller where the heap could not hold all of it, because V8 ends a
  * process whose heap is full. Measured: a session takes up to twice its counted bytes, and a counted account up to 400 bytes.
  */
 function memoryBounds(tokenBytes: number, log: Logger) {
-  const freeBytes = Math.max(8 * MIB, getHeapStatistics().heap_size_limit - YOUNG_HEAP_BYTES - HEAP_BASE_BYTES);
+  const heapBytes = Math.min(
+    getHeapStatistics().heap_size_limit,
+    (process.constrainedMemory() || Infinity) - OUTSIDE_HEAP_BYTES,
+  );
+  const freeBytes = Math.max(8 * MIB, heapBytes - 3 * SEMI_SPACE_BYTES - HEAP_BASE_BYTES);
   const bounds = {
     tokenBytes: Math.min(tokenBytes, Math.floor(0.3 * freeBytes)),
     sessionBytes: Math.min(16 * MIB, Math.floor(0.1 * freeBytes)),

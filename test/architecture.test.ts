@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import {
   barrelViolations,
   circleViolations,
@@ -12,6 +12,7 @@ import {
   rankViolations,
   realTimeViolations,
 } from './support/architecture.ts';
+import { NODE_FLAGS } from './support/broker-process.ts';
 import { importsOf, type Sources } from './support/imports.ts';
 
 function pathsIn(folder: string): string[] {
@@ -268,4 +269,11 @@ describe('the rules for files', () => {
       [],
     );
   });
+});
+
+test('the image, npm start and the tests run Node.js with the same flags', () => {
+  const root = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+  const entrypoint = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(root('Dockerfile'))?.[1] ?? '[]');
+  expect(entrypoint).toEqual(['node', ...NODE_FLAGS, '/app/dist/main.js']);
+  expect(JSON.parse(root('package.json')).scripts.start).toBe(['node', ...NODE_FLAGS, 'dist/main.js serve'].join(' '));
 });

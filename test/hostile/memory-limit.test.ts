@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startFleet } from '../support/fleet.ts';
 import { readDuring } from '../support/honest-reads.ts';
 
-/** Maximum of the old generation of the heap. A replica with empty caches takes 36 MB of it. Semi-spaces as in Node 20. */
+/** Maximum of the old generation of the heap. A replica with empty caches takes 24 MB of it. */
 const HEAP_MB = 64;
 /** Distinct accounts, each with a session of almost the maximum length, 8,192 characters. */
 const ACCOUNTS = Number(process.env['HOSTILE_ACCOUNTS'] ?? 2_000);
@@ -15,7 +15,7 @@ test('a flood of accounts with the longest sessions does not end a replica with 
 }, async () => {
   const fleet = await startFleet({
     replicas: 1,
-    env: { NODE_OPTIONS: `--max-old-space-size=${HEAP_MB} --max-semi-space-size=16` },
+    env: { NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}` },
   });
   onTestFinished(() => fleet.close());
   const broker = fleet.broker(0);

@@ -5,6 +5,8 @@ import { eventually } from './eventually.ts';
 import { freePort } from './free-port.ts';
 import { type PlainAnswer, plainRequest } from './plain-request.ts';
 
+/** Flags of Node.js, as in the image. `test/architecture.test.ts` holds them equal. */
+export const NODE_FLAGS = ['--max-semi-space-size=16'];
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 interface StartOptions {
@@ -51,7 +53,7 @@ export async function startBroker(
 ): Promise<BrokerProcess> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
-  const command = [process.execPath, '--enable-source-maps', entry, 'serve'];
+  const command = [process.execPath, ...NODE_FLAGS, entry, 'serve'];
   const limited = ['/bin/sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
   const [program = '', ...args] = descriptors === undefined ? command : limited;
   const child = spawn(program, args, {
