@@ -5,6 +5,7 @@ import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 import { RefusalSummary } from './refusal-summary.ts';
+import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Decides when a check runs. */
 export interface CheckSchedule {
@@ -13,6 +14,54 @@ export interface CheckSchedule {
    * @param isKnown whether the session was accepted before
    */
   run<Result>(check: () => Result | Promise<Result>, isKnown: boolean): Result | Promise<Result>;
+}
+
+/** A signature check takes 25 to 120 µs, so those of one turn delay other requests by about 1 ms. */
+const MAX_PER_TURN = 8;
+/** Checks that wait. They take less than a second. */
+const MAX_WAITING = 4_096;
+
+/**
+ * Spreads the checks of sessions that this thread does by itself over the turns of the event loop. Many new sessions at
+ * once then do not delay requests that need no check.
+ */
+export class CheckQueue implements CheckSchedule {
+  readonly #clock: Clock;
+  #doneInTurn = 0;
+  /** In order. */
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Runs a check at once, or in a later turn if this turn has had its share.
+   * @throws BrokerError `session_check_unavailable`, if too many checks wait
+   */
+  run<Result>(check: () => Result | Promise<Result>): Result | Promise<Result> {
+    if (this.#doneInTurn < MAX_PER_TURN) {
+      this.#countOne();
+      return check();
+    }
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
+    }
+    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
+  }
+
+  #countOne(): void {
+    if (this.#doneInTurn === 0) this.#clock.nextTurn(() => this.#startTurn());
+    this.#doneInTurn += 1;
+  }
+
+  #startTurn(): void {
+    this.#doneInTurn = 0;
+    for (const start of this.#waiting.splice(0, MAX_PER_TURN)) {
+      this.#countOne();
+      start();
+    }
+  }
 }
 
 export interface SessionCacheOptions {

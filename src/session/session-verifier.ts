@@ -3,12 +3,11 @@ import type { ContactHistory } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { SessionVerifier } from '../token/principal.ts';
-import { CheckQueue } from './check-queue.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
 import { QuestionQueue } from './question-queue.ts';
-import { SessionCache } from './session-cache.ts';
+import { CheckQueue, SessionCache } from './session-cache.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock' | 'contact'>;
 

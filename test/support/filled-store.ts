@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { RESERVED_LENGTH } from '../../src/store/redis/records/account-hash.ts';
+import { RESERVED_LENGTH } from '../../src/store/redis/records/record-codec.ts';
 import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { TokenStore } from '../../src/token/ports.ts';

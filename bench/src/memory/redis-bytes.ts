@@ -1,5 +1,5 @@
 import { Keys, SHARDS } from '../../../src/store/redis/keys.ts';
-import { ACCOUNT_FIELDS } from '../../../src/store/redis/records/account-hash.ts';
+import { ACCOUNT_FIELDS } from '../../../src/store/redis/records/record-codec.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { dueAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';

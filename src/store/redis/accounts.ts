@@ -1,6 +1,6 @@
 import type { AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
-import { ACCOUNT_FIELDS, type DirectoryEntry } from './records/account-hash.ts';
+import { ACCOUNT_FIELDS, type DirectoryEntry } from './records/record-codec.ts';
 import { sealedFieldsOf } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 

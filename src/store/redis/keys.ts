@@ -14,7 +14,7 @@ export class Keys {
   }
 
   /**
-   * HASH: the account's tokens, and what outlives them (see account-hash.ts). It is the account index too.
+   * HASH: the account's tokens, and what outlives them (see record-codec.ts). It is the account index too.
    */
   account(account: AccountId): string {
     return `${this.#accountShard(account)}:a:${account}`;

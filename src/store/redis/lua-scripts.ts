@@ -10,8 +10,7 @@ import {
 import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { ACCOUNT_FIELDS } from './records/account-hash.ts';
-import { HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
+import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [

@@ -5,8 +5,7 @@ import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
-import { DirectoryCodec } from './records/account-hash.ts';
-import { RecordCodec } from './records/record-codec.ts';
+import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import { resealScript, sealedFieldsOf } from './records/resealing.ts';
 import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
 

@@ -2,8 +2,7 @@ import type { Clock } from '../../token/clock.ts';
 import type { RedisCommands } from './connection/commands.ts';
 import type { RedisLog } from './connection/connection.ts';
 import type { Keys } from './keys.ts';
-import type { DirectoryCodec } from './records/account-hash.ts';
-import type { RecordCodec } from './records/record-codec.ts';
+import type { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import type { Resealing } from './records/resealing.ts';
 
 /** The objects that the parts of the Redis store share. */

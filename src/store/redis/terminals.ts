@@ -12,8 +12,7 @@ import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { RedisAccounts } from './accounts.ts';
-import { ACCOUNT_FIELDS } from './records/account-hash.ts';
-import { instantOf, regionOf } from './records/record-codec.ts';
+import { ACCOUNT_FIELDS, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
 type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details: (Buffer | null)[]];

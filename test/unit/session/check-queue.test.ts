@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CheckQueue } from '../../../src/session/check-queue.ts';
+import { CheckQueue } from '../../../src/session/session-cache.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 
 /** A queue whose turns of the event loop are taken by hand. */

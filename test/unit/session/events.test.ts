@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
-import { CheckQueue } from '../../../src/session/check-queue.ts';
-import { SessionCache } from '../../../src/session/session-cache.ts';
+import { CheckQueue, SessionCache } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { START_MS, TestClock } from './sessions.ts';

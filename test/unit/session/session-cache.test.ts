@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CheckQueue } from '../../../src/session/check-queue.ts';
-import { SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
+import { CheckQueue, SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';

@@ -4,7 +4,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import { accountId } from '../../../src/token/subject.ts';
-import { LoginTurns } from '../../../src/vendor-api/login-turns.ts';
+import { LoginTurns } from '../../../src/vendor-api/login.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { refusalOf } from './running-vendor-login.ts';
 

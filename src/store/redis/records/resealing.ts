@@ -2,8 +2,7 @@ import { type AccountId, DIGEST_LENGTH, type SubjectId } from '../../../token/su
 import type { RedisCommands } from '../connection/commands.ts';
 import type { Keys } from '../keys.ts';
 import type { ScriptCall } from '../lua-scripts.ts';
-import { ACCOUNT_FIELDS, type DirectoryCodec } from './account-hash.ts';
-import type { RecordCodec } from './record-codec.ts';
+import { ACCOUNT_FIELDS, type DirectoryCodec, type RecordCodec } from './record-codec.ts';
 import type { SealedField, TokenCipher } from './token-cipher.ts';
 
 interface Codecs {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { RESERVED_LENGTH } from '../../../../src/store/redis/records/account-hash.ts';
+import { RESERVED_LENGTH } from '../../../../src/store/redis/records/record-codec.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { pack, unpack } from '../../../../../src/store/redis/records/packing.ts';
+import { pack, unpack } from '../../../../../src/store/redis/records/record-codec.ts';
 
 const LOWER_HEX = [...'0123456789abcdef'];
 /** Strings that look like one of the short forms, but must not be changed by it. */
