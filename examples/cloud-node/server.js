@@ -96,12 +96,24 @@ async function loginAnswer(account, { body, log }) {
 
 app.get('/.well-known/jwks.json', async () => sessions.keys());
 
-/** The account of the session. @throws Refused */
-async function accountOf({ headers }) {
+// For SESSION_MODE=forward of the broker: the claims of the session that the broker passes on.
+app.get('/whoami', async (request, reply) => {
+  const { sub, region, iat, exp } = await claimsOf(request);
+  reply.header('cache-control', 'no-store');
+  return { sub, region, iat, exp };
+});
+
+/** The claims of the session. @throws Refused if the session is not valid, or its account is deleted */
+async function claimsOf({ headers }) {
   const [, session = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? [];
-  const account = accounts.byUnionId(await sessions.unionIdOf(session));
-  if (!account) throw new Refused(401, 'a valid session is required');
-  return account;
+  const claims = await sessions.claimsOf(session);
+  if (!accounts.byUnionId(claims?.sub)) throw new Refused(401, 'a valid session is required');
+  return claims;
+}
+
+/** The account of the session. @throws Refused */
+async function accountOf(request) {
+  return accounts.byUnionId((await claimsOf(request)).sub);
 }
 
 /** By unionId, when the user's next look-up is due. */

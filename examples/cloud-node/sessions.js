@@ -46,11 +46,11 @@ export class Sessions {
       .sign(this.#privateKey);
   }
 
-  /** Returns the unionId of a valid session, else undefined. */
-  async unionIdOf(session) {
+  /** Returns the claims of a valid session, else undefined. */
+  async claimsOf(session) {
     const expected = { ...this.#expected, algorithms: [ALGORITHM] };
     const verified = await jwtVerify(session, createLocalJWKSet(this.keys()), expected).catch(() => undefined);
-    return verified?.payload.sub;
+    return verified?.payload;
   }
 }
 

@@ -382,7 +382,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, id), { timeoutMs: 2_000 });
     });
 
-    test('claims with a lease: with the record, its country and the next generation, and no other lease exists meanwhile', async () => {
+    test('claims with a lease: with the record, its country and the next generation, and no other lease exists at that time', async () => {
       const { subject, id } = newSubject();
       const { lease: first, record } = await saved(store, subject, id, 1);
       const { lease, ...claim } = await claimed(store, id);

@@ -6,7 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, inject, onTestFinished } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
+import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { systemClock } from '../../src/token/clock.ts';
+import { silentObserver } from '../../src/token/observer.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { type ChildProgram, startProgram } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
@@ -82,6 +86,7 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
   };
   return {
     vendor,
+    whoAmI: `${url}/whoami`,
     log: () => cloud?.log().join('\n') ?? '',
     restart: async () => {
       await stop();
@@ -96,7 +101,7 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
 
 /** Plays an app from the registration to the deletion of the account. */
 export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> {
-  const { vendor, cloud, raw, broker, restart, log } = await startAll(example, true);
+  const { vendor, cloud, raw, broker, restart, log, whoAmI } = await startAll(example, true);
   const logins = () => vendor.state().succeeded;
 
   // Registration. The answer holds the first SDK token already.
@@ -127,6 +132,18 @@ export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> 
   expect((await broker('GET', session, { 'if-none-match': sdkTokenEtag })).status).toBe(304);
   expect(logins()).toBe(1);
 
+  // A broker in the mode `forward` accepts the same session: it asks the cloud.
+  const forward = loadConfig({
+    ...vendor.brokerEnvironment,
+    SESSION_MODE: 'forward',
+    SESSION_FORWARD_URL: whoAmI,
+    SESSION_FORWARD_HEADERS: 'authorization',
+  });
+  const verifier = createSessionVerifier(forward.session, systemClock, silentObserver);
+  const verified = await verifier.verify(JSON.stringify({ authorization: `Bearer ${session}` }));
+  expect(verified).toMatchObject({ unionId: expect.any(String), region: ALICE.country });
+  expect(Number(verified.expiresAt) - Number(verified.issuedAt)).toBe(3_600_000);
+
   // Bob has an account, but no phone with the app. Alice shares her camera with him.
   const bobs = await cloud('POST', '/register', undefined, BOB);
   expect(bobs.body).not.toHaveProperty('sdkToken');
@@ -150,8 +167,9 @@ export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> 
       cloud('POST', '/share/accounts', stranger, { accessIds }),
       cloud('POST', '/share/accounts', stranger, { accessIds: 'malformed' }),
       cloud('DELETE', '/account', stranger),
+      cloud('GET', '/whoami', stranger),
     ]);
-    expect(answers.map(({ status }) => status)).toEqual(Array(5).fill(401));
+    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(401));
     expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
   }
   const nobody = await cloud('GET', '/share/account?account=nobody', session);

@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -34,32 +36,77 @@ test.each(SESSION_MODES)('the broker accepts the settings of docs/integrate-your
   expect(loadConfig(parseEnv(settingsFor(mode))).session.mode).toBe(mode);
 });
 
+/** Starts the only example that contains `part`, in a folder of its own with the packages and the key that it needs. */
+async function startExample(part: string, documentedPort: string) {
+  const port = String(await freePort());
+  const [example = '', ...others] = codeIn('js').filter((code) => code.includes(part));
+  expect(example).toContain(documentedPort);
+  expect(others).toEqual([]);
+
+  const folder = mkdtempSync(join(tmpdir(), 'documented-cloud-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const [createKey = ''] = /^openssl genpkey .*$/m.exec(CLOUD) ?? [];
+  execSync(createKey, { cwd: folder, stdio: 'ignore' });
+  writeFileSync(join(folder, 'example.mjs'), example.replaceAll(documentedPort, port));
+
+  const start = () => {
+    const child = spawn(process.execPath, ['example.mjs'], { cwd: folder, stdio: 'ignore' });
+    const exit = exitOf(child);
+    const stop = () => end(child, exit, 1_000);
+    onTestFinished(() => stop().then(() => undefined));
+    return stop;
+  };
+  return { port, start };
+}
+
+/** Verifies a session as the broker does with the documented settings of the mode. */
+function verify(mode: string, session: string, documentedPort: string, port: string) {
+  const config = loadConfig(parseEnv(settingsFor(mode).replaceAll(documentedPort, port)));
+  return createSessionVerifier(config.session, systemClock, silentObserver).verify(session);
+}
+
+const logIn = (port: string) => fetch(`http://127.0.0.1:${port}/login`, { method: 'POST' });
+
+const principal = (lifeMs: number) => ({
+  unionId: '7f3c9a',
+  region: 'DE',
+  app: undefined,
+  issuedAt: expect.closeTo(Date.now(), -5),
+  expiresAt: expect.closeTo(Date.now() + lifeMs, -5),
+  freshUntil: expect.closeTo(Date.now() + 30_000, -5),
+});
+
 describe('the cloud in docs/integrate-your-cloud.md', () => {
   test.each([
     ['jwt', 'jose', '3000', 'session'],
     ['introspection', 'oidc-provider', '3001', 'access_token'],
   ])('for %s, made with %s, issues sessions that the broker accepts', async (mode, library, documented, answered) => {
-    const port = String(await freePort());
-    const [example, ...others] = codeIn('js').filter((code) => code.includes(`from '${library}'`));
-    expect(example).toContain(documented);
-    expect(others).toEqual([]);
-    const code = example?.replaceAll(documented, port) ?? '';
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', code], { cwd: ROOT, stdio: 'ignore' });
-    const exit = exitOf(child);
-    onTestFinished(() => end(child, exit, 1_000).then(() => undefined));
+    const { port, start } = await startExample(`from '${library}'`, documented);
+    start();
+    const answer = (await eventually(async () => (await logIn(port)).json())) as Record<string, string>;
+    expect(await verify(mode, answer[answered] ?? '', documented, port)).toEqual(principal(3_600_000));
+  });
 
-    const login = () => fetch(`http://127.0.0.1:${port}/login`, { method: 'POST' }).then((answer) => answer.json());
-    const session = ((await eventually(login)) as Record<string, string>)[answered] ?? '';
-    const config = loadConfig(parseEnv(settingsFor(mode).replaceAll(documented, port)));
-    const now = Date.now();
-    expect(await createSessionVerifier(config.session, systemClock, silentObserver).verify(session)).toEqual({
-      unionId: '7f3c9a',
-      region: 'DE',
-      app: undefined,
-      issuedAt: expect.closeTo(now, -5),
-      expiresAt: expect.closeTo(now + 3_600_000, -5),
-      freshUntil: expect.closeTo(now + 30_000, -5),
-    });
+  test('for jwt, keeps its key: sessions outlive its restart', async () => {
+    const { port, start } = await startExample("from 'jose'", '3000');
+    const stop = start();
+    const { session } = (await eventually(async () => (await logIn(port)).json())) as { session: string };
+    await stop();
+    start();
+    await eventually(() => logIn(port));
+    expect(await verify('jwt', session, '3000', port)).toEqual(principal(3_600_000));
+  });
+
+  test('for forward, answers for its cookie with claims that the broker accepts, and otherwise with 401', async () => {
+    const { port, start } = await startExample('/whoami', '3002');
+    start();
+    const login = await eventually(() => logIn(port));
+    const [cookie = ''] = login.headers.getSetCookie()[0]?.split(';') ?? [];
+    const asForwarded = JSON.stringify({ cookie });
+    expect(await verify('forward', asForwarded, '3002', port)).toEqual(principal(30 * 86_400_000));
+    const wrong = verify('forward', JSON.stringify({ cookie: 'sid=made-up' }), '3002', port);
+    await expect(wrong).rejects.toMatchObject({ code: 'session_invalid' });
   });
 });
 

@@ -140,7 +140,10 @@ function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {
   const [first, ...others] = encryptionKeys.map(({ id }) => id);
   if (first === undefined) {
     const detail = 'off: anyone who can read Redis or its backups can use the tokens';
-    return warn(name, { detail, fix: 'Set TOKEN_ENCRYPTION_KEYS=k1:$(openssl rand -base64 32).' });
+    return warn(name, {
+      detail,
+      fix: 'Set TOKEN_ENCRYPTION_KEYS to what this prints: echo "k1:$(openssl rand -base64 32)".',
+    });
   }
   const decrypts = others.length > 0 ? `; ${others.join(', ')} can still decrypt` : '';
   return ok(name, `AES-256-GCM with key ${first}${decrypts}`);

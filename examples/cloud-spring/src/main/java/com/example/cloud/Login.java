@@ -9,6 +9,8 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.http.HttpStatus;
+import org.springframework.security.core.annotation.AuthenticationPrincipal;
+import org.springframework.security.oauth2.jwt.Jwt;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PostMapping;
 import org.springframework.web.bind.annotation.RequestBody;
@@ -76,6 +78,18 @@ public class Login {
     @GetMapping("/.well-known/jwks.json")
     Map<String, Object> keys() {
         return sessions.publicKeys().toJSONObject();
+    }
+    // docs end
+
+    // docs: whoami
+    /** For SESSION_MODE=forward of the broker: the claims of the session that the broker passes on. */
+    @GetMapping("/whoami")
+    Map<String, Object> whoAmI(@AuthenticationPrincipal Jwt session) {
+        return Map.of(
+                "sub", session.getSubject(),
+                "region", session.getClaimAsString("region"),
+                "iat", session.getIssuedAt().getEpochSecond(),
+                "exp", session.getExpiresAt().getEpochSecond());
     }
     // docs end
 
