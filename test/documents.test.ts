@@ -126,6 +126,23 @@ function anchorsOf(file: string): ReadonlySet<string> {
   return new Set(headingsOf(readFileSync(file, 'utf8')).map(({ anchor }) => `#${anchor}`));
 }
 
+test('the source code refers only to existing documents and headings', () => {
+  const references = readdirSync(new URL('src/', ROOT), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => [...readFile(`src/${path}`).matchAll(/([\w./-]+\.md)((?:(?:,| and) "[^"\n]+")*)/g)])
+    .map(([, file = '', quoted = '']) => ({
+      file,
+      titles: [...quoted.matchAll(/"([^"]+)"/g)].map(([, title]) => title),
+    }));
+  expect(references.length).toBeGreaterThan(10);
+  const wrong = references.filter(({ file, titles }) => {
+    if (!existsSync(new URL(file, ROOT))) return true;
+    const headings = headingsOf(readFile(file)).map(({ title }) => title);
+    return titles.some((title = '') => !headings.includes(title));
+  });
+  expect(wrong).toEqual([]);
+});
+
 describe('the documents of the APIs', () => {
   test.each([
     ['openapi/openapi.json', openApiDocument],
