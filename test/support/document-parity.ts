@@ -70,9 +70,9 @@ const COMMENTS: Readonly<Record<string, RegExp>> = {
   php: /(?:^|\s+)\/\/\s.*$/gm,
 };
 
-/** The code without comments. A diagram has translated texts, so only the order of its statements counts. */
+/** The code without comments; of a diagram, everything but its words. */
 function comparable({ language, code }: CodeBlock): string {
-  if (language === 'mermaid') return code.replaceAll(/^(\s*[\w-]+).*$/gm, '$1');
+  if (language === 'mermaid') return diagramOf(code);
   const comment = COMMENTS[language];
   if (comment === undefined) return code;
   return code
@@ -80,6 +80,18 @@ function comparable({ language, code }: CodeBlock): string {
     .split('\n')
     .filter((line) => line.trim() !== '')
     .join('\n');
+}
+
+/** The statements of a Mermaid diagram without the words that a translation changes. */
+function diagramOf(code: string): string {
+  const withoutWords = code
+    .replaceAll(/"[^"]*"/g, '""')
+    .replaceAll(/ -- [^-]+ -->/g, ' -- -->')
+    .replaceAll(/^(\s*(?:alt|else|opt|loop|par|and|title|section)\b).*$/gm, '$1')
+    .replaceAll(/^(\s*participant \S+ as ).*$/gm, '$1');
+  // In a Gantt chart the words come before the colon, elsewhere after it.
+  if (code.startsWith('gantt')) return withoutWords.replaceAll(/^[^:\n]+ :/gm, ':');
+  return withoutWords.replaceAll(/: .*$/gm, ':');
 }
 
 function tableProblems(ours: Section['tables'], theirs: Section['tables']): string[] {
