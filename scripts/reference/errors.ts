@@ -16,11 +16,11 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     when: { en: 'a parameter is missing or malformed', zh: '缺少参数，或参数格式不对' },
     app: {
       en: 'correct the app: `detail` names the parameter and what is allowed',
-      zh: '修正 app：`detail` 指出是哪个参数以及允许的值',
+      zh: '修正 App：`detail` 指出是哪个参数以及允许的值',
     },
     operator: {
       en: 'nothing, unless the app is correct: then compare its parameters with the API document',
-      zh: '无需处理。若确认 app 没有问题，请将其参数与 API 文档对照',
+      zh: '无需处理。若确认 App 没有问题，请将其参数与 API 文档对照',
     },
   },
   session_missing: {
@@ -31,7 +31,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
     operator: {
       en: 'if all apps see it: does the proxy pass on the header with the session?',
-      zh: '若所有 app 都遇到：检查代理是否转发了携带会话的请求头',
+      zh: '若所有 App 都遇到：检查代理是否转发了携带会话的请求头',
     },
   },
   session_invalid: {
@@ -59,7 +59,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   session_forbidden: {
     when: {
       en: 'the session is for another app, the terminal was logged out, or a page of another web site caused the request',
-      zh: '会话属于另一个 app，终端已被登出，或请求由其他网站的页面发起',
+      zh: '会话属于另一个 App，终端已被登出，或请求由其他网站的页面发起',
     },
     app: { en: 'stop asking. Ask the user to log in again', zh: '停止请求。请用户重新登录' },
     operator: {
@@ -102,7 +102,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       en: 'the account asks too often, or reports too many refused tokens',
       zh: '该账号请求过于频繁，或报告了过多被拒绝的令牌',
     },
-    app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 app 中是否有死循环' },
+    app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 中是否有死循环' },
     operator: {
       en: 'the metric of refusals names the limit: `RATE_LIMIT_PER_MINUTE` or `LOGIN_LIMIT_PER_HOUR`',
       zh: '拒绝次数的指标会指出是哪个限制：`RATE_LIMIT_PER_MINUTE` 或 `LOGIN_LIMIT_PER_HOUR`',
@@ -126,7 +126,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
     app: {
       en: 'stop asking. If `detail` names the account, the `uniqueId` or the region as malformed, correct the app',
-      zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 app',
+      zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 App',
     },
     operator: {
       en: 'read the log line at `error`, then run `check`. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
@@ -197,7 +197,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
 
 export const APP_HEAD: Readonly<Record<Language, readonly string[]>> = {
   en: ['`code`', 'status', '`retryable`', 'when', 'the app'],
-  zh: ['`code`', '状态码', '`retryable`', '何时出现', 'app 的处理'],
+  zh: ['`code`', '状态码', '`retryable`', '何时出现', 'App 的处理'],
 };
 
 export const OPERATOR_HEAD: Readonly<Record<Language, readonly string[]>> = {

@@ -78,7 +78,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'vendor',
     required: 'oneApp',
     en: 'the appId that the vendor issued. With its token and key it is the only app, named `default`',
-    zh: '厂商颁发的 appId。连同它的 token 和 key，即为唯一的 app，名为 `default`',
+    zh: '厂商颁发的 appId。连同它的 token 和 key，即为唯一的 App，名为 `default`',
   },
   VENDOR_APP_TOKEN: { group: 'vendor', required: 'oneApp', en: 'its appToken', zh: '对应的 appToken' },
   VENDOR_APP_KEY: {
@@ -95,7 +95,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   VENDOR_APPS: {
     group: 'vendor',
     en: 'several apps by name, in place of these four settings: `{"ios":{"appId":"…","appToken":"…","appKey":"…"},"android":{…}}`. Each app may also have an `accessId`',
-    zh: '按名称配置多个 app，替代以上四项：`{"ios":{"appId":"…","appToken":"…","appKey":"…"},"android":{…}}`。每个 app 还可以有 `accessId`',
+    zh: '按名称配置多个 App，替代以上四项：`{"ios":{"appId":"…","appToken":"…","appKey":"…"},"android":{…}}`。每个 App 还可以有 `accessId`',
   },
   VENDOR_MAX_RPS: {
     group: 'vendor',
@@ -156,7 +156,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_CLAIM_APP: {
     group: 'sessions',
     en: 'the claim with the app that the session is bound to, by its name in `VENDOR_APPS`. Without it, a session is valid for every app',
-    zh: '会话绑定的 app 所在的声明，取 `VENDOR_APPS` 中的名称。不设时，会话对所有 app 有效',
+    zh: '会话绑定的 App 所在的声明，取 `VENDOR_APPS` 中的名称。不设时，会话对所有 App 有效',
   },
   SESSION_INTROSPECTION_URL: {
     group: 'sessions',
@@ -195,7 +195,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_FORWARD_HEADERS: {
     group: 'sessions',
     en: '`forward`: the headers of the app’s request that the broker sends to this URL',
-    zh: '`forward`：Broker 把 app 请求中的哪些请求头转发到该 URL',
+    zh: '`forward`：Broker 把 App 请求中的哪些请求头转发到该 URL',
   },
   SESSION_FORWARD_COOKIES: {
     group: 'sessions',
@@ -210,7 +210,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   DEFAULT_REGION: {
     group: 'sessions',
     en: 'the country of an account that neither the session nor the app names: an ISO 3166-1 code of two capital letters',
-    zh: '会话和 app 都没有给出国家时使用的国家：ISO 3166-1 两位大写字母代码',
+    zh: '会话和 App 都没有给出国家时使用的国家：ISO 3166-1 两位大写字母代码',
   },
   REDIS_URL: {
     group: 'store',
@@ -231,7 +231,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   TERMINAL_POLICY: {
     group: 'terminals',
     en: '`multi`: one token for each phone. `single`: one token for the account, whatever `uniqueId` the app sends',
-    zh: '`multi`（多端登录）：每部手机一个令牌。`single`（单端登录）：每个账号一个令牌，不论 app 发送什么 `uniqueId`',
+    zh: '`multi`（多端登录）：每部手机一个令牌。`single`（单端登录）：每个账号一个令牌，不论 App 发送什么 `uniqueId`',
   },
   TERMINALS_PER_ACCOUNT: {
     group: 'terminals',
@@ -241,7 +241,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   REFRESH_MODE: {
     group: 'renewal',
     en: '`proactive`: the broker renews in the background. `on-demand`: it renews only when an app reads a token that is due. Without it: `proactive` for `multi`, `on-demand` for `single`, where a login may log another phone out',
-    zh: '`proactive`：后台刷新。`on-demand`：只在 app 读取到期应刷新的令牌时刷新。不设时，`multi` 为 `proactive`，`single` 为 `on-demand`，因为单端登录时一次登录可能使另一部手机下线',
+    zh: '`proactive`：后台刷新。`on-demand`：只在 App 读取到期应刷新的令牌时刷新。不设时，`multi` 为 `proactive`，`single` 为 `on-demand`，因为单端登录时一次登录可能使另一部手机下线',
   },
   REFRESH_AT: {
     group: 'renewal',
