@@ -3,12 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config/config.ts';
 import { ConfigError } from '../src/config/environment.ts';
 import { VARIABLES, type Variable } from '../src/config/variables.ts';
-import { readFile, tableAfter } from './support/documents.ts';
+import { readFile } from './support/documents.ts';
 
-const README = readFile('README.md');
+/** The rows of all tables of settings in docs/settings.md. */
+const ROWS = [...readFile('docs/settings.md').matchAll(/^\| `([A-Z][A-Z0-9_]*)`( †)? \| (.*?) \|/gm)].map(
+  ([, name = '', mark, shown = '']) => ({ name, isSecret: mark !== undefined, shown }),
+);
 const variables: [string, Variable<unknown>][] = Object.entries(VARIABLES);
 
-/** Valid environments, and the README's words for the settings that each of them requires. */
+/** Valid environments, and the words of docs/settings.md for the settings that each of them requires. */
 const SETTINGS = (() => {
   const example = parseEnv(readFile('.env.example'));
   const without = (prefix: RegExp) =>
@@ -105,20 +108,18 @@ describe('.env.example', () => {
   });
 });
 
-describe('the README', () => {
-  test('lists every variable with its default, and marks the secrets', () => {
-    const rows = tableAfter(README, 'variable').map(([name = '', shown = '']) => ({
-      name: name.replace(/`| †/g, ''),
-      secret: name.endsWith(' †'),
-      default: /^`(.*)`$/.exec(shown)?.[1],
-    }));
-    expect(rows).toEqual(
-      variables.map(([name, variable]) => ({
-        name,
-        secret: variable.secret === true,
-        default: variable.default,
-      })),
-    );
+describe('docs/settings.md', () => {
+  test('lists every variable once with its default, and marks the secrets', () => {
+    const rows = ROWS.map(({ name, isSecret, shown }) => [
+      name,
+      { secret: isSecret, default: /^`(.*)`$/.exec(shown)?.[1] },
+    ]);
+    const known = variables.map(([name, variable]) => [
+      name,
+      { secret: variable.secret === true, default: variable.default },
+    ]);
+    expect(rows).toHaveLength(known.length);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(known));
   });
 
   test.each(SETTINGS)(
@@ -127,15 +128,12 @@ describe('the README', () => {
       const needed = Object.keys(environment).filter((name) =>
         problemsOf({ ...environment, [name]: '' }).includes(name),
       );
-      const rows = tableAfter(README, 'variable').map(
-        ([name = '', shown = '']) => [name.replace(/`| †/g, ''), shown] as const,
-      );
-      const said = rows.filter(([, shown]) => required.includes(shown)).map(([name]) => name);
+      const said = ROWS.filter(({ shown }) => required.includes(shown)).map(({ name }) => name);
       expect(problemsOf(environment)).toEqual([]);
       expect(needed).not.toEqual([]);
       expect(new Set(said)).toEqual(new Set(needed));
       const known = new Set(SETTINGS.flatMap((one) => one.required));
-      expect(rows.filter(([, shown]) => shown.startsWith('required') && !known.has(shown))).toEqual([]);
+      expect(ROWS.filter(({ shown }) => shown.startsWith('required') && !known.has(shown))).toEqual([]);
     },
   );
 });

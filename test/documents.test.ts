@@ -5,54 +5,40 @@ import { run } from '../src/commands/run.ts';
 import { SESSION_MODES, VARIABLES } from '../src/config/variables.ts';
 import { internalOpenApiDocument, openApiDocument } from '../src/http/openapi-document.ts';
 import { ERRORS } from '../src/token/errors.ts';
+import { TOKEN_FIELDS } from '../src/token/sdk-token.ts';
 import { readFile, tableAfter } from './support/documents.ts';
+import { headingsOf, linksOf } from './support/markdown.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
+const INDEX = readFile('docs/README.md');
 const CLOUD = readFile('docs/integrate-your-cloud.md');
 const SECURITY = readFile('docs/security.md');
 const { version, scripts } = JSON.parse(readFile('package.json')) as {
   version: string;
   scripts: Record<string, string>;
 };
-const PROJECT = ['CHANGELOG.md', 'CODE_OF_CONDUCT.md', 'CONTRIBUTING.md', 'SECURITY.md'];
-const DOCUMENTS = ['README.md', ...PROJECT, ...markdownIn('docs/'), 'docs/adr/README.md'];
-const DECISIONS = markdownIn('docs/adr/').filter((path) => !DOCUMENTS.includes(path));
+/** Every Markdown file of this repository. */
+const DOCUMENTS = markdownIn('');
+const DECISIONS = DOCUMENTS.filter((path) => /^docs\/adr\/\d/.test(path));
 
 function markdownIn(folder: string): string[] {
-  return readdirSync(new URL(folder, ROOT))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => folder + name);
+  return readdirSync(new URL(`./${folder}`, ROOT), { withFileTypes: true }).flatMap((entry) => {
+    const path = folder + entry.name;
+    if (entry.isDirectory())
+      return /^(?:node_modules|dist|target|\.git|\.build)$/.test(entry.name) ? [] : markdownIn(`${path}/`);
+    return path.endsWith('.md') ? [path] : [];
+  });
 }
 
 describe('the README', () => {
-  test('links to every other document', () => {
-    for (const path of DOCUMENTS.slice(1)) expect(README).toContain(`](${path}`);
-  });
+  test('has less than 200 lines', () => expect(README.split('\n').length).toBeLessThan(200));
 
-  test('lists every command', async () => {
-    const help: string[] = [];
-    const terminal = {
-      out: (text: string) => help.push(text),
-      err: () => undefined,
-      env: {},
-      version,
-      redraw: undefined,
-    };
-    expect(await run(['--help'], terminal)).toBe(0);
-    const commands = [...help.join('\n').matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => `\`${name}\``);
-    expect(commands).toContain('`serve`');
-    expect(tableAfter(README, 'command').map(([name]) => name)).toEqual(commands);
-  });
-
-  test('lists every error with its status, and whether a retry may help', () => {
-    const rows = tableAfter(README, '`code`').map(([code = '', status, retryable]) => [
-      code.replaceAll('`', ''),
-      { status: Number(status), retryable: retryable === 'yes' },
-    ]);
-    const errors = Object.entries(ERRORS).map(([code, { status, retryable }]) => [code, { status, retryable }]);
-    expect(rows).toEqual(errors);
+  test('leads to the index of the documents, and to the documents of the project', () => {
+    const project = DOCUMENTS.filter((path) => /^[A-Z_]+\.md$/.test(path) && path !== 'README.md');
+    expect(project.length).toBeGreaterThan(3);
+    for (const path of ['docs/README.md', ...project]) expect(README).toContain(`](${path}`);
   });
 
   test('names only npm scripts that exist', () => {
@@ -60,6 +46,43 @@ describe('the README', () => {
     expect(named.filter((name) => name !== 'ci' && scripts[name] === undefined)).toEqual([]);
     expect(named).toEqual(expect.arrayContaining(['ci', 'demo', 'test']));
   });
+
+  test('shows the answer with the fields that the broker sends', () => {
+    const [, example = '{}'] = /```json\n(.*)\n```/.exec(README) ?? [];
+    expect(Object.keys(JSON.parse(example))).toEqual([...TOKEN_FIELDS]);
+  });
+});
+
+test('docs/README.md leads to every document in docs/', () => {
+  const inDocs = DOCUMENTS.filter((path) => /^docs\/[^/]+\.md$/.test(path) && path !== 'docs/README.md');
+  for (const path of inDocs) expect(INDEX).toContain(`](${path.replace('docs/', '')})`);
+});
+
+test('docs/commands.md lists every command', async () => {
+  const help: string[] = [];
+  const terminal = {
+    out: (text: string) => help.push(text),
+    err: () => undefined,
+    env: {},
+    version,
+    redraw: undefined,
+  };
+  expect(await run(['--help'], terminal)).toBe(0);
+  const commands = [...help.join('\n').matchAll(/^ {2}([a-z-]+) {2,}/gm)].map(([, name]) => `\`${name}\``);
+  expect(commands).toContain('`serve`');
+  expect(tableAfter(readFile('docs/commands.md'), 'command').map(([name]) => name)).toEqual(commands);
+});
+
+test('docs/errors.md lists every error with its status, whether a retry may help, and what the operator does', () => {
+  const text = readFile('docs/errors.md');
+  const rows = tableAfter(text, '`code`').map(([code = '', status, retryable]) => [
+    code.replaceAll('`', ''),
+    { status: Number(status), retryable: retryable === 'yes' },
+  ]);
+  const errors = Object.entries(ERRORS).map(([code, { status, retryable }]) => [code, { status, retryable }]);
+  expect(rows).toEqual(errors);
+  const forOperators = tableAfter(text, 'error').map(([code = '']) => code.replaceAll('`', ''));
+  expect(forOperators).toEqual(Object.keys(ERRORS));
 });
 
 test('the index of the decision records leads to every record', () => {
@@ -68,27 +91,28 @@ test('the index of the decision records leads to every record', () => {
   for (const path of DECISIONS) expect(index).toContain(`](${path.replace('docs/adr/', '')})`);
 });
 
-describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])('%s', (path) => {
+describe.each(DOCUMENTS)('%s', (path) => {
   const text = readFile(path);
   const here = new URL(path, ROOT);
 
   test('links only to existing files and headings', () => {
-    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
-    const broken = targets.filter((target) => {
-      if (/^https?:/.test(target)) return false;
+    const broken = linksOf(text).filter((target) => {
+      if (/^(?:https?|mailto):/.test(target)) return false;
       const url = new URL(target, here);
       const file = fileURLToPath(new URL(url.pathname, url));
-      return !existsSync(file) || (url.hash !== '' && !anchorsOf(readFileSync(file, 'utf8')).includes(url.hash));
+      return !existsSync(file) || (url.hash !== '' && !anchorsOf(file).has(decodeURIComponent(url.hash)));
     });
     expect(broken).toEqual([]);
   });
 
   test('names only files that exist in the repository', () => {
     const named = [...text.matchAll(/`((?:src|test|docs|openapi|scripts)\/[^`\s]+)`/g)].map(([, file = '']) => file);
-    expect(named.filter((file) => !existsSync(new URL(file, ROOT)))).toEqual([]);
+    const exists = (file: string) => [ROOT, here].some((folder) => existsSync(new URL(file, folder)));
+    expect(named.filter((file) => !exists(file))).toEqual([]);
   });
 
-  test('names only variables that exist', () => {
+  // An example or a client has settings of its own.
+  test.skipIf(/^(?:examples|clients)\//.test(path))('names only variables that exist', () => {
     const known = new Set(Object.keys(VARIABLES).flatMap((name) => [name, `${name}_FILE`]));
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
     const unknown = named.filter(
@@ -98,16 +122,26 @@ describe.each([...DOCUMENTS, ...DECISIONS, '.github/PULL_REQUEST_TEMPLATE.md'])(
   });
 });
 
-/** The anchors of the headings, as GitHub forms them. */
-function anchorsOf(markdown: string): string[] {
-  return [...markdown.matchAll(/^#+ (.+)$/gm)].map(
-    ([, title = '']) =>
-      `#${title
-        .toLowerCase()
-        .replace(/[^\w\s-]/g, '')
-        .replace(/\s/g, '-')}`,
-  );
+function anchorsOf(file: string): ReadonlySet<string> {
+  return new Set(headingsOf(readFileSync(file, 'utf8')).map(({ anchor }) => `#${anchor}`));
 }
+
+test('the source code refers only to existing documents and headings', () => {
+  const references = readdirSync(new URL('src/', ROOT), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .flatMap((path) => [...readFile(`src/${path}`).matchAll(/([\w./-]+\.md)((?:(?:,| and) "[^"\n]+")*)/g)])
+    .map(([, file = '', quoted = '']) => ({
+      file,
+      titles: [...quoted.matchAll(/"([^"]+)"/g)].map(([, title]) => title),
+    }));
+  expect(references.length).toBeGreaterThan(10);
+  const wrong = references.filter(({ file, titles }) => {
+    if (!existsSync(new URL(file, ROOT))) return true;
+    const headings = headingsOf(readFile(file)).map(({ title }) => title);
+    return titles.some((title = '') => !headings.includes(title));
+  });
+  expect(wrong).toEqual([]);
+});
 
 describe('the documents of the APIs', () => {
   test.each([
@@ -117,14 +151,14 @@ describe('the documents of the APIs', () => {
     expect(JSON.parse(readFile(path))).toEqual(JSON.parse(JSON.stringify(await documentOf(version))));
   });
 
-  test('have the same operations as the README', async () => {
+  test('have the same operations as docs/api.md', async () => {
     const documents = await Promise.all([openApiDocument(version), internalOpenApiDocument(version)]);
     const operations = documents.flatMap((document) =>
       Object.entries((document as { paths: Record<string, object> }).paths).flatMap(([path, methods]) =>
         Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
       ),
     );
-    const named = README.matchAll(/\b(?:GET|POST|PUT|DELETE) \/[\w/{}-]+/g);
+    const named = readFile('docs/api.md').matchAll(/\b(?:GET|POST|PUT|DELETE) \/[\w/{}-]+/g);
     expect(new Set([...named].map(([operation]) => operation))).toEqual(new Set(operations));
   });
 });

@@ -96,6 +96,7 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   const getToken = (more: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
     screen.request(label, broker.url + TOKEN_PATH, { headers: { ...headers, ...more } });
   screen.row('session', `${session.slice(0, 24)}…   a JWT, signed with a key that the broker knows`);
+  screen.row('unionId', `${login.body['unionId']}   under this id the broker knows Alice`);
 
   screen.step('SDK → app', 'onRequestUserC2CInfo: the camera SDK asks the app for credentials');
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
@@ -120,7 +121,7 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   const first = await sdk.logIn();
   countLogins();
 
-  screen.step('App → SDK', 'the app passes on five strings, unchanged');
+  screen.step('App → SDK', 'the SDK takes five of the six strings, unchanged');
   screen.row('accessId', first.accessId);
   screen.row('accessToken', `${shorten(first.accessToken)}   ${first.accessToken.length} hex digits`);
   screen.row('expireTime', `${first.expireTime}   in ${secondsLeft(first).toFixed(1)} s`);

@@ -146,6 +146,7 @@ function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {
 function cloudBanner(cloud: CustomerCloud): string {
   return table('Customer cloud', cloud.url, [
     ['log in', 'POST /login                  {"account":"alice","region":"DE"}'],
+    ['', 'The answer has the session, and the unionId under which the broker knows the account.'],
     ...settingsRows(Object.entries(cloud.brokerEnvironment)),
   ]);
 }

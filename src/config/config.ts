@@ -158,7 +158,7 @@ function readRedisConfig(values: Values, problems: Problems): RedisConfig | unde
     problems.set(
       'TOKEN_ENCRYPTION_KEYS',
       'TOKEN_ENCRYPTION_KEYS is required in production with Redis: id:key with a 32-byte key in base64 ' +
-        '(openssl rand -base64 32), or off to store tokens unencrypted',
+        '(the output of openssl rand -base64 32), or off to store tokens unencrypted',
     );
   }
   if (!values.REDIS_URL) return undefined;

@@ -36,7 +36,7 @@ export interface Variable<T> {
  */
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 
-/** All environment variables of the service (contract.md, "Configuration"). */
+/** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
   NODE_ENV: { schema: text, allowed: 'a word', default: 'development' },
   HOST: { schema: text, allowed: 'an address to listen on', default: '0.0.0.0' },
@@ -45,14 +45,14 @@ export const VARIABLES = {
   ADMIN_PORT: { ...wholeNumber(0, 65_535), default: '9090' },
   ADMIN_TOKEN: {
     schema: z.string().regex(ADMIN_TOKEN_PATTERN),
-    allowed: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    allowed: 'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
     secret: true,
   },
   ADMIN_TOKENS: {
     schema: adminTokens,
     allowed:
       'name:token[,name:token…] with different names (letters, digits, dots, underscores, hyphens) and different ' +
-      'tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+      'tokens, each with at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
     secret: true,
   },
   LOG_LEVEL: { ...oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), default: 'info' },
@@ -130,7 +130,8 @@ export const VARIABLES = {
   },
   TOKEN_ENCRYPTION_KEYS: {
     schema: z.literal('off').or(encryptionKeys),
-    allowed: 'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (openssl rand -base64 32)',
+    allowed:
+      'off, or id:key[,id:key…] with different ids and 32-byte keys in base64 (the output of openssl rand -base64 32)',
     secret: true,
   },
   TERMINAL_POLICY: { ...oneOf('multi', 'single'), default: 'multi' },

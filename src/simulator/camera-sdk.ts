@@ -1,4 +1,4 @@
-/** The five strings that the vendor's SDK needs (protocol.md, "Response"). */
+/** The five strings that the vendor's SDK needs (docs/vendor-login.md, "Response"). */
 export interface UserC2CInfo {
   readonly accessId: string;
   readonly accessToken: string;

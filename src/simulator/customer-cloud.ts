@@ -114,7 +114,8 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
         accounts.set(account.account, account);
         const { unionId, region } = account;
         const session = await issueSession({ unionId, ...(region !== undefined && { region }) });
-        return sendJson(response, { session, expiresIn: sessionSeconds });
+        // The broker knows the account by its unionId: the internal API takes it, not the name.
+        return sendJson(response, { session, expiresIn: sessionSeconds, unionId });
       }
       case 'GET /share/account':
         return sendJson(response, await shares.byName(await userOf(request), searchParams.get('account')));

@@ -109,7 +109,7 @@ interface SuccessBody {
   readonly data: Readonly<Record<string, string | number>>;
 }
 
-/** The body of a successful answer (protocol.md, "Response"). */
+/** The body of a successful answer (docs/vendor-login.md, "Response"). */
 function successBody(token: IssuedToken, expireTime: number | string): SuccessBody {
   const { accessToken, accessId, terminalId, expand } = token;
   const data = { accessId, accessToken, expireTime, terminalId, expand };

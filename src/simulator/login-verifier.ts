@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { REGION_PATTERN } from '../token/subject.ts';
 
-/** The vendor's result codes that the simulator sends (protocol.md, "Result codes"). */
+/** The vendor's result codes that the simulator sends (docs/vendor-login.md, "Result codes"). */
 const RESULT_CODES = {
   parameterMissing: 10001,
   parameterMalformed: 10003,
@@ -46,8 +46,8 @@ export interface SignedParts {
 }
 
 /**
- * The signature that the vendor expects, in Base64 (protocol.md, "Signature"). This code is independent of the broker's
- * own signature code on purpose. If both shared a line, no test could find a mistake in it.
+ * The signature that the vendor expects, in Base64 (docs/vendor-login.md, "Signature"). This code is independent of the
+ * broker's own signature code on purpose. If both shared a line, no test could find a mistake in it.
  */
 export function expectedSignature(parts: SignedParts, appKey: string): string {
   const payload = createHash('sha256').update(parts.body).digest('hex');
@@ -88,7 +88,7 @@ const TIMESTAMP_TOLERANCE_SECONDS = 300;
 const NONCE_MAX = 2_147_483_646;
 const NONCE_MEMORY_MS = 600_000;
 
-/** Checks the headers, the signature and the body of login requests (protocol.md, "Request" and "Signature"). */
+/** Checks the headers, the signature and the body of login requests (docs/vendor-login.md, "Request" and "Signature"). */
 export class LoginVerifier {
   readonly #appByAccessId: ReadonlyMap<string, RegisteredApp>;
   readonly #appIds: ReadonlySet<string>;

@@ -25,8 +25,8 @@ const MAX_EPOCH_SECONDS = 10 ** 11;
 const MAX_AHEAD_MS = 400 * 86_400_000;
 
 /**
- * Reads an `expireTime` (protocol.md, "Response"). Below 10^9 it is a lifetime in seconds, up to 10^11 epoch seconds,
- * above that epoch ms.
+ * Reads an `expireTime` (docs/vendor-login.md, "Response"). Below 10^9 it is a lifetime in seconds, up to 10^11 epoch
+ * seconds, above that epoch ms.
  * @param text the digits as the vendor sent them, quoted or not
  * @param sentAt when the login was sent, epoch ms by the vendor's clock
  * @returns epoch ms by the vendor's clock
@@ -49,7 +49,7 @@ function toInstant(value: number, sentAt: number): number {
 export const SUCCESS = 0;
 const SIGNATURE_REFUSED = 10007;
 
-/** All result codes of the protocol (protocol.md, "Result codes"). */
+/** All result codes of the protocol (docs/vendor-login.md, "Result codes"). */
 export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, ResultKind>([
   [SUCCESS, 'success'],
   [SIGNATURE_REFUSED, 'configuration'],
@@ -68,7 +68,7 @@ export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, Re
   [10902013, 'account_closed'],
 ]);
 
-/** Classifies a result (protocol.md, "Result codes"). Only the end of `msg` shows the reason of a 10007. */
+/** Classifies a result (docs/vendor-login.md, "Result codes"). Only the end of `msg` shows the reason of a 10007. */
 export function resultKind(code: number, msg: string): ResultKind {
   if (code === SIGNATURE_REFUSED && /:\s*-2\s*$/.test(msg)) return 'clock_skew';
   return KNOWN_RESULTS.get(code) ?? 'unknown';
@@ -116,7 +116,7 @@ const tokenData = z.object({
 export type VendorAnswer = z.infer<typeof answer>;
 
 /**
- * Reads the envelope (protocol.md, "Response"). No number in it is rounded.
+ * Reads the envelope (docs/vendor-login.md, "Response"). No number in it is rounded.
  * @throws BrokenAnswer
  */
 export function parseAnswer(text: string): VendorAnswer {

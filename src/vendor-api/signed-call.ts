@@ -13,7 +13,7 @@ export interface VendorApp {
   readonly accessId: string;
 }
 
-/** The parts that a signature covers (protocol.md, "Signature"). */
+/** The parts that a signature covers (docs/vendor-login.md, "Signature"). */
 export interface SignedParts {
   /** As in the `Host` header: with the port only if it is not the default of the scheme. */
   readonly host: string;
@@ -73,7 +73,7 @@ export interface PreparedLogin {
   readonly stringToSign: string;
 }
 
-/** Signs a `thirdCustLogin` (protocol.md, "Request"). The returned body holds exactly the signed bytes. */
+/** Signs a `thirdCustLogin` (docs/vendor-login.md, "Request"). The returned body holds exactly the signed bytes. */
 export function prepareLogin({ domain, app, subject, region, nonce, timestamp }: LoginParts): PreparedLogin {
   const url = new URL(domain.pathname.replace(/\/+$/, '') + PATH, domain.origin);
   const body = Buffer.from(

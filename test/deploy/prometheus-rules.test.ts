@@ -96,7 +96,7 @@ test('docs/runbooks.md says what to do for every error that an app can get', () 
   const explained = tableAfter(RUNBOOKS, '`code`').flatMap(([code = '']) =>
     [...code.matchAll(/`(\w+)`/g)].map(([, one]) => one),
   );
-  const codes = tableAfter(readFile('README.md'), '`code`').map(([code = '']) => code.replaceAll('`', ''));
+  const codes = tableAfter(readFile('docs/errors.md'), '`code`').map(([code = '']) => code.replaceAll('`', ''));
   expect(new Set(explained)).toEqual(new Set(codes.filter((code) => code !== 'not_found')));
 });
 

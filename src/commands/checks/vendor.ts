@@ -80,7 +80,7 @@ function clockResult(name: string, reading: ClockReading | undefined): CheckResu
   return level === 'warn' ? warn(name, { detail, fix }) : fail(name, { detail, fix });
 }
 
-/** Judges the answer to the call without a country (protocol.md, "Result codes"). */
+/** Judges the answer to the call without a country (docs/vendor-login.md, "Result codes"). */
 function signedCallResult(name: string, exchange: VendorExchange): CheckResult {
   const { code, kind } = exchange;
   switch (kind) {

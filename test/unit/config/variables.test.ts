@@ -15,7 +15,7 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ['ADMIN_PORT', 'a whole number from 0 to 65535', ['65536', '-1', 'off']],
   [
     'ADMIN_TOKEN',
-    'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (openssl rand -base64 32)',
+    'at least 16 characters of A-Z a-z 0-9 - . _ ~ + / (the output of openssl rand -base64 32)',
     [
       'sixteen or more words',
       'abcdefgh,ijklmnop',

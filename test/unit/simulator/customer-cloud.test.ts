@@ -20,15 +20,22 @@ async function verified(session: string) {
 
 async function login(body: unknown) {
   const response = await fetch(`${cloud.url}/login`, { method: 'POST', body: JSON.stringify(body) });
-  return { status: response.status, body: (await response.json()) as { session: string; error: string } };
+  return {
+    status: response.status,
+    body: (await response.json()) as { session: string; unionId: string; error: string },
+  };
 }
 
 test('gives an account a session that its published keys verify', async () => {
   const { status, body } = await login({ account: 'alice', region: 'DE' });
   expect(status).toBe(200);
-  expect(body).toEqual({ session: expect.any(String), expiresIn: 120 });
+  expect(body).toEqual({
+    session: expect.any(String),
+    expiresIn: 120,
+    unionId: expect.stringMatching(/^[0-9a-f]{32}$/),
+  });
   const claims = await verified(body.session);
-  expect(claims).toMatchObject({ sub: expect.stringMatching(/^[0-9a-f]{32}$/), region: 'DE' });
+  expect(claims).toMatchObject({ sub: body.unionId, region: 'DE' });
   expect((claims.exp ?? 0) - (claims.iat ?? 0)).toBe(120);
 });
 

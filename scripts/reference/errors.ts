@@ -1,0 +1,211 @@
+import type { ErrorCode } from '../../src/token/errors.ts';
+import type { Language, Texts } from './tables.ts';
+
+interface ErrorText {
+  /** When the broker answers with this code. */
+  readonly when: Texts;
+  /** What the app does. */
+  readonly app: Texts;
+  /** What the operator does. */
+  readonly operator: Texts;
+}
+
+/** The texts for each error and language. The compiler refuses an error without one. */
+export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
+  request_invalid: {
+    when: { en: 'a parameter is missing or malformed', zh: '缺少参数，或参数格式不对' },
+    app: {
+      en: 'correct the app: `detail` names the parameter and what is allowed',
+      zh: '修正 App：`detail` 指出是哪个参数以及允许的值',
+    },
+    operator: {
+      en: 'nothing, unless the app is correct: then compare its parameters with the API document',
+      zh: '无需处理。若确认 App 没有问题，请将其参数与 API 文档对照',
+    },
+  },
+  session_missing: {
+    when: { en: 'the request has no session', zh: '请求中没有会话' },
+    app: {
+      en: 'send the session as [its mode requires](integrate-your-cloud.md)',
+      zh: '按[所用模式的要求](integrate-your-cloud.md)发送会话',
+    },
+    operator: {
+      en: 'if all apps see it: does the proxy pass on the header with the session?',
+      zh: '若所有 App 都遇到：检查代理是否转发了携带会话的请求头',
+    },
+  },
+  session_invalid: {
+    when: {
+      en: 'the broker or your cloud refuses the session: its signature, `iss`, `aud` or another claim is wrong, it was revoked, or the account was erased after it was issued',
+      zh: 'Broker 或你的云拒绝该会话：签名、`iss`、`aud` 或其他声明不对，会话已被撤销，或账号在会话签发之后被抹除',
+    },
+    app: {
+      en: 'renew the session and ask once again. If that does not help, ask the user to log in again',
+      zh: '更新会话后再请求一次。若仍失败，请用户重新登录',
+    },
+    operator: {
+      en: '`check --session` says which claim is wrong: [find out why a user is refused](get-started.md#6-find-out-why-a-user-is-refused)',
+      zh: '`check --session` 会指出哪个声明不对：[查明用户为何被拒绝](get-started.md#6-find-out-why-a-user-is-refused)',
+    },
+  },
+  session_expired: {
+    when: { en: 'the session has ended', zh: '会话已过期' },
+    app: { en: 'renew the session and ask once again', zh: '更新会话后再请求一次' },
+    operator: {
+      en: 'if it happens to new sessions: compare the clocks of your cloud and of the broker',
+      zh: '若新会话也如此：对比你的云与 Broker 的时钟',
+    },
+  },
+  session_forbidden: {
+    when: {
+      en: 'the session is for another app, the terminal was logged out, or a page of another web site caused the request',
+      zh: '会话属于另一个 App，终端已被登出，或请求由其他网站的页面发起',
+    },
+    app: { en: 'stop asking. Ask the user to log in again', zh: '停止请求。请用户重新登录' },
+    operator: {
+      en: 'for web pages: let the proxy pass on `Host` unchanged, and set [`SameSite`](security.md#cookies)',
+      zh: '对于网页：代理应原样转发 `Host`，并设置 [`SameSite`](security.md#cookies)',
+    },
+  },
+  account_disabled: {
+    when: { en: 'the vendor closed the account', zh: '厂商已关闭该账号' },
+    app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
+    operator: { en: 'ask the vendor, with the account’s accessId', zh: '携带该账号的 accessId 咨询厂商' },
+  },
+  terminal_limit: {
+    when: {
+      en: 'the account has `TERMINALS_PER_ACCOUNT` phones with a valid token',
+      zh: '账号已有 `TERMINALS_PER_ACCOUNT` 部手机持有有效令牌',
+    },
+    app: {
+      en: 'stop asking. Ask the user to log out on another phone',
+      zh: '停止请求。请用户在另一部手机上登出',
+    },
+    operator: {
+      en: 'a lost phone counts until its token ends, unless [your cloud logs it out](integrate-your-cloud.md#log-a-terminal-out)',
+      zh: '丢失的手机在其令牌过期前一直计数，除非[你的云将其登出](integrate-your-cloud.md#log-a-terminal-out)',
+    },
+  },
+  not_found: {
+    when: {
+      en: 'the address is wrong; on the internal API also: the broker knows no such account',
+      zh: '地址错误；在内部 API 上还可能是：Broker 不知道该账号',
+    },
+    app: { en: 'correct the address', zh: '修正地址' },
+    operator: {
+      en: 'a path of the internal API takes the `unionId`, not the name that the user types',
+      zh: '内部 API 的路径使用 `unionId`，不是用户输入的账号名',
+    },
+  },
+  rate_limited: {
+    when: {
+      en: 'the account asks too often, or reports too many refused tokens',
+      zh: '该账号请求过于频繁，或报告了过多被拒绝的令牌',
+    },
+    app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 中是否有死循环' },
+    operator: {
+      en: 'the metric of refusals names the limit: `RATE_LIMIT_PER_MINUTE` or `LOGIN_LIMIT_PER_HOUR`',
+      zh: '拒绝次数的指标会指出是哪个限制：`RATE_LIMIT_PER_MINUTE` 或 `LOGIN_LIMIT_PER_HOUR`',
+    },
+  },
+  internal: {
+    when: {
+      en: 'the broker has a defect, or the replica is overloaded: then `detail` says so',
+      zh: 'Broker 有缺陷，或副本过载：后者会在 `detail` 中说明',
+    },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: 'overloaded: add replicas. Otherwise report the log line that has the `requestId`',
+      zh: '过载：增加副本。否则上报含有该 `requestId` 的日志行',
+    },
+  },
+  vendor_rejected: {
+    when: {
+      en: 'the vendor refused the login. `vendorCode` is its result code',
+      zh: '厂商拒绝了登录。`vendorCode` 是厂商的结果码',
+    },
+    app: {
+      en: 'stop asking. If `detail` names the account, the `uniqueId` or the region as malformed, correct the app',
+      zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 App',
+    },
+    operator: {
+      en: 'read the log line at `error`, then run `check`. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
+      zh: '查看 `error` 级别的日志行，然后运行 `check`。10007 见：[与厂商核对签名](commands.md#settle-a-10007-with-the-vendor)',
+    },
+  },
+  vendor_unavailable: {
+    when: {
+      en: 'the vendor cannot be reached or its answer is unusable, or the account is in a pause after failed logins',
+      zh: '无法连接厂商或其应答不可用，或该账号在登录失败后处于暂停期',
+    },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: 'if many accounts see it: [VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',
+      zh: '若许多账号都遇到：[VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',
+    },
+  },
+  vendor_busy: {
+    when: {
+      en: 'more logins wait than `VENDOR_MAX_RPS` permits',
+      zh: '等待的登录次数超过 `VENDOR_MAX_RPS` 允许的数量',
+    },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: '[LoginBudgetSpent](runbooks.md#sdktokenbrokerloginbudgetspent)',
+      zh: '[LoginBudgetSpent](runbooks.md#sdktokenbrokerloginbudgetspent)',
+    },
+  },
+  session_check_unavailable: {
+    when: {
+      en: 'your cloud cannot be asked about the session. No user is logged out for it',
+      zh: '无法向你的云询问该会话。不会因此登出任何用户',
+    },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: '[SessionChecksUnavailable](runbooks.md#sdktokenbrokersessionchecksunavailable)',
+      zh: '[SessionChecksUnavailable](runbooks.md#sdktokenbrokersessionchecksunavailable)',
+    },
+  },
+  store_unavailable: {
+    when: {
+      en: 'Redis does not answer, and this request cannot be served without it',
+      zh: 'Redis 无应答，而此请求离不开它',
+    },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: '[RedisTrouble](runbooks.md#sdktokenbrokerredistrouble). [Do not restart the replicas](production.md#while-redis-is-down)',
+      zh: '[RedisTrouble](runbooks.md#sdktokenbrokerredistrouble)。[不要重启副本](production.md#while-redis-is-down)',
+    },
+  },
+  shutting_down: {
+    when: { en: 'this replica is being stopped', zh: '该副本正在停止' },
+    app: { en: 'ask again. Another replica answers', zh: '重试。由另一个副本应答' },
+    operator: {
+      en: 'take a replica out of the load balancer before you stop it',
+      zh: '停止副本之前，先将其从负载均衡中移除',
+    },
+  },
+  vendor_timeout: {
+    when: { en: 'the vendor did not answer in time', zh: '厂商未及时应答' },
+    app: { en: 'wait, then ask again', zh: '等待后重试' },
+    operator: {
+      en: 'if many accounts see it: [VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',
+      zh: '若许多账号都遇到：[VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',
+    },
+  },
+};
+
+export const APP_HEAD: Readonly<Record<Language, readonly string[]>> = {
+  en: ['`code`', 'status', '`retryable`', 'when', 'the app'],
+  zh: ['`code`', '状态码', '`retryable`', '何时出现', 'App 的处理'],
+};
+
+export const OPERATOR_HEAD: Readonly<Record<Language, readonly string[]>> = {
+  en: ['error', 'the operator'],
+  zh: ['错误', '运维人员的处理'],
+};
+
+export const YES_NO: Readonly<Record<'yes' | 'no', Texts>> = {
+  yes: { en: 'yes', zh: '是' },
+  no: { en: 'no', zh: '否' },
+};

@@ -1,0 +1,276 @@
+import type { VariableName } from '../../src/config/variables.ts';
+import type { Language, Texts } from './tables.ts';
+
+/** The tables of settings, in the order of the documents. Each is the name of a marked section: `settings-NAME`. */
+export type SettingGroup =
+  | 'process'
+  | 'internal-api'
+  | 'vendor'
+  | 'sessions'
+  | 'store'
+  | 'terminals'
+  | 'renewal'
+  | 'limits';
+
+/** What stands in place of a default: when the broker does not start without the setting. */
+export const REQUIRED = {
+  always: { en: 'required', zh: '必填' },
+  oneApp: { en: 'required unless `VENDOR_APPS`', zh: '必填，除非设置了 `VENDOR_APPS`' },
+  jwt: { en: 'required with `jwt`', zh: '`jwt` 模式必填' },
+  oneOfThree: { en: 'one of three with `jwt`', zh: '`jwt` 模式三选一' },
+  introspection: { en: 'required with `introspection`', zh: '`introspection` 模式必填' },
+  forward: { en: 'required with `forward`', zh: '`forward` 模式必填' },
+  encryption: { en: 'required in `production` with Redis', zh: '`production` 且使用 Redis 时必填' },
+} as const satisfies Record<string, Texts>;
+
+interface SettingText extends Texts {
+  readonly group: SettingGroup;
+  readonly required?: keyof typeof REQUIRED;
+}
+
+/** One text for each setting and language. The compiler refuses a setting without one. */
+export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
+  NODE_ENV: {
+    group: 'process',
+    en: '`production` requires encryption of the tokens in Redis, and switches `/docs` off. The container image sets it',
+    zh: '`production` 要求加密 Redis 中的令牌，并关闭 `/docs`。容器镜像已设为 `production`',
+  },
+  HOST: { group: 'process', en: 'address of the public API', zh: '公开 API 的监听地址' },
+  PORT: { group: 'process', en: 'port of the public API; 0: any free port', zh: '公开 API 的端口；0：任意空闲端口' },
+  ADMIN_HOST: {
+    group: 'internal-api',
+    en: 'address of the internal API. The internet must never reach it',
+    zh: '内部 API 的监听地址。绝不能让互联网访问到它',
+  },
+  ADMIN_PORT: { group: 'internal-api', en: 'port of the internal API', zh: '内部 API 的端口' },
+  ADMIN_TOKEN: {
+    group: 'internal-api',
+    en: 'bearer token of its callers, at least 16 characters: the output of `openssl rand -base64 32`. The log calls this caller `default`. Without a token, the internal API serves only health and metrics',
+    zh: '调用方使用的 Bearer 令牌，至少 16 个字符：取 `openssl rand -base64 32` 的输出。日志中该调用方名为 `default`。不设令牌时，内部 API 只提供健康检查和指标',
+  },
+  ADMIN_TOKENS: {
+    group: 'internal-api',
+    en: 'besides or instead, one token for each caller, so that you can replace one alone: `name:token[,name:token…]`',
+    zh: '可与上一项并用，也可替代它：每个调用方一个令牌，便于单独更换：`name:token[,name:token…]`',
+  },
+  LOG_LEVEL: {
+    group: 'process',
+    en: 'least severe level that is logged. With `debug`, the log has a line for each request',
+    zh: '记录日志的最低级别。设为 `debug` 时，每个请求一行日志',
+  },
+  API_DOCS: {
+    group: 'process',
+    en: 'whether the public API serves `/docs` and `/openapi.json`. Without it: `true`, and `false` in `production`',
+    zh: '公开 API 是否提供 `/docs` 和 `/openapi.json`。不设时为 `true`；在 `production` 中为 `false`',
+  },
+  VENDOR_BASE_URL: {
+    group: 'vendor',
+    required: 'always',
+    en: 'the vendor domain assigned to you. Use `https://`, because a login contains your appToken',
+    zh: '厂商分配给你的域名。请用 `https://`，因为登录请求中包含 appToken',
+  },
+  VENDOR_REGION_URLS: {
+    group: 'vendor',
+    en: 'other vendor domains by country, as JSON: `{"CN":"https://cn.vendor.example"}`',
+    zh: '按国家指定其他厂商域名，JSON 格式：`{"CN":"https://cn.vendor.example"}`',
+  },
+  VENDOR_APP_ID: {
+    group: 'vendor',
+    required: 'oneApp',
+    en: 'the appId that the vendor issued. With its token and key it is the only app, named `default`',
+    zh: '厂商颁发的 appId。连同它的 token 和 key，即为唯一的 App，名为 `default`',
+  },
+  VENDOR_APP_TOKEN: { group: 'vendor', required: 'oneApp', en: 'its appToken', zh: '对应的 appToken' },
+  VENDOR_APP_KEY: {
+    group: 'vendor',
+    required: 'oneApp',
+    en: 'its appKey, the key of the signatures',
+    zh: '对应的 appKey，用于签名',
+  },
+  VENDOR_ACCESS_ID: {
+    group: 'vendor',
+    en: 'the value of the header `X-IotVideo-AccessID`. Without it: the appId',
+    zh: '请求头 `X-IotVideo-AccessID` 的值。不设时用 appId',
+  },
+  VENDOR_APPS: {
+    group: 'vendor',
+    en: 'several apps by name, in place of these four settings: `{"ios":{"appId":"…","appToken":"…","appKey":"…"},"android":{…}}`. Each app may also have an `accessId`',
+    zh: '按名称配置多个 App，替代以上四项：`{"ios":{"appId":"…","appToken":"…","appKey":"…"},"android":{…}}`。每个 App 还可以有 `accessId`',
+  },
+  VENDOR_MAX_RPS: {
+    group: 'vendor',
+    en: 'maximum number of vendor logins per second, over all replicas; 0: no limit',
+    zh: '所有副本合计，每秒最多向厂商登录的次数；0：不限',
+  },
+  VENDOR_TIMEOUT_MS: {
+    group: 'vendor',
+    en: 'timeout of one login attempt in ms, from the connection to the last byte. All attempts of a login together may take half as long again, and at least 2 s more. Above 6000, [a restart may cut a login off](production.md#in-kubernetes)',
+    zh: '一次登录尝试的超时（毫秒），从建立连接到收完最后一个字节。一次登录的全部尝试合计可再多一半时间，至少多 2 秒。超过 6000 时，[重启可能中断登录](production.md#in-kubernetes)',
+  },
+  SESSION_MODE: {
+    group: 'sessions',
+    en: 'how the broker checks a session: a signed JWT, a question to your OAuth server, or a question to your cloud. [Integrate your cloud](integrate-your-cloud.md) describes the three modes',
+    zh: '如何校验会话：签名的 JWT、询问你的 OAuth 服务器、或询问你的云。三种模式见[对接你的云](integrate-your-cloud.md)',
+  },
+  SESSION_JWT_JWKS_URL: {
+    group: 'sessions',
+    required: 'oneOfThree',
+    en: 'the URL where your cloud publishes its public keys',
+    zh: '你的云发布公钥（JWKS）的 URL',
+  },
+  SESSION_JWT_PUBLIC_KEY: {
+    group: 'sessions',
+    required: 'oneOfThree',
+    en: 'or one public key in PEM',
+    zh: '或一个 PEM 格式的公钥',
+  },
+  SESSION_JWT_SECRET: {
+    group: 'sessions',
+    required: 'oneOfThree',
+    en: 'or a shared HMAC secret of at least 32 bytes',
+    zh: '或一个共享的 HMAC 密钥，至少 32 字节',
+  },
+  SESSION_JWT_ISSUER: {
+    group: 'sessions',
+    required: 'jwt',
+    en: 'the claim `iss` must be this value',
+    zh: '声明 `iss` 必须等于此值',
+  },
+  SESSION_JWT_AUDIENCE: {
+    group: 'sessions',
+    required: 'jwt',
+    en: 'the claim `aud` must be or contain this value',
+    zh: '声明 `aud` 必须等于或包含此值',
+  },
+  SESSION_JWT_ALGORITHMS: {
+    group: 'sessions',
+    en: '`jwt`: the algorithms to accept, for example `ES256,RS256`. Without it: all that fit the key',
+    zh: '`jwt`：接受的算法，例如 `ES256,RS256`。不设时接受与密钥匹配的所有算法',
+  },
+  SESSION_CLAIM_UNION_ID: {
+    group: 'sessions',
+    en: 'the claim with the account: a name or a dotted path',
+    zh: '账号所在的声明：名称，或用点分隔的路径',
+  },
+  SESSION_CLAIM_REGION: { group: 'sessions', en: 'the claim with its country', zh: '账号所属国家所在的声明' },
+  SESSION_CLAIM_APP: {
+    group: 'sessions',
+    en: 'the claim with the app that the session is bound to, by its name in `VENDOR_APPS`. Without it, a session is valid for every app',
+    zh: '会话绑定的 App 所在的声明，取 `VENDOR_APPS` 中的名称。不设时，会话对所有 App 有效',
+  },
+  SESSION_INTROSPECTION_URL: {
+    group: 'sessions',
+    required: 'introspection',
+    en: 'the introspection endpoint of your OAuth server',
+    zh: '你的 OAuth 服务器的 introspection 端点',
+  },
+  SESSION_INTROSPECTION_CLIENT_ID: {
+    group: 'sessions',
+    required: 'introspection',
+    en: 'the client id of the broker at that server',
+    zh: 'Broker 在该服务器上的 client id',
+  },
+  SESSION_INTROSPECTION_CLIENT_SECRET: {
+    group: 'sessions',
+    required: 'introspection',
+    en: 'its client secret',
+    zh: '对应的 client secret',
+  },
+  SESSION_INTROSPECTION_AUDIENCE: {
+    group: 'sessions',
+    en: '`introspection`: the claim `aud` must be or contain this value. Without this setting and the next one, the broker warns at the start',
+    zh: '`introspection`：声明 `aud` 必须等于或包含此值。若此项和下一项都不设，Broker 启动时会警告',
+  },
+  SESSION_INTROSPECTION_SCOPE: {
+    group: 'sessions',
+    en: '`introspection`: the scopes that a token must have, separated by spaces',
+    zh: '`introspection`：令牌必须具有的 scope，用空格分隔',
+  },
+  SESSION_FORWARD_URL: {
+    group: 'sessions',
+    required: 'forward',
+    en: 'the URL of your cloud that answers with the claims of a session',
+    zh: '你的云中返回会话声明的 URL',
+  },
+  SESSION_FORWARD_HEADERS: {
+    group: 'sessions',
+    en: '`forward`: the headers of the app’s request that the broker sends to this URL',
+    zh: '`forward`：Broker 把 App 请求中的哪些请求头转发到该 URL',
+  },
+  SESSION_FORWARD_COOKIES: {
+    group: 'sessions',
+    en: '`forward`: the names of the cookies that make up the session, separated by commas. The broker sends only these',
+    zh: '`forward`：组成会话的 cookie 名称，用逗号分隔。Broker 只转发这些 cookie',
+  },
+  SESSION_CACHE_SECONDS: {
+    group: 'sessions',
+    en: 'how long the broker accepts a session without a new check, in seconds; 0: it checks each request',
+    zh: '会话通过校验后，多少秒内不再校验；0：每个请求都校验',
+  },
+  DEFAULT_REGION: {
+    group: 'sessions',
+    en: 'the country of an account that neither the session nor the app names: an ISO 3166-1 code of two capital letters',
+    zh: '会话和 App 都没有给出国家时使用的国家：ISO 3166-1 两位大写字母代码',
+  },
+  REDIS_URL: {
+    group: 'store',
+    en: 'the Redis of all replicas: [four forms of the URL](production.md#redis). Without it, the process keeps the tokens in its memory: then run exactly one replica',
+    zh: '所有副本共用的 Redis：[四种 URL 写法](production.md#redis)。不设时令牌保存在进程内存中：此时只能运行一个副本',
+  },
+  REDIS_KEY_PREFIX: {
+    group: 'store',
+    en: 'the prefix of every key: 1 to 64 letters, digits, dots, underscores, colons and hyphens',
+    zh: '所有 key 的前缀：1 到 64 个字母、数字、点、下划线、冒号或连字符',
+  },
+  TOKEN_ENCRYPTION_KEYS: {
+    group: 'store',
+    required: 'encryption',
+    en: '`id:key[,id:key…]`: you choose the id; each key is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
+    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个 key 用于加密，所有 key 都可解密：见[密钥轮换](key-rotation.md)。或设为 `off`',
+  },
+  TERMINAL_POLICY: {
+    group: 'terminals',
+    en: '`multi`: one token for each phone. `single`: one token for the account, whatever `uniqueId` the app sends',
+    zh: '`multi`（多端登录）：每部手机一个令牌。`single`（单端登录）：每个账号一个令牌，不论 App 发送什么 `uniqueId`',
+  },
+  TERMINALS_PER_ACCOUNT: {
+    group: 'terminals',
+    en: 'maximum number of phones of an account with a valid token',
+    zh: '一个账号最多有多少部手机持有有效令牌',
+  },
+  REFRESH_MODE: {
+    group: 'renewal',
+    en: '`proactive`: the broker renews in the background. `on-demand`: it renews only when an app reads a token that is due. Without it: `proactive` for `multi`, `on-demand` for `single`, where a login may log another phone out',
+    zh: '`proactive`：后台刷新。`on-demand`：只在 App 读取到期应刷新的令牌时刷新。不设时，`multi` 为 `proactive`，`single` 为 `on-demand`，因为单端登录时一次登录可能使另一部手机下线',
+  },
+  REFRESH_AT: {
+    group: 'renewal',
+    en: 'the shares of a token’s life between which the broker renews it: two numbers between 0 and 1, the smaller one first',
+    zh: '在令牌有效期的哪一段内刷新：0 与 1 之间的两个数，小的在前',
+  },
+  REFRESH_UNREAD_LIMIT: {
+    group: 'renewal',
+    en: 'how often in a row the broker renews a token that nobody reads. After that, it lets the token expire',
+    zh: '令牌一直无人读取时，最多连续刷新多少次。之后任其过期',
+  },
+  RATE_LIMIT_PER_MINUTE: {
+    group: 'limits',
+    en: 'maximum requests of an account per minute on one replica; 0: no limit',
+    zh: '限流：一个账号在一个副本上每分钟最多的请求数；0：不限',
+  },
+  LOGIN_LIMIT_PER_HOUR: {
+    group: 'limits',
+    en: 'maximum logins and logouts of an account per hour over all replicas, `TERMINALS_PER_ACCOUNT` of them at once; 0: no limit',
+    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，其中可同时使用 `TERMINALS_PER_ACCOUNT` 次；0：不限',
+  },
+  CACHE_MAX_MB: {
+    group: 'limits',
+    en: 'maximum memory for cached tokens in this process, in MiB',
+    zh: '本进程缓存令牌最多使用的内存（MiB）',
+  },
+};
+
+export const SETTINGS_HEAD: Readonly<Record<Language, readonly string[]>> = {
+  en: ['variable', 'default', 'allowed', 'meaning'],
+  zh: ['变量', '默认值', '允许的值', '说明'],
+};

@@ -1,0 +1,84 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { VARIABLES, type Variable, type VariableName } from '../../src/config/variables.ts';
+import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
+import { headingsOf } from '../../test/support/markdown.ts';
+import { markdownTable } from '../markdown.ts';
+import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
+import { REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
+
+export type Language = 'en' | 'zh';
+export type Texts = Readonly<Record<Language, string>>;
+
+const DOCS = new URL('../../docs/', import.meta.url);
+
+/** The sections of docs/settings.md that are tables, by their names. */
+export function settingSections(language: Language): Map<string, string> {
+  const names = Object.keys(VARIABLES) as VariableName[];
+  const groups = [...new Set(names.map((name) => SETTINGS[name].group))];
+  return new Map(groups.map((group) => [`settings-${group}`, settingTable(names, group, language)]));
+}
+
+function settingTable(names: readonly VariableName[], group: SettingGroup, language: Language): string {
+  const rows = names.filter((name) => SETTINGS[name].group === group).map((name) => settingRow(name, language));
+  return markdownTable([SETTINGS_HEAD[language], ...rows]);
+}
+
+function settingRow(name: VariableName, language: Language): string[] {
+  const variable: Variable<unknown> = VARIABLES[name];
+  const { required, [language]: meaning } = SETTINGS[name];
+  const missing = required === undefined ? '–' : REQUIRED[required][language];
+  return [
+    `\`${name}\`${variable.secret ? ' †' : ''}`,
+    variable.default === undefined ? missing : `\`${variable.default}\``,
+    allowedValues(variable),
+    withTranslatedLinks(meaning, language),
+  ];
+}
+
+/** A range or a list of values. Other settings describe their form in their text. */
+function allowedValues({ allowed }: Variable<unknown>): string {
+  const [, min, max] = /^a whole number from (\d+) to (\d+)$/.exec(allowed) ?? [];
+  if (min !== undefined) return `${min}–${max}`;
+  const [, list] = /^one of (.+)$/.exec(allowed) ?? (allowed === 'true or false' ? ['', 'true, false'] : []);
+  if (list === undefined) return '–';
+  return list
+    .split(', ')
+    .map((value) => `\`${value}\``)
+    .join(', ');
+}
+
+/** The sections of docs/errors.md that are tables, by their names. */
+export function errorSections(language: Language): Map<string, string> {
+  const codes = Object.keys(ERRORS) as ErrorCode[];
+  const cell = (texts: Texts) => withTranslatedLinks(texts[language], language);
+  const app = codes.map((code) => {
+    const { status, retryable } = ERRORS[code];
+    const texts = ERROR_TEXTS[code];
+    return [
+      `\`${code}\``,
+      String(status),
+      YES_NO[retryable ? 'yes' : 'no'][language],
+      cell(texts.when),
+      cell(texts.app),
+    ];
+  });
+  const operator = codes.map((code) => [`\`${code}\``, cell(ERROR_TEXTS[code].operator)]);
+  return new Map([
+    ['errors-app', markdownTable([APP_HEAD[language], ...app])],
+    ['errors-operator', markdownTable([OPERATOR_HEAD[language], ...operator])],
+  ]);
+}
+
+/** The texts link to the English documents. In Chinese, a link leads to the translation, if there is one. */
+function withTranslatedLinks(text: string, language: Language): string {
+  if (language === 'en') return text;
+  return text.replaceAll(/\]\(([^)#]+)#?([^)]*)\)/g, (_, document: string, anchor: string) => {
+    const target = existsSync(new URL(`zh/${document}`, DOCS)) ? document : `../${document}`;
+    if (anchor === '') return `](${target})`;
+    const english = headingsOf(readFileSync(new URL(document, DOCS), 'utf8'));
+    const at = english.findIndex((heading) => heading.anchor === anchor);
+    const heading = headingsOf(readFileSync(new URL(target, new URL('zh/', DOCS)), 'utf8'))[at];
+    if (heading === undefined) throw new Error(`${document} has no heading #${anchor}, or its translation has not`);
+    return `](${target}#${heading.anchor})`;
+  });
+}

@@ -1,0 +1,175 @@
+import { existsSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parityProblems, translationOf } from './support/document-parity.ts';
+import { readFile } from './support/documents.ts';
+
+/** The documents that exist in English and in Chinese. */
+const TRANSLATED = [
+  'README.md',
+  'docs/get-started.md',
+  'docs/how-it-works.md',
+  'docs/integrate-your-app.md',
+  'docs/integrate-your-cloud.md',
+  'docs/production.md',
+  'docs/key-rotation.md',
+  'docs/runbooks.md',
+  'docs/errors.md',
+  'docs/settings.md',
+  'docs/security.md',
+  'docs/console.md',
+  'docs/glossary.md',
+];
+
+/** Those whose translation is still missing. This list must become empty. */
+const PENDING: readonly string[] = TRANSLATED;
+
+const readDocument = (path: string) =>
+  existsSync(new URL(`../${path}`, import.meta.url)) ? readFile(path) : undefined;
+
+describe.each(TRANSLATED.filter((path) => !PENDING.includes(path)))('%s and its translation', (path) => {
+  test('have the same headings, code, first columns of tables, and links', () => {
+    expect(parityProblems(path, readDocument)).toEqual([]);
+  });
+});
+
+test('the list of missing translations names only documents without a translation', () => {
+  const done = PENDING.filter((path) => readDocument(translationOf(path)) !== undefined);
+  expect(done).toEqual([]);
+});
+
+describe('the comparison', () => {
+  const ORIGINAL = [
+    '# Title',
+    '',
+    'See [settings](settings.md#process) and [the vendor](https://vendor.example).',
+    '',
+    '## Start `serve`',
+    '',
+    '```sh',
+    '# a comment',
+    'node dist/main.js # another',
+    '```',
+    '',
+    '| variable | meaning |',
+    '|---|---|',
+    '| `HOST` | an address |',
+    '| `ADMIN_TOKEN` † | a secret |',
+    '| Redis is down | wait |',
+    '',
+    '```mermaid',
+    'sequenceDiagram',
+    '    participant Cloud as Your cloud',
+    '    App->>Broker: ask',
+    '    alt there is none',
+    '```',
+    '',
+    '```mermaid',
+    'gantt',
+    '    title A token',
+    '    Served : done, a, 2026-01-01, 21d',
+    '```',
+    '',
+    '```mermaid',
+    'flowchart TD',
+    '    ask["The app asks"] --> redis{"Does Redis answer?"}',
+    '    redis -- yes --> token["200"]',
+    '```',
+  ].join('\n');
+  const TRANSLATION = [
+    '# 标题',
+    '',
+    '见[厂商](https://vendor.example)和[设置](settings.md#进程)。',
+    '',
+    '## 启动 `serve`',
+    '',
+    '```sh',
+    '# 注释',
+    'node dist/main.js # 另一个',
+    '```',
+    '',
+    '| 变量 | 说明 |',
+    '|---|---|',
+    '| `HOST` | 地址 |',
+    '| `ADMIN_TOKEN` † | 密钥 |',
+    '| Redis 宕机 | 等待 |',
+    '',
+    '```mermaid',
+    'sequenceDiagram',
+    '    participant Cloud as 你的云',
+    '    App->>Broker: 询问',
+    '    alt 没有',
+    '```',
+    '',
+    '```mermaid',
+    'gantt',
+    '    title 令牌',
+    '    使用 : done, a, 2026-01-01, 21d',
+    '```',
+    '',
+    '```mermaid',
+    'flowchart TD',
+    '    ask["App 请求"] --> redis{"Redis 有应答吗？"}',
+    '    redis -- 是 --> token["200"]',
+    '```',
+  ].join('\n');
+  const others: Record<string, string> = {
+    'docs/settings.md': '# Settings\n\n## Process\n\n## Vendor',
+    'docs/zh/settings.md': '# 设置\n\n## 进程\n\n## 厂商',
+  };
+  const problemsWith = (original: string, translation: string | undefined) =>
+    parityProblems('docs/page.md', (path) => {
+      if (path === 'docs/page.md') return original;
+      return path === 'docs/zh/page.md' ? translation : others[path];
+    });
+
+  test('accepts a translation that says the same', () => expect(problemsWith(ORIGINAL, TRANSLATION)).toEqual([]));
+
+  test.each<[what: string, change: (text: string) => string, problem: string]>([
+    [
+      'a heading is missing',
+      (text) => text.replace('## 启动 `serve`\n', ''),
+      'heading 2 of 2: the original has "## Start',
+    ],
+    ['a heading has another level', (text) => text.replace('## 启动', '### 启动'), 'heading 2 of 2'],
+    ['a heading names another command', (text) => text.replace('启动 `serve`', '启动 `check`'), 'heading 2 of 2'],
+    ['a heading is added', (text) => `${text}\n\n## 更多`, 'the original has no heading'],
+    ['a code block is missing', (text) => text.replace(/```sh[\s\S]*?```/, ''), '4 code blocks, the translation has 3'],
+    ['a byte of code differs', (text) => text.replace('dist/main.js', 'dist/main'), 'code block 1 (sh) differs'],
+    ['a line of code is missing', (text) => text.replace(/node dist.*\n/, ''), 'code block 1 (sh) differs'],
+    [
+      'a statement of a diagram is missing',
+      (text) => text.replace(/ {4}App.*\n/, ''),
+      'code block 2 (mermaid) differs',
+    ],
+    [
+      'a message of a diagram has another receiver',
+      (text) => text.replace('App->>Broker', 'App->>Cloud'),
+      'code block 2',
+    ],
+    ['a period of a time line differs', (text) => text.replace('21d', '27d'), 'code block 3 (mermaid) differs'],
+    ['an arrow leads elsewhere', (text) => text.replace('--> token', '--> error'), 'code block 4 (mermaid) differs'],
+    ['a setting is missing', (text) => text.replace(/\| `HOST`.*\n/, ''), 'no row `HOST`'],
+    ['a setting is added', (text) => text.replace('| `HOST`', '| `PORT` | 端口 |\n| `HOST`'), 'no row `PORT`'],
+    ['a secret is not marked', (text) => text.replace(' †', ''), 'no row `ADMIN_TOKEN` †'],
+    ['two settings have changed places', (text) => text.replace(/(\| `H.*\n)(\| `A.*\n)/, '$2$1'), 'row 1 of table 1'],
+    ['a row of words is missing', (text) => text.replace(/\| Redis.*\n/, ''), 'table 1 has 3 rows, not 2'],
+    ['a table is missing', (text) => text.replaceAll(/^\|.*\n/gm, ''), '1 tables, the translation has 0'],
+    ['a link is missing', (text) => text.replace(/\[厂商\]\([^)]*\)/, '厂商'), 'no link to https://vendor.example'],
+    [
+      'a link leads to another heading',
+      (text) => text.replace('#进程', '#厂商'),
+      'no link to docs/settings.md, heading 2',
+    ],
+    [
+      'a link leads to the English document',
+      (text) => text.replace('settings.md', '../page.md'),
+      'no link to docs/settings',
+    ],
+  ])('finds the problem if %s', (_, change, problem) => {
+    expect(problemsWith(ORIGINAL, change(TRANSLATION)).join('\n')).toContain(problem);
+  });
+
+  test('finds that there is no translation', () => {
+    expect(problemsWith(ORIGINAL, undefined)).toEqual(['docs/zh/page.md does not exist']);
+  });
+});

@@ -1,0 +1,153 @@
+import { type CodeBlock, headingsOf, type Section, sectionsOf } from './markdown.ts';
+
+/** Reads a document by its path in the repository. `undefined`: it does not exist. */
+export type ReadDocument = (path: string) => string | undefined;
+
+/** Where the translation of a document is. */
+export function translationOf(path: string): string {
+  return path === 'README.md' ? 'README.zh-CN.md' : path.replace(/^docs\//, 'docs/zh/');
+}
+
+/**
+ * Compares a document with its translation: headings, code, the first columns of tables, and links.
+ * @returns one line for each difference
+ */
+export function parityProblems(path: string, read: ReadDocument): string[] {
+  const [original, translation] = [read(path), read(translationOf(path))];
+  if (original === undefined) return [`${path} does not exist`];
+  if (translation === undefined) return [`${translationOf(path)} does not exist`];
+  const [ours, theirs] = [sectionsOf(original), sectionsOf(translation)];
+  const headings = headingProblems(ours, theirs);
+  // If a heading is missing, all sections after it would be compared with the wrong ones.
+  if (headings.length > 0) return headings;
+  return ours.flatMap((section, at) => {
+    const other = theirs[at];
+    if (other === undefined) return [];
+    const problems = [
+      ...codeProblems(section.blocks, other.blocks),
+      ...tableProblems(section.tables, other.tables),
+      ...linkProblems(linkTargets(path, section, read), linkTargets(translationOf(path), other, read)),
+    ];
+    return problems.map((problem) => `${section.heading ? `"${section.heading.title}"` : 'the beginning'}: ${problem}`);
+  });
+}
+
+function headingProblems(ours: readonly Section[], theirs: readonly Section[]): string[] {
+  const outline = (sections: readonly Section[]) =>
+    sections.flatMap(({ heading }) => (heading ? [{ ...heading, spans: codeSpans(heading.title) }] : []));
+  const [originals, translations] = [outline(ours), outline(theirs)];
+  const isSame = (at: number) =>
+    originals[at]?.level === translations[at]?.level && sameItems(originals[at]?.spans, translations[at]?.spans);
+  const longest = Math.max(originals.length, translations.length);
+  const first = Array.from({ length: longest }, (_, at) => at).find((at) => !isSame(at));
+  if (first === undefined) return [];
+  const shown = (heading: { level: number; title: string } | undefined) =>
+    heading ? `"${'#'.repeat(heading.level)} ${heading.title}"` : 'no heading';
+  return [
+    `heading ${first + 1} of ${originals.length}: the original has ${shown(originals[first])}, the translation ${shown(translations[first])}`,
+  ];
+}
+
+function codeProblems(ours: readonly CodeBlock[], theirs: readonly CodeBlock[]): string[] {
+  if (ours.length !== theirs.length) return [`${ours.length} code blocks, the translation has ${theirs.length}`];
+  return ours.flatMap((block, at) => {
+    const other = theirs[at];
+    if (block.language !== other?.language)
+      return [`code block ${at + 1} is ${block.language}, not ${other?.language}`];
+    return comparable(block) === comparable(other) ? [] : [`code block ${at + 1} (${block.language}) differs`];
+  });
+}
+
+/** Which lines are comments. In the other languages, every byte counts. */
+const COMMENTS: Readonly<Record<string, RegExp>> = {
+  sh: /(?:^|\s+)#\s.*$/gm,
+  yaml: /(?:^|\s+)#\s.*$/gm,
+  promql: /(?:^|\s+)#\s.*$/gm,
+  js: /(?:^|\s+)\/\/\s.*$|^\s*\/?\*.*$/gm,
+  kotlin: /(?:^|\s+)\/\/\s.*$|^\s*\/?\*.*$/gm,
+  swift: /(?:^|\s+)\/\/\/?\s.*$/gm,
+  java: /(?:^|\s+)\/\/\s.*$|^\s*\/?\*.*$/gm,
+  php: /(?:^|\s+)\/\/\s.*$/gm,
+};
+
+/** The code without comments; of a diagram, everything but its words. */
+function comparable({ language, code }: CodeBlock): string {
+  if (language === 'mermaid') return diagramOf(code);
+  const comment = COMMENTS[language];
+  if (comment === undefined) return code;
+  return code
+    .replaceAll(comment, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .join('\n');
+}
+
+/** The statements of a Mermaid diagram without the words that a translation changes. */
+function diagramOf(code: string): string {
+  const withoutWords = code
+    .replaceAll(/"[^"]*"/g, '""')
+    .replaceAll(/ -- [^-]+ -->/g, ' -- -->')
+    .replaceAll(/^(\s*(?:alt|else|opt|loop|par|and|title|section)\b).*$/gm, '$1')
+    .replaceAll(/^(\s*participant \S+ as ).*$/gm, '$1');
+  // In a Gantt chart the words come before the colon, elsewhere after it.
+  if (code.startsWith('gantt')) return withoutWords.replaceAll(/^[^:\n]+ :/gm, ':');
+  return withoutWords.replaceAll(/: .*$/gm, ':');
+}
+
+function tableProblems(ours: Section['tables'], theirs: Section['tables']): string[] {
+  if (ours.length !== theirs.length) return [`${ours.length} tables, the translation has ${theirs.length}`];
+  return ours.flatMap((rows, at) => {
+    const others = theirs[at] ?? [];
+    const missing = rows.filter((cell) => isName(cell) && !others.includes(cell));
+    if (missing.length > 0) return [`table ${at + 1} of the translation has no row ${missing.join(', ')}`];
+    const extra = others.filter((cell) => isName(cell) && !rows.includes(cell));
+    if (extra.length > 0) return [`table ${at + 1} of the original has no row ${extra.join(', ')}`];
+    if (rows.length !== others.length) return [`table ${at + 1} has ${rows.length} rows, not ${others.length}`];
+    const order = rows.findIndex((cell, row) => !sameItems(codeSpans(cell), codeSpans(others[row] ?? '')));
+    return order === -1 ? [] : [`row ${order + 1} of table ${at + 1}: ${rows[order]} is ${others[order]}`];
+  });
+}
+
+/** A cell that is the same in every language: code and marks only. */
+function isName(cell: string): boolean {
+  return codeSpans(cell).length > 0 && !/\p{L}/u.test(cell.replaceAll(/`[^`]*`|\]\([^)]*\)/g, ''));
+}
+
+function linkProblems(ours: readonly string[], theirs: readonly string[]): string[] {
+  return [
+    ...without(ours, theirs).map((target) => `the translation has no link to ${target}`),
+    ...without(theirs, ours).map((target) => `the original has no link to ${target}`),
+  ];
+}
+
+/** Where the links of a section lead, the same for a document and its translation: the path, and the number of the heading. */
+function linkTargets(path: string, section: Section, read: ReadDocument): string[] {
+  return section.links.map((link) => {
+    if (/^(?:https?|mailto):/.test(link)) return link;
+    const url = new URL(link, `file:///${path}`);
+    const target = url.pathname.slice(1);
+    const name = target.replace(/^README\.zh-CN\.md$/, 'README.md').replace(/^docs\/zh\//, 'docs/');
+    if (url.hash === '') return name;
+    const anchor = decodeURIComponent(url.hash.slice(1));
+    const at = headingsOf(read(target) ?? '').findIndex((heading) => heading.anchor === anchor);
+    return at === -1 ? `${name}#${anchor}` : `${name}, heading ${at + 1}`;
+  });
+}
+
+function codeSpans(text: string): string[] {
+  return [...text.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
+}
+
+function sameItems(ours: readonly string[] = [], theirs: readonly string[] = []): boolean {
+  return without(ours, theirs).length === 0 && without(theirs, ours).length === 0;
+}
+
+/** `items` without those of `others`, each as often as it stands there. */
+function without(items: readonly string[], others: readonly string[]): string[] {
+  const left = [...others];
+  return items.filter((item) => {
+    const at = left.indexOf(item);
+    if (at !== -1) left.splice(at, 1);
+    return at === -1;
+  });
+}
