@@ -47,7 +47,7 @@ export type LeaseAnswer =
 /** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
 export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
 
-/** Who an account is, here and at the vendor. */
+/** The ids of an account, here and at the vendor. */
 export interface AccountIdentity {
   readonly unionId: string;
   readonly accessId: string;
