@@ -68,7 +68,7 @@ export interface StatusOptions {
   readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
   /** Logins per second over all replicas; 0: no limit. */
   readonly loginsPerSecond: number;
-  /** Login requests of this replica per second, lately. */
+  /** Login requests of this replica per second, in the recent past. */
   readonly loginsSentPerSecond: () => number;
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];

@@ -212,7 +212,7 @@ export interface LoginQueue {
 
   /**
    * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` if no login has used the
-   * queue lately. Changes nothing.
+   * queue recently. Changes nothing.
    * @throws BrokerError `store_unavailable`
    */
   nextPlaceInMs(): Promise<number | undefined>;
