@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { billOfMaterials } from './sbom.mjs';
 
-/** What CommonJS finds in every module. */
+/** The variables that CommonJS provides in every module. */
 const COMMON_JS = `
 import { createRequire as createRequireHere } from 'node:module';
 const require = createRequireHere(import.meta.url);

@@ -39,7 +39,7 @@ const DRAIN_MS = 9_000;
 const MIB = 2 ** 20;
 /** Heap of a replica with empty caches. */
 const HEAP_BASE_BYTES = 24 * MIB;
-/** Memory of a replica beside its heap: code, stacks, buffers of sockets. */
+/** Memory of a replica outside its heap: code, stacks, buffers of sockets. */
 const OUTSIDE_HEAP_BYTES = 64 * MIB;
 /** Maximum size of one of the three semi-spaces for new objects. V8's default is 64 MiB from Node 24 on, and 16 MiB before. */
 const SEMI_SPACE_BYTES = semiSpaceMib(process.execArgv, process.versions.node) * MIB;

@@ -190,7 +190,7 @@ async function eraseDeleted() {
   }
 }
 
-/** The broker creates an account anew when it is asked about one. So an account that was deleted meanwhile is erased again. */
+/** A question about an account creates it at the broker. So an account that was deleted during it is erased again. */
 async function askAbout({ unionId }, answer) {
   try {
     return await answer;

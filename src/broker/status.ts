@@ -68,7 +68,7 @@ export interface StatusOptions {
   readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
   /** Logins per second over all replicas; 0: no limit. */
   readonly loginsPerSecond: number;
-  /** Login requests of this replica per second, lately. */
+  /** Login requests of this replica per second, in the recent past. */
   readonly loginsSentPerSecond: () => number;
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];
@@ -91,7 +91,7 @@ export class Status {
     this.#startedAt = isoTime(options.clock.now());
   }
 
-  /** Never fails: what cannot be found out is `null`. It asks the store at most once per second. */
+  /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
   report(): Promise<StatusReport> {
     const now = this.#options.clock.now();
     if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
@@ -147,7 +147,7 @@ export class Status {
     if (perSecond === 0) return { perSecond: null, used: null, waiting: null };
     const used = Math.min(1, Math.round((loginsSentPerSecond() / perSecond) * 100) / 100);
     if (!nextPlace) return { perSecond, used, waiting: null };
-    // The place before the next free one is that of the last login in the queue.
+    // The last login in the queue has the place before the next free one.
     const aheadMs = (nextPlace.ms ?? 0) - SECOND_MS / perSecond;
     return { perSecond, used, waiting: Math.max(0, Math.ceil((aheadMs * perSecond) / SECOND_MS)) };
   }

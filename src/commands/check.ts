@@ -19,9 +19,9 @@ every vendor domain, and the ports. For each problem it says how to fix it. It s
 The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
 call, so no account is logged in. This does not test the appToken.
 
-  --session [FILE]     also check a session of an app: who it is, or why it is refused, claim by claim. The file, or
-                       standard input, holds the token, or the request headers that make up the session, one per line.
-                       The session is not printed. Erasures are not looked up
+  --session [FILE]     also check a session of an app: print its account, or the reason of the refusal, for each claim.
+                       The file, or standard input, holds the token, or the request headers that make up the session,
+                       one per line. The session is not printed. Erasures are not looked up
   --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
                        that phone: use a test account
 ${LOGIN_FLAGS_HELP}

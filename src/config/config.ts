@@ -23,7 +23,7 @@ export interface Config {
   };
   readonly vendor: VendorConfig;
   readonly session: SessionOptions;
-  /** What makes up the session in mode `forward`. In other modes the session is a bearer token. */
+  /** The headers and cookies of a session in mode `forward`. In other modes the session is a bearer token. */
   readonly forwardedSession: ForwardedSession | undefined;
   /** Without it, the process keeps the tokens in its memory. */
   readonly redis: RedisConfig | undefined;

@@ -49,7 +49,7 @@ export function challengeFor(code: ErrorCode, realm: string): string | undefined
 }
 
 /**
- * Finds the session of a request, in the form that a verifier takes. Whatever remembers a session knows it by this text.
+ * Finds the session of a request, in the form that a verifier takes. Caches use this text as the key of a session.
  * @throws BrokerError `session_missing`, `session_invalid`; `session_forbidden` if another site caused the request
  */
 export type SessionSource = (headers: IncomingHttpHeaders) => string;

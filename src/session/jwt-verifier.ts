@@ -234,7 +234,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
 
 type Claims = Readonly<Record<string, unknown>>;
 
-/** What every session must say. */
+/** The claims that every session must have. */
 export interface RequiredClaims {
   readonly issuer: string;
   readonly audience: readonly string[];

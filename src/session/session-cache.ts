@@ -247,7 +247,7 @@ const SLOTS = 65_536;
 /** The end of a signature differs in every session. */
 const MARK_LENGTH = 8;
 
-/** Which sessions came lately, roughly. If it is wrong, a session is cached one check too early or too late. */
+/** Roughly the sessions that came recently. If it is wrong, a session is cached one check too early or too late. */
 class SeenSessions {
   readonly #marks = new Uint32Array(SLOTS);
 

@@ -8,11 +8,11 @@ import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.
 import { brokerErrorFrom, IS_VALID, isSessionType, verificationKey } from './jwt-verifier.ts';
 import { type SessionOptions, verifierFor } from './session-verifier.ts';
 
-/** What the broker makes of one session. */
+/** The broker's decision about one session, and the reasons. */
 export interface SessionExplanation {
   /** The decision of the verifier that apps meet. */
   readonly decision: Principal | BrokerError;
-  /** What the session says, and what speaks against it. Empty if nothing of it can be read. */
+  /** The claims of the session, each with its problem if it has one. Empty if the session cannot be read. */
   readonly claims: readonly CheckedClaim[];
 }
 

@@ -29,7 +29,7 @@ export function acceptsForeignTokens(options: SessionOptions): boolean {
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/** What a session verifier may have besides its mode. */
+/** Optional parts of a session verifier. */
 interface SessionVerifierParts {
   /** For accepted sessions. Default: 16 MiB. */
   readonly maxBytes?: number;

@@ -36,7 +36,7 @@ export function isErrorCode(text: string): text is ErrorCode {
 }
 
 export interface BrokerErrorOptions {
-  /** Text for the caller: what is wrong and what is allowed. Never contains a secret, a token or an account id. */
+  /** Text for the caller: the mistake and the allowed values. Never contains a secret, a token or an account id. */
   readonly detail?: string;
   /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number;

@@ -47,7 +47,7 @@ export type LeaseAnswer =
 /** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
 export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
 
-/** Who an account is, here and at the vendor. */
+/** The ids of an account, here and at the vendor. */
 export interface AccountIdentity {
   readonly unionId: string;
   readonly accessId: string;
@@ -212,7 +212,7 @@ export interface LoginQueue {
 
   /**
    * Returns how far ahead the next free place is, in ms: negative after a pause, `undefined` if no login has used the
-   * queue lately. Changes nothing.
+   * queue recently. Changes nothing.
    * @throws BrokerError `store_unavailable`
    */
   nextPlaceInMs(): Promise<number | undefined>;

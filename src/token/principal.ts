@@ -17,7 +17,7 @@ export interface Principal {
 export interface CachedPrincipal extends Principal {
   /** Epoch ms. */
   readonly freshUntil: number;
-  /** What the session asked for last. */
+  /** The last subject that the session asked for. */
   latest?: LatestSubject;
 }
 

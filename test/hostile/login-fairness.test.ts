@@ -47,7 +47,7 @@ test('25 accounts that log in and out in a loop cost newcomers less than a secon
   await fleet.broker(0).getToken(known, 'phone');
   const sessions = await Promise.all(Array.from({ length: NEWCOMERS }, (_, number) => fleet.session(`new-${number}`)));
 
-  // What a newcomer takes on this machine without the attack.
+  // The time of a newcomer on this machine without the attack.
   const alone = await timed(fleet.broker(1).getToken(await fleet.session('alone'), 'phone'));
 
   let isOver = false;

@@ -8,7 +8,7 @@ const ATTACK_MS = 3_000;
 const UNKNOWN_CODE = json({ code: 77_777, msg: 'no such place', requestId: 'r' });
 const TOO_FREQUENT = json({ code: 10_015, msg: 'too frequent', requestId: 'r' }, 429, { 'retry-after': '1' });
 const HTTP_ERROR = json('<html>', 500);
-/** What the vendor answers to each of the bad accounts. */
+/** The answers of the vendor to each of the bad accounts. */
 const ANSWERS = new Map([
   ['unknown-code', UNKNOWN_CODE],
   ['too-frequent', TOO_FREQUENT],

@@ -25,7 +25,7 @@ export interface ScheduleResult {
   readonly reads: number;
   readonly failedReads: number;
   readonly logins: number;
-  /** What happened, one line per event. */
+  /** All events, one line for each. */
   readonly trace: readonly string[];
 }
 
@@ -230,7 +230,7 @@ class Schedule {
       return;
     }
     this.#failedReads += 1;
-    // The store was there and had no token. What this replica served before is gone, whatever the reason.
+    // The store was there and had no token. So the token that this replica served before is gone, for any reason.
     if (replica.connection.isConnected) this.#servedBy.of(replica).delete(client.terminal);
     this.#note(`read of ${client.terminal} by ${replica.name} failed after ${tookMs} ms: ${error.code}`);
     if (error.code === 'session_invalid' && erasedAt !== undefined) {

@@ -16,7 +16,7 @@ export type VendorMood =
   | 'unknown_code';
 
 export interface VendorModelOptions {
-  /** What a second login of a terminal does to its first token: nothing, or end it. */
+  /** The effect of a second login of a terminal on its first token: `overlap`: none. `replace`: it ends. */
   readonly mode: 'overlap' | 'replace';
   readonly lifetimeMs: number;
   readonly latencyMs: () => number;

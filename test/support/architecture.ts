@@ -8,7 +8,7 @@ const aside = ['logger', 'simulator'];
 const upTo2 = [...rank0, ...rank1, ...rank2];
 const all = [...upTo2, ...aside, 'config', 'service', 'commands', 'main'];
 
-/** Which modules of `src/` a module may import besides itself. */
+/** The modules of `src/` that a module may import besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: all,
   commands: all,
@@ -139,7 +139,7 @@ export function lengthViolations(sources: Sources): string[] {
   });
 }
 
-/** Whether the text imports the file dynamically. Such a file is an entry point. */
+/** Whether the text imports the file dynamically. That makes the file an entry point. */
 function loadsOnDemand(text: string, path: string): boolean {
   return new RegExp(`import\\('[./]*/${path.split('/').at(-1)?.replace('.', '\\.')}'\\)`).test(text);
 }

@@ -12,7 +12,7 @@ export const USABLE: Environment = {
   SESSION_JWT_AUDIENCE: 'sdk-token-broker',
 };
 
-/** The problems of the environment; none if it is valid. */
+/** Returns the problems of the environment. The list is empty if it is valid. */
 export function problemsOf(environment: Environment): readonly string[] {
   try {
     loadConfig(environment);

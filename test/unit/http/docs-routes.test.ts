@@ -14,7 +14,7 @@ function timesOpen(file: string): number {
     try {
       return readlinkSync(`/proc/self/fd/${descriptor}`);
     } catch {
-      // It was closed meanwhile.
+      // It was closed in the meantime.
       return '';
     }
   });

@@ -67,7 +67,7 @@ struct HTTPExchange: Sendable {
         }
     }
 
-    /// A session of the app's own login. What that throws becomes a `BrokerError`.
+    /// A session of the app's own login. Its errors become a `BrokerError`.
     /// - Parameter last: the result if it throws.
     func current(renewed: Bool = false, orElse last: String? = nil) async throws -> String {
         do {

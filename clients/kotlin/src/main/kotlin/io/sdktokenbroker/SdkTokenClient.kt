@@ -195,7 +195,7 @@ class SdkTokenClient(
     private companion object {
         const val TOKEN_KEY = "sdk-token"
         const val LOGOUTS_KEY = "sdk-token.logouts"
-        /** Of a logout without a stored token. */
+        /** The account of a logout without a stored token. */
         const val UNKNOWN_ACCOUNT = ""
         fun parameter(name: String, value: String?) = if (value == null) "" else "&$name=${value.encoded()}"
     }

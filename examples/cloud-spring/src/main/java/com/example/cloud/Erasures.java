@@ -35,7 +35,7 @@ public class Erasures {
         }
     }
 
-    /** The broker creates an account anew when it is asked about one. So an account that was deleted meanwhile is erased again. */
+    /** A question about an account creates it anew at the broker. So an account that was deleted during the question is erased again. */
     void eraseIfDeleted(Account account) throws IOException {
         if (accounts.byUnionId(account.unionId()).isEmpty()) {
             accounts.eraseLater(account.unionId());
