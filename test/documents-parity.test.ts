@@ -32,7 +32,6 @@ const PENDING: readonly string[] = [
   'docs/runbooks.md',
   'docs/security.md',
   'docs/console.md',
-  'docs/glossary.md',
 ];
 
 const readDocument = (path: string) =>
