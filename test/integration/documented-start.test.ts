@@ -40,7 +40,7 @@ beforeAll(async () => {
 }, 300_000);
 
 afterAll(async () => {
-  for (const stop of stops) await stop();
+  await Promise.allSettled(stops.map((stop) => stop()));
   rmSync(folder, { recursive: true });
 });
 
