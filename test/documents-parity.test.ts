@@ -21,7 +21,18 @@ const TRANSLATED = [
 ];
 
 /** Those whose translation is still missing. This list must become empty. */
-const PENDING: readonly string[] = TRANSLATED;
+const PENDING: readonly string[] = [
+  'README.md',
+  'docs/get-started.md',
+  'docs/how-it-works.md',
+  'docs/integrate-your-app.md',
+  'docs/integrate-your-cloud.md',
+  'docs/production.md',
+  'docs/key-rotation.md',
+  'docs/runbooks.md',
+  'docs/security.md',
+  'docs/console.md',
+];
 
 const readDocument = (path: string) =>
   existsSync(new URL(`../${path}`, import.meta.url)) ? readFile(path) : undefined;
@@ -128,11 +139,15 @@ describe('the comparison', () => {
     [
       'a heading is missing',
       (text) => text.replace('## 启动 `serve`\n', ''),
-      'heading 2 of 2: the original has "## Start',
+      '2 headings, the translation has 1. The first difference: heading 2',
     ],
-    ['a heading has another level', (text) => text.replace('## 启动', '### 启动'), 'heading 2 of 2'],
-    ['a heading names another command', (text) => text.replace('启动 `serve`', '启动 `check`'), 'heading 2 of 2'],
-    ['a heading is added', (text) => `${text}\n\n## 更多`, 'the original has no heading'],
+    ['a heading has another level', (text) => text.replace('## 启动', '### 启动'), 'heading 2 is "## Start'],
+    [
+      'a heading names another command',
+      (text) => text.replace('启动 `serve`', '启动 `check`'),
+      'heading 2 is "## Start',
+    ],
+    ['a heading is added', (text) => `${text}\n\n## 更多`, 'heading 3 is no heading'],
     ['a code block is missing', (text) => text.replace(/```sh[\s\S]*?```/, ''), '4 code blocks, the translation has 3'],
     ['a byte of code differs', (text) => text.replace('dist/main.js', 'dist/main'), 'code block 1 (sh) differs'],
     ['a line of code is missing', (text) => text.replace(/node dist.*\n/, ''), 'code block 1 (sh) differs'],
@@ -161,9 +176,14 @@ describe('the comparison', () => {
       'no link to docs/settings.md, heading 2',
     ],
     [
-      'a link leads to the English document',
+      'a link leads to another document',
       (text) => text.replace('settings.md', '../page.md'),
       'no link to docs/settings',
+    ],
+    [
+      'a link leads to the original of a translated document',
+      (text) => text.replace('settings.md#进程', '../settings.md#process'),
+      'to docs/settings.md leads to the original',
     ],
   ])('finds the problem if %s', (_, change, problem) => {
     expect(problemsWith(ORIGINAL, change(TRANSLATION)).join('\n')).toContain(problem);

@@ -81,6 +81,11 @@ test('docs/errors.md lists every error with its status, whether a retry may help
   ]);
   const errors = Object.entries(ERRORS).map(([code, { status, retryable }]) => [code, { status, retryable }]);
   expect(rows).toEqual(errors);
+  const example = JSON.parse(/```json\n(.*)\n```/.exec(text)?.[1] ?? '{}');
+  const { status, title, retryable } = ERRORS.session_expired;
+  const type = 'urn:sdk-token-broker:problem:session_expired';
+  const requestId = expect.any(String);
+  expect(example).toEqual({ type, title, status, code: 'session_expired', retryable, requestId });
   const forOperators = tableAfter(text, 'error').map(([code = '']) => code.replaceAll('`', ''));
   expect(forOperators).toEqual(Object.keys(ERRORS));
 });

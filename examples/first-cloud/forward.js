@@ -1,34 +1,43 @@
-// The smallest cloud for SESSION_MODE=forward. Its sessions are cookies. It has one account: docs/get-started.md uses it.
+// The smallest cloud for SESSION_MODE=forward, with one account. Its sessions are cookies. docs/get-started.md runs it.
 // docs: forward
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
 const SESSION_SECONDS = 30 * 86_400;
-// Yours are in a database, so that a restart does not end them.
+// Use your session store instead, for example Redis. A restart ends the sessions of this map.
 const sessions = new Map();
 
-/** The session of the cookie `sid`. `undefined`: there is none, or it has ended. */
-function sessionIn({ headers }) {
-  const [, sid] = /(?:^|;\s*)sid=([^;]*)/.exec(headers.cookie ?? '') ?? [];
-  const session = sessions.get(sid);
-  return session && session.exp > Date.now() / 1000 ? session : undefined;
+/** Call it after your login has checked the user. */
+function newSession(account) {
+  const id = randomBytes(32).toString('base64url');
+  const now = Math.floor(Date.now() / 1_000);
+  sessions.set(id, { sub: account.id, region: account.country, iat: now, exp: now + SESSION_SECONDS });
+  return id;
+}
+
+/** The session of the cookie, or undefined. */
+function sessionOf({ headers }) {
+  const [, id] = /(?:^|; )sid=([^;]*)/.exec(headers.cookie ?? '') ?? [];
+  const session = sessions.get(id);
+  return session && session.exp > Date.now() / 1_000 ? session : undefined;
 }
 
 createServer((request, response) => {
+  response.setHeader('cache-control', 'no-store');
+  response.setHeader('content-type', 'application/json');
   switch (`${request.method} ${request.url}`) {
-    case 'POST /login': {
-      // Check the password here.
-      const sid = randomBytes(32).toString('base64url');
-      const iat = Math.floor(Date.now() / 1000);
-      sessions.set(sid, { sub: '7f3c9a', region: 'DE', iat, exp: iat + SESSION_SECONDS });
-      const cookie = `sid=${sid}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${SESSION_SECONDS}`;
-      return response.writeHead(204, { 'set-cookie': cookie }).end();
-    }
     case 'GET /whoami': {
-      // The broker asks this with the app's cookie. Never answer with a redirect to a login page.
-      const session = sessionIn(request);
+      // only the broker calls this
+      const session = sessionOf(request);
       if (!session) return response.writeHead(401).end();
-      return response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(session));
+      return response.end(JSON.stringify(session));
+    }
+    case 'POST /login': {
+      // check the password here
+      const id = newSession({ id: '7f3c9a', country: 'DE' });
+      // With HTTPS, add: Secure
+      response.setHeader('set-cookie', `sid=${id}; Path=/; Max-Age=${SESSION_SECONDS}; HttpOnly; SameSite=Lax`);
+      return response.writeHead(204).end();
     }
     default:
       return response.writeHead(404).end();

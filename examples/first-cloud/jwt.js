@@ -1,22 +1,16 @@
-// The smallest cloud for SESSION_MODE=jwt. It has one account: docs/get-started.md uses it.
+// The smallest cloud for SESSION_MODE=jwt, with one account. docs/get-started.md runs it.
 // docs: jwt
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { calculateJwkThumbprint, exportJWK, SignJWT } from 'jose';
+import { calculateJwkThumbprint, exportJWK, importPKCS8, SignJWT } from 'jose';
 
-// The key is in a file, because every restart with a new key ends all sessions. Keep yours where you keep secrets.
-const KEY_FILE = 'session-key.pem';
-if (!existsSync(KEY_FILE)) {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  writeFileSync(KEY_FILE, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-}
-const privateKey = createPrivateKey(readFileSync(KEY_FILE));
-const publicKey = await exportJWK(createPublicKey(privateKey));
-// The name of the key depends on the key, so a new key never has the name of an old one.
+const privateKey = await importPKCS8(await readFile('session-key.pem', 'utf8'), 'ES256', { extractable: true });
+const { d: _private, ...publicKey } = await exportJWK(privateKey);
+// The id is a digest of the key, so another key always has another id.
 const kid = await calculateJwkThumbprint(publicKey);
+const jwks = { keys: [{ ...publicKey, kid, alg: 'ES256', use: 'sig' }] };
 
-/** Issues a session for a user that your own login has recognized. */
+/** Call it after your login has checked the user. */
 function sessionOf(account) {
   return new SignJWT({ region: account.country })
     .setProtectedHeader({ alg: 'ES256', kid })
@@ -32,7 +26,7 @@ createServer(async (request, response) => {
   response.setHeader('content-type', 'application/json');
   switch (`${request.method} ${request.url}`) {
     case 'GET /.well-known/jwks.json':
-      return response.end(JSON.stringify({ keys: [{ ...publicKey, kid, alg: 'ES256', use: 'sig' }] }));
+      return response.end(JSON.stringify(jwks));
     case 'POST /login': // check the password here
       return response.end(JSON.stringify({ session: await sessionOf({ id: '7f3c9a', country: 'DE' }) }));
     default:

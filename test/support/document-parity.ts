@@ -27,6 +27,7 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
       ...codeProblems(section.blocks, other.blocks),
       ...tableProblems(section.tables, other.tables),
       ...linkProblems(linkTargets(path, section, read), linkTargets(translationOf(path), other, read)),
+      ...untranslatedLinks(path, other, read),
     ];
     return problems.map((problem) => `${section.heading ? `"${section.heading.title}"` : 'the beginning'}: ${problem}`);
   });
@@ -43,8 +44,12 @@ function headingProblems(ours: readonly Section[], theirs: readonly Section[]): 
   if (first === undefined) return [];
   const shown = (heading: { level: number; title: string } | undefined) =>
     heading ? `"${'#'.repeat(heading.level)} ${heading.title}"` : 'no heading';
+  const counts =
+    originals.length === translations.length
+      ? ''
+      : `${originals.length} headings, the translation has ${translations.length}. The first difference: `;
   return [
-    `heading ${first + 1} of ${originals.length}: the original has ${shown(originals[first])}, the translation ${shown(translations[first])}`,
+    `${counts}heading ${first + 1} is ${shown(originals[first])}, in the translation ${shown(translations[first])}`,
   ];
 }
 
@@ -118,6 +123,16 @@ function linkProblems(ours: readonly string[], theirs: readonly string[]): strin
     ...without(ours, theirs).map((target) => `the translation has no link to ${target}`),
     ...without(theirs, ours).map((target) => `the original has no link to ${target}`),
   ];
+}
+
+/** Links of the translation that lead to an English document, although it has a translation. */
+function untranslatedLinks(path: string, section: Section, read: ReadDocument): string[] {
+  return section.links
+    .filter((link) => !/^(?:https?|mailto):/.test(link))
+    .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
+    .filter((target) => target !== path && /^README\.md$|^docs\/[^/]+\.md$/.test(target))
+    .filter((target) => read(translationOf(target)) !== undefined)
+    .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
 
 /** Where the links of a section lead, the same for a document and its translation: the path, and the number of the heading. */
