@@ -18,6 +18,7 @@ const TRANSLATED = [
   'docs/security.md',
   'docs/console.md',
   'docs/glossary.md',
+  'docs/README.md',
 ];
 
 /** Those whose translation is still missing. This list must become empty. */
@@ -32,6 +33,7 @@ const PENDING: readonly string[] = [
   'docs/runbooks.md',
   'docs/security.md',
   'docs/console.md',
+  'docs/README.md',
 ];
 
 const readDocument = (path: string) =>
@@ -51,6 +53,8 @@ test('the list of missing translations names only documents without a translatio
 describe('the comparison', () => {
   const ORIGINAL = [
     '# Title',
+    '',
+    '[简体中文](zh/page.md)',
     '',
     'See [settings](settings.md#process) and [the vendor](https://vendor.example).',
     '',
@@ -88,6 +92,8 @@ describe('the comparison', () => {
   ].join('\n');
   const TRANSLATION = [
     '# 标题',
+    '',
+    '[English](../page.md)',
     '',
     '见[厂商](https://vendor.example)和[设置](settings.md#进程)。',
     '',
@@ -134,6 +140,11 @@ describe('the comparison', () => {
     });
 
   test('accepts a translation that says the same', () => expect(problemsWith(ORIGINAL, TRANSLATION)).toEqual([]));
+
+  test('accepts a link to a document without a translation', () => {
+    const original = ORIGINAL.replace('settings.md#process', 'adr/README.md');
+    expect(problemsWith(original, TRANSLATION.replace('settings.md#进程', '../adr/README.md'))).toEqual([]);
+  });
 
   test.each<[what: string, change: (text: string) => string, problem: string]>([
     [
@@ -185,8 +196,20 @@ describe('the comparison', () => {
       (text) => text.replace('settings.md#进程', '../settings.md#process'),
       'to docs/settings.md leads to the original',
     ],
+    [
+      'no line leads to the English document',
+      (text) => text.replace(/\[English\].*\n\n/, ''),
+      'line 3 of docs/zh/page.md',
+    ],
+    ['that line stands elsewhere', (text) => text.replace(/(\[English\].*\n\n)(.*\n)/, '$2\n$1'), 'line 3 of docs/zh'],
   ])('finds the problem if %s', (_, change, problem) => {
     expect(problemsWith(ORIGINAL, change(TRANSLATION)).join('\n')).toContain(problem);
+  });
+
+  test('finds that no line leads to the translation', () => {
+    expect(problemsWith(ORIGINAL.replace('](zh/page.md)', '](zh/other.md)'), TRANSLATION)).toEqual([
+      'line 3 of docs/page.md is not: [简体中文](zh/page.md)',
+    ]);
   });
 
   test('finds that there is no translation', () => {

@@ -8,15 +8,28 @@ export function translationOf(path: string): string {
   return path === 'README.md' ? 'README.zh-CN.md' : path.replace(/^docs\//, 'docs/zh/');
 }
 
+/** The third line of a document and of its translation: each leads to the other one. */
+function languageLines(path: string): [original: string, translation: string] {
+  if (path === 'README.md') return ['English | [简体中文](README.zh-CN.md)', '[English](README.md) | 简体中文'];
+  const name = path.replace(/^docs\//, '');
+  return [`[简体中文](zh/${name})`, `[English](../${name})`];
+}
+
 /**
- * Compares a document with its translation: headings, code, the first columns of tables, and links.
+ * Compares a document with its translation: the line below the title, headings, code, the first columns of tables, and links.
  * @returns one line for each difference
  */
 export function parityProblems(path: string, read: ReadDocument): string[] {
   const [original, translation] = [read(path), read(translationOf(path))];
   if (original === undefined) return [`${path} does not exist`];
   if (translation === undefined) return [`${translationOf(path)} does not exist`];
-  const [ours, theirs] = [sectionsOf(original), sectionsOf(translation)];
+  const [ourLine, theirLine] = languageLines(path);
+  const languages = [
+    ...languageLineProblems(path, original, ourLine),
+    ...languageLineProblems(translationOf(path), translation, theirLine),
+  ];
+  if (languages.length > 0) return languages;
+  const [ours, theirs] = [sectionsOf(withoutLine3(original)), sectionsOf(withoutLine3(translation))];
   const headings = headingProblems(ours, theirs);
   // If a heading is missing, all sections after it would be compared with the wrong ones.
   if (headings.length > 0) return headings;
@@ -31,6 +44,18 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
     ];
     return problems.map((problem) => `${section.heading ? `"${section.heading.title}"` : 'the beginning'}: ${problem}`);
   });
+}
+
+function languageLineProblems(path: string, text: string, expected: string): string[] {
+  const [, blank, line, next] = text.split('\n');
+  return blank === '' && line === expected && next === '' ? [] : [`line 3 of ${path} is not: ${expected}`];
+}
+
+function withoutLine3(text: string): string {
+  return text
+    .split('\n')
+    .filter((_, at) => at !== 2)
+    .join('\n');
 }
 
 function headingProblems(ours: readonly Section[], theirs: readonly Section[]): string[] {
@@ -130,7 +155,7 @@ function untranslatedLinks(path: string, section: Section, read: ReadDocument): 
   return section.links
     .filter((link) => !/^(?:https?|mailto):/.test(link))
     .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
-    .filter((target) => target !== path && /^README\.md$|^docs\/[^/]+\.md$/.test(target))
+    .filter((target) => /^README\.md$|^docs\/[^/]+\.md$/.test(target))
     .filter((target) => read(translationOf(target)) !== undefined)
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
