@@ -146,6 +146,19 @@ describe('the comparison', () => {
     expect(problemsWith(original, TRANSLATION.replace('settings.md#进程', '../adr/README.md'))).toEqual([]);
   });
 
+  test('accepts bold text that Markdown recognizes between Chinese letters', () => {
+    const bold = '文字**粗体**文字，**`code`**：文字。\n\n- **`jwt` 模式**：文字\n\n```sh\na**。**b\n```';
+    const original = `${ORIGINAL}\n\n\`\`\`sh\na**。**b\n\`\`\``;
+    expect(problemsWith(original, `${TRANSLATION}\n\n${bold}`)).toEqual([]);
+  });
+
+  test.each(['**句号。**文字', '**重启 `serve`**文字', '文字**“引号**', '文字**[见](../page.md)**'])(
+    'finds that Markdown does not show %s as bold',
+    (bold) => {
+      expect(problemsWith(ORIGINAL, `${TRANSLATION}\n\n${bold}`).join('\n')).toContain('as bold here');
+    },
+  );
+
   test.each<[what: string, change: (text: string) => string, problem: string]>([
     [
       'a heading is missing',

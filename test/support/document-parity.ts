@@ -17,6 +17,7 @@ function languageLines(path: string): [original: string, translation: string] {
 
 /**
  * Compares a document with its translation: the line below the title, headings, code, the first columns of tables, and links.
+ * Also finds bold text of the translation that Markdown does not show as bold.
  * @returns one line for each difference
  */
 export function parityProblems(path: string, read: ReadDocument): string[] {
@@ -28,7 +29,8 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
     ...languageLineProblems(path, original, ourLine),
     ...languageLineProblems(translationOf(path), translation, theirLine),
   ];
-  if (languages.length > 0) return languages;
+  const unformatted = [...languages, ...boldProblems(translation)];
+  if (unformatted.length > 0) return unformatted;
   const [ours, theirs] = [sectionsOf(withoutLine3(original)), sectionsOf(withoutLine3(translation))];
   const headings = headingProblems(ours, theirs);
   // If a heading is missing, all sections after it would be compared with the wrong ones.
@@ -49,6 +51,23 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
 function languageLineProblems(path: string, text: string, expected: string): string[] {
   const [, blank, line, next] = text.split('\n');
   return blank === '' && line === expected && next === '' ? [] : [`line 3 of ${path} is not: ${expected}`];
+}
+
+/**
+ * Chinese has no spaces between words. So Markdown does not recognize the marks of `**注意。**下一句`:
+ * there must be no punctuation between a mark and the bold text if a letter follows on the other side of the mark.
+ */
+function boldProblems(text: string): string[] {
+  const [isMark, isLetter] = [/^[\p{P}\p{S}]/u, /^[^\s\p{P}\p{S}]/u];
+  const isBroken = (inside = '', outside = '') => isMark.test(inside) && isLetter.test(outside);
+  const prose = text.replaceAll(/^( *)(`{3,})[\s\S]*?^ *\2$/gm, '').replaceAll(/`[^`\n]*`/g, '`code`');
+  return prose.split('\n').flatMap((line) => {
+    const parts = line.split('**');
+    return parts.flatMap((bold, at) => {
+      const broken = isBroken(bold, parts[at - 1]?.slice(-1)) || isBroken(bold.slice(-1), parts[at + 1]);
+      return at % 2 === 1 && broken ? [`Markdown does not show **${bold}** as bold here: ${line}`] : [];
+    });
+  });
 }
 
 function withoutLine3(text: string): string {
