@@ -137,6 +137,7 @@ function diagramOf(code: string): string {
     .replaceAll(/"[^"]*"/g, '""')
     .replaceAll(/ -- [^-]+ -->/g, ' -- -->')
     .replaceAll(/^(\s*(?:alt|else|opt|loop|par|and|title|section)\b).*$/gm, '$1')
+    .replaceAll(/^(\s*axisFormat\b)[^%]*(%\S+).*$/gm, '$1 $2')
     .replaceAll(/^(\s*participant \S+ as ).*$/gm, '$1');
   // In a Gantt chart the words come before the colon, elsewhere after it.
   if (code.startsWith('gantt')) return withoutWords.replaceAll(/^[^:\n]+ :/gm, ':');
