@@ -25,7 +25,6 @@ const TRANSLATED = [
 const PENDING: readonly string[] = [
   'README.md',
   'docs/get-started.md',
-  'docs/how-it-works.md',
   'docs/integrate-your-cloud.md',
   'docs/production.md',
   'docs/key-rotation.md',
