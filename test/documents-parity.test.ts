@@ -30,7 +30,6 @@ const PENDING: readonly string[] = [
   'docs/runbooks.md',
   'docs/security.md',
   'docs/console.md',
-  'docs/README.md',
 ];
 
 const readDocument = (path: string) =>
