@@ -8,15 +8,30 @@ export function translationOf(path: string): string {
   return path === 'README.md' ? 'README.zh-CN.md' : path.replace(/^docs\//, 'docs/zh/');
 }
 
+/** The third line of a document and of its translation: each leads to the other one. */
+function languageLines(path: string): [original: string, translation: string] {
+  if (path === 'README.md') return ['English | [简体中文](README.zh-CN.md)', '[English](README.md) | 简体中文'];
+  const name = path.replace(/^docs\//, '');
+  return [`[简体中文](zh/${name})`, `[English](../${name})`];
+}
+
 /**
- * Compares a document with its translation: headings, code, the first columns of tables, and links.
+ * Compares a document with its translation: the line below the title, headings, code, the first columns of tables, and links.
+ * Also finds bold text of the translation that Markdown does not show as bold.
  * @returns one line for each difference
  */
 export function parityProblems(path: string, read: ReadDocument): string[] {
   const [original, translation] = [read(path), read(translationOf(path))];
   if (original === undefined) return [`${path} does not exist`];
   if (translation === undefined) return [`${translationOf(path)} does not exist`];
-  const [ours, theirs] = [sectionsOf(original), sectionsOf(translation)];
+  const [ourLine, theirLine] = languageLines(path);
+  const languages = [
+    ...languageLineProblems(path, original, ourLine),
+    ...languageLineProblems(translationOf(path), translation, theirLine),
+  ];
+  const unformatted = [...languages, ...boldProblems(translation)];
+  if (unformatted.length > 0) return unformatted;
+  const [ours, theirs] = [sectionsOf(withoutLine3(original)), sectionsOf(withoutLine3(translation))];
   const headings = headingProblems(ours, theirs);
   // If a heading is missing, all sections after it would be compared with the wrong ones.
   if (headings.length > 0) return headings;
@@ -31,6 +46,35 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
     ];
     return problems.map((problem) => `${section.heading ? `"${section.heading.title}"` : 'the beginning'}: ${problem}`);
   });
+}
+
+function languageLineProblems(path: string, text: string, expected: string): string[] {
+  const [, blank, line, next] = text.split('\n');
+  return blank === '' && line === expected && next === '' ? [] : [`line 3 of ${path} is not: ${expected}`];
+}
+
+/**
+ * Chinese has no spaces between words. So Markdown does not recognize the marks of `**注意。**下一句`:
+ * there must be no punctuation between a mark and the bold text if a letter follows on the other side of the mark.
+ */
+function boldProblems(text: string): string[] {
+  const [isMark, isLetter] = [/^[\p{P}\p{S}]/u, /^[^\s\p{P}\p{S}]/u];
+  const isBroken = (inside = '', outside = '') => isMark.test(inside) && isLetter.test(outside);
+  const prose = text.replaceAll(/^( *)(`{3,})[\s\S]*?^ *\2$/gm, '').replaceAll(/`[^`\n]*`/g, '`code`');
+  return prose.split('\n').flatMap((line) => {
+    const parts = line.split('**');
+    return parts.flatMap((bold, at) => {
+      const broken = isBroken(bold, parts[at - 1]?.slice(-1)) || isBroken(bold.slice(-1), parts[at + 1]);
+      return at % 2 === 1 && broken ? [`Markdown does not show **${bold}** as bold here: ${line}`] : [];
+    });
+  });
+}
+
+function withoutLine3(text: string): string {
+  return text
+    .split('\n')
+    .filter((_, at) => at !== 2)
+    .join('\n');
 }
 
 function headingProblems(ours: readonly Section[], theirs: readonly Section[]): string[] {
@@ -93,6 +137,7 @@ function diagramOf(code: string): string {
     .replaceAll(/"[^"]*"/g, '""')
     .replaceAll(/ -- [^-]+ -->/g, ' -- -->')
     .replaceAll(/^(\s*(?:alt|else|opt|loop|par|and|title|section)\b).*$/gm, '$1')
+    .replaceAll(/^(\s*axisFormat\b)[^%]*(%\S+).*$/gm, '$1 $2')
     .replaceAll(/^(\s*participant \S+ as ).*$/gm, '$1');
   // In a Gantt chart the words come before the colon, elsewhere after it.
   if (code.startsWith('gantt')) return withoutWords.replaceAll(/^[^:\n]+ :/gm, ':');
@@ -130,7 +175,7 @@ function untranslatedLinks(path: string, section: Section, read: ReadDocument): 
   return section.links
     .filter((link) => !/^(?:https?|mailto):/.test(link))
     .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
-    .filter((target) => target !== path && /^README\.md$|^docs\/[^/]+\.md$/.test(target))
+    .filter((target) => /^README\.md$|^docs\/[^/]+\.md$/.test(target))
     .filter((target) => read(translationOf(target)) !== undefined)
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
