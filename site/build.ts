@@ -9,7 +9,7 @@ import send from '@fastify/send';
 import { REPOSITORY } from './documents.ts';
 
 /** The folder of the built site. */
-export const DIST = join(REPOSITORY, 'site/dist');
+export const DIST = join(REPOSITORY, 'site/dist/html');
 
 /** Installs the packages of the site if they are missing or outdated. Only this step needs the network. */
 export function installPackages(): void {

@@ -90,10 +90,14 @@ export function sitePathOf(englishFile: string): string {
   return `project/${englishFile.toLowerCase().replaceAll('_', '-')}`;
 }
 
-/** All documents that exist: from the path in the repository to the path on the site. */
+/**
+ * Returns all documents of the site: from the path in the repository to the path on the site. The site is in English
+ * only as long as README.zh-CN.md, its first page in Chinese, does not exist.
+ */
 export function sitePaths(): ReadonlyMap<string, string> {
   const english = GROUPS.flatMap(({ files }) => files);
-  const chinese = english.filter((file) => existsSync(REPOSITORY + chineseOf(file)));
+  const isTranslated = (file: string) => existsSync(REPOSITORY + chineseOf(file));
+  const chinese = isTranslated('README.md') ? english.filter(isTranslated) : [];
   return new Map([
     ...english.map((file) => [file, sitePathOf(file)] as const),
     ...chinese.map((file) => [chineseOf(file), `zh/${sitePathOf(file)}`] as const),

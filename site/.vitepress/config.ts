@@ -18,7 +18,7 @@ const icon =
 export default defineConfig<DefaultTheme.Config & TranslatedPages & MermaidFiles>({
   title: 'sdk-token-broker',
   srcDir: PAGES,
-  outDir: 'dist',
+  outDir: 'dist/html',
   cacheDir: 'node_modules/.vitepress',
   head: [['link', { rel: 'icon', href: `data:image/svg+xml,${encodeURIComponent(icon)}` }]],
   locales: {

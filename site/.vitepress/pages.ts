@@ -8,7 +8,7 @@ import { PICTURE } from '../links.ts';
 import { urlOf } from '../urls.ts';
 
 /** The folder that VitePress reads, relative to `site/`. Git ignores it. */
-export const PAGES = 'pages';
+export const PAGES = 'dist/pages';
 const folder = join(REPOSITORY, 'site', PAGES);
 
 /** Copies all documents and pictures. Returns the paths of the documents on the site. */
