@@ -17,6 +17,11 @@ const diagrams = pages
   .filter(({ count }) => count > 0);
 const hasChinese = existsSync(join(REPOSITORY, 'README.zh-CN.md'));
 
+/** In the browser: the labels of diagrams that are higher than their place. */
+const CLIPPED_LABELS = `[...document.querySelectorAll('div.diagram foreignObject')]
+  .filter((label) => label.firstElementChild.getBoundingClientRect().height > label.getBoundingClientRect().height + 1)
+  .map((label) => label.textContent)`;
+
 let site: { readonly url: string; readonly server: Server };
 let browser: Browser;
 
@@ -138,10 +143,11 @@ describe('in a browser', () => {
     expect(diagrams).not.toEqual([]);
   });
 
-  test.each(diagrams)('$file shows its diagrams in both colour schemes', async ({ url, count }) => {
+  test.each(diagrams)('$file shows its diagrams with whole labels, in both colour schemes', async ({ url, count }) => {
     await open(url);
     const drawn = page.locator('div.diagram > svg');
     await expect.poll(() => drawn.count(), { timeout: 10_000 }).toBe(count);
+    expect(await page.evaluate<string[]>(CLIPPED_LABELS)).toEqual([]);
     const colour = () => page.evaluate<string>("getComputedStyle(document.querySelector('div.diagram > svg')).fill");
     const light = await colour();
     const change = page.locator('.VPNavBarAppearance .VPSwitchAppearance');

@@ -29,6 +29,9 @@ export const MermaidDiagram = defineComponent({
         suppressErrorRendering: true,
         theme: isDark.value ? 'dark' : 'default',
         fontFamily: 'inherit',
+        // Diagrams shrink to the width of the text (688 px at most). Narrow ones keep their labels readable.
+        sequence: { wrap: true, width: 120, actorMargin: 40 },
+        gantt: { useWidth: 688 },
       });
       svg.value = (await mermaid.render(id, decodeURIComponent(props.code))).svg;
     };
