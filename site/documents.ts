@@ -8,7 +8,7 @@ export const REPOSITORY = fileURLToPath(new URL('../', import.meta.url));
 
 interface Group {
   readonly title: { readonly en: string; readonly zh: string };
-  /** Paths in the repository, of the English documents. {@link chineseOf} gives the path of a translation. */
+  /** Paths in the repository, of the English documents. {@link translationOf} gives the path of a translation. */
   readonly files: readonly string[];
 }
 
@@ -76,7 +76,7 @@ export const GROUPS: readonly Group[] = [
 ];
 
 /** Returns the path of the Chinese translation of an English document. The file may not exist. */
-export function chineseOf(file: string): string {
+export function translationOf(file: string): string {
   return file.startsWith('docs/') ? file.replace('docs/', 'docs/zh/') : file.replace(/\.md$/, '.zh-CN.md');
 }
 
@@ -96,10 +96,10 @@ export function sitePathOf(englishFile: string): string {
  */
 export function sitePaths(): ReadonlyMap<string, string> {
   const english = GROUPS.flatMap(({ files }) => files);
-  const isTranslated = (file: string) => existsSync(REPOSITORY + chineseOf(file));
+  const isTranslated = (file: string) => existsSync(REPOSITORY + translationOf(file));
   const chinese = isTranslated('README.md') ? english.filter(isTranslated) : [];
   return new Map([
     ...english.map((file) => [file, sitePathOf(file)] as const),
-    ...chinese.map((file) => [chineseOf(file), `zh/${sitePathOf(file)}`] as const),
+    ...chinese.map((file) => [translationOf(file), `zh/${sitePathOf(file)}`] as const),
   ]);
 }

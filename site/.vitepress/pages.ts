@@ -3,7 +3,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { chineseOf, GROUPS, REPOSITORY, sitePathOf, sitePaths } from '../documents.ts';
+import { GROUPS, REPOSITORY, sitePathOf, sitePaths, translationOf } from '../documents.ts';
 import { PICTURE } from '../links.ts';
 import { urlOf } from '../urls.ts';
 
@@ -59,8 +59,8 @@ export function sidebar(language: 'en' | 'zh', pages: ReadonlyMap<string, string
     text: title[language],
     collapsed: title.en === 'Decisions' || title.en === 'Project',
     items: files.map((file): SidebarItem => {
-      const chinese = pages.get(chineseOf(file));
-      if (language === 'zh' && chinese) return { text: titleOf(chineseOf(file)), link: urlOf(chinese) };
+      const chinese = pages.get(translationOf(file));
+      if (language === 'zh' && chinese) return { text: titleOf(translationOf(file)), link: urlOf(chinese) };
       return { text: titleOf(file) + (language === 'zh' ? '（英文）' : ''), link: urlOf(sitePathOf(file)) };
     }),
   }));

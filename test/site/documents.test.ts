@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deadLinks } from '../../site/built-links.ts';
-import { chineseOf, GROUPS, REPOSITORY, sitePathOf, sitePaths } from '../../site/documents.ts';
+import { GROUPS, REPOSITORY, sitePathOf, sitePaths, translationOf } from '../../site/documents.ts';
 import { linkTarget } from '../../site/links.ts';
 import { searchWords } from '../../site/search-words.ts';
 
@@ -36,7 +36,7 @@ describe('the list of documents in site/documents.ts', () => {
   });
 
   test('has an English document for each Chinese one', () => {
-    const translations = new Set(listed.map(chineseOf));
+    const translations = new Set(listed.map(translationOf));
     expect(present.filter((path) => chinese(path) && !translations.has(path))).toEqual([]);
   });
 
@@ -53,7 +53,7 @@ describe('the list of documents in site/documents.ts', () => {
     ['clients/kotlin/README.md', 'clients/kotlin.md', 'clients/kotlin/README.zh-CN.md'],
     ['CODE_OF_CONDUCT.md', 'project/code-of-conduct.md', 'CODE_OF_CONDUCT.zh-CN.md'],
   ])('takes %s to %s, and expects its translation in %s', (file, path, translation) => {
-    expect([sitePathOf(file), chineseOf(file)]).toEqual([path, translation]);
+    expect([sitePathOf(file), translationOf(file)]).toEqual([path, translation]);
   });
 });
 

@@ -9,7 +9,7 @@ import { deadLinks, htmlFiles } from '../../site/built-links.ts';
 import { REPOSITORY, sitePaths } from '../../site/documents.ts';
 import { searchWords } from '../../site/search-words.ts';
 import { urlOf } from '../../site/urls.ts';
-import { startChromium } from '../support/chromium.ts';
+import { startChromium } from '../support/browser.ts';
 
 const pages = [...sitePaths()].map(([file, path]) => ({ file, path, url: urlOf(path) }));
 const diagrams = pages

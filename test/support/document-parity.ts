@@ -1,12 +1,8 @@
+import { translationOf } from '../../site/documents.ts';
 import { type CodeBlock, headingsOf, type Section, sectionsOf } from './markdown.ts';
 
 /** Reads a document by its path in the repository. `undefined`: it does not exist. */
 export type ReadDocument = (path: string) => string | undefined;
-
-/** Where the translation of a document is. */
-export function translationOf(path: string): string {
-  return path === 'README.md' ? 'README.zh-CN.md' : path.replace(/^docs\//, 'docs/zh/');
-}
 
 /**
  * Compares a document with its translation: headings, code, the first columns of tables, and links.
