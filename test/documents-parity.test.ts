@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { parityProblems, translationOf } from './support/document-parity.ts';
+import { translationOf } from '../site/documents.ts';
+import { parityProblems } from './support/document-parity.ts';
 import { readFile } from './support/documents.ts';
 
 /** The documents that exist in English and in Chinese. */

@@ -121,7 +121,8 @@ describe.each(DOCUMENTS)('%s', (path) => {
     const known = new Set(Object.keys(VARIABLES).flatMap((name) => [name, `${name}_FILE`]));
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
     const unknown = named.filter(
-      (name) => !known.has(name) && !['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL'].includes(name),
+      (name) =>
+        !known.has(name) && !['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL', 'DOCS_REPOSITORY_URL'].includes(name),
     );
     expect(unknown).toEqual([]);
   });

@@ -1,12 +1,8 @@
+import { translationOf } from '../../site/documents.ts';
 import { type CodeBlock, headingsOf, type Section, sectionsOf } from './markdown.ts';
 
 /** Reads a document by its path in the repository. `undefined`: it does not exist. */
 export type ReadDocument = (path: string) => string | undefined;
-
-/** Where the translation of a document is. */
-export function translationOf(path: string): string {
-  return path === 'README.md' ? 'README.zh-CN.md' : path.replace(/^docs\//, 'docs/zh/');
-}
 
 /** The third line of a document and of its translation: each leads to the other one. */
 function languageLines(path: string): [original: string, translation: string] {

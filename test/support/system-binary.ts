@@ -89,7 +89,8 @@ function install(wanted: SystemBinary): string | undefined {
   }
 }
 
-function onPath(program: string): string | undefined {
+/** The path of a program on the PATH. */
+export function onPath(program: string): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
   return folders.map((folder) => join(folder, program)).find(isExecutable);
 }
