@@ -15,6 +15,7 @@ const TRANSLATED = [
   'docs/runbooks.md',
   'docs/errors.md',
   'docs/settings.md',
+  'docs/api.md',
   'docs/commands.md',
   'docs/security.md',
   'docs/console.md',
