@@ -31,13 +31,13 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
     operator: {
       en: 'if all apps see it: does the proxy pass on the header with the session?',
-      zh: '若所有 App 都遇到：检查代理是否转发了携带会话的请求头',
+      zh: '若所有 App 都遇到：检查代理是否转发了带有会话的请求头',
     },
   },
   session_invalid: {
     when: {
       en: 'the broker or your cloud refuses the session: its signature, `iss`, `aud` or another claim is wrong, it was revoked, or the account was erased after it was issued',
-      zh: 'Broker 或你的云拒绝该会话：签名、`iss`、`aud` 或其他声明不对，会话已被撤销，或账号在会话签发之后被抹除',
+      zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被撤销，或账号在会话签发之后被抹除',
     },
     app: {
       en: 'renew the session and ask once again. If that does not help, ask the user to log in again',
@@ -70,7 +70,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   account_disabled: {
     when: { en: 'the vendor closed the account', zh: '厂商已关闭该账号' },
     app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
-    operator: { en: 'ask the vendor, with the account’s accessId', zh: '携带该账号的 accessId 咨询厂商' },
+    operator: { en: 'ask the vendor, with the account’s accessId', zh: '向厂商咨询，并提供该账号的 accessId' },
   },
   terminal_limit: {
     when: {
@@ -83,7 +83,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
     operator: {
       en: 'a lost phone counts until its token ends, unless [your cloud logs it out](integrate-your-cloud.md#log-a-terminal-out)',
-      zh: '丢失的手机在其令牌过期前一直计数，除非[你的云将其登出](integrate-your-cloud.md#log-a-terminal-out)',
+      zh: '丢失的手机在令牌过期前一直占用名额，除非[你的云将其登出](integrate-your-cloud.md#log-a-terminal-out)',
     },
   },
   not_found: {
@@ -100,9 +100,9 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   rate_limited: {
     when: {
       en: 'the account asks too often, or reports too many refused tokens',
-      zh: '该账号请求过于频繁，或报告了过多被拒绝的令牌',
+      zh: '该账号请求过于频繁，或上报的被拒令牌过多',
     },
-    app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 中是否有死循环' },
+    app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 是否在循环请求' },
     operator: {
       en: 'the metric of refusals names the limit: `RATE_LIMIT_PER_MINUTE` or `LOGIN_LIMIT_PER_HOUR`',
       zh: '拒绝次数的指标会指出是哪个限制：`RATE_LIMIT_PER_MINUTE` 或 `LOGIN_LIMIT_PER_HOUR`',
@@ -111,12 +111,12 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   internal: {
     when: {
       en: 'the broker has a defect, or the replica is overloaded: then `detail` says so',
-      zh: 'Broker 有缺陷，或副本过载：后者会在 `detail` 中说明',
+      zh: 'Broker 内部出错，或副本过载。过载时 `detail` 会说明',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: 'overloaded: add replicas. Otherwise report the log line that has the `requestId`',
-      zh: '过载：增加副本。否则上报含有该 `requestId` 的日志行',
+      zh: '若是过载，增加副本。否则反馈这个缺陷，附上含有该 `requestId` 的日志行',
     },
   },
   vendor_rejected: {
@@ -130,13 +130,13 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
     operator: {
       en: 'read the log line at `error`, then run `check`. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
-      zh: '查看 `error` 级别的日志行，然后运行 `check`。10007 见：[与厂商核对签名](commands.md#settle-a-10007-with-the-vendor)',
+      zh: '查看 `error` 级别的日志，然后运行 `check`。遇到 10007：[与厂商核对](commands.md#settle-a-10007-with-the-vendor)',
     },
   },
   vendor_unavailable: {
     when: {
       en: 'the vendor cannot be reached or its answer is unusable, or the account is in a pause after failed logins',
-      zh: '无法连接厂商或其应答不可用，或该账号在登录失败后处于暂停期',
+      zh: '无法连接厂商，或厂商的应答无法使用，或该账号登录失败后处于冷却期',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
@@ -147,7 +147,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   vendor_busy: {
     when: {
       en: 'more logins wait than `VENDOR_MAX_RPS` permits',
-      zh: '等待的登录次数超过 `VENDOR_MAX_RPS` 允许的数量',
+      zh: '排队的登录超过 `VENDOR_MAX_RPS` 允许的数量',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
@@ -158,7 +158,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   session_check_unavailable: {
     when: {
       en: 'your cloud cannot be asked about the session. No user is logged out for it',
-      zh: '无法向你的云询问该会话。不会因此登出任何用户',
+      zh: '无法向你的云核实该会话。用户不会因此被登出',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
@@ -178,8 +178,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   shutting_down: {
-    when: { en: 'this replica is being stopped', zh: '该副本正在停止' },
-    app: { en: 'ask again. Another replica answers', zh: '重试。由另一个副本应答' },
+    when: { en: 'this replica is being stopped', zh: '该副本正在停机' },
+    app: { en: 'ask again. Another replica answers', zh: '重试，另一个副本会应答' },
     operator: {
       en: 'take a replica out of the load balancer before you stop it',
       zh: '停止副本之前，先将其从负载均衡中移除',

@@ -78,7 +78,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'vendor',
     required: 'oneApp',
     en: 'the appId that the vendor issued. With its token and key it is the only app, named `default`',
-    zh: '厂商颁发的 appId。连同它的 token 和 key，即为唯一的 App，名为 `default`',
+    zh: '厂商颁发的 appId。它与对应的 appToken、appKey 构成唯一的 App，名为 `default`',
   },
   VENDOR_APP_TOKEN: { group: 'vendor', required: 'oneApp', en: 'its appToken', zh: '对应的 appToken' },
   VENDOR_APP_KEY: {
@@ -105,12 +105,12 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   VENDOR_TIMEOUT_MS: {
     group: 'vendor',
     en: 'timeout of one login attempt in ms, from the connection to the last byte. All attempts of a login together may take half as long again, and at least 2 s more. Above 6000, [a restart may cut a login off](production.md#in-kubernetes)',
-    zh: '一次登录尝试的超时（毫秒），从建立连接到收完最后一个字节。一次登录的全部尝试合计可再多一半时间，至少多 2 秒。超过 6000 时，[重启可能中断登录](production.md#in-kubernetes)',
+    zh: '一次登录尝试的超时（毫秒），从建立连接到收完最后一个字节。一次登录的所有尝试合计，时限是此值的 1.5 倍，且至少比此值多 2 秒。超过 6000 时，[重启可能中断登录](production.md#in-kubernetes)',
   },
   SESSION_MODE: {
     group: 'sessions',
     en: 'how the broker checks a session: a signed JWT, a question to your OAuth server, or a question to your cloud. [Integrate your cloud](integrate-your-cloud.md) describes the three modes',
-    zh: '如何校验会话：签名的 JWT、询问你的 OAuth 服务器、或询问你的云。三种模式见[对接你的云](integrate-your-cloud.md)',
+    zh: 'Broker 如何校验会话：验证签名的 JWT，或询问你的 OAuth 服务器，或询问你的云。三种模式见[接入你的云](integrate-your-cloud.md)',
   },
   SESSION_JWT_JWKS_URL: {
     group: 'sessions',
@@ -150,13 +150,13 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_CLAIM_UNION_ID: {
     group: 'sessions',
     en: 'the claim with the account: a name or a dotted path',
-    zh: '账号所在的声明：名称，或用点分隔的路径',
+    zh: '账号取自哪个声明：名称，或用点分隔的路径',
   },
-  SESSION_CLAIM_REGION: { group: 'sessions', en: 'the claim with its country', zh: '账号所属国家所在的声明' },
+  SESSION_CLAIM_REGION: { group: 'sessions', en: 'the claim with its country', zh: '账号所属国家取自哪个声明' },
   SESSION_CLAIM_APP: {
     group: 'sessions',
     en: 'the claim with the app that the session is bound to, by its name in `VENDOR_APPS`. Without it, a session is valid for every app',
-    zh: '会话绑定的 App 所在的声明，取 `VENDOR_APPS` 中的名称。不设时，会话对所有 App 有效',
+    zh: '会话绑定的 App 取自哪个声明，其值是 `VENDOR_APPS` 中的名称。不设时，会话对所有 App 有效',
   },
   SESSION_INTROSPECTION_URL: {
     group: 'sessions',
@@ -168,7 +168,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'sessions',
     required: 'introspection',
     en: 'the client id of the broker at that server',
-    zh: 'Broker 在该服务器上的 client id',
+    zh: 'Broker 在该服务器上的 client ID',
   },
   SESSION_INTROSPECTION_CLIENT_SECRET: {
     group: 'sessions',
@@ -190,7 +190,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'sessions',
     required: 'forward',
     en: 'the URL of your cloud that answers with the claims of a session',
-    zh: '你的云中返回会话声明的 URL',
+    zh: '你的云用来返回会话声明的 URL',
   },
   SESSION_FORWARD_HEADERS: {
     group: 'sessions',
@@ -210,7 +210,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   DEFAULT_REGION: {
     group: 'sessions',
     en: 'the country of an account that neither the session nor the app names: an ISO 3166-1 code of two capital letters',
-    zh: '会话和 App 都没有给出国家时使用的国家：ISO 3166-1 两位大写字母代码',
+    zh: '会话和 App 都没有给出国家时，账号所属的国家：ISO 3166-1 两位大写字母代码',
   },
   REDIS_URL: {
     group: 'store',
@@ -220,13 +220,13 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   REDIS_KEY_PREFIX: {
     group: 'store',
     en: 'the prefix of every key: 1 to 64 letters, digits, dots, underscores, colons and hyphens',
-    zh: '所有 key 的前缀：1 到 64 个字母、数字、点、下划线、冒号或连字符',
+    zh: 'Redis 中所有键的前缀：1 到 64 个字母、数字、点、下划线、冒号或连字符',
   },
   TOKEN_ENCRYPTION_KEYS: {
     group: 'store',
     required: 'encryption',
     en: '`id:key[,id:key…]`: you choose the id; each key is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
-    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个 key 用于加密，所有 key 都可解密：见[密钥轮换](key-rotation.md)。或设为 `off`',
+    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[轮换加密密钥](key-rotation.md)。或设为 `off`',
   },
   TERMINAL_POLICY: {
     group: 'terminals',
@@ -261,7 +261,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   LOGIN_LIMIT_PER_HOUR: {
     group: 'limits',
     en: 'maximum logins and logouts of an account per hour over all replicas, `TERMINALS_PER_ACCOUNT` of them at once; 0: no limit',
-    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，其中可同时使用 `TERMINALS_PER_ACCOUNT` 次；0：不限',
+    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，其中短时间内最多 `TERMINALS_PER_ACCOUNT` 次；0：不限',
   },
   CACHE_MAX_MB: {
     group: 'limits',

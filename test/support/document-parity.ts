@@ -142,8 +142,9 @@ function diagramOf(code: string): string {
 
 function tableProblems(ours: Section['tables'], theirs: Section['tables']): string[] {
   if (ours.length !== theirs.length) return [`${ours.length} tables, the translation has ${theirs.length}`];
-  return ours.flatMap((rows, at) => {
-    const others = theirs[at] ?? [];
+  return ours.flatMap((cells, at) => {
+    const rows = cells.map(withoutTargets);
+    const others = (theirs[at] ?? []).map(withoutTargets);
     const missing = rows.filter((cell) => isName(cell) && !others.includes(cell));
     if (missing.length > 0) return [`table ${at + 1} of the translation has no row ${missing.join(', ')}`];
     const extra = others.filter((cell) => isName(cell) && !rows.includes(cell));
@@ -154,9 +155,14 @@ function tableProblems(ours: Section['tables'], theirs: Section['tables']): stri
   });
 }
 
+/** Another language has other targets: `linkProblems` compares them. */
+function withoutTargets(cell: string): string {
+  return cell.replaceAll(/\]\([^)]*\)/g, ']');
+}
+
 /** A cell that is the same in every language: code and marks only. */
 function isName(cell: string): boolean {
-  return codeSpans(cell).length > 0 && !/\p{L}/u.test(cell.replaceAll(/`[^`]*`|\]\([^)]*\)/g, ''));
+  return codeSpans(cell).length > 0 && !/\p{L}/u.test(cell.replaceAll(/`[^`]*`/g, ''));
 }
 
 function linkProblems(ours: readonly string[], theirs: readonly string[]): string[] {
