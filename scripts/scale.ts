@@ -9,6 +9,7 @@ import { startMeasuredRedis } from './scale/measured-redis.ts';
 import { measureReads } from './scale/reads.ts';
 import { claimTheRest, measureClaims, measureRenewals } from './scale/renewals.ts';
 import { measureIdle, measureStart } from './scale/replica.ts';
+import { measureStatus } from './scale/status.ts';
 import { copyTokens, fillRedis, measureMemory } from './scale/stored-tokens.ts';
 
 const DEFAULT_TOKENS = 1_000_000;
@@ -36,6 +37,7 @@ figures.note(
 const key = newKey('k1');
 const issuer = { secret: 'a-secret-of-thirty-two-bytes-or-more', issuer: 'issuer', audience: 'audience' };
 const env = {
+  ADMIN_TOKEN: 'an-admin-token-of-this-script',
   REDIS_URL: redis.url,
   REDIS_KEY_PREFIX: KEY_PREFIX,
   TOKEN_ENCRYPTION_KEYS: keyRing(key),
@@ -71,6 +73,7 @@ await measureStart(env, 'full', figures);
 const replica = await startBroker(env);
 await measureIdle(replica, redis, figures);
 await measureReads(replica, redis, issuer, subjects, figures);
+await measureStatus(replica, redis, { issuer, subjects, adminToken: env.ADMIN_TOKEN }, figures);
 await replica.stop();
 await redis.close();
 

@@ -51,7 +51,11 @@ export async function measureReads(
   await pool.close();
 }
 
-async function readOf({ unionId, uniqueId }: Subject, { secret, issuer, audience }: SessionIssuer): Promise<Read> {
+/** A read of the token of this subject, with a new session. */
+export async function readOf(
+  { unionId, uniqueId }: Subject,
+  { secret, issuer, audience }: SessionIssuer,
+): Promise<Read> {
   const jwt = new SignJWT({ sub: unionId, region: 'DE' }).setProtectedHeader({ alg: 'HS256' });
   const session = await jwt
     .setIssuer(issuer)

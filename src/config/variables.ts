@@ -84,10 +84,14 @@ export const VARIABLES = {
   SESSION_JWT_JWKS_URL: httpUrl('of a JWK Set'),
   SESSION_JWT_PUBLIC_KEY: {
     schema: text,
-    allowed: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----)',
+    allowed: 'a public key in PEM (SPKI, -----BEGIN PUBLIC KEY-----), or two while you replace it',
     secret: true,
   },
-  SESSION_JWT_SECRET: { schema: text, allowed: 'the shared HMAC secret, at least 32 bytes', secret: true },
+  SESSION_JWT_SECRET: {
+    schema: text,
+    allowed: 'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it',
+    secret: true,
+  },
   SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions' },
   SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions' },
   SESSION_JWT_ALGORITHMS: { schema: algorithms, allowed: 'a comma-separated list of JWS algorithms, like ES256' },

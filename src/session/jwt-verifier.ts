@@ -1,5 +1,5 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
-import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
+import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
@@ -9,7 +9,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
-import { KnownHeaders } from './known-headers.ts';
+import { KnownHeaders, signatureCheck } from './known-headers.ts';
 import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
@@ -132,7 +132,10 @@ class PublishedKeys {
   }
 }
 
-/** The key that verifies sessions: keys published at a URL, one public key (PEM, SPKI) or a shared secret (HMAC). */
+/**
+ * The key that verifies sessions: keys published at a URL, a public key (PEM, SPKI) or a shared secret (HMAC). A text may
+ * hold a second PEM, or a second secret on a line of its own. Both verify, so that the customer cloud can replace one.
+ */
 export type JwtKey = { readonly jwksUrl: URL } | { readonly publicKeyPem: string } | { readonly secret: string };
 
 export interface VerificationKey {
@@ -157,6 +160,9 @@ const EDDSA = 'EdDSA';
 const RSA_MIN_BITS = 2048;
 /** RFC 7518 §3.2, for the shortest hash (HS256). */
 const SECRET_MIN_BYTES = 32;
+/** The old one and the new one. Each key makes a made-up session more expensive to refuse. */
+const MAX_KEYS = 2;
+const AFTER_PEM = /(?<=-----END PUBLIC KEY-----)\s+/;
 
 /**
  * Prepares the key. A JWKS URL is not fetched before the first session arrives.
@@ -171,8 +177,31 @@ export function verificationKey(
     const { find, current } = new PublishedKeys(source.jwksUrl, clock, contact);
     return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
-  const key = 'secret' in source ? secretKey(source.secret) : publicKey(source.publicKeyPem);
-  return { find: () => key, current: () => key, algorithms: key.type === 'secret' ? HMAC : algorithmsOf(key) };
+  const keys = 'secret' in source ? secretKeys(source.secret) : publicKeys(source.publicKeyPem);
+  if (keys.length > MAX_KEYS) throw new Error(`There may be at most ${MAX_KEYS} keys of the sessions at a time`);
+  const algorithms = [...new Set(keys.flatMap((key) => algorithmsOf(key)))];
+  return { find: ({ alg }, token) => signerAmong(keys, alg, token), current: () => keys, algorithms };
+}
+
+/**
+ * The key that has signed the session; the last possible one if none has. A session does not say which of several
+ * configured keys it is signed with.
+ */
+function signerAmong(keys: readonly KeyObject[], algorithm: string, session: FlattenedJWSInput): KeyObject {
+  const possible = keys.filter((key) => algorithmsOf(key).includes(algorithm));
+  const last = possible.pop();
+  if (!last) throw new errors.JWKSNoMatchingKey();
+  const signed = Buffer.from(`${session.protected}.${session.payload}`);
+  const signature = Buffer.from(session.signature, 'base64url');
+  return possible.find((key) => signatureCheck(algorithm, key)?.(signed, signature)) ?? last;
+}
+
+function secretKeys(secrets: string): KeyObject[] {
+  return secrets.split(/\r?\n/).map(secretKey);
+}
+
+function publicKeys(pems: string): KeyObject[] {
+  return pems.trim().split(AFTER_PEM).map(publicKey);
 }
 
 function secretKey(secret: string): KeyObject {
@@ -183,7 +212,7 @@ function secretKey(secret: string): KeyObject {
 
 function publicKey(pem: string): KeyObject {
   // Node would also derive a public key from a private key. A private key must not be in this setting.
-  if (pem.trimStart().startsWith('-----BEGIN PUBLIC KEY-----')) {
+  if (pem.startsWith('-----BEGIN PUBLIC KEY-----')) {
     try {
       return createPublicKey(pem);
     } catch {
@@ -194,6 +223,7 @@ function publicKey(pem: string): KeyObject {
 }
 
 function algorithmsOf(key: KeyObject): readonly string[] {
+  if (key.type === 'secret') return HMAC;
   const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {};
   const ecdsa = ECDSA_OF_CURVE.get(namedCurve);
   if (key.asymmetricKeyType === 'rsa' && modulusLength >= RSA_MIN_BITS) return RSA;

@@ -62,7 +62,7 @@ function keyObjectOf(key: unknown): KeyObject | undefined {
 }
 
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
-function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
+export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
   const hash = `sha${algorithm.slice(2)}`;
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
     case 'ES ec':

@@ -60,9 +60,11 @@ export interface CustomerCloud extends HttpServer {
   readonly brokerEnvironment: Readonly<Record<string, string>>;
   /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   issueSession(request: SessionRequest): Promise<string>;
-  /** Signs with a new key from now on. The old keys stay published. */
+  /** Publishes the next key. Sessions are still signed with the key before. */
+  publishNextKey(): Promise<void>;
+  /** Signs with the next key from now on, and publishes it if it is not published yet. The old keys stay published. */
   rotateKey(): Promise<void>;
-  /** Publishes only the newest key. */
+  /** Publishes no old key any more. */
   retireOldKeys(): void;
   /** The broker that the share look-ups ask. Without one they answer 503. */
   useBroker(broker: InternalApi): void;
@@ -74,7 +76,8 @@ export interface CustomerCloud extends HttpServer {
 export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
   const { port = 0, host = '127.0.0.1', clock = systemClock, sessionSeconds = 3600 } = options;
   const { issuer = 'https://accounts.example', audience = 'sdk-token-broker' } = options;
-  let newestKey = await newKey();
+  let signingKey = await newKey();
+  let nextKey: SessionKey | undefined;
   let oldKeys: readonly SessionKey[] = [];
   let fetches = 0;
   const accounts = new Map<string, CloudAccount>();
@@ -91,11 +94,14 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       exp: iat + (request.sessionSeconds ?? sessionSeconds),
       ...request.claims,
     };
-    const { kid, privateKey } = newestKey;
+    const { kid, privateKey } = signingKey;
     return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
   };
 
-  const publishedKeys = () => ({ keys: [newestKey, ...oldKeys].map(({ published }) => published) });
+  const publishedKeys = () => {
+    const keys = [...(nextKey ? [nextKey] : []), signingKey, ...oldKeys];
+    return { keys: keys.map(({ published }) => published) };
+  };
 
   /** The unionId of the app's session. @throws BadRequest */
   const userOf = async ({ headers }: IncomingMessage): Promise<string> => {
@@ -143,10 +149,14 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       SESSION_JWT_AUDIENCE: audience,
     },
     issueSession,
+    publishNextKey: async () => {
+      nextKey ??= await newKey();
+    },
     rotateKey: async () => {
-      const key = await newKey();
-      oldKeys = [newestKey, ...oldKeys];
-      newestKey = key;
+      const key = nextKey ?? (await newKey());
+      nextKey = undefined;
+      oldKeys = [signingKey, ...oldKeys];
+      signingKey = key;
     },
     retireOldKeys: () => {
       oldKeys = [];

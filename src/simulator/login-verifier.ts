@@ -60,11 +60,13 @@ export function expectedSignature(parts: SignedParts, appKey: string): string {
   return createHmac('sha1', Buffer.from(appKey, 'utf8')).update(stringToSign, 'utf8').digest('base64');
 }
 
-/** One edition of the app, as it is registered with the vendor. */
+/** One edition of the app, as it is registered with the vendor. Its keys may change while the simulator runs. */
 export interface RegisteredApp {
   readonly appId: string;
   readonly appToken: string;
   readonly appKey: string;
+  /** Also accepted, as by a vendor that lets its customer replace the key. */
+  readonly secondAppKey?: string;
   /** The value that the app sends as `X-IotVideo-AccessID`. Default: its `appId`. */
   readonly accessId?: string;
 }
@@ -132,7 +134,9 @@ export class LoginVerifier {
     }
     const app = this.#appByAccessId.get(accessId);
     if (app === undefined) throw new Refusal('appUnknown', 'no app with this X-IotVideo-AccessID');
-    if (signature !== expectedSignature({ host, accessId, nonce, timestamp, body }, app.appKey)) {
+    const keys = app.secondAppKey === undefined ? [app.appKey] : [app.appKey, app.secondAppKey];
+    const parts = { host, accessId, nonce, timestamp, body };
+    if (!keys.some((key) => signature === expectedSignature(parts, key))) {
       throw notVerified('X-IotVideo-Signature does not match', -3);
     }
     this.#useNonce(`${accessId} ${nonce}`, vendorNow);

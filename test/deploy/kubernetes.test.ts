@@ -238,8 +238,8 @@ test('the production overlay is valid with secrets of your own, and contains non
   });
   expect(loadConfig(environment).redis).toBeDefined();
   const [, command = ''] =
-    /file with the lines (.*?):\n/s.exec(readFile('deploy/kubernetes/overlays/production/kustomization.yaml')) ?? [];
-  const named = [...command.matchAll(/([A-Z_]+)=/g)].map(([, name]) => name);
+    /folder with the files (.*?):\n/s.exec(readFile('deploy/kubernetes/overlays/production/kustomization.yaml')) ?? [];
+  const named = [...command.matchAll(/\b([A-Z]+_[A-Z_]+)\b/g)].map(([, name]) => name);
   const files = Object.keys(only(folder, 'ConfigMap').data ?? {}).filter((name) => name.endsWith('_FILE'));
   expect(new Set(named)).toEqual(new Set(files.map((name) => name.replace(/_FILE$/, ''))));
 });

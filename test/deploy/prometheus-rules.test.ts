@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
@@ -19,6 +22,7 @@ interface RuleTest {
   readonly promql_expr_test?: readonly { readonly expr: string; readonly exp_samples: readonly unknown[] }[];
 }
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const { groups } = parse(readFile('deploy/prometheus/rules.yml')) as { groups: { rules: Rule[] }[] };
 const rules = groups.flatMap((group) => group.rules);
 const alerts = rules.flatMap((rule) => (rule.alert === undefined ? [] : [{ ...rule, alert: rule.alert }]));
@@ -28,7 +32,7 @@ const RUNBOOKS = readFile('docs/runbooks.md');
 
 function promtool(...args: string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(promtoolBinary(), args, {
-    cwd: fileURLToPath(new URL('../../deploy/prometheus', import.meta.url)),
+    cwd: join(ROOT, 'deploy/prometheus'),
     encoding: 'utf8',
   });
   return { status, output: stdout + stderr };
@@ -38,6 +42,24 @@ test('promtool accepts the rules, and all of their unit tests pass', () => {
   const { status, output } = promtool('check', 'rules', '--lint=all', '--lint-fatal', 'rules.yml');
   expect({ status, output }).toMatchObject({ status: 0, output: expect.stringContaining(`${rules.length} rules`) });
   expect(promtool('test', 'rules', 'rules.test.yml')).toMatchObject({ status: 0 });
+}, 300_000);
+
+test('npm run rules -- --runbooks links every alert to your copy of the runbooks, and the unit tests still pass', () => {
+  const copy = mkdtempSync(join(tmpdir(), 'rules-'));
+  onTestFinished(() => rmSync(copy, { recursive: true }));
+  for (const folder of ['scripts', 'deploy']) cpSync(join(ROOT, folder), join(copy, folder), { recursive: true });
+  const script = join(copy, 'scripts/prometheus-rule.mjs');
+  const run = (url: string) => spawnSync(process.execPath, [script, '--runbooks', url], { encoding: 'utf8' }).status;
+  expect(run('https://wiki.example/broker?page=runbooks')).toBe(0);
+  const ofOperator = readFileSync(
+    join(copy, 'deploy/kubernetes/components/prometheus-rule/prometheusrule.yaml'),
+    'utf8',
+  );
+  const links = [...ofOperator.matchAll(/runbook_url: (.+)/g)].map(([, link]) => link);
+  expect(links).toEqual(alerts.map(({ alert }) => `https://wiki.example/broker?page=runbooks#${alert.toLowerCase()}`));
+  const folder = join(copy, 'deploy/prometheus');
+  expect(spawnSync(promtoolBinary(), ['test', 'rules', 'rules.test.yml'], { cwd: folder }).status).toBe(0);
+  expect(run('not a URL')).toBe(1);
 }, 300_000);
 
 test('promtool accepts the example configuration of Prometheus', () => {
@@ -73,9 +95,7 @@ describe.each(alerts)('$alert', ({ alert, labels, annotations }) => {
   test('has a severity, a summary in one sentence, and the address of its runbook', () => {
     expect(['critical', 'warning']).toContain(labels?.['severity']);
     expect(annotations?.['summary']).toMatch(/^[A-Z{].*\.$/);
-    expect(annotations?.['runbook_url']).toBe(
-      `https://github.com/OWNER/sdk-token-broker/blob/main/docs/runbooks.md#${alert.toLowerCase()}`,
-    );
+    expect(annotations?.['runbook_url']).toBe(`docs/runbooks.md#${alert.toLowerCase()}`);
   });
 
   test('has a runbook: what apps see, how to confirm it, what to do, and what not to do', () => {
@@ -86,10 +106,11 @@ describe.each(alerts)('$alert', ({ alert, labels, annotations }) => {
   });
 });
 
-test('docs/runbooks.md begins with a user who cannot log in, and has a runbook for existing alerts only', () => {
+test('docs/runbooks.md begins with the three questions of an operator, and has a runbook for existing alerts only', () => {
   const headings = [...RUNBOOKS.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
-  expect(headings[0]).toBe('A user cannot log in');
-  expect(headings.slice(2)).toEqual(alerts.map(({ alert }) => alert));
+  const questions = ['A user cannot log in', 'Are all tokens fine tonight?', 'The vendor is down'];
+  expect(headings.slice(0, 3)).toEqual(questions);
+  expect(headings.slice(4)).toEqual(alerts.map(({ alert }) => alert));
 });
 
 test('docs/runbooks.md says what to do for every error that an app can get', () => {

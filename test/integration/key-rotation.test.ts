@@ -1,19 +1,16 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import type { Subject } from '../../src/token/subject.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
-import { exitOf, linesOf } from '../support/child-process.ts';
+import { startCommand } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { fillStore, keyRing, newKey, openRedisStore, sealedUnder } from '../support/filled-store.ts';
 import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
 import { startRedis } from '../support/redis-server.ts';
 
-const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const [A, B, C] = [newKey('A'), newKey('B'), newKey('C')];
 const [ACCOUNTS, TERMINALS] = [200, 10];
 const TOKENS = ACCOUNTS * TERMINALS;
@@ -32,16 +29,7 @@ interface Stored {
 
 /** Starts the `rekey` command. */
 function startRekey({ REDIS_URL, REDIS_KEY_PREFIX }: Stored, ring: string) {
-  const child = spawn(process.execPath, [ENTRY, 'rekey'], {
-    env: { PATH: process.env['PATH'], REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: ring },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = exitOf(child);
-  const lines = linesOf(child, 1_000);
-  return {
-    kill: (signal: NodeJS.Signals) => child.kill(signal),
-    ended: async () => ({ code: (await exit).code, out: lines().join('\n') }),
-  };
+  return startCommand(['rekey'], { REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: ring });
 }
 
 function figure(out: string, label: string): number {

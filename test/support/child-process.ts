@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** The built program. */
+const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 export interface ProcessExit {
   readonly code: number | null;
@@ -81,4 +85,24 @@ export function startProgram(
   const exit = exitOf(child);
   const log = linesOf(child, 5_000);
   return { log, stop: () => end(child, exit, 10_000) };
+}
+
+export interface RunningCommand {
+  kill(signal: NodeJS.Signals): void;
+  /** The exit code, and the last 1,000 lines of its standard output and standard error. */
+  ended(): Promise<{ readonly code: number | null; readonly out: string }>;
+}
+
+/** Starts a command of `dist/main.js` that gets only `env` and PATH as its environment. */
+export function startCommand(args: readonly string[], env: Readonly<Record<string, string>>): RunningCommand {
+  const child = spawn(process.execPath, [ENTRY, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exit = exitOf(child);
+  const lines = linesOf(child, 1_000);
+  return {
+    kill: (signal) => void child.kill(signal),
+    ended: async () => ({ code: (await exit).code, out: lines().join('\n') }),
+  };
 }

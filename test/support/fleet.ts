@@ -8,7 +8,7 @@ import {
 } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from './broker-process.ts';
 
-interface FleetOptions {
+export interface FleetOptions {
   readonly replicas: number;
   readonly vendor?: VendorSimulatorOptions;
   /** Additional settings of every replica. They override the defaults. */

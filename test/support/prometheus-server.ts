@@ -29,7 +29,8 @@ export interface PrometheusServer {
 }
 
 /**
- * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limit of 900 s, which is also a duration.
+ * Shortens each duration of a rule, for example `[5m]` and `for: 5m`, and the limits of 600 and 900 s, which are also
+ * durations.
  * @param factor a divisor of 60
  */
 function fasterRules(rules: string, factor: number): string {
@@ -37,7 +38,7 @@ function fasterRules(rules: string, factor: number): string {
   return rules
     .replaceAll(/\[(\d+)m\]/g, (_, minutes) => `[${seconds(minutes)}]`)
     .replaceAll(/for: (\d+)m/g, (_, minutes) => `for: ${seconds(minutes)}`)
-    .replaceAll('> 900\n', `> ${900 / factor}\n`);
+    .replaceAll(/> (600|900)\n/g, (_, limit) => `> ${Number(limit) / factor}\n`);
 }
 
 /** Starts a real Prometheus that scrapes `targets`, with the rules of `deploy/prometheus` at `factor` times their speed. */
@@ -45,7 +46,8 @@ export async function startPrometheus(targets: readonly string[], factor: number
   const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
   writeFileSync(join(folder, 'rules.yml'), fasterRules(readFile('deploy/prometheus/rules.yml'), factor));
   const config = parse(readFile('deploy/prometheus/prometheus.yml'));
-  config.global = { scrape_interval: '500ms', scrape_timeout: '400ms', evaluation_interval: '500ms' };
+  // The timeout is as long as the interval, so that a slow replica does not count as one that is down.
+  config.global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '500ms' };
   config.scrape_configs[0].static_configs = [{ targets }];
   writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
   const port = await freePort();

@@ -129,15 +129,16 @@ function pidOf(child: ChildProcess): number {
 
 interface RedisAddress {
   readonly port: number;
+  readonly username?: string;
   readonly password?: string;
 }
 
 /** Runs `commands` on a new connection to a Redis on loopback, and closes the connection. */
 export async function askRedis<T>(
-  { port, password }: RedisAddress,
+  { port, username, password }: RedisAddress,
   commands: (redis: Redis) => Promise<T>,
 ): Promise<T> {
-  const redis = new Redis({ port, password, host: '127.0.0.1', lazyConnect: true, retryStrategy: null });
+  const redis = new Redis({ port, username, password, host: '127.0.0.1', lazyConnect: true, retryStrategy: null });
   redis.on('error', () => undefined);
   try {
     await redis.connect();

@@ -66,9 +66,18 @@ export async function checkSession(
 
 function claimResult({ name, value, problem }: CheckedClaim): CheckResult {
   const label = `session ${visible(name)}`;
-  const shown = value === undefined ? 'not there' : shortened(value);
+  const shown = value === undefined ? 'not there' : `${shortened(value)}${dateOf(name, value)}`;
   if (problem === undefined) return ok(label, shown);
   return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name) });
+}
+
+/** The largest date of JavaScript, in seconds. */
+const MAX_DATE_SECONDS = 8.64e12;
+
+/** A time as a date, because nobody reads seconds since 1970. */
+function dateOf(name: string, value: unknown): string {
+  if (!['exp', 'nbf', 'iat'].includes(name) || typeof value !== 'number') return '';
+  return Math.abs(value) <= MAX_DATE_SECONDS ? ` (${new Date(value * 1_000).toISOString()})` : '';
 }
 
 /** By the name of a claim. All others are those of SESSION_CLAIM_…. */

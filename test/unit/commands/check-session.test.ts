@@ -50,6 +50,7 @@ describe('a JWT', () => {
     expect(lines).toContain('ok session signature: HS256');
     expect(lines).toContain(`ok session iss: ${ISSUER}`);
     expect(lines).toContain(`ok session sub: ${ACCOUNT}`);
+    expect(lines).toContain(`ok session exp: ${START_SECONDS + 60} (2026-01-01T00:01:00.000Z)`);
     expect(lines.at(-1)).toBe(
       `ok session: accepted: account ${ACCOUNT} (digest ${accountId(ACCOUNT)}), country DE, ends in 60 s`,
     );

@@ -1,7 +1,16 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type JwtKey, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
-import { AUDIENCE, CLAIM_NAMES, ISSUER, newSigner, pemOf, TestClock } from './sessions.ts';
+import {
+  AUDIENCE,
+  CLAIM_NAMES,
+  expectRefused,
+  ISSUER,
+  newSigner,
+  pemOf,
+  signWithSecret,
+  TestClock,
+} from './sessions.ts';
 
 const SECRET = 'a-secret-of-just-32-bytes-length';
 
@@ -55,5 +64,39 @@ describe('the verifier does not accept', () => {
     expect(() => verifierFor({ publicKeyPem }, [])).toThrow(fitRsa);
     expect(() => verifierFor({ secret: SECRET }, ['RS256'])).toThrow('fit their key: HS256, HS384, HS512');
     expect(() => verifierFor({ jwksUrl }, ['HS256'])).toThrow('PS512, ES256, ES384, ES512, EdDSA');
+  });
+});
+
+describe('two keys, while the customer cloud replaces one', () => {
+  const OTHER_SECRET = 'another-secret-of-about-the-same-length';
+
+  it.each(['\n', '\r\n'])('two secrets verify sessions of both, in turn, and of no other secret', async (lineBreak) => {
+    const verifier = verifierFor({ secret: `${SECRET}${lineBreak}${OTHER_SECRET}` });
+    for (let round = 0; round < 3; round += 1) {
+      for (const secret of [SECRET, OTHER_SECRET]) await verifier.verify(await signWithSecret(secret));
+      await expectRefused(verifier, await signWithSecret(`${SECRET}${OTHER_SECRET}`), 'session_invalid');
+    }
+  });
+
+  it.each([
+    ['of one type', 'ES256', 'ES256'],
+    ['of different types', 'RS256', 'ES384'],
+  ])('two public keys %s verify sessions of both, in turn, and of no other key', async (_, one, other) => {
+    const signers = [await newSigner(one), await newSigner(other)];
+    const strangers = [await newSigner(one), await newSigner(other)];
+    const verifier = verifierFor({ publicKeyPem: signers.map(pemOf).join('') });
+    for (let round = 0; round < 3; round += 1) {
+      for (const signer of signers) await verifier.verify(await signer.sign());
+      for (const stranger of strangers) await expectRefused(verifier, await stranger.sign(), 'session_invalid');
+    }
+  });
+
+  it('each must be strong enough, and a third one is refused', async () => {
+    const pem = pemOf(await newSigner('ES256'));
+    expect(() => verifierFor({ secret: `${SECRET}\nshort` })).toThrow('at least 32 bytes');
+    expect(() => verifierFor({ secret: `${SECRET}\n\n${OTHER_SECRET}` })).toThrow('at least 32 bytes');
+    expect(() => verifierFor({ publicKeyPem: `${pem}x${pem}` })).toThrow('must be a PEM that starts with');
+    expect(() => verifierFor({ secret: [SECRET, SECRET, OTHER_SECRET].join('\n') })).toThrow('at most 2 keys');
+    expect(() => verifierFor({ publicKeyPem: pem.repeat(3) })).toThrow('at most 2 keys');
   });
 });

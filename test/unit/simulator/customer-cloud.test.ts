@@ -69,6 +69,9 @@ test('issues sessions in process, with a given lifetime and given claims', async
 
 test('signs with the new key after a rotation. The old key verifies until it is retired', async () => {
   const before = await cloud.issueSession({ unionId: 'u-1' });
+  await cloud.publishNextKey();
+  const stillBefore = await cloud.issueSession({ unionId: 'u-1' });
+  expect(decodeProtectedHeader(stillBefore).kid).toBe(decodeProtectedHeader(before).kid);
   await cloud.rotateKey();
   const after = await cloud.issueSession({ unionId: 'u-1' });
   expect(decodeProtectedHeader(after).kid).not.toBe(decodeProtectedHeader(before).kid);

@@ -1,0 +1,354 @@
+import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SignJWT } from 'jose';
+import { expect, onTestFinished, test } from 'vitest';
+import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { startCommand } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { sealedUnder } from '../support/filled-store.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { type Callers, type Load, startLoad } from '../support/load.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { startRedisCluster } from '../support/redis-cluster.ts';
+import { startSentinel } from '../support/redis-sentinel.ts';
+import { askRedis, startRedis } from '../support/redis-server.ts';
+import { type FleetWithSecretFiles, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
+
+const ADMIN_TOKEN = 'canary-admin-token-1';
+const newSecret = () => `canary-${randomBytes(20).toString('hex')}`;
+const newEncryptionKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
+
+interface Rotation {
+  readonly fleet: FleetWithSecretFiles;
+  readonly load: Load;
+  /** What the callers use. A test replaces the functions to switch the callers. */
+  readonly callers: { -readonly [Name in keyof Callers]: Callers[Name] };
+}
+
+/** Two replicas that read `secrets` from files, under load. */
+async function underLoad(
+  secrets: Secrets,
+  options: Partial<Parameters<typeof startFleet>[0]> & { readonly session?: Callers['session'] } = {},
+): Promise<Rotation> {
+  const { session, ...fleetOptions } = options;
+  const files = { ADMIN_TOKENS: `cloud:${ADMIN_TOKEN}`, ...secrets };
+  const fleet = await startWithSecretFiles(files, { replicas: 2, ...fleetOptions });
+  const callers = { session: session ?? fleet.session, adminToken: () => ADMIN_TOKEN };
+  return { fleet, callers, load: await startLoad(fleet, callers) };
+}
+
+/** Ends the load, and expects that no request failed and that the log of no replica shows a secret. */
+async function expectNoFailure(load: Load, fleet: Fleet): Promise<void> {
+  const { failed, counts } = await load.end();
+  expect(failed.slice(0, 5)).toEqual([]);
+  for (const count of Object.values(counts)) expect(count).toBeGreaterThan(100);
+  expect(fleet.brokers.flatMap((broker) => broker.log().filter((line) => line.includes('canary-')))).toEqual([]);
+}
+
+test("the vendor's appKey is replaced under load, with no failed request", async () => {
+  const app: { appId: string; appToken: string; appKey: string; secondAppKey?: string } = { ...DEMO_APP };
+  const { fleet, load } = await underLoad({ VENDOR_APP_KEY: app.appKey }, { vendor: { apps: [app] } });
+  const [oldKey, newKey] = [app.appKey, newSecret()];
+  app.secondAppKey = newKey;
+  await load.goOn();
+  expect(await fleet.reload({ VENDOR_APP_KEY: newKey })).toMatchObject(Array(2).fill({ changed: ['vendor'] }));
+  await load.goOn();
+  app.appKey = newKey;
+  delete app.secondAppKey;
+  await load.goOn();
+  // Back to the old key.
+  app.secondAppKey = oldKey;
+  await fleet.reload({ VENDOR_APP_KEY: oldKey });
+  await expectNoFailure(load, fleet);
+});
+
+test('a vendor that accepts one appKey at a time refuses logins until SIGHUP, and known tokens stay readable', async () => {
+  const app = { ...DEMO_APP };
+  const fleet = await startWithSecretFiles({ VENDOR_APP_KEY: app.appKey }, { replicas: 2, vendor: { apps: [app] } });
+  const [known, late] = [await fleet.session('known'), await fleet.session('late')];
+  for (const broker of fleet.brokers) expect((await broker.getToken(known, 'phone')).status).toBe(200);
+  app.appKey = newSecret();
+  const refused = await fleet.broker(0).getToken(late, 'phone');
+  expect(JSON.parse(refused.body)).toMatchObject({ code: 'vendor_rejected', vendorCode: 10_007 });
+  for (const broker of fleet.brokers) expect((await broker.getToken(known, 'phone')).status).toBe(200);
+  await fleet.reload({ VENDOR_APP_KEY: app.appKey });
+  // No account waits because of the refusal.
+  expect((await fleet.broker(0).getToken(late, 'phone')).status).toBe(200);
+});
+
+test('an admin token is replaced under load, with no failed request', async () => {
+  const { fleet, load, callers } = await underLoad({});
+  const [old, added] = [`cloud:${ADMIN_TOKEN}`, newSecret()];
+  expect(await fleet.reload({ ADMIN_TOKENS: `${old},cloud-2:${added}` })).toMatchObject(
+    Array(2).fill({ changed: ['admin'] }),
+  );
+  await load.goOn();
+  callers.adminToken = () => added;
+  await load.goOn();
+  await fleet.reload({ ADMIN_TOKENS: `cloud-2:${added}` });
+  await load.goOn();
+  for (const { adminUrl } of fleet.brokers) {
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    expect((await plainRequest(`${adminUrl}/accounts/known`, { headers })).status).toBe(401);
+  }
+  await expectNoFailure(load, fleet);
+});
+
+test('a secret in a variable is replaced by a rolling restart under load, with no failed request', async () => {
+  const fleet = await startFleet({ replicas: 2, env: { ADMIN_TOKEN } });
+  onTestFinished(() => fleet.close());
+  const inRotation = [...fleet.brokers];
+  const callers = { session: fleet.session, adminToken: () => ADMIN_TOKEN };
+  const broker = (number: number) => inRotation[number % inRotation.length] as BrokerProcess;
+  const load = await startLoad({ broker }, callers);
+  const roll = async (env: Secrets) => {
+    for (const former of [...inRotation]) {
+      const started = await startBroker({ ...fleet.env, ...env });
+      onTestFinished(async () => void (await started.stop()));
+      inRotation.push(started);
+      // Like a load balancer: no new requests first, then SIGTERM after the running ones.
+      inRotation.splice(inRotation.indexOf(former), 1);
+      await sleep(500);
+      expect(await former.stop()).toMatchObject({ code: 0 });
+    }
+  };
+  const added = newSecret();
+  await roll({ ADMIN_TOKENS: `cloud-2:${added}` });
+  callers.adminToken = () => added;
+  await load.goOn();
+  await roll({ ADMIN_TOKEN: '', ADMIN_TOKENS: `cloud-2:${added}` });
+  await load.goOn();
+  await expectNoFailure(load, fleet);
+}, 60_000);
+
+test('an encryption key is replaced under load, with no failed request and no repeated login', async () => {
+  const [former, next] = [newEncryptionKey('old'), newEncryptionKey('new')];
+  const { fleet, load } = await underLoad({ TOKEN_ENCRYPTION_KEYS: former });
+  const count = () => sealedUnder(fleet.env['REDIS_URL'] ?? '', fleet.keyPrefix);
+  for (const ring of [`${former},${next}`, `${next},${former}`]) {
+    expect(await fleet.reload({ TOKEN_ENCRYPTION_KEYS: ring })).toMatchObject(Array(2).fill({ changed: ['redis'] }));
+    await load.goOn();
+  }
+  expect(Object.keys(await count()).sort()).toEqual(['new', 'old']);
+  const { REDIS_URL = '', REDIS_KEY_PREFIX = '' } = fleet.env;
+  const rekey = startCommand(['rekey'], { REDIS_URL, REDIS_KEY_PREFIX, TOKEN_ENCRYPTION_KEYS: `${next},${former}` });
+  expect(await rekey.ended()).toMatchObject({ code: 0 });
+  expect(Object.keys(await count())).toEqual(['new']);
+  await fleet.reload({ TOKEN_ENCRYPTION_KEYS: next });
+  await load.goOn();
+  await expectNoFailure(load, fleet);
+  const { succeeded } = fleet.vendor.state();
+  const terminals = await count();
+  expect(succeeded).toBe(terminals['new']?.['a']);
+});
+
+const CLAIMS = { SESSION_JWT_ISSUER: 'https://accounts.example', SESSION_JWT_AUDIENCE: 'sdk-token-broker' };
+
+function issuer(alg: string, key: KeyObject | Uint8Array): Callers['session'] {
+  const [iss, aud] = Object.values(CLAIMS) as [string, string];
+  return (unionId) =>
+    new SignJWT({ iss, aud, sub: unionId, region: 'DE', exp: Math.floor(Date.now() / 1_000) + 600 })
+      .setProtectedHeader({ alg })
+      .sign(key);
+}
+
+function hmac() {
+  const secret = newSecret();
+  return { setting: secret, session: issuer('HS256', Buffer.from(secret)) };
+}
+
+function signingKey() {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return {
+    setting: publicKey.export({ type: 'spki', format: 'pem' }).toString().trim(),
+    session: issuer('ES256', privateKey),
+  };
+}
+
+test.each([
+  ['the HMAC secret of the sessions is replaced under load, with no failed request', 'SESSION_JWT_SECRET', hmac],
+  [
+    'the public key of the sessions is replaced under load, with no failed request',
+    'SESSION_JWT_PUBLIC_KEY',
+    signingKey,
+  ],
+])('%s', async (_name, setting, create) => {
+  const [former, next] = [create(), create()];
+  const { fleet, load, callers } = await underLoad(
+    { [setting]: former.setting },
+    { env: { ...CLAIMS, SESSION_JWT_JWKS_URL: '', SESSION_CACHE_SECONDS: '1' }, session: former.session },
+  );
+  const both = { [setting]: `${former.setting}\n${next.setting}` };
+  expect(await fleet.reload(both)).toMatchObject(Array(2).fill({ changed: ['session'] }));
+  // Apps have sessions of both kinds until the last old one ends.
+  let turn = 0;
+  callers.session = (unionId) => {
+    turn += 1;
+    return (turn % 2 === 0 ? former : next).session(unionId);
+  };
+  await load.goOn();
+  callers.session = next.session;
+  await load.goOn();
+  await fleet.reload({ [setting]: next.setting });
+  await load.goOn();
+  const old = await former.session('known');
+  for (const broker of fleet.brokers) expect((await broker.getToken(old, 'phone')).status).toBe(401);
+  await expectNoFailure(load, fleet);
+});
+
+test('a key in the JWKS is replaced under load, with no failed request and no signal', async () => {
+  const { fleet, load } = await underLoad({});
+  await fleet.cloud.publishNextKey();
+  // A replica fetches the keys at most once in 5 s.
+  await sleep(5_000);
+  await fleet.cloud.rotateKey();
+  await load.goOn();
+  fleet.cloud.retireOldKeys();
+  await load.goOn();
+  await expectNoFailure(load, fleet);
+}, 60_000);
+
+/** An OAuth server that accepts several secrets of the broker, and takes every token for one of the account it names. */
+async function startOAuthServer(secrets: Set<string>) {
+  const server = createServer(async (request, response) => {
+    const [, credentials = ''] = request.headers.authorization?.split(' ') ?? [];
+    const [, secret = ''] = Buffer.from(credentials, 'base64').toString().split(':').map(decodeURIComponent);
+    const isBroker = secrets.has(secret);
+    response.writeHead(isBroker ? 200 : 401, { 'content-type': 'application/json' });
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const sub = new URLSearchParams(body).get('token')?.split('.')[0];
+    response.end(JSON.stringify(isBroker ? { active: true, sub, region: 'DE' } : { error: 'invalid_client' }));
+  });
+  server.listen(0, '127.0.0.1');
+  await eventually(() => server.listening);
+  onTestFinished(() => void server.close().closeAllConnections());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/introspect`;
+}
+
+test('the client secret of the broker at the OAuth server is replaced under load, with no failed request', async () => {
+  const [former, next] = [newSecret(), newSecret()];
+  const secrets = new Set([former]);
+  const { fleet, load } = await underLoad(
+    { SESSION_INTROSPECTION_CLIENT_SECRET: former },
+    {
+      env: {
+        SESSION_MODE: 'introspection',
+        SESSION_INTROSPECTION_URL: await startOAuthServer(secrets),
+        SESSION_INTROSPECTION_CLIENT_ID: 'broker',
+      },
+      session: async (unionId) => `${unionId}.${randomBytes(8).toString('hex')}`,
+    },
+  );
+  secrets.add(next);
+  await load.goOn();
+  expect(await fleet.reload({ SESSION_INTROSPECTION_CLIENT_SECRET: next })).toMatchObject(
+    Array(2).fill({ changed: ['session'] }),
+  );
+  await load.goOn();
+  secrets.delete(former);
+  await load.goOn();
+  await expectNoFailure(load, fleet);
+});
+
+interface RotatedRedis {
+  /** The user whose password is replaced, on all nodes. */
+  readonly user: string;
+  /** With this password, also for the Sentinels. */
+  urlWith(password: string): string;
+  readonly nodes: readonly { readonly port: number }[];
+  /** Servers with a password of their own. */
+  readonly sentinels?: readonly { readonly port: number }[];
+}
+
+const [FIRST, SECOND] = ['canary-first', 'canary-second'] as const;
+const withUser = (url: string, user: string, password: string) => url.replace('//', `//${user}:${password}@`);
+
+async function oneServer(user: string): Promise<RotatedRedis> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  return { user, urlWith: (password) => withUser(redis.url, user, password), nodes: [redis] };
+}
+
+async function aCluster(): Promise<RotatedRedis> {
+  const { url, nodes, close } = await startRedisCluster();
+  onTestFinished(() => close());
+  return { user: 'broker', urlWith: (password) => withUser(url, 'broker', password), nodes };
+}
+
+async function aSentinel(): Promise<RotatedRedis> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const sentinel = await startSentinel({ masterPort: redis.port, quorum: 1, password: FIRST });
+  onTestFinished(() => sentinel.stop());
+  const url = `redis-sentinel://127.0.0.1:${sentinel.port}/mymaster?sentinelPassword=`;
+  return {
+    user: 'broker',
+    urlWith: (password) => withUser(url, 'broker', password) + password,
+    nodes: [redis],
+    sentinels: [sentinel],
+  };
+}
+
+test.each([
+  ['the password of Redis is replaced under load, with no failed request', () => oneServer('default')],
+  ['the password of a user of Redis is replaced under load, with no failed request', () => oneServer('broker')],
+  ['the password of a user of a Redis Cluster is replaced under load, with no failed request', aCluster],
+  ['the passwords of Redis and of its Sentinels are replaced under load, with no failed request', aSentinel],
+])(
+  '%s',
+  async (_name, start) => {
+    const { user, urlWith, nodes, sentinels = [] } = await start();
+    // An administrator, who stays when the password of `default` changes.
+    const admin = { user: 'admin', password: 'admin' };
+    await Promise.all(
+      nodes.map((node) =>
+        askRedis(node, async (redis) => {
+          await redis.call('ACL', 'SETUSER', 'admin', 'on', '>admin', '~*', '&*', '+@all');
+          await redis.call('ACL', 'SETUSER', user, 'on', 'resetpass', `>${FIRST}`, '~*', '&*', '+@all');
+        }),
+      ),
+    );
+    const onNodes = (...command: [string, ...string[]]) =>
+      Promise.all(
+        nodes.map(({ port }) =>
+          askRedis({ port, username: admin.user, password: admin.password }, (redis) => redis.call(...command)),
+        ),
+      );
+    const onSentinels = (password: string, ...command: [string, ...string[]]) =>
+      Promise.all(sentinels.map(({ port }) => askRedis({ port, password }, (redis) => redis.call(...command))));
+    const { fleet, load } = await underLoad({ REDIS_URL: urlWith(FIRST) });
+
+    await onNodes('ACL', 'SETUSER', user, `>${SECOND}`);
+    await onSentinels(FIRST, 'ACL', 'SETUSER', 'default', `>${SECOND}`);
+    await load.goOn();
+    expect(await fleet.reload({ REDIS_URL: urlWith(SECOND) })).toMatchObject(Array(2).fill({ changed: ['redis'] }));
+    await load.goOn();
+    await onNodes('ACL', 'SETUSER', user, `<${FIRST}`);
+    await onSentinels(SECOND, 'ACL', 'SETUSER', 'default', `<${FIRST}`);
+    await load.goOn();
+    await expectNoFailure(load, fleet);
+
+    // New connections use the new password.
+    await onNodes('CLIENT', 'KILL', 'USER', user);
+    const ofUser = new RegExp(`name=(\\S+) .*user=${user} `, 'g');
+    await eventually(
+      async () => {
+        const clients = (await onNodes('CLIENT', 'LIST')).join('\n').matchAll(ofUser);
+        const names = new Set([...clients].map(([, name]) => name));
+        expect(names).toEqual(new Set(['sdk-token-broker:commands', 'sdk-token-broker:announcements']));
+        for (const { url } of fleet.brokers) {
+          expect((await plainRequest(`${url}/readyz`)).body).toContain('"store":"ok"');
+        }
+      },
+      { timeoutMs: 10_000 },
+    );
+    const session = await fleet.session('after');
+    for (const broker of fleet.brokers) expect((await broker.getToken(session, 'phone')).status).toBe(200);
+    expect(fleet.brokers.flatMap((broker) => broker.log()).join('\n')).not.toMatch(/WRONGPASS|NOAUTH|canary/);
+  },
+  60_000,
+);

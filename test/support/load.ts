@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from './eventually.ts';
+import type { Fleet } from './fleet.ts';
+import { type PlainAnswer, plainRequest } from './plain-request.ts';
+
+/** What the apps and a customer cloud use at the moment. A test may replace the functions while the load runs. */
+export interface Callers {
+  readonly session: (unionId: string) => Promise<string>;
+  readonly adminToken: () => string;
+}
+
+/** The kinds of requests, each of which needs another secret. */
+const KINDS = ['read from memory', 'read with a new session', 'login', 'call of the internal API'] as const;
+type Kind = (typeof KINDS)[number];
+
+export interface Load {
+  /** Resolves after some more requests of each kind. */
+  goOn(): Promise<void>;
+  /** Ends the load. @returns the requests that did not get 200, and how many there were of each kind */
+  end(): Promise<{ readonly failed: readonly string[]; readonly counts: Readonly<Record<Kind, number>> }>;
+}
+
+const CALLERS = 4;
+/** A session is used for this many turns of a caller. */
+const TURNS_OF_SESSION = 10;
+/** Between the turns of a caller. Without it the callers take the CPU that Redis needs to answer in time. */
+const PAUSE_MS = 20;
+
+/** Sends requests of each kind to the replicas in turn, until it is ended. */
+export async function startLoad(fleet: Pick<Fleet, 'broker'>, callers: Callers): Promise<Load> {
+  const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
+  const failed: string[] = [];
+  let isOver = false;
+  const expectOk = async (kind: Kind, answer: Promise<PlainAnswer>) => {
+    const { status, body } = await answer.catch((error) => ({ status: 0, body: String(error) }));
+    counts[kind] += 1;
+    if (status !== 200) failed.push(`${kind}: ${status} ${body}`);
+  };
+  const act = async (caller: number) => {
+    let session = '';
+    for (let turn = 0; !isOver; turn += 1) {
+      const broker = fleet.broker(turn + caller);
+      if (turn % TURNS_OF_SESSION === 0) session = await callers.session(`known-${caller}`);
+      await expectOk('read from memory', broker.getToken(session, 'phone'));
+      await expectOk('read with a new session', broker.getToken(await callers.session('known'), 'phone'));
+      await expectOk('login', broker.getToken(await callers.session(`new-${caller}-${turn}`), 'phone'));
+      const headers = { authorization: `Bearer ${callers.adminToken()}` };
+      await expectOk('call of the internal API', plainRequest(`${broker.adminUrl}/accounts/known`, { headers }));
+      await sleep(PAUSE_MS);
+    }
+  };
+  const acting = Array.from({ length: CALLERS }, (_, caller) => act(caller));
+  const goOn = async () => {
+    const before = { ...counts };
+    // No caller has a request in flight any more that began before, nor the session that it had then.
+    const more = 1.5 * CALLERS * TURNS_OF_SESSION;
+    await eventually(() => KINDS.every((kind) => counts[kind] > before[kind] + more), { timeoutMs: 30_000 });
+  };
+  await goOn();
+  return {
+    goOn,
+    async end() {
+      isOver = true;
+      await Promise.all(acting);
+      return { failed, counts };
+    },
+  };
+}
