@@ -31,7 +31,7 @@ const readDocument = (path: string) =>
   existsSync(new URL(`../${path}`, import.meta.url)) ? readFile(path) : undefined;
 
 describe.each(TRANSLATED.filter((path) => !PENDING.includes(path)))('%s and its translation', (path) => {
-  test('have the same headings, code, first columns of tables, and links', () => {
+  test('have the same headings, code, first columns and figures of tables, and links', () => {
     expect(parityProblems(path, readDocument)).toEqual([]);
   });
 });
@@ -214,6 +214,13 @@ describe('the comparison', () => {
     ['that line stands elsewhere', (text) => text.replace(/(\[English\].*\n\n)(.*\n)/, '$2\n$1'), 'line 3 of docs/zh'],
   ])('finds the problem if %s', (_, change, problem) => {
     expect(problemsWith(ORIGINAL, change(TRANSLATION)).join('\n')).toContain(problem);
+  });
+
+  test('finds a figure that differs in a table', () => {
+    const table = (growth: string) => `\n\n| \`HOST\` | ${growth} |`;
+    const original = ORIGINAL + table('0.2 %');
+    expect(problemsWith(original, TRANSLATION + table('0.2%'))).toEqual([]);
+    expect(problemsWith(original, TRANSLATION + table('0.3%')).join('\n')).toContain('the figures 0.2% are 0.3%');
   });
 
   test('finds that no line leads to the translation', () => {

@@ -12,7 +12,7 @@ function languageLines(path: string): [original: string, translation: string] {
 }
 
 /**
- * Compares a document with its translation: the line below the title, headings, code, the first columns of tables, and links.
+ * Compares a document with its translation: the line below the title, headings, code, the first columns and the figures of tables, and links.
  * Also finds bold text of the translation that Markdown does not show as bold.
  * @returns one line for each difference
  */
@@ -37,6 +37,7 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
     const problems = [
       ...codeProblems(section.blocks, other.blocks),
       ...tableProblems(section.tables, other.tables),
+      ...figureProblems(section.figures, other.figures),
       ...linkProblems(linkTargets(path, section, read), linkTargets(translationOf(path), other, read)),
       ...untranslatedLinks(path, other, read),
     ];
@@ -158,6 +159,12 @@ function tableProblems(ours: Section['tables'], theirs: Section['tables']): stri
 /** Another language has other targets: `linkProblems` compares them. */
 function withoutTargets(cell: string): string {
   return cell.replaceAll(/\]\([^)]*\)/g, ']');
+}
+
+/** A program measured many figures and wrote them into the original. The translation must have those of the same run. */
+function figureProblems(ours: readonly string[], theirs: readonly string[]): string[] {
+  if (ours.length !== theirs.length) return [`${ours.length} cells of figures, the translation has ${theirs.length}`];
+  return ours.flatMap((cell, at) => (cell === theirs[at] ? [] : [`the figures ${cell} are ${theirs[at]}`]));
 }
 
 /** A cell that is the same in every language: code and marks only. */
