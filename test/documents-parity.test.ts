@@ -141,6 +141,13 @@ describe('the comparison', () => {
     expect(problemsWith(original, TRANSLATION.replace('settings.md#进程', '../adr/README.md'))).toEqual([]);
   });
 
+  test('accepts only the picture of its own language', () => {
+    const picture = (path: string) => `\n\n![](${path})`;
+    const original = ORIGINAL + picture('images/page-en.png');
+    expect(problemsWith(original, TRANSLATION + picture('../images/page-zh.png'))).toEqual([]);
+    expect(problemsWith(original, TRANSLATION + picture('../images/page-en.png')).join('\n')).toContain('page-en.png');
+  });
+
   test('accepts bold text that Markdown recognizes between Chinese letters', () => {
     const bold = '文字**粗体**文字，**`code`**：文字。\n\n- **`jwt` 模式**：文字\n\n```sh\na**。**b\n```';
     const original = `${ORIGINAL}\n\n\`\`\`sh\na**。**b\n\`\`\``;

@@ -179,13 +179,15 @@ function linkProblems(ours: readonly string[], theirs: readonly string[]): strin
   ];
 }
 
-/** Links of the translation that lead to an English document, although it has a translation. */
+/** Links of the translation that lead to an English document, although it has a translation, or to an English picture. */
 function untranslatedLinks(path: string, section: Section, read: ReadDocument): string[] {
   return section.links
     .filter((link) => !/^(?:https?|mailto):/.test(link))
     .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
-    .filter((target) => /^README\.md$|^docs\/[^/]+\.md$/.test(target))
-    .filter((target) => read(translationOf(target)) !== undefined)
+    .filter((target) => {
+      if (/-en\.(?:png|svg)$/.test(target)) return true;
+      return /^README\.md$|^docs\/[^/]+\.md$/.test(target) && read(translationOf(target)) !== undefined;
+    })
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
 
@@ -195,7 +197,10 @@ function linkTargets(path: string, section: Section, read: ReadDocument): string
     if (/^(?:https?|mailto):/.test(link)) return link;
     const url = new URL(link, `file:///${path}`);
     const target = url.pathname.slice(1);
-    const name = target.replace(/^README\.zh-CN\.md$/, 'README.md').replace(/^docs\/zh\//, 'docs/');
+    const name = target
+      .replace(/^README\.zh-CN\.md$/, 'README.md')
+      .replace(/^docs\/zh\//, 'docs/')
+      .replace(/-zh(?=\.(?:png|svg)$)/, '-en');
     if (url.hash === '') return name;
     const anchor = decodeURIComponent(url.hash.slice(1));
     const at = headingsOf(read(target) ?? '').findIndex((heading) => heading.anchor === anchor);
