@@ -20,6 +20,7 @@ const TRANSLATED = [
   'docs/commands.md',
   'docs/security.md',
   'docs/console.md',
+  'docs/tracing.md',
   'docs/glossary.md',
   'docs/README.md',
 ];
