@@ -12,7 +12,7 @@ function languageLines(path: string): [original: string, translation: string] {
 }
 
 /**
- * Compares a document with its translation: the line below the title, headings, code, the first columns of tables, and links.
+ * Compares a document with its translation: the line below the title, headings, code, the first columns and the figures of tables, and links.
  * Also finds bold text of the translation that Markdown does not show as bold.
  * @returns one line for each difference
  */
@@ -37,6 +37,7 @@ export function parityProblems(path: string, read: ReadDocument): string[] {
     const problems = [
       ...codeProblems(section.blocks, other.blocks),
       ...tableProblems(section.tables, other.tables),
+      ...figureProblems(section.figures, other.figures),
       ...linkProblems(linkTargets(path, section, read), linkTargets(translationOf(path), other, read)),
       ...untranslatedLinks(path, other, read),
     ];
@@ -160,6 +161,12 @@ function withoutTargets(cell: string): string {
   return cell.replaceAll(/\]\([^)]*\)/g, ']');
 }
 
+/** A program measured many figures and wrote them into the original. The translation must have those of the same run. */
+function figureProblems(ours: readonly string[], theirs: readonly string[]): string[] {
+  if (ours.length !== theirs.length) return [`${ours.length} cells of figures, the translation has ${theirs.length}`];
+  return ours.flatMap((cell, at) => (cell === theirs[at] ? [] : [`the figures ${cell} are ${theirs[at]}`]));
+}
+
 /** A cell that is the same in every language: code and marks only. */
 function isName(cell: string): boolean {
   return codeSpans(cell).length > 0 && !/\p{L}/u.test(cell.replaceAll(/`[^`]*`/g, ''));
@@ -172,13 +179,15 @@ function linkProblems(ours: readonly string[], theirs: readonly string[]): strin
   ];
 }
 
-/** Links of the translation that lead to an English document, although it has a translation. */
+/** Links of the translation that lead to an English document, although it has a translation, or to an English picture. */
 function untranslatedLinks(path: string, section: Section, read: ReadDocument): string[] {
   return section.links
     .filter((link) => !/^(?:https?|mailto):/.test(link))
     .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
-    .filter((target) => /^README\.md$|^docs\/[^/]+\.md$/.test(target))
-    .filter((target) => read(translationOf(target)) !== undefined)
+    .filter((target) => {
+      if (/-en\.(?:png|svg)$/.test(target)) return true;
+      return /^README\.md$|^docs\/[^/]+\.md$/.test(target) && read(translationOf(target)) !== undefined;
+    })
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
 
@@ -188,7 +197,10 @@ function linkTargets(path: string, section: Section, read: ReadDocument): string
     if (/^(?:https?|mailto):/.test(link)) return link;
     const url = new URL(link, `file:///${path}`);
     const target = url.pathname.slice(1);
-    const name = target.replace(/^README\.zh-CN\.md$/, 'README.md').replace(/^docs\/zh\//, 'docs/');
+    const name = target
+      .replace(/^README\.zh-CN\.md$/, 'README.md')
+      .replace(/^docs\/zh\//, 'docs/')
+      .replace(/-zh(?=\.(?:png|svg)$)/, '-en');
     if (url.hash === '') return name;
     const anchor = decodeURIComponent(url.hash.slice(1));
     const at = headingsOf(read(target) ?? '').findIndex((heading) => heading.anchor === anchor);

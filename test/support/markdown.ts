@@ -12,6 +12,8 @@ export interface Section {
   readonly blocks: readonly CodeBlock[];
   /** For each table, the first cell of each row, without the head. */
   readonly tables: readonly (readonly string[])[];
+  /** The cells of its tables that have figures and no word, without spaces. */
+  readonly figures: readonly string[];
   /** The targets of its links, as written. */
   readonly links: readonly string[];
 }
@@ -55,6 +57,7 @@ export function sectionsOf(markdown: string): Section[] {
     heading,
     blocks,
     tables: tablesIn(text),
+    figures: figuresIn(text),
     links: [
       ...text
         .join('\n')
@@ -94,5 +97,17 @@ function tablesIn(lines: readonly string[]): string[][] {
 }
 
 function firstCell(row: string): string {
-  return (row.slice(1).split(/(?<!\\)\|/)[0] ?? '').trim();
+  return cellsOf(row)[0] ?? '';
+}
+
+function figuresIn(lines: readonly string[]): string[] {
+  const cells = lines.filter((line) => line.startsWith('|')).flatMap(cellsOf);
+  return cells.filter((cell) => /\d/.test(cell) && !/\p{L}/u.test(cell)).map((cell) => cell.replaceAll(' ', ''));
+}
+
+function cellsOf(row: string): string[] {
+  return row
+    .slice(1)
+    .split(/(?<!\\)\|/)
+    .map((cell) => cell.trim());
 }
