@@ -27,6 +27,19 @@ type DemoEvent = { readonly at: number; readonly durationMs: number } & (
   | { readonly kind: 'login'; readonly result: AnsweredLogin['result']; readonly isBackground: boolean }
 );
 
+/** The body of an answer to `GET /sdk-token`: a token, or a problem. */
+interface TokenAnswer {
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** A token is secret, so the page gets its beginning and its end. */
+function outcomeOf({
+  body: { accessToken, code },
+}: TokenAnswer): { readonly token: string } | { readonly code: string } {
+  if (typeof accessToken !== 'string') return { code: String(code) };
+  return { token: `${accessToken.slice(0, 8)}…${accessToken.slice(-4)}` };
+}
+
 /** The events of the demo, for its console. */
 export class DemoEvents {
   readonly #events: (DemoEvent & { readonly id: number })[] = [];
@@ -38,16 +51,14 @@ export class DemoEvents {
     this.#add({ kind: 'login', at, durationMs, result, isBackground: this.#waitingApps === 0 });
   }
 
-  /** Runs a request of an app, and records it. */
-  async appRequest(
-    clock: Clock,
-    read: () => Promise<{ readonly token?: string; readonly code?: string }>,
-  ): Promise<void> {
+  /** Runs a request of an app for a token, and records it. */
+  async appRequest<Answer extends TokenAnswer>(clock: Clock, ask: () => Promise<Answer>): Promise<Answer> {
     const at = clock.now();
     this.#waitingApps += 1;
     try {
-      const outcome = await read();
-      this.#add({ kind: 'read', at, durationMs: clock.now() - at, ...outcome });
+      const answer = await ask();
+      this.#add({ kind: 'read', at, durationMs: clock.now() - at, ...outcomeOf(answer) });
+      return answer;
     } finally {
       this.#waitingApps -= 1;
     }
@@ -93,9 +104,7 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
     const headers = { authorization: `Bearer ${await options.session()}` };
     const url = broker.url + options.tokenPath;
     const answer = await fetch(url, { headers, signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
-    const { accessToken, code } = (await answer.json()) as { accessToken?: string; code?: string };
-    if (accessToken === undefined) return { code: code ?? `HTTP ${answer.status}` };
-    return { token: `${accessToken.slice(0, 8)}…${accessToken.slice(-4)}` };
+    return { body: (await answer.json()) as TokenAnswer['body'] };
   };
 
   const passOn = async (request: IncomingMessage, response: ServerResponse) => {

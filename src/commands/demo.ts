@@ -22,6 +22,7 @@ interface DemoServices {
   readonly vendor: VendorSimulator;
   readonly cloud: CustomerCloud;
   readonly broker: Service;
+  readonly events: DemoEvents;
   readonly consoleUrl: string;
 }
 
@@ -63,7 +64,7 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
     await broker.close();
     await Promise.all([vendor.close(), cloud.close()]);
   });
-  await playFlow({ vendor, cloud, broker, consoleUrl: `${demoConsole.url}/console` }, screen, stopped.signal);
+  await playFlow({ vendor, cloud, broker, events, consoleUrl: `${demoConsole.url}/console` }, screen, stopped.signal);
   await reportLogins(vendor, screen, stopped.signal);
 }
 
@@ -95,7 +96,11 @@ async function startBroker(
 }
 
 /** Ends early if the demo is stopped. */
-async function playFlow({ vendor, cloud, broker, consoleUrl }: DemoServices, screen: DemoScreen, stopped: AbortSignal) {
+async function playFlow(
+  { vendor, cloud, broker, events, consoleUrl }: DemoServices,
+  screen: DemoScreen,
+  stopped: AbortSignal,
+) {
   const countLogins = () => screen.note(`vendor logins so far: ${vendor.state().succeeded}`);
 
   screen.title('sdk-token-broker demo: three real services on this machine');
@@ -121,7 +126,7 @@ async function playFlow({ vendor, cloud, broker, consoleUrl }: DemoServices, scr
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
   const getCredentials = async () => {
-    const answer = await getToken();
+    const answer = await events.appRequest(systemClock, () => getToken());
     etag = answer.etag;
     return answer.body;
   };

@@ -1,12 +1,6 @@
 import { byId, element, facts, setText } from './elements.ts';
-import {
-  type Account,
-  type Answer,
-  type Failure,
-  type InternalApi,
-  isSendableInPath,
-  type Terminal,
-} from './internal-api.ts';
+import type { Account, Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
+import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
 
 interface Options {

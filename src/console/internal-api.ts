@@ -35,16 +35,6 @@ export type Answer<Value> = { readonly kind: 'answer'; readonly value: Value } |
 const TIMEOUT_MS = 10_000;
 const STORAGE_KEY = 'sdk-token-broker.admin-token';
 
-/** Whether a header can carry the token. */
-export function isSendable(token: string): boolean {
-  return /^[\x21-\x7e]+$/.test(token);
-}
-
-/** Whether a browser sends this id in a path unchanged: it removes dot segments, also encoded ones. */
-export function isSendableInPath(id: string): boolean {
-  return id !== '.' && id !== '..' && id.isWellFormed();
-}
-
 /** The token of this tab. If the browser forbids storage, a reload forgets the token. */
 export class TabToken {
   #value: string | undefined;
