@@ -5,7 +5,7 @@ type Of<Kind extends Finding['kind']> = Extract<Finding, { kind: Kind }>;
 
 /** The page in English. The other language has the same keys. */
 export const EN = {
-  title: 'Token broker console',
+  title: 'Broker console',
   language: 'Language',
   forget: 'Forget the token',
   skip: 'Skip to the content',

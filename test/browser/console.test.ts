@@ -84,7 +84,7 @@ test('axe finds no violation in any state, in both languages, light and dark', a
   expect(await opened.problems()).toEqual([]);
 });
 
-test('a session server, refused sessions and failed logins are in the verdict with their next step', async () => {
+test('a refused signature is the verdict, with its next step, and refused sessions follow it', async () => {
   const misconfigured = await startBroker({
     ...fleet.env,
     ADMIN_TOKENS_FILE: tokenFile,
@@ -229,7 +229,7 @@ describe('an account', () => {
 });
 
 test('the page is in the language of the browser, can be switched, and fits a phone', async () => {
-  await logIn();
+  await logIn('dave', 'phone-1');
   const opened = await open({ locale: 'zh-CN', viewport: { width: 360, height: 740 } });
   const { page } = opened;
   await opened.enter(FIRST_TOKEN);
