@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Page } from 'playwright-core';
 import { startChromium } from '../test/support/browser.ts';
 import { exitOf, linesOf } from '../test/support/child-process.ts';
 import { eventually } from '../test/support/eventually.ts';
@@ -10,8 +11,9 @@ import { eventually } from '../test/support/eventually.ts';
 const FOLDER = new URL('../docs/images/', import.meta.url);
 const MAX_BYTES = 200_000;
 const SIZE = { width: 1180, height: 1260 };
-/** The charts show minutes, so the demo runs for some. */
-const RUN_MS = 150_000;
+/** Some more accounts than the demo's own, which log in while it runs. */
+const ACCOUNTS = 40;
+const RUN_MS = 60_000;
 
 const child = spawn(process.execPath, ['dist/main.js', 'demo'], {
   env: { PATH: process.env['PATH'] },
@@ -33,18 +35,41 @@ try {
   const chinese = await open('zh-CN', 'dark');
   // One app is enough.
   await chinese.locator('#demo-asks').uncheck();
-  await sleep(RUN_MS);
-  await mkdir(FOLDER, { recursive: true });
-  for (const [name, page] of [
-    ['console-en.png', english],
-    ['console-zh.png', chinese],
-  ] as const) {
+  await useAccounts(lines().join('\n'));
+  // The Chinese page shows how a failure looks.
+  const shoot = async (name: string, page: Page) => {
     const image = await page.screenshot();
     if (image.length > MAX_BYTES) throw new Error(`${name} has ${image.length} bytes, more than ${MAX_BYTES}`);
     await writeFile(new URL(name, FOLDER), image);
-  }
+  };
+  await mkdir(FOLDER, { recursive: true });
+  await shoot('console-en.png', english);
+  await chinese.getByLabel('拒绝应用').check();
+  await chinese.locator('#verdict[data-level=bad]').waitFor();
+  await sleep(5_000);
+  await shoot('console-zh.png', chinese);
 } finally {
   await browser.close();
   child.kill('SIGINT');
   await exit;
+}
+
+/** Reads tokens of other accounts, as apps do. @param output the demo's, with its addresses */
+async function useAccounts(output: string): Promise<void> {
+  const [cloud, , broker] = [...output.matchAll(/http:\/\/127\.0\.0\.1:\d+/g)].map(([url]) => url);
+  const account = async (number: number) => {
+    await sleep((number * RUN_MS) / ACCOUNTS / 2);
+    const login = await fetch(`${cloud}/login`, {
+      method: 'POST',
+      body: JSON.stringify({ account: `user-${number}`, region: 'CN' }),
+    });
+    const { session } = (await login.json()) as { session: string };
+    const until = performance.now() + RUN_MS / 2;
+    while (performance.now() < until) {
+      const headers = { authorization: `Bearer ${session}` };
+      await (await fetch(`${broker}/sdk-token?uniqueId=phone-of-user-${number}`, { headers })).arrayBuffer();
+      await sleep(2_000);
+    }
+  };
+  await Promise.all(Array.from({ length: ACCOUNTS }, (_, number) => account(number)));
 }

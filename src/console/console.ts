@@ -230,7 +230,6 @@ document.addEventListener('visibilitychange', () => {
 });
 setInterval(() => {
   if (main.hidden || document.visibilityState === 'hidden') return;
-  if (failure) renderVerdict();
   renderAge();
 }, 1_000);
 

@@ -8,7 +8,7 @@ export interface DemoState {
   readonly unionId: string;
   readonly fault: string;
   readonly token: { readonly issuedAt: number; readonly refreshAt: number; readonly expiresAt: number } | null;
-  /** The newest last. */
+  /** In the order in which they ended. */
   readonly events: readonly DemoEvent[];
 }
 
@@ -150,8 +150,8 @@ export class DemoView {
     }
     byId('demo-account', HTMLElement).textContent = texts.demo.tryAccount(state.unionId);
     const items = state.events
-      .slice(-SHOWN_EVENTS)
-      .reverse()
+      .toSorted((one, other) => other.at - one.at)
+      .slice(0, SHOWN_EVENTS)
       .map((event) => element('li', {}, element('time', {}, format.clock(event.at)), ' ', this.#sentence(event)));
     byId('demo-events', HTMLElement).replaceChildren(
       ...(items.length > 0 ? items : [element('li', { class: 'muted' }, texts.demo.noEvents)]),

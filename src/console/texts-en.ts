@@ -35,7 +35,7 @@ export const EN = {
   runbookFile: 'docs/runbooks.md',
   also: 'Also',
   asOf: (age: string) => `Updated ${age} ago`,
-  noAnswer: (age: string) => `This replica does not answer. The data below is ${age} old.`,
+  noAnswer: (time: string) => `This replica does not answer. The data below is from ${time}.`,
   noAnswerYet: 'This replica does not answer.',
   noAnswerNext: 'Check that the process runs and that your port-forward is up. The console tries again by itself.',
   noAnswerStatus: (status: number, requestId: string) => `It answered HTTP ${status} (request ${requestId}).`,

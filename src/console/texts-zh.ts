@@ -29,7 +29,7 @@ export const ZH: Texts = {
   runbookFile: 'docs/runbooks.md',
   also: '另外',
   asOf: (age) => `${age}前更新`,
-  noAnswer: (age) => `本副本没有响应。以下数据是 ${age}前的。`,
+  noAnswer: (time) => `本副本没有响应。以下是 ${time} 的数据。`,
   noAnswerYet: '本副本没有响应。',
   noAnswerNext: '请确认进程在运行、端口转发未断开。控制台会自动重试。',
   noAnswerStatus: (status, requestId) => `返回了 HTTP ${status}（请求 ${requestId}）。`,
