@@ -119,7 +119,7 @@ function failureVerdict(failed: Failure): Verdict {
   if (failed.kind === 'problem' && failed.code === 'shutting_down') {
     return { level: 'warn', text: closing, next: closingNext };
   }
-  const lead = status ? noAnswer(format.duration(performance.now() - status.receivedAt)) : noAnswerYet;
+  const lead = status ? noAnswer(format.clock(Date.parse(status.report.at))) : noAnswerYet;
   const detail = failed.kind === 'problem' ? ` ${noAnswerStatus(failed.status, failed.requestId)}` : '';
   return { level: 'bad', text: lead + detail, next: noAnswerNext, runbook: 'SdkTokenBrokerReplicaDown' };
 }
