@@ -19,8 +19,9 @@ type Horizon = keyof typeof HORIZONS;
 /** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
 const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
-/** All times that the store is asked for. */
-const BOUNDS_MS = [...new Set([...Object.values(HORIZONS), ...HOURS_MS, ...DAYS_MS])];
+const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
+/** The finer counts cost ten times as much as the others, and change slowly. So each answer serves this long. */
+const FINER_CACHE_MS = 30_000;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
 
@@ -69,7 +70,7 @@ export interface StatusReport {
   /** Over all replicas. `null`: the store does not answer. */
   readonly schedule: {
     readonly due: Readonly<Record<Horizon, number>>;
-    /** Number of tokens that fall due in each of the next 24 hours. The first one includes what is due now. */
+    /** Number of tokens that fall due in each of the next 24 hours, up to 30 s ago. The first one includes what is due now. */
     readonly next24Hours: readonly number[];
     /** The same for each of the next 30 days. */
     readonly next30Days: readonly number[];
@@ -112,6 +113,8 @@ export interface StatusOptions {
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
+  /** The newest answer to the question for {@link FINER_MS}. */
+  #finer: { readonly until: number; readonly dueWithin: readonly number[] } | undefined;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
@@ -128,9 +131,10 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, nextPlace, lastHour] = await Promise.all([
+    const [isReachable, outlook, finer, nextPlace, lastHour] = await Promise.all([
       this.#answer(health.ping().then(() => true)),
-      this.#answer(dueQueue.outlook(BOUNDS_MS)),
+      this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
+      this.#answer(this.#finerCounts()),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#options.lastHour(),
     ]);
@@ -150,11 +154,19 @@ export class Status {
         ...contactReport(redis?.() ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
-      schedule: outlook ? scheduleReport(outlook) : null,
+      schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
       lastHour: { from: isoTime(firstMinute(clock.now())), ...lastHour },
     };
+  }
+
+  async #finerCounts(): Promise<readonly number[]> {
+    const { clock, dueQueue } = this.#options;
+    if (this.#finer && clock.now() < this.#finer.until) return this.#finer.dueWithin;
+    const { dueWithin } = await dueQueue.outlook(FINER_MS);
+    this.#finer = { until: clock.now() + FINER_CACHE_MS, dueWithin };
+    return dueWithin;
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
@@ -178,9 +190,12 @@ export class Status {
   }
 }
 
-function scheduleReport({ dueWithin, total, overdueMs }: ScheduleOutlook): StatusReport['schedule'] {
-  const dueUntil = (ms: number) => dueWithin[BOUNDS_MS.indexOf(ms)] ?? 0;
-  const due = Object.entries(HORIZONS).map(([name, ms]) => [name, dueUntil(ms)]);
+function scheduleReport(
+  { dueWithin, total, overdueMs }: ScheduleOutlook,
+  finer: readonly number[],
+): StatusReport['schedule'] {
+  const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
+  const due = Object.keys(HORIZONS).map((name, at) => [name, dueWithin[at] ?? 0]);
   return {
     due: Object.fromEntries(due) as Record<Horizon, number>,
     next24Hours: differences(HOURS_MS.map(dueUntil)),

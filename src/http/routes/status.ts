@@ -66,8 +66,10 @@ const status = z
         due: z.looseObject({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
           description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
         }),
-        next24Hours: z.array(count).meta({ description: 'Tokens that fall due in each of the next 24 hours.' }),
-        next30Days: z.array(count).meta({ description: 'Tokens that fall due in each of the next 30 days.' }),
+        next24Hours: z
+          .array(count)
+          .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to 30 s ago.' }),
+        next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
         total: count,
         oldestOverdueSeconds: z.number().min(0),
       })

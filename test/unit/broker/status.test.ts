@@ -114,12 +114,28 @@ describe('the status', () => {
   test('asks the store once per second, however many callers there are', async () => {
     const { status, pass, asked } = createStatus();
     await Promise.all(Array.from({ length: 10 }, () => status.report()));
+    const first = asked.times;
     await pass(999);
     await status.report();
-    expect(asked.times).toBe(1);
+    expect(asked.times).toBe(first);
     await pass(1);
     await status.report();
-    expect(asked.times).toBe(2);
+    expect(asked.times).toBe(first + 1);
+  });
+
+  test('asks for the counts of each hour and day once in 30 s, because they cost the most', async () => {
+    const sizes: number[] = [];
+    const outlook = async (horizonsMs: readonly number[]) => {
+      sizes.push(horizonsMs.length);
+      return { dueWithin: horizonsMs.map(() => 1), total: 1, overdueMs: 0 };
+    };
+    const { status, pass } = createStatus({ dueQueue: { outlook } });
+    for (let second = 0; second < 60; second += 1) {
+      expect((await status.report()).schedule?.next30Days).toHaveLength(30);
+      await pass(1_000);
+    }
+    expect(sizes.filter((size) => size === 5)).toHaveLength(60);
+    expect(sizes.filter((size) => size > 5)).toEqual([53, 53]);
   });
 
   test.each([
