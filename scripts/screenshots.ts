@@ -10,7 +10,7 @@ import { eventually } from '../test/support/eventually.ts';
 
 const FOLDER = new URL('../docs/images/', import.meta.url);
 const MAX_BYTES = 200_000;
-const SIZE = { width: 1180, height: 1260 };
+const SIZE = { width: 1180, height: 1110 };
 /** Some more accounts than the demo's own, which log in while it runs. */
 const ACCOUNTS = 40;
 const RUN_MS = 60_000;

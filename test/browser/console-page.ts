@@ -1,9 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Page, Response } from 'playwright-core';
 import { expect, onTestFinished } from 'vitest';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SCHEMES = ['light', 'dark'] as const;
 const LANGUAGES = ['en', 'zh'] as const;
 
@@ -66,7 +64,7 @@ export async function openConsole(
       await expect.poll(() => page.locator('#verdict-text').textContent(), { timeout }).toMatch(expected);
     },
     async expectAccessible(state) {
-      await page.evaluate(AXE);
+      await page.evaluate(axe.source);
       const shown = await page.locator('[data-language][aria-pressed="true"]').getAttribute('data-language');
       let runs = 0;
       for (const language of LANGUAGES) {
