@@ -36,6 +36,18 @@ await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
 // The files of /docs and /openapi.json: src/http/routes/docs.ts.
 await cp(SWAGGER_UI, 'dist/static', { recursive: true });
 await cp('openapi/openapi.json', 'dist/static/openapi.json');
+// The page of GET /console: src/http/routes/console.ts.
+await build({
+  entryPoints: ['src/console/console.ts', 'src/console/console.css'],
+  outdir: 'dist/static/console',
+  bundle: true,
+  format: 'esm',
+  platform: 'browser',
+  target: ['chrome111', 'firefox115', 'safari16.4'],
+  minify: true,
+  charset: 'utf8',
+});
+for (const file of ['console.html', 'icon.svg']) await cp(`src/console/${file}`, `dist/static/console/${file}`);
 const folders = packages(Object.keys(metafile.inputs));
 const texts = await licences(folders);
 await writeFile('dist/THIRD-PARTY-LICENSES', [STATIC, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`));

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
@@ -21,6 +22,7 @@ import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } 
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
+import { LastHour } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { MinuteCounts } from './telemetry/minute-counts.ts';
 import { type Clock, systemClock } from './token/clock.ts';
@@ -67,6 +69,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const clock = systemClock;
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
+  const lastHour = new LastHour(clock, metrics.totals);
   const failedRequests = new MinuteCounts<ErrorCode>(clock);
   const failedRenewals = new MinuteCounts<ErrorCode>(clock);
   const loginsSent = new MinuteCounts<'login'>(clock);
@@ -141,6 +144,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const readiness = new Readiness(health, clock);
   const status = new Status({
     version,
+    replica: hostname(),
     clock,
     health,
     dueQueue,
@@ -153,6 +157,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
     failedRequests,
     failedRenewals,
+    lastHour: () => lastHour.series(),
   });
   const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
@@ -214,6 +219,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const end = async (): Promise<void> => {
     closing.abort();
     readiness.stop();
+    lastHour.stop();
     const drainUntil = clock.now() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.

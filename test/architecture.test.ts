@@ -101,6 +101,8 @@ describe('the rank rule', () => {
     ['simulator/a.ts', '../broker/b.ts'],
     ['vendor-api/a.ts', '../simulator/b.ts'],
     ['token/a.ts', '../../test/b.ts'],
+    ['console/a.ts', '../broker/b.ts'],
+    ['http/a.ts', '../console/b.ts'],
   ])('rejects %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
   it.each([
@@ -116,6 +118,14 @@ describe('the rank rule', () => {
     ['main.ts', './commands/serve.ts'],
     ['simulator/a.ts', '../token/b.ts'],
   ])('allows %s → %s', (from, specifier) => expect(violations(from, specifier)).toEqual([]));
+
+  it('lets the page import types of the server, and nothing that runs', () => {
+    const imports = (module: string) =>
+      rankViolations(files({ 'console/a.ts': `import type { A } from '../${module}';` }));
+    expect(imports('broker/status.ts')).toEqual([]);
+    expect(imports('token/errors.ts')).toEqual([]);
+    expect(imports('http/routes/status.ts')).toHaveLength(1);
+  });
 
   it('rejects a module without a rank', () => {
     expect(rankViolations(files({ 'stuff/a.ts': '' }))).toHaveLength(1);

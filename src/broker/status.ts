@@ -1,10 +1,11 @@
 import type { Clock } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import type { ErrorCode } from '../token/errors.ts';
-import type { DueQueue, LoginQueue, StoreHealth } from '../token/ports.ts';
+import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth } from '../token/ports.ts';
 import { raceTimeout } from '../token/time-budget.ts';
 
 const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** How long one report answers every caller, so that many callers cost no more than one. */
@@ -15,11 +16,29 @@ const STORE_TIMEOUT_MS = 1_000;
 const HORIZONS = { now: 0, in1h: HOUR_MS, in24h: DAY_MS, in7d: 7 * DAY_MS, in30d: 30 * DAY_MS } as const;
 type Horizon = keyof typeof HORIZONS;
 
+/** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
+const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
+const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
+const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
+/** The finer counts cost ten times as much as the others, and change slowly. So each answer serves this long. */
+const FINER_CACHE_MS = 30_000;
+
+const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
+
 /** Times are ISO 8601; `null`: never, or not known. */
 interface ContactReport {
   readonly lastSuccessAt: string | null;
   readonly lastFailure: { readonly at: string; readonly reason: string; readonly vendorCode?: number } | null;
+  /** The first failure after the last success; `null` if the last contact was a success. */
+  readonly failingSince: string | null;
 }
+
+/**
+ * Events per minute, by outcome as in the metrics. A list has 61 counts, the oldest first: the last hour, then the current
+ * minute. Outcomes without an event are missing.
+ */
+type MinuteSeries = Readonly<Record<string, readonly number[]>>;
+type LastHour = Readonly<Record<'reads' | 'renewals' | 'logins' | 'sessions', MinuteSeries>>;
 
 interface FailureReport {
   readonly last5Minutes: Readonly<Partial<Record<ErrorCode, number>>>;
@@ -29,6 +48,8 @@ interface FailureReport {
 /** The state of the service as one replica sees it. It holds nothing personal. */
 export interface StatusReport {
   readonly version: string;
+  /** Name of the replica: its host name, which is the pod's name in Kubernetes. */
+  readonly replica: string;
   readonly at: string;
   readonly startedAt: string;
   readonly vendorDomains: readonly (ContactReport & {
@@ -49,11 +70,17 @@ export interface StatusReport {
   /** Over all replicas. `null`: the store does not answer. */
   readonly schedule: {
     readonly due: Readonly<Record<Horizon, number>>;
+    /** Number of tokens that fall due in each of the next 24 hours, up to 30 s ago. The first one includes what is due now. */
+    readonly next24Hours: readonly number[];
+    /** The same for each of the next 30 days. */
+    readonly next30Days: readonly number[];
     readonly total: number;
     readonly oldestOverdueSeconds: number;
   } | null;
   readonly memory: { readonly tokens: number; readonly bytes: number };
   readonly recentFailures: { readonly requests: FailureReport; readonly backgroundRenewals: FailureReport };
+  /** What this replica counted in the last hour. `from` is the start of the first minute. */
+  readonly lastHour: LastHour & { readonly from: string };
 }
 
 interface CountedFailures {
@@ -62,6 +89,7 @@ interface CountedFailures {
 
 export interface StatusOptions {
   readonly version: string;
+  readonly replica: string;
   readonly clock: Clock;
   readonly health: Pick<StoreHealth, 'ping'>;
   readonly dueQueue: Pick<DueQueue, 'outlook'>;
@@ -76,6 +104,7 @@ export interface StatusOptions {
   readonly redis: (() => Contact) | undefined;
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
+  readonly lastHour: () => Promise<LastHour>;
   readonly failedRequests: CountedFailures;
   readonly failedRenewals: CountedFailures;
 }
@@ -84,6 +113,8 @@ export interface StatusOptions {
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
+  /** The newest answer to the question for {@link FINER_MS}. */
+  #finer: { readonly until: number; readonly dueWithin: readonly number[] } | undefined;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
@@ -99,15 +130,18 @@ export class Status {
   }
 
   async #ask(): Promise<StatusReport> {
-    const { version, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, nextPlace] = await Promise.all([
+    const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
+    const [isReachable, outlook, finer, nextPlace, lastHour] = await Promise.all([
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
+      this.#answer(this.#finerCounts()),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+      this.#options.lastHour(),
     ]);
     const { failedRequests, failedRenewals } = this.#options;
     return {
       version,
+      replica,
       at: isoTime(clock.now()),
       startedAt: this.#startedAt,
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
@@ -117,19 +151,22 @@ export class Status {
       store: {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
-        ...contactReport(redis?.() ?? { lastSuccessAt: undefined, lastFailure: undefined }),
+        ...contactReport(redis?.() ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
-      schedule: outlook
-        ? {
-            due: dueCounts(outlook.dueWithin),
-            total: outlook.total,
-            oldestOverdueSeconds: outlook.overdueMs / SECOND_MS,
-          }
-        : null,
+      schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
+      lastHour: { from: isoTime(firstMinute(clock.now())), ...lastHour },
     };
+  }
+
+  async #finerCounts(): Promise<readonly number[]> {
+    const { clock, dueQueue } = this.#options;
+    if (this.#finer && clock.now() < this.#finer.until) return this.#finer.dueWithin;
+    const { dueWithin } = await dueQueue.outlook(FINER_MS);
+    this.#finer = { until: clock.now() + FINER_CACHE_MS, dueWithin };
+    return dueWithin;
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
@@ -153,16 +190,36 @@ export class Status {
   }
 }
 
-function dueCounts(counts: readonly number[]): Record<Horizon, number> {
-  const names = Object.keys(HORIZONS) as Horizon[];
-  return Object.fromEntries(names.map((name, at) => [name, counts[at] ?? 0])) as Record<Horizon, number>;
+function scheduleReport(
+  { dueWithin, total, overdueMs }: ScheduleOutlook,
+  finer: readonly number[],
+): StatusReport['schedule'] {
+  const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
+  const due = Object.keys(HORIZONS).map((name, at) => [name, dueWithin[at] ?? 0]);
+  return {
+    due: Object.fromEntries(due) as Record<Horizon, number>,
+    next24Hours: differences(HOURS_MS.map(dueUntil)),
+    next30Days: differences(DAYS_MS.map(dueUntil)),
+    total,
+    oldestOverdueSeconds: overdueMs / SECOND_MS,
+  };
+}
+
+/** What each count adds to the one before it. */
+function differences(counts: readonly number[]): number[] {
+  return counts.map((count, at) => count - (counts[at - 1] ?? 0));
+}
+
+/** Epoch ms at which the first minute of the last hour begins. */
+function firstMinute(now: number): number {
+  return Math.floor(now / MINUTE_MS) * MINUTE_MS - HOUR_MS;
 }
 
 function failureReport(counted: CountedFailures): FailureReport {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
 
-function contactReport({ lastSuccessAt, lastFailure }: Contact): ContactReport {
+function contactReport({ lastSuccessAt, lastFailure, failingSince }: Contact): ContactReport {
   return {
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
     lastFailure: lastFailure
@@ -172,6 +229,7 @@ function contactReport({ lastSuccessAt, lastFailure }: Contact): ContactReport {
           ...(lastFailure.vendorCode !== undefined && { vendorCode: lastFailure.vendorCode }),
         }
       : null,
+    failingSince: failingSince === undefined ? null : isoTime(failingSince),
   };
 }
 

@@ -9,17 +9,21 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
 import { type CommandContext, closeOnSignal, progressBar, UsageError } from './command-line.ts';
+import { DemoEvents, startDemoConsole } from './demo-console.ts';
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;
 const DEFAULT_PORT = 8080;
 const TOKEN_PATH = '/sdk-token?uniqueId=phone-of-alice';
 const POLL_MS = 100;
+const ACCOUNT = { account: 'alice', region: 'DE' };
 
 interface DemoServices {
   readonly vendor: VendorSimulator;
   readonly cloud: CustomerCloud;
   readonly broker: Service;
+  readonly events: DemoEvents;
+  readonly consoleUrl: string;
 }
 
 /**
@@ -28,24 +32,39 @@ interface DemoServices {
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
   if (args.length > 0) throw new UsageError('demo takes no arguments and needs no configuration');
+  const events = new DemoEvents();
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
     latencyMs: VENDOR_LATENCY_MS,
+    onLogin: (login) => events.loginAnswered(login),
   });
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
   const broker = await startBroker(vendor, cloud, adminToken, context.version);
   cloud.useBroker({ url: broker.adminUrl, token: adminToken });
   const screen = new DemoScreen(context);
+  const demoConsole = await startDemoConsole(
+    {
+      clock: systemClock,
+      vendor,
+      broker,
+      adminToken,
+      unionId: cloud.unionIdOf(ACCOUNT.account),
+      tokenPath: TOKEN_PATH,
+      session: () => cloud.issueSession({ unionId: cloud.unionIdOf(ACCOUNT.account), region: ACCOUNT.region }),
+    },
+    events,
+  );
   const stopped = new AbortController();
   closeOnSignal(async () => {
     stopped.abort();
     screen.clearProgress();
     screen.line('\n   Stopped.');
+    await demoConsole.close();
     await broker.close();
     await Promise.all([vendor.close(), cloud.close()]);
   });
-  await playFlow({ vendor, cloud, broker }, screen, stopped.signal);
+  await playFlow({ vendor, cloud, broker, events, consoleUrl: `${demoConsole.url}/console` }, screen, stopped.signal);
   await reportLogins(vendor, screen, stopped.signal);
 }
 
@@ -77,19 +96,24 @@ async function startBroker(
 }
 
 /** Ends early if the demo is stopped. */
-async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScreen, stopped: AbortSignal) {
+async function playFlow(
+  { vendor, cloud, broker, events, consoleUrl }: DemoServices,
+  screen: DemoScreen,
+  stopped: AbortSignal,
+) {
   const countLogins = () => screen.note(`vendor logins so far: ${vendor.state().succeeded}`);
 
   screen.title('sdk-token-broker demo: three real services on this machine');
   screen.row('customer cloud', `${cloud.url}   plays your cloud: accounts and sessions`);
   screen.row('vendor simulator', `${vendor.url}   its tokens live ${TOKEN_LIFETIME_SECONDS} s instead of 30 days`);
   screen.row('broker', broker.url);
+  screen.row('console', `${consoleUrl}   shows the same flow live; open it in a browser`);
 
   screen.step('App → customer cloud', 'Alice logs in to your cloud, as before');
   const login = await screen.request('POST /login', `${cloud.url}/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ account: 'alice', region: 'DE' }),
+    body: JSON.stringify(ACCOUNT),
   });
   const session = String(login.body['session']);
   const headers = { authorization: `Bearer ${session}` };
@@ -102,7 +126,7 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   screen.step('App → broker', 'the only call that your app adds; the broker logs in to the vendor');
   let etag = '';
   const getCredentials = async () => {
-    const answer = await getToken();
+    const answer = await events.appRequest(systemClock, () => getToken());
     etag = answer.etag;
     return answer.body;
   };
@@ -157,6 +181,7 @@ async function playFlow({ vendor, cloud, broker }: DemoServices, screen: DemoScr
   screen.row('shared with', (await sdk.sharedWith()).map(({ nickName }) => nickName).join(', '));
 
   screen.title('Your turn');
+  screen.row('console', `${consoleUrl}   break the vendor there, and watch`);
   screen.row('API docs', `${broker.url}/docs`);
   screen.row('stop', 'Ctrl-C');
   screen.line('\n   The broker renews a token once if no app reads it, then waits until an app asks again.');

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
 import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
+import { type ConsoleRoutesOptions, consoleRoutes } from './routes/console.ts';
 import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
 import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
@@ -15,6 +16,7 @@ export interface InternalAppOptions
     AccessIdRouteOptions,
     TerminalRoutesOptions,
     StatusRoutesOptions,
+    ConsoleRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
   readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
@@ -52,6 +54,7 @@ export async function createInternalApp(options: InternalAppOptions): Promise<Fa
       await guarded.register(statusRoutes, options);
     });
   }
+  await app.register(consoleRoutes, options);
   await app.register(healthRoutes, options);
   await app.register(metricsRoutes, options);
   return app;

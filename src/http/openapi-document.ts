@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import type { DocumentedResponse } from './documented-responses.ts';
 import { accessIdRoute } from './routes/access-id.ts';
 import { accountRoutes } from './routes/accounts.ts';
+import { consoleRoutes } from './routes/console.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { sdkTokenRoutes } from './routes/sdk-token.ts';
@@ -117,6 +118,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     await app.register(accessIdRoute, { ...rules, accounts, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(statusRoutes, { status: neverCalled });
+    await app.register(consoleRoutes, { adminTokens: { isEmpty: false } });
     await app.register(healthRoutes, health);
     await app.register(metricsRoutes, { metrics: neverCalled });
   });

@@ -58,6 +58,8 @@ export interface CustomerCloud extends HttpServer {
   readonly jwksUrl: string;
   /** The settings with which a broker accepts the sessions of this cloud. */
   readonly brokerEnvironment: Readonly<Record<string, string>>;
+  /** The unionId that the cloud gives to an account name. */
+  unionIdOf(account: string): string;
   /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   issueSession(request: SessionRequest): Promise<string>;
   /** Publishes the next key. Sessions are still signed with the key before. */
@@ -148,6 +150,7 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       SESSION_JWT_ISSUER: issuer,
       SESSION_JWT_AUDIENCE: audience,
     },
+    unionIdOf,
     issueSession,
     publishNextKey: async () => {
       nextKey ??= await newKey();
@@ -166,10 +169,14 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
   };
 }
 
+function unionIdOf(account: string): string {
+  return createHash('sha256').update(account).digest('hex').slice(0, 32);
+}
+
 function readAccount(body: unknown): CloudAccount {
   const { account, region } = Object(body) as { account?: unknown; region?: unknown };
   if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string that is not empty');
-  const unionId = createHash('sha256').update(account).digest('hex').slice(0, 32);
+  const unionId = unionIdOf(account);
   if (region === undefined) return { unionId, account, region };
   if (typeof region === 'string' && ASSIGNED_REGION_PATTERN.test(region)) return { unionId, account, region };
   throw new BadRequest('region must be an assigned country code (ISO 3166-1), two upper-case letters, or left out');

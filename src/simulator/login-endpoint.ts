@@ -23,6 +23,9 @@ export interface LoginEndpointOptions {
   readonly closing: AbortSignal;
 }
 
+/** `success`, the result code of a refusal, or the fault that replaced the answer. */
+export type LoginResult = 'success' | number | Fault;
+
 type Decision = { readonly login: Login; readonly fault: Fault; readonly onAnswered: () => void } | Refusal;
 
 /** The endpoint `thirdCustLogin`. It decides when a request arrives, and answers after the latency. */
@@ -36,7 +39,8 @@ export class LoginEndpoint {
     this.#verifier = new LoginVerifier(options.apps);
   }
 
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** @returns what became of the login */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<LoginResult> {
     const { clock, counts, settings, closing } = this.#options;
     counts.countAttempt(clock.now());
     const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
@@ -44,8 +48,8 @@ export class LoginEndpoint {
     const { latencyMs } = settings();
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
     response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
-    if (decision instanceof Refusal) this.#refuse(response, decision);
-    else await this.#logIn(response, decision.login, decision.fault);
+    if (decision instanceof Refusal) return this.#refuse(response, decision);
+    return this.#logIn(response, decision.login, decision.fault);
   }
 
   #decide(request: LoginRequest): Decision {
@@ -60,11 +64,11 @@ export class LoginEndpoint {
     }
   }
 
-  async #logIn(response: ServerResponse, login: Login, fault: Fault): Promise<void> {
+  async #logIn(response: ServerResponse, login: Login, fault: Fault): Promise<LoginResult> {
     const { clock, counts, settings, tokens } = this.#options;
     const refusal = refusalFor(fault);
     if (refusal !== undefined) return this.#refuse(response, refusal);
-    if (await breakAnswer(fault, response)) return;
+    if (await breakAnswer(fault, response)) return fault;
 
     const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
     const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
@@ -73,11 +77,13 @@ export class LoginEndpoint {
     const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
     else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
+    return fault === 'none' ? 'success' : fault;
   }
 
-  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
+  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): LoginResult {
     this.#options.counts.countRefusal(code);
     sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
+    return code;
   }
 
   #vendorNow(): number {

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from '../token/clock.ts';
 import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
 import { IssuedTokens, type TokenStatus } from './issued-tokens.ts';
 import { LoginCounts, type LoginCountsSnapshot } from './login-counts.ts';
-import { LoginEndpoint } from './login-endpoint.ts';
+import { LoginEndpoint, type LoginResult } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
 import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
 
@@ -25,6 +25,15 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   /** Default: {@link DEMO_APP}. */
   readonly apps?: readonly RegisteredApp[];
   readonly clock?: Clock;
+  /** Called after each answer to a login. */
+  readonly onLogin?: (login: AnsweredLogin) => void;
+}
+
+export interface AnsweredLogin {
+  /** Arrival, in epoch ms. */
+  readonly at: number;
+  readonly durationMs: number;
+  readonly result: LoginResult;
 }
 
 export interface VendorState extends LoginCountsSnapshot {
@@ -52,7 +61,7 @@ export interface VendorSimulator extends VendorControl, HttpServer {
  * @throws SettingsError
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {
-  const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, ...initial } = options;
+  const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, onLogin, ...initial } = options;
   let settings = changeSettings(initial);
   const counts = new LoginCounts();
   const tokens = new IssuedTokens();
@@ -86,7 +95,9 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
     counts.countRequest();
     if (request.url !== LOGIN_PATH) throw new BadRequest(`the vendor answers at ${LOGIN_PATH}`, 404);
     if (request.method !== 'POST') throw new BadRequest('thirdCustLogin is a POST', 405);
-    return endpoint.answer(request, response);
+    const at = clock.now();
+    const result = await endpoint.answer(request, response);
+    onLogin?.({ at, durationMs: clock.now() - at, result });
   };
   const server = await listen(host, port, answer);
 

@@ -12,6 +12,8 @@ export interface Contact {
   /** Epoch ms; `undefined` before the first success. */
   readonly lastSuccessAt: number | undefined;
   readonly lastFailure: ContactFailure | undefined;
+  /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
+  readonly failingSince: number | undefined;
 }
 
 /** One domain of the vendor, as this replica sees it. */
@@ -30,6 +32,7 @@ export interface VendorDomain extends Contact {
 export class ContactHistory implements Contact {
   #lastSuccessAt: number | undefined;
   #lastFailure: ContactFailure | undefined;
+  #failingSince: number | undefined;
 
   get lastSuccessAt(): number | undefined {
     return this.#lastSuccessAt;
@@ -39,12 +42,18 @@ export class ContactHistory implements Contact {
     return this.#lastFailure;
   }
 
+  get failingSince(): number | undefined {
+    return this.#failingSince;
+  }
+
   /** @param at epoch ms */
   succeeded(at: number): void {
     this.#lastSuccessAt = at;
+    this.#failingSince = undefined;
   }
 
   failed(failure: ContactFailure): void {
     this.#lastFailure = failure;
+    this.#failingSince ??= failure.at;
   }
 }

@@ -124,6 +124,8 @@ export interface StoredAccount {
   readonly region: string;
   /** The terminals whose tokens have not expired. */
   readonly records: readonly TokenRecord[];
+  /** Present while the account's logins pause, because several failed in a row: epoch ms of the end, and the last failure. */
+  readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
 }
 
 /** @throws BrokerError `store_unavailable`, from every method */

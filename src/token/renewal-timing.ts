@@ -19,7 +19,7 @@ const MAX_RETRY_MS = 300_000;
 /** How long a failure counts as consecutive with the next one. */
 export const FAILURE_MEMORY_MS = 60_000;
 const FIRST_COOL_DOWN_MS = 500;
-const MAX_COOL_DOWN_MS = 15_000;
+export const MAX_COOL_DOWN_MS = 15_000;
 
 /** The shares of a token's life between which it is renewed: `0 < from <= to < 1`. */
 export interface RefreshShare {

@@ -189,6 +189,7 @@ export class Domains {
       clockOffsetMs: offset.ms,
       lastSuccessAt: logins.lastSuccessAt,
       lastFailure: logins.lastFailure,
+      failingSince: logins.failingSince,
     }));
   }
 }

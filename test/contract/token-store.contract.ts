@@ -504,6 +504,23 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
+    test('shows the cool-down of an account with its end and its cause, until it has a token', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      expect((await store.accounts.find(subject.unionId))?.coolDown).toBeUndefined();
+      for (let round = 0; round < 2; round += 1) {
+        await store.terminals.release(await acquired(store, id), undefined, 'vendor_timeout');
+      }
+      const { coolDown } = (await store.accounts.find(subject.unionId)) ?? {};
+      expect(coolDown?.code).toBe('vendor_timeout');
+      const restMs = (coolDown?.until ?? 0) - systemClock.now();
+      expect(restMs).toBeGreaterThan(0);
+      expect(restMs).toBeLessThanOrEqual(500);
+      const lease = await eventually(() => acquired(store, id));
+      await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
+      expect((await store.accounts.find(subject.unionId))?.coolDown).toBeUndefined();
+    });
+
     test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
       const { subject } = newSubject();
       const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));

@@ -19,16 +19,22 @@ async function copyBundle(): Promise<string> {
   return join(folder, 'dist/main.js');
 }
 
-test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation', async () => {
+test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation and its console', async () => {
   const fleet = await startFleet({ replicas: 0 });
   onTestFinished(() => fleet.close());
-  const broker = await startBroker({ ...fleet.env, API_DOCS: 'true' }, { entry: await copyBundle() });
+  const broker = await startBroker(
+    { ...fleet.env, API_DOCS: 'true', ADMIN_TOKEN: 'an-admin-token-of-32-characters-or-more' },
+    { entry: await copyBundle() },
+  );
   onTestFinished(async () => void (await broker.stop()));
   expect((await broker.getToken(await fleet.session('alice'), 'phone')).status).toBe(200);
   const page = await plainRequest(`${broker.url}/docs`);
   const parts = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path);
   expect(parts.length).toBeGreaterThan(4);
   for (const part of parts) expect((await plainRequest(broker.url + part)).status, part).toBe(200);
+  for (const path of ['console', 'console/console.js', 'console/console.css', 'console/icon.svg']) {
+    expect((await plainRequest(`${broker.adminUrl}/${path}`)).status, path).toBe(200);
+  }
   const document = JSON.parse(await readFile(join(ROOT, 'openapi/openapi.json'), 'utf8'));
   expect(JSON.parse((await plainRequest(`${broker.url}/openapi.json`)).body)).toEqual(document);
   expect(await broker.stop()).toEqual({ code: 0, signal: null });

@@ -151,6 +151,9 @@ test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-
   const answer = await sendAsCurl(curl);
   expect(answer.status).toBe(200);
   expect(accessTokenOf(answer).slice(0, 8)).toBe(renewed);
+  const [address = ''] = /http:\S+\/console/.exec(shown()) ?? [];
+  const page = await plainRequest(address);
+  expect([page.status, page.body.includes('data-demo')]).toEqual([200, true]);
   await interrupt();
 });
 

@@ -5,6 +5,8 @@ export type Sources = ReadonlyMap<string, string>;
 
 export interface Import {
   readonly from: string;
+  /** Whether the statement imports types alone, so that nothing of it exists when the code runs. */
+  readonly isTypeOnly: boolean;
   /** As written in the import statement. */
   readonly specifier: string;
   /** For a relative specifier, the path inside `src/`. It begins with `..` if it leads out of `src/`. */
@@ -22,10 +24,10 @@ const patterns = [
 export function importsOf(from: string, text: string): Import[] {
   const code = withoutComments(text);
   return patterns.flatMap((pattern) =>
-    [...code.matchAll(pattern)].map(([, specifier = '']) => {
+    [...code.matchAll(pattern)].map(([statement, specifier = '']) => {
       const isRelative = specifier.startsWith('.');
       const file = isRelative ? posix.join(posix.dirname(from), specifier) : undefined;
-      return { from, specifier, file };
+      return { from, specifier, file, isTypeOnly: /^(?:import|export) type\b/.test(statement) };
     }),
   );
 }

@@ -56,6 +56,10 @@ const account = z
   .looseObject({
     accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
     region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+    coolDown: z
+      .looseObject({ until: instant, code: z.string().meta({ description: 'The `code` of the last failure.' }) })
+      .optional()
+      .meta({ description: 'Present while logins of this account pause, because several failed in a row.' }),
     terminals: z
       .array(
         z.looseObject({
@@ -150,7 +154,7 @@ export interface AccountViewOptions {
 
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
-  { accessId, region, records }: StoredAccount,
+  { accessId, region, records, coolDown }: StoredAccount,
   { refreshAt }: AccountViewOptions,
 ): z.infer<typeof account> {
   const terminals = records.map((record) => ({
@@ -163,7 +167,8 @@ function accountView(
     readSinceRefresh: record.read,
   }));
   terminals.sort((a, b) => order(a.app, b.app) || order(a.uniqueId, b.uniqueId));
-  return { accessId, region, terminals };
+  const pause = coolDown && { coolDown: { until: isoTime(coolDown.until), code: coolDown.code } };
+  return { accessId, region, ...pause, terminals };
 }
 
 function isoTime(epochMs: number): string {

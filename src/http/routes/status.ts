@@ -16,7 +16,14 @@ const contact = {
       vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
     })
     .nullable(),
+  failingSince: instant.nullable().meta({
+    description: 'The first failure after the last success; `null` if the last contact was a success.',
+  }),
 };
+
+const perMinute = z
+  .record(z.string(), z.array(count))
+  .meta({ description: 'Counts per minute by outcome, the oldest first. Outcomes without an event are missing.' });
 
 const failures = z.record(z.string(), count).meta({ description: 'By `code`.' });
 const recentFailures = z.looseObject({ last5Minutes: failures, last60Minutes: failures });
@@ -24,6 +31,7 @@ const recentFailures = z.looseObject({ last5Minutes: failures, last60Minutes: fa
 const status = z
   .looseObject({
     version: z.string(),
+    replica: z.string().meta({ description: 'Host name of the replica that answers.' }),
     at: instant.meta({ description: 'The time of this report.' }),
     startedAt: instant,
     vendorDomains: z.array(
@@ -58,20 +66,43 @@ const status = z
         due: z.looseObject({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
           description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
         }),
+        next24Hours: z
+          .array(count)
+          .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to 30 s ago.' }),
+        next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
         total: count,
         oldestOverdueSeconds: z.number().min(0),
       })
       .nullable()
       .meta({ description: 'Over all replicas; `null` if the store does not answer.' }),
     memory: z.looseObject({ tokens: count, bytes: count }).meta({ description: "Tokens in this replica's memory." }),
+    lastHour: z
+      .looseObject({
+        from: instant.meta({ description: 'The start of the first minute.' }),
+        reads: perMinute,
+        renewals: perMinute,
+        logins: perMinute,
+        sessions: perMinute,
+      })
+      .meta({
+        description:
+          'What this replica counted: 61 counts in each list, for the last hour and the current minute. An outcome is the ' +
+          'label of the metric, or the `code` of an error.',
+      }),
     recentFailures: z
       .looseObject({ requests: recentFailures, backgroundRenewals: recentFailures })
       .meta({ description: 'Failures of this replica by `code`. The current minute comes on top.' }),
   })
   .meta({ id: 'Status', description: 'The state of the service as this replica sees it. Nothing personal.' });
 
+/** An example series: the same count in each interval. */
+function evenSeries(count: number, length: number): number[] {
+  return Array.from({ length }, () => count);
+}
+
 const EXAMPLE: StatusReport = {
   version: '1.4.0',
+  replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
   at: '2023-10-08T09:39:48.000Z',
   startedAt: '2023-10-01T07:00:02.120Z',
   vendorDomains: [
@@ -81,13 +112,25 @@ const EXAMPLE: StatusReport = {
       clockOffsetSeconds: 0,
       lastSuccessAt: '2023-10-08T09:39:41.310Z',
       lastFailure: { at: '2023-10-07T22:10:05.004Z', reason: 'timeout' },
+      failingSince: null,
     },
   ],
   loginBudget: { perSecond: 10, used: 0.12, waiting: 0 },
-  store: { kind: 'redis', reachable: true, lastSuccessAt: '2023-10-08T09:39:47.998Z', lastFailure: null },
-  sessions: { mode: 'jwt', server: { lastSuccessAt: '2023-10-08T09:31:20.774Z', lastFailure: null } },
+  store: {
+    kind: 'redis',
+    reachable: true,
+    lastSuccessAt: '2023-10-08T09:39:47.998Z',
+    lastFailure: null,
+    failingSince: null,
+  },
+  sessions: {
+    mode: 'jwt',
+    server: { lastSuccessAt: '2023-10-08T09:31:20.774Z', lastFailure: null, failingSince: null },
+  },
   schedule: {
     due: { now: 0, in1h: 412, in24h: 9_870, in7d: 70_114, in30d: 301_250 },
+    next24Hours: evenSeries(412, 24),
+    next30Days: evenSeries(10_041, 30),
     total: 301_250,
     oldestOverdueSeconds: 0,
   },
@@ -95,6 +138,13 @@ const EXAMPLE: StatusReport = {
   recentFailures: {
     requests: { last5Minutes: { session_expired: 12 }, last60Minutes: { session_expired: 160, vendor_timeout: 1 } },
     backgroundRenewals: { last5Minutes: {}, last60Minutes: { vendor_timeout: 3 } },
+  },
+  lastHour: {
+    from: '2023-10-08T08:39:00.000Z',
+    reads: { memory: evenSeries(310, 61), redis: evenSeries(86, 61) },
+    renewals: { login: evenSeries(7, 61) },
+    logins: { success: evenSeries(7, 61) },
+    sessions: { accepted: evenSeries(90, 61), cached: evenSeries(306, 61) },
   },
 };
 

@@ -1,11 +1,15 @@
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
+import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountIdentity,
   AccountStore,
   Announcement,
   AnnouncementFeed,
+  LeaseAnswer,
   StoredAccount,
 } from '../../token/ports.ts';
+import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
 
@@ -92,6 +96,44 @@ interface Account {
   erasedAt: number | undefined;
 }
 
+const MAX_FAILING_ACCOUNTS = 100_000;
+
+interface Failures {
+  readonly count: number;
+  readonly lastAt: number;
+  readonly code: ErrorCode;
+}
+
+/** The failed logins of accounts, and the cool-down that they cause. */
+export class MemoryFailures {
+  readonly #clock: Clock;
+  readonly #failures = new LRUCache<AccountId, Failures>({ max: MAX_FAILING_ACCOUNTS });
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** During a cool-down nothing counts: the login began before it. */
+  add(id: SubjectId, code: ErrorCode): void {
+    if (!coolsDown(code) || this.coolDown(accountOf(id))) return;
+    const lastAt = this.#clock.now();
+    const before = this.#failures.get(accountOf(id));
+    const continues = before && lastAt - before.lastAt < FAILURE_MEMORY_MS;
+    this.#failures.set(accountOf(id), { count: continues ? before.count + 1 : 1, lastAt, code });
+  }
+
+  clear(id: SubjectId): void {
+    this.#failures.delete(accountOf(id));
+  }
+
+  coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
+    const failures = this.#failures.get(account);
+    if (!failures) return undefined;
+    const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
+    return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
+  }
+}
+
 /** The objects that the parts of the memory store share. */
 export interface MemoryStoreContext {
   readonly clock: Clock;
@@ -102,17 +144,22 @@ export interface MemoryStoreContext {
 
 export class MemoryAccounts implements AccountStore {
   readonly #context: MemoryStoreContext;
+  readonly #failures: MemoryFailures;
   readonly #accounts = new Map<AccountId, Account>();
 
-  constructor(context: MemoryStoreContext) {
+  constructor(context: MemoryStoreContext, failures: MemoryFailures) {
     this.#context = context;
+    this.#failures = failures;
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
-    const account = this.#accounts.get(accountId(unionId));
+    const id = accountId(unionId);
+    const account = this.#accounts.get(id);
     if (!account?.identity) return undefined;
     const { accessId, region } = account.identity;
-    return { accessId, region, records: this.#unexpired(account) };
+    const cooling = this.#failures.coolDown(id);
+    const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
+    return { accessId, region, records: this.#unexpired(account), coolDown };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {

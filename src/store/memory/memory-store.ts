@@ -18,49 +18,18 @@ import type {
   TerminalStore,
   TokenStore,
 } from '../../token/ports.ts';
-import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
-import { MemoryAccounts, MemoryAnnouncements, MemorySchedule, type MemoryStoreContext } from './memory-accounts.ts';
+import {
+  MemoryAccounts,
+  MemoryAnnouncements,
+  MemoryFailures,
+  MemorySchedule,
+  type MemoryStoreContext,
+} from './memory-accounts.ts';
 
 /** Maximum number of entries in each of the caches below: subjects, or names of rate limits. */
 const MAX_ENTRIES = 100_000;
-
-interface Failures {
-  readonly count: number;
-  readonly lastAt: number;
-  readonly code: ErrorCode;
-}
-
-/** The failed logins of accounts, and the cool-down that they cause. */
-class MemoryFailures {
-  readonly #clock: Clock;
-  readonly #failures = new LRUCache<AccountId, Failures>({ max: MAX_ENTRIES });
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** During a cool-down nothing counts: the login began before it. */
-  add(id: SubjectId, code: ErrorCode): void {
-    if (!coolsDown(code) || this.coolDown(id)) return;
-    const lastAt = this.#clock.now();
-    const before = this.#failures.get(accountOf(id));
-    const continues = before && lastAt - before.lastAt < FAILURE_MEMORY_MS;
-    this.#failures.set(accountOf(id), { count: continues ? before.count + 1 : 1, lastAt, code });
-  }
-
-  clear(id: SubjectId): void {
-    this.#failures.delete(accountOf(id));
-  }
-
-  coolDown(id: SubjectId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
-    const failures = this.#failures.get(accountOf(id));
-    if (!failures) return undefined;
-    const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
-    return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
-  }
-}
 
 class MemoryLeases {
   readonly #clock: Clock;
@@ -140,12 +109,12 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #fences: MemoryFences;
   readonly #failures: MemoryFailures;
 
-  constructor(context: MemoryStoreContext, accounts: MemoryAccounts) {
+  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, failures: MemoryFailures) {
     this.#context = context;
     this.#accounts = accounts;
     this.#leases = new MemoryLeases(context.clock);
     this.#fences = new MemoryFences(context.terminalsPerAccount);
-    this.#failures = new MemoryFailures(context.clock);
+    this.#failures = failures;
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
@@ -164,7 +133,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const heldForMs = this.#leases.heldForMs(id);
     if (heldForMs > 0) return { kind: 'held', heldForMs };
-    const coolDown = this.#failures.coolDown(id);
+    const coolDown = this.#failures.coolDown(accountOf(id));
     if (coolDown) return coolDown;
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit' };
     const account = this.#accounts.get(id);
@@ -328,8 +297,9 @@ export interface MemoryStoreOptions {
 export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOptions): TokenStore {
   const announcements = new MemoryAnnouncements(clock);
   const context = { clock, schedule: new MemorySchedule(), announcements, terminalsPerAccount };
-  const accounts = new MemoryAccounts(context);
-  const terminals = new MemoryTerminals(context, accounts);
+  const failures = new MemoryFailures(clock);
+  const accounts = new MemoryAccounts(context, failures);
+  const terminals = new MemoryTerminals(context, accounts, failures);
   const rates = new MemoryRates(clock);
   return {
     terminals,

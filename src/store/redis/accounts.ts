@@ -1,4 +1,6 @@
+import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
 import type { AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
+import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry } from './records/record-codec.ts';
 import { sealedFieldsOf } from './records/resealing.ts';
@@ -6,6 +8,11 @@ import type { StoreContext } from './store-context.ts';
 
 /** How long an erasure is remembered. It must be longer than any session lives. */
 const ERASURE_MS = 400 * 86_400_000;
+
+/** The error code of a cool-down. Anyone who can write to Redis can write any text. */
+export function failureCodeOf(stored: string): ErrorCode {
+  return isErrorCode(stored) ? stored : 'vendor_unavailable';
+}
 
 /** Accounts with their terminals, and their accessIds, which outlive the tokens. */
 export class RedisAccounts implements AccountStore {
@@ -18,8 +25,11 @@ export class RedisAccounts implements AccountStore {
   async find(unionId: string): Promise<StoredAccount | undefined> {
     const { redis, keys, records, directory, resealing, clock } = this.#context;
     const account = accountId(unionId);
-    const key = keys.account(account);
-    const fields = await redis.run(key, (client) => client.hgetallBuffer(key));
+    const [key, failures] = [keys.account(account), keys.failures(account)];
+    const [fields, [until, code]] = await Promise.all([
+      redis.run(key, (client) => client.hgetallBuffer(key)),
+      redis.run(failures, (client) => client.hmget(failures, 'until', 'code')),
+    ]);
     for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();
@@ -28,7 +38,12 @@ export class RedisAccounts implements AccountStore {
       .filter(([field]) => field.length === DIGEST_LENGTH)
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
-    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'] };
+    const restMs = Number(until) - clock.now();
+    const coolDown =
+      restMs > 0 && restMs <= MAX_COOL_DOWN_MS
+        ? { until: Math.round(Number(until)), code: failureCodeOf(String(code)) }
+        : undefined;
+    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'], coolDown };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {

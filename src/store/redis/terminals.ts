@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
+import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountIdentity,
   Lease,
@@ -11,7 +11,7 @@ import type {
 import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
-import type { RedisAccounts } from './accounts.ts';
+import { failureCodeOf, type RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -53,7 +53,7 @@ export class RedisTerminals implements TerminalStore {
       case 'terminal_limit':
         return { kind: 'terminal_limit' };
       case 'cooling':
-        return { kind: 'cooling', forMs: Number(value), code: codeOf(String(record)) };
+        return { kind: 'cooling', forMs: Number(value), code: failureCodeOf(String(record)) };
       default: {
         const lease = { id, ownerId, generation: Number(value), durationMs };
         const current = records.decode(record, id, keys.account(accountOf(id)));
@@ -160,9 +160,4 @@ export class RedisTerminals implements TerminalStore {
     const account = accountOf(id);
     return [keys.lease(id), keys.fences(account), keys.account(account), keys.dueOf(account), keys.failures(account)];
   }
-}
-
-/** The error code of a cool-down. Anyone who can write to Redis can write any text. */
-function codeOf(stored: string): ErrorCode {
-  return isErrorCode(stored) ? stored : 'vendor_unavailable';
 }

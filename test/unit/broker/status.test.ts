@@ -12,6 +12,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
   const asked = { times: 0 };
   const status = new Status({
     version: '1.2.3',
+    replica: 'broker-1',
     clock,
     health: { ping: async () => undefined },
     dueQueue: {
@@ -25,8 +26,9 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     loginsSentPerSecond: () => 2.5,
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
-    redis: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined }),
+    redis: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined }),
     sessions: { mode: 'jwt', server: undefined },
+    lastHour: async () => ({ reads: {}, renewals: {}, logins: {}, sessions: {} }),
     failedRequests: NO_FAILURES,
     failedRenewals: NO_FAILURES,
     ...changes,
@@ -35,10 +37,19 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
 }
 
 describe('the status', () => {
-  test('has what falls due from the store, in whole horizons', async () => {
-    const { status } = createStatus();
+  test('has what falls due from the store: in whole horizons, and in each hour and day', async () => {
+    const { status } = createStatus({
+      dueQueue: {
+        outlook: async (horizonsMs) => {
+          return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
+        },
+      },
+    });
     expect((await status.report()).schedule).toEqual({
-      due: { now: 0, in1h: 1, in24h: 24, in7d: 168, in30d: 720 },
+      due: { now: 5, in1h: 6, in24h: 29, in7d: 173, in30d: 725 },
+      // The first interval includes what is due now.
+      next24Hours: [6, ...Array.from({ length: 23 }, () => 1)],
+      next30Days: [29, ...Array.from({ length: 29 }, () => 24)],
       total: 9_999,
       oldestOverdueSeconds: 1.5,
     });
@@ -47,10 +58,25 @@ describe('the status', () => {
   test('has each vendor domain with its last success and failure', async () => {
     const at = Date.parse('2026-11-26T08:00:00.000Z');
     const failure = { at, reason: 'configuration', vendorCode: 10_007 };
+    const since = at - 60_000;
     const { status } = createStatus({
       vendorDomains: () => [
-        { host: 'cn.example', circuit: 'open', clockOffsetMs: -1_500, lastSuccessAt: at, lastFailure: failure },
-        { host: 'de.example', circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined, lastFailure: undefined },
+        {
+          host: 'cn.example',
+          circuit: 'open',
+          clockOffsetMs: -1_500,
+          lastSuccessAt: at,
+          lastFailure: failure,
+          failingSince: since,
+        },
+        {
+          host: 'de.example',
+          circuit: 'closed',
+          clockOffsetMs: 0,
+          lastSuccessAt: undefined,
+          lastFailure: undefined,
+          failingSince: undefined,
+        },
       ],
     });
     const iso = '2026-11-26T08:00:00.000Z';
@@ -61,8 +87,16 @@ describe('the status', () => {
         clockOffsetSeconds: -1.5,
         lastSuccessAt: iso,
         lastFailure: { at: iso, reason: 'configuration', vendorCode: 10_007 },
+        failingSince: '2026-11-26T07:59:00.000Z',
       },
-      { host: 'de.example', circuit: 'closed', clockOffsetSeconds: 0, lastSuccessAt: null, lastFailure: null },
+      {
+        host: 'de.example',
+        circuit: 'closed',
+        clockOffsetSeconds: 0,
+        lastSuccessAt: null,
+        lastFailure: null,
+        failingSince: null,
+      },
     ]);
   });
 
@@ -80,12 +114,28 @@ describe('the status', () => {
   test('asks the store once per second, however many callers there are', async () => {
     const { status, pass, asked } = createStatus();
     await Promise.all(Array.from({ length: 10 }, () => status.report()));
+    const first = asked.times;
     await pass(999);
     await status.report();
-    expect(asked.times).toBe(1);
+    expect(asked.times).toBe(first);
     await pass(1);
     await status.report();
-    expect(asked.times).toBe(2);
+    expect(asked.times).toBe(first + 1);
+  });
+
+  test('asks for the counts of each hour and day once in 30 s, because they cost the most', async () => {
+    const sizes: number[] = [];
+    const outlook = async (horizonsMs: readonly number[]) => {
+      sizes.push(horizonsMs.length);
+      return { dueWithin: horizonsMs.map(() => 1), total: 1, overdueMs: 0 };
+    };
+    const { status, pass } = createStatus({ dueQueue: { outlook } });
+    for (let second = 0; second < 60; second += 1) {
+      expect((await status.report()).schedule?.next30Days).toHaveLength(30);
+      await pass(1_000);
+    }
+    expect(sizes.filter((size) => size === 5)).toHaveLength(60);
+    expect(sizes.filter((size) => size > 5)).toEqual([53, 53]);
   });
 
   test.each([

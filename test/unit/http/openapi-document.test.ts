@@ -128,7 +128,7 @@ describe('the OpenAPI document', () => {
 });
 
 describe('the internal OpenAPI document', () => {
-  it('describes every internal route in OpenAPI 3.1; all but health and metrics need the admin token', async () => {
+  it('describes every internal route in OpenAPI 3.1; all but the console, health and metrics need the admin token', async () => {
     const described = await internal();
     expect(described.openapi).toBe('3.1.0');
     const admin = [{ adminToken: [] }];
@@ -142,6 +142,7 @@ describe('the internal OpenAPI document', () => {
       ['get /accounts/{unionId}/terminals/{uniqueId}/sdk-token', 'getTerminalToken', ['terminals'], admin],
       ['delete /accounts/{unionId}/terminals/{uniqueId}', 'logTerminalOut', ['terminals'], admin],
       ['get /status', 'getStatus', ['status'], admin],
+      ['get /console', 'getConsole', ['status'], []],
       ['get /livez', 'getLiveness', ['health'], []],
       ['get /readyz', 'getReadiness', ['health'], []],
       ['get /metrics', 'getMetrics', ['metrics'], []],

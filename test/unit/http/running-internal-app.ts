@@ -13,6 +13,7 @@ import { servedToken } from './running-app.ts';
 export const METRICS = '# TYPE counted counter\ncounted 1\n';
 export const STATUS: StatusReport = {
   version: '1.2.3',
+  replica: 'broker-1',
   at: '2026-11-26T08:00:00.000Z',
   startedAt: '2026-11-25T08:00:00.000Z',
   vendorDomains: [
@@ -22,16 +23,24 @@ export const STATUS: StatusReport = {
       clockOffsetSeconds: -15.2,
       lastSuccessAt: null,
       lastFailure: { at: '2026-11-26T07:59:00.000Z', reason: 'configuration', vendorCode: 10_007 },
+      failingSince: '2026-11-26T07:58:00.000Z',
     },
   ],
   loginBudget: { perSecond: null, used: null, waiting: null },
-  store: { kind: 'redis', reachable: false, lastSuccessAt: null, lastFailure: null },
+  store: { kind: 'redis', reachable: false, lastSuccessAt: null, lastFailure: null, failingSince: null },
   sessions: { mode: 'jwt', server: null },
   schedule: null,
   memory: { tokens: 0, bytes: 0 },
   recentFailures: {
     requests: { last5Minutes: { vendor_rejected: 2 }, last60Minutes: { vendor_rejected: 3 } },
     backgroundRenewals: { last5Minutes: {}, last60Minutes: {} },
+  },
+  lastHour: {
+    from: '2026-11-26T07:00:00.000Z',
+    reads: { memory: Array.from({ length: 61 }, () => 2) },
+    renewals: {},
+    logins: {},
+    sessions: {},
   },
 };
 export const ADMIN_TOKEN = 'admin-canary-2b3c4d';

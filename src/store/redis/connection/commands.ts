@@ -152,6 +152,7 @@ export class RedisCommands {
   /** The command that was answered last. */
   #answered: SentCommand | undefined;
   #lastFailure: ContactFailure | undefined;
+  #failingSince: number | undefined;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
@@ -165,7 +166,7 @@ export class RedisCommands {
   contact(): Contact {
     const sentMsAgo = this.#answered && performance.now() - this.#answered.deadlineAt + COMMAND_TIMEOUT_MS;
     const lastSuccessAt = sentMsAgo === undefined ? undefined : Math.round(this.#clock.now() - sentMsAgo);
-    return { lastSuccessAt, lastFailure: this.#lastFailure };
+    return { lastSuccessAt, lastFailure: this.#lastFailure, failingSince: this.#failingSince };
   }
 
   /** Runs a Lua script. Strings in its result are buffers. @throws BrokerError `store_unavailable` */
@@ -195,6 +196,7 @@ export class RedisCommands {
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
         this.#lastFailure = { at: this.#clock.now(), reason };
+        this.#failingSince ??= this.#lastFailure.at;
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
@@ -204,6 +206,7 @@ export class RedisCommands {
           if (sent.isEnded) return;
           sent.isEnded = true;
           this.#answered = sent;
+          this.#failingSince = undefined;
           breaker.settle('answered');
           resolve(answer);
         },

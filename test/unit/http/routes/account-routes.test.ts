@@ -47,6 +47,20 @@ describe('GET /accounts/{unionId}', () => {
     expect(answer.body).not.toContain(ACCESS_TOKEN);
   });
 
+  it('shows a cool-down with its end and the code of the last failure', async () => {
+    const account = {
+      accessId: '1',
+      region: 'DE',
+      records: [],
+      coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' },
+    };
+    const { accounts } = recordingAccounts(new Map([[UNION_ID, account as StoredAccount]]));
+    const { ask } = await startInternalApp({ accounts });
+    expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({
+      coolDown: { until: '2023-11-14T22:13:20.000Z', code: 'vendor_timeout' },
+    });
+  });
+
   it('sorts the terminals by app, then by uniqueId', async () => {
     const records = [record('b', '1'), record('a', 'z'), record('a', 'Z'), record('a', '10'), record('a', '9')];
     const { ask } = await startInternalApp({ accounts: recordingAccounts(known(records)).accounts });

@@ -1,0 +1,75 @@
+// Writes docs/images/console-*.png from a running demo, with its account looked up. It needs Chromium, and a Chinese font:
+// without one, the Chinese page has empty boxes.
+import { spawn } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Page } from 'playwright-core';
+import { startChromium } from '../test/support/browser.ts';
+import { exitOf, linesOf } from '../test/support/child-process.ts';
+import { eventually } from '../test/support/eventually.ts';
+
+const FOLDER = new URL('../docs/images/', import.meta.url);
+const MAX_BYTES = 200_000;
+const SIZE = { width: 1180, height: 1110 };
+/** Some more accounts than the demo's own, which log in while it runs. */
+const ACCOUNTS = 40;
+const RUN_MS = 60_000;
+
+const child = spawn(process.execPath, ['dist/main.js', 'demo'], {
+  env: { PATH: process.env['PATH'] },
+  stdio: ['ignore', 'pipe', 'pipe'],
+});
+const exit = exitOf(child);
+const lines = linesOf(child, 1_000);
+const browser = await startChromium();
+try {
+  await eventually(() => /^curl /m.test(lines().join('\n')), { timeoutMs: 60_000 });
+  const [url = ''] = /http:\S+\/console/.exec(lines().join('\n')) ?? [];
+  const open = async (locale: string, colorScheme: 'light' | 'dark') => {
+    const context = await browser.newContext({ locale, colorScheme, viewport: SIZE, timezoneId: 'Asia/Shanghai' });
+    const page = await context.newPage();
+    await page.goto(url);
+    return page;
+  };
+  const english = await open('en-GB', 'light');
+  const chinese = await open('zh-CN', 'dark');
+  // One app is enough.
+  await chinese.locator('#demo-asks').uncheck();
+  await useAccounts(lines().join('\n'));
+  // The Chinese page shows how a failure looks.
+  const shoot = async (name: string, page: Page) => {
+    const image = await page.screenshot();
+    if (image.length > MAX_BYTES) throw new Error(`${name} has ${image.length} bytes, more than ${MAX_BYTES}`);
+    await writeFile(new URL(name, FOLDER), image);
+  };
+  await mkdir(FOLDER, { recursive: true });
+  await shoot('console-en.png', english);
+  await chinese.getByLabel('拒绝应用').check();
+  await chinese.locator('#verdict[data-level=bad]').waitFor();
+  await sleep(5_000);
+  await shoot('console-zh.png', chinese);
+} finally {
+  await browser.close();
+  child.kill('SIGINT');
+  await exit;
+}
+
+/** Reads tokens of other accounts, as apps do. @param output the demo's, with its addresses */
+async function useAccounts(output: string): Promise<void> {
+  const [cloud, , broker] = [...output.matchAll(/http:\/\/127\.0\.0\.1:\d+/g)].map(([url]) => url);
+  const account = async (number: number) => {
+    await sleep((number * RUN_MS) / ACCOUNTS / 2);
+    const login = await fetch(`${cloud}/login`, {
+      method: 'POST',
+      body: JSON.stringify({ account: `user-${number}`, region: 'CN' }),
+    });
+    const { session } = (await login.json()) as { session: string };
+    const until = performance.now() + RUN_MS / 2;
+    while (performance.now() < until) {
+      const headers = { authorization: `Bearer ${session}` };
+      await (await fetch(`${broker}/sdk-token?uniqueId=phone-of-user-${number}`, { headers })).arrayBuffer();
+      await sleep(2_000);
+    }
+  };
+  await Promise.all(Array.from({ length: ACCOUNTS }, (_, number) => account(number)));
+}

@@ -1,0 +1,167 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { BadRequest, type HttpServer, listen, readBody, readJson, sendJson } from '../simulator/http-server.ts';
+import { FAULTS, type Fault } from '../simulator/vendor-settings.ts';
+import type { AnsweredLogin, VendorSimulator } from '../simulator/vendor-simulator.ts';
+import type { Clock } from '../token/clock.ts';
+
+/** The newest events that the page can show. */
+const MAX_EVENTS = 50;
+const READ_TIMEOUT_MS = 20_000;
+/** Headers that belong to one connection, or that Node sets itself. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length']);
+
+interface DemoConsoleOptions {
+  readonly clock: Clock;
+  readonly vendor: Pick<VendorSimulator, 'state' | 'configure'>;
+  readonly broker: { readonly url: string; readonly adminUrl: string };
+  readonly adminToken: string;
+  /** The account that the page shows, and the path of its token. */
+  readonly unionId: string;
+  readonly tokenPath: string;
+  /** Issues a session of this account. */
+  readonly session: () => Promise<string>;
+}
+
+type DemoEvent = { readonly at: number; readonly durationMs: number } & (
+  | { readonly kind: 'read'; readonly token?: string; readonly code?: string }
+  | { readonly kind: 'login'; readonly result: AnsweredLogin['result']; readonly isBackground: boolean }
+);
+
+/** The body of an answer to `GET /sdk-token`: a token, or a problem. */
+interface TokenAnswer {
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** A token is secret, so the page gets its beginning and its end. */
+function outcomeOf({
+  body: { accessToken, code },
+}: TokenAnswer): { readonly token: string } | { readonly code: string } {
+  if (typeof accessToken !== 'string') return { code: String(code) };
+  return { token: `${accessToken.slice(0, 8)}…${accessToken.slice(-4)}` };
+}
+
+/** The events of the demo, for its console. */
+export class DemoEvents {
+  readonly #events: (DemoEvent & { readonly id: number })[] = [];
+  #lastId = 0;
+  #waitingApps = 0;
+
+  /** Call it for each login that the vendor has answered. */
+  loginAnswered({ at, durationMs, result }: AnsweredLogin): void {
+    this.#add({ kind: 'login', at, durationMs, result, isBackground: this.#waitingApps === 0 });
+  }
+
+  /** Runs a request of an app for a token, and records it. */
+  async appRequest<Answer extends TokenAnswer>(clock: Clock, ask: () => Promise<Answer>): Promise<Answer> {
+    const at = clock.now();
+    this.#waitingApps += 1;
+    try {
+      const answer = await ask();
+      this.#add({ kind: 'read', at, durationMs: clock.now() - at, ...outcomeOf(answer) });
+      return answer;
+    } finally {
+      this.#waitingApps -= 1;
+    }
+  }
+
+  /** The newest last. */
+  list(): readonly object[] {
+    return this.#events;
+  }
+
+  #add(event: DemoEvent): void {
+    this.#lastId += 1;
+    this.#events.push({ ...event, id: this.#lastId });
+    if (this.#events.length > MAX_EVENTS) this.#events.shift();
+  }
+}
+
+/**
+ * Serves the console of the demo on loopback, without a token. It adds the admin token to the calls that it passes on, so
+ * the internal API itself needs no open mode. Requests that another site could cause are refused.
+ */
+export async function startDemoConsole(options: DemoConsoleOptions, events: DemoEvents): Promise<HttpServer> {
+  const { clock, vendor, broker, adminToken, unionId } = options;
+  const authorization = `Bearer ${adminToken}`;
+
+  const state = async () => {
+    const answer = await fetch(`${broker.adminUrl}/accounts/${unionId}`, { headers: { authorization } });
+    const { terminals = [] } = (await answer.json()) as { terminals?: Readonly<Record<string, string>>[] };
+    const times = terminals[0];
+    const epochMs = (name: string) => Date.parse(times?.[name] ?? '');
+    return {
+      now: clock.now(),
+      unionId,
+      fault: vendor.state().settings.fault,
+      token: times
+        ? { issuedAt: epochMs('issuedAt'), refreshAt: epochMs('refreshAt'), expiresAt: epochMs('expiresAt') }
+        : null,
+      events: events.list(),
+    };
+  };
+
+  const readAsApp = async () => {
+    const headers = { authorization: `Bearer ${await options.session()}` };
+    const url = broker.url + options.tokenPath;
+    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
+    return { body: (await answer.json()) as TokenAnswer['body'] };
+  };
+
+  const passOn = async (request: IncomingMessage, response: ServerResponse) => {
+    const { method = 'GET', url = '/', headers } = request;
+    const body = method === 'POST' ? await readBody(request) : undefined;
+    const type = headers['content-type'];
+    const answer = await fetch(broker.adminUrl + url, {
+      method,
+      headers: { authorization, ...(type !== undefined && { 'content-type': type }) },
+      ...(body !== undefined && { body }),
+    });
+    for (const [name, value] of answer.headers) if (!OWN_HEADERS.has(name)) response.setHeader(name, value);
+    const content = Buffer.from(await answer.arrayBuffer());
+    // The attribute tells the page that it needs no token, and has the demo's calls.
+    const isPage = url === '/console' && answer.ok;
+    response.writeHead(answer.status).end(isPage ? content.toString().replace('<html ', '<html data-demo ') : content);
+  };
+
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    refuseForeign(request, server.port);
+    const call = `${request.method} ${request.url}`;
+    if (call === 'GET /demo/state') return sendJson(response, await state(), 200, { 'cache-control': 'no-store' });
+    if (call === 'POST /demo/read') {
+      await events.appRequest(clock, readAsApp);
+      return sendJson(response, {});
+    }
+    if (call === 'POST /demo/vendor') {
+      vendor.configure({ fault: faultOf(await readJson(request)) });
+      return sendJson(response, {});
+    }
+    if (/^(GET|DELETE|POST) \/(console|status|accounts)(\/|$)/.test(call)) return passOn(request, response);
+    throw new BadRequest('the demo has only its console here: /console', 404);
+  };
+  const server = await listen('127.0.0.1', 0, answer);
+  return server;
+}
+
+/**
+ * Refuses a request under another host name, so that a page whose name resolves to this address (DNS rebinding) cannot
+ * read anything. Refuses changes that a page of another site causes.
+ * @throws BadRequest
+ */
+function refuseForeign({ method, headers }: IncomingMessage, port: number): void {
+  const { host, origin } = headers;
+  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) {
+    throw new BadRequest(`open the console at http://127.0.0.1:${port}/console`, 403);
+  }
+  if (method === 'GET') return;
+  const site = headers['sec-fetch-site'] ?? 'same-origin';
+  if (site !== 'same-origin' || (origin !== undefined && origin !== `http://${host}`)) {
+    throw new BadRequest('a page of another site may not call the demo', 403);
+  }
+}
+
+function faultOf(body: unknown): Fault {
+  const { fault } = Object(body) as { fault?: unknown };
+  const known = FAULTS.find((one) => one === fault);
+  if (known === undefined) throw new BadRequest(`fault must be one of ${FAULTS.join(', ')}`);
+  return known;
+}

@@ -1,0 +1,249 @@
+import { byId, element, facts, setText } from './elements.ts';
+import type { Account, Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
+import { isSendableInPath } from './sendable-input.ts';
+import type { Writing } from './status-view.ts';
+
+interface Options {
+  readonly api: InternalApi;
+  /** The language may change at any time. */
+  readonly writing: () => Writing;
+  /** Called when the broker does not accept the token. */
+  readonly onUnauthorized: () => void;
+}
+
+interface Shown {
+  readonly unionId: string;
+  readonly account: Account;
+}
+
+/** Something that the operator must confirm. */
+interface Question {
+  readonly title: string;
+  readonly text: string;
+  readonly button: string;
+  /** What the operator must type. */
+  readonly retype?: string;
+  readonly act: () => Promise<void>;
+}
+
+/** The panel that looks an account up, logs its terminals out and erases it. */
+export class AccountView {
+  readonly #options: Options;
+  readonly #form = byId('lookup', HTMLFormElement);
+  readonly #input = byId('lookup-id', HTMLInputElement);
+  readonly #message = byId('lookup-message', HTMLElement);
+  readonly #result = byId('lookup-result', HTMLElement);
+  readonly #dialog = byId('confirm', HTMLDialogElement);
+  readonly #retype = byId('confirm-retype', HTMLInputElement);
+  #shown: Shown | undefined;
+  #question: Question | undefined;
+  /** Number of the last look-up: an answer to an earlier one is ignored. */
+  #lookUps = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#lookUp();
+    });
+    byId('confirm-form', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#confirm();
+    });
+    byId('confirm-cancel', HTMLButtonElement).addEventListener('click', () => this.#dialog.close());
+  }
+
+  /** Writes the account again, in the current language. */
+  render(): void {
+    this.#result.replaceChildren(...(this.#shown ? this.#accountElements(this.#shown) : []));
+  }
+
+  /** Closes the dialog, and forgets the account. The typed id stays. */
+  clear(): void {
+    this.#dialog.close();
+    this.#shown = undefined;
+    this.#say('');
+    this.render();
+  }
+
+  async #lookUp(): Promise<void> {
+    const { texts } = this.#options.writing();
+    const id = this.#input.value.trim();
+    const by = new FormData(this.#form).get('by');
+    if (id === '') return this.#refuse(texts.idMissing);
+    if (by === 'unionId' && !isSendableInPath(id)) return this.#refuse(texts.idUnsendable);
+    this.#input.removeAttribute('aria-invalid');
+    this.#lookUps += 1;
+    const number = this.#lookUps;
+    const unionId = by === 'unionId' ? id : await this.#unionIdOf(id);
+    if (number !== this.#lookUps) return;
+    const found = unionId === undefined ? undefined : await this.#find(unionId);
+    if (number !== this.#lookUps) return;
+    this.#shown = found;
+    if (found) this.#say(texts.found(found.account.terminals.length));
+    this.render();
+  }
+
+  #refuse(text: string): void {
+    this.#input.setAttribute('aria-invalid', 'true');
+    this.#say(text);
+    this.#input.focus();
+  }
+
+  async #unionIdOf(accessId: string): Promise<string | undefined> {
+    const answer = await this.#options.api.lookUp(accessId);
+    if (answer.kind !== 'answer') return this.#explain(answer);
+    const unionId = answer.value[accessId];
+    if (unionId === undefined) this.#say(this.#options.writing().texts.unknownAccount);
+    return unionId;
+  }
+
+  async #find(unionId: string): Promise<Shown | undefined> {
+    const answer = await this.#options.api.account(unionId);
+    if (answer.kind !== 'answer') return this.#explain(answer);
+    return { unionId, account: answer.value };
+  }
+
+  /** Says why a call failed. */
+  #explain(failure: Failure): undefined {
+    const { texts, format } = this.#options.writing();
+    switch (failure.kind) {
+      case 'unauthorized':
+        this.#options.onUnauthorized();
+        return undefined;
+      case 'limited':
+        return this.#say(texts.tooMany(format.duration(failure.waitMs)));
+      case 'unreachable':
+        return this.#say(texts.unreachable);
+      case 'problem': {
+        const { status, title, code, requestId } = failure;
+        return this.#say(status === 404 ? texts.unknownAccount : texts.problem(title, code, requestId));
+      }
+    }
+  }
+
+  #say(text: string): undefined {
+    setText(this.#message, text);
+  }
+
+  #accountElements({ unionId, account }: Shown): HTMLElement[] {
+    const { texts, format } = this.#options.writing();
+    const { accessId, region, coolDown, terminals } = account;
+    const erase = element('button', { type: 'button', class: 'danger' }, texts.erase);
+    erase.addEventListener('click', () => this.#askErase(unionId));
+    const summary = facts([
+      [texts.unionId, element('code', {}, unionId)],
+      [texts.accessId, element('code', {}, accessId)],
+      [texts.region, region],
+      [
+        texts.coolDown,
+        coolDown ? texts.coolDownUntil(format.clock(Date.parse(coolDown.until)), coolDown.code) : texts.noCoolDown,
+      ],
+    ]);
+    const list =
+      terminals.length > 0
+        ? element(
+            'ul',
+            { class: 'terminals' },
+            ...terminals.map((terminal) => this.#terminalElement(unionId, terminal)),
+          )
+        : element('p', { class: 'muted' }, texts.noTerminals);
+    return [summary, element('h3', {}, texts.terminals), list, erase];
+  }
+
+  #terminalElement(unionId: string, terminal: Terminal): HTMLElement {
+    const { texts, format, now } = this.#options.writing();
+    const moment = (iso: string) =>
+      element(
+        'time',
+        { datetime: iso, title: format.instant(iso) },
+        `${format.instant(iso)} (${format.relative(iso, now)})`,
+      );
+    const button = element('button', { type: 'button', 'aria-label': texts.logOutOf(terminal.uniqueId) }, texts.logOut);
+    button.addEventListener('click', () => this.#askLogOut(unionId, terminal));
+    const title = element(
+      'h4',
+      {},
+      element('code', {}, terminal.uniqueId),
+      ' ',
+      element('span', { class: 'detail' }, terminal.app),
+    );
+    const times = facts([
+      [texts.issued, moment(terminal.issuedAt)],
+      [texts.renewalDue, moment(terminal.refreshAt)],
+      [texts.expires, moment(terminal.expiresAt)],
+      [texts.readState, terminal.readSinceRefresh ? texts.yes : texts.no],
+    ]);
+    return element('li', {}, element('div', { class: 'row' }, title, button), times);
+  }
+
+  #askLogOut(unionId: string, terminal: Terminal): void {
+    const { texts } = this.#options.writing();
+    this.#ask({
+      title: texts.confirmLogOut,
+      text: texts.confirmLogOutText(terminal.uniqueId),
+      button: texts.confirmLogOutButton,
+      act: async () => {
+        const answer = await this.#options.api.logOut(unionId, terminal);
+        if (this.#failed(answer)) return;
+        const found = await this.#find(unionId);
+        this.#shown = found;
+        this.render();
+        if (found) this.#say(texts.loggedOut(terminal.uniqueId));
+      },
+    });
+  }
+
+  #askErase(unionId: string): void {
+    const { texts } = this.#options.writing();
+    this.#ask({
+      title: texts.confirmErase,
+      text: texts.confirmEraseText,
+      button: texts.confirmEraseButton,
+      retype: unionId,
+      act: async () => {
+        const answer = await this.#options.api.erase(unionId);
+        if (this.#failed(answer)) return;
+        this.#shown = undefined;
+        this.render();
+        this.#say(texts.erased);
+      },
+    });
+  }
+
+  #failed(answer: Answer<unknown>): boolean {
+    if (answer.kind === 'answer') return false;
+    this.#explain(answer);
+    return true;
+  }
+
+  #ask(question: Question): void {
+    const { texts } = this.#options.writing();
+    this.#question = question;
+    byId('confirm-title', HTMLElement).textContent = question.title;
+    byId('confirm-text', HTMLElement).textContent = question.text;
+    byId('confirm-act', HTMLButtonElement).textContent = question.button;
+    byId('confirm-error', HTMLElement).textContent = '';
+    byId('confirm-retype-row', HTMLElement).hidden = question.retype === undefined;
+    byId('confirm-retype-label', HTMLElement).textContent = texts.retype(question.retype ?? '');
+    this.#retype.value = '';
+    this.#retype.removeAttribute('aria-invalid');
+    this.#dialog.showModal();
+  }
+
+  async #confirm(): Promise<void> {
+    const question = this.#question;
+    if (!question) return;
+    if (question.retype !== undefined && this.#retype.value.trim() !== question.retype) {
+      this.#retype.setAttribute('aria-invalid', 'true');
+      setText(byId('confirm-error', HTMLElement), this.#options.writing().texts.retypeWrong);
+      this.#retype.focus();
+      return;
+    }
+    this.#question = undefined;
+    this.#dialog.close();
+    await question.act();
+    // The button that opened the dialog is gone.
+    if (document.activeElement === document.body) this.#input.focus();
+  }
+}

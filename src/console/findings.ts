@@ -1,0 +1,163 @@
+import type { StatusReport } from '../broker/status.ts';
+import { outcomeGroups, sumOfLast } from './outcome-groups.ts';
+
+/** `bad`: apps are affected, or will be soon. `warn`: look at it. */
+export type Level = 'ok' | 'warn' | 'bad';
+
+/** Something that the status shows, with the facts that its sentence needs. Times are ISO 8601. */
+export type Finding =
+  | { readonly kind: 'storeDown'; readonly since: string | null; readonly reason: string | null }
+  | { readonly kind: 'signatureRefused' | 'clockRefused'; readonly host: string; readonly since: string }
+  | {
+      readonly kind: 'appRefused';
+      readonly host: string;
+      readonly since: string;
+      readonly vendorCode: number | undefined;
+    }
+  | {
+      readonly kind: 'vendorDown' | 'vendorFails';
+      readonly host: string;
+      readonly since: string | null;
+      readonly reason: string;
+    }
+  | { readonly kind: 'vendorBroken'; readonly host: string; readonly since: string; readonly reason: string }
+  | { readonly kind: 'sessionServerFails'; readonly since: string; readonly reason: string }
+  | { readonly kind: 'sessionsRefused' | 'readsFail'; readonly count: number; readonly share: number }
+  | { readonly kind: 'internalErrors'; readonly count: number }
+  | { readonly kind: 'overdue'; readonly seconds: number; readonly count: number }
+  | { readonly kind: 'budgetSpent'; readonly waiting: number }
+  | { readonly kind: 'clockOff'; readonly host: string; readonly seconds: number };
+
+export type FindingKind = Finding['kind'];
+
+interface Rule {
+  readonly level: Exclude<Level, 'ok'>;
+  /** The heading in docs/runbooks.md. */
+  readonly runbook: string;
+}
+
+/** The most urgent first: the first finding is the verdict. */
+export const RULES: Readonly<Record<FindingKind, Rule>> = {
+  storeDown: { level: 'bad', runbook: 'SdkTokenBrokerRedisTrouble' },
+  signatureRefused: { level: 'bad', runbook: 'SdkTokenBrokerVendorRefusesLogins' },
+  clockRefused: { level: 'bad', runbook: 'SdkTokenBrokerVendorRefusesLogins' },
+  appRefused: { level: 'bad', runbook: 'SdkTokenBrokerVendorRefusesLogins' },
+  vendorDown: { level: 'bad', runbook: 'SdkTokenBrokerVendorDomainDown' },
+  sessionServerFails: { level: 'bad', runbook: 'SdkTokenBrokerSessionChecksUnavailable' },
+  sessionsRefused: { level: 'bad', runbook: 'SdkTokenBrokerSessionsRefused' },
+  internalErrors: { level: 'bad', runbook: 'SdkTokenBrokerInternalErrors' },
+  vendorBroken: { level: 'bad', runbook: 'SdkTokenBrokerVendorAnswersBroken' },
+  readsFail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
+  overdue: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
+  vendorFails: { level: 'warn', runbook: 'SdkTokenBrokerNoLoginSucceeds' },
+  budgetSpent: { level: 'warn', runbook: 'SdkTokenBrokerLoginBudgetSpent' },
+  clockOff: { level: 'warn', runbook: 'SdkTokenBrokerVendorClockOff' },
+};
+
+const ORDER = Object.keys(RULES) as FindingKind[];
+
+const SIGNATURE_REFUSED = 10007;
+/** The limits of the alerting rules in deploy/prometheus/rules.yml. The console warns a little earlier. */
+const OVERDUE_SECONDS = 60;
+const CLOCK_OFF_SECONDS = 30;
+const REFUSED_SESSIONS = { minutes: 10, share: 0.5, least: 10 };
+const FAILED_READS = { minutes: 5, share: 0.05, least: 3 };
+
+/** Everything that needs a look, the most urgent first. An empty list: all is well. */
+export function findingsOf(status: StatusReport): readonly Finding[] {
+  const findings = [
+    ...storeFindings(status),
+    ...status.vendorDomains.flatMap(domainFindings),
+    ...sessionFindings(status),
+    ...readFindings(status),
+    ...scheduleFindings(status),
+  ];
+  return findings.sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
+}
+
+function storeFindings({ store }: StatusReport): Finding[] {
+  if (store.reachable) return [];
+  return [{ kind: 'storeDown', since: store.failingSince, reason: store.lastFailure?.reason ?? null }];
+}
+
+type Domain = StatusReport['vendorDomains'][number];
+
+function domainFindings(domain: Domain): Finding[] {
+  const { host, clockOffsetSeconds: seconds } = domain;
+  const offset: Finding[] = Math.abs(seconds) > CLOCK_OFF_SECONDS ? [{ kind: 'clockOff', host, seconds }] : [];
+  const failure = loginFinding(domain);
+  return failure ? [failure, ...offset] : offset;
+}
+
+function loginFinding({ host, circuit, lastFailure, failingSince: since }: Domain): Finding | undefined {
+  const reason = lastFailure?.reason ?? '';
+  if (circuit !== 'closed') return { kind: 'vendorDown', host, since, reason };
+  if (since === null) return undefined;
+  switch (reason) {
+    case 'configuration': {
+      const vendorCode = lastFailure?.vendorCode;
+      return vendorCode === SIGNATURE_REFUSED
+        ? { kind: 'signatureRefused', host, since }
+        : { kind: 'appRefused', host, since, vendorCode };
+    }
+    case 'clock_skew':
+      return { kind: 'clockRefused', host, since };
+    case 'broken_answer':
+    case 'too_large':
+      return { kind: 'vendorBroken', host, since, reason };
+    // They concern one account, or only the pace.
+    case 'request':
+    case 'account_closed':
+    case 'too_frequent':
+    case 'busy':
+      return undefined;
+    default:
+      return { kind: 'vendorFails', host, since, reason };
+  }
+}
+
+function sessionFindings({ sessions, lastHour }: StatusReport): Finding[] {
+  const { server } = sessions;
+  const failing: Finding[] = server?.failingSince
+    ? [{ kind: 'sessionServerFails', since: server.failingSince, reason: server.lastFailure?.reason ?? '' }]
+    : [];
+  const { minutes, share: most, least } = REFUSED_SESSIONS;
+  const counts = outcomeGroups(lastHour, 'sessions').map(
+    (group) => [group.name, sumOfLast(minutes, group.counts)] as const,
+  );
+  const count = new Map(counts).get('refused') ?? 0;
+  const share =
+    count /
+    Math.max(
+      1,
+      counts.reduce((sum, [, one]) => sum + one, 0),
+    );
+  return count >= least && share > most ? [...failing, { kind: 'sessionsRefused', count, share }] : failing;
+}
+
+function readFindings({ lastHour }: StatusReport): Finding[] {
+  const { minutes, share: most, least } = FAILED_READS;
+  const internal = sumOfLast(minutes, lastHour.reads['internal'] ?? []);
+  const findings: Finding[] = internal > 0 ? [{ kind: 'internalErrors', count: internal }] : [];
+  const counts = outcomeGroups(lastHour, 'reads').map(
+    (group) => [group.name, sumOfLast(minutes, group.counts)] as const,
+  );
+  const count = new Map(counts).get('failed') ?? 0;
+  const share =
+    count /
+    Math.max(
+      1,
+      counts.reduce((sum, [, one]) => sum + one, 0),
+    );
+  return count >= least && share > most ? [...findings, { kind: 'readsFail', count, share }] : findings;
+}
+
+function scheduleFindings({ schedule, loginBudget }: StatusReport): Finding[] {
+  const findings: Finding[] = [];
+  if (schedule && schedule.oldestOverdueSeconds > OVERDUE_SECONDS) {
+    findings.push({ kind: 'overdue', seconds: schedule.oldestOverdueSeconds, count: schedule.due.now });
+  }
+  const { used, waiting } = loginBudget;
+  if (waiting !== null && waiting > 0 && used !== null && used >= 0.9) findings.push({ kind: 'budgetSpent', waiting });
+  return findings;
+}

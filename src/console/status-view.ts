@@ -1,0 +1,261 @@
+import type { StatusReport } from '../broker/status.ts';
+import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
+import { byId, element, facts, svgElement } from './elements.ts';
+import type { Format } from './format.ts';
+import { type ChartName, outcomeGroups } from './outcome-groups.ts';
+import type { Texts } from './texts-en.ts';
+
+/** What every part of the page needs to write a text. */
+export interface Writing {
+  readonly texts: Texts;
+  readonly format: Format;
+  /** Epoch ms by the broker's clock. */
+  readonly now: number;
+}
+
+const CHART: ChartSize = { width: 305, height: 60 };
+const CHARTS: readonly ChartName[] = ['reads', 'renewals', 'logins', 'sessions'];
+
+interface Series {
+  readonly tone: string;
+  readonly label: string;
+  readonly counts: readonly number[];
+}
+
+interface Chart {
+  readonly title: string;
+  readonly series: readonly Series[];
+  /** Summary for screen readers. */
+  readonly summary: string;
+  /** Texts below the chart, from left to right. */
+  readonly axis: readonly string[];
+  /** Name of the interval at an index. */
+  readonly interval: (at: number) => string;
+  readonly hasLegend: boolean;
+}
+
+/** Shows a status in the panels of console.html. */
+export function showStatus(status: StatusReport, writing: Writing): void {
+  const { texts } = writing;
+  byId('dependencies', HTMLElement).replaceChildren(...dependencies(status, writing));
+  byId('due', HTMLElement).replaceChildren(...due(status, writing));
+  byId('replica-only', HTMLElement).textContent = texts.replicaOnly(status.replica);
+  byId('charts', HTMLElement).replaceChildren(...CHARTS.map((name) => chart(outcomes(name, status, writing), writing)));
+  byId('load', HTMLElement).replaceChildren(load(status, writing));
+  byId('failures', HTMLElement).replaceChildren(...failures(status, writing));
+}
+
+type Contact = Pick<StatusReport['store'], 'lastSuccessAt' | 'lastFailure' | 'failingSince'>;
+
+function dependencies({ vendorDomains, store, sessions }: StatusReport, writing: Writing): HTMLElement[] {
+  const { texts, format } = writing;
+  const domains = vendorDomains.map((domain) => {
+    const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
+    const seconds = domain.clockOffsetSeconds;
+    const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
+    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? stateOf(domain), domain, notes, writing);
+  });
+  const isRedis = store.kind === 'redis';
+  const storeState = store.reachable ? 'ok' : 'down';
+  const storeName = isRedis ? texts.redis : texts.memoryStore;
+  const server = sessions.server
+    ? dependency(texts.sessionServer, sessions.mode, stateOf(sessions.server), sessions.server, [], writing)
+    : dependency(texts.sessionServer, sessions.mode, 'ok', undefined, [texts.noSessionServer], writing);
+  return [...domains, dependency(storeName, '', storeState, isRedis ? store : undefined, [], writing), server];
+}
+
+type State = keyof Texts['states'];
+const LEVELS: Readonly<Record<State, string>> = {
+  ok: 'ok',
+  failing: 'warn',
+  down: 'bad',
+  open: 'bad',
+  halfOpen: 'warn',
+  unknown: 'idle',
+};
+
+function stateOf({ lastSuccessAt, failingSince }: Contact): State {
+  if (failingSince !== null) return 'failing';
+  return lastSuccessAt === null ? 'unknown' : 'ok';
+}
+
+function dependency(
+  name: string,
+  detail: string,
+  state: State,
+  contact: Contact | undefined,
+  notes: readonly string[],
+  { texts, format, now }: Writing,
+): HTMLElement {
+  const title = element('h3', {}, name, ' ', element('span', { class: 'detail' }, detail));
+  const pill = element('span', { class: `pill ${LEVELS[state]}` }, texts.states[state]);
+  const failure = contact?.lastFailure;
+  const code = failure?.vendorCode === undefined ? '' : `, ${texts.vendorCode(failure.vendorCode)}`;
+  const times =
+    contact &&
+    facts([
+      [texts.lastSuccess, moment(contact.lastSuccessAt, texts.never)],
+      [
+        texts.lastFailure,
+        failure ? element('span', {}, moment(failure.at, ''), ` · ${failure.reason}${code}`) : texts.none,
+      ],
+    ]);
+  const note = notes.length > 0 ? element('p', { class: 'muted' }, notes.join(' · ')) : undefined;
+  return element('li', {}, element('div', { class: 'row' }, title, pill), times, note);
+
+  function moment(iso: string | null, otherwise: string): HTMLElement | string {
+    if (iso === null) return otherwise;
+    return element('time', { datetime: iso, title: format.instant(iso) }, format.relative(iso, now));
+  }
+}
+
+function due({ schedule }: StatusReport, writing: Writing): HTMLElement[] {
+  const { texts, format, now } = writing;
+  if (!schedule) return [element('p', { class: 'muted' }, texts.dueUnknown)];
+  const { due, total, oldestOverdueSeconds, next24Hours, next30Days } = schedule;
+  const numbers = facts([
+    [texts.dueNow, format.number(due.now)],
+    [texts.dueHour, format.number(due.in1h)],
+    [texts.dueDay, format.number(due.in24h)],
+    [texts.dueWeek, format.number(due.in7d)],
+    [texts.dueMonth, format.number(due.in30d)],
+    [texts.total, format.number(total)],
+    [texts.overdueFor, oldestOverdueSeconds > 0 ? format.duration(oldestOverdueSeconds * 1_000) : texts.none],
+  ]);
+  numbers.className = 'numbers';
+  const dueChart = (title: string, counts: readonly number[], axis: string[], interval: (at: number) => string) => {
+    const sum = counts.reduce((one, other) => one + other, 0);
+    const summary = texts.summaryDue(title, format.number(sum), format.number(Math.max(...counts)));
+    return chart(
+      { title, series: [{ tone: 'good', label: '', counts }], summary, axis, interval, hasLegend: false },
+      writing,
+    );
+  };
+  const hour = (at: number) => `${format.minute(now + at * 3_600_000)}–${format.minute(now + (at + 1) * 3_600_000)}`;
+  const day = (at: number) => format.day(now + at * 86_400_000);
+  return [
+    numbers,
+    element(
+      'div',
+      { class: 'charts' },
+      dueChart(texts.next24, next24Hours, [texts.now, texts.hours(12), texts.hours(24)], hour),
+      dueChart(texts.next30, next30Days, [texts.now, texts.days(15), texts.days(30)], day),
+    ),
+  ];
+}
+
+function outcomes(name: ChartName, { lastHour }: StatusReport, { texts, format }: Writing): Chart {
+  const groups = outcomeGroups(lastHour, name);
+  const series = groups.map(({ name: group, tone, counts }) => ({ tone, counts, label: texts.groups[group] }));
+  const parts = series.map(({ label, counts }) => `${label} ${format.number(sumOf(counts))}`);
+  return {
+    title: texts.charts[name],
+    series,
+    summary: `${texts.charts[name]}: ${parts.join(', ')}`,
+    axis: [texts.hourAgo, texts.now],
+    interval: (at) => format.minute(Date.parse(lastHour.from) + at * 60_000),
+    hasLegend: true,
+  };
+}
+
+function chart({ title, series, summary, axis, interval, hasLegend }: Chart, { texts, format }: Writing): HTMLElement {
+  const counts = series.map((one) => one.counts);
+  const bars = stackedBars(counts, CHART).map((bar) => {
+    const { label = '', tone, counts = [] } = series[bar.series] ?? {};
+    const { series: _, at, ...place } = bar;
+    const tip = `${interval(at)}  ${format.number(counts[at] ?? 0)} ${label}`.trimEnd();
+    return svgElement('rect', { ...place, class: tone }, svgElement('title', {}, tip));
+  });
+  const viewBox = `0 0 ${CHART.width} ${CHART.height}`;
+  const drawing = svgElement(
+    'svg',
+    { viewBox, preserveAspectRatio: 'none', role: 'img', 'aria-label': summary },
+    ...bars,
+  );
+  const top = scaleTop(counts);
+  const scale = element(
+    'span',
+    { class: 'scale', 'aria-hidden': 'true' },
+    top === 0 ? texts.noEvents : texts.atMost(format.number(top)),
+  );
+  const legend = series.map(({ tone, label, counts }) =>
+    element(
+      'li',
+      {},
+      element('span', { class: `swatch ${tone}` }),
+      `${label} `,
+      element('b', {}, format.number(sumOf(counts))),
+    ),
+  );
+  return element(
+    'figure',
+    {},
+    element('figcaption', {}, title, scale),
+    element('div', { class: 'plot' }, drawing),
+    element('div', { class: 'axis', 'aria-hidden': 'true' }, ...axis.map((text) => element('span', {}, text))),
+    hasLegend ? element('ul', { class: 'legend' }, ...legend) : undefined,
+  );
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+function load(
+  { loginBudget, memory, startedAt, sessions }: StatusReport,
+  { texts, format, now }: Writing,
+): HTMLElement {
+  const { perSecond, used, waiting } = loginBudget;
+  const budget =
+    perSecond === null
+      ? texts.budgetOff
+      : element(
+          'div',
+          {},
+          element('meter', { min: 0, max: 1, high: 0.9, value: used ?? 0, 'aria-label': texts.budget }),
+          element('div', {}, texts.budgetUsed(format.percent(used ?? 0), format.number(perSecond))),
+          element('div', {}, waiting === null ? texts.budgetUnknown : texts.budgetWaiting(format.number(waiting))),
+        );
+  return facts([
+    [texts.budget, budget],
+    [texts.tokensInMemory, `${format.number(memory.tokens)} · ${format.bytes(memory.bytes)}`],
+    [texts.sessionMode, sessions.mode],
+    [texts.upSince, `${format.instant(startedAt)} (${format.relative(startedAt, now)})`],
+  ]);
+}
+
+function failures({ recentFailures }: StatusReport, writing: Writing): HTMLElement[] {
+  const { texts } = writing;
+  const { requests, backgroundRenewals } = recentFailures;
+  const tables = [
+    failureTable(texts.requests, requests, writing),
+    failureTable(texts.backgroundRenewals, backgroundRenewals, writing),
+  ].filter((table) => table !== undefined);
+  return tables.length > 0 ? tables : [element('p', { class: 'muted' }, texts.noFailures)];
+}
+
+type Failures = StatusReport['recentFailures']['requests'];
+
+function failureTable(title: string, { last5Minutes, last60Minutes }: Failures, { texts, format }: Writing) {
+  const recent: Readonly<Record<string, number>> = last5Minutes;
+  const rows = Object.entries<number>(last60Minutes)
+    .sort(([, one], [, other]) => other - one)
+    .map(([code, count]) =>
+      element(
+        'tr',
+        {},
+        element('th', { scope: 'row' }, element('code', {}, code)),
+        element('td', {}, format.number(recent[code] ?? 0)),
+        element('td', {}, format.number(count)),
+      ),
+    );
+  if (rows.length === 0) return undefined;
+  const heads = [texts.code, texts.minutes5, texts.minutes60].map((text) => element('th', { scope: 'col' }, text));
+  return element(
+    'table',
+    {},
+    element('caption', {}, title),
+    element('thead', {}, element('tr', {}, ...heads)),
+    element('tbody', {}, ...rows),
+  );
+}

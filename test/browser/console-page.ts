@@ -1,0 +1,88 @@
+import axe from 'axe-core';
+import type { Browser, BrowserContextOptions, Page, Response } from 'playwright-core';
+import { expect, onTestFinished } from 'vitest';
+
+const SCHEMES = ['light', 'dark'] as const;
+const LANGUAGES = ['en', 'zh'] as const;
+
+/** An open console, and what it did. */
+export interface ConsolePage {
+  readonly page: Page;
+  /** All answers that it got. */
+  readonly responses: readonly Response[];
+  /** Errors of its code and violations of its Content-Security-Policy so far. */
+  problems(): Promise<readonly string[]>;
+  /** Enters the admin token. */
+  enter(token: string): Promise<void>;
+  /** Makes the page ask for the status now, as when its tab becomes visible. */
+  askNow(): Promise<void>;
+  /** The verdict, as soon as it matches. */
+  verdict(expected: RegExp, timeoutMs?: number): Promise<void>;
+  /** Fails if axe finds a violation, in any language and colour scheme. @returns the number of runs */
+  expectAccessible(state: string): Promise<number>;
+}
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+}
+
+/** Opens the console in a new session of the browser, until the test ends. */
+export async function openConsole(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<ConsolePage> {
+  const context = await browser.newContext({ locale: 'en-GB', colorScheme: 'light', ...options });
+  onTestFinished(() => context.close());
+  await context.addInitScript(
+    'window.violations = []; addEventListener("securitypolicyviolation", (event) => ' +
+      'violations.push(event.violatedDirective + " " + event.blockedURI + " " + event.sample))',
+  );
+  const page = await context.newPage();
+  const errors: string[] = [];
+  const responses: Response[] = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('response', (response) => responses.push(response));
+  page.on('console', (message) => {
+    // Chromium writes a line about each answer with an error status. The tests cause those.
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+      errors.push(message.text());
+  });
+  await page.goto(url);
+  const violations = () => page.evaluate<string[]>('window.violations');
+  return {
+    page,
+    responses,
+    problems: async () => [...errors, ...(await violations())],
+    async enter(token) {
+      await page.locator('#token').fill(token);
+      await page.locator('#token').press('Enter');
+    },
+    askNow: () => page.evaluate('void document.dispatchEvent(new Event("visibilitychange"))'),
+    async verdict(expected, timeout = 10_000) {
+      await expect.poll(() => page.locator('#verdict-text').textContent(), { timeout }).toMatch(expected);
+    },
+    async expectAccessible(state) {
+      await page.evaluate(axe.source);
+      const shown = await page.locator('[data-language][aria-pressed="true"]').getAttribute('data-language');
+      let runs = 0;
+      for (const language of LANGUAGES) {
+        // A dialog covers the buttons, so the keyboard cannot reach them.
+        await page.evaluate(`document.querySelector('[data-language=${language}]').click()`);
+        for (const colorScheme of SCHEMES) {
+          await page.emulateMedia({ colorScheme });
+          const violations = await page.evaluate<Violation[]>('axe.run().then(({ violations }) => violations)');
+          const found = violations.flatMap(({ id, nodes }) =>
+            nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`),
+          );
+          expect(found, `${state}, ${language}, ${colorScheme}`).toEqual([]);
+          runs += 1;
+        }
+      }
+      await page.emulateMedia({ colorScheme: 'light' });
+      await page.evaluate(`document.querySelector('[data-language=${shown}]').click()`);
+      return runs;
+    },
+  };
+}

@@ -1,0 +1,316 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BrokerProcess } from '../support/broker-process.ts';
+import { startBroker } from '../support/broker-process.ts';
+import { startChromium } from '../support/browser.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { openConsole } from './console-page.ts';
+
+const FIRST_TOKEN = 'first-admin-token-of-32-characters';
+const SECOND_TOKEN = 'second-admin-token-of-32-characters';
+/** Ids that would break a page that makes HTML of them. */
+const UNION_ID = '<b>alice</b>/用户 1?#%2e';
+const PHONE = '<img/src=x/onerror=alert(1)>';
+const MAX_BYTES = 100_000;
+
+let browser: Browser;
+let redis: RedisServer;
+let fleet: Fleet;
+let broker: BrokerProcess;
+let tokenFile: string;
+
+beforeAll(async () => {
+  tokenFile = join(await mkdtemp(join(tmpdir(), 'console-')), 'ADMIN_TOKENS');
+  await writeFile(tokenFile, `ops:${FIRST_TOKEN}`);
+  [browser, redis] = await Promise.all([startChromium(), startRedis()]);
+  fleet = await startFleet({ replicas: 1, env: { REDIS_URL: redis.url, ADMIN_TOKENS_FILE: tokenFile } });
+  broker = fleet.broker(0);
+}, 300_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await fleet?.close();
+  await redis?.stop();
+});
+
+const open = (options = {}) => openConsole(browser, `${broker.adminUrl}/console`, options);
+
+async function openWithToken() {
+  const opened = await open();
+  await opened.enter(FIRST_TOKEN);
+  await opened.page.locator('#content').waitFor();
+  return opened;
+}
+
+/** Makes the broker get a token for this phone. @returns the accessId */
+async function logIn(unionId = UNION_ID, uniqueId = PHONE): Promise<string> {
+  const { status, body } = await broker.getToken(await fleet.session(unionId), uniqueId);
+  expect(status).toBe(200);
+  return JSON.parse(body).accessId;
+}
+
+test('axe finds no violation in any state, in both languages, light and dark', async () => {
+  await logIn();
+  let runs = 0;
+  const opened = await open();
+  const { page, expectAccessible } = opened;
+  runs += await expectAccessible('form');
+  await opened.enter('');
+  runs += await expectAccessible('form with an error');
+  await opened.enter(FIRST_TOKEN);
+  await opened.verdict(/All tokens are fine/);
+  runs += await expectAccessible('status');
+  await page.locator('#lookup-id').fill(UNION_ID);
+  await page.locator('#lookup-id').press('Enter');
+  await page.getByRole('button', { name: `Log out ${PHONE}` }).click();
+  runs += await expectAccessible('dialog that logs out');
+  await page.keyboard.press('Escape');
+  runs += await expectAccessible('account');
+  await page.getByRole('button', { name: 'Erase the account' }).click();
+  await page.locator('#confirm-act').click();
+  await page.getByText('This is not the unionId').waitFor();
+  runs += await expectAccessible('dialog that erases, with an error');
+  await page.keyboard.press('Escape');
+  await page.route('**/status', (route) => route.abort());
+  await opened.askNow();
+  await opened.verdict(/does not answer/);
+  runs += await expectAccessible('replica that does not answer');
+  expect(runs).toBe(7 * 4);
+  expect(await opened.problems()).toEqual([]);
+});
+
+test('a refused signature is the verdict, with its next step, and refused sessions follow it', async () => {
+  const misconfigured = await startBroker({
+    ...fleet.env,
+    ADMIN_TOKENS_FILE: tokenFile,
+    REDIS_KEY_PREFIX: 'console-wrong-key',
+    VENDOR_APP_KEY: 'wrong-key',
+  });
+  try {
+    expect((await misconfigured.getToken(await fleet.session('bob'), 'phone')).status).toBe(502);
+    const opened = await openConsole(browser, `${misconfigured.adminUrl}/console`);
+    await opened.enter(FIRST_TOKEN);
+    await opened.verdict(/The vendor \(127\.0\.0\.1:\d+\) has refused our signature since \d\d:\d\d\./);
+    const details = opened.page.locator('#verdict-details');
+    expect(await details.textContent()).toContain('sdk-token-broker check');
+    expect(await details.textContent()).toContain('docs/runbooks.md#sdktokenbrokervendorrefuseslogins');
+    for (let session = 0; session < 12; session += 1) await misconfigured.getToken(`made-up-${session}`, 'phone');
+    await eventually(async () => {
+      await opened.askNow();
+      expect(await details.textContent()).toMatch(/The broker refused \d+% of the sessions/);
+    });
+  } finally {
+    await misconfigured.stop();
+  }
+});
+
+describe('the token', () => {
+  test('is asked for once, stays in this tab over a reload, and is in no URL, cookie or other storage', async () => {
+    const opened = await openWithToken();
+    const { page } = opened;
+    await page.reload();
+    await opened.verdict(/fine/);
+    expect(await page.locator('#ask').isVisible()).toBe(false);
+    expect(await page.evaluate('JSON.stringify([document.cookie, { ...localStorage }])')).toBe('["",{}]');
+    expect(await page.context().cookies()).toEqual([]);
+    for (const response of opened.responses) expect(response.url()).not.toContain(FIRST_TOKEN);
+    const other = await page.context().newPage();
+    await other.goto(`${broker.adminUrl}/console`);
+    await other.locator('#ask').waitFor();
+    await page.getByRole('button', { name: 'Forget the token' }).click();
+    await page.reload();
+    await page.locator('#ask').waitFor();
+  });
+
+  test('that is missing, wrong or not sendable gets a clear text, and the right one works after too many wrong ones', async () => {
+    const opened = await open();
+    const error = opened.page.locator('#token-error');
+    await opened.enter('');
+    expect(await error.textContent()).toBe('Enter a token.');
+    await opened.enter('令牌');
+    expect(await error.textContent()).toMatch(/visible ASCII/);
+    expect(opened.responses.filter((response) => response.url().endsWith('/status'))).toEqual([]);
+    await opened.enter('wrong-token');
+    await expect.poll(() => error.textContent()).toMatch(/does not accept this token/);
+    expect(await opened.page.locator('#token').inputValue()).toBe('wrong-token');
+    for (let wrong = 0; wrong < 30; wrong += 1) {
+      await fetch(`${broker.adminUrl}/status`, { headers: { authorization: 'Bearer wrong' } });
+    }
+    await opened.enter('wrong-token');
+    await expect.poll(() => error.textContent()).toMatch(/Too many wrong tokens.*in \d+ s/);
+    await opened.enter(FIRST_TOKEN);
+    await opened.verdict(/fine/);
+    expect(await opened.problems()).toEqual([]);
+  });
+
+  test('that is revoked in the middle of a session is asked for again, and nothing typed is lost', async () => {
+    const opened = await openWithToken();
+    const { page } = opened;
+    await page.locator('#lookup-id').fill('typed before');
+    await page.getByLabel('accessId').check();
+    await writeFile(tokenFile, `ops:${SECOND_TOKEN}`);
+    broker.signal('SIGHUP');
+    await eventually(() => expect(broker.log().join('\n')).toContain('SIGHUP'));
+    await opened.askNow();
+    await page.locator('#ask').waitFor();
+    expect(await page.locator('#token-error').textContent()).toMatch(/no longer accepts|Too many wrong tokens/);
+    expect(await page.evaluate('document.activeElement.id')).toBe('token');
+    await opened.enter(SECOND_TOKEN);
+    await page.locator('#content').waitFor();
+    expect(await page.locator('#lookup-id').inputValue()).toBe('typed before');
+    expect(await page.getByLabel('accessId').isChecked()).toBe(true);
+    await writeFile(tokenFile, `ops:${FIRST_TOKEN}`);
+    broker.signal('SIGHUP');
+  });
+});
+
+describe('an account', () => {
+  test('is found by its accessId and logged out with the keyboard alone, after a question, with an audit line', async () => {
+    const accessId = await logIn();
+    const { page } = await open();
+    const key = async (...names: readonly string[]) => {
+      for (const name of names) await page.keyboard.press(name);
+    };
+    const focused = (query: string) =>
+      page.evaluate<boolean>(`document.activeElement.matches(${JSON.stringify(query)})`);
+    const tabTo = async (query: string) => {
+      for (let times = 0; times < 25 && !(await focused(query)); times += 1) await key('Tab');
+      expect(await focused(query), query).toBe(true);
+    };
+    await page.keyboard.type(FIRST_TOKEN);
+    await key('Enter');
+    await page.locator('#content').waitFor();
+    await tabTo('input[name=by]');
+    await key('ArrowRight');
+    await tabTo('#lookup-id');
+    await page.keyboard.type(accessId);
+    await key('Enter');
+    await page.getByText('Account found, with 1 terminal.').waitFor();
+    expect(await page.locator('#lookup-result').textContent()).toContain(UNION_ID);
+    await tabTo('.terminals button');
+    await key('Enter');
+    expect(await page.getByRole('dialog').textContent()).toContain(PHONE);
+    await key('Escape');
+    expect(await focused('.terminals button')).toBe(true);
+    await key('Enter');
+    await tabTo('#confirm-act');
+    await key('Enter');
+    await page.getByText(`${PHONE} is logged out.`).waitFor();
+    expect(await page.locator('.terminals').count()).toBe(0);
+    await eventually(() => {
+      const audits = broker.log().filter((line) => line.includes('"audit":true') && line.includes('logTerminalOut'));
+      expect(audits).toHaveLength(1);
+      expect(audits[0]).toContain('"caller":"ops"');
+    });
+  });
+
+  test('is erased only if its unionId is typed again', async () => {
+    await logIn();
+    const { page } = await openWithToken();
+    await page.locator('#lookup-id').fill(UNION_ID);
+    await page.locator('#lookup-id').press('Enter');
+    await page.getByRole('button', { name: 'Erase the account' }).click();
+    await page.locator('#confirm-retype').fill('another');
+    await page.locator('#confirm-act').click();
+    await page.getByText('This is not the unionId').waitFor();
+    expect(broker.log().some((line) => line.includes('eraseAccount'))).toBe(false);
+    await page.locator('#confirm-retype').fill(UNION_ID);
+    await page.locator('#confirm-act').click();
+    await page.getByText('The account is erased.').waitFor();
+    await page.locator('#lookup-id').press('Enter');
+    await page.getByText('does not know this account').waitFor();
+    expect(await page.locator('#lookup-result').textContent()).toBe('');
+  });
+});
+
+test('the page is in the language of the browser, can be switched, and fits a phone', async () => {
+  await logIn('dave', 'phone-1');
+  const opened = await open({ locale: 'zh-CN', viewport: { width: 360, height: 740 } });
+  const { page } = opened;
+  await opened.enter(FIRST_TOKEN);
+  await opened.verdict(/令牌正常/);
+  expect(await page.evaluate('document.documentElement.lang')).toBe('zh-CN');
+  expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+  await page.getByRole('button', { name: 'English' }).click();
+  await opened.verdict(/All tokens are fine/);
+  expect(await page.evaluate('document.documentElement.lang')).toBe('en');
+  await page.reload();
+  await opened.verdict(/All tokens are fine/);
+});
+
+test('the page loads less than 100 KB, all of it from its own replica', async () => {
+  const { responses } = await openWithToken();
+  const files = responses.filter((response) => response.url().includes('/console'));
+  const bytes = await Promise.all(files.map(async (response) => (await response.body()).length));
+  const total = bytes.reduce((sum, one) => sum + one, 0);
+  expect(files.length).toBeGreaterThan(2);
+  expect(total).toBeGreaterThan(10_000);
+  expect(total).toBeLessThan(MAX_BYTES);
+  for (const response of responses) expect(response.url().startsWith(broker.adminUrl)).toBe(true);
+});
+
+test('while Redis is down the verdict says so, and the rest of the page works', async () => {
+  const opened = await openWithToken();
+  await redis.stop();
+  try {
+    await eventually(async () => {
+      await opened.askNow();
+      await opened.verdict(/Redis does not answer since \d\d:\d\d/);
+    });
+    expect(await opened.page.locator('#due').textContent()).toContain('Unknown while Redis does not answer');
+    expect(await opened.page.locator('#dependencies').textContent()).toContain('unreachable');
+    expect(await opened.expectAccessible('Redis down')).toBe(4);
+    await opened.page.locator('#lookup-id').fill('alice');
+    await opened.page.locator('#lookup-id').press('Enter');
+    await opened.page
+      .getByText(/store_unavailable/)
+      .first()
+      .waitFor();
+  } finally {
+    await redis.restart();
+  }
+  await eventually(async () => {
+    await opened.askNow();
+    expect(await opened.page.locator('#verdict').getAttribute('data-level')).not.toBe('bad');
+  });
+  expect(await opened.problems()).toEqual([]);
+});
+
+test('while the replica does not answer the page shows how old its data are', async () => {
+  const replica = await startBroker({ ...fleet.env, ADMIN_TOKENS_FILE: tokenFile });
+  const opened = await openConsole(browser, `${replica.adminUrl}/console`);
+  await opened.enter(FIRST_TOKEN);
+  await opened.page.locator('#content').waitFor();
+  await replica.stop();
+  await opened.askNow();
+  await opened.verdict(/This replica does not answer\. The data below is from \d\d:\d\d:\d\d\./);
+  await expect.poll(() => opened.page.locator('#age').textContent()).toMatch(/^Updated [1-9]\d* s ago$/);
+  expect(await opened.page.locator('#verdict').getAttribute('data-level')).toBe('bad');
+  expect(await opened.page.locator('#dependencies li').count()).toBeGreaterThan(2);
+});
+
+// Last, because its failed reads are in the verdict for some minutes.
+test('an account shows its cool-down while its logins fail', async () => {
+  await logIn('carol', 'phone-1');
+  fleet.vendor.configure({ fault: 'http-500' });
+  try {
+    const session = await fleet.session('carol');
+    const { page } = await openWithToken();
+    await eventually(async () => {
+      await broker.getToken(session, 'phone-2');
+      await page.locator('#lookup-id').fill('carol');
+      await page.locator('#lookup-id').press('Enter');
+      await page.getByText(/logins pause until .* after vendor_unavailable/).waitFor({ timeout: 1_000 });
+    });
+  } finally {
+    fleet.vendor.configure({ fault: 'none' });
+  }
+  await eventually(async () =>
+    expect((await broker.getToken(await fleet.session('carol'), 'phone-2')).status).toBe(200),
+  );
+});

@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startChromium } from '../support/browser.ts';
+import { end, exitOf, linesOf } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { openConsole } from './console-page.ts';
+
+let browser: Browser;
+let stopDemo: () => Promise<unknown>;
+let url: string;
+
+beforeAll(async () => {
+  browser = await startChromium();
+  const child = spawn(process.execPath, ['dist/main.js', 'demo'], {
+    env: { PATH: process.env['PATH'] },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exit = exitOf(child);
+  const lines = linesOf(child, 1_000);
+  stopDemo = () => end(child, exit, 5_000);
+  await eventually(() => expect(lines().join('\n')).toMatch(/^curl /m), { timeoutMs: 30_000 });
+  [url = ''] = /http:\S+\/console/.exec(lines().join('\n')) ?? [];
+}, 300_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await stopDemo?.();
+});
+
+test('the demo shows the flow live without a token, and its switches break the vendor and bring it back', async () => {
+  const opened = await openConsole(browser, url);
+  const { page } = opened;
+  await opened.verdict(/All tokens are fine/);
+  expect(await page.locator('#ask').isVisible()).toBe(false);
+  const events = page.locator('#demo-events');
+  await expect.poll(() => events.textContent(), { timeout: 8_000 }).toMatch(/App → broker: token \w{8}…\w{4}/);
+  await expect.poll(() => events.textContent()).toContain('Broker → vendor');
+  expect(await page.locator('#demo-life').textContent()).toMatch(/issued \d+ s ago, ends in \d+ s/);
+  expect(await opened.expectAccessible('demo')).toBe(4);
+
+  await page.getByLabel('refuses the app').check();
+  // The broker logs in again when the token is due.
+  await opened.verdict(/has refused our app since/, 25_000);
+  await expect.poll(() => events.textContent()).toMatch(/login refused \(\d+\)/);
+  expect(await opened.expectAccessible('demo with a broken vendor')).toBe(4);
+  await page.getByLabel('works', { exact: true }).check();
+  await expect
+    .poll(
+      async () => {
+        await page.locator('#demo-ask').click();
+        return page.locator('#verdict-text').textContent();
+      },
+      { timeout: 20_000, interval: 1_000 },
+    )
+    .toMatch(/All tokens are fine/);
+  expect(await opened.problems()).toEqual([]);
+}, 60_000);
+
+test('the demo answers only under its own name, and lets no other site change anything', async () => {
+  const { origin, port } = new URL(url);
+  const call = async (path: string, headers: Record<string, string>, method = 'POST') =>
+    (await plainRequest(origin + path, { method, headers, ...(method === 'POST' && { body: '{"fault":"none"}' }) }))
+      .status;
+  expect(await call('/demo/state', { host: 'attacker.example' }, 'GET')).toBe(403);
+  expect(await call('/status', { host: `attacker.example:${port}` }, 'GET')).toBe(403);
+  expect(await call('/demo/vendor', { 'sec-fetch-site': 'cross-site' })).toBe(403);
+  expect(await call('/demo/vendor', { 'sec-fetch-site': 'same-site' })).toBe(403);
+  expect(await call('/demo/vendor', { origin: 'https://attacker.example' })).toBe(403);
+  expect(await call('/accounts/x', { 'sec-fetch-site': 'cross-site' }, 'DELETE')).toBe(403);
+  expect(await call('/demo/vendor', { 'sec-fetch-site': 'same-origin', origin })).toBe(200);
+  expect(await call('/metrics', {}, 'GET')).toBe(404);
+  const wrong = await plainRequest(`${origin}/demo/vendor`, { method: 'POST', body: '{"fault":"everything"}' });
+  expect(wrong.status).toBe(400);
+});

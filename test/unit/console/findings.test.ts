@@ -1,0 +1,168 @@
+import { describe, expect, it } from 'vitest';
+import type { StatusReport } from '../../../src/broker/status.ts';
+import { type FindingKind, findingsOf, RULES } from '../../../src/console/findings.ts';
+import { Format } from '../../../src/console/format.ts';
+import { EN } from '../../../src/console/texts-en.ts';
+import { ZH } from '../../../src/console/texts-zh.ts';
+import { readFile } from '../../support/documents.ts';
+
+const NOW = Date.parse('2026-11-26T14:10:00.000Z');
+const SINCE = '2026-11-26T14:02:00.000Z';
+const FINE: StatusReport = {
+  version: '1.2.3',
+  replica: 'broker-1',
+  at: '2026-11-26T14:10:00.000Z',
+  startedAt: '2026-11-25T08:00:00.000Z',
+  vendorDomains: [
+    {
+      host: 'vendor.example',
+      circuit: 'closed',
+      clockOffsetSeconds: 0,
+      lastSuccessAt: '2026-11-26T14:09:00.000Z',
+      lastFailure: null,
+      failingSince: null,
+    },
+  ],
+  loginBudget: { perSecond: 10, used: 0.2, waiting: 0 },
+  store: { kind: 'redis', reachable: true, lastSuccessAt: SINCE, lastFailure: null, failingSince: null },
+  sessions: { mode: 'jwt', server: { lastSuccessAt: SINCE, lastFailure: null, failingSince: null } },
+  schedule: {
+    due: { now: 0, in1h: 0, in24h: 1, in7d: 4, in30d: 9 },
+    next24Hours: [],
+    next30Days: [],
+    total: 9,
+    oldestOverdueSeconds: 0,
+  },
+  memory: { tokens: 3, bytes: 7_000 },
+  recentFailures: {
+    requests: { last5Minutes: {}, last60Minutes: {} },
+    backgroundRenewals: { last5Minutes: {}, last60Minutes: {} },
+  },
+  lastHour: { from: '2026-11-26T13:10:00.000Z', reads: {}, renewals: {}, logins: {}, sessions: {} },
+};
+
+/** A count in the current minute, after an hour without any. */
+const recently = (count: number) => [...Array.from({ length: 60 }, () => 0), count];
+
+function withDomain(changes: Partial<StatusReport['vendorDomains'][number]>): StatusReport {
+  return { ...FINE, vendorDomains: FINE.vendorDomains.map((domain) => ({ ...domain, ...changes })) };
+}
+
+function failingWith(reason: string, vendorCode?: number): StatusReport {
+  const failure = { at: SINCE, reason, ...(vendorCode !== undefined && { vendorCode }) };
+  return withDomain({ lastFailure: failure, failingSince: SINCE });
+}
+
+function withLastHour(changes: Partial<StatusReport['lastHour']>): StatusReport {
+  return { ...FINE, lastHour: { ...FINE.lastHour, ...changes } };
+}
+
+const CASES: readonly (readonly [FindingKind, StatusReport])[] = [
+  ['storeDown', { ...FINE, store: { ...FINE.store, reachable: false, failingSince: SINCE }, schedule: null }],
+  ['signatureRefused', failingWith('configuration', 10_007)],
+  ['appRefused', failingWith('configuration', 10_005)],
+  ['clockRefused', failingWith('clock_skew', 10_007)],
+  ['vendorDown', withDomain({ circuit: 'open', failingSince: SINCE })],
+  ['vendorDown', withDomain({ circuit: 'half-open' })],
+  ['vendorFails', failingWith('timeout')],
+  ['vendorFails', failingWith('maintenance')],
+  ['vendorBroken', failingWith('broken_answer')],
+  [
+    'sessionServerFails',
+    {
+      ...FINE,
+      sessions: {
+        mode: 'jwt',
+        server: { lastSuccessAt: null, lastFailure: { at: SINCE, reason: 'HTTP 500' }, failingSince: SINCE },
+      },
+    },
+  ],
+  ['sessionsRefused', withLastHour({ sessions: { session_invalid: recently(21) } })],
+  ['sessionsRefused', withLastHour({ sessions: { session_expired: recently(30), cached: recently(10) } })],
+  ['readsFail', withLastHour({ reads: { memory: recently(90), vendor_unavailable: recently(10) } })],
+  ['internalErrors', withLastHour({ reads: { memory: recently(9_000), internal: recently(1) } })],
+  [
+    'overdue',
+    {
+      ...FINE,
+      schedule: FINE.schedule && {
+        ...FINE.schedule,
+        due: { ...FINE.schedule.due, now: 4 },
+        oldestOverdueSeconds: 700,
+      },
+    },
+  ],
+  ['budgetSpent', { ...FINE, loginBudget: { perSecond: 10, used: 1, waiting: 40 } }],
+  ['clockOff', withDomain({ clockOffsetSeconds: -95 })],
+];
+
+describe('the findings of a status', () => {
+  it('are none while all is well', () => expect(findingsOf(FINE)).toEqual([]));
+
+  it.each(CASES)('are %s alone, if only that is wrong', (kind, status) => {
+    expect(findingsOf(status).map((finding) => finding.kind)).toEqual([kind]);
+  });
+
+  it('cover every kind', () => expect(new Set(CASES.map(([kind]) => kind))).toEqual(new Set(Object.keys(RULES))));
+
+  it.each([
+    ['the vendor has closed one account', failingWith('account_closed', 10_021)],
+    ['the vendor refused what one account sent', failingWith('request', 10_016)],
+    ['the vendor found the pace too fast', failingWith('too_frequent', 10_015)],
+    ['the last failure is older than the last success', withDomain({ lastFailure: { at: SINCE, reason: 'timeout' } })],
+    ['a few sessions are refused', withLastHour({ sessions: { session_invalid: recently(9) } })],
+    [
+      'the refused sessions are a minority',
+      withLastHour({ sessions: { session_invalid: recently(40), cached: recently(60) } }),
+    ],
+    [
+      'the sessions were refused an hour ago',
+      withLastHour({ sessions: { session_invalid: [90, ...recently(0).slice(1)] } }),
+    ],
+    ['apps make mistakes', withLastHour({ reads: { terminal_limit: recently(50), memory: recently(50) } })],
+    ['two reads of a thousand fail', withLastHour({ reads: { memory: recently(998), vendor_timeout: recently(2) } })],
+    ['the queue is short', { ...FINE, loginBudget: { perSecond: 10, used: 0.4, waiting: 2 } }],
+    ['there is no login limit', { ...FINE, loginBudget: { perSecond: null, used: null, waiting: null } }],
+    ['no session server is needed', { ...FINE, sessions: { mode: 'jwt', server: null } }],
+  ] satisfies [string, StatusReport][])('are none if %s', (_, status) => expect(findingsOf(status)).toEqual([]));
+
+  it('begin with the most urgent one', () => {
+    const [, overdue] = CASES.find(([kind]) => kind === 'overdue') ?? [];
+    const status = { ...overdue, ...failingWith('configuration', 10_007), schedule: overdue?.schedule ?? null };
+    expect(findingsOf(status).map(({ kind }) => kind)).toEqual(['signatureRefused', 'overdue']);
+  });
+});
+
+describe.each([
+  ['en', EN],
+  ['zh', ZH],
+] as const)('the sentences of the findings in %s', (language, texts) => {
+  it('say since when the vendor refuses the signature, and to run check', () => {
+    const format = new Format(language, 'UTC');
+    const { text, next } = texts.findings.signatureRefused(
+      { kind: 'signatureRefused', host: 'vendor.example', since: SINCE },
+      format,
+      NOW,
+    );
+    expect(text).toContain('14:02');
+    expect(text).toContain('vendor.example');
+    expect(next).toContain('`sdk-token-broker check`');
+  });
+
+  it.each(CASES)('are complete for %s', (_, status) => {
+    const format = new Format(language, 'UTC');
+    for (const finding of findingsOf(status)) {
+      const write = texts.findings[finding.kind] as (...args: unknown[]) => { text: string; next: string };
+      const { text, next } = write(finding, format, NOW);
+      expect(`${text} ${next}`).not.toMatch(/undefined|null|NaN|Invalid/);
+      expect(text).toMatch(/[.。]$/);
+      expect(next).toMatch(/[.。]$/);
+    }
+  });
+});
+
+it('each finding names a page of docs/runbooks.md', () => {
+  const runbooks = readFile('docs/runbooks.md');
+  for (const { runbook } of Object.values(RULES)) expect(runbooks).toContain(`\n## ${runbook}\n`);
+  expect(runbooks).toContain('\n## SdkTokenBrokerReplicaDown\n');
+});

@@ -1,0 +1,62 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { LastHour } from '../../../src/telemetry/last-hour.ts';
+import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const MINUTE_MS = 60_000;
+const zeros = (length: number) => Array.from({ length }, () => 0);
+
+/** The last hour of new metrics, on a clock that begins with a whole minute. */
+async function startLastHour() {
+  const { clock, pass } = virtualClock();
+  await pass(MINUTE_MS - (clock.now() % MINUTE_MS));
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+  const lastHour = new LastHour(clock, metrics.totals);
+  onTestFinished(() => lastHour.stop());
+  return { pass, observer: metrics.observer, lastHour };
+}
+
+describe('the last hour', () => {
+  test('has the counts of each minute by outcome, with the current minute last', async () => {
+    const { pass, observer, lastHour } = await startLastHour();
+    observer.tokenServed('memory', 1_000);
+    await pass(MINUTE_MS);
+    observer.tokenServed('memory', 1_000);
+    observer.tokenServed('memory', 1_000);
+    observer.readFailed(new BrokerError('vendor_timeout'));
+    await pass(2 * MINUTE_MS);
+    observer.tokenServed('redis', 1_000);
+    expect((await lastHour.series()).reads).toEqual({
+      memory: [...zeros(57), 1, 2, 0, 0],
+      vendor_timeout: [...zeros(57), 0, 1, 0, 0],
+      redis: [...zeros(57), 0, 0, 0, 1],
+    });
+  });
+
+  test('adds renewals of all causes, and logins of all codes of the vendor', async () => {
+    const { observer, lastHour } = await startLastHour();
+    observer.renewalEnded('background', 'login');
+    observer.renewalEnded('new', 'login');
+    observer.loginEnded('success', 0, 100);
+    observer.loginEnded('request', 10_016, 100);
+    observer.loginEnded('request', 10_017, 100);
+    observer.sessionChecked('session_invalid');
+    const { renewals, logins, sessions } = await lastHour.series();
+    expect(renewals).toEqual({ login: [...zeros(60), 2] });
+    expect(logins).toEqual({ success: [...zeros(60), 1], request: [...zeros(60), 2] });
+    expect(sessions).toEqual({ session_invalid: [...zeros(60), 1] });
+  });
+
+  test('forgets what is older than 60 whole minutes, and keeps no more samples', async () => {
+    const { pass, observer, lastHour } = await startLastHour();
+    observer.tokenServed('memory', 1_000);
+    await pass(60 * MINUTE_MS);
+    expect((await lastHour.series()).reads).toEqual({ memory: [1, ...zeros(60)] });
+    await pass(MINUTE_MS);
+    expect((await lastHour.series()).reads).toEqual({});
+    await pass(300 * MINUTE_MS);
+    observer.tokenServed('memory', 1_000);
+    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60), 1] });
+  });
+});

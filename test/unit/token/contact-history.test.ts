@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { ContactHistory } from '../../../src/token/contact-history.ts';
+
+test('a system fails since the first failure after its last success', () => {
+  const contact = new ContactHistory();
+  expect(contact.failingSince).toBeUndefined();
+  contact.failed({ at: 1_000, reason: 'timeout' });
+  contact.failed({ at: 2_000, reason: 'reset' });
+  expect(contact.failingSince).toBe(1_000);
+  expect(contact.lastFailure).toEqual({ at: 2_000, reason: 'reset' });
+  contact.succeeded(3_000);
+  expect(contact.failingSince).toBeUndefined();
+  contact.failed({ at: 4_000, reason: 'timeout' });
+  expect(contact.failingSince).toBe(4_000);
+});
