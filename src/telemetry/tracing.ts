@@ -134,8 +134,9 @@ export class Tracing implements Tracer, RequestTracer {
   }
 
   request(incoming: TracedRequest, response: TracedResponse, work: () => void): void {
-    const active = UNTRACED_PATHS.test(incoming.url ?? '') ? ROOT_CONTEXT : this.#contextOf(incoming, response);
-    context.with(active, work);
+    const active = UNTRACED_PATHS.test(incoming.url ?? '') ? undefined : this.#contextOf(incoming, response);
+    if (active) context.with(active, work);
+    else work();
   }
 
   resume(request: object, work: () => void): void {
@@ -161,13 +162,13 @@ export class Tracing implements Tracer, RequestTracer {
     );
   }
 
-  /** Starts the span of a request, if it is sampled. */
-  #contextOf(incoming: TracedRequest, response: TracedResponse): Context {
+  /** Starts the span of a request. `undefined`: the request is not sampled. */
+  #contextOf(incoming: TracedRequest, response: TracedResponse): Context | undefined {
     const { method = 'GET', headers } = incoming;
     const parent = headers['traceparent'] === undefined ? ROOT_CONTEXT : this.#parentFrom(headers);
     const attributes = { 'http.request.method': method };
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
-    if (!span.isRecording()) return ROOT_CONTEXT;
+    if (!span.isRecording()) return undefined;
     response.once('close', () => {
       const { statusCode, writableFinished } = response;
       if (writableFinished) span.setAttribute('http.response.status_code', statusCode);
