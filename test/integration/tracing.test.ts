@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { MAX_CALLER_TRACES_PER_SECOND } from '../../src/telemetry/tracing.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
@@ -385,11 +384,35 @@ describe('what is loaded', () => {
   });
 });
 
+test('SIGHUP reads the headers of an export again', async () => {
+  const receiver = await startOtlpReceiver();
+  onTestFinished(() => receiver.close());
+  const folder = await mkdtemp(join(tmpdir(), 'sdk-token-broker-headers-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const file = join(folder, 'headers');
+  await writeFile(file, 'x-api-key=old-key\n');
+  const { OTEL_EXPORTER_OTLP_HEADERS: _, ...env } = tracingTo(receiver);
+  const fleet = await startFleet({ replicas: 1, env: { ...env, OTEL_EXPORTER_OTLP_HEADERS_FILE: file } });
+  onTestFinished(() => fleet.close());
+  const broker = fleet.broker(0);
+  for (const key of ['old-key', 'new-key']) {
+    await writeFile(file, `x-api-key=${key}\n`);
+    broker.signal('SIGHUP');
+    await eventually(() => broker.log().some((line) => line.includes('"changed":') && line.includes('SIGHUP')));
+    if (key === 'new-key') await eventually(() => broker.log().some((line) => line.includes('"changed":["tracing"]')));
+    const exportsBefore = receiver.raw().length;
+    await broker.getToken('no-session', 'phone', { headers: appSpan().headers });
+    await eventually(() => receiver.raw().length > exportsBefore);
+    expect(receiver.raw().at(-1)).toContain(`"x-api-key":"${key}"`);
+  }
+});
+
 describe('a receiver that fails', () => {
-  async function brokerFor(url: string): Promise<{ broker: BrokerProcess; session: string; fleet: Fleet }> {
-    const fleet = await startFleet({ replicas: 1, env: tracingTo({ url }) });
+  async function brokerFor(url: string, timeoutMs = '10000'): Promise<{ broker: BrokerProcess; session: string }> {
+    const env = { ...tracingTo({ url }), OTEL_EXPORTER_OTLP_TIMEOUT: timeoutMs };
+    const fleet = await startFleet({ replicas: 1, env });
     onTestFinished(() => fleet.close());
-    return { broker: fleet.broker(0), session: await fleet.session('alice'), fleet };
+    return { broker: fleet.broker(0), session: await fleet.session('alice') };
   }
 
   test('and never answers delays the end of the broker by a second at most', async () => {
@@ -403,7 +426,7 @@ describe('a receiver that fails', () => {
     expect(await broker.stop()).toEqual({ code: 0, signal: null });
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(900);
-    expect(tookMs).toBeLessThan(2_500);
+    expect(tookMs).toBeLessThan(4_000);
     // The spans that waited were sent too.
     expect(receiver.raw().length).toBeGreaterThan(1);
   });
@@ -420,8 +443,8 @@ describe('a receiver that fails', () => {
     expect(treeOf(receiver.spans(), parent.traceId)).toContain('      login attempt');
   });
 
-  test('and cannot be reached: reads succeed, one warning, and a flood of sampled traces is bounded', async () => {
-    const { broker, session } = await brokerFor(`http://127.0.0.1:${await freePort()}`);
+  test('and cannot be reached leaves one warning, and a flood of sampled traces fails no read', async () => {
+    const { broker, session } = await brokerFor(`http://127.0.0.1:${await freePort()}`, '300');
     await broker.getToken(session, 'phone', { headers: appSpan().headers });
     const statuses: number[] = [];
     for (let round = 0; round < 60; round += 1) {
@@ -431,25 +454,6 @@ describe('a receiver that fails', () => {
     expect(statuses.filter((status) => status !== 200)).toEqual([]);
     expect(await broker.stop()).toEqual({ code: 0, signal: null });
     const warnings = broker.log().filter((line) => line.includes('"level":"warn"') && /span|tracing/.test(line));
-    expect(warnings.length).toBeLessThanOrEqual(1);
+    expect(warnings).toEqual([expect.stringContaining('spans could not be sent and are lost')]);
   }, 30_000);
-
-  test(`no more than ${MAX_CALLER_TRACES_PER_SECOND} traces per second are recorded because callers ask for them`, async () => {
-    const receiver = await startOtlpReceiver();
-    onTestFinished(() => receiver.close());
-    const { broker, session } = await brokerFor(receiver.url);
-    const startedAt = performance.now();
-    let sent = 0;
-    while (performance.now() - startedAt < 2_000) {
-      const reads = Array.from({ length: 50 }, () => broker.getToken(session, 'phone', { headers: appSpan().headers }));
-      await Promise.all(reads);
-      sent += reads.length;
-    }
-    const seconds = Math.ceil((performance.now() - startedAt) / 1_000) + 1;
-    expect(await broker.stop()).toEqual({ code: 0, signal: null });
-    const recorded = receiver.spans().filter(({ name }) => name === 'GET /sdk-token').length;
-    expect(sent).toBeGreaterThan(seconds * MAX_CALLER_TRACES_PER_SECOND);
-    expect(recorded).toBeGreaterThan(0);
-    expect(recorded).toBeLessThanOrEqual(seconds * MAX_CALLER_TRACES_PER_SECOND);
-  }, 20_000);
 });
