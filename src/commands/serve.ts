@@ -16,7 +16,7 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
   const start = async (): Promise<Service> => {
-    // Its SDK takes 20 MiB and a tenth of a second, so it is loaded only for those who want it.
+    // Its SDK has 700 KB of code and takes 30 ms to load. A service without tracing does not load it.
     if (config.tracing) {
       const { Tracing } = await import('../telemetry/tracing.ts');
       tracing = new Tracing(config.tracing, version, systemClock, log);
