@@ -16,11 +16,9 @@
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local now = clock()
 local heldFor = redis.call('PTTL', KEYS[1])
+local holder = heldFor > 0 and redis.call('GET', KEYS[1])
 -- A client that sends the command again after a lost connection gets its own lease.
-if heldFor > 0 then
-  local holder = redis.call('GET', KEYS[1])
-  if holder ~= owner then return {'held', heldFor, holder} end
-end
+if heldFor > 0 and holder ~= owner then return {'held', heldFor, holder} end
 
 local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
 local coolsFor = coolingFor(failures[1], now)
