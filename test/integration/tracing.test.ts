@@ -175,11 +175,14 @@ describe('with an endpoint', () => {
     expect(ofRemote.filter((line) => line.includes('login'))).toEqual([]);
   });
 
-  test('a failed login names the error at each level', async () => {
-    fleet.vendor.configure({ fault: 'maintenance' });
+  test.each([
+    { fault: 'maintenance', attempts: 3, login: /^ {4}login maintenance vendor_unavailable \d+$/ },
+    { fault: 'reset', attempts: 2, login: /^ {4}login unreachable vendor_unavailable$/ },
+  ] as const)('a failed login names the error at each level: $fault', async ({ fault, attempts, login }) => {
+    fleet.vendor.configure({ fault });
     onTestFinished(() => fleet.vendor.configure({ fault: 'none' }));
     const parent = appSpan();
-    const session = await fleet.session('dora-canary');
+    const session = await fleet.session(`dora-canary-${fault}`);
     const answer = await fleet.broker(0).getToken(session, 'phone-canary', { headers: parent.headers });
     expect(answer.status).toBe(503);
     const tree = treeOf(await traceOf(receiver, parent.traceId), parent.traceId, [...shown, 'broker.vendor_code']);
@@ -189,8 +192,8 @@ describe('with an endpoint', () => {
       '  store read',
       '  renewal vendor_unavailable',
       '    store acquire',
-      expect.stringMatching(/^ {4}login maintenance vendor_unavailable \d+$/),
-      ...Array(3).fill('      login attempt maintenance'),
+      expect.stringMatching(login),
+      ...Array(attempts).fill(expect.stringMatching(/^ {6}login attempt (maintenance|unreachable)$/)),
       '    store release',
     ]);
     const failed = receiver.spans().filter(({ traceId, status }) => traceId === parent.traceId && status.code === 2);
