@@ -15,8 +15,11 @@ const SECRET_NAMES = [
   'headers',
 ];
 
-/** Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and headers. */
-export function createLogger(level: string): Logger {
+/**
+ * Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and headers.
+ * @param fieldsOfLine further fields of each line, at the time when it is written
+ */
+export function createLogger(level: string, fieldsOfLine?: () => object): Logger {
   return pino({
     level,
     base: null,
@@ -24,6 +27,7 @@ export function createLogger(level: string): Logger {
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     serializers: { err: describeError },
+    ...(fieldsOfLine && { mixin: fieldsOfLine }),
   });
 }
 

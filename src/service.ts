@@ -25,6 +25,8 @@ import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts'
 import { LastHour } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { MinuteCounts } from './telemetry/minute-counts.ts';
+import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
+import type { Tracing } from './telemetry/tracing.ts';
 import { type Clock, systemClock } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
 import { BrokerError, type ErrorCode } from './token/errors.ts';
@@ -32,6 +34,7 @@ import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { raceTimeout } from './token/time-budget.ts';
+import { noTracer } from './token/tracer.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
@@ -64,8 +67,17 @@ export interface Service {
   close(): Promise<void>;
 }
 
-/** Builds the service and starts to listen. @throws Error when an address is in use */
-export async function startService(config: Config, logger: Logger, version: string): Promise<Service> {
+/**
+ * Builds the service and starts to listen.
+ * @param tracing is stopped with the service. Without it, no port is wrapped
+ * @throws Error when an address is in use
+ */
+export async function startService(
+  config: Config,
+  logger: Logger,
+  version: string,
+  tracing?: Tracing,
+): Promise<Service> {
   const clock = systemClock;
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
@@ -73,7 +85,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const failedRequests = new MinuteCounts<ErrorCode>(clock);
   const failedRenewals = new MinuteCounts<ErrorCode>(clock);
   const loginsSent = new MinuteCounts<'login'>(clock);
-  const observer: Observer = {
+  const counted: Observer = {
     ...metrics.observer,
     renewalFailed(cause, error) {
       metrics.observer.renewalFailed(cause, error);
@@ -84,9 +96,12 @@ export async function startService(config: Config, logger: Logger, version: stri
       loginsSent.add('login');
     },
   };
+  const tracer = tracing ?? noTracer;
+  const observer = tracing ? tracedObserver(counted, (facts) => tracing.note(facts)) : counted;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
   const redisStore = openRedis(config, clock, logger, observer);
-  const store = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
+  const plainStore = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
+  const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
   const { terminals, dueQueue, announcements, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory();
@@ -102,7 +117,8 @@ export async function startService(config: Config, logger: Logger, version: stri
         'server is accepted, also one that was issued for another service',
     );
   }
-  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer });
+  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer, tracer });
+  const logins = tracing ? tracedLogin(vendor, tracing) : vendor;
   const cache = new TokenCache({ announcements, clock, maxBytes: bounds.tokenBytes, policy });
   metrics.watch(cache);
   const limits = new LoginLimits({
@@ -117,7 +133,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const renewal = new Renewal({
     terminals,
     announcements,
-    vendor,
+    vendor: logins,
     cache,
     limits,
     writeBack,
@@ -125,6 +141,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     clock,
     log,
     observer,
+    tracer,
     loginBudgetMs,
   });
   const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
@@ -133,7 +150,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     terminals,
     accounts: store.accounts,
     announcements,
-    vendor,
+    vendor: logins,
     limits,
     clock,
     log,
@@ -169,15 +186,19 @@ export async function startService(config: Config, logger: Logger, version: stri
     readiness: () => readiness.report(),
     closing: closing.signal,
     logger,
+    tracer: tracing,
   };
   const publicApp = await createPublicApp({
     ...common,
-    sessions,
+    sessions: tracing ? tracedSessions(sessions, tracing) : sessions,
     forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
     countedAccounts: bounds.countedAccounts,
     observer,
-    onRefusal: (code) => failedRequests.add(code),
+    onRefusal: (code) => {
+      failedRequests.add(code);
+      tracing?.refused(code);
+    },
     apiDocs: http.apiDocs,
   });
   const internalApp = await createInternalApp({
@@ -185,6 +206,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     accessIds,
     adminTokens,
     observer,
+    onRefusal: (code) => tracing?.refused(code),
     refreshAt: (record) => refreshAt(record, policy),
     status: () => status.report(),
     metrics: metrics.scrape,
@@ -194,7 +216,7 @@ export async function startService(config: Config, logger: Logger, version: stri
   const replaceSecrets = (next: Config): readonly string[] => {
     const problems = fixedDifferences(current, next);
     if (problems.length > 0) throw new ConfigError(problems);
-    const parts = ['admin', 'vendor', 'session', 'redis'] as const;
+    const parts = ['admin', 'vendor', 'session', 'redis', 'tracing'] as const;
     const changed = parts.filter((part) => !isDeepStrictEqual(current[part], next[part]));
     // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
     const verifier = changed.includes('session') ? verifierFor(next.session, clock, sessionServer) : undefined;
@@ -202,6 +224,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     adminTokens.replace(next.admin.tokens);
     vendor.useApps(next.vendor.apps);
     if (next.redis) redisStore?.useSecrets(next.redis);
+    if (next.tracing) tracing?.useHeaders(next.tracing.headers);
     current = next;
     return changed;
   };
@@ -227,7 +250,7 @@ export async function startService(config: Config, logger: Logger, version: stri
     const leftMs = Math.max(0, drainUntil - clock.now());
     await Promise.all([renewal.settle(leftMs), accessIds.settle(leftMs)]);
     writeBack.stop();
-    await Promise.all([vendor.close(), store.close()]);
+    await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
   };
   let ended: Promise<void> | undefined;
   const close = (): Promise<void> => {

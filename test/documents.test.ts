@@ -12,6 +12,8 @@ import { headingsOf, linksOf } from './support/markdown.ts';
 const ROOT = new URL('../', import.meta.url);
 
 const README = readFile('README.md');
+/** Variables that the SDK of OpenTelemetry reads by itself. */
+const READ_BY_THE_SDK = ['OTEL_EXPORTER_OTLP_TIMEOUT', 'OTEL_EXPORTER_OTLP_COMPRESSION', 'OTEL_BSP_SCHEDULE_DELAY'];
 const INDEX = readFile('docs/README.md');
 const CLOUD = readFile('docs/integrate-your-cloud.md');
 const SECURITY = readFile('docs/security.md');
@@ -122,7 +124,8 @@ describe.each(DOCUMENTS)('%s', (path) => {
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
     const unknown = named.filter(
       (name) =>
-        !known.has(name) && !['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL', 'DOCS_REPOSITORY_URL'].includes(name),
+        !known.has(name) &&
+        !['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL', 'DOCS_REPOSITORY_URL', ...READ_BY_THE_SDK].includes(name),
     );
     expect(unknown).toEqual([]);
   });

@@ -10,7 +10,8 @@ export type SettingGroup =
   | 'store'
   | 'terminals'
   | 'renewal'
-  | 'limits';
+  | 'limits'
+  | 'tracing';
 
 /** What stands in place of a default: when the broker does not start without the setting. */
 export const REQUIRED = {
@@ -267,6 +268,51 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'limits',
     en: 'maximum memory for cached tokens in this process, in MiB',
     zh: '本进程缓存令牌最多使用的内存（MiB）',
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    group: 'tracing',
+    en: 'the base URL of an OTLP/HTTP receiver, like `http://collector:4318`; the broker adds `/v1/traces`. Without an endpoint, there is no tracing',
+    zh: 'OTLP/HTTP 接收端的基础 URL，例如 `http://collector:4318`；Broker 会加上 `/v1/traces`。不设端点则不启用链路追踪',
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    group: 'tracing',
+    en: 'or the complete URL for traces, with its path',
+    zh: '或者接收追踪数据的完整 URL，包含路径',
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    group: 'tracing',
+    en: 'headers of each export, for example an API key: `name=value[,name=value…]`, with percent-encoded values',
+    zh: '每次导出时附带的请求头，例如 API key：`name=value[,name=value…]`，值需百分号编码',
+  },
+  OTEL_SERVICE_NAME: {
+    group: 'tracing',
+    en: 'the name of the service in traces. Without it: `service.name` of the next setting, or `sdk-token-broker`',
+    zh: '追踪数据中的服务名。不设时取下一项中的 `service.name`，否则为 `sdk-token-broker`',
+  },
+  OTEL_RESOURCE_ATTRIBUTES: {
+    group: 'tracing',
+    en: 'attributes of all spans: `key=value[,key=value…]`, with percent-encoded values',
+    zh: '所有 span 的属性：`key=value[,key=value…]`，值需百分号编码',
+  },
+  OTEL_TRACES_SAMPLER: {
+    group: 'tracing',
+    en: 'the rule that decides which traces are recorded. After `parentbased_`, the `traceparent` of the app decides first',
+    zh: '决定记录哪些追踪的采样规则。带 `parentbased_` 前缀时，先看 App 的 `traceparent`',
+  },
+  OTEL_TRACES_SAMPLER_ARG: {
+    group: 'tracing',
+    en: 'the share of the traces that a sampler with a ratio records, from 0 to 1',
+    zh: '按比例采样时记录的追踪比例，0 到 1',
+  },
+  OTEL_TRACES_EXPORTER: {
+    group: 'tracing',
+    en: '`none` switches tracing off, also with an endpoint',
+    zh: '`none`：即使设置了端点也不启用链路追踪',
+  },
+  OTEL_SDK_DISABLED: {
+    group: 'tracing',
+    en: '`true` switches tracing off, also with an endpoint',
+    zh: '`true`：即使设置了端点也不启用链路追踪',
   },
 };
 

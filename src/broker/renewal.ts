@@ -5,6 +5,7 @@ import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../t
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
+import type { SpanPlace, Tracer } from '../token/tracer.ts';
 import { type GrantedLease, LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
@@ -22,11 +23,14 @@ const STORE_WAIT_MS = 180;
 export interface RenewalOptions extends LoginUnderLeaseOptions {
   readonly announcements: AnnouncementFeed;
   readonly observer: Observer;
+  readonly tracer: Tracer;
 }
 
 interface RunningRenewal {
   readonly request: RenewalRequest;
   readonly result: Promise<Renewed>;
+  /** Its span, for those that wait for it. */
+  readonly place: SpanPlace | undefined;
 }
 
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
@@ -58,10 +62,16 @@ export class Renewal {
    *   `session_forbidden` when the terminal was logged out during the login; `session_invalid` when the account was
    *   erased after the session was issued; or the error of the vendor or the store
    */
-  async renew(request: RenewalRequest): Promise<Renewed> {
+  renew(request: RenewalRequest): Promise<Renewed> {
+    return this.#options.tracer.span('renewal', () => this.#joinOrStart(request));
+  }
+
+  async #joinOrStart(request: RenewalRequest): Promise<Renewed> {
+    const { tracer } = this.#options;
     // Waits for the subject's running renewals, one after the other, until one will do or none is left.
     for (let other = this.#running.get(request.id); other; other = this.#running.get(request.id)) {
-      const renewed = await this.#join(other, request);
+      const running = other;
+      const renewed = await tracer.span('lease wait', () => this.#join(running, request));
       if (renewed && request.satisfies(renewed.record)) return { ...renewed, outcome: 'waited' };
     }
     return this.#start(request, this.#acquireAndLogIn(request));
@@ -81,7 +91,9 @@ export class Renewal {
       satisfies: (other) => other.generation > generation,
     };
     const granted = { kind: 'granted', lease, current: record, region, erasedAt } as const;
-    return this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited }));
+    return this.#options.tracer.trace('renewal', () =>
+      this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited })),
+    );
   }
 
   /** Releases a claim without a renewal. @param dueAt epoch ms at which the worker looks at the record next */
@@ -98,8 +110,8 @@ export class Renewal {
 
   /** Makes a running renewal visible to {@link renew}, unless the subject already has one. */
   #start(request: RenewalRequest, result: Promise<Renewed>): Promise<Renewed> {
-    const { observer } = this.#options;
-    const running = { request, result };
+    const { observer, tracer } = this.#options;
+    const running = { request, result, place: tracer.place() };
     if (!this.#running.has(request.id)) this.#running.set(request.id, running);
     const end = (): void => {
       if (this.#running.get(request.id) === running) this.#running.delete(request.id);
@@ -118,6 +130,7 @@ export class Renewal {
   }
 
   async #join(other: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
+    this.#options.tracer.linkTo(other.place);
     try {
       return await other.result;
     } catch (error) {
@@ -127,7 +140,7 @@ export class Renewal {
   }
 
   async #acquireAndLogIn(request: RenewalRequest): Promise<Renewed> {
-    const { clock, observer, loginBudgetMs } = this.#options;
+    const { clock, observer, tracer, loginBudgetMs } = this.#options;
     // Enough for the login of another replica, for its death, and for an own login.
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
     let announced: Promise<SubjectAnnouncement | undefined> | undefined;
@@ -146,8 +159,11 @@ export class Renewal {
           observer.coolingDown(answer.code);
           throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
         case 'held': {
-          announced ??= this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
-          const renewed = await this.#resultOfHolder(request, await announced);
+          const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
+          const renewed = await tracer.span('lease wait', async () => {
+            tracer.linkTo(answer.holder);
+            return this.#resultOfHolder(request, await next);
+          });
           if (renewed) return renewed;
           // Listens before it asks for the lease again, so that it misses no announcement in between.
           announced = this.#waiters.next(request.id, POLL_MS);
@@ -159,8 +175,8 @@ export class Renewal {
   }
 
   async #acquire({ id }: RenewalRequest, timeBudget: TimeBudget): Promise<Acquired> {
-    const { terminals, clock } = this.#options;
-    const acquiring = terminals.acquire(id, LEASE_MS).catch(asUnavailable);
+    const { terminals, clock, tracer } = this.#options;
+    const acquiring = terminals.acquire(id, LEASE_MS, tracer.place()).catch(asUnavailable);
     const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
     // The store answers too late. A lease that arrives now has no user.

@@ -2,6 +2,8 @@ import { loadConfig } from '../config/config.ts';
 import { ConfigError, type Environment } from '../config/environment.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
+import { systemClock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
 
@@ -11,8 +13,17 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     throw new UsageError('serve takes no arguments: the environment configures it, see .env.example');
   }
   const config = loadConfig(env);
-  const log = createLogger(config.logLevel);
-  const starting = startService(config, log, version);
+  let tracing: Tracing | undefined;
+  const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
+  const start = async (): Promise<Service> => {
+    // Its SDK has 700 KB of code and takes 30 ms to load. A service without tracing does not load it.
+    if (config.tracing) {
+      const { Tracing } = await import('../telemetry/tracing.ts');
+      tracing = new Tracing(config.tracing, version, systemClock, log);
+    }
+    return startService(config, log, version, tracing);
+  };
+  const starting = start();
   // Without a listener, a SIGHUP during the start would end the process.
   process.on('SIGHUP', () => {
     starting.then(

@@ -1,6 +1,7 @@
 import type { AdminToken } from '../http/admin-access.ts';
 import type { ForwardedSession } from '../http/credentials.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
+import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
 import { forwardedSessionFrom, readSessionConfig } from './session-config.ts';
@@ -37,6 +38,8 @@ export interface Config {
   /** Logins and logouts per account and hour over all replicas; 0: no limit. */
   readonly loginsPerHour: number;
   readonly cacheMaxBytes: number;
+  /** Without it, nothing is traced. */
+  readonly tracing: TracingOptions | undefined;
 }
 
 export interface RedisConfig {
@@ -106,6 +109,7 @@ export function loadConfig(environment: Environment): Config {
     requestsPerMinute: values.RATE_LIMIT_PER_MINUTE,
     loginsPerHour: values.LOGIN_LIMIT_PER_HOUR,
     cacheMaxBytes: values.CACHE_MAX_MB * 2 ** 20,
+    tracing: tracingFrom(values),
   };
 }
 
@@ -135,6 +139,27 @@ export function readConfigParts(environment: Environment): ConfigParts {
   const { problems, values, ...parts } = readParts(environment);
   const forwardedSession = parts.session?.mode === 'forward' ? forwardedSessionFrom(values) : undefined;
   return { ...parts, forwardedSession, problems: [...problems.values()] };
+}
+
+/** @returns `undefined` without an endpoint, or if a standard variable of OpenTelemetry turns traces off */
+function tracingFrom(values: Values): TracingOptions | undefined {
+  const base = values.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const endpoint = values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && tracesBelow(base));
+  if (!endpoint || values.OTEL_TRACES_EXPORTER === 'none' || values.OTEL_SDK_DISABLED) return undefined;
+  return {
+    endpoint,
+    headers: values.OTEL_EXPORTER_OTLP_HEADERS ?? {},
+    serviceName: values.OTEL_SERVICE_NAME,
+    resourceAttributes: values.OTEL_RESOURCE_ATTRIBUTES ?? {},
+    sampler: values.OTEL_TRACES_SAMPLER,
+    ratio: values.OTEL_TRACES_SAMPLER_ARG,
+  };
+}
+
+function tracesBelow(base: URL): URL {
+  const endpoint = new URL(base);
+  endpoint.pathname = `${base.pathname.replace(/\/$/, '')}/v1/traces`;
+  return endpoint;
 }
 
 /** With one terminal per account, a login may log out the user, so by default the broker makes no background logins. */

@@ -17,6 +17,34 @@ export const flag = z.enum(['true', 'false']).transform((value) => value === 'tr
 const commaList = text.transform((value) => value.split(',').map((item) => item.trim()));
 export const algorithms = commaList.refine((names) => names.every((name) => /^[A-Za-z0-9]+$/.test(name)));
 
+/**
+ * `key=value,key=value`, with values that are percent-encoded where needed: the form of OpenTelemetry for headers and
+ * resource attributes.
+ */
+export const keyValues = commaList.transform((items, context): Readonly<Record<string, string>> => {
+  const entries = items.filter((item) => item !== '').map((item) => /^([\w!#$%&'*+.^`|~-]+) *= *([ -~]*)$/.exec(item));
+  try {
+    if (entries.every((entry) => entry !== null)) {
+      return Object.fromEntries(entries.map(([, key = '', value = '']) => [key, decodeURIComponent(value)]));
+    }
+  } catch {
+    // Malformed percent-encoding.
+  }
+  context.addIssue('not a list of keys and values');
+  return z.NEVER;
+});
+
+/** Headers that HTTP allows. */
+export const headerValues = keyValues.refine((headers) =>
+  Object.values(headers).every((value) => /^[ -~]*$/.test(value)),
+);
+
+export const share = z
+  .string()
+  .regex(/^\d*\.?\d+$/)
+  .transform(Number)
+  .pipe(z.number().max(1));
+
 /** Scopes of OAuth (RFC 6749 §3.3), at least one. */
 export const scopes = text
   .transform((value) => value.split(' ').filter((scope) => scope !== ''))

@@ -8,12 +8,15 @@ import {
   encryptionKeys,
   flag,
   headerNames,
+  headerValues,
   httpUrl,
+  keyValues,
   oneOf,
   redisUrl,
   refreshShare,
   regionUrls,
   scopes,
+  share,
   text,
   vendorApps,
   wholeNumber,
@@ -150,6 +153,32 @@ export const VARIABLES = {
   RATE_LIMIT_PER_MINUTE: { ...wholeNumber(0, 1_000_000), default: '60' },
   LOGIN_LIMIT_PER_HOUR: { ...wholeNumber(0, 1_000_000), default: '60' },
   CACHE_MAX_MB: { ...wholeNumber(1, 65_536), default: '64' },
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl('of an OTLP/HTTP receiver, to which /v1/traces is added'),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl('to which traces are sent by OTLP/HTTP, with its path'),
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    schema: headerValues,
+    allowed: 'a comma-separated list like api-key=secret, with percent-encoded values',
+    secret: true,
+  },
+  OTEL_SERVICE_NAME: { schema: text, allowed: 'the name of this service in traces' },
+  OTEL_RESOURCE_ATTRIBUTES: {
+    schema: keyValues,
+    allowed: 'a comma-separated list like deployment.environment.name=production, with percent-encoded values',
+  },
+  OTEL_TRACES_SAMPLER: {
+    ...oneOf(
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ),
+    default: 'parentbased_traceidratio',
+  },
+  OTEL_TRACES_SAMPLER_ARG: { schema: share, allowed: 'a number from 0 to 1', default: '0.1' },
+  OTEL_TRACES_EXPORTER: { ...oneOf('otlp', 'none'), default: 'otlp' },
+  OTEL_SDK_DISABLED: { schema: flag, allowed: 'true or false', default: 'false' },
 } as const satisfies Record<string, Variable<unknown>>;
 
 export type VariableName = keyof typeof VARIABLES;

@@ -1,4 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { ErrorCode } from '../token/errors.ts';
+import type { RequestTracer } from '../token/tracer.ts';
 import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
 import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
@@ -24,6 +26,10 @@ export interface InternalAppOptions
   readonly logger: FastifyBaseLogger;
   /** If it is empty, the API has only health and metrics. */
   readonly adminTokens: AdminTokens;
+  /** Called with the code of each refused request. */
+  readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
+  /** Without it, no request is traced. */
+  readonly tracer?: RequestTracer | undefined;
 }
 
 /** In bytes. A lookup of 1000 accessIds of 128 characters with 4 bytes each fits. */
@@ -36,10 +42,12 @@ const MAX_PARAM_LENGTH = 16 * 1_024;
 
 /** The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, adminTokens } = options;
+  const { logger, closing, adminTokens, onRefusal, tracer } = options;
   const app = await createBaseApp({
     logger,
     closing,
+    onRefusal,
+    tracer,
     realm: 'sdk-token-broker-internal',
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import type { ErrorCode } from '../token/errors.ts';
+import type { RequestTracer } from '../token/tracer.ts';
 import { accountLimit } from './account-limit.ts';
 import {
   callerFinder,
@@ -36,6 +37,8 @@ export interface PublicAppOptions
   readonly logger: FastifyBaseLogger;
   /** Called with the code of each refused request. */
   readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
+  /** Without it, no request is traced. */
+  readonly tracer?: RequestTracer | undefined;
   /** Whether /docs and /openapi.json are served. */
   readonly apiDocs: boolean;
 }
@@ -49,7 +52,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 
 /** The public API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
-  const { logger, closing, onRefusal } = options;
+  const { logger, closing, onRefusal, tracer } = options;
   const overload = new OverloadMonitor();
   const limit = accountLimit(options.readsPerMinute, options.countedAccounts);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
@@ -63,7 +66,8 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
     bodyLimit: BODY_LIMIT,
     maxConnections: connectionBound(MAX_CONNECTIONS, DESCRIPTOR_SHARE),
     // Fastify writes the line of a request.
-    take: logsRequests(logger) ? undefined : direct.take,
+    take: logsRequests(logger) ? undefined : tracedReads(direct, tracer),
+    tracer,
   });
   if (options.apiDocs) await app.register(docsRoutes);
   await app.register(async (guarded) => {
@@ -78,6 +82,16 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   });
   await app.register(healthRoutes, options);
   return app;
+}
+
+/** Fastify tells the tracer the route of a request. The requests that it does not see have this one. */
+function tracedReads({ take }: DirectReads, tracer: RequestTracer | undefined): DirectReads['take'] {
+  if (!tracer) return take;
+  return (...args) => {
+    const isTaken = take(...args);
+    if (isTaken) tracer.matched('GET', '/sdk-token');
+    return isTaken;
+  };
 }
 
 /** Returns the function that answers with a token, with the headers that Fastify would send. */

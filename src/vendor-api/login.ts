@@ -8,6 +8,7 @@ import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId } from '../token/subject.ts';
 import { raceTimeout } from '../token/time-budget.ts';
+import type { Tracer } from '../token/tracer.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
 import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
@@ -126,6 +127,7 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
   readonly apps: ReadonlyMap<string, VendorApp>;
   /** Timeout of one attempt in ms, from the start of the connection to the last byte. */
   readonly timeoutMs: number;
+  readonly tracer: Tracer;
   /** Default: HTTP over a pool of connections. */
   readonly transport?: VendorTransport;
 }
@@ -207,7 +209,7 @@ export class HttpVendorLogin implements VendorLogin {
   }
 
   async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
-    const { clock, observer } = this.#options;
+    const { clock, observer, tracer } = this.#options;
     const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
@@ -220,10 +222,12 @@ export class HttpVendorLogin implements VendorLogin {
     if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
     const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
-    return domain.circuit.run(account, async () => {
+    const send = async (): Promise<SdkToken> => {
       observer.loginSent();
       return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
-    });
+    };
+    const facts = { 'server.address': domain.url.hostname, 'http.request.method': 'POST' };
+    return domain.circuit.run(account, () => tracer.span('login attempt', send, facts));
   }
 
   #read(response: VendorResponse, { url, offset }: Domain, sentAt: number): SdkToken {

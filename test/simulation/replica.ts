@@ -12,6 +12,7 @@ import { loginBudget } from '../../src/token/login-queue.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { raceTimeout } from '../../src/token/time-budget.ts';
+import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
 import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
 import type { VendorModel } from './vendor-model.ts';
@@ -80,6 +81,7 @@ export class Replica {
       clock,
       log,
       observer,
+      tracer: noTracer,
       transport: vendor.transportFor(clock, (terminal) => onLogin(terminal, this)),
     });
     const loginBudgetMs = loginBudget(vendorTimeoutMs);
@@ -95,6 +97,7 @@ export class Replica {
       clock,
       log,
       observer,
+      tracer: noTracer,
       loginBudgetMs,
     });
     const renewal = this.#renewal;

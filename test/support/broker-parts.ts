@@ -14,6 +14,7 @@ import { type Observer, silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore, VendorLogin } from '../../src/token/ports.ts';
 import { LEASE_MS, type RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
+import { noTracer } from '../../src/token/tracer.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
 
@@ -66,6 +67,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     clock,
     log,
     observer,
+    tracer: noTracer,
     loginBudgetMs,
   });
   const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });

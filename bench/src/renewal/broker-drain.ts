@@ -7,6 +7,7 @@ import { TokenCache } from '../../../src/broker/token-cache.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../../src/token/observer.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';
+import { noTracer } from '../../../src/token/tracer.ts';
 import { eventually } from '../../../test/support/eventually.ts';
 import { openBrokerStore, POLICY } from '../broker-setup.ts';
 import { DrainMeter, drainInput, printResult } from './drain.ts';
@@ -29,7 +30,7 @@ const common = { terminals, announcements, policy: POLICY, clock, log, observer 
 const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 20, policy: POLICY });
 const limits = new LoginLimits({ rates: store.rateLimiter, perHour: 0, burst: 1, log, observer });
 const writeBack = new WriteBack({ ...common, health, cache });
-const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, loginBudgetMs: 7_500 });
+const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, tracer: noTracer, loginBudgetMs: 7_500 });
 const worker = new RefreshWorker({ ...common, dueQueue, renewal });
 worker.start();
 printResult(await meter.done);

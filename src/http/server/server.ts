@@ -14,6 +14,7 @@ import helmet from '@fastify/helmet';
 import { parse as parsePlain } from 'fast-querystring';
 import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
+import type { RequestTracer } from '../../token/tracer.ts';
 import { problemReply } from '../problem.ts';
 import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { requireSchemas, ZOD_VALIDATION } from './validation.ts';
@@ -32,10 +33,18 @@ const SERVER_OPTIONS: ServerOptions = {
 /** Takes some requests before Fastify does. @param serve hands the request to Fastify @returns whether it took it */
 type TakeRequest = (request: IncomingMessage, response: ServerResponse, serve: RequestListener) => boolean;
 
-function createHttpServer(connections: Connections, serve: RequestListener, take: TakeRequest | undefined): Server {
+function createHttpServer(
+  connections: Connections,
+  serve: RequestListener,
+  { take, tracer }: Pick<BaseAppOptions, 'take' | 'tracer'>,
+): Server {
+  const answer: RequestListener = (request, response) => {
+    if (!take?.(request, response, serve)) serve(request, response);
+  };
   const listener: RequestListener = (request, response) => {
     if (!connections.admit(response)) return;
-    if (!take?.(request, response, serve)) serve(request, response);
+    if (tracer) tracer.request(request, response, () => answer(request, response));
+    else answer(request, response);
   };
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
@@ -57,18 +66,20 @@ export interface BaseAppOptions {
   /** Most open connections. */
   readonly maxConnections: number;
   readonly take?: TakeRequest | undefined;
+  /** Without it, no request is traced. */
+  readonly tracer?: RequestTracer | undefined;
   /** Called with the code of each refused request. */
   readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
-  const { logger, bodyLimit, realm, maxParamLength, maxConnections, take, onRefusal } = options;
+  const { logger, bodyLimit, realm, maxParamLength, maxConnections, onRefusal } = options;
   const replyWithProblem = problemReply(realm, onRefusal);
   const connections = new Connections({ max: maxConnections, log: logger });
   const app = fastify({
     ...ZOD_VALIDATION,
-    serverFactory: (serve) => createHttpServer(connections, serve, take),
+    serverFactory: (serve) => createHttpServer(connections, serve, options),
     forceCloseConnections: 'idle',
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
@@ -89,6 +100,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
   requireSchemas(app);
+  if (options.tracer) addTracing(app, options.tracer);
   await addRequestHooks(app, options);
   app.addHook('preClose', async () => connections.drain());
   return app;
@@ -166,6 +178,15 @@ const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 /** Whether the log has a line for each request. */
 export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
   return level === 'debug' || level === 'trace';
+}
+
+/** Tells the span of each request its route. */
+function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
+  app.addHook('onRequest', ({ method, routeOptions }, _reply, done) => {
+    tracer.matched(method, routeOptions.url);
+    done();
+  });
+  app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
 }
 
 /** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */

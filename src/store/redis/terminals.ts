@@ -11,6 +11,7 @@ import type {
 import { coolsDown } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
+import type { SpanPlace } from '../../token/tracer.ts';
 import { failureCodeOf, type RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
@@ -41,15 +42,16 @@ export class RedisTerminals implements TerminalStore {
     return (await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation])) === 1;
   }
 
-  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
-    const ownerId = randomUUID();
+  async acquire(id: SubjectId, durationMs: number, place?: SpanPlace): Promise<LeaseAnswer> {
+    // For every replica, the whole text is the id of the owner. Older replicas know nothing of the place.
+    const ownerId = place === undefined ? randomUUID() : `${randomUUID()}.${place}`;
     const { redis, keys, records, terminalsPerAccount } = this.#context;
     const args = [ownerId, durationMs, terminalOf(id), id, terminalsPerAccount];
     const answer = (await redis.script('acquire', this.#keysOf(id), args)) as AcquireResult;
     const [kind, value, record, region, erasedAt] = answer;
     switch (kind.toString()) {
       case 'held':
-        return { kind: 'held', heldForMs: Number(value) };
+        return { kind: 'held', heldForMs: Number(value), holder: record?.toString().split('.')[1] };
       case 'terminal_limit':
         return { kind: 'terminal_limit' };
       case 'cooling':

@@ -87,6 +87,12 @@ describe('a valid environment', () => {
       RATE_LIMIT_PER_MINUTE: '0',
       LOGIN_LIMIT_PER_HOUR: '0',
       CACHE_MAX_MB: '1',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318/prefix/',
+      OTEL_EXPORTER_OTLP_HEADERS: 'x-api-key=canary%2Ckey, x-team = video',
+      OTEL_SERVICE_NAME: 'broker',
+      OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20lab,team=video',
+      OTEL_TRACES_SAMPLER: 'always_on',
+      OTEL_TRACES_SAMPLER_ARG: '.25',
     });
     expect(config).toMatchObject({
       logLevel: 'warn',
@@ -122,6 +128,14 @@ describe('a valid environment', () => {
       requestsPerMinute: 0,
       loginsPerHour: 0,
       cacheMaxBytes: 1_048_576,
+      tracing: {
+        endpoint: new URL('http://collector:4318/prefix/v1/traces'),
+        headers: { 'x-api-key': 'canary,key', 'x-team': 'video' },
+        serviceName: 'broker',
+        resourceAttributes: { 'deployment.environment.name': 'test lab', team: 'video' },
+        sampler: 'always_on',
+        ratio: 0.25,
+      },
     });
     expect(config.vendor.apps.get('default')?.accessId).toBe('access-1');
     expect([...config.vendor.regionUrls].map(([region, { href }]) => [region, href])).toEqual([

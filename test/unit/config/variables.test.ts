@@ -103,6 +103,18 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ['RATE_LIMIT_PER_MINUTE', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/min', 'off']],
   ['LOGIN_LIMIT_PER_HOUR', 'a whole number from 0 to 1000000', ['-1', '1000001', '60/h', 'off']],
   ['CACHE_MAX_MB', 'a whole number from 1 to 65536', ['0', '65537', '64MB']],
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', 'the http(s) URL of an OTLP/HTTP receiver', ['collector:4318', 'grpc://collector']],
+  [
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    'the http(s) URL to which traces are sent',
+    ['http://key@collector/v1/traces'],
+  ],
+  ['OTEL_EXPORTER_OTLP_HEADERS', 'a comma-separated list like', ['secret', 'a b=c', 'a=%', 'a=%0A', 'a=ü']],
+  ['OTEL_RESOURCE_ATTRIBUTES', 'a comma-separated list like', ['production', '=b', 'a=%E0%A4%A']],
+  ['OTEL_TRACES_SAMPLER', 'one of always_on, always_off, traceidratio', ['on', 'jaeger_remote', 'ALWAYS_ON']],
+  ['OTEL_TRACES_SAMPLER_ARG', 'a number from 0 to 1', ['1.1', '-0.1', '10%', '1e-1']],
+  ['OTEL_TRACES_EXPORTER', 'one of otlp, none', ['jaeger', 'otlp,console']],
+  ['OTEL_SDK_DISABLED', 'true or false', ['yes', 'TRUE']],
 ];
 
 describe.each(BAD)('%s must be', (name, allowed, values) => {

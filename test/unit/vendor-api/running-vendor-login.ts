@@ -2,6 +2,7 @@ import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
+import { noTracer } from '../../../src/token/tracer.ts';
 import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
 
 export const IOS = {
@@ -36,6 +37,7 @@ export function vendorLoginAt(baseUrl: URL, options: Partial<HttpVendorLoginOpti
     timeoutMs: 10_000,
     clock: hastyClock,
     observer: silentObserver,
+    tracer: noTracer,
     maxPerSecond: 0,
     queue: { reserve: () => Promise.reject(new Error('the queue must not be used')) },
     log: {

@@ -1,0 +1,90 @@
+import type { Observer } from '../token/observer.ts';
+import type { AccountStore, LoginQueue, RateLimiter, TerminalStore, TokenStore, VendorLogin } from '../token/ports.ts';
+import type { Principal, SessionVerifier } from '../token/principal.ts';
+import type { SpanFacts, Tracer } from '../token/tracer.ts';
+
+/** Runs each check in a span. */
+export function tracedSessions<P extends Principal>(sessions: SessionVerifier<P>, tracer: Tracer): SessionVerifier<P> {
+  return { verify: (session) => tracer.span('session check', () => sessions.verify(session)) };
+}
+
+/** Runs each login in a span, with its wait for the login queue and all its attempts. */
+export function tracedLogin(vendor: VendorLogin, tracer: Tracer): VendorLogin {
+  return { login: (request) => tracer.span('login', () => vendor.login(request)) };
+}
+
+/**
+ * Runs each operation of the store that is part of a request or a renewal in a span. Operations of background jobs for
+ * many accounts at once, such as the claim of due tokens, have none.
+ * @param system the database, like `redis`; `undefined`: the memory of this process
+ */
+export function tracedStore(store: TokenStore, tracer: Tracer, system: string | undefined): TokenStore {
+  const span = <T>(operation: string, work: () => T): T => {
+    const facts = system && { 'db.system.name': system, 'db.operation.name': operation };
+    return tracer.span(`store ${operation}`, work, facts || undefined);
+  };
+  const { terminals, accounts, rateLimiter, loginQueue } = store;
+  const tracedTerminals: TerminalStore = {
+    read: (id) => span('read', () => terminals.read(id)),
+    markRead: (id, generation) => span('mark_read', () => terminals.markRead(id, generation)),
+    acquire: (id, durationMs, place) => span('acquire', () => terminals.acquire(id, durationMs, place)),
+    extend: (leases) => terminals.extend(leases),
+    save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
+    saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
+    release: (lease, dueAt, failure) => span('release', () => terminals.release(lease, dueAt, failure)),
+    restore: (record, dueAt) => span('restore', () => terminals.restore(record, dueAt)),
+    remove: (id) => span('remove', () => terminals.remove(id)),
+  };
+  const tracedAccounts: AccountStore = {
+    find: (unionId) => span('find_account', () => accounts.find(unionId)),
+    lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
+    erase: (unionId) => span('erase', () => accounts.erase(unionId)),
+  };
+  const tracedRates: RateLimiter = {
+    take: (name, intervalMs, burst) => span('take_permit', () => rateLimiter.take(name, intervalMs, burst)),
+    giveBack: (name, intervalMs) => span('give_back_permit', () => rateLimiter.giveBack(name, intervalMs)),
+  };
+  const tracedQueue: LoginQueue = {
+    reserve: (pace, urgency, account) => span('reserve_login', () => loginQueue.reserve(pace, urgency, account)),
+    nextPlaceInMs: () => loginQueue.nextPlaceInMs(),
+  };
+  return {
+    ...store,
+    terminals: tracedTerminals,
+    accounts: tracedAccounts,
+    rateLimiter: tracedRates,
+    loginQueue: tracedQueue,
+    close: () => store.close(),
+  };
+}
+
+/** Adds the outcomes that the metrics count to the span in which they occur. Neither identifies an account. */
+export function tracedObserver(observer: Observer, note: (facts: SpanFacts) => void): Observer {
+  return {
+    ...observer,
+    sessionChecked(outcome) {
+      note({ 'broker.session': outcome });
+      observer.sessionChecked(outcome);
+    },
+    tokenServed(outcome, leftMs) {
+      note({ 'broker.token_source': outcome });
+      observer.tokenServed(outcome, leftMs);
+    },
+    renewalEnded(cause, outcome) {
+      note({ 'broker.renewal_cause': cause, 'broker.renewal_outcome': outcome });
+      observer.renewalEnded(cause, outcome);
+    },
+    renewalFailed(cause, error) {
+      note({ 'broker.renewal_cause': cause });
+      observer.renewalFailed(cause, error);
+    },
+    loginEnded(outcome, vendorCode, durationMs) {
+      note({ 'broker.login_outcome': outcome, ...(vendorCode !== undefined && { 'broker.vendor_code': vendorCode }) });
+      observer.loginEnded(outcome, vendorCode, durationMs);
+    },
+    budgetWaited(urgency, waitMs) {
+      note({ 'broker.login_queue_ms': waitMs });
+      observer.budgetWaited(urgency, waitMs);
+    },
+  };
+}

@@ -1,0 +1,309 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Context,
+  context,
+  DiagLogLevel,
+  diag,
+  isSpanContextValid,
+  type Tracer as OtelTracer,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  TraceFlags,
+  trace,
+} from '@opentelemetry/api';
+import { setGlobalErrorHandler, W3CTraceContextPropagator } from '@opentelemetry/core';
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  NodeTracerProvider,
+  ParentBasedSampler,
+  type Sampler,
+  SamplingDecision,
+  TraceIdRatioBasedSampler,
+} from '@opentelemetry/sdk-trace-node';
+import type { Clock } from '../token/clock.ts';
+import { BrokerError } from '../token/errors.ts';
+import type { Log } from '../token/log.ts';
+import { raceTimeout } from '../token/time-budget.ts';
+import type { RequestTracer, SpanFacts, SpanPlace, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
+
+export interface TracingOptions {
+  readonly endpoint: URL;
+  /** Sent with each export. They may hold a secret. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly serviceName: string | undefined;
+  readonly resourceAttributes: Readonly<Record<string, string>>;
+  /** The names of OpenTelemetry. */
+  readonly sampler:
+    | 'always_on'
+    | 'always_off'
+    | 'traceidratio'
+    | 'parentbased_always_on'
+    | 'parentbased_always_off'
+    | 'parentbased_traceidratio';
+  /** The share of traces for the two samplers with a ratio. */
+  readonly ratio: number;
+}
+
+/** Spans that wait for an export. Further spans are dropped, and counted in a warning. */
+const MAX_QUEUED_SPANS = 2_048;
+const MAX_BATCH_SPANS = 512;
+/** At shutdown, the last spans get this long to be sent. */
+const STOP_MS = 1_000;
+/** Traces per second that callers may ask for by a `traceparent`. */
+export const MAX_CALLER_TRACES_PER_SECOND = 200;
+const WARNING_INTERVAL_MS = 60_000;
+
+/** Whether the replica is fine is asked every second. Such requests tell nothing and are not traced. */
+const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
+const PLACE = /^([\da-f]{32})-([\da-f]{16})$/;
+
+/**
+ * Records spans with the SDK of OpenTelemetry and sends them to an OTLP/HTTP receiver. This module is loaded only if an
+ * endpoint is configured, because the SDK takes memory and time to load.
+ *
+ * It registers no propagator: no request of the broker carries a `traceparent` to the vendor or to a session server.
+ */
+export class Tracing implements Tracer, RequestTracer {
+  readonly #clock: Clock;
+  readonly #provider: NodeTracerProvider;
+  readonly #tracer: OtelTracer;
+  readonly #propagator = new W3CTraceContextPropagator();
+  readonly #requests = new WeakMap<object, Context>();
+  #headers: TracingOptions['headers'];
+
+  /** Starts at once. There is one per process, because the SDK keeps its state in globals. */
+  constructor(options: TracingOptions, version: string, clock: Clock, log: Pick<Log, 'warn'>) {
+    this.#clock = clock;
+    this.#headers = options.headers;
+    reportProblems(log, clock);
+    const exporter = new OTLPTraceExporter({ url: options.endpoint.href, headers: async () => ({ ...this.#headers }) });
+    this.#provider = new NodeTracerProvider({
+      resource: defaultResource().merge(resourceFromAttributes(resourceAttributes(options, version))),
+      sampler: new CallerLimit(samplerOf(options), clock),
+      spanProcessors: [
+        new BatchSpanProcessor(exporter, { maxQueueSize: MAX_QUEUED_SPANS, maxExportBatchSize: MAX_BATCH_SPANS }),
+      ],
+    });
+    this.#provider.register({ propagator: null });
+    this.#tracer = this.#provider.getTracer('sdk-token-broker', version);
+  }
+
+  /** Sends these headers with each export from now on. */
+  useHeaders(headers: TracingOptions['headers']): void {
+    this.#headers = headers;
+  }
+
+  /** What each log line of a recorded trace names. */
+  logFields(): { readonly traceId?: string } {
+    const span = recordedSpan();
+    return span ? { traceId: span.spanContext().traceId } : {};
+  }
+
+  span<T>(name: string, work: () => T, facts?: SpanFacts): T {
+    if (!recordedSpan()) return work();
+    const span = this.#tracer.startSpan(name, { kind: kindOf(facts), attributes: facts ?? {} });
+    return this.#run(span, work);
+  }
+
+  trace<T>(name: string, work: () => T): T {
+    const span = this.#tracer.startSpan(name, { root: true });
+    // The work may run in the context of another trace, for example in a timer that a request has started.
+    return span.isRecording() ? this.#run(span, work) : context.with(ROOT_CONTEXT, work);
+  }
+
+  place(): SpanPlace | undefined {
+    const { traceId, spanId } = recordedSpan()?.spanContext() ?? {};
+    return traceId && `${traceId}-${spanId}`;
+  }
+
+  linkTo(place: SpanPlace | undefined): void {
+    const [, traceId = '', spanId = ''] = PLACE.exec(place ?? '') ?? [];
+    const linked = { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote: true };
+    if (isSpanContextValid(linked)) recordedSpan()?.addLink({ context: linked });
+  }
+
+  /** Adds facts to the current span. */
+  note(facts: SpanFacts): void {
+    recordedSpan()?.setAttributes(facts);
+  }
+
+  request(incoming: TracedRequest, response: TracedResponse, work: () => void): void {
+    const active = UNTRACED_PATHS.test(incoming.url ?? '') ? undefined : this.#contextOf(incoming, response);
+    if (active) context.with(active, work);
+    else work();
+  }
+
+  resume(request: object, work: () => void): void {
+    const active = this.#requests.get(request);
+    if (active) context.with(active, work);
+    else work();
+  }
+
+  matched(method: string, route: string | undefined): void {
+    if (route !== undefined) recordedSpan()?.updateName(`${method} ${route}`).setAttribute('http.route', route);
+  }
+
+  refused(code: string): void {
+    this.note({ 'error.type': code });
+  }
+
+  /** Sends the spans that wait, for at most a second. */
+  async stop(): Promise<void> {
+    await raceTimeout(
+      this.#clock,
+      STOP_MS,
+      this.#provider.shutdown().catch(() => undefined),
+    );
+  }
+
+  /** Starts the span of a request. `undefined`: the request is not sampled. */
+  #contextOf(incoming: TracedRequest, response: TracedResponse): Context | undefined {
+    const { method = 'GET', headers } = incoming;
+    const parent = headers['traceparent'] === undefined ? ROOT_CONTEXT : this.#parentFrom(headers);
+    const attributes = { 'http.request.method': method };
+    const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
+    if (!span.isRecording()) return undefined;
+    response.once('close', () => {
+      const { statusCode, writableFinished } = response;
+      if (writableFinished) span.setAttribute('http.response.status_code', statusCode);
+      else span.setAttribute('error.type', 'disconnected');
+      if (statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+      span.end();
+    });
+    const active = trace.setSpan(ROOT_CONTEXT, span);
+    this.#requests.set(incoming, active);
+    return active;
+  }
+
+  #parentFrom(headers: TracedRequest['headers']): Context {
+    return this.#propagator.extract(ROOT_CONTEXT, headers, {
+      get: (_, name) => headers[name] as string | undefined,
+      keys: () => Object.keys(headers),
+    });
+  }
+
+  #run<T>(span: Span, work: () => T): T {
+    let result: T;
+    try {
+      result = context.with(trace.setSpan(context.active(), span), work);
+    } catch (error) {
+      fail(span, error);
+      throw error;
+    }
+    if (result instanceof Promise) {
+      result.then(
+        () => span.end(),
+        (error: unknown) => fail(span, error),
+      );
+    } else span.end();
+    return result;
+  }
+}
+
+/** The current span, unless it is not sampled or has ended. */
+function recordedSpan(): Span | undefined {
+  const span = trace.getActiveSpan();
+  return span?.isRecording() ? span : undefined;
+}
+
+/** A span that names another system is a request to it. */
+function kindOf(facts: SpanFacts | undefined): SpanKind {
+  return facts && ('server.address' in facts || 'db.system.name' in facts) ? SpanKind.CLIENT : SpanKind.INTERNAL;
+}
+
+/** Messages of errors may hold data of a request, so a span names only the kind of the error. */
+function fail(span: Span, error: unknown): void {
+  span.setAttribute('error.type', errorType(error));
+  span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
+}
+
+function errorType(error: unknown): string {
+  if (error instanceof BrokerError) return error.code;
+  if (!(error instanceof Error)) return 'unknown';
+  return 'kind' in error ? String(error.kind) : error.name;
+}
+
+function resourceAttributes({ serviceName, resourceAttributes }: TracingOptions, version: string) {
+  return {
+    'service.name': 'sdk-token-broker',
+    'service.version': version,
+    'service.instance.id': randomUUID(),
+    ...resourceAttributes,
+    ...(serviceName !== undefined && { 'service.name': serviceName }),
+  };
+}
+
+function samplerOf({ sampler, ratio }: TracingOptions): Sampler {
+  const [, parentBased, rule] = /^(parentbased_)?(.*)$/.exec(sampler) ?? [];
+  const root =
+    rule === 'traceidratio'
+      ? new TraceIdRatioBasedSampler(ratio)
+      : rule === 'always_on'
+        ? new AlwaysOnSampler()
+        : new AlwaysOffSampler();
+  return parentBased ? new ParentBasedSampler({ root }) : root;
+}
+
+/**
+ * Limits the traces that callers ask for. Anybody may send a `traceparent` that says "sampled", or a trace id that each
+ * ratio includes. Above the limit, such a request is not recorded.
+ */
+class CallerLimit implements Sampler {
+  readonly #inner: Sampler;
+  readonly #clock: Clock;
+  #second = 0;
+  #taken = 0;
+
+  constructor(inner: Sampler, clock: Clock) {
+    this.#inner = inner;
+    this.#clock = clock;
+  }
+
+  shouldSample(...args: Parameters<Sampler['shouldSample']>): ReturnType<Sampler['shouldSample']> {
+    const result = this.#inner.shouldSample(...args);
+    const isAsked = trace.getSpanContext(args[0])?.isRemote === true;
+    if (!isAsked || result.decision === SamplingDecision.NOT_RECORD || this.#take()) return result;
+    return { decision: SamplingDecision.NOT_RECORD };
+  }
+
+  toString(): string {
+    return `CallerLimit{${this.#inner}}`;
+  }
+
+  #take(): boolean {
+    const second = Math.floor(this.#clock.now() / 1_000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#taken = 0;
+    }
+    this.#taken += 1;
+    return this.#taken <= MAX_CALLER_TRACES_PER_SECOND;
+  }
+}
+
+/** Writes the problems of the SDK to the log: at most one line per minute. The next line counts those that got none. */
+function reportProblems(log: Pick<Log, 'warn'>, clock: Clock): void {
+  let silentUntil = 0;
+  let omitted = 0;
+  const warn = (fields: object, message: string): void => {
+    if (clock.now() < silentUntil) {
+      omitted += 1;
+      return;
+    }
+    log.warn({ ...fields, ...(omitted > 0 && { omitted }) }, message);
+    silentUntil = clock.now() + WARNING_INTERVAL_MS;
+    omitted = 0;
+  };
+  const report = (problem: string): void => warn({ problem }, 'tracing has a problem');
+  const ignore = (): void => undefined;
+  const logger = { error: report, warn: report, info: ignore, debug: ignore, verbose: ignore };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  setGlobalErrorHandler((err) => warn({ err }, 'spans could not be sent and are lost'));
+}

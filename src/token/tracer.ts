@@ -1,0 +1,60 @@
+/** The place of a span: trace id and span id in hex, like `4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7`. */
+export type SpanPlace = string;
+
+/** What a span tells besides its name. It never identifies a person, a terminal or a session. */
+export type SpanFacts = Readonly<Record<string, string | number>>;
+
+/** Names the steps of a request for a tracing system. `docs/tracing.md` lists the spans. No method throws by itself. */
+export interface Tracer {
+  /**
+   * Runs `work` in a span below the current one, and returns its result. If no span is recorded at this moment, it only
+   * runs `work`.
+   */
+  span<T>(name: string, work: () => T, facts?: SpanFacts): T;
+
+  /** Runs `work` in the first span of a new trace, which the sampler may leave out. */
+  trace<T>(name: string, work: () => T): T;
+
+  /** The place of the current span, for {@link linkTo} in another request or replica; `undefined` if none is recorded. */
+  place(): SpanPlace | undefined;
+
+  /** Links the current span to a span of another trace. Ignores a text that is no place. */
+  linkTo(place: SpanPlace | undefined): void;
+}
+
+/** Runs the work and records nothing. */
+export const noTracer: Tracer = {
+  span: (_name, work) => work(),
+  trace: (_name, work) => work(),
+  place: () => undefined,
+  linkTo: () => undefined,
+};
+
+/** Tracing of the requests to an API. */
+export interface RequestTracer {
+  /**
+   * Runs `work`, which answers the request, in a span that ends with the response. The caller's `traceparent` may be its
+   * parent.
+   */
+  request(request: TracedRequest, response: TracedResponse, work: () => void): void;
+  /** Runs `work` in the span of the request, where Node has lost it: after the events of a request body. */
+  resume(request: object, work: () => void): void;
+  /** The current request has this route, like `/accounts/:unionId`; `undefined` if there is none for its URL. */
+  matched(method: string, route: string | undefined): void;
+  /** The current request is answered with the problem of this code. */
+  refused(code: string): void;
+}
+
+/** The part of Node's `IncomingMessage` that a span needs. */
+export interface TracedRequest {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+}
+
+/** The part of Node's `ServerResponse` that a span needs. */
+export interface TracedResponse {
+  readonly statusCode: number;
+  readonly writableFinished: boolean;
+  once(event: 'close', listener: () => void): unknown;
+}
