@@ -29,6 +29,8 @@ export const GROUPS: readonly Group[] = [
       'docs/production.md',
       'docs/key-rotation.md',
       'docs/runbooks.md',
+      'docs/console.md',
+      'docs/tracing.md',
     ],
   },
   {
@@ -67,6 +69,7 @@ export const GROUPS: readonly Group[] = [
       'docs/adr/0007-own-vendor-simulator.md',
       'docs/adr/0008-one-login-queue.md',
       'docs/adr/0009-login-for-an-access-id.md',
+      'docs/adr/0010-tracing-through-a-port.md',
     ],
   },
   {

@@ -11,6 +11,7 @@ import { eventually } from '../support/eventually.ts';
 import { sealedUnder } from '../support/filled-store.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { type Callers, type Load, startLoad } from '../support/load.ts';
+import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
@@ -96,6 +97,26 @@ test('an admin token is replaced under load, with no failed request', async () =
   }
   await expectNoFailure(load, fleet);
 });
+
+test('the key of the tracing backend is replaced under load, with no failed request', async () => {
+  const backend = await startOtlpReceiver();
+  onTestFinished(() => backend.close());
+  const [former, next] = [newSecret(), newSecret()];
+  const { fleet, load } = await underLoad(
+    { OTEL_EXPORTER_OTLP_HEADERS: `x-api-key=${former}` },
+    { env: { OTEL_EXPORTER_OTLP_ENDPOINT: backend.url, OTEL_TRACES_SAMPLER_ARG: '1' } },
+  );
+  const exportsWith = (key: string) => backend.raw().filter((request) => request.includes(key)).length;
+  await eventually(() => exportsWith(former) > 0, { timeoutMs: 15_000 });
+  expect(await fleet.reload({ OTEL_EXPORTER_OTLP_HEADERS: `x-api-key=${next}` })).toMatchObject(
+    Array(2).fill({ changed: ['tracing'] }),
+  );
+  await eventually(() => exportsWith(next) > 1, { timeoutMs: 15_000 });
+  const before = exportsWith(former);
+  await eventually(() => exportsWith(next) > 3, { timeoutMs: 15_000 });
+  expect(exportsWith(former)).toBe(before);
+  await expectNoFailure(load, fleet);
+}, 60_000);
 
 test('a secret in a variable is replaced by a rolling restart under load, with no failed request', async () => {
   const fleet = await startFleet({ replicas: 2, env: { ADMIN_TOKEN } });
