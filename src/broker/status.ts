@@ -20,7 +20,10 @@ type Horizon = keyof typeof HORIZONS;
 const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
-/** The finer counts cost ten times as much as the others, and change slowly. So each answer serves this long. */
+/**
+ * The finer counts cost ten times as much as the others, and change slowly. So the store is asked for them once in this
+ * time, and a report waits for them only if the last answer is older than twice that.
+ */
 const FINER_CACHE_MS = 30_000;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
@@ -70,7 +73,7 @@ export interface StatusReport {
   /** Over all replicas. `null`: the store does not answer. */
   readonly schedule: {
     readonly due: Readonly<Record<Horizon, number>>;
-    /** Number of tokens that fall due in each of the next 24 hours, up to 30 s ago. The first one includes what is due now. */
+    /** Number of tokens that fall due in each of the next 24 hours, up to a minute ago. The first one includes what is due now. */
     readonly next24Hours: readonly number[];
     /** The same for each of the next 30 days. */
     readonly next30Days: readonly number[];
@@ -114,7 +117,7 @@ export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
   /** The newest answer to the question for {@link FINER_MS}. */
-  #finer: { readonly until: number; readonly dueWithin: readonly number[] } | undefined;
+  #finer: { readonly askedAt: number; readonly dueWithin: readonly number[] } | undefined;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
@@ -131,11 +134,11 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, finer, nextPlace, lastHour] = await Promise.all([
+    const [isReachable, outlook, nextPlace, finer, lastHour] = await Promise.all([
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
-      this.#answer(this.#finerCounts()),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+      this.#answer(this.#finerCounts()),
       this.#options.lastHour(),
     ]);
     const { failedRequests, failedRenewals } = this.#options;
@@ -163,10 +166,17 @@ export class Status {
 
   async #finerCounts(): Promise<readonly number[]> {
     const { clock, dueQueue } = this.#options;
-    if (this.#finer && clock.now() < this.#finer.until) return this.#finer.dueWithin;
-    const { dueWithin } = await dueQueue.outlook(FINER_MS);
-    this.#finer = { until: clock.now() + FINER_CACHE_MS, dueWithin };
-    return dueWithin;
+    const now = clock.now();
+    const age = this.#finer ? now - this.#finer.askedAt : Number.POSITIVE_INFINITY;
+    if (this.#finer && age < FINER_CACHE_MS) return this.#finer.dueWithin;
+    const asking = dueQueue.outlook(FINER_MS).then(({ dueWithin }) => {
+      this.#finer = { askedAt: now, dueWithin };
+      return dueWithin;
+    });
+    if (!this.#finer || age >= 2 * FINER_CACHE_MS) return asking;
+    // The next report has the new counts.
+    asking.catch(() => undefined);
+    return this.#finer.dueWithin;
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */

@@ -21,7 +21,7 @@ interface Question {
   readonly title: string;
   readonly text: string;
   readonly button: string;
-  /** What the operator must type. */
+  /** The text that the operator must type. */
   readonly retype?: string;
   readonly act: () => Promise<void>;
 }

@@ -164,7 +164,7 @@ function renderAge(): void {
   main.classList.toggle('stale', ms > STALE_MS);
 }
 
-/** Shows the form. What was typed elsewhere stays. */
+/** Shows the form. Input elsewhere stays. */
 function askForToken(message: string): void {
   clearTimeout(timer);
   const wasHidden = form.hidden;

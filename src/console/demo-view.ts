@@ -2,7 +2,7 @@ import { byId, element, setText } from './elements.ts';
 import type { InternalApi } from './internal-api.ts';
 import type { Writing } from './status-view.ts';
 
-/** What `GET /demo/state` answers. Times are epoch ms. */
+/** The answer to `GET /demo/state`. Times are epoch ms. */
 export interface DemoState {
   readonly now: number;
   readonly unionId: string;

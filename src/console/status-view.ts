@@ -5,7 +5,7 @@ import type { Format } from './format.ts';
 import { type ChartName, outcomeGroups } from './outcome-groups.ts';
 import type { Texts } from './texts-en.ts';
 
-/** What every part of the page needs to write a text. */
+/** The texts, and the language and time with which a part of the page writes them. */
 export interface Writing {
   readonly texts: Texts;
   readonly format: Format;

@@ -68,7 +68,7 @@ const status = z
         }),
         next24Hours: z
           .array(count)
-          .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to 30 s ago.' }),
+          .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
         next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
         total: count,
         oldestOverdueSeconds: z.number().min(0),

@@ -111,6 +111,24 @@ describe('the status', () => {
     });
   });
 
+  test('waits for the counts of each hour and day only if the known ones are older than a minute', async () => {
+    let total = 1;
+    const outlook = async (horizonsMs: readonly number[]) => {
+      return { dueWithin: horizonsMs.map(() => total), total: 1, overdueMs: 0 };
+    };
+    const { status, pass } = createStatus({ dueQueue: { outlook } });
+    const firstHour = async () => (await status.report()).schedule?.next24Hours[0];
+    expect(await firstHour()).toBe(1);
+    total = 2;
+    await pass(30_000);
+    expect(await firstHour()).toBe(1);
+    await pass(1_000);
+    expect(await firstHour()).toBe(2);
+    total = 3;
+    await pass(60_000);
+    expect(await firstHour()).toBe(3);
+  });
+
   test('asks the store once per second, however many callers there are', async () => {
     const { status, pass, asked } = createStatus();
     await Promise.all(Array.from({ length: 10 }, () => status.report()));
