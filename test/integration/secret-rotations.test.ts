@@ -13,6 +13,7 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { type Callers, type Load, startLoad } from '../support/load.ts';
 import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { sampled } from '../support/prometheus-text.ts';
 import { startRedisCluster } from '../support/redis-cluster.ts';
 import { startSentinel } from '../support/redis-sentinel.ts';
 import { askRedis, startRedis } from '../support/redis-server.ts';
@@ -352,6 +353,11 @@ test.each([
     await onSentinels(SECOND, 'ACL', 'SETUSER', 'default', `<${FIRST}`);
     await load.goOn();
     await expectNoFailure(load, fleet);
+    for (const { adminUrl } of fleet.brokers) {
+      const { body: metrics } = await plainRequest(`${adminUrl}/metrics`);
+      // A refused password has this kind.
+      expect(sampled(metrics, 'sdk_token_broker_redis_errors_total', { kind: 'other' })).toBe(0);
+    }
 
     // New connections use the new password.
     await onNodes('CLIENT', 'KILL', 'USER', user);
