@@ -122,14 +122,14 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_JWT_PUBLIC_KEY: {
     group: 'sessions',
     required: 'oneOfThree',
-    en: 'or one public key in PEM',
-    zh: '或一个 PEM 格式的公钥',
+    en: 'or a public key in PEM; two [while you replace it](key-rotation.md#the-key-of-the-sessions)',
+    zh: '或一个 PEM 格式的公钥；[更换期间](key-rotation.md#the-key-of-the-sessions)可以有两个',
   },
   SESSION_JWT_SECRET: {
     group: 'sessions',
     required: 'oneOfThree',
-    en: 'or a shared HMAC secret of at least 32 bytes',
-    zh: '或一个共享的 HMAC 密钥，至少 32 字节',
+    en: 'or a shared HMAC secret of at least 32 bytes; two on two lines [while you replace it](key-rotation.md#the-key-of-the-sessions)',
+    zh: '或一个共享的 HMAC 密钥，至少 32 字节；[更换期间](key-rotation.md#the-key-of-the-sessions)可以有两个，各占一行',
   },
   SESSION_JWT_ISSUER: {
     group: 'sessions',
@@ -227,7 +227,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'store',
     required: 'encryption',
     en: '`id:key[,id:key…]`: you choose the id; each key is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
-    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[轮换加密密钥](key-rotation.md)。或设为 `off`',
+    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[更换密钥](key-rotation.md)。或设为 `off`',
   },
   TERMINAL_POLICY: {
     group: 'terminals',
