@@ -24,16 +24,14 @@ import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
 import { LastHour } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { MinuteCounts } from './telemetry/minute-counts.ts';
+import { countingObserver, countsByMinute } from './telemetry/minute-counts.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
-import { type Clock, systemClock } from './token/clock.ts';
+import { type Clock, raceTimeout, systemClock } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
-import { BrokerError, type ErrorCode } from './token/errors.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import { refreshAt } from './token/renewal-timing.ts';
-import { raceTimeout } from './token/time-budget.ts';
 import { noTracer } from './token/tracer.ts';
 import { KNOWN_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
@@ -82,20 +80,8 @@ export async function startService(
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
   const lastHour = new LastHour(clock, metrics.totals);
-  const failedRequests = new MinuteCounts<ErrorCode>(clock);
-  const failedRenewals = new MinuteCounts<ErrorCode>(clock);
-  const loginsSent = new MinuteCounts<'login'>(clock);
-  const counted: Observer = {
-    ...metrics.observer,
-    renewalFailed(cause, error) {
-      metrics.observer.renewalFailed(cause, error);
-      if (cause === 'background') failedRenewals.add(error instanceof BrokerError ? error.code : 'internal');
-    },
-    loginSent() {
-      metrics.observer.loginSent();
-      loginsSent.add('login');
-    },
-  };
+  const counts = countsByMinute(clock);
+  const counted = countingObserver(metrics.observer, counts);
   const tracer = tracing ?? noTracer;
   const observer = tracing ? tracedObserver(counted, (facts) => tracing.note(facts)) : counted;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
@@ -167,13 +153,13 @@ export async function startService(
     dueQueue,
     loginQueue: store.loginQueue,
     loginsPerSecond: config.vendor.maxPerSecond,
-    loginsSentPerSecond: () => loginsSent.perSecond('login'),
+    loginsSentPerSecond: () => counts.loginsSent.perSecond('login'),
     cache,
     vendorDomains: () => vendor.domains(),
     redis: redisStore && (() => redisStore.contact()),
     sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
-    failedRequests,
-    failedRenewals,
+    failedRequests: counts.failedRequests,
+    failedRenewals: counts.failedRenewals,
     lastHour: () => lastHour.series(),
   });
   const adminTokens = new AdminTokens(admin.tokens);
@@ -196,7 +182,7 @@ export async function startService(
     countedAccounts: bounds.countedAccounts,
     observer,
     onRefusal: (code) => {
-      failedRequests.add(code);
+      counts.failedRequests.add(code);
       tracing?.refused(code);
     },
     apiDocs: http.apiDocs,

@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type {
@@ -11,7 +11,6 @@ import type {
 } from '../token/ports.ts';
 import { LEASE_MS } from '../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
-import { raceTimeout } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { HeldLeases, REGION_NEEDED } from './login-under-lease.ts';
 import { AnnouncementWaiters } from './renewal.ts';

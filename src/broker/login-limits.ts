@@ -1,9 +1,9 @@
+import type { TimeBudget } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { LimitName, Observer } from '../token/observer.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
-import type { TimeBudget } from '../token/time-budget.ts';
 
 /** A terminal may have this many refused tokens replaced at once, and then one per interval. */
 const REFUSED_BURST = 3;

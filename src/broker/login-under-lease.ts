@@ -1,11 +1,10 @@
-import type { Clock, Timer } from '../token/clock.ts';
+import type { Clock, TimeBudget, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, RenewalCause } from '../token/observer.ts';
 import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
-import type { TimeBudget } from '../token/time-budget.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 import type { WriteBack } from './store-outage.ts';

@@ -1,10 +1,9 @@
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout, TimeBudget } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import { raceTimeout, TimeBudget } from '../token/time-budget.ts';
 import type { SpanPlace, Tracer } from '../token/tracer.ts';
 import { type GrantedLease, LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';

@@ -1,8 +1,7 @@
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import type { ErrorCode } from '../token/errors.ts';
 import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth } from '../token/ports.ts';
-import { raceTimeout } from '../token/time-budget.ts';
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;

@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -6,7 +6,6 @@ import type { TerminalStore } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
-import { raceTimeout } from '../token/time-budget.ts';
 import type { Renewal } from './renewal.ts';
 import { isErased, type ReadRequest, refuseErased } from './requests.ts';
 import type { CachedToken, TokenCache } from './token-cache.ts';

@@ -1,6 +1,5 @@
 import { readConfigParts } from '../config/config.ts';
-import { systemClock } from '../token/clock.ts';
-import { raceTimeout } from '../token/time-budget.ts';
+import { raceTimeout, systemClock } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkPorts } from './checks/ports.ts';
 import { checkSession, readSession } from './checks/session.ts';

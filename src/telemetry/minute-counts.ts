@@ -1,4 +1,6 @@
 import type { Clock } from '../token/clock.ts';
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
 
 const MINUTE_MS = 60_000;
 /** The current minute, and the 60 minutes before it. */
@@ -58,4 +60,35 @@ export class MinuteCounts<Kind extends string> {
   #minute(): number {
     return Math.floor(this.#clock.now() / MINUTE_MS);
   }
+}
+
+/** What a replica counts by minute, for its status. */
+export interface CountsByMinute {
+  readonly failedRequests: MinuteCounts<ErrorCode>;
+  /** Failed background renewals. */
+  readonly failedRenewals: MinuteCounts<ErrorCode>;
+  readonly loginsSent: MinuteCounts<'login'>;
+}
+
+export function countsByMinute(clock: Clock): CountsByMinute {
+  return {
+    failedRequests: new MinuteCounts(clock),
+    failedRenewals: new MinuteCounts(clock),
+    loginsSent: new MinuteCounts(clock),
+  };
+}
+
+/** Returns `observer`, which then also counts in `counts`. */
+export function countingObserver(observer: Observer, { failedRenewals, loginsSent }: CountsByMinute): Observer {
+  return {
+    ...observer,
+    renewalFailed(cause, error) {
+      observer.renewalFailed(cause, error);
+      if (cause === 'background') failedRenewals.add(error instanceof BrokerError ? error.code : 'internal');
+    },
+    loginSent() {
+      observer.loginSent();
+      loginsSent.add('login');
+    },
+  };
 }

@@ -26,10 +26,9 @@ import {
   SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import { raceTimeout } from '../token/time-budget.ts';
 import type { RequestTracer, SpanFacts, SpanPlace, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
 
 export interface TracingOptions {

@@ -44,3 +44,56 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
     clock.setTimer(resolve, ms);
   });
 }
+
+/** Every answer gets at least this long: a healthy store answers in less. */
+const MIN_WAIT_MS = 20;
+
+/** Resolves like `promise`, or to `otherwise` after `ms`. The work behind `promise` continues either way. */
+export function raceTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined>;
+export function raceTimeout<T, Late>(clock: Clock, ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
+export function raceTimeout<T, Late>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  otherwise?: Late,
+): Promise<T | Late | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.setTimer(() => resolve(otherwise), ms);
+    promise.then(
+      (answer) => {
+        timer.cancel();
+        resolve(answer);
+      },
+      (error: unknown) => {
+        timer.cancel();
+        reject(error);
+      },
+    );
+  });
+}
+
+/** A limit on how long a caller waits in total, over several answers of the store. */
+export class TimeBudget {
+  readonly #clock: Clock;
+  #leftMs: number;
+
+  /** @param ms the whole budget; `Infinity`: no limit */
+  constructor(clock: Clock, ms: number) {
+    this.#clock = clock;
+    this.#leftMs = ms;
+  }
+
+  /**
+   * Waits for `answer` and takes the time from the budget. Resolves to `undefined` when the budget runs out first;
+   * the work behind `answer` continues.
+   */
+  async wait<T>(answer: Promise<T>): Promise<T | undefined> {
+    if (this.#leftMs === Number.POSITIVE_INFINITY) return answer;
+    const startedAt = this.#clock.now();
+    try {
+      return await raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer);
+    } finally {
+      this.#leftMs -= Math.max(0, this.#clock.now() - startedAt);
+    }
+  }
+}

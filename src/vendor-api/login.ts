@@ -1,4 +1,4 @@
-import { type Clock, sleep } from '../token/clock.ts';
+import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
@@ -7,7 +7,6 @@ import type { LoginOutcome, Observer } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId } from '../token/subject.ts';
-import { raceTimeout } from '../token/time-budget.ts';
 import type { Tracer } from '../token/tracer.ts';
 import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
 import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';

@@ -1,10 +1,9 @@
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { CommandBreaker } from '../../src/store/redis/connection/commands.ts';
-import type { Clock, Timer } from '../../src/token/clock.ts';
+import { type Clock, raceTimeout, type Timer } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
 import type { Announcement, AnnouncementFeed, StoreHealth, TokenStore } from '../../src/token/ports.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
-import { raceTimeout } from '../../src/token/time-budget.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
 /** As the real connection has them: one command's timeout, the heartbeat of announcements, and the silence that ends trust. */

@@ -1,5 +1,4 @@
-import type { Clock } from '../../src/token/clock.ts';
-import { raceTimeout } from '../../src/token/time-budget.ts';
+import { type Clock, raceTimeout } from '../../src/token/clock.ts';
 import type { VendorResponse, VendorTransport } from '../../src/vendor-api/client.ts';
 import { VendorFault } from '../../src/vendor-api/faults.ts';
 import type { VirtualTime } from './virtual-time.ts';

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Clock, sleep, type Timer } from '../../token/clock.ts';
+import { type Clock, raceTimeout, sleep, type Timer } from '../../token/clock.ts';
 import type { Contact } from '../../token/contact-history.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
-import { raceTimeout } from '../../token/time-budget.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
 import type { RedisClient } from './connection/clients.ts';

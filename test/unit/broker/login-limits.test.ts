@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
-import { systemClock } from '../../../src/token/clock.ts';
+import { systemClock, TimeBudget } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { accountOf, subjectId } from '../../../src/token/subject.ts';
-import { TimeBudget } from '../../../src/token/time-budget.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 

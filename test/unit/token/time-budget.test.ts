@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { sleep as clockSleep, systemClock } from '../../../src/token/clock.ts';
-import { raceTimeout, TimeBudget } from '../../../src/token/time-budget.ts';
+import { sleep as clockSleep, raceTimeout, systemClock, TimeBudget } from '../../../src/token/clock.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
