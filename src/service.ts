@@ -77,6 +77,8 @@ export async function startService(
   tracing?: Tracing,
 ): Promise<Service> {
   const clock = systemClock;
+  /** Changes when the secrets are read again. */
+  let current = config;
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
   const lastHour = new LastHour(clock, metrics.totals);
@@ -157,6 +159,7 @@ export async function startService(
     cache,
     vendorDomains: () => vendor.domains(),
     redis: redisStore && (() => redisStore.contact()),
+    encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
     sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
     failedRequests: counts.failedRequests,
     failedRenewals: counts.failedRenewals,
@@ -198,7 +201,6 @@ export async function startService(
     metrics: metrics.scrape,
   });
 
-  let current = config;
   const replaceSecrets = (next: Config): readonly string[] => {
     const problems = fixedDifferences(current, next);
     if (problems.length > 0) throw new ConfigError(problems);

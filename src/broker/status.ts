@@ -67,7 +67,12 @@ export interface StatusReport {
     /** Number of logins of all replicas that wait for their place. */
     readonly waiting: number | null;
   };
-  readonly store: ContactReport & { readonly kind: 'redis' | 'memory'; readonly reachable: boolean };
+  readonly store: ContactReport & {
+    readonly kind: 'redis' | 'memory';
+    readonly reachable: boolean;
+    /** Ids of the key ring. The first key encrypts. */
+    readonly encryptionKeys: readonly string[];
+  };
   readonly sessions: { readonly mode: string; readonly server: ContactReport | null };
   /** Over all replicas. `null`: the store does not answer. */
   readonly schedule: {
@@ -104,6 +109,8 @@ export interface StatusOptions {
   readonly vendorDomains: () => readonly VendorDomain[];
   /** `undefined`: the store is in this process. */
   readonly redis: (() => Contact) | undefined;
+  /** Ids of the key ring. */
+  readonly encryptionKeys: () => readonly string[];
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
   readonly lastHour: () => Promise<LastHour>;
@@ -153,6 +160,7 @@ export class Status {
       store: {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
+        encryptionKeys: this.#options.encryptionKeys(),
         ...contactReport(redis?.() ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },

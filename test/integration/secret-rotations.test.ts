@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { SignJWT } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
@@ -48,6 +49,12 @@ async function expectNoFailure(load: Load, fleet: Fleet): Promise<void> {
   expect(failed.slice(0, 5)).toEqual([]);
   for (const count of Object.values(counts)) expect(count).toBeGreaterThan(100);
   expect(fleet.brokers.flatMap((broker) => broker.log().filter((line) => line.includes('canary-')))).toEqual([]);
+}
+
+/** The ids of the key ring that a replica reports. */
+async function keysInUse({ adminUrl }: BrokerProcess): Promise<string[]> {
+  const { body } = await plainRequest(`${adminUrl}/status`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+  return JSON.parse(body).store.encryptionKeys;
 }
 
 test("the vendor's appKey is replaced under load, with no failed request", async () => {
@@ -152,6 +159,9 @@ test('an encryption key is replaced under load, with no failed request and no re
   const count = () => sealedUnder(fleet.env['REDIS_URL'] ?? '', fleet.keyPrefix);
   for (const ring of [`${former},${next}`, `${next},${former}`]) {
     expect(await fleet.reload({ TOKEN_ENCRYPTION_KEYS: ring })).toMatchObject(Array(2).fill({ changed: ['redis'] }));
+    const ids = ring.split(',').map((entry) => entry.split(':')[0]);
+    // A report answers all callers for one second.
+    await eventually(async () => isDeepStrictEqual(await Promise.all(fleet.brokers.map(keysInUse)), [ids, ids]));
     await load.goOn();
   }
   expect(Object.keys(await count()).sort()).toEqual(['new', 'old']);

@@ -82,7 +82,7 @@ test('with the store in the process the status has everything but Redis', async 
   const session = await fleet.session('alice');
   expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
   expect(await statusOf(fleet.broker(0))).toMatchObject({
-    store: { kind: 'memory', reachable: true, lastSuccessAt: null },
+    store: { kind: 'memory', reachable: true, encryptionKeys: [], lastSuccessAt: null },
     schedule: { total: 1 },
   });
 });

@@ -52,6 +52,9 @@ const status = z
     store: z.looseObject({
       kind: z.enum(['redis', 'memory']),
       reachable: z.boolean().meta({ description: 'Whether the store answers now.' }),
+      encryptionKeys: z.array(z.string()).meta({
+        description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
+      }),
       ...contact,
     }),
     sessions: z.looseObject({
@@ -119,6 +122,7 @@ const EXAMPLE: StatusReport = {
   store: {
     kind: 'redis',
     reachable: true,
+    encryptionKeys: ['2023-10'],
     lastSuccessAt: '2023-10-08T09:39:47.998Z',
     lastFailure: null,
     failingSince: null,

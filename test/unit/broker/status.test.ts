@@ -27,6 +27,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
     redis: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined }),
+    encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
     lastHour: async () => ({ reads: {}, renewals: {}, logins: {}, sessions: {} }),
     failedRequests: NO_FAILURES,

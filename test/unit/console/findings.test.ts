@@ -24,7 +24,14 @@ const FINE: StatusReport = {
     },
   ],
   loginBudget: { perSecond: 10, used: 0.2, waiting: 0 },
-  store: { kind: 'redis', reachable: true, lastSuccessAt: SINCE, lastFailure: null, failingSince: null },
+  store: {
+    kind: 'redis',
+    reachable: true,
+    encryptionKeys: ['k1'],
+    lastSuccessAt: SINCE,
+    lastFailure: null,
+    failingSince: null,
+  },
   sessions: { mode: 'jwt', server: { lastSuccessAt: SINCE, lastFailure: null, failingSince: null } },
   schedule: {
     due: { now: 0, in1h: 0, in24h: 1, in7d: 4, in30d: 9 },
