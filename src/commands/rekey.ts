@@ -119,7 +119,8 @@ class RekeyReport {
     }
     this.#line(
       'Done. No record that can be decrypted needs another key. ' +
-        `You can now remove all keys except ${this.#keyId} from TOKEN_ENCRYPTION_KEYS.`,
+        `If GET /status of each replica lists ${this.#keyId} first in store.encryptionKeys, you can now remove all ` +
+        'other keys from TOKEN_ENCRYPTION_KEYS.',
     );
     return 0;
   }

@@ -75,6 +75,7 @@ export function serveToken(record: TokenRecord): ServedToken {
     record: { subject, region, token, generation, read, unreadRenewals },
     body,
     length: String(body.length),
-    etag: `"${hash('sha256', body, 'base64url').slice(0, 22)}"`,
+    // One flat string, as in `uuidOf` of the record codec.
+    etag: ['"', hash('sha256', body, 'base64url').slice(0, 22), '"'].join(''),
   };
 }

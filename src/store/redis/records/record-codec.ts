@@ -252,8 +252,9 @@ function readText(kind: number, bytes: Buffer, start: number, end: number): stri
   return length === UUID_LENGTH ? uuidOf(hex) : BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString();
 }
 
+/** `join` makes one flat string. A template would keep a tree of its parts in memory, as long as the token is there. */
 function uuidOf(hex: string): string {
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
 function writeHex(bytes: Buffer, start: number, kind: number, digits: string): number {
