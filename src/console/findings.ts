@@ -89,7 +89,8 @@ function domainFindings(domain: Domain): Finding[] {
   return failure ? [failure, ...offset] : offset;
 }
 
-function loginFinding({ host, circuit, lastFailure, failingSince: since }: Domain): Finding | undefined {
+/** What is wrong with the logins of a domain. A refusal that concerns one account is no trouble of the domain. */
+export function loginFinding({ host, circuit, lastFailure, failingSince: since }: Domain): Finding | undefined {
   const reason = lastFailure?.reason ?? '';
   if (circuit !== 'closed') return { kind: 'vendorDown', host, since, reason };
   if (since === null) return undefined;

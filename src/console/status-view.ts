@@ -1,6 +1,7 @@
 import type { StatusReport } from '../broker/status.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
 import { byId, element, facts, svgElement } from './elements.ts';
+import { loginFinding } from './findings.ts';
 import type { Format } from './format.ts';
 import { type ChartName, outcomeGroups } from './outcome-groups.ts';
 import type { Texts } from './texts-en.ts';
@@ -53,7 +54,9 @@ function dependencies({ vendorDomains, store, sessions }: StatusReport, writing:
     const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
     const seconds = domain.clockOffsetSeconds;
     const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
-    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? stateOf(domain), domain, notes, writing);
+    const isOneAccount = domain.failingSince !== null && loginFinding(domain) === undefined;
+    const state = isOneAccount ? 'ok' : stateOf(domain);
+    return dependency(texts.vendor, domain.host, open[domain.circuit] ?? state, domain, notes, writing);
   });
   const isRedis = store.kind === 'redis';
   const storeState = store.reachable ? 'ok' : 'down';

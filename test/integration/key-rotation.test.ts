@@ -113,6 +113,8 @@ describe('two thousand tokens encrypted with key A', () => {
         const some = records.filter((_, index) => index % 40 === number % 40);
         failures.push(...(await misreads(fleet.broker(number), some, sessions)));
         reads += some.length;
+        // The replicas and Redis need the CPU: Redis must answer within 180 ms.
+        await sleep(100);
       }
     };
     const reading = [readLive(), readStored()];

@@ -96,12 +96,14 @@ describe('a vendor domain', () => {
     const { vendor, vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
     const { host } = vendor.url;
     const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined };
-    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined }]);
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined, failingSince: undefined }]);
     await refusalOf(vendorLogin.login(REQUEST));
     const lastFailure = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
-    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure }]);
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure, failingSince: lastFailure.at }]);
     await vendorLogin.login(REQUEST);
-    expect(vendorLogin.domains()).toEqual([{ ...before, lastSuccessAt: expect.any(Number), lastFailure }]);
+    expect(vendorLogin.domains()).toEqual([
+      { ...before, lastSuccessAt: expect.any(Number), lastFailure, failingSince: undefined },
+    ]);
   });
 
   it('reports no offset of its clock without a Date header', async () => {
