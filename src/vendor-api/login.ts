@@ -172,7 +172,6 @@ export class HttpVendorLogin implements VendorLogin {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
-      noteFailure(domain, error, clock.now());
       const { level, message } = ruleFor(error);
       log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
@@ -199,6 +198,7 @@ export class HttpVendorLogin implements VendorLogin {
         return await this.#attempt(request, domain, deadline);
       } catch (error) {
         if (!(error instanceof VendorFault)) throw error;
+        noteFailure(domain, error, clock.now());
         const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
         log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');

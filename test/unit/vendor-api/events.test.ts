@@ -106,6 +106,13 @@ describe('a vendor domain', () => {
     ]);
   });
 
+  it('has the failure of an attempt in its report, also if the next attempt succeeds', async () => {
+    const { vendorLogin } = await watchedLogin(inTurn(json('<html>', 502)));
+    await vendorLogin.login(REQUEST);
+    const [domain] = vendorLogin.domains();
+    expect(domain).toMatchObject({ lastFailure: { reason: 'outage' }, lastSuccessAt: expect.any(Number) });
+  });
+
   it('reports no offset of its clock without a Date header', async () => {
     const { vendorLogin, told } = await watchedLogin((response) => {
       response.sendDate = false;
