@@ -62,6 +62,14 @@ interface Client {
   held: ServedToken | undefined;
 }
 
+/** The newest token of a subject that the store has announced. */
+interface Newest {
+  readonly generation: number;
+  readonly since: number;
+  /** The replicas that were cut off from the store at that time. */
+  readonly missedBy: ReadonlySet<Replica>;
+}
+
 /** A map by terminal for each replica. */
 class TerminalMaps<T> {
   readonly #maps = new WeakMap<Replica, Map<string, T>>();
@@ -90,7 +98,7 @@ class Schedule {
   /** When the last fault of the network, a replica or the store ended, and of the vendor. */
   #troubleAt = Number.NEGATIVE_INFINITY;
   #vendorTroubleAt = Number.NEGATIVE_INFINITY;
-  readonly #newest = new Map<SubjectId, { readonly generation: number; readonly since: number }>();
+  readonly #newest = new Map<SubjectId, Newest>();
   readonly #loggedOut = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
   readonly #erased = new Map<AccountId, { readonly instant: number; readonly at: number }>();
   /** The generation of each logout and each erasure, as the store announced it. */
@@ -257,14 +265,16 @@ class Schedule {
     { record, etag }: ServedToken,
     since: number,
     refused: string | undefined,
-    newest: { readonly generation: number; readonly since: number } | undefined,
+    newest: Newest | undefined,
   ): void {
     const { clock, name } = replica;
     const pastMs = clock.now() - servableUntil(record.token);
     if (pastMs >= 0) this.#fail('no token is served past its margin', `${terminal} by ${name}, ${pastMs} ms past`);
     if (etag === refused) this.#fail('a refused token is not served to its reporter again', terminal);
+    // While the store does not answer, a replica serves what it knows.
+    const mayKnow = since - this.#troubleAt > SETTLE_MS || !newest?.missedBy.has(replica);
     const isOlder = newest && record.generation < newest.generation;
-    if (isOlder && since - newest.since > this.#announcedMs(replica)) {
+    if (isOlder && mayKnow && since - newest.since > this.#announcedMs(replica)) {
       this.#fail('no token is served after a newer one was announced', `${terminal} by ${name}`);
     }
     if (this.#time.now - since > this.#maxReadMs) {
@@ -303,7 +313,8 @@ class Schedule {
     if (before && generation < before.generation) this.#fail('the stored generation never goes back', id);
     const logout = this.#loggedOut.get(id);
     if (logout && generation <= logout.generation) this.#fail('no write undoes a logout', id);
-    this.#newest.set(id, { generation, since: this.#time.now });
+    const missedBy = new Set(this.#replicas.filter(({ connection }) => !connection.isConnected));
+    this.#newest.set(id, { generation, since: this.#time.now, missedBy });
   }
 
   #checkStep(): void {
