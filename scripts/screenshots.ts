@@ -44,7 +44,7 @@ try {
   };
   await mkdir(FOLDER, { recursive: true });
   await shoot('console-en.png', english);
-  await chinese.getByLabel('拒绝应用').check();
+  await chinese.getByLabel('拒绝 App').check();
   await chinese.locator('#verdict[data-level=bad]').waitFor();
   await sleep(5_000);
   await shoot('console-zh.png', chinese);

@@ -37,7 +37,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   session_invalid: {
     when: {
       en: 'the broker or your cloud refuses the session: its signature, `iss`, `aud` or another claim is wrong, it was revoked, or the account was erased after it was issued',
-      zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被撤销，或账号在会话签发之后被抹除',
+      zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被吊销，或账号在会话签发之后被清除',
     },
     app: {
       en: 'renew the session and ask once again. If that does not help, ask the user to log in again',
@@ -136,7 +136,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   vendor_unavailable: {
     when: {
       en: 'the vendor cannot be reached or its answer is unusable, or the account is in a pause after failed logins',
-      zh: '无法连接厂商，或厂商的应答无法使用，或该账号登录失败后处于冷却期',
+      zh: '无法连接厂商，或厂商的响应无法使用，或该账号在登录失败后处于冷却中',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
@@ -169,7 +169,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   store_unavailable: {
     when: {
       en: 'Redis does not answer, and this request cannot be served without it',
-      zh: 'Redis 无应答，而此请求离不开它',
+      zh: 'Redis 无响应，而此请求依赖 Redis',
     },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
@@ -179,14 +179,14 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   },
   shutting_down: {
     when: { en: 'this replica is being stopped', zh: '该副本正在停机' },
-    app: { en: 'ask again. Another replica answers', zh: '重试，另一个副本会应答' },
+    app: { en: 'ask again. Another replica answers', zh: '重试，请求会由另一个副本处理' },
     operator: {
       en: 'take a replica out of the load balancer before you stop it',
       zh: '停止副本之前，先将其从负载均衡中移除',
     },
   },
   vendor_timeout: {
-    when: { en: 'the vendor did not answer in time', zh: '厂商未及时应答' },
+    when: { en: 'the vendor did not answer in time', zh: '厂商响应超时' },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: 'if many accounts see it: [VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',

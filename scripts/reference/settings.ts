@@ -52,7 +52,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   ADMIN_TOKENS: {
     group: 'internal-api',
     en: 'besides or instead, one token for each caller, so that you can replace one alone: `name:token[,name:token…]`',
-    zh: '可与上一项并用，也可替代它：每个调用方一个令牌，便于单独更换：`name:token[,name:token…]`',
+    zh: '可与上一项并用，也可替代它：每个调用方一个令牌，便于单独轮换：`name:token[,name:token…]`',
   },
   LOG_LEVEL: {
     group: 'process',
@@ -101,7 +101,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   VENDOR_MAX_RPS: {
     group: 'vendor',
     en: 'maximum number of vendor logins per second, over all replicas; 0: no limit',
-    zh: '所有副本合计，每秒最多向厂商登录的次数；0：不限',
+    zh: '所有副本合计，每秒向厂商登录的次数上限；0：不限',
   },
   VENDOR_TIMEOUT_MS: {
     group: 'vendor',
@@ -111,7 +111,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_MODE: {
     group: 'sessions',
     en: 'how the broker checks a session: a signed JWT, a question to your OAuth server, or a question to your cloud. [Integrate your cloud](integrate-your-cloud.md) describes the three modes',
-    zh: 'Broker 如何校验会话：验证签名的 JWT，或询问你的 OAuth 服务器，或询问你的云。三种模式见[接入你的云](integrate-your-cloud.md)',
+    zh: 'Broker 如何校验会话：自行验证签名的 JWT、向你的 OAuth 服务器校验，或由你的云的一个 URL 校验。三种模式见[接入你的云](integrate-your-cloud.md)',
   },
   SESSION_JWT_JWKS_URL: {
     group: 'sessions',
@@ -123,13 +123,13 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'sessions',
     required: 'oneOfThree',
     en: 'or a public key in PEM; two [while you replace it](key-rotation.md#the-key-of-the-sessions)',
-    zh: '或一个 PEM 格式的公钥；[更换期间](key-rotation.md#the-key-of-the-sessions)可以有两个',
+    zh: '或一个 PEM 格式的公钥；[轮换期间](key-rotation.md#the-key-of-the-sessions)可以有两个',
   },
   SESSION_JWT_SECRET: {
     group: 'sessions',
     required: 'oneOfThree',
     en: 'or a shared HMAC secret of at least 32 bytes; two on two lines [while you replace it](key-rotation.md#the-key-of-the-sessions)',
-    zh: '或一个共享的 HMAC 密钥，至少 32 字节；[更换期间](key-rotation.md#the-key-of-the-sessions)可以有两个，各占一行',
+    zh: '或一个共享的 HMAC 密钥，至少 32 字节；[轮换期间](key-rotation.md#the-key-of-the-sessions)可以有两个，各占一行',
   },
   SESSION_JWT_ISSUER: {
     group: 'sessions',
@@ -227,7 +227,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'store',
     required: 'encryption',
     en: '`id:key[,id:key…]`: you choose the id; each key is the output of `openssl rand -base64 32`. The first key encrypts, all keys decrypt: [rotate keys](key-rotation.md). Or `off`',
-    zh: '`id:key[,id:key…]`：id 由你决定；每个 key 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[更换密钥](key-rotation.md)。或设为 `off`',
+    zh: '`id:key[,id:key…]`：`id` 由你决定；每个 `key` 取 `openssl rand -base64 32` 的输出。第一个密钥用于加密，所有密钥都可解密：见[轮换密钥](key-rotation.md)。或设为 `off`',
   },
   TERMINAL_POLICY: {
     group: 'terminals',
@@ -242,7 +242,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   REFRESH_MODE: {
     group: 'renewal',
     en: '`proactive`: the broker renews in the background. `on-demand`: it renews only when an app reads a token that is due. Without it: `proactive` for `multi`, `on-demand` for `single`, where a login may log another phone out',
-    zh: '`proactive`：后台刷新。`on-demand`：只在 App 读取到期应刷新的令牌时刷新。不设时，`multi` 为 `proactive`，`single` 为 `on-demand`，因为单端登录时一次登录可能使另一部手机下线',
+    zh: '`proactive`：后台刷新。`on-demand`：只在 App 读取待刷新的令牌时刷新。不设时，`multi` 为 `proactive`，`single` 为 `on-demand`，因为单端登录时一次登录可能使另一部手机下线',
   },
   REFRESH_AT: {
     group: 'renewal',
@@ -262,7 +262,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   LOGIN_LIMIT_PER_HOUR: {
     group: 'limits',
     en: 'maximum logins and logouts of an account per hour over all replicas, `TERMINALS_PER_ACCOUNT` of them at once; 0: no limit',
-    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，其中短时间内最多 `TERMINALS_PER_ACCOUNT` 次；0：不限',
+    zh: '限流：所有副本合计，一个账号每小时最多的登录和登出次数，突发上限为 `TERMINALS_PER_ACCOUNT` 次，之后匀速恢复；0：不限',
   },
   CACHE_MAX_MB: {
     group: 'limits',
