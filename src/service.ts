@@ -197,6 +197,7 @@ export async function startService(
     observer,
     onRefusal: (code) => tracing?.refused(code),
     refreshAt: (record) => refreshAt(record, policy),
+    terminalLimit: config.terminalsPerAccount,
     status: () => status.report(),
     metrics: metrics.scrape,
   });

@@ -2,8 +2,6 @@ import type { ErrorCode } from '../../src/token/errors.ts';
 import type { Language, Texts } from './tables.ts';
 
 interface ErrorText {
-  /** When the broker answers with this code. */
-  readonly when: Texts;
   /** What the app does. */
   readonly app: Texts;
   /** What the operator does. */
@@ -13,7 +11,6 @@ interface ErrorText {
 /** The texts for each error and language. The compiler refuses an error without one. */
 export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   request_invalid: {
-    when: { en: 'a parameter is missing or malformed', zh: '缺少参数，或参数格式不对' },
     app: {
       en: 'correct the app: `detail` names the parameter and what is allowed',
       zh: '修正 App：`detail` 指出是哪个参数以及允许的值',
@@ -24,7 +21,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   session_missing: {
-    when: { en: 'the request has no session', zh: '请求中没有会话' },
     app: {
       en: 'send the session as [its mode requires](integrate-your-cloud.md)',
       zh: '按[所用模式的要求](integrate-your-cloud.md)发送会话',
@@ -35,10 +31,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   session_invalid: {
-    when: {
-      en: 'the broker or your cloud refuses the session: its signature, `iss`, `aud` or another claim is wrong, it was revoked, or the account was erased after it was issued',
-      zh: 'Broker 或你的云拒绝了该会话：签名、`iss`、`aud` 或其他声明不对，会话已被吊销，或账号在会话签发之后被清除',
-    },
     app: {
       en: 'renew the session and ask once again. If that does not help, ask the user to log in again',
       zh: '更新会话后再请求一次。若仍失败，请用户重新登录',
@@ -49,7 +41,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   session_expired: {
-    when: { en: 'the session has ended', zh: '会话已过期' },
     app: { en: 'renew the session and ask once again', zh: '更新会话后再请求一次' },
     operator: {
       en: 'if it happens to new sessions: compare the clocks of your cloud and of the broker',
@@ -57,10 +48,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   session_forbidden: {
-    when: {
-      en: 'the session is for another app, the terminal was logged out, or a page of another web site caused the request',
-      zh: '会话属于另一个 App，终端已被登出，或请求由其他网站的页面发起',
-    },
     app: { en: 'stop asking. Ask the user to log in again', zh: '停止请求。请用户重新登录' },
     operator: {
       en: 'for web pages: let the proxy pass on `Host` unchanged, and set [`SameSite`](security.md#cookies)',
@@ -68,15 +55,10 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   account_disabled: {
-    when: { en: 'the vendor closed the account', zh: '厂商已关闭该账号' },
     app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
     operator: { en: 'ask the vendor, with the account’s accessId', zh: '向厂商咨询，并提供该账号的 accessId' },
   },
   terminal_limit: {
-    when: {
-      en: 'the account has `TERMINALS_PER_ACCOUNT` phones with a valid token',
-      zh: '账号已有 `TERMINALS_PER_ACCOUNT` 部手机持有有效令牌',
-    },
     app: {
       en: 'stop asking. Ask the user to log out on another phone',
       zh: '停止请求。请用户在另一部手机上登出',
@@ -87,10 +69,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   not_found: {
-    when: {
-      en: 'the address is wrong; on the internal API also: the broker knows no such account',
-      zh: '地址错误；在内部 API 上还可能是：Broker 不知道该账号',
-    },
     app: { en: 'correct the address', zh: '修正地址' },
     operator: {
       en: 'a path of the internal API takes the `unionId`, not the name that the user types',
@@ -98,10 +76,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   rate_limited: {
-    when: {
-      en: 'the account asks too often, or reports too many refused tokens',
-      zh: '该账号请求过于频繁，或上报的被拒令牌过多',
-    },
     app: { en: 'wait, then ask again. Look for a loop in the app', zh: '等待后重试。检查 App 是否在循环请求' },
     operator: {
       en: 'the metric of refusals names the limit: `RATE_LIMIT_PER_MINUTE` or `LOGIN_LIMIT_PER_HOUR`',
@@ -109,10 +83,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   internal: {
-    when: {
-      en: 'the broker has a defect, or the replica is overloaded: then `detail` says so',
-      zh: 'Broker 内部出错，或副本过载。过载时 `detail` 会说明',
-    },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: 'overloaded: add replicas. Otherwise report the log line that has the `requestId`',
@@ -120,10 +90,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   vendor_rejected: {
-    when: {
-      en: 'the vendor refused the login. `vendorCode` is its result code',
-      zh: '厂商拒绝了登录。`vendorCode` 是厂商的结果码',
-    },
     app: {
       en: 'stop asking. If `detail` names the account, the `uniqueId` or the region as malformed, correct the app',
       zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 App',
@@ -134,10 +100,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   vendor_unavailable: {
-    when: {
-      en: 'the vendor cannot be reached or its answer is unusable, or the account is in a pause after failed logins',
-      zh: '无法连接厂商，或厂商的响应无法使用，或该账号在登录失败后处于冷却中',
-    },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: 'if many accounts see it: [VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',
@@ -145,10 +107,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   vendor_busy: {
-    when: {
-      en: 'more logins wait than `VENDOR_MAX_RPS` permits',
-      zh: '排队的登录超过 `VENDOR_MAX_RPS` 允许的数量',
-    },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: '[LoginBudgetSpent](runbooks.md#sdktokenbrokerloginbudgetspent)',
@@ -156,10 +114,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   session_check_unavailable: {
-    when: {
-      en: 'your cloud cannot be asked about the session. No user is logged out for it',
-      zh: '无法向你的云核实该会话。用户不会因此被登出',
-    },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: '[SessionChecksUnavailable](runbooks.md#sdktokenbrokersessionchecksunavailable)',
@@ -167,10 +121,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   store_unavailable: {
-    when: {
-      en: 'Redis does not answer, and this request cannot be served without it',
-      zh: 'Redis 无响应，而此请求依赖 Redis',
-    },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: '[RedisTrouble](runbooks.md#sdktokenbrokerredistrouble). [Do not restart the replicas](production.md#while-redis-is-down)',
@@ -178,7 +128,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   shutting_down: {
-    when: { en: 'this replica is being stopped', zh: '该副本正在停机' },
     app: { en: 'ask again. Another replica answers', zh: '重试，请求会由另一个副本处理' },
     operator: {
       en: 'take a replica out of the load balancer before you stop it',
@@ -186,7 +135,6 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
     },
   },
   vendor_timeout: {
-    when: { en: 'the vendor did not answer in time', zh: '厂商响应超时' },
     app: { en: 'wait, then ask again', zh: '等待后重试' },
     operator: {
       en: 'if many accounts see it: [VendorDomainDown](runbooks.md#sdktokenbrokervendordomaindown)',

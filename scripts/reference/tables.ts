@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { VARIABLES, type Variable, type VariableName } from '../../src/config/variables.ts';
+import { ERROR_MEANINGS } from '../../src/console/error-meanings.ts';
 import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
 import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
@@ -58,7 +59,7 @@ export function errorSections(language: Language): Map<string, string> {
       `\`${code}\``,
       String(status),
       YES_NO[retryable ? 'yes' : 'no'][language],
-      cell(texts.when),
+      cell(ERROR_MEANINGS[code]),
       cell(texts.app),
     ];
   });

@@ -1,4 +1,4 @@
-import { byId, element, facts, setText } from './elements.ts';
+import { byId, element, facts, setText, withCode } from './elements.ts';
 import type { Account, Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
 import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
@@ -128,7 +128,8 @@ export class AccountView {
 
   #accountElements({ unionId, account }: Shown): HTMLElement[] {
     const { texts, format } = this.#options.writing();
-    const { accessId, region, coolDown, terminals } = account;
+    const { accessId, region, coolDown, terminalLimit } = account;
+    const terminals = account.terminals.toSorted((one, other) => Date.parse(one.issuedAt) - Date.parse(other.issuedAt));
     const erase = element('button', { type: 'button', class: 'danger' }, texts.erase);
     erase.addEventListener('click', () => this.#askErase(unionId));
     const summary = facts([
@@ -148,7 +149,9 @@ export class AccountView {
             ...terminals.map((terminal) => this.#terminalElement(unionId, terminal)),
           )
         : element('p', { class: 'muted' }, texts.noTerminals);
-    return [summary, element('h3', {}, texts.terminals), list, erase];
+    const used = element('p', {}, texts.terminalsUsed(format.number(terminals.length), format.number(terminalLimit)));
+    const full = terminals.length < terminalLimit ? [] : [element('p', {}, ...withCode(texts.terminalsFull))];
+    return [summary, element('h3', {}, texts.terminals), used, ...full, list, erase];
   }
 
   #terminalElement(unionId: string, terminal: Terminal): HTMLElement {

@@ -98,10 +98,12 @@ interface Verdict {
   readonly runbook?: string | undefined;
   /** The other findings. */
   readonly also?: readonly string[];
+  /** What the verdict does not know. */
+  readonly limits?: string;
 }
 
 function verdict(): Verdict {
-  const { allFine, noTokens, noTokensNext, loading } = texts();
+  const { allFine, otherReplicas, noTokens, noTokensNext, loading } = texts();
   if (failure) return failureVerdict(failure);
   if (!status) return { level: 'ok', text: loading, next: '' };
   const { report } = status;
@@ -111,7 +113,16 @@ function verdict(): Verdict {
     return { ...RULES[first.kind], ...sentences(first), also };
   }
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, next: noTokensNext };
-  return { level: 'ok', text: allFine, next: '' };
+  return { level: 'ok', text: allFine, next: '', limits: `${lastLogin(report)} ${otherReplicas}` };
+}
+
+/** Says when this replica last logged in at the vendor. */
+function lastLogin({ vendorDomains }: StatusReport): string {
+  const newest = vendorDomains
+    .flatMap(({ lastSuccessAt }) => lastSuccessAt ?? [])
+    .toSorted()
+    .at(-1);
+  return newest === undefined ? texts().noLogin : texts().lastLogin(format.relative(newest, writing().now));
 }
 
 function failureVerdict(failed: Failure): Verdict {
@@ -136,7 +147,7 @@ function sentences(finding: Finding): { readonly text: string; readonly next: st
 }
 
 function renderVerdict(): void {
-  const { level, text, next, runbook, also = [] } = verdict();
+  const { level, text, next, runbook, also = [], limits } = verdict();
   byId('verdict', HTMLElement).dataset['level'] = level;
   setText(byId('verdict-text', HTMLElement), ...withCode(text));
   const { nextStep, runbook: runbookLabel, runbookFile, also: alsoLabel } = texts();
@@ -148,11 +159,12 @@ function renderVerdict(): void {
             'p',
             {},
             element('b', {}, `${runbookLabel}: `),
-            element('code', {}, `${runbookFile}#${runbook.toLowerCase()}`),
+            element('code', {}, `${runbookFile}#${runbook.toLowerCase().replaceAll(' ', '-')}`),
           ),
         ]
       : []),
     ...also.map((one) => element('p', {}, element('b', {}, `${alsoLabel}: `), ...withCode(one))),
+    ...(limits ? [element('p', { class: 'muted' }, limits)] : []),
   ];
   byId('verdict-details', HTMLElement).replaceChildren(...details);
 }

@@ -15,10 +15,18 @@ export type Finding =
       readonly vendorCode: number | undefined;
     }
   | {
-      readonly kind: 'vendorDown' | 'vendorFails';
+      readonly kind: 'vendorDown';
       readonly host: string;
       readonly since: string | null;
       readonly reason: string;
+    }
+  | {
+      readonly kind: 'vendorFails';
+      readonly host: string;
+      readonly since: string;
+      readonly reason: string;
+      /** Of this replica at all domains, in the last 10 minutes. */
+      readonly logins: { readonly failed: number; readonly all: number };
     }
   | { readonly kind: 'vendorBroken'; readonly host: string; readonly since: string; readonly reason: string }
   | { readonly kind: 'sessionServerFails'; readonly since: string; readonly reason: string }
@@ -32,7 +40,7 @@ export type FindingKind = Finding['kind'];
 
 interface Rule {
   readonly level: Exclude<Level, 'ok'>;
-  /** The heading in docs/runbooks.md. */
+  /** A heading of docs/runbooks.md. */
   readonly runbook: string;
 }
 
@@ -49,7 +57,7 @@ export const RULES: Readonly<Record<FindingKind, Rule>> = {
   vendorBroken: { level: 'bad', runbook: 'SdkTokenBrokerVendorAnswersBroken' },
   readsFail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
   overdue: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
-  vendorFails: { level: 'warn', runbook: 'SdkTokenBrokerNoLoginSucceeds' },
+  vendorFails: { level: 'warn', runbook: 'The vendor is down' },
   budgetSpent: { level: 'warn', runbook: 'SdkTokenBrokerLoginBudgetSpent' },
   clockOff: { level: 'warn', runbook: 'SdkTokenBrokerVendorClockOff' },
 };
@@ -60,6 +68,7 @@ const SIGNATURE_REFUSED = 10007;
 /** The limits of the alerting rules in deploy/prometheus/rules.yml. The console warns a little earlier. */
 const OVERDUE_SECONDS = 60;
 const CLOCK_OFF_SECONDS = 30;
+const LOGIN_MINUTES = 10;
 const REFUSED_SESSIONS = { minutes: 10, share: 0.5, least: 10 };
 const FAILED_READS = { minutes: 5, share: 0.05, least: 3 };
 
@@ -67,7 +76,7 @@ const FAILED_READS = { minutes: 5, share: 0.05, least: 3 };
 export function findingsOf(status: StatusReport): readonly Finding[] {
   const findings = [
     ...storeFindings(status),
-    ...status.vendorDomains.flatMap(domainFindings),
+    ...status.vendorDomains.flatMap((domain) => domainFindings(domain, status.lastHour)),
     ...sessionFindings(status),
     ...readFindings(status),
     ...scheduleFindings(status),
@@ -81,16 +90,20 @@ function storeFindings({ store }: StatusReport): Finding[] {
 }
 
 type Domain = StatusReport['vendorDomains'][number];
+type LastHour = StatusReport['lastHour'];
 
-function domainFindings(domain: Domain): Finding[] {
+function domainFindings(domain: Domain, lastHour: LastHour): Finding[] {
   const { host, clockOffsetSeconds: seconds } = domain;
   const offset: Finding[] = Math.abs(seconds) > CLOCK_OFF_SECONDS ? [{ kind: 'clockOff', host, seconds }] : [];
-  const failure = loginFinding(domain);
+  const failure = loginFinding(domain, lastHour);
   return failure ? [failure, ...offset] : offset;
 }
 
 /** What is wrong with the logins of a domain. A refusal that concerns one account is no trouble of the domain. */
-export function loginFinding({ host, circuit, lastFailure, failingSince: since }: Domain): Finding | undefined {
+export function loginFinding(
+  { host, circuit, lastFailure, failingSince: since }: Domain,
+  lastHour: LastHour,
+): Finding | undefined {
   const reason = lastFailure?.reason ?? '';
   if (circuit !== 'closed') return { kind: 'vendorDown', host, since, reason };
   if (since === null) return undefined;
@@ -113,8 +126,19 @@ export function loginFinding({ host, circuit, lastFailure, failingSince: since }
     case 'busy':
       return undefined;
     default:
-      return { kind: 'vendorFails', host, since, reason };
+      return { kind: 'vendorFails', host, since, reason, logins: recentLogins(lastHour) };
   }
+}
+
+function recentLogins(lastHour: LastHour): { readonly failed: number; readonly all: number } {
+  const sums = outcomeGroups(lastHour, 'logins').map(({ name, counts }) => ({
+    name,
+    sum: sumOfLast(LOGIN_MINUTES, counts),
+  }));
+  return {
+    failed: sums.find(({ name }) => name === 'failed')?.sum ?? 0,
+    all: sums.reduce((all, { sum }) => all + sum, 0),
+  };
 }
 
 function sessionFindings({ sessions, lastHour }: StatusReport): Finding[] {

@@ -6,6 +6,8 @@ export interface Account {
   readonly region: string;
   readonly coolDown?: { readonly until: string; readonly code: string };
   readonly terminals: readonly Terminal[];
+  /** The maximum number of terminals. */
+  readonly terminalLimit: number;
 }
 
 export interface Terminal {

@@ -1,6 +1,8 @@
 import type { StatusReport } from '../broker/status.ts';
+import type { ErrorCode } from '../token/errors.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
-import { byId, element, facts, svgElement } from './elements.ts';
+import { byId, element, facts, svgElement, withCode } from './elements.ts';
+import { ERROR_MEANINGS } from './error-meanings.ts';
 import { loginFinding } from './findings.ts';
 import type { Format } from './format.ts';
 import { type ChartName, outcomeGroups } from './outcome-groups.ts';
@@ -48,13 +50,13 @@ export function showStatus(status: StatusReport, writing: Writing): void {
 
 type Contact = Pick<StatusReport['store'], 'lastSuccessAt' | 'lastFailure' | 'failingSince'>;
 
-function dependencies({ vendorDomains, store, sessions }: StatusReport, writing: Writing): HTMLElement[] {
+function dependencies({ vendorDomains, store, sessions, lastHour }: StatusReport, writing: Writing): HTMLElement[] {
   const { texts, format } = writing;
   const domains = vendorDomains.map((domain) => {
     const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
     const seconds = domain.clockOffsetSeconds;
     const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
-    const isOneAccount = domain.failingSince !== null && loginFinding(domain) === undefined;
+    const isOneAccount = domain.failingSince !== null && loginFinding(domain, lastHour) === undefined;
     const state = isOneAccount ? 'ok' : stateOf(domain);
     return dependency(texts.vendor, domain.host, open[domain.circuit] ?? state, domain, notes, writing);
   });
@@ -237,6 +239,14 @@ function failures({ recentFailures }: StatusReport, writing: Writing): HTMLEleme
   return tables.length > 0 ? tables : [element('p', { class: 'muted' }, texts.noFailures)];
 }
 
+/** In a few words: what a code means, and who must act. */
+function meaningOf(code: string, { texts, format }: Pick<Writing, 'texts' | 'format'>): HTMLElement[] {
+  const meaning = Object.hasOwn(ERROR_MEANINGS, code) ? ERROR_MEANINGS[code as ErrorCode] : undefined;
+  if (!meaning) return [];
+  const text = texts.meaning(meaning[format.language], texts.actors[meaning.actor]);
+  return [element('p', { class: 'muted' }, ...withCode(text))];
+}
+
 type Failures = StatusReport['recentFailures']['requests'];
 
 function failureTable(title: string, { last5Minutes, last60Minutes }: Failures, { texts, format }: Writing) {
@@ -247,7 +257,7 @@ function failureTable(title: string, { last5Minutes, last60Minutes }: Failures, 
       element(
         'tr',
         {},
-        element('th', { scope: 'row' }, element('code', {}, code)),
+        element('th', { scope: 'row' }, element('code', {}, code), ...meaningOf(code, { texts, format })),
         element('td', {}, format.number(recent[code] ?? 0)),
         element('td', {}, format.number(count)),
       ),

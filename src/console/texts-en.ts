@@ -26,7 +26,10 @@ export const EN = {
   tooManyWrong: (wait: string) =>
     `Too many wrong tokens. The broker answers the next wrong one in ${wait}. The correct token works at once.`,
 
-  allFine: 'All tokens are fine.',
+  allFine: 'All tokens are fine, as far as this replica knows.',
+  lastLogin: (ago: string) => `Its last vendor login: ${ago}.`,
+  noLogin: 'It has not logged in at the vendor yet.',
+  otherReplicas: 'Other replicas: see the alerts.',
   noTokens: 'Everything works. There is no token yet.',
   noTokensNext: 'The first token comes with the first request of an app.',
   loading: 'The console asks the broker …',
@@ -59,13 +62,16 @@ export const EN = {
       text: `The vendor (${host}) has refused our app since ${f.since(since, now)}${vendorCode === undefined ? '' : ` (code ${vendorCode})`}.`,
       next: 'Run `sdk-token-broker check`. Ask the vendor whether the app is frozen.',
     }),
-    vendorDown: ({ host, since, reason }: Of<'vendorDown' | 'vendorFails'>, f: Format, now: number) => ({
+    vendorDown: ({ host, since, reason }: Of<'vendorDown'>, f: Format, now: number) => ({
       text: `The vendor (${host}) is down${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. The circuit breaker is open.`,
-      next: 'Wait for the vendor, or ask it. Known tokens are served. The broker tries again every 5 s.',
+      next: 'Run `sdk-token-broker check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens. It tries again at the next login that is due, at most once in 5 s.',
     }),
-    vendorFails: ({ host, since, reason }: Of<'vendorDown' | 'vendorFails'>, f: Format, now: number) => ({
-      text: `The last login at the vendor (${host}) failed${since ? `; none has succeeded since ${f.since(since, now)}` : ''} (${reason}).`,
-      next: 'Run `sdk-token-broker check`. The broker tries again by itself.',
+    vendorFails: ({ host, since, reason, logins }: Of<'vendorFails'>, f: Format, now: number) => ({
+      text: `The last login at the vendor (${host}) failed (${reason}). None has succeeded since ${f.since(since, now)}.${logins.failed > 0 ? ` In the last 10 minutes, ${f.number(logins.failed)} of ${f.number(logins.all)} logins of this replica failed.` : ''}`,
+      next:
+        reason === 'maintenance'
+          ? 'Ask the vendor when its maintenance ends. The broker still serves known tokens, and tries again by itself.'
+          : 'Run `sdk-token-broker check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens.',
     }),
     vendorBroken: ({ host, since, reason }: Of<'vendorBroken'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has sent answers that are not valid since ${f.since(since, now)} (${reason}).`,
@@ -170,6 +176,15 @@ export const EN = {
   sessionMode: 'Session mode',
 
   failures: 'Recent failures',
+  meaning: (when: string, actor: string) => `${when}. Who acts: ${actor}.`,
+  actors: {
+    app: 'the app',
+    user: 'the user',
+    cloud: 'your cloud',
+    operator: 'you',
+    vendor: 'the vendor',
+    nobody: 'nobody, the app asks again',
+  },
   failuresWhy: 'Of this replica, by error code.',
   code: 'Code',
   minutes5: '5 min',
@@ -184,6 +199,8 @@ export const EN = {
   unionId: 'unionId',
   accessId: 'accessId',
   lookUp: 'Look up',
+  lookupRequest:
+    'To find out why one request failed, search the log for its requestId (docs/runbooks.md#a-user-cannot-log-in).',
   idMissing: 'Enter an id.',
   idUnsendable: 'A browser cannot send this id in a path. Use curl with --path-as-is.',
   unknownAccount: 'The broker does not know this account. It has never logged in here, or it was erased.',
@@ -193,6 +210,8 @@ export const EN = {
   coolDownUntil: (until: string, code: string) => `logins pause until ${until}, after ${code}`,
   noCoolDown: 'none',
   terminals: 'Terminals',
+  terminalsUsed: (count: string, limit: string) => `${count} of ${limit} phones, the oldest token first`,
+  terminalsFull: 'A new phone gets `terminal_limit`: log a lost one out.',
   noTerminals: 'No terminal has a valid token.',
   terminal: 'Terminal (uniqueId)',
   app: 'App',

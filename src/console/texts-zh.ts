@@ -20,7 +20,10 @@ export const ZH: Texts = {
   tokenCharacters: '令牌只能包含可见的 ASCII 字符。请确认复制的是令牌本身。',
   tooManyWrong: (wait) => `错误令牌次数过多，已限流：${wait}后才会处理下一个错误令牌。正确的令牌不受影响。`,
 
-  allFine: '所有令牌正常。',
+  allFine: '据本副本所知，所有令牌正常。',
+  lastLogin: (ago) => `本副本最近一次成功登录厂商：${ago}。`,
+  noLogin: '本副本还没有登录过厂商。',
+  otherReplicas: '其他副本请看告警。',
   noTokens: '各部分正常，目前还没有令牌。',
   noTokensNext: 'App 第一次请求时会产生第一个令牌。',
   loading: '正在查询服务状态……',
@@ -55,11 +58,14 @@ export const ZH: Texts = {
     }),
     vendorDown: ({ host, since, reason }, f, now) => ({
       text: `厂商（${host}）${since ? `从 ${f.since(since, now)} 起` : ''}不可用${reason ? `（${reason}）` : ''}，已熔断。`,
-      next: '等待厂商恢复，或联系厂商。已知的令牌照常提供，每 5 秒自动重试一次。',
+      next: '运行 `sdk-token-broker check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。下一次需要登录时自动重试，最多每 5 秒一次。',
     }),
-    vendorFails: ({ host, since, reason }, f, now) => ({
-      text: `最近一次向厂商（${host}）的登录失败（${reason}）${since ? `，从 ${f.since(since, now)} 起没有成功的登录` : ''}。`,
-      next: '运行 `sdk-token-broker check`。Broker 会自动重试。',
+    vendorFails: ({ host, since, reason, logins }, f, now) => ({
+      text: `最近一次向厂商（${host}）的登录失败（${reason}），从 ${f.since(since, now)} 起没有成功的登录。${logins.failed > 0 ? `最近 10 分钟，本副本的 ${f.number(logins.all)} 次登录中有 ${f.number(logins.failed)} 次失败。` : ''}`,
+      next:
+        reason === 'maintenance'
+          ? '询问厂商维护何时结束。已知的令牌照常提供，Broker 会自动重试。'
+          : '运行 `sdk-token-broker check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。',
     }),
     vendorBroken: ({ host, since, reason }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起返回无法识别的内容（${reason}）。`,
@@ -163,6 +169,15 @@ export const ZH: Texts = {
   sessionMode: '会话模式',
 
   failures: '最近的失败',
+  meaning: (when, actor) => `${when}。由谁处理：${actor}。`,
+  actors: {
+    app: 'App',
+    user: '用户',
+    cloud: '你的云',
+    operator: '你',
+    vendor: '厂商',
+    nobody: '无需处理，App 会重试',
+  },
   failuresWhy: '仅本副本，按错误码。',
   code: '错误码',
   minutes5: '5 分钟',
@@ -177,6 +192,7 @@ export const ZH: Texts = {
   unionId: 'unionId',
   accessId: 'accessId',
   lookUp: '查询',
+  lookupRequest: '要查明某个请求为何失败，请用它的 requestId 搜索日志（docs/runbooks.md#a-user-cannot-log-in）。',
   idMissing: '请输入 ID。',
   idUnsendable: '浏览器无法在路径中发送这个 ID，请用 curl --path-as-is。',
   unknownAccount: '没有这个账号：从未在此登录，或已被清除。',
@@ -186,6 +202,8 @@ export const ZH: Texts = {
   coolDownUntil: (until, code) => `登录暂停到 ${until}，原因 ${code}`,
   noCoolDown: '无',
   terminals: '终端',
+  terminalsUsed: (count, limit) => `${count} 部手机，上限 ${limit} 部，令牌最早签发的在前`,
+  terminalsFull: '新手机会得到 `terminal_limit`：请登出一部丢失的手机。',
   noTerminals: '没有持有有效令牌的终端。',
   terminal: '终端（uniqueId）',
   app: 'App',

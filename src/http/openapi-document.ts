@@ -114,7 +114,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     description: '`ADMIN_TOKEN`, or a token of `ADMIN_TOKENS`.',
   } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
-    await app.register(accountRoutes, { accounts, refreshAt: neverCalled });
+    await app.register(accountRoutes, { accounts, refreshAt: neverCalled, terminalLimit: 20 });
     await app.register(accessIdRoute, { ...rules, accounts, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(statusRoutes, { status: neverCalled });

@@ -63,7 +63,10 @@ test('axe finds no violation in any state, in both languages, light and dark', a
   await opened.enter('');
   runs += await expectAccessible('form with an error');
   await opened.enter(FIRST_TOKEN);
-  await opened.verdict(/All tokens are fine/);
+  await opened.verdict(/All tokens are fine, as far as this replica knows/);
+  expect(await page.locator('#verdict-details').textContent()).toMatch(
+    /Its last vendor login: \d+ s ago\. Other replicas: see the alerts\./,
+  );
   runs += await expectAccessible('status');
   await page.locator('#lookup-id').fill(UNION_ID);
   await page.locator('#lookup-id').press('Enter');
@@ -170,6 +173,31 @@ describe('the token', () => {
 });
 
 describe('an account', () => {
+  test('that is full says so, and shows the terminal with the oldest token first', async () => {
+    const full = await startBroker({
+      ...fleet.env,
+      ADMIN_TOKENS_FILE: tokenFile,
+      REDIS_KEY_PREFIX: 'console-full-account',
+      TERMINALS_PER_ACCOUNT: '2',
+    });
+    try {
+      const session = await fleet.session('erin');
+      for (const phone of ['z-old', 'a-new']) expect((await full.getToken(session, phone)).status).toBe(200);
+      expect((await full.getToken(session, 'third')).status).toBe(403);
+      const { page, enter } = await openConsole(browser, `${full.adminUrl}/console`);
+      await enter(FIRST_TOKEN);
+      await page.locator('#lookup-id').fill('erin');
+      await page.locator('#lookup-id').press('Enter');
+      await page.getByText('2 of 2 phones').waitFor();
+      await page.getByText('A new phone gets terminal_limit: log a lost one out.').waitFor();
+      expect(await page.locator('.terminals h4 code').allTextContents()).toEqual(['z-old', 'a-new']);
+      const failures = await page.locator('#failures').textContent();
+      expect(failures).toContain('TERMINALS_PER_ACCOUNT phones with a valid token. Who acts: the user.');
+    } finally {
+      await full.stop();
+    }
+  });
+
   test('is found by its accessId and logged out with the keyboard alone, after a question, with an audit line', async () => {
     const accessId = await logIn();
     const { page } = await open();

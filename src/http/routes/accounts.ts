@@ -73,6 +73,9 @@ const account = z
         }),
       )
       .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
+    terminalLimit: z.int().meta({
+      description: 'The maximum number of terminals, `TERMINALS_PER_ACCOUNT`. Another one gets `terminal_limit`.',
+    }),
   })
   .meta({ id: 'Account', description: 'Never holds a token.' });
 
@@ -94,6 +97,7 @@ const EXAMPLE_ACCOUNT = {
       readSinceRefresh: true,
     },
   ],
+  terminalLimit: 20,
 };
 
 const getAccount = {
@@ -150,12 +154,14 @@ const eraseAccount = {
 export interface AccountViewOptions {
   /** Epoch ms at which a token is due for renewal. */
   readonly refreshAt: (record: TokenRecord) => number;
+  /** Maximum number of terminals of an account. */
+  readonly terminalLimit: number;
 }
 
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
   { accessId, region, records, coolDown }: StoredAccount,
-  { refreshAt }: AccountViewOptions,
+  { refreshAt, terminalLimit }: AccountViewOptions,
 ): z.infer<typeof account> {
   const terminals = records.map((record) => ({
     app: record.subject.app,
@@ -168,7 +174,7 @@ function accountView(
   }));
   terminals.sort((a, b) => order(a.app, b.app) || order(a.uniqueId, b.uniqueId));
   const pause = coolDown && { coolDown: { until: isoTime(coolDown.until), code: coolDown.code } };
-  return { accessId, region, ...pause, terminals };
+  return { accessId, region, ...pause, terminals, terminalLimit };
 }
 
 function isoTime(epochMs: number): string {

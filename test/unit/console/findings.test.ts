@@ -133,6 +133,14 @@ describe('the findings of a status', () => {
     ['no session server is needed', { ...FINE, sessions: { mode: 'jwt', server: null } }],
   ] satisfies [string, StatusReport][])('are none if %s', (_, status) => expect(findingsOf(status)).toEqual([]));
 
+  it('count the failed logins of the last 10 minutes beside a login that failed', () => {
+    const status = {
+      ...failingWith('timeout'),
+      lastHour: { ...FINE.lastHour, logins: { timeout: recently(7), success: recently(2) } },
+    };
+    expect(findingsOf(status)).toMatchObject([{ kind: 'vendorFails', logins: { failed: 7, all: 9 } }]);
+  });
+
   it('begin with the most urgent one', () => {
     const [, overdue] = CASES.find(([kind]) => kind === 'overdue') ?? [];
     const status = { ...overdue, ...failingWith('configuration', 10_007), schedule: overdue?.schedule ?? null };
@@ -154,6 +162,26 @@ describe.each([
     expect(text).toContain('14:02');
     expect(text).toContain('vendor.example');
     expect(next).toContain('`sdk-token-broker check`');
+  });
+
+  it('say how many logins failed, to run check, and what it means if check is ok', () => {
+    const finding = {
+      kind: 'vendorFails',
+      host: 'vendor.example',
+      since: SINCE,
+      reason: 'outage',
+      logins: { failed: 7, all: 9 },
+    } as const;
+    const { text, next } = texts.findings.vendorFails(finding, new Format(language, 'UTC'), NOW);
+    expect(text).toMatch(/7 of 9 logins|9 次登录中有 7 次失败/);
+    expect(next).toContain('`sdk-token-broker check`');
+    expect(next).toMatch(/only the vendor’s login service is down|只是厂商的登录服务有故障/);
+    const none = texts.findings.vendorFails(
+      { ...finding, logins: { failed: 0, all: 0 } },
+      new Format(language, 'UTC'),
+      NOW,
+    );
+    expect(none.text).not.toMatch(/\b0\b/);
   });
 
   it.each(CASES)('are complete for %s', (_, status) => {

@@ -82,6 +82,7 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     apps: ['default'],
     terminalPolicy: 'multi',
     refreshAt: () => 0,
+    terminalLimit: 20,
     status: async () => STATUS,
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4; charset=utf-8', body: METRICS }),
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),

@@ -22,6 +22,7 @@ describe('GET /accounts/{unionId}', () => {
     const { ask } = await startInternalApp({
       accounts: recordingAccounts(known([terminal])).accounts,
       refreshAt: ({ token }) => token.issuedAt + 0.75,
+      terminalLimit: 7,
     });
     const answer = await ask('GET', `/accounts/${UNION_ID}`);
     expect(answer.status).toBe(200);
@@ -43,6 +44,7 @@ describe('GET /accounts/{unionId}', () => {
           readSinceRefresh: true,
         },
       ],
+      terminalLimit: 7,
     });
     expect(answer.body).not.toContain(ACCESS_TOKEN);
   });
