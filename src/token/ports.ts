@@ -129,6 +129,8 @@ export interface StoredAccount {
   readonly records: readonly TokenRecord[];
   /** Present while the account's logins pause, because several failed in a row: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
+  /** The last erasure, epoch ms. Older sessions of the account are refused. */
+  readonly erasedAt?: number | undefined;
 }
 
 /** @throws BrokerError `store_unavailable`, from every method */

@@ -181,9 +181,10 @@ class Run {
         erasedAt: erasedAt && this.#name(accountOf(subjectId(this.#subjects[index] as Subject)), erasedAt),
       })),
       found: found.map(
-        (account) =>
+        (account, index) =>
           account && {
             ...account,
+            erasedAt: account.erasedAt && this.#name(accountId(unionIds[index] ?? ''), account.erasedAt),
             records: account.records.map((record) => this.#shown(record)?.generation).toSorted(),
           },
       ),

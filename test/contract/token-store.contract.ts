@@ -521,6 +521,16 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.accounts.find(subject.unionId))?.coolDown).toBeUndefined();
     });
 
+    test('shows the last erasure of an account that has logged in again', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      expect((await store.accounts.find(subject.unionId))?.erasedAt).toBeUndefined();
+      const erasedAt = await store.accounts.erase(subject.unionId);
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      await saved(store, subject, id);
+      expect((await store.accounts.find(subject.unionId))?.erasedAt).toBe(erasedAt);
+    });
+
     test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
       const { subject } = newSubject();
       const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));

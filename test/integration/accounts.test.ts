@@ -164,7 +164,7 @@ describe('the accessId of an account', () => {
     });
     expect(JSON.parse(lookup.body)).toEqual({ [accessId]: 'bob' });
     const account = await internalRequest(fleet.broker(0), 'GET', '/accounts/bob');
-    expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [] });
+    expect(JSON.parse(account.body)).toEqual({ accessId, region: 'DE', terminals: [], terminalLimit: 1 });
     // Redis deletes a sorted set with its last member.
     expect((await keysOf(fleet)).filter((key) => key.endsWith(':due'))).toEqual([]);
 

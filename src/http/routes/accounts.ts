@@ -52,12 +52,17 @@ const EXAMPLES = {
 
 const instant = z.string().meta({ format: 'date-time' });
 
+const pause = z.looseObject({
+  until: instant,
+  code: z.string().meta({ description: 'The `code` of the last failure.' }),
+});
+
 const account = z
   .looseObject({
     accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
     region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
-    coolDown: z
-      .looseObject({ until: instant, code: z.string().meta({ description: 'The `code` of the last failure.' }) })
+    erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
+    coolDown: pause
       .optional()
       .meta({ description: 'Present while logins of this account pause, because several failed in a row.' }),
     terminals: z
@@ -70,6 +75,7 @@ const account = z
           refreshAt: instant.meta({ description: 'When its token is due for renewal.' }),
           generation: z.int().meta({ description: 'A larger number is newer.' }),
           readSinceRefresh: z.boolean().meta({ description: 'Whether an app has read this generation.' }),
+          coolingDown: pause.optional().meta({ description: 'The cool-down of the account: its terminals share it.' }),
         }),
       )
       .meta({ description: 'The terminals with a valid token, sorted by app and uniqueId.' }),
@@ -160,9 +166,10 @@ export interface AccountViewOptions {
 
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
-  { accessId, region, records, coolDown }: StoredAccount,
+  { accessId, region, records, coolDown, erasedAt }: StoredAccount,
   { refreshAt, terminalLimit }: AccountViewOptions,
 ): z.infer<typeof account> {
+  const pause = coolDown && { until: isoTime(coolDown.until), code: coolDown.code };
   const terminals = records.map((record) => ({
     app: record.subject.app,
     uniqueId: record.subject.uniqueId,
@@ -171,10 +178,11 @@ function accountView(
     refreshAt: isoTime(refreshAt(record)),
     generation: record.generation,
     readSinceRefresh: record.read,
+    ...(pause && { coolingDown: pause }),
   }));
   terminals.sort((a, b) => order(a.app, b.app) || order(a.uniqueId, b.uniqueId));
-  const pause = coolDown && { coolDown: { until: isoTime(coolDown.until), code: coolDown.code } };
-  return { accessId, region, ...pause, terminals, terminalLimit };
+  const erasure = erasedAt === undefined ? {} : { erasedAt: isoTime(erasedAt) };
+  return { accessId, region, ...erasure, ...(pause && { coolDown: pause }), terminals, terminalLimit };
 }
 
 function isoTime(epochMs: number): string {

@@ -159,7 +159,7 @@ export class MemoryAccounts implements AccountStore {
     const { accessId, region } = account.identity;
     const cooling = this.#failures.coolDown(id);
     const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
-    return { accessId, region, records: this.#unexpired(account), coolDown };
+    return { accessId, region, records: this.#unexpired(account), coolDown, erasedAt: account.erasedAt };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {

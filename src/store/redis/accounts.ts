@@ -2,7 +2,7 @@ import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
 import type { AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
-import { ACCOUNT_FIELDS, type DirectoryEntry } from './records/record-codec.ts';
+import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
 import { sealedFieldsOf } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -43,7 +43,8 @@ export class RedisAccounts implements AccountStore {
       restMs > 0 && restMs <= MAX_COOL_DOWN_MS
         ? { until: Math.round(Number(until)), code: failureCodeOf(String(code)) }
         : undefined;
-    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'], coolDown };
+    const erasedAt = instantOf(fields[ACCOUNT_FIELDS.erasedAt]);
+    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {

@@ -49,17 +49,21 @@ describe('GET /accounts/{unionId}', () => {
     expect(answer.body).not.toContain(ACCESS_TOKEN);
   });
 
-  it('shows a cool-down with its end and the code of the last failure', async () => {
+  it('shows the last erasure, and a cool-down with its end and its code, also for each terminal', async () => {
     const account = {
       accessId: '1',
       region: 'DE',
-      records: [],
+      records: [record('a', '1')],
       coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' },
+      erasedAt: 1_600_000_000_000,
     };
     const { accounts } = recordingAccounts(new Map([[UNION_ID, account as StoredAccount]]));
     const { ask } = await startInternalApp({ accounts });
+    const coolDown = { until: '2023-11-14T22:13:20.000Z', code: 'vendor_timeout' };
     expect(JSON.parse((await ask('GET', `/accounts/${UNION_ID}`)).body)).toMatchObject({
-      coolDown: { until: '2023-11-14T22:13:20.000Z', code: 'vendor_timeout' },
+      erasedAt: '2020-09-13T12:26:40.000Z',
+      coolDown,
+      terminals: [{ uniqueId: '1', coolingDown: coolDown }],
     });
   });
 
