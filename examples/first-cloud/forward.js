@@ -15,11 +15,13 @@ function newSession(account) {
   return id;
 }
 
-/** The session of the cookie, or undefined. */
+/** The session of the cookie, or why there is none. */
 function sessionOf({ headers }) {
   const [, id] = /(?:^|; )sid=([^;]*)/.exec(headers.cookie ?? '') ?? [];
+  if (id === undefined) return { problem: 'no cookie sid' };
   const session = sessions.get(id);
-  return session && session.exp > Date.now() / 1_000 ? session : undefined;
+  if (session === undefined) return { problem: 'unknown session' };
+  return session.exp > Date.now() / 1_000 ? { session } : { problem: 'expired session' };
 }
 
 createServer((request, response) => {
@@ -28,7 +30,8 @@ createServer((request, response) => {
   switch (`${request.method} ${request.url}`) {
     case 'GET /whoami': {
       // only the broker calls this
-      const session = sessionOf(request);
+      const { session, problem } = sessionOf(request);
+      if (problem) console.log(`401: ${problem}`);
       if (!session) return response.writeHead(401).end();
       return response.end(JSON.stringify(session));
     }
@@ -42,5 +45,5 @@ createServer((request, response) => {
     default:
       return response.writeHead(404).end();
   }
-}).listen(3002, '127.0.0.1');
+}).listen(3002, '127.0.0.1', () => console.log('The cloud listens at http://127.0.0.1:3002'));
 // docs end

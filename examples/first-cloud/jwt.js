@@ -32,5 +32,5 @@ createServer(async (request, response) => {
     default:
       return response.writeHead(404).end();
   }
-}).listen(3000, '127.0.0.1');
+}).listen(3000, '127.0.0.1', () => console.log('The cloud listens at http://127.0.0.1:3000'));
 // docs end

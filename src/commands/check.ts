@@ -20,7 +20,9 @@ call, so no account is logged in. This does not test the appToken.
 
   --session [FILE]     also check a session of an app: print its account, or the reason of the refusal, for each claim.
                        The file, or standard input, holds the token, or the request headers that make up the session,
-                       one per line. The session is not printed. Erasures are not looked up
+                       one per line, for example: echo 'Cookie: sid=…' | sdk-token-broker check --session
+                       The session is not printed. Erasures are not looked up. It fetches the session keys anew, but a
+                       running broker may still have older keys with the same kid, for at most 10 minutes
   --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
                        that phone: use a test account
 ${LOGIN_FLAGS_HELP}
@@ -35,7 +37,7 @@ const OPTIONS = {
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError */
-export async function check(args: readonly string[], { env, out }: CommandContext): Promise<number> {
+export async function check(args: readonly string[], { env, out, err }: CommandContext): Promise<number> {
   const { login: isRealLogin, session: file, help, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
   if (help) {
     out(HELP);
@@ -45,7 +47,7 @@ export async function check(args: readonly string[], { env, out }: CommandContex
   if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
   const login = isRealLogin ? readLogin(flags, HELP) : undefined;
 
-  const headers = file === undefined ? undefined : await readSession(file);
+  const headers = file === undefined ? undefined : await readSession(file, process.stdin, err);
 
   const parts = readConfigParts(env);
   const { vendor, session, forwardedSession, store } = parts;

@@ -26,28 +26,33 @@ export class ForwardVerifier implements SessionVerifier {
 
   async verify(session: string): Promise<Principal> {
     const { claims, clock } = this.#options;
-    const answer = await this.ask(session);
-    if (answer) return principalFromServer(answer, claims, clock);
-    throw new BrokerError('session_invalid', { detail: 'The session server refused the session' });
+    return principalFromServer(await this.ask(session), claims, clock);
   }
 
   /**
-   * Returns the claims, or `undefined` if the server refuses the session.
-   * @throws BrokerError `session_check_unavailable`; `session_invalid` if HTTP headers cannot hold the session
+   * Returns the claims.
+   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session, or if HTTP
+   *   headers cannot hold it
    */
-  async ask(session: string): Promise<object | undefined> {
-    const { url, clock, contact } = this.#options;
+  async ask(session: string): Promise<object> {
+    const { clock, contact } = this.#options;
     const headers = headersFrom(session);
-    try {
-      return await noteContact(contact, clock, async () => {
-        const answer = await boundedFetch(url, { headers }, clock);
-        if (answer.status === 401 || answer.status === 403) return undefined;
-        if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
-        return claimsFrom(answer);
-      });
-    } catch (error) {
+    const answer = await noteContact(contact, clock, () => this.#claimsOrRefusal(headers)).catch((error: unknown) => {
       throw sessionCheckUnavailable(error);
-    }
+    });
+    if (typeof answer === 'object') return answer;
+    throw new BrokerError('session_invalid', {
+      detail: `The session server refused the session with status ${answer}`,
+    });
+  }
+
+  /** The claims, or the status of the refusal. */
+  async #claimsOrRefusal(headers: Headers): Promise<object | 401 | 403> {
+    const { url, clock } = this.#options;
+    const answer = await boundedFetch(url, { headers }, clock);
+    if (answer.status === 401 || answer.status === 403) return answer.status;
+    if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
+    return claimsFrom(answer);
   }
 }
 

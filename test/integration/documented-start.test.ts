@@ -118,13 +118,17 @@ describe(`${PAGE}, pasted step by step`, () => {
   }, 60_000);
 
   test('gets a token with one vendor login, and finds the account by its unionId', async () => {
-    const [ask, state, account] = shellBlocks(4);
+    const [ask, state, account, refused, signature, audience] = shellBlocks(4);
     const { output } = await pasteAndWait(ask);
     expect(output).toContain('HTTP/1.1 200 OK');
     expect(Object.keys(answerIn(output))).toHaveLength(6);
     await pasteAndWait(ask);
     expect(answerIn((await pasteAndWait(state)).output)).toMatchObject({ succeeded: 1 });
     expect(answerIn((await pasteAndWait(account)).output)).toMatchObject({ region: 'DE' });
+    const inOneShell = (block = '') => pasteAndWait(`${ask?.split('\n')[0]}\n${block}`);
+    expect(answerIn((await inOneShell(refused)).output)).toMatchObject({ code: 'session_invalid' });
+    expect((await inOneShell(signature)).output).toMatch(/^FAIL {2}session signature/m);
+    expect((await inOneShell(audience)).output).toMatch(/^FAIL {2}session aud/m);
   });
 
   test('accepts sessions of the cloud after the cloud has restarted', async () => {
@@ -151,6 +155,10 @@ describe(`${PAGE}, pasted step by step`, () => {
     expect(problem).toEqual({ ...JSON.parse(shown), requestId: expect.any(String) });
     expect(broker.output()).toContain(problem['requestId']);
     const { code, output } = await pasteAndWait(check);
-    expect({ code, output }).toMatchObject({ code: 1, output: expect.stringMatching(/^FAIL {2}session .*refused/m) });
+    expect({ code, output }).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/^FAIL {2}session .*refused .* 401$/m),
+    });
+    expect(cloud.output()).toContain('401: unknown session');
   }, 60_000);
 });

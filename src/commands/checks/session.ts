@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
 import type { CheckedClaim } from '../../session/claims.ts';
@@ -15,9 +16,22 @@ import { type CheckResult, fail, ok } from './check-result.ts';
 const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
 const MAX_SHOWN = 120;
 
-/** Reads a session. @param file `-`: standard input. @throws UsageError if the file cannot be read, or is empty */
-export async function readSession(file: string): Promise<IncomingHttpHeaders> {
-  const content = await (file === '-' ? text(process.stdin) : readFile(file, 'utf8')).catch(() => {
+const PROMPT =
+  'Paste the session: the token, or its headers, for example "Cookie: sid=…". Then press Enter and Ctrl-D.';
+
+/**
+ * Reads a session.
+ * @param file `-`: standard input
+ * @param err gets a prompt if standard input is a terminal
+ * @throws UsageError if the file cannot be read, or is empty
+ */
+export async function readSession(
+  file: string,
+  stdin: Readable & { readonly isTTY?: boolean | undefined },
+  err: (line: string) => void,
+): Promise<IncomingHttpHeaders> {
+  if (file === '-' && stdin.isTTY) err(PROMPT);
+  const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch(() => {
     throw new UsageError(`--session: the file ${JSON.stringify(file)} cannot be read`);
   });
   const session = content.trim();
@@ -57,18 +71,20 @@ export async function checkSession(
   try {
     const session = sessionSource(forwarded)(headers);
     const { decision, claims } = await explainSession(options, session, clock);
-    return [...claims.map(claimResult), decisionResult(decision, clock)];
+    const results = claims.map((claim) => claimResult(claim, options));
+    const last = decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, clock);
+    return [...results, last];
   } catch (error) {
-    if (error instanceof BrokerError) return [refused(error)];
+    if (error instanceof BrokerError) return [refused(error, [], options)];
     throw error;
   }
 }
 
-function claimResult({ name, value, problem }: CheckedClaim): CheckResult {
+function claimResult({ name, value, problem }: CheckedClaim, options: SessionOptions): CheckResult {
   const label = `session ${visible(name)}`;
   const shown = value === undefined ? 'not there' : `${shortened(value)}${dateOf(name, value)}`;
   if (problem === undefined) return ok(label, shown);
-  return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name) });
+  return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name, value, options) });
 }
 
 /** The largest date of JavaScript, in seconds. */
@@ -80,13 +96,12 @@ function dateOf(name: string, value: unknown): string {
   return Math.abs(value) <= MAX_DATE_SECONDS ? ` (${new Date(value * 1_000).toISOString()})` : '';
 }
 
-/** By the name of a claim. All others are those of SESSION_CLAIM_…. */
+/** By the name of a claim. `fixFor` has the others. */
 const FIXES: Readonly<Record<string, string>> = {
   signature:
     'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
   typ: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
   iss: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
-  aud: 'Issue sessions for this audience, or correct SESSION_JWT_AUDIENCE or SESSION_INTROSPECTION_AUDIENCE.',
   scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
   exp: 'Let the app get a new session. If it is new, correct the clock of this host or of the issuer.',
   nbf: 'Correct the clock of this host or of the issuer.',
@@ -96,16 +111,23 @@ const FIXES: Readonly<Record<string, string>> = {
   'kind of token': 'Let the app send an access token.',
 };
 
-function fixFor(name: string): string {
-  return (
-    FIXES[name] ??
-    `Issue sessions with the claim ${visible(name)}, or correct SESSION_CLAIM_UNION_ID, SESSION_CLAIM_REGION or SESSION_CLAIM_APP.`
-  );
+function fixFor(name: string, value: unknown, { mode, claims }: SessionOptions): string {
+  if (name === 'aud') {
+    const setting = mode === 'introspection' ? 'SESSION_INTROSPECTION_AUDIENCE' : 'SESSION_JWT_AUDIENCE';
+    return `Issue sessions for this audience, or correct ${setting}.`;
+  }
+  return FIXES[name] ?? fixForPrincipal(name, value, claims);
 }
 
-function decisionResult(decision: Principal | BrokerError, clock: Clock): CheckResult {
-  if (decision instanceof BrokerError) return refused(decision);
-  const { unionId, region, app, expiresAt } = decision;
+function fixForPrincipal(name: string, value: unknown, { region, app }: SessionOptions['claims']): string {
+  const setting =
+    { [region]: 'SESSION_CLAIM_REGION', ...(app && { [app]: 'SESSION_CLAIM_APP' }) }[name] ?? 'SESSION_CLAIM_UNION_ID';
+  const isThere = value !== undefined && value !== null;
+  const action = isThere ? `Correct the value of the claim ${visible(name)}` : `Add the claim ${visible(name)}`;
+  return `${action} in the sessions that your cloud issues, or name another claim in ${setting}.`;
+}
+
+function accepted({ unionId, region, app, expiresAt }: Principal, clock: Clock): CheckResult {
   const parts = [
     `accepted: account ${shortened(unionId)} (digest ${accountId(unionId)})`,
     region === undefined ? 'no country' : `country ${region}`,
@@ -115,12 +137,19 @@ function decisionResult(decision: Principal | BrokerError, clock: Clock): CheckR
   return ok('session', parts.join(', '));
 }
 
-function refused({ code, message }: BrokerError): CheckResult {
-  const fix =
-    code === 'session_check_unavailable'
-      ? 'See the check of the session keys or the session server.'
-      : 'See the lines above, or send the session in the form that SESSION_MODE expects.';
-  return fail('session', { detail: `refused with ${code}: ${message}`, fix });
+function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
+  const detail = `refused with ${error.code}: ${error.message}`;
+  return fail('session', { detail, fix: fixForRefusal(error, claims, options) });
+}
+
+function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): string {
+  if (code === 'session_check_unavailable') return 'See the check of the session keys or the session server.';
+  if (claims.some(({ problem }) => problem !== undefined)) return 'See the lines above.';
+  if (mode !== 'forward') return `Send the session in the form that SESSION_MODE=${mode} expects: only the token.`;
+  if (code !== 'session_invalid') {
+    return "Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: echo 'Cookie: sid=…' | … check --session";
+  }
+  return 'Only your cloud knows the reason: look in its log. If the session has expired, let the app log in again.';
 }
 
 /** A value as JSON, unless it is a plain word. */

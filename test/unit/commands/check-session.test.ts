@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
 import { checkSession, headersIn, readSession } from '../../../src/commands/checks/session.ts';
@@ -60,14 +61,30 @@ describe('a JWT', () => {
     ['another audience', { aud: 'other' }, ['session aud', 'session'], 'SESSION_JWT_AUDIENCE'],
     ['another issuer', { iss: 'https://other.example' }, ['session iss', 'session'], 'SESSION_JWT_ISSUER'],
     ['an end in the past', { exp: START_SECONDS - 10 }, ['session exp', 'session'], 'new session'],
-    ['no account', { sub: undefined }, ['session sub', 'session'], 'SESSION_CLAIM_UNION_ID'],
-    ['a country that is none', { region: 'Germany' }, ['session region', 'session'], 'SESSION_CLAIM_REGION'],
+    ['no account', { sub: undefined }, ['session sub', 'session'], 'Add the claim sub'],
+    [
+      'a country that is none',
+      { region: 'UK' },
+      ['session region', 'session'],
+      'Correct the value of the claim region',
+    ],
     ['a start in the future', { nbf: START_SECONDS + 30 }, ['session nbf', 'session'], 'clock'],
     ['a bound key', { cnf: { jkt: 'x' } }, ['session kind of token', 'session'], 'access token'],
   ])('with %s: the claim, and how to fix it', async (_, claims, names, fix) => {
     const { failed, fixes } = await check(JWT, await session(claims));
     expect(failed).toEqual(names);
     expect(fixes[0]).toContain(fix);
+    expect(fixes.join('\n')).not.toContain('INTROSPECTION');
+    expect(fixes.at(-1)).toBe('See the lines above.');
+  });
+
+  test.each([
+    ['account', { sub: 7 }, 'SESSION_CLAIM_UNION_ID'],
+    ['country', { region: 'UK' }, 'SESSION_CLAIM_REGION'],
+    ['app', { app: 'not an app' }, 'SESSION_CLAIM_APP'],
+  ])('with a wrong %s: the only setting that names this claim', async (_, claims, setting) => {
+    const { fixes } = await check({ ...JWT, claims: { ...CLAIMS, app: 'app' } }, await session(claims));
+    expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual([setting]);
   });
 
   test('with several problems: all of them, where the verifier stops at the first', async () => {
@@ -96,8 +113,9 @@ describe('a JWT', () => {
   });
 
   test('that is none: the reason', async () => {
-    const { lines } = await check(JWT, 'opaque-session-of-somebody');
+    const { lines, fixes } = await check(JWT, 'opaque-session-of-somebody');
     expect(lines).toEqual(['FAIL session: refused with session_invalid: The session is not a signed JWT']);
+    expect(fixes).toEqual([expect.stringContaining('SESSION_MODE=jwt expects')]);
   });
 
   test('with claims that would control the terminal: in visible characters', async () => {
@@ -131,7 +149,9 @@ describe('an opaque token', () => {
     const inactive = await check(await introspectionAt({ active: false }), 'opaque-session-of-somebody');
     expect(inactive.failed).toEqual(['session active', 'session']);
     const foreign = await introspectionAt({ active: true, aud: 'other', sub: ACCOUNT });
-    expect((await check(foreign, 'opaque-session-of-somebody')).failed).toEqual(['session aud', 'session']);
+    const { failed, fixes } = await check(foreign, 'opaque-session-of-somebody');
+    expect(failed).toEqual(['session aud', 'session']);
+    expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual(['SESSION_INTROSPECTION_AUDIENCE']);
   });
 
   test('that cannot be checked: that, and nothing about its claims', async () => {
@@ -163,17 +183,20 @@ describe('headers', () => {
     }
   });
 
-  test('that the session server refuses: that', async () => {
+  test('that the session server refuses: its status, and that only the cloud knows the reason', async () => {
     const { options } = await forwardTo(401, {});
-    expect((await check(options, `Cookie: ${COOKIE}`, forwarded)).lines).toEqual([
-      'FAIL session: refused with session_invalid: The session server refused the session',
+    const { lines, fixes } = await check(options, `Cookie: ${COOKIE}`, forwarded);
+    expect(lines).toEqual([
+      'FAIL session: refused with session_invalid: The session server refused the session with status 401',
     ]);
+    expect(fixes).toEqual([expect.stringMatching(/^Only your cloud knows the reason: look in its log/)]);
   });
 
   test('without the session: which ones are missing', async () => {
     const { options } = await forwardTo(200, { sub: ACCOUNT });
-    const { lines } = await check(options, 'User-Agent: app', forwarded);
+    const { lines, fixes } = await check(options, 'User-Agent: app', forwarded);
     expect(lines).toEqual([expect.stringMatching(/^FAIL session: refused with session_missing: .*cookie/)]);
+    expect(fixes).toEqual([expect.stringContaining("echo 'Cookie: sid=…'")]);
   });
 
   test('may be lines, a JSON object, or a bearer token alone', () => {
@@ -191,9 +214,20 @@ test('a session is read from a file; an empty or missing file is refused', async
   const folder = await mkdtemp(join(tmpdir(), 'check-session-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const file = join(folder, 'session');
+  const read = (path: string) => readSession(path, Readable.from([]), () => expect.unreachable('a prompt'));
   await writeFile(file, ' a.b.c\n');
-  expect(await readSession(file)).toEqual({ authorization: 'Bearer a.b.c' });
+  expect(await read(file)).toEqual({ authorization: 'Bearer a.b.c' });
   await writeFile(file, '\n');
-  await expect(readSession(file)).rejects.toThrow('there is no session in the input');
-  await expect(readSession(join(folder, 'none'))).rejects.toThrow('cannot be read');
+  await expect(read(file)).rejects.toThrow('there is no session in the input');
+  await expect(read(join(folder, 'none'))).rejects.toThrow('cannot be read');
+});
+
+test.each([
+  ['a terminal', true, [expect.stringContaining('Paste the session')]],
+  ['no terminal', undefined, []],
+])('a session is read from standard input that is %s: a prompt only on a terminal', async (_, isTTY, prompts) => {
+  const stdin = Object.assign(Readable.from([Buffer.from('Cookie: sid=1\n')]), { isTTY });
+  const err: string[] = [];
+  expect(await readSession('-', stdin, (line) => err.push(line))).toEqual({ cookie: 'sid=1' });
+  expect(err).toEqual(prompts);
 });

@@ -76,7 +76,7 @@ describe('a forwarded session', () => {
   it.each([401, 403])('is refused by status %d, whatever the body', async (status) => {
     server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify({ sub: ACCOUNT, SESSION }));
     const error = await expectError(SESSION, 'session_invalid');
-    expect(error.detail).toBe('The session server refused the session');
+    expect(error.detail).toBe(`The session server refused the session with status ${status}`);
   });
 
   it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
