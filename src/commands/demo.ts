@@ -184,7 +184,7 @@ async function playFlow(
   screen.row('console', `${consoleUrl}   break the vendor there, and watch`);
   screen.row('API docs', `${broker.url}/docs`);
   screen.row('stop', 'Ctrl-C');
-  screen.line('\n   The broker renews a token once if no app reads it, then waits until an app asks again.');
+  screen.line('\n   If no app reads a token, the broker renews it once. Then it waits until an app asks again.');
   screen.note('Each vendor login appears below. This request works for one hour:\n');
   screen.line(`curl -i '${broker.url}${TOKEN_PATH}' -H 'Authorization: Bearer ${session}'`);
 }

@@ -133,7 +133,7 @@ class RekeyReport {
   olderKeyInUse({ resealed, changed }: RekeyTotals): number {
     this.#line(
       `During the run, replicas encrypted ${format(resealed + changed)} more records with another key. A replica does not ` +
-        `have ${this.#keyId} first in TOKEN_ENCRYPTION_KEYS. Restart it with that key first, then run rekey again.`,
+        `have ${this.#keyId} first in TOKEN_ENCRYPTION_KEYS. Give it that key first, by SIGHUP or a restart, then run rekey again.`,
     );
     return 1;
   }
