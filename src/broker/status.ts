@@ -86,7 +86,7 @@ export interface StatusReport {
   } | null;
   readonly memory: { readonly tokens: number; readonly bytes: number };
   readonly recentFailures: { readonly requests: FailureReport; readonly backgroundRenewals: FailureReport };
-  /** What this replica counted in the last hour. `from` is the start of the first minute. */
+  /** The counts of this replica for the last hour. `from` is the start of the first minute. */
   readonly lastHour: LastHour & { readonly from: string };
 }
 
@@ -222,7 +222,7 @@ function scheduleReport(
   };
 }
 
-/** What each count adds to the one before it. */
+/** The difference of each count to the one before it. */
 function differences(counts: readonly number[]): number[] {
   return counts.map((count, at) => count - (counts[at - 1] ?? 0));
 }

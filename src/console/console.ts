@@ -98,7 +98,7 @@ interface Verdict {
   readonly runbook?: string | undefined;
   /** The other findings. */
   readonly also?: readonly string[];
-  /** What the verdict does not know. */
+  /** Facts that the verdict does not know. */
   readonly limits?: string;
 }
 

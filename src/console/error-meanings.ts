@@ -2,7 +2,7 @@ import type { ErrorCode } from '../token/errors.ts';
 import type { Language } from './format.ts';
 
 interface ErrorMeaning extends Readonly<Record<Language, string>> {
-  /** Who must act, so that the error goes away. */
+  /** The party that must act, so that the error goes away. */
   readonly actor: 'app' | 'user' | 'cloud' | 'operator' | 'vendor' | 'nobody';
 }
 

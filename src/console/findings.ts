@@ -99,7 +99,7 @@ function domainFindings(domain: Domain, lastHour: LastHour): Finding[] {
   return failure ? [failure, ...offset] : offset;
 }
 
-/** What is wrong with the logins of a domain. A refusal that concerns one account is no trouble of the domain. */
+/** The trouble with the logins of a domain, if there is any. A refusal that concerns one account is no trouble of the domain. */
 export function loginFinding(
   { host, circuit, lastFailure, failingSince: since }: Domain,
   lastHour: LastHour,
