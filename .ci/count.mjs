@@ -1,6 +1,6 @@
 // Adds up the tests of all frameworks. Argument: the folder with their results. Last line: "N passed, M failed".
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const results = process.argv[2];
 const readable = (file) => {
@@ -11,9 +11,18 @@ const readable = (file) => {
   }
 };
 
-/** @returns tests that passed, and tests that failed */
+/** Prints each failed test, because a CI system may show only the end of the log. @returns tests that passed and failed */
 function vitest(file) {
-  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(readable(join(results, file)) || '{}');
+  const {
+    numPassedTests = 0,
+    numFailedTests = 0,
+    testResults = [],
+  } = JSON.parse(readable(join(results, file)) || '{}');
+  for (const { name, assertionResults } of testResults) {
+    for (const { fullName, failureMessages } of assertionResults.filter(({ status }) => status === 'failed')) {
+      process.stdout.write(`FAILED ${relative('.', name)}: ${fullName}\n${failureMessages.join('\n')}\n`);
+    }
+  }
   return [numPassedTests, numFailedTests];
 }
 
