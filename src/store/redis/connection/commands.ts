@@ -103,9 +103,8 @@ class WriteCoalescer {
 interface SentCommand {
   /** By `performance.now()`, which no change of the system time affects. */
   readonly deadlineAt: number;
-  /** Ends it as timed out. */
-  readonly expire: () => void;
-  isEnded: boolean;
+  /** Ends it as timed out; `undefined` once it has ended, so that its answer does not stay in memory until the deadline. */
+  expire: (() => void) | undefined;
 }
 
 /** The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. */
@@ -120,7 +119,7 @@ class Deadlines {
   }
 
   add(expire: () => void): SentCommand {
-    const command = { deadlineAt: performance.now() + COMMAND_TIMEOUT_MS, expire, isEnded: false };
+    const command = { deadlineAt: performance.now() + COMMAND_TIMEOUT_MS, expire };
     this.#commands.push(command);
     this.#timer ??= this.#clock.setTimer(() => this.#expireDue(), COMMAND_TIMEOUT_MS);
     return command;
@@ -128,11 +127,11 @@ class Deadlines {
 
   #expireDue(): void {
     const now = performance.now();
-    const next = this.#commands.findIndex(({ isEnded, deadlineAt }) => !isEnded && deadlineAt > now);
+    const next = this.#commands.findIndex(({ expire, deadlineAt }) => expire && deadlineAt > now);
     const due = this.#commands.splice(0, next === -1 ? this.#commands.length : next);
     const [first] = this.#commands;
     this.#timer = first && this.#clock.setTimer(() => this.#expireDue(), first.deadlineAt - now);
-    for (const command of due) if (!command.isEnded) command.expire();
+    for (const { expire } of due) expire?.();
   }
 }
 
@@ -192,7 +191,7 @@ export class RedisCommands {
     this.#writes.cork();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
-        sent.isEnded = true;
+        sent.expire = undefined;
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
         this.#lastFailure = { at: this.#clock.now(), reason };
@@ -203,14 +202,16 @@ export class RedisCommands {
       const sent = this.#deadlines.add(() => fail(new CommandTimeout()));
       command().then(
         (answer) => {
-          if (sent.isEnded) return;
-          sent.isEnded = true;
+          if (!sent.expire) return;
+          sent.expire = undefined;
           this.#answered = sent;
           this.#failingSince = undefined;
           breaker.settle('answered');
           resolve(answer);
         },
-        (error: unknown) => sent.isEnded || fail(error),
+        (error: unknown) => {
+          if (sent.expire) fail(error);
+        },
       );
     });
   }
