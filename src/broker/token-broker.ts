@@ -1,4 +1,5 @@
 import { type Clock, raceTimeout } from '../token/clock.ts';
+import { InFlight } from '../token/in-flight.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -35,6 +36,10 @@ interface LookupResult {
   readonly erasedAt: number | undefined;
 }
 
+function fromMemory(entry: CachedToken): LookupResult {
+  return { entry, erasedAt: entry.erasedAt, source: 'memory' };
+}
+
 interface ReadResult {
   readonly entry: CachedToken;
   readonly outcome: ReadOutcome;
@@ -43,7 +48,7 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #lookups = new Map<SubjectId, Promise<LookupResult>>();
+  readonly #lookups = new InFlight<SubjectId, LookupResult>();
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
@@ -58,14 +63,16 @@ export class TokenBroker {
   read(request: ReadRequest): ServedToken | Promise<ServedToken> {
     const { subject, id = subjectId(subject) } = request;
     const now = this.#options.clock.now();
-    const entry = request.refused === undefined ? this.#options.cache.getFresh(id, now) : undefined;
-    const isServable = entry && now < entry.renewFrom && !isErased(request, entry.erasedAt);
-    return isServable ? this.#serve(id, entry, now, 'memory') : this.#seek(id, request);
+    const fresh = request.refused === undefined ? this.#options.cache.getFresh(id, now) : undefined;
+    const isServable = fresh && now < fresh.renewFrom && !isErased(request, fresh.erasedAt);
+    return isServable ? this.#serve(id, fresh, now, 'memory') : this.#seek(id, request, fresh);
   }
 
-  async #seek(id: SubjectId, request: ReadRequest): Promise<ServedToken> {
+  /** @param fresh the fresh entry, if memory has one and the token was not refused */
+  async #seek(id: SubjectId, request: ReadRequest, fresh: CachedToken | undefined): Promise<ServedToken> {
     try {
-      const { entry, outcome } = await this.#find(id, request);
+      const lookup = fresh ? fromMemory(fresh) : await this.#lookUp(id);
+      const { entry, outcome } = await this.#resultOf(lookup, id, request);
       return this.#serve(id, entry, this.#options.clock.now(), outcome);
     } catch (error) {
       this.#options.observer.readFailed(error);
@@ -80,9 +87,8 @@ export class TokenBroker {
     return entry.served;
   }
 
-  async #find(id: SubjectId, request: ReadRequest): Promise<ReadResult> {
+  #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
     const { clock, policy } = this.#options;
-    const lookup = await this.#lookUp(id, request.refused !== undefined);
     refuseErased(request, lookup.erasedAt);
     const { entry, source: outcome } = lookup;
     const now = clock.now();
@@ -140,11 +146,8 @@ export class TokenBroker {
     return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
   }
 
-  /** Looks the subject up in memory, then in the store. Concurrent lookups of one subject share one store read. */
-  #lookUp(id: SubjectId, skipMemory: boolean): Promise<LookupResult> {
-    const { cache, clock } = this.#options;
-    const fresh = skipMemory ? undefined : cache.getFresh(id, clock.now());
-    if (fresh) return Promise.resolve({ entry: fresh, erasedAt: fresh.erasedAt, source: 'memory' });
+  /** Looks the subject up in the store. Concurrent lookups of one subject share one store read. */
+  #lookUp(id: SubjectId): Promise<LookupResult> {
     const running = this.#lookups.get(id);
     if (running) return running;
     const lookup = this.#readStore(id);

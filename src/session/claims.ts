@@ -185,8 +185,8 @@ function expiresAtFrom(claims: object): number {
 }
 
 function claimAt(claims: object, name: string): unknown {
-  const path = Object.hasOwn(claims, name) ? [name] : name.split('.');
-  return path.reduce<unknown>(ownValue, claims);
+  if (Object.hasOwn(claims, name) || !name.includes('.')) return ownValue(claims, name);
+  return name.split('.').reduce<unknown>(ownValue, claims);
 }
 
 function ownValue(holder: unknown, name: string): unknown {

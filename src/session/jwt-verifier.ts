@@ -1,5 +1,5 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
-import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
+import type { FlattenedJWSInput, JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
@@ -8,7 +8,7 @@ import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
-import { KnownHeaders, signatureCheck } from './known-headers.ts';
+import { type KeySet, KnownHeaders, signatureCheck } from './known-headers.ts';
 import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
@@ -42,6 +42,27 @@ export async function fetchJwks(url: URL, clock: Clock): Promise<JSONWebKeySet> 
   throw new TypeError('The answer is not a JWK Set');
 }
 
+interface PublishedKeySet extends KeySet {
+  readonly find: JWTVerifyGetKey;
+}
+
+function publishedKeySet(jwks: JSONWebKeySet): PublishedKeySet {
+  const isNamed = (jwk: JWK, kid: unknown) => typeof kid !== 'string' || jwk.kid === kid;
+  return {
+    find: createLocalJWKSet(jwks),
+    keysFor: (kid) => jwks.keys.filter((jwk) => isNamed(jwk, kid)).flatMap(publicKeyIn),
+  };
+}
+
+/** An empty list if the JWK is no public key that Node can use. */
+function publicKeyIn(jwk: JWK): KeyObject[] {
+  try {
+    return [createPublicKey({ key: jwk, format: 'jwk' })];
+  } catch {
+    return [];
+  }
+}
+
 /**
  * The keys published at a URL, fetched when first needed. jose's own remote key set counts its cool-down from the last
  * successful fetch: while the URL fails, each session with an unknown key causes a fetch.
@@ -50,7 +71,7 @@ class PublishedKeys {
   readonly #url: URL;
   readonly #clock: Clock;
   readonly #contact: ContactHistory | undefined;
-  #keys: JWTVerifyGetKey | undefined;
+  #keys: PublishedKeySet | undefined;
   /** When the keys arrived: epoch ms. */
   #fetchedAt = Number.NEGATIVE_INFINITY;
   /** When the latest fetch started: epoch ms. */
@@ -73,7 +94,7 @@ class PublishedKeys {
     if (this.#ageMs() >= MAX_AGE_MS) await this.#replaceOutdated();
     const known = this.#usableKeys();
     try {
-      return await known(header, token);
+      return await known.find(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await this.#fetchUnlessCoolingDown();
@@ -81,12 +102,12 @@ class PublishedKeys {
       if (this.#failure) throw this.#failure;
       const fetched = this.#usableKeys();
       if (fetched === known) throw error;
-      return fetched(header, token);
+      return fetched.find(header, token);
     }
   };
 
   /** The keys that {@link find} looks in now, unless it fetches newer ones first. */
-  readonly current = (): JWTVerifyGetKey | undefined => (this.#ageMs() < MAX_AGE_MS ? this.#keys : undefined);
+  readonly current = (): KeySet | undefined => (this.#ageMs() < MAX_AGE_MS ? this.#keys : undefined);
 
   async #replaceOutdated(): Promise<void> {
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
@@ -102,7 +123,7 @@ class PublishedKeys {
     return this.#ageMs() < MAX_AGE_UNREACHABLE_MS;
   }
 
-  #usableKeys(): JWTVerifyGetKey {
+  #usableKeys(): PublishedKeySet {
     if (this.#keys && this.#hasUsableKeys()) return this.#keys;
     throw this.#failure ?? new Error('The published keys are too old');
   }
@@ -120,7 +141,7 @@ class PublishedKeys {
   async #fetch(): Promise<void> {
     try {
       const fetched = await noteContact(this.#contact, this.#clock, () => fetchJwks(this.#url, this.#clock));
-      this.#keys = createLocalJWKSet(fetched);
+      this.#keys = publishedKeySet(fetched);
       this.#fetchedAt = this.#clock.now();
       this.#failure = undefined;
     } catch (error) {
@@ -141,7 +162,7 @@ export interface VerificationKey {
   /** Finds the key of a session. */
   readonly find: JWTVerifyGetKey;
   /** The key set that holds the keys found now. Another object after any change; `undefined` if it may change now. */
-  readonly current: () => object | undefined;
+  readonly current: () => KeySet | undefined;
   /** All JWS algorithms that the key may verify. A public key is never used as an HMAC secret. */
   readonly algorithms: readonly string[];
 }
@@ -179,7 +200,8 @@ export function verificationKey(
   const keys = 'secret' in source ? secretKeys(source.secret) : publicKeys(source.publicKeyPem);
   if (keys.length > MAX_KEYS) throw new Error(`There may be at most ${MAX_KEYS} keys of the sessions at a time`);
   const algorithms = [...new Set(keys.flatMap((key) => algorithmsOf(key)))];
-  return { find: ({ alg }, token) => signerAmong(keys, alg, token), current: () => keys, algorithms };
+  const keySet = { keysFor: () => keys };
+  return { find: ({ alg }, token) => signerAmong(keys, alg, token), current: () => keySet, algorithms };
 }
 
 /**
@@ -324,7 +346,7 @@ export class JwtVerifier implements SessionVerifier {
       if (error instanceof errors.JWTClaimValidationFailed) requireSeconds(error.payload);
       throw brokerErrorFrom(error);
     });
-    const { payload: claims, protectedHeader, key } = verified;
+    const { payload: claims, protectedHeader } = verified;
     if (!isSessionType(protectedHeader.typ)) {
       throw new BrokerError('session_invalid', {
         detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
@@ -332,7 +354,7 @@ export class JwtVerifier implements SessionVerifier {
     }
     // Keys that arrived during the check may lack this one.
     if (keySet && keySet === this.#key.current()) {
-      this.#knownHeaders.learn(session, protectedHeader.alg, key, keySet);
+      this.#knownHeaders.learn(session, protectedHeader, keySet);
     }
     // jose compares whole seconds, and the fetch of the keys may have taken some time.
     if ((claims.exp ?? 0) * 1_000 <= this.#clock.now()) throw new BrokerError('session_expired');

@@ -1,13 +1,17 @@
-import { constants, createHmac, createSecretKey, KeyObject, timingSafeEqual, verify } from 'node:crypto';
-import { types } from 'node:util';
+import { constants, createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 
 /** Checks a signature. */
 type SignatureCheck = (signed: Buffer, signature: Buffer) => boolean;
 
+export interface KeySet {
+  /** Returns the keys that may have signed a session with this header parameter `kid`. */
+  readonly keysFor: (kid: unknown) => readonly KeyObject[];
+}
+
 interface KnownHeader {
   readonly isGenuine: SignatureCheck;
   /** The key set that the key was found in. */
-  readonly keySet: object;
+  readonly keySet: KeySet;
 }
 
 /** A compact JWS: three parts in base64url without padding (RFC 7515 §7.1). */
@@ -26,14 +30,14 @@ export class KnownHeaders {
   readonly #headers = new Map<string, KnownHeader>();
 
   /**
-   * Remembers the header of a JWT that jose has accepted.
-   * @param algorithm the `alg` of the header
-   * @param key the key that verified the signature. The algorithm is never used with another key
-   * @param keySet the key set that holds the key
+   * Remembers the header of a JWT that jose has accepted, with the key that its signature fits. The algorithm is never
+   * used with another key.
+   * @param keySet the key set that jose found the key in
    */
-  learn(jwt: string, algorithm: string, key: unknown, keySet: object): void {
-    const keyObject = keyObjectOf(key);
-    const isGenuine = keyObject && signatureCheck(algorithm, keyObject);
+  learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
+    const { signed, signature } = signedPartOf(jwt);
+    const checks = keySet.keysFor(kid).flatMap((key) => signatureCheck(alg, key) ?? []);
+    const isGenuine = checks.find((check) => check(signed, signature));
     if (!isGenuine) return;
     if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
     this.#headers.set(jwt.slice(0, jwt.indexOf('.')), { isGenuine, keySet });
@@ -43,30 +47,59 @@ export class KnownHeaders {
    * Returns the claims of a JWT with a known header and a genuine signature. Checks no claim.
    * @param keySet the key set that is valid now
    */
-  claimsOf(jwt: string, keySet: object): Readonly<Record<string, unknown>> | undefined {
+  claimsOf(jwt: string, keySet: KeySet): Readonly<Record<string, unknown>> | undefined {
     const headerEnd = jwt.indexOf('.');
     const known = this.#headers.get(jwt.slice(0, headerEnd));
     if (known?.keySet !== keySet || !COMPACT_JWS.test(jwt)) return undefined;
-    const payloadEnd = jwt.lastIndexOf('.');
-    const signed = Buffer.from(jwt.slice(0, payloadEnd), 'latin1');
-    const signature = Buffer.from(jwt.slice(payloadEnd + 1), 'base64url');
-    return known.isGenuine(signed, signature) ? objectIn(jwt.slice(headerEnd + 1, payloadEnd)) : undefined;
+    const { signed, signature } = signedPartOf(jwt);
+    return known.isGenuine(signed, signature) ? objectIn(jwt.slice(headerEnd + 1, jwt.lastIndexOf('.'))) : undefined;
   }
 }
 
-/** jose gives the key in the form that it verified with. */
-function keyObjectOf(key: unknown): KeyObject | undefined {
-  if (key instanceof Uint8Array) return createSecretKey(key);
-  if (types.isCryptoKey(key)) return KeyObject.from(key);
-  return key instanceof KeyObject ? key : undefined;
+function signedPartOf(jwt: string) {
+  const end = jwt.lastIndexOf('.');
+  return { signed: Buffer.from(jwt.slice(0, end), 'latin1'), signature: Buffer.from(jwt.slice(end + 1), 'base64url') };
+}
+
+/** Length of r and of s in a signature (RFC 7518 §3.4). */
+const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384: 48, ES512: 66 };
+
+/**
+ * Converts an ECDSA signature from r and s (RFC 7518 §3.4) to DER (RFC 3279 §2.2.3). Node would do it with the option
+ * `dsaEncoding`, but with any option, Node 24 creates two errors in each call, which takes a quarter of a first read.
+ */
+function toDer(signature: Buffer): Buffer {
+  const half = signature.length / 2;
+  const integers = Buffer.allocUnsafe(signature.length + 6);
+  const end = writeDerInteger(
+    signature.subarray(half),
+    integers,
+    writeDerInteger(signature.subarray(0, half), integers, 0),
+  );
+  return Buffer.concat([Buffer.from(end < 0x80 ? [0x30, end] : [0x30, 0x81, end]), integers.subarray(0, end)]);
+}
+
+/** Without leading zeros, but with one if the number would be negative otherwise. @returns where it ends */
+function writeDerInteger(bytes: Buffer, der: Buffer, at: number): number {
+  let start = 0;
+  while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
+  const zeros = (bytes[start] ?? 0) >= 0x80 ? 1 : 0;
+  const length = zeros + bytes.length - start;
+  der[at] = 0x02;
+  der[at + 1] = length;
+  der[at + 2] = 0;
+  bytes.copy(der, at + 2 + zeros, start);
+  return at + 2 + length;
 }
 
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
   const hash = `sha${algorithm.slice(2)}`;
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
-    case 'ES ec':
-      return (signed, signature) => verify(hash, signed, { key, dsaEncoding: 'ieee-p1363' }, signature);
+    case 'ES ec': {
+      const length = 2 * (ECDSA_INTEGER_BYTES[algorithm] ?? 0);
+      return (signed, signature) => signature.length === length && verify(hash, signed, key, toDer(signature));
+    }
     case 'RS rsa':
       return (signed, signature) => verify(hash, signed, key, signature);
     case 'PS rsa': {

@@ -18,7 +18,7 @@ export interface CachedPrincipal extends Principal {
   /** Epoch ms. */
   readonly freshUntil: number;
   /** The last subject that the session asked for. */
-  latest?: LatestSubject;
+  latest: LatestSubject | undefined;
 }
 
 /** A subject by the parameters that a request named it with. */

@@ -91,6 +91,7 @@ export function principal(claims: Partial<CachedPrincipal> = {}): CachedPrincipa
     issuedAt: undefined,
     expiresAt: Number.MAX_SAFE_INTEGER,
     freshUntil: Number.MAX_SAFE_INTEGER,
+    latest: undefined,
     ...claims,
   };
 }

@@ -1,8 +1,9 @@
 import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
-import { KnownHeaders } from '../../../src/session/known-headers.ts';
+import { KnownHeaders, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { JwksServer } from './jwks-server.ts';
 import {
@@ -87,6 +88,40 @@ describe('a session with the header of an accepted one', () => {
     },
   );
 
+  it.each(['ES256', 'ES384', 'ES512'])('is accepted whatever bytes its signature starts with: %s', async (alg) => {
+    const curve = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }[alg] ?? '';
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve });
+    const check = signatureCheck(alg, publicKey);
+    const firstBytes = new Set<number | undefined>();
+    for (let number = 0; number < 600; number += 1) {
+      const signed = Buffer.from(`session ${number}`);
+      const hash = `sha${alg.slice(2)}`;
+      const signature = sign(hash, signed, { key: privateKey, dsaEncoding: 'ieee-p1363' });
+      expect(check?.(signed, signature)).toBe(true);
+      for (const at of [0, signature.length / 2]) firstBytes.add(signature[at]);
+    }
+    // The cases of the conversion to DER: a leading zero, and a first bit that is set.
+    expect(firstBytes).toContain(0);
+    if (alg !== 'ES512') expect([...firstBytes].some((byte = 0) => byte >= 0x80)).toBe(true);
+  });
+
+  it('causes no warning of Node', async () => {
+    const warnings: unknown[] = [];
+    const listen = (warning: unknown) => void warnings.push(warning);
+    process.on('warning', listen);
+    onTestFinished(() => void process.off('warning', listen));
+    const jwks = new JwksServer();
+    await jwks.start();
+    onTestFinished(() => jwks.stop());
+    const signer = await newSigner('ES256', 'one');
+    jwks.keys = [signer.jwk];
+    const verifier = verifierWith({ jwksUrl: jwks.url });
+    for (let time = 0; time < 2; time += 1) await verifier.verify(await signer.sign());
+    expect(verifier.verify(await signer.sign())).toMatchObject({ unionId: ACCOUNT });
+    await setImmediate();
+    expect(warnings).toEqual([]);
+  });
+
   it('of another key is refused', async () => {
     const { verifier } = await warmedUp('ES256');
     const stranger = await newSigner('ES256');
@@ -143,16 +178,16 @@ describe('a session with the header of an accepted one', () => {
 test('at most 64 headers are remembered', async () => {
   const signer = generateKeyPairSync('ed25519');
   const headers = new KnownHeaders();
-  const keySet = {};
+  const keySet = { keysFor: () => [signer.publicKey] };
   const sessionWith = (kid: number) => {
     const signed = [{ alg: 'EdDSA', kid }, claimsWith()]
       .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
       .join('.');
     return `${signed}.${sign(null, Buffer.from(signed), signer.privateKey).toString('base64url')}`;
   };
-  for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), 'EdDSA', signer.publicKey, keySet);
+  for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), { alg: 'EdDSA' }, keySet);
   expect(headers.claimsOf(sessionWith(0), keySet)).toMatchObject({ sub: ACCOUNT });
-  headers.learn(sessionWith(64), 'EdDSA', signer.publicKey, keySet);
+  headers.learn(sessionWith(64), { alg: 'EdDSA' }, keySet);
   expect(headers.claimsOf(sessionWith(64), keySet)).toMatchObject({ sub: ACCOUNT });
   expect(headers.claimsOf(sessionWith(0), keySet)).toBeUndefined();
 });

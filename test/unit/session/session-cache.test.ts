@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CheckQueue, SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
@@ -114,6 +115,30 @@ describe('a check in flight', () => {
     inner.failure = undefined;
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(inner.calls).toHaveLength(2);
+  });
+});
+
+describe('a session that is cheap to check', () => {
+  it('is never mixed up with another one that has the same end', async () => {
+    const cache = cacheWith({ isCheckCheap: true });
+    const end = 'x'.repeat(80);
+    for (let time = 0; time < 4; time += 1) {
+      for (const session of [`one${end}`, `two${end}`]) {
+        expect((await cache.verify(session)).unionId).toBe(`account-of-${session}`);
+      }
+    }
+  });
+
+  it('is cached from the second time on, however many others come', async () => {
+    const cache = cacheWith({ isCheckCheap: true });
+    const sessions = Array.from({ length: 600 }, (_, number) => hash('sha256', `${number}`, 'base64url'));
+    const checks: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      inner.calls = [];
+      for (const session of sessions) await cache.verify(session);
+      checks.push(inner.calls.length);
+    }
+    expect(checks).toEqual([600, 600, 0]);
   });
 });
 

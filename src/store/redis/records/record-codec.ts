@@ -105,10 +105,12 @@ function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
 
 /** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
 function fieldsOf(values: readonly string[]): Record<string, string> {
-  const fields = POSITIONAL_FIELDS.map((name, index) => [name, values[index] ?? '']);
+  const fields: Record<string, string> = {};
+  for (const [index, name] of POSITIONAL_FIELDS.entries()) fields[name] = values[index] ?? '';
+  const more: (readonly [string, string])[] = [];
   for (let at = POSITIONAL_FIELDS.length; at < values.length; at += 2)
-    fields.push([values[at] ?? '', values[at + 1] ?? '']);
-  return Object.fromEntries(fields);
+    more.push([values[at] ?? '', values[at + 1] ?? '']);
+  return more.length === 0 ? fields : { ...fields, ...Object.fromEntries(more) };
 }
 
 /** The accessId of an account. The entry outlives the account's tokens. */
