@@ -15,18 +15,18 @@ describe('three replicas on one Redis', () => {
     expect(fleet.vendor.state()).toMatchObject({ requests: 1, succeeded: 1, concurrent: 0 });
   });
 
-  test('log in 300 times for 900 simultaneous reads of 300 subjects', async () => {
+  test('log in 100 times for 300 simultaneous reads of 100 subjects', async () => {
     const fleet = await startFleet({ replicas: 3, vendor: { latencyMs: 300 } });
     onTestFinished(() => fleet.close());
-    const sessions = await Promise.all(Array.from({ length: 300 }, (_, number) => fleet.session(`account-${number}`)));
+    const sessions = await Promise.all(Array.from({ length: 100 }, (_, number) => fleet.session(`account-${number}`)));
     const answers = await Promise.all(
-      Array.from({ length: 900 }, (_, number) =>
-        fleet.broker(Math.floor(number / 300)).getToken(sessions[number % 300] ?? '', 'phone'),
+      Array.from({ length: 300 }, (_, number) =>
+        fleet.broker(Math.floor(number / 100)).getToken(sessions[number % 100] ?? '', 'phone'),
       ),
     );
-    expect(answers.filter(({ status }) => status === 200)).toHaveLength(900);
-    expect(new Set(answers.map(accessTokenOf)).size).toBe(300);
-    expect(fleet.vendor.state()).toMatchObject({ requests: 300, succeeded: 300, concurrent: 0 });
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(300);
+    expect(new Set(answers.map(accessTokenOf)).size).toBe(100);
+    expect(fleet.vendor.state()).toMatchObject({ requests: 100, succeeded: 100, concurrent: 0 });
   });
 
   test('finish a login for the other waiting reads if the first caller disconnects', async () => {
