@@ -1,5 +1,5 @@
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
-import type { FlattenedJWSInput, JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose';
+import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
@@ -8,7 +8,7 @@ import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
-import { type KeySet, KnownHeaders, signatureCheck } from './known-headers.ts';
+import { type KeySet, KnownHeaders, keysIn, signatureCheck } from './known-headers.ts';
 import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
@@ -44,23 +44,6 @@ export async function fetchJwks(url: URL, clock: Clock): Promise<JSONWebKeySet> 
 
 interface PublishedKeySet extends KeySet {
   readonly find: JWTVerifyGetKey;
-}
-
-function publishedKeySet(jwks: JSONWebKeySet): PublishedKeySet {
-  const isNamed = (jwk: JWK, kid: unknown) => typeof kid !== 'string' || jwk.kid === kid;
-  return {
-    find: createLocalJWKSet(jwks),
-    keysFor: (kid) => jwks.keys.filter((jwk) => isNamed(jwk, kid)).flatMap(publicKeyIn),
-  };
-}
-
-/** An empty list if the JWK is no public key that Node can use. */
-function publicKeyIn(jwk: JWK): KeyObject[] {
-  try {
-    return [createPublicKey({ key: jwk, format: 'jwk' })];
-  } catch {
-    return [];
-  }
 }
 
 /**
@@ -141,7 +124,7 @@ class PublishedKeys {
   async #fetch(): Promise<void> {
     try {
       const fetched = await noteContact(this.#contact, this.#clock, () => fetchJwks(this.#url, this.#clock));
-      this.#keys = publishedKeySet(fetched);
+      this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
       this.#fetchedAt = this.#clock.now();
       this.#failure = undefined;
     } catch (error) {

@@ -1,4 +1,5 @@
-import { constants, createHmac, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import { constants, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import type { JSONWebKeySet, JWK } from 'jose';
 
 /** Checks a signature. */
 type SignatureCheck = (signed: Buffer, signature: Buffer) => boolean;
@@ -6,6 +7,20 @@ type SignatureCheck = (signed: Buffer, signature: Buffer) => boolean;
 export interface KeySet {
   /** Returns the keys that may have signed a session with this header parameter `kid`. */
   readonly keysFor: (kid: unknown) => readonly KeyObject[];
+}
+
+/** The public keys of a JWK Set. As in jose, a session without `kid` may be signed with any of them. */
+export function keysIn({ keys }: JSONWebKeySet): KeySet['keysFor'] {
+  return (kid) => keys.filter((jwk) => typeof kid !== 'string' || jwk.kid === kid).flatMap(publicKeyIn);
+}
+
+/** An empty list if Node cannot use the JWK as a public key. */
+function publicKeyIn(jwk: JWK): KeyObject[] {
+  try {
+    return [createPublicKey({ key: jwk, format: 'jwk' })];
+  } catch {
+    return [];
+  }
 }
 
 interface KnownHeader {
