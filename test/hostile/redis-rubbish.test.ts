@@ -12,7 +12,7 @@ import { accountId, type Subject, subjectId } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
-import { percentile } from '../support/statistics.ts';
+import { expectPrompt } from '../support/honest-reads.ts';
 
 const TERMINALS = 5;
 const LOGOUTS = Number(process.env['HOSTILE_LOGOUTS'] ?? 2_000);
@@ -88,7 +88,7 @@ describe('logouts of terminals that never existed', () => {
     expect(await redis.hlen(keys.fences(accountId('mallory')))).toBeLessThanOrEqual(MAX_FENCES);
   });
 
-  test('delay no read of a known token of another account: all are served, 99 % within 250 ms', async () => {
+  test('delay no read of a known token of another account: all are served, and soon', async () => {
     const known = { subject: subject('alice', 'phone'), region: undefined, sessionIssuedAt: undefined };
     await saveToken(store, known.subject);
     const { broker } = brokerParts({ store });
@@ -104,7 +104,7 @@ describe('logouts of terminals that never existed', () => {
     }
     await attacking;
     expect(durationsMs.length).toBeGreaterThan(10);
-    expect(percentile(durationsMs, 0.99)).toBeLessThan(250);
+    expectPrompt(durationsMs);
   });
 
   test('let no login in flight that was logged out store its token', async () => {

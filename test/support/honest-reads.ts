@@ -1,14 +1,26 @@
-import { availableParallelism, loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { BrokerProcess } from './broker-process.ts';
 import { percentile } from './statistics.ts';
 
+/** `npm run hostile` measures times. In `npm test`, where other tests run beside, only waits without an end fail. */
+const isMeasured = process.env['HOSTILE_TIMES'] !== undefined;
 /** The 99th percentile of the reads of known tokens during an attack. */
-const P99_MS = 250;
-/** The same while other programs keep the machine busy. */
-const P99_BUSY_MS = 3_000;
+const P99_MS = isMeasured ? 250 : 3_000;
+/** How long an account that has not logged in lately may wait for its token during an attack. */
+export const NEWCOMER_MS = isMeasured ? 1_000 : 3_000;
 const PAUSE_MS = 10;
+
+/**
+ * Expects that reads of known tokens were answered soon. `npm run hostile` prints their p99.
+ * @param durationsMs of the reads
+ * @param usualMs what a read takes on this machine without the attack
+ */
+export function expectPrompt(durationsMs: readonly number[], usualMs = 0): void {
+  const p99Ms = percentile(durationsMs, 0.99);
+  if (isMeasured) process.stdout.write(`p99 of ${durationsMs.length} reads of known tokens: ${p99Ms.toFixed(0)} ms\n`);
+  expect(p99Ms).toBeLessThan(P99_MS + usualMs);
+}
 
 /**
  * Reads known tokens, one after the other, while the attack runs. Expects that all of them are served, and soon.
@@ -27,7 +39,6 @@ export async function readDuring(
     await sleep(PAUSE_MS);
     return latencyMs;
   };
-  const isBusy = (loadavg()[0] ?? 0) > availableParallelism();
   let isOver = false;
   const running = attack().finally(() => {
     isOver = true;
@@ -35,5 +46,5 @@ export async function readDuring(
   const during: number[] = [];
   for (let number = 0; !isOver; number += 1) during.push(await read(number));
   await running;
-  expect(percentile(during, 0.99)).toBeLessThan(isBusy ? P99_BUSY_MS : P99_MS);
+  expectPrompt(during);
 }
