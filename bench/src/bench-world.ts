@@ -61,11 +61,7 @@ export class BenchWorld {
     this.#answer ??= await this.#askBroker();
     const { body, headers } = this.#answer;
     const env = { ...this.#environment(), ANSWER_BODY: body, ANSWER_HEADERS: JSON.stringify(headers) };
-    return startServer({
-      args: [...(process.env['PFLAGS'] ?? '').split(' ').filter(Boolean), compiled(`peers/${peer}`)],
-      env,
-      cores,
-    });
+    return startServer({ args: [compiled(`peers/${peer}`)], env, cores });
   }
 
   /** Runs `use` with one running process per peer, and stops them. */

@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const script = fileURLToPath(new URL('requests.lua', import.meta.url));
 
 /** Enough connections to keep one server busy, but so few that a request waits mainly for the server. */
-export const CONNECTIONS = Number(process.env['CONNS'] ?? 32);
+export const CONNECTIONS = 32;
 
 /** Files that list the requests. */
 export interface RequestList {

@@ -43,12 +43,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     env: { PATH: process.env['PATH'], HOST: '127.0.0.1', ...env, PORT: `${port}` },
   });
   const exit = exitOf(child);
-  if (process.env['GCLOG'])
-    child.stdout?.pipe(
-      (await import('node:fs')).createWriteStream(
-        process.env['GCLOG'] + args.length + args.at(-2)?.replaceAll('/', '_'),
-      ),
-    );
   const log = linesOf(child, 100);
   let ended = false;
   void exit.finally(() => {
