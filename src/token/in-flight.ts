@@ -5,7 +5,7 @@ const DELETIONS = 64;
  *
  * A Map links each table that it has outgrown to the next one. The tables of a Map with constant deletions reach the old
  * generation, and keep each other alive there with all results until a full garbage collection. So a new Map replaces it
- * from time to time. Without that, garbage collection takes twice as long (benchmark scenario `first`).
+ * from time to time. With one Map, a scavenge takes 3.2 ms instead of 2.5 ms (benchmark scenario `first`).
  */
 export class InFlight<Key, Result> {
   #calls = new Map<Key, Promise<Result>>();
