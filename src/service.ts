@@ -22,9 +22,8 @@ import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } 
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
-import { LastHour } from './telemetry/last-hour.ts';
+import { countingObserver, countsByMinute, LastHour } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { countingObserver, countsByMinute } from './telemetry/minute-counts.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { type Clock, raceTimeout, systemClock } from './token/clock.ts';
