@@ -20,8 +20,7 @@ export default defineConfig({
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],
-      // The page runs in a browser, where nothing counts the lines: test/browser/.
-      exclude: ['src/commands/**', 'src/main.ts', 'src/console/**'],
+      exclude: ['src/commands/**', 'src/main.ts'],
       reporter: ['text-summary', 'json-summary'],
       thresholds: { lines: 95 },
     },

@@ -38,7 +38,7 @@ await cp(SWAGGER_UI, 'dist/static', { recursive: true });
 await cp('openapi/openapi.json', 'dist/static/openapi.json');
 // The page of GET /console: src/http/routes/console.ts.
 await build({
-  entryPoints: ['src/console/console.ts', 'src/console/console.css'],
+  entryPoints: ['console/console.ts', 'console/console.css'],
   outdir: 'dist/static/console',
   bundle: true,
   format: 'esm',
@@ -47,7 +47,7 @@ await build({
   minify: true,
   charset: 'utf8',
 });
-for (const file of ['console.html', 'icon.svg']) await cp(`src/console/${file}`, `dist/static/console/${file}`);
+for (const file of ['console.html', 'icon.svg']) await cp(`console/${file}`, `dist/static/console/${file}`);
 const folders = packages(Object.keys(metafile.inputs));
 const texts = await licences(folders);
 await writeFile('dist/THIRD-PARTY-LICENSES', [STATIC, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`));

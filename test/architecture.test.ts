@@ -22,15 +22,16 @@ function pathsIn(folder: string): string[] {
     .map((entry) => relative(root, `${entry.parentPath}/${entry.name}`).replaceAll(sep, '/'));
 }
 
+const SRC = new URL('../src/', import.meta.url);
 const sources: Sources = new Map(
-  pathsIn('../src/')
+  [...pathsIn('../src/'), ...pathsIn('../console/').map((path) => `../console/${path}`)]
     .filter((path) => path.endsWith('.ts'))
-    .map((path) => [path, readFileSync(new URL(`../src/${path}`, import.meta.url), 'utf8')]),
+    .map((path) => [path, readFileSync(new URL(path, SRC), 'utf8')]),
 );
 
 const files = (record: Record<string, string>): Sources => new Map(Object.entries(record));
 
-describe('src', () => {
+describe('src and console', () => {
   it('has files', () => expect(sources.size).toBeGreaterThan(5));
   it('imports strictly downward', () => expect(rankViolations(sources)).toEqual([]));
   it('uses each library only in its assigned folder', () => expect(packageViolations(sources)).toEqual([]));
@@ -72,9 +73,12 @@ describe('the import reader', () => {
     "export function f() {\n  return Array.from('abc');\n}",
   ])('finds no import in %j', (text) => expect(specifiers(text)).toEqual([]));
 
-  it('resolves relative paths', () => {
-    const [one] = importsOf('store/redis/keys.ts', "import { a } from '../../token/a.ts';");
-    expect(one?.file).toBe('token/a.ts');
+  it.each([
+    ['store/redis/keys.ts', '../../token/a.ts', 'token/a.ts'],
+    ['../console/console.ts', '../src/token/a.ts', 'token/a.ts'],
+    ['../console/console.ts', './format.ts', '../console/format.ts'],
+  ])('resolves, in %s, the path %s', (from, specifier, file) => {
+    expect(importsOf(from, `import { a } from '${specifier}';`)[0]?.file).toBe(file);
   });
 });
 
@@ -101,8 +105,9 @@ describe('the rank rule', () => {
     ['simulator/a.ts', '../broker/b.ts'],
     ['vendor-api/a.ts', '../simulator/b.ts'],
     ['token/a.ts', '../../test/b.ts'],
-    ['console/a.ts', '../broker/b.ts'],
-    ['http/a.ts', '../console/b.ts'],
+    ['../console/a.ts', '../src/broker/b.ts'],
+    ['../console/a.ts', '../test/b.ts'],
+    ['http/a.ts', '../../console/b.ts'],
   ])('rejects %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
 
   it.each([
@@ -121,7 +126,7 @@ describe('the rank rule', () => {
 
   it('lets the page import types of the server, and nothing that runs', () => {
     const imports = (module: string) =>
-      rankViolations(files({ 'console/a.ts': `import type { A } from '../${module}';` }));
+      rankViolations(files({ '../console/a.ts': `import type { A } from '../src/${module}';` }));
     expect(imports('broker/status.ts')).toEqual([]);
     expect(imports('token/errors.ts')).toEqual([]);
     expect(imports('http/routes/status.ts')).toHaveLength(1);

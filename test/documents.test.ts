@@ -113,7 +113,9 @@ describe.each(DOCUMENTS)('%s', (path) => {
   });
 
   test('names only files that exist in the repository', () => {
-    const named = [...text.matchAll(/`((?:src|test|docs|openapi|scripts)\/[^`\s]+)`/g)].map(([, file = '']) => file);
+    const named = [...text.matchAll(/`((?:src|console|test|docs|openapi|scripts)\/[^`\s]+)`/g)].map(
+      ([, file = '']) => file,
+    );
     const exists = (file: string) => [ROOT, here].some((folder) => existsSync(new URL(file, folder)));
     expect(named.filter((file) => !exists(file))).toEqual([]);
   });
@@ -136,9 +138,12 @@ function anchorsOf(file: string): ReadonlySet<string> {
 }
 
 test('the source code refers only to existing documents and headings', () => {
-  const references = readdirSync(new URL('src/', ROOT), { recursive: true, encoding: 'utf8' })
+  const references = ['src/', 'console/']
+    .flatMap((folder) =>
+      readdirSync(new URL(folder, ROOT), { recursive: true, encoding: 'utf8' }).map((path) => folder + path),
+    )
     .filter((path) => path.endsWith('.ts'))
-    .flatMap((path) => [...readFile(`src/${path}`).matchAll(/([\w./-]+\.md)((?:(?:,| and) "[^"\n]+")*)/g)])
+    .flatMap((path) => [...readFile(path).matchAll(/([\w./-]+\.md)((?:(?:,| and) "[^"\n]+")*)/g)])
     .map(([, file = '', quoted = '']) => ({
       file,
       titles: [...quoted.matchAll(/"([^"]+)"/g)].map(([, title]) => title),

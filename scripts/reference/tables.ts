@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { ERROR_MEANINGS } from '../../console/error-meanings.ts';
 import { VARIABLES, type Variable, type VariableName } from '../../src/config/variables.ts';
-import { ERROR_MEANINGS } from '../../src/console/error-meanings.ts';
 import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
 import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';

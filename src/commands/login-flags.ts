@@ -1,4 +1,4 @@
-import type { VendorConfig } from '../config/vendor-config.ts';
+import type { VendorConfig } from '../config/config.ts';
 import { ASSIGNED_REGION_PATTERN, type Subject, UNIQUE_ID_PATTERN } from '../token/subject.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
 import { UsageError } from './command-line.ts';

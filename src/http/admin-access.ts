@@ -5,7 +5,7 @@ import type { AdminRefusal, Observer } from '../token/observer.ts';
 import type { AccountId, SubjectId } from '../token/subject.ts';
 import { rateLimit } from './account-limit.ts';
 import { bearerCredential } from './credentials.ts';
-import { LogSampler } from './log-sampler.ts';
+import { LogSampler } from './refusal-log.ts';
 
 /** A token of the internal API. */
 export interface AdminToken {

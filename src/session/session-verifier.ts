@@ -6,8 +6,8 @@ import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
-import { QuestionQueue } from './question-queue.ts';
 import { CheckQueue, SessionCache } from './session-cache.ts';
+import { QuestionQueue } from './session-server.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock' | 'contact'>;
 

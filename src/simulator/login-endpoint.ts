@@ -5,9 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './http-server.ts';
-import type { IssuedToken, IssuedTokens } from './issued-tokens.ts';
-import type { LoginCounts } from './login-counts.ts';
 import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
+import type { IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
 import type { ExpireTimeForm, Fault, VendorSettings } from './vendor-settings.ts';
 
 export interface LoginEndpointOptions {

@@ -2,10 +2,9 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
-import { IssuedTokens, type TokenStatus } from './issued-tokens.ts';
-import { LoginCounts, type LoginCountsSnapshot } from './login-counts.ts';
 import { LoginEndpoint, type LoginResult } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
+import { IssuedTokens, LoginCounts, type LoginCountsSnapshot, type TokenStatus } from './vendor-records.ts';
 import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
 
 const LOGIN_PATH = '/openapi/custCloud/app/user/thirdCustLogin';

@@ -1,9 +1,16 @@
 import type { Clock, Timer } from '../token/clock.ts';
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
 import type { Totals } from './metrics.ts';
 
 const MINUTE_MS = 60_000;
-/** The minutes that are reported: the last 60, and the current one. */
+/** The current minute, and the 60 minutes before it. */
 const MINUTES = 61;
+
+/** Minutes since 1970. */
+function minuteOf(clock: Clock): number {
+  return Math.floor(clock.now() / MINUTE_MS);
+}
 
 interface Sample {
   /** Minutes since 1970. The totals are those at its beginning. */
@@ -35,7 +42,7 @@ export class LastHour {
 
   async series(): Promise<Readonly<Record<keyof Totals, MinuteSeries>>> {
     const now = await this.#totals();
-    const first = this.#minute() - MINUTES + 1;
+    const first = minuteOf(this.#clock) - MINUTES + 1;
     // The totals at the beginning of each minute, and those of now.
     const bounds = [...Array.from({ length: MINUTES }, (_, at) => this.#before(first + at)), now];
     const seriesOf = (name: keyof Totals): MinuteSeries => {
@@ -70,12 +77,91 @@ export class LastHour {
   }
 
   async #sample(): Promise<void> {
-    this.#samples.push({ minute: this.#minute(), totals: await this.#totals() });
+    this.#samples.push({ minute: minuteOf(this.#clock), totals: await this.#totals() });
     if (this.#samples.length > MINUTES + 1) this.#samples.shift();
     this.#waitForNextMinute();
   }
+}
 
-  #minute(): number {
-    return Math.floor(this.#clock.now() / MINUTE_MS);
+/**
+ * Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no
+ * timer.
+ */
+export class MinuteCounts<Kind extends string> {
+  readonly #clock: Clock;
+  readonly #counts = new Map<Kind, Uint32Array>();
+  /** The newest minute that has a slot: minutes since 1970. */
+  #newest: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#newest = minuteOf(clock);
   }
+
+  add(kind: Kind): void {
+    this.#clearNewSlots();
+    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES);
+    this.#counts.set(kind, counts);
+    const slot = this.#newest % MINUTES;
+    counts[slot] = (counts[slot] ?? 0) + 1;
+  }
+
+  /**
+   * Returns the counts of the last `minutes` whole minutes and of the current one, without zeros.
+   * @param minutes at most 60
+   */
+  within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
+    this.#clearNewSlots();
+    const slots = Array.from({ length: minutes + 1 }, (_, back) => (this.#newest - back) % MINUTES);
+    const sums = [...this.#counts].map(([kind, counts]) => {
+      return [kind, slots.reduce((sum, slot) => sum + (counts[slot] ?? 0), 0)] as const;
+    });
+    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
+  }
+
+  /** The mean number of events of a kind per second, over the last whole minute and the current one. */
+  perSecond(kind: Kind): number {
+    const seconds = (MINUTE_MS + (this.#clock.now() % MINUTE_MS)) / 1_000;
+    return (this.within(1)[kind] ?? 0) / seconds;
+  }
+
+  /** If the clock was set back, events count into the newest minute. */
+  #clearNewSlots(): void {
+    const now = minuteOf(this.#clock);
+    for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
+      for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
+    }
+    this.#newest = Math.max(this.#newest, now);
+  }
+}
+
+/** What a replica counts by minute, for its status. */
+export interface CountsByMinute {
+  readonly failedRequests: MinuteCounts<ErrorCode>;
+  /** Failed background renewals. */
+  readonly failedRenewals: MinuteCounts<ErrorCode>;
+  readonly loginsSent: MinuteCounts<'login'>;
+}
+
+export function countsByMinute(clock: Clock): CountsByMinute {
+  return {
+    failedRequests: new MinuteCounts(clock),
+    failedRenewals: new MinuteCounts(clock),
+    loginsSent: new MinuteCounts(clock),
+  };
+}
+
+/** Returns `observer`, which then also counts in `counts`. */
+export function countingObserver(observer: Observer, { failedRenewals, loginsSent }: CountsByMinute): Observer {
+  return {
+    ...observer,
+    renewalFailed(cause, error) {
+      observer.renewalFailed(cause, error);
+      if (cause === 'background') failedRenewals.add(error instanceof BrokerError ? error.code : 'internal');
+    },
+    loginSent() {
+      observer.loginSent();
+      loginsSent.add('login');
+    },
+  };
 }

@@ -11,7 +11,7 @@ import { plainRequest } from '../support/plain-request.ts';
 const MADE_UP = 600;
 /** They arrive within this time. */
 const ARRIVAL_MS = 2_000;
-/** src/session/question-queue.ts */
+/** src/session/session-server.ts */
 const MAX_IN_FLIGHT = 64;
 const KNOWN = Array.from({ length: 20 }, (_, number) => `known-${number}`);
 /** How long the session server takes for a made-up session. It knows the others at once. */

@@ -8,7 +8,7 @@ const aside = ['logger', 'simulator'];
 const upTo2 = [...rank0, ...rank1, ...rank2];
 const all = [...upTo2, ...aside, 'config', 'service', 'commands', 'main'];
 
-/** The modules of `src/` that a module may import besides itself. */
+/** The modules that a module may import besides itself. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   main: all,
   commands: all,
@@ -19,11 +19,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   logger: rank0,
   simulator: rank0,
   token: [],
-  console: [],
+  '../console': [],
 };
 
 /** The page runs in a browser: of these modules it may import types, and nothing that runs. */
-const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { console: ['token', 'broker'] };
+const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { '../console': ['token', 'broker'] };
 
 /** Packages that only one part of `src/` may import. */
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
@@ -53,9 +53,9 @@ const MAX_LINES = 400;
 /** A shorter file needs two importers. */
 const MIN_LINES = 40;
 
-/** The folder or file directly under `src/` that contains the path. */
+/** The folder or file directly under `src/` or beside it that contains the path. */
 function moduleOf(path: string): string {
-  return path.split('/')[0]?.replace(/\.ts$/, '') ?? '';
+  return /^(?:\.\.\/)*[^/]+/.exec(path)?.[0].replace(/\.ts$/, '') ?? '';
 }
 
 function packageOf(specifier: string): string {

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 
-/** Maps a path inside `src/`, for example `token/clock.ts`, to the file's text. */
+/** Maps the path of a file, relative to `src/`, to its text. Examples: `token/clock.ts`, `../console/format.ts`. */
 export type Sources = ReadonlyMap<string, string>;
 
 export interface Import {
@@ -9,7 +9,7 @@ export interface Import {
   readonly isTypeOnly: boolean;
   /** As written in the import statement. */
   readonly specifier: string;
-  /** For a relative specifier, the path inside `src/`. It begins with `..` if it leads out of `src/`. */
+  /** For a relative specifier, the path relative to `src/`. It begins with `..` if it leads out of `src/`. */
   readonly file: string | undefined;
 }
 
@@ -26,7 +26,7 @@ export function importsOf(from: string, text: string): Import[] {
   return patterns.flatMap((pattern) =>
     [...code.matchAll(pattern)].map(([statement, specifier = '']) => {
       const isRelative = specifier.startsWith('.');
-      const file = isRelative ? posix.join(posix.dirname(from), specifier) : undefined;
+      const file = isRelative ? posix.relative('src', posix.join('src', posix.dirname(from), specifier)) : undefined;
       return { from, specifier, file, isTypeOnly: /^(?:import|export) type\b/.test(statement) };
     }),
   );

@@ -1,8 +1,19 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
+import type { CheckedClaim } from '../../session/claims.ts';
 import { verificationKey } from '../../session/jwt-verifier.ts';
+import { explainSession } from '../../session/session-explanation.ts';
 import { probeForward, probeIntrospection, probeJwks } from '../../session/session-probe.ts';
 import { networkErrorCode, UnexpectedStatus } from '../../session/session-server.ts';
 import { acceptsForeignTokens, type SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
+import { BrokerError } from '../../token/errors.ts';
+import type { Principal } from '../../token/principal.ts';
+import { accountId } from '../../token/subject.ts';
+import { UsageError } from '../command-line.ts';
 import { type CheckResult, fail, networkProblem, ok, type Target, warn } from './check-result.ts';
 
 /** Checks that the broker can verify sessions, and that the session server refuses requests without a session. */
@@ -95,4 +106,155 @@ function requestFailed(name: string, error: unknown, target: Target, expected: s
 /** The query may contain a key. */
 function withoutQuery({ origin, pathname }: URL): string {
   return origin + pathname;
+}
+
+const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
+const MAX_SHOWN = 120;
+
+const PROMPT =
+  'Paste the session: the token, or its headers, for example "Cookie: sid=…". Then press Enter and Ctrl-D.';
+
+/**
+ * Reads the session of `--session`.
+ * @param file `-`: standard input
+ * @param err gets a prompt if standard input is a terminal
+ * @throws UsageError if the file cannot be read, or is empty
+ */
+export async function readSession(
+  file: string,
+  stdin: Readable & { readonly isTTY?: boolean | undefined },
+  err: (line: string) => void,
+): Promise<IncomingHttpHeaders> {
+  if (file === '-' && stdin.isTTY) err(PROMPT);
+  const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch(() => {
+    throw new UsageError(`--session: the file ${JSON.stringify(file)} cannot be read`);
+  });
+  const session = content.trim();
+  if (session === '') throw new UsageError('--session: there is no session in the input');
+  return headersIn(session);
+}
+
+/** The headers of an app that sends this session: a bearer token, lines `Name: value`, or a JSON object of headers. */
+export function headersIn(session: string): IncomingHttpHeaders {
+  if (session.startsWith('{')) return lowerCase(Object.entries(parseObject(session)));
+  const lines = session.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const headers = lines.map((line) => HEADER_LINE.exec(line));
+  if (headers.every((match) => match !== null))
+    return lowerCase(headers.map(([, name = '', value = '']) => [name, value]));
+  return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
+}
+
+function parseObject(json: string): object {
+  try {
+    return JSON.parse(json) as object;
+  } catch {
+    throw new UsageError('--session: the input begins with {, but it is not a JSON object of headers');
+  }
+}
+
+function lowerCase(headers: readonly (readonly [string, unknown])[]): IncomingHttpHeaders {
+  return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), String(value).trim()]));
+}
+
+/** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
+export async function checkSession(
+  options: SessionOptions,
+  forwarded: ForwardedSession | undefined,
+  headers: IncomingHttpHeaders,
+  clock: Clock,
+): Promise<CheckResult[]> {
+  try {
+    const session = sessionSource(forwarded)(headers);
+    const { decision, claims } = await explainSession(options, session, clock);
+    const results = claims.map((claim) => claimResult(claim, options));
+    const last = decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, clock);
+    return [...results, last];
+  } catch (error) {
+    if (error instanceof BrokerError) return [refused(error, [], options)];
+    throw error;
+  }
+}
+
+function claimResult({ name, value, problem }: CheckedClaim, options: SessionOptions): CheckResult {
+  const label = `session ${visible(name)}`;
+  const shown = value === undefined ? 'not there' : `${shortened(value)}${dateOf(name, value)}`;
+  if (problem === undefined) return ok(label, shown);
+  return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name, value, options) });
+}
+
+/** The largest date of JavaScript, in seconds. */
+const MAX_DATE_SECONDS = 8.64e12;
+
+/** A time as a date, because nobody reads seconds since 1970. */
+function dateOf(name: string, value: unknown): string {
+  if (!['exp', 'nbf', 'iat'].includes(name) || typeof value !== 'number') return '';
+  return Math.abs(value) <= MAX_DATE_SECONDS ? ` (${new Date(value * 1_000).toISOString()})` : '';
+}
+
+/** By the name of a claim. `fixFor` has the others. */
+const FIXES: Readonly<Record<string, string>> = {
+  signature:
+    'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
+  typ: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
+  iss: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
+  scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
+  exp: 'Let the app get a new session. If it is new, correct the clock of this host or of the issuer.',
+  nbf: 'Correct the clock of this host or of the issuer.',
+  iat: 'Issue sessions with iat in seconds since 1970.',
+  active: 'Let the app get a new session. Check that the OAuth server has issued it.',
+  'iat, nbf, exp': 'Issue sessions with times in seconds since 1970.',
+  'kind of token': 'Let the app send an access token.',
+};
+
+function fixFor(name: string, value: unknown, { mode, claims }: SessionOptions): string {
+  if (name === 'aud') {
+    const setting = mode === 'introspection' ? 'SESSION_INTROSPECTION_AUDIENCE' : 'SESSION_JWT_AUDIENCE';
+    return `Issue sessions for this audience, or correct ${setting}.`;
+  }
+  return FIXES[name] ?? fixForPrincipal(name, value, claims);
+}
+
+function fixForPrincipal(name: string, value: unknown, { region, app }: SessionOptions['claims']): string {
+  const setting =
+    { [region]: 'SESSION_CLAIM_REGION', ...(app && { [app]: 'SESSION_CLAIM_APP' }) }[name] ?? 'SESSION_CLAIM_UNION_ID';
+  const isThere = value !== undefined && value !== null;
+  const action = isThere ? `Correct the value of the claim ${visible(name)}` : `Add the claim ${visible(name)}`;
+  return `${action} in the sessions that your cloud issues, or name another claim in ${setting}.`;
+}
+
+function accepted({ unionId, region, app, expiresAt }: Principal, clock: Clock): CheckResult {
+  const parts = [
+    `accepted: account ${shortened(unionId)} (digest ${accountId(unionId)})`,
+    region === undefined ? 'no country' : `country ${region}`,
+    ...(app === undefined ? [] : [`app ${app}`]),
+    expiresAt >= Number.MAX_SAFE_INTEGER ? 'no end' : `ends in ${Math.round((expiresAt - clock.now()) / 1_000)} s`,
+  ];
+  return ok('session', parts.join(', '));
+}
+
+function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
+  const detail = `refused with ${error.code}: ${error.message}`;
+  return fail('session', { detail, fix: fixForRefusal(error, claims, options) });
+}
+
+function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): string {
+  if (code === 'session_check_unavailable') return 'See the check of the session keys or the session server.';
+  if (claims.some(({ problem }) => problem !== undefined)) return 'See the lines above.';
+  if (mode !== 'forward') return `Send the session in the form that SESSION_MODE=${mode} expects: only the token.`;
+  if (code !== 'session_invalid') {
+    return "Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: echo 'Cookie: sid=…' | … check --session";
+  }
+  return 'Only your cloud knows the reason: look in its log. If the session has expired, let the app log in again.';
+}
+
+/** A value as JSON, unless it is a plain word. */
+function shortened(value: unknown): string {
+  if (typeof value === 'string' && /^[\w.:/@+-]+$/.test(value)) return visible(value);
+  return visible(JSON.stringify(value) ?? '');
+}
+
+/** In visible ASCII, so that it cannot control the terminal, and not too long. */
+function visible(text: string): string {
+  const escaped = text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escaped.length > MAX_SHOWN ? `${escaped.slice(0, MAX_SHOWN)}…` : escaped;
 }

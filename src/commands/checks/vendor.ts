@@ -1,4 +1,4 @@
-import type { VendorConfig } from '../../config/vendor-config.ts';
+import type { VendorConfig } from '../../config/config.ts';
 import type { Clock } from '../../token/clock.ts';
 import { VendorFault } from '../../vendor-api/faults.ts';
 import { type ClockReading, probeVendor, type VendorExchange } from '../../vendor-api/probe.ts';

@@ -5,7 +5,7 @@ import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
-/** scripts/build.mjs writes the page from src/console/. From source, the page of the last build is served. */
+/** scripts/build.mjs writes the page from console/. From source, the page of the last build is served. */
 const isBundled = !import.meta.url.endsWith('.ts');
 const FOLDER = new URL(isBundled ? '../static/console/' : '../../../dist/static/console/', import.meta.url);
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
-import { checkSession, headersIn, readSession } from '../../../src/commands/checks/session.ts';
+import { checkSession, headersIn, readSession } from '../../../src/commands/checks/sessions.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { json, RecordingServer } from '../session/recording-server.ts';

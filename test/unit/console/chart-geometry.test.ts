@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { scaleTop, stackedBars } from '../../../src/console/chart-geometry.ts';
+import { scaleTop, stackedBars } from '../../../console/chart-geometry.ts';
 
 const SIZE = { width: 305, height: 60 };
 const counts = fc.array(fc.nat({ max: 1_000_000 }), { maxLength: 61 });

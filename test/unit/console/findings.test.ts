@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { type FindingKind, findingsOf, RULES } from '../../../console/findings.ts';
+import { Format } from '../../../console/format.ts';
+import { EN } from '../../../console/texts-en.ts';
+import { ZH } from '../../../console/texts-zh.ts';
 import type { StatusReport } from '../../../src/broker/status.ts';
-import { type FindingKind, findingsOf, RULES } from '../../../src/console/findings.ts';
-import { Format } from '../../../src/console/format.ts';
-import { EN } from '../../../src/console/texts-en.ts';
-import { ZH } from '../../../src/console/texts-zh.ts';
 import { readFile } from '../../support/documents.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Format, preferredLanguage } from '../../../src/console/format.ts';
-import { isSendable, isSendableInPath } from '../../../src/console/sendable-input.ts';
+import { Format, preferredLanguage } from '../../../console/format.ts';
+import { isSendable, isSendableInPath } from '../../../console/sendable-input.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');
 const EN = new Format('en', 'UTC');

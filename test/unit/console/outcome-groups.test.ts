@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { outcomeGroups, SERVER_ERRORS, sumOfLast } from '../../../src/console/outcome-groups.ts';
+import { outcomeGroups, SERVER_ERRORS, sumOfLast } from '../../../console/outcome-groups.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
 
 const NONE = { from: '2026-11-26T13:10:00.000Z', reads: {}, renewals: {}, logins: {}, sessions: {} };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { EN } from '../../../src/console/texts-en.ts';
-import { ZH } from '../../../src/console/texts-zh.ts';
+import { EN } from '../../../console/texts-en.ts';
+import { ZH } from '../../../console/texts-zh.ts';
 import { readFile } from '../../support/documents.ts';
 
 /** All texts by path. A function gets its name's arguments as numbers or texts, which is enough to see what it writes. */
@@ -33,9 +33,7 @@ describe('the Chinese texts', () => {
 });
 
 it('every text that console.html names exists in both languages', () => {
-  const named = [...readFile('src/console/console.html').matchAll(/data-text="([^"]+)"/g)].map(
-    ([, path]) => `.${path}`,
-  );
+  const named = [...readFile('console/console.html').matchAll(/data-text="([^"]+)"/g)].map(([, path]) => `.${path}`);
   expect(named.length).toBeGreaterThan(20);
   for (const texts of [EN, ZH]) {
     const paths = new Set(textsOf(texts).map(([path]) => path));

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
-import { QuestionQueue } from '../../../src/session/question-queue.ts';
+import { QuestionQueue } from '../../../src/session/session-server.ts';
 import type { Clock } from '../../../src/token/clock.ts';
 
 let started: string[];

@@ -1,6 +1,6 @@
-import type { StatusReport } from '../broker/status.ts';
-import type { ErrorCode } from '../token/errors.ts';
-import type { LoginOutcome } from '../token/observer.ts';
+import type { StatusReport } from '../src/broker/status.ts';
+import type { ErrorCode } from '../src/token/errors.ts';
+import type { LoginOutcome } from '../src/token/observer.ts';
 
 type LastHour = StatusReport['lastHour'];
 export type ChartName = 'reads' | 'renewals' | 'logins' | 'sessions';

@@ -1,5 +1,5 @@
-import type { StatusReport } from '../broker/status.ts';
-import type { ErrorCode } from '../token/errors.ts';
+import type { StatusReport } from '../src/broker/status.ts';
+import type { ErrorCode } from '../src/token/errors.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
 import { byId, element, facts, svgElement, withCode } from './elements.ts';
 import { ERROR_MEANINGS } from './error-meanings.ts';

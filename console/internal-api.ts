@@ -1,4 +1,4 @@
-import type { StatusReport } from '../broker/status.ts';
+import type { StatusReport } from '../src/broker/status.ts';
 
 /** An account as `GET /accounts/{unionId}` shows it. */
 export interface Account {

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../token/errors.ts';
+import type { ErrorCode } from '../src/token/errors.ts';
 import type { Language } from './format.ts';
 
 interface ErrorMeaning extends Readonly<Record<Language, string>> {
