@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RefusalSummary } from '../../../src/session/refusal-summary.ts';
+import { RefusalSummary } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { TestClock } from './sessions.ts';
