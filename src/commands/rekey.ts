@@ -14,7 +14,8 @@ It needs REDIS_URL, REDIS_KEY_PREFIX and TOKEN_ENCRYPTION_KEYS, with the same va
 keep running. Ctrl-C stops it; the next run continues with the rest.
 
 Exit code 0: everything that can be decrypted is encrypted with the first key.
-Exit code 1: some records still need another key, there were no records, or the command was stopped.`;
+Exit code 1: some records still need another key, there were no records, no key decrypts any of them, or the command was
+stopped.`;
 
 /** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
@@ -48,10 +49,10 @@ async function reencrypt(config: RedisConfig, report: RekeyReport, stopped: Abor
     const totals = await store.walk(stopped, (share, soFar) => report.progress('re-encrypting', share, soFar));
     report.totals(totals);
     if (stopped.aborted) return report.stopped();
-    if (changedNothing(totals)) return report.done(totals.lookedAt);
+    if (changedNothing(totals)) return report.done(totals);
     const second = await store.walk(stopped, (share, soFar) => report.progress('checking', share, soFar));
     if (stopped.aborted) return report.stopped();
-    return changedNothing(second) ? report.done(second.lookedAt) : report.olderKeyInUse(second);
+    return changedNothing(second) ? report.done(second) : report.olderKeyInUse(second);
   } catch (error) {
     throw error instanceof BrokerError ? redisFailed(error, lastProblem) : error;
   } finally {
@@ -102,20 +103,35 @@ class RekeyReport {
   }
 
   totals({ lookedAt, resealed, current, changed, unreadable }: RekeyTotals): void {
-    const unreadableCount = [...unreadable.values()].reduce((sum, count) => sum + count, 0);
     this.#row('read', lookedAt, 'tokens and directory entries');
     this.#row('re-encrypted', resealed);
     this.#row('already current', current);
     this.#row('changed', changed, 'a replica wrote these records during the run');
-    this.#row('unreadable', unreadableCount, 'no key decrypts them: a token costs one login, not an error');
+    this.#row('unreadable', sumOf(unreadable), 'no key decrypts them: a token costs one login, not an error');
     for (const [reason, count] of unreadable) this.#row('', count, reason);
   }
 
-  /** An empty store is an error: a wrong address or prefix is more likely than a store without tokens. */
-  done(records: number): number {
-    if (records === 0) {
+  /**
+   * An empty store is an error, and so is one that no key decrypts: a wrong address, prefix or key ring is more likely.
+   */
+  done({ lookedAt, unreadable }: RekeyTotals): number {
+    if (lookedAt === 0) {
       this.#line('There are no records. Check that REDIS_URL and REDIS_KEY_PREFIX are the same as on the replicas.');
       return 1;
+    }
+    const unreadableCount = sumOf(unreadable);
+    if (unreadableCount === lookedAt) {
+      this.#line(
+        'No key of TOKEN_ENCRYPTION_KEYS decrypts any record. Remove no key. Check that TOKEN_ENCRYPTION_KEYS, REDIS_URL ' +
+          'and REDIS_KEY_PREFIX are the same as on the replicas.',
+      );
+      return 1;
+    }
+    if (unreadableCount > 0) {
+      this.#line(
+        `No key decrypts ${format(unreadableCount)} of the records. If you still have their key, append it to ` +
+          'TOKEN_ENCRYPTION_KEYS and run rekey again, before you remove any key.',
+      );
     }
     this.#line(
       'Done. No record that can be decrypted needs another key. ' +
@@ -147,6 +163,10 @@ class RekeyReport {
     this.#context.redraw?.('');
     this.#context.out(text);
   }
+}
+
+function sumOf(unreadable: RekeyTotals['unreadable']): number {
+  return [...unreadable.values()].reduce((sum, count) => sum + count, 0);
 }
 
 function format(count: number): string {

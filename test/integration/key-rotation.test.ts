@@ -171,6 +171,7 @@ describe('two thousand tokens encrypted with key A', () => {
     const { code: left, out: told } = await startRekey(stored, keyRing(C)).ended();
     expect([left, figure(told, 'unreadable')]).toEqual([0, sumOf((await count())['B'])]);
     expect(told).toMatch(/ sealed under key B, which is not among them$/m);
+    expect(told).toMatch(/^No key decrypts [\d,]+ of the records\. If you still have their key, append it /m);
   }, 120_000);
 });
 
@@ -253,4 +254,15 @@ describe('rekey', () => {
     });
     for (const { out } of [bare, unreachable]) expect(out).not.toContain(A.key.toString('base64').slice(0, 8));
   }, 60_000);
+
+  test('fails with a key ring that decrypts nothing, and does not say that a key can be removed', async () => {
+    const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
+    const store = await openRedisStore(stored.REDIS_URL, stored.REDIS_KEY_PREFIX, [A]);
+    onTestFinished(() => store.close());
+    await fillStore(store, SUBJECTS.slice(0, 20));
+    const { code, out } = await startRekey(stored, keyRing(B)).ended();
+    expect(code).toBe(1);
+    expect(out).toContain('No key of TOKEN_ENCRYPTION_KEYS decrypts any record. Remove no key.');
+    expect(out).not.toContain('you can now remove');
+  });
 });
