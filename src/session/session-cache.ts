@@ -97,9 +97,10 @@ interface Refused {
 
 /**
  * Where a check is cheap, a session is a JWT, and this many characters at its end are part of its signature. They suffice
- * as its key, because an entry holds the whole session. A lookup with all 400 characters takes 2 µs longer.
+ * as its key, because an entry holds the whole session. A lookup with all 400 characters takes 2 µs longer. From 13
+ * characters on, V8 does not copy them, and compares more slowly.
  */
-const KEY_LENGTH = 43;
+const KEY_LENGTH = 12;
 /** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
 /** Sessions of one account, so that an account with many sessions displaces its own ones only. */

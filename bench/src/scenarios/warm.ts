@@ -7,7 +7,8 @@ import type { Scenario } from '../scenario.ts';
 import { type BenchSubject, newSubjects } from '../subjects.ts';
 
 export const SESSIONS = 500;
-const WARM_UP_SECONDS = 2;
+/** Until V8 has optimized the code. */
+const WARM_UP_SECONDS = 5;
 
 /** Throughput relative to each peer, and p99 relative to bare. */
 export interface WarmBounds {
