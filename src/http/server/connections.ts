@@ -10,6 +10,8 @@ import { problemAnswer } from '../problem.ts';
 const ARRIVAL_TIMEOUT_MS = 10_000;
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
+/** A request may wait for its answer for this long. Every answer takes less. */
+const ANSWER_TIMEOUT_MS = 60_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 /** During shutdown, a request that has begun to arrive gets this long. */
@@ -59,6 +61,9 @@ interface Connection {
   pipelined: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
+  /** The latest request that the sweep has seen, and when it first saw it, in ms. */
+  sweptRequest: number;
+  sweptSince: number;
   /** It sent bytes that are not HTTP, or too slowly. The broker reads no more from it. */
   isRefused: boolean;
 }
@@ -175,6 +180,8 @@ export class Connections {
       lastRequest: 0,
       pipelined: 0,
       unreadSince: undefined,
+      sweptRequest: 0,
+      sweptSince: 0,
       isRefused: false,
     };
     this.#connections.set(socket, connection);
@@ -214,9 +221,13 @@ export class Connections {
     for (const connection of this.#connections.values()) {
       if (connection.socket.writableLength === 0) connection.unreadSince = undefined;
       else connection.unreadSince ??= now;
-      if (connection.unreadSince !== undefined && now - connection.unreadSince >= READ_TIMEOUT_MS) {
-        this.#close(connection);
+      if (connection.sweptRequest !== connection.lastRequest) {
+        connection.sweptRequest = connection.lastRequest;
+        connection.sweptSince = now;
       }
+      const isUnread = connection.unreadSince !== undefined && now - connection.unreadSince >= READ_TIMEOUT_MS;
+      const isUnanswered = isAnswering(connection) && now - connection.sweptSince >= ANSWER_TIMEOUT_MS;
+      if (isUnread || isUnanswered) this.#close(connection);
     }
     this.#logCounts(now);
   }

@@ -19,9 +19,6 @@ import { problemReply } from '../problem.ts';
 import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
-/** A socket may be silent for this long while it carries a request. Every answer takes less. */
-const SOCKET_TIMEOUT_MS = 60_000;
-
 const SERVER_OPTIONS: ServerOptions = {
   ...CONNECTION_TIMES,
   // Without it, Node drops a second Authorization header silently.
@@ -49,7 +46,7 @@ function createHttpServer(
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
   connections.watch(server);
-  return server.setTimeout(SOCKET_TIMEOUT_MS);
+  return server;
 }
 
 export interface BaseAppOptions {

@@ -135,7 +135,6 @@ describe('the server', () => {
       headersTimeout: 10_000,
       requestTimeout: 10_000,
       keepAliveTimeout: 72_000,
-      timeout: 60_000,
     });
   });
 

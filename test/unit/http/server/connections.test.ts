@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createBaseApp } from '../../../../src/http/server/server.ts';
@@ -131,4 +132,24 @@ it('a caller that leaves an answer unread is disconnected after 10 s, even if it
   expect(await connectionCount()).toBe(1);
   await vi.waitFor(async () => expect(await connectionCount()).toBe(0), { timeout: 25_000, interval: 100 });
   expect(performance.now() - startedAt).toBeGreaterThan(9_000);
+});
+
+it('a connection whose request gets no answer is closed after 60 s, and an idle one is not', async () => {
+  const { open, openUsed, connectionCount, running } = await startBounded();
+  const now = performance.now.bind(performance);
+  let passedMs = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + passedMs);
+  onTestFinished(() => clock.mockRestore());
+  const waiting = await open('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n');
+  const idle = await openUsed();
+  await vi.waitFor(() => expect(running()).toBe(1));
+  const sweep = () => sleep(1_500);
+  await sweep();
+  passedMs = 57_000;
+  await sweep();
+  expect([waiting.closed, idle.closed]).toEqual([false, false]);
+  passedMs = 61_000;
+  await vi.waitFor(() => expect(waiting.closed).toBe(true), { timeout: 5_000 });
+  expect(idle.closed).toBe(false);
+  expect(await connectionCount()).toBe(1);
 });
