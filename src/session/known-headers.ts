@@ -86,11 +86,8 @@ const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384
 function toDer(signature: Buffer): Buffer {
   const half = signature.length / 2;
   const integers = Buffer.allocUnsafe(signature.length + 6);
-  const end = writeDerInteger(
-    signature.subarray(half),
-    integers,
-    writeDerInteger(signature.subarray(0, half), integers, 0),
-  );
+  const endOfR = writeDerInteger(signature.subarray(0, half), integers, 0);
+  const end = writeDerInteger(signature.subarray(half), integers, endOfR);
   return Buffer.concat([Buffer.from(end < 0x80 ? [0x30, end] : [0x30, 0x81, end]), integers.subarray(0, end)]);
 }
 

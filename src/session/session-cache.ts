@@ -47,7 +47,7 @@ export class CheckQueue implements CheckSchedule {
     if (this.#waiting.length >= MAX_WAITING) {
       return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
     }
-    return new Promise((resolve) => this.#waiting.push(() => resolve(check())));
+    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
   }
 
   #countOne(): void {
@@ -133,7 +133,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   /** The keys of each account's cached sessions, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  readonly #inFlight: InFlight<string, CachedPrincipal> | undefined;
+  readonly #inFlight = new InFlight<string, CachedPrincipal>();
   readonly #seen: SeenSessions | undefined;
   readonly #summary: RefusalSummary | undefined;
   readonly #keyLength: number;
@@ -147,7 +147,6 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
     this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
-    this.#inFlight = options.isCheckCheap ? undefined : new InFlight();
     this.#keyLength = options.isCheckCheap ? KEY_LENGTH : Number.POSITIVE_INFINITY;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
@@ -179,7 +178,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
-    return this.#inFlight?.get(session) ?? this.#check(session, accepted !== undefined, now);
+    return this.#inFlight.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #acceptedBefore(session: string): Accepted | undefined {
@@ -199,7 +198,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       return this.#accept(session, answer, now);
     }
     const check = this.#finish(session, answer, now);
-    this.#inFlight?.set(session, check);
+    this.#inFlight.set(session, check);
     return check;
   }
 
@@ -216,7 +215,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#refuse(session, error, startedAt);
       throw error;
     } finally {
-      this.#inFlight?.delete(session);
+      this.#inFlight.delete(session);
     }
   }
 
