@@ -55,15 +55,18 @@ const env = {
 };
 await measureStart(env, 'empty', figures);
 
-const store = await openRedisStore(redis.url, KEY_PREFIX, [key]);
+const filling = await openRedisStore(redis.url, KEY_PREFIX, [key]);
 const emptyBytes = await redis.info('used_memory');
 const stored = Math.min(tokens, DEFAULT_TOKENS);
-const subjects = await fillRedis(store, stored, SUBJECTS_READ, figures);
+const subjects = await fillRedis(filling, stored, SUBJECTS_READ, figures);
+// The copying blocks Redis for seconds, so the store would lose its connection.
+await filling.close();
 if (tokens > stored) {
   await copyTokens(redis, KEY_PREFIX, tokens / stored - 1);
   figures.note('tokens in Redis, with copies', formatCount(tokens));
 }
 await measureMemory(redis, KEY_PREFIX, tokens, emptyBytes, figures);
+const store = await openRedisStore(redis.url, KEY_PREFIX, [key]);
 await measureClaims(store, figures);
 await measureRenewals(store, redis, stored / 2, figures);
 await claimTheRest(store);
