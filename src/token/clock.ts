@@ -48,17 +48,10 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
 /** Every answer gets at least this long: a healthy store answers in less. */
 const MIN_WAIT_MS = 20;
 
-/** Resolves like `promise`, or to `otherwise` after `ms`. The work behind `promise` continues either way. */
-export function raceTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined>;
-export function raceTimeout<T, Late>(clock: Clock, ms: number, promise: Promise<T>, otherwise: Late): Promise<T | Late>;
-export function raceTimeout<T, Late>(
-  clock: Clock,
-  ms: number,
-  promise: Promise<T>,
-  otherwise?: Late,
-): Promise<T | Late | undefined> {
+/** Resolves like `promise`, or to `undefined` after `ms`. The work behind `promise` continues either way. */
+export function raceTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = clock.setTimer(() => resolve(otherwise), ms);
+    const timer = clock.setTimer(() => resolve(undefined), ms);
     promise.then(
       (answer) => {
         timer.cancel();
