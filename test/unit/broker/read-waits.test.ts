@@ -197,6 +197,19 @@ describe('a read while the store fails', () => {
   });
 });
 
+describe('a login without the store that shows that the account is closed', () => {
+  test('refuses the read, and memory forgets the token', async () => {
+    const { pass, vendor, watched, cache, read } = await partsWithToken();
+    for (const method of ['read', 'acquire'] as const) watched.down.add(method);
+    await pass(54_000);
+    vendor.failure = new BrokerError('account_disabled');
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe('account_disabled');
+    expect(cache.getStale(ID)).toBeUndefined();
+  });
+});
+
 describe('a read after the store has lost its data', () => {
   test('restores a token that the store has confirmed within the last half hour', async () => {
     const { pass, watched, store, read, vendor } = await partsWithToken(36_000_000);
