@@ -118,6 +118,7 @@ export async function startService(
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
     terminals,
+    accounts: store.accounts,
     announcements,
     vendor: logins,
     cache,

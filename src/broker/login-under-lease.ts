@@ -2,9 +2,10 @@ import type { Clock, TimeBudget, Timer } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, RenewalCause } from '../token/observer.ts';
-import type { Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
+import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
 import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
+import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 import type { WriteBack } from './store-outage.ts';
@@ -18,6 +19,7 @@ const DUE_NOW = 0;
 
 export interface LoginUnderLeaseOptions {
   readonly terminals: TerminalStore;
+  readonly accounts: Pick<AccountStore, 'find'>;
   readonly vendor: VendorLogin;
   readonly cache: TokenCache;
   readonly limits: LoginLimits;
@@ -134,16 +136,27 @@ export class LoginUnderLease {
   }
 
   async #releaseFailed(request: RenewalRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
-    const { terminals, limits, clock, log } = this.#options;
+    const { limits, clock } = this.#options;
     const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
     if (code === 'vendor_busy' && isCounted(request.cause)) void limits.giveBack(id);
     const dueAt = current && retryAt(current.token, code, clock);
     await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined);
-    if (code !== 'account_disabled') return;
-    await terminals.remove(id).catch((storeError: unknown) => {
-      log.warn({ subject: id, err: storeError }, 'the token of a closed account could not be removed from the store');
-    });
+    if (code === 'account_disabled') await this.#removeTokens(id, request.subject);
+  }
+
+  /** Removes the tokens of a closed account: of this terminal first, then of its others, which would not expire soon. */
+  async #removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
+    const { terminals, accounts, cache, log } = this.#options;
+    // Memory forgets each token at once, because an announcement may be lost.
+    const remove = async (one: SubjectId) => cache.forget(one, await terminals.remove(one));
+    try {
+      await remove(id);
+      const others = (await accounts.find(unionId))?.records ?? [];
+      await Promise.all(others.map(({ subject }) => remove(subjectId(subject))));
+    } catch (error) {
+      log.warn({ subject: id, err: error }, 'the token of a closed account could not be removed from the store');
+    }
   }
 
   async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {

@@ -124,7 +124,8 @@ export class LoginWithoutLease {
     const { vendor, cache, writeBack, clock, loginBudgetMs: budgetMs } = this.#options;
     const { subject, known, cause } = request;
     const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
-    const region = known?.region ?? request.region;
+    // The country of a token that has ended still applies: it was pinned at the account's first login.
+    const region = (known ?? cache.getStale(request.id)?.served.record)?.region ?? request.region;
     if (canWait || !region) throw storeError;
     const token = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
     const generation = this.#nextGeneration(request);

@@ -1,4 +1,5 @@
 import { type Clock, raceTimeout } from '../token/clock.ts';
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import { InFlight } from '../token/in-flight.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
@@ -17,6 +18,8 @@ const RENEWAL_WAIT_MS = 2_000;
 const RENEWAL_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
+/** A renewal that fails with one of these ends the old token too: an erasure, a logout, or the vendor closed the account. */
+const TOKEN_ENDED: ReadonlySet<ErrorCode> = new Set(['session_invalid', 'session_forbidden', 'account_disabled']);
 
 export interface TokenBrokerOptions {
   readonly terminals: TerminalStore;
@@ -56,7 +59,8 @@ export class TokenBroker {
 
   /**
    * Returns a usable token, never one past {@link servableUntil}: at once if memory alone can answer. A failed renewal
-   * never takes a valid token away. If the vendor has refused a token, returns its replacement.
+   * never takes a valid token away, unless it shows that the token has ended ({@link TOKEN_ENDED}). If the vendor has
+   * refused a token, returns its replacement.
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
    */
@@ -107,12 +111,18 @@ export class TokenBroker {
     return this.#waitOrFallBack(entry, renewal);
   }
 
-  /** Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid. */
+  /**
+   * Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid.
+   * @throws BrokerError the error of the renewal, if the old token is not valid any more
+   */
   async #waitOrFallBack(entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { clock } = this.#options;
     const until = servableUntil(entry.served.record.token);
     const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
-    const succeeded = renewal.catch(() => undefined);
+    const succeeded = renewal.catch((error: unknown) => {
+      if (hasEndedToken(error)) throw error;
+      return undefined;
+    });
     const renewed = await raceTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
@@ -137,13 +147,19 @@ export class TokenBroker {
       record.generation > (known?.generation ?? 0) &&
       (refused === undefined || serveToken(record).etag !== refused) &&
       isUsable(record);
-    const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
-    const { record, outcome, checkedAt, erasedAt } = renewed;
-    refuseErased(request, erasedAt);
-    const cached = cache.put(record, checkedAt, erasedAt, id);
-    // Memory may have a newer token by now, but one that is refused or past its margin.
-    const isUseful = satisfies(cached.served.record);
-    return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
+    try {
+      const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
+      const { record, outcome, checkedAt, erasedAt } = renewed;
+      refuseErased(request, erasedAt);
+      const cached = cache.put(record, checkedAt, erasedAt, id);
+      // Memory may have a newer token by now, but one that is refused or past its margin.
+      const isUseful = satisfies(cached.served.record);
+      return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
+    } catch (error) {
+      // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
+      if (known && hasEndedToken(error)) cache.forget(id, known.generation);
+      throw error;
+    }
   }
 
   /** Looks the subject up in the store. Concurrent lookups of one subject share one store read. */
@@ -202,4 +218,8 @@ export class TokenBroker {
       },
     );
   }
+}
+
+function hasEndedToken(error: unknown): boolean {
+  return error instanceof BrokerError && TOKEN_ENDED.has(error.code);
 }

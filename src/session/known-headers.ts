@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { constants, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
 import type { JSONWebKeySet, JWK } from 'jose';
 
@@ -131,8 +132,11 @@ export function signatureCheck(algorithm: string, key: KeyObject): SignatureChec
 }
 
 function objectIn(base64url: string): Readonly<Record<string, unknown>> | undefined {
+  const bytes = Buffer.from(base64url, 'base64url');
+  // toString would replace wrong bytes by U+FFFD, and so give two accounts one name. jose refuses them.
+  if (!isUtf8(bytes)) return undefined;
   try {
-    const value: unknown = JSON.parse(Buffer.from(base64url, 'base64url').toString());
+    const value: unknown = JSON.parse(bytes.toString());
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : undefined;

@@ -10,7 +10,7 @@ import { brokerParts } from '../support/broker-parts.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startApp } from '../unit/http/running-app.ts';
 import { RecordingServer } from '../unit/session/recording-server.ts';
-import { AUDIENCE, CLAIM_NAMES, ISSUER, newSigner, pemOf } from '../unit/session/sessions.ts';
+import { AUDIENCE, CLAIM_NAMES, claimsWith, ISSUER, newSigner, pemOf } from '../unit/session/sessions.ts';
 
 /**
  * Requests of a few accounts with the same URLs and every mixture of headers, so that whatever is remembered of one
@@ -76,10 +76,15 @@ async function jwtMode(): Promise<Mode> {
   const [one = '', , other = ''] = accounts.keys();
   // The payload of one session with the signature of another.
   const mixed = [...one.split('.').slice(0, 2), other.split('.')[2]].join('.');
+  // Two accounts that are the same text if a decoder replaces what is not UTF-8. The oracle knows neither.
+  const latin1 = ['m\u{fc}ller', 'm\u{f6}ller'].map((sub) =>
+    signer.signBytes(Buffer.from(JSON.stringify(claimsWith({ ...times, sub, region: 'DE' })), 'latin1')),
+  );
+  const refused = [mixed, 'Bearer x', ...(await Promise.all(latin1)).map((session) => `Bearer ${session}`)];
   return {
     session: { mode: 'jwt', key: { publicKeyPem: pemOf(signer) }, issuer: ISSUER, audience: AUDIENCE, ...common },
     accountOf: ({ authorization = '' }) => accounts.get(authorization),
-    requests: someOf({ authorization: [...accounts.keys(), mixed, 'Bearer x'], cookie: ['sid=alice', 'sid=bob'] }),
+    requests: someOf({ authorization: [...accounts.keys(), ...refused], cookie: ['sid=alice', 'sid=bob'] }),
   };
 }
 

@@ -87,6 +87,7 @@ export class Replica {
     this.#writeBack = writeBack;
     this.#renewal = new Renewal({
       terminals,
+      accounts,
       announcements,
       vendor: issuer,
       cache,

@@ -58,6 +58,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
   const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
   const renewal = new Renewal({
     terminals,
+    accounts: store.accounts,
     announcements,
     vendor,
     cache,

@@ -25,8 +25,8 @@ const vendor: VendorLogin = { login: async ({ subject }) => newToken(subject) };
 const store = await openBrokerStore(redisUrl);
 await putDueRecords(tokens, (record) => eventually(() => store.terminals.restore(record, clock.now())));
 
-const { terminals, dueQueue, announcements, health } = store;
-const common = { terminals, announcements, policy: POLICY, clock, log, observer };
+const { terminals, accounts, dueQueue, announcements, health } = store;
+const common = { terminals, accounts, announcements, policy: POLICY, clock, log, observer };
 const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 20, policy: POLICY });
 const limits = new LoginLimits({ rates: store.rateLimiter, perHour: 0, burst: 1, log, observer });
 const writeBack = new WriteBack({ ...common, health, cache });

@@ -239,6 +239,16 @@ describe('a failed login', () => {
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 
+  test('removes the tokens of all terminals of a closed account, and of no other account', async () => {
+    const { store, vendor, renew, renewInBackground } = createReplica();
+    const subjects = [SUBJECT, { ...SUBJECT, uniqueId: 'tablet' }, { ...SUBJECT, unionId: 'bob' }];
+    for (const subject of subjects) await renew({ id: subjectId(subject), subject });
+    vendor.failure = new BrokerError('account_disabled');
+    await renewInBackground();
+    const stored = await Promise.all(subjects.map((subject) => store.terminals.read(subjectId(subject))));
+    expect(stored.map(({ record }) => record?.subject.unionId)).toEqual([undefined, undefined, 'bob']);
+  });
+
   test('gives the vendor’s error, and logs a warning, if the token of a closed account cannot be removed', async () => {
     const { watched, vendor, lines, renew } = createReplica();
     await renew();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
@@ -51,6 +52,18 @@ describe('when an announcement is lost', () => {
     expect((await read(unsubscribed)).etag).not.toBe(etag);
     expect(unsubscribed.cache.getStale(ID)?.served.etag).not.toBe(etag);
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('a replica forgets the tokens of all terminals of an account that the vendor has closed', async () => {
+    const { vendor, unsubscribed, read } = createReplicas(new TestClock());
+    const { cache, broker, renewInBackground } = unsubscribed;
+    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
+    vendor.lifeMs = 600_000;
+    await read(unsubscribed);
+    await broker.read({ subject: tablet, region: 'CN', sessionIssuedAt: undefined });
+    vendor.failure = new BrokerError('account_disabled');
+    await expect(renewInBackground(ID)).rejects.toMatchObject({ code: 'account_disabled' });
+    expect([ID, subjectId(tablet)].map((id) => cache.getStale(id))).toEqual([undefined, undefined]);
   });
 
   test('a replica asks the store again for a token that the store has not confirmed', async () => {

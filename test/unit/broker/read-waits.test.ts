@@ -17,10 +17,14 @@ const ID = subjectId(SUBJECT);
 /** A token is due after half of its life. */
 const POLICY = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
 
-/** A replica with a token of `lifeMs`: due after 50 % of it, waited for after 90 %, and served until 95 %. */
-async function partsWithToken(lifeMs = 60_000) {
+/**
+ * A replica with a token of `lifeMs`: due after 50 % of it, waited for after 90 %, and served until 95 %.
+ * @param hearsChanges without it, the replica receives no announcements
+ */
+async function partsWithToken(lifeMs = 60_000, hearsChanges = true) {
   const { clock, pass } = virtualClock();
   const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  if (!hearsChanges) watched.store.announcements.subscribe = () => undefined;
   const { observer, told } = recordingObserver();
   const { logger: log, lines } = captureLog('debug');
   const parts = brokerParts({ clock, store: watched.store, observer, policy: POLICY, log });
@@ -144,6 +148,40 @@ describe('a read of a token near its end', () => {
   });
 });
 
+describe('a token that ends before its expiry while it is renewed', () => {
+  type End = readonly [why: string, code: string, end: (parts: Awaited<ReturnType<typeof partsWithToken>>) => unknown];
+  const ENDS: readonly End[] = [
+    ['an erasure', 'session_invalid', ({ store }) => store.accounts.erase(SUBJECT.unionId)],
+    ['a logout', 'session_forbidden', ({ store }) => store.terminals.remove(ID)],
+    ['a closed account', 'account_disabled', () => undefined],
+  ];
+  /** A read at `readAt` ms, and after half a second the end of the token. */
+  async function readAndEnd(readAt: number, [, code, end]: End) {
+    const parts = await partsWithToken(6_000_000, false);
+    const { pass, vendor, read } = parts;
+    await pass(readAt);
+    vendor.latencyMs = 1_000;
+    if (code === 'account_disabled') vendor.failure = new BrokerError('account_disabled');
+    const answer = follow(read());
+    await pass(500);
+    await end(parts);
+    await pass(500);
+    return { ...parts, answer };
+  }
+
+  test.each(ENDS)('is not given to a read that waits, and memory forgets it: %s', async (...end) => {
+    const { answer, cache } = await readAndEnd(5_940_000, end);
+    expect(answer()).toBe(end[1]);
+    expect(cache.getStale(ID)).toBeUndefined();
+  });
+
+  test.each(ENDS)('is forgotten, although no read has waited for its renewal: %s', async (...end) => {
+    const { answer, cache } = await readAndEnd(3_000_000, end);
+    expect(answer()).toBe('token-1');
+    expect(cache.getStale(ID)).toBeUndefined();
+  });
+});
+
 describe('a read while the store fails', () => {
   test('gets the token from memory, and the log has the error', async () => {
     const { pass, watched, told, read, lines } = await partsWithToken(600_000);
@@ -156,6 +194,19 @@ describe('a read while the store fails', () => {
     watched.down.clear();
     await read();
     expect(watched.calls('read')).toBe(3);
+  });
+});
+
+describe('a login without the store that shows that the account is closed', () => {
+  test('refuses the read, and memory forgets the token', async () => {
+    const { pass, vendor, watched, cache, read } = await partsWithToken();
+    for (const method of ['read', 'acquire'] as const) watched.down.add(method);
+    await pass(54_000);
+    vendor.failure = new BrokerError('account_disabled');
+    const answer = follow(read());
+    await pass(0);
+    expect(answer()).toBe('account_disabled');
+    expect(cache.getStale(ID)).toBeUndefined();
   });
 });
 

@@ -277,6 +277,15 @@ describe('a read during an outage of the store', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
+  test('logs in again in the country of a token that has ended, not in that of the session', async () => {
+    const { clock, vendor, startOutage, read } = outageParts();
+    await read('CN');
+    startOutage();
+    clock.advance(57_000);
+    await read('DE');
+    expect(vendor.requests.map(({ region }) => region)).toEqual(['CN', 'CN']);
+  });
+
   test('fails with store_unavailable if only the store may know the country of an unknown subject', async () => {
     const { vendor, broker, startOutage } = outageParts();
     startOutage();

@@ -215,6 +215,7 @@ describe('a login without a lease', () => {
       cache: {
         oldestValid: () => oldestValid,
         erasedAt: () => 7,
+        getStale: () => undefined,
         put: (...args: unknown[]) => put.push(args),
       } as unknown as TokenCache,
       writeBack: { add: (record: TokenRecord) => added.push(record) } as unknown as WriteBack,

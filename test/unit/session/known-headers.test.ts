@@ -153,6 +153,25 @@ describe('a session with the header of an accepted one', () => {
     expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(fresh, session));
   });
 
+  it.each(['utf8', 'latin1'] as const)(
+    'has the same outcome as without a known header, with and without a byte order mark: %s',
+    async (encoding) => {
+      const key = await newSigner('ES256');
+      const verifier = verifierWith({ publicKeyPem: pemOf(key) });
+      await verifier.verify(await key.sign());
+      const payload = Buffer.from(JSON.stringify(claimsWith({ sub: 'm\u{fc}ller' })), encoding);
+      const outcomes: unknown[] = [];
+      for (const bytes of [payload, Buffer.concat([Buffer.from('\u{feff}'), payload])]) {
+        const session = await key.signBytes(bytes);
+        const outcome = await outcomeOf(verifier, session);
+        expect(outcome).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pemOf(key) }), session));
+        outcomes.push(outcome);
+      }
+      const refused = ['session_invalid', expect.any(String)];
+      expect(outcomes).toEqual(encoding === 'utf8' ? ['m\u{fc}ller', 'm\u{fc}ller'] : [refused, refused]);
+    },
+  );
+
   it.each(['[]', 'null', '"text"', '1', '{', '\u{feff}{}'])(
     'is refused if its payload is not a JSON object: %s',
     async (payload) => {

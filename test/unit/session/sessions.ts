@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto';
 import { inspect } from 'node:util';
-import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
+import { CompactSign, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
@@ -32,6 +32,11 @@ export interface Signer {
   sign(claims?: Record<string, unknown>): Promise<string>;
 }
 
+interface ByteSigner extends Signer {
+  /** Signs these bytes as they are. */
+  signBytes(payload: Uint8Array): Promise<string>;
+}
+
 /** The public key of a signer. */
 export function pemOf(signer: Signer): string {
   return createPublicKey({ key: { ...signer.jwk }, format: 'jwk' })
@@ -44,12 +49,13 @@ export function claimsWith(claims: Record<string, unknown> = {}): Record<string,
   return { iss: ISSUER, aud: AUDIENCE, sub: ACCOUNT, exp: START_SECONDS + 60, ...claims };
 }
 
-export async function newSigner(alg: string, kid?: string): Promise<Signer> {
+export async function newSigner(alg: string, kid?: string): Promise<ByteSigner> {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
   const header = kid === undefined ? { alg } : { alg, kid };
   return {
     jwk: { ...(await exportJWK(publicKey)), ...header },
     sign: (claims) => new SignJWT(claimsWith(claims)).setProtectedHeader(header).sign(privateKey),
+    signBytes: (payload) => new CompactSign(payload).setProtectedHeader(header).sign(privateKey),
   };
 }
 
