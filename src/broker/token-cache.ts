@@ -114,8 +114,8 @@ export class TokenCache {
     return this.#entries.calculatedSize;
   }
 
-  *records(): Generator<TokenRecord> {
-    for (const { served } of this.#entries.values()) yield served.record;
+  *records(): Generator<[SubjectId, TokenRecord]> {
+    for (const [id, { served }] of this.#entries.entries()) yield [id, served.record];
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */

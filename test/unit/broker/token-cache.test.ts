@@ -245,12 +245,12 @@ describe('the token cache', () => {
     expect(cache.getStale(ID)).toBeDefined();
   });
 
-  test('reports its number of tokens, their memory, and all records', () => {
+  test('reports its number of tokens, their memory, and all records with their ids', () => {
     const { cache, clock, record } = createCache();
     const entry = cache.put(record(1), clock.now(), undefined);
     expect(cache.size).toBe(1);
     expect(cache.bytes).toBe(entry.served.body.length + 2_000);
-    expect([...cache.records()]).toEqual([entry.served.record]);
+    expect([...cache.records()]).toEqual([[ID, entry.served.record]]);
   });
 
   test('stays within its memory limit, and evicts the least recently read entries', () => {
