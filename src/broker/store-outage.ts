@@ -10,6 +10,11 @@ import type { TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
 const BATCH_SIZE = 64;
+/**
+ * Maximum number of waiting records, besides one for each token in memory. With the default `VENDOR_MAX_RPS`, a replica
+ * needs five hours without the store to reach it.
+ */
+const MAX_MISSING = 50_000;
 
 export interface WriteBackOptions {
   readonly terminals: TerminalStore;
@@ -27,6 +32,7 @@ export interface WriteBackOptions {
  */
 export class WriteBack {
   readonly #options: WriteBackOptions;
+  /** The record that has waited longest comes first. */
   readonly #missing = new Map<SubjectId, TokenRecord>();
   #flushing = false;
   #retry: Timer | undefined;
@@ -35,14 +41,14 @@ export class WriteBack {
   constructor(options: WriteBackOptions) {
     this.#options = options;
     options.health.onReturn((lostData) => {
-      if (lostData) for (const record of options.cache.records()) this.#remember(record);
+      if (lostData) for (const [id, record] of options.cache.records()) this.#remember(id, record);
       void this.#flush();
     });
   }
 
-  /** Writes the record as soon as the store accepts it, unless the token ends first. */
+  /** Writes the record as soon as the store accepts it, unless the token ends first or too many newer ones wait. */
   add(record: TokenRecord): void {
-    this.#remember(record);
+    this.#remember(subjectId(record.subject), record);
     this.#retryLater();
   }
 
@@ -52,36 +58,54 @@ export class WriteBack {
     this.#retry?.cancel();
   }
 
-  #remember(record: TokenRecord): void {
-    const id = subjectId(record.subject);
+  #remember(id: SubjectId, record: TokenRecord): void {
     const other = this.#missing.get(id);
-    if (!other || other.generation < record.generation) this.#missing.set(id, record);
+    if (other && other.generation >= record.generation) return;
+    this.#missing.set(id, record);
+    if (this.#missing.size <= MAX_MISSING + this.#options.cache.size) return;
+    const [oldest] = this.#missing.keys();
+    if (oldest !== undefined) this.#missing.delete(oldest);
   }
 
   async #flush(): Promise<void> {
     if (this.#flushing) return;
     this.#flushing = true;
     let written = 0;
-    try {
-      while (this.#missing.size > 0) {
-        const batch = [...this.#missing].slice(0, BATCH_SIZE);
-        await Promise.all(batch.map(([id, record]) => this.#write(id, record)));
-        written += batch.length;
+    for (let batch = this.#takeBatch(); batch.length > 0; batch = this.#takeBatch()) {
+      const results = await Promise.all(batch.map(([id, record]) => this.#write(id, record)));
+      const accepted = results.filter(Boolean).length;
+      written += accepted;
+      if (accepted === 0) {
+        this.#retryLater();
+        break;
       }
-    } catch {
-      this.#retryLater();
-    } finally {
-      this.#flushing = false;
-      if (written > 0) this.#options.log.info({ tokens: written }, 'tokens were written back to the store');
     }
+    this.#flushing = false;
+    if (written > 0) this.#options.log.info({ tokens: written }, 'tokens were written back to the store');
   }
 
-  async #write(id: SubjectId, record: TokenRecord): Promise<void> {
-    const { terminals, policy, clock, observer } = this.#options;
-    if (clock.now() < servableUntil(record.token)) {
-      observer.wroteBack(await terminals.restore(record, dueAt(record, policy, id)));
+  /** Takes the records that have waited longest, and drops those whose token may no longer be served. */
+  #takeBatch(): [SubjectId, TokenRecord][] {
+    const now = this.#options.clock.now();
+    const batch: [SubjectId, TokenRecord][] = [];
+    for (const [id, record] of this.#missing) {
+      this.#missing.delete(id);
+      if (now < servableUntil(record.token)) batch.push([id, record]);
+      if (batch.length === BATCH_SIZE) break;
     }
-    if (this.#missing.get(id) === record) this.#missing.delete(id);
+    return batch;
+  }
+
+  /** Returns whether the store has answered. Otherwise the record waits again, behind all others. */
+  async #write(id: SubjectId, record: TokenRecord): Promise<boolean> {
+    const { terminals, policy, observer } = this.#options;
+    try {
+      observer.wroteBack(await terminals.restore(record, dueAt(record, policy, id)));
+      return true;
+    } catch {
+      this.#remember(id, record);
+      return false;
+    }
   }
 
   #retryLater(): void {

@@ -1,4 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import fc from 'fast-check';
+import { LRUCache } from 'lru-cache';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
@@ -245,12 +247,12 @@ describe('the token cache', () => {
     expect(cache.getStale(ID)).toBeDefined();
   });
 
-  test('reports its number of tokens, their memory, and all records', () => {
+  test('reports its number of tokens, their memory, and all records with their ids', () => {
     const { cache, clock, record } = createCache();
     const entry = cache.put(record(1), clock.now(), undefined);
     expect(cache.size).toBe(1);
     expect(cache.bytes).toBe(entry.served.body.length + 2_000);
-    expect([...cache.records()]).toEqual([entry.served.record]);
+    expect([...cache.records()]).toEqual([[ID, entry.served.record]]);
   });
 
   test('stays within its memory limit, and evicts the least recently read entries', () => {
@@ -261,5 +263,77 @@ describe('the token cache', () => {
     expect(cached.length).toBeGreaterThan(5);
     expect(cached.length).toBeLessThan(12);
     expect(cached).toEqual(subjects.slice(-cached.length));
+  });
+});
+
+describe('an erasure', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  const terminals = (unionId: string, count: number) =>
+    Array.from({ length: count }, (_, number) => ({ ...SUBJECT, unionId, uniqueId: `phone-${number}` }));
+
+  /** Number of ids that the erasure of alice looks at: it takes an id apart to see its account, or looks its entry up. */
+  function visitedBy(announce: (announcement: Announcement) => void): number {
+    const account = accountOf(ID);
+    const slice = vi.spyOn(String.prototype, 'slice');
+    const peek = vi.spyOn(LRUCache.prototype, 'peek');
+    announce({ kind: 'erased', account, generation: 5 });
+    const visited = Math.max(slice.mock.calls.length, peek.mock.calls.length);
+    vi.restoreAllMocks();
+    return visited;
+  }
+
+  test('visits the tokens of its account only, however many others are in memory', () => {
+    const { cache, clock, record, announce } = createCache(2 ** 24);
+    for (let number = 0; number < 1_000; number += 1) {
+      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), clock.now(), undefined);
+    }
+    for (const subject of terminals('alice', 3)) cache.put(record(1, subject), clock.now(), undefined);
+    const visited = visitedBy(announce);
+    expect(visited).toBe(3);
+    expect(cache.size).toBe(1_000);
+  });
+
+  test('visits no tokens that memory has evicted or forgotten', () => {
+    const { cache, clock, record, announce } = createCache(16_000);
+    for (const subject of terminals('alice', 100)) cache.put(record(1, subject), clock.now(), undefined);
+    const [last] = terminals('alice', 100).slice(-1);
+    if (last) cache.forget(subjectId(last));
+    const left = cache.size;
+    const visited = visitedBy(announce);
+    expect(visited).toBe(left);
+    expect(cache.size).toBe(0);
+  });
+
+  test('removes every token of its account up to its generation, after any sequence of changes', () => {
+    const accounts = ['alice', 'bob'];
+    const change = fc.record({
+      kind: fc.constantFrom('put', 'put', 'put', 'forget', 'erase'),
+      unionId: fc.constantFrom(...accounts),
+      phone: fc.integer({ min: 0, max: 3 }),
+    });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
+        // There is room for six tokens of eight.
+        const { cache, clock, record } = createCache(13_000);
+        let generation = 1;
+        for (const { kind, unionId, phone } of changes) {
+          const id = subjectId({ ...SUBJECT, unionId, uniqueId: `phone-${phone}` });
+          generation += 1;
+          if (kind === 'put') {
+            clock.advance(1);
+            cache.put(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), clock.now(), undefined);
+            expect(cache.getStale(id)?.served.record.generation).toBe(generation);
+          } else if (kind === 'forget') {
+            cache.forget(id);
+          } else {
+            const before = [...cache.records()].map(([known]) => known);
+            cache.forgetAccount(accountOf(id), generation);
+            const after = [...cache.records()].map(([known]) => known);
+            expect(after).toEqual(before.filter((known) => accountOf(known) !== accountOf(id)));
+          }
+        }
+      }),
+    );
   });
 });

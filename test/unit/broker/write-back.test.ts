@@ -20,6 +20,13 @@ function createWriteBack() {
   const restored: TokenRecord[] = [];
   const dueTimes: number[] = [];
   const inMemory: TokenRecord[] = [];
+  const cacheIds = { idOf: ({ subject }: TokenRecord) => subjectId(subject) };
+  const cache = {
+    records: () => inMemory.map((record) => [cacheIds.idOf(record), record]),
+    get size() {
+      return inMemory.length;
+    },
+  };
   const store = { restore: async (_: TokenRecord): Promise<'saved' | 'outdated'> => 'saved' };
   let storeReturns = (_lostData: boolean): void => undefined;
   const { logger: log, lines } = captureLog('debug');
@@ -38,7 +45,7 @@ function createWriteBack() {
   const writeBack = new WriteBack({
     terminals: { restore } as unknown as TerminalStore,
     health,
-    cache: { records: () => inMemory.values() } as unknown as TokenCache,
+    cache: cache as unknown as TokenCache,
     policy: PROACTIVE,
     clock,
     log,
@@ -50,7 +57,7 @@ function createWriteBack() {
     const subject = { app: 'default', unionId, uniqueId: 'phone' };
     return { subject, region: 'CN', token, generation, read: true, unreadRenewals: 0 };
   };
-  return { clock, pass, writeBack, store, restored, dueTimes, inMemory, recordOf, lines, told, storeReturns };
+  return { clock, pass, writeBack, store, restored, dueTimes, inMemory, cacheIds, recordOf, lines, told, storeReturns };
 }
 
 describe('a token that the store missed', () => {
@@ -174,7 +181,103 @@ describe('a token that the store missed', () => {
   });
 });
 
+describe('a token that the store refuses', () => {
+  /** Refuses the records of these accounts. */
+  function refuse(store: { restore: (record: TokenRecord) => Promise<'saved' | 'outdated'> }, accounts: Set<string>) {
+    store.restore = async ({ subject }) => {
+      if (accounts.has(subject.unionId)) throw new BrokerError('store_unavailable');
+      return 'saved';
+    };
+  }
+
+  test('does not hold up the others', async () => {
+    const { pass, writeBack, store, restored, recordOf, lines, told } = createWriteBack();
+    refuse(store, new Set(['bad']));
+    writeBack.add(recordOf('bad'));
+    for (let number = 0; number < 130; number += 1) writeBack.add(recordOf(`account-${number}`));
+    await pass(1_000);
+    expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(131);
+    expect(told('wroteBack')).toHaveLength(130);
+    expect(lines()).toEqual([expect.objectContaining({ tokens: 130 })]);
+    refuse(store, new Set());
+    await pass(1_000);
+    expect(told('wroteBack')).toHaveLength(131);
+  });
+
+  test('lets those behind it have their turn, even if a whole batch is refused', async () => {
+    const { pass, writeBack, store, recordOf, told } = createWriteBack();
+    const shard = Array.from({ length: 64 }, (_, number) => `bad-${number}`);
+    refuse(store, new Set(shard));
+    for (const unionId of [...shard, 'alice']) writeBack.add(recordOf(unionId));
+    await pass(1_000);
+    expect(told('wroteBack')).toEqual([]);
+    await pass(1_000);
+    expect(told('wroteBack')).toEqual([['saved']]);
+  });
+
+  test('does not displace a newer token that is missed while it is refused', async () => {
+    const { pass, writeBack, store, restored, recordOf } = createWriteBack();
+    store.restore = async ({ generation }) => {
+      if (generation === 2) return 'saved';
+      writeBack.add(recordOf('alice', 2));
+      throw new BrokerError('store_unavailable');
+    };
+    writeBack.add(recordOf('alice', 1));
+    await pass(5_000);
+    expect(restored.map(({ generation }) => generation)).toEqual([1, 2]);
+  });
+});
+
+describe('the number of tokens that wait', () => {
+  const MAX_MISSING = 50_000;
+
+  test('is bounded: the oldest ones are given up', async () => {
+    const { pass, writeBack, restored, recordOf, storeReturns } = createWriteBack();
+    for (let number = 0; number < MAX_MISSING + 2; number += 1) writeBack.add(recordOf(`account-${number}`));
+    storeReturns(false);
+    await pass(1);
+    expect(restored).toHaveLength(MAX_MISSING);
+    expect(restored[0]?.subject.unionId).toBe('account-2');
+  });
+
+  test('does not include tokens that may no longer be served: they make room', async () => {
+    const { pass, writeBack, store, restored, recordOf, storeReturns } = createWriteBack();
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    for (let number = 0; number < 64; number += 1) writeBack.add(recordOf(`long-${number}`));
+    for (let number = 64; number < MAX_MISSING; number += 1) writeBack.add(recordOf(`short-${number}`, 1, 1_500));
+    await pass(2_000);
+    for (let number = 64; number < MAX_MISSING; number += 1) writeBack.add(recordOf(`new-${number}`));
+    restored.length = 0;
+    store.restore = async () => 'saved';
+    storeReturns(false);
+    await pass(1);
+    expect(restored.filter(({ subject }) => subject.unionId.startsWith('long'))).toHaveLength(64);
+    expect(restored).toHaveLength(MAX_MISSING);
+  });
+
+  test('leaves room for all tokens in memory after the store has lost its data', async () => {
+    const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    for (let number = 0; number < MAX_MISSING + 2; number += 1) inMemory.push(recordOf(`account-${number}`));
+    writeBack.add(recordOf('alice'));
+    storeReturns(true);
+    await pass(1);
+    expect(restored).toHaveLength(MAX_MISSING + 3);
+  });
+});
+
 describe('after the store has lost its data', () => {
+  test('the ids come from memory, so that no digest is computed', async () => {
+    const { pass, inMemory, cacheIds, dueTimes, recordOf, storeReturns } = createWriteBack();
+    const record = recordOf('alice');
+    const otherId = subjectId({ ...record.subject, unionId: 'bob' });
+    cacheIds.idOf = () => otherId;
+    inMemory.push(record);
+    storeReturns(true);
+    await pass(1);
+    expect(dueTimes).toEqual([dueAt(record, PROACTIVE, otherId)]);
+    expect(dueTimes).not.toEqual([dueAt(record, PROACTIVE)]);
+  });
+
   test('all tokens in memory are written, at most 64 at a time, and their number is logged', async () => {
     const { pass, store, restored, inMemory, recordOf, storeReturns, lines } = createWriteBack();
     inMemory.push(...Array.from({ length: 130 }, (_, number) => recordOf(`account-${number}`)));
