@@ -181,7 +181,7 @@ export class AccessIds {
       throw erasedMeanwhile();
     } catch (error) {
       const code = error instanceof BrokerError ? error.code : 'internal';
-      if (code === 'vendor_busy') void limits.giveBack(lease.id);
+      if (error instanceof BrokerError && error.isUnsent) void limits.giveBack(lease.id, 'new');
       // Not announced: a caller from after the erasure, or the account's phone, may wait for this lease.
       const failure = code === 'not_found' ? undefined : code;
       await terminals.release(lease, undefined, failure).catch((storeError: unknown) => {

@@ -13,6 +13,14 @@ const HOUR_MS = 3_600_000;
 /** The limits that all replicas share. */
 type SharedLimit = Exclude<LimitName, 'requests'>;
 
+/** What a login or a logout takes from a limit: one permit. */
+interface Permit {
+  readonly limit: SharedLimit;
+  readonly name: string;
+  readonly intervalMs: number;
+  readonly burst: number;
+}
+
 export interface LoginLimitsOptions {
   readonly rates: RateLimiter;
   /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
@@ -44,30 +52,49 @@ export class LoginLimits {
    * @throws BrokerError `rate_limited`
    */
   async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', timeBudget?: TimeBudget): Promise<void> {
-    const { perHour, burst, log, observer } = this.#options;
-    if (perHour === 0) return;
-    const take = async (limit: SharedLimit, name: string, intervalMs: number, atOnce: number): Promise<void> => {
-      const taking = this.#take(name, intervalMs, atOnce);
+    const { log, observer } = this.#options;
+    for (const permit of this.#permitsFor(id, cause)) {
+      const { limit } = permit;
+      const taking = this.#take(permit);
       const waitMs = timeBudget ? await timeBudget.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
-      if (!waitMs) return;
+      if (!waitMs) continue;
       observer.rateLimited(limit);
       throw new BrokerError('rate_limited', { detail: this.#details[limit], retryAfter: Math.ceil(waitMs / 1_000) });
+    }
+  }
+
+  /** Counts an admitted login no longer, because it was not sent to the vendor. @param cause as for {@link admit} */
+  async giveBack(id: SubjectId, cause: 'new' | 'refused'): Promise<void> {
+    const { rates, log } = this.#options;
+    for (const { name, intervalMs } of this.#permitsFor(id, cause)) {
+      await rates.giveBack(name, intervalMs).catch((error: unknown) => {
+        log.debug({ err: error }, 'a login that was not sent stays counted');
+      });
+    }
+  }
+
+  /** In the order in which they are taken. */
+  #permitsFor(id: SubjectId, cause: 'new' | 'refused' | 'logout'): readonly Permit[] {
+    const { perHour, burst } = this.#options;
+    if (perHour === 0) return [];
+    const ofAccount: Permit = {
+      limit: 'logins',
+      name: `logins ${accountOf(id)}`,
+      intervalMs: this.#intervalMs,
+      burst: Math.min(burst, perHour),
     };
-    if (cause === 'refused') await take('refused_tokens', `refused ${id}`, REFUSED_INTERVAL_MS, REFUSED_BURST);
-    await take('logins', nameOf(id), this.#intervalMs, Math.min(burst, perHour));
+    if (cause !== 'refused') return [ofAccount];
+    const ofTerminal: Permit = {
+      limit: 'refused_tokens',
+      name: `refused ${id}`,
+      intervalMs: REFUSED_INTERVAL_MS,
+      burst: REFUSED_BURST,
+    };
+    return [ofTerminal, ofAccount];
   }
 
-  /** Counts an admitted login no longer, because it was not sent to the vendor. */
-  async giveBack(id: SubjectId): Promise<void> {
-    const { rates, perHour, log } = this.#options;
-    if (perHour === 0) return;
-    await rates.giveBack(nameOf(id), this.#intervalMs).catch((error: unknown) => {
-      log.debug({ err: error }, 'a login that was not sent stays counted');
-    });
-  }
-
-  async #take(name: string, intervalMs: number, burst: number): Promise<number> {
+  async #take({ name, intervalMs, burst }: Permit): Promise<number> {
     const { rates, log } = this.#options;
     try {
       return await rates.take(name, intervalMs, burst);
@@ -76,9 +103,4 @@ export class LoginLimits {
       return 0;
     }
   }
-}
-
-/** The name of the limit that the logins and logouts of the account share. */
-function nameOf(id: SubjectId): string {
-  return `logins ${accountOf(id)}`;
 }

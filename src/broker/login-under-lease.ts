@@ -139,7 +139,8 @@ export class LoginUnderLease {
     const { limits, clock } = this.#options;
     const { id } = lease;
     const code = error instanceof BrokerError ? error.code : 'internal';
-    if (code === 'vendor_busy' && isCounted(request.cause)) void limits.giveBack(id);
+    const isUnsent = error instanceof BrokerError && error.isUnsent;
+    if (isUnsent && isCounted(request.cause)) void limits.giveBack(id, request.cause);
     const dueAt = current && retryAt(current.token, code, clock);
     await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined);
     if (code === 'account_disabled') await this.#removeTokens(id, request.subject);

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../token/clock.ts';
+import { type Clock, remainingMs, type Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -107,7 +107,7 @@ export class RefreshWorker {
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
     const { dueQueue, announcements, policy, clock, log, observer } = this.#options;
-    const pauseMs = this.#pausedUntil - clock.now();
+    const pauseMs = remainingMs(this.#pausedUntil, clock.now(), BUDGET_PAUSE_MS);
     if (pauseMs > 0) return pauseMs;
     const free = this.#concurrency - this.#active.size;
     // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free: the
@@ -152,7 +152,8 @@ export class RefreshWorker {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
       const now = clock.now();
-      if (now >= this.#pausedUntil) this.#concurrency = Math.max(MIN_CONCURRENCY, this.#concurrency / 4);
+      const isPaused = remainingMs(this.#pausedUntil, now, BUDGET_PAUSE_MS) > 0;
+      if (!isPaused) this.#concurrency = Math.max(MIN_CONCURRENCY, this.#concurrency / 4);
       this.#pausedUntil = now + BUDGET_PAUSE_MS;
       log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {

@@ -70,7 +70,8 @@ export class TokenCache {
 
   #isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
-    if (age < FRESH_UNANNOUNCED_MS) return true;
+    // A negative age means that the clock was set back.
+    if (age < FRESH_UNANNOUNCED_MS) return age >= 0;
     const since = this.#options.announcements.completeSince();
     return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }

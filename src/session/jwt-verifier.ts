@@ -3,7 +3,7 @@ import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
-import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
+import { type Clock, raceTimeout, remainingMs, systemClock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
@@ -74,7 +74,7 @@ class PublishedKeys {
    * @throws JOSEError if no key matches; any other Error if the keys cannot be fetched or used
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
-    if (this.#ageMs() >= MAX_AGE_MS) await this.#replaceOutdated();
+    if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
     const known = this.#usableKeys();
     try {
       return await known.find(header, token);
@@ -90,7 +90,7 @@ class PublishedKeys {
   };
 
   /** The keys that {@link find} looks in now, unless it fetches newer ones first. */
-  readonly current = (): KeySet | undefined => (this.#ageMs() < MAX_AGE_MS ? this.#keys : undefined);
+  readonly current = (): KeySet | undefined => (this.#areYoungerThan(MAX_AGE_MS) ? this.#keys : undefined);
 
   async #replaceOutdated(): Promise<void> {
     const mayWaitLess = this.#hasUsableKeys() && this.#failure !== undefined;
@@ -98,12 +98,12 @@ class PublishedKeys {
     await (mayWaitLess ? raceTimeout(this.#clock, WAIT_AFTER_FAILURE_MS, fetched) : fetched);
   }
 
-  #ageMs(): number {
-    return this.#clock.now() - this.#fetchedAt;
+  #areYoungerThan(ms: number): boolean {
+    return remainingMs(this.#fetchedAt + ms, this.#clock.now(), ms) > 0;
   }
 
   #hasUsableKeys(): boolean {
-    return this.#ageMs() < MAX_AGE_UNREACHABLE_MS;
+    return this.#areYoungerThan(MAX_AGE_UNREACHABLE_MS);
   }
 
   #usableKeys(): PublishedKeySet {
@@ -114,7 +114,7 @@ class PublishedKeys {
   async #fetchUnlessCoolingDown(): Promise<void> {
     const now = this.#clock.now();
     const cooldownMs = this.#hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
-    if (!this.#fetching && now >= this.#attemptedAt + cooldownMs) {
+    if (!this.#fetching && remainingMs(this.#attemptedAt + cooldownMs, now, cooldownMs) === 0) {
       this.#attemptedAt = now;
       this.#fetching = this.#fetch();
     }

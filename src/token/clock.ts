@@ -38,6 +38,15 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * The time left until `until`, in ms; 0 if it has passed.
+ * @param maxMs its length when it began. If more is left, the clock was set back since: it then counts as passed
+ */
+export function remainingMs(until: number, now: number, maxMs: number): number {
+  const ms = until - now;
+  return ms > 0 && ms <= maxMs ? ms : 0;
+}
+
 /** Resolves after `ms`. */
 export function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => {

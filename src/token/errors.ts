@@ -42,6 +42,8 @@ export interface BrokerErrorOptions {
   readonly retryAfter?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
+  /** Whether the last attempt of a login was not sent to the vendor. */
+  readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */
   readonly account?: AccountId;
   /** Only for the log. */
@@ -55,6 +57,7 @@ export class BrokerError extends Error {
   readonly retryAfter: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
+  readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
     super(options.detail ?? ERRORS[code].title, { cause: options.cause });
@@ -64,5 +67,11 @@ export class BrokerError extends Error {
     this.retryAfter = options.retryAfter;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
+    this.#isUnsent = options.isUnsent;
+  }
+
+  /** Whether the last attempt of a login was not sent to the vendor. Then the login does not count against a limit. */
+  get isUnsent(): boolean {
+    return this.#isUnsent ?? this.code === 'vendor_busy';
   }
 }

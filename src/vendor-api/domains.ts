@@ -1,4 +1,4 @@
-import type { Clock } from '../token/clock.ts';
+import { type Clock, remainingMs } from '../token/clock.ts';
 import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -36,8 +36,8 @@ export class CircuitBreaker {
 
   /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt now */
   throwIfOpen(): void {
-    const leftMs = this.#openUntil - this.#clock.now();
-    if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0)) return;
+    const leftMs = remainingMs(this.#openUntil, this.#clock.now(), OPEN_MS);
+    if (this.#status === 'closed' || (this.#status === 'open' && leftMs === 0)) return;
     throw new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
   }
 

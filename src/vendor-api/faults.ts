@@ -107,6 +107,7 @@ export function toBrokerError(fault: VendorFault): BrokerError {
   const isTransient = code === 'vendor_unavailable' || code === 'vendor_timeout';
   return new BrokerError(code, {
     cause: fault,
+    isUnsent: fault.kind === 'circuit_open',
     ...(detail !== undefined && { detail }),
     // 0 is the vendor's code for success, so it does not explain a failure.
     ...(vendorCode && { vendorCode }),

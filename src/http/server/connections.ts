@@ -69,8 +69,11 @@ interface Connection {
 }
 
 /** Whether a whole request waits for its answer. Then the connection is never closed to make room. */
-function isAnswering({ response }: Connection): boolean {
-  return response?.req.complete === true && !response.writableEnded;
+function isAnswering({ socket, response, earlier }: Connection): boolean {
+  const last = response?.req.complete === false ? earlier : response;
+  if (!last?.writableEnded) return last !== undefined;
+  // Node sends answers in order: it holds this one back while an earlier request waits for its answer.
+  return !last.writableFinished && socket.writableLength === 0;
 }
 
 /**

@@ -145,20 +145,21 @@ describe('a failed login for an accessId', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
-  test('counts against the login limit of the account, but not if it found no place in the queue', async () => {
+  test('counts against the login limit of the account, but not if it was not sent', async () => {
     const { clock, pass } = virtualClock();
     const { vendor, obtain } = createReplicas(1, { clock, perHour: 1 });
     vendor.latencyMs = 0;
-    const attempt = async (code?: 'vendor_busy' | 'vendor_rejected') => {
-      vendor.failure = code && new BrokerError(code);
+    const attempt = async (code?: 'vendor_busy' | 'vendor_rejected' | 'vendor_unavailable', isUnsent?: boolean) => {
+      vendor.failure = code && new BrokerError(code, { ...(isUnsent && { isUnsent }) });
       const outcome = obtain(0).then(() => 'obtained', codeOf);
       await pass(10);
       return outcome;
     };
     expect(await attempt('vendor_busy')).toBe('vendor_busy');
+    expect(await attempt('vendor_unavailable', true)).toBe('vendor_unavailable');
     expect(await attempt('vendor_rejected')).toBe('vendor_rejected');
     expect(await attempt()).toBe('rate_limited');
-    expect(vendor.requests).toHaveLength(2);
+    expect(vendor.requests).toHaveLength(3);
   });
 });
 

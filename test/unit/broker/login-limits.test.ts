@@ -34,10 +34,10 @@ describe('the limit of logins', () => {
 
   test('is given back for the account alone, and not at all if there is no limit', async () => {
     const { limits, givenBack } = createLimits(async () => 0);
-    await limits.giveBack(ID);
+    await limits.giveBack(ID, 'new');
     expect(givenBack).toEqual([[`logins ${accountOf(ID)}`, 15_000]]);
     const unlimited = createLimits(async () => 0, 0);
-    await unlimited.limits.giveBack(ID);
+    await unlimited.limits.giveBack(ID, 'refused');
     expect(unlimited.givenBack).toEqual([]);
   });
 
@@ -47,6 +47,15 @@ describe('the limit of logins', () => {
     expect(taken).toEqual([
       [`refused ${ID}`, 20_000, 3],
       [`logins ${accountOf(ID)}`, 15_000, 4],
+    ]);
+  });
+
+  test('is given back for the terminal too if its token was refused', async () => {
+    const { limits, givenBack } = createLimits(async () => 0);
+    await limits.giveBack(ID, 'refused');
+    expect(givenBack).toEqual([
+      [`refused ${ID}`, 20_000],
+      [`logins ${accountOf(ID)}`, 15_000],
     ]);
   });
 

@@ -228,6 +228,28 @@ describe('a failed login', () => {
     expect(codesOf(announcements)).toEqual(['vendor_rejected']);
   });
 
+  test.each([
+    ['found no place in the login queue', new BrokerError('vendor_busy'), 2_000],
+    ['met an open circuit breaker', new BrokerError('vendor_unavailable', { isUnsent: true }), 15_000],
+  ])('takes no permit of the account or the terminal if it %s', async (_, failure, coolDownMs) => {
+    const { vendor, pass, renew } = createReplica({ perHour: 1 });
+    vendor.failure = failure;
+    for (const cause of ['new', 'refused', 'refused', 'refused', 'refused', 'refused'] as const) {
+      expect(await renew({ cause })).toBe(failure);
+      await pass(coolDownMs);
+    }
+    vendor.failure = undefined;
+    expect(await renew({ cause: 'refused' })).toMatchObject({ outcome: 'login' });
+  });
+
+  test('counts against the limit of the account if it was sent', async () => {
+    const { vendor, pass, renew } = createReplica({ perHour: 1 });
+    vendor.failure = new BrokerError('vendor_unavailable');
+    expect(await renew()).toMatchObject({ code: 'vendor_unavailable' });
+    await pass(60_000);
+    expect(await renew()).toMatchObject({ code: 'rate_limited' });
+  });
+
   test('removes the token only if the vendor has closed the account', async () => {
     const { store, vendor, renew, renewInBackground } = createReplica();
     await renew();

@@ -47,6 +47,13 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
 
+  test('treats an entry as stale if the clock is set back to before the store confirmed it', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1), clock.now(), undefined);
+    clock.advance(-1);
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+  });
+
   test('treats an entry from before a gap in the announcements as stale', () => {
     const { cache, clock, record, feed } = createCache();
     cache.put(record(1), clock.now(), undefined);

@@ -315,6 +315,19 @@ describe('the number of renewals at a time', () => {
     }
   });
 
+  test('is claimed again at once if the clock is set back during that pause', async () => {
+    const { clock, pass, answers, running, claims, worker, dueClaims } = createWorker();
+    answers.push({ ...dueClaims(1), nextInMs: 10 });
+    worker.start();
+    await pass(0);
+    running.splice(0)[0]?.fail(new BrokerError('vendor_busy'));
+    await pass(0);
+    const { now } = clock;
+    clock.now = () => now() - 3_600_000;
+    await pass(10);
+    expect(claims.map(({ limit }) => limit)).toEqual([128, 32]);
+  });
+
   test('grows by one with each success', async () => {
     const { pass, answers, running, claims, worker, dueClaims } = createWorker();
     answers.push({ ...dueClaims(1), nextInMs: 10 });

@@ -119,6 +119,26 @@ describe('published keys', () => {
     expect(server.fetches).toBe(2);
   });
 
+  it('are fetched again if the clock is set back: a new key is accepted, and a withdrawn one is not', async () => {
+    await verifyAll(first, 1);
+    server.keys = [second.jwk];
+    passMs(-3_600_000);
+    await expectRefused(verifier, await first.sign(), 'session_invalid');
+    expect(await verifyAll(second, 20)).toEqual(Array(20).fill(ACCOUNT));
+    expect(server.fetches).toBe(2);
+  });
+
+  it('are fetched for a new key if the clock is set back during the cool-down', async () => {
+    await verifyAll(first, 1);
+    server.answer = (_request, response) => response.writeHead(503).end();
+    passMs(600_000);
+    await verifyAll(first, 1);
+    server.answer = json({ keys: [second.jwk] });
+    passMs(-300_000);
+    expect(await verifyAll(second, 20)).toEqual(Array(20).fill(ACCOUNT));
+    expect(server.fetches).toBe(3);
+  });
+
   it('must be named by the session if several match', async () => {
     const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];

@@ -76,6 +76,11 @@ describe('an accepted session', () => {
     expect(await checksAt(cache, [0, 29_999, 30_000])).toEqual([1, 1, 2]);
   });
 
+  it('is not fresh if the clock is set back to before its check', async () => {
+    const cache = cacheWith();
+    expect(await checksAt(cache, [0, -1, -3_600_000, -3_570_001, -3_570_000])).toEqual([1, 2, 3, 3, 4]);
+  });
+
   it('is not fresh past its own end', async () => {
     const cache = cacheWith();
     inner.expiresAt = START_MS + 10_000;
@@ -170,6 +175,16 @@ describe('a refused session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
+  it('is checked again if the clock is set back', async () => {
+    const cache = cacheWith();
+    inner.failure = new BrokerError('session_invalid');
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    clock.time = START_MS - 3_600_000;
+    inner.failure = undefined;
+    expect((await cache.verify('one')).unionId).toBe('account-of-one');
+    expect(inner.calls).toHaveLength(2);
+  });
+
   it('is checked each time with refusalMs 0', async () => {
     const cache = cacheWith({ refusalMs: 0 });
     inner.failure = new BrokerError('session_invalid');
@@ -224,6 +239,14 @@ describe('while sessions cannot be checked', () => {
     clock.time = START_MS + 10_000;
     for (const _attempt of [1, 2, 3]) await expect(cache.verify('one')).rejects.toBe(unavailable);
     expect(inner.calls).toHaveLength(7);
+  });
+
+  it('a stale session is not accepted if the clock is set back to before its check', async () => {
+    const cache = cacheWith();
+    await cache.verify('one');
+    inner.failure = unavailable;
+    clock.time = START_MS - 3_600_000;
+    await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 
   it('a stale session is not accepted past its own end', async () => {

@@ -123,6 +123,14 @@ describe('an open circuit', () => {
     expect(watched.attempts).toBe(10);
   });
 
+  it('lets a trial attempt through at once if the clock is set back', async () => {
+    const watched = await opened();
+    pass(-3_600_000);
+    expect(() => watched.circuit.throwIfOpen()).not.toThrow();
+    expect(await watched.outcome('outage')).toBe('outage');
+    await expect(watched.run(async () => 'well')).rejects.toMatchObject({ facts: { retryAfter: 5 } });
+  });
+
   it('does not count its own refusals', async () => {
     const watched = await opened();
     await watched.repeat(1_000, 'circuit_open');

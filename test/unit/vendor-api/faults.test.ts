@@ -65,6 +65,10 @@ describe('the error for the app', () => {
     expect(errorFor('broken_answer', { vendorCode: 0 }).vendorCode).toBeUndefined();
   });
 
+  it.each(FAULTS)('says whether the login was sent: %s', (kind) => {
+    expect(errorFor(kind).isUnsent).toBe(kind === 'circuit_open');
+  });
+
   it('says which fields the vendor may have refused', () => {
     expect(errorFor('request').detail).toContain('the account, the uniqueId or the region');
     expect(errorFor('configuration').detail).toBeUndefined();

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
-import type { Clock, Timer } from '../../../token/clock.ts';
+import { type Clock, remainingMs, type Timer } from '../../../token/clock.ts';
 import type { Contact, ContactFailure } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { runScript, type ScriptCall } from '../lua-scripts.ts';
@@ -62,7 +62,7 @@ export class CommandBreaker {
   /** Whether a command may be sent now. Every command that is sent reports its result to {@link settle}. */
   admit(): boolean {
     if (this.#openUntil === 0) return true;
-    if (this.#probing || this.#clock.now() < this.#openUntil) return false;
+    if (this.#probing || remainingMs(this.#openUntil, this.#clock.now(), OPEN_MS) > 0) return false;
     this.#probing = true;
     return true;
   }

@@ -9,6 +9,8 @@ import { captureLog } from '../../../support/captured-log.ts';
 
 const MAX = 8;
 const REQUEST = 'GET /quick HTTP/1.1\r\nHost: x\r\n\r\n';
+const SLOW = 'GET /slow HTTP/1.1\r\nHost: x\r\n\r\n';
+const HALF_BODY = 'GET /quick HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1';
 const HALF = 'GET /quick HTTP/1.1\r\nHost: x\r\n';
 
 /** An app with at most {@link MAX} connections. `/slow` answers when `answerSlow` is called. */
@@ -51,7 +53,24 @@ async function startBounded() {
     return socket;
   };
   const connectionCount = promisify(app.server.getConnections.bind(app.server));
-  return { open, openUsed, connectionCount, answerSlow, running: () => running, log };
+  return { app, open, openUsed, connectionCount, answerSlow, running: () => running, log };
+}
+
+/** What the connection may receive after a request that waits, and how many answers it then gets. */
+const PIPELINED = [
+  ['a request', REQUEST, 2],
+  ['two requests', REQUEST.repeat(2), 3],
+  ['a request without the end of its body', HALF_BODY, 1],
+  ['a request, and one without the end of its body', REQUEST + HALF_BODY, 2],
+] as const;
+
+/** All that the caller receives from now on. */
+function receivedBy(socket: Socket): () => string {
+  let received = '';
+  socket.on('data', (chunk) => {
+    received += chunk;
+  });
+  return () => received;
 }
 
 function several(count: number, open: () => Promise<Socket>): Promise<Socket[]> {
@@ -98,7 +117,7 @@ describe('a listener with all its connections in use', () => {
 
   it('closes no connection that waits for an answer, refuses newcomers, and says so in the log once', async () => {
     const { open, answerSlow, running, log } = await startBounded();
-    const waiting = await several(MAX, () => open('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n'));
+    const waiting = await several(MAX, () => open(SLOW));
     await vi.waitFor(() => expect(running()).toBe(MAX));
     for (let newcomer = 0; newcomer < 2; newcomer++) expect(await isAnswered(await open())).toBe(false);
     answerSlow();
@@ -107,6 +126,38 @@ describe('a listener with all its connections in use', () => {
     await vi.waitFor(() => expect(warnings()).toHaveLength(1), 3_000);
     expect(warnings()[0]).toMatchObject({ max: MAX, closed: 0, rejected: 2 });
   });
+
+  it.each(PIPELINED)(
+    'closes no connection that waits for an answer, and sent %s behind',
+    async (_, behind, answers) => {
+      const { open, answerSlow, running } = await startBounded();
+      const waiting = (await several(MAX, () => open(SLOW + behind))).map(receivedBy);
+      await vi.waitFor(() => expect(running()).toBe(MAX));
+      expect(await isAnswered(await open())).toBe(false);
+      answerSlow();
+      for (const received of waiting) {
+        await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 200 /g)?.length).toBeGreaterThanOrEqual(answers));
+      }
+    },
+  );
+
+  it('closes a connection that leaves an answer unread, although it sent another request', async () => {
+    const { open, openUsed } = await startBounded();
+    const unread = await several(MAX, () => open(`GET /large HTTP/1.1\r\nHost: x\r\n\r\n${REQUEST}`));
+    for (const socket of unread) await once(socket, 'readable');
+    expect(await isAnswered(await openUsed())).toBe(true);
+  });
+});
+
+it.each(PIPELINED)('a shutdown lets a request get its answer if the caller sent %s behind', async (_, behind) => {
+  const { app, open, answerSlow, running } = await startBounded();
+  const received = receivedBy(await open(SLOW + behind));
+  await vi.waitFor(() => expect(running()).toBe(1));
+  const closed = app.close();
+  await sleep(2_500);
+  answerSlow();
+  await closed;
+  await vi.waitFor(() => expect(received()).toMatch(/^HTTP\/1\.1 200 .*slow/s));
 });
 
 it('a caller gets the answers to 64 requests that it sends at once, and no more', async () => {
@@ -140,16 +191,17 @@ it('a connection whose request gets no answer is closed after 240 s, and an idle
   let passedMs = 0;
   const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + passedMs);
   onTestFinished(() => clock.mockRestore());
-  const waiting = await open('GET /slow HTTP/1.1\r\nHost: x\r\n\r\n');
+  const waiting = await open(SLOW);
+  const waitingToo = await open(SLOW + REQUEST);
   const idle = await openUsed();
-  await vi.waitFor(() => expect(running()).toBe(1));
+  await vi.waitFor(() => expect(running()).toBe(2));
   const sweep = () => sleep(1_500);
   await sweep();
   passedMs = 237_000;
   await sweep();
-  expect([waiting.closed, idle.closed]).toEqual([false, false]);
+  expect([waiting.closed, waitingToo.closed, idle.closed]).toEqual([false, false, false]);
   passedMs = 241_000;
-  await vi.waitFor(() => expect(waiting.closed).toBe(true), { timeout: 5_000 });
+  await vi.waitFor(() => expect([waiting.closed, waitingToo.closed]).toEqual([true, true]), { timeout: 5_000 });
   expect(idle.closed).toBe(false);
   expect(await connectionCount()).toBe(1);
 });

@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
-import { redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
+import { CommandBreaker, redisErrorKind } from '../../../../../src/store/redis/connection/commands.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
+import { TestClock } from '../../../../support/test-clock.ts';
 
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
@@ -74,6 +75,19 @@ test('a Redis that hangs gets one command, then none for a while', async () => {
   expect(await write()).toBe(true);
   expect(await write()).toBe(true);
   expect(kinds()).toEqual(['timeout', 'not_sent']);
+});
+
+test('after a timeout, no command is sent for half a second, and one at once if the clock is set back', () => {
+  const clock = new TestClock();
+  const breaker = new CommandBreaker(clock);
+  breaker.settle('timeout');
+  clock.advance(499);
+  expect(breaker.admit()).toBe(false);
+  clock.advance(1);
+  expect(breaker.admit()).toBe(true);
+  breaker.settle('timeout');
+  clock.advance(-3_600_000);
+  expect([breaker.admit(), breaker.admit()]).toEqual([true, false]);
 });
 
 test('a Redis that was killed is a connection error', async () => {
