@@ -218,6 +218,11 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
   erase: [
     ['an erasure may be earlier than the one before', 'math.max(now, erasedAt(KEYS[1], now))', 'now'],
     ['an erasure may be earlier than a record', 'newest = math.max(newest, generationOf(record, now))', ''],
+    [
+      'an erasure may be earlier than a login in progress',
+      'for at = 2, #fences, 2 do newest = math.max(newest, instantOf(fences[at], now)) end',
+      '',
+    ],
     ['an erasure may equal the one before', 'newest + 1', 'newest'],
     ['the tokens are not deleted', "redis.call('HDEL', KEYS[1], terminal)", ''],
     ['the due times are not deleted', "redis.call('ZREM', KEYS[2], account .. terminal)", ''],

@@ -681,6 +681,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
     });
 
+    test('lets an erasure win over a login in progress, even if its generation is ahead of the clock', async () => {
+      const { subject, id } = newSubject();
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), dueAt)).toBe('saved');
+      const lease = await acquired(store, id);
+      expect(await store.accounts.erase(subject.unionId)).toBeGreaterThan(lease.generation);
+      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), dueAt)).toBe('outdated');
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+    });
+
     test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);

@@ -24,12 +24,13 @@ import {
   MemoryAccounts,
   MemoryAnnouncements,
   MemoryFailures,
+  MemoryFences,
   MemorySchedule,
   type MemoryStoreContext,
 } from './memory-accounts.ts';
 
-/** Maximum number of entries in each of the caches below: subjects, or names of rate limits. */
-const MAX_ENTRIES = 100_000;
+/** Maximum number of rate limits that are remembered. */
+const MAX_RATES = 100_000;
 
 class MemoryLeases {
   readonly #clock: Clock;
@@ -61,47 +62,6 @@ class MemoryLeases {
   }
 }
 
-/** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
-const MAX_FENCES = 64;
-
-interface AccountFences {
-  readonly bySubject: Map<SubjectId, number>;
-  /** Stands for the oldest fences of the account. */
-  floor: number;
-}
-
-/** The newest generation of each subject that was granted or outdated. */
-class MemoryFences {
-  readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_ENTRIES });
-  readonly #perAccount: number;
-
-  constructor(terminalsPerAccount: number) {
-    this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
-  }
-
-  /** 0 when there is none. */
-  get(id: SubjectId): number {
-    const fences = this.#accounts.get(accountOf(id));
-    return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
-  }
-
-  /** Above the limit, the oldest fence of the account becomes its floor. */
-  set(id: SubjectId, generation: number): void {
-    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: 0 };
-    this.#accounts.set(accountOf(id), fences);
-    fences.bySubject.set(id, generation);
-    if (fences.bySubject.size <= this.#perAccount) return;
-    const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
-    if (!oldest) return;
-    fences.bySubject.delete(oldest[0]);
-    fences.floor = Math.max(fences.floor, oldest[1]);
-  }
-
-  delete(id: SubjectId): void {
-    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
-  }
-}
-
 class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #context: MemoryStoreContext;
   readonly #accounts: MemoryAccounts;
@@ -109,11 +69,11 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #fences: MemoryFences;
   readonly #failures: MemoryFailures;
 
-  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, failures: MemoryFailures) {
+  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, fences: MemoryFences, failures: MemoryFailures) {
     this.#context = context;
     this.#accounts = accounts;
     this.#leases = new MemoryLeases(context.clock);
-    this.#fences = new MemoryFences(context.terminalsPerAccount);
+    this.#fences = fences;
     this.#failures = failures;
   }
 
@@ -256,7 +216,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 export class MemoryRates implements RateLimiter, LoginQueue {
   readonly #clock: Clock;
   /** By name, epoch ms at which the next permit is due. */
-  readonly #dueAt = new LRUCache<string, number>({ max: MAX_ENTRIES });
+  readonly #dueAt = new LRUCache<string, number>({ max: MAX_RATES });
   readonly #queue = new LocalLoginQueue();
 
   constructor(clock: Clock) {
@@ -298,8 +258,9 @@ export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOpt
   const announcements = new MemoryAnnouncements(clock);
   const context = { clock, schedule: new MemorySchedule(), announcements, terminalsPerAccount };
   const failures = new MemoryFailures(clock);
-  const accounts = new MemoryAccounts(context, failures);
-  const terminals = new MemoryTerminals(context, accounts, failures);
+  const fences = new MemoryFences(terminalsPerAccount);
+  const accounts = new MemoryAccounts(context, fences, failures);
+  const terminals = new MemoryTerminals(context, accounts, fences, failures);
   const rates = new MemoryRates(clock);
   return {
     terminals,

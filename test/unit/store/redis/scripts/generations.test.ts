@@ -47,7 +47,7 @@ describe('a generation is larger than all before, even after the clock of Redis 
     expect(await store.terminals.remove(ID)).toBe(storedAt + 1);
   });
 
-  test.each(['token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
+  test.each(['fence', 'token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect(await store.accounts.erase(SUBJECT.unionId)).toBe(storedAt + 1);
   });
