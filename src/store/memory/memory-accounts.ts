@@ -141,6 +141,8 @@ const MAX_FENCES = 64;
 
 interface AccountFences {
   readonly bySubject: Map<SubjectId, number>;
+  /** The subjects whose fence is that of a lease. Any other fence may be that of a logout. */
+  readonly ofLeases: Set<SubjectId>;
   /** Stands for the oldest fences of the account. */
   floor: number;
 }
@@ -160,26 +162,43 @@ export class MemoryFences {
     return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
   }
 
+  /** The newest generation that a logout may have outdated; 0 when there is none. */
+  ofLogout(id: SubjectId): number {
+    const fences = this.#accounts.get(accountOf(id));
+    return fences?.ofLeases.has(id) ? fences.floor : this.get(id);
+  }
+
   /** The newest of all terminals of the account; 0 when there is none. */
   newestOf(account: AccountId): number {
     const fences = this.#accounts.get(account);
     return Math.max(...(fences?.bySubject.values() ?? []), fences?.floor ?? 0);
   }
 
+  /** After a logout, the fences of leases count as those of a logout until a token is saved. */
+  setForLease(id: SubjectId, generation: number): void {
+    const fences = this.#accounts.get(accountOf(id));
+    const isAfterLogout = fences?.bySubject.has(id) && !fences.ofLeases.has(id);
+    this.set(id, generation);
+    if (!isAfterLogout) this.#accounts.get(accountOf(id))?.ofLeases.add(id);
+  }
+
   /** Above the limit, the oldest fence of the account becomes its floor. */
   set(id: SubjectId, generation: number): void {
-    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: 0 };
+    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), ofLeases: new Set(), floor: 0 };
     this.#accounts.set(accountOf(id), fences);
     fences.bySubject.set(id, generation);
+    fences.ofLeases.delete(id);
     if (fences.bySubject.size <= this.#perAccount) return;
     const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
     if (!oldest) return;
-    fences.bySubject.delete(oldest[0]);
+    this.delete(oldest[0]);
     fences.floor = Math.max(fences.floor, oldest[1]);
   }
 
   delete(id: SubjectId): void {
-    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
+    const fences = this.#accounts.get(accountOf(id));
+    fences?.bySubject.delete(id);
+    fences?.ofLeases.delete(id);
   }
 }
 

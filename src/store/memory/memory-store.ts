@@ -98,7 +98,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit' };
     const account = this.#accounts.get(id);
     const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
-    this.#fences.set(id, lease.generation);
+    this.#fences.setForLease(id, lease.generation);
     this.#context.schedule.move(id, this.#leases.hold(lease));
     const current = account?.records.get(id);
     return { kind: 'granted', lease, current, region: account?.identity?.region, erasedAt: account?.erasedAt };
@@ -112,7 +112,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
     this.#leases.release(lease);
-    return this.#write(lease.id, record, dueAt, () => this.#accounts.exceedsLimit(lease.id));
+    return this.#write(lease.id, record, dueAt, true);
   }
 
   async saveAccessId(lease: Lease, identity: AccountIdentity): Promise<'saved' | 'outdated'> {
@@ -135,7 +135,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   }
 
   async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
-    const outcome = this.#write(subjectId(record.subject), record, dueAt, () => false);
+    const outcome = this.#write(subjectId(record.subject), record, dueAt, false);
     return outcome === 'saved' ? 'saved' : 'outdated';
   }
 
@@ -179,15 +179,16 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
   }
 
-  #write(id: SubjectId, record: TokenRecord, dueAt: number, exceedsLimit: () => boolean): SaveOutcome {
+  #write(id: SubjectId, record: TokenRecord, dueAt: number, isLeased: boolean): SaveOutcome {
     const { schedule, announcements } = this.#context;
     const { generation } = record;
     const account = this.#accounts.accountFor(id);
     const current = account.records.get(id)?.generation ?? 0;
     if (current === generation) return 'saved';
-    const fence = Math.max(this.#fences.get(id), account.erasedAt ?? 0);
+    const newest = this.#fences.get(id);
+    const fence = Math.max(isLeased ? newest : this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
-    if (exceedsLimit()) return 'terminal_limit';
+    if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
     account.identity = {
       unionId: record.subject.unionId,
       accessId: record.token.fields['accessId'] ?? '',
@@ -195,7 +196,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     };
     account.records.set(id, record);
     schedule.add(id, dueAt);
-    this.#fences.delete(id);
+    if (newest <= generation) this.#fences.delete(id);
     this.#failures.clear(id);
     announcements.publish({ kind: 'saved', id, generation });
     return 'saved';
