@@ -109,7 +109,8 @@ export interface TerminalStore {
 
   /**
    * Writes a token back without a lease, after the store was unavailable or lost its data.
-   * @returns `outdated` when the store has the same or a newer state
+   * @returns `outdated` when the store has a newer token, or knows of a later logout or erasure. A lease alone does not
+   *   count: its owner may never store a token, and can still replace this one
    */
   restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
 

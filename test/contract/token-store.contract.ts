@@ -231,6 +231,40 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       for (const gone of [id, erased.id]) expect((await store.terminals.read(gone)).record).toBeUndefined();
     });
 
+    test('restores a token that is older than a lease, and lets the owner of the lease replace it', async () => {
+      const { subject, id } = newSubject();
+      const dueAt = systemClock.now() + 9_000;
+      const frozen = await acquired(store, id, SHORT_LEASE_MS);
+      const next = await eventually(() => acquired(store, id));
+      const older = recordOf(subject, frozen.generation - 5_000);
+      expect(await store.terminals.restore(older, dueAt)).toBe('saved');
+      expect((await store.terminals.read(id)).record).toEqual(older);
+      expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('outdated');
+      const record = recordOf(subject, next.generation);
+      expect(await store.terminals.save(next, record, dueAt)).toBe('saved');
+      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      expect((await store.terminals.read(id)).record).toEqual(record);
+    });
+
+    test('restores no token that is older than a logout, before and after a lease', async () => {
+      const { subject, id } = newSubject();
+      const dueAt = systemClock.now() + 9_000;
+      const older = recordOf(subject, systemClock.now() - 5_000);
+      const lease = await acquired(store, id);
+      await store.terminals.remove(id);
+      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      await store.terminals.release(lease, undefined);
+      for (const _ of [1, 2]) {
+        await store.terminals.release(await acquired(store, id), undefined);
+        expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      }
+      const { record } = await saved(store, subject, id);
+      await store.terminals.release(await acquired(store, id), undefined);
+      await store.accounts.erase(subject.unionId);
+      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+    });
+
     test('releases the lease with the write', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
@@ -679,6 +713,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
       expect(await store.terminals.save(inFlight, late, systemClock.now() + 9_000)).toBe('outdated');
       await eventually(() => expect(heard.filter(({ kind }) => kind === 'erased')).not.toEqual([]));
+    });
+
+    test('lets an erasure win over a login in progress, even if its generation is ahead of the clock', async () => {
+      const { subject, id } = newSubject();
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.restore(recordOf(subject, systemClock.now() + 10_000), dueAt)).toBe('saved');
+      const lease = await acquired(store, id);
+      expect(await store.accounts.erase(subject.unionId)).toBeGreaterThan(lease.generation);
+      expect(await store.terminals.save(lease, recordOf(subject, lease.generation), dueAt)).toBe('outdated');
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
     });
 
     test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {

@@ -293,7 +293,7 @@ class Schedule {
     const record = this.#servedBy.of(replica).get(terminal);
     const isRetry = this.#time.now - (this.#loginAt.of(replica).get(terminal) ?? 0) < this.#loginBudgetMs;
     if (!record || isRetry || replica.connection.isConnected) return false;
-    // A login that was running when the store came back empty: its fence refuses the older token of the others.
+    // A login that was running when the store came back empty: its token refuses the older one of the others.
     const lastLoginAt = this.#lastLoginAt.get(terminal) ?? Number.NEGATIVE_INFINITY;
     if (record.token.issuedAt < this.#lostDataAt && lastLoginAt > this.#lostDataAt - this.#loginBudgetMs) return false;
     const uselessAt = this.#uselessAt.get(terminal.split('/')[0] ?? '') ?? Number.NEGATIVE_INFINITY;

@@ -134,6 +134,74 @@ export class MemoryFailures {
   }
 }
 
+const MAX_FENCED_ACCOUNTS = 100_000;
+
+/** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
+const MAX_FENCES = 64;
+
+interface AccountFences {
+  readonly bySubject: Map<SubjectId, number>;
+  /** The subjects whose fence is that of a lease. Any other fence may be that of a logout. */
+  readonly ofLeases: Set<SubjectId>;
+  /** Stands for the oldest fences of the account. */
+  floor: number;
+}
+
+/** The newest generation of each subject that was granted or outdated. */
+export class MemoryFences {
+  readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_FENCED_ACCOUNTS });
+  readonly #perAccount: number;
+
+  constructor(terminalsPerAccount: number) {
+    this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
+  }
+
+  /** 0 when there is none. */
+  get(id: SubjectId): number {
+    const fences = this.#accounts.get(accountOf(id));
+    return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
+  }
+
+  /** The newest generation that a logout may have outdated; 0 when there is none. */
+  ofLogout(id: SubjectId): number {
+    const fences = this.#accounts.get(accountOf(id));
+    return fences?.ofLeases.has(id) ? fences.floor : this.get(id);
+  }
+
+  /** The newest of all terminals of the account; 0 when there is none. */
+  newestOf(account: AccountId): number {
+    const fences = this.#accounts.get(account);
+    return Math.max(...(fences?.bySubject.values() ?? []), fences?.floor ?? 0);
+  }
+
+  /** After a logout, the fences of leases count as those of a logout until a token is saved. */
+  setForLease(id: SubjectId, generation: number): void {
+    const fences = this.#accounts.get(accountOf(id));
+    const isAfterLogout = fences?.bySubject.has(id) && !fences.ofLeases.has(id);
+    this.set(id, generation);
+    if (!isAfterLogout) this.#accounts.get(accountOf(id))?.ofLeases.add(id);
+  }
+
+  /** Above the limit, the oldest fence of the account becomes its floor. */
+  set(id: SubjectId, generation: number): void {
+    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), ofLeases: new Set(), floor: 0 };
+    this.#accounts.set(accountOf(id), fences);
+    fences.bySubject.set(id, generation);
+    fences.ofLeases.delete(id);
+    if (fences.bySubject.size <= this.#perAccount) return;
+    const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
+    if (!oldest) return;
+    this.delete(oldest[0]);
+    fences.floor = Math.max(fences.floor, oldest[1]);
+  }
+
+  delete(id: SubjectId): void {
+    const fences = this.#accounts.get(accountOf(id));
+    fences?.bySubject.delete(id);
+    fences?.ofLeases.delete(id);
+  }
+}
+
 /** The objects that the parts of the memory store share. */
 export interface MemoryStoreContext {
   readonly clock: Clock;
@@ -144,11 +212,13 @@ export interface MemoryStoreContext {
 
 export class MemoryAccounts implements AccountStore {
   readonly #context: MemoryStoreContext;
+  readonly #fences: MemoryFences;
   readonly #failures: MemoryFailures;
   readonly #accounts = new Map<AccountId, Account>();
 
-  constructor(context: MemoryStoreContext, failures: MemoryFailures) {
+  constructor(context: MemoryStoreContext, fences: MemoryFences, failures: MemoryFailures) {
     this.#context = context;
+    this.#fences = fences;
     this.#failures = failures;
   }
 
@@ -176,6 +246,7 @@ export class MemoryAccounts implements AccountStore {
     const newest = Math.max(
       clock.now(),
       known?.erasedAt ?? 0,
+      this.#fences.newestOf(id),
       ...[...records.values()].map(({ generation }) => generation),
     );
     const erasedAt = newest + 1;

@@ -24,12 +24,13 @@ import {
   MemoryAccounts,
   MemoryAnnouncements,
   MemoryFailures,
+  MemoryFences,
   MemorySchedule,
   type MemoryStoreContext,
 } from './memory-accounts.ts';
 
-/** Maximum number of entries in each of the caches below: subjects, or names of rate limits. */
-const MAX_ENTRIES = 100_000;
+/** Maximum number of rate limits that are remembered. */
+const MAX_RATES = 100_000;
 
 class MemoryLeases {
   readonly #clock: Clock;
@@ -61,47 +62,6 @@ class MemoryLeases {
   }
 }
 
-/** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
-const MAX_FENCES = 64;
-
-interface AccountFences {
-  readonly bySubject: Map<SubjectId, number>;
-  /** Stands for the oldest fences of the account. */
-  floor: number;
-}
-
-/** The newest generation of each subject that was granted or outdated. */
-class MemoryFences {
-  readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_ENTRIES });
-  readonly #perAccount: number;
-
-  constructor(terminalsPerAccount: number) {
-    this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
-  }
-
-  /** 0 when there is none. */
-  get(id: SubjectId): number {
-    const fences = this.#accounts.get(accountOf(id));
-    return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
-  }
-
-  /** Above the limit, the oldest fence of the account becomes its floor. */
-  set(id: SubjectId, generation: number): void {
-    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: 0 };
-    this.#accounts.set(accountOf(id), fences);
-    fences.bySubject.set(id, generation);
-    if (fences.bySubject.size <= this.#perAccount) return;
-    const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
-    if (!oldest) return;
-    fences.bySubject.delete(oldest[0]);
-    fences.floor = Math.max(fences.floor, oldest[1]);
-  }
-
-  delete(id: SubjectId): void {
-    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
-  }
-}
-
 class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #context: MemoryStoreContext;
   readonly #accounts: MemoryAccounts;
@@ -109,11 +69,11 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   readonly #fences: MemoryFences;
   readonly #failures: MemoryFailures;
 
-  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, failures: MemoryFailures) {
+  constructor(context: MemoryStoreContext, accounts: MemoryAccounts, fences: MemoryFences, failures: MemoryFailures) {
     this.#context = context;
     this.#accounts = accounts;
     this.#leases = new MemoryLeases(context.clock);
-    this.#fences = new MemoryFences(context.terminalsPerAccount);
+    this.#fences = fences;
     this.#failures = failures;
   }
 
@@ -138,7 +98,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit' };
     const account = this.#accounts.get(id);
     const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
-    this.#fences.set(id, lease.generation);
+    this.#fences.setForLease(id, lease.generation);
     this.#context.schedule.move(id, this.#leases.hold(lease));
     const current = account?.records.get(id);
     return { kind: 'granted', lease, current, region: account?.identity?.region, erasedAt: account?.erasedAt };
@@ -152,7 +112,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
     this.#leases.release(lease);
-    return this.#write(lease.id, record, dueAt, () => this.#accounts.exceedsLimit(lease.id));
+    return this.#write(lease.id, record, dueAt, true);
   }
 
   async saveAccessId(lease: Lease, identity: AccountIdentity): Promise<'saved' | 'outdated'> {
@@ -175,7 +135,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   }
 
   async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
-    const outcome = this.#write(subjectId(record.subject), record, dueAt, () => false);
+    const outcome = this.#write(subjectId(record.subject), record, dueAt, false);
     return outcome === 'saved' ? 'saved' : 'outdated';
   }
 
@@ -219,15 +179,16 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
   }
 
-  #write(id: SubjectId, record: TokenRecord, dueAt: number, exceedsLimit: () => boolean): SaveOutcome {
+  #write(id: SubjectId, record: TokenRecord, dueAt: number, isLeased: boolean): SaveOutcome {
     const { schedule, announcements } = this.#context;
     const { generation } = record;
     const account = this.#accounts.accountFor(id);
     const current = account.records.get(id)?.generation ?? 0;
     if (current === generation) return 'saved';
-    const fence = Math.max(this.#fences.get(id), account.erasedAt ?? 0);
+    const newest = this.#fences.get(id);
+    const fence = Math.max(isLeased ? newest : this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
-    if (exceedsLimit()) return 'terminal_limit';
+    if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
     account.identity = {
       unionId: record.subject.unionId,
       accessId: record.token.fields['accessId'] ?? '',
@@ -235,7 +196,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     };
     account.records.set(id, record);
     schedule.add(id, dueAt);
-    this.#fences.delete(id);
+    if (newest <= generation) this.#fences.delete(id);
     this.#failures.clear(id);
     announcements.publish({ kind: 'saved', id, generation });
     return 'saved';
@@ -256,7 +217,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
 export class MemoryRates implements RateLimiter, LoginQueue {
   readonly #clock: Clock;
   /** By name, epoch ms at which the next permit is due. */
-  readonly #dueAt = new LRUCache<string, number>({ max: MAX_ENTRIES });
+  readonly #dueAt = new LRUCache<string, number>({ max: MAX_RATES });
   readonly #queue = new LocalLoginQueue();
 
   constructor(clock: Clock) {
@@ -298,8 +259,9 @@ export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOpt
   const announcements = new MemoryAnnouncements(clock);
   const context = { clock, schedule: new MemorySchedule(), announcements, terminalsPerAccount };
   const failures = new MemoryFailures(clock);
-  const accounts = new MemoryAccounts(context, failures);
-  const terminals = new MemoryTerminals(context, accounts, failures);
+  const fences = new MemoryFences(terminalsPerAccount);
+  const accounts = new MemoryAccounts(context, fences, failures);
+  const terminals = new MemoryTerminals(context, accounts, fences, failures);
   const rates = new MemoryRates(clock);
   return {
     terminals,

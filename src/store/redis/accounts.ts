@@ -81,7 +81,7 @@ export class RedisAccounts implements AccountStore {
     const account = accountId(unionId);
     const key = keys.account(account);
     const args = [account, ERASURE_MS, keys.announcements];
-    const answer = await redis.script('erase', [key, keys.dueOf(account)], args);
+    const answer = await redis.script('erase', [key, keys.dueOf(account), keys.fences(account)], args);
     const [instant, sealed] = answer as [Buffer, Buffer | null];
     const entry = directory.decode(sealed, key);
     // The entry is deleted last: after a failure in between, another erasure still finds the pointer.

@@ -25,7 +25,7 @@ export class Keys {
     return `${this.#accountShard(accountOf(id))}:l:${id}`;
   }
 
-  /** HASH: terminal → its newest generation granted or outdated. Older generations may not be written. */
+  /** HASH: terminal → its newest generation granted (with a `+`) or outdated. Older generations may not be written. */
   fences(account: AccountId): string {
     return `${this.#accountShard(account)}:f:${account}`;
   }

@@ -215,6 +215,21 @@ describe('a renewal', () => {
     expect((await inner.terminals.acquire(ID, 1)).kind).toBe('granted');
   });
 
+  test('stores its token without a lease if the store granted one and the answer was lost', async () => {
+    const { pass, inner, vendor, renew } = createReplica();
+    const acquire = inner.terminals.acquire;
+    inner.terminals.acquire = async (...args) => {
+      await acquire(...args);
+      throw new BrokerError('store_unavailable');
+    };
+    const renewal = renew();
+    await pass(1_000);
+    const { record } = await inner.terminals.read(ID);
+    expect(renewal.result).toMatchObject({ outcome: 'login', record });
+    expect(record).toMatchObject({ subject: SUBJECT });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
   test('gives nothing back if the late answer of the store is no lease', async () => {
     const { pass, inner, watched, renew } = createReplica();
     let answer = (_answer: LeaseAnswer): void => undefined;

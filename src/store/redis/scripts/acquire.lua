@@ -30,7 +30,7 @@ if expiryOf(record) <= now and full(KEYS[3], limit, now) then return {'terminal_
 local newest = math.max(fenceOf(KEYS[2], terminal, now), generationOf(record, now), erasedAt(KEYS[3], now))
 local generation = digits(math.max(now, newest + 1))
 redis.call('SET', KEYS[1], owner, 'PX', duration)
-raiseFence(KEYS[2], terminal, generation, limit, now)
+raiseLeaseFence(KEYS[2], terminal, generation, limit, now)
 redis.call('ZADD', KEYS[4], 'XX', now + duration, id)
 local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
 return {'granted', generation, record, account[1], account[2]}

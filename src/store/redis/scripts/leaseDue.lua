@@ -37,7 +37,7 @@ local function leaseOne(at, terminal, id)
   local newest = math.max(fenceOf(fences, terminal, now), generationOf(record, now), instantOf(erasure, now))
   local generation = digits(math.max(now, newest + 1))
   redis.call('SET', lease, owner, 'PX', duration)
-  raiseFence(fences, terminal, generation, limit, now)
+  raiseLeaseFence(fences, terminal, generation, limit, now)
   redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
   table.insert(results, {id, generation, record, region, erasure})
 end

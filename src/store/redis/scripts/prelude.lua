@@ -13,6 +13,10 @@ local MAX_FENCES = 64
 -- The field in place of the oldest fences of an account. The fields of terminals are longer.
 local FLOOR = 'floor'
 
+-- Stands in front of the fence of a lease. A fence without it may be that of a logout. Replicas that do not know it read
+-- the same number, and write fences without it.
+local LEASED = '+'
+
 -- Epoch ms.
 local function clock()
   local time = redis.call('TIME')
@@ -63,11 +67,17 @@ local function digits(generation)
   return string.format('%.0f', generation)
 end
 
--- The newest generation of the terminal that was granted or outdated; 0 when there is none. Older generations may not be
--- written. Where the terminal's own fence is gone, the floor of the account is at least as high.
+local function isOfLease(fence)
+  return string.sub(fence, 1, 1) == LEASED
+end
+
+-- Returns the newest generation of the terminal that was granted or outdated, and the newest that a logout may have
+-- outdated; 0 when there is none. Where the terminal's own fence is gone, the floor of the account is at least as high.
 local function fenceOf(fences, terminal, now)
   local stored = redis.call('HMGET', fences, terminal, FLOOR)
-  return math.max(instantOf(stored[1], now), instantOf(stored[2], now))
+  local own, floor = instantOf(stored[1], now), instantOf(stored[2], now)
+  local fence = math.max(own, floor)
+  return fence, stored[1] and isOfLease(stored[1]) and floor or fence
 end
 
 -- Stores the fence of a terminal. Above the limit, the oldest fence of the account becomes its floor.
@@ -83,6 +93,14 @@ local function raiseFence(fences, terminal, generation, terminalLimit, now)
   end
   redis.call('HDEL', fences, oldest)
   redis.call('HSET', fences, FLOOR, digits(math.max(lowest, fenceOf(fences, FLOOR, now))))
+end
+
+-- Stores the fence of a lease. A terminal has one fence. So after a logout, the fences of its leases count as those of a
+-- logout until a token is saved.
+local function raiseLeaseFence(fences, terminal, generation, terminalLimit, now)
+  local stored = redis.call('HGET', fences, terminal)
+  local mark = (not stored or isOfLease(stored)) and LEASED or ''
+  raiseFence(fences, terminal, mark .. generation, terminalLimit, now)
 end
 
 local function coolDownMs(failures)

@@ -16,7 +16,8 @@
 -- ARGV[9] region
 -- ARGV[10] directory entry
 -- Returns {'saved', previous directory entry or nil}, {'terminal_limit'}, or {'outdated'} when a newer generation, a
---   logout or an erasure is stored, or when the write is so late that its fence may have expired.
+--   logout or an erasure is stored, or when the write is so late that its fence may have expired. A newer lease outdates
+--   only the owners before it: a token that is written back stays until the owner of that lease replaces it.
 -- The same write sent twice is 'saved' twice.
 
 local owner, generation, terminal, id, record, dueIn, channel, limit, region, entry = unpack(ARGV)
@@ -29,8 +30,9 @@ local own, current = tonumber(generation), generationOf(stored, now)
 if current == own then return {'saved', previous} end
 
 local isLeased = owner ~= ''
-local fence = math.max(fenceOf(KEYS[2], terminal, now), erasedAt(KEYS[3], now))
-if current > own or fence > own or (isLeased and now - own >= FENCE_MS) then return {'outdated'} end
+local fence, logoutFence = fenceOf(KEYS[2], terminal, now)
+local newest = math.max(current, isLeased and fence or logoutFence, erasedAt(KEYS[3], now))
+if newest > own or (isLeased and now - own >= FENCE_MS) then return {'outdated'} end
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
 redis.call('HSET', KEYS[3], terminal, record)
@@ -38,7 +40,7 @@ redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry)
 redis.call('HSETNX', KEYS[3], FIELD_REGION, region)
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[4], now + dueIn, id)
-redis.call('HDEL', KEYS[2], terminal)
+if fence <= own then redis.call('HDEL', KEYS[2], terminal) end
 redis.call('DEL', KEYS[5])
 redis.call('PUBLISH', channel, 'saved ' .. id .. ' ' .. generation)
 return {'saved', previous}

@@ -128,8 +128,9 @@ describe('sealing again a text that was read some time ago', () => {
 
   test('during an erasure leaves nothing behind, and does not change when the erasure is forgotten', async () => {
     const { redis, keys, key, textAt, reseal } = await withOldToken();
-    const due = keys.dueOf(accountId('alice'));
-    await runScript(redis, 'erase', [key, due], [accountId('alice'), 1_000_000, keys.announcements]);
+    const account = accountId('alice');
+    const erased = [key, keys.dueOf(account), keys.fences(account)];
+    await runScript(redis, 'erase', erased, [account, 1_000_000, keys.announcements]);
     const expiresAt = await redis.pexpiretime(key);
     expect(await reseal(await textAt('d'))).toBe(1);
     expect(await redis.pexpiretime(key)).toBe(expiresAt);

@@ -47,7 +47,7 @@ describe('a generation is larger than all before, even after the clock of Redis 
     expect(await store.terminals.remove(ID)).toBe(storedAt + 1);
   });
 
-  test.each(['token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
+  test.each(['fence', 'token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect(await store.accounts.erase(SUBJECT.unionId)).toBe(storedAt + 1);
   });
@@ -84,6 +84,29 @@ describe('the fence', () => {
     await change(state);
     const record = { ...madeUpRecord(tablet), generation: lease.generation };
     expect(await state.store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
+  });
+
+  test('of a lease or a claim refuses no restored token, but that of an older replica does, which may be a logout', async () => {
+    const state = await openRedisState();
+    const { store, redis, keys } = state;
+    const fences = keys.fences(accountOf(ID));
+    const older = { ...madeUpRecord(SUBJECT), generation: systemClock.now() - 5_000 };
+    const restore = () => store.terminals.restore(older, systemClock.now() + 60_000);
+    const lease = await granted(store, ID);
+    expect(Number(await redis.hget(fences, terminalOf(ID)))).toBe(lease.generation);
+    await redis.hset(fences, terminalOf(ID), lease.generation);
+    expect(await restore()).toBe('outdated');
+    await store.terminals.release(lease, undefined);
+    await store.terminals.release(await granted(store, ID), undefined);
+    expect(await restore()).toBe('outdated');
+    await redis.del(fences);
+    await restored(store, { ...older, generation: older.generation - 1 });
+    const claimed = await claimedGeneration(state, ID);
+    expect(await restore()).toBe('saved');
+    expect(Number(await redis.hget(fences, terminalOf(ID)))).toBe(claimed);
+    await redis.hset(fences, 'floor', systemClock.now());
+    await redis.hdel(keys.account(accountOf(ID)), terminalOf(ID));
+    expect(await restore()).toBe('outdated');
   });
 
   test('of a logged-out terminal stays when the token of another is saved', async () => {

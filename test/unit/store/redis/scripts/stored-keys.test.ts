@@ -100,7 +100,8 @@ describe('an erased account', () => {
     const { store, redis, keys } = await openRedisState();
     const key = keys.account(accountOf(ID));
     await restored(store, { subject: SUBJECT });
-    await runScript(redis, 'erase', [key, keys.dueOf(accountOf(ID))], [accountOf(ID), DAY_MS, keys.announcements]);
+    const erased = [key, keys.dueOf(accountOf(ID)), keys.fences(accountOf(ID))];
+    await runScript(redis, 'erase', erased, [accountOf(ID), DAY_MS, keys.announcements]);
     const { generation } = await granted(store, ID);
     await restored(store, { subject: SUBJECT, generation });
     await runScript(redis, 'forgetDirectory', [key], []);
