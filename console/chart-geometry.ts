@@ -24,17 +24,24 @@ export function stackedBars(series: readonly (readonly number[])[], { width, hei
   if (places === 0 || top === 0) return [];
   const step = width / places;
   return Array.from({ length: places }, (_, at) => {
+    const counts = series.map((ofSeries) => ofSeries[at] ?? 0);
     let base = height;
-    return series.flatMap((counts, index) => {
-      const count = counts[at] ?? 0;
-      if (count <= 0) return [];
-      const tall = Math.min(base, Math.max(MIN_HEIGHT, (count / top) * height));
+    return heightsOf(counts, height / top, height).flatMap((tall, index) => {
+      if (tall === 0) return [];
       base -= tall;
       return [
         { series: index, at, x: round(at * step), y: round(base), width: round(step - GAP), height: round(tall) },
       ];
     });
   }).flat();
+}
+
+/** The heights of the bars of one stack. The largest one gives up the room that the small ones need to be visible. */
+function heightsOf(counts: readonly number[], unit: number, most: number): readonly number[] {
+  const heights = counts.map((count) => (count > 0 ? Math.max(MIN_HEIGHT, count * unit) : 0));
+  const excess = heights.reduce((sum, one) => sum + one, 0) - most;
+  const largest = heights.indexOf(Math.max(...heights));
+  return excess > 0 ? heights.map((one, index) => (index === largest ? one - excess : one)) : heights;
 }
 
 /** The value at the top of the scale: the largest sum, rounded up to 1, 2, 2.5 or 5 times a power of ten. */
