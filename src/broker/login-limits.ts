@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000;
 /** The limits that all replicas share. */
 type SharedLimit = Exclude<LimitName, 'requests'>;
 
-/** What a login or a logout takes from a limit: one permit. */
+/** One permit of a limit. A login or a logout takes it. */
 interface Permit {
   readonly limit: SharedLimit;
   readonly name: string;

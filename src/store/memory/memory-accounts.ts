@@ -141,7 +141,7 @@ const MAX_FENCES = 64;
 
 interface AccountFences {
   readonly bySubject: Map<SubjectId, number>;
-  /** The subjects whose fence is that of a lease. Any other fence may be that of a logout. */
+  /** The subjects whose fence comes from a lease. Any other fence may come from a logout. */
   readonly ofLeases: Set<SubjectId>;
   /** Stands for the oldest fences of the account. */
   floor: number;

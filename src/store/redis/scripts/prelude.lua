@@ -13,7 +13,7 @@ local MAX_FENCES = 64
 -- The field in place of the oldest fences of an account. The fields of terminals are longer.
 local FLOOR = 'floor'
 
--- Stands in front of the fence of a lease. A fence without it may be that of a logout. Replicas that do not know it read
+-- Stands in front of the fence of a lease. A fence without it may come from a logout. Replicas that do not know it read
 -- the same number, and write fences without it.
 local LEASED = '+'
 

@@ -56,7 +56,7 @@ async function startBounded() {
   return { app, open, openUsed, connectionCount, answerSlow, running: () => running, log };
 }
 
-/** What the connection may receive after a request that waits, and how many answers it then gets. */
+/** Bytes that arrive after a request that waits, and the number of answers to all of them. */
 const PIPELINED = [
   ['a request', REQUEST, 2],
   ['two requests', REQUEST.repeat(2), 3],
