@@ -208,7 +208,7 @@ class Schedule {
       this.#servedBy.of(replica).set(client.terminal, served.record);
       this.#checkServed(client, replica, served, since, refused, known.newest);
       const { generation } = served.record;
-      const bound = this.#announcedMs(replica);
+      const bound = this.#announcedMs(replica, since);
       if (known.loggedOut && generation <= known.loggedOut.generation && since - known.loggedOut.at > bound) {
         this.#fail('a logout ends the token on every replica within its bound', client.terminal);
       }
@@ -266,7 +266,7 @@ class Schedule {
     // While the store does not answer, a replica serves what it knows.
     const mayKnow = since - this.#troubleAt > SETTLE_MS || !newest?.missedBy.has(replica);
     const isOlder = newest && record.generation < newest.generation;
-    if (isOlder && mayKnow && since - newest.since > this.#announcedMs(replica)) {
+    if (isOlder && mayKnow && since - newest.since > this.#announcedMs(replica, since)) {
       this.#fail('no token is served after a newer one was announced', `${terminal} by ${name}`);
     }
     if (this.#time.now - since > this.#maxReadMs) {
@@ -570,7 +570,7 @@ class Schedule {
       const code = error instanceof BrokerError ? error.code : String(error);
       this.#note(`${replica.name} obtained no accessId for ${unionId}: ${code}`);
       if (!(error instanceof BrokerError)) this.#fail('every failure is a BrokerError', code);
-      const isErased = (this.#erasures.get(accountId(unionId)) ?? 0) >= since - this.#announcedMs(replica);
+      const isErased = (this.#erasures.get(accountId(unionId)) ?? 0) >= since - this.#announcedMs(replica, since);
       if (replica.process.alive && !isErased && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(2 * SETTLE_MS)) {
         this.#fail('an accessId is obtained while nothing is broken', `${terminal}: ${code}`);
       }
@@ -600,12 +600,14 @@ class Schedule {
     return clients[Math.floor(this.#time.random() * clients.length)] as Client;
   }
 
-  /** How long a replica may not know of a change. */
-  #announcedMs({ connection, clock }: Replica): number {
+  /** How long a replica may serve a read of `since` without a change that was announced. */
+  #announcedMs({ connection, clock }: Replica, since: number): number {
     const completeForMs = clock.now() - (connection.store.announcements.completeSince() ?? clock.now());
-    // After a gap, the breaker refuses commands for 0.5 s, and a token of a login without a lease is fresh for 2 s.
+    // A token of a login without a lease is fresh for 2 s.
     const hearsAll = connection.isConnected && completeForMs > 3_000 && this.#scenario.announcementLossRate === 0;
-    return hearsAll ? ANNOUNCED_MS : STALE_MS;
+    // A replica that hears of a newer token still has to ask for it. A short gap refuses that for 0.5 s.
+    const isAnswered = connection.unansweredAt < since;
+    return hearsAll && isAnswered ? ANNOUNCED_MS : STALE_MS;
   }
 
   get #loginBudgetMs(): number {

@@ -96,6 +96,8 @@ export class StoreConnection {
   readonly store: TokenStore;
   /** Whether the network between replica and server is cut. */
   isCut = false;
+  /** When a command last got no answer: it was lost, or the breaker refused it. Virtual time. */
+  unansweredAt = Number.NEGATIVE_INFINITY;
   readonly #server: StoreServer;
   readonly #time: VirtualTime;
   readonly #process: VirtualProcess;
@@ -176,7 +178,7 @@ export class StoreConnection {
 
   /** Sends a command. The effect and the answer can each be lost. @throws BrokerError `store_unavailable` */
   async #roundTrip<T>(command: () => Promise<T>): Promise<T> {
-    if (!this.#breaker.admit()) throw new BrokerError('store_unavailable', { retryAfter: 1 });
+    if (!this.#breaker.admit()) throw this.#unanswered();
     const { delayMs } = this.#faults;
     const [losesRequest, losesAnswer] = [this.#loses(), this.#loses()];
     const exchange = new Promise<{ readonly value: T }>((resolve, reject) => {
@@ -193,8 +195,13 @@ export class StoreConnection {
     });
     const answer = await raceTimeout(this.#clock, COMMAND_TIMEOUT_MS, exchange);
     this.#breaker.settle(answer ? 'answered' : 'timeout');
-    if (!answer) throw new BrokerError('store_unavailable', { retryAfter: 1 });
+    if (!answer) throw this.#unanswered();
     return answer.value;
+  }
+
+  #unanswered(): BrokerError {
+    this.unansweredAt = this.#time.now;
+    return new BrokerError('store_unavailable', { retryAfter: 1 });
   }
 
   #loses(): boolean {
