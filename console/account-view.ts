@@ -116,8 +116,9 @@ export class AccountView {
       case 'unreachable':
         return this.#say(texts.unreachable);
       case 'problem': {
-        const { status, title, code, requestId } = failure;
-        return this.#say(status === 404 ? texts.unknownAccount : texts.problem(title, code, requestId));
+        const { status, title, code, detail, requestId } = failure;
+        if (status !== 404) return this.#say(texts.problem(title, code, requestId));
+        return this.#say(detail === undefined ? texts.unknownAccount : texts.unknownAccountBecause(detail));
       }
     }
   }

@@ -28,6 +28,8 @@ export type Failure =
       readonly status: number;
       readonly code: string;
       readonly title: string;
+      /** In English. */
+      readonly detail: string | undefined;
       readonly requestId: string;
     }
   | { readonly kind: 'unreachable' };
@@ -127,12 +129,12 @@ function failureOf({ status, headers }: Response, text: string): Failure {
   if (status === 401) return { kind: 'unauthorized' };
   const waitMs = 1_000 * Number(headers.get('retry-after') ?? 1);
   if (status === 429) return { kind: 'limited', waitMs };
-  let problem: { code?: string; title?: string; requestId?: string } = {};
+  let problem: { code?: string; title?: string; detail?: string; requestId?: string } = {};
   try {
     problem = JSON.parse(text);
   } catch {
     // A proxy answered.
   }
-  const { code = '–', title = `HTTP ${status}`, requestId = '–' } = problem;
-  return { kind: 'problem', status, code, title, requestId };
+  const { code = '–', title = `HTTP ${status}`, detail, requestId = '–' } = problem;
+  return { kind: 'problem', status, code, title, detail, requestId };
 }

@@ -1,4 +1,4 @@
-import type { AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
+import type { AccountHistory, AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -20,6 +20,11 @@ export class Accounts {
   /** @throws BrokerError `store_unavailable` */
   find(unionId: string): Promise<StoredAccount | undefined> {
     return this.#accounts.find(unionId);
+  }
+
+  /** Returns what is known of an account that {@link find} does not find. @throws BrokerError `store_unavailable` */
+  historyOf(unionId: string): Promise<AccountHistory> {
+    return this.#accounts.historyOf(unionId);
   }
 
   /** Returns the unionId of each known accessId. @throws BrokerError `store_unavailable` */

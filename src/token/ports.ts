@@ -121,22 +121,29 @@ export interface TerminalStore {
   remove(id: SubjectId): Promise<number>;
 }
 
-/** An account; it is kept when its tokens have expired. */
-export interface StoredAccount {
-  readonly accessId: string;
-  /** The country that was pinned at the first login. */
-  readonly region: string;
-  /** The terminals whose tokens have not expired. */
-  readonly records: readonly TokenRecord[];
+/** What the store knows of an account whether or not it has ever had a token. */
+export interface AccountHistory {
   /** Present while the account's logins pause, because several failed in a row: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
   /** The last erasure, epoch ms. Older sessions of the account are refused. */
   readonly erasedAt?: number | undefined;
 }
 
+/** An account; it is kept when its tokens have expired. */
+export interface StoredAccount extends AccountHistory {
+  readonly accessId: string;
+  /** The country that was pinned at the first login. */
+  readonly region: string;
+  /** The terminals whose tokens have not expired. */
+  readonly records: readonly TokenRecord[];
+}
+
 /** @throws BrokerError `store_unavailable`, from every method */
 export interface AccountStore {
   find(unionId: string): Promise<StoredAccount | undefined>;
+
+  /** For an account that {@link find} does not find: it never had a token, or it was erased. */
+  historyOf(unionId: string): Promise<AccountHistory>;
 
   /** @returns the unionId of each known accessId */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;

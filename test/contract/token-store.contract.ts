@@ -565,6 +565,21 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.accounts.find(subject.unionId))?.erasedAt).toBe(erasedAt);
     });
 
+    test('keeps the last erasure and the cool-down of an account that it does not find, and nothing of a stranger', async () => {
+      const { subject, id } = newSubject();
+      expect(await store.accounts.historyOf(subject.unionId)).toEqual({ erasedAt: undefined, coolDown: undefined });
+      const erasedAt = await store.accounts.erase(subject.unionId);
+      expect(await store.accounts.historyOf(subject.unionId)).toEqual({ erasedAt, coolDown: undefined });
+      // After four failures in a row the cool-down is longer than the next answers take.
+      for (let round = 0; round < 4; round += 1) {
+        await store.terminals.release(await eventually(() => acquired(store, id)), undefined, 'vendor_timeout');
+      }
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      const history = await store.accounts.historyOf(subject.unionId);
+      expect(history).toEqual({ erasedAt, coolDown: { until: expect.any(Number), code: 'vendor_timeout' } });
+      expect(history.coolDown?.until).toBeGreaterThan(systemClock.now());
+    });
+
     test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
       const { subject } = newSubject();
       const ids = Array.from({ length: 8 }, (_, phone) => subjectId({ ...subject, uniqueId: `phone-${phone}` }));

@@ -206,7 +206,11 @@ describe('the accessId of an account', () => {
     expect((await internalRequest(fleet.broker(1), 'DELETE', '/accounts/carol')).status).toBe(204);
     const answer = await obtained;
     expect(JSON.parse(answer.body)).toMatchObject({ status: 404, code: 'not_found' });
-    expect((await internalRequest(fleet.broker(1), 'GET', '/accounts/carol')).status).toBe(404);
+    const erased = await internalRequest(fleet.broker(1), 'GET', '/accounts/carol');
+    expect(JSON.parse(erased.body)).toMatchObject({
+      status: 404,
+      detail: expect.stringMatching(/^There is no such account here: it was erased at \d{4}-\d\d-\d\dT[\d:.]+Z$/),
+    });
   });
 });
 

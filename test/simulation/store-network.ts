@@ -161,6 +161,7 @@ export class StoreConnection {
       },
       accounts: {
         find: call('accounts', 'find'),
+        historyOf: call('accounts', 'historyOf'),
         lookUp: call('accounts', 'lookUp'),
         erase: call('accounts', 'erase'),
       },

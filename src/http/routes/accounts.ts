@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
-import type { StoredAccount } from '../../token/ports.ts';
+import type { AccountHistory, StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { ACCESS_ID_MAX_LENGTH, accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
@@ -117,7 +117,7 @@ const getAccount = {
     200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
     ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found'], {
       ...EXAMPLES,
-      not_found: { detail: 'There is no such account here' },
+      not_found: { detail: 'There is no such account here: it was erased at 2023-11-07T09:39:48.000Z' },
     }),
   },
 };
@@ -185,6 +185,15 @@ function accountView(
   return { accessId, region, ...erasure, ...(pause && { coolDown: pause }), terminals, terminalLimit };
 }
 
+/** The `detail` for an account without an entry. Support needs it most right after an erasure. */
+function absenceOf({ erasedAt, coolDown }: AccountHistory): string {
+  const facts = [
+    erasedAt !== undefined && `it was erased at ${isoTime(erasedAt)}`,
+    coolDown && `its logins pause until ${isoTime(coolDown.until)} because of ${coolDown.code}`,
+  ].filter(Boolean);
+  return `There is no such account here${facts.length > 0 ? `: ${facts.join('; ')}` : ''}`;
+}
+
 function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
@@ -196,7 +205,7 @@ function order(a: string, b: string): number {
 }
 
 export interface AccountRoutesOptions extends AccountViewOptions {
-  readonly accounts: Pick<Accounts, 'find' | 'lookUp' | 'erase'>;
+  readonly accounts: Pick<Accounts, 'find' | 'historyOf' | 'lookUp' | 'erase'>;
 }
 
 interface AccountRequest {
@@ -212,7 +221,7 @@ export async function accountRoutes(app: FastifyInstance, options: AccountRoutes
     const { unionId } = request.params;
     audit(request, 'account', [accountId(unionId)]);
     const account = await accounts.find(unionId);
-    if (!account) throw new BrokerError('not_found', { detail: 'There is no such account here' });
+    if (!account) throw new BrokerError('not_found', { detail: absenceOf(await accounts.historyOf(unionId)) });
     return reply.header('cache-control', 'no-store').send(accountView(account, options));
   });
 

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
+  AccountHistory,
   AccountIdentity,
   AccountStore,
   Announcement,
@@ -223,13 +224,17 @@ export class MemoryAccounts implements AccountStore {
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
-    const id = accountId(unionId);
-    const account = this.#accounts.get(id);
+    const account = this.#accounts.get(accountId(unionId));
     if (!account?.identity) return undefined;
     const { accessId, region } = account.identity;
+    return { accessId, region, records: this.#unexpired(account), ...(await this.historyOf(unionId)) };
+  }
+
+  async historyOf(unionId: string): Promise<AccountHistory> {
+    const id = accountId(unionId);
     const cooling = this.#failures.coolDown(id);
     const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
-    return { accessId, region, records: this.#unexpired(account), coolDown, erasedAt: account.erasedAt };
+    return { coolDown, erasedAt: this.#accounts.get(id)?.erasedAt };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {

@@ -1,5 +1,5 @@
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
+import type { AccountHistory, AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
@@ -25,10 +25,10 @@ export class RedisAccounts implements AccountStore {
   async find(unionId: string): Promise<StoredAccount | undefined> {
     const { redis, keys, records, directory, resealing, clock } = this.#context;
     const account = accountId(unionId);
-    const [key, failures] = [keys.account(account), keys.failures(account)];
-    const [fields, [until, code]] = await Promise.all([
+    const key = keys.account(account);
+    const [fields, coolDown] = await Promise.all([
       redis.run(key, (client) => client.hgetallBuffer(key)),
-      redis.run(failures, (client) => client.hmget(failures, 'until', 'code')),
+      this.#coolDownOf(account),
     ]);
     for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
@@ -38,13 +38,19 @@ export class RedisAccounts implements AccountStore {
       .filter(([field]) => field.length === DIGEST_LENGTH)
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
-    const restMs = Number(until) - clock.now();
-    const coolDown =
-      restMs > 0 && restMs <= MAX_COOL_DOWN_MS
-        ? { until: Math.round(Number(until)), code: failureCodeOf(String(code)) }
-        : undefined;
     const erasedAt = instantOf(fields[ACCOUNT_FIELDS.erasedAt]);
     return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
+  }
+
+  async historyOf(unionId: string): Promise<AccountHistory> {
+    const { redis, keys } = this.#context;
+    const account = accountId(unionId);
+    const key = keys.account(account);
+    const [erasedAt, coolDown] = await Promise.all([
+      redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.erasedAt)),
+      this.#coolDownOf(account),
+    ]);
+    return { coolDown, erasedAt: instantOf(erasedAt) };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -88,6 +94,15 @@ export class RedisAccounts implements AccountStore {
     if (entry) await this.#forget(entry.accessId);
     if (sealed) await redis.script('forgetDirectory', [key], []);
     return Number(instant);
+  }
+
+  async #coolDownOf(account: AccountId): Promise<AccountHistory['coolDown']> {
+    const { redis, keys, clock } = this.#context;
+    const key = keys.failures(account);
+    const [until, code] = await redis.run(key, (client) => client.hmget(key, 'until', 'code'));
+    const restMs = Number(until) - clock.now();
+    if (!(restMs > 0 && restMs <= MAX_COOL_DOWN_MS)) return undefined;
+    return { until: Math.round(Number(until)), code: failureCodeOf(String(code)) };
   }
 
   async #entryOf(accessId: string): Promise<DirectoryEntry | undefined> {

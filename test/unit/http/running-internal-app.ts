@@ -118,6 +118,7 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
       found.push(unionId);
       return known.get(unionId);
     },
+    historyOf: async () => ({}),
     erase: async (unionId) => {
       erased.push(unionId);
     },

@@ -92,6 +92,28 @@ describe('GET /accounts/{unionId}', () => {
     expect(JSON.parse(answer.body)).toMatchObject({ code: 'not_found', detail: 'There is no such account here' });
   });
 
+  it.each([
+    [{ erasedAt: 1_600_000_000_000 }, 'it was erased at 2020-09-13T12:26:40.000Z'],
+    [
+      { coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' } },
+      'its logins pause until 2023-11-14T22:13:20.000Z because of vendor_timeout',
+    ],
+    [
+      { erasedAt: 1_600_000_000_000, coolDown: { until: 1_700_000_000_000, code: 'vendor_rejected' } },
+      'it was erased at 2020-09-13T12:26:40.000Z; its logins pause until 2023-11-14T22:13:20.000Z because of vendor_rejected',
+    ],
+  ] as const)('says with not_found what is known of an account without tokens: %o', async (history, facts) => {
+    const accounts = { ...recordingAccounts().accounts, historyOf: async () => history };
+    const { ask } = await startInternalApp({ accounts });
+    const answer = await ask('GET', '/accounts/canary');
+    expect(answer.status).toBe(404);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      code: 'not_found',
+      detail: `There is no such account here: ${facts}`,
+    });
+    expect(answer.body).not.toContain('canary');
+  });
+
   it('does not report a failing store as not_found', async () => {
     const accounts = {
       ...recordingAccounts().accounts,
