@@ -60,7 +60,7 @@ export const EN = {
     }),
     appRefused: ({ host, since, vendorCode }: Of<'appRefused'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has refused our app since ${f.since(since, now)}${vendorCode === undefined ? '' : ` (code ${vendorCode})`}.`,
-      next: 'Run `sdk-token-broker check`. Ask the vendor whether the app is frozen.',
+      next: 'Run `sdk-token-broker check`. If all is ok, the appToken is wrong or the app is frozen: `check --login` with a test account shows it.',
     }),
     vendorDown: ({ host, since, reason }: Of<'vendorDown'>, f: Format, now: number) => ({
       text: `The vendor (${host}) is down${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. The circuit breaker is open.`,

@@ -54,7 +54,7 @@ export const ZH: Texts = {
     }),
     appRefused: ({ host, since, vendorCode }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的 App${vendorCode === undefined ? '' : `（结果码 ${vendorCode}）`}。`,
-      next: '运行 `sdk-token-broker check`，并向厂商确认 App 是否被冻结。',
+      next: '运行 `sdk-token-broker check`。如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 `check --login` 可以确认。',
     }),
     vendorDown: ({ host, since, reason }, f, now) => ({
       text: `厂商（${host}）${since ? `从 ${f.since(since, now)} 起` : ''}不可用${reason ? `（${reason}）` : ''}，已熔断。`,

@@ -56,7 +56,10 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   },
   account_disabled: {
     app: { en: 'stop asking. Tell the user', zh: '停止请求。告知用户' },
-    operator: { en: 'ask the vendor, with the account’s accessId', zh: '向厂商咨询，并提供该账号的 accessId' },
+    operator: {
+      en: 'ask the vendor, with the account’s accessId or, if there is none, the unionId',
+      zh: '向厂商咨询，并提供该账号的 accessId；没有 accessId 时，提供 unionId',
+    },
   },
   terminal_limit: {
     app: {
@@ -95,8 +98,8 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
       zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 App',
     },
     operator: {
-      en: 'read the log line at `error`, then run `check`. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
-      zh: '查看 `error` 级别的日志，然后运行 `check`。遇到 10007：[与厂商核对](commands.md#settle-a-10007-with-the-vendor)',
+      en: 'read the log line with `kind`, then run `check`. If all is ok, run [`check --login`](commands.md#check-before-you-start) with a test account. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',
+      zh: '查看带有 `kind` 的日志行，然后运行 `check`。如果全部正常，用测试账号运行 [`check --login`](commands.md#check-before-you-start)。遇到 10007：[与厂商核对](commands.md#settle-a-10007-with-the-vendor)',
     },
   },
   vendor_unavailable: {
