@@ -24,7 +24,7 @@ export const TERMINAL_PARAMETERS = {
   app: queryParameter(
     APP_NAME_PATTERN,
     APP,
-    'The edition of the app. May be left out if there is only one, or if the session names one.',
+    'The app, for example `ios`. May be left out if there is only one, or if the session names one.',
   ),
   regRegion: queryParameter(
     ASSIGNED_REGION_PATTERN,

@@ -60,7 +60,7 @@ export function expectedSignature(parts: SignedParts, appKey: string): string {
   return createHmac('sha1', Buffer.from(appKey, 'utf8')).update(stringToSign, 'utf8').digest('base64');
 }
 
-/** One edition of the app, as it is registered with the vendor. Its keys may change while the simulator runs. */
+/** One app, as it is registered with the vendor. Its keys may change while the simulator runs. */
 export interface RegisteredApp {
   readonly appId: string;
   readonly appToken: string;

@@ -5,7 +5,7 @@ export interface Principal {
   readonly unionId: string;
   /** ISO 3166-1 alpha-2, upper case. */
   readonly region: string | undefined;
-  /** The app edition that the session is bound to. */
+  /** The app that the session is bound to. */
   readonly app: string | undefined;
   /** When the session was issued: epoch ms, precise to the second. */
   readonly issuedAt: number | undefined;

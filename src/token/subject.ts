@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** The owner of an SDK token: one account (`unionId`) on one terminal (`uniqueId`) in one app edition. */
+/** The owner of an SDK token: one account (`unionId`) on one terminal (`uniqueId`) in one app, for example `ios`. */
 export interface Subject {
   readonly app: string;
   readonly unionId: string;
@@ -22,7 +22,7 @@ export const DIGEST_LENGTH = 22;
 /** Allowed `uniqueId`: 1 to 128 visible ASCII characters. The vendor's protocol accepts no others. */
 export const UNIQUE_ID_PATTERN = /^[\x21-\x7e]{1,128}$/;
 
-/** Allowed name of an app edition: a key of `VENDOR_APPS`, the `app` parameter and the app claim. */
+/** Allowed name of an app: a key of `VENDOR_APPS`, the `app` parameter and the app claim. */
 export const APP_NAME_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** Maximum length of a `unionId` in characters (code points). */

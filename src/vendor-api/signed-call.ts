@@ -1,7 +1,7 @@
 import { createHmac, hash, randomInt } from 'node:crypto';
 import type { Subject } from '../token/subject.ts';
 
-/** One edition of the customer's app. The vendor issues everything except `name`. */
+/** One of the customer's apps, for example the one for iOS. The vendor issues everything except `name`. */
 export interface VendorApp {
   /** The customer's name for it, for example `ios`. */
   readonly name: string;

@@ -14,7 +14,7 @@ const { app, regRegion } = TERMINAL_PARAMETERS;
 const accessIdQuery = querySchema({
   app: app.meta({
     description:
-      'The edition of the app that logs in. May be left out if there is only one, or if the account is known.',
+      'The app that logs in, for example `ios`. May be left out if there is only one, or if the account is known.',
   }),
   regRegion,
 });

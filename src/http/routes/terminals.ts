@@ -14,7 +14,7 @@ import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../t
 const { app, regRegion } = TERMINAL_PARAMETERS;
 export const terminalTokenQuery = querySchema({ app, regRegion });
 export const terminalQuery = querySchema({
-  app: app.meta({ description: 'The edition of the app. Without it, all editions.' }),
+  app: app.meta({ description: 'The app, for example `ios`. Without it, all apps.' }),
 });
 
 const EXAMPLES = {

@@ -16,7 +16,7 @@ import org.json.JSONObject
  *
  * @param brokerUrl such as `https://broker.example`
  * @param uniqueId names the phone: 1 to 128 visible ASCII characters, always the same while the app is installed
- * @param app the edition of the app, where the broker knows several and the session names none
+ * @param app the app, for example `android`, where the broker knows several and the session names none
  * @param regRegion ISO 3166-1 alpha-2, where neither the session nor the broker's settings name the account's country
  * @param totalDeadline for one call, with all its waits and attempts
  * @param attemptTimeout for one request, from connect to the last byte
