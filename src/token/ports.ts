@@ -121,7 +121,7 @@ export interface TerminalStore {
   remove(id: SubjectId): Promise<number>;
 }
 
-/** What the store knows of an account whether or not it has ever had a token. */
+/** The part of an account that the store has even if the account never had a token. */
 export interface AccountHistory {
   /** Present while the account's logins pause, because several failed in a row: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
