@@ -23,7 +23,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// `nil`: no account is logged in, or the account was kicked out. Then nothing logs in without the user.
     private var hostUserId: String?
     /// What the SDK got from this class during the current login.
-    private var handedOut: Result<Void, any Error>?
+    private var handedOut: Result<SdkToken, any Error>?
 
     /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
     init(
@@ -48,10 +48,13 @@ final class BrokerHostAccountService: IHostAccountService {
         Task { await client.finishLogout() }
     }
 
-    /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in.
+    /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
+    /// logs in, call `logout()`.
+    /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
     /// - Throws: the `BrokerError` if the SDK got no token, else the SDK's error.
     func login(hostUserId: String) async throws {
         self.hostUserId = hostUserId
+        await client.switchUser(to: hostUserId)
         for isRepeated in [false, true] {
             handedOut = nil
             do {
@@ -97,16 +100,12 @@ final class BrokerHostAccountService: IHostAccountService {
 
     nonisolated func onRequestUserC2CInfo(completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void) {
         Callback(handler: completionHandler).answer { [self] in
-            do {
-                let token = try await client.sdkToken()
-                handedOut = .success(())
-                return UserC2CInfo(
-                    accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
-                    terminalId: token.terminalId, expend: token.expend)
-            } catch {
-                handedOut = .failure(error)
-                throw error
-            }
+            let answer = await Task { try await client.sdkToken() }.result
+            handedOut = answer
+            let token = try answer.get()
+            return UserC2CInfo(
+                accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
+                terminalId: token.terminalId, expend: token.expend)
         }
     }
 

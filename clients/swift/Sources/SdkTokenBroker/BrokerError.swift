@@ -19,6 +19,18 @@ public struct BrokerError: Error, Equatable, Sendable {
         case network
         /// Something else answered: for example the login page of a public Wi-Fi network.
         case unexpectedAnswer
+
+        fileprivate init(code: String, status: Int) {
+            // By status, so that a code that a later broker adds has a kind, too.
+            switch status {
+            case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
+            case 401: self = .sessionNeeded
+            case 403: self = .forbidden
+            case 429: self = .rateLimited
+            case 400..<500: self = .invalidRequest
+            default: self = .temporary
+            }
+        }
     }
 
     public let kind: Kind
@@ -58,24 +70,13 @@ extension BrokerError {
         retryAfter = answer.header("Retry-After").flatMap(TimeInterval.init).map { max(0, $0) }
     }
 
+    /// Whether the broker will never accept the logout that this error answers.
+    var endsLogout: Bool { [.sessionNeeded, .forbidden, .invalidRequest].contains(kind) }
+
     private struct Problem: Decodable {
         let code: String
         let requestId: String?
         let retryable: Bool?
-    }
-}
-
-extension BrokerError.Kind {
-    fileprivate init(code: String, status: Int) {
-        // By status, so that a code that a later broker adds has a kind, too.
-        switch status {
-        case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
-        case 401: self = .sessionNeeded
-        case 403: self = .forbidden
-        case 429: self = .rateLimited
-        case 400..<500: self = .invalidRequest
-        default: self = .temporary
-        }
     }
 }
 

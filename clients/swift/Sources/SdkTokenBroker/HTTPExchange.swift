@@ -30,7 +30,7 @@ struct HTTPExchange: Sendable {
     ///   - deadline: end of the call, if it began earlier.
     @discardableResult
     func send(
-        _ url: URL, method: String = "GET", headers: [String: String] = [:], body: Data? = nil, accepted: Set<Int>,
+        _ url: URL, method: String = "GET", headers: [String: String?] = [:], body: Data? = nil, accepted: Set<Int>,
         session fixed: String? = nil, until deadline: TimeInterval? = nil
     ) async throws -> HTTPAnswer {
         var request = URLRequest(url: url)

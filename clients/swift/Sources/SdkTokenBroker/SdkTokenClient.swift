@@ -53,18 +53,29 @@ public actor SdkTokenClient {
         replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
     }
 
+    /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that
+    /// user's requests with `logged_out`. It does not log that user out: call `logout()` before.
+    /// - Parameter userId: the app's own id of the account, always the same for one account.
+    public func switchUser(to userId: String) {
+        guard storage.value(forKey: "sdk-token.user") != userId else { return }
+        forget()
+        storage.set(userId, forKey: "sdk-token.user")
+    }
+
     /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request. A stored
     /// logout of the same account is dropped: the user is back, and the logout would delete this token.
     /// - Parameters:
     ///   - body: the broker's answer to the app's cloud, unchanged.
     ///   - etag: the `ETag` of that answer.
-    public func useToken(_ body: Data, etag: String? = nil) throws {
+    ///   - userId: as in `switchUser(to:)`, which this function calls.
+    public func useToken(_ body: Data, etag: String? = nil, userId: String) throws {
         let token = try decode(SdkToken.self, from: body)
+        switchUser(to: userId)
         pendingLogouts = pendingLogouts.filter { ![token.accessId, ""].contains($0.value) }
         replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }
 
-    /// Forgets the token here and at the broker. Call it while the session is valid, and before another account signs in.
+    /// Forgets the token here and at the broker. Call it while the session is valid, and always before another account signs in.
     /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
     /// source throws, the client uses the last session that the broker has accepted since the app started.
     /// - Returns: `false` if the logout is only stored.
@@ -73,8 +84,7 @@ public actor SdkTokenClient {
     @discardableResult
     public func logout() async throws -> Bool {
         let (account, last) = (stored?.token.accessId ?? "", lastSession)
-        (stored, lastSession) = (nil, nil)
-        endFetch(with: .failure(BrokerError.loggedOut))
+        forget()
         do {
             return try await logOut(of: try await exchange.current(orElse: last), account: account)
         } catch let error as BrokerError where error.status == 401 {
@@ -88,6 +98,11 @@ public actor SdkTokenClient {
     @discardableResult
     public func finishLogout() async -> Bool {
         (try? await sendStoredLogouts(until: exchange.newDeadline())) != nil
+    }
+
+    private func forget() {
+        (stored, lastSession) = (nil, nil)
+        endFetch(with: .failure(BrokerError.loggedOut))
     }
 
     private func logOut(of session: String, account: String) async throws -> Bool {
@@ -160,10 +175,8 @@ public actor SdkTokenClient {
         while true {
             let known = stored
             let isReport = known?.refused == true && known?.etag != nil
-            var headers: [String: String] = [:]
-            if let etag = known?.etag { headers["If-None-Match"] = etag }
-            if isReport { headers["Cache-Control"] = "no-cache" }
-            let accepted: Set = headers.isEmpty || isReport ? [200] : [200, 304]
+            let headers = ["If-None-Match": known?.etag, "Cache-Control": isReport ? "no-cache" : "max-age=0"]
+            let accepted: Set = known?.etag == nil || isReport ? [200] : [200, 304]
             let answer = try await exchange.send(tokenUrl, headers: headers, accepted: accepted, until: deadline)
             // After a logout, an answer must not restore the token.
             try Task.checkCancellation()
@@ -203,9 +216,4 @@ private struct StoredToken: Codable {
     var refused = false
     /// The app's own login response contained it, and the SDK has not got it yet.
     var handedIn = false
-}
-
-extension BrokerError {
-    /// Whether the broker will never accept this logout.
-    fileprivate var endsLogout: Bool { [.sessionNeeded, .forbidden, .invalidRequest].contains(kind) }
 }

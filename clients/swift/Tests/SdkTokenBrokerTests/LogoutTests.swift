@@ -125,7 +125,7 @@ final class LogoutTests: ClientTestCase {
 
         // The same user logs in again. The cloud's response contains the token.
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
-        try await newClient().useToken(body, etag: etag)
+        try await newClient().useToken(body, etag: etag, userId: "alice")
         let token = try await newClient().sdkToken()
         let isFinished = await newClient().finishLogout()
         XCTAssertTrue(isFinished)
@@ -144,7 +144,7 @@ final class LogoutTests: ClientTestCase {
 
         let other = try await environment.session(account: UUID().uuidString)
         let (body, etag) = try await environment.tokenForTheCloud(session: other, uniqueId: phone)
-        try await newClient(TestSessions(other)).useToken(body, etag: etag)
+        try await newClient(TestSessions(other)).useToken(body, etag: etag, userId: "bob")
         let token = try await newClient(TestSessions(other)).sdkToken()
         let isFinished = await newClient(TestSessions(other)).finishLogout()
         XCTAssertTrue(isFinished)

@@ -32,8 +32,9 @@ internal class AppSessions(private val source: SessionSource) {
 }
 
 /**
- * Strings that outlive the process. They contain the token, and after a logout without a network the session: use
- * encrypted storage. A value must be on disk when [put] returns (`commit()`, not `apply()`). Any thread may call.
+ * Strings that outlive the process. They contain the token, the id of its user, and after a logout without a network
+ * the session: use encrypted storage. A value must be on disk when [put] returns (`commit()`, not `apply()`). Any
+ * thread may call.
  */
 interface TokenStorage {
     fun get(key: String): String?

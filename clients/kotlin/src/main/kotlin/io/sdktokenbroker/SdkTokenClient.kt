@@ -2,12 +2,10 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import java.net.URLEncoder
-import kotlin.time.Duration
+import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
-import kotlin.time.TimeMark
 import kotlinx.coroutines.*
-import kotlinx.coroutines.sync.Mutex
-import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.sync.*
 import org.json.JSONObject
 
 /**
@@ -59,22 +57,37 @@ class SdkTokenClient(
     }
 
     /**
+     * Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends
+     * that user's requests with `logged_out`. It does not log that user out: call [logout] before.
+     * @param userId your own id of the account, always the same for one account
+     */
+    fun switchUser(userId: String) = synchronized(lock) {
+        if (storage.get(USER_KEY) != userId) {
+            forget()
+            storage.put(USER_KEY, userId)
+        }
+    }
+
+    /**
      * Takes the token that your own login response contained. The next [sdkToken] returns it without a request. A
      * stored logout of the same account is dropped: the user is back, and the logout would delete this token.
+     * @param userId as in [switchUser], which this function calls
      * @param json the body that the broker gave to your cloud
      * @param etag the header `ETag` of that answer
      * @throws IllegalArgumentException if it is not a token
      */
-    fun useToken(json: String, etag: String? = null) {
+    fun useToken(userId: String, json: String, etag: String? = null) {
         val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
         synchronized(lock) {
+            switchUser(userId)
             editLogouts { all -> all.filterValues { it != token.accessId && it != UNKNOWN_ACCOUNT } }
             store(StoredToken(token, etag, handedIn = true))
         }
     }
 
     /**
-     * Forgets the token here and at the broker. Call it while the session is still good. The client stores the logout
+     * Forgets the token here and at the broker. Call it while the session is still good, and always before another
+     * account signs in. The client stores the logout
      * first, with the session, and tries once. If the broker does not answer now, [finishLogout] repeats it. If your
      * [SessionSource] throws, the client uses the last session that it got since the app started.
      * @return `false` if it is only stored
@@ -84,19 +97,19 @@ class SdkTokenClient(
     suspend fun logout(): Boolean {
         val source = runCatching { sessions.current() }.recoverCatching { sessions.last ?: throw it }
         synchronized(lock) {
-            shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
             val account = stored()?.token?.accessId ?: UNKNOWN_ACCOUNT
             source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }
-            storage.remove(TOKEN_KEY)
-            sessions.last = null
+            forget()
         }
-        val session = source.getOrThrow()
-        return try {
-            sendLogout(session, requests.deadline(), mayRenew = true)
-            true
-        } catch (error: BrokerError) {
-            if (error.endsLogout()) throw error else false
-        }
+        val failure = sendLogout(source.getOrThrow(), requests.deadline(), mayRenew = true)
+        if (failure?.endsLogout() == true) throw failure
+        return failure == null
+    }
+
+    private fun forget() {
+        shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
+        storage.remove(TOKEN_KEY)
+        sessions.last = null
     }
 
     /**
@@ -106,20 +119,17 @@ class SdkTokenClient(
     suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline()) == null
 
     /** @return why one is still stored */
-    private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? {
-        for (session in editLogouts { it }.keys) {
-            try {
-                sendLogout(session, deadline, mayRenew = false)
-            } catch (error: BrokerError) {
-                if (!error.endsLogout()) return error
-            }
+    private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? =
+        editLogouts { it }.keys.firstNotNullOfOrNull { session ->
+            sendLogout(session, deadline, mayRenew = false)?.takeUnless { it.endsLogout() }
         }
-        return null
-    }
 
-    /** One at a time, so that a logout that is under way is over before the next token is fetched. */
+    /**
+     * One at a time, so that a logout that is under way is over before the next token is fetched.
+     * @return why the broker has not done it
+     */
     private suspend fun sendLogout(session: String, deadline: TimeMark, mayRenew: Boolean) = logouts.withLock {
-        val account = editLogouts { it }[session] ?: return@withLock
+        val account = editLogouts { it }[session] ?: return@withLock null
         var latest = session
         val renew = suspend {
             latest = sessions.renewed()
@@ -127,15 +137,16 @@ class SdkTokenClient(
             editLogouts { it - session + (latest to account) }
             latest
         }
-        try {
+        val failure = try {
             // One attempt: the user should not wait. Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
             val delete = HttpRequest("DELETE", logoutUrl)
             requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat = false) { it.status == 204 }
-            editLogouts { it - latest }
+            null
         } catch (error: BrokerError) {
-            if (error.endsLogout()) editLogouts { it - latest }
-            throw error
+            error
         }
+        if (failure == null || failure.endsLogout()) editLogouts { it - latest }
+        failure
     }
 
     /** Whether the broker will never accept this logout: the session has ended, or may not do it. */
@@ -194,6 +205,7 @@ class SdkTokenClient(
 
     private companion object {
         const val TOKEN_KEY = "sdk-token"
+        const val USER_KEY = "sdk-token.user"
         const val LOGOUTS_KEY = "sdk-token.logouts"
         /** The account of a logout without a stored token. */
         const val UNKNOWN_ACCOUNT = ""

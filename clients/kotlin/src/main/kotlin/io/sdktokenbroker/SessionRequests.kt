@@ -2,14 +2,11 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import java.io.IOException
-import java.net.HttpURLConnection
-import java.net.URL
+import java.net.*
 import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.random.Random
-import kotlin.time.Duration
+import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
-import kotlin.time.TimeMark
-import kotlin.time.TimeSource
 import kotlinx.coroutines.*
 import org.json.JSONObject
 
@@ -19,8 +16,6 @@ typealias OpenConnection = (url: URL, session: String) -> HttpURLConnection
 /** Sends the session as `Authorization: Bearer …`. */
 fun bearerConnection(url: URL, session: String): HttpURLConnection =
     (url.openConnection() as HttpURLConnection).apply { setRequestProperty("Authorization", "Bearer $session") }
-
-internal typealias Renew = suspend () -> String
 
 internal class HttpRequest(
     val method: String, val url: String, val headers: Map<String, String> = emptyMap(), val body: JSONObject? = null,
@@ -46,7 +41,7 @@ internal class SessionRequests(
     suspend fun send(
         request: HttpRequest,
         session: suspend () -> String,
-        renew: Renew?,
+        renew: (suspend () -> String)?,
         deadline: TimeMark = deadline(),
         repeat: Boolean = true,
         accept: (HttpAnswer) -> Boolean,

@@ -12,8 +12,10 @@ import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.supervisorScope
+import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -153,7 +155,7 @@ class LogoutTest {
         proxy.reconnect()
         // The same user logs in again. The cloud's response contains the token.
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken(handedIn.body, handedIn.etag)
+        client.useToken("alice", handedIn.body, handedIn.etag)
         val token = client.sdkToken()
         val restarted = broker.client(sessions, storage, proxy.port)
         assertTrue(restarted.finishLogout())
@@ -171,7 +173,7 @@ class LogoutTest {
         val next = TestSessions(broker)
         val restarted = broker.client(next, storage, proxy.port)
         val handedIn = broker.internal("/accounts/${next.account}/terminals/$PHONE/sdk-token")
-        restarted.useToken(handedIn.body, handedIn.etag)
+        restarted.useToken("bob", handedIn.body, handedIn.etag)
         restarted.sdkToken()
         assertTrue(restarted.finishLogout())
         assertEquals(listOf(0, 1), listOf(sessions, next).map { broker.terminals(it.account) })

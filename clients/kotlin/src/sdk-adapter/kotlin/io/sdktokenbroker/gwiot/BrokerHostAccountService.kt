@@ -1,9 +1,6 @@
 package io.sdktokenbroker.gwiot
 
-import io.sdktokenbroker.HostAccount
-import io.sdktokenbroker.SdkToken
-import io.sdktokenbroker.SdkTokenClient
-import io.sdktokenbroker.ShareDirectory
+import io.sdktokenbroker.*
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
@@ -54,11 +51,14 @@ class BrokerHostAccountService(
             .toGWResult()
 
     /**
-     * Logs the SDK in: call it after your own login, and at each start of the app. If the login fails although the SDK
+     * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
+     * [logout]. If the login fails although the SDK
      * has just got a token, the token counts as refused, and the SDK gets one more try with another.
-     * @throws Exception why there was no token, for example a [io.sdktokenbroker.BrokerError], or else [SdkFailure]
+     * @param hostUserId your own id of the account, always the same for one account
+     * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
     suspend fun login(hostUserId: String) {
+        client.switchUser(hostUserId)
         this.hostUserId = hostUserId
         lastToken = null
         var failure = failureOf(GWIoT.login(hostUserId)) ?: return
