@@ -70,8 +70,9 @@ extension BrokerError {
         retryAfter = answer.header("Retry-After").flatMap(TimeInterval.init).map { max(0, $0) }
     }
 
-    /// Whether the broker will never accept the logout that this error answers.
-    var endsLogout: Bool { [.sessionNeeded, .forbidden, .invalidRequest].contains(kind) }
+    /// Whether the logout will never succeed: the session has ended, or may not do it. Also if something between app and
+    /// broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later fetch.
+    var endsLogout: Bool { 400..<500 ~= status ?? 0 && status != 429 || kind == .sessionNeeded }
 
     private struct Problem: Decodable {
         let code: String

@@ -79,7 +79,7 @@ public actor SdkTokenClient {
     /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
     /// source throws, the client uses the last session that the broker has accepted since the app started.
     /// - Returns: `false` if the logout is only stored.
-    /// - Throws: `BrokerError` if the broker refuses, for example because the session has ended, or if there is no session
+    /// - Throws: `BrokerError` if the logout is refused, for example because the session has ended, or if there is no session
     ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
     @discardableResult
     public func logout() async throws -> Bool {
@@ -115,7 +115,7 @@ public actor SdkTokenClient {
 
     private func sendStoredLogouts(until deadline: TimeInterval) async throws {
         for session in pendingLogouts.keys {
-            // A logout that the broker refuses is over.
+            // A logout that is refused is over.
             do { try await sendLogout(of: session, until: deadline) } catch let error as BrokerError where error.endsLogout {}
         }
     }

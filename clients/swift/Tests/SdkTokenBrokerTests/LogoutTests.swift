@@ -105,6 +105,42 @@ final class LogoutTests: ClientTestCase {
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 
+    func testAStoredLogoutThatSomethingElseThanTheBrokerRefusesIsDroppedAndDoesNotHoldUpTheNextAccount() async throws {
+        let page = TestEnvironment.Answer(status: 405, headers: ["content-type": "text/html"], body: "<h1>Blocked</h1>")
+        for refusal in [page, .json(#"{"message":"no"}"#, status: 401)] {
+            try await environment.network(.gone)
+            let isDone = try await newClient().logout()
+            XCTAssertFalse(isDone)
+            try await environment.network(.forward, answers: [refusal])
+            let other = try await environment.session(account: UUID().uuidString)
+            _ = try await newClient(TestSessions(other)).sdkToken()
+            let requests = try await environment.seen().requests
+            XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+            let isFinished = await newClient().finishLogout()
+            XCTAssertTrue(isFinished)
+        }
+    }
+
+    func testAStoredLogoutIsKeptWhileSomethingElseThanTheBrokerAnswersThatItIsBusy() async throws {
+        for status in [429, 502] {
+            let page = TestEnvironment.Answer(status: status, headers: ["content-type": "text/html"], body: "Later")
+            try await environment.network(.forward, answers: [page])
+            let isDone = try await newClient().logout()
+            XCTAssertFalse(isDone)
+        }
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.last?.status, 204)
+    }
+
+    func testALogoutAlsoRenewsASessionThatAGatewayRefuses() async throws {
+        let refusal = TestEnvironment.Answer.json(#"{"message":"no"}"#, status: 401)
+        try await environment.network(.forward, answers: [refusal])
+        let isDone = try await newClient(TestSessions("ended", next: session)).logout()
+        XCTAssertTrue(isDone)
+    }
+
     func testALogoutThatTheBrokerCannotAnswerNowIsTriedOnceAndStored() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])

@@ -91,8 +91,8 @@ class SdkTokenClient(
      * first, with the session, and tries once. If the broker does not answer now, [finishLogout] repeats it. If your
      * [SessionSource] throws, the client uses the last session that it got since the app started.
      * @return `false` if it is only stored
-     * @throws BrokerError if the broker refuses, for example because the session has ended, or if there is no session
-     * to log out with. Then nothing is repeated, and the broker keeps the token until it expires
+     * @throws BrokerError if the logout is refused, for example because the session has ended, or if there is no
+     * session to log out with. Then nothing is repeated, and the broker keeps the token until it expires
      */
     suspend fun logout(): Boolean {
         val source = runCatching { sessions.current() }.recoverCatching { sessions.last ?: throw it }
@@ -149,8 +149,11 @@ class SdkTokenClient(
         failure
     }
 
-    /** Whether the broker will never accept this logout: the session has ended, or may not do it. */
-    private fun BrokerError.endsLogout() = kind in setOf(Kind.SESSION_NEEDED, Kind.FORBIDDEN, Kind.INVALID_REQUEST)
+    /**
+     * Whether this logout will never succeed: the session has ended, or may not do it. Also if something between app
+     * and broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later [fetch].
+     */
+    private fun BrokerError.endsLogout() = status in 400..499 && status != 429 || kind == Kind.SESSION_NEEDED
 
     private fun takeHandedIn(): SdkToken? = synchronized(lock) {
         val handedIn = stored()?.takeIf { it.handedIn } ?: return null

@@ -105,7 +105,7 @@ class LogoutTest {
     fun `a session that has ended is renewed once for the logout, and the renewed one is stored`() = runBlocking {
         client.sdkToken()
         sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        proxy.answer = { request -> if (request == 3) page("403 Forbidden", "Log in") else null }
+        proxy.answer = { request -> if (request == 3) page("503 Service Unavailable", "Later") else null }
         assertFalse(client.logout())
         assertEquals(1, sessions.renewals)
         assertTrue(broker.client(TestSessions(broker), storage).finishLogout())
@@ -133,6 +133,35 @@ class LogoutTest {
         assertTrue(broker.vendorAccepts(broker.client(next, storage, proxy.port).sdkToken().accessToken))
         assertEquals(0, next.renewals)
         assertTrue(client.finishLogout())
+    }
+
+    @Test
+    fun `a stored logout that something else than the broker refuses is dropped, and does not stop the next user`() =
+        runBlocking {
+            val unauthorized = page("401 Unauthorized", """{"message":"no"}""", type = "application/json")
+            for (refusal in listOf(page("405 Method Not Allowed", "<h1>Blocked</h1>"), unauthorized)) {
+                client.sdkToken()
+                proxy.disconnect()
+                assertFalse(client.logout())
+                proxy.reconnect()
+                proxy.answer = { if (proxy.requests.last().startsWith("DELETE")) refusal else null }
+                val next = broker.client(TestSessions(broker), storage, proxy.port)
+                assertTrue(broker.vendorAccepts(next.sdkToken().accessToken))
+                assertTrue(next.finishLogout())
+                proxy.answer = { null }
+            }
+        }
+
+    @Test
+    fun `a stored logout is kept while something else than the broker answers that it is busy`() = runBlocking {
+        client.sdkToken()
+        for (status in listOf("429 Too Many Requests", "502 Bad Gateway")) {
+            proxy.answer = { page(status, "Later") }
+            assertFalse(client.logout())
+        }
+        proxy.answer = { null }
+        assertTrue(client.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
     }
 
     @Test
