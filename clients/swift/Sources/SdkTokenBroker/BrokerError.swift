@@ -1,7 +1,7 @@
 import Foundation
 
 /// Why a call failed. It never contains a session or a token, so it may go into the app's log.
-public struct BrokerError: Error, Equatable, Sendable {
+public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
     public enum Kind: Sendable {
         /// The session is missing or has ended, also after one renewal, or the app's own login threw an error: the user
         /// has to log in to the app's cloud.
@@ -45,6 +45,9 @@ public struct BrokerError: Error, Equatable, Sendable {
     public internal(set) var retryable = false
     /// Seconds after which a retry makes sense.
     public internal(set) var retryAfter: TimeInterval?
+
+    public var description: String { code + (requestId.map { ", request \($0)" } ?? "") }
+    public var errorDescription: String? { description }
 }
 
 extension BrokerError {
@@ -79,9 +82,4 @@ extension BrokerError {
         let requestId: String?
         let retryable: Bool?
     }
-}
-
-extension BrokerError: CustomStringConvertible, LocalizedError {
-    public var description: String { code + (requestId.map { ", request \($0)" } ?? "") }
-    public var errorDescription: String? { description }
 }

@@ -213,6 +213,45 @@ final class LifeTests: ClientTestCase {
         XCTAssertEqual(sdk.credentials?.accessId, expected)
     }
 
+    func testALoginThatFailsBecauseOfALogoutIsNotRepeatedAndGetsNoNewToken() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        var (asked, isLoggedOut) = (false, false)
+        sdk.vendorAccepts = { _ in
+            guard !asked else { return true }
+            asked = true
+            while !isLoggedOut { try await Task.sleep(nanoseconds: 10_000_000) }
+            return false
+        }
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { asked }
+        try await service.logout()
+        isLoggedOut = true
+        let result = await login.result
+
+        XCTAssertThrowsError(try result.get())
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        let methods = try await environment.seen().requests.map(\.method)
+        XCTAssertEqual(methods, ["GET", "DELETE"])
+    }
+
+    func testAfterALogoutOrAfterBeingKickedOutTheSdkGetsNoTokenBeforeTheNextLogin() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        for isLogout in [false, true] {
+            try await service.login(hostUserId: "alice")
+            let logouts = sdk.logouts
+            if isLogout { try await service.logout() } else { sdk.accountEvent.raise(AccountEvent.KickedOut()) }
+            try await eventually { sdk.logouts == logouts + 1 }
+            let requests = try await environment.seen().requests.count
+            // The SDK logs in by itself.
+            let result = try await sdk.login(hostUserId: "alice")
+            XCTAssertTrue(result is GWResultFailure<User>)
+            let after = try await environment.seen().requests.count
+            XCTAssertEqual(after, requests)
+        }
+        try await service.login(hostUserId: "alice")
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+    }
+
     func testTheAppLogsOutWhenItsSessionHasEndedSoThatAnotherAccountCanLogIn() async throws {
         await start().logInToCameras()
         sdk.reset()

@@ -212,6 +212,42 @@ class BrokerHostAccountServiceTest {
     }
 
     @Test
+    fun `a login that fails because of a logout is not tried again, and gets no new token`() = runBlocking {
+        val asked = CountDownLatch(1)
+        val loggedOut = CountDownLatch(1)
+        GWIoT.vendorAccepts = {
+            asked.countDown()
+            loggedOut.await(60, TimeUnit.SECONDS)
+            false
+        }
+        val login = async(Dispatchers.Default) { runCatching { service.login("alice") } }
+        eventually { asked.count == 0L }
+        assertTrue(service.logout())
+        GWIoT.vendorAccepts = { true }
+        loggedOut.countDown()
+        assertTrue(login.await().exceptionOrNull() is SdkFailure)
+        assertEquals(false, GWIoT.isLogin.value)
+        assertEquals(1, logins())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `after a logout or after being kicked out, the SDK gets no token before the next login`() = runBlocking {
+        service.login("alice")
+        GWIoT.accountEvent.postValue(AccountEvent.KickedOut)
+        eventually { heard.isNotEmpty() }
+        val requests = proxy.requests.size
+        assertTrue(service.onRequestUserC2CInfo() is GWResult.Failure)
+        assertEquals(requests, proxy.requests.size)
+        service.login("alice")
+        service.logout()
+        assertTrue(service.onRequestUserC2CInfo() is GWResult.Failure)
+        assertEquals(0, broker.terminals(sessions.account))
+        service.login("alice")
+        assertEquals(true, GWIoT.isLogin.value)
+    }
+
+    @Test
     fun `after being kicked out, the SDK is logged out, the app is told, and the broker is not asked`() = runBlocking {
         service.login("alice")
         val requests = proxy.requests.size
