@@ -70,7 +70,8 @@ extension BrokerError {
             retryable = [429, 502, 503, 504].contains(answer.status)
         }
         status = answer.status
-        retryAfter = answer.header("Retry-After").flatMap(TimeInterval.init).map { max(0, $0) }
+        // 0 counts as no header: it would be a loop without a pause.
+        retryAfter = answer.header("Retry-After").flatMap { Int($0) }.flatMap { $0 > 0 ? TimeInterval($0) : nil }
     }
 
     /// Whether the logout will never succeed: the session has ended, or may not do it. Also if something between app and

@@ -116,7 +116,8 @@ internal class SessionRequests(
         if (!isJson && mediaType != null) disconnect()
         val stream = (if (status < 400) inputStream else errorStream).takeIf { isJson }
         val json = stream?.use { jsonObject(it.readBytes().decodeToString()) }
-        val retryAfter = getHeaderField("Retry-After")?.toLongOrNull()?.coerceAtLeast(0)
+        // 0 counts as no header: it would be a loop without a pause.
+        val retryAfter = getHeaderField("Retry-After")?.toLongOrNull()?.takeIf { it > 0 }
         return HttpAnswer(status, getHeaderField("ETag"), retryAfter, json)
     }
 }

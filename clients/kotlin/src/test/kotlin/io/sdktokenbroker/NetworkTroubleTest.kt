@@ -204,6 +204,14 @@ class NetworkTroubleTest {
     }
 
     @Test
+    fun `an answer that says Retry-After 0 is not repeated without a pause`() {
+        proxy.answer = { page("503 Service Unavailable", "", "Retry-After: 0") }
+        failure(broker.client(sessions, storage, proxy.port, totalDeadline = 3.seconds))
+        // The waits are at least 0.5 s, 1 s and 2 s.
+        assertTrue(proxy.requests.size in 2..3, "${proxy.requests.size} requests")
+    }
+
+    @Test
     fun `a timeout inside the app's session source is a network timeout`() {
         val slow = object : SessionSource {
             override suspend fun session(): String = withTimeout(10.milliseconds) { delay(60.seconds).let { "" } }
