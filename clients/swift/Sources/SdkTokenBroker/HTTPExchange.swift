@@ -71,11 +71,11 @@ struct HTTPExchange: Sendable {
     /// - Parameter last: the result if it throws.
     func current(renewed: Bool = false, orElse last: String? = nil) async throws -> String {
         do {
-            return try await renewed ? sessions.renewedSession() : sessions.session()
+            return try await within(newDeadline()) { try await renewed ? sessions.renewedSession() : sessions.session() }
         } catch {
             if let last { return last }
             try Task.checkCancellation()
-            throw error is URLError ? BrokerError.networkUnavailable : .sessionUnavailable
+            throw error as? BrokerError ?? (error is URLError ? .networkUnavailable : .sessionUnavailable)
         }
     }
 
@@ -97,17 +97,19 @@ struct HTTPExchange: Sendable {
         }
     }
 
-    /// Cancels the operation at the given time.
+    /// Cancels the operation at the given time, and does not wait for it: it may ignore the cancellation.
     private func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
-        try await withThrowingTaskGroup(of: T.self) { group in
-            defer { group.cancelAll() }
-            group.addTask(operation: run)
-            group.addTask {
-                try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
-                throw BrokerError.networkTimeout
-            }
-            return try await group.next()!
+        let (results, first) = AsyncThrowingStream<T, any Error>.makeStream()
+        let running = Task { do { first.yield(try await run()) } catch { first.finish(throwing: error) } }
+        let timer = Task {
+            try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
+            first.finish(throwing: BrokerError.networkTimeout)
         }
+        defer { running.cancel() }
+        defer { timer.cancel() }
+        for try await result in results { return result }
+        // The caller was cancelled.
+        throw CancellationError()
     }
 
     /// Seconds. Unlike `Date`, nobody sets this clock.

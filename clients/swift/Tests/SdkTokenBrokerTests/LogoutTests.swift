@@ -141,6 +141,16 @@ final class LogoutTests: ClientTestCase {
         XCTAssertTrue(isDone)
     }
 
+    func testASessionSourceThatNeverAnswersDoesNotHoldUpALogout() async throws {
+        _ = try await newClient().sdkToken()
+        let sessions = SilentSessions()
+        DispatchQueue.global().asyncAfter(deadline: .now() + 20) { sessions.end() }
+        let error = try await brokerError { try await newClient(sessions, totalDeadline: 1).logout() }
+        XCTAssertEqual(error.code, "network_timeout")
+        XCTAssertFalse(sessions.hasEnded, "the call waited for the session source")
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+    }
+
     func testALogoutThatTheBrokerCannotAnswerNowIsTriedOnceAndStored() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])

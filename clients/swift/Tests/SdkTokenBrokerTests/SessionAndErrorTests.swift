@@ -140,6 +140,14 @@ final class SessionAndErrorTests: ClientTestCase {
         XCTAssertTrue((2...3).contains(requests.count), "\(requests.count) requests")
     }
 
+    func testTheDeadlineEndsACallAlthoughTheAppsOwnLoginIgnoresTheCancellation() async throws {
+        let sessions = SilentSessions()
+        DispatchQueue.global().asyncAfter(deadline: .now() + 20) { sessions.end() }
+        let error = try await brokerError { try await newClient(sessions, totalDeadline: 1).sdkToken() }
+        XCTAssertEqual(error.code, "network_timeout")
+        XCTAssertFalse(sessions.hasEnded, "the call waited for the session source")
+    }
+
     func testATemporaryErrorIsNamedSoWhenTheDeadlineComesFirst() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "9"])

@@ -31,7 +31,7 @@ class SdkTokenClient(
     attemptTimeout: Duration = 10.seconds,
     openConnection: OpenConnection = ::bearerConnection,
 ) {
-    private val sessions = AppSessions(sessions)
+    private val sessions = AppSessions(sessions, totalDeadline)
     private val requests = SessionRequests(totalDeadline, attemptTimeout, openConnection)
     private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)

@@ -165,6 +165,19 @@ class LogoutTest {
     }
 
     @Test
+    fun `a session source that never answers does not hold up a logout`() = runBlocking {
+        client.sdkToken()
+        val silent = object : SessionSource {
+            override suspend fun session(): String = awaitCancellation()
+            override suspend fun renewedSession() = session()
+        }
+        val client = broker.client(silent, storage, totalDeadline = 1.seconds)
+        val error = assertThrows<BrokerError> { withTimeout(20.seconds) { client.logout() } }
+        assertEquals(BrokerError.NETWORK_TIMEOUT, error.code)
+        assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
     fun `a logout that the broker cannot answer now is tried once, and stored`() = runBlocking {
         client.sdkToken()
         val problem = """{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"""
