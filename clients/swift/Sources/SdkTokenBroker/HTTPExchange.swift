@@ -8,9 +8,7 @@ import Foundation
 public typealias HTTPTransport = @Sendable (URLRequest) async throws -> (Data, HTTPURLResponse)
 
 struct HTTPAnswer: Sendable {
-    let body: Data
-    let response: HTTPURLResponse
-    let session: String
+    let body: Data, response: HTTPURLResponse, session: String
 
     var status: Int { response.statusCode }
     var isJSON: Bool { header("Content-Type")?.lowercased().contains("json") ?? false }
@@ -28,10 +26,11 @@ struct HTTPExchange: Sendable {
     ///   - accepted: statuses that are an answer. Bodies must be JSON.
     ///   - fixed: a session that is sent once and never renewed.
     ///   - deadline: end of the call, if it began earlier.
+    ///   - repeats: whether it waits and asks again where that may help.
     @discardableResult
     func send(
         _ url: URL, method: String = "GET", headers: [String: String?] = [:], body: Data? = nil, accepted: Set<Int>,
-        session fixed: String? = nil, until deadline: TimeInterval? = nil
+        session fixed: String? = nil, until deadline: TimeInterval? = nil, repeats: Bool = true
     ) async throws -> HTTPAnswer {
         var request = URLRequest(url: url)
         request.httpMethod = method
@@ -60,7 +59,7 @@ struct HTTPExchange: Sendable {
             // The random part keeps apart the phones that lost the broker at the same time.
             let wait = failure.retryAfter ?? backoff * Double.random(in: 0.5...1)
             // Without a network the app learns it at once: the app knows best when the network is back.
-            let mayHelp = fixed == nil && failure.retryable && failure != .networkUnavailable
+            let mayHelp = repeats && failure.retryable && failure != .networkUnavailable
             guard mayHelp, Self.now() + wait < endsAt else { throw failure }
             try await Task.sleep(nanoseconds: UInt64(wait * 1e9))
             backoff *= 2

@@ -49,8 +49,7 @@ public actor SdkTokenClient {
     /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
     /// another token. The storage keeps the mark until the broker has answered.
     public func tokenWasRefused() {
-        guard let known = stored else { return }
-        replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
+        if let known = stored { replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true)) }
     }
 
     /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that
@@ -97,7 +96,7 @@ public actor SdkTokenClient {
     /// - Returns: `false` if one is still stored.
     @discardableResult
     public func finishLogout() async -> Bool {
-        (try? await sendStoredLogouts(until: exchange.newDeadline())) != nil
+        (try? await sendStoredLogouts(until: exchange.newDeadline(), repeats: false)) != nil
     }
 
     private func forget() {
@@ -113,20 +112,24 @@ public actor SdkTokenClient {
         return true
     }
 
-    private func sendStoredLogouts(until deadline: TimeInterval) async throws {
+    private func sendStoredLogouts(until deadline: TimeInterval, repeats: Bool) async throws {
         for session in pendingLogouts.keys {
             // A logout that is refused is over.
-            do { try await sendLogout(of: session, until: deadline) } catch let error as BrokerError where error.endsLogout {}
+            do {
+                try await sendLogout(of: session, until: deadline, repeats: repeats)
+            } catch let error as BrokerError where error.endsLogout {}
         }
     }
 
-    /// One at a time, so that a logout is over before the next token is fetched. One attempt: the user should not wait.
-    private func sendLogout(of session: String, until deadline: TimeInterval) async throws {
+    /// One at a time, so that a logout is over before the next token is fetched.
+    /// - Parameter repeats: only for a fetch, which fails without the logout. At a logout the user should not wait.
+    private func sendLogout(of session: String, until deadline: TimeInterval, repeats: Bool = false) async throws {
         let sending = Task { [lastLogout] in
             _ = await lastLogout?.result
             guard pendingLogouts[session] != nil else { return }
             do {
-                try await exchange.send(logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline)
+                try await exchange.send(
+                    logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
                 pendingLogouts[session] = nil
             } catch let error as BrokerError {
                 if error.endsLogout { pendingLogouts[session] = nil }
@@ -134,7 +137,7 @@ public actor SdkTokenClient {
             }
         }
         lastLogout = sending
-        try await sending.value
+        try await withTaskCancellationHandler { try await sending.value } onCancel: { sending.cancel() }
     }
 
     private func replaceStored(_ changed: StoredToken) {
@@ -171,7 +174,7 @@ public actor SdkTokenClient {
             return known.token
         }
         let deadline = exchange.newDeadline()
-        try await sendStoredLogouts(until: deadline)
+        try await sendStoredLogouts(until: deadline, repeats: true)
         while true {
             let known = stored
             let isReport = known?.refused == true && known?.etag != nil

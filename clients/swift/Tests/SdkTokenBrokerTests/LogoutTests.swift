@@ -151,6 +151,36 @@ final class LogoutTests: ClientTestCase {
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 
+    func testATokenIsWaitedForIfTheBrokerIsBusyWithTheStoredLogout() async throws {
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        let problem = #"{"code":"shutting_down","retryable":true}"#
+        let busy = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])
+        try await environment.network(.forward, answers: [busy])
+        _ = try await newClient().sdkToken()
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "DELETE", "GET"])
+    }
+
+    func testALogoutThatEndsAFetchDoesNotWaitForTheStoredLogoutOfThatFetch() async throws {
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        let other = try await environment.session(account: UUID().uuidString)
+        let client = newClient(TestSessions(other), totalDeadline: 60)
+        let problem = #"{"code":"shutting_down","retryable":true}"#
+        let busy = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "50"])
+        try await environment.network(.forward, answers: [busy])
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests("DELETE").first?.status == 503 }
+        let startedAt = Date()
+        let isDone = try await client.logout()
+
+        XCTAssertTrue(isDone)
+        XCTAssertLessThan(Date().timeIntervalSince(startedAt), 25)
+        let error = try await brokerError { try await waiting.value }
+        XCTAssertEqual(error.code, "logged_out")
+    }
+
     func testALogoutThatTheBrokerCannotAnswerNowIsTriedOnceAndStored() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])

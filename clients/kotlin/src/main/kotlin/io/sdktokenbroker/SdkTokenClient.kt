@@ -101,7 +101,7 @@ class SdkTokenClient(
             source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }
             forget()
         }
-        val failure = sendLogout(source.getOrThrow(), requests.deadline(), mayRenew = true)
+        val failure = sendLogout(source.getOrThrow(), requests.deadline(), repeat = false, mayRenew = true)
         if (failure?.endsLogout() == true) throw failure
         return failure == null
     }
@@ -116,19 +116,22 @@ class SdkTokenClient(
      * Repeats the logouts that are still stored, each once. Call it when the app starts, and when the network is back.
      * @return `false` if one is still stored
      */
-    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline()) == null
+    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline(), repeat = false) == null
 
     /** @return why one is still stored */
-    private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? =
+    private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean): BrokerError? =
         editLogouts { it }.keys.firstNotNullOfOrNull { session ->
-            sendLogout(session, deadline, mayRenew = false)?.takeUnless { it.endsLogout() }
+            sendLogout(session, deadline, repeat, mayRenew = false)?.takeUnless { it.endsLogout() }
         }
 
     /**
      * One at a time, so that a logout that is under way is over before the next token is fetched.
+     * @param repeat only for a fetch, which fails without the logout. At a logout the user should not wait
      * @return why the broker has not done it
      */
-    private suspend fun sendLogout(session: String, deadline: TimeMark, mayRenew: Boolean) = logouts.withLock {
+    private suspend fun sendLogout(
+        session: String, deadline: TimeMark, repeat: Boolean, mayRenew: Boolean,
+    ) = logouts.withLock {
         val account = editLogouts { it }[session] ?: return@withLock null
         var latest = session
         val renew = suspend {
@@ -138,9 +141,9 @@ class SdkTokenClient(
             latest
         }
         val failure = try {
-            // One attempt: the user should not wait. Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
+            // Only 204 is the broker's answer: a page of a public Wi-Fi comes with 200.
             val delete = HttpRequest("DELETE", logoutUrl)
-            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat = false) { it.status == 204 }
+            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat) { it.status == 204 }
             null
         } catch (error: BrokerError) {
             error
@@ -163,13 +166,12 @@ class SdkTokenClient(
 
     private suspend fun fetch(): SdkToken {
         val deadline = requests.deadline()
-        sendStoredLogouts(deadline)?.let { throw it }
+        sendStoredLogouts(deadline, repeat = true)?.let { throw it }
         while (true) {
             val before = synchronized(lock) { stored() }
             val reports = before?.refused == true && before.etag != null
-            val headers = mutableMapOf<String, String>()
-            before?.etag?.let { headers["If-None-Match"] = it }
-            if (reports) headers["Cache-Control"] = "no-cache"
+            val etag = before?.etag?.let { "If-None-Match" to it }
+            val headers = listOfNotNull(etag, ("Cache-Control" to "no-cache").takeIf { reports }).toMap()
             val request = HttpRequest("GET", tokenUrl, headers)
             var received: StoredToken? = null
             requests.send(request, sessions::current, sessions::renewed, deadline) { answer ->
@@ -185,10 +187,13 @@ class SdkTokenClient(
             synchronized(lock) {
                 // After a logout, an answer must not restore the token.
                 context.ensureActive()
-                val isRefused = stored()?.let { it.refused && it.token == after.token } == true
-                val refusedMeanwhile = isRefused && !reports && after.etag != null
-                store(after.copy(refused = refusedMeanwhile))
-                if (!refusedMeanwhile) return after.token
+                val now = stored()
+                // Another request may have got a newer token meanwhile. Then this answer may be the refused one.
+                if (now?.token == before?.token) {
+                    val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
+                    store(after.copy(refused = isRefused))
+                    if (!isRefused) return after.token
+                }
             }
         }
     }

@@ -165,6 +165,19 @@ class LogoutTest {
     }
 
     @Test
+    fun `a token is waited for if the broker is busy with the stored logout`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        client.logout()
+        proxy.reconnect()
+        val problem = """{"code":"shutting_down","retryable":true}"""
+        val busy = page("503 Service Unavailable", problem, "Retry-After: 1", type = "application/problem+json")
+        proxy.answer = { request -> if (request == 2) busy else null }
+        client.sdkToken()
+        assertEquals(listOf("GET", "DELETE", "DELETE", "GET"), methods())
+    }
+
+    @Test
     fun `a session source that never answers does not hold up a logout`() = runBlocking {
         client.sdkToken()
         val silent = object : SessionSource {
