@@ -117,7 +117,7 @@ final class BrokerHostAccountService: IHostAccountService {
     ) {
         Callback(handler: completionHandler).answer { [directory] in
             guard let found = try await directory.account(byName: account) else { throw AccountNotFound() }
-            return HostAccountInfo(found)
+            return found.info
         }
     }
 
@@ -125,7 +125,7 @@ final class BrokerHostAccountService: IHostAccountService {
         accessIds: [String], completionHandler: @escaping (GWResult<NSArray>?, (any Error)?) -> Void
     ) {
         Callback(handler: completionHandler).answer { [directory] in
-            try await directory.accounts(byAccessIds: accessIds).map(HostAccountInfo.init) as NSArray
+            try await directory.accounts(byAccessIds: accessIds).map(\.info) as NSArray
         }
     }
 }
@@ -146,8 +146,6 @@ private struct Callback<T: AnyObject>: @unchecked Sendable {
 
 struct AccountNotFound: LocalizedError { var errorDescription: String? { "There is no such account" } }
 
-extension HostAccountInfo {
-    fileprivate convenience init(_ account: HostAccount) {
-        self.init(accessId: account.accessId, nickName: account.nickName, avatarUrl: account.avatarUrl)
-    }
+extension HostAccount {
+    fileprivate var info: HostAccountInfo { HostAccountInfo(accessId: accessId, nickName: nickName, avatarUrl: avatarUrl) }
 }

@@ -79,8 +79,6 @@ extension BrokerError {
     var endsLogout: Bool { 400..<500 ~= status ?? 0 && status != 429 || kind == .sessionNeeded }
 
     private struct Problem: Decodable {
-        let code: String
-        let requestId: String?
-        let retryable: Bool?
+        let code: String, requestId: String?, retryable: Bool?
     }
 }

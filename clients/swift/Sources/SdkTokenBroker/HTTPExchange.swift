@@ -27,7 +27,6 @@ struct HTTPExchange: Sendable {
     ///   - fixed: a session that is sent once and never renewed.
     ///   - deadline: end of the call, if it began earlier.
     ///   - repeats: whether it waits and asks again where that may help.
-    @discardableResult
     func send(
         _ url: URL, method: String = "GET", headers: [String: String?] = [:], body: Data? = nil, accepted: Set<Int>,
         session fixed: String? = nil, until deadline: TimeInterval? = nil, repeats: Bool = true

@@ -128,7 +128,7 @@ public actor SdkTokenClient {
             _ = await lastLogout?.result
             guard pendingLogouts[session] != nil else { return }
             do {
-                try await exchange.send(
+                _ = try await exchange.send(
                     logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
                 pendingLogouts[session] = nil
             } catch let error as BrokerError {
