@@ -56,9 +56,8 @@ class BrokerHostAccountService(
 
     /**
      * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
-     * [logout]. If the login fails although the SDK
-     * has just got a token, the token counts as refused, and the SDK gets one more try with another. After a [logout]
-     * there is no such try.
+     * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
+     * one more try with another. After a [logout] there is no such try.
      * @param hostUserId your own id of the account, always the same for one account
      * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
