@@ -174,20 +174,25 @@ app.delete('/account', async (request, reply) => {
   const account = await accountOf(request);
   await accounts.delete(account);
   lookupDueAt.delete(account.unionId);
-  await eraseDeleted();
+  // Empty if eraseAgain() has just done it.
+  for (const pair of accounts.toErase().filter(([unionId]) => unionId === account.unionId)) await erase(pair);
   return reply.code(204).send();
 });
 
-/** Erases the deleted accounts at the broker. A failed erasure is tried again, also after a restart. */
-async function eraseDeleted() {
-  for (const [unionId, number] of accounts.toErase()) {
-    try {
-      await broker.erase(unionId);
-      await accounts.erased(unionId, number);
-    } catch (error) {
-      app.log.warn(error, 'an erasure failed and is tried again');
-    }
+/** Erases a deleted account at the broker. */
+async function erase([unionId, number]) {
+  try {
+    await broker.erase(unionId);
+    await accounts.erased(unionId, number);
+  } catch (error) {
+    app.log.warn(error, 'an erasure failed and is tried again');
   }
+}
+
+/** Tries failed erasures again, also after a restart. The next loop begins after this one, because it can take long. */
+async function eraseAgain() {
+  for (const pair of accounts.toErase()) await erase(pair);
+  setTimeout(eraseAgain, ERASE_AGAIN_MS).unref();
 }
 
 /** A question about an account creates it at the broker. So an account that was deleted during it is erased again. */
@@ -199,11 +204,6 @@ async function askAbout({ unionId }, answer) {
   }
 }
 
-const eraseAgain = setInterval(eraseDeleted, ERASE_AGAIN_MS);
-for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.once(signal, () => {
-    clearInterval(eraseAgain);
-    app.close();
-  });
-}
+eraseAgain();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close());
 await app.listen({ host: HOST, port: Number(PORT) });

@@ -20,10 +20,12 @@ final class BrokerHostAccountService: IHostAccountService {
     private let directory: any ShareDirectory
     private let expiryGrace: TimeInterval
     private let onEvent: @MainActor (Event) -> Void
-    /// `nil`: no account is logged in, or the account was kicked out. Then nothing logs in without the user.
+    /// The account of the last login.
     private var hostUserId: String?
+    /// Since a logout, or since the account was kicked out: nothing logs in without the user.
+    private var isLoggedOut = false
     /// What the SDK got from this class during the current login.
-    private var handedOut: Result<Void, any Error>?
+    private var handedOut: Result<SdkToken, any Error>?
 
     /// - Parameter expiryGrace: seconds in which the SDK may renew an expired token itself.
     init(
@@ -48,10 +50,13 @@ final class BrokerHostAccountService: IHostAccountService {
         Task { await client.finishLogout() }
     }
 
-    /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in.
+    /// Logs the SDK in: after the app's own login, and at each start that finds somebody logged in. Before another account
+    /// logs in, call `logout()`.
+    /// - Parameter hostUserId: the app's own id of the account, always the same for one account.
     /// - Throws: the `BrokerError` if the SDK got no token, else the SDK's error.
     func login(hostUserId: String) async throws {
-        self.hostUserId = hostUserId
+        (self.hostUserId, isLoggedOut) = (hostUserId, false)
+        await client.switchUser(to: hostUserId)
         for isRepeated in [false, true] {
             handedOut = nil
             do {
@@ -60,8 +65,8 @@ final class BrokerHostAccountService: IHostAccountService {
             } catch {
                 try Task.checkCancellation()
                 if case .failure(let reason) = handedOut { throw reason }
-                // The SDK failed with its own login, or twice with a new token.
-                guard handedOut != nil, !isRepeated else { throw error }
+                // The SDK failed with its own login, or twice with a new token, or somebody has logged out.
+                guard handedOut != nil, !isRepeated, !isLoggedOut, self.hostUserId == hostUserId else { throw error }
                 await client.tokenWasRefused()
             }
         }
@@ -69,7 +74,7 @@ final class BrokerHostAccountService: IHostAccountService {
 
     /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
     func logout() async throws {
-        hostUserId = nil
+        isLoggedOut = true
         // The SDK does not wait for the broker. If the broker refuses, or there is no session, nothing is left to do there.
         async let broker = try? client.logout()
         let sdk = try await GWIoT.shared.logout()
@@ -78,7 +83,7 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     private func wasKickedOut() async {
-        hostUserId = nil
+        isLoggedOut = true
         await client.tokenWasRefused()
         // Ends a login that the SDK may still have. No logout at the broker: the other phone may share its token.
         _ = try? await GWIoT.shared.logout()
@@ -89,7 +94,7 @@ final class BrokerHostAccountService: IHostAccountService {
     private func tokenHasExpired() async {
         await client.tokenWasRefused()
         try? await Task.sleep(nanoseconds: UInt64(expiryGrace * 1e9))
-        guard let hostUserId, GWIoT.shared.isLogin.value?.boolValue != true else { return }
+        guard let hostUserId, !isLoggedOut, GWIoT.shared.isLogin.value?.boolValue != true else { return }
         do { try await login(hostUserId: hostUserId) } catch { onEvent(.loginFailed(error)) }
     }
 
@@ -97,16 +102,13 @@ final class BrokerHostAccountService: IHostAccountService {
 
     nonisolated func onRequestUserC2CInfo(completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void) {
         Callback(handler: completionHandler).answer { [self] in
-            do {
-                let token = try await client.sdkToken()
-                handedOut = .success(())
-                return UserC2CInfo(
-                    accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
-                    terminalId: token.terminalId, expend: token.expend)
-            } catch {
-                handedOut = .failure(error)
-                throw error
-            }
+            if isLoggedOut { throw CancellationError() }
+            let answer = await Task { try await client.sdkToken() }.result
+            handedOut = answer
+            let token = try answer.get()
+            return UserC2CInfo(
+                accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
+                terminalId: token.terminalId, expend: token.expend)
         }
     }
 
@@ -115,7 +117,7 @@ final class BrokerHostAccountService: IHostAccountService {
     ) {
         Callback(handler: completionHandler).answer { [directory] in
             guard let found = try await directory.account(byName: account) else { throw AccountNotFound() }
-            return HostAccountInfo(found)
+            return found.info
         }
     }
 
@@ -123,7 +125,7 @@ final class BrokerHostAccountService: IHostAccountService {
         accessIds: [String], completionHandler: @escaping (GWResult<NSArray>?, (any Error)?) -> Void
     ) {
         Callback(handler: completionHandler).answer { [directory] in
-            try await directory.accounts(byAccessIds: accessIds).map(HostAccountInfo.init) as NSArray
+            try await directory.accounts(byAccessIds: accessIds).map(\.info) as NSArray
         }
     }
 }
@@ -144,8 +146,6 @@ private struct Callback<T: AnyObject>: @unchecked Sendable {
 
 struct AccountNotFound: LocalizedError { var errorDescription: String? { "There is no such account" } }
 
-extension HostAccountInfo {
-    fileprivate convenience init(_ account: HostAccount) {
-        self.init(accessId: account.accessId, nickName: account.nickName, avatarUrl: account.avatarUrl)
-    }
+extension HostAccount {
+    fileprivate var info: HostAccountInfo { HostAccountInfo(accessId: accessId, nickName: nickName, avatarUrl: avatarUrl) }
 }

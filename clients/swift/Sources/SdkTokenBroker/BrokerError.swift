@@ -1,7 +1,7 @@
 import Foundation
 
 /// Why a call failed. It never contains a session or a token, so it may go into the app's log.
-public struct BrokerError: Error, Equatable, Sendable {
+public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
     public enum Kind: Sendable {
         /// The session is missing or has ended, also after one renewal, or the app's own login threw an error: the user
         /// has to log in to the app's cloud.
@@ -19,6 +19,18 @@ public struct BrokerError: Error, Equatable, Sendable {
         case network
         /// Something else answered: for example the login page of a public Wi-Fi network.
         case unexpectedAnswer
+
+        fileprivate init(code: String, status: Int) {
+            // By status, so that a code that a later broker adds has a kind, too.
+            switch status {
+            case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
+            case 401: self = .sessionNeeded
+            case 403: self = .forbidden
+            case 429: self = .rateLimited
+            case 400..<500: self = .invalidRequest
+            default: self = .temporary
+            }
+        }
     }
 
     public let kind: Kind
@@ -33,6 +45,9 @@ public struct BrokerError: Error, Equatable, Sendable {
     public internal(set) var retryable = false
     /// Seconds after which a retry makes sense.
     public internal(set) var retryAfter: TimeInterval?
+
+    public var description: String { code + (requestId.map { ", request \($0)" } ?? "") }
+    public var errorDescription: String? { description }
 }
 
 extension BrokerError {
@@ -55,31 +70,15 @@ extension BrokerError {
             retryable = [429, 502, 503, 504].contains(answer.status)
         }
         status = answer.status
-        retryAfter = answer.header("Retry-After").flatMap(TimeInterval.init).map { max(0, $0) }
+        // 0 counts as no header: it would be a loop without a pause.
+        retryAfter = answer.header("Retry-After").flatMap { Int($0) }.flatMap { $0 > 0 ? TimeInterval($0) : nil }
     }
+
+    /// Whether the logout will never succeed: the session has ended, or may not do it. Also if something between app and
+    /// broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later fetch.
+    var endsLogout: Bool { 400..<500 ~= status ?? 0 && status != 429 || kind == .sessionNeeded }
 
     private struct Problem: Decodable {
-        let code: String
-        let requestId: String?
-        let retryable: Bool?
+        let code: String, requestId: String?, retryable: Bool?
     }
-}
-
-extension BrokerError.Kind {
-    fileprivate init(code: String, status: Int) {
-        // By status, so that a code that a later broker adds has a kind, too.
-        switch status {
-        case _ where code.hasPrefix("vendor_"): self = .vendorTrouble
-        case 401: self = .sessionNeeded
-        case 403: self = .forbidden
-        case 429: self = .rateLimited
-        case 400..<500: self = .invalidRequest
-        default: self = .temporary
-        }
-    }
-}
-
-extension BrokerError: CustomStringConvertible, LocalizedError {
-    public var description: String { code + (requestId.map { ", request \($0)" } ?? "") }
-    public var errorDescription: String? { description }
 }

@@ -8,9 +8,7 @@ import Foundation
 public typealias HTTPTransport = @Sendable (URLRequest) async throws -> (Data, HTTPURLResponse)
 
 struct HTTPAnswer: Sendable {
-    let body: Data
-    let response: HTTPURLResponse
-    let session: String
+    let body: Data, response: HTTPURLResponse, session: String
 
     var status: Int { response.statusCode }
     var isJSON: Bool { header("Content-Type")?.lowercased().contains("json") ?? false }
@@ -28,10 +26,10 @@ struct HTTPExchange: Sendable {
     ///   - accepted: statuses that are an answer. Bodies must be JSON.
     ///   - fixed: a session that is sent once and never renewed.
     ///   - deadline: end of the call, if it began earlier.
-    @discardableResult
+    ///   - repeats: whether it waits and asks again where that may help.
     func send(
-        _ url: URL, method: String = "GET", headers: [String: String] = [:], body: Data? = nil, accepted: Set<Int>,
-        session fixed: String? = nil, until deadline: TimeInterval? = nil
+        _ url: URL, method: String = "GET", headers: [String: String?] = [:], body: Data? = nil, accepted: Set<Int>,
+        session fixed: String? = nil, until deadline: TimeInterval? = nil, repeats: Bool = true
     ) async throws -> HTTPAnswer {
         var request = URLRequest(url: url)
         request.httpMethod = method
@@ -60,7 +58,7 @@ struct HTTPExchange: Sendable {
             // The random part keeps apart the phones that lost the broker at the same time.
             let wait = failure.retryAfter ?? backoff * Double.random(in: 0.5...1)
             // Without a network the app learns it at once: the app knows best when the network is back.
-            let mayHelp = fixed == nil && failure.retryable && failure != .networkUnavailable
+            let mayHelp = repeats && failure.retryable && failure != .networkUnavailable
             guard mayHelp, Self.now() + wait < endsAt else { throw failure }
             try await Task.sleep(nanoseconds: UInt64(wait * 1e9))
             backoff *= 2
@@ -71,11 +69,11 @@ struct HTTPExchange: Sendable {
     /// - Parameter last: the result if it throws.
     func current(renewed: Bool = false, orElse last: String? = nil) async throws -> String {
         do {
-            return try await renewed ? sessions.renewedSession() : sessions.session()
+            return try await within(newDeadline()) { try await renewed ? sessions.renewedSession() : sessions.session() }
         } catch {
             if let last { return last }
             try Task.checkCancellation()
-            throw error is URLError ? BrokerError.networkUnavailable : .sessionUnavailable
+            throw error as? BrokerError ?? (error is URLError ? .networkUnavailable : .sessionUnavailable)
         }
     }
 
@@ -97,17 +95,19 @@ struct HTTPExchange: Sendable {
         }
     }
 
-    /// Cancels the operation at the given time.
+    /// Cancels the operation at the given time, and does not wait for it: it may ignore the cancellation.
     private func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
-        try await withThrowingTaskGroup(of: T.self) { group in
-            defer { group.cancelAll() }
-            group.addTask(operation: run)
-            group.addTask {
-                try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
-                throw BrokerError.networkTimeout
-            }
-            return try await group.next()!
+        let (results, first) = AsyncThrowingStream<T, any Error>.makeStream()
+        let running = Task { do { first.yield(try await run()) } catch { first.finish(throwing: error) } }
+        let timer = Task {
+            try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
+            first.finish(throwing: BrokerError.networkTimeout)
         }
+        defer { running.cancel() }
+        defer { timer.cancel() }
+        for try await result in results { return result }
+        // The caller was cancelled.
+        throw CancellationError()
     }
 
     /// Seconds. Unlike `Date`, nobody sets this clock.

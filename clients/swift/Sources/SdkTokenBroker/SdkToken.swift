@@ -29,8 +29,8 @@ public protocol SessionSource: Sendable {
     func renewedSession() async throws -> String
 }
 
-/// Strings that outlive the app's process. They hold the token and, after a logout without network, the session: use
-/// the Keychain. Items must be readable while the phone is locked if the app runs in the background.
+/// Strings that outlive the app's process. They hold the token, the id of its user and, after a logout without network,
+/// the session: use the Keychain. Items must be readable while the phone is locked if the app runs in the background.
 public protocol TokenStorage: Sendable {
     func value(forKey key: String) -> String?
     func set(_ value: String, forKey key: String)

@@ -49,8 +49,16 @@ public actor SdkTokenClient {
     /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
     /// another token. The storage keeps the mark until the broker has answered.
     public func tokenWasRefused() {
-        guard let known = stored else { return }
-        replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true))
+        if let known = stored { replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true)) }
+    }
+
+    /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that
+    /// user's requests with `logged_out`. It does not log that user out: call `logout()` before.
+    /// - Parameter userId: the app's own id of the account, always the same for one account.
+    public func switchUser(to userId: String) {
+        guard storage.value(forKey: "sdk-token.user") != userId else { return }
+        forget()
+        storage.set(userId, forKey: "sdk-token.user")
     }
 
     /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request. A stored
@@ -58,23 +66,24 @@ public actor SdkTokenClient {
     /// - Parameters:
     ///   - body: the broker's answer to the app's cloud, unchanged.
     ///   - etag: the `ETag` of that answer.
-    public func useToken(_ body: Data, etag: String? = nil) throws {
+    ///   - userId: as in `switchUser(to:)`, which this function calls.
+    public func useToken(_ body: Data, etag: String? = nil, userId: String) throws {
         let token = try decode(SdkToken.self, from: body)
+        switchUser(to: userId)
         pendingLogouts = pendingLogouts.filter { ![token.accessId, ""].contains($0.value) }
         replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }
 
-    /// Forgets the token here and at the broker. Call it while the session is valid, and before another account signs in.
+    /// Forgets the token here and at the broker. Call it while the session is valid, and always before another account signs in.
     /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
     /// source throws, the client uses the last session that the broker has accepted since the app started.
     /// - Returns: `false` if the logout is only stored.
-    /// - Throws: `BrokerError` if the broker refuses, for example because the session has ended, or if there is no session
+    /// - Throws: `BrokerError` if the logout is refused, for example because the session has ended, or if there is no session
     ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
     @discardableResult
     public func logout() async throws -> Bool {
         let (account, last) = (stored?.token.accessId ?? "", lastSession)
-        (stored, lastSession) = (nil, nil)
-        endFetch(with: .failure(BrokerError.loggedOut))
+        forget()
         do {
             return try await logOut(of: try await exchange.current(orElse: last), account: account)
         } catch let error as BrokerError where error.status == 401 {
@@ -87,7 +96,12 @@ public actor SdkTokenClient {
     /// - Returns: `false` if one is still stored.
     @discardableResult
     public func finishLogout() async -> Bool {
-        (try? await sendStoredLogouts(until: exchange.newDeadline())) != nil
+        (try? await sendStoredLogouts(until: exchange.newDeadline(), repeats: false)) != nil
+    }
+
+    private func forget() {
+        (stored, lastSession) = (nil, nil)
+        endFetch(with: .failure(BrokerError.loggedOut))
     }
 
     private func logOut(of session: String, account: String) async throws -> Bool {
@@ -98,20 +112,24 @@ public actor SdkTokenClient {
         return true
     }
 
-    private func sendStoredLogouts(until deadline: TimeInterval) async throws {
+    private func sendStoredLogouts(until deadline: TimeInterval, repeats: Bool) async throws {
         for session in pendingLogouts.keys {
-            // A logout that the broker refuses is over.
-            do { try await sendLogout(of: session, until: deadline) } catch let error as BrokerError where error.endsLogout {}
+            // A logout that is refused is over.
+            do {
+                try await sendLogout(of: session, until: deadline, repeats: repeats)
+            } catch let error as BrokerError where error.endsLogout {}
         }
     }
 
-    /// One at a time, so that a logout is over before the next token is fetched. One attempt: the user should not wait.
-    private func sendLogout(of session: String, until deadline: TimeInterval) async throws {
+    /// One at a time, so that a logout is over before the next token is fetched.
+    /// - Parameter repeats: only for a fetch, which fails without the logout. At a logout the user should not wait.
+    private func sendLogout(of session: String, until deadline: TimeInterval, repeats: Bool = false) async throws {
         let sending = Task { [lastLogout] in
             _ = await lastLogout?.result
             guard pendingLogouts[session] != nil else { return }
             do {
-                try await exchange.send(logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline)
+                _ = try await exchange.send(
+                    logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
                 pendingLogouts[session] = nil
             } catch let error as BrokerError {
                 if error.endsLogout { pendingLogouts[session] = nil }
@@ -119,7 +137,7 @@ public actor SdkTokenClient {
             }
         }
         lastLogout = sending
-        try await sending.value
+        try await withTaskCancellationHandler { try await sending.value } onCancel: { sending.cancel() }
     }
 
     private func replaceStored(_ changed: StoredToken) {
@@ -156,14 +174,12 @@ public actor SdkTokenClient {
             return known.token
         }
         let deadline = exchange.newDeadline()
-        try await sendStoredLogouts(until: deadline)
+        try await sendStoredLogouts(until: deadline, repeats: true)
         while true {
             let known = stored
             let isReport = known?.refused == true && known?.etag != nil
-            var headers: [String: String] = [:]
-            if let etag = known?.etag { headers["If-None-Match"] = etag }
-            if isReport { headers["Cache-Control"] = "no-cache" }
-            let accepted: Set = headers.isEmpty || isReport ? [200] : [200, 304]
+            let headers = ["If-None-Match": known?.etag, "Cache-Control": isReport ? "no-cache" : "max-age=0"]
+            let accepted: Set = known?.etag == nil || isReport ? [200] : [200, 304]
             let answer = try await exchange.send(tokenUrl, headers: headers, accepted: accepted, until: deadline)
             // After a logout, an answer must not restore the token.
             try Task.checkCancellation()
@@ -203,9 +219,4 @@ private struct StoredToken: Codable {
     var refused = false
     /// The app's own login response contained it, and the SDK has not got it yet.
     var handedIn = false
-}
-
-extension BrokerError {
-    /// Whether the broker will never accept this logout.
-    fileprivate var endsLogout: Bool { [.sessionNeeded, .forbidden, .invalidRequest].contains(kind) }
 }

@@ -40,6 +40,14 @@ public struct CloudShareDirectory: ShareDirectory {
         let answer = try await exchange.send(
             endpoint("share/accounts", of: cloud), method: "POST", headers: ["Content-Type": "application/json"],
             body: try JSONEncoder().encode(["accessIds": accessIds]), accepted: [200])
-        return try decode([String: [HostAccount]].self, from: answer.body)["accounts"] ?? []
+        return try decode(FoundAccounts.self, from: answer.body).accounts.compactMap(\.account)
     }
+}
+
+private struct FoundAccounts: Decodable { let accounts: [FoundAccount] }
+
+/// `nil` if the cloud sends no name of the account. The other accounts of the list are still found.
+private struct FoundAccount: Decodable {
+    let account: HostAccount?
+    init(from decoder: any Decoder) { account = try? HostAccount(from: decoder) }
 }

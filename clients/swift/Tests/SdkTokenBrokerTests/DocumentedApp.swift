@@ -36,7 +36,10 @@ final class DocumentedApp {
             try await camera.login(hostUserId: login.accountId)
         } catch let error as BrokerError {
             switch error.kind {
-            case .sessionNeeded: screen.showLogin()
+            case .sessionNeeded:
+                // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
+                if error.code != "logged_out" { await logOut() }
+                screen.showLogin()
             default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
             }
         } catch {
@@ -48,7 +51,7 @@ final class DocumentedApp {
     // docs: own-login
     /// The user has just logged in to your cloud. Its response contains the broker's answer.
     func onOwnLogin(sdkToken: Data, etag: String?) async throws {
-        try await client.useToken(sdkToken, etag: etag)
+        try await client.useToken(sdkToken, etag: etag, userId: login.accountId)
         await logInToCameras()
     }
     // docs end

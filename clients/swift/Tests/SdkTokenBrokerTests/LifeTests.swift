@@ -12,13 +12,14 @@ private final class TestScreen: AppScreen {
     func showError(_ code: String) { shown.append(code) }
 }
 
-private final class TestLogin: AppLogin {
+private final class TestLogin: AppLogin, @unchecked Sendable {
     let accountId = UUID().uuidString
     private let sessions: TestSessions
     init(_ sessions: TestSessions) { self.sessions = sessions }
     func session() async throws -> String { try await sessions.session() }
     func renewedSession() async throws -> String { try await sessions.renewedSession() }
-    func end() {}
+    private(set) var hasEnded = false
+    func end() { hasEnded = true }
 }
 
 /// The adapter, and the app of the documents, with the stub of the SDK.
@@ -39,6 +40,20 @@ final class LifeTests: ClientTestCase {
         DocumentedApp(
             login: TestLogin(sessions ?? TestSessions(session)), screen: screen, storage: storage,
             broker: environment.proxy, cloud: environment.proxy)
+    }
+
+    /// The app's next start, with another account.
+    private func start(session: String) -> BrokerHostAccountService {
+        sdk.reset()
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+        let service = BrokerHostAccountService(client: newClient(TestSessions(session)), directory: directory) { _ in }
+        service.start()
+        return service
+    }
+
+    private func accessId(_ session: String) async throws -> String {
+        let body = try await environment.tokenForTheCloud(session: session, uniqueId: phone).body
+        return try JSONDecoder().decode(SdkToken.self, from: body).accessId
     }
 
     private func start(expiryGrace: TimeInterval, onEvent: @escaping (BrokerHostAccountService.Event) -> Void)
@@ -165,6 +180,89 @@ final class LifeTests: ClientTestCase {
         XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
         let requests = try await environment.requests()
         XCTAssertEqual(requests.count, 0)
+    }
+
+    func testTheSdkNeverGetsTheStoredTokenOfTheAccountBeforeAlthoughNobodyLoggedItOut() async throws {
+        let service = start(session: session)
+        try await service.login(hostUserId: "alice")
+        // The next response of alice's own login contains a token. The SDK has a login, so it does not ask for it.
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await newClient().useToken(body, etag: etag, userId: "alice")
+        try await service.login(hostUserId: "alice")
+
+        let bob = try await environment.session(account: UUID().uuidString)
+        try await start(session: bob).login(hostUserId: "bob")
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+    }
+
+    func testALoginOfAnotherAccountDoesNotGetTheAnswerToARequestOfTheAccountBefore() async throws {
+        try await environment.vendor(["latencyMs": 1_500])
+        let bob = try await environment.session(account: UUID().uuidString)
+        let sessions = TestSessions(session, next: bob)
+        let service = BrokerHostAccountService(
+            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        ) { _ in }
+        service.start()
+        let first = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { try await environment.requests().count == 1 }
+        _ = try await sessions.renewedSession()
+        try await service.login(hostUserId: "bob")
+        _ = await first.result
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+    }
+
+    func testALoginThatFailsBecauseOfALogoutIsNotRepeatedAndGetsNoNewToken() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        var (asked, isLoggedOut) = (false, false)
+        sdk.vendorAccepts = { _ in
+            guard !asked else { return true }
+            asked = true
+            while !isLoggedOut { try await Task.sleep(nanoseconds: 10_000_000) }
+            return false
+        }
+        let login = Task { try await service.login(hostUserId: "alice") }
+        try await eventually { asked }
+        try await service.logout()
+        isLoggedOut = true
+        let result = await login.result
+
+        XCTAssertThrowsError(try result.get())
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        let methods = try await environment.seen().requests.map(\.method)
+        XCTAssertEqual(methods, ["GET", "DELETE"])
+    }
+
+    func testAfterALogoutOrAfterBeingKickedOutTheSdkGetsNoTokenBeforeTheNextLogin() async throws {
+        let service = start(expiryGrace: 0.1) { _ in }
+        for isLogout in [false, true] {
+            try await service.login(hostUserId: "alice")
+            let logouts = sdk.logouts
+            if isLogout { try await service.logout() } else { sdk.accountEvent.raise(AccountEvent.KickedOut()) }
+            try await eventually { sdk.logouts == logouts + 1 }
+            let requests = try await environment.seen().requests.count
+            // The SDK logs in by itself.
+            let result = try await sdk.login(hostUserId: "alice")
+            XCTAssertTrue(result is GWResultFailure<User>)
+            let after = try await environment.seen().requests.count
+            XCTAssertEqual(after, requests)
+        }
+        try await service.login(hostUserId: "alice")
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+    }
+
+    func testTheAppLogsOutWhenItsSessionHasEndedSoThatAnotherAccountCanLogIn() async throws {
+        await start().logInToCameras()
+        sdk.reset()
+        let login = TestLogin(TestSessions("ended"))
+        let app = DocumentedApp(
+            login: login, screen: screen, storage: storage, broker: environment.proxy, cloud: environment.proxy)
+        await app.logInToCameras()
+
+        XCTAssertEqual(screen.shown, ["login"])
+        XCTAssertTrue(login.hasEnded)
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 
     func testAnExpiredTokenLogsInAgainIfTheSdkLoggedItselfOut() async throws {

@@ -105,6 +105,82 @@ final class LogoutTests: ClientTestCase {
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 
+    func testAStoredLogoutThatSomethingElseThanTheBrokerRefusesIsDroppedAndDoesNotHoldUpTheNextAccount() async throws {
+        let page = TestEnvironment.Answer(status: 405, headers: ["content-type": "text/html"], body: "<h1>Blocked</h1>")
+        for refusal in [page, .json(#"{"message":"no"}"#, status: 401)] {
+            try await environment.network(.gone)
+            let isDone = try await newClient().logout()
+            XCTAssertFalse(isDone)
+            try await environment.network(.forward, answers: [refusal])
+            let other = try await environment.session(account: UUID().uuidString)
+            _ = try await newClient(TestSessions(other)).sdkToken()
+            let requests = try await environment.seen().requests
+            XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+            let isFinished = await newClient().finishLogout()
+            XCTAssertTrue(isFinished)
+        }
+    }
+
+    func testAStoredLogoutIsKeptWhileSomethingElseThanTheBrokerAnswersThatItIsBusy() async throws {
+        for status in [429, 502] {
+            let page = TestEnvironment.Answer(status: status, headers: ["content-type": "text/html"], body: "Later")
+            try await environment.network(.forward, answers: [page])
+            let isDone = try await newClient().logout()
+            XCTAssertFalse(isDone)
+        }
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.last?.status, 204)
+    }
+
+    func testALogoutAlsoRenewsASessionThatAGatewayRefuses() async throws {
+        let refusal = TestEnvironment.Answer.json(#"{"message":"no"}"#, status: 401)
+        try await environment.network(.forward, answers: [refusal])
+        let isDone = try await newClient(TestSessions("ended", next: session)).logout()
+        XCTAssertTrue(isDone)
+    }
+
+    func testASessionSourceThatNeverAnswersDoesNotHoldUpALogout() async throws {
+        _ = try await newClient().sdkToken()
+        let sessions = SilentSessions()
+        DispatchQueue.global().asyncAfter(deadline: .now() + 20) { sessions.end() }
+        let error = try await brokerError { try await newClient(sessions, totalDeadline: 1).logout() }
+        XCTAssertEqual(error.code, "network_timeout")
+        XCTAssertFalse(sessions.hasEnded, "the call waited for the session source")
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+    }
+
+    func testATokenIsWaitedForIfTheBrokerIsBusyWithTheStoredLogout() async throws {
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        let problem = #"{"code":"shutting_down","retryable":true}"#
+        let busy = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])
+        try await environment.network(.forward, answers: [busy])
+        _ = try await newClient().sdkToken()
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "DELETE", "GET"])
+    }
+
+    func testALogoutThatEndsAFetchDoesNotWaitForTheStoredLogoutOfThatFetch() async throws {
+        try await environment.network(.gone)
+        _ = try await newClient().logout()
+        let other = try await environment.session(account: UUID().uuidString)
+        let client = newClient(TestSessions(other), totalDeadline: 60)
+        let problem = #"{"code":"shutting_down","retryable":true}"#
+        let busy = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "50"])
+        try await environment.network(.forward, answers: [busy])
+        let waiting = Task { try await client.sdkToken() }
+        try await eventually { try await environment.requests("DELETE").first?.status == 503 }
+        let startedAt = Date()
+        let isDone = try await client.logout()
+
+        XCTAssertTrue(isDone)
+        XCTAssertLessThan(Date().timeIntervalSince(startedAt), 25)
+        let error = try await brokerError { try await waiting.value }
+        XCTAssertEqual(error.code, "logged_out")
+    }
+
     func testALogoutThatTheBrokerCannotAnswerNowIsTriedOnceAndStored() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "1"])
@@ -125,7 +201,7 @@ final class LogoutTests: ClientTestCase {
 
         // The same user logs in again. The cloud's response contains the token.
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
-        try await newClient().useToken(body, etag: etag)
+        try await newClient().useToken(body, etag: etag, userId: "alice")
         let token = try await newClient().sdkToken()
         let isFinished = await newClient().finishLogout()
         XCTAssertTrue(isFinished)
@@ -144,7 +220,7 @@ final class LogoutTests: ClientTestCase {
 
         let other = try await environment.session(account: UUID().uuidString)
         let (body, etag) = try await environment.tokenForTheCloud(session: other, uniqueId: phone)
-        try await newClient(TestSessions(other)).useToken(body, etag: etag)
+        try await newClient(TestSessions(other)).useToken(body, etag: etag, userId: "bob")
         let token = try await newClient(TestSessions(other)).sdkToken()
         let isFinished = await newClient(TestSessions(other)).finishLogout()
         XCTAssertTrue(isFinished)

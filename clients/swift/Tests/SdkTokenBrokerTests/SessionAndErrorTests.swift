@@ -131,6 +131,23 @@ final class SessionAndErrorTests: ClientTestCase {
         XCTAssertGreaterThan(Date().timeIntervalSince(startedAt), 1.4)
     }
 
+    func testAnAnswerThatSaysRetryAfter0IsNotRepeatedWithoutAPause() async throws {
+        let answer = TestEnvironment.Answer(status: 503, headers: ["retry-after": "0"])
+        try await environment.network(.forward, answers: Array(repeating: answer, count: 1_000))
+        _ = try await brokerError { try await newClient(totalDeadline: 3).sdkToken() }
+        let requests = try await environment.requests()
+        // The waits are at least 0.5 s, 1 s and 2 s.
+        XCTAssertTrue((2...3).contains(requests.count), "\(requests.count) requests")
+    }
+
+    func testTheDeadlineEndsACallAlthoughTheAppsOwnLoginIgnoresTheCancellation() async throws {
+        let sessions = SilentSessions()
+        DispatchQueue.global().asyncAfter(deadline: .now() + 20) { sessions.end() }
+        let error = try await brokerError { try await newClient(sessions, totalDeadline: 1).sdkToken() }
+        XCTAssertEqual(error.code, "network_timeout")
+        XCTAssertFalse(sessions.hasEnded, "the call waited for the session source")
+    }
+
     func testATemporaryErrorIsNamedSoWhenTheDeadlineComesFirst() async throws {
         let problem = #"{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"#
         let answer = TestEnvironment.Answer.json(problem, status: 503, headers: ["retry-after": "9"])

@@ -46,6 +46,19 @@ final class ShareDirectoryTests: ClientTestCase {
         XCTAssertEqual(request.body, #"{"accessIds":["-42","7"]}"#)
     }
 
+    func testFurtherFieldsAndAccountsWithoutANameDoNotSpoilTheList() async throws {
+        let list = #"[{"accessId":"1","nickName":"Bob","more":1},{"accessId":"2","nickName":null}]"#
+        try await environment.network(.forward, answers: [.json(#"{"accounts":\#(list),"requestId":"r-1"}"#)])
+        let found = try await newDirectory().accounts(byAccessIds: ["1", "2"])
+        XCTAssertEqual(found, [HostAccount(accessId: "1", nickName: "Bob")])
+    }
+
+    func testAnAnswerWithoutAccountsIsAnError() async throws {
+        try await environment.network(.forward, answers: [.json("{}")])
+        let error = try await brokerError { try await newDirectory().accounts(byAccessIds: ["1"]) }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+    }
+
     func testA401RenewsTheSessionOnce() async throws {
         let sessions = TestSessions("ended", next: session)
         try await environment.network(.forward, answers: [.json("{}", status: 401), .json(#"{"accounts":[]}"#)])

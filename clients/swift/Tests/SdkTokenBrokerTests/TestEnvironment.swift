@@ -177,6 +177,25 @@ final class FailingSessions: SessionSource, @unchecked Sendable {
     func renewedSession() async throws -> String { try await session() }
 }
 
+/// The app's own login whose question is never answered, not even after a cancellation: a callback that never comes.
+final class SilentSessions: SessionSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private var asked: [CheckedContinuation<String, any Error>] = []
+
+    private var isOver = false
+
+    /// Whether the time is over in which a call has to end. Then the questions fail, so that no test runs for ever.
+    var hasEnded: Bool { lock.withLock { isOver } }
+    func end() {
+        lock.withLock { isOver = true }
+        lock.withLock { asked }.forEach { $0.resume(throwing: CancellationError()) }
+    }
+    func session() async throws -> String {
+        try await withCheckedThrowingContinuation { question in lock.withLock { asked.append(question) } }
+    }
+    func renewedSession() async throws -> String { try await session() }
+}
+
 /// A test with an account and a phone of its own. The network and the vendor work when it begins.
 class ClientTestCase: XCTestCase {
     var environment: TestEnvironment!

@@ -95,7 +95,7 @@ final class TokenTests: ClientTestCase {
 
     func testTheTokenOfTheLoginResponseNeedsNoRequest() async throws {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
-        try await newClient().useToken(body, etag: etag)
+        try await newClient().useToken(body, etag: etag, userId: "alice")
         let token = try await newClient().sdkToken()
         let none = try await environment.requests()
         _ = try await newClient().sdkToken()
@@ -110,9 +110,10 @@ final class TokenTests: ClientTestCase {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         try await environment.network(.hang)
         let client = newClient()
+        await client.switchUser(to: "alice")
         let waiting = Task { try await client.sdkToken() }
         try await eventually { try await environment.requests().count == 1 }
-        try await client.useToken(body, etag: etag)
+        try await client.useToken(body, etag: etag, userId: "alice")
 
         let token = try await waiting.value
         XCTAssertEqual(token, try JSONDecoder().decode(SdkToken.self, from: body))
@@ -121,7 +122,7 @@ final class TokenTests: ClientTestCase {
     func testARefusedTokenWithoutItsETagIsReplacedToo() async throws {
         let (body, _) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         let client = newClient()
-        try await client.useToken(body)
+        try await client.useToken(body, userId: "alice")
         let refused = try await client.sdkToken()
         await client.tokenWasRefused()
         let next = try await client.sdkToken()
@@ -133,13 +134,13 @@ final class TokenTests: ClientTestCase {
 
     func testAnExpiredTokenOfTheLoginResponseIsNotUsed() async throws {
         let expired = #"{"accessId":"1","accessToken":"old","expireTime":"1699349988","terminalId":"1","expend":"{}"}"#
-        try await newClient().useToken(Data(expired.utf8), etag: "\"old\"")
+        try await newClient().useToken(Data(expired.utf8), etag: "\"old\"", userId: "alice")
         let token = try await newClient().sdkToken()
         XCTAssertNotEqual(token.accessToken, "old")
     }
 
     func testABodyThatIsNoTokenIsRefusedWithoutQuotingIt() async throws {
-        let error = try await brokerError { try await newClient().useToken(Data(#"{"accessToken":"secret"}"#.utf8)) }
+        let error = try await brokerError { try await newClient().useToken(Data(#"{"accessToken":"secret"}"#.utf8), userId: "alice") }
         XCTAssertEqual(error.kind, .unexpectedAnswer)
         XCTAssertFalse("\(error)".contains("secret"))
     }

@@ -81,7 +81,11 @@ class CameraApp(
             service.login(userId)
         } catch (error: BrokerError) {
             when (error.kind) {
-                Kind.SESSION_NEEDED -> screen.showLogin()
+                Kind.SESSION_NEEDED -> {
+                    // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
+                    if (error.code != BrokerError.LOGGED_OUT) logOut()
+                    screen.showLogin()
+                }
                 else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
             }
         } catch (error: SdkFailure) {
@@ -93,7 +97,7 @@ class CameraApp(
     // docs: own-login
     /** The user has just logged in to your cloud. Its response contains the token already. */
     suspend fun onOwnLogin(userId: String, sdkToken: String, sdkTokenEtag: String?) {
-        client.useToken(sdkToken, sdkTokenEtag)
+        client.useToken(userId, sdkToken, sdkTokenEtag)
         logIn(userId)
     }
     // docs end

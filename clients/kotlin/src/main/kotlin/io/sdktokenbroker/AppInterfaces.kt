@@ -1,5 +1,6 @@
 package io.sdktokenbroker
 
+import kotlin.time.Duration
 import kotlinx.coroutines.*
 
 /**
@@ -14,8 +15,8 @@ interface SessionSource {
     suspend fun renewedSession(): String
 }
 
-/** Turns what [source] throws into a [BrokerError]. */
-internal class AppSessions(private val source: SessionSource) {
+/** Turns what [source] throws into a [BrokerError], also if it does not answer within [deadline]. */
+internal class AppSessions(private val source: SessionSource, private val deadline: Duration) {
     /** For a logout when the app cannot get a session. It is not in the storage. */
     @Volatile var last: String? = null
 
@@ -23,7 +24,7 @@ internal class AppSessions(private val source: SessionSource) {
     suspend fun renewed() = typed(source::renewedSession)
 
     private suspend fun typed(get: suspend () -> String): String = try {
-        get().also { last = it }
+        withTimeout(deadline) { get() }.also { last = it }
     } catch (error: Exception) {
         // Passes on the cancellation of the caller, and the end of the call's deadline.
         currentCoroutineContext().ensureActive()
@@ -32,8 +33,9 @@ internal class AppSessions(private val source: SessionSource) {
 }
 
 /**
- * Strings that outlive the process. They contain the token, and after a logout without a network the session: use
- * encrypted storage. A value must be on disk when [put] returns (`commit()`, not `apply()`). Any thread may call.
+ * Strings that outlive the process. They contain the token, the id of its user, and after a logout without a network
+ * the session: use encrypted storage. A value must be on disk when [put] returns (`commit()`, not `apply()`). Any
+ * thread may call.
  */
 interface TokenStorage {
     fun get(key: String): String?

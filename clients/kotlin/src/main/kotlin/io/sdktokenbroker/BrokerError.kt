@@ -47,7 +47,7 @@ class BrokerError internal constructor(
         const val UNEXPECTED_ANSWER = "unexpected_answer"
         /** Your [SessionSource] has thrown an exception. */
         const val SESSION_UNAVAILABLE = "session_unavailable"
-        /** The user logged out while the request was running. */
+        /** The user logged out, or another user logged in, while the request was running. */
         const val LOGGED_OUT = "logged_out"
 
         /** The error that an exception of the network or of the app's own login stands for. */

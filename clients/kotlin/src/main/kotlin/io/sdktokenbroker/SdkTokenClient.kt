@@ -2,12 +2,10 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import java.net.URLEncoder
-import kotlin.time.Duration
+import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
-import kotlin.time.TimeMark
 import kotlinx.coroutines.*
-import kotlinx.coroutines.sync.Mutex
-import kotlinx.coroutines.sync.withLock
+import kotlinx.coroutines.sync.*
 import org.json.JSONObject
 
 /**
@@ -33,7 +31,7 @@ class SdkTokenClient(
     attemptTimeout: Duration = 10.seconds,
     openConnection: OpenConnection = ::bearerConnection,
 ) {
-    private val sessions = AppSessions(sessions)
+    private val sessions = AppSessions(sessions, totalDeadline)
     private val requests = SessionRequests(totalDeadline, attemptTimeout, openConnection)
     private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
@@ -59,67 +57,82 @@ class SdkTokenClient(
     }
 
     /**
+     * Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends
+     * that user's requests with `logged_out`. It does not log that user out: call [logout] before.
+     * @param userId your own id of the account, always the same for one account
+     */
+    fun switchUser(userId: String) = synchronized(lock) {
+        if (storage.get(USER_KEY) != userId) {
+            forget()
+            storage.put(USER_KEY, userId)
+        }
+    }
+
+    /**
      * Takes the token that your own login response contained. The next [sdkToken] returns it without a request. A
      * stored logout of the same account is dropped: the user is back, and the logout would delete this token.
+     * @param userId as in [switchUser], which this function calls
      * @param json the body that the broker gave to your cloud
      * @param etag the header `ETag` of that answer
      * @throws IllegalArgumentException if it is not a token
      */
-    fun useToken(json: String, etag: String? = null) {
+    fun useToken(userId: String, json: String, etag: String? = null) {
         val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
         synchronized(lock) {
+            switchUser(userId)
             editLogouts { all -> all.filterValues { it != token.accessId && it != UNKNOWN_ACCOUNT } }
             store(StoredToken(token, etag, handedIn = true))
         }
     }
 
     /**
-     * Forgets the token here and at the broker. Call it while the session is still good. The client stores the logout
-     * first, with the session, and tries once. If the broker does not answer now, [finishLogout] repeats it. If your
-     * [SessionSource] throws, the client uses the last session that it got since the app started.
+     * Forgets the token here and at the broker. Call it while the session is still good, and always before another
+     * account signs in. The client stores the logout first, with the session, and tries once. If the broker does not
+     * answer now, [finishLogout] repeats it. If your [SessionSource] throws, or does not answer within the deadline, the
+     * client uses the last session that it got since the app started.
      * @return `false` if it is only stored
-     * @throws BrokerError if the broker refuses, for example because the session has ended, or if there is no session
-     * to log out with. Then nothing is repeated, and the broker keeps the token until it expires
+     * @throws BrokerError if the logout is refused, for example because the session has ended, or if there is no
+     * session to log out with. Then nothing is repeated, and the broker keeps the token until it expires
      */
     suspend fun logout(): Boolean {
         val source = runCatching { sessions.current() }.recoverCatching { sessions.last ?: throw it }
         synchronized(lock) {
-            shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
             val account = stored()?.token?.accessId ?: UNKNOWN_ACCOUNT
             source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }
-            storage.remove(TOKEN_KEY)
-            sessions.last = null
+            forget()
         }
-        val session = source.getOrThrow()
-        return try {
-            sendLogout(session, requests.deadline(), mayRenew = true)
-            true
-        } catch (error: BrokerError) {
-            if (error.endsLogout()) throw error else false
-        }
+        val failure = sendLogout(source.getOrThrow(), requests.deadline(), repeat = false, mayRenew = true)
+        if (failure?.endsLogout() == true) throw failure
+        return failure == null
+    }
+
+    private fun forget() {
+        shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
+        storage.remove(TOKEN_KEY)
+        sessions.last = null
     }
 
     /**
      * Repeats the logouts that are still stored, each once. Call it when the app starts, and when the network is back.
      * @return `false` if one is still stored
      */
-    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline()) == null
+    suspend fun finishLogout(): Boolean = sendStoredLogouts(requests.deadline(), repeat = false) == null
 
     /** @return why one is still stored */
-    private suspend fun sendStoredLogouts(deadline: TimeMark): BrokerError? {
-        for (session in editLogouts { it }.keys) {
-            try {
-                sendLogout(session, deadline, mayRenew = false)
-            } catch (error: BrokerError) {
-                if (!error.endsLogout()) return error
-            }
+    private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean): BrokerError? =
+        editLogouts { it }.keys.firstNotNullOfOrNull { session ->
+            sendLogout(session, deadline, repeat, mayRenew = false)?.takeUnless { it.endsLogout() }
         }
-        return null
-    }
 
-    /** One at a time, so that a logout that is under way is over before the next token is fetched. */
-    private suspend fun sendLogout(session: String, deadline: TimeMark, mayRenew: Boolean) = logouts.withLock {
-        val account = editLogouts { it }[session] ?: return@withLock
+    /**
+     * One at a time, so that a logout that is under way is over before the next token is fetched.
+     * @param repeat only for a fetch, which fails without the logout. At a logout the user should not wait
+     * @return why the broker has not done it
+     */
+    private suspend fun sendLogout(
+        session: String, deadline: TimeMark, repeat: Boolean, mayRenew: Boolean,
+    ) = logouts.withLock {
+        val account = editLogouts { it }[session] ?: return@withLock null
         var latest = session
         val renew = suspend {
             latest = sessions.renewed()
@@ -127,19 +140,23 @@ class SdkTokenClient(
             editLogouts { it - session + (latest to account) }
             latest
         }
-        try {
-            // One attempt: the user should not wait. Only 204 is the broker's: a page of a public Wi-Fi comes with 200.
+        val failure = try {
+            // Only 204 is the broker's answer: a page of a public Wi-Fi comes with 200.
             val delete = HttpRequest("DELETE", logoutUrl)
-            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat = false) { it.status == 204 }
-            editLogouts { it - latest }
+            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat) { it.status == 204 }
+            null
         } catch (error: BrokerError) {
-            if (error.endsLogout()) editLogouts { it - latest }
-            throw error
+            error
         }
+        if (failure == null || failure.endsLogout()) editLogouts { it - latest }
+        failure
     }
 
-    /** Whether the broker will never accept this logout: the session has ended, or may not do it. */
-    private fun BrokerError.endsLogout() = kind in setOf(Kind.SESSION_NEEDED, Kind.FORBIDDEN, Kind.INVALID_REQUEST)
+    /**
+     * Whether this logout will never succeed: the session has ended, or may not do it. Also if something between app
+     * and broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later [fetch].
+     */
+    private fun BrokerError.endsLogout() = status in 400..499 && status != 429 || kind == Kind.SESSION_NEEDED
 
     private fun takeHandedIn(): SdkToken? = synchronized(lock) {
         val handedIn = stored()?.takeIf { it.handedIn } ?: return null
@@ -149,13 +166,12 @@ class SdkTokenClient(
 
     private suspend fun fetch(): SdkToken {
         val deadline = requests.deadline()
-        sendStoredLogouts(deadline)?.let { throw it }
+        sendStoredLogouts(deadline, repeat = true)?.let { throw it }
         while (true) {
             val before = synchronized(lock) { stored() }
             val reports = before?.refused == true && before.etag != null
-            val headers = mutableMapOf<String, String>()
-            before?.etag?.let { headers["If-None-Match"] = it }
-            if (reports) headers["Cache-Control"] = "no-cache"
+            val etag = before?.etag?.let { "If-None-Match" to it }
+            val headers = listOfNotNull(etag, ("Cache-Control" to "no-cache").takeIf { reports }).toMap()
             val request = HttpRequest("GET", tokenUrl, headers)
             var received: StoredToken? = null
             requests.send(request, sessions::current, sessions::renewed, deadline) { answer ->
@@ -171,10 +187,13 @@ class SdkTokenClient(
             synchronized(lock) {
                 // After a logout, an answer must not restore the token.
                 context.ensureActive()
-                val isRefused = stored()?.let { it.refused && it.token == after.token } == true
-                val refusedMeanwhile = isRefused && !reports && after.etag != null
-                store(after.copy(refused = refusedMeanwhile))
-                if (!refusedMeanwhile) return after.token
+                val now = stored()
+                // Another request may have got a newer token meanwhile. Then this answer may be the refused one.
+                if (now?.token == before?.token) {
+                    val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
+                    store(after.copy(refused = isRefused))
+                    if (!isRefused) return after.token
+                }
             }
         }
     }
@@ -194,6 +213,7 @@ class SdkTokenClient(
 
     private companion object {
         const val TOKEN_KEY = "sdk-token"
+        const val USER_KEY = "sdk-token.user"
         const val LOGOUTS_KEY = "sdk-token.logouts"
         /** The account of a logout without a stored token. */
         const val UNKNOWN_ACCOUNT = ""

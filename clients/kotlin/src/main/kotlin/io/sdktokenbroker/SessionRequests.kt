@@ -2,14 +2,11 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import java.io.IOException
-import java.net.HttpURLConnection
-import java.net.URL
+import java.net.*
 import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.random.Random
-import kotlin.time.Duration
+import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
-import kotlin.time.TimeMark
-import kotlin.time.TimeSource
 import kotlinx.coroutines.*
 import org.json.JSONObject
 
@@ -19,8 +16,6 @@ typealias OpenConnection = (url: URL, session: String) -> HttpURLConnection
 /** Sends the session as `Authorization: Bearer …`. */
 fun bearerConnection(url: URL, session: String): HttpURLConnection =
     (url.openConnection() as HttpURLConnection).apply { setRequestProperty("Authorization", "Bearer $session") }
-
-internal typealias Renew = suspend () -> String
 
 internal class HttpRequest(
     val method: String, val url: String, val headers: Map<String, String> = emptyMap(), val body: JSONObject? = null,
@@ -46,7 +41,7 @@ internal class SessionRequests(
     suspend fun send(
         request: HttpRequest,
         session: suspend () -> String,
-        renew: Renew?,
+        renew: (suspend () -> String)?,
         deadline: TimeMark = deadline(),
         repeat: Boolean = true,
         accept: (HttpAnswer) -> Boolean,
@@ -121,7 +116,8 @@ internal class SessionRequests(
         if (!isJson && mediaType != null) disconnect()
         val stream = (if (status < 400) inputStream else errorStream).takeIf { isJson }
         val json = stream?.use { jsonObject(it.readBytes().decodeToString()) }
-        val retryAfter = getHeaderField("Retry-After")?.toLongOrNull()?.coerceAtLeast(0)
+        // 0 counts as no header: it would be a loop without a pause.
+        val retryAfter = getHeaderField("Retry-After")?.toLongOrNull()?.takeIf { it > 0 }
         return HttpAnswer(status, getHeaderField("ETag"), retryAfter, json)
     }
 }

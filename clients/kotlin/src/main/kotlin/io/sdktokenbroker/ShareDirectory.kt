@@ -22,7 +22,7 @@ class CloudShareDirectory(
     openConnection: OpenConnection = ::bearerConnection,
 ) : ShareDirectory {
     private val requests = SessionRequests(30.seconds, 10.seconds, openConnection)
-    private val sessions = AppSessions(sessions)
+    private val sessions = AppSessions(sessions, 30.seconds)
     private val baseUrl = "${cloudUrl.trimEnd('/')}/share"
 
     override suspend fun accountByName(account: String): HostAccount? {

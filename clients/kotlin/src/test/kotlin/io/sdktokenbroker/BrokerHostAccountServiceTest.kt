@@ -4,20 +4,25 @@ import io.sdktokenbroker.gwiot.AccountListener
 import io.sdktokenbroker.gwiot.BrokerHostAccountService
 import io.sdktokenbroker.gwiot.SdkFailure
 import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestCloud
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
+import kotlinx.coroutines.async
 import kotlinx.coroutines.cancel
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import org.json.JSONObject
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -60,6 +65,9 @@ class BrokerHostAccountServiceTest {
         proxy.close()
         cloud.close()
     }
+
+    private fun accessId(sessions: TestSessions): String =
+        JSONObject(broker.internal("/accounts/${sessions.account}").body).optString("accessId")
 
     private fun logins() = broker.vendorLogins(sessions.account)
 
@@ -151,6 +159,92 @@ class BrokerHostAccountServiceTest {
         delay(500.milliseconds)
         assertEquals(false, GWIoT.isLogin.value)
         assertEquals(1, logins())
+    }
+
+    @Test
+    fun `the SDK never gets the stored token of the account before, although nobody logged that account out`() =
+        runBlocking {
+            val storage = InMemoryTokenStorage()
+            fun start(sessions: TestSessions): Pair<SdkTokenClient, BrokerHostAccountService> {
+                GWIoT.reset()
+                val client = broker.client(sessions, storage, proxy.port)
+                val service = BrokerHostAccountService(
+                    client, CloudShareDirectory(cloud.url, sessions), listener, scope,
+                )
+                GWIoT.registerHostAccountService(service)
+                return client to service
+            }
+            val (client, service) = start(sessions)
+            service.login("alice")
+            // The next response of alice's own login contains a token. The SDK has a login, so it does not ask for it.
+            val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
+            client.useToken("alice", handedIn.body, handedIn.etag)
+            service.login("alice")
+            val bob = TestSessions(broker)
+            start(bob).second.login("bob")
+            assertEquals(accessId(bob), GWIoT.token()?.accessId)
+        }
+
+    @Test
+    fun `a login of another account does not get the answer to a request of the account before`() = runBlocking {
+        val alice = sessions
+        val bob = TestSessions(broker)
+        var own: TestSessions = alice
+        val source = object : SessionSource {
+            override suspend fun session() = own.session()
+            override suspend fun renewedSession() = own.renewedSession()
+        }
+        val shared = BrokerHostAccountService(
+            broker.client(source, port = proxy.port), CloudShareDirectory(cloud.url, source), listener, scope,
+        )
+        GWIoT.registerHostAccountService(shared)
+        val released = CountDownLatch(1)
+        proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
+        val first = launch(Dispatchers.Default) { runCatching { shared.login("alice") } }
+        eventually { proxy.requests.size == 1 }
+        own = bob
+        val second = launch(Dispatchers.Default) { shared.login("bob") }
+        delay(300.milliseconds)
+        released.countDown()
+        first.join()
+        second.join()
+        assertEquals(accessId(bob), GWIoT.token()?.accessId)
+    }
+
+    @Test
+    fun `a login that fails because of a logout is not tried again, and gets no new token`() = runBlocking {
+        val asked = CountDownLatch(1)
+        val loggedOut = CountDownLatch(1)
+        GWIoT.vendorAccepts = {
+            asked.countDown()
+            loggedOut.await(60, TimeUnit.SECONDS)
+            false
+        }
+        val login = async(Dispatchers.Default) { runCatching { service.login("alice") } }
+        eventually { asked.count == 0L }
+        assertTrue(service.logout())
+        GWIoT.vendorAccepts = { true }
+        loggedOut.countDown()
+        assertTrue(login.await().exceptionOrNull() is SdkFailure)
+        assertEquals(false, GWIoT.isLogin.value)
+        assertEquals(1, logins())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `after a logout or after being kicked out, the SDK gets no token before the next login`() = runBlocking {
+        service.login("alice")
+        GWIoT.accountEvent.postValue(AccountEvent.KickedOut)
+        eventually { heard.isNotEmpty() }
+        val requests = proxy.requests.size
+        assertTrue(service.onRequestUserC2CInfo() is GWResult.Failure)
+        assertEquals(requests, proxy.requests.size)
+        service.login("alice")
+        service.logout()
+        assertTrue(service.onRequestUserC2CInfo() is GWResult.Failure)
+        assertEquals(0, broker.terminals(sessions.account))
+        service.login("alice")
+        assertEquals(true, GWIoT.isLogin.value)
     }
 
     @Test

@@ -12,8 +12,10 @@ import java.util.concurrent.atomic.AtomicBoolean
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.supervisorScope
+import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -103,7 +105,7 @@ class LogoutTest {
     fun `a session that has ended is renewed once for the logout, and the renewed one is stored`() = runBlocking {
         client.sdkToken()
         sessions.current = broker.session(sessions.account, (-3_600).seconds)
-        proxy.answer = { request -> if (request == 3) page("403 Forbidden", "Log in") else null }
+        proxy.answer = { request -> if (request == 3) page("503 Service Unavailable", "Later") else null }
         assertFalse(client.logout())
         assertEquals(1, sessions.renewals)
         assertTrue(broker.client(TestSessions(broker), storage).finishLogout())
@@ -134,6 +136,61 @@ class LogoutTest {
     }
 
     @Test
+    fun `a stored logout that something else than the broker refuses is dropped, and does not stop the next user`() =
+        runBlocking {
+            val unauthorized = page("401 Unauthorized", """{"message":"no"}""", type = "application/json")
+            for (refusal in listOf(page("405 Method Not Allowed", "<h1>Blocked</h1>"), unauthorized)) {
+                client.sdkToken()
+                proxy.disconnect()
+                assertFalse(client.logout())
+                proxy.reconnect()
+                proxy.answer = { if (proxy.requests.last().startsWith("DELETE")) refusal else null }
+                val next = broker.client(TestSessions(broker), storage, proxy.port)
+                assertTrue(broker.vendorAccepts(next.sdkToken().accessToken))
+                assertTrue(next.finishLogout())
+                proxy.answer = { null }
+            }
+        }
+
+    @Test
+    fun `a stored logout is kept while something else than the broker answers that it is busy`() = runBlocking {
+        client.sdkToken()
+        for (status in listOf("429 Too Many Requests", "502 Bad Gateway")) {
+            proxy.answer = { page(status, "Later") }
+            assertFalse(client.logout())
+        }
+        proxy.answer = { null }
+        assertTrue(client.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
+    }
+
+    @Test
+    fun `a token is waited for if the broker is busy with the stored logout`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        client.logout()
+        proxy.reconnect()
+        val problem = """{"code":"shutting_down","retryable":true}"""
+        val busy = page("503 Service Unavailable", problem, "Retry-After: 1", type = "application/problem+json")
+        proxy.answer = { request -> if (request == 2) busy else null }
+        client.sdkToken()
+        assertEquals(listOf("GET", "DELETE", "DELETE", "GET"), methods())
+    }
+
+    @Test
+    fun `a session source that never answers does not hold up a logout`() = runBlocking {
+        client.sdkToken()
+        val silent = object : SessionSource {
+            override suspend fun session(): String = awaitCancellation()
+            override suspend fun renewedSession() = session()
+        }
+        val client = broker.client(silent, storage, totalDeadline = 1.seconds)
+        val error = assertThrows<BrokerError> { withTimeout(20.seconds) { client.logout() } }
+        assertEquals(BrokerError.NETWORK_TIMEOUT, error.code)
+        assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
     fun `a logout that the broker cannot answer now is tried once, and stored`() = runBlocking {
         client.sdkToken()
         val problem = """{"code":"store_unavailable","retryable":true,"requestId":"r-1"}"""
@@ -153,7 +210,7 @@ class LogoutTest {
         proxy.reconnect()
         // The same user logs in again. The cloud's response contains the token.
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken(handedIn.body, handedIn.etag)
+        client.useToken("alice", handedIn.body, handedIn.etag)
         val token = client.sdkToken()
         val restarted = broker.client(sessions, storage, proxy.port)
         assertTrue(restarted.finishLogout())
@@ -171,7 +228,7 @@ class LogoutTest {
         val next = TestSessions(broker)
         val restarted = broker.client(next, storage, proxy.port)
         val handedIn = broker.internal("/accounts/${next.account}/terminals/$PHONE/sdk-token")
-        restarted.useToken(handedIn.body, handedIn.etag)
+        restarted.useToken("bob", handedIn.body, handedIn.etag)
         restarted.sdkToken()
         assertTrue(restarted.finishLogout())
         assertEquals(listOf(0, 1), listOf(sessions, next).map { broker.terminals(it.account) })

@@ -204,6 +204,30 @@ class NetworkTroubleTest {
     }
 
     @Test
+    fun `a late answer does not overwrite the token that has replaced the refused one`() = runBlocking {
+        val client = patientClient()
+        val refused = client.sdkToken()
+        val released = CountDownLatch(1)
+        proxy.beforeAnswering = { answer -> if (answer == 2) released.await(60, TimeUnit.SECONDS) }
+        val late = async(Dispatchers.Default) { client.sdkToken() }
+        eventually { proxy.answers.size == 2 }
+        client.tokenWasRefused()
+        val next = client.sdkToken()
+        assertNotEquals(refused.accessToken, next.accessToken)
+        released.countDown()
+        assertEquals(next, late.await())
+        assertTrue(next.accessToken in storage.get("sdk-token").orEmpty())
+    }
+
+    @Test
+    fun `an answer that says Retry-After 0 is not repeated without a pause`() {
+        proxy.answer = { page("503 Service Unavailable", "", "Retry-After: 0") }
+        failure(broker.client(sessions, storage, proxy.port, totalDeadline = 3.seconds))
+        // The waits are at least 0.5 s, 1 s and 2 s.
+        assertTrue(proxy.requests.size in 2..3, "${proxy.requests.size} requests")
+    }
+
+    @Test
     fun `a timeout inside the app's session source is a network timeout`() {
         val slow = object : SessionSource {
             override suspend fun session(): String = withTimeout(10.milliseconds) { delay(60.seconds).let { "" } }

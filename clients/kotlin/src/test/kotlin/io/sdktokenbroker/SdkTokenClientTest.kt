@@ -200,7 +200,7 @@ class SdkTokenClientTest {
     @Test
     fun `the token of the app's own login response is returned once without a request, and then asked for`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken(handedIn.body, handedIn.etag)
+        client.useToken("alice", handedIn.body, handedIn.etag)
         TestProxy(broker.port).use { proxy ->
             val restarted = broker.client(sessions, storage, proxy.port)
             runBlocking {
@@ -216,14 +216,14 @@ class SdkTokenClientTest {
     @Test
     fun `a handed-in token that has expired is not returned`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken(JSONObject(handedIn.body).put("expireTime", "1").toString())
+        client.useToken("alice", JSONObject(handedIn.body).put("expireTime", "1").toString())
         assertNotEquals("1", runBlocking { client.sdkToken() }.expireTime)
     }
 
     @Test
     fun `a handed-in token without an ETag can be refused, too`() = runBlocking {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken(handedIn.body)
+        client.useToken("alice", handedIn.body)
         val first = client.sdkToken()
         client.tokenWasRefused()
         assertNotEquals(first.accessToken, client.sdkToken().accessToken)
@@ -232,7 +232,7 @@ class SdkTokenClientTest {
     @Test
     fun `a handed-in text that is no token is refused, and the error does not contain it`() {
         for (text in listOf("""{"accessToken":"secret"}""", "secret", "")) {
-            val error = assertThrows<IllegalArgumentException> { client.useToken(text) }
+            val error = assertThrows<IllegalArgumentException> { client.useToken("alice", text) }
             assertFalse("secret" in error.stackTraceToString())
         }
         assertNull(storage.get("sdk-token"))

@@ -130,6 +130,28 @@ class WholeLifeTest {
     }
 
     @Test
+    fun `the example app logs out when its session has ended, so that another account can log in`() = runBlocking {
+        GWIoT.reset()
+        val broker = LocalBroker.shared
+        val sessions = TestSessions(broker)
+        val login = TestLogin(sessions)
+        val preferences = MapPreferences()
+        val scope = CoroutineScope(Dispatchers.Default)
+        val app = CameraApp(login, screen, scope, preferences, broker.url, "http://127.0.0.1:1")
+        app.onProcessStart()
+        login.userId = "alice"
+        app.logIn("alice")
+        GWIoT.dropLogin()
+        sessions.current = "ended"
+        sessions.next = { "ended" }
+        app.logIn("alice")
+        assertEquals(listOf("login"), seen)
+        assertEquals(null, login.userId)
+        assertEquals(null, preferences.getString("sdk-token", null))
+        scope.cancel()
+    }
+
+    @Test
     fun `the example app shows an error, and does not crash, if its own login needs the network and has none`() =
         runBlocking {
             GWIoT.reset()

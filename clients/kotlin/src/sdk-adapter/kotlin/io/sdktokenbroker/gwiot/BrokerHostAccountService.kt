@@ -1,9 +1,6 @@
 package io.sdktokenbroker.gwiot
 
-import io.sdktokenbroker.HostAccount
-import io.sdktokenbroker.SdkToken
-import io.sdktokenbroker.SdkTokenClient
-import io.sdktokenbroker.ShareDirectory
+import io.sdktokenbroker.*
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
@@ -34,14 +31,18 @@ class BrokerHostAccountService(
     private val scope: CoroutineScope,
     private val expirySettles: Duration = 5.seconds,
 ) : IHostAccountService {
+    /** The account of the last login. */
     @Volatile private var hostUserId: String? = null
+    /** Since a logout, or since the account was kicked out: nothing logs in without the user. */
+    @Volatile private var isLoggedOut = false
     /** The answer to the SDK's last question for a token, since the last login began. */
     @Volatile private var lastToken: Result<SdkToken>? = null
 
-    override suspend fun onRequestUserC2CInfo(): GWResult<UserC2CInfo> = ask { client.sdkToken() }
-        .also { lastToken = it }
-        .map { UserC2CInfo(it.accessId, it.accessToken, it.expireTime, it.terminalId, it.expend) }
-        .toGWResult()
+    override suspend fun onRequestUserC2CInfo(): GWResult<UserC2CInfo> =
+        ask { if (isLoggedOut) throw SdkFailure(GWError("Nobody is logged in")) else client.sdkToken() }
+            .also { lastToken = it }
+            .map { UserC2CInfo(it.accessId, it.accessToken, it.expireTime, it.terminalId, it.expend) }
+            .toGWResult()
 
     override suspend fun onRequestAccountInfoByAccount(account: String): GWResult<HostAccountInfo> =
         ask { directory.accountByName(account) ?: throw NoSuchElementException("There is no such account") }
@@ -54,15 +55,19 @@ class BrokerHostAccountService(
             .toGWResult()
 
     /**
-     * Logs the SDK in: call it after your own login, and at each start of the app. If the login fails although the SDK
-     * has just got a token, the token counts as refused, and the SDK gets one more try with another.
-     * @throws Exception why there was no token, for example a [io.sdktokenbroker.BrokerError], or else [SdkFailure]
+     * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
+     * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
+     * one more try with another. After a [logout] there is no such try.
+     * @param hostUserId your own id of the account, always the same for one account
+     * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
      */
     suspend fun login(hostUserId: String) {
+        client.switchUser(hostUserId)
         this.hostUserId = hostUserId
+        isLoggedOut = false
         lastToken = null
         var failure = failureOf(GWIoT.login(hostUserId)) ?: return
-        if (lastToken?.isSuccess == true) {
+        if (lastToken?.isSuccess == true && !isLoggedOut && this.hostUserId == hostUserId) {
             client.tokenWasRefused()
             failure = failureOf(GWIoT.login(hostUserId)) ?: return
         }
@@ -75,7 +80,7 @@ class BrokerHostAccountService(
      * @throws Exception [SdkFailure], or else what the client throws
      */
     suspend fun logout(): Boolean = coroutineScope {
-        hostUserId = null
+        isLoggedOut = true
         val sdk = async { failureOf(GWIoT.logout()) }
         val broker = ask { client.logout() }
         sdk.await()?.let { throw it }
@@ -85,7 +90,7 @@ class BrokerHostAccountService(
     fun onAccountEvent(event: AccountEvent) {
         when (event) {
             is AccountEvent.KickedOut -> {
-                hostUserId = null
+                isLoggedOut = true
                 client.tokenWasRefused()
                 // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
                 scope.launch {
@@ -108,7 +113,7 @@ class BrokerHostAccountService(
      */
     private suspend fun logInIfLoggedOut() {
         delay(expirySettles)
-        val user = hostUserId ?: return
+        val user = hostUserId?.takeUnless { isLoggedOut } ?: return
         if (GWIoT.isLogin.value != true) ask { login(user) }.onFailure(listener::onLoginFailed)
     }
 

@@ -22,6 +22,9 @@ class TestProxy(
     /** Waits before it passes a request on. */
     @Volatile var beforeForwarding: () -> Unit = {}
 
+    /** Waits before it passes an answer of the broker on. The argument is the number of the answer, from 1. */
+    @Volatile var beforeAnswering: (Int) -> Unit = {}
+
     /** The heads of all requests. */
     val requests = CopyOnWriteArrayList<String>()
 
@@ -87,6 +90,7 @@ class TestProxy(
             target.getOutputStream().write(head.replace("Connection: keep-alive", "Connection: close").toByteArray())
             val answer = target.getInputStream().readBytes()
             answers += answer.decodeToString().lineSequence().first()
+            beforeAnswering(answers.size)
             client.getOutputStream().write(answer)
         }
     }
