@@ -72,8 +72,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   VENDOR_REGION_URLS: {
     group: 'vendor',
-    en: 'other vendor domains by country, as JSON: `{"CN":"https://cn.vendor.example"}`',
-    zh: '按国家指定其他厂商域名，JSON 格式：`{"CN":"https://cn.vendor.example"}`',
+    en: 'other vendor domains by country (ISO 3166-1), as JSON: `{"CN":"https://cn.vendor.example"}`',
+    zh: '按国家（ISO 3166-1）指定其他厂商域名，JSON 格式：`{"CN":"https://cn.vendor.example"}`',
   },
   VENDOR_APP_ID: {
     group: 'vendor',

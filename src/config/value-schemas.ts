@@ -150,5 +150,5 @@ export const vendorApps = json(
   z.record(z.string().regex(APP_NAME_PATTERN), vendorApp).refine((apps) => Object.keys(apps).length > 0),
 );
 
-/** Other vendor domains by country. */
+/** Other vendor domains by country. Countries of old accounts may be unassigned, so `check` only warns of these. */
 export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));
