@@ -26,6 +26,10 @@ interface Question {
   readonly act: () => Promise<void>;
 }
 
+function isUnknown(found: Answer<Shown | undefined>): boolean {
+  return found.kind === 'answer' ? found.value === undefined : found.kind === 'problem' && found.status === 404;
+}
+
 /** The panel that looks an account up, logs its terminals out and erases it. */
 export class AccountView {
   readonly #options: Options;
@@ -72,15 +76,21 @@ export class AccountView {
 
   async #lookUp(): Promise<void> {
     const { texts } = this.#options.writing();
-    const typed = this.#input.value.trim();
+    const typed = this.#input.value;
     const by = new FormData(this.#form).get('by') === 'unionId' ? 'unionId' : 'accessId';
+    const isSendable = (id: string) => by === 'accessId' || isSendableInPath(id);
     if (typed === '') return this.#refuse(texts.idMissing);
-    if (by === 'unionId' && !isSendableInPath(typed)) return this.#refuse(texts.idUnsendable);
+    if (!isSendable(typed)) return this.#refuse(texts.idUnsendable);
     this.#input.removeAttribute('aria-invalid');
     this.#lookUps += 1;
     const number = this.#lookUps;
     const isCurrent = () => number === this.#lookUps;
-    const found = await this.#search(by, typed, isCurrent);
+    let found = await this.#search(by, typed, isCurrent);
+    const trimmed = typed.trim();
+    // A blank at an end may belong to the id, or was copied with it.
+    if (isCurrent() && isUnknown(found) && trimmed !== typed && trimmed !== '' && isSendable(trimmed)) {
+      found = await this.#search(by, trimmed, isCurrent);
+    }
     if (!isCurrent()) return;
     this.#shown = found.kind === 'answer' ? found.value : undefined;
     this.render();
@@ -244,7 +254,7 @@ export class AccountView {
   async #confirm(): Promise<void> {
     const question = this.#question;
     if (!question) return;
-    if (question.retype !== undefined && this.#retype.value.trim() !== question.retype) {
+    if (question.retype !== undefined && this.#retype.value !== question.retype) {
       this.#retype.setAttribute('aria-invalid', 'true');
       setText(byId('confirm-error', HTMLElement), this.#options.writing().texts.retypeWrong);
       this.#retype.focus();

@@ -254,6 +254,31 @@ describe('an account', () => {
     await page.getByText('does not know this account').waitFor();
     expect(await page.locator('#lookup-result').textContent()).toBe('');
   });
+
+  test('whose unionId begins with a blank is not mistaken for the one without it', async () => {
+    for (const unionId of [' eve', 'eve']) await logIn(unionId, unionId === 'eve' ? 'plain' : 'blank');
+    const { page } = await openWithToken();
+    const terminals = page.locator('.terminals h4 code');
+    const lookUp = async (id: string) => {
+      await page.locator('#lookup-id').fill(id);
+      await page.locator('#lookup-id').press('Enter');
+    };
+    await lookUp('eve ');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
+    await lookUp(' eve');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['blank']);
+    await page.getByRole('button', { name: 'Erase the account' }).click();
+    await page.locator('#confirm-retype').fill('eve');
+    await page.locator('#confirm-act').click();
+    await page.getByText('This is not the unionId').waitFor();
+    await page.locator('#confirm-retype').fill(' eve');
+    await page.locator('#confirm-act').click();
+    await page.getByText('The account is erased.').waitFor();
+    await lookUp('eve');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
+    await lookUp('  ');
+    await page.getByText('does not know this account').waitFor();
+  });
 });
 
 /** Holds the next answer to such a request back, until the returned function is called. Resolves when the page has it. */
