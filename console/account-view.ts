@@ -26,6 +26,10 @@ interface Question {
   readonly act: () => Promise<void>;
 }
 
+function isUnknown(found: Answer<Shown | undefined>): boolean {
+  return found.kind === 'answer' ? found.value === undefined : found.kind === 'problem' && found.status === 404;
+}
+
 /** The panel that looks an account up, logs its terminals out and erases it. */
 export class AccountView {
   readonly #options: Options;
@@ -39,6 +43,8 @@ export class AccountView {
   #question: Question | undefined;
   /** Number of the last look-up: an answer to an earlier one is ignored. */
   #lookUps = 0;
+  /** How often the panel was cleared: answers to earlier calls are ignored. */
+  #clears = 0;
 
   constructor(options: Options) {
     this.#options = options;
@@ -58,8 +64,10 @@ export class AccountView {
     this.#result.replaceChildren(...(this.#shown ? this.#accountElements(this.#shown) : []));
   }
 
-  /** Closes the dialog, and forgets the account. The typed id stays. */
+  /** Closes the dialog, forgets the account, and ignores the answers to running calls. The typed id stays. */
   clear(): void {
+    this.#lookUps += 1;
+    this.#clears += 1;
     this.#dialog.close();
     this.#shown = undefined;
     this.#say('');
@@ -68,20 +76,26 @@ export class AccountView {
 
   async #lookUp(): Promise<void> {
     const { texts } = this.#options.writing();
-    const id = this.#input.value.trim();
-    const by = new FormData(this.#form).get('by');
-    if (id === '') return this.#refuse(texts.idMissing);
-    if (by === 'unionId' && !isSendableInPath(id)) return this.#refuse(texts.idUnsendable);
+    const typed = this.#input.value;
+    const by = new FormData(this.#form).get('by') === 'unionId' ? 'unionId' : 'accessId';
+    const isSendable = (id: string) => by === 'accessId' || isSendableInPath(id);
+    if (typed === '') return this.#refuse(texts.idMissing);
+    if (!isSendable(typed)) return this.#refuse(texts.idUnsendable);
     this.#input.removeAttribute('aria-invalid');
     this.#lookUps += 1;
     const number = this.#lookUps;
-    const unionId = by === 'unionId' ? id : await this.#unionIdOf(id);
-    if (number !== this.#lookUps) return;
-    const found = unionId === undefined ? undefined : await this.#find(unionId);
-    if (number !== this.#lookUps) return;
-    this.#shown = found;
-    if (found) this.#say(texts.found(found.account.terminals.length));
+    const isCurrent = () => number === this.#lookUps;
+    let found = await this.#search(by, typed, isCurrent);
+    const trimmed = typed.trim();
+    // A blank at an end may belong to the id, or was copied with it.
+    if (isCurrent() && isUnknown(found) && trimmed !== typed && trimmed !== '' && isSendable(trimmed)) {
+      found = await this.#search(by, trimmed, isCurrent);
+    }
+    if (!isCurrent()) return;
+    this.#shown = found.kind === 'answer' ? found.value : undefined;
     this.render();
+    if (this.#failed(found)) return;
+    this.#say(this.#shown ? texts.found(this.#shown.account.terminals.length) : texts.unknownAccount);
   }
 
   #refuse(text: string): void {
@@ -90,18 +104,18 @@ export class AccountView {
     this.#input.focus();
   }
 
-  async #unionIdOf(accessId: string): Promise<string | undefined> {
-    const answer = await this.#options.api.lookUp(accessId);
-    if (answer.kind !== 'answer') return this.#explain(answer);
-    const unionId = answer.value[accessId];
-    if (unionId === undefined) this.#say(this.#options.writing().texts.unknownAccount);
-    return unionId;
+  /** @returns without a value if the broker does not know the accessId */
+  async #search(by: 'unionId' | 'accessId', id: string, isCurrent: () => boolean): Promise<Answer<Shown | undefined>> {
+    if (by === 'unionId') return this.#find(id);
+    const answer = await this.#options.api.lookUp(id);
+    if (answer.kind !== 'answer') return answer;
+    const unionId = answer.value[id];
+    return unionId === undefined || !isCurrent() ? { kind: 'answer', value: undefined } : this.#find(unionId);
   }
 
-  async #find(unionId: string): Promise<Shown | undefined> {
+  async #find(unionId: string): Promise<Answer<Shown>> {
     const answer = await this.#options.api.account(unionId);
-    if (answer.kind !== 'answer') return this.#explain(answer);
-    return { unionId, account: answer.value };
+    return answer.kind === 'answer' ? { kind: 'answer', value: { unionId, account: answer.value } } : answer;
   }
 
   /** Says why a call failed. */
@@ -188,12 +202,14 @@ export class AccountView {
       text: texts.confirmLogOutText(terminal.uniqueId),
       button: texts.confirmLogOutButton,
       act: async () => {
+        const clears = this.#clears;
         const answer = await this.#options.api.logOut(unionId, terminal);
-        if (this.#failed(answer)) return;
+        if (clears !== this.#clears || this.#failed(answer)) return;
         const found = await this.#find(unionId);
-        this.#shown = found;
+        if (clears !== this.#clears) return;
+        this.#shown = found.kind === 'answer' ? found.value : undefined;
         this.render();
-        if (found) this.#say(texts.loggedOut(terminal.uniqueId));
+        if (!this.#failed(found)) this.#say(texts.loggedOut(terminal.uniqueId));
       },
     });
   }
@@ -206,8 +222,9 @@ export class AccountView {
       button: texts.confirmEraseButton,
       retype: unionId,
       act: async () => {
+        const clears = this.#clears;
         const answer = await this.#options.api.erase(unionId);
-        if (this.#failed(answer)) return;
+        if (clears !== this.#clears || this.#failed(answer)) return;
         this.#shown = undefined;
         this.render();
         this.#say(texts.erased);
@@ -238,7 +255,7 @@ export class AccountView {
   async #confirm(): Promise<void> {
     const question = this.#question;
     if (!question) return;
-    if (question.retype !== undefined && this.#retype.value.trim() !== question.retype) {
+    if (question.retype !== undefined && this.#retype.value !== question.retype) {
       this.#retype.setAttribute('aria-invalid', 'true');
       setText(byId('confirm-error', HTMLElement), this.#options.writing().texts.retypeWrong);
       this.#retype.focus();

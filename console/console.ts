@@ -28,7 +28,10 @@ let status: { readonly report: StatusReport; readonly receivedAt: number } | und
 /** Why the last question failed; `undefined` if it was answered. */
 let failure: Failure | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
-let isAsking = false;
+/** Raised with each change of the token. Answers to questions with an earlier one are ignored. */
+let tokenNumber = 0;
+/** The number of the token of the running question. */
+let asking: number | undefined;
 
 const accounts = new AccountView({ api, writing, onUnauthorized: () => askForToken(texts().tokenEnded) });
 const demo = IS_DEMO ? new DemoView(api, writing) : undefined;
@@ -176,11 +179,16 @@ function renderAge(): void {
   main.classList.toggle('stale', ms > STALE_MS);
 }
 
+function useToken(value: string | undefined): void {
+  token.set(value);
+  tokenNumber += 1;
+}
+
 /** Shows the form. Input elsewhere stays. */
 function askForToken(message: string): void {
   clearTimeout(timer);
   const wasHidden = form.hidden;
-  token.set(undefined);
+  useToken(undefined);
   accounts.clear();
   form.hidden = false;
   main.hidden = true;
@@ -203,12 +211,14 @@ function showContent(): void {
 }
 
 async function poll(): Promise<void> {
-  if (isAsking) return;
-  isAsking = true;
+  if (asking === tokenNumber) return;
+  const number = tokenNumber;
+  asking = number;
   clearTimeout(timer);
   const isFirst = !form.hidden;
   const answer = await api.status();
-  isAsking = false;
+  if (number !== tokenNumber) return;
+  asking = undefined;
   if (answer.kind === 'unauthorized') return askForToken(isFirst ? texts().tokenWrong : texts().tokenEnded);
   if (answer.kind === 'limited') return askForToken(texts().tooManyWrong(format.duration(answer.waitMs)));
   if (answer.kind === 'answer') status = { report: answer.value, receivedAt: performance.now() };
@@ -223,7 +233,7 @@ form.addEventListener('submit', (event) => {
   const typed = input.value.trim();
   if (typed === '') return askForToken(texts().tokenMissing);
   if (!isSendable(typed)) return askForToken(texts().tokenCharacters);
-  token.set(typed);
+  useToken(typed);
   void poll();
 });
 byId('token-show', HTMLInputElement).addEventListener('change', (event) => {

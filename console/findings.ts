@@ -29,7 +29,7 @@ export type Finding =
       readonly logins: { readonly failed: number; readonly all: number };
     }
   | { readonly kind: 'vendorBroken'; readonly host: string; readonly since: string; readonly reason: string }
-  | { readonly kind: 'sessionServerFails'; readonly since: string; readonly reason: string }
+  | { readonly kind: 'sessionServerFails' | 'keysNotFetched'; readonly since: string; readonly reason: string }
   | { readonly kind: 'sessionsRefused' | 'readsFail'; readonly count: number; readonly share: number }
   | { readonly kind: 'internalErrors'; readonly count: number }
   | { readonly kind: 'overdue'; readonly seconds: number; readonly count: number }
@@ -56,6 +56,7 @@ export const RULES: Readonly<Record<FindingKind, Rule>> = {
   internalErrors: { level: 'bad', runbook: 'SdkTokenBrokerInternalErrors' },
   vendorBroken: { level: 'bad', runbook: 'SdkTokenBrokerVendorAnswersBroken' },
   readsFail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
+  keysNotFetched: { level: 'warn', runbook: 'SdkTokenBrokerSessionChecksUnavailable' },
   overdue: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
   vendorFails: { level: 'warn', runbook: 'The vendor is down' },
   budgetSpent: { level: 'warn', runbook: 'SdkTokenBrokerLoginBudgetSpent' },
@@ -70,6 +71,9 @@ const OVERDUE_SECONDS = 60;
 const CLOCK_OFF_SECONDS = 30;
 const LOGIN_MINUTES = 10;
 const REFUSED_SESSIONS = { minutes: 10, share: 0.5, least: 10 };
+const UNCHECKED_SESSIONS_MINUTES = 5;
+/** If the JWKS cannot be fetched, the broker uses the last one for so long. */
+const KNOWN_KEYS_MS = 3_600_000;
 const FAILED_READS = { minutes: 5, share: 0.05, least: 3 };
 
 /** Everything that needs a look, the most urgent first. An empty list: all is well. */
@@ -141,11 +145,19 @@ function recentLogins(lastHour: LastHour): { readonly failed: number; readonly a
   };
 }
 
-function sessionFindings({ sessions, lastHour }: StatusReport): Finding[] {
-  const { server } = sessions;
-  const failing: Finding[] = server?.failingSince
-    ? [{ kind: 'sessionServerFails', since: server.failingSince, reason: server.lastFailure?.reason ?? '' }]
-    : [];
+/** In mode `jwt`, a fetch that fails matters only if no known key fits a session. */
+function sessionServerFindings({ at, sessions: { mode, server }, lastHour }: StatusReport): Finding[] {
+  if (!server?.failingSince) return [];
+  const { failingSince: since, lastFailure, lastSuccessAt } = server;
+  const hasKeys = mode === 'jwt' && Date.parse(at) - Date.parse(lastSuccessAt ?? '') < KNOWN_KEYS_MS;
+  const unchecked = sumOfLast(UNCHECKED_SESSIONS_MINUTES, lastHour.sessions['session_check_unavailable'] ?? []);
+  const kind = hasKeys && unchecked === 0 ? 'keysNotFetched' : 'sessionServerFails';
+  return [{ kind, since, reason: lastFailure?.reason ?? '' }];
+}
+
+function sessionFindings(status: StatusReport): Finding[] {
+  const { lastHour } = status;
+  const failing = sessionServerFindings(status);
   const { minutes, share: most, least } = REFUSED_SESSIONS;
   const counts = outcomeGroups(lastHour, 'sessions').map(
     (group) => [group.name, sumOfLast(minutes, group.counts)] as const,

@@ -77,9 +77,13 @@ export const EN = {
       text: `The vendor (${host}) has sent answers that are not valid since ${f.since(since, now)} (${reason}).`,
       next: 'Look for a proxy between the broker and the vendor. Then ask the vendor.',
     }),
-    sessionServerFails: ({ since, reason }: Of<'sessionServerFails'>, f: Format, now: number) => ({
+    sessionServerFails: ({ since, reason }: Of<'sessionServerFails' | 'keysNotFetched'>, f: Format, now: number) => ({
       text: `The session server has failed since ${f.since(since, now)} (${reason}). New sessions cannot be checked.`,
       next: 'Restore the session server or its JWKS URL. Known sessions are still accepted for a while.',
+    }),
+    keysNotFetched: ({ since, reason }: Of<'sessionServerFails' | 'keysNotFetched'>, f: Format, now: number) => ({
+      text: `Fetching the JWKS has failed since ${f.since(since, now)} (${reason}). Known keys are used for up to an hour.`,
+      next: 'Restore the JWKS URL. Sessions that are signed with a new key cannot be checked.',
     }),
     sessionsRefused: ({ count, share }: Of<'sessionsRefused' | 'readsFail'>, f: Format) => ({
       text: `The broker refused ${f.percent(share)} of the sessions in the last 10 minutes (${f.number(count)}). Users may be locked out.`,

@@ -75,6 +75,10 @@ export const ZH: Texts = {
       text: `会话服务器从 ${f.since(since, now)} 起失败（${reason}），无法校验新会话。`,
       next: '请恢复会话服务器或 JWKS 地址。已校验过的会话在一段时间内仍被接受。',
     }),
+    keysNotFetched: ({ since, reason }, f, now) => ({
+      text: `从 ${f.since(since, now)} 起无法获取 JWKS（${reason}）。已知的密钥最多使用一小时。`,
+      next: '请恢复 JWKS 地址。用新密钥签名的会话无法校验。',
+    }),
     sessionsRefused: ({ count, share }, f) => ({
       text: `最近 10 分钟有 ${f.percent(share)} 的会话被拒绝（${f.number(count)} 次），用户可能无法登录。`,
       next: '用一次新登录的会话运行 `sdk-token-broker check --session`。',

@@ -48,16 +48,23 @@ export function progressBar(share: number, width: number): string {
 /** After this time, in ms, the process exits even if `close` has not finished. */
 const FORCED_EXIT_MS = 12_000;
 
+let forgetSignals = (): void => undefined;
+
 /**
  * On SIGTERM, SIGINT and similar signals, calls `close` and exits with 0. On an uncaught error, calls `close` and exits
- * with 1. A second signal exits at once.
+ * with 1, also if `close` fails. A second signal exits at once. A further call of this function replaces `close`.
  * @param skip signals with another meaning
  */
 export function closeOnSignal(close: () => Promise<void>, log?: Log, skip: 'SIGHUP'[] = []): void {
-  closeWithGrace({ delay: FORCED_EXIT_MS, logger: false, skip }, async ({ err, signal }) => {
+  // A command that fails ends with its own exit code, when it has nothing more to do.
+  const options = { delay: FORCED_EXIT_MS, logger: false as const, skip: [...skip, 'beforeExit' as const] };
+  const { uninstall } = closeWithGrace(options, async ({ err, signal }) => {
     if (err) log?.error({ err }, 'uncaught error: closing');
     else log?.info({ signal }, 'closing');
     await close();
     log?.info({}, 'closed');
   });
+  // After the new listeners are there, so that no signal is lost between.
+  forgetSignals();
+  forgetSignals = uninstall;
 }

@@ -1,5 +1,4 @@
-import { ConfigError } from '../config/environment.ts';
-import { type CommandContext, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
 
 type Run = (args: readonly string[], context: CommandContext) => Promise<void>;
 
@@ -16,7 +15,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
     summary: 'run the service (default)',
     help: 'The environment configures the service; .env.example lists every setting. It has no options.',
-    load: async () => (await import('./serve.ts')).serve,
+    load: loadServe,
   },
   demo: {
     summary: 'run the broker with a simulated vendor and customer cloud; needs no configuration',
@@ -93,13 +92,21 @@ async function runCommand(name: string, args: readonly string[], context: Comman
   await runLoaded(args, context);
 }
 
+/**
+ * Loading takes half of the start. A signal meanwhile ends the process: in the image it is process 1, for which the
+ * system ignores a SIGTERM without a listener.
+ */
+async function loadServe(): Promise<Run> {
+  closeOnSignal(async () => undefined, undefined, ['SIGHUP']);
+  return (await import('./serve.ts')).serve;
+}
+
 /** Ends the process as soon as the command is done. A pending DNS lookup would otherwise keep it alive. */
 function exitAfter(command: (args: readonly string[], context: CommandContext) => Promise<number>): Run {
   return async (args, context) => process.exit(await command(args, context));
 }
 
 function describe(error: unknown): string {
-  if (error instanceof UsageError || error instanceof ConfigError) return error.message;
   if (!(error instanceof Error)) return String(error);
   return 'code' in error ? `${error.message} (${String(error.code)})` : error.message;
 }

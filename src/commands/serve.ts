@@ -24,6 +24,12 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
     return startService(config, log, version, tracing);
   };
   const starting = start();
+  let isClosing = false;
+  const close = async (): Promise<void> => {
+    isClosing = true;
+    await (await starting).close();
+  };
+  closeOnSignal(close, log, ['SIGHUP']);
   // Without a listener, a SIGHUP during the start would end the process.
   process.on('SIGHUP', () => {
     starting.then(
@@ -31,9 +37,8 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
       () => undefined,
     );
   });
-  const service = await starting;
-  log.info({ url: service.url, version }, 'ready');
-  closeOnSignal(() => service.close(), log, ['SIGHUP']);
+  const { url } = await starting;
+  if (!isClosing) log.info({ url, version }, 'ready');
 }
 
 /** Reads every `X_FILE` again. If the configuration is not valid, the old secrets stay. */

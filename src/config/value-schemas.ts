@@ -4,6 +4,9 @@ import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
+/** The vendor's ids become headers. A header cannot carry other characters, or HTTP removes them. */
+export const visibleAscii = z.string().regex(/^[\x21-\x7e]+$/);
+export const withoutControls = z.string().regex(/^\P{Cc}+$/u);
 /** A URL without credentials: the broker would not send them, and `fetch` refuses such a URL. */
 const url = z
   .url({ protocol: /^https?$/ })
@@ -134,10 +137,10 @@ const CONNECTION_HEADERS = new Set([
 ]);
 
 const vendorApp = z.strictObject({
-  appId: text.min(1),
-  appToken: text.min(1),
-  appKey: text.min(1),
-  accessId: text.min(1).optional(),
+  appId: visibleAscii,
+  appToken: withoutControls,
+  appKey: withoutControls,
+  accessId: visibleAscii.optional(),
 });
 
 export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
@@ -147,5 +150,5 @@ export const vendorApps = json(
   z.record(z.string().regex(APP_NAME_PATTERN), vendorApp).refine((apps) => Object.keys(apps).length > 0),
 );
 
-/** Other vendor domains by country. */
+/** Other vendor domains by country. Countries of old accounts may be unassigned, so `check` only warns of these. */
 export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));

@@ -19,7 +19,9 @@ import {
   share,
   text,
   vendorApps,
+  visibleAscii,
   wholeNumber,
+  withoutControls,
 } from './value-schemas.ts';
 
 export interface Variable<T> {
@@ -38,6 +40,9 @@ export interface Variable<T> {
  * places: the settings (`session-config.ts`), the verifier, the `check` command and the documents.
  */
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
+
+const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line break';
+const WITHOUT_CONTROLS = 'without control characters';
 
 /** All environment variables of the service (docs/settings.md). */
 export const VARIABLES = {
@@ -67,18 +72,30 @@ export const VARIABLES = {
     default: '{}',
     isUrl: true,
   },
-  VENDOR_APP_ID: { schema: text, allowed: 'the appId that the vendor issued; for several apps use VENDOR_APPS' },
-  VENDOR_APP_TOKEN: { schema: text, allowed: 'the appToken that the vendor issued', secret: true },
-  VENDOR_APP_KEY: { schema: text, allowed: 'the appKey that the vendor issued', secret: true },
+  VENDOR_APP_ID: {
+    schema: visibleAscii,
+    allowed: `the appId that the vendor issued (for several apps use VENDOR_APPS), ${IN_VISIBLE_ASCII}`,
+  },
+  VENDOR_APP_TOKEN: {
+    schema: withoutControls,
+    allowed: `the appToken that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds`,
+    secret: true,
+  },
+  VENDOR_APP_KEY: {
+    schema: withoutControls,
+    allowed: `the appKey that the vendor issued, ${WITHOUT_CONTROLS}, such as the line break that echo adds`,
+    secret: true,
+  },
   VENDOR_ACCESS_ID: {
-    schema: text,
-    allowed: 'the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId',
+    schema: visibleAscii,
+    allowed: `the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, ${IN_VISIBLE_ASCII}`,
   },
   VENDOR_APPS: {
     schema: vendorApps,
     allowed:
       'a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
-      'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}',
+      'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, ' +
+      `with each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}`,
     secret: true,
   },
   VENDOR_MAX_RPS: { ...wholeNumber(0, 10_000), default: '10' },

@@ -28,8 +28,8 @@ type MinuteSeries = Readonly<Record<string, readonly number[]>>;
 export class LastHour {
   readonly #clock: Clock;
   readonly #totals: () => Promise<Totals>;
-  /** The oldest first, one for each minute at most. */
-  readonly #samples: Sample[] = [];
+  /** The oldest first, one for each minute at most. There is always one. */
+  #samples: readonly Sample[];
   #timer: Timer | undefined;
   #isStopped = false;
 
@@ -37,6 +37,9 @@ export class LastHour {
   constructor(clock: Clock, totals: () => Promise<Totals>) {
     this.#clock = clock;
     this.#totals = totals;
+    const nothing = new Map();
+    const none = { reads: nothing, renewals: nothing, logins: nothing, sessions: nothing };
+    this.#samples = [{ minute: minuteOf(clock), totals: none }];
     this.#waitForNextMinute();
   }
 
@@ -65,9 +68,9 @@ export class LastHour {
     this.#timer?.cancel();
   }
 
-  /** The totals at the beginning of a minute; `undefined` before the first sample, when nothing was counted. */
+  /** The totals at the beginning of a minute; the oldest ones if it is not known. */
   #before(minute: number): Totals | undefined {
-    return this.#samples.findLast((sample) => sample.minute <= minute)?.totals;
+    return (this.#samples.findLast((sample) => sample.minute <= minute) ?? this.#samples[0])?.totals;
   }
 
   #waitForNextMinute(): void {
@@ -77,8 +80,13 @@ export class LastHour {
   }
 
   async #sample(): Promise<void> {
-    this.#samples.push({ minute: minuteOf(this.#clock), totals: await this.#totals() });
-    if (this.#samples.length > MINUTES + 1) this.#samples.shift();
+    const minute = minuteOf(this.#clock);
+    // The others are from before the clock was set back.
+    const samples = this.#samples.filter((sample) => sample.minute <= minute);
+    // A timer of Node.js may fire up to 1 ms before the minute begins.
+    if (samples.at(-1)?.minute !== minute) samples.push({ minute, totals: await this.#totals() });
+    const oldest = samples.findLastIndex((sample) => sample.minute <= minute - MINUTES + 1);
+    this.#samples = samples.slice(Math.max(0, oldest));
     this.#waitForNextMinute();
   }
 }
@@ -90,8 +98,10 @@ export class LastHour {
 export class MinuteCounts<Kind extends string> {
   readonly #clock: Clock;
   readonly #counts = new Map<Kind, Uint32Array>();
-  /** The newest minute that has a slot: minutes since 1970. */
+  /** The newest minute that has a slot: minutes since 1970, and {@link MinuteCounts.#setBack}. */
   #newest: number;
+  /** Minutes by which the clock was set back. The slots continue as if it had not been. */
+  #setBack = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -125,9 +135,11 @@ export class MinuteCounts<Kind extends string> {
     return (this.within(1)[kind] ?? 0) / seconds;
   }
 
-  /** If the clock was set back, events count into the newest minute. */
   #clearNewSlots(): void {
-    const now = minuteOf(this.#clock);
+    // A clock that is corrected by less than a minute counts into the newest minute for so long.
+    const lag = this.#newest - minuteOf(this.#clock) - this.#setBack;
+    if (lag > 1) this.#setBack += lag;
+    const now = minuteOf(this.#clock) + this.#setBack;
     for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
       for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
     }

@@ -26,7 +26,7 @@ import {
   SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { type Clock, raceTimeout, remainingMs } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { RequestTracer, SpanFacts, SpanPlace, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
@@ -292,7 +292,7 @@ function reportProblems(log: Pick<Log, 'warn'>, clock: Clock): void {
   let silentUntil = 0;
   let omitted = 0;
   const warn = (fields: object, message: string): void => {
-    if (clock.now() < silentUntil) {
+    if (remainingMs(silentUntil, clock.now(), WARNING_INTERVAL_MS) > 0) {
       omitted += 1;
       return;
     }

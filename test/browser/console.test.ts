@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page, Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { startBroker } from '../support/broker-process.ts';
@@ -253,6 +253,104 @@ describe('an account', () => {
     await page.locator('#lookup-id').press('Enter');
     await page.getByText(/does not know this account.*it was erased at \d{4}-/).waitFor();
     expect(await page.locator('#lookup-result').textContent()).toBe('');
+  });
+
+  test('whose unionId begins with a blank is not mistaken for the one without it', async () => {
+    for (const unionId of [' eve', 'eve']) await logIn(unionId, unionId === 'eve' ? 'plain' : 'blank');
+    const { page } = await openWithToken();
+    const terminals = page.locator('.terminals h4 code');
+    const lookUp = async (id: string) => {
+      await page.locator('#lookup-id').fill(id);
+      await page.locator('#lookup-id').press('Enter');
+    };
+    await lookUp('eve ');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
+    await lookUp(' eve');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['blank']);
+    await page.getByRole('button', { name: 'Erase the account' }).click();
+    await page.locator('#confirm-retype').fill('eve');
+    await page.locator('#confirm-act').click();
+    await page.getByText('This is not the unionId').waitFor();
+    await page.locator('#confirm-retype').fill(' eve');
+    await page.locator('#confirm-act').click();
+    await page.getByText('The account is erased.').waitFor();
+    await lookUp('eve');
+    await expect.poll(() => terminals.allTextContents()).toEqual(['plain']);
+    await lookUp('  ');
+    await page.getByText('does not know this account').waitFor();
+  });
+});
+
+/** Holds the next answer to such a request back, until the returned function is called. Resolves when the page has it. */
+async function holdNext(page: Page, url: RegExp): Promise<() => Promise<void>> {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let delivered: Promise<void> | undefined;
+  const deliver = async (route: Route) => {
+    const response = await route.fetch();
+    await released;
+    await route.fulfill({ response });
+  };
+  await page.route(url, (route) => {
+    if (delivered) return route.fallback();
+    delivered = deliver(route);
+    return delivered;
+  });
+  return async () => {
+    await eventually(() => delivered !== undefined);
+    release();
+    await delivered;
+    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 200))');
+  };
+}
+
+describe('an answer that arrives late', () => {
+  const expectForgotten = async (page: Page) => {
+    expect(await page.locator('#ask').isVisible()).toBe(true);
+    expect(await page.locator('#content').isVisible()).toBe(false);
+    expect(await page.locator('#lookup-result').textContent()).toBe('');
+    expect(await page.locator('#lookup-message').textContent()).toBe('');
+    expect(await page.locator('#token-error').textContent()).toBe('');
+  };
+
+  test('does not show the page or an account again after the token was forgotten', async () => {
+    await logIn('frank', 'phone-1');
+    const opened = await openWithToken();
+    const { page } = opened;
+    const releases = [await holdNext(page, /\/status$/), await holdNext(page, /\/accounts\/frank$/)];
+    await opened.askNow();
+    await page.locator('#lookup-id').fill('frank');
+    await page.locator('#lookup-id').press('Enter');
+    await page.getByRole('button', { name: 'Forget the token' }).click();
+    for (const release of releases) await release();
+    await expectForgotten(page);
+  });
+
+  test('to a logout does not show an account again after the token was forgotten', async () => {
+    await logIn('frank', 'phone-1');
+    const { page } = await openWithToken();
+    await page.locator('#lookup-id').fill('frank');
+    await page.locator('#lookup-id').press('Enter');
+    await page.getByRole('button', { name: 'Log out phone-1' }).click();
+    const release = await holdNext(page, /\/terminals\/phone-1\?/);
+    await page.locator('#confirm-act').click();
+    await page.getByRole('button', { name: 'Forget the token' }).click();
+    await release();
+    await expectForgotten(page);
+  });
+
+  test('to a former token does not refuse the one that was entered since', async () => {
+    const opened = await open();
+    const { page } = opened;
+    const release = await holdNext(page, /\/status$/);
+    await opened.enter('wrong-token');
+    await opened.enter(FIRST_TOKEN);
+    await opened.verdict(/fine/);
+    await release();
+    expect(await page.locator('#content').isVisible()).toBe(true);
+    expect(await page.locator('#ask').isVisible()).toBe(false);
   });
 });
 

@@ -1,11 +1,14 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { startCommand } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
 import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
 import type { PlainAnswer } from '../support/plain-request.ts';
 
 const LOGINS = 10;
@@ -62,6 +65,59 @@ async function endOf(broker: BrokerProcess, signal: NodeJS.Signals) {
   const { code } = await broker.exit;
   return { code, tookMs: performance.now() - startedAt };
 }
+
+/** Makes `dist/main.js` wait a second before it listens, and print a line when the wait begins. */
+const SLOW_START =
+  '--import=data:text/javascript,' +
+  encodeURIComponent(`
+    import { Server } from 'node:net';
+    const { listen } = Server.prototype;
+    Server.prototype.listen = function (...args) {
+      process.stdout.write('soon listening\\n');
+      setTimeout(() => listen.apply(this, args), 1_000);
+      return this;
+    };`);
+
+describe('a signal during the start', () => {
+  const env = async (port: number | undefined) => ({
+    VENDOR_BASE_URL: 'http://127.0.0.1:9',
+    VENDOR_APP_ID: 'app',
+    VENDOR_APP_TOKEN: 'token',
+    VENDOR_APP_KEY: 'key',
+    SESSION_JWT_SECRET: 'a-session-secret-of-32-characters-or-more',
+    SESSION_JWT_ISSUER: 'issuer',
+    SESSION_JWT_AUDIENCE: 'audience',
+    HOST: '127.0.0.1',
+    PORT: String(port ?? (await freePort())),
+    ADMIN_PORT: '0',
+    NODE_OPTIONS: SLOW_START,
+  });
+
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s ends the process with 0 after the start is complete',
+    async (signal) => {
+      const { log, kill, ended } = startCommand(['serve'], await env(undefined));
+      await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
+      kill(signal);
+      const { code, out } = await ended();
+      expect(out).toContain('"msg":"closed"');
+      expect(code).toBe(0);
+    },
+  );
+
+  test('does not hide that the start fails: the process says why, and ends with 1', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void other.close());
+    await once(other, 'listening');
+    const { port } = other.address() as AddressInfo;
+    const { log, kill, ended } = startCommand(['serve'], await env(port));
+    await eventually(() => log().includes('soon listening'), { timeoutMs: 20_000 });
+    kill('SIGTERM');
+    const { code, out } = await ended();
+    expect(out).toContain('EADDRINUSE');
+    expect(code).toBe(1);
+  });
+});
 
 describe('a replica that shuts down', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)('on %s answers requests in flight and rejects new ones', async (signal) => {

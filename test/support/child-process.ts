@@ -88,6 +88,8 @@ export function startProgram(
 }
 
 export interface RunningCommand {
+  /** The last 1,000 lines of its standard output and standard error so far. */
+  log(): string[];
   kill(signal: NodeJS.Signals): void;
   /** The exit code, and the last 1,000 lines of its standard output and standard error. */
   ended(): Promise<{ readonly code: number | null; readonly out: string }>;
@@ -102,6 +104,7 @@ export function startCommand(args: readonly string[], env: Readonly<Record<strin
   const exit = exitOf(child);
   const lines = linesOf(child, 1_000);
   return {
+    log: lines,
     kill: (signal) => void child.kill(signal),
     ended: async () => ({ code: (await exit).code, out: lines().join('\n') }),
   };

@@ -59,6 +59,8 @@ interface Connection {
   lastRequest: number;
   /** Requests that arrived while an earlier one had no complete answer. */
   pipelined: number;
+  /** The unfinished responses to pipelined requests. */
+  waiting: Set<ServerResponse> | undefined;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
   /** The latest request that the sweep has seen, and when it first saw it, in ms. */
@@ -74,6 +76,21 @@ function isAnswering({ socket, response, earlier }: Connection): boolean {
   if (!last?.writableEnded) return last !== undefined;
   // Node sends answers in order: it holds this one back while an earlier request waits for its answer.
   return !last.writableFinished && socket.writableLength === 0;
+}
+
+function waitForTurn(connection: Connection, response: ServerResponse): void {
+  const waiting = connection.waiting ?? new Set();
+  connection.waiting = waiting;
+  waiting.add(response);
+  response.once('close', () => waiting.delete(response));
+}
+
+/**
+ * Tells the responses that their connection has ended: audit lines and spans end with the response. Node emits `close`
+ * only on the response whose turn it is, because the others have no socket yet.
+ */
+function closeWaiting({ waiting = new Set() }: Connection): void {
+  for (const response of waiting) if (!response.socket) response.emit('close');
 }
 
 /**
@@ -120,6 +137,7 @@ export class Connections {
     if (!earlier) this.#unused.delete(connection);
     connection.earlier = earlier?.writableFinished === false ? earlier : undefined;
     connection.pipelined = connection.earlier ? connection.pipelined + 1 : 0;
+    if (connection.earlier) waitForTurn(connection, response);
     connection.response = response;
     this.#requests += 1;
     connection.lastRequest = this.#requests;
@@ -182,6 +200,7 @@ export class Connections {
       earlier: undefined,
       lastRequest: 0,
       pipelined: 0,
+      waiting: undefined,
       unreadSince: undefined,
       sweptRequest: 0,
       sweptSince: 0,
@@ -189,7 +208,10 @@ export class Connections {
     };
     this.#connections.set(socket, connection);
     this.#unused.add(connection);
-    socket.once('close', () => this.#forget(connection));
+    socket.once('close', () => {
+      this.#forget(connection);
+      closeWaiting(connection);
+    });
   }
 
   /**

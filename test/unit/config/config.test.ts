@@ -160,9 +160,12 @@ describe('the problems of a configuration', () => {
   test('are reported all at once, by name, in the order of the documents', () => {
     expect(problemsOf({})).toEqual([
       'VENDOR_BASE_URL is required: the http(s) URL of the vendor domain assigned to you, without a password in it',
-      'VENDOR_APP_ID is required: the appId that the vendor issued; for several apps use VENDOR_APPS',
-      'VENDOR_APP_TOKEN is required: the appToken that the vendor issued',
-      'VENDOR_APP_KEY is required: the appKey that the vendor issued',
+      'VENDOR_APP_ID is required: the appId that the vendor issued (for several apps use VENDOR_APPS), ' +
+        'in visible ASCII characters without a space or a line break',
+      'VENDOR_APP_TOKEN is required: the appToken that the vendor issued, without control characters, ' +
+        'such as the line break that echo adds',
+      'VENDOR_APP_KEY is required: the appKey that the vendor issued, without control characters, ' +
+        'such as the line break that echo adds',
       'SESSION_JWT_ISSUER is required: the `iss` claim of your sessions',
       'SESSION_JWT_AUDIENCE is required: the `aud` claim of your sessions',
       'SESSION_JWT_JWKS_URL, SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET: one of them is required, to check sessions',

@@ -28,10 +28,16 @@ describe('a secret in a file', () => {
     ['canary', 'canary'],
     ['canary\n', 'canary'],
     ['canary\r\n', 'canary'],
-    ['canary\n\n', 'canary\n'],
     [' canary ', ' canary '],
   ])('%j is read as %j', (content, value) => {
     expect(appKeyFrom(fileOf(content))).toBe(value);
+  });
+
+  test('loses one line break at its end and keeps a second one, which an appKey must not have', () => {
+    expect(problemsFrom(fileOf('canary\n\n'))).toEqual([
+      'VENDOR_APP_KEY must be the appKey that the vendor issued, without control characters, such as the line break ' +
+        'that echo adds',
+    ]);
   });
 
   test('is possible for every secret, and for no other variable', () => {

@@ -55,6 +55,26 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'a JSON object of http(s) URLs by country (two capital letters)',
     ['CN', '[]', 'null', '"x"', '{"cn":"https://a.example"}', '{"CHN":"https://a.example"}', '{"CN":1}', '{"CN":"a"}'],
   ],
+  [
+    'VENDOR_APP_ID',
+    'the appId that the vendor issued (for several apps use VENDOR_APPS), in visible ASCII characters without a space',
+    ['demo\n', ' demo', 'de mo', 'démo', 'demo\u2028', '\u0000'],
+  ],
+  [
+    'VENDOR_ACCESS_ID',
+    'the value of the header X-IotVideo-AccessID, if the vendor issued one besides the appId, in visible ASCII',
+    ['demo\n', '\tdemo', '令牌'],
+  ],
+  [
+    'VENDOR_APP_TOKEN',
+    'the appToken that the vendor issued, without control characters, such as the line break that echo adds',
+    ['canary\n', 'canary\r', 'can\u0000ary', 'canary\u007f'],
+  ],
+  [
+    'VENDOR_APP_KEY',
+    'the appKey that the vendor issued, without control characters, such as the line break that echo adds',
+    ['canary\n', '\tcanary'],
+  ],
   ['VENDOR_MAX_RPS', 'a whole number from 0 to 10000', ['-1', '10001', '0.5', '10/s']],
   ['VENDOR_TIMEOUT_MS', 'a whole number from 100 to 60000', ['99', '60001', '5s']],
   ['SESSION_MODE', 'one of jwt, introspection, forward', ['oauth', 'JWT', 'jwt,forward']],

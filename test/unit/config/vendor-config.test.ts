@@ -39,13 +39,18 @@ describe('several apps', () => {
     JSON.stringify({ ios: { ...IOS, canary: 'canary' } }),
     JSON.stringify({ 'canary ios': IOS }),
     JSON.stringify({ ['canary'.repeat(11)]: IOS }),
+    JSON.stringify({ ios: { ...IOS, appId: 'canary\n' } }),
+    JSON.stringify({ ios: { ...IOS, accessId: 'canary ios' } }),
+    JSON.stringify({ ios: { ...IOS, appToken: 'canary\n' } }),
+    JSON.stringify({ ios: { ...IOS, appKey: 'canary\r' } }),
     '{"":{}}',
     `{"__proto__":${JSON.stringify(IOS)}}`,
   ])('that are not valid are reported without their values: %s', (apps) => {
     const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
     expect(problems).toEqual([
       'VENDOR_APPS must be a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
-        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}',
+        'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with each appId and accessId in visible ASCII characters ' +
+        'without a space or a line break, and each appToken and appKey without control characters',
     ]);
   });
 });

@@ -64,6 +64,12 @@ function withLastHour(changes: Partial<StatusReport['lastHour']>): StatusReport 
   return { ...FINE, lastHour: { ...FINE.lastHour, ...changes } };
 }
 
+/** Fetching the JWKS fails since `SINCE`. */
+function withoutFetch(lastSuccessAt: string | null, mode = 'jwt'): StatusReport {
+  const server = { lastSuccessAt, lastFailure: { at: SINCE, reason: 'HTTP 500' }, failingSince: SINCE };
+  return { ...FINE, sessions: { mode, server } };
+}
+
 const CASES: readonly (readonly [FindingKind, StatusReport])[] = [
   ['storeDown', { ...FINE, store: { ...FINE.store, reachable: false, failingSince: SINCE }, schedule: null }],
   ['signatureRefused', failingWith('configuration', 10_007)],
@@ -74,13 +80,24 @@ const CASES: readonly (readonly [FindingKind, StatusReport])[] = [
   ['vendorFails', failingWith('timeout')],
   ['vendorFails', failingWith('maintenance')],
   ['vendorBroken', failingWith('broken_answer')],
+  // No keys are known, or known ones are too old.
+  ['sessionServerFails', withoutFetch(null)],
+  ['sessionServerFails', withoutFetch('2026-11-26T13:09:00.000Z')],
+  ['sessionServerFails', withoutFetch('2026-11-26T14:09:00.000Z', 'introspection')],
   [
     'sessionServerFails',
     {
-      ...FINE,
-      sessions: {
-        mode: 'jwt',
-        server: { lastSuccessAt: null, lastFailure: { at: SINCE, reason: 'HTTP 500' }, failingSince: SINCE },
+      ...withoutFetch('2026-11-26T14:01:00.000Z'),
+      lastHour: { ...FINE.lastHour, sessions: { session_check_unavailable: recently(1), cached: recently(90) } },
+    },
+  ],
+  [
+    'keysNotFetched',
+    {
+      ...withoutFetch('2026-11-26T14:01:00.000Z'),
+      lastHour: {
+        ...FINE.lastHour,
+        sessions: { session_check_unavailable: [9, ...recently(0).slice(1)], accepted: recently(9) },
       },
     },
   ],
@@ -162,6 +179,14 @@ describe.each([
     expect(text).toContain('14:02');
     expect(text).toContain('vendor.example');
     expect(next).toContain('`sdk-token-broker check`');
+  });
+
+  it('do not say that sessions cannot be checked while known keys are used', () => {
+    const [finding] = findingsOf(withoutFetch('2026-11-26T14:01:00.000Z'));
+    if (finding?.kind !== 'keysNotFetched') throw new Error('the finding is missing');
+    const { text } = texts.findings.keysNotFetched(finding, new Format(language, 'UTC'), NOW);
+    expect(text).toMatch(/14:02.*(used for up to an hour|最多使用一小时)/);
+    expect(RULES.keysNotFetched.level).toBe('warn');
   });
 
   it('say how many logins failed, to run check, and what it means if check is ok', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { LastHour, MinuteCounts } from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
+import type { Clock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -8,14 +9,24 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 const MINUTE_MS = 60_000;
 const zeros = (length: number) => Array.from({ length }, () => 0);
 
-/** The last hour of new metrics, on a clock that begins with a whole minute. */
-async function startLastHour() {
-  const { clock, pass } = virtualClock();
-  await pass(MINUTE_MS - (clock.now() % MINUTE_MS));
+/** The last hour of new metrics, on a clock that begins with a whole minute, and whose timers fire early by `earlyMs`. */
+async function startLastHour({ earlyMs = 0 } = {}) {
+  const { clock: inner, pass } = virtualClock();
+  await pass(MINUTE_MS - (inner.now() % MINUTE_MS));
+  let setBackMs = 0;
+  const clock: Clock = {
+    now: () => inner.now() - setBackMs,
+    random: () => inner.random(),
+    nextTurn: (callback) => inner.nextTurn(callback),
+    setTimer: (callback, ms) => inner.setTimer(callback, Math.max(1, ms - earlyMs)),
+  };
   const metrics = createMetrics({ version: '1.2.3', vendorResults: new Map() });
   const lastHour = new LastHour(clock, metrics.totals);
   onTestFinished(() => lastHour.stop());
-  return { pass, observer: metrics.observer, lastHour };
+  const setBack = (ms: number): void => {
+    setBackMs += ms;
+  };
+  return { pass, setBack, observer: metrics.observer, lastHour };
 }
 
 describe('the last hour', () => {
@@ -60,6 +71,31 @@ describe('the last hour', () => {
     observer.tokenServed('memory', 1_000);
     expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60), 1] });
   });
+
+  test('has no event that is older than an hour, also if timers fire a little before their time', async () => {
+    const { pass, observer, lastHour } = await startLastHour({ earlyMs: 1 });
+    for (let minute = 0; minute < 90; minute += 1) {
+      observer.tokenServed('memory', 1_000);
+      await pass(MINUTE_MS);
+    }
+    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60).fill(1), 0] });
+  });
+
+  test('has no event that is older than an hour, also after the clock was set back', async () => {
+    const { pass, setBack, observer, lastHour } = await startLastHour();
+    observer.readFailed(new BrokerError('vendor_timeout'));
+    await pass(90 * MINUTE_MS);
+    setBack(180 * MINUTE_MS);
+    observer.tokenServed('memory', 1_000);
+    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60), 1] });
+    await pass(MINUTE_MS);
+    observer.tokenServed('redis', 1_000);
+    await pass(MINUTE_MS);
+    observer.tokenServed('login', 1_000);
+    const { reads } = await lastHour.series();
+    expect(reads).toMatchObject({ redis: [...zeros(59), 1, 0], login: [...zeros(60), 1] });
+    expect(reads).not.toHaveProperty('vendor_timeout');
+  });
 });
 
 /** Counts on a clock that begins with a whole minute. */
@@ -99,6 +135,18 @@ describe('the counts of the last minutes', () => {
     clock.advance(-10 * MINUTE_MS);
     counts.add('one');
     expect(counts.within(5)).toEqual({ one: 2 });
+  });
+
+  test.each([2, 10, 300])('are right again at once after the clock was set back by %i minutes', (minutes) => {
+    const { clock, counts } = createCounts();
+    counts.add('one');
+    clock.advance(-minutes * MINUTE_MS);
+    for (let minute = 0; minute < 10; minute += 1) {
+      counts.add('two');
+      clock.advance(MINUTE_MS);
+    }
+    expect(counts.within(5)).toEqual({ two: 5 });
+    expect(counts.within(60)).toEqual({ one: 1, two: 10 });
   });
 });
 

@@ -148,6 +148,10 @@ test('problems of the SDK leave one line per minute, which counts the others', a
   clock.advance(60_001);
   diag.warn('dropped');
   expect(log.lines()[1]).toMatchObject({ problem: 'dropped', omitted: 99 });
+  // A clock that is set back does not silence the log until it has caught up.
+  clock.advance(-24 * 3_600_000);
+  diag.warn('dropped');
+  expect(log.lines()).toHaveLength(3);
 });
 
 test('new headers are sent from the next export on', async () => {

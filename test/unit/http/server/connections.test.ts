@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -171,6 +172,29 @@ it('a caller gets the answers to 64 requests that it sends at once, and no more'
   const refused = await open(REQUEST.repeat(65));
   await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
   expect(await isAnswered(answered)).toBe(true);
+});
+
+it('every response ends with `close` once: after its answer, or with a connection that ends before its turn', async () => {
+  const { app, open, running, answerSlow } = await startBounded();
+  const closes: number[] = [];
+  app.server.on('request', (_request, response: ServerResponse) => {
+    const index = closes.push(0) - 1;
+    response.on('close', () => (closes[index] = (closes[index] ?? 0) + 1));
+  });
+  // The second answer is complete and waits for its turn; the third is not.
+  const left = await open(SLOW + REQUEST + SLOW);
+  await vi.waitFor(() => expect(running()).toBe(2));
+  expect(closes).toEqual([0, 0, 0]);
+  left.destroy();
+  await vi.waitFor(() => expect(closes).toEqual([1, 1, 1]));
+  const answered = await open(SLOW + REQUEST);
+  const received = receivedBy(answered);
+  await vi.waitFor(() => expect(running()).toBe(3));
+  answerSlow();
+  await vi.waitFor(() => expect(received().match(/HTTP\/1\.1 200 /g)).toHaveLength(2));
+  answered.destroy();
+  await vi.waitFor(async () => expect(await promisify(app.server.getConnections.bind(app.server))()).toBe(0));
+  expect(closes).toEqual([1, 1, 1, 1, 1]);
 });
 
 it('a caller that leaves an answer unread is disconnected after 10 s, even if it reads a little now and then', async () => {
