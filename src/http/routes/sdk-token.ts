@@ -105,7 +105,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
     const subject = requestedSubject(options, caller, query);
     // The line about a refused logout has its id.
     caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectId(subject) };
-    await accounts.logOut(subject, 'app');
+    await accounts.logOut(subject, { sessionIssuedAt: caller.issuedAt });
     return reply.code(204).send();
   });
 }

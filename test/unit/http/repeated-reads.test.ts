@@ -85,7 +85,7 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
     const { ask, accounts } = await startWhole(path);
     const first = await ask();
     expect((await ask()).body).toBe(first.body);
-    await accounts.logOut(PHONE, 'app');
+    await accounts.logOut(PHONE, { sessionIssuedAt: undefined });
     const second = await ask();
     expect(second.body).not.toBe(first.body);
     expect(comparable(await ask())).toEqual(comparable(second));
