@@ -94,7 +94,7 @@ async function jwtClaims(
   return [
     { name: 'signature', value: header['alg'], problem: signature },
     claim(header, 'kid', undefined),
-    claim(header, 'typ', unless(isSessionType(header['typ'] as string | undefined), 'is no type of a session')),
+    claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
     claim(claims, 'iss', unless(IS_VALID.iss(claims['iss'], required), `must be ${JSON.stringify(issuer)}`)),
     claim(claims, 'aud', unless(IS_VALID.aud(claims['aud'], required), `must hold ${required.audience.join(' or ')}`)),
     claim(claims, 'exp', unless(IS_VALID.exp(claims['exp'], now), 'must be a time in the future')),
