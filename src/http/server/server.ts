@@ -221,9 +221,13 @@ async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAp
 
 /**
  * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
- * Fastify would refuse that.
+ * Fastify would refuse that. It would also refuse a `Content-Type` that is empty or malformed, before any parser.
  */
 export function leaveBodiesUnread(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    delete request.raw.headers['content-type'];
+    done();
+  });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
 }

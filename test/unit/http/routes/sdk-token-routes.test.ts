@@ -249,6 +249,22 @@ describe('DELETE /sdk-token', () => {
   );
 
   it.each([
+    ['an empty Content-Type', 'Content-Type:\r\n'],
+    ['one that is no media type', 'Content-Type: foo\r\n'],
+    ['two of them', 'Content-Type: application/json\r\nContent-Type: application/json\r\n'],
+    ['none', ''],
+  ])('accepts %s, with a body and without', async (_what, contentType) => {
+    const { raw } = await startApp();
+    for (const body of ['', '{canary']) {
+      const length = body === '' ? '' : `Content-Length: ${body.length}\r\n`;
+      const answer = await raw(
+        `DELETE /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n${contentType}${length}Connection: close\r\n\r\n${body}`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 204 /);
+    }
+  });
+
+  it.each([
     ['', 'uniqueId is required: 1 to 128 visible ASCII characters'],
     ['?uniqueId=a&regRegion=DE', 'Unknown query parameter; allowed are uniqueId, app'],
     ['?uniqueId=a&uniqueId=b', 'uniqueId may be given once'],
