@@ -227,6 +227,14 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
     ['a login in progress is not outdated', 'fenceOf(KEYS[1], terminal, now), ', ''],
     ['the fence may equal the generation in progress', 'newest + 1', 'newest'],
     ['the stored generation is not outdated', ', generationOf(record, now))', ')'],
+    ['a session from before an erasure may log out', 'tonumber(issuedAt) <= erased', 'false'],
+    [
+      'a session of the instant of an erasure may log out',
+      'tonumber(issuedAt) <= erased',
+      'tonumber(issuedAt) < erased',
+    ],
+    ['an account that was never erased counts as erased', 'erased > 0 and ', ''],
+    ['no operator may log out after an erasure', "issuedAt ~= '' and tonumber(issuedAt)", '(tonumber(issuedAt) or 0)'],
   ],
   erase: [
     ['an erasure may be earlier than the one before', 'math.max(now, erasedAt(KEYS[1], now))', 'now'],

@@ -1,6 +1,7 @@
 import type { AccountHistory, AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
+import { accountErased, type SessionAge } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 
 /** Finds accounts, logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
@@ -34,13 +35,24 @@ export class Accounts {
 
   /**
    * Removes the terminal's token on all replicas. Idempotent.
-   * @param by an app's logout counts against the account's limit
-   * @throws BrokerError `store_unavailable`; `rate_limited` for an app
+   * @param by an app with its session, or the operator. An app's logout counts against the account's limit
+   * @throws BrokerError `store_unavailable`; for an app also `rate_limited`, and `session_invalid` when the account was
+   *   erased after the session was issued
    */
-  async logOut(subject: Subject, by: 'app' | 'operator'): Promise<void> {
+  async logOut(subject: Subject, by: SessionAge | 'operator'): Promise<void> {
     const id = subjectId(subject);
-    if (by === 'app') await this.#limits.admit(id, 'logout');
-    this.#cache.forget(id, await this.#terminals.remove(id));
+    if (by === 'operator') {
+      this.#cache.forget(id, await this.#terminals.remove(id));
+      return;
+    }
+    await this.#limits.admit(id, 'logout');
+    const outdated = await this.#terminals.remove(id, by.sessionIssuedAt ?? 0);
+    if (outdated !== undefined) {
+      this.#cache.forget(id, outdated);
+      return;
+    }
+    await this.#limits.giveBack(id, 'logout');
+    throw accountErased();
   }
 
   /**

@@ -64,12 +64,15 @@ export class LoginLimits {
     }
   }
 
-  /** Counts an admitted login no longer, because it was not sent to the vendor. @param cause as for {@link admit} */
-  async giveBack(id: SubjectId, cause: 'new' | 'refused'): Promise<void> {
+  /**
+   * Counts an admitted login or logout no longer: the login was not sent to the vendor, or the logout was refused.
+   * @param cause as for {@link admit}
+   */
+  async giveBack(id: SubjectId, cause: 'new' | 'refused' | 'logout'): Promise<void> {
     const { rates, log } = this.#options;
     for (const { name, intervalMs } of this.#permitsFor(id, cause)) {
       await rates.giveBack(name, intervalMs).catch((error: unknown) => {
-        log.debug({ err: error }, 'a login that was not sent stays counted');
+        log.debug({ err: error }, 'a login or logout that did not take place stays counted');
       });
     }
   }

@@ -47,7 +47,8 @@ export interface Renewed {
   readonly erasedAt: number | undefined;
 }
 
-type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
+/** When the session of a request was issued. */
+export type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
 
 /**
  * Returns whether the account was erased after the session was issued. A session without an issue time counts as older.
@@ -59,8 +60,11 @@ export function isErased({ sessionIssuedAt = 0 }: SessionAge, erasedAt: number |
 
 /** @throws BrokerError `session_invalid` when the account was erased after the session was issued */
 export function refuseErased(session: SessionAge, erasedAt: number | undefined): void {
-  if (!isErased(session, erasedAt)) return;
-  throw new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
+  if (isErased(session, erasedAt)) throw accountErased();
+}
+
+export function accountErased(): BrokerError {
+  return new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }
 
 type Waiting = Pick<RenewalRequest, 'region' | 'cause' | 'urgency'>;

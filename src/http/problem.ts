@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { challengeFor } from './credentials.ts';
-import { RefusalLog } from './refusal-log.ts';
+import type { RefusalLog } from './refusal-log.ts';
 
 export const problem = z
   .looseObject({
@@ -75,8 +75,11 @@ export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: Fas
  * Answers with the problem for a thrown value, and writes its line in the log.
  * @param onRefusal is called with the code of each problem
  */
-export function problemReply(realm: string, onRefusal: ((code: ErrorCode) => void) | undefined): ProblemReply {
-  const refusals = new RefusalLog();
+export function problemReply(
+  realm: string,
+  refusals: RefusalLog,
+  onRefusal: ((code: ErrorCode) => void) | undefined,
+): ProblemReply {
   return (thrown, request, reply) => {
     const error = asBrokerError(thrown);
     refusals.add(error, request);

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import { type BrokerError, ERRORS } from '../token/errors.ts';
 import { accountId } from '../token/subject.ts';
 
@@ -92,10 +92,26 @@ export class RefusalLog {
     this.#lines.add(this.#kindOf(error, digests), (omitted) => write(error, request, digests, omitted));
   }
 
+  /** The same for a request that Fastify never saw: its bytes are no HTTP, or they did not arrive in time. */
+  addUnreadable(error: BrokerError, request: RefusedRequest): void {
+    this.#lines.add(error.code, (omitted) => write(error, request, {}, omitted));
+  }
+
+  /** Writes the lines that wait for the end of their second. */
+  flush(): void {
+    this.#lines.flush();
+  }
+
   #kindOf({ code }: BrokerError, { account }: Digests): string {
     const own = `${code} ${account}`;
     return account !== undefined && (this.#lines.has(own) || this.#lines.size < MAX_ACCOUNTS) ? own : code;
   }
+}
+
+interface RefusedRequest {
+  readonly id: string;
+  readonly log: FastifyBaseLogger;
+  readonly routeOptions?: { readonly url?: string | undefined };
 }
 
 interface Digests {
@@ -114,11 +130,11 @@ function digestsOf({ account }: BrokerError, { caller, query, audited }: Fastify
 }
 
 /** @param omitted the number of other refused requests that this line stands for */
-function write(error: BrokerError, request: FastifyRequest, digests: Digests, omitted: number): void {
+function write(error: BrokerError, request: RefusedRequest, digests: Digests, omitted: number): void {
   const { code, detail, vendorCode, cause: err } = error;
   const { status } = ERRORS[code];
   const { id: requestId, routeOptions } = request;
-  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions.url, ...digests };
+  const fields = { requestId, code, status, detail, vendorCode, route: routeOptions?.url, ...digests };
   const counted = { ...fields, ...(omitted > 0 && { omitted }) };
   // A refusal that the caller caused is explained by its detail. The message of its cause may echo the request.
   if (status < 500) request.log.info(counted, 'request refused');

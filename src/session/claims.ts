@@ -56,9 +56,7 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
  */
 export function principalFromServer(answer: object, names: ClaimNames, clock: Clock): Principal {
   const claims = withNumericTimes(answer);
-  const expiresAt = expiresAtFrom(claims);
-  if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
-  return principalFrom(claims, names, expiresAt);
+  return principalFrom(claims, names, requireUnexpired(claims, clock));
 }
 
 /**
@@ -107,7 +105,22 @@ export interface CheckedClaim {
   readonly problem: string | undefined;
 }
 
-/** Checks each claim that {@link principalFrom} reads, by the same rules, also after one that is refused. */
+/** Checks each claim that {@link principalFromServer} reads, by the same rules, also after one that is refused. */
+export function checkServerClaims(answer: object, names: ClaimNames, clock: Clock): CheckedClaim[] {
+  const times = TIME_CLAIMS.map((name): CheckedClaim => {
+    const value = claimAt(answer, name);
+    const check = () => {
+      const claims = withNumericTimes({ [name]: value });
+      requireUnexpired(claims, clock);
+      requireSeconds(claims);
+    };
+    return { name, value, problem: problemOf(check) };
+  });
+  const hasTimes = times.every(({ problem }) => problem === undefined);
+  return [...times, ...checkClaims(hasTimes ? withNumericTimes(answer) : answer, names)];
+}
+
+/** Checks each claim that {@link principalFrom} reads, except times, by the same rules, also after one that is refused. */
 export function checkClaims(claims: object, names: ClaimNames): CheckedClaim[] {
   const checked = (name: string, read: (value: unknown) => void): CheckedClaim => {
     const value = claimAt(claims, name);
@@ -121,13 +134,15 @@ export function checkClaims(claims: object, names: ClaimNames): CheckedClaim[] {
   ];
 }
 
-/** The detail of the error that `check` throws; `undefined` if it throws none. */
+/** The reason of the error that `check` throws; `undefined` if it throws none. */
 export function problemOf(check: () => void): string | undefined {
   try {
     check();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : 'unknown';
+    if (!(error instanceof Error)) return 'unknown';
+    // The text for an app does not say which claim made the check impossible.
+    return error.cause instanceof Error ? error.cause.message : error.message;
   }
 }
 
@@ -180,8 +195,11 @@ function secondsFrom(value: unknown, name: string): number | undefined {
   throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer is not a number`));
 }
 
-function expiresAtFrom(claims: object): number {
-  return Math.min(epochMs(claimAt(claims, 'exp')) ?? Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER);
+/** @returns epoch ms at which the session ends @throws BrokerError `session_expired` */
+function requireUnexpired(claims: object, clock: Clock): number {
+  const expiresAt = Math.min(epochMs(claimAt(claims, 'exp')) ?? Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER);
+  if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
+  return expiresAt;
 }
 
 function claimAt(claims: object, name: string): unknown {

@@ -25,8 +25,13 @@ export class ForwardVerifier implements SessionVerifier {
   }
 
   async verify(session: string): Promise<Principal> {
+    return this.judge(await this.ask(session));
+  }
+
+  /** Reads the principal from the claims that {@link ask} returned. @throws BrokerError as {@link principalFromServer} does */
+  judge(answer: object): Principal {
     const { claims, clock } = this.#options;
-    return principalFromServer(await this.ask(session), claims, clock);
+    return principalFromServer(answer, claims, clock);
   }
 
   /**

@@ -57,7 +57,14 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async verify(session: string): Promise<Principal> {
-    const answer = await this.introspect(session);
+    return this.judge(await this.introspect(session));
+  }
+
+  /**
+   * Reads the principal from an answer of {@link introspect}.
+   * @throws BrokerError `session_invalid`, and as {@link principalFromServer} does
+   */
+  judge(answer: IntrospectionResponse): Principal {
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
     requireAccessToken(answer);
     requirePurpose(answer, { audience: this.#audience, scopes: this.#scopes });

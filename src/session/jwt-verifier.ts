@@ -375,10 +375,14 @@ function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]
   throw new Error(`The algorithms of the sessions must be among those that fit their key: ${allowed.join(', ')}`);
 }
 
-/** Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9). @param type the header parameter */
-export function isSessionType(type: string | undefined): boolean {
-  const name = type?.toLowerCase().replace(/^application\//, '');
-  return name === undefined || SESSION_TYPES.some((one) => one.toLowerCase() === name);
+/**
+ * Media types may leave out `application/`, and are case-insensitive (RFC 7515 §4.1.9).
+ * @param type the header parameter. jose accepts any JSON value
+ */
+export function isSessionType(type: unknown): boolean {
+  if (type === undefined) return true;
+  const name = typeof type === 'string' ? type.toLowerCase().replace(/^application\//, '') : '';
+  return SESSION_TYPES.some((one) => one.toLowerCase() === name);
 }
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */

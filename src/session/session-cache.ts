@@ -334,7 +334,7 @@ export class RefusalSummary {
   /** If the last window is over, reports all of it and begins the next one. */
   #startWindow(): void {
     const now = this.#clock.now();
-    if (now - this.#startedAt < WINDOW_MS) return;
+    if (remainingMs(this.#startedAt + WINDOW_MS, now, WINDOW_MS) > 0) return;
     if (this.#refused > MIN_REFUSED) this.#write();
     this.#startedAt = now;
     this.#refused = 0;

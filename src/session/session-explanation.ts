@@ -1,12 +1,20 @@
 import { compactVerify, decodeJwt, decodeProtectedHeader, type JWTHeaderParameters } from 'jose';
+import type { IntrospectionResponse } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
-import { type CheckedClaim, checkClaims, problemOf, requireAccessToken, requireSeconds } from './claims.ts';
+import {
+  type CheckedClaim,
+  checkClaims,
+  checkServerClaims,
+  problemOf,
+  requireAccessToken,
+  requireSeconds,
+} from './claims.ts';
 import { ForwardVerifier } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
-import { brokerErrorFrom, IS_VALID, isSessionType, verificationKey } from './jwt-verifier.ts';
-import { type SessionOptions, verifierFor } from './session-verifier.ts';
+import { brokerErrorFrom, IS_VALID, isSessionType, JwtVerifier, verificationKey } from './jwt-verifier.ts';
+import type { SessionOptions } from './session-verifier.ts';
 
 /** The broker's decision about one session, and the reasons. */
 export interface SessionExplanation {
@@ -28,50 +36,64 @@ export async function explainSession(
   session: string,
   clock: Clock,
 ): Promise<SessionExplanation> {
-  const decision = await decide(options, session, clock);
-  return { decision, claims: await claimsOf(options, session, clock) };
+  switch (options.mode) {
+    case 'jwt': {
+      const decision = await decisionOf(async () => new JwtVerifier({ ...options, clock }).verify(session));
+      return { decision, claims: await jwtClaims(options, session, clock) };
+    }
+    case 'introspection': {
+      const verifier = new IntrospectionVerifier({ ...options, clock });
+      return explainAnswer(verifier.introspect(session), verifier, (answer) => {
+        return introspectionClaims(answer, options, clock);
+      });
+    }
+    case 'forward': {
+      const verifier = new ForwardVerifier({ ...options, clock });
+      return explainAnswer(verifier.ask(session), verifier, (answer) => {
+        return checkServerClaims(answer, options.claims, clock);
+      });
+    }
+  }
 }
 
-async function decide(options: SessionOptions, session: string, clock: Clock): Promise<Principal | BrokerError> {
+/** Explains the decision about one answer of a server: a second one might differ. */
+async function explainAnswer<Answer extends object>(
+  asked: Promise<Answer>,
+  verifier: { readonly judge: (answer: Answer) => Principal },
+  claimsIn: (answer: Answer) => CheckedClaim[],
+): Promise<SessionExplanation> {
+  const answer = await decisionOf(() => asked);
+  if (answer instanceof BrokerError) return { decision: answer, claims: [] };
+  return { decision: await decisionOf(async () => verifier.judge(answer)), claims: claimsIn(answer) };
+}
+
+/** The result, or the error that refuses the session. */
+async function decisionOf<Result>(decide: () => Promise<Result>): Promise<Result | BrokerError> {
   try {
-    return await verifierFor(options, clock).verify(session);
+    return await decide();
   } catch (error) {
     if (error instanceof BrokerError) return error;
     throw error;
   }
 }
 
-async function claimsOf(options: SessionOptions, session: string, clock: Clock): Promise<readonly CheckedClaim[]> {
-  switch (options.mode) {
-    case 'jwt':
-      return jwtClaims(options, session, clock);
-    case 'introspection': {
-      const answer = await orNothing(new IntrospectionVerifier({ ...options, clock }).introspect(session));
-      if (!answer) return [];
-      const { audience, scopes } = options;
-      const active = claim(answer, 'active', answer.active ? undefined : 'The session is not active');
-      // An answer about an inactive session holds nothing else.
-      if (!answer.active) return [active];
-      return [
-        active,
-        claim(
-          answer,
-          'aud',
-          problemOf(() => requirePurpose(answer, { audience })),
-        ),
-        claim(
-          answer,
-          'scope',
-          problemOf(() => requirePurpose(answer, { scopes })),
-        ),
-        ...serverClaims(answer, options, clock),
-      ];
-    }
-    case 'forward': {
-      const answer = await orNothing(new ForwardVerifier({ ...options, clock }).ask(session));
-      return answer ? serverClaims(answer as Claims, options, clock) : [];
-    }
-  }
+function introspectionClaims(
+  answer: IntrospectionResponse,
+  { audience, scopes, claims }: Extract<SessionOptions, { mode: 'introspection' }>,
+  clock: Clock,
+): CheckedClaim[] {
+  const active = claim(answer, 'active', answer.active ? undefined : 'The session is not active');
+  // An answer about an inactive session holds nothing else.
+  if (!answer.active) return [active];
+  const problemOfPurpose = (purpose: Parameters<typeof requirePurpose>[1]) =>
+    problemOf(() => requirePurpose(answer, purpose));
+  return [
+    active,
+    claim(answer, 'aud', problemOfPurpose({ audience })),
+    claim(answer, 'scope', problemOfPurpose({ scopes })),
+    ...kindOfToken(answer),
+    ...checkServerClaims(answer, claims, clock),
+  ];
 }
 
 async function jwtClaims(
@@ -94,34 +116,28 @@ async function jwtClaims(
   return [
     { name: 'signature', value: header['alg'], problem: signature },
     claim(header, 'kid', undefined),
-    claim(header, 'typ', unless(isSessionType(header['typ'] as string | undefined), 'is no type of a session')),
+    claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
     claim(claims, 'iss', unless(IS_VALID.iss(claims['iss'], required), `must be ${JSON.stringify(issuer)}`)),
     claim(claims, 'aud', unless(IS_VALID.aud(claims['aud'], required), `must hold ${required.audience.join(' or ')}`)),
     claim(claims, 'exp', unless(IS_VALID.exp(claims['exp'], now), 'must be a time in the future')),
     claim(claims, 'nbf', unless(IS_VALID.nbf(claims['nbf'], now), 'must be a time in the past')),
     claim(claims, 'iat', unless(IS_VALID.iat(claims['iat']), 'must be a number')),
-    ...commonClaims(claims),
+    ...timesInMilliseconds(claims),
+    ...kindOfToken(claims),
     ...checkClaims(claims, names),
   ];
 }
 
-function serverClaims(claims: Claims, { claims: names }: SessionOptions, clock: Clock): CheckedClaim[] {
-  const { exp } = claims;
-  const isOver = exp !== undefined && exp !== null && !IS_VALID.exp(exp, clock.now());
-  return [
-    claim(claims, 'exp', isOver ? 'must be a time in the future' : undefined),
-    claim(claims, 'iat', undefined),
-    ...commonClaims(claims),
-    ...checkClaims(claims, names),
-  ];
+/** This rule concerns three claims. It appears only if it refuses the session. */
+function timesInMilliseconds(claims: object): CheckedClaim[] {
+  const problem = problemOf(() => requireSeconds(claims));
+  return problem === undefined ? [] : [{ name: 'iat, nbf, exp', value: undefined, problem }];
 }
 
-/** The rules that concern several claims appear only if they refuse the session. */
-function commonClaims(claims: Claims): CheckedClaim[] {
-  return [
-    { name: 'iat, nbf, exp', value: undefined, problem: problemOf(() => requireSeconds(claims)) },
-    { name: 'kind of token', value: undefined, problem: problemOf(() => requireAccessToken(claims)) },
-  ].filter(({ problem }) => problem !== undefined);
+/** This rule concerns several claims. It appears only if it refuses the session. */
+function kindOfToken(claims: object): CheckedClaim[] {
+  const problem = problemOf(() => requireAccessToken(claims));
+  return problem === undefined ? [] : [{ name: 'kind of token', value: undefined, problem }];
 }
 
 function claim(claims: object, name: string, problem: string | undefined): CheckedClaim {
@@ -134,9 +150,4 @@ function readPart(read: () => object): Claims | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** The decision reports why there is no answer. */
-function orNothing<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
-  return asked.catch(() => undefined);
 }

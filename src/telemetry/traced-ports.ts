@@ -33,7 +33,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
     release: (lease, dueAt, failure) => span('release', () => terminals.release(lease, dueAt, failure)),
     restore: (record, dueAt) => span('restore', () => terminals.restore(record, dueAt)),
-    remove: (id) => span('remove', () => terminals.remove(id)),
+    remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
   };
   const tracedAccounts: AccountStore = {
     find: (unionId) => span('find_account', () => accounts.find(unionId)),

@@ -116,9 +116,11 @@ export interface TerminalStore {
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
-   * @returns the generation up to which tokens are outdated
+   * @param sessionIssuedAt epoch ms, of the session that asks for it; without it, no erasure prevents the removal
+   * @returns the generation up to which tokens are outdated; `undefined` if the account was erased at `sessionIssuedAt` or
+   *   later, and then nothing has changed
    */
-  remove(id: SubjectId): Promise<number>;
+  remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined>;
 }
 
 /** The part of an account that the store has even if the account never had a token. */

@@ -304,6 +304,37 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await claims(store, id)).toBe(false);
     });
 
+    test('refuses the logout of a session from before an erasure, and changes nothing then', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      const erasedAt = await store.accounts.erase(subject.unionId);
+      const { record } = await saved(store, subject, id);
+      const lease = await acquired(store, id);
+      for (const issuedAt of [erasedAt, erasedAt - 1_000, 1_500.5, 0, -1_000]) {
+        expect(await store.terminals.remove(id, issuedAt)).toBeUndefined();
+      }
+      expect((await store.terminals.read(id)).record).toEqual(record);
+      expect(heard.filter((one) => one.kind === 'removed' && one.id === id)).toEqual([]);
+      const next = recordOf(subject, lease.generation);
+      expect(await store.terminals.save(lease, next, systemClock.now() + 9_000)).toBe('saved');
+      expect(await store.terminals.remove(id, erasedAt + 1)).toBeGreaterThan(next.generation);
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+    });
+
+    test('lets any session of an account that was never erased log out, and also a caller without a session', async () => {
+      for (const issuedAt of [[], [0], [-1_000], [systemClock.now()]]) {
+        const { subject, id } = newSubject();
+        const { record } = await saved(store, subject, id);
+        expect(await store.terminals.remove(id, ...issuedAt)).toBeGreaterThan(record.generation);
+        expect((await store.terminals.read(id)).record).toBeUndefined();
+      }
+      const { subject, id } = newSubject();
+      await store.accounts.erase(subject.unionId);
+      const { record } = await saved(store, subject, id);
+      expect(await store.terminals.remove(id)).toBeGreaterThan(record.generation);
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+    });
+
     test('keeps the terminals of one account apart', async () => {
       const { subject } = newSubject();
       const phone = { ...subject, uniqueId: 'phone' };

@@ -171,7 +171,7 @@ async function sendAll(sequence: readonly Request[]): Promise<void> {
     const unionId = ACCOUNTS[request.account] ?? '';
     if (request.kind === 'erase') return accounts.erase(unionId);
     const asked = { subject: subject(unionId, `terminal-${request.terminal}`), ...session };
-    if (request.kind === 'logout') return accounts.logOut(asked.subject, 'app');
+    if (request.kind === 'logout') return accounts.logOut(asked.subject, session);
     const served = await broker.read(asked);
     return request.kind === 'refused' ? broker.read({ ...asked, refused: served.etag }) : served;
   };

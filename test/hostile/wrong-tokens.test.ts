@@ -50,7 +50,7 @@ const details = (wrong: typeof WRONG) => Object.fromEntries(wrong.map(([name, , 
 describe('tokens of the right OAuth server that are no session are refused, and cause no login', () => {
   test('as JWTs', async () => {
     const fleet = await fleetWith({ SESSION_JWT_JWKS_URL: '', SESSION_JWT_SECRET: SECRET });
-    const sign = (claims: object, typ?: string) =>
+    const sign = (claims: object, typ?: unknown) =>
       new SignJWT({
         iss: fleet.cloud.issuer,
         aud: fleet.cloud.audience,
@@ -60,20 +60,20 @@ describe('tokens of the right OAuth server that are no session are refused, and 
         exp: inSeconds(600),
         ...claims,
       })
-        .setProtectedHeader({ alg: 'HS256', ...(typ !== undefined && { typ }) })
+        .setProtectedHeader({ alg: 'HS256', ...(typ !== undefined && { typ: typ as string }) })
         .sign(Buffer.from(SECRET));
-    const types = ['logout+jwt', 'refresh+jwt', 'dpop+jwt', 'secevent+jwt', 'JOSE', ''];
+    const types = ['logout+jwt', 'refresh+jwt', 'dpop+jwt', 'secevent+jwt', 'JOSE', '', 7, true, null, ['JWT'], {}];
     const wrong: typeof WRONG = [
       ...WRONG,
       ['nbf in milliseconds', { nbf: inSeconds(-5) * 1_000 }, inMilliseconds('nbf')],
     ];
     const sessions = [
       ...(await Promise.all(wrong.map(async ([name, claims]) => [name, await sign(claims)] as const))),
-      ...(await Promise.all(types.map(async (typ) => [`typ ${typ}`, await sign({}, typ)] as const))),
+      ...(await Promise.all(types.map(async (typ) => [`typ ${JSON.stringify(typ)}`, await sign({}, typ)] as const))),
     ];
     const typed = Object.fromEntries(
       types.map((typ) => [
-        `typ ${typ}`,
+        `typ ${JSON.stringify(typ)}`,
         'The header parameter typ of the session must be JWT or at+jwt if it is present',
       ]),
     );

@@ -142,6 +142,11 @@ describe('an erasure', () => {
     });
     expect((await fleet.broker(1).getToken(after, 'phone')).status).toBe(200);
     expect((await fleet.broker(0).getToken(before, 'phone')).status).toBe(401);
+    expect(await logOut(fleet.broker(0), before)).toMatchObject({
+      status: 401,
+      body: expect.stringContaining('"session_invalid"'),
+    });
+    expect((await fleet.broker(0).getToken(after, 'phone')).status).toBe(200);
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
   });
 });

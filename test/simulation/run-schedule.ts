@@ -509,12 +509,12 @@ class Schedule {
     });
   }
 
-  async #logOut({ subject, id, terminal }: Client): Promise<void> {
+  async #logOut({ subject, id, terminal, sessionIssuedAt }: Client): Promise<void> {
     const replica = this.#pick();
     if (!replica) return;
     this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
-      await replica.accounts.logOut(subject, 'app');
+      await replica.accounts.logOut(subject, { sessionIssuedAt });
       const generation = this.#removed.get(id) ?? 0;
       this.#loggedOut.set(id, { generation, at: this.#time.now });
       this.#note(`${terminal} is logged out`);

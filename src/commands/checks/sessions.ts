@@ -198,8 +198,8 @@ const FIXES: Readonly<Record<string, string>> = {
   typ: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
   iss: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
   scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
-  exp: 'Let the app get a new session. If it is new, correct the clock of this host or of the issuer.',
-  nbf: 'Correct the clock of this host or of the issuer.',
+  exp: 'Let the app get a new session. If it is new, issue it with exp in seconds since 1970, and correct the clock of this host or of the issuer.',
+  nbf: 'Issue sessions with nbf in seconds since 1970, and correct the clock of this host or of the issuer.',
   iat: 'Issue sessions with iat in seconds since 1970.',
   active: 'Let the app get a new session. Check that the OAuth server has issued it.',
   'iat, nbf, exp': 'Issue sessions with times in seconds since 1970.',
@@ -238,8 +238,12 @@ function refused(error: BrokerError, claims: readonly CheckedClaim[], options: S
 }
 
 function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): string {
-  if (code === 'session_check_unavailable') return 'See the check of the session keys or the session server.';
-  if (claims.some(({ problem }) => problem !== undefined)) return 'See the lines above.';
+  const isExplained = claims.some(({ problem }) => problem !== undefined);
+  // A JWT cannot cause it, but a claim in the answer of a session server can.
+  if (code === 'session_check_unavailable' && (mode === 'jwt' || !isExplained)) {
+    return 'See the check of the session keys or the session server.';
+  }
+  if (isExplained) return 'See the lines above.';
   if (mode !== 'forward') return `Send the session in the form that SESSION_MODE=${mode} expects: only the token.`;
   if (code !== 'session_invalid') {
     return "Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: echo 'Cookie: sid=…' | … check --session";

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
@@ -18,6 +18,13 @@ const required = { required: ['uniqueId'] };
 
 export const sdkTokenQuery = querySchema({ uniqueId, app, regRegion }).meta(required);
 export const logOutQuery = querySchema({ uniqueId, app }).meta(required);
+/** With policy `single`, the broker ignores the uniqueId, so it accepts any. The document describes the other policy. */
+const ignoredUniqueId = {
+  uniqueId: z
+    .unknown()
+    .transform(() => undefined)
+    .optional(),
+};
 
 const PROBLEM_EXAMPLES = {
   request_invalid: { detail: 'uniqueId must be 1 to 128 visible ASCII characters' },
@@ -42,7 +49,6 @@ const getSdkToken = {
   description: `Logs in to the vendor if there is no valid token yet. All values are strings. Pass them to the SDK unchanged. ${CONDITIONS}`,
   tags: ['sdk-token'],
   security: [{ session: [] }],
-  querystring: sdkTokenQuery,
   documentedHeaders: conditionHeaders,
   response: { ...TOKEN_RESPONSES, ...problemResponses(READ_ERRORS, PROBLEM_EXAMPLES) },
 };
@@ -55,7 +61,6 @@ const logOut = {
     'revoke the token. Idempotent.',
   tags: ['sdk-token'],
   security: [{ session: [] }],
-  querystring: logOutQuery,
   response: {
     204: emptyResponse('There is no token any more.'),
     ...problemResponses(LOG_OUT_ERRORS, PROBLEM_EXAMPLES),
@@ -94,18 +99,26 @@ export interface SdkTokenRoutesOptions extends SubjectRules {
 export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRoutesOptions): Promise<void> {
   const { tokenFor, accounts } = options;
   leaveBodiesUnread(app);
+  const queryFor = (schema: typeof sdkTokenQuery | typeof logOutQuery) =>
+    options.terminalPolicy === 'single' ? schema.extend(ignoredUniqueId) : schema;
+  const getSchema = { ...getSdkToken, querystring: queryFor(sdkTokenQuery) };
+  const logOutSchema = { ...logOut, querystring: queryFor(logOutQuery) };
 
-  app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSdkToken }, (request, reply) => {
+  app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSchema }, (request, reply) => {
     const { caller, query } = request;
     return answerToken((refused) => tokenFor(caller, query, refused), request, reply);
   });
 
-  app.delete<{ Querystring: z.infer<typeof logOutQuery> }>('/sdk-token', { schema: logOut }, async (request, reply) => {
-    const { caller, query } = request;
-    const subject = requestedSubject(options, caller, query);
-    // The line about a refused logout has its id.
-    caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectId(subject) };
-    await accounts.logOut(subject, 'app');
-    return reply.code(204).send();
-  });
+  app.delete<{ Querystring: z.infer<typeof logOutQuery> }>(
+    '/sdk-token',
+    { schema: logOutSchema },
+    async (request, reply) => {
+      const { caller, query } = request;
+      const subject = requestedSubject(options, caller, query);
+      // The line about a refused logout has its id.
+      caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectId(subject) };
+      await accounts.logOut(subject, { sessionIssuedAt: caller.issuedAt });
+      return reply.code(204).send();
+    },
+  );
 }

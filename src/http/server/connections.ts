@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 import { BrokerError } from '../../token/errors.ts';
 import { problemAnswer } from '../problem.ts';
+import type { RefusalLog } from '../refusal-log.ts';
 
 /** From opening a connection, or from the first byte of a later request, to the last byte of the request. */
 const ARRIVAL_TIMEOUT_MS = 10_000;
@@ -102,6 +103,13 @@ const MAX_PIPELINED = 64;
 /** Part of the connections without a request that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
 
+interface ConnectionsOptions {
+  readonly max: number;
+  readonly log: FastifyBaseLogger;
+  /** Gets the requests that Node cannot read. */
+  readonly refusals: Pick<RefusalLog, 'addUnreadable'>;
+}
+
 /**
  * The connections of a listener, within their bounds: how many there are, and how long each may take to read and to
  * close. Node's own bounds do not cover sockets that were answered after an error, or that read slowly.
@@ -109,6 +117,7 @@ const ROOM_SHARE = 1 / 8;
 export class Connections {
   readonly #max: number;
   readonly #log: FastifyBaseLogger;
+  readonly #refusals: ConnectionsOptions['refusals'];
   readonly #connections = new Map<Socket, Connection>();
   /** Connections without a request, the oldest first. */
   readonly #unused = new Set<Connection>();
@@ -117,9 +126,10 @@ export class Connections {
   #counts = { closed: 0, rejected: 0 };
   #loggedAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ max, log }: { readonly max: number; readonly log: FastifyBaseLogger }) {
+  constructor({ max, log, refusals }: ConnectionsOptions) {
     this.#max = max;
     this.#log = log;
+    this.#refusals = refusals;
   }
 
   /** Bounds the connections of this server from now on. */
@@ -268,10 +278,11 @@ export class Connections {
   /** The bytes of a complete answer. There is no request that Fastify could answer. */
   #problem({ code = '' }: { readonly code?: string }): string {
     const requestId = randomUUID();
+    const refusal = new BrokerError('request_invalid', { detail: DETAILS[code] ?? 'The request is not HTTP/1.1' });
     // Do not log the error itself: it contains the raw packet.
+    this.#refusals.addUnreadable(refusal, { id: requestId, log: this.#log });
     this.#log.debug({ requestId, code }, 'unreadable request');
-    const detail = DETAILS[code] ?? 'The request is not HTTP/1.1';
-    const { problem, headers } = problemAnswer(new BrokerError('request_invalid', { detail }), requestId);
+    const { problem, headers } = problemAnswer(refusal, requestId);
     const body = JSON.stringify(problem);
     const length = String(Buffer.byteLength(body));
     const head = { ...headers, 'x-request-id': requestId, 'content-length': length, connection: 'close' };

@@ -16,6 +16,7 @@ import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
 import { problemReply } from '../problem.ts';
+import { RefusalLog } from '../refusal-log.ts';
 import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
@@ -72,8 +73,9 @@ export interface BaseAppOptions {
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export async function createBaseApp(options: BaseAppOptions): Promise<FastifyInstance> {
   const { logger, bodyLimit, realm, maxParamLength, maxConnections, onRefusal } = options;
-  const replyWithProblem = problemReply(realm, onRefusal);
-  const connections = new Connections({ max: maxConnections, log: logger });
+  const refusals = new RefusalLog();
+  const replyWithProblem = problemReply(realm, refusals, onRefusal);
+  const connections = new Connections({ max: maxConnections, log: logger, refusals });
   const app = fastify({
     ...ZOD_VALIDATION,
     serverFactory: (serve) => createHttpServer(connections, serve, options),
@@ -100,6 +102,7 @@ export async function createBaseApp(options: BaseAppOptions): Promise<FastifyIns
   if (options.tracer) addTracing(app, options.tracer);
   await addRequestHooks(app, options);
   app.addHook('preClose', async () => connections.drain());
+  app.addHook('onClose', async () => refusals.flush());
   return app;
 }
 
@@ -218,9 +221,13 @@ async function addRequestHooks(app: FastifyInstance, { logger, closing }: BaseAp
 
 /**
  * Ignores the bodies of requests to this scope. Many HTTP clients send `Content-Type` with a DELETE that has no body, and
- * Fastify would refuse that.
+ * Fastify would refuse that. It would also refuse a `Content-Type` that is empty or malformed, before any parser.
  */
 export function leaveBodiesUnread(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    delete request.raw.headers['content-type'];
+    done();
+  });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, _body, done) => done(null));
 }

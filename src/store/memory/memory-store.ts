@@ -139,11 +139,13 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return outcome === 'saved' ? 'saved' : 'outdated';
   }
 
-  async remove(id: SubjectId): Promise<number> {
+  async remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined> {
     const { schedule, announcements } = this.#context;
+    const account = this.#accounts.get(id);
+    if (account?.erasedAt !== undefined && (sessionIssuedAt ?? Number.POSITIVE_INFINITY) <= account.erasedAt) return;
     const generation = this.#nextGeneration(id);
     this.#fences.set(id, generation);
-    this.#accounts.get(id)?.records.delete(id);
+    account?.records.delete(id);
     schedule.remove(id);
     announcements.publish({ kind: 'removed', id, generation });
     return generation;

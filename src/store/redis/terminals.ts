@@ -121,12 +121,13 @@ export class RedisTerminals implements TerminalStore {
     );
   }
 
-  async remove(id: SubjectId): Promise<number> {
+  async remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined> {
     const { redis, keys, terminalsPerAccount } = this.#context;
     const account = accountOf(id);
     const fencesAccountQueue = [keys.fences(account), keys.account(account), keys.dueOf(account)];
-    const args = [terminalOf(id), id, keys.announcements, terminalsPerAccount];
-    return Number(await redis.script('remove', fencesAccountQueue, args));
+    const args = [terminalOf(id), id, keys.announcements, terminalsPerAccount, sessionIssuedAt ?? ''];
+    const outdated = await redis.script('remove', fencesAccountQueue, args);
+    return outdated === null ? undefined : Number(outdated);
   }
 
   async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {

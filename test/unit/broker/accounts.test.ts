@@ -10,6 +10,7 @@ import { ScriptedLogin } from '../../support/scripted-login.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
+const SESSION = { sessionIssuedAt: undefined };
 
 /** Replicas in one process. They share one store and one vendor. */
 function createReplicas(count: number, perHour = 60) {
@@ -103,7 +104,7 @@ describe('the logins of an account', () => {
 
   test('share their limit with the logouts of its apps', async () => {
     const { vendor, read, replicas } = createReplicas(2, 4);
-    const logOut = (replica: number) => replicas[replica]?.accounts.logOut(SUBJECT, 'app');
+    const logOut = (replica: number) => replicas[replica]?.accounts.logOut(SUBJECT, SESSION);
     for (const replica of [0, 1]) {
       await read(replica);
       await logOut(replica);
@@ -127,7 +128,7 @@ describe('the logins of an account', () => {
     for (const subject of subjects.slice(0, 3)) await read(0, { subject });
     await expect(read(0, { subject: subjects[3] ?? SUBJECT })).rejects.toMatchObject({ code: 'terminal_limit' });
     expect(vendor.requests).toHaveLength(3);
-    await replicas[0]?.accounts.logOut(subjects[0] ?? SUBJECT, 'app');
+    await replicas[0]?.accounts.logOut(subjects[0] ?? SUBJECT, SESSION);
     expect((await read(0, { subject: subjects[3] ?? SUBJECT })).etag).toBeTruthy();
   });
 
@@ -144,7 +145,7 @@ describe('a logout', () => {
     const { vendor, replicas, read } = createReplicas(2);
     const { etag } = await read(0);
     await read(1);
-    await replicas[0]?.accounts.logOut(SUBJECT, 'app');
+    await replicas[0]?.accounts.logOut(SUBJECT, SESSION);
     const [first, second] = await Promise.all([read(0), read(1)]);
     expect(first.etag).not.toBe(etag);
     expect(second.etag).toBe(first.etag);
@@ -156,7 +157,7 @@ describe('a logout', () => {
     vendor.latencyMs = 150;
     const first = read(0).catch((error) => error);
     await eventually(() => vendor.requests.length === 1, { everyMs: 5 });
-    await replicas[1]?.accounts.logOut(SUBJECT, 'app');
+    await replicas[1]?.accounts.logOut(SUBJECT, SESSION);
     expect(await first).toMatchObject({ code: 'session_forbidden' });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     await read(0);
@@ -183,6 +184,25 @@ describe('an erasure', () => {
       await expect(read(replica, { at: before })).rejects.toMatchObject({ code: 'session_invalid' });
     }
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('makes every replica refuse the logout of an older session, which ends no token and counts against no limit', async () => {
+    const { vendor, replicas, read } = createReplicas(2, 3);
+    const before = systemClock.now() - 1_000;
+    await replicas[0]?.accounts.erase('alice');
+    const { etag } = await read(0, { at: systemClock.now() + 1_000 });
+    for (const sessionIssuedAt of [before, undefined, before, before]) {
+      for (const { accounts } of replicas) {
+        await expect(accounts.logOut(SUBJECT, { sessionIssuedAt })).rejects.toMatchObject({ code: 'session_invalid' });
+      }
+    }
+    const after = systemClock.now() + 1_000;
+    expect((await read(0, { at: after })).etag).toBe(etag);
+    expect((await read(1, { at: after })).etag).toBe(etag);
+    expect(vendor.requests).toHaveLength(1);
+    await replicas[1]?.accounts.logOut(SUBJECT, { sessionIssuedAt: after });
+    expect((await read(0, { at: after })).etag).not.toBe(etag);
+    await replicas[1]?.accounts.logOut(SUBJECT, 'operator');
   });
 
   test('makes the broker refuse a session without an issue time', async () => {

@@ -45,7 +45,7 @@ describe('when an announcement is lost', () => {
     vendor.lifeMs = 600_000;
     const { etag } = await read(subscribed);
     expect((await read(unsubscribed)).etag).toBe(etag);
-    await subscribed.accounts.logOut(SUBJECT, 'app');
+    await subscribed.accounts.logOut(SUBJECT, { sessionIssuedAt: undefined });
     clock.advance(59_999);
     expect((await read(unsubscribed)).etag).toBe(etag);
     clock.advance(1);

@@ -183,6 +183,15 @@ describe('headers', () => {
     }
   });
 
+  test('with a time that is no number: the claim, and how to fix it, although the session cannot be checked', async () => {
+    const { options } = await forwardTo(200, { sub: ACCOUNT, iat: 'yesterday' });
+    const { lines, failed, fixes } = await check(options, `Cookie: ${COOKIE}`, forwarded);
+    expect(failed).toEqual(['session iat', 'session']);
+    expect(lines).toContain('FAIL session iat: yesterday: The claim iat in the answer is not a number');
+    expect(lines.at(-1)).toContain('session_check_unavailable');
+    expect(fixes).toEqual(['Issue sessions with iat in seconds since 1970.', 'See the lines above.']);
+  });
+
   test('that the session server refuses: its status, and that only the cloud knows the reason', async () => {
     const { options } = await forwardTo(401, {});
     const { lines, fixes } = await check(options, `Cookie: ${COOKIE}`, forwarded);

@@ -67,16 +67,27 @@ describe('a refused request has one line', () => {
     const { ask, log } = await startInternalApp();
     await ask('GET', '/accounts/canary', { headers: { 'x-request-id': 'a-call' } });
     await ask('GET', '/accounts/canary', { headers: { authorization: 'Bearer wrong-canary' } });
-    const lines = log()
-      .split('\n')
-      .flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
-    const refused = lines.filter(({ msg }) => msg === 'request refused');
+    const refused = linesOf(log()).filter(({ msg }) => msg === 'request refused');
     expect(refused).toMatchObject([
       { level: 30, code: 'not_found', requestId: 'a-call', account: accountId('canary') },
     ]);
     expect(log()).not.toMatch(CANARIES);
   });
 });
+
+async function startInternalAppWithLog() {
+  const started = await startInternalApp();
+  return { ...started, log: () => linesOf(started.log()) };
+}
+
+function linesOf(text: string): Record<string, unknown>[] {
+  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+}
+
+/** The number of requests that these lines stand for. */
+function sumOf(lines: readonly Record<string, unknown>[]): number {
+  return lines.reduce((sum, { omitted = 0 }) => sum + 1 + Number(omitted), 0);
+}
 
 /** An app in which each request comes from the account that its session names. */
 function manyAccounts(isRefused: (unionId: string) => boolean): AppSettings {
@@ -88,6 +99,35 @@ function manyAccounts(isRefused: (unionId: string) => boolean): AppSettings {
     },
   };
 }
+
+describe('a request that is no HTTP', () => {
+  it('has one line too, with the id and the detail of its answer, and without its bytes', async () => {
+    for (const bytes of ['canary\r\n\r\n', `GET / HTTP/1.1\r\nX-Canary: ${'c'.repeat(20_000)}\r\n\r\n`]) {
+      const { raw, refused, log } = await refusingApp({});
+      const { requestId, detail } = JSON.parse((await raw(bytes)).split('\r\n\r\n')[1] ?? '');
+      expect(refused()).toMatchObject([{ level: 30, requestId, code: 'request_invalid', status: 400, detail }]);
+      expect(JSON.stringify(log()).toLowerCase()).not.toMatch(CANARIES);
+    }
+  });
+
+  it('shares the one line per second of its code, which counts all requests', async () => {
+    const { raw, origin, refused } = await refusingApp({});
+    await fetch(`${origin}/sdk-token`, { headers: { authorization: 'Bearer x' } });
+    for (let request = 0; request < 20; request += 1) await raw('canary\r\n\r\n');
+    await eventually(() => sumOf(refused()) === 21);
+    expect(refused().length).toBeLessThan(21);
+  });
+});
+
+it.each(['the public API', 'the internal API'])(
+  'the lines of the last second are written when %s closes',
+  async (name) => {
+    const { origin, app, log } = name === 'the public API' ? await startApp() : await startInternalAppWithLog();
+    for (let request = 0; request < 5; request += 1) await fetch(`${origin}/unknown`);
+    await app.close();
+    expect(sumOf(log().filter(({ msg }) => msg === 'request refused'))).toBe(5);
+  },
+);
 
 describe('a flood of refused requests', () => {
   it('of one account leaves a line at once and one per second, which count all of them', async () => {
@@ -108,6 +148,6 @@ describe('a flood of refused requests', () => {
     expect(atOnce).toHaveLength(21);
     expect(new Set(atOnce.map(({ account }) => account)).size).toBe(21);
     await eventually(() => refused().length > 21);
-    expect(refused().reduce((sum, { omitted = 0 }) => sum + 1 + Number(omitted), 0)).toBe(60);
+    expect(sumOf(refused())).toBe(60);
   });
 });

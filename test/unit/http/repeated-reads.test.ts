@@ -85,7 +85,7 @@ describe.each(PATHS)('a repeated read of %s', (path) => {
     const { ask, accounts } = await startWhole(path);
     const first = await ask();
     expect((await ask()).body).toBe(first.body);
-    await accounts.logOut(PHONE, 'app');
+    await accounts.logOut(PHONE, { sessionIssuedAt: undefined });
     const second = await ask();
     expect(second.body).not.toBe(first.body);
     expect(comparable(await ask())).toEqual(comparable(second));
@@ -130,4 +130,14 @@ it('is answered with the same headers, in any order, and body with and without F
   const sorted = (answer: Answer) => ({ ...answer, headers: pairsOf(answer).sort() });
   const [direct, routed] = [await ask(), await ask({}, PATHS[1])];
   expect(sorted(direct)).toEqual(sorted(routed));
+});
+
+it('has one answer under the single policy, with and without Fastify, whatever uniqueId is sent', async () => {
+  const { ask, told } = await startWhole(PATHS[0], { terminalPolicy: 'single' });
+  const sorted = (answer: Answer) => ({ ...answer, headers: pairsOf(answer).sort() });
+  const first = sorted(await ask());
+  for (const query of ['', '?uniqueId=tablet', '?uniqueId=%20', '?uniqueId=a&uniqueId=b', '?uniqueId=phone']) {
+    expect(sorted(await ask({}, `/sdk-token${query}`)), query).toEqual(first);
+  }
+  expect(told('tokenServed').map(([outcome]) => outcome)).toEqual(['login', ...Array(5).fill('memory')]);
 });

@@ -50,6 +50,14 @@ describe('the summary of refused sessions', () => {
     expect(lines()).toHaveLength(2);
   });
 
+  test('goes on after the clock is set back, with the minute that was interrupted', () => {
+    const { clock, lines, refuse } = createSummary();
+    refuse(500);
+    clock.time -= 3_600_000;
+    refuse(10);
+    expect(lines().slice(1)).toMatchObject([{ refused: 500 }, { refused: 10 }]);
+  });
+
   test('has no line for a few refused sessions per minute', () => {
     const { clock, lines, refuse } = createSummary();
     for (let minute = 0; minute < 100; minute += 1) {

@@ -1,4 +1,6 @@
+import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { JwtKey } from '../../../src/session/jwt-verifier.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import { json, RecordingServer } from './recording-server.ts';
@@ -9,6 +11,7 @@ import {
   claimsWith,
   expectRefused,
   ISSUER,
+  newSigner,
   START_MS,
   START_SECONDS,
   signWithSecret,
@@ -68,9 +71,9 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
 });
 
 describe('mode jwt', () => {
-  const jwtOptions = (secret: string): SessionOptions => ({
+  const jwtOptions = (key: JwtKey): SessionOptions => ({
     mode: 'jwt',
-    key: { secret },
+    key,
     issuer: ISSUER,
     audience: AUDIENCE,
     claims: CLAIM_NAMES,
@@ -78,14 +81,45 @@ describe('mode jwt', () => {
   });
 
   it('checks a refused session again at once, because the check is local', async () => {
-    const verifier = createSessionVerifier(jwtOptions(SECRET), clock, silentObserver);
+    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), clock, silentObserver);
     const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 1 }));
     await expectRefused(verifier, early, 'session_invalid');
     clock.time = START_MS + 1_000;
     expect((await verifier.verify(early)).unionId).toBe(ACCOUNT);
   });
 
+  it.each([
+    ['10 minutes', 600_000, true],
+    ['an hour', 3_600_000, false],
+  ])(
+    'accepts a key that was removed from the JWKS for %s and twice cacheSeconds at most',
+    async (_, keysUsedMs, isFetched) => {
+      const [removed, other] = await Promise.all([newSigner('ES256', 'removed'), newSigner('ES256', 'other')]);
+      server.answer = json({ keys: [removed.jwk, other.jwk] });
+      const options = jwtOptions({ jwksUrl: new URL('/jwks', server.origin) });
+      const verifier = createSessionVerifier(options, clock, silentObserver);
+      const session = await removed.sign({ exp: START_SECONDS + 86_400 });
+      const acceptedAt = async (ms: number) => {
+        clock.time = START_MS + ms;
+        expect((await verifier.verify(session)).unionId).toBe(ACCOUNT);
+      };
+      await acceptedAt(0);
+      await acceptedAt(0);
+      const fail: RequestListener = (_request, response) => response.writeHead(500).end();
+      server.answer = isFetched ? json({ keys: [other.jwk] }) : fail;
+      await acceptedAt(keysUsedMs - 1);
+      clock.time = START_MS + keysUsedMs;
+      await Promise.resolve(verifier.verify(await other.sign({ exp: START_SECONDS + 86_400 }))).catch(() => undefined);
+      server.answer = fail;
+      for (let ms = keysUsedMs; ms < keysUsedMs + 60_000 - 1; ms += 500) await acceptedAt(ms);
+      clock.time = START_MS + keysUsedMs + 60_000 - 1;
+      await expectRefused(verifier, session, 'session_check_unavailable');
+    },
+  );
+
   it('does not start with an unusable key', () => {
-    expect(() => createSessionVerifier(jwtOptions('short'), clock, silentObserver)).toThrow('at least 32 bytes');
+    expect(() => createSessionVerifier(jwtOptions({ secret: 'short' }), clock, silentObserver)).toThrow(
+      'at least 32 bytes',
+    );
   });
 });

@@ -9,10 +9,15 @@
 -- ARGV[2] subject id
 -- ARGV[3] announcement channel
 -- ARGV[4] maximum number of terminals per account
--- Returns the generation up to which tokens are outdated.
+-- ARGV[5] epoch ms at which the session of the logout was issued; '' without a session
+-- Returns the generation up to which tokens are outdated, or nil if the account was erased after the session was issued.
+--   Then nothing has changed.
 
-local terminal, id, channel, limit = unpack(ARGV)
+local terminal, id, channel, limit, issuedAt = unpack(ARGV)
 local now = clock()
+local erased = erasedAt(KEYS[2], now)
+if erased > 0 and issuedAt ~= '' and tonumber(issuedAt) <= erased then return nil end
+
 local record = redis.call('HGET', KEYS[2], terminal)
 local newest = math.max(fenceOf(KEYS[1], terminal, now), generationOf(record, now))
 local outdated = digits(math.max(now, newest + 1))

@@ -194,13 +194,36 @@ describe('the single terminal policy', () => {
     expect(loggedOut).toEqual([subject, subject, subject]);
   });
 
-  it('still refuses a malformed uniqueId', async () => {
+  it.each([
+    'uniqueId=',
+    'uniqueId=%20',
+    'uniqueId=%C3%A9',
+    'uniqueId=%ff',
+    'uniqueId=%zz',
+    'uniqueId=a&uniqueId=b',
+    `uniqueId=${'a'.repeat(500)}`,
+  ])('ignores also a uniqueId that no terminal can have: %s', async (query) => {
+    const { reads, tokens } = recordingTokens();
+    const { loggedOut, accounts } = recordingAccounts();
+    const { origin } = await startApp({ tokens, accounts, terminalPolicy: 'single' });
+    const url = `${origin}/sdk-token?${query}`;
+    expect((await plainRequest(url, { headers: { authorization } })).status).toBe(200);
+    expect((await logOut(url)).status).toBe(204);
+    const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNION_ID };
+    expect([...reads.map((read) => read.subject), ...loggedOut]).toEqual([subject, subject]);
+  });
+
+  it.each([
+    ['app=%20', 'app must be 1 to 64 of the characters A-Z a-z 0-9 . _ -'],
+    ['app=default&app=default', 'app may be given once'],
+    ['uniqueID=a', /^Unknown query parameter; allowed are uniqueId, app/],
+  ])('refuses %s as the other policy does', async (query, detail) => {
     const { origin } = await startApp({ terminalPolicy: 'single' });
-    const response = await fetch(`${origin}/sdk-token?uniqueId=%20`, { headers: { authorization } });
-    expect(await response.json()).toMatchObject({
-      code: 'request_invalid',
-      detail: expect.stringMatching(/^uniqueId /),
-    });
+    const url = `${origin}/sdk-token?uniqueId=a&${query}`;
+    for (const answer of [await plainRequest(url, { headers: { authorization } }), await logOut(url)]) {
+      expect(answer.status).toBe(400);
+      expect(JSON.parse(answer.body).detail).toMatch(detail);
+    }
   });
 });
 
@@ -224,6 +247,22 @@ describe('DELETE /sdk-token', () => {
       }
     },
   );
+
+  it.each([
+    ['an empty Content-Type', 'Content-Type:\r\n'],
+    ['one that is no media type', 'Content-Type: foo\r\n'],
+    ['two of them', 'Content-Type: application/json\r\nContent-Type: application/json\r\n'],
+    ['none', ''],
+  ])('accepts %s, with a body and without', async (_what, contentType) => {
+    const { raw } = await startApp();
+    for (const body of ['', '{canary']) {
+      const length = body === '' ? '' : `Content-Length: ${body.length}\r\n`;
+      const answer = await raw(
+        `DELETE /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n${contentType}${length}Connection: close\r\n\r\n${body}`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 204 /);
+    }
+  });
 
   it.each([
     ['', 'uniqueId is required: 1 to 128 visible ASCII characters'],
