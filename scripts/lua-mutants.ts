@@ -206,10 +206,14 @@ export const LUA_MUTANTS: Readonly<Record<string, readonly LuaMutant[]>> = {
     ['the failure is not announced', "redis.call('PUBLISH', channel, announcement)", ''],
   ],
   markRead: [
-    ['the flag of another generation is set', 'generationOf(record, clock()) ~= tonumber(generation) or ', ''],
+    ['the flag of another generation is set', 'generationOf(record, now) ~= tonumber(generation) or ', ''],
     ['each read is the first one', ' or isRead(record) then', ' then'],
     ['the flag is cleared', 'string.char(1)', 'string.char(0)'],
     ['the record loses a byte', 'string.sub(record, 3)', 'string.sub(record, 4)'],
+    ['the due time stays', "redis.call('ZADD', KEYS[2], 'XX', 'LT', now + dueIn, id)", ''],
+    ['the token is due later', "'LT', ", ''],
+    ['a subject without a due time gets one', "'XX', ", '', 'Each stored token has a due time.'],
+    ['the due time is a duration', 'now + dueIn', 'dueIn'],
     [
       'a missing record is not noticed',
       'if not record or ',

@@ -90,6 +90,12 @@ const MISTAKES: readonly Mistake[] = [
     to: '',
   },
   {
+    name: 'the first read of a token does not move its due time',
+    file: MEMORY_STORE,
+    from: 'this.#context.schedule.advance(id, dueAt);',
+    to: '',
+  },
+  {
     name: 'a logout leaves the due time',
     file: MEMORY_STORE,
     from: 'schedule.remove(id);\n    announcements.publish',

@@ -3,7 +3,14 @@ import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, RenewalCause } from '../token/observer.ts';
 import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import {
+  dueAt,
+  dueOnceRead,
+  isRenewedInBackground,
+  LEASE_MS,
+  type RefreshPolicy,
+  retryAt,
+} from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
@@ -51,7 +58,8 @@ export class LoginUnderLease {
   async logIn(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
-      await this.release(granted, dueAt(current, this.#options.policy, lease.id));
+      // An app gets this token now. Another app may have read it since the lease was granted.
+      await this.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
       return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
     }
     this.#heldLeases.add(lease);

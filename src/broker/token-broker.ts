@@ -5,7 +5,7 @@ import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueAt, dueOnceRead, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
@@ -206,11 +206,15 @@ export class TokenBroker {
     return undefined;
   }
 
-  /** Tells the store about the first read of a token from a background renewal. Other tokens are stored as read. */
+  /**
+   * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
+   * tokens are stored as read.
+   */
   #markRead(id: SubjectId, entry: CachedToken): void {
-    const { terminals, log, observer } = this.#options;
+    const { terminals, policy, log, observer } = this.#options;
+    const { record } = entry.served;
     entry.markedRead = true;
-    terminals.markRead(id, entry.served.record.generation).then(
+    terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;

@@ -69,8 +69,12 @@ export interface StoredTerminal {
 export interface TerminalStore {
   read(id: SubjectId): Promise<StoredTerminal>;
 
-  /** Notes that an app has read this generation. @returns whether this was the first read of it */
-  markRead(id: SubjectId, generation: number): Promise<boolean>;
+  /**
+   * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due earlier.
+   * @param dueAt epoch ms
+   * @returns whether this was the first read of the generation
+   */
+  markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean>;
 
   /**
    * Grants the lease of the subject with its next generation, unless another owner holds it. The due queue hides the

@@ -166,6 +166,7 @@ class Schedule {
       vendorTimeoutMs,
       maxLoginsPerSecond,
       onLogin: (terminal, by) => this.#onLogin(terminal, by),
+      onEndedUnrenewed: () => this.#onEndedUnrenewed(),
       onLog: (name, message) => this.#note(`${name} logs: ${message}`),
     });
     this.#replicas.push(replica);
@@ -286,6 +287,13 @@ class Schedule {
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
     }
+  }
+
+  /** Nothing has replaced a token that an app had read, and it has ended. */
+  #onEndedUnrenewed(): void {
+    const wellMs = this.#scenario.tokenLifeMs + SETTLE_MS;
+    if (!this.#isQuiet(wellMs) || !this.#isVendorQuiet(wellMs)) return;
+    this.#fail('a token that an app has read since its last renewal is renewed before it ends', '');
   }
 
   /** A login during an outage of the store, although the replica has served a token that is not due yet. */

@@ -26,6 +26,11 @@ export class MemorySchedule {
     if (this.#dueAt.has(id)) this.#dueAt.set(id, dueAt);
   }
 
+  /** Changes the due time of a subject that is due later. */
+  advance(id: SubjectId, dueAt: number): void {
+    if (dueAt < (this.#dueAt.get(id) ?? 0)) this.#dueAt.set(id, dueAt);
+  }
+
   remove(id: SubjectId): void {
     this.#dueAt.delete(id);
   }

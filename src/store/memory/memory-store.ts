@@ -82,11 +82,12 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { record: account?.records.get(id), erasedAt: account?.erasedAt };
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<boolean> {
+  async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
     const records = this.#accounts.get(id)?.records;
     const record = records?.get(id);
     if (record?.generation !== generation || record.read) return false;
     records?.set(id, { ...record, read: true });
+    this.#context.schedule.advance(id, dueAt);
     return true;
   }
 
