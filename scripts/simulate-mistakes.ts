@@ -20,8 +20,8 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: 'no fence',
     file: MEMORY_STORE,
-    from: 'if (current > generation || fence > generation)',
-    to: 'if (current > generation)',
+    from: "if (current > generation || fence > generation) return 'outdated';\n    if (isLeased && newest > generation) return 'lease_lost';",
+    to: "if (current > generation) return 'outdated';",
   },
   {
     name: 'a late write is accepted',

@@ -90,9 +90,11 @@ export class Renewal {
       satisfies: (other) => other.generation > generation,
     };
     const granted = { kind: 'granted', lease, current: record, region, erasedAt } as const;
-    return this.#options.tracer.trace('renewal', () =>
-      this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited })),
-    );
+    const logIn = async (): Promise<Renewed> => {
+      const renewed = await this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited });
+      return renewed ?? this.#acquireAndLogIn(request);
+    };
+    return this.#options.tracer.trace('renewal', () => this.#start(request, logIn()));
   }
 
   /** Releases a claim without a renewal. @param dueAt epoch ms at which the worker looks at the record next */
@@ -147,9 +149,13 @@ export class Renewal {
       const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
       const answer = await this.#acquire(request, timeBudget);
       switch (answer.kind) {
-        case 'granted':
+        case 'granted': {
           if (announced) await this.#refuseAfterFailure(request, { ...answer, timeBudget }, announced);
-          return this.#underLease.logIn(request, { ...answer, timeBudget });
+          const renewed = await this.#underLease.logIn(request, { ...answer, timeBudget });
+          if (renewed) return renewed;
+          announced = undefined;
+          break;
+        }
         case 'unavailable':
           return this.#withoutLease.logIn(request, answer.error);
         case 'terminal_limit':

@@ -147,7 +147,8 @@ export class LoginWithoutLease {
   async logIn(request: RenewalRequest, storeError: unknown): Promise<Renewed> {
     const { vendor, cache, writeBack, clock, loginBudgetMs: budgetMs } = this.#options;
     const { subject, known, cause } = request;
-    const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
+    const isDue = cause === 'due' && known && clock.now() < waitFrom(known.token);
+    const canWait = isDue || cause === 'background';
     // The country of a token that has ended still applies: it was pinned at the account's first login.
     const region = (known ?? cache.getStale(request.id)?.served.record)?.region ?? request.region;
     if (canWait || !region) throw storeError;

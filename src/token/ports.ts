@@ -46,8 +46,11 @@ export type LeaseAnswer =
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit' };
 
-/** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
-export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
+/**
+ * `outdated`: a newer generation, a logout or an erasure is stored. `lease_lost`: only a later lease was granted, and its
+ * owner has not stored a token so far. Nothing was written, except with `saved`.
+ */
+export type SaveOutcome = 'saved' | 'outdated' | 'lease_lost' | 'terminal_limit';
 
 /** The ids of an account, here and at the vendor. */
 export interface AccountIdentity {
@@ -102,7 +105,7 @@ export interface TerminalStore {
    * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
    * {@link AccountStore.lookUp}.
    */
-  saveAccessId(lease: Lease, account: AccountIdentity): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+  saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
 
   /**
    * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
@@ -116,7 +119,7 @@ export interface TerminalStore {
    * @returns `outdated` when the store has a newer token, or knows of a later logout or erasure. A lease alone does not
    *   count: its owner may never store a token, and can still replace this one
    */
-  restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+  restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'>;
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.

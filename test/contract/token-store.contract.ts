@@ -173,7 +173,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
+        'lease_lost',
       );
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await store.terminals.extend([next])).toEqual([]);
@@ -197,9 +197,27 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const next = await eventually(() => acquired(store, id));
       await store.terminals.release(next, undefined, 'vendor_timeout');
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
+        'lease_lost',
       );
     });
+
+    test.each(['before', 'after'] as const)(
+      'tells an owner of a logout or an erasure, also if its lease was granted again: %s it',
+      async (when) => {
+        for (const act of ['remove', 'erase'] as const) {
+          const { subject, id } = newSubject();
+          const end = () => (act === 'remove' ? store.terminals.remove(id) : store.accounts.erase(subject.unionId));
+          const frozen = await acquired(store, id, SHORT_LEASE_MS);
+          if (when === 'after') await end();
+          const next = await eventually(() => acquired(store, id));
+          if (when === 'before') await end();
+          const record = recordOf(subject, frozen.generation);
+          expect(await store.terminals.save(frozen, record, systemClock.now() + 9_000)).toBe('outdated');
+          expect((await store.terminals.read(id)).record).toBeUndefined();
+          await store.terminals.release(next, undefined);
+        }
+      },
+    );
 
     test('accepts the write of an owner whose lease ran out while no other owner came', async () => {
       const { subject, id } = newSubject();
@@ -249,7 +267,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.restore(older, dueAt)).toBe('saved');
       expect((await store.terminals.read(id)).record).toEqual(older);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('outdated');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('lease_lost');
       const record = recordOf(subject, next.generation);
       expect(await store.terminals.save(next, record, dueAt)).toBe('saved');
       expect(await store.terminals.restore(older, dueAt)).toBe('outdated');

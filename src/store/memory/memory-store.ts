@@ -187,8 +187,9 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const current = account.records.get(id)?.generation ?? 0;
     if (current === generation) return 'saved';
     const newest = this.#fences.get(id);
-    const fence = Math.max(isLeased ? newest : this.#fences.ofLogout(id), account.erasedAt ?? 0);
+    const fence = Math.max(this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
+    if (isLeased && newest > generation) return 'lease_lost';
     if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
     account.identity = {
       unionId: record.subject.unionId,
