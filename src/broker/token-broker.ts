@@ -104,7 +104,7 @@ export class TokenBroker {
     const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      entry.renewFrom = now + RENEWAL_PAUSE_MS;
+      entry.renewFrom = Math.min(waitFrom(entry.served.record.token), now + RENEWAL_PAUSE_MS);
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
