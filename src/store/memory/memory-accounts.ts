@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../../token/clock.ts';
+import { type Clock, remainingMs } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountIdentity,
@@ -134,7 +134,8 @@ export class MemoryFailures {
   coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
     const failures = this.#failures.get(account);
     if (!failures) return undefined;
-    const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
+    const wholeMs = coolDownMs(failures.count);
+    const forMs = remainingMs(failures.lastAt + wholeMs, this.#clock.now(), wholeMs);
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
   }
 }

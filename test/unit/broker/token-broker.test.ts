@@ -365,6 +365,17 @@ describe('a subject whose logins fail repeatedly', () => {
     expect(tokenOf(await read())).toBe('token-6');
   });
 
+  test.each([1, 2])('gets no cool-down when the clock was set back by an hour after %i failures', async (failures) => {
+    const { clock, vendor, read } = parts();
+    vendor.failure = new BrokerError('vendor_unavailable');
+    for (let round = 0; round < failures; round += 1) {
+      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
+    }
+    vendor.failure = undefined;
+    clock.advance(-3_600_000);
+    expect(tokenOf(await read())).toBe(`token-${failures + 1}`);
+  });
+
   test('gets no cool-down when the vendor rejects the logins', async () => {
     const { vendor, read } = parts();
     vendor.failure = new BrokerError('vendor_rejected');
