@@ -127,9 +127,7 @@ export class LoginUnderLease {
     }
     // It was stored by another owner of the lease. After a logout, there would be none.
     if (newer.record) return undefined;
-    throw new BrokerError('session_forbidden', {
-      detail: 'the terminal was logged out while its token was being obtained',
-    });
+    throw loggedOutMeanwhile();
   }
 
   /** The former token ended before this login replaced it. The worker reports tokens that nothing has replaced. */
@@ -243,6 +241,12 @@ export class HeldLeases {
       log.warn({ err: error }, 'leases could not be extended');
     }
   }
+}
+
+export function loggedOutMeanwhile(): BrokerError {
+  return new BrokerError('session_forbidden', {
+    detail: 'the terminal was logged out while its token was being obtained',
+  });
 }
 
 /** Another replica does not hear that a background renewal found no place in the login queue: an app has priority there. */

@@ -233,7 +233,7 @@ export interface LoginQueue {
   nextPlaceInMs(): Promise<number | undefined>;
 }
 
-/** A change of a subject or an account, which every replica gets. */
+/** A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has closed the account. */
 export type Announcement =
   | { readonly kind: 'saved' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }

@@ -94,7 +94,7 @@ class Schedule {
   readonly #loggedOut = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
   readonly #erased = new Map<AccountId, { readonly instant: number; readonly at: number }>();
   /** The generation of each logout and each erasure, as the store announced it. */
-  readonly #removed = new Map<SubjectId, number>();
+  readonly #removed = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
   readonly #erasures = new Map<AccountId, number>();
   /** By replica and terminal: the last token that was served, and when the last attempt of a login started. */
   readonly #servedBy = new TerminalMaps<TokenRecord>();
@@ -128,7 +128,7 @@ class Schedule {
     this.#server.subscribe((announcement) => {
       void this.#checkCounts(clients);
       if (announcement.kind === 'saved') this.#onSaved(announcement.id, announcement.generation);
-      if (announcement.kind === 'removed') this.#removed.set(announcement.id, announcement.generation);
+      if (announcement.kind === 'removed') this.#removed.set(announcement.id, { ...announcement, at: this.#time.now });
       if (announcement.kind === 'erased') this.#erasures.set(announcement.account, announcement.generation);
     });
     for (let number = 0; number < replicas; number += 1) this.#startReplica();
@@ -240,7 +240,7 @@ class Schedule {
     }
     // A logout or erasure that overtakes a login ends it.
     const loggedOutAt = Math.max(
-      this.#loggedOut.get(client.id)?.at ?? Number.NEGATIVE_INFINITY,
+      this.#removed.get(client.id)?.at ?? Number.NEGATIVE_INFINITY,
       this.#erased.get(accountId(client.subject.unionId))?.at ?? Number.NEGATIVE_INFINITY,
     );
     const isExcused = error.code === 'session_forbidden' && this.#time.now - loggedOutAt < SETTLE_MS;
@@ -523,7 +523,7 @@ class Schedule {
     this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
       await replica.accounts.logOut(subject, 'app');
-      const generation = this.#removed.get(id) ?? 0;
+      const generation = this.#removed.get(id)?.generation ?? 0;
       this.#loggedOut.set(id, { generation, at: this.#time.now });
       this.#note(`${terminal} is logged out`);
     } catch {
