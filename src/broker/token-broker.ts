@@ -200,7 +200,11 @@ export class TokenBroker {
     if (clock.now() < servableUntil(record.token) && clock.now() - knownAt < LOGOUT_KNOWN_MS) {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
       observer.wroteBack(outcome);
-      if (outcome === 'saved') return cache.put(record, askedAt, erasedAt, id);
+      if (outcome === 'saved') {
+        // The store no longer knows that an app has read the token. This read tells it again.
+        known.markedRead = record.read;
+        return cache.put(record, askedAt, erasedAt, id);
+      }
     }
     cache.forget(id);
     return undefined;
