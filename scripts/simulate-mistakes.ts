@@ -20,8 +20,8 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: 'no fence',
     file: MEMORY_STORE,
-    from: 'if (current > generation || fence > generation)',
-    to: 'if (current > generation)',
+    from: "if (current > generation || fence > generation) return 'outdated';\n    if (isLeased && newest > generation) return 'lease_lost';",
+    to: "if (current > generation) return 'outdated';",
   },
   {
     name: 'a late write is accepted',
@@ -87,6 +87,12 @@ const MISTAKES: readonly Mistake[] = [
     name: 'a shutdown does not wait for running renewals',
     file: 'src/broker/renewal.ts',
     from: 'await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));',
+    to: '',
+  },
+  {
+    name: 'the first read of a token does not move its due time',
+    file: MEMORY_STORE,
+    from: 'this.#context.schedule.advance(id, dueAt);',
     to: '',
   },
   {

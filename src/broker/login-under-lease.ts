@@ -3,7 +3,14 @@ import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, RenewalCause } from '../token/observer.ts';
 import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import {
+  dueAt,
+  dueOnceRead,
+  isRenewedInBackground,
+  LEASE_MS,
+  type RefreshPolicy,
+  retryAt,
+} from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
@@ -47,11 +54,16 @@ export class LoginUnderLease {
     this.#heldLeases = new HeldLeases(options);
   }
 
-  /** Consumes the lease: it is released in every case. @throws BrokerError see `Renewal.renew` */
-  async logIn(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
+  /**
+   * Consumes the lease: it is released in every case.
+   * @returns `undefined` when another owner has taken the lease during the login. The request needs the lease again
+   * @throws BrokerError see `Renewal.renew`
+   */
+  async logIn(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
-      await this.release(granted, dueAt(current, this.#options.policy, lease.id));
+      // An app gets this token now. Another app may have read it since the lease was granted.
+      await this.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
       return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
     }
     this.#heldLeases.add(lease);
@@ -75,7 +87,7 @@ export class LoginUnderLease {
     return this.#heldLeases.releaseAll();
   }
 
-  async #logInAndSave(request: RenewalRequest, granted: GrantedLease): Promise<Renewed> {
+  async #logInAndSave(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { subject, cause, urgency } = request;
     const { lease, current, timeBudget, erasedAt } = granted;
@@ -91,7 +103,7 @@ export class LoginUnderLease {
     return this.#save(request, granted, record);
   }
 
-  async #save(request: RenewalRequest, granted: GrantedLease, record: TokenRecord): Promise<Renewed> {
+  async #save(request: RenewalRequest, granted: GrantedLease, record: TokenRecord): Promise<Renewed | undefined> {
     const { terminals, cache, clock } = this.#options;
     const { lease, timeBudget, erasedAt } = granted;
     const askedAt = clock.now();
@@ -100,6 +112,7 @@ export class LoginUnderLease {
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
     if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.forget(lease.id, lease.generation));
     if (outcome === 'terminal_limit') throw new BrokerError('terminal_limit');
+    if (outcome === 'lease_lost') return undefined;
     if (outcome !== 'outdated') {
       this.#reportEnded(granted);
       const checkedAt = outcome === 'saved' ? askedAt : Number.NEGATIVE_INFINITY;
@@ -112,9 +125,9 @@ export class LoginUnderLease {
     if (newer.record && request.satisfies(newer.record)) {
       return { record: newer.record, outcome: 'waited', checkedAt, erasedAt: newer.erasedAt };
     }
-    throw new BrokerError('session_forbidden', {
-      detail: 'the terminal was logged out while its token was being obtained',
-    });
+    // It was stored by another owner of the lease. After a logout, there would be none.
+    if (newer.record) return undefined;
+    throw loggedOutMeanwhile();
   }
 
   /** The former token ended before this login replaced it. The worker reports tokens that nothing has replaced. */
@@ -230,6 +243,12 @@ export class HeldLeases {
   }
 }
 
+export function loggedOutMeanwhile(): BrokerError {
+  return new BrokerError('session_forbidden', {
+    detail: 'the terminal was logged out while its token was being obtained',
+  });
+}
+
 /** Another replica does not hear that a background renewal found no place in the login queue: an app has priority there. */
 function concernsOtherReplicas(code: ErrorCode, { urgency }: RenewalRequest): boolean {
   return urgency !== 'background' || code !== 'vendor_busy';
@@ -241,5 +260,5 @@ function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
 }
 
 function isRefusal(outcome: SaveOutcome | 'write_back'): boolean {
-  return outcome === 'outdated' || outcome === 'terminal_limit';
+  return outcome !== 'saved' && outcome !== 'write_back';
 }

@@ -3,7 +3,7 @@ import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AnnouncementFeed, DueClaim, DueQueue } from '../token/ports.ts';
-import { dueAt, isRenewedInBackground, LEASE_MS, type RefreshPolicy } from '../token/renewal-timing.ts';
+import { dueAt, dueOnceRead, isRenewedInBackground, LEASE_MS, type RefreshPolicy } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -165,9 +165,10 @@ export class RefreshWorker {
     const { renewal, policy, clock, observer } = this.#options;
     const { lease, record } = claim;
     const now = clock.now();
-    const due = dueAt(record, policy, lease.id);
+    const due = dueOnceRead(record, policy, lease.id);
     if (this.#stop.signal.aborted) return renewal.postpone(claim, now);
-    if (now < due || !isRenewedInBackground(record, policy)) return renewal.postpone(claim, due);
+    if (now < due) return renewal.postpone(claim, due);
+    if (!isRenewedInBackground(record, policy)) return renewal.postpone(claim, record.token.expiresAt);
     observer.renewalClaimed(now - due);
     await renewal.renewClaimed(claim);
     this.#concurrency = Math.min(MAX_CONCURRENCY, this.#concurrency + 1);

@@ -5,7 +5,12 @@ import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../t
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { SpanPlace, Tracer } from '../token/tracer.ts';
-import { type GrantedLease, LoginUnderLease, type LoginUnderLeaseOptions } from './login-under-lease.ts';
+import {
+  type GrantedLease,
+  LoginUnderLease,
+  type LoginUnderLeaseOptions,
+  loggedOutMeanwhile,
+} from './login-under-lease.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 import { LoginWithoutLease } from './store-outage.ts';
 
@@ -58,7 +63,7 @@ export class Renewal {
    * Returns a record that satisfies the request. Over all replicas, at most one login per subject runs at a time. The
    * login continues when its caller disconnects, because other callers may wait for it.
    * @throws BrokerError `request_invalid` when the country is unknown; `rate_limited`; `terminal_limit`;
-   *   `session_forbidden` when the terminal was logged out during the login; `session_invalid` when the account was
+   *   `session_forbidden` when the terminal was logged out during the login, on any replica; `session_invalid` when the account was
    *   erased after the session was issued; or the error of the vendor or the store
    */
   renew(request: RenewalRequest): Promise<Renewed> {
@@ -90,9 +95,11 @@ export class Renewal {
       satisfies: (other) => other.generation > generation,
     };
     const granted = { kind: 'granted', lease, current: record, region, erasedAt } as const;
-    return this.#options.tracer.trace('renewal', () =>
-      this.#start(request, this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited })),
-    );
+    const logIn = async (): Promise<Renewed> => {
+      const renewed = await this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited });
+      return renewed ?? this.#acquireAndLogIn(request);
+    };
+    return this.#options.tracer.trace('renewal', () => this.#start(request, logIn()));
   }
 
   /** Releases a claim without a renewal. @param dueAt epoch ms at which the worker looks at the record next */
@@ -147,9 +154,13 @@ export class Renewal {
       const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
       const answer = await this.#acquire(request, timeBudget);
       switch (answer.kind) {
-        case 'granted':
+        case 'granted': {
           if (announced) await this.#refuseAfterFailure(request, { ...answer, timeBudget }, announced);
-          return this.#underLease.logIn(request, { ...answer, timeBudget });
+          const renewed = await this.#underLease.logIn(request, { ...answer, timeBudget });
+          if (renewed) return renewed;
+          announced = undefined;
+          break;
+        }
         case 'unavailable':
           return this.#withoutLease.logIn(request, answer.error);
         case 'terminal_limit':
@@ -185,7 +196,7 @@ export class Renewal {
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
 
-  /** The token that the replica with the lease has announced. @throws BrokerError its announced failure */
+  /** The token that the replica with the lease has announced. @throws BrokerError its announced failure, or the logout */
   async #resultOfHolder(
     request: RenewalRequest,
     announcement: SubjectAnnouncement | undefined,
@@ -200,7 +211,7 @@ export class Renewal {
     return { record: stored.record, outcome: 'waited', checkedAt, erasedAt: stored.erasedAt };
   }
 
-  /** The lease became free because the login of its holder failed: this request does not repeat it. */
+  /** The lease became free because the login of its holder failed or was outdated: this request does not repeat it. */
   async #refuseAfterFailure(
     request: RenewalRequest,
     granted: GrantedLease,
@@ -215,8 +226,12 @@ export class Renewal {
   }
 }
 
-/** The announced failure, unless this request should try by itself. */
+/**
+ * The announced failure, unless this request should try by itself. A logout ends each login of the terminal that has begun,
+ * so it fails the requests that wait for one.
+ */
 function failureFor(request: RenewalRequest, announcement: SubjectAnnouncement | undefined): BrokerError | undefined {
+  if (announcement?.kind === 'removed') return loggedOutMeanwhile();
   if (announcement?.kind !== 'failed') return undefined;
   const failure = new BrokerError(announcement.code, { retryAfter: 1 });
   return shouldRetryAlone(request, undefined, failure) ? undefined : failure;

@@ -1,4 +1,4 @@
-import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
+import { type Clock, raceTimeout, remainingMs, sleep } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import type { ErrorCode } from '../token/errors.ts';
 import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth } from '../token/ports.ts';
@@ -184,7 +184,8 @@ export class Status {
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
   report(): Promise<StatusReport> {
     const now = this.#options.clock.now();
-    if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
+    const isCurrent = remainingMs(this.#cached?.until ?? 0, now, CACHE_MS) > 0;
+    if (!this.#cached || !isCurrent) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
     return this.#cached.report;
   }
 
@@ -224,13 +225,13 @@ export class Status {
   async #finerCounts(): Promise<readonly number[]> {
     const { clock, dueQueue } = this.#options;
     const now = clock.now();
-    const age = this.#finer ? now - this.#finer.askedAt : Number.POSITIVE_INFINITY;
-    if (this.#finer && age < FINER_CACHE_MS) return this.#finer.dueWithin;
+    const isWithin = (ms: number) => remainingMs((this.#finer?.askedAt ?? 0) + ms, now, ms) > 0;
+    if (this.#finer && isWithin(FINER_CACHE_MS)) return this.#finer.dueWithin;
     const asking = dueQueue.outlook(FINER_MS).then(({ dueWithin }) => {
       this.#finer = { askedAt: now, dueWithin };
       return dueWithin;
     });
-    if (!this.#finer || age >= 2 * FINER_CACHE_MS) return asking;
+    if (!this.#finer || !isWithin(2 * FINER_CACHE_MS)) return asking;
     // The next report has the new counts.
     asking.catch(() => undefined);
     return this.#finer.dueWithin;

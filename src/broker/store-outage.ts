@@ -100,7 +100,13 @@ export class WriteBack {
   async #write(id: SubjectId, record: TokenRecord): Promise<boolean> {
     const { terminals, policy, observer } = this.#options;
     try {
-      observer.wroteBack(await terminals.restore(record, dueAt(record, policy, id)));
+      const due = dueAt(record, policy, id);
+      const outcome = await terminals.restore(record, due);
+      // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
+      if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
+        await terminals.markRead(id, record.generation, due);
+      }
+      observer.wroteBack(outcome);
       return true;
     } catch {
       this.#remember(id, record);
@@ -147,7 +153,8 @@ export class LoginWithoutLease {
   async logIn(request: RenewalRequest, storeError: unknown): Promise<Renewed> {
     const { vendor, cache, writeBack, clock, loginBudgetMs: budgetMs } = this.#options;
     const { subject, known, cause } = request;
-    const canWait = cause === 'due' && known && clock.now() < waitFrom(known.token);
+    const isDue = cause === 'due' && known && clock.now() < waitFrom(known.token);
+    const canWait = isDue || cause === 'background';
     // The country of a token that has ended still applies: it was pinned at the account's first login.
     const region = (known ?? cache.getStale(request.id)?.served.record)?.region ?? request.region;
     if (canWait || !region) throw storeError;

@@ -5,7 +5,7 @@ import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueAt, dueOnceRead, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
@@ -104,7 +104,7 @@ export class TokenBroker {
     const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      entry.renewFrom = now + RENEWAL_PAUSE_MS;
+      entry.renewFrom = Math.min(waitFrom(entry.served.record.token), now + RENEWAL_PAUSE_MS);
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
@@ -200,17 +200,25 @@ export class TokenBroker {
     if (clock.now() < servableUntil(record.token) && clock.now() - knownAt < LOGOUT_KNOWN_MS) {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
       observer.wroteBack(outcome);
-      if (outcome === 'saved') return cache.put(record, askedAt, erasedAt, id);
+      if (outcome === 'saved') {
+        // The store no longer knows that an app has read the token. This read tells it again.
+        known.markedRead = record.read;
+        return cache.put(record, askedAt, erasedAt, id);
+      }
     }
     cache.forget(id);
     return undefined;
   }
 
-  /** Tells the store about the first read of a token from a background renewal. Other tokens are stored as read. */
+  /**
+   * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
+   * tokens are stored as read.
+   */
   #markRead(id: SubjectId, entry: CachedToken): void {
-    const { terminals, log, observer } = this.#options;
+    const { terminals, policy, log, observer } = this.#options;
+    const { record } = entry.served;
     entry.markedRead = true;
-    terminals.markRead(id, entry.served.record.generation).then(
+    terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
         entry.markedRead = false;

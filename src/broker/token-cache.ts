@@ -133,8 +133,11 @@ export class TokenCache {
     return this.#entries.calculatedSize;
   }
 
+  /** The records as the store has them: with the reads that it was told of. */
   *records(): Generator<[SubjectId, TokenRecord]> {
-    for (const [id, { served }] of this.#entries.entries()) yield [id, served.record];
+    for (const [id, { served, markedRead }] of this.#entries.entries()) {
+      yield [id, { ...served.record, read: markedRead }];
+    }
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */

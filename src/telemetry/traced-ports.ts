@@ -26,7 +26,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
   const { terminals, accounts, rateLimiter, loginQueue } = store;
   const tracedTerminals: TerminalStore = {
     read: (id) => span('read', () => terminals.read(id)),
-    markRead: (id, generation) => span('mark_read', () => terminals.markRead(id, generation)),
+    markRead: (id, generation, dueAt) => span('mark_read', () => terminals.markRead(id, generation, dueAt)),
     acquire: (id, durationMs, place) => span('acquire', () => terminals.acquire(id, durationMs, place)),
     extend: (leases) => terminals.extend(leases),
     save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),

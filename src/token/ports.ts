@@ -46,8 +46,11 @@ export type LeaseAnswer =
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit' };
 
-/** `outdated`: a newer generation, a logout or an erasure is stored, and nothing was written. */
-export type SaveOutcome = 'saved' | 'outdated' | 'terminal_limit';
+/**
+ * `outdated`: a newer generation, a logout or an erasure is stored. `lease_lost`: only a later lease was granted, and its
+ * owner has not stored a token so far. Nothing was written, except with `saved`.
+ */
+export type SaveOutcome = 'saved' | 'outdated' | 'lease_lost' | 'terminal_limit';
 
 /** The ids of an account, here and at the vendor. */
 export interface AccountIdentity {
@@ -69,8 +72,12 @@ export interface StoredTerminal {
 export interface TerminalStore {
   read(id: SubjectId): Promise<StoredTerminal>;
 
-  /** Notes that an app has read this generation. @returns whether this was the first read of it */
-  markRead(id: SubjectId, generation: number): Promise<boolean>;
+  /**
+   * Notes that an app has read this generation. The first read also makes the token due at `dueAt`, unless it is due earlier.
+   * @param dueAt epoch ms
+   * @returns whether this was the first read of the generation
+   */
+  markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean>;
 
   /**
    * Grants the lease of the subject with its next generation, unless another owner holds it. The due queue hides the
@@ -98,7 +105,7 @@ export interface TerminalStore {
    * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
    * {@link AccountStore.lookUp}.
    */
-  saveAccessId(lease: Lease, account: AccountIdentity): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+  saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
 
   /**
    * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
@@ -112,7 +119,7 @@ export interface TerminalStore {
    * @returns `outdated` when the store has a newer token, or knows of a later logout or erasure. A lease alone does not
    *   count: its owner may never store a token, and can still replace this one
    */
-  restore(record: TokenRecord, dueAt: number): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
+  restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'>;
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
@@ -235,7 +242,7 @@ export interface LoginQueue {
   nextPlaceInMs(): Promise<number | undefined>;
 }
 
-/** A change of a subject or an account, which every replica gets. */
+/** A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has closed the account. */
 export type Announcement =
   | { readonly kind: 'saved' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }

@@ -63,6 +63,14 @@ export function dueAt(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId
   return isRenewedInBackground(record, policy) ? refreshAt(record, policy, id) : record.token.expiresAt;
 }
 
+/**
+ * {@link dueAt} once an app has read the token. A worker looks no later, also at an unread token: an app may read it before
+ * then, or at the moment of the look.
+ */
+export function dueOnceRead(record: TokenRecord, policy: RefreshPolicy, id?: SubjectId): number {
+  return dueAt({ ...record, read: true }, policy, id);
+}
+
 /** Returns whether the worker renews the token when it is due. */
 export function isRenewedInBackground(record: TokenRecord, { mode, unreadLimit }: RefreshPolicy): boolean {
   return mode === 'proactive' && (record.read || record.unreadRenewals < unreadLimit);

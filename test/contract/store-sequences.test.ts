@@ -32,7 +32,8 @@ type Command =
       readonly dueNow: boolean | undefined;
       readonly code?: ErrorCode;
     }
-  | { readonly kind: 'extend' | 'markRead' | 'saveAccessId'; readonly lease: number }
+  | { readonly kind: 'extend' | 'saveAccessId'; readonly lease: number }
+  | { readonly kind: 'markRead'; readonly lease: number; readonly dueNow: boolean }
   | { readonly kind: 'remove' | 'erase'; readonly subject: number };
 
 const number = fc.nat({ max: 11 });
@@ -68,11 +69,12 @@ const commands = fc.array(
       ),
     },
     {
-      weight: 3,
-      arbitrary: fc.record({
-        kind: fc.constantFrom('extend' as const, 'markRead' as const, 'saveAccessId' as const),
-        lease: number,
-      }),
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constantFrom('extend' as const, 'saveAccessId' as const), lease: number }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('markRead' as const), lease: number, dueNow: fc.boolean() }),
     },
     {
       weight: 1,
@@ -159,7 +161,7 @@ class Run {
       case 'extend':
         return this.#extend(this.#leases.slice(command.lease).map((one) => one.lease));
       default:
-        return terminals.markRead(lease.id, lease.generation);
+        return terminals.markRead(lease.id, lease.generation, dueAt);
     }
   }
 

@@ -84,6 +84,15 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     let store: TokenStore;
     const heard: Announcement[] = [];
 
+    /** Saves a token that no app has read. */
+    async function savedUnread(dueInMs = 50_000): Promise<{ readonly id: SubjectId; readonly generation: number }> {
+      const { subject, id } = newSubject();
+      const { generation, ...lease } = await acquired(store, id);
+      const record = { ...recordOf(subject, generation), read: false };
+      await store.terminals.save({ generation, ...lease }, record, systemClock.now() + dueInMs);
+      return { id, generation };
+    }
+
     beforeAll(async () => {
       store = await open();
       store.announcements.subscribe((announcement) => heard.push(announcement));
@@ -164,7 +173,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const frozen = await acquired(store, id, SHORT_LEASE_MS);
       const next = await eventually(() => acquired(store, id));
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
+        'lease_lost',
       );
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await store.terminals.extend([next])).toEqual([]);
@@ -188,9 +197,27 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const next = await eventually(() => acquired(store, id));
       await store.terminals.release(next, undefined, 'vendor_timeout');
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
+        'lease_lost',
       );
     });
+
+    test.each(['before', 'after'] as const)(
+      'tells an owner of a logout or an erasure, also if its lease was granted again: %s it',
+      async (when) => {
+        for (const act of ['remove', 'erase'] as const) {
+          const { subject, id } = newSubject();
+          const end = () => (act === 'remove' ? store.terminals.remove(id) : store.accounts.erase(subject.unionId));
+          const frozen = await acquired(store, id, SHORT_LEASE_MS);
+          if (when === 'after') await end();
+          const next = await eventually(() => acquired(store, id));
+          if (when === 'before') await end();
+          const record = recordOf(subject, frozen.generation);
+          expect(await store.terminals.save(frozen, record, systemClock.now() + 9_000)).toBe('outdated');
+          expect((await store.terminals.read(id)).record).toBeUndefined();
+          await store.terminals.release(next, undefined);
+        }
+      },
+    );
 
     test('accepts the write of an owner whose lease ran out while no other owner came', async () => {
       const { subject, id } = newSubject();
@@ -240,7 +267,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.restore(older, dueAt)).toBe('saved');
       expect((await store.terminals.read(id)).record).toEqual(older);
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('held');
-      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('outdated');
+      expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('lease_lost');
       const record = recordOf(subject, next.generation);
       expect(await store.terminals.save(next, record, dueAt)).toBe('saved');
       expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
@@ -533,21 +560,46 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     });
 
     test('sets the read flag of one generation only, and reports the first read', async () => {
-      const { subject, id } = newSubject();
-      const lease = await acquired(store, id);
-      await store.terminals.save(
-        lease,
-        { ...recordOf(subject, lease.generation), read: false },
-        systemClock.now() + 9_000,
-      );
-      expect(await store.terminals.markRead(id, lease.generation - 1)).toBe(false);
+      const { id, generation } = await savedUnread();
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.markRead(id, generation - 1, dueAt)).toBe(false);
       expect((await store.terminals.read(id)).record?.read).toBe(false);
       const outcomes = await Promise.all(
-        Array.from({ length: 5 }, () => store.terminals.markRead(id, lease.generation)),
+        Array.from({ length: 5 }, () => store.terminals.markRead(id, generation, dueAt)),
       );
       expect(outcomes.filter((wasFirst) => wasFirst)).toHaveLength(1);
       expect((await store.terminals.read(id)).record?.read).toBe(true);
-      expect(await store.terminals.markRead(newSubject().id, 1)).toBe(false);
+      expect(await store.terminals.markRead(newSubject().id, 1, dueAt)).toBe(false);
+    });
+
+    test('makes a token due earlier with the first read of its generation, and with no other read', async () => {
+      const { id, generation } = await savedUnread();
+      await store.terminals.markRead(id, generation - 1, systemClock.now());
+      expect(await claims(store, id)).toBe(false);
+      await store.terminals.markRead(id, generation, systemClock.now() + 1_000);
+      await store.terminals.markRead(id, generation, systemClock.now());
+      expect(await claims(store, id)).toBe(false);
+      await eventually(() => claims(store, id));
+    });
+
+    test('makes no token due later with a read, and makes no subject without a token due', async () => {
+      const { id, generation } = await savedUnread(1);
+      await store.terminals.markRead(id, generation, systemClock.now() + 50_000);
+      await eventually(() => claims(store, id));
+      const gone = await savedUnread();
+      await store.terminals.remove(gone.id);
+      await store.terminals.markRead(gone.id, gone.generation, systemClock.now());
+      expect(await claims(store, gone.id)).toBe(false);
+    });
+
+    test('keeps a token that is read during its renewal from a second claim, and makes it due if the worker dies', async () => {
+      const { id, generation } = await savedUnread(1);
+      const first = await claimed(store, id, 2_000);
+      await store.terminals.markRead(id, generation, systemClock.now());
+      expect(await claims(store, id)).toBe(false);
+      expect(await store.terminals.extend([first.lease])).toEqual([]);
+      const second = await claimed(store, id);
+      expect(second.record.read).toBe(true);
     });
 
     test('lets an account cool down from its second failure in a row, longer each time, until it has a token', async () => {

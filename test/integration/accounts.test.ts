@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
@@ -86,6 +87,20 @@ describe('a logout', () => {
     fleet.vendor.configure({ latencyMs: 0 });
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
     expect(fleet.vendor.state()).toMatchObject({ succeeded: 2, concurrent: 0 });
+  });
+
+  test('during a login also fails a request that waits on another replica, and brings no token back', async () => {
+    const fleet = await open({ vendor: { latencyMs: 4_000 } });
+    const session = await fleet.session('alice');
+    const first = fleet.broker(0).getToken(session, 'phone');
+    await eventually(() => fleet.vendor.state().requests === 1);
+    const waiting = fleet.broker(1).getToken(session, 'phone');
+    await sleep(1_000);
+    expect((await logOut(fleet.broker(0), session)).status).toBe(204);
+    expect([(await waiting).status, (await first).status]).toEqual([403, 403]);
+    const { terminals = [] } = JSON.parse((await internalRequest(fleet.broker(0), 'GET', '/accounts/alice')).body);
+    expect(terminals).toEqual([]);
+    expect(fleet.vendor.state()).toMatchObject({ requests: 1, concurrent: 0 });
   });
 
   test('on one replica stops the other replica from returning the token within a second', async ({ annotate }) => {

@@ -34,6 +34,23 @@ describe('tokens of ten seconds on two replicas', () => {
     expect(fleet.vendor.state().concurrent).toBe(0);
   }, 90_000);
 
+  test('that an app reads once after each renewal are renewed again, without another read', async () => {
+    const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    const renewed = (count: number) =>
+      eventually(() => expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(count), { timeoutMs: 12_000 });
+    await fleet.broker(0).getToken(session, 'phone');
+    await renewed(2);
+    await sleep(1_000);
+    await fleet.broker(1).getToken(session, 'phone');
+    await renewed(3);
+    for (const { adminUrl } of fleet.brokers) {
+      const metrics = await (await fetch(`${adminUrl}/metrics`)).text();
+      expect(metrics).toContain('sdk_token_broker_tokens_expired_unrenewed_total 0');
+    }
+  }, 60_000);
+
   test('that no app reads are renewed once, then expire, and the next read logs in again', async () => {
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
     onTestFinished(() => fleet.close());

@@ -38,6 +38,30 @@ describe('a replica that freezes during a login, until after the end of its leas
   });
 });
 
+describe('a replica that resumes while another one logs in for the same terminal', () => {
+  test('gives its app the token of the other one: no logout, and no third login', async () => {
+    const fleet = await startFleet({
+      replicas: 2,
+      vendor: { latencyMs: 3_000, mode: 'replace' },
+      env: { VENDOR_TIMEOUT_MS: '15000' },
+    });
+    onTestFinished(() => fleet.close());
+    const session = await fleet.session('alice');
+    const [frozen, other] = [fleet.broker(0), fleet.broker(1)];
+    const atFrozen = frozen.getToken(session, 'phone');
+    await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+    frozen.signal('SIGSTOP');
+    const atOther = other.getToken(session, 'phone');
+    await eventually(() => fleet.vendor.state().requests === 2, { everyMs: 5, timeoutMs: 2 * TAKEOVER_MS });
+    frozen.signal('SIGCONT');
+    const [late, taken] = await Promise.all([atFrozen, atOther]);
+    expect([late.status, taken.status]).toEqual([200, 200]);
+    expect(accessTokenOf(late)).toBe(accessTokenOf(taken));
+    expect(fleet.vendor.checkToken(accessTokenOf(taken)).live).toBe(true);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+  }, 30_000);
+});
+
 describe('a replica that crashes during renewals', () => {
   test('loses no token: the other replica renews every token in time', async () => {
     const lifetimeMs = 26_000;

@@ -10,6 +10,7 @@ import { type Clock, raceTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import { silentObserver } from '../../src/token/observer.ts';
+import type { DueQueue } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
@@ -34,6 +35,8 @@ export interface ReplicaOptions {
   readonly vendorTimeoutMs: number;
   readonly maxLoginsPerSecond: number;
   readonly onLogin: (terminal: string, replica: Replica) => void;
+  /** Called when a worker finds that a token has ended that an app had read. */
+  readonly onEndedUnrenewed: () => void;
   readonly onLog: (replica: string, message: string) => void;
 }
 
@@ -123,7 +126,12 @@ export class Replica {
       loginBudgetMs,
       defaultRegion: undefined,
     });
-    this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
+    const claim: DueQueue['claim'] = async (...args) => {
+      const claims = await dueQueue.claim(...args);
+      if (claims.endedRead > 0) options.onEndedUnrenewed();
+      return claims;
+    };
+    this.#worker = new RefreshWorker({ dueQueue: { claim }, announcements, renewal, policy, clock, log, observer });
     this.#worker.start();
   }
 

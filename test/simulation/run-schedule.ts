@@ -94,7 +94,7 @@ class Schedule {
   readonly #loggedOut = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
   readonly #erased = new Map<AccountId, { readonly instant: number; readonly at: number }>();
   /** The generation of each logout and each erasure, as the store announced it. */
-  readonly #removed = new Map<SubjectId, number>();
+  readonly #removed = new Map<SubjectId, { readonly generation: number; readonly at: number }>();
   readonly #erasures = new Map<AccountId, number>();
   /** By replica and terminal: the last token that was served, and when the last attempt of a login started. */
   readonly #servedBy = new TerminalMaps<TokenRecord>();
@@ -128,7 +128,7 @@ class Schedule {
     this.#server.subscribe((announcement) => {
       void this.#checkCounts(clients);
       if (announcement.kind === 'saved') this.#onSaved(announcement.id, announcement.generation);
-      if (announcement.kind === 'removed') this.#removed.set(announcement.id, announcement.generation);
+      if (announcement.kind === 'removed') this.#removed.set(announcement.id, { ...announcement, at: this.#time.now });
       if (announcement.kind === 'erased') this.#erasures.set(announcement.account, announcement.generation);
     });
     for (let number = 0; number < replicas; number += 1) this.#startReplica();
@@ -166,6 +166,7 @@ class Schedule {
       vendorTimeoutMs,
       maxLoginsPerSecond,
       onLogin: (terminal, by) => this.#onLogin(terminal, by),
+      onEndedUnrenewed: () => this.#onEndedUnrenewed(),
       onLog: (name, message) => this.#note(`${name} logs: ${message}`),
     });
     this.#replicas.push(replica);
@@ -239,7 +240,7 @@ class Schedule {
     }
     // A logout or erasure that overtakes a login ends it.
     const loggedOutAt = Math.max(
-      this.#loggedOut.get(client.id)?.at ?? Number.NEGATIVE_INFINITY,
+      this.#removed.get(client.id)?.at ?? Number.NEGATIVE_INFINITY,
       this.#erased.get(accountId(client.subject.unionId))?.at ?? Number.NEGATIVE_INFINITY,
     );
     const isExcused = error.code === 'session_forbidden' && this.#time.now - loggedOutAt < SETTLE_MS;
@@ -286,6 +287,13 @@ class Schedule {
     if (count > 1 && this.#isQuiet(SETTLE_MS) && this.#isVendorQuiet(SETTLE_MS)) {
       this.#fail('one login per subject at a time', `${terminal}: ${count} logins in flight`);
     }
+  }
+
+  /** Nothing has replaced a token that an app had read, and it has ended. */
+  #onEndedUnrenewed(): void {
+    const wellMs = this.#scenario.tokenLifeMs + SETTLE_MS;
+    if (!this.#isQuiet(wellMs) || !this.#isVendorQuiet(wellMs)) return;
+    this.#fail('a token that an app has read since its last renewal is renewed before it ends', '');
   }
 
   /** A login during an outage of the store, although the replica has served a token that is not due yet. */
@@ -515,7 +523,7 @@ class Schedule {
     this.#uselessAt.set(subject.unionId, this.#time.now);
     try {
       await replica.accounts.logOut(subject, { sessionIssuedAt });
-      const generation = this.#removed.get(id) ?? 0;
+      const generation = this.#removed.get(id)?.generation ?? 0;
       this.#loggedOut.set(id, { generation, at: this.#time.now });
       this.#note(`${terminal} is logged out`);
     } catch {

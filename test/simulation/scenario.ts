@@ -74,6 +74,8 @@ const longTail = (random: () => number): number => Math.min(4_900, 40 / (random(
 /** The worlds that `npm test` and `npm run simulate` go through. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   calm: CALM,
+  // A worker may look 5 s after a read has made a token due. That is less than the last tenth of its life.
+  'rare reads': { ...CALM, tokenLifeMs: 60_000, readEveryMs: 50_000, minutes: 8 },
   'slow vendor': { ...CALM, vendorLatencyMs: () => 1_800, vendorMode: 'replace' },
   'slow vendor, two replicas': { ...CALM, replicas: 2, vendorLatencyMs: (random) => 900 + random() * 1_500 },
   'logins longer than a lease': {

@@ -145,11 +145,12 @@ export class StoreConnection {
     return {
       terminals: {
         read: call('terminals', 'read'),
-        markRead: call('terminals', 'markRead'),
         acquire: call('terminals', 'acquire'),
         extend: call('terminals', 'extend'),
         remove: call('terminals', 'remove'),
         saveAccessId: call('terminals', 'saveAccessId'),
+        markRead: (id, generation, dueAt) =>
+          this.#roundTrip(() => this.#server.data.terminals.markRead(id, generation, dueOnServer(dueAt))),
         save: (lease, record, dueAt) =>
           this.#roundTrip(() => this.#server.data.terminals.save(lease, record, dueOnServer(dueAt))),
         restore: (record, dueAt) =>

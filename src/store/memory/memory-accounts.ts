@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Clock } from '../../token/clock.ts';
+import { type Clock, remainingMs } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountHistory,
@@ -25,6 +25,11 @@ export class MemorySchedule {
   /** Changes the due time of a subject that has one. */
   move(id: SubjectId, dueAt: number): void {
     if (this.#dueAt.has(id)) this.#dueAt.set(id, dueAt);
+  }
+
+  /** Changes the due time of a subject that is due later. */
+  advance(id: SubjectId, dueAt: number): void {
+    if (dueAt < (this.#dueAt.get(id) ?? 0)) this.#dueAt.set(id, dueAt);
   }
 
   remove(id: SubjectId): void {
@@ -130,7 +135,8 @@ export class MemoryFailures {
   coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
     const failures = this.#failures.get(account);
     if (!failures) return undefined;
-    const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
+    const wholeMs = coolDownMs(failures.count);
+    const forMs = remainingMs(failures.lastAt + wholeMs, this.#clock.now(), wholeMs);
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
   }
 }

@@ -82,11 +82,12 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { record: account?.records.get(id), erasedAt: account?.erasedAt };
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<boolean> {
+  async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
     const records = this.#accounts.get(id)?.records;
     const record = records?.get(id);
     if (record?.generation !== generation || record.read) return false;
     records?.set(id, { ...record, read: true });
+    this.#context.schedule.advance(id, dueAt);
     return true;
   }
 
@@ -188,8 +189,9 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const current = account.records.get(id)?.generation ?? 0;
     if (current === generation) return 'saved';
     const newest = this.#fences.get(id);
-    const fence = Math.max(isLeased ? newest : this.#fences.ofLogout(id), account.erasedAt ?? 0);
+    const fence = Math.max(this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
+    if (isLeased && newest > generation) return 'lease_lost';
     if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
     account.identity = {
       unionId: record.subject.unionId,

@@ -37,9 +37,11 @@ export class RedisTerminals implements TerminalStore {
     return { record: records.decode(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 
-  async markRead(id: SubjectId, generation: number): Promise<boolean> {
+  async markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean> {
     const { redis, keys } = this.#context;
-    return (await redis.script('markRead', [keys.account(accountOf(id))], [terminalOf(id), generation])) === 1;
+    const account = accountOf(id);
+    const args = [terminalOf(id), generation, id, this.#msUntil(dueAt)];
+    return (await redis.script('markRead', [keys.account(account), keys.dueOf(account)], args)) === 1;
   }
 
   async acquire(id: SubjectId, durationMs: number, place?: SpanPlace): Promise<LeaseAnswer> {

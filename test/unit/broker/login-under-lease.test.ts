@@ -4,7 +4,7 @@ import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, SaveOutcome } from '../../../src/token/ports.ts';
-import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
+import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
@@ -68,13 +68,13 @@ describe('a login under a lease', () => {
   });
 
   test('counts how many tokens in a row no app has read', async () => {
-    const { store, renew, renewInBackground } = createReplica();
+    const { clock, store, renew, renewInBackground } = createReplica();
     expect((await renew()).record).toMatchObject({ read: true, unreadRenewals: 0 });
     for (const unreadRenewals of [1, 2, 3]) {
       expect((await renewInBackground()).record).toMatchObject({ read: false, unreadRenewals });
     }
     const { record } = await store.terminals.read(ID);
-    await store.terminals.markRead(ID, record?.generation ?? 0);
+    await store.terminals.markRead(ID, record?.generation ?? 0, clock.now());
     expect((await renewInBackground()).record).toMatchObject({ read: false, unreadRenewals: 1 });
     expect((await renew({ cause: 'due' })).record).toMatchObject({ read: true, unreadRenewals: 0 });
   });
@@ -153,6 +153,16 @@ describe('a login under a lease', () => {
     const after = await store.dueQueue.claim(1, 1);
     expect(after.nextInMs).toBe(before.nextInMs);
     expect(clock.now()).toBeGreaterThan(0);
+  });
+
+  test('is not made if the store already has a token that will do; the token is due as one that an app has read', async () => {
+    const { clock, store, renew, renewInBackground } = createReplica();
+    await renew();
+    const { record } = await renewInBackground();
+    expect((await store.dueQueue.claim(1, 1)).nextInMs).toBe(record.token.expiresAt - clock.now());
+    await renew({ satisfies: () => true });
+    const { nextInMs } = await store.dueQueue.claim(1, 1);
+    expect(nextInMs).toBe(refreshAt(record, PROACTIVE) - clock.now());
   });
 
   test.each([

@@ -131,6 +131,17 @@ describe('a read of a token near its end', () => {
     expect(next()).toBe('vendor_rejected');
   });
 
+  test('is not answered from memory at the margin of a token with a short life, although a read has just started its renewal', async () => {
+    const { pass, vendor, read } = await partsWithToken(4_000);
+    vendor.failure = new BrokerError('vendor_rejected');
+    await pass(3_599);
+    expect(tokenOf(await read())).toBe('token-1');
+    await pass(201);
+    const next = follow(read());
+    await pass(0);
+    expect(next()).toBe('vendor_rejected');
+  });
+
   test('counts as a read without a token from the margin on', async () => {
     const { pass, told, read } = await partsWithToken();
     await pass(56_999);

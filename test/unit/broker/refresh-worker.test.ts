@@ -1,7 +1,8 @@
-import { describe, type TestContext, test } from 'vitest';
+import { describe, type TestContext, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -17,12 +18,14 @@ const DUE_EARLY = { share: { from: 0.1, to: 0.1 } };
 
 function startWorker(onFinished: TestContext['onTestFinished'], policy: Partial<RefreshPolicy> = {}) {
   const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
-  const parts = brokerParts({ store: watched.store, policy: { ...PROACTIVE, ...policy } });
+  const observer = { ...silentObserver };
+  const parts = brokerParts({ store: watched.store, observer, policy: { ...PROACTIVE, ...policy } });
   parts.vendor.lifeMs = LIFE_MS;
   parts.worker.start();
   onFinished(() => parts.worker.stop());
   return {
     ...parts,
+    observer,
     watched,
     read: (subject = SUBJECT) => parts.broker.read({ subject, region: 'CN', sessionIssuedAt: systemClock.now() }),
   };
@@ -52,6 +55,28 @@ describe.concurrent('the refresh worker', () => {
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeUndefined(), { timeoutMs: 6_000 });
     expect(vendor.requests).toHaveLength(2);
     expect((await store.dueQueue.claim(10, 1)).nextInMs).toBeUndefined();
+  });
+
+  test('renews a token again that an app has read after its last renewal, also if it is read only once', async ({
+    onTestFinished,
+    expect,
+  }) => {
+    const { vendor, observer, read } = startWorker(onTestFinished, { share: { from: 0.5, to: 0.5 } });
+    const ended = vi.spyOn(observer, 'endedUnrenewed');
+    vendor.lifeMs = 2 * LIFE_MS;
+    await read();
+    for (const logins of [2, 3]) {
+      await eventually(() => expect(vendor.requests).toHaveLength(logins), { timeoutMs: 6_000 });
+      await eventually(async () => expect((await read()).record.token.fields['accessToken']).toBe(`token-${logins}`));
+    }
+    await eventually(() => expect(vendor.requests).toHaveLength(4), { timeoutMs: 6_000 });
+    expect(vendor.requests.map(({ urgency }) => urgency)).toEqual([
+      'foreground',
+      'background',
+      'background',
+      'background',
+    ]);
+    expect(ended).not.toHaveBeenCalled();
   });
 
   test('renews an unread token as many times in a row as configured', async ({ onTestFinished, expect }) => {

@@ -104,6 +104,45 @@ describe('a background renewal', () => {
   });
 });
 
+describe('a request that waits for the login of another replica', () => {
+  test('fails with the logout of its terminal like the login, and a request that arrives after the logout logs in', async () => {
+    const store = newStore();
+    const vendor = new ScriptedLogin();
+    const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+    vendor.latencyMs = 600;
+    const results = Promise.allSettled([first, second].map(({ renewal }) => renewal.renew(request())));
+    await eventually(() => vendor.requests.length === 1);
+    await sleep(50);
+    await store.terminals.remove(ID);
+    await sleep(50);
+    const afterwards = second.renewal.renew(request());
+    for (const result of await results) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'session_forbidden' } });
+    }
+    expect((await afterwards).record).toEqual((await store.terminals.read(ID)).record);
+    expect(vendor.requests).toHaveLength(2);
+    expect(vendor.mostConcurrent).toBe(1);
+  });
+
+  test('fails with the logout, even if it gets the lease before the announcement', async () => {
+    const { store, vendor, renewal } = brokerParts();
+    const answer = await store.terminals.acquire(ID, 10_000);
+    if (answer.kind !== 'granted') throw new Error(answer.kind);
+    const waiting = renewal.renew(request());
+    await sleep(400);
+    const { acquire } = store.terminals;
+    store.terminals.acquire = async (...args) => {
+      const granted = await acquire.apply(store.terminals, args);
+      if (granted.kind === 'granted') setTimeout(() => void store.terminals.remove(ID), 1);
+      return granted;
+    };
+    await store.terminals.release(answer.lease, undefined);
+    await expect(waiting).rejects.toMatchObject({ code: 'session_forbidden' });
+    expect(vendor.requests).toHaveLength(0);
+    expect((await acquire.call(store.terminals, ID, 100)).kind).toBe('granted');
+  });
+});
+
 describe('an erased account', () => {
   test('is not logged in again for an older session whose read waited during the erasure', async () => {
     const store = newStore();

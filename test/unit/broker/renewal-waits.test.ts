@@ -178,6 +178,62 @@ describe('a renewal while another replica holds the lease', () => {
 });
 
 describe('a renewal', () => {
+  test.each(['foreground', 'background'] as const)(
+    'that has lost its lease to another replica waits for the token of that replica, and is no logout: %s',
+    async (urgency) => {
+      const { inner, pass, renew, holdLease, save, vendor } = createReplica();
+      // As in a process that is stopped: the heartbeat does not extend the lease.
+      inner.terminals.extend = async (leases) => leases;
+      vendor.latencyMs = LEASE_MS + 1_000;
+      const losing = renew({ cause: urgency === 'background' ? 'background' : 'new', urgency });
+      await pass(LEASE_MS);
+      const lease = await holdLease(20_000);
+      await pass(2_000);
+      expect(losing.result).toBe('waits');
+      expect((await inner.terminals.read(ID)).record).toBeUndefined();
+      expect(await save(lease)).toBe('saved');
+      await pass(300);
+      expect(losing.result).toMatchObject({ outcome: 'waited', record: { region: 'DE' } });
+      expect(vendor.requests).toHaveLength(1);
+    },
+  );
+
+  test('that has lost its lease logs in again if the next owner gave it back, and ends at the latest like any other', async () => {
+    const { inner, pass, renew, holdLease, vendor } = createReplica();
+    inner.terminals.extend = async (leases) => leases;
+    vendor.latencyMs = LEASE_MS + 1_000;
+    const losing = renew();
+    await pass(LEASE_MS);
+    const lease = await holdLease(20_000);
+    await pass(2_000);
+    vendor.latencyMs = 100;
+    await inner.terminals.release(lease, undefined);
+    await pass(500);
+    expect(losing.result).toMatchObject({ outcome: 'login', record: { region: 'CN' } });
+    expect(vendor.requests).toHaveLength(2);
+    vendor.latencyMs = LEASE_MS + 1_000;
+    const waiting = renew({ satisfies: () => false });
+    await pass(LEASE_MS);
+    await holdLease(60_000);
+    await pass(2 * 5_000);
+    expect(waiting.result).toMatchObject({ code: 'vendor_timeout' });
+    expect(vendor.requests).toHaveLength(3);
+  });
+
+  test('that has lost its lease waits for the store during an outage if no app waits for it', async () => {
+    const { inner, watched, pass, renew, holdLease, vendor } = createReplica();
+    inner.terminals.extend = async (leases) => leases;
+    vendor.latencyMs = LEASE_MS + 1_000;
+    const losing = renew({ cause: 'background', urgency: 'background' });
+    await pass(LEASE_MS);
+    await holdLease(20_000);
+    await pass(2_000);
+    watched.down.add('acquire');
+    await pass(500);
+    expect(losing.result).toMatchObject({ code: 'store_unavailable' });
+    expect(vendor.requests).toHaveLength(1);
+  });
+
   test('of a subject that cools down tells the app, in whole seconds, when it may try again', async () => {
     const { pass, answers, told, renew } = createReplica();
     answers.push({ kind: 'cooling', forMs: 1_001, code: 'vendor_unavailable' });
@@ -283,9 +339,11 @@ describe('a renewal', () => {
   });
 
   test.each([
-    { claim: 'ends later', latencyMs: 5_000 },
-    { claim: 'ends first', latencyMs: 100 },
-  ])('is joined by later requests, also while a claim of its subject is renewed that $claim', async ({ latencyMs }) => {
+    { claim: 'ends later', latencyMs: 5_000, claimAsksAt: [] },
+    // The first renewal has taken the lease of the claim, so the claim asks for it again.
+    { claim: 'ends first', latencyMs: 100, claimAsksAt: [300, 550, 800] },
+  ])('is joined by later requests, also while a claim of its subject is renewed that $claim', async (example) => {
+    const { latencyMs, claimAsksAt } = example;
     const { pass, clock, vendor, renewal, askedAt, renew } = createReplica();
     vendor.latencyMs = 1_000;
     const first = renew();
@@ -300,7 +358,7 @@ describe('a renewal', () => {
     await pass(400);
     expect(first.result).toMatchObject({ outcome: 'login' });
     expect(last.result).toMatchObject({ outcome: 'waited' });
-    expect(askedAt).toEqual([0]);
+    expect(askedAt).toEqual([0, ...claimAsksAt]);
     await pass(5_000);
     await claimed;
   });

@@ -130,6 +130,16 @@ describe('the status', () => {
     expect(await firstHour()).toBe(3);
   });
 
+  test('is new after the clock was set back, and so are the counts of each hour and day', async () => {
+    const { clock } = virtualClock();
+    let aheadMs = HOUR_MS;
+    const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
+    await status.report();
+    aheadMs = 0;
+    expect((await status.report()).at).toBe(new Date(clock.now()).toISOString());
+    expect(asked.times).toBe(4);
+  });
+
   test('asks the store once per second, however many callers there are', async () => {
     const { status, pass, asked } = createStatus();
     await Promise.all(Array.from({ length: 10 }, () => status.report()));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import type { TokenStore } from '../../../src/token/ports.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -198,13 +199,13 @@ describe('a read after the store has lost its data', () => {
     const terminals = new Proxy(full.terminals, {
       get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
     });
-    const { vendor, broker } = brokerParts({ clock, store: { ...full, terminals } });
+    const { vendor, broker, renewInBackground } = brokerParts({ clock, store: { ...full, terminals } });
     vendor.lifeMs = 10 * 3_600_000;
     const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
     const loseData = () => {
       current = empty;
     };
-    return { clock, vendor, empty, loseData, read };
+    return { clock, vendor, full, empty, loseData, read, renewInBackground };
   }
 
   test('keeps its token and writes it back, even if the vendor is down', async () => {
@@ -216,6 +217,19 @@ describe('a read after the store has lost its data', () => {
     expect(tokenOf(await read())).toBe('token-1');
     expect((await empty.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('stores again that an app has read the token', async () => {
+    const { clock, full, empty, loseData, read, renewInBackground } = partsWithLoss();
+    const isRead = async ({ terminals }: TokenStore) => (await terminals.read(ID)).record?.read === true;
+    await read();
+    await renewInBackground(ID);
+    await read();
+    await eventually(() => isRead(full));
+    loseData();
+    clock.advance(60_001);
+    await read();
+    await eventually(() => isRead(empty));
   });
 
   test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
@@ -363,6 +377,17 @@ describe('a subject whose logins fail repeatedly', () => {
     vendor.failure = undefined;
     clock.advance(4_000);
     expect(tokenOf(await read())).toBe('token-6');
+  });
+
+  test.each([1, 2])('gets no cool-down when the clock was set back by an hour after %i failures', async (failures) => {
+    const { clock, vendor, read } = parts();
+    vendor.failure = new BrokerError('vendor_unavailable');
+    for (let round = 0; round < failures; round += 1) {
+      await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
+    }
+    vendor.failure = undefined;
+    clock.advance(-3_600_000);
+    expect(tokenOf(await read())).toBe(`token-${failures + 1}`);
   });
 
   test('gets no cool-down when the vendor rejects the logins', async () => {

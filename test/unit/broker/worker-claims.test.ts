@@ -207,6 +207,15 @@ describe('the worker renews', () => {
     expect(postponed).toMatchObject([{ inMs: LIFE_MS / 2 }]);
   });
 
+  test('no unread token before it is due: it is looked at again then, because an app may read it in between', async () => {
+    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
+    answers.push(dueClaims(1, { read: false, lateMs: -11 }));
+    worker.start();
+    await pass(0);
+    expect(running).toHaveLength(0);
+    expect(postponed).toMatchObject([{ inMs: 11 }]);
+  });
+
   test('no expired token that apps no longer read', async () => {
     const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
     answers.push(dueClaims(1, { read: false, lateMs: LIFE_MS }));

@@ -1,15 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { LoginWithoutLease, WriteBack } from '../../../src/broker/store-outage.ts';
 import type { TokenCache } from '../../../src/broker/token-cache.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore } from '../../../src/token/ports.ts';
-import { dueAt } from '../../../src/token/renewal-timing.ts';
+import { dueAt, dueOnceRead } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { subjectId } from '../../../src/token/subject.ts';
-import { PROACTIVE } from '../../support/broker-parts.ts';
+import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { eventually } from '../../support/eventually.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
+import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const LIFE_MS = 600_000;
@@ -295,6 +298,34 @@ describe('after the store has lost its data', () => {
     expect(restored).toHaveLength(130);
     expect(most).toBe(64);
     expect(lines()).toEqual([expect.objectContaining({ tokens: 130 })]);
+  });
+
+  test('an app’s read of a token is written too, even if another replica has restored the token as unread', async () => {
+    const clock = new TestClock();
+    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
+    if (!full || !empty) throw new Error('no stores');
+    let current = full;
+    const terminals = new Proxy(full.terminals, {
+      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
+    });
+    const storeReturns: ((lostData: boolean) => void)[] = [];
+    const health = { ping: async () => undefined, onReturn: storeReturns.push.bind(storeReturns) };
+    const store = { ...full, terminals, health };
+    const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
+    const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+    const id = subjectId(subject);
+    const read = ({ broker }: typeof reading) => broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
+    const isRead = async () => (await current.terminals.read(id)).record?.read;
+    await read(renewing);
+    const { record } = await renewing.renewInBackground(id);
+    await read(reading);
+    await eventually(async () => expect(await isRead()).toBe(true));
+    current = empty;
+    storeReturns[0]?.(true);
+    await eventually(async () => expect(await isRead()).toBe(false));
+    storeReturns[1]?.(true);
+    await eventually(async () => expect(await isRead()).toBe(true));
+    expect((await empty.dueQueue.claim(1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
   });
 
   test('only what it missed is written if it still has its data', async () => {

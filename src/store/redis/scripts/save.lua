@@ -16,8 +16,9 @@
 -- ARGV[9] region
 -- ARGV[10] directory entry
 -- Returns {'saved', previous directory entry or nil}, {'terminal_limit'}, or {'outdated'} when a newer generation, a
---   logout or an erasure is stored, or when the write is so late that its fence may have expired. A newer lease outdates
---   only the owners before it: a token that is written back stays until the owner of that lease replaces it.
+--   logout or an erasure is stored, or when the write is so late that its fence may have expired. {'lease_lost'} when only
+--   a newer lease was granted. It refuses only the owners before it: a token that is written back stays until the owner of
+--   that lease replaces it.
 -- The same write sent twice is 'saved' twice.
 
 local owner, generation, terminal, id, record, dueIn, channel, limit, region, entry = unpack(ARGV)
@@ -31,8 +32,9 @@ if current == own then return {'saved', previous} end
 
 local isLeased = owner ~= ''
 local fence, logoutFence = fenceOf(KEYS[2], terminal, now)
-local newest = math.max(current, isLeased and fence or logoutFence, erasedAt(KEYS[3], now))
+local newest = math.max(current, logoutFence, erasedAt(KEYS[3], now))
 if newest > own or (isLeased and now - own >= FENCE_MS) then return {'outdated'} end
+if isLeased and fence > own then return {'lease_lost'} end
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
 redis.call('HSET', KEYS[3], terminal, record)

@@ -7,6 +7,7 @@ import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { DirectoryCodec, RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { resealScript, sealedFieldsOf } from '../../../../../src/store/redis/records/resealing.ts';
 import { type SealedField, TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import {
@@ -109,7 +110,7 @@ describe('sealing again a text that was read some time ago', () => {
   test('keeps the read flag that was set in between', async () => {
     const { open, old, record, textAt, reseal } = await withOldToken();
     const unread = await textAt(field);
-    await old.terminals.markRead(ID, record.generation);
+    await old.terminals.markRead(ID, record.generation, systemClock.now());
     expect(await reseal(unread)).toBe(1);
     expect((await (await open(NEW)).terminals.read(ID)).record).toEqual({ ...record, read: true });
   });

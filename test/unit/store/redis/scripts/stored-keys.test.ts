@@ -32,7 +32,7 @@ describe('a command that a client sends again after a lost answer', () => {
     const { store, dueInMs } = await openRedisState();
     const lease = await granted(store, ID);
     const record = await restored(store, { subject: SUBJECT, generation: lease.generation, read: false });
-    await store.terminals.markRead(ID, lease.generation);
+    await store.terminals.markRead(ID, lease.generation, systemClock.now() + DAY_MS);
     expect(await store.terminals.save(lease, record, systemClock.now() + DAY_MS)).toBe('saved');
     expect((await store.terminals.read(ID)).record?.read).toBe(true);
     expect(await dueInMs(ID)).toBeLessThan(DAY_MS / 2);
