@@ -97,6 +97,7 @@ export interface TerminalStore {
    * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never due.
    * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
    * {@link AccountStore.lookUp}.
+   * @returns `outdated` after an erasure only: an accessId is that of the account, whatever becomes of the terminal
    */
   saveAccessId(lease: Lease, account: AccountIdentity): Promise<Exclude<SaveOutcome, 'terminal_limit'>>;
 

@@ -779,9 +779,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ kind: 'granted', region: 'DE' });
     });
 
-    test('stores no accessId after an erasure, a logout, a newer lease or a newer token of the same terminal', async () => {
+    test('stores no accessId after an erasure', async () => {
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      await store.accounts.erase(subject.unionId);
+      const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
+      expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+    });
+
+    test('stores an accessId after a logout, a newer lease or a newer token of the same terminal', async () => {
       const changes: ((subject: Subject, id: SubjectId) => Promise<unknown>)[] = [
-        ({ unionId }) => store.accounts.erase(unionId),
         (_subject, id) => store.terminals.remove(id),
         (_subject, id) => eventually(() => acquired(store, id)),
         (subject, id) => eventually(() => saved(store, subject, id)),
@@ -790,9 +798,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         const { subject, id } = newSubject();
         const lease = await acquired(store, id, SHORT_LEASE_MS);
         await change(subject, id);
+        const { record } = await store.terminals.read(id);
         const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
-        expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
-        expect((await store.accounts.find(subject.unionId))?.accessId).not.toBe('77');
+        expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
+        expect((await store.accounts.find(subject.unionId))?.accessId).toBe('77');
+        expect((await store.terminals.read(id)).record).toEqual(record);
       }
     });
 

@@ -119,7 +119,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { id, generation } = lease;
     this.#leases.release(lease);
     const account = this.#accounts.accountFor(id);
-    if (this.#newest(id) > generation) return 'outdated';
+    if ((account.erasedAt ?? 0) > generation) return 'outdated';
     account.identity = { ...identity, region: account.identity?.region ?? identity.region };
     this.#failures.clear(id);
     return 'saved';

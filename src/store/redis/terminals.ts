@@ -96,8 +96,8 @@ export class RedisTerminals implements TerminalStore {
     const key = keys.account(account);
     const [outcome, previous] = (await redis.script(
       'saveAccessId',
-      [keys.lease(id), keys.fences(account), key, keys.failures(account)],
-      [ownerId, generation, terminalOf(id), region, directory.encode({ unionId, accessId }, key)],
+      [keys.lease(id), key, keys.failures(account)],
+      [ownerId, generation, region, directory.encode({ unionId, accessId }, key)],
     )) as [Buffer, Buffer | null];
     if (outcome.toString() !== 'saved') return 'outdated';
     await this.#accounts.remember(lease, accessId, previous);

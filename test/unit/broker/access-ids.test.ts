@@ -88,6 +88,18 @@ describe('the accessId of an account that has never logged in', () => {
     expect(vendor.requests).toHaveLength(1);
   });
 
+  test('is obtained although the same terminal logs out during the login', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, store, obtain } = createReplicas(1, { clock });
+    const only = { ...SUBJECT, uniqueId: 'bob' };
+    const obtained = obtain(0, 'DE', only);
+    await pass(500);
+    await first.accounts.logOut(only, 'app');
+    await pass(2_000);
+    expect(await obtained).toMatchObject(OBTAINED);
+    expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
+  });
+
   test('lets a phone with the same terminal wait, and then log in for a token of its own', async () => {
     const { clock, pass } = virtualClock();
     const { first, vendor, obtain } = createReplicas(1, { clock });
