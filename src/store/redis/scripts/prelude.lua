@@ -103,6 +103,15 @@ local function raiseLeaseFence(fences, terminal, generation, terminalLimit, now)
   raiseFence(fences, terminal, mark .. generation, terminalLimit, now)
 end
 
+-- Ms until a lease ends; 0 or less when it is free. If it would last too long, the clock of Redis was set back. It is cut
+-- to `duration`. Otherwise the lease of a dead replica would last as long as the jump. A live owner extends its lease.
+local function leasedFor(lease, duration)
+  local rest = redis.call('PTTL', lease)
+  if rest <= LONGEST_LEASE_MS then return rest end
+  redis.call('PEXPIRE', lease, duration)
+  return tonumber(duration)
+end
+
 local function coolDownMs(failures)
   return COOL_DOWNS_MS[math.min(failures, #COOL_DOWNS_MS)]
 end
