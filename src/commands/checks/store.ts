@@ -37,6 +37,10 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
     detail: 'the Sentinels know no master of that name',
     fix: 'Correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name.',
   },
+  NODATABASE: {
+    detail: 'the database in REDIS_URL cannot be selected',
+    fix: 'Correct its number at the end of REDIS_URL: Redis has databases 0 to 15, unless its setting `databases` differs. With ACLs, the user needs the right +select.',
+  },
   NOSENTINEL: {
     detail: 'no Sentinel answers',
     fix: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
@@ -47,7 +51,7 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   },
   ERR: {
     detail: 'it refuses a command of the broker (ERR)',
-    fix: 'Check that the database in REDIS_URL exists, and that the server is Redis 6.2 or later with scripts.',
+    fix: 'Check that the server is Redis 6.2 or later with scripts.',
   },
 };
 

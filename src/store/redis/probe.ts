@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import type { RedisClient } from './connection/clients.ts';
-import { connectRedis } from './connection/connection.ts';
+import { connectRedis, isOfSelect } from './connection/connection.ts';
 import { appSuffix, Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 
@@ -18,8 +18,8 @@ export interface RedisProbeOptions {
 
 /**
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
- * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `timeout`, `closed` (by
- * the server), or `unknown`.
+ * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
+ * refuses to select it), `timeout`, `closed` (by the server), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -105,6 +105,7 @@ function codeOf(error: Error): string {
   if (error.message.startsWith('All sentinels')) {
     return error.message.includes('No such master') ? 'NOMASTER' : 'NOSENTINEL';
   }
+  if (isOfSelect(error)) return 'NODATABASE';
   if ('code' in error && typeof error.code === 'string') return error.code;
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
   if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';
