@@ -135,7 +135,7 @@ function checkRivals(prefixes: readonly string[]): CheckResult[] {
   if (prefixes.length === 0) return [];
   const detail = `another broker logs in with the same appId, under REDIS_KEY_PREFIX ${prefixes.join(', ')}: each may end the tokens of the other`;
   const fix =
-    'Give the replicas of one broker the same REDIS_KEY_PREFIX, and two brokers an appId each (docs/production.md, "Several brokers, and two environments").';
+    'Give the replicas of one broker the same REDIS_KEY_PREFIX and the same database, and two brokers an appId each (docs/production.md, "Several brokers, and two environments").';
   return [warn('other brokers', { detail, fix })];
 }
 
