@@ -1,4 +1,4 @@
-import type { AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
+import type { AccountStore, KnownAccount, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -20,6 +20,11 @@ export class Accounts {
   /** @throws BrokerError `store_unavailable` */
   find(unionId: string): Promise<StoredAccount | undefined> {
     return this.#accounts.find(unionId);
+  }
+
+  /** Returns accessId and country of a known account. From then on {@link lookUp} finds it. @throws BrokerError `store_unavailable` */
+  identify(unionId: string): Promise<KnownAccount | undefined> {
+    return this.#accounts.identify(unionId);
   }
 
   /** Returns the unionId of each known accessId. @throws BrokerError `store_unavailable` */

@@ -59,7 +59,13 @@ const HEALTH = { name: 'health', description: 'For load balancers and orchestrat
 
 const health = { readiness: neverCalled, closing: AbortSignal.abort() };
 const tokens = { read: neverCalled };
-const accounts = { find: neverCalled, lookUp: neverCalled, logOut: neverCalled, erase: neverCalled };
+const accounts = {
+  find: neverCalled,
+  identify: neverCalled,
+  lookUp: neverCalled,
+  logOut: neverCalled,
+  erase: neverCalled,
+};
 const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
 /** The OpenAPI 3.1 document of the public API, always the same for one version of the service. Opens no connection. */

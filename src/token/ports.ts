@@ -135,11 +135,22 @@ export interface StoredAccount {
   readonly erasedAt?: number | undefined;
 }
 
+/** The accessId of an account and its country. */
+export type KnownAccount = Pick<StoredAccount, 'accessId' | 'region'>;
+
 /** @throws BrokerError `store_unavailable`, from every method */
 export interface AccountStore {
   find(unionId: string): Promise<StoredAccount | undefined>;
 
-  /** @returns the unionId of each known accessId */
+  /**
+   * Returns the newest accessId of an account, and its country. From then on {@link lookUp} finds the account by this
+   * accessId: if that cannot be stored, the call fails.
+   */
+  identify(unionId: string): Promise<KnownAccount | undefined>;
+
+  /**
+   * @returns the unionId of each known accessId. An account keeps the last {@link MAX_ACCESS_IDS} that the vendor gave it
+   */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
 
   /**

@@ -177,7 +177,7 @@ class Run {
     const unionIds = [...new Set(this.#subjects.map(({ unionId }) => unionId))];
     const stored = await Promise.all(this.#subjects.map((subject) => terminals.read(subjectId(subject))));
     const found = await Promise.all(unionIds.map((unionId) => accounts.find(unionId)));
-    const known = await accounts.lookUp(unionIds.map(accessIdOf));
+    const known = await accounts.lookUp(unionIds.map(accessIdOf).flatMap((one) => [one, `${one}1`]));
     return {
       stored: stored.map(({ record, erasedAt }, index) => ({
         record: this.#shown(record),
@@ -226,7 +226,8 @@ function accessIdOf(unionId: string): string {
 function recordOf(subject: Subject, generation: number, at: number, expiresAtOnce: boolean): TokenRecord {
   const expiresAt = at + (expiresAtOnce ? SHORT_MS : LONG_MS);
   const fields = {
-    accessId: accessIdOf(subject.unionId),
+    // The tv has an app of its own, for which the vendor gives another accessId.
+    accessId: accessIdOf(subject.unionId) + (subject.uniqueId === 'tv' ? '1' : ''),
     accessToken: `${subject.unionId}/${subject.uniqueId}`,
     expireTime: String(Math.floor(expiresAt / 1_000)),
     terminalId: '1',

@@ -161,6 +161,7 @@ export class StoreConnection {
       },
       accounts: {
         find: call('accounts', 'find'),
+        identify: call('accounts', 'identify'),
         lookUp: call('accounts', 'lookUp'),
         erase: call('accounts', 'erase'),
       },

@@ -120,7 +120,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     this.#leases.release(lease);
     const account = this.#accounts.accountFor(id);
     if ((account.erasedAt ?? 0) > generation) return 'outdated';
-    account.identity = { ...identity, region: account.identity?.region ?? identity.region };
+    this.#accounts.remember(account, identity);
     this.#failures.clear(id);
     return 'saved';
   }
@@ -184,16 +184,17 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { generation } = record;
     const account = this.#accounts.accountFor(id);
     const current = account.records.get(id)?.generation ?? 0;
-    if (current === generation) return 'saved';
+    const { unionId } = record.subject;
+    const identity = { unionId, accessId: record.token.fields['accessId'] ?? '', region: record.region };
+    if (current === generation) {
+      this.#accounts.remember(account, identity);
+      return 'saved';
+    }
     const newest = this.#fences.get(id);
     const fence = Math.max(isLeased ? newest : this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
     if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
-    account.identity = {
-      unionId: record.subject.unionId,
-      accessId: record.token.fields['accessId'] ?? '',
-      region: account.identity?.region ?? record.region,
-    };
+    this.#accounts.remember(account, identity);
     account.records.set(id, record);
     schedule.add(id, dueAt);
     if (newest <= generation) this.#fences.delete(id);

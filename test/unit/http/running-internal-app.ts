@@ -118,6 +118,7 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
       found.push(unionId);
       return known.get(unionId);
     },
+    identify: async (unionId) => known.get(unionId),
     erase: async (unionId) => {
       erased.push(unionId);
     },

@@ -62,6 +62,12 @@ local function erasedAt(account, now)
   return instantOf(redis.call('HGET', account, FIELD_ERASED_AT), now)
 end
 
+-- The directory entry of an account; false when there is none. Only an erased account expires, unless it has logged in
+-- since. Its entry is left for the erasure, which needs it to delete the accessIds.
+local function directoryOf(account)
+  return redis.call('PTTL', account) <= 0 and redis.call('HGET', account, FIELD_DIRECTORY)
+end
+
 -- All digits of a generation. By default, Lua prints 14 digits; epoch ms have 13.
 local function digits(generation)
   return string.format('%.0f', generation)
