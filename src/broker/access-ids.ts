@@ -4,8 +4,8 @@ import type { Log } from '../token/log.ts';
 import type {
   AccountStore,
   AnnouncementFeed,
+  KnownAccount,
   LeaseAnswer,
-  StoredAccount,
   TerminalStore,
   VendorLogin,
 } from '../token/ports.ts';
@@ -18,9 +18,6 @@ import { shouldRetryAlone } from './requests.ts';
 
 /** How often a replica asks again while another one logs in. */
 const POLL_MS = 250;
-
-/** The accessId of an account and its country. */
-export type KnownAccount = Pick<StoredAccount, 'accessId' | 'region'>;
 
 /**
  * The terminal of the login for an accessId. The vendor may end the former token of a terminal at its next login, and may
@@ -148,7 +145,7 @@ export class AccessIds {
         const failure = new BrokerError(announcement.code, { retryAfter: 1 });
         if (!shouldRetryAlone(asWaiting(region), undefined, failure)) throw failure;
       }
-      const known = await accounts.find(subject.unionId);
+      const known = await accounts.identify(subject.unionId);
       if (known) return known;
     }
     // Other replicas held the lease all the time, and none of their logins has ended.
@@ -166,7 +163,7 @@ export class AccessIds {
     try {
       if (request.isErased) throw erasedMeanwhile();
       // Another login may have ended since the caller looked.
-      const known = await accounts.find(unionId);
+      const known = await accounts.identify(unionId);
       if (known) {
         await terminals.release(lease, undefined);
         return known;
@@ -176,7 +173,7 @@ export class AccessIds {
       await limits.admit(lease.id, 'new');
       const { fields } = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
       await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
-      const stored = await accounts.find(unionId);
+      const stored = await accounts.identify(unionId);
       if (stored) return stored;
       throw erasedMeanwhile();
     } catch (error) {

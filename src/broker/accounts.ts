@@ -1,4 +1,4 @@
-import type { AccountHistory, AccountStore, StoredAccount, TerminalStore } from '../token/ports.ts';
+import type { AccountHistory, AccountStore, KnownAccount, StoredAccount, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { accountErased, type SessionAge } from './requests.ts';
@@ -26,6 +26,11 @@ export class Accounts {
   /** Returns what is known of an account that {@link find} does not find. @throws BrokerError `store_unavailable` */
   historyOf(unionId: string): Promise<AccountHistory> {
     return this.#accounts.historyOf(unionId);
+  }
+
+  /** Returns accessId and country of a known account. From then on {@link lookUp} finds it. @throws BrokerError `store_unavailable` */
+  identify(unionId: string): Promise<KnownAccount | undefined> {
+    return this.#accounts.identify(unionId);
   }
 
   /** Returns the unionId of each known accessId. @throws BrokerError `store_unavailable` */

@@ -21,7 +21,9 @@ export interface InternalAppOptions
     ConsoleRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
-  readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
+  readonly accounts: AccountRoutesOptions['accounts'] &
+    TerminalRoutesOptions['accounts'] &
+    AccessIdRouteOptions['accounts'];
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** If it is empty, the API has only health and metrics. */

@@ -62,6 +62,7 @@ const tokens = { read: neverCalled };
 const accounts = {
   find: neverCalled,
   historyOf: neverCalled,
+  identify: neverCalled,
   lookUp: neverCalled,
   logOut: neverCalled,
   erase: neverCalled,

@@ -104,6 +104,7 @@ export interface TerminalStore {
    * Writes the accessId of an account and stores no token: the terminal of the lease counts for no limit and is never due.
    * Pins the country of an account that has none. Releases the lease. Afterwards stores the accessId for
    * {@link AccountStore.lookUp}.
+   * @returns `outdated` after an erasure only: an accessId is that of the account, whatever becomes of the terminal
    */
   saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
 
@@ -147,6 +148,9 @@ export interface StoredAccount extends AccountHistory {
   readonly records: readonly TokenRecord[];
 }
 
+/** The accessId of an account and its country. */
+export type KnownAccount = Pick<StoredAccount, 'accessId' | 'region'>;
+
 /** @throws BrokerError `store_unavailable`, from every method */
 export interface AccountStore {
   find(unionId: string): Promise<StoredAccount | undefined>;
@@ -154,7 +158,15 @@ export interface AccountStore {
   /** For an account that {@link find} does not find: it never had a token, or it was erased. */
   historyOf(unionId: string): Promise<AccountHistory>;
 
-  /** @returns the unionId of each known accessId */
+  /**
+   * Returns the newest accessId of an account, and its country. From then on {@link lookUp} finds the account by this
+   * accessId: if that cannot be stored, the call fails.
+   */
+  identify(unionId: string): Promise<KnownAccount | undefined>;
+
+  /**
+   * @returns the unionId of each known accessId. An account keeps the last {@link MAX_ACCESS_IDS} that the vendor gave it
+   */
   lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
 
   /**

@@ -68,3 +68,14 @@ export function terminalOf(id: SubjectId): string {
 export function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, DIGEST_LENGTH);
 }
+
+/** Maximum number of accessIds of an account. The vendor may give each app another one, and may change them. */
+export const MAX_ACCESS_IDS = 8;
+
+/** The accessIds of an account, the newest first. */
+export type AccessIdList = readonly [newest: string, ...former: string[]];
+
+/** The accessIds of an account after the vendor gave it this one. */
+export function withAccessId(known: readonly string[], newest: string): AccessIdList {
+  return [newest, ...known.filter((accessId) => accessId !== newest).slice(0, MAX_ACCESS_IDS - 1)];
+}

@@ -6,6 +6,7 @@ import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { ErrorCode } from '../../src/token/errors.ts';
 import type { Announcement, Lease, TokenStore } from '../../src/token/ports.ts';
+import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { accountId, accountOf, type Subject, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
@@ -14,6 +15,8 @@ import { openRedisStore } from '../support/filled-store.ts';
 const TERMINALS = 2;
 /** Longer than a run. */
 const LONG_MS = 60_000;
+/** Longer than a run, and no longer than the longest lease. */
+const LONG_LEASE_MS = 2 * LEASE_MS;
 /** Over before the next command: each command that starts such a time waits for its end. */
 const SHORT_MS = 4;
 
@@ -113,7 +116,7 @@ class Run {
     const { terminals, accounts, dueQueue } = this.#store;
     if ('subject' in command) {
       const subject = this.#subjects[command.subject % this.#subjects.length] as Subject;
-      const durationMs = 'endsAtOnce' in command && command.endsAtOnce ? SHORT_MS : LONG_MS;
+      const durationMs = 'endsAtOnce' in command && command.endsAtOnce ? SHORT_MS : LONG_LEASE_MS;
       switch (command.kind) {
         case 'acquire': {
           const answer = await terminals.acquire(subjectId(subject), durationMs);
@@ -176,7 +179,7 @@ class Run {
     const unionIds = [...new Set(this.#subjects.map(({ unionId }) => unionId))];
     const stored = await Promise.all(this.#subjects.map((subject) => terminals.read(subjectId(subject))));
     const found = await Promise.all(unionIds.map((unionId) => accounts.find(unionId)));
-    const known = await accounts.lookUp(unionIds.map(accessIdOf));
+    const known = await accounts.lookUp(unionIds.map(accessIdOf).flatMap((one) => [one, `${one}1`]));
     return {
       stored: stored.map(({ record, erasedAt }, index) => ({
         record: this.#shown(record),
@@ -225,7 +228,8 @@ function accessIdOf(unionId: string): string {
 function recordOf(subject: Subject, generation: number, at: number, expiresAtOnce: boolean): TokenRecord {
   const expiresAt = at + (expiresAtOnce ? SHORT_MS : LONG_MS);
   const fields = {
-    accessId: accessIdOf(subject.unionId),
+    // The tv has an app of its own, for which the vendor gives another accessId.
+    accessId: accessIdOf(subject.unionId) + (subject.uniqueId === 'tv' ? '1' : ''),
     accessToken: `${subject.unionId}/${subject.uniqueId}`,
     expireTime: String(Math.floor(expiresAt / 1_000)),
     terminalId: '1',

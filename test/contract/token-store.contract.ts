@@ -723,22 +723,61 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.find('nobody')).toBeUndefined();
     });
 
-    test('keeps the newest accessId of an account', async () => {
-      const { subject, id } = newSubject();
-      const [older, newer] = [
-        `1${String(systemClock.random()).slice(2, 14)}`,
-        `2${String(systemClock.random()).slice(2, 14)}`,
-      ];
-      for (const accessId of [older, newer]) {
-        const lease = await acquired(store, id);
-        await store.terminals.save(
-          lease,
-          recordOf(subject, lease.generation, 60_000, { accessId }),
-          systemClock.now() + 9_000,
-        );
-      }
+    /** Logs in anew, with a token that has this accessId. */
+    async function savedWith(accessId: string, subject: Subject): Promise<void> {
+      const lease = await acquired(store, subjectId(subject));
+      const record = recordOf(subject, lease.generation, 60_000, { accessId });
+      expect(await store.terminals.save(lease, record, systemClock.now() + 9_000)).toBe('saved');
+    }
+
+    function newAccessIds(count: number): string[] {
+      return Array.from({ length: count }, (_, number) => `${number + 1}${String(systemClock.random()).slice(2, 14)}`);
+    }
+
+    function foundBy(accessIds: readonly string[], { unionId }: Subject): ReadonlyMap<string, string> {
+      return new Map(accessIds.map((accessId) => [accessId, unionId]));
+    }
+
+    test('shows the newest accessId of an account, and finds the account by the former one too', async () => {
+      const { subject } = newSubject();
+      const [older = '', newer = ''] = newAccessIds(2);
+      for (const accessId of [older, newer]) await savedWith(accessId, subject);
       expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: newer });
-      expect(await store.accounts.lookUp([older, newer])).toEqual(new Map([[newer, subject.unionId]]));
+      expect(await store.accounts.lookUp([older, newer])).toEqual(foundBy([older, newer], subject));
+      await savedWith(older, subject);
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: older });
+      expect(await store.accounts.lookUp([older, newer])).toEqual(foundBy([older, newer], subject));
+    });
+
+    test('finds an account by the accessId of each app, also if the apps log in at once', async () => {
+      const { subject } = newSubject();
+      const accessIds = newAccessIds(8);
+      const logIns = accessIds.map((accessId, number) => savedWith(accessId, { ...subject, app: `app-${number}` }));
+      await Promise.all(logIns);
+      expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds, subject));
+    });
+
+    test('finds an account by its last 8 accessIds, and by none of them after an erasure', async () => {
+      const { subject, id } = newSubject();
+      const accessIds = newAccessIds(10);
+      for (const accessId of accessIds.slice(0, 9)) await savedWith(accessId, subject);
+      const identity = { unionId: subject.unionId, accessId: accessIds[9] ?? '', region: 'CN' };
+      expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
+      expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds.slice(2), subject));
+      await store.accounts.erase(subject.unionId);
+      expect(await store.accounts.lookUp(accessIds)).toEqual(new Map());
+      await savedWith(accessIds[0] ?? '', subject);
+      expect(await store.accounts.lookUp(accessIds)).toEqual(foundBy(accessIds.slice(0, 1), subject));
+    });
+
+    test('identifies an account that can be looked up, and no other', async () => {
+      const { subject } = newSubject();
+      const [accessId = ''] = newAccessIds(1);
+      expect(await store.accounts.identify(subject.unionId)).toBeUndefined();
+      await savedWith(accessId, subject);
+      expect(await store.accounts.identify(subject.unionId)).toEqual({ accessId, region: 'CN' });
+      await store.accounts.erase(subject.unionId);
+      expect(await store.accounts.identify(subject.unionId)).toBeUndefined();
     });
 
     test('allows the maximum number of terminals per account, and another one after a logout', async () => {
@@ -877,9 +916,17 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.acquire(id, LEASE_MS)).toMatchObject({ kind: 'granted', region: 'DE' });
     });
 
-    test('stores no accessId after an erasure, a logout, a newer lease or a newer token of the same terminal', async () => {
+    test('stores no accessId after an erasure', async () => {
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      await store.accounts.erase(subject.unionId);
+      const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
+      expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
+      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+    });
+
+    test('stores an accessId after a logout, a newer lease or a newer token of the same terminal', async () => {
       const changes: ((subject: Subject, id: SubjectId) => Promise<unknown>)[] = [
-        ({ unionId }) => store.accounts.erase(unionId),
         (_subject, id) => store.terminals.remove(id),
         (_subject, id) => eventually(() => acquired(store, id)),
         (subject, id) => eventually(() => saved(store, subject, id)),
@@ -888,9 +935,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         const { subject, id } = newSubject();
         const lease = await acquired(store, id, SHORT_LEASE_MS);
         await change(subject, id);
+        const { record } = await store.terminals.read(id);
         const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
-        expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
-        expect((await store.accounts.find(subject.unionId))?.accessId).not.toBe('77');
+        expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
+        expect((await store.accounts.find(subject.unionId))?.accessId).toBe('77');
+        expect((await store.terminals.read(id)).record).toEqual(record);
       }
     });
 

@@ -37,6 +37,10 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
     detail: 'the Sentinels know no master of that name',
     fix: 'Correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name.',
   },
+  NODATABASE: {
+    detail: 'the database in REDIS_URL cannot be selected',
+    fix: 'Correct its number at the end of REDIS_URL: Redis has databases 0 to 15, unless its setting `databases` differs. With ACLs, the user needs the right +select.',
+  },
   NOSENTINEL: {
     detail: 'no Sentinel answers',
     fix: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
@@ -47,7 +51,7 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   },
   ERR: {
     detail: 'it refuses a command of the broker (ERR)',
-    fix: 'Check that the database in REDIS_URL exists, and that the server is Redis 6.2 or later with scripts.',
+    fix: 'Check that the server is Redis 6.2 or later with scripts.',
   },
 };
 
@@ -131,7 +135,7 @@ function checkRivals(prefixes: readonly string[]): CheckResult[] {
   if (prefixes.length === 0) return [];
   const detail = `another broker logs in with the same appId, under REDIS_KEY_PREFIX ${prefixes.join(', ')}: each may end the tokens of the other`;
   const fix =
-    'Give the replicas of one broker the same REDIS_KEY_PREFIX, and two brokers an appId each (docs/production.md, "Several brokers, and two environments").';
+    'Give the replicas of one broker the same REDIS_KEY_PREFIX and the same database, and two brokers an appId each (docs/production.md, "Several brokers, and two environments").';
   return [warn('other brokers', { detail, fix })];
 }
 

@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { type AccessIds, accessIdTerminal, type KnownAccount } from '../../broker/access-ids.ts';
+import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { ErrorCode } from '../../token/errors.ts';
+import type { KnownAccount } from '../../token/ports.ts';
 import { accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
@@ -63,7 +64,7 @@ const obtainAccessId = {
 };
 
 export interface AccessIdRouteOptions extends SubjectRules {
-  readonly accounts: Pick<Accounts, 'find'>;
+  readonly accounts: Pick<Accounts, 'identify'>;
   readonly accessIds: Pick<AccessIds, 'obtain'>;
 }
 
@@ -85,7 +86,7 @@ export async function accessIdRoute(app: FastifyInstance, options: AccessIdRoute
       const subject = requestedSubject(options, { unionId, app: undefined }, requested);
       return options.accessIds.obtain(subject, regRegion);
     };
-    const { accessId, region } = (await options.accounts.find(unionId)) ?? (await logIn());
+    const { accessId, region } = (await options.accounts.identify(unionId)) ?? (await logIn());
     return reply.header('cache-control', 'no-store').send({ accessId, region });
   });
 }

@@ -7,12 +7,20 @@ import type {
   AccountStore,
   Announcement,
   AnnouncementFeed,
+  KnownAccount,
   LeaseAnswer,
   StoredAccount,
 } from '../../token/ports.ts';
 import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
+import {
+  type AccessIdList,
+  type AccountId,
+  accountId,
+  accountOf,
+  type SubjectId,
+  withAccessId,
+} from '../../token/subject.ts';
 
 /** The due times of subjects, in epoch ms. */
 export class MemorySchedule {
@@ -97,7 +105,7 @@ export class MemoryAnnouncements implements AnnouncementFeed {
 interface Account {
   readonly records: Map<SubjectId, TokenRecord>;
   /** Set by the first login, kept until the erasure. */
-  identity: AccountIdentity | undefined;
+  identity: { readonly unionId: string; readonly region: string; readonly accessIds: AccessIdList } | undefined;
   /** Epoch ms of the last erasure. */
   erasedAt: number | undefined;
 }
@@ -232,8 +240,8 @@ export class MemoryAccounts implements AccountStore {
   async find(unionId: string): Promise<StoredAccount | undefined> {
     const account = this.#accounts.get(accountId(unionId));
     if (!account?.identity) return undefined;
-    const { accessId, region } = account.identity;
-    return { accessId, region, records: this.#unexpired(account), ...(await this.historyOf(unionId)) };
+    const { accessIds, region } = account.identity;
+    return { accessId: accessIds[0], region, records: this.#unexpired(account), ...(await this.historyOf(unionId)) };
   }
 
   async historyOf(unionId: string): Promise<AccountHistory> {
@@ -243,10 +251,15 @@ export class MemoryAccounts implements AccountStore {
     return { coolDown, erasedAt: this.#accounts.get(id)?.erasedAt };
   }
 
+  async identify(unionId: string): Promise<KnownAccount | undefined> {
+    const identity = this.#accounts.get(accountId(unionId))?.identity;
+    return identity && { accessId: identity.accessIds[0], region: identity.region };
+  }
+
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const identities = [...this.#accounts.values()].flatMap(({ identity }) => identity ?? []);
-    const found = identities.filter(({ accessId }) => accessIds.includes(accessId));
-    return new Map(found.map(({ accessId, unionId }) => [accessId, unionId]));
+    const known = identities.flatMap(({ unionId, accessIds }) => accessIds.map((one) => [one, unionId] as const));
+    return new Map(known.filter(([accessId]) => accessIds.includes(accessId)));
   }
 
   async erase(unionId: string): Promise<number> {
@@ -265,6 +278,13 @@ export class MemoryAccounts implements AccountStore {
     for (const subject of records.keys()) schedule.remove(subject);
     announcements.publish({ kind: 'erased', account: id, generation: erasedAt });
     return erasedAt;
+  }
+
+  /** Adds the accessId to those of the account, and pins the country of an account that has none. */
+  remember(account: Account, { unionId, accessId, region }: AccountIdentity): void {
+    const { identity } = account;
+    const accessIds = withAccessId(identity?.accessIds ?? [], accessId);
+    account.identity = { unionId, accessIds, region: identity?.region ?? region };
   }
 
   /** The account of a subject. It is created when there is none. */

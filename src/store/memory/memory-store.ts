@@ -120,8 +120,8 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { id, generation } = lease;
     this.#leases.release(lease);
     const account = this.#accounts.accountFor(id);
-    if (this.#newest(id) > generation) return 'outdated';
-    account.identity = { ...identity, region: account.identity?.region ?? identity.region };
+    if ((account.erasedAt ?? 0) > generation) return 'outdated';
+    this.#accounts.remember(account, identity);
     this.#failures.clear(id);
     return 'saved';
   }
@@ -187,17 +187,18 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const { generation } = record;
     const account = this.#accounts.accountFor(id);
     const current = account.records.get(id)?.generation ?? 0;
-    if (current === generation) return 'saved';
+    const { unionId } = record.subject;
+    const identity = { unionId, accessId: record.token.fields['accessId'] ?? '', region: record.region };
+    if (current === generation) {
+      this.#accounts.remember(account, identity);
+      return 'saved';
+    }
     const newest = this.#fences.get(id);
     const fence = Math.max(this.#fences.ofLogout(id), account.erasedAt ?? 0);
     if (current > generation || fence > generation) return 'outdated';
     if (isLeased && newest > generation) return 'lease_lost';
     if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
-    account.identity = {
-      unionId: record.subject.unionId,
-      accessId: record.token.fields['accessId'] ?? '',
-      region: account.identity?.region ?? record.region,
-    };
+    this.#accounts.remember(account, identity);
     account.records.set(id, record);
     schedule.add(id, dueAt);
     if (newest <= generation) this.#fences.delete(id);

@@ -1,9 +1,16 @@
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { AccountHistory, AccountStore, Lease, StoredAccount } from '../../token/ports.ts';
+import type { AccountHistory, AccountStore, KnownAccount, Lease, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
-import { type AccountId, accountId, accountOf, DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
+import {
+  type AccountId,
+  accountId,
+  accountOf,
+  DIGEST_LENGTH,
+  type SubjectId,
+  withAccessId,
+} from '../../token/subject.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
-import { sealedFieldsOf } from './records/resealing.ts';
+import { resealScript, sealedFieldsOf } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
 /** How long an erasure is remembered. It must be longer than any session lives. */
@@ -39,7 +46,21 @@ export class RedisAccounts implements AccountStore {
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
     const erasedAt = instantOf(fields[ACCOUNT_FIELDS.erasedAt]);
-    return { accessId: entry.accessId, region, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
+    return { accessId: entry.accessIds[0], region, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
+  }
+
+  async identify(unionId: string): Promise<KnownAccount | undefined> {
+    const { redis, keys, directory } = this.#context;
+    const account = accountId(unionId);
+    const key = keys.account(account);
+    const { directory: entryField, region: regionField, erasedAt: erasedAtField } = ACCOUNT_FIELDS;
+    const fields = [entryField, regionField, erasedAtField];
+    const [sealed, country, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
+    const accessId = directory.decode(sealed, key)?.accessIds[0];
+    const region = country?.toString();
+    if (accessId === undefined || region === undefined) return undefined;
+    const isStored = await this.#storePointer(accessId, account, (latest) => latest !== instantOf(erasedAt));
+    return isStored ? { accessId, region } : undefined;
   }
 
   async historyOf(unionId: string): Promise<AccountHistory> {
@@ -54,32 +75,70 @@ export class RedisAccounts implements AccountStore {
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const found = await Promise.all(accessIds.map((accessId) => this.#entryOf(accessId)));
-    return new Map(found.flatMap((entry) => (entry ? [[entry.accessId, entry.unionId]] : [])));
+    const found = await Promise.all(accessIds.map((accessId) => this.#unionIdOf(accessId)));
+    return new Map(found.flatMap((unionId, at) => (unionId === undefined ? [] : [[accessIds[at] ?? '', unionId]])));
   }
 
   /**
-   * Stores the pointer from an accessId to its account, for {@link lookUp}, unless it is stored already or the account
-   * was erased after the token was saved. When this fails, the next renewal tries again.
-   * @param previous the directory entry that the account had before
+   * Lists the accessId in the directory entry of its account, and stores its pointer, for {@link lookUp}. When this fails,
+   * the next renewal tries again.
+   * @param previous the directory entry that the account had before the token was saved, and still has
    */
-  async remember(saved: Pick<Lease, 'id' | 'generation'>, accessId: string, previous: Buffer | null): Promise<void> {
-    const { redis, keys, directory, log } = this.#context;
+  async remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer | null) {
+    const { log } = this.#context;
     const account = accountOf(saved.id);
-    const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
+    const [accessId] = entry.accessIds;
     try {
-      if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return;
-      await redis.run(pointer, (client) => client.set(pointer, account));
-      // An erasure stores its time before it deletes the pointer.
-      const erasedAt = await redis.run(key, (client) => client.hget(key, ACCOUNT_FIELDS.erasedAt));
-      if (Number(erasedAt) >= saved.generation) await this.#forget(accessId);
-      const before = directory.decode(previous, key);
-      if (!before || before.accessId === accessId) return;
-      log.warn({ subject: saved.id }, 'the vendor gave the account another accessId; the newest is kept');
-      await this.#forget(before.accessId);
+      // An erasure finds the pointers by the entry, so the entry comes first.
+      if (previous) await this.#list(saved.id, entry, previous);
+      await this.#storePointer(accessId, account, (erasedAt) => (erasedAt ?? 0) >= saved.generation);
     } catch (error) {
       log.warn({ subject: saved.id, err: error }, 'the accessId of an account could not be stored for look-ups');
     }
+  }
+
+  /** Puts the accessId in front of those that the stored entry has. Other replicas may replace the entry too. */
+  async #list(subject: SubjectId, { unionId, accessIds: [accessId] }: DirectoryEntry, previous: Buffer) {
+    const { redis, keys, directory, log } = this.#context;
+    const key = keys.account(accountOf(subject));
+    let stored: Buffer | null = previous;
+    // No entry: the account was erased.
+    while (stored) {
+      const known: readonly string[] = directory.decode(stored, key)?.accessIds ?? [];
+      if (known[0] === accessId && directory.isCurrent(stored)) return;
+      const accessIds = withAccessId(known, accessId);
+      // The whole field: anyone who can write to Redis may have stored one that is too short.
+      const field = { ...directory.sealedField(stored, key), headLength: 0, sealed: stored };
+      const replacement = directory.encode({ unionId, accessIds }, key);
+      if ((await redis.script(...resealScript(field, replacement))) === 1) {
+        if (known.length > 0 && !known.includes(accessId))
+          log.warn({ subject }, 'the vendor gave the account another accessId; both can be looked up');
+        for (const dropped of known.filter((one) => !accessIds.includes(one))) await this.#forget(dropped);
+        return;
+      }
+      stored = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
+    }
+  }
+
+  /**
+   * Stores the pointer from an accessId to its account, unless it is stored already.
+   * @param isErased whether an erasure at this time ends the account that the accessId belongs to
+   * @returns `false` when there was such an erasure
+   */
+  async #storePointer(
+    accessId: string,
+    account: AccountId,
+    isErased: (erasedAt: number | undefined) => boolean,
+  ): Promise<boolean> {
+    const { redis, keys } = this.#context;
+    const [pointer, key] = [keys.accessId(accessId), keys.account(account)];
+    if ((await redis.run(pointer, (client) => client.get(pointer))) === account) return true;
+    await redis.run(pointer, (client) => client.set(pointer, account));
+    // An erasure stores its time before it deletes the pointers.
+    const erasedAt = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.erasedAt));
+    if (!isErased(instantOf(erasedAt))) return true;
+    await this.#forget(accessId);
+    return false;
   }
 
   async erase(unionId: string): Promise<number> {
@@ -90,8 +149,8 @@ export class RedisAccounts implements AccountStore {
     const answer = await redis.script('erase', [key, keys.dueOf(account), keys.fences(account)], args);
     const [instant, sealed] = answer as [Buffer, Buffer | null];
     const entry = directory.decode(sealed, key);
-    // The entry is deleted last: after a failure in between, another erasure still finds the pointer.
-    if (entry) await this.#forget(entry.accessId);
+    // The entry is deleted last: after a failure in between, another erasure still finds the pointers.
+    for (const accessId of entry?.accessIds ?? []) await this.#forget(accessId);
     if (sealed) await redis.script('forgetDirectory', [key], []);
     return Number(instant);
   }
@@ -105,7 +164,7 @@ export class RedisAccounts implements AccountStore {
     return { until: Math.round(Number(until)), code: failureCodeOf(String(code)) };
   }
 
-  async #entryOf(accessId: string): Promise<DirectoryEntry | undefined> {
+  async #unionIdOf(accessId: string): Promise<string | undefined> {
     const { redis, keys, directory, resealing } = this.#context;
     const pointer = keys.accessId(accessId);
     const account = await redis.run(pointer, (client) => client.get(pointer));
@@ -114,7 +173,7 @@ export class RedisAccounts implements AccountStore {
     const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
     if (sealed) resealing.start(directory.sealedField(sealed, key));
     const entry = directory.decode(sealed, key);
-    return entry?.accessId === accessId ? entry : undefined;
+    return entry?.accessIds.includes(accessId) ? entry.unionId : undefined;
   }
 
   async #forget(accessId: string): Promise<void> {

@@ -8,9 +8,13 @@ const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 /** The keys of the broker in Redis. Keys that change together share a hash tag, so they are in one slot of a cluster. */
 export class Keys {
   readonly #prefix: string;
+  readonly #channelPrefix: string;
 
-  constructor(prefix: string) {
+  /** @param database the number of the database. It matters for channels only */
+  constructor(prefix: string, database = 0) {
     this.#prefix = prefix;
+    // All databases of a Redis share the channels. No prefix contains an @.
+    this.#channelPrefix = database === 0 ? prefix : `${prefix}:@${database}`;
   }
 
   /**
@@ -89,20 +93,20 @@ export class Keys {
 
   /** Pub/sub channel of the announcements. */
   get announcements(): string {
-    return `${this.#prefix}:announce`;
+    return `${this.#channelPrefix}:announce`;
   }
 
   /** Pub/sub channel of one replica's own heartbeats. */
   beats(replica: string): string {
-    return `${this.#prefix}:beat:${replica}`;
+    return `${this.#channelPrefix}:beat:${replica}`;
   }
 
   /**
    * Pub/sub channel of every replica that logs in as this app. Nothing is published there: `check` looks for the channels
-   * of other prefixes.
+   * of other prefixes and databases.
    */
   app(appId: string): string {
-    return `${this.#prefix}${appSuffix(appId)}`;
+    return `${this.#channelPrefix}${appSuffix(appId)}`;
   }
 
   #accountShard(account: AccountId): string {
@@ -119,7 +123,13 @@ function shardOf(digested: string): number {
   return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
 }
 
-/** The end of {@link Keys.app}, equal for every prefix. */
+/** The end of {@link Keys.app}, equal for every prefix and database. */
 export function appSuffix(appId: string): string {
   return `:app:${digest(appId)}`;
+}
+
+/** The prefix and the database of {@link Keys.app}. */
+export function placeOf(appChannel: string): { readonly prefix: string; readonly database: number } {
+  const [, prefix = '', database = '0'] = /^(.*?)(?::@(\d+))?:app:[\w-]+$/.exec(appChannel) ?? [];
+  return { prefix, database: Number(database) };
 }

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
-import type { RedisClient } from './connection/clients.ts';
-import { connectRedis } from './connection/connection.ts';
-import { appSuffix, Keys } from './keys.ts';
+import { databaseOf, type RedisClient } from './connection/clients.ts';
+import { connectRedis, isOfSelect } from './connection/connection.ts';
+import { appSuffix, Keys, placeOf } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 
 export interface RedisProbeOptions {
@@ -18,8 +18,8 @@ export interface RedisProbeOptions {
 
 /**
  * The result of a probe. A trouble is the system's error code, the first word of Redis's error (`NOAUTH`), `NOSENTINEL`
- * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `timeout`, `closed` (by
- * the server), or `unknown`.
+ * or `NONODE` (no Sentinel or node answers), `NOMASTER` (the Sentinels do not know the master), `NODATABASE` (Redis
+ * refuses to select it), `timeout`, `closed` (by the server), or `unknown`.
  */
 export type RedisProbe =
   | { readonly connected: false; readonly trouble: string }
@@ -32,8 +32,8 @@ export type RedisProbe =
       /** Why a script could not write a key, publish, and delete the key. */
       readonly scriptTrouble: string | undefined;
       /**
-       * The prefixes of other brokers that run now, use this Redis and log in as one of the apps. Brokers on another Redis
-       * are not seen.
+       * The prefixes of other brokers that run now, use this Redis and log in as one of the apps, each with the database
+       * if it is another one. Brokers on another Redis are not seen.
        */
       readonly rivalPrefixes: readonly string[];
     };
@@ -46,7 +46,7 @@ const SILENT = { info: () => undefined, warn: () => undefined };
 /** Connects like the store, tests what it needs, and leaves nothing in Redis. Never throws. */
 export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
   const redis = connectRedis(url, 'check', SILENT);
-  const keys = new Keys(keyPrefix);
+  const keys = new Keys(keyPrefix, databaseOf(redis));
   try {
     const trouble = await troubleConnecting(redis, timeoutMs);
     if (trouble) return { connected: false, trouble };
@@ -80,10 +80,12 @@ async function findRivals(
   };
   const answers = await Promise.allSettled(nodes.flatMap((node) => suffixes.map((suffix) => ask(node, suffix))));
   const channels = answers.flatMap((answer) => (answer.status === 'fulfilled' ? (answer.value as string[]) : []));
-  const prefixes = channels.flatMap((channel) =>
-    suffixes.filter((suffix) => channel.endsWith(suffix)).map((suffix) => channel.slice(0, -suffix.length)),
-  );
-  return [...new Set(prefixes)].filter((prefix) => prefix !== keyPrefix).sort();
+  const own = databaseOf(redis);
+  const places = channels.map((channel) => {
+    const { prefix, database } = placeOf(channel);
+    return database === own ? prefix : `${prefix} in database ${database}`;
+  });
+  return [...new Set(places)].filter((place) => place !== keyPrefix).sort();
 }
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {
@@ -105,6 +107,7 @@ function codeOf(error: Error): string {
   if (error.message.startsWith('All sentinels')) {
     return error.message.includes('No such master') ? 'NOMASTER' : 'NOSENTINEL';
   }
+  if (isOfSelect(error)) return 'NODATABASE';
   if ('code' in error && typeof error.code === 'string') return error.code;
   if (/^(Command timed out|Socket timeout)/.test(error.message)) return 'timeout';
   if (SCRIPT_MAY_NOT.test(error.message)) return 'NOPERM';

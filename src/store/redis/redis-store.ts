@@ -5,7 +5,7 @@ import type { Observer } from '../../token/observer.ts';
 import type { StoreHealth, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
 import { RedisAnnouncements } from './announcements.ts';
-import type { RedisClient } from './connection/clients.ts';
+import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { RedisCommands } from './connection/commands.ts';
 import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
@@ -99,7 +99,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const { url, keyPrefix, encryptionKeys, terminalsPerAccount, appIds, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
   const redis = new RedisCommands(connection, clock, observer);
-  const keys = new Keys(keyPrefix);
+  const keys = new Keys(keyPrefix, databaseOf(connection));
   const cipher = new TokenCipher(encryptionKeys);
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);

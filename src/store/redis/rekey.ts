@@ -83,11 +83,22 @@ export class Rekey {
 
   async #walkNode(node: Redis, signal: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
     const pattern = this.#keys.accountPattern;
+    const before = { ...totals, unreadable: [...totals.unreadable] };
+    let isLost = false;
+    node.on('close', () => {
+      isLost = true;
+    });
     const size = await retried(signal, () => node.dbsize());
     let cursor = '0';
     for (let seen = SCAN_COUNT; !signal.aborted; seen += SCAN_COUNT) {
       const page = () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
       const [next, keys] = await retried(signal, page);
+      if (isLost) {
+        // Redis was perhaps restarted or failed over. It then scans its keys in another order, and the cursor is wrong.
+        Object.assign(totals, before, { unreadable: new Map(before.unreadable) });
+        [isLost, cursor, seen] = [false, '0', 0];
+        continue;
+      }
       for (let at = 0; at < keys.length && !signal.aborted; at += BATCH) {
         const outcomes = await retried(signal, () => this.#resealAccounts(keys.slice(at, at + BATCH)));
         for (const outcome of outcomes) count(totals, outcome);

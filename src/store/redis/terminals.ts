@@ -13,7 +13,7 @@ import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { SpanPlace } from '../../token/tracer.ts';
 import { failureCodeOf, type RedisAccounts } from './accounts.ts';
-import { ACCOUNT_FIELDS, instantOf, regionOf } from './records/record-codec.ts';
+import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
 type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details: (Buffer | null)[]];
@@ -96,13 +96,14 @@ export class RedisTerminals implements TerminalStore {
     const { redis, keys, directory } = this.#context;
     const account = accountOf(id);
     const key = keys.account(account);
+    const entry: DirectoryEntry = { unionId, accessIds: [accessId] };
     const [outcome, previous] = (await redis.script(
       'saveAccessId',
-      [keys.lease(id), keys.fences(account), key, keys.failures(account)],
-      [ownerId, generation, terminalOf(id), region, directory.encode({ unionId, accessId }, key)],
+      [keys.lease(id), key, keys.failures(account)],
+      [ownerId, generation, region, directory.encode(entry, key)],
     )) as [Buffer, Buffer | null];
     if (outcome.toString() !== 'saved') return 'outdated';
-    await this.#accounts.remember(lease, accessId, previous);
+    await this.#accounts.remember(lease, entry, previous);
     return 'saved';
   }
 
@@ -136,7 +137,8 @@ export class RedisTerminals implements TerminalStore {
     const { id, ownerId, generation } = lease;
     const { redis, keys, records, directory, terminalsPerAccount } = this.#context;
     const key = keys.account(accountOf(id));
-    const entry = { unionId: record.subject.unionId, accessId: record.token.fields['accessId'] ?? '' };
+    const { unionId } = record.subject;
+    const entry: DirectoryEntry = { unionId, accessIds: [record.token.fields['accessId'] ?? ''] };
     const answer = await redis.script('save', this.#keysOf(id), [
       ownerId,
       generation,
@@ -150,7 +152,7 @@ export class RedisTerminals implements TerminalStore {
       directory.encode(entry, key),
     ]);
     const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved') await this.#accounts.remember(lease, entry.accessId, previous);
+    if (outcome.toString() === 'saved') await this.#accounts.remember(lease, entry, previous);
     return outcome.toString() as SaveOutcome;
   }
 

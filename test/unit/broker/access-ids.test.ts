@@ -83,9 +83,21 @@ describe('the accessId of an account that has never logged in', () => {
     await pass(500);
     const obtained = obtain(1, 'DE', only);
     await pass(5_000);
-    const { record } = await read;
-    expect(await obtained).toMatchObject({ accessId: 'id-of-bob', region: 'CN', records: [record] });
+    await read;
+    expect(await obtained).toEqual({ accessId: 'id-of-bob', region: 'CN' });
     expect(vendor.requests).toHaveLength(1);
+  });
+
+  test('is obtained although the same terminal logs out during the login', async () => {
+    const { clock, pass } = virtualClock();
+    const { first, store, obtain } = createReplicas(1, { clock });
+    const only = { ...SUBJECT, uniqueId: 'bob' };
+    const obtained = obtain(0, 'DE', only);
+    await pass(500);
+    await first.accounts.logOut(only, { sessionIssuedAt: clock.now() });
+    await pass(2_000);
+    expect(await obtained).toMatchObject(OBTAINED);
+    expect(await store.accounts.lookUp(['id-of-bob'])).toEqual(new Map([['id-of-bob', 'bob']]));
   });
 
   test('lets a phone with the same terminal wait, and then log in for a token of its own', async () => {
@@ -265,6 +277,20 @@ test('a caller that comes after the erasure gets an accessId by a login of its o
   for (const one of await after) expect(one).toMatchObject(OBTAINED);
   expect(vendor.requests).toHaveLength(2);
   expect(await store.accounts.find('bob')).toMatchObject(OBTAINED);
+});
+
+test('a caller is not told an accessId that cannot be looked up, and the next request needs no login', async () => {
+  const { clock, pass } = virtualClock();
+  const { first, obtain, down, vendor } = createReplicas(1, { clock });
+  const obtained = obtain(0).catch(codeOf);
+  await pass(500);
+  down.add('identify');
+  await pass(2_000);
+  expect(await obtained).toBe('store_unavailable');
+  await expect(first.accounts.identify('bob')).rejects.toMatchObject({ code: 'store_unavailable' });
+  down.delete('identify');
+  expect(await first.accounts.identify('bob')).toEqual(OBTAINED);
+  expect(vendor.requests).toHaveLength(1);
 });
 
 test('a caller is not told an accessId that the store did not accept', async () => {

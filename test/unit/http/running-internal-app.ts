@@ -119,6 +119,7 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
       return known.get(unionId);
     },
     historyOf: async () => ({}),
+    identify: async (unionId) => known.get(unionId),
     erase: async (unionId) => {
       erased.push(unionId);
     },

@@ -90,6 +90,11 @@ export function mastersOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes('master') : [client];
 }
 
+/** The number of the database that the client uses. A cluster has only one. */
+export function databaseOf(client: RedisClient): number {
+  return client instanceof Cluster ? 0 : (client.options.db ?? 0);
+}
+
 function nodesOf(client: RedisClient): Redis[] {
   return client instanceof Cluster ? client.nodes() : [client];
 }

@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from 'ioredis';
+import { Cluster, type Redis, ReplyError } from 'ioredis';
 import { BrokerError } from '../../../token/errors.ts';
 import type { Log } from '../../../token/log.ts';
 import { LUA_SCRIPTS } from '../lua-scripts.ts';
@@ -75,7 +75,18 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog):
   const warn = (error: unknown) => log.warn({ role, reason: redacted(error) }, 'Redis connection failed');
   client.on('ready', () => log.info({ role }, 'connected to Redis'));
   client.on('sentinelError', warn);
-  client.on('error', (error: Error) => ALL_SENTINELS_FAILED.test(error.message) || warn(error));
+  let isRejected = false;
+  client.on('error', (error: Error) => {
+    if (isRejected || ALL_SENTINELS_FAILED.test(error.message)) return;
+    warn(error);
+    if (!isOfSelect(error)) return;
+    // ioredis would go on with database 0. The end of the connection makes its next command fail, which says nothing new.
+    isRejected = true;
+    client.disconnect(true);
+  });
+  client.on('close', () => {
+    isRejected = false;
+  });
   if (client instanceof Cluster) logNodes(client, role, log);
   client.connect().catch(() => undefined);
   return client;
@@ -99,9 +110,15 @@ export function storeUnavailable(error: unknown): BrokerError {
   return new BrokerError('store_unavailable', { retryAfter: 1, cause: new Error(redacted(error)) });
 }
 
+/** Whether Redis refused to select the database of the URL. */
+export function isOfSelect(error: Error): boolean {
+  return error instanceof ReplyError && (error as { command?: { name?: string } }).command?.name === 'select';
+}
+
 /** Errors of ioredis carry the command with its arguments, and Redis quotes some in its messages. Both are secret. */
 function redacted(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown error';
   const code = 'code' in error ? ` ${String(error.code)}` : '';
-  return `${error.name}${code}: ${error.message.split(/, with args|\B'/)[0]}`;
+  const what = isOfSelect(error) ? 'the database of REDIS_URL cannot be selected: ' : '';
+  return `${what}${error.name}${code}: ${error.message.split(/, with args|\B'/)[0]}`;
 }

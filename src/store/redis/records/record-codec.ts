@@ -1,12 +1,19 @@
 import { TOKEN_FIELDS, type TokenRecord } from '../../../token/sdk-token.ts';
-import { REGION_PATTERN, type SubjectId, subjectId, terminalOf } from '../../../token/subject.ts';
+import {
+  type AccessIdList,
+  MAX_ACCESS_IDS,
+  REGION_PATTERN,
+  type SubjectId,
+  subjectId,
+  terminalOf,
+} from '../../../token/subject.ts';
 import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher.ts';
 
 /** The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer. */
 export const ACCOUNT_FIELDS = {
   /** The pinned country. */
   region: 'r',
-  /** unionId and accessId, sealed. */
+  /** unionId and accessIds, sealed. */
   directory: 'd',
   /** Epoch ms of the last erasure. */
   erasedAt: 'e',
@@ -113,10 +120,10 @@ function fieldsOf(values: readonly string[]): Record<string, string> {
   return more.length === 0 ? fields : { ...fields, ...Object.fromEntries(more) };
 }
 
-/** The accessId of an account. The entry outlives the account's tokens. */
+/** The accessIds of an account. The entry outlives the account's tokens. */
 export interface DirectoryEntry {
   readonly unionId: string;
-  readonly accessId: string;
+  readonly accessIds: AccessIdList;
 }
 
 /** Number of bytes in front of the sealed entry. They are zero; an earlier version kept a mark there. */
@@ -130,9 +137,15 @@ export class DirectoryCodec {
     this.#cipher = cipher;
   }
 
-  encode({ unionId, accessId }: DirectoryEntry, key: string): Buffer {
-    const sealed = this.#cipher.seal(pack([unionId, accessId]), Buffer.from(key));
+  /** Older replicas read the newest accessId only. */
+  encode({ unionId, accessIds }: DirectoryEntry, key: string): Buffer {
+    const sealed = this.#cipher.seal(pack([unionId, ...accessIds]), Buffer.from(key));
     return Buffer.concat([Buffer.alloc(RESERVED_LENGTH), sealed]);
+  }
+
+  /** Whether the entry is sealed under the current key. */
+  isCurrent(entry: Buffer): boolean {
+    return this.#cipher.isCurrent(entry.subarray(RESERVED_LENGTH));
   }
 
   sealedField(entry: Buffer, key: string): SealedField {
@@ -144,8 +157,9 @@ export class DirectoryCodec {
   /** `undefined` when no key opens the entry. */
   decode(entry: Buffer | null | undefined, key: string): DirectoryEntry | undefined {
     const plain = entry && this.#cipher.open(entry.subarray(RESERVED_LENGTH), Buffer.from(key));
-    const [unionId, accessId] = (plain && unpack(plain)) ?? [];
-    return unionId !== undefined && accessId !== undefined ? { unionId, accessId } : undefined;
+    const [unionId, newest, ...former] = (plain && unpack(plain)) ?? [];
+    if (unionId === undefined || newest === undefined) return undefined;
+    return { unionId, accessIds: [newest, ...former.slice(0, MAX_ACCESS_IDS - 1)] };
   }
 }
 

@@ -25,7 +25,7 @@ export function sealedFieldsOf(
   });
 }
 
-/** The script call that puts `resealed` in the place of the sealed text, unless the field has changed. */
+/** The script call that puts `resealed` in the place of the sealed text, unless the field has changed. It returns 1 then. */
 export function resealScript({ key, field, headLength, sealed }: SealedField, resealed: Buffer): ScriptCall {
   return ['resealField', [key], [field, headLength, sealed, resealed]];
 }

@@ -15,7 +15,7 @@
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local now = clock()
-local heldFor = redis.call('PTTL', KEYS[1])
+local heldFor = leasedFor(KEYS[1], duration)
 local holder = heldFor > 0 and redis.call('GET', KEYS[1])
 -- A client that sends the command again after a lost connection gets its own lease.
 if heldFor > 0 and holder ~= owner then return {'held', heldFor, holder} end

@@ -29,7 +29,7 @@ local function leaseOne(at, terminal, id)
     if isRead(record) then table.insert(results, {id, 'ended'}) end
     return
   end
-  local busyFor = math.max(redis.call('PTTL', lease), coolingFor(redis.call('HGET', failures, 'until'), now))
+  local busyFor = math.max(leasedFor(lease, duration), coolingFor(redis.call('HGET', failures, 'until'), now))
   if busyFor > 0 then
     redis.call('ZADD', KEYS[1], 'XX', now + busyFor, id)
     return

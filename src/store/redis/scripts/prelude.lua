@@ -62,6 +62,12 @@ local function erasedAt(account, now)
   return instantOf(redis.call('HGET', account, FIELD_ERASED_AT), now)
 end
 
+-- The directory entry of an account; false when there is none. Only an erased account expires, unless it has logged in
+-- since. Its entry is left for the erasure, which needs it to delete the accessIds.
+local function directoryOf(account)
+  return redis.call('PTTL', account) <= 0 and redis.call('HGET', account, FIELD_DIRECTORY)
+end
+
 -- All digits of a generation. By default, Lua prints 14 digits; epoch ms have 13.
 local function digits(generation)
   return string.format('%.0f', generation)
@@ -101,6 +107,15 @@ local function raiseLeaseFence(fences, terminal, generation, terminalLimit, now)
   local stored = redis.call('HGET', fences, terminal)
   local mark = (not stored or isOfLease(stored)) and LEASED or ''
   raiseFence(fences, terminal, mark .. generation, terminalLimit, now)
+end
+
+-- Ms until a lease ends; 0 or less when it is free. If it would last too long, the clock of Redis was set back. It is cut
+-- to `duration`. Otherwise the lease of a dead replica would last as long as the jump. A live owner extends its lease.
+local function leasedFor(lease, duration)
+  local rest = redis.call('PTTL', lease)
+  if rest <= LONGEST_LEASE_MS then return rest end
+  redis.call('PEXPIRE', lease, duration)
+  return tonumber(duration)
 end
 
 local function coolDownMs(failures)

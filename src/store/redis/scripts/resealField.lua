@@ -1,4 +1,5 @@
--- Replaces a sealed text with the same text sealed under another key, unless the stored one has changed.
+-- Replaces a sealed text, unless the stored one has changed: with the same text sealed under another key, or with a newer
+-- directory entry.
 --
 -- Each text is sealed with a random IV, so equal bytes are the same text of the same generation.
 --
@@ -6,7 +7,7 @@
 -- ARGV[1] field
 -- ARGV[2] number of plain bytes in front of the sealed text; they stay as they are, with the read flag
 -- ARGV[3] sealed text as it was read
--- ARGV[4] the same text, sealed again
+-- ARGV[4] the text that replaces it, sealed
 -- Returns 1, or 0 when another text is stored.
 
 local field, headLength, sealed, resealed = unpack(ARGV)

@@ -14,7 +14,7 @@
 -- ARGV[7] announcement channel
 -- ARGV[8] maximum number of terminals per account
 -- ARGV[9] region
--- ARGV[10] directory entry
+-- ARGV[10] directory entry, for an account that has none
 -- Returns {'saved', previous directory entry or nil}, {'terminal_limit'}, or {'outdated'} when a newer generation, a
 --   logout or an erasure is stored, or when the write is so late that its fence may have expired. {'lease_lost'} when only
 --   a newer lease was granted. It refuses only the owners before it: a token that is written back stays until the owner of
@@ -26,7 +26,7 @@ local now = clock()
 local stored = redis.call('HGET', KEYS[3], terminal)
 if redis.call('GET', KEYS[1]) == owner then redis.call('DEL', KEYS[1]) end
 
-local previous = redis.call('HGET', KEYS[3], FIELD_DIRECTORY)
+local previous = directoryOf(KEYS[3])
 local own, current = tonumber(generation), generationOf(stored, now)
 if current == own then return {'saved', previous} end
 
@@ -38,7 +38,7 @@ if isLeased and fence > own then return {'lease_lost'} end
 if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
 
 redis.call('HSET', KEYS[3], terminal, record)
-redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry)
+if not previous then redis.call('HSET', KEYS[3], FIELD_DIRECTORY, entry) end
 redis.call('HSETNX', KEYS[3], FIELD_REGION, region)
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[4], now + dueIn, id)

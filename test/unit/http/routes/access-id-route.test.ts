@@ -67,8 +67,8 @@ describe('PUT /accounts/{unionId}/access-id', () => {
   });
 
   it('does not report a failing store as a missing account', async () => {
-    const find = () => Promise.reject(new BrokerError('store_unavailable'));
-    const { ask, asked } = await start({ accounts: { ...recordingAccounts().accounts, find } });
+    const identify = () => Promise.reject(new BrokerError('store_unavailable'));
+    const { ask, asked } = await start({ accounts: { ...recordingAccounts().accounts, identify } });
     expect((await ask('PUT', PATH)).status).toBe(503);
     expect(asked).toEqual([]);
   });

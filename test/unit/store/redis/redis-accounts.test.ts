@@ -4,12 +4,16 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { RESERVED_LENGTH } from '../../../../src/store/redis/records/record-codec.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
+import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
+import { silentObserver } from '../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
+import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
 import { makeDue } from '../../../support/make-due.ts';
+import { askRedis, startRedis } from '../../../support/redis-server.ts';
 
 const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -69,23 +73,95 @@ describe('the look-up by accessId, after a background renewal', () => {
     expect(await redis.exists(key)).toBe(0);
   });
 
-  test('finds the account by the new accessId only, when the vendor has changed it', async () => {
-    const { redis, store, found, key } = await withToken();
+  test('finds the account by both accessIds, when the vendor has changed it', async () => {
+    const { store, found } = await withToken();
     await renewInBackground(store, { accessId: '42' });
-    expect(await found()).toEqual([]);
-    expect(await redis.exists(key)).toBe(0);
+    expect(await found()).toEqual(['alice']);
     expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
   });
 });
 
-test('the look-up finds the account by the new accessId only, when it was obtained without a token', async () => {
-  const { redis, store, found, key } = await withToken();
+test('the look-up finds the account by both accessIds, when the second was obtained without a token', async () => {
+  const { store, found } = await withToken();
   const answer = await store.terminals.acquire(subjectId({ ...SUBJECT, uniqueId: 'access-id' }), 1_000);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   await store.terminals.saveAccessId(answer.lease, { unionId: 'alice', accessId: '42', region: 'DE' });
-  expect(await found()).toEqual([]);
-  expect(await redis.exists(key)).toBe(0);
+  expect(await found()).toEqual(['alice']);
   expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+});
+
+test('a new accessId is logged once, and its pointer is written once, although the tokens of two apps alternate', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const warnings: string[] = [];
+  const store = createRedisStore({
+    url: server.url,
+    keyPrefix: 'sdkt',
+    encryptionKeys: [KEY],
+    terminalsPerAccount: 20,
+    clock: systemClock,
+    log: { info: () => undefined, warn: (_, text) => void warnings.push(text) },
+    observer: silentObserver,
+  });
+  onTestFinished(() => store.close());
+  await eventually(() => store.health.ping().then(() => true));
+  await saveToken(store, SUBJECT);
+  await renewInBackground(store, { accessId: '42' });
+  const written = () =>
+    askRedis(server, async (redis) => /cmdstat_set:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1]);
+  const before = Number(await written());
+  for (const accessId of [accessIdOf('alice'), '42', accessIdOf('alice'), '42']) {
+    await renewInBackground(store, { accessId });
+    expect(await store.accounts.find('alice')).toMatchObject({ accessId });
+  }
+  // `makeDue` takes a lease for each renewal, and so does the renewal.
+  expect(Number(await written()) - before).toBe(8);
+  expect(warnings).toEqual([expect.stringContaining('another accessId')]);
+});
+
+test('the pointers of an account are deleted when it has too many accessIds, and with the account', async () => {
+  const { redis, store, key } = await withToken();
+  const keyPrefix = key.split(':')[0] ?? '';
+  const pointers = async () => (await redis.keys(`${keyPrefix}:*:i:*`)).length;
+  for (let number = 1; number <= 9; number += 1) {
+    await renewInBackground(store, { accessId: `${number}` });
+    expect(await pointers()).toBe(Math.min(8, 1 + number));
+  }
+  expect(await redis.exists(key)).toBe(0);
+  await store.accounts.erase('alice');
+  expect(await pointers()).toBe(0);
+});
+
+describe('identifying an account', () => {
+  test('stores a pointer that was lost', async () => {
+    const { redis, store, found, key } = await withToken();
+    await redis.del(key);
+    expect(await store.accounts.identify('alice')).toMatchObject({ accessId: accessIdOf('alice') });
+    expect(await found()).toEqual(['alice']);
+  });
+
+  test('fails when the pointer cannot be stored', async () => {
+    const { redis, store, key } = await withToken();
+    await redis.del(key);
+    await redis.hset(key, 'not', 'a pointer');
+    await expect(store.accounts.identify('alice')).rejects.toMatchObject({ code: 'store_unavailable' });
+  });
+});
+
+test('an account that logs in before its erasure has ended keeps no accessId from before it', async () => {
+  const { redis, store, found, account } = await withToken();
+  const directory = (await redis.hgetBuffer(account, 'd')) ?? '';
+  await store.accounts.erase('alice');
+  // As if the erasure had not deleted the entry yet.
+  await redis.hset(account, 'd', directory);
+  const answer = await store.terminals.acquire(ID, 1_000);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  const record = madeUpRecord(SUBJECT, madeUpToken('42'));
+  const saved = { ...record, generation: answer.lease.generation };
+  expect(await store.terminals.save(answer.lease, saved, systemClock.now() + 60_000)).toBe('saved');
+  expect(await store.accounts.lookUp(['42'])).toEqual(new Map([['42', 'alice']]));
+  await redis.set(new Keys(account.split(':')[0] ?? '').accessId(accessIdOf('alice')), accountId('alice'));
+  expect(await found()).toEqual([]);
 });
 
 describe('the look-up by accessId, after the next login', () => {
@@ -96,6 +172,17 @@ describe('the look-up by accessId, after the next login', () => {
     await saveToken(store, SUBJECT);
     expect(await found()).toEqual(['alice']);
   });
+
+  test.each(['', 'short', 'longer than the reserved bytes'])(
+    'works again after somebody stored "%s"',
+    async (entry) => {
+      const { redis, store, found, account } = await withToken();
+      await redis.hset(account, 'd', entry);
+      expect(await found()).toEqual([]);
+      await saveToken(store, SUBJECT);
+      expect(await found()).toEqual(['alice']);
+    },
+  );
 
   test('works again after no key opened the directory entry', async () => {
     const { open } = await withToken();

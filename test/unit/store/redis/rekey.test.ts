@@ -4,6 +4,7 @@ import { Rekey, type RekeyTotals } from '../../../../src/store/redis/rekey.ts';
 import type { Subject } from '../../../../src/token/subject.ts';
 import { fillStore, newKey, openRedisStore, sealedUnder, type TestKey } from '../../../support/filled-store.ts';
 import { startRedisCluster } from '../../../support/redis-cluster.ts';
+import { startRedis } from '../../../support/redis-server.ts';
 
 const OLD = newKey('old');
 const NEW = newKey('new');
@@ -86,6 +87,23 @@ describe('a walk', () => {
     expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 200, resealed: 200 }));
     const masters = await Promise.all(nodes.slice(0, 3).map((node) => sealedUnder(node.url, keyPrefix)));
     expect(masters.map((sealed) => Object.keys(sealed))).toEqual([['new'], ['new'], ['new']]);
+  });
+
+  test('starts again when Redis restarts, and misses nothing', async () => {
+    const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'no'] });
+    onTestFinished(() => server.kill());
+    const { fill, walk, count } = newStore(server.url);
+    const { store } = await fill([OLD], subjectsOf('alice', 2_500, 1));
+    await store.close();
+    let restart: Promise<void> | undefined;
+    // A restarted Redis goes through its keys in another order.
+    const walked = await walk([NEW, OLD], never, (share) => {
+      if (share > 0.3) restart ??= server.kill().then(() => server.restart());
+    });
+    await restart;
+    expect(await count()).toEqual({ new: { a: 2_500, d: 2_500 } });
+    expect(walked).toEqual(totals({ lookedAt: 5_000, resealed: walked.resealed, current: 5_000 - walked.resealed }));
+    expect(walked.current).toBeGreaterThan(0);
   });
 
   test('that is aborted stops after its batch and keeps its work, and the next walk does the rest', async () => {

@@ -65,10 +65,10 @@ describe('the due queue', () => {
   test('has a due subject that another owner holds due again when that lease ends', async () => {
     const { store, dueInMs, setDue } = await openRedisState();
     await restored(store, { subject: SUBJECT });
-    await granted(store, ID, 20_000);
+    await granted(store, ID, 10_000);
     await setDue(ID, 0);
     expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
-    expectMs(await dueInMs(ID), 20_000);
+    expectMs(await dueInMs(ID), 10_000);
   });
 
   test('has a due subject that cools down due again when that ends', async () => {

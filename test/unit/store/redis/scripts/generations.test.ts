@@ -162,8 +162,6 @@ describe('the fence', () => {
     const record = await restored(store, { subject: SUBJECT, generation: generation - 1 });
     const dueAt = systemClock.now() + 60_000;
     expect(await store.terminals.save(lease, { ...record, generation }, dueAt)).toBe('outdated');
-    const identity = { unionId: SUBJECT.unionId, accessId: '7', region: 'DE' };
-    expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
     expect(await store.terminals.restore({ ...record, generation }, dueAt)).toBe('saved');
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -51,6 +52,42 @@ test('the holder of a lease shows the place of its span to others, and any other
   expect(await store.terminals.acquire(ID, 10_000, place)).toMatchObject({ kind: 'held', holder: undefined });
   await redis.set(keys.lease(ID), 'rubbish', 'PX', 10_000);
   expect(await store.terminals.acquire(ID, 10_000, place)).toMatchObject({ kind: 'held', holder: undefined });
+});
+
+describe('a lease that seems to last for an hour, because the clock of Redis was set back', () => {
+  const HOUR_MS = 3_600_000;
+
+  test('ends within its duration after another replica asked for it', async () => {
+    const { store, redis, keys, lifeMs } = await openRedisState();
+    const lease = await granted(store, ID);
+    await redis.pexpire(keys.lease(ID), HOUR_MS);
+    const answer = await store.terminals.acquire(ID, 300);
+    expect(answer.kind === 'held' && answer.heldForMs).toBeLessThanOrEqual(300);
+    expect(await lifeMs(keys.lease(ID))).toBeLessThanOrEqual(300);
+    const next = await eventually(() => granted(store, ID));
+    expect(next.generation).toBeGreaterThan(lease.generation);
+  });
+
+  test('ends within its duration after a worker found its subject due', async () => {
+    const { store, redis, keys, lifeMs, dueInMs, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await granted(store, ID);
+    await redis.pexpire(keys.lease(ID), HOUR_MS);
+    await setDue(ID, 0);
+    expect((await store.dueQueue.claim(100, 300)).claims).toEqual([]);
+    expect(await lifeMs(keys.lease(ID))).toBeLessThanOrEqual(300);
+    expect(await dueInMs(ID)).toBeLessThanOrEqual(300);
+    await eventually(async () => expect((await store.dueQueue.claim(100, 300)).claims).toHaveLength(1));
+  });
+
+  test('is kept by an owner that lives', async () => {
+    const { store, redis, keys } = await openRedisState();
+    const lease = await granted(store, ID);
+    await redis.pexpire(keys.lease(ID), HOUR_MS);
+    await store.terminals.acquire(ID, 10_000);
+    expect(await store.terminals.extend([lease])).toEqual([]);
+    expect((await store.terminals.acquire(ID, 10_000)).kind).toBe('held');
+  });
 });
 
 describe('the failures of an account', () => {

@@ -1,0 +1,61 @@
+import { randomUUID } from 'node:crypto';
+import { expect, inject, onTestFinished, test } from 'vitest';
+import { checkStore } from '../../../../src/commands/checks/store.ts';
+import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import { silentObserver } from '../../../../src/token/observer.ts';
+import type { Announcement } from '../../../../src/token/ports.ts';
+import { accountId } from '../../../../src/token/subject.ts';
+import { eventually } from '../../../support/eventually.ts';
+
+const silent = { info: () => undefined, warn: () => undefined };
+
+/** Brokers with one key prefix, each in a database of one Redis. */
+function inDatabases() {
+  const [keyPrefix, appId] = [`databases-${randomUUID()}`, randomUUID()];
+  const urlOf = (database: number) => Object.assign(new URL(inject('redisUrl')), { pathname: `/${database}` }).href;
+  const open = async (database: number) => {
+    const settings = { url: urlOf(database), keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, appIds: [appId] };
+    const store = createRedisStore({ ...settings, clock: systemClock, log: silent, observer: silentObserver });
+    onTestFinished(() => store.close());
+    const heard: Announcement[] = [];
+    store.announcements.subscribe((announcement) => void heard.push(announcement));
+    await eventually(() => expect(store.announcements.completeSince()).toBeDefined());
+    return { store, heard };
+  };
+  const warnings = async (database: number, prefix = keyPrefix) => {
+    const results = await checkStore(
+      { url: urlOf(database), keyPrefix: prefix, encryptionKeys: [] },
+      [appId],
+      systemClock,
+    );
+    return results.filter(({ name }) => name === 'other brokers').map(({ detail }) => detail);
+  };
+  return { keyPrefix, open, warnings };
+}
+
+test.each([
+  [0, 1],
+  [1, 0],
+  [1, 2],
+])('a broker in database %i hears those of its own database, and not those of database %i', async (own, foreign) => {
+  const { open } = inDatabases();
+  const [one, same, other] = [await open(own), await open(own), await open(foreign)];
+  await other.store.accounts.erase('foreign');
+  await same.store.accounts.erase('alice');
+  await eventually(() => expect(one.heard).toHaveLength(1));
+  expect(one.heard).toMatchObject([{ kind: 'erased', account: accountId('alice') }]);
+  expect(other.heard).toMatchObject([{ kind: 'erased', account: accountId('foreign') }]);
+});
+
+test('check takes a broker in the same database for its own, and names the database of any other', async () => {
+  const { keyPrefix, open, warnings } = inDatabases();
+  await open(1);
+  expect(await warnings(1)).toEqual([]);
+  const named = (text: string) => [expect.stringContaining(`under REDIS_KEY_PREFIX ${text}:`)];
+  expect(await warnings(0)).toEqual(named(`${keyPrefix} in database 1`));
+  expect(await warnings(1, 'another')).toEqual(named(keyPrefix));
+  expect(await warnings(2, 'another')).toEqual(named(`${keyPrefix} in database 1`));
+  await open(0);
+  expect(await warnings(1)).toEqual(named(`${keyPrefix} in database 0`));
+});
