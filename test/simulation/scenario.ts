@@ -115,6 +115,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   'rolling updates': {
     ...CALM,
+    // A replica whose clock is ahead renews at a read, before a worker claims the token.
+    skewMs: 1_000,
     vendorMode: 'replace',
     vendorLatencyMs: (random) => 200 + random() * 2_000,
     perMinute: { ...NO_FAULTS, restart: 2 },
