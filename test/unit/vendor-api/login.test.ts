@@ -1,6 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { freePort } from '../../support/free-port.ts';
@@ -227,6 +228,24 @@ describe('the vendor’s answer', () => {
     const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 5_000 });
     expect(await refusalOf(login)).toMatchObject({ retryAfter });
     expect(vendor.seen).toHaveLength(header === '0' ? 3 : 1);
+  });
+
+  const GBK = Buffer.from([0xc7, 0xeb, 0xc7, 0xf3, 0xb9, 0xfd, 0xb6, 0xe0]);
+  it.each([
+    ['a page in GBK', 429, GBK, 'too_frequent'],
+    ['a page in gzip', 429, gzipSync('<html>too many requests</html>'), 'too_frequent'],
+    ['a page over 256 KiB', 429, Buffer.alloc(300 * 1024, ' '), 'too_frequent'],
+    ['a page in GBK', 503, GBK, 'outage'],
+    ['a page over 256 KiB', 503, Buffer.alloc(300 * 1024, ' '), 'outage'],
+    ['a page in GBK', 403, GBK, 'broken_answer'],
+    ['a page over 256 KiB', 403, Buffer.alloc(300 * 1024, ' '), 'too_large'],
+  ])('keeps its status and its Retry-After if it is %s with status %i', async (_, status, page, kind) => {
+    const vendor = await scriptedVendor((response) => response.writeHead(status, { 'Retry-After': '17' }).end(page));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const refusal = refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 12_000 }));
+    expect(await refusal).toMatchObject({ code: 'vendor_unavailable', retryAfter: 17 });
+    expect(lines).toMatchObject([{ obj: { kind, httpStatus: status, retryAfter: 17 } }]);
+    expect(vendor.seen).toHaveLength(1);
   });
 
   it('that is a redirect is not followed', async () => {
