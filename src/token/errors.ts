@@ -42,7 +42,7 @@ export interface BrokerErrorOptions {
   readonly retryAfter?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
-  /** Whether the last attempt of a login was not sent to the vendor. */
+  /** Whether no attempt of a login was sent to the vendor. */
   readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */
   readonly account?: AccountId;
@@ -70,7 +70,7 @@ export class BrokerError extends Error {
     this.#isUnsent = options.isUnsent;
   }
 
-  /** Whether the last attempt of a login was not sent to the vendor. Then the login does not count against a limit. */
+  /** Whether no attempt of a login was sent to the vendor. Then the login does not count against a limit. */
   get isUnsent(): boolean {
     return this.#isUnsent ?? this.code === 'vendor_busy';
   }

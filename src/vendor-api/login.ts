@@ -193,14 +193,18 @@ export class HttpVendorLogin implements VendorLogin {
     const { clock, log } = this.#options;
     const deadline = clock.now() + request.budgetMs;
     const retries = new Retries(clock, deadline);
+    let sent: VendorFault | undefined;
     for (;;) {
       try {
         return await this.#attempt(request, domain, deadline);
       } catch (error) {
+        if (sent && isUnsent(error)) throw sent;
         if (!(error instanceof VendorFault)) throw error;
         noteFailure(domain, error, clock.now());
         const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
+        // A refused timestamp says nothing about the login. If its retry finds no place, the login is not refused.
+        if (error.kind !== 'clock_skew') sent = error;
         log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
         if (delayMs > 0) await sleep(this.#options.clock, delayMs);
       }
@@ -247,6 +251,11 @@ export class HttpVendorLogin implements VendorLogin {
       throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
     }
   }
+}
+
+/** The login found no place in the queue, or an open circuit. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
 /** An open circuit is no news from the domain. */
