@@ -67,12 +67,11 @@ export function returningMs({ intervalMs }: Pace): number {
 }
 
 /**
- * Returns the longest time of a login, in ms: one attempt and half of another, or one attempt after the longest wait in the
- * login queue.
+ * Returns the longest time of a login, in ms: two whole attempts after the longest wait in the login queue.
  * @param timeoutMs the longest time of one attempt
  */
 export function loginBudget(timeoutMs: number): number {
-  return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
+  return 2 * timeoutMs + LONGEST_WAIT_MS;
 }
 
 /**
