@@ -6,6 +6,45 @@ import { type FaultFacts, VendorFault } from './faults.ts';
 import type { PreparedLogin } from './signed-call.ts';
 
 const MAX_RESPONSE_BYTES = 256 * 1024;
+/** Per origin. */
+const MAX_CONNECTIONS = 64;
+
+/** The places for attempts at one origin, one for each connection. First come, first served. */
+export class ConnectionPlaces {
+  readonly #clock: Clock;
+  #free = MAX_CONNECTIONS;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes a place. @returns `false` if none becomes free within `ms` */
+  async take(ms: number): Promise<boolean> {
+    if (this.#free === 0) return this.#waitForPlace(ms);
+    this.#free -= 1;
+    return true;
+  }
+
+  giveBack(): void {
+    const [next] = this.#waiting;
+    if (next) next();
+    else this.#free += 1;
+  }
+
+  #waitForPlace(ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (isTaken: boolean): void => {
+        timer.cancel();
+        this.#waiting.delete(take);
+        resolve(isTaken);
+      };
+      const take = () => end(true);
+      const timer = this.#clock.setTimer(() => end(false), ms);
+      this.#waiting.add(take);
+    });
+  }
+}
 
 export interface VendorClientOptions {
   readonly clock: Clock;
@@ -36,7 +75,7 @@ export class VendorClient implements VendorTransport {
   readonly #agent: Agent;
   readonly #clock: Clock;
 
-  constructor({ clock, connectTimeoutMs, maxConnections = 64 }: VendorClientOptions) {
+  constructor({ clock, connectTimeoutMs, maxConnections = MAX_CONNECTIONS }: VendorClientOptions) {
     this.#clock = clock;
     this.#agent = new Agent({
       connections: maxConnections,

@@ -218,17 +218,28 @@ export class HttpVendorLogin implements VendorLogin {
     }
   }
 
-  async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, latestAt: number): Promise<SdkToken> {
-    const { clock, observer, tracer, timeoutMs } = this.#options;
+  async #attempt(request: LoginRequest, domain: Domain, latestAt: number): Promise<SdkToken> {
+    const { clock } = this.#options;
+    const { subject, urgency } = request;
     const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
-    // breaker, because a wait for the queue says nothing about the vendor.
+    // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     domain.circuit.throwIfOpen();
-    const account = accountId(subject.unionId);
-    await this.#turns.wait(account, urgency, latestAt);
+    await this.#turns.wait(accountId(subject.unionId), urgency, latestAt);
+    const isConnected = await domain.connections.take(latestAt - clock.now());
+    if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+    try {
+      if (clock.now() > latestAt) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
+      return await this.#send(request, domain, app);
+    } finally {
+      domain.connections.giveBack();
+    }
+  }
+
+  #send({ subject, region }: LoginRequest, domain: Domain, app: VendorApp): Promise<SdkToken> {
+    const { clock, observer, tracer, timeoutMs } = this.#options;
     const sentAt = clock.now();
-    if (sentAt > latestAt) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
     const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     const send = async (): Promise<SdkToken> => {
@@ -236,7 +247,7 @@ export class HttpVendorLogin implements VendorLogin {
       return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
     };
     const facts = { 'server.address': domain.url.hostname, 'http.request.method': 'POST' };
-    return domain.circuit.run(account, () => tracer.span('login attempt', send, facts));
+    return domain.circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
   }
 
   #read(response: VendorResponse, { url, offset }: Domain, sentAt: number): SdkToken {
@@ -259,7 +270,7 @@ export class HttpVendorLogin implements VendorLogin {
   }
 }
 
-/** The login found no place in the queue, or an open circuit. */
+/** The login found no place in the queue, no free connection, or an open circuit. */
 function isUnsent(error: unknown): boolean {
   return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }

@@ -127,6 +127,47 @@ describe('a login that was sent, and whose retry is not sent', () => {
   });
 });
 
+describe('more logins than there are connections', () => {
+  it('wait for one outside their timeout, so that a healthy vendor loses none of them', async () => {
+    let running = 0;
+    let most = 0;
+    const vendor = await scriptedVendor((response) => {
+      running += 1;
+      most = Math.max(most, running);
+      setTimeout(() => {
+        running -= 1;
+        response.end(JSON.stringify(SUCCESS));
+      }, 400);
+    });
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 1_500 });
+    const logins = Array.from({ length: 400 }, (_, number) =>
+      vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${number}` } }),
+    );
+    const failed = (await Promise.allSettled(logins)).filter(({ status }) => status === 'rejected');
+    expect(failed).toHaveLength(0);
+    expect(lines).toEqual([]);
+    expect(vendor.seen).toHaveLength(400);
+    expect(most).toBe(64);
+  });
+
+  it('are vendor_busy and unsent if none becomes free within their budget, and do not count against the vendor', async () => {
+    const held: ServerResponse[] = [];
+    const vendor = await scriptedVendor((response) => void held.push(response));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const first = Array.from({ length: 64 }, () => vendorLogin.login(REQUEST));
+    await eventually(() => expect(held).toHaveLength(64));
+    const late = Array.from({ length: 20 }, () => refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_200 })));
+    for (const refusal of await Promise.all(late)) {
+      expect(refusal).toMatchObject({ code: 'vendor_busy', isUnsent: true, retryAfter: 1 });
+    }
+    for (const response of held) response.end(JSON.stringify(SUCCESS));
+    await Promise.all(first);
+    expect(vendor.seen).toHaveLength(64);
+    expect(vendorLogin.domains()).toMatchObject([{ circuit: 'closed', lastFailure: undefined }]);
+    expect(lines).toEqual([]);
+  });
+});
+
 describe('a vendor domain that is down', () => {
   it('gets no logins of any country for 5 s, then one trial attempt; other domains are not affected', async () => {
     let answering: Answering = maintenance;
