@@ -40,6 +40,8 @@ export interface BrokerErrorOptions {
   readonly detail?: string;
   /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number;
+  /** `retryAfter` in ms, as the login queue said it. */
+  readonly waitMs?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
   /** Whether no attempt of a login was sent to the vendor. */
@@ -55,6 +57,7 @@ export class BrokerError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly retryAfter: number | undefined;
+  readonly waitMs: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
   readonly #isUnsent: boolean | undefined;
@@ -65,6 +68,7 @@ export class BrokerError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.retryAfter = options.retryAfter;
+    this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
     this.#isUnsent = options.isUnsent;

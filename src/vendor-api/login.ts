@@ -54,7 +54,7 @@ export class LoginTurns {
       this.#localQueue.reserve(clock.now(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
     if (!granted || clock.now() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
-      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
+      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
     }
     observer.budgetWaited(urgency, waitMs);
     if (waitMs > 0) await sleep(clock, waitMs);
