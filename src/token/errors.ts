@@ -40,7 +40,7 @@ export interface BrokerErrorOptions {
   readonly detail?: string;
   /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number;
-  /** `retryAfter` in ms, as the login queue said it. */
+  /** Ms that the login queue asks to wait, or the vendor, if logins of the account are too frequent. */
   readonly waitMs?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;

@@ -9,7 +9,7 @@ import type {
   LeaseAnswer,
   StoredAccount,
 } from '../../token/ports.ts';
-import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
+import { coolDownMs, coolsDown, FAILURE_MEMORY_MS, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountId, accountOf, type SubjectId } from '../../token/subject.ts';
 
@@ -100,7 +100,10 @@ const MAX_FAILING_ACCOUNTS = 100_000;
 
 interface Failures {
   readonly count: number;
-  readonly lastAt: number;
+  /** Epoch ms until which they are remembered. */
+  readonly knownUntil: number;
+  /** The end of the cool-down, epoch ms. */
+  readonly until: number;
   readonly code: ErrorCode;
 }
 
@@ -113,13 +116,22 @@ export class MemoryFailures {
     this.#clock = clock;
   }
 
-  /** During a cool-down nothing counts: the login began before it. */
-  add(id: SubjectId, code: ErrorCode): void {
-    if (!coolsDown(code) || this.coolDown(accountOf(id))) return;
-    const lastAt = this.#clock.now();
-    const before = this.#failures.get(accountOf(id));
-    const continues = before && lastAt - before.lastAt < FAILURE_MEMORY_MS;
-    this.#failures.set(accountOf(id), { count: continues ? before.count + 1 : 1, lastAt, code });
+  /**
+   * A failure during a cool-down is not counted: the login began before it.
+   * @param waitMs the cool-down lasts at least this long
+   */
+  add(id: SubjectId, code: ErrorCode, waitMs: number): void {
+    if (!coolsDown(code)) return;
+    const account = accountOf(id);
+    const now = this.#clock.now();
+    const stored = this.#failures.get(account);
+    const before = stored && now < stored.knownUntil ? stored : undefined;
+    const restMs = Math.max(0, (before?.until ?? 0) - now);
+    const count = (before?.count ?? 0) + (restMs > 0 ? 0 : 1);
+    const coolsForMs = Math.max(Math.min(waitMs, MAX_COOL_DOWN_MS), restMs > 0 ? 0 : coolDownMs(count));
+    const latest = before && coolsForMs < restMs ? before : { until: now + coolsForMs, code };
+    const knownUntil = now + Math.max(FAILURE_MEMORY_MS, coolsForMs, restMs);
+    this.#failures.set(account, { count, knownUntil, until: latest.until, code: latest.code });
   }
 
   clear(id: SubjectId): void {
@@ -129,7 +141,7 @@ export class MemoryFailures {
   coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
     const failures = this.#failures.get(account);
     if (!failures) return undefined;
-    const forMs = failures.lastAt + coolDownMs(failures.count) - this.#clock.now();
+    const forMs = failures.until - this.#clock.now();
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
   }
 }

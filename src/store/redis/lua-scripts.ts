@@ -7,7 +7,7 @@ import {
   RETURNING_SHARE,
   YIELDING_SHARE,
 } from '../../token/login-queue.ts';
-import { coolDownMs, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
+import { coolDownMs, FAILURE_MEMORY_MS, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
@@ -48,6 +48,7 @@ const CONSTANTS = {
   /** After one failure, two, and so on. The last entry holds for more failures too. */
   COOL_DOWNS_MS: Array.from({ length: 8 }, (_, index) => coolDownMs(index + 1)),
   FAILURE_MEMORY_MS,
+  MAX_COOL_DOWN_MS,
   LONGEST_WAIT_MS,
   LONGEST_RETURNING_WAIT_MS,
   LONGEST_BACKGROUND_WAIT_MS,
