@@ -47,6 +47,8 @@ class Pause {
 
 /** Maximum number of concurrent renewals of one replica. */
 const MAX_CONCURRENCY = 128;
+/** A claim of fewer looks into few shards of the due queue, so it would take many claims to find a due token. */
+const MIN_CLAIM = 4;
 /** Longest pause between two claims while tokens are saved, or while announcements may be missed. */
 const BUSY_PAUSE_MS = 1_000;
 /** Longest pause otherwise. Every saved token is announced and shortens it. */
@@ -156,7 +158,7 @@ export class RefreshWorker {
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
       const now = clock.now();
       const isPaused = remainingMs(this.#pausedUntil, now, BUSY_PAUSE_MS) > 0;
-      if (!isPaused) this.#claimLimit = Math.max(1, Math.floor(this.#claimLimit / 4));
+      if (!isPaused) this.#claimLimit = Math.max(MIN_CLAIM, Math.floor(this.#claimLimit / 4));
       const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
       this.#pausedUntil = now + pauseMs;
       // The place then goes to the login that asks first.

@@ -296,7 +296,7 @@ describe('the number of renewals at a time', () => {
     expect(times()).toEqual([0]);
   });
 
-  test('that a claim starts is quartered for each full login budget, to no less than one, after a pause of half a second', async () => {
+  test('that a claim starts is quartered for each full login budget, to no less than four, after a pause of half a second', async () => {
     const { pass, answers, running, claims, lines, worker, dueClaims } = createWorker();
     for (let round = 0; round < 5; round += 1) answers.push({ ...dueClaims(2), nextInMs: 10 });
     worker.start();
@@ -306,7 +306,7 @@ describe('the number of renewals at a time', () => {
       for (const { fail } of running.splice(0)) fail(new BrokerError('vendor_busy'));
       await pass(500);
     }
-    expect(claims.map(({ limit }) => limit)).toEqual([128, 32, 8, 2, 1, 1]);
+    expect(claims.map(({ limit }) => limit)).toEqual([128, 32, 8, 4, 4, 4]);
     const pauses = claims.slice(1).map(({ atMs }, index) => atMs - (claims[index]?.atMs ?? 0));
     for (const ms of pauses) expect(ms).toBeGreaterThanOrEqual(500);
     expect(lines()).toHaveLength(10);
