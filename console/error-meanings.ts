@@ -53,8 +53,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, ErrorMeaning>> = {
     actor: 'vendor',
   },
   vendor_busy: {
-    en: 'more logins wait than `VENDOR_MAX_RPS` permits',
-    zh: '排队的登录超过 `VENDOR_MAX_RPS` 允许的数量',
+    en: 'more logins wait than `VENDOR_MAX_RPS` permits, or than the replica has connections',
+    zh: '排队的登录超过 `VENDOR_MAX_RPS` 允许的数量，或超过副本的连接数',
     actor: 'operator',
   },
   session_check_unavailable: {

@@ -231,6 +231,7 @@ export async function startService(
     closing.abort();
     readiness.stop();
     lastHour.stop();
+    vendor.stopRetrying();
     const drainUntil = clock.now() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.

@@ -110,8 +110,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   VENDOR_TIMEOUT_MS: {
     group: 'vendor',
-    en: 'timeout of one login attempt in ms, from the connection to the last byte. All attempts of a login together may take half as long again, and at least 2 s more. Above 6000, [a restart may cut a login off](production.md#in-kubernetes)',
-    zh: '一次登录尝试的超时（毫秒），从建立连接到收完最后一个字节。一次登录的所有尝试合计，时限是此值的 1.5 倍，且至少比此值多 2 秒。超过 6000 时，[重启可能中断登录](production.md#in-kubernetes)',
+    en: 'timeout of one login attempt in ms, from the connection to the last byte. A login may take twice as long and 2 s more: it waits for its turn, and has a second attempt if the first answer is lost. Above 6000, [a restart may cut a login off](production.md#in-kubernetes)',
+    zh: '一次登录尝试的超时（毫秒），从建立连接到收完最后一个字节。一次登录最长用时为此值的 2 倍加 2 秒：登录要排队，第一次的响应丢失时还会再尝试一次。超过 6000 时，[重启可能中断登录](production.md#in-kubernetes)',
   },
   SESSION_MODE: {
     group: 'sessions',

@@ -181,7 +181,8 @@ export class AccessIds {
       if (error instanceof BrokerError && error.isUnsent) void limits.giveBack(lease.id, 'new');
       // Not announced: a caller from after the erasure, or the account's phone, may wait for this lease.
       const failure = code === 'not_found' ? undefined : code;
-      await terminals.release(lease, undefined, failure).catch((storeError: unknown) => {
+      const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
+      await terminals.release(lease, undefined, failure, waitMs).catch((storeError: unknown) => {
         log.warn({ subject: lease.id, err: storeError }, 'a lease could not be released; it expires by itself');
       });
       throw error;

@@ -154,8 +154,9 @@ export class LoginUnderLease {
     const code = error instanceof BrokerError ? error.code : 'internal';
     const isUnsent = error instanceof BrokerError && error.isUnsent;
     if (isUnsent && isCounted(request.cause)) void limits.giveBack(id, request.cause);
-    const dueAt = current && retryAt(current.token, code, clock);
-    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined);
+    const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
+    const dueAt = current && retryAt(current.token, code, clock, waitMs);
+    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
     if (code === 'account_disabled') await this.#removeTokens(id, request.subject);
   }
 
@@ -173,9 +174,9 @@ export class LoginUnderLease {
     }
   }
 
-  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
+  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void> {
     const { terminals, log } = this.#options;
-    await terminals.release(lease, dueAt, failure).catch((error: unknown) => {
+    await terminals.release(lease, dueAt, failure, waitMs).catch((error: unknown) => {
       log.warn({ subject: lease.id, err: error }, 'a lease could not be released; it expires by itself');
     });
   }

@@ -45,14 +45,15 @@ class Pause {
   }
 }
 
-/** Maximum number of concurrent renewals of one replica. Lower while the login budget is used up. */
+/** Maximum number of concurrent renewals of one replica. */
 const MAX_CONCURRENCY = 128;
-const MIN_CONCURRENCY = 4;
+/** A claim of fewer looks into few shards of the due queue, so it would take many claims to find a due token. */
+const MIN_CLAIM = 4;
 /** Longest pause between two claims while tokens are saved, or while announcements may be missed. */
 const BUSY_PAUSE_MS = 1_000;
 /** Longest pause otherwise. Every saved token is announced and shortens it. */
 const IDLE_PAUSE_MS = 5_000;
-/** Pause after the login budget was used up: logins that apps wait for go first. */
+/** Pause after the login budget was used up, if the login queue does not say when to ask again. */
 const BUDGET_PAUSE_MS = 500;
 
 export interface RefreshWorkerOptions {
@@ -72,7 +73,8 @@ export class RefreshWorker {
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
   readonly #pause: Pause;
-  #concurrency = MAX_CONCURRENCY;
+  /** Maximum number of renewals that a claim starts. Lower while the login budget is used up. */
+  #claimLimit = MAX_CONCURRENCY;
   #pausedUntil = 0;
   /** Whether the last claim was skipped because too many renewals were running. */
   #isFull = false;
@@ -107,16 +109,19 @@ export class RefreshWorker {
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
     const { dueQueue, announcements, policy, clock, log, observer } = this.#options;
-    const pauseMs = remainingMs(this.#pausedUntil, clock.now(), BUDGET_PAUSE_MS);
+    const pauseMs = remainingMs(this.#pausedUntil, clock.now(), BUSY_PAUSE_MS);
     if (pauseMs > 0) return pauseMs;
-    const free = this.#concurrency - this.#active.size;
+    const free = MAX_CONCURRENCY - this.#active.size;
     // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free: the
     // renewal that frees it ends the pause.
-    this.#isFull = free < this.#concurrency / 2;
+    this.#isFull = free < MAX_CONCURRENCY / 2;
     if (this.#isFull) return BUSY_PAUSE_MS;
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { claims, nextInMs, backlog, overdueMs, endedRead } = await dueQueue.claim(free, LEASE_MS);
+      const { claims, nextInMs, backlog, overdueMs, endedRead } = await dueQueue.claim(
+        Math.min(free, this.#claimLimit),
+        LEASE_MS,
+      );
       observer.backlogSeen(backlog);
       observer.overdueSeen(this.#longestWaitMs(claims, overdueMs));
       if (endedRead > 0 && policy.mode === 'proactive') observer.endedUnrenewed(endedRead);
@@ -143,7 +148,7 @@ export class RefreshWorker {
       .catch((error: unknown) => this.#onFailure(claim.lease.id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#isFull && this.#active.size <= this.#concurrency / 2) this.#pause.end();
+        if (this.#isFull && this.#active.size <= MAX_CONCURRENCY / 2) this.#pause.end();
       });
     this.#active.add(work);
   }
@@ -152,9 +157,12 @@ export class RefreshWorker {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
       const now = clock.now();
-      const isPaused = remainingMs(this.#pausedUntil, now, BUDGET_PAUSE_MS) > 0;
-      if (!isPaused) this.#concurrency = Math.max(MIN_CONCURRENCY, this.#concurrency / 4);
-      this.#pausedUntil = now + BUDGET_PAUSE_MS;
+      const isPaused = remainingMs(this.#pausedUntil, now, BUSY_PAUSE_MS) > 0;
+      if (!isPaused) this.#claimLimit = Math.max(MIN_CLAIM, Math.floor(this.#claimLimit / 4));
+      const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
+      this.#pausedUntil = now + pauseMs;
+      // The place then goes to the login that asks first.
+      this.#pause.shortenTo(pauseMs);
       log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');
@@ -171,6 +179,6 @@ export class RefreshWorker {
     if (!isRenewedInBackground(record, policy)) return renewal.postpone(claim, record.token.expiresAt);
     observer.renewalClaimed(now - due);
     await renewal.renewClaimed(claim);
-    this.#concurrency = Math.min(MAX_CONCURRENCY, this.#concurrency + 1);
+    this.#claimLimit = Math.min(MAX_CONCURRENCY, this.#claimLimit + 1);
   }
 }

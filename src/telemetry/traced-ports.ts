@@ -31,7 +31,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     extend: (leases) => terminals.extend(leases),
     save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
     saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
-    release: (lease, dueAt, failure) => span('release', () => terminals.release(lease, dueAt, failure)),
+    release: (...args) => span('release', () => terminals.release(...args)),
     restore: (record, dueAt) => span('restore', () => terminals.restore(record, dueAt)),
     remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
   };

@@ -40,9 +40,11 @@ export interface BrokerErrorOptions {
   readonly detail?: string;
   /** Seconds after which a retry makes sense, a whole number. */
   readonly retryAfter?: number;
+  /** Ms that the login queue asks to wait, or the vendor, if logins of the account are too frequent. */
+  readonly waitMs?: number;
   /** The vendor's result code. */
   readonly vendorCode?: number;
-  /** Whether the last attempt of a login was not sent to the vendor. */
+  /** Whether no attempt of a login was sent to the vendor. */
   readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */
   readonly account?: AccountId;
@@ -55,6 +57,7 @@ export class BrokerError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly retryAfter: number | undefined;
+  readonly waitMs: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
   readonly #isUnsent: boolean | undefined;
@@ -65,12 +68,13 @@ export class BrokerError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.retryAfter = options.retryAfter;
+    this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
     this.#isUnsent = options.isUnsent;
   }
 
-  /** Whether the last attempt of a login was not sent to the vendor. Then the login does not count against a limit. */
+  /** Whether no attempt of a login was sent to the vendor. Then the login does not count against a limit. */
   get isUnsent(): boolean {
     return this.#isUnsent ?? this.code === 'vendor_busy';
   }

@@ -43,7 +43,10 @@ export const EMPTY_PACE: PaceState = {
   nextReturning: 0,
 };
 
-/** Longest wait for a place. */
+/**
+ * Longest wait of a newcomer. A login that gives way to one may wait an interval longer, so that newcomers do not take each
+ * place before its share is due.
+ */
 export const LONGEST_WAIT_MS = 2_000;
 /**
  * Longest waits of the other priorities while no login waits that they give way to. A newcomer that comes later queues
@@ -67,12 +70,11 @@ export function returningMs({ intervalMs }: Pace): number {
 }
 
 /**
- * Returns the longest time of a login, in ms: one attempt and half of another, or one attempt after the longest wait in the
- * login queue.
+ * Returns the longest time of a login, in ms: two whole attempts after the longest wait in the login queue.
  * @param timeoutMs the longest time of one attempt
  */
 export function loginBudget(timeoutMs: number): number {
-  return Math.max(1.5 * timeoutMs, timeoutMs + LONGEST_WAIT_MS);
+  return 2 * timeoutMs + LONGEST_WAIT_MS;
 }
 
 /**
@@ -87,7 +89,7 @@ export function reservePlace(
   priority: Priority,
 ): { readonly place: Place; readonly state: PaceState } {
   // No place is that far ahead: the clock was set back, or the state is from another clock.
-  const state = stored.next > now + LONGEST_WAIT_MS + intervalMs ? EMPTY_PACE : stored;
+  const state = stored.next > now + LONGEST_WAIT_MS + 2 * intervalMs ? EMPTY_PACE : stored;
   const next = Math.max(state.next, now - (burst - 1) * intervalMs);
   const waitMs = Math.max(0, next - now);
   const isNewcomer = priority === 'newcomer';
@@ -96,7 +98,8 @@ export function reservePlace(
   const shareFrom = isReturning ? Math.max(state.nextYielding, state.nextReturning) : state.nextYielding;
   const shareWaitMs = yields ? Math.max(0, shareFrom - now) : 0;
   const longestFree = isReturning ? LONGEST_RETURNING_WAIT_MS : LONGEST_BACKGROUND_WAIT_MS;
-  const longest = isNewcomer || yields ? LONGEST_WAIT_MS : longestFree;
+  const longestBusy = isNewcomer ? LONGEST_WAIT_MS : LONGEST_WAIT_MS + intervalMs;
+  const longest = isNewcomer || yields ? longestBusy : longestFree;
   if (shareWaitMs > 0 || waitMs > longest) {
     return { place: { granted: false, waitMs: Math.max(shareWaitMs, waitMs - longest) }, state };
   }

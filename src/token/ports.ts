@@ -109,11 +109,13 @@ export interface TerminalStore {
   saveAccessId(lease: Lease, account: AccountIdentity): Promise<'saved' | 'outdated'>;
 
   /**
-   * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down.
+   * Gives the lease back without a token. After repeated failures with a code that cools down, the account cools down. So
+   * it does after the first one, if the vendor asks for it.
    * @param dueAt epoch ms at which the worker looks at an existing token next; `undefined` leaves its due time
    * @param failure announced as `failed`, so that waiting replicas do not repeat the login
+   * @param waitMs if the failure cools down: the cool-down lasts at least this long. Counts up to an hour
    */
-  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void>;
+  release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void>;
 
   /**
    * Writes a token back without a lease, after the store was unavailable or lost its data.

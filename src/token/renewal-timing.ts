@@ -19,7 +19,9 @@ const MAX_RETRY_MS = 300_000;
 /** How long a failure counts as consecutive with the next one. */
 export const FAILURE_MEMORY_MS = 60_000;
 const FIRST_COOL_DOWN_MS = 500;
-export const MAX_COOL_DOWN_MS = 15_000;
+const MAX_FAILURES_COOL_DOWN_MS = 15_000;
+/** The vendor may ask for a longer cool-down than the failures cause, up to this. */
+export const MAX_COOL_DOWN_MS = 3_600_000;
 
 /** The shares of a token's life between which it is renewed: `0 < from <= to < 1`. */
 export interface RefreshShare {
@@ -89,18 +91,20 @@ export function servableUntil(token: Lifetime): number {
 /**
  * Returns when a failed renewal is tried again, as epoch ms: after a quarter of the time that the token may still be
  * served, with jitter. So retries are rare while there is time, and replicas do not retry in step. A full login budget
- * is no reason to wait.
+ * is no reason to wait longer than the login queue asks.
+ * @param waitMs how long the login queue or the vendor asks to wait
  */
-export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock): number {
+export function retryAt(token: Lifetime, code: ErrorCode, clock: Clock, waitMs?: number): number {
   const now = clock.now();
+  if (code === 'vendor_busy' && waitMs !== undefined) return now + waitMs;
   const quarterMs = (servableUntil(token) - now) / 4;
   const delayMs = code === 'vendor_busy' ? MIN_RETRY_MS : Math.min(MAX_RETRY_MS, Math.max(MIN_RETRY_MS, quarterMs));
-  return now + delayMs * (0.5 + clock.random());
+  return now + Math.max(waitMs ?? 0, delayMs * (0.5 + clock.random()));
 }
 
 /** Returns how long no login is tried for an account after this many consecutive failures. One failure costs nothing. */
 export function coolDownMs(failures: number): number {
-  return failures < 2 ? 0 : Math.min(MAX_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
+  return failures < 2 ? 0 : Math.min(MAX_FAILURES_COOL_DOWN_MS, FIRST_COOL_DOWN_MS * 2 ** (failures - 2));
 }
 
 /** Returns whether the failure suggests that the next login fails too, but that a later one may succeed. */

@@ -9,15 +9,24 @@ import { type FaultFacts, type FaultKind, VendorFault } from './faults.ts';
 export class BrokenAnswer extends Error {
   override readonly name = 'BrokenAnswer';
 
-  /** Without a result code, the HTTP status of an error says what it is, for example the error page of a proxy. */
   toFault(facts: FaultFacts): VendorFault {
-    return new VendorFault(kindOf(facts), { ...facts, problem: this.message });
+    return answerFault('broken_answer', { ...facts, problem: this.message });
   }
 }
 
-function kindOf({ vendorCode, httpStatus = 200 }: FaultFacts): FaultKind {
-  if (vendorCode === undefined && httpStatus === 429) return 'too_frequent';
-  return vendorCode === undefined && httpStatus >= 500 ? 'outage' : 'broken_answer';
+/**
+ * The fault of an answer without a result. The HTTP status of an error says what it is, for example the error page of a
+ * proxy.
+ * @param otherwise the kind if the status does not say it
+ */
+export function answerFault(otherwise: FaultKind, facts: FaultFacts): VendorFault {
+  return new VendorFault(errorPageKind(facts) ?? otherwise, facts);
+}
+
+function errorPageKind({ vendorCode, httpStatus = 200 }: FaultFacts): FaultKind | undefined {
+  if (vendorCode !== undefined) return undefined;
+  if (httpStatus === 429) return 'too_frequent';
+  return httpStatus >= 500 ? 'outage' : undefined;
 }
 
 const MAX_LIFETIME_SECONDS = 10 ** 9;

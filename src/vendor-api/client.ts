@@ -1,11 +1,50 @@
 import { once } from 'node:events';
 import { Agent, type Dispatcher, errors } from 'undici';
 import type { Clock } from '../token/clock.ts';
-import { readRetryAfter } from './answer.ts';
-import { VendorFault } from './faults.ts';
+import { answerFault, BrokenAnswer, readRetryAfter } from './answer.ts';
+import { type FaultFacts, VendorFault } from './faults.ts';
 import type { PreparedLogin } from './signed-call.ts';
 
 const MAX_RESPONSE_BYTES = 256 * 1024;
+/** Per origin. */
+const MAX_CONNECTIONS = 64;
+
+/** The places for attempts at one origin, one for each connection. First come, first served. */
+export class ConnectionPlaces {
+  readonly #clock: Clock;
+  #free = MAX_CONNECTIONS;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Takes a place. @returns `false` if none becomes free within `ms` */
+  async take(ms: number): Promise<boolean> {
+    if (this.#free === 0) return this.#waitForPlace(ms);
+    this.#free -= 1;
+    return true;
+  }
+
+  giveBack(): void {
+    const [next] = this.#waiting;
+    if (next) next();
+    else this.#free += 1;
+  }
+
+  #waitForPlace(ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (isTaken: boolean): void => {
+        timer.cancel();
+        this.#waiting.delete(take);
+        resolve(isTaken);
+      };
+      const take = () => end(true);
+      const timer = this.#clock.setTimer(() => end(false), ms);
+      this.#waiting.add(take);
+    });
+  }
+}
 
 export interface VendorClientOptions {
   readonly clock: Clock;
@@ -36,7 +75,7 @@ export class VendorClient implements VendorTransport {
   readonly #agent: Agent;
   readonly #clock: Clock;
 
-  constructor({ clock, connectTimeoutMs, maxConnections = 64 }: VendorClientOptions) {
+  constructor({ clock, connectTimeoutMs, maxConnections = MAX_CONNECTIONS }: VendorClientOptions) {
     this.#clock = clock;
     this.#agent = new Agent({
       connections: maxConnections,
@@ -49,7 +88,8 @@ export class VendorClient implements VendorTransport {
 
   /**
    * @param timeoutMs from now to the last byte, including the wait for a connection
-   * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8)
+   * @throws VendorFault `timeout`, `unreachable`, `too_large` (over 256 KiB), `broken_answer` (not UTF-8). For the last two,
+   *   an error page is what its HTTP status says: `too_frequent`, `outage`
    */
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();
@@ -68,18 +108,21 @@ export class VendorClient implements VendorTransport {
   }
 
   async #exchange({ url, headers, body }: PreparedLogin, signal: AbortSignal): Promise<VendorResponse> {
+    let facts: FaultFacts = {};
     try {
       const { origin, pathname: path } = url;
       const response = await this.#agent.request({ origin, path, method: 'POST', headers, body, signal });
       const dateHeader = readDate(header(response, 'date'));
+      const retryAfter = readRetryAfter(header(response, 'retry-after'), dateHeader ?? this.#clock.now());
+      facts = { httpStatus: response.statusCode, retryAfter };
       return {
         status: response.statusCode,
         text: decode(await response.body.arrayBuffer()),
         dateHeader,
-        retryAfter: readRetryAfter(header(response, 'retry-after'), dateHeader ?? this.#clock.now()),
+        retryAfter,
       };
     } catch (error) {
-      throw asFault(error, signal);
+      throw asFault(error, signal, facts);
     }
   }
 }
@@ -93,7 +136,7 @@ function decode(bytes: ArrayBuffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new VendorFault('broken_answer', { problem: 'the answer is not UTF-8' });
+    throw new BrokenAnswer('the answer is not UTF-8');
   }
 }
 
@@ -107,10 +150,13 @@ function readDate(value: string | undefined): number | undefined {
   return Number.isNaN(date) ? undefined : date;
 }
 
-/** Keeps only the code of an error, because errors of undici may contain parts of the answer. */
-function asFault(error: unknown, signal: AbortSignal): VendorFault {
-  if (error instanceof VendorFault) return error;
+/**
+ * Keeps only the code of an error, because errors of undici may contain parts of the answer.
+ * @param facts what the headers of the answer said, if they arrived
+ */
+function asFault(error: unknown, signal: AbortSignal, facts: FaultFacts): VendorFault {
+  if (error instanceof BrokenAnswer) return error.toFault(facts);
   if (signal.aborted || error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');
-  if (error instanceof errors.ResponseExceededMaxSizeError) return new VendorFault('too_large');
+  if (error instanceof errors.ResponseExceededMaxSizeError) return answerFault('too_large', facts);
   return new VendorFault('unreachable', { problem: (error as NodeJS.ErrnoException).code });
 }

@@ -3,6 +3,7 @@ import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
+import { ConnectionPlaces } from './client.ts';
 import { ruleFor, VendorFault } from './faults.ts';
 
 /**
@@ -154,6 +155,7 @@ export interface Domain {
   readonly offset: ClockOffset;
   readonly circuit: CircuitBreaker;
   readonly logins: ContactHistory;
+  readonly connections: ConnectionPlaces;
 }
 
 /** The state of one origin. All URLs with this origin share it. */
@@ -207,5 +209,5 @@ function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions)
       "the vendor's clock and this host's clock differ: logins are signed by the vendor's; check this host's clock",
     );
   });
-  return { offset, circuit, logins: new ContactHistory() };
+  return { offset, circuit, logins: new ContactHistory(), connections: new ConnectionPlaces(clock) };
 }

@@ -112,5 +112,6 @@ export function toBrokerError(fault: VendorFault): BrokerError {
     // 0 is the vendor's code for success, so it does not explain a failure.
     ...(vendorCode && { vendorCode }),
     ...(isTransient && { retryAfter: retryAfter || RETRY_AFTER }),
+    ...(fault.kind === 'too_frequent' && retryAfter && { waitMs: retryAfter * 1_000 }),
   });
 }

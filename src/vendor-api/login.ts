@@ -16,8 +16,6 @@ import { newNonce, prepareLogin, type VendorApp } from './signed-call.ts';
 
 const MAX_ATTEMPTS = 3;
 const FIRST_BACKOFF_MS = 250;
-/** An attempt needs at least this much time. */
-const MIN_ATTEMPT_MS = 100;
 
 /** The share of the login budget that each replica uses while the shared queue is unavailable. */
 const LOCAL_SHARE = 1 / 4;
@@ -56,7 +54,7 @@ export class LoginTurns {
       this.#localQueue.reserve(clock.now(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
     if (!granted || clock.now() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
-      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)) });
+      throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
     }
     observer.budgetWaited(urgency, waitMs);
     if (waitMs > 0) await sleep(clock, waitMs);
@@ -85,20 +83,21 @@ function paceOf(perSecond: number): Pace {
 
 /**
  * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
- * with exponential backoff and full jitter, within the login's time budget. A login that may have succeeded gets one
- * retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's clock.
+ * with exponential backoff and full jitter, each only if it can end within the login's time budget. A login that may
+ * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's
+ * clock.
  */
 export class Retries {
   readonly #clock: Clock;
-  readonly #deadline: number;
+  readonly #latestAt: number;
   #attempts = 0;
   #lostAnswers = 0;
   #timestampCorrected = false;
 
-  /** @param deadline epoch ms at which the login's time budget ends */
-  constructor(clock: Clock, deadline: number) {
+  /** @param latestAt epoch ms; no attempt begins later */
+  constructor(clock: Clock, latestAt: number) {
     this.#clock = clock;
-    this.#deadline = deadline;
+    this.#latestAt = latestAt;
   }
 
   /** @returns the delay of the next attempt in ms; `undefined` if the fault is final */
@@ -111,7 +110,7 @@ export class Retries {
     const vendorDelayMs = (fault.facts.retryAfter ?? 0) * 1_000;
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
     const delayMs = vendorDelayMs + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
-    return this.#clock.now() + delayMs + MIN_ATTEMPT_MS < this.#deadline ? delayMs : undefined;
+    return this.#clock.now() + delayMs <= this.#latestAt ? delayMs : undefined;
   }
 
   #delayOfCorrection(): number | undefined {
@@ -141,6 +140,7 @@ export class HttpVendorLogin implements VendorLogin {
   readonly #domains: Domains;
   readonly #turns: LoginTurns;
   readonly #client: VendorTransport;
+  #isStopping = false;
 
   constructor(options: HttpVendorLoginOptions) {
     this.#options = options;
@@ -183,6 +183,11 @@ export class HttpVendorLogin implements VendorLogin {
     return this.#domains.report();
   }
 
+  /** Lets the logins that are in flight end with their present attempt, so that a shutdown need not wait for a second one. */
+  stopRetrying(): void {
+    this.#isStopping = true;
+  }
+
   /** Aborts the logins that are still in flight. */
   async close(): Promise<void> {
     await this.#client.close();
@@ -190,35 +195,51 @@ export class HttpVendorLogin implements VendorLogin {
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
   async #loginWithRetries(request: LoginRequest, domain: Domain): Promise<SdkToken> {
-    const { clock, log } = this.#options;
-    const deadline = clock.now() + request.budgetMs;
-    const retries = new Retries(clock, deadline);
+    const { clock, log, timeoutMs } = this.#options;
+    // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and the new.
+    const latestAt = clock.now() + request.budgetMs - timeoutMs;
+    const retries = new Retries(clock, latestAt);
+    let sent: VendorFault | undefined;
     for (;;) {
       try {
-        return await this.#attempt(request, domain, deadline);
+        return await this.#attempt(request, domain, latestAt);
       } catch (error) {
+        if (sent && isUnsent(error)) throw sent;
         if (!(error instanceof VendorFault)) throw error;
         noteFailure(domain, error, clock.now());
         const delayMs = retries.delayAfter(error);
         if (delayMs === undefined) throw error;
+        // A refused timestamp says nothing about the login. If its retry finds no place, the login is not refused.
+        if (error.kind !== 'clock_skew') sent = error;
         log.debug({ kind: error.kind, delayMs, ...labels(request) }, 'vendor login failed and is retried');
-        if (delayMs > 0) await sleep(this.#options.clock, delayMs);
+        if (delayMs > 0) await sleep(clock, delayMs);
+        if (this.#isStopping) throw error;
       }
     }
   }
 
-  async #attempt({ subject, region, urgency }: LoginRequest, domain: Domain, deadline: number): Promise<SdkToken> {
-    const { clock, observer, tracer } = this.#options;
+  async #attempt(request: LoginRequest, domain: Domain, latestAt: number): Promise<SdkToken> {
+    const { clock } = this.#options;
+    const { subject, urgency } = request;
     const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
     // Check the circuit breaker before queueing, so that a rejected call takes no place in the queue. Wait outside the
-    // breaker, because a wait for the queue says nothing about the vendor.
+    // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     domain.circuit.throwIfOpen();
-    const account = accountId(subject.unionId);
-    await this.#turns.wait(account, urgency, deadline - MIN_ATTEMPT_MS);
+    await this.#turns.wait(accountId(subject.unionId), urgency, latestAt);
+    const isConnected = await domain.connections.take(latestAt - clock.now());
+    if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+    try {
+      if (clock.now() > latestAt) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
+      return await this.#send(request, domain, app);
+    } finally {
+      domain.connections.giveBack();
+    }
+  }
+
+  #send({ subject, region }: LoginRequest, domain: Domain, app: VendorApp): Promise<SdkToken> {
+    const { clock, observer, tracer, timeoutMs } = this.#options;
     const sentAt = clock.now();
-    const timeoutMs = Math.min(this.#options.timeoutMs, deadline - sentAt);
-    if (timeoutMs <= 0) throw new VendorFault('timeout', { problem: "the login's time budget is used up" });
     const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     const send = async (): Promise<SdkToken> => {
@@ -226,7 +247,7 @@ export class HttpVendorLogin implements VendorLogin {
       return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
     };
     const facts = { 'server.address': domain.url.hostname, 'http.request.method': 'POST' };
-    return domain.circuit.run(account, () => tracer.span('login attempt', send, facts));
+    return domain.circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
   }
 
   #read(response: VendorResponse, { url, offset }: Domain, sentAt: number): SdkToken {
@@ -247,6 +268,11 @@ export class HttpVendorLogin implements VendorLogin {
       throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
     }
   }
+}
+
+/** The login found no place in the queue, no free connection, or an open circuit. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
 /** An open circuit is no news from the domain. */

@@ -621,6 +621,32 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect((await store.terminals.acquire(id, LEASE_MS)).kind).toBe('granted');
     });
 
+    test('lets an account cool down for as long as the vendor asks, from its first failure, for an hour at most', async () => {
+      const { subject, id } = newSubject();
+      await saved(store, subject, id);
+      const others = ['tablet', 'watch', 'car'].map((uniqueId) => subjectId({ ...subject, uniqueId }));
+      const [longer, shorter, longest] = await Promise.all(others.map((other) => acquired(store, other)));
+      const restMs = async () => {
+        const answer = await store.terminals.acquire(id, LEASE_MS);
+        if (answer.kind !== 'cooling') throw new Error(answer.kind);
+        const { coolDown } = (await store.accounts.find(subject.unionId)) ?? {};
+        expect(Math.abs((coolDown?.until ?? 0) - systemClock.now() - answer.forMs)).toBeLessThan(5_000);
+        return answer.forMs;
+      };
+      await store.terminals.release(await acquired(store, id), undefined, 'vendor_busy', 600_000);
+      await store.terminals.release(await acquired(store, id), undefined, 'vendor_unavailable', 100_000);
+      expect(await restMs()).toBeGreaterThan(90_000);
+      expect(await restMs()).toBeLessThanOrEqual(100_000);
+      // Logins that began before it may lengthen it, and never shorten it.
+      await store.terminals.release(longer as Lease, undefined, 'vendor_unavailable', 200_000);
+      await store.terminals.release(shorter as Lease, undefined, 'vendor_timeout');
+      expect(await restMs()).toBeGreaterThan(190_000);
+      expect(await restMs()).toBeLessThanOrEqual(200_000);
+      await store.terminals.release(longest as Lease, undefined, 'vendor_unavailable', 7_200_000);
+      expect(await restMs()).toBeGreaterThan(3_590_000);
+      expect(await restMs()).toBeLessThanOrEqual(3_600_000);
+    });
+
     test('shows the cool-down of an account with its end and its cause, until it has a token', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);

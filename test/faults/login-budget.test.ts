@@ -8,11 +8,11 @@ import { failedReads, repeatedly, reportFault, timedRead } from './fault-report.
 const DUE_AT_HALF = { REFRESH_AT: '0.5-0.5', VENDOR_TIMEOUT_MS: '2000' };
 
 /** Starts replicas with a login budget, and gets tokens that are due together, through a replica without a budget. */
-async function fleetOf(accounts: number, maxRps: number, lifetimeSeconds: number, replicas: number) {
+async function fleetOf(accounts: number, maxRps: number, lifetimeSeconds: number, replicas: number, env = {}) {
   const fleet = await startFleet({
     replicas,
     vendor: { tokenLifetimeSeconds: lifetimeSeconds },
-    env: { ...DUE_AT_HALF, VENDOR_MAX_RPS: String(maxRps) },
+    env: { ...DUE_AT_HALF, VENDOR_MAX_RPS: String(maxRps), ...env },
   });
   onTestFinished(() => fleet.close());
   const sessions = await Promise.all(
@@ -52,6 +52,36 @@ describe('the login budget', () => {
       measured: `0 invalid, 0 failed; at most ${most} attempts in a second; new terminals ${p95.toFixed(0)} ms (p95)`,
     });
   }, 120_000);
+
+  test.each([
+    { maxRps: 10, newcomers: 50, tokens: 40 },
+    { maxRps: 50, newcomers: 100, tokens: 200 },
+  ])(
+    'of $maxRps/s renews $tokens tokens in time, although $newcomers newcomers a second want it',
+    async (load) => {
+      const lifeMs = 60_000;
+      const { fleet, loadedAt } = await fleetOf(load.tokens, load.maxRps, lifeMs / 1_000, 2, { REFRESH_AT: '0.6-0.8' });
+      // The renewals of the new terminals would exceed the budget by themselves.
+      fleet.vendor.configure({ tokenLifetimeSeconds: 3_600 });
+      const newTerminals = repeatedly(lifeMs - 3_000, 1_000 / load.newcomers, async (round) =>
+        timedRead(fleet, fleet.broker(round), await fleet.session(`new-${round}`)),
+      );
+      // No token is served in the last 5 % of its life.
+      await new Promise((resolve) => setTimeout(resolve, loadedAt + 0.95 * lifeMs - Date.now()));
+      const accounts = Array.from({ length: load.tokens }, (_, number) => `account-${number}`);
+      const renewed = accounts.filter((account) => fleet.vendor.loginsOf(account, 'phone') > 1).length;
+      const served = (await newTerminals).filter(({ status }) => status === 200).length;
+      const most = mostPerSecond(fleet.vendor.state().attempts.filter((at) => at > loadedAt));
+      expect(renewed).toBe(load.tokens);
+      expect(most).toBeLessThanOrEqual(1.25 * load.maxRps);
+      reportFault({
+        fault: `${load.newcomers} new terminals a second, budget ${load.maxRps} logins/s, ${load.tokens} tokens of 60 s, 2 replicas`,
+        promise: 'each token is renewed before its end; ≤ budget + 25 % in any second',
+        measured: `${renewed} of ${load.tokens} renewed in time; ${served} new terminals served; at most ${most} attempts in a second`,
+      });
+    },
+    120_000,
+  );
 
   test('sends few logins during a vendor outage of 30 s with 60 due renewals, then catches up within the budget', async () => {
     const { fleet, sessions } = await fleetOf(60, 10, 100, 2);

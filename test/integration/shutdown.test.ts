@@ -120,6 +120,18 @@ describe('a signal during the start', () => {
 });
 
 describe('a replica that shuts down', () => {
+  test('lets a running login end with its present attempt, and begins no other one', async () => {
+    const fleet = await startFleet({ replicas: 1, env: { VENDOR_TIMEOUT_MS: '2000' } });
+    onTestFinished(() => fleet.close());
+    fleet.vendor.configure({ fault: 'hang' });
+    const read = fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
+    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(1);
+    const { code } = await endOf(fleet.broker(0), 'SIGTERM');
+    expect((await read).status).toBe(503);
+    expect(code).toBe(0);
+    expect(fleet.vendor.state().requests).toBe(1);
+  });
+
   test.each(['SIGTERM', 'SIGINT'] as const)('on %s answers requests in flight and rejects new ones', async (signal) => {
     const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
     const agent = new Agent({ keepAlive: true });

@@ -155,9 +155,13 @@ export class StoreConnection {
           this.#roundTrip(() => this.#server.data.terminals.save(lease, record, dueOnServer(dueAt))),
         restore: (record, dueAt) =>
           this.#roundTrip(() => this.#server.data.terminals.restore(record, dueOnServer(dueAt))),
-        release: (lease, dueAt, failure) =>
+        release: (lease, dueAt, ...failure) =>
           this.#roundTrip(() =>
-            this.#server.data.terminals.release(lease, dueAt === undefined ? undefined : dueOnServer(dueAt), failure),
+            this.#server.data.terminals.release(
+              lease,
+              dueAt === undefined ? undefined : dueOnServer(dueAt),
+              ...failure,
+            ),
           ),
       },
       accounts: {

@@ -30,7 +30,7 @@ const common = { terminals, accounts, announcements, policy: POLICY, clock, log,
 const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 20, policy: POLICY });
 const limits = new LoginLimits({ rates: store.rateLimiter, perHour: 0, burst: 1, log, observer });
 const writeBack = new WriteBack({ ...common, health, cache });
-const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, tracer: noTracer, loginBudgetMs: 7_500 });
+const renewal = new Renewal({ ...common, vendor, cache, limits, writeBack, tracer: noTracer, loginBudgetMs: 12_000 });
 const worker = new RefreshWorker({ ...common, dueQueue, renewal });
 worker.start();
 printResult(await meter.done);

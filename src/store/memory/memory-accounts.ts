@@ -11,7 +11,7 @@ import type {
   LeaseAnswer,
   StoredAccount,
 } from '../../token/ports.ts';
-import { coolDownMs, coolsDown, FAILURE_MEMORY_MS } from '../../token/renewal-timing.ts';
+import { coolDownMs, coolsDown, FAILURE_MEMORY_MS, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import {
   type AccessIdList,
@@ -114,7 +114,11 @@ const MAX_FAILING_ACCOUNTS = 100_000;
 
 interface Failures {
   readonly count: number;
-  readonly lastAt: number;
+  /** Epoch ms until which they are remembered. */
+  readonly knownUntil: number;
+  /** The cool-down, epoch ms. */
+  readonly since: number;
+  readonly until: number;
   readonly code: ErrorCode;
 }
 
@@ -127,13 +131,22 @@ export class MemoryFailures {
     this.#clock = clock;
   }
 
-  /** During a cool-down nothing counts: the login began before it. */
-  add(id: SubjectId, code: ErrorCode): void {
-    if (!coolsDown(code) || this.coolDown(accountOf(id))) return;
-    const lastAt = this.#clock.now();
-    const before = this.#failures.get(accountOf(id));
-    const continues = before && lastAt - before.lastAt < FAILURE_MEMORY_MS;
-    this.#failures.set(accountOf(id), { count: continues ? before.count + 1 : 1, lastAt, code });
+  /**
+   * A failure during a cool-down is not counted: the login began before it.
+   * @param waitMs the cool-down lasts at least this long
+   */
+  add(id: SubjectId, code: ErrorCode, waitMs: number): void {
+    if (!coolsDown(code)) return;
+    const account = accountOf(id);
+    const now = this.#clock.now();
+    const stored = this.#failures.get(account);
+    const before = stored && now < stored.knownUntil ? stored : undefined;
+    const restMs = before ? restOf(before, now) : 0;
+    const count = (before?.count ?? 0) + (restMs > 0 ? 0 : 1);
+    const coolsForMs = Math.max(Math.min(waitMs, MAX_COOL_DOWN_MS), restMs > 0 ? 0 : coolDownMs(count));
+    const latest = before && coolsForMs < restMs ? before : { since: now, until: now + coolsForMs, code };
+    const knownUntil = now + Math.max(FAILURE_MEMORY_MS, coolsForMs, restMs);
+    this.#failures.set(account, { ...latest, count, knownUntil });
   }
 
   clear(id: SubjectId): void {
@@ -143,10 +156,13 @@ export class MemoryFailures {
   coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
     const failures = this.#failures.get(account);
     if (!failures) return undefined;
-    const wholeMs = coolDownMs(failures.count);
-    const forMs = remainingMs(failures.lastAt + wholeMs, this.#clock.now(), wholeMs);
+    const forMs = restOf(failures, this.#clock.now());
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
   }
+}
+
+function restOf({ since, until }: Failures, now: number): number {
+  return remainingMs(until, now, until - since);
 }
 
 const MAX_FENCED_ACCOUNTS = 100_000;

@@ -126,12 +126,12 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return 'saved';
   }
 
-  async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
+  async release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs = 0): Promise<void> {
     const { id, generation } = lease;
     if (!this.#leases.release(lease)) return;
     if (dueAt !== undefined) this.#context.schedule.move(id, dueAt);
     if (!failure) return;
-    this.#failures.add(id, failure);
+    this.#failures.add(id, failure, waitMs);
     this.#context.announcements.publish({ kind: 'failed', id, generation, code: failure });
   }
 

@@ -7,7 +7,7 @@ import {
   RETURNING_SHARE,
   YIELDING_SHARE,
 } from '../../token/login-queue.ts';
-import { coolDownMs, FAILURE_MEMORY_MS, LEASE_MS } from '../../token/renewal-timing.ts';
+import { coolDownMs, FAILURE_MEMORY_MS, LEASE_MS, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
@@ -50,6 +50,7 @@ const CONSTANTS = {
   FAILURE_MEMORY_MS,
   /** No replica takes a lease for that long. Twice the duration leaves room for a later version with another one. */
   LONGEST_LEASE_MS: 2 * LEASE_MS,
+  MAX_COOL_DOWN_MS,
   LONGEST_WAIT_MS,
   LONGEST_RETURNING_WAIT_MS,
   LONGEST_BACKGROUND_WAIT_MS,

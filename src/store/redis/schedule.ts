@@ -160,7 +160,7 @@ export class RedisDueQueue implements DueQueue {
   #postpone(id: SubjectId, ownerId: string, expiresAt: number): void {
     const { redis, keys, clock, log } = this.#context;
     const account = accountOf(id);
-    const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', ''];
+    const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', '', 0];
     redis.script('release', [keys.lease(id), keys.dueOf(account), keys.failures(account)], args).catch((error) => {
       log.warn({ subject: id, err: error }, 'a record that cannot be read could not be postponed');
     });

@@ -8,7 +8,7 @@ import type {
   StoredTerminal,
   TerminalStore,
 } from '../../token/ports.ts';
-import { coolsDown } from '../../token/renewal-timing.ts';
+import { coolsDown, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
 import type { SpanPlace } from '../../token/tracer.ts';
@@ -107,7 +107,12 @@ export class RedisTerminals implements TerminalStore {
     return 'saved';
   }
 
-  async release({ id, ownerId, generation }: Lease, dueAt: number | undefined, failure?: ErrorCode): Promise<void> {
+  async release(
+    { id, ownerId, generation }: Lease,
+    dueAt: number | undefined,
+    failure?: ErrorCode,
+    waitMs = 0,
+  ): Promise<void> {
     const { redis, keys } = this.#context;
     const account = accountOf(id);
     await redis.script(
@@ -120,6 +125,7 @@ export class RedisTerminals implements TerminalStore {
         keys.announcements,
         failure ? `failed ${id} ${generation} ${failure}` : '',
         failure && coolsDown(failure) ? failure : '',
+        Math.min(waitMs, MAX_COOL_DOWN_MS),
       ],
     );
   }

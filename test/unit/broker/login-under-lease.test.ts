@@ -252,6 +252,24 @@ describe('a failed login', () => {
     expect(await renew({ cause: 'refused' })).toMatchObject({ outcome: 'login' });
   });
 
+  test('is not repeated for the account before the time that the vendor asks for', async () => {
+    const { store, vendor, pass, renew, renewInBackground } = createReplica();
+    await renew();
+    vendor.failure = new BrokerError('vendor_unavailable', { retryAfter: 600, waitMs: 600_000 });
+    await renewInBackground();
+    vendor.failure = undefined;
+    const sent = vendor.requests.length;
+    await pass(590_000);
+    expect(await renew({ cause: 'refused', satisfies: () => false })).toMatchObject({
+      code: 'vendor_unavailable',
+      retryAfter: 10,
+    });
+    expect((await store.dueQueue.claim(10, 1_000)).claims).toEqual([]);
+    expect(vendor.requests).toHaveLength(sent);
+    await pass(11_000);
+    expect(await renew({ cause: 'refused', satisfies: () => false })).toMatchObject({ outcome: 'login' });
+  });
+
   test('counts against the limit of the account if it was sent', async () => {
     const { vendor, pass, renew } = createReplica({ perHour: 1 });
     vendor.failure = new BrokerError('vendor_unavailable');

@@ -305,7 +305,7 @@ describe('the number of renewals at a time', () => {
     expect(times()).toEqual([0]);
   });
 
-  test('is quartered for each full login budget, to no less than four, after a pause of half a second', async () => {
+  test('that a claim starts is quartered for each full login budget, to no less than four, after a pause of half a second', async () => {
     const { pass, answers, running, claims, lines, worker, dueClaims } = createWorker();
     for (let round = 0; round < 5; round += 1) answers.push({ ...dueClaims(2), nextInMs: 10 });
     worker.start();
@@ -322,6 +322,33 @@ describe('the number of renewals at a time', () => {
     for (const line of lines()) {
       expect(line).toMatchObject({ msg: 'a renewal waits for the login budget', subject: expect.any(String) });
     }
+  });
+
+  test('does not limit the claims while they wait in the login queue', async () => {
+    const { pass, answers, running, claims, worker, dueClaims } = createWorker();
+    answers.push(dueClaims(20), { ...dueClaims(1), nextInMs: 0 }, { ...dueClaims(1), nextInMs: 0 });
+    worker.start();
+    await pass(0);
+    running[0]?.fail(new BrokerError('vendor_busy', { waitMs: 40 }));
+    await pass(50);
+    // 19 renewals still run.
+    expect(claims.length).toBeGreaterThanOrEqual(3);
+  });
+
+  test.each([
+    [40, 40],
+    [3_000, 1_000],
+  ])('is claimed again as soon as the login queue says: after %i ms, a pause of %i ms', async (waitMs, pauseMs) => {
+    const { pass, answers, running, times, worker, dueClaims } = createWorker();
+    // The next token is due much later.
+    answers.push(dueClaims(1));
+    worker.start();
+    await pass(100);
+    running[0]?.fail(new BrokerError('vendor_busy', { waitMs }));
+    await pass(pauseMs - 1);
+    expect(times()).toEqual([0]);
+    await pass(1);
+    expect(times()).toEqual([0, 100 + pauseMs]);
   });
 
   test('is claimed again at once if the clock is set back during that pause', async () => {

@@ -209,6 +209,13 @@ describe('the next attempt after a failed renewal', () => {
     expect(retryAt(life, 'vendor_busy', clockAt(0.5))).toBe(NOW + SECOND);
   });
 
+  test('never comes earlier than the vendor asks, and exactly when the login queue asks', () => {
+    const life = { issuedAt: NOW - DAY, expiresAt: NOW + DAY };
+    expect(retryAt(life, 'vendor_unavailable', clockAt(0.5), 3_600 * SECOND)).toBe(NOW + 3_600 * SECOND);
+    expect(retryAt(life, 'vendor_unavailable', clockAt(0.5), 299 * SECOND)).toBe(NOW + 300 * SECOND);
+    expect(retryAt(life, 'vendor_busy', clockAt(0.5), 40)).toBe(NOW + 40);
+  });
+
   test('has a random jitter from half to one and a half of that delay', () => {
     const life = { issuedAt: NOW - DAY, expiresAt: NOW + DAY };
     expect(retryAt(life, 'vendor_unavailable', clockAt(0))).toBe(NOW + 150 * SECOND);

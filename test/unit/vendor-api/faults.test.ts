@@ -60,6 +60,12 @@ describe('the error for the app', () => {
     expect(errorFor('account_closed', { retryAfter: 30 }).retryAfter).toBeUndefined();
   });
 
+  it('says how long the vendor wants no login of the account, if logins are too frequent', () => {
+    expect(errorFor('too_frequent', { retryAfter: 30 }).waitMs).toBe(30_000);
+    expect(errorFor('too_frequent').waitMs).toBeUndefined();
+    expect(errorFor('maintenance', { retryAfter: 30 }).waitMs).toBeUndefined();
+  });
+
   it('has the result code of the vendor, unless that is the code of success', () => {
     expect(errorFor('request', { vendorCode: 10003 }).vendorCode).toBe(10003);
     expect(errorFor('broken_answer', { vendorCode: 0 }).vendorCode).toBeUndefined();

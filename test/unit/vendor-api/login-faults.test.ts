@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { Place } from '../../../src/token/login-queue.ts';
 import { eventually } from '../../support/eventually.ts';
-import { hastyClock, REQUEST, refusalOf, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
+import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: 'maintenance', requestId: 'r-3' });
@@ -83,6 +83,87 @@ describe('a login without a turn', () => {
     expect(vendor.seen).toHaveLength(0);
     given = { granted: true, waitMs: 0 };
     await vendorLogin.login(REQUEST);
+    expect(lines).toEqual([]);
+  });
+});
+
+describe('a login that was sent, and whose retry is not sent', () => {
+  it('because it finds no place in the queue fails as its attempt did', async () => {
+    const vendor = await scriptedVendor(maintenance);
+    const places: Place[] = [{ granted: true, waitMs: 0 }];
+    const reserve = async (): Promise<Place> => places.pop() ?? { granted: false, waitMs: 1_500 };
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } });
+    const refusal = await refusalOf(vendorLogin.login(REQUEST));
+    expect(refusal).toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060, isUnsent: false });
+    expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'maintenance' } }]);
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it('because it finds an open circuit fails as its attempt did', async () => {
+    const vendor = await scriptedVendor(maintenance);
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    const refusals = await Promise.all(
+      Array.from({ length: 30 }, async (_, number) => {
+        const subject = { ...SUBJECT, unionId: `account-${number}` };
+        return { unionId: subject.unionId, refusal: await refusalOf(vendorLogin.login({ ...REQUEST, subject })) };
+      }),
+    );
+    const attempts = vendor.seen.map(({ body }) => JSON.parse(String(body)).unionId);
+    // The circuit has opened before each login had its three attempts.
+    expect(attempts.length).toBeLessThan(90);
+    for (const { unionId, refusal } of refusals) {
+      const wasSent = attempts.includes(unionId);
+      expect(refusal).toMatchObject({ vendorCode: wasSent ? 10901060 : undefined, isUnsent: !wasSent });
+    }
+  });
+
+  it('after a refused timestamp is vendor_busy: the vendor has refused nothing else', async () => {
+    const vendor = await scriptedVendor(json(SKEWED));
+    const places: Place[] = [{ granted: true, waitMs: 0 }];
+    const reserve = async (): Promise<Place> => places.pop() ?? { granted: false, waitMs: 1_500 };
+    const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue: { reserve } });
+    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ code: 'vendor_busy' });
+    expect(vendor.seen).toHaveLength(1);
+  });
+});
+
+describe('more logins than there are connections', () => {
+  it('wait for one outside their timeout, so that a healthy vendor loses none of them', async () => {
+    let running = 0;
+    let most = 0;
+    const vendor = await scriptedVendor((response) => {
+      running += 1;
+      most = Math.max(most, running);
+      setTimeout(() => {
+        running -= 1;
+        response.end(JSON.stringify(SUCCESS));
+      }, 400);
+    });
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 1_500 });
+    const logins = Array.from({ length: 400 }, (_, number) =>
+      vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: `account-${number}` } }),
+    );
+    const failed = (await Promise.allSettled(logins)).filter(({ status }) => status === 'rejected');
+    expect(failed).toHaveLength(0);
+    expect(lines).toEqual([]);
+    expect(vendor.seen).toHaveLength(400);
+    expect(most).toBe(64);
+  });
+
+  it('are vendor_busy and unsent if none becomes free within their budget, and do not count against the vendor', async () => {
+    const held: ServerResponse[] = [];
+    const vendor = await scriptedVendor((response) => void held.push(response));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const first = Array.from({ length: 64 }, () => vendorLogin.login(REQUEST));
+    await eventually(() => expect(held).toHaveLength(64));
+    const late = Array.from({ length: 20 }, () => refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_200 })));
+    for (const refusal of await Promise.all(late)) {
+      expect(refusal).toMatchObject({ code: 'vendor_busy', isUnsent: true, retryAfter: 1 });
+    }
+    for (const response of held) response.end(JSON.stringify(SUCCESS));
+    await Promise.all(first);
+    expect(vendor.seen).toHaveLength(64);
+    expect(vendorLogin.domains()).toMatchObject([{ circuit: 'closed', lastFailure: undefined }]);
     expect(lines).toEqual([]);
   });
 });

@@ -1,9 +1,15 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '../../../src/token/clock.ts';
+import { sleep, systemClock } from '../../../src/token/clock.ts';
+import { loginBudget } from '../../../src/token/login-queue.ts';
+import type { VendorTransport } from '../../../src/vendor-api/client.ts';
+import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { freePort } from '../../support/free-port.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
 import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
@@ -224,9 +230,27 @@ describe('the vendor’s answer', () => {
     ['0', 2],
   ])('may ask for a delay: Retry-After %s becomes %i', async (header, retryAfter) => {
     const vendor = await scriptedVendor(json(answer(10015), 200, { 'Retry-After': header }));
-    const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 5_000 });
+    const login = vendorLoginAt(vendor.url).vendorLogin.login({ ...REQUEST, budgetMs: 12_000 });
     expect(await refusalOf(login)).toMatchObject({ retryAfter });
     expect(vendor.seen).toHaveLength(header === '0' ? 3 : 1);
+  });
+
+  const GBK = Buffer.from([0xc7, 0xeb, 0xc7, 0xf3, 0xb9, 0xfd, 0xb6, 0xe0]);
+  it.each([
+    ['a page in GBK', 429, GBK, 'too_frequent'],
+    ['a page in gzip', 429, gzipSync('<html>too many requests</html>'), 'too_frequent'],
+    ['a page over 256 KiB', 429, Buffer.alloc(300 * 1024, ' '), 'too_frequent'],
+    ['a page in GBK', 503, GBK, 'outage'],
+    ['a page over 256 KiB', 503, Buffer.alloc(300 * 1024, ' '), 'outage'],
+    ['a page in GBK', 403, GBK, 'broken_answer'],
+    ['a page over 256 KiB', 403, Buffer.alloc(300 * 1024, ' '), 'too_large'],
+  ])('keeps its status and its Retry-After if it is %s with status %i', async (_, status, page, kind) => {
+    const vendor = await scriptedVendor((response) => response.writeHead(status, { 'Retry-After': '17' }).end(page));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url);
+    const refusal = refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 12_000 }));
+    expect(await refusal).toMatchObject({ code: 'vendor_unavailable', retryAfter: 17 });
+    expect(lines).toMatchObject([{ obj: { kind, httpStatus: status, retryAfter: 17 } }]);
+    expect(vendor.seen).toHaveLength(1);
   });
 
   it('that is a redirect is not followed', async () => {
@@ -238,19 +262,69 @@ describe('the vendor’s answer', () => {
 });
 
 describe('the duration of a login', () => {
-  it.each([
-    ['an attempt’s timeout', { timeoutMs: 100 }, 20_000, 2],
-    ['the time budget', { timeoutMs: 20_000 }, 100, 1],
-  ])('is limited by %s', async (_, options, budgetMs, attempts) => {
+  it('is limited by an attempt’s timeout', async () => {
     const vendor = await scriptedVendor(() => undefined);
-    const { vendorLogin, lines } = vendorLoginAt(vendor.url, options);
-    const error = await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs }));
+    const { vendorLogin, lines } = vendorLoginAt(vendor.url, { timeoutMs: 100 });
+    const error = await refusalOf(vendorLogin.login(REQUEST));
     expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
     expect(lines).toMatchObject([{ level: 'warn', obj: { kind: 'timeout' } }]);
-    expect(vendor.seen).toHaveLength(attempts);
+    expect(vendor.seen).toHaveLength(2);
   });
 
-  it('leaves at least 100 ms for the attempt: a turn that comes later is useless', async () => {
+  it('is limited by the time budget: no attempt begins that could exceed it', async () => {
+    const vendor = await scriptedVendor(() => undefined);
+    const { vendorLogin } = vendorLoginAt(vendor.url, { timeoutMs: 200 });
+    const error = await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 399 }));
+    expect(error).toMatchObject({ code: 'vendor_timeout', retryAfter: 2 });
+    expect(vendor.seen).toHaveLength(1);
+  });
+
+  it('leaves each attempt that is sent its whole timeout, whatever is left of the budget', async () => {
+    const attempt = fc.record({ tookMs: fc.nat(1_000), waitMs: fc.nat(2_000), isLost: fc.boolean() });
+    await fc.assert(
+      fc.asyncProperty(fc.nat(6_000), fc.array(attempt, { minLength: 3, maxLength: 3 }), async (extraMs, attempts) => {
+        const { clock, pass } = virtualClock();
+        const startedAt = clock.now();
+        const sent: { readonly atMs: number; readonly timeoutMs: number }[] = [];
+        const post: VendorTransport['post'] = async (_, timeoutMs) => {
+          sent.push({ atMs: clock.now() - startedAt, timeoutMs });
+          const { tookMs = 0, isLost } = attempts[sent.length - 1] ?? {};
+          await sleep(clock, isLost ? timeoutMs : tookMs);
+          throw new VendorFault(isLost ? 'timeout' : 'maintenance');
+        };
+        const { vendorLogin } = vendorLoginAt(new URL('http://vendor.test'), {
+          timeoutMs: 1_000,
+          clock,
+          maxPerSecond: 1,
+          queue: { reserve: async () => ({ granted: true, waitMs: attempts[sent.length]?.waitMs ?? 0 }) },
+          transport: { post, close: async () => undefined },
+        });
+        const budgetMs = 1_000 + extraMs;
+        const refusal = refusalOf(vendorLogin.login({ ...REQUEST, budgetMs }));
+        for (let passedMs = 0; passedMs < 12_000; passedMs += 500) await pass(500);
+        await refusal;
+        for (const { atMs, timeoutMs } of sent) {
+          expect(timeoutMs).toBe(1_000);
+          expect(atMs).toBeLessThanOrEqual(budgetMs - timeoutMs);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('is enough for two whole attempts: a late answer to the second one is not cut off', async () => {
+    const timeoutMs = 2_600;
+    const vendor = await scriptedVendor((response, _, index) => {
+      // The answer to the first attempt is lost.
+      if (index > 0) setTimeout(() => response.end(JSON.stringify(SUCCESS)), timeoutMs - 400);
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url, { timeoutMs });
+    const token = await vendorLogin.login({ ...REQUEST, budgetMs: loginBudget(timeoutMs) });
+    expect(token.fields).toMatchObject({ accessToken: DATA.accessToken });
+    expect(vendor.seen).toHaveLength(2);
+  });
+
+  it('leaves the whole timeout for the attempt: a turn that comes later is useless', async () => {
     const vendor = await scriptedVendor(json(SUCCESS));
     let waitMs = 401;
     const queue = { reserve: async () => ({ granted: true, waitMs }) };
@@ -258,10 +332,20 @@ describe('the duration of a login', () => {
     const now = systemClock.now();
     const clock = { ...hastyClock, now: () => now };
     const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue, clock });
-    expect((await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 500 }))).code).toBe('vendor_busy');
+    expect((await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_400 }))).code).toBe('vendor_busy');
     expect(vendor.seen).toHaveLength(0);
     waitMs = 400;
-    await vendorLogin.login({ ...REQUEST, budgetMs: 500 });
+    await vendorLogin.login({ ...REQUEST, budgetMs: 10_400 });
+  });
+
+  it('ends with the attempt that runs when the service stops', async () => {
+    const vendor = await scriptedVendor((response) => {
+      vendorLogin.stopRetrying();
+      json({ code: 10901060, msg: 'maintenance' })(response, vendor.seen[0] as SeenRequest, 0);
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url);
+    expect(await refusalOf(vendorLogin.login(REQUEST))).toMatchObject({ vendorCode: 10901060, isUnsent: false });
+    expect(vendor.seen).toHaveLength(1);
   });
 
   it('includes the delay between two attempts, which the log shows', async () => {

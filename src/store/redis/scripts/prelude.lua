@@ -125,5 +125,5 @@ end
 -- Ms until a cool-down ends; 0 or less when there is none. No broker stored one that is longer than the longest.
 local function coolingFor(endsAt, now)
   local rest = (tonumber(endsAt or 0) or 0) - now
-  return rest <= COOL_DOWNS_MS[#COOL_DOWNS_MS] and rest or 0
+  return rest <= MAX_COOL_DOWN_MS and rest or 0
 end

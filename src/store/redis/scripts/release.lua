@@ -8,19 +8,22 @@
 -- ARGV[3] ms until the subject is due; '' leaves its due time
 -- ARGV[4] announcement channel
 -- ARGV[5] announcement; '' for none
--- ARGV[6] error code that starts or lengthens the account's cool-down; '' for none. During a cool-down nothing counts:
---   the login began before it.
+-- ARGV[6] error code that starts or lengthens the account's cool-down; '' for none. A failure during a cool-down is not
+--   counted: the login began before it.
+-- ARGV[7] ms that the cool-down lasts at least
 -- Returns 1, or 0 when the owner has lost the lease.
 
-local owner, id, dueIn, channel, announcement, code = unpack(ARGV)
+local owner, id, dueIn, channel, announcement, code, wait = unpack(ARGV)
 local now = clock()
 if redis.call('GET', KEYS[1]) ~= owner then return 0 end
 redis.call('DEL', KEYS[1])
 if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
-if code ~= '' and coolingFor(redis.call('HGET', KEYS[3], 'until'), now) <= 0 then
-  local count = redis.call('HINCRBY', KEYS[3], 'count', 1)
-  redis.call('HSET', KEYS[3], 'until', now + coolDownMs(count), 'code', code)
-  redis.call('PEXPIRE', KEYS[3], FAILURE_MEMORY_MS)
+if code ~= '' then
+  local rest = coolingFor(redis.call('HGET', KEYS[3], 'until'), now)
+  local coolsFor = tonumber(wait)
+  if rest <= 0 then coolsFor = math.max(coolsFor, coolDownMs(redis.call('HINCRBY', KEYS[3], 'count', 1))) end
+  if coolsFor >= rest then redis.call('HSET', KEYS[3], 'until', now + coolsFor, 'code', code) end
+  redis.call('PEXPIRE', KEYS[3], math.max(FAILURE_MEMORY_MS, coolsFor, rest))
 end
 if announcement ~= '' then redis.call('PUBLISH', channel, announcement) end
 return 1

@@ -15,7 +15,7 @@ local isNewcomer = isForeground and not isReturning
 local now = clock()
 local state = redis.call('HMGET', KEYS[1], 'next', 'newcomersUntil', 'foregroundUntil', 'nextYielding', 'nextReturning')
 -- No place is that late: the clock was set back.
-if tonumber(state[1] or 0) > now + LONGEST_WAIT_MS + interval then state = {} end
+if tonumber(state[1] or 0) > now + LONGEST_WAIT_MS + 2 * interval then state = {} end
 local nextPlace = math.max(tonumber(state[1] or 0), now - (burst - 1) * interval)
 local newcomersUntil, foregroundUntil = tonumber(state[2] or 0), tonumber(state[3] or 0)
 local nextYielding, nextReturning = tonumber(state[4] or 0), tonumber(state[5] or 0)
@@ -25,7 +25,8 @@ local yields = not isNewcomer and (isReturning and newcomersUntil or foregroundU
 local shareFrom = isReturning and math.max(nextYielding, nextReturning) or nextYielding
 local shareWait = yields and math.max(0, shareFrom - now) or 0
 local longestFree = isReturning and LONGEST_RETURNING_WAIT_MS or LONGEST_BACKGROUND_WAIT_MS
-local longest = (isNewcomer or yields) and LONGEST_WAIT_MS or longestFree
+local longestBusy = isNewcomer and LONGEST_WAIT_MS or LONGEST_WAIT_MS + interval
+local longest = (isNewcomer or yields) and longestBusy or longestFree
 if shareWait > 0 or wait > longest then return {0, math.ceil(math.max(shareWait, wait - longest))} end
 
 nextPlace = nextPlace + interval

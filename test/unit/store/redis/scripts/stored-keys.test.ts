@@ -98,6 +98,13 @@ describe('the failures of an account', () => {
     expect(await lifeMs(keys.failures(accountOf(ID)))).toBeLessThanOrEqual(60_000);
   });
 
+  test('are kept as long as the vendor asks to wait', async () => {
+    const { store, keys, lifeMs } = await openRedisState();
+    await store.terminals.release(await granted(store, ID), undefined, 'vendor_unavailable', 200_000);
+    expect(await lifeMs(keys.failures(accountOf(ID)))).toBeGreaterThan(190_000);
+    expect(await lifeMs(keys.failures(accountOf(ID)))).toBeLessThanOrEqual(200_000);
+  });
+
   test('cause the longest cool-down however many they are', async () => {
     const { store, redis, keys } = await openRedisState();
     await redis.hset(keys.failures(accountOf(ID)), 'count', 1_000);
