@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
@@ -80,6 +81,11 @@ describe('a vendor that fails', () => {
       expect(await keysOf(fleet, 'l:*'), fault).toEqual([]);
 
       vendor.configure({ fault: 'none' });
+      if (fault === 'too-frequent') {
+        // The vendor has asked to wait.
+        expect((await getToken(session, 'tablet')).status).toBe(503);
+        await sleep(Number(failed.headers['retry-after']) * 1_000);
+      }
       for (const terminal of ['phone', 'tablet']) {
         const answer = await getToken(session, terminal);
         expect([fault, answer.status]).toEqual([fault, 200]);
