@@ -163,10 +163,13 @@ export class DirectoryCodec {
   }
 }
 
+/** The latest time of a `Date`. Anyone who can write to Redis can write a later one, which counts as none. */
+const LATEST_MS = 8.64e15;
+
 /** A time as Redis stores it: epoch ms as text, or no value. */
 export function instantOf(bytes: Buffer | null | undefined): number | undefined {
   const instant = bytes ? Number(bytes) : Number.NaN;
-  return Number.isFinite(instant) ? instant : undefined;
+  return Math.abs(instant) <= LATEST_MS ? instant : undefined;
 }
 
 /** A country as Redis stores it, or no value. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
+import { instantOf, RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
@@ -148,4 +148,8 @@ describe('the keys that seal records', () => {
     expect(seen(codec.encode(record, id, KEY))).toBe(0);
     expect(seen(clear.encode(record, id, KEY))).toBe(4);
   });
+});
+
+test.each(['1e99', 'NaN', '8640000000000001', 'soon'])('an erasure at "%s" in Redis counts as none', (stored) => {
+  expect(instantOf(Buffer.from(stored))).toBeUndefined();
 });
