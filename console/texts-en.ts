@@ -208,7 +208,8 @@ export const EN = {
   idMissing: 'Enter an id.',
   idUnsendable: 'A browser cannot send this id in a path. Use curl with --path-as-is.',
   unknownAccount: 'The broker does not know this account. It has never logged in here, or it was erased.',
-  unknownAccountBecause: (detail: string) => `The broker does not know this account. Its answer: ${detail}.`,
+  unknownAccountBecause: (detail: string) =>
+    `The broker does not know this account. It has never logged in here, or it was erased. The broker's answer: ${detail}.`,
   found: (terminals: number) => `Account found, with ${terminals} ${terminals === 1 ? 'terminal' : 'terminals'}.`,
   region: 'Country',
   coolDown: 'Cool-down',

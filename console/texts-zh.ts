@@ -200,7 +200,7 @@ export const ZH: Texts = {
   idMissing: '请输入 ID。',
   idUnsendable: '浏览器无法在路径中发送这个 ID，请用 curl --path-as-is。',
   unknownAccount: '没有这个账号：从未在此登录，或已被清除。',
-  unknownAccountBecause: (detail) => `没有这个账号。Broker 的回答：${detail}。`,
+  unknownAccountBecause: (detail) => `没有这个账号：从未在此登录，或已被清除。Broker 的回答：${detail}。`,
   found: (terminals) => `找到账号，共 ${terminals} 个终端。`,
   region: '国家/地区',
   coolDown: '冷却',

@@ -130,7 +130,7 @@ export class AccessIds {
   async #acquireAndLogIn(request: AccessIdRequest): Promise<KnownAccount> {
     const { terminals, accounts, clock, loginBudgetMs } = this.#options;
     const { id, subject, region } = request;
-    // Enough for the login of another replica, for its death, and for an own login.
+    // Until then it may take the lease. Its own login may end one login budget later.
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
     while (clock.now() < deadline) {
       // Listens before it asks for the lease, so that it misses no failure in between.

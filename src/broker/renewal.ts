@@ -147,7 +147,7 @@ export class Renewal {
 
   async #acquireAndLogIn(request: RenewalRequest): Promise<Renewed> {
     const { clock, observer, tracer, loginBudgetMs } = this.#options;
-    // Enough for the login of another replica, for its death, and for an own login.
+    // Until then it may take the lease. Its own login may end one login budget later.
     const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
     let announced: Promise<SubjectAnnouncement | undefined> | undefined;
     while (clock.now() < deadline) {

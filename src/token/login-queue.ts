@@ -70,7 +70,7 @@ export function returningMs({ intervalMs }: Pace): number {
 }
 
 /**
- * Returns the longest time of a login, in ms: two whole attempts after the longest wait in the login queue.
+ * Returns the longest time of a login, in ms: two whole attempts, and 2 s for the waits before them.
  * @param timeoutMs the longest time of one attempt
  */
 export function loginBudget(timeoutMs: number): number {

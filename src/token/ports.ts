@@ -41,7 +41,7 @@ export type LeaseAnswer =
     }
   /** Another owner has the lease. `holder`: the span of its renewal, if that replica records one. */
   | { readonly kind: 'held'; readonly heldForMs: number; readonly holder?: SpanPlace | undefined }
-  /** Several logins of the account failed in a row, the last one with `code`. Its next lease is granted after `forMs`. */
+  /** Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
   | { readonly kind: 'terminal_limit' };
@@ -135,7 +135,7 @@ export interface TerminalStore {
 
 /** The part of an account that the store has even if the account never had a token. */
 export interface AccountHistory {
-  /** Present while the account's logins pause, because several failed in a row: epoch ms of the end, and the last failure. */
+  /** Present while the account's logins pause: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
   /** The last erasure, epoch ms. Older sessions of the account are refused. */
   readonly erasedAt?: number | undefined;

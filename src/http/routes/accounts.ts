@@ -64,7 +64,10 @@ const account = z
     erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
     coolDown: pause
       .optional()
-      .meta({ description: 'Present while logins of this account pause, because several failed in a row.' }),
+      .meta({
+        description:
+          'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
+      }),
     terminals: z
       .array(
         z.looseObject({

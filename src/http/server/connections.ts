@@ -11,8 +11,11 @@ import type { RefusalLog } from '../refusal-log.ts';
 const ARRIVAL_TIMEOUT_MS = 10_000;
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
-/** A request may wait for its answer for this long. With the longest `VENDOR_TIMEOUT_MS`, a read takes up to 249 s. */
-const ANSWER_TIMEOUT_MS = 300_000;
+/**
+ * A request may wait for its answer for this long. With the longest `VENDOR_TIMEOUT_MS`, a read may take the lease until
+ * 249 s have passed, and its own login then takes up to 122 s.
+ */
+const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 /** During shutdown, a request that has begun to arrive gets this long. */
