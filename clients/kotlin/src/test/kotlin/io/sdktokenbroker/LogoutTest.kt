@@ -15,6 +15,8 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitCancellation
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.supervisorScope
 import kotlinx.coroutines.withTimeout
@@ -205,6 +207,22 @@ class LogoutTest {
             val error = assertThrows<BrokerError> { withTimeout(20.seconds) { running.await() } }
             assertEquals(BrokerError.NETWORK_TIMEOUT, error.code)
         }
+    }
+
+    @Test
+    fun `a logout whose caller is cancelled is stored, and finished later`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        val restarted = broker.client(sessions, storage, proxy.port)
+        val caller = launch(Dispatchers.Default) {
+            cancel()
+            restarted.logout()
+        }
+        caller.join()
+        assertNull(storage.get("sdk-token"))
+        proxy.reconnect()
+        assertTrue(restarted.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
     }
 
     @Test
