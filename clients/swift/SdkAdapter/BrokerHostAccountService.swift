@@ -77,9 +77,8 @@ final class BrokerHostAccountService: IHostAccountService {
         isLoggedOut = true
         // The SDK does not wait for the broker. If the broker refuses, or there is no session, nothing is left to do there.
         async let broker = try? client.logout()
-        let sdk = try await GWIoT.shared.logout()
+        _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get()
         _ = await broker
-        _ = try gwiot_swiftResult(of: sdk).get()
     }
 
     private func wasKickedOut() async {

@@ -13,9 +13,8 @@ public struct SdkToken: Codable, Equatable, Sendable {
     var isExpired: Bool { Date().timeIntervalSince1970 >= Double(expireTime) ?? 0 }
 }
 
-extension SdkToken: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+extension SdkToken: CustomStringConvertible, CustomReflectable {
     public var description: String { "SdkToken(expireTime: \(expireTime))" }
-    public var debugDescription: String { description }
     /// `dump` and the failures of test frameworks show what the mirror shows.
     public var customMirror: Mirror { Mirror(self, children: ["expireTime": expireTime]) }
 }

@@ -76,7 +76,8 @@ public actor SdkTokenClient {
 
     /// Forgets the token here and at the broker. Call it while the session is valid, and always before another account signs in.
     /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
-    /// source throws, the client uses the last session that the broker has accepted since the app started.
+    /// source throws, the client uses the last session that the broker has accepted since the app started. A caller that
+    /// is cancelled does not stop the logout.
     /// - Returns: `false` if the logout is only stored.
     /// - Throws: `BrokerError` if the logout is refused, for example because the session has ended, or if there is no session
     ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
@@ -84,11 +85,14 @@ public actor SdkTokenClient {
     public func logout() async throws -> Bool {
         let (account, last) = (stored?.token.accessId ?? "", lastSession)
         forget()
-        do {
-            return try await logOut(of: try await exchange.current(orElse: last), account: account)
-        } catch let error as BrokerError where error.status == 401 {
-            return try await logOut(of: try await exchange.current(renewed: true), account: account)
-        }
+        // A task of its own, which is not cancelled with the caller: until a session is stored, the logout could be lost.
+        return try await Task {
+            do {
+                return try await logOut(of: try await exchange.current(orElse: last), account: account)
+            } catch let error as BrokerError where error.status == 401 {
+                return try await logOut(of: try await exchange.current(renewed: true), account: account)
+            }
+        }.value
     }
 
     /// Repeats the stored logouts. Call it when the app starts. Each uses the session of its own account.

@@ -31,8 +31,7 @@ public struct CloudShareDirectory: ShareDirectory {
     }
 
     public func account(byName name: String) async throws -> HostAccount? {
-        let url = endpoint("share/account", of: cloud, query: ["account": name])
-        let answer = try await exchange.send(url, accepted: [200, 404])
+        let answer = try await exchange.send(endpoint("share/account", of: cloud, query: ["account": name]), accepted: [200, 404])
         return answer.status == 404 ? nil : try decode(HostAccount.self, from: answer.body)
     }
 

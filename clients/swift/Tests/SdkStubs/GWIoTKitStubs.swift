@@ -115,12 +115,15 @@ final class GWIoT {
     var uniqueId = ""
     /// For the tests: whether the vendor accepts the token.
     var vendorAccepts: (String) async throws -> Bool = { _ in true }
+    /// For the tests: logouts throw it.
+    var logoutError: (any Error)?
     private(set) var logins = 0
     private(set) var logouts = 0
 
     func reset() {
         accountEvent.removeObservers()
         (service, vendorAccepts, logins, logouts) = (nil, { _ in true }, 0, 0)
+        logoutError = nil
         endLogin()
     }
 
@@ -144,6 +147,7 @@ final class GWIoT {
 
     func logout() async throws -> GWResult<KotlinUnit> {
         logouts += 1
+        if let logoutError { throw logoutError }
         endLogin()
         return GWResultSuccess(data: KotlinUnit())
     }

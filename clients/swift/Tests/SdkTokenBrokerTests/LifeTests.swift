@@ -22,6 +22,15 @@ private final class TestLogin: AppLogin, @unchecked Sendable {
     func end() { hasEnded = true }
 }
 
+private struct SlowSessions: SessionSource {
+    let value: String
+    func session() async throws -> String {
+        try await Task.sleep(nanoseconds: 500_000_000)
+        return value
+    }
+    func renewedSession() async throws -> String { try await session() }
+}
+
 /// The adapter, and the app of the documents, with the stub of the SDK.
 @MainActor
 final class LifeTests: ClientTestCase {
@@ -313,6 +322,25 @@ final class LifeTests: ClientTestCase {
             try await Task.sleep(nanoseconds: 500_000_000)
             XCTAssertEqual(sdk.logins, logins)
         }
+    }
+
+    func testALogoutThatTheSdkFailsIsNotLostAtTheBroker() async throws {
+        _ = try await newClient().sdkToken()
+        // After a restart of the app, the SDK fails before the client has a session for the broker.
+        let sessions = SlowSessions(value: session)
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        let service = BrokerHostAccountService(client: newClient(sessions), directory: directory) { _ in }
+        sdk.logoutError = GWError(message: "the SDK is busy")
+        do {
+            try await service.logout()
+            XCTFail("nothing was thrown")
+        } catch {
+            XCTAssertEqual((error as? GWError)?.message, "the SDK is busy")
+        }
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
     }
 
     func testALogoutWithoutNetworkLogsOutTheSdkAndReachesTheBrokerAtTheNextStart() async throws {

@@ -151,6 +151,33 @@ final class LogoutTests: ClientTestCase {
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 
+    /// The result of a logout in a task that is cancelled before.
+    private func cancelledLogout(_ client: SdkTokenClient) async -> Result<Bool, any Error> {
+        await Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await client.logout()
+        }.result
+    }
+
+    func testALogoutWhoseCallerIsCancelledIsStoredAndFinishedLater() async throws {
+        _ = try await newClient().sdkToken()
+        try await environment.network(.gone)
+        _ = await cancelledLogout(newClient())
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        try await environment.network(.forward)
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
+    func testALogoutWhoseCallerIsCancelledRenewsTheSession() async throws {
+        _ = await cancelledLogout(newClient(TestSessions("ended", next: session)))
+        _ = await newClient().finishLogout()
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [401, 204])
+    }
+
     func testATokenIsWaitedForIfTheBrokerIsBusyWithTheStoredLogout() async throws {
         try await environment.network(.gone)
         _ = try await newClient().logout()

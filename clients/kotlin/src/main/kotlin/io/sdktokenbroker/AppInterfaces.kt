@@ -4,9 +4,9 @@ import kotlin.time.Duration
 import kotlinx.coroutines.*
 
 /**
- * The sessions of your own login. If a function throws, the caller of the client gets a [BrokerError] with that
- * exception as its cause: `network_unavailable` for an `IOException`, `network_timeout` for a timeout of coroutines,
- * else `session_unavailable`.
+ * The sessions of your own login. The client calls both functions on `Dispatchers.IO`. If one throws, the caller of
+ * the client gets a [BrokerError] with that exception as its cause: `network_unavailable` for an `IOException`,
+ * `network_timeout` for a timeout of coroutines, else `session_unavailable`.
  */
 interface SessionSource {
     /** The session of the user who is logged in now. */
@@ -24,7 +24,8 @@ internal class AppSessions(private val source: SessionSource, private val deadli
     suspend fun renewed() = typed(source::renewedSession)
 
     private suspend fun typed(get: suspend () -> String): String = try {
-        withTimeout(deadline) { get() }.also { last = it }
+        // In a coroutine of its own: nothing waits for a source that ignores its cancellation.
+        withTimeout(deadline) { SharedRequest(get).await() }.also { last = it }
     } catch (error: Exception) {
         // Passes on the cancellation of the caller, and the end of the call's deadline.
         currentCoroutineContext().ensureActive()

@@ -61,12 +61,10 @@ class BrokerError internal constructor(
         /** The error that an answer stands for, if it is not the success that the caller expects. */
         internal fun of(answer: HttpAnswer): BrokerError {
             val (status, _, retryAfter, json) = answer
-            val code = json?.takeIf { status >= 400 }?.text("code")
             // A load balancer that reaches no replica answers with one of these statuses, and without a code.
-                ?: return BrokerError(
-                    Kind.UNEXPECTED_ANSWER, UNEXPECTED_ANSWER, status,
-                    retryable = status in setOf(429, 502, 503, 504), retryAfter = retryAfter,
-                )
+            val isBusy = status in setOf(429, 502, 503, 504)
+            val code = json?.takeIf { status >= 400 }?.text("code")
+                ?: return BrokerError(Kind.UNEXPECTED_ANSWER, UNEXPECTED_ANSWER, status, null, isBusy, retryAfter)
             // By status, so that a code of a later broker has a kind, too.
             val kind = when {
                 code.startsWith("vendor_") -> Kind.VENDOR_TROUBLE

@@ -89,13 +89,16 @@ class SdkTokenClient(
      * Forgets the token here and at the broker. Call it while the session is still good, and always before another
      * account signs in. The client stores the logout first, with the session, and tries once. If the broker does not
      * answer now, [finishLogout] repeats it. If your [SessionSource] throws, or does not answer within the deadline, the
-     * client uses the last session that it got since the app started.
+     * client uses the last session that it got since the app started. If the caller is cancelled, the logout is stored,
+     * and the broker may not know it yet.
      * @return `false` if it is only stored
      * @throws BrokerError if the logout is refused, for example because the session has ended, or if there is no
      * session to log out with. Then nothing is repeated, and the broker keeps the token until it expires
      */
     suspend fun logout(): Boolean {
-        val source = runCatching { sessions.current() }.recoverCatching { sessions.last ?: throw it }
+        // Also if the caller is cancelled: without a session, nothing could be stored.
+        val source = runCatching { withContext(NonCancellable) { sessions.current() } }
+            .recoverCatching { sessions.last ?: throw it }
         synchronized(lock) {
             val account = stored()?.token?.accessId ?: UNKNOWN_ACCOUNT
             source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }

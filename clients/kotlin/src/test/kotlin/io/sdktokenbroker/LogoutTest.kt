@@ -9,10 +9,14 @@ import io.sdktokenbroker.support.eventually
 import io.sdktokenbroker.support.page
 import java.io.IOException
 import java.util.concurrent.atomic.AtomicBoolean
+import kotlin.coroutines.suspendCoroutine
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitCancellation
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.supervisorScope
 import kotlinx.coroutines.withTimeout
@@ -188,6 +192,37 @@ class LogoutTest {
         val error = assertThrows<BrokerError> { withTimeout(20.seconds) { client.logout() } }
         assertEquals(BrokerError.NETWORK_TIMEOUT, error.code)
         assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
+    fun `a session source that ignores its cancellation holds up neither a logout nor a token`() = runBlocking {
+        val silent = object : SessionSource {
+            override suspend fun session(): String = suspendCoroutine { }
+            override suspend fun renewedSession() = session()
+        }
+        val client = broker.client(silent, storage, totalDeadline = 1.seconds)
+        for (call in listOf<suspend () -> Any>(client::logout, client::sdkToken)) {
+            // Not a child of this test, which would wait for it.
+            val running = CoroutineScope(Dispatchers.Default).async { call() }
+            val error = assertThrows<BrokerError> { withTimeout(20.seconds) { running.await() } }
+            assertEquals(BrokerError.NETWORK_TIMEOUT, error.code)
+        }
+    }
+
+    @Test
+    fun `a logout whose caller is cancelled is stored, and finished later`() = runBlocking {
+        client.sdkToken()
+        proxy.disconnect()
+        val restarted = broker.client(sessions, storage, proxy.port)
+        val caller = launch(Dispatchers.Default) {
+            cancel()
+            restarted.logout()
+        }
+        caller.join()
+        assertNull(storage.get("sdk-token"))
+        proxy.reconnect()
+        assertTrue(restarted.finishLogout())
+        assertEquals(0, broker.terminals(sessions.account))
     }
 
     @Test
