@@ -62,12 +62,10 @@ const account = z
     accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
     region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
     erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
-    coolDown: pause
-      .optional()
-      .meta({
-        description:
-          'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
-      }),
+    coolDown: pause.optional().meta({
+      description:
+        'Present while logins of this account pause: several failed in a row, or the vendor said that they are too frequent.',
+    }),
     terminals: z
       .array(
         z.looseObject({
