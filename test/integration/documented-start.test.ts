@@ -153,7 +153,7 @@ describe(`${PAGE}, pasted step by step`, () => {
     const problem = answerIn((await pasteAndWait(ask)).output);
     const [shown = '{}'] = inLanguage(STEPS[5], 'json');
     expect(problem).toEqual({ ...JSON.parse(shown), requestId: expect.any(String) });
-    expect(broker.output()).toContain(problem['requestId']);
+    await expect.poll(() => broker.output()).toContain(problem['requestId']);
     const { code, output } = await pasteAndWait(check);
     expect({ code, output }).toMatchObject({
       code: 1,

@@ -90,11 +90,13 @@ function waitForTurn(connection: Connection, response: ServerResponse): void {
 }
 
 /**
- * Tells the responses that their connection has ended: audit lines and spans end with the response. Node emits `close`
- * only on the response whose turn it is, because the others have no socket yet.
+ * Tells the responses that their connection has ended: audit lines and spans end with the response. Node 20 emits `close`
+ * only on the response whose turn it is, because the others have no socket yet. Node 24 emits it on each, a little later.
  */
 function closeWaiting({ waiting = new Set() }: Connection): void {
-  for (const response of waiting) if (!response.socket) response.emit('close');
+  setImmediate(() => {
+    for (const response of waiting) if (!response.socket && !response.closed) response.emit('close');
+  });
 }
 
 /**
