@@ -93,7 +93,7 @@ async function runCommand(name: string, args: readonly string[], context: Comman
 }
 
 /**
- * Loading takes half of the start. A signal meanwhile ends the process: in the image it is process 1, for which the
+ * Loading takes half of the start. A signal during this time ends the process: in the image it is process 1, for which the
  * system ignores a SIGTERM without a listener.
  */
 async function loadServe(): Promise<Run> {

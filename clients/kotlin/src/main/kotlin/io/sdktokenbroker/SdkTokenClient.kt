@@ -191,7 +191,7 @@ class SdkTokenClient(
                 // After a logout, an answer must not restore the token.
                 context.ensureActive()
                 val now = stored()
-                // Another request may have got a newer token meanwhile. Then this answer may be the refused one.
+                // Another request may have stored a newer token since. Then this answer may be the refused one.
                 if (now?.token == before?.token) {
                     val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
                     store(after.copy(refused = isRefused))
