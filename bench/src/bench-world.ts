@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { NODE_FLAGS } from '../../test/support/broker-process.ts';
 import { plainRequest } from '../../test/support/plain-request.ts';
 import type { RedisServer } from '../../test/support/redis-server.ts';
 import { brokerEnvironment, fillBrokerStore } from './broker-setup.ts';
@@ -99,7 +100,7 @@ export class BenchWorld {
 
   #startBroker(cores: string): Promise<Server> {
     const env = { ...brokerEnvironment, ...this.#environment() };
-    return startServer({ args: ['dist/main.js', 'serve'], env, cores });
+    return startServer({ args: [...NODE_FLAGS, 'dist/main.js', 'serve'], env, cores });
   }
 
   async #askBroker() {
