@@ -8,7 +8,7 @@ import { newSubjects } from '../subjects.ts';
 
 /** Until V8 has optimized the code. After 2 s it still takes 2 % of the CPU for that. */
 const WARM_UP_SECONDS = 5;
-/** A round takes this many times as long as in other scenarios, so that it holds a full garbage collection of each peer. */
+/** A round is this many times as long as in other scenarios. A shorter one may hold a full garbage collection of one peer only. */
 const LONGER = 4;
 /** More than any peer answers per second. If the list is too short, the run is invalid. */
 const MOST_PER_SECOND = 16_000;
