@@ -8,12 +8,12 @@ export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 const LUA_SCRIPTS = 'src/store/redis/scripts';
 
-/** Installs the packages of the peers if they are missing or outdated, and compiles the bench. */
+/** Installs the packages of the peers if they are missing or outdated, and compiles the bench. npm has `tsc` in the path. */
 export function buildPeers(): void {
   if (changedAt('bench/node_modules/.package-lock.json') < changedAt('bench/package-lock.json')) {
     run('npm', 'ci', '--silent', '--prefix', 'bench');
   }
-  run('npx', 'tsc', '-p', 'bench');
+  run('tsc', '-p', 'bench');
   // tsc does not copy the Lua scripts, which the store reads from the folder beside its own file.
   cpSync(join(ROOT, LUA_SCRIPTS), join(ROOT, 'bench/dist', LUA_SCRIPTS), { recursive: true });
 }
