@@ -181,7 +181,6 @@ export async function startService(
     sessions: tracing ? tracedSessions(sessions, tracing) : sessions,
     forwardedSession: config.forwardedSession,
     readsPerMinute: requestsPerMinute,
-    countedAccounts: bounds.countedAccounts,
     observer,
     onRefusal: (code) => {
       counts.failedRequests.add(code);
@@ -265,7 +264,7 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
 
 /**
  * Bounds of what a replica keeps in memory. They are smaller where the heap could not hold all of it, because V8 ends a
- * process whose heap is full. Measured: a session takes up to twice its counted bytes, and a counted account up to 400 bytes.
+ * process whose heap is full. Measured: a session takes up to twice its counted bytes.
  */
 function memoryBounds(tokenBytes: number, log: Logger) {
   const heapBytes = Math.min(
@@ -276,7 +275,6 @@ function memoryBounds(tokenBytes: number, log: Logger) {
   const bounds = {
     tokenBytes: Math.min(tokenBytes, Math.floor(0.3 * freeBytes)),
     sessionBytes: Math.min(16 * MIB, Math.floor(0.1 * freeBytes)),
-    countedAccounts: Math.min(100_000, Math.floor(freeBytes / 2_000)),
   };
   if (bounds.tokenBytes < tokenBytes) {
     const allowedMb = Math.floor(bounds.tokenBytes / MIB);

@@ -1,49 +1,91 @@
 import { BrokerError } from '../token/errors.ts';
-
-/** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
-export type AccountLimit = (unionId: string) => BrokerError | undefined;
+import type { AccountId } from '../token/subject.ts';
 
 const WINDOW_MS = 60_000;
 
 /**
- * Limits the requests of each account to this replica: `perMinute` at once after a pause, and then as many per minute,
- * evenly spread. The counts are in memory, so every replica allows as many.
- * @param perMinute requests per account and minute; 0: no limit
- * @param maxAccounts accounts in memory, as in {@link rateLimit}
+ * The generic cell rate algorithm: `perMinute` requests at once after a pause, and then as many per minute, evenly
+ * spread. Its only state is when the whole burst is available again.
  */
-export function accountLimit(perMinute: number, maxAccounts: number): AccountLimit {
-  if (perMinute === 0) return () => undefined;
-  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, maxAccounts);
-}
+class Rate {
+  readonly #intervalMs: number;
+  readonly #detail: string;
 
-/**
- * Allows for each key `perMinute` at once after a pause, and then as many per minute, evenly spread (generic cell rate
- * algorithm).
- * @param detail of the error
- * @param maxKeys keys in memory. With more, keys that came less recently are dropped, and their limits start again
- */
-export function rateLimit(
-  perMinute: number,
-  detail: string,
-  maxKeys: number,
-): (key: string) => BrokerError | undefined {
-  const intervalMs = WINDOW_MS / perMinute;
-  // For each key, when its whole burst is available again, by `performance.now()`. That is within a minute, so keys
-  // without a request in a whole minute are forgotten.
-  let [current, former] = [new Map<string, number>(), new Map<string, number>()];
-  let startedAt = 0;
-  return (key) => {
-    const now = performance.now();
-    if (now - startedAt >= WINDOW_MS || current.size >= maxKeys / 2) {
-      [current, former] = [new Map(), current];
-      startedAt = now;
-    }
-    const fullAt = current.get(key) ?? former.get(key) ?? 0;
-    const next = Math.max(now, fullAt) + intervalMs;
+  /** @param detail of the error */
+  constructor(perMinute: number, detail: string) {
+    this.#intervalMs = WINDOW_MS / perMinute;
+    this.#detail = detail;
+  }
+
+  /**
+   * Counts a request.
+   * @param fullAt the state. It and `now` are in ms, by `performance.now()`
+   * @returns the next state, or a `rate_limited` error if the request exceeds the limit
+   */
+  count(fullAt: number, now: number): number | BrokerError {
+    const next = Math.max(now, fullAt) + this.#intervalMs;
     const waitMs = next - now - WINDOW_MS;
     // Less than 1 ms may be a rounding error of the sum of intervals.
-    if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
-    current.set(key, next);
+    if (waitMs < 1) return next;
+    return new BrokerError('rate_limited', { detail: this.#detail, retryAfter: Math.ceil(waitMs / 1_000) });
+  }
+}
+
+/** Returns a function that counts a request. @returns a `rate_limited` error if the request exceeds the limit */
+export function rateLimit(perMinute: number, detail: string): () => BrokerError | undefined {
+  const rate = new Rate(perMinute, detail);
+  let state = 0;
+  return () => {
+    const next = rate.count(state, performance.now());
+    if (next instanceof BrokerError) return next;
+    state = next;
     return undefined;
   };
+}
+
+/** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
+export type AccountLimit = (account: AccountId) => BrokerError | undefined;
+
+/** An account has its place in one row. A prime number, so that each character of a digest counts. */
+const ROWS = 32_749;
+const PLACES = 4;
+
+/**
+ * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
+ *
+ * A table of 2 MiB holds the states of 130,996 accounts. If a row is full, an account takes the place of the one whose
+ * burst is available soonest: that one sent the fewest requests, and its limit starts again. A Map would take 400 bytes
+ * per account, and 2 % of the CPU of a first read.
+ * @param perMinute requests per account and minute; 0: no limit
+ */
+export function accountLimit(perMinute: number): AccountLimit {
+  if (perMinute === 0) return () => undefined;
+  const rate = new Rate(perMinute, `An account may send ${perMinute} requests per minute`);
+  const marks = new Float64Array(ROWS * PLACES);
+  const states = new Float64Array(ROWS * PLACES);
+  return (account) => {
+    const mark = numberIn(account, 0, 3) * 2 ** 28 + numberIn(account, 3, 7);
+    const row = (numberIn(account, 7, 11) % ROWS) * PLACES;
+    let place = row;
+    for (let other = row; other < row + PLACES; other += 1) {
+      if (marks[other] === mark) {
+        place = other;
+        break;
+      }
+      if ((states[other] ?? 0) < (states[place] ?? 0)) place = other;
+    }
+    const state = marks[place] === mark ? (states[place] ?? 0) : 0;
+    const next = rate.count(state, performance.now());
+    if (next instanceof BrokerError) return next;
+    marks[place] = mark;
+    states[place] = next;
+    return undefined;
+  };
+}
+
+/** A number that stands for up to four characters of a digest, seven bits for each. */
+function numberIn(digest: string, start: number, end: number): number {
+  let number = 0;
+  for (let at = start; at < end; at += 1) number = (number << 7) | digest.charCodeAt(at);
+  return number;
 }

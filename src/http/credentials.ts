@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, SessionVerifier } from '../token/principal.ts';
-import { accountId } from '../token/subject.ts';
 import type { AccountLimit } from './account-limit.ts';
 
 const BEARER_HEADER = /^bearer +(.+)$/i;
@@ -134,11 +133,11 @@ declare module 'fastify' {
  */
 export function callerFinder({ sessions, sessionSource, limit, observer }: SessionGuardOptions) {
   const admit = (caller: CachedPrincipal): CachedPrincipal => {
-    const refusal = limit(caller.unionId);
+    const refusal = limit(caller.account);
     if (!refusal) return caller;
     observer.rateLimited('requests');
     const { code, message: detail, retryAfter = 1 } = refusal;
-    throw new BrokerError(code, { detail, retryAfter, account: accountId(caller.unionId) });
+    throw new BrokerError(code, { detail, retryAfter, account: caller.account });
   };
   return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
     const caller = sessions.verify(sessionSource(headers));

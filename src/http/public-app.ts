@@ -31,8 +31,6 @@ export interface PublicAppOptions
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
   readonly readsPerMinute: number;
-  /** Most accounts whose requests are counted in memory. */
-  readonly countedAccounts: number;
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** Called with the code of each refused request. */
@@ -54,7 +52,7 @@ const DESCRIPTOR_SHARE = 1 / 2;
 export async function createPublicApp(options: PublicAppOptions): Promise<FastifyInstance> {
   const { logger, closing, onRefusal, tracer } = options;
   const overload = new OverloadMonitor();
-  const limit = accountLimit(options.readsPerMinute, options.countedAccounts);
+  const limit = accountLimit(options.readsPerMinute);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
   const tokenFor = tokenReader(options);
   const direct = new DirectReads({ callerOf, tokenFor, answer: await tokenAnswer(closing), overload, closing });

@@ -1,6 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
 import { type BrokerError, ERRORS } from '../token/errors.ts';
-import { accountId } from '../token/subject.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -126,7 +125,7 @@ function digestsOf({ account }: BrokerError, { caller, query, audited }: Fastify
   const { uniqueId, app } = query as { readonly uniqueId?: unknown; readonly app?: unknown };
   const { latest } = caller;
   const subject = latest?.uniqueId === uniqueId && latest?.app === app ? latest?.id : undefined;
-  return { account: accountId(caller.unionId), ...(subject !== undefined && { subject }) };
+  return { account: caller.account, ...(subject !== undefined && { subject }) };
 }
 
 /** @param omitted the number of other refused requests that this line stands for */

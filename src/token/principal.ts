@@ -1,4 +1,4 @@
-import type { Subject, SubjectId } from './subject.ts';
+import type { AccountId, Subject, SubjectId } from './subject.ts';
 
 /** The account that a session belongs to. */
 export interface Principal {
@@ -15,6 +15,8 @@ export interface Principal {
 
 /** A principal with the time until which the verifier need not check the session again. */
 export interface CachedPrincipal extends Principal {
+  /** The id of `unionId`. */
+  readonly account: AccountId;
   /** Epoch ms. */
   readonly freshUntil: number;
   /** The last subject that the session asked for. */

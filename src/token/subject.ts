@@ -47,9 +47,17 @@ export const ASSIGNED_REGION_PATTERN = new RegExp(
   ].join('|')})$`,
 );
 
-/** Returns the subject's id. The JSON array is an injective encoding, so different subjects have different ids. */
+/** Returns the subject's id. */
 export function subjectId(subject: Subject): SubjectId {
-  return (accountId(subject.unionId) + digest(JSON.stringify([subject.app, subject.uniqueId]))) as SubjectId;
+  return subjectIdIn(accountId(subject.unionId), subject);
+}
+
+/**
+ * Returns the id of a subject of this account. The JSON array is an injective encoding, so different subjects have
+ * different ids.
+ */
+export function subjectIdIn(account: AccountId, { app, uniqueId }: Pick<Subject, 'app' | 'uniqueId'>): SubjectId {
+  return (account + digest(JSON.stringify([app, uniqueId]))) as SubjectId;
 }
 
 export function accountId(unionId: string): AccountId {

@@ -11,6 +11,7 @@ import { internalOpenApiDocument } from '../../src/http/openapi-document.ts';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
+import { accountId } from '../../src/token/subject.ts';
 import { end, exitOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
@@ -74,6 +75,7 @@ const principal = (lifeMs: number) => ({
   app: undefined,
   issuedAt: expect.closeTo(Date.now(), -5),
   expiresAt: expect.closeTo(Date.now() + lifeMs, -5),
+  account: accountId('7f3c9a'),
   freshUntil: expect.closeTo(Date.now() + 30_000, -5),
 });
 

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { SessionVerifier } from '../../src/token/principal.ts';
+import { accountId } from '../../src/token/subject.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
 
 const CLAIMS = { unionId: 'account.id', region: 'account.country' };
@@ -64,6 +65,7 @@ describe('JWTs of an OAuth server', () => {
       app: undefined,
       issuedAt,
       expiresAt: issuedAt + 86_400_000,
+      account: accountId('account-of-somebody'),
       freshUntil: expect.any(Number),
     });
 

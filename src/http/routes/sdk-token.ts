@@ -5,7 +5,7 @@ import type { TokenBroker } from '../../broker/token-broker.ts';
 import { ERRORS, type ErrorCode } from '../../token/errors.ts';
 import type { CachedPrincipal, LatestSubject } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
-import { subjectId } from '../../token/subject.ts';
+import { subjectIdIn } from '../../token/subject.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/server.ts';
@@ -80,7 +80,7 @@ export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
     const { latest } = caller;
     if (latest !== undefined && latest.uniqueId === uniqueId && latest.app === app) return latest;
     const subject = requestedSubject(rules, caller, { uniqueId, app });
-    caller.latest = { uniqueId, app, subject, id: subjectId(subject) };
+    caller.latest = { uniqueId, app, subject, id: subjectIdIn(caller.account, subject) };
     return caller.latest;
   };
   return (caller: CachedPrincipal, query: TokenQuery, refused?: string): ServedToken | Promise<ServedToken> => {
@@ -116,7 +116,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
       const { caller, query } = request;
       const subject = requestedSubject(options, caller, query);
       // The line about a refused logout has its id.
-      caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectId(subject) };
+      caller.latest = { uniqueId: query.uniqueId, app: query.app, subject, id: subjectIdIn(caller.account, subject) };
       await accounts.logOut(subject, { sessionIssuedAt: caller.issuedAt });
       return reply.code(204).send();
     },

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { accountLimit } from '../../../src/http/account-limit.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { accountId } from '../../../src/token/subject.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { type AppSettings, principal, startApp } from './running-app.ts';
 
@@ -33,6 +35,26 @@ async function startCounting(settings: AppSettings) {
     });
   return { ask, reads: () => reads };
 }
+
+describe('the memory of the limit', () => {
+  const others = Array.from({ length: 200_000 }, (_, number) => accountId(`other-${number}`));
+
+  it('still refuses the account that used most, after more accounts than it has room for', () => {
+    const limit = accountLimit(60);
+    const alice = accountId('alice');
+    for (let request = 0; request < 60; request += 1) expect(limit(alice)).toBeUndefined();
+    for (const other of others) limit(other);
+    expect(limit(alice)).toMatchObject({ code: 'rate_limited' });
+  });
+
+  it('gives each account an allowance of its own', () => {
+    const limit = accountLimit(2);
+    const few = others.slice(0, 1_000);
+    for (const other of few) expect(limit(other)).toBeUndefined();
+    for (const other of few) expect(limit(other)).toBeUndefined();
+    expect(few.filter((other) => limit(other) === undefined)).toEqual([]);
+  });
+});
 
 describe('the limit of an account', () => {
   it('allows exactly that many requests, then refuses with Retry-After', async () => {

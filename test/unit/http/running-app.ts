@@ -9,6 +9,7 @@ import { createPublicApp, type PublicAppOptions } from '../../../src/http/public
 import { silentObserver } from '../../../src/token/observer.ts';
 import type { CachedPrincipal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
+import { accountId } from '../../../src/token/subject.ts';
 
 export const SESSION = 'session-canary-0a1b2c';
 export const UNION_ID = 'union-canary-3d4e5f';
@@ -43,7 +44,6 @@ export async function startApp({ logLevel = 'info', prepare, ...settings }: AppS
     apps: ['default'],
     terminalPolicy: 'multi',
     readsPerMinute: 0,
-    countedAccounts: 100,
     observer: silentObserver,
     readiness: async () => ({ ready: true, checks: { store: 'ok' } }),
     closing: new AbortController().signal,
@@ -83,8 +83,9 @@ export function recordingTokens() {
 }
 
 /** The principal of the canary session. */
-export function principal(claims: Partial<CachedPrincipal> = {}): CachedPrincipal {
+export function principal(claims: Partial<Omit<CachedPrincipal, 'account'>> = {}): CachedPrincipal {
   return {
+    account: accountId(claims.unionId ?? UNION_ID),
     unionId: UNION_ID,
     region: undefined,
     app: undefined,
