@@ -5,7 +5,7 @@ import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { TerminalStore } from '../token/ports.ts';
-import { dueAt, dueOnceRead, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueAt, dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
@@ -100,6 +100,7 @@ export class TokenBroker {
     if (request.refused !== undefined) {
       return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
+    if (now >= entry.renewFrom) entry.renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
     if (now < entry.renewFrom) return { entry, outcome };
     const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');

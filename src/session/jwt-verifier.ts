@@ -354,7 +354,7 @@ export class JwtVerifier implements SessionVerifier {
 export const IS_VALID = {
   iss: (iss: unknown, { issuer }: RequiredClaims): boolean => iss === issuer,
   aud: (aud: unknown, { audience }: RequiredClaims): boolean =>
-    [aud].flat().some((one) => audience.includes(one as string)),
+    (Array.isArray(aud) ? aud : [aud]).some((one) => audience.includes(one)),
   exp: (exp: unknown, now: number): boolean => typeof exp === 'number' && exp * 1_000 > now,
   nbf: (nbf: unknown, now: number): boolean => nbf === undefined || (typeof nbf === 'number' && nbf * 1_000 <= now),
   iat: (iat: unknown): boolean => iat === undefined || typeof iat === 'number',

@@ -48,7 +48,7 @@ export class CheckQueue implements CheckSchedule {
     if (this.#waiting.length >= MAX_WAITING) {
       return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
     }
-    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
+    return new Promise((resolve) => this.#waiting.push(() => resolve(check())));
   }
 
   #countOne(): void {
@@ -118,10 +118,10 @@ const RETRY_DELAY_MS = 2_000;
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Most sessions come once. Where a check is cheap, it costs less than to cache each of them.
+ * Most sessions come once. Where a check is cheap, it costs less than to cache each of them, or to look for a check of the
+ * same session that is running. Otherwise concurrent callers with the same session share one check.
  *
- * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account
- * has at most 50 accepted sessions in the cache.
+ * Both times count from the start of the check. Each account has at most 50 accepted sessions in the cache.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
@@ -134,7 +134,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   /** The keys of each account's cached sessions, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  readonly #inFlight = new InFlight<string, CachedPrincipal>();
+  readonly #inFlight: InFlight<string, CachedPrincipal> | undefined;
   readonly #seen: SeenSessions | undefined;
   readonly #summary: RefusalSummary | undefined;
   readonly #keyLength: number;
@@ -148,6 +148,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
     this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
+    this.#inFlight = options.isCheckCheap ? undefined : new InFlight();
     this.#keyLength = options.isCheckCheap ? KEY_LENGTH : Number.POSITIVE_INFINITY;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
@@ -181,7 +182,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
-    return this.#inFlight.get(session) ?? this.#check(session, accepted !== undefined, now);
+    return this.#inFlight?.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #acceptedBefore(session: string): Accepted | undefined {
@@ -201,7 +202,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       return this.#accept(session, answer, now);
     }
     const check = this.#finish(session, answer, now);
-    this.#inFlight.set(session, check);
+    this.#inFlight?.set(session, check);
     return check;
   }
 
@@ -218,7 +219,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#refuse(session, error, startedAt);
       throw error;
     } finally {
-      this.#inFlight.delete(session);
+      this.#inFlight?.delete(session);
     }
   }
 

@@ -48,6 +48,11 @@ export function renewAt(token: Lifetime, share: RefreshShare, id: SubjectId, gen
   return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
+/** Returns a time before which no such token is due, as epoch ms. Unlike {@link renewAt}, it takes no hash. */
+export function earliestRenewal(token: Lifetime, { share }: RefreshPolicy): number {
+  return Math.min(token.issuedAt + lifeOf(token) * share.from, waitFrom(token));
+}
+
 /** {@link renewAt} of a record. @param id the id of `record.subject`, if the caller has it */
 export function refreshAt(
   { token, generation, subject }: TokenRecord,

@@ -107,7 +107,9 @@ export class RecordCodec {
 }
 
 function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
-  return Buffer.concat([header.subarray(2), Buffer.from(`${key} ${id}`)]);
+  const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
+  header.copy(bound, 0, 2);
+  return bound;
 }
 
 /** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
@@ -192,6 +194,8 @@ const NUMBER = 2;
 const REPEAT = 3;
 
 const INT64_LENGTH = 8;
+/** Bytes of an integer that a number holds exactly. */
+const SAFE_LENGTH = 6;
 const UUID_LENGTH = 16;
 const LONGEST_INTEGER_TEXT = 20;
 const UUID_TEXT_LENGTH = 36;
@@ -264,10 +268,11 @@ function writeText(bytes: Buffer, start: number, text: string): number {
 }
 
 function readText(kind: number, bytes: Buffer, start: number, end: number): string {
+  const length = end - start;
   if (kind === UTF8) return bytes.toString('utf8', start, end);
+  if (kind === NUMBER && length <= SAFE_LENGTH) return String(bytes.readIntBE(start, length));
   const hex = bytes.toString('hex', start, end);
   if (kind === HEX) return hex;
-  const length = end - start;
   return length === UUID_LENGTH ? uuidOf(hex) : BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString();
 }
 
