@@ -74,6 +74,11 @@ class RecentAccounts {
     this.#maxHalfBytes = maxBytes / 2;
   }
 
+  /** The tokens of the account, without counting it as used. */
+  peek(account: AccountId): Tokens {
+    return this.#halfOf(account).accounts.get(account) ?? [];
+  }
+
   /** The tokens of the account, which counts as used now. */
   tokensOf(account: AccountId): Tokens {
     const newer = this.#newer.accounts.get(account);
@@ -86,20 +91,30 @@ class RecentAccounts {
   }
 
   /**
-   * Keeps none of them if they take more than half of the memory.
+   * If the account alone would take more than a half, it loses its first tokens.
    * @param before what {@link tokensOf} has just returned
    */
   replace(account: AccountId, before: Tokens, after: Tokens): void {
-    const bytes = bytesOf(after);
-    if (this.#newer.bytes + bytes - bytesOf(before) <= this.#maxHalfBytes) {
-      this.#newer.replace(account, before, after);
+    let kept = after;
+    while (bytesOf(kept) > this.#maxHalfBytes) kept = kept.slice(1);
+    if (this.#newer.bytes + bytesOf(kept) - bytesOf(before) <= this.#maxHalfBytes) {
+      this.#newer.replace(account, before, kept);
       return;
     }
     this.#newer.replace(account, before, []);
-    if (bytes > this.#maxHalfBytes) return;
     this.#older = this.#newer;
     this.#newer = new Half();
-    this.#newer.replace(account, [], after);
+    this.#newer.replace(account, [], kept);
+  }
+
+  /** Removes the other tokens of the account. */
+  keep(account: AccountId, isKept: (entry: CachedToken) => boolean): void {
+    const before = this.peek(account);
+    this.#halfOf(account).replace(account, before, before.filter(isKept));
+  }
+
+  #halfOf(account: AccountId): Half {
+    return this.#newer.accounts.has(account) ? this.#newer : this.#older;
   }
 
   get size(): number {
@@ -110,8 +125,9 @@ class RecentAccounts {
     return this.#newer.bytes + this.#older.bytes;
   }
 
+  /** Those of the newer half come first. */
   *tokens(): Generator<CachedToken> {
-    for (const { accounts } of [this.#older, this.#newer]) for (const tokens of accounts.values()) yield* tokens;
+    for (const { accounts } of [this.#newer, this.#older]) for (const tokens of accounts.values()) yield* tokens;
   }
 }
 
@@ -201,7 +217,9 @@ export class TokenCache {
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.getStale(id)?.erasedAt, this.#floors.get(accountOf(id))?.generation);
+    const account = accountOf(id);
+    const known = this.#recent.peek(account).find((entry) => entry.id === id);
+    return latest(known?.erasedAt, this.#floors.get(account)?.generation);
   }
 
   /**
@@ -215,19 +233,14 @@ export class TokenCache {
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
   forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    this.#keep(accountOf(id), (entry) => entry.id !== id || entry.served.record.generation > generation);
+    this.#recent.keep(accountOf(id), (entry) => entry.id !== id || entry.served.record.generation > generation);
     if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
 
   /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
   forgetAccount(account: AccountId, generation: number): void {
-    this.#keep(account, ({ served }) => served.record.generation > generation);
+    this.#recent.keep(account, ({ served }) => served.record.generation > generation);
     this.#raiseFloor(account, generation);
-  }
-
-  #keep(account: AccountId, isKept: (entry: CachedToken) => boolean): void {
-    const tokens = this.#recent.tokensOf(account);
-    this.#recent.replace(account, tokens, tokens.filter(isKept));
   }
 
   #onAnnouncement(announcement: Announcement): void {

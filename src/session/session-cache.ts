@@ -118,8 +118,8 @@ const RETRY_DELAY_MS = 2_000;
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Most sessions come once. Where a check is cheap, it costs less than to cache each of them, or to look for a check of the
- * same session that is running. Otherwise concurrent callers with the same session share one check.
+ * Most sessions come once. Where a check is cheap, it costs less than to cache each session, or to look for a running check
+ * of the same session. Where it is not, concurrent callers with the same session share one check.
  *
  * Both times count from the start of the check. Each account has at most 50 accepted sessions in the cache.
  */

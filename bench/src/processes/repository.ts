@@ -8,7 +8,7 @@ export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 const LUA_SCRIPTS = 'src/store/redis/scripts';
 
-/** Installs the packages of the peers if they are missing or outdated, and compiles the bench. npm has `tsc` in the path. */
+/** Installs the packages of the peers if they are missing or outdated, and compiles the bench. npm adds `tsc` to `PATH`. */
 export function buildPeers(): void {
   if (changedAt('bench/node_modules/.package-lock.json') < changedAt('bench/package-lock.json')) {
     run('npm', 'ci', '--silent', '--prefix', 'bench');

@@ -40,9 +40,9 @@ describe('the memory of the limit', () => {
   const others = Array.from({ length: 200_000 }, (_, number) => accountId(`other-${number}`));
 
   it('still refuses the account that used most, after more accounts than it has room for', () => {
-    const limit = accountLimit(60);
+    const limit = accountLimit(2);
     const alice = accountId('alice');
-    for (let request = 0; request < 60; request += 1) expect(limit(alice)).toBeUndefined();
+    for (let request = 0; request < 2; request += 1) expect(limit(alice)).toBeUndefined();
     for (const other of others) limit(other);
     expect(limit(alice)).toMatchObject({ code: 'rate_limited' });
   });

@@ -134,6 +134,14 @@ describe('a session that is cheap to check', () => {
     }
   });
 
+  it('is checked for each caller that comes at the same time, and each gets its own account', async () => {
+    const cache = cacheWith({ isCheckCheap: true });
+    const sessions = ['one', 'two', 'one', 'two'];
+    const principals = await Promise.all(sessions.map((session) => cache.verify(session)));
+    expect(principals.map(({ unionId }) => unionId)).toEqual(sessions.map((session) => `account-of-${session}`));
+    expect(inner.calls).toEqual(sessions);
+  });
+
   it('is cached from the second time on, however many others come', async () => {
     const cache = cacheWith({ isCheckCheap: true });
     const sessions = Array.from({ length: 600 }, (_, number) => hash('sha256', `${number}`, 'base64url'));

@@ -6,6 +6,7 @@ import {
   coolDownMs,
   coolsDown,
   dueAt,
+  earliestRenewal,
   isRenewedInBackground,
   type RefreshPolicy,
   type RefreshShare,
@@ -53,6 +54,7 @@ describe('a token', () => {
         const at = renewAt(life, share, subjectId(subject), generation);
         const lifeMs = life.expiresAt - life.issuedAt;
         expect(at).toBeGreaterThanOrEqual(Math.min(life.issuedAt + lifeMs * share.from, waitFrom(life)));
+        expect(at).toBeGreaterThanOrEqual(earliestRenewal(life, { ...PROACTIVE, share }));
         expect(at).toBeLessThanOrEqual(Math.min(life.issuedAt + lifeMs * share.to, waitFrom(life)));
       }),
     );
