@@ -55,14 +55,14 @@ const PLACES = 4;
  * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
  *
  * A table of 3 MiB has places for 131,072 accounts. If a row is full, an account takes the place of the one whose burst is
- * available soonest: of the four, it sent the fewest requests of late, and its limit starts again. A Map would take 400
- * bytes per account, and 2 % of the CPU of a first read.
+ * available soonest. That one has sent the fewest recent requests of the four, and its limit starts again. A Map would
+ * take 400 bytes per account, and 2 % of the CPU of a first read.
  * @param perMinute requests per account and minute; 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
   const rate = new Rate(perMinute, `An account may send ${perMinute} requests per minute`);
-  // Nobody can choose accounts that share a row.
+  // Keeps the rows unknown, so that accounts with chosen names cannot share one and displace each other.
   const secret = randomInt(2 ** 31, 2 ** 32);
   const [marks, otherMarks, states] = [newColumn(), newColumn(), newColumn()];
   return (account) => {
