@@ -1,7 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
+import { refreshAt } from '../../../src/token/renewal-timing.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -116,6 +118,27 @@ describe('a read of a known token', () => {
     expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
     await eventually(async () => expect(tokenOf(await read())).toBe('token-2'));
     expect(vendor.requests).toHaveLength(2);
+  });
+
+  test('starts a renewal at the time of renewal that subject and generation determine, and not before', async () => {
+    const { clock, vendor, store, read } = parts();
+    await read();
+    const { record } = await store.terminals.read(ID);
+    if (!record) throw new Error('there is no token');
+    const earliestMs = record.token.issuedAt + 0.7 * vendor.lifeMs - clock.now();
+    const dueMs = Math.ceil(refreshAt(record, PROACTIVE)) - clock.now();
+    expect(dueMs).toBeGreaterThan(earliestMs + 100);
+    let passedMs = 0;
+    for (const ms of [earliestMs, earliestMs + 50, dueMs - 1]) {
+      clock.advance(ms - passedMs);
+      passedMs = ms;
+      await read();
+      await setImmediate();
+      expect(vendor.requests).toHaveLength(1);
+    }
+    clock.advance(1);
+    await read();
+    await eventually(() => vendor.requests.length === 2);
   });
 
   test('waits for the renewal when the token is near its end', async () => {
