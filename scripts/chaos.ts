@@ -7,7 +7,7 @@ import { markdownTable, writeMarkedSection } from './markdown.ts';
 
 const rowsFile = join(mkdtempSync(join(tmpdir(), 'chaos-')), 'rows.jsonl');
 
-const { status } = spawnSync('npx', ['vitest', 'run', 'test/faults', '--maxWorkers=1', ...process.argv.slice(2)], {
+const { status } = spawnSync('vitest', ['run', 'test/faults', '--maxWorkers=1', ...process.argv.slice(2)], {
   stdio: 'inherit',
   env: { ...process.env, CHAOS_ROWS: rowsFile },
 });
