@@ -100,6 +100,7 @@ export class TokenBroker {
     if (request.refused !== undefined) {
       return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
+    // Memory begins with the earliest possible time. The exact one takes a hash.
     if (now >= entry.renewFrom) entry.renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
     if (now < entry.renewFrom) return { entry, outcome };
     const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);

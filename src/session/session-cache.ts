@@ -48,7 +48,7 @@ export class CheckQueue implements CheckSchedule {
     if (this.#waiting.length >= MAX_WAITING) {
       return Promise.reject(sessionCheckUnavailable(new Error('Too many sessions wait for their check')));
     }
-    return new Promise((resolve) => this.#waiting.push(() => resolve(check())));
+    return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(check);
   }
 
   #countOne(): void {
