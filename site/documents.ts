@@ -71,6 +71,7 @@ export const GROUPS: readonly Group[] = [
       'docs/adr/0009-login-for-an-access-id.md',
       'docs/adr/0010-tracing-through-a-port.md',
       'docs/adr/0011-returning-accounts-wait.md',
+      'docs/adr/0012-packed-tokens.md',
     ],
   },
   {

@@ -11,8 +11,8 @@ import type { TokenCache } from './token-cache.ts';
 const RETRY_MS = 1_000;
 const BATCH_SIZE = 64;
 /**
- * Maximum number of waiting records, besides one for each token in memory. With the default `VENDOR_MAX_RPS`, a replica
- * needs five hours without the store to reach it.
+ * Maximum number of waiting records. With the default `VENDOR_MAX_RPS`, a replica needs five hours without the store to
+ * reach it.
  */
 const MAX_MISSING = 50_000;
 
@@ -34,6 +34,8 @@ export class WriteBack {
   readonly #options: WriteBackOptions;
   /** The record that has waited longest comes first. */
   readonly #missing = new Map<SubjectId, TokenRecord>();
+  /** The tokens in memory that the store has lost. They are read one after the other, because they may be many. */
+  #lost: Iterator<[SubjectId, TokenRecord], undefined> | undefined;
   #flushing = false;
   #retry: Timer | undefined;
   #stopped = false;
@@ -41,7 +43,7 @@ export class WriteBack {
   constructor(options: WriteBackOptions) {
     this.#options = options;
     options.health.onReturn((lostData) => {
-      if (lostData) for (const [id, record] of options.cache.records()) this.#remember(id, record);
+      if (lostData) this.#lost = options.cache.records();
       void this.#flush();
     });
   }
@@ -62,7 +64,7 @@ export class WriteBack {
     const other = this.#missing.get(id);
     if (other && other.generation >= record.generation) return;
     this.#missing.set(id, record);
-    if (this.#missing.size <= MAX_MISSING + this.#options.cache.size) return;
+    if (this.#missing.size <= MAX_MISSING) return;
     const [oldest] = this.#missing.keys();
     if (oldest !== undefined) this.#missing.delete(oldest);
   }
@@ -84,16 +86,30 @@ export class WriteBack {
     if (written > 0) this.#options.log.info({ tokens: written }, 'tokens were written back to the store');
   }
 
-  /** Takes the records that have waited longest, and drops those whose token may no longer be served. */
+  /** Takes the next records, and drops those whose token may no longer be served. */
   #takeBatch(): [SubjectId, TokenRecord][] {
     const now = this.#options.clock.now();
     const batch: [SubjectId, TokenRecord][] = [];
-    for (const [id, record] of this.#missing) {
-      this.#missing.delete(id);
+    for (const [id, record] of this.#take()) {
       if (now < servableUntil(record.token)) batch.push([id, record]);
       if (batch.length === BATCH_SIZE) break;
     }
     return batch;
+  }
+
+  /** First the lost tokens, then the records that have waited longest. */
+  *#take(): Generator<[SubjectId, TokenRecord]> {
+    for (let next = this.#lost?.next(); next && !next.done; next = this.#lost?.next()) {
+      const [id, { generation }] = next.value;
+      if ((this.#missing.get(id)?.generation ?? 0) > generation) continue;
+      this.#missing.delete(id);
+      yield next.value;
+    }
+    this.#lost = undefined;
+    for (const entry of this.#missing) {
+      this.#missing.delete(entry[0]);
+      yield entry;
+    }
   }
 
   /** Returns whether the store has answered. Otherwise the record waits again, behind all others. */

@@ -4,6 +4,7 @@ import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
 import { earliestRenewal, type RefreshPolicy } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
+import { PackedTokens } from './packed-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
 const FRESH_ANNOUNCED_MS = 60_000;
@@ -43,92 +44,8 @@ export interface TokenCacheOptions {
 
 type Tokens = readonly CachedToken[];
 
-/** Accounts with their tokens. */
-class Half {
-  readonly accounts = new Map<AccountId, Tokens>();
-  tokens = 0;
-  bytes = 0;
-
-  replace(account: AccountId, before: Tokens, after: Tokens): void {
-    if (after.length > 0) this.accounts.set(account, after);
-    else this.accounts.delete(account);
-    this.tokens += after.length - before.length;
-    this.bytes += bytesOf(after) - bytesOf(before);
-  }
-}
-
 function bytesOf(tokens: Tokens): number {
   return tokens.reduce((sum, { served }) => sum + served.body.length + ENTRY_OVERHEAD_BYTES, 0);
-}
-
-/**
- * The accounts that were used last, with their tokens. When the newer half is full, the older one is dropped as a whole.
- * To evict tokens one by one would take 2 % of the CPU of a first read (benchmark scenario `first`).
- */
-class RecentAccounts {
-  readonly #maxHalfBytes: number;
-  #newer = new Half();
-  #older = new Half();
-
-  constructor(maxBytes: number) {
-    this.#maxHalfBytes = maxBytes / 2;
-  }
-
-  /** The tokens of the account, without counting it as used. */
-  peek(account: AccountId): Tokens {
-    return this.#halfOf(account).accounts.get(account) ?? [];
-  }
-
-  /** The tokens of the account, which counts as used now. */
-  tokensOf(account: AccountId): Tokens {
-    const newer = this.#newer.accounts.get(account);
-    if (newer) return newer;
-    const older = this.#older.accounts.get(account);
-    if (!older) return [];
-    this.#older.replace(account, older, []);
-    this.replace(account, [], older);
-    return older;
-  }
-
-  /**
-   * If the account alone would take more than a half, it loses its first tokens.
-   * @param before what {@link tokensOf} has just returned
-   */
-  replace(account: AccountId, before: Tokens, after: Tokens): void {
-    let kept = after;
-    while (bytesOf(kept) > this.#maxHalfBytes) kept = kept.slice(1);
-    if (this.#newer.bytes + bytesOf(kept) - bytesOf(before) <= this.#maxHalfBytes) {
-      this.#newer.replace(account, before, kept);
-      return;
-    }
-    this.#newer.replace(account, before, []);
-    this.#older = this.#newer;
-    this.#newer = new Half();
-    this.#newer.replace(account, [], kept);
-  }
-
-  /** Removes the other tokens of the account. */
-  keep(account: AccountId, isKept: (entry: CachedToken) => boolean): void {
-    const before = this.peek(account);
-    this.#halfOf(account).replace(account, before, before.filter(isKept));
-  }
-
-  #halfOf(account: AccountId): Half {
-    return this.#newer.accounts.has(account) ? this.#newer : this.#older;
-  }
-
-  get size(): number {
-    return this.#newer.tokens + this.#older.tokens;
-  }
-
-  get bytes(): number {
-    return this.#newer.bytes + this.#older.bytes;
-  }
-
-  /** Those of the newer half come first. */
-  *tokens(): Generator<CachedToken> {
-    for (const { accounts } of [this.#newer, this.#older]) for (const tokens of accounts.values()) yield* tokens;
-  }
 }
 
 /**
@@ -137,22 +54,33 @@ class RecentAccounts {
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  readonly #recent: RecentAccounts;
+  /** The tokens of the accounts that were used again, as objects. */
+  readonly #opened: LRUCache<AccountId, Tokens>;
+  /** The tokens of all other accounts. */
+  readonly #packed: PackedTokens;
   readonly #floors = new LRUCache<SubjectId | AccountId, Floor>({ max: MAX_FLOORS });
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
-    this.#recent = new RecentAccounts(options.maxBytes);
+    this.#packed = new PackedTokens(options.maxBytes / 2);
+    this.#opened = new LRUCache<AccountId, Tokens>({
+      maxSize: Math.floor(options.maxBytes / 2),
+      sizeCalculation: bytesOf,
+      dispose: (tokens, _account, reason) => {
+        if (reason === 'evict') for (const entry of tokens) this.#pack(entry);
+      },
+    });
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
   /** Returns the entry if it may be served without asking the store. */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
-    const entry = this.getStale(id);
-    return entry && this.#isFresh(entry, now) ? entry : undefined;
+    const opened = this.#opened.get(accountOf(id));
+    const entry = opened ? opened.find((one) => one.id === id) : this.#packed.find(id);
+    return entry && this.#isFresh(entry, now) ? this.getStale(id) : undefined;
   }
 
-  #isFresh({ checkedAt }: CachedToken, now: number): boolean {
+  #isFresh({ checkedAt }: Pick<CachedToken, 'checkedAt'>, now: number): boolean {
     const age = now - checkedAt;
     // A negative age means that the clock was set back.
     if (age < FRESH_UNANNOUNCED_MS) return age >= 0;
@@ -162,7 +90,40 @@ export class TokenCache {
 
   /** Returns the entry, fresh or stale. */
   getStale(id: SubjectId): CachedToken | undefined {
-    return this.#recent.tokensOf(accountOf(id)).find((entry) => entry.id === id);
+    return this.#tokensOf(accountOf(id)).find((entry) => entry.id === id);
+  }
+
+  /** Opens the account's tokens. */
+  #tokensOf(account: AccountId): Tokens {
+    const opened = this.#opened.get(account);
+    if (opened) return opened;
+    const tokens = this.#packed
+      .take(account)
+      .map(({ record, ...entry }) => this.#entryOf({ ...entry, served: serveToken(record) }));
+    this.#open(account, tokens);
+    return tokens;
+  }
+
+  #open(account: AccountId, tokens: Tokens): void {
+    let kept = tokens;
+    while (bytesOf(kept) > this.#opened.maxSize) kept = kept.slice(1);
+    if (kept.length > 0) this.#opened.set(account, kept);
+    else this.#opened.delete(account);
+  }
+
+  #pack({ id, served, checkedAt, erasedAt, markedRead }: CachedToken): void {
+    this.#packed.add({ id, record: { ...served.record, read: markedRead }, checkedAt, erasedAt }, served.body);
+  }
+
+  #entryOf({
+    id,
+    served,
+    checkedAt,
+    erasedAt,
+  }: Pick<CachedToken, 'id' | 'served' | 'checkedAt' | 'erasedAt'>): CachedToken {
+    const { record } = served;
+    const renewFrom = earliestRenewal(record.token, this.#options.policy);
+    return { id, served, erasedAt, checkedAt, renewFrom, markedRead: record.read };
   }
 
   /**
@@ -178,47 +139,52 @@ export class TokenCache {
     id: SubjectId = subjectId(record.subject),
   ): CachedToken {
     const account = accountOf(id);
-    const tokens = this.#recent.tokensOf(account);
+    const isNewest = checkedAt > this.#announcedAt(id);
+    const erased = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
+    const isValid = isNewest || record.generation >= this.oldestValid(id);
+    if (this.#staysPacked(record, id)) {
+      const entry = this.#entryOf({ id, served: serveToken(record), checkedAt, erasedAt: erased });
+      if (isValid) this.#pack(entry);
+      return entry;
+    }
+    const tokens = this.#tokensOf(account);
     const known = tokens.find((entry) => entry.id === id);
     if (known && known.served.record.generation > record.generation) return known;
     // Two logins without a lease can have the same generation. The store keeps one of their tokens.
     const same = known && isSameToken(known.served.record, record) ? known : undefined;
-    const isNewest = checkedAt > this.#announcedAt(id);
-    const entry: CachedToken = {
-      id,
-      served: same?.served ?? serveToken(record),
-      checkedAt,
-      erasedAt: isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id)),
-      renewFrom: same?.renewFrom ?? earliestRenewal(record.token, this.#options.policy),
-      markedRead: record.read || same?.markedRead === true,
-    };
-    if (isNewest || record.generation >= this.oldestValid(id)) {
-      this.#recent.replace(account, tokens, [...tokens.filter((other) => other !== known), entry]);
-    }
+    const entry = this.#entryOf({ id, served: same?.served ?? serveToken(record), checkedAt, erasedAt: erased });
+    if (same) entry.renewFrom = same.renewFrom;
+    if (same?.markedRead) entry.markedRead = true;
+    if (isValid) this.#open(account, [...tokens.filter((other) => other !== known), entry]);
     return entry;
+  }
+
+  /** Whether the record needs no open account: memory has nothing newer, and the store need not be told of the read. */
+  #staysPacked({ read, generation }: TokenRecord, id: SubjectId): boolean {
+    return read && !this.#opened.has(accountOf(id)) && !((this.#packed.find(id)?.generation ?? 0) > generation);
   }
 
   /** Number of tokens. */
   get size(): number {
-    return this.#recent.size;
+    return [...this.#opened.values()].reduce((sum, { length }) => sum + length, this.#packed.size);
   }
 
   /** Approximate memory of the tokens. */
   get bytes(): number {
-    return this.#recent.bytes;
+    return this.#opened.calculatedSize + this.#packed.bytes;
   }
 
   /** The records as the store has them: with the reads that it was told of. */
   *records(): Generator<[SubjectId, TokenRecord]> {
-    for (const { id, served, markedRead } of this.#recent.tokens()) {
-      yield [id, { ...served.record, read: markedRead }];
-    }
+    const opened = [...this.#opened.values()].flat();
+    for (const { id, served, markedRead } of opened) yield [id, { ...served.record, read: markedRead }];
+    for (const { id, record } of this.#packed.tokens()) yield [id, record];
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
     const account = accountOf(id);
-    const known = this.#recent.peek(account).find((entry) => entry.id === id);
+    const known = this.#opened.peek(account)?.find((entry) => entry.id === id) ?? this.#packed.find(id);
     return latest(known?.erasedAt, this.#floors.get(account)?.generation);
   }
 
@@ -233,14 +199,18 @@ export class TokenCache {
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
   forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    this.#recent.keep(accountOf(id), (entry) => entry.id !== id || entry.served.record.generation > generation);
+    this.#keep(accountOf(id), (entry) => entry.id !== id || entry.served.record.generation > generation);
     if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
 
   /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
   forgetAccount(account: AccountId, generation: number): void {
-    this.#recent.keep(account, ({ served }) => served.record.generation > generation);
+    this.#keep(account, ({ served }) => served.record.generation > generation);
     this.#raiseFloor(account, generation);
+  }
+
+  #keep(account: AccountId, isKept: (entry: CachedToken) => boolean): void {
+    this.#open(account, this.#tokensOf(account).filter(isKept));
   }
 
   #onAnnouncement(announcement: Announcement): void {

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { BrokerError } from '../token/errors.ts';
-import type { AccountId } from '../token/subject.ts';
+import { type AccountId, NUMBER_LENGTH, numberIn } from '../token/subject.ts';
 
 const WINDOW_MS = 60_000;
 
@@ -66,8 +66,8 @@ export function accountLimit(perMinute: number): AccountLimit {
   const secret = randomInt(2 ** 31, 2 ** 32);
   const [marks, otherMarks, states] = [newColumn(), newColumn(), newColumn()];
   return (account) => {
-    const mark = numberIn(account, 0);
-    const otherMark = numberIn(account, MARK_LENGTH);
+    const mark = numberIn(account);
+    const otherMark = numberIn(account, NUMBER_LENGTH);
     const row = ((mark % secret) % ROWS) * PLACES;
     let place = row;
     let isKnown = false;
@@ -86,13 +86,4 @@ export function accountLimit(perMinute: number): AccountLimit {
 
 function newColumn(): Float64Array {
   return new Float64Array(ROWS * PLACES);
-}
-
-const MARK_LENGTH = 7;
-
-/** A number that stands for seven characters of a digest. */
-function numberIn(digest: string, start: number): number {
-  let number = 0;
-  for (let at = start; at < start + MARK_LENGTH; at += 1) number = number * 128 + digest.charCodeAt(at);
-  return number;
 }

@@ -25,9 +25,8 @@ function createWriteBack() {
   const inMemory: TokenRecord[] = [];
   const cacheIds = { idOf: ({ subject }: TokenRecord) => subjectId(subject) };
   const cache = {
-    records: () => inMemory.map((record) => [cacheIds.idOf(record), record]),
-    get size() {
-      return inMemory.length;
+    *records() {
+      for (const record of inMemory) yield [cacheIds.idOf(record), record];
     },
   };
   const store = { restore: async (_: TokenRecord): Promise<'saved' | 'outdated'> => 'saved' };
@@ -258,7 +257,7 @@ describe('the number of tokens that wait', () => {
     expect(restored).toHaveLength(MAX_MISSING);
   });
 
-  test('leaves room for all tokens in memory after the store has lost its data', async () => {
+  test('does not include the tokens in memory that the store has lost: all of them are written', async () => {
     const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < MAX_MISSING + 2; number += 1) inMemory.push(recordOf(`account-${number}`));
     writeBack.add(recordOf('alice'));
@@ -279,6 +278,32 @@ describe('after the store has lost its data', () => {
     await pass(1);
     expect(dueTimes).toEqual([dueAt(record, PROACTIVE, otherId)]);
     expect(dueTimes).not.toEqual([dueAt(record, PROACTIVE)]);
+  });
+
+  test('a token in memory is read only when its turn comes', async () => {
+    const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    for (let number = 0; number < 64; number += 1) inMemory.push(recordOf(`account-${number}`));
+    let answer = (): void => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    store.restore = () => answered.then(() => 'saved');
+    storeReturns(true);
+    await pass(1);
+    inMemory.push(recordOf('late'));
+    answer();
+    await pass(1);
+    expect(restored).toHaveLength(65);
+  });
+
+  test('a newer token that the store missed is written in place of the one in memory', async () => {
+    const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    for (const generation of [1, 3]) inMemory.push(recordOf('alice', generation), recordOf('bob', generation));
+    writeBack.add(recordOf('alice', 2));
+    storeReturns(true);
+    await pass(1);
+    const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
+    expect(written).toEqual(['bob 1', 'alice 3', 'bob 3']);
   });
 
   test('all tokens in memory are written, at most 64 at a time, and their number is logged', async () => {
