@@ -1,6 +1,5 @@
 import { type Clock, raceTimeout } from '../token/clock.ts';
 import { BrokerError, type ErrorCode } from '../token/errors.ts';
-import { InFlight } from '../token/in-flight.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -51,7 +50,6 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  readonly #lookups = new InFlight<SubjectId, LookupResult>();
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
@@ -164,17 +162,8 @@ export class TokenBroker {
     }
   }
 
-  /** Looks the subject up in the store. Concurrent lookups of one subject share one store read. */
-  #lookUp(id: SubjectId): Promise<LookupResult> {
-    const running = this.#lookups.get(id);
-    if (running) return running;
-    const lookup = this.#readStore(id);
-    this.#lookups.set(id, lookup);
-    return lookup;
-  }
-
   /** Reads the store. If the store fails, returns what memory has: an error is never an absence. */
-  async #readStore(id: SubjectId): Promise<LookupResult> {
+  async #lookUp(id: SubjectId): Promise<LookupResult> {
     const { terminals, cache, clock, log } = this.#options;
     const askedAt = clock.now();
     try {
@@ -184,8 +173,6 @@ export class TokenBroker {
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
       return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), source: 'memory' };
-    } finally {
-      this.#lookups.delete(id);
     }
   }
 

@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, remainingMs } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import { InFlight } from '../token/in-flight.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
@@ -134,7 +133,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   /** The keys of each account's cached sessions, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  readonly #inFlight: InFlight<string, CachedPrincipal> | undefined;
+  /** The checks that run now. `undefined` where a check is cheap. */
+  readonly #running: Map<string, Promise<CachedPrincipal>> | undefined;
   readonly #seen: SeenSessions | undefined;
   readonly #summary: RefusalSummary | undefined;
   readonly #keyLength: number;
@@ -148,7 +148,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
     this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
-    this.#inFlight = options.isCheckCheap ? undefined : new InFlight();
+    this.#running = options.isCheckCheap ? undefined : new Map();
     this.#keyLength = options.isCheckCheap ? KEY_LENGTH : Number.POSITIVE_INFINITY;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
@@ -182,7 +182,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
-    return this.#inFlight?.get(session) ?? this.#check(session, accepted !== undefined, now);
+    return this.#running?.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #acceptedBefore(session: string): Accepted | undefined {
@@ -202,7 +202,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       return this.#accept(session, answer, now);
     }
     const check = this.#finish(session, answer, now);
-    this.#inFlight?.set(session, check);
+    this.#running?.set(session, check);
     return check;
   }
 
@@ -219,7 +219,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       this.#refuse(session, error, startedAt);
       throw error;
     } finally {
-      this.#inFlight?.delete(session);
+      this.#running?.delete(session);
     }
   }
 
