@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
-import type { TokenRecord } from '../token/sdk-token.ts';
+import { type ServedToken, serveBody } from '../token/sdk-token.ts';
 import { type AccountId, DIGEST_LENGTH, numberIn, type SubjectId } from '../token/subject.ts';
 
 /** A token and what memory knows of it. */
 export interface PackedToken {
   readonly id: SubjectId;
-  readonly record: TokenRecord;
-  /** When the store confirmed it: epoch ms. `-Infinity`: not since then. */
+  readonly served: ServedToken;
+  /** When the store confirmed it: epoch ms. `-Infinity`: not yet, or a newer token was announced. */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. */
   readonly erasedAt: number | undefined;
@@ -14,9 +14,9 @@ export interface PackedToken {
 
 /** The numbers of a token, by their offsets in bytes. Its text follows them. */
 const TEXT_BYTES = 0;
-/** Stands for the account, {@link REMOVED} for none. Most lookups of another account end here. */
+/** Seven characters of the account's digest as a number, or {@link REMOVED}. It saves most comparisons of texts. */
 const MARK = 8;
-/** The position of the token that was packed before it in the same bucket. */
+/** The position of the token that was added before it in the same bucket. */
 const EARLIER = 16;
 const GENERATION = 24;
 const UNREAD_RENEWALS = 32;
@@ -31,15 +31,18 @@ const TEXT = 73;
 const REMOVED = 0;
 const ID_LENGTH = 2 * DIGEST_LENGTH;
 const BYTES_PER_BUCKET = 512;
-/** Node.js 20 allows 4 GiB. */
+/** Offsets have 31 bits. */
 const LARGEST_BLOCK = 2 ** 31;
 
 /**
  * Tokens in one block of memory outside of the heap. Most tokens are read once a day or less. As objects, each would keep
- * garbage collection busy with 25 pieces, which takes 7 % of the CPU of a first read (benchmark scenario `first`).
+ * garbage collection busy with 25 pieces (docs/adr/0012-packed-tokens.md).
  *
- * The block is a ring: a new token overwrites the oldest ones. Positions count the bytes written so far, so one before
- * {@link #start} is overwritten. Accounts are spread over buckets, and each token points to the earlier one of its bucket.
+ * The block is a ring: a new token overwrites the oldest ones. A position counts all bytes that were written before it, so
+ * a token is overwritten if its position is before {@link #start}. A token is in one piece, so the end of the block may
+ * remain unused: as a removed token, or without any header if it is too short for one.
+ *
+ * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket.
  */
 export class PackedTokens {
   readonly #bytes: Buffer;
@@ -52,7 +55,7 @@ export class PackedTokens {
   #end: number;
   #size = 0;
 
-  /** @param maxBytes with the index of the buckets. The system provides them when they are used. At most 2 GiB are */
+  /** @param maxBytes with the index of the buckets; more than 2 GiB count as 2 GiB. The system provides them with use */
   constructor(maxBytes: number) {
     const bytes = Math.min(Math.floor(maxBytes), LARGEST_BLOCK);
     this.#latest = new Float64Array(Math.ceil(bytes / BYTES_PER_BUCKET));
@@ -76,82 +79,95 @@ export class PackedTokens {
 
   /**
    * Adds a token, in place of the terminal's former one. A token that is larger than the block is not kept.
-   * @param body JSON of the token's fields
+   * @param isUsed whether an app has read it now. If it is already in the block, it then counts as new if half of the block
+   *   has been written since: so reading one token again and again overwrites no others
    */
-  add({ id, record, checkedAt, erasedAt = Number.NaN }: PackedToken, body: string): void {
-    const { subject, region, token, generation, read, unreadRenewals } = record;
+  add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): void {
+    const { subject, region, token, generation, read, unreadRenewals } = served.record;
     const { app, unionId, uniqueId } = subject;
     // JSON contains no line feed.
-    const text = `${id}${JSON.stringify([app, unionId, uniqueId, region])}\n${body}`;
-    const textBytes = Buffer.byteLength(text);
-    const mark = numberIn(id);
-    const bucket = this.#bucketOf(mark);
+    const text = `${id}${JSON.stringify([app, unionId, uniqueId, region])}\n${served.body}`;
     const former = this.#search(id);
-    if (former !== undefined) this.#remove(former);
-    const position = this.#reserve(TEXT + textBytes);
+    const canStay = former !== undefined && this.#text(former) === text && !(isUsed && this.#isOld(former));
+    const position = canStay ? former : this.#append(id, text, former);
     if (position === undefined) return;
-    const at = this.#offset(position);
-    this.#numbers.setFloat64(at + TEXT_BYTES, textBytes);
-    this.#numbers.setFloat64(at + MARK, mark);
-    this.#numbers.setFloat64(at + EARLIER, this.#latest[bucket] ?? 0);
-    this.#numbers.setFloat64(at + GENERATION, generation);
-    this.#numbers.setFloat64(at + UNREAD_RENEWALS, unreadRenewals);
-    this.#numbers.setFloat64(at + ISSUED_AT, token.issuedAt);
-    this.#numbers.setFloat64(at + EXPIRES_AT, token.expiresAt);
-    this.#numbers.setFloat64(at + CHECKED_AT, checkedAt);
-    this.#numbers.setFloat64(at + ERASED_AT, erasedAt);
-    this.#numbers.setUint8(at + READ, read ? 1 : 0);
-    this.#bytes.write(text, at + TEXT);
-    this.#latest[bucket] = position;
-    this.#size += 1;
+    this.#set(position, GENERATION, generation);
+    this.#set(position, UNREAD_RENEWALS, unreadRenewals);
+    this.#set(position, ISSUED_AT, token.issuedAt);
+    this.#set(position, EXPIRES_AT, token.expiresAt);
+    this.#set(position, CHECKED_AT, checkedAt);
+    this.#set(position, ERASED_AT, erasedAt);
+    this.#numbers.setUint8(this.#offset(position) + READ, read ? 1 : 0);
   }
 
-  /** Looks at a token where it is. */
+  /** What lookups need to know of a token. */
   find(id: SubjectId): (Pick<PackedToken, 'checkedAt' | 'erasedAt'> & { readonly generation: number }) | undefined {
     const position = this.#search(id);
     if (position === undefined) return undefined;
-    const [generation, checkedAt] = [this.#number(position, GENERATION), this.#number(position, CHECKED_AT)];
+    const [generation, checkedAt] = [this.#get(position, GENERATION), this.#get(position, CHECKED_AT)];
     return { generation, checkedAt, erasedAt: this.#erasedAt(position) };
   }
 
-  /** Removes the tokens of an account and returns them. */
-  take(account: AccountId): PackedToken[] {
-    const taken: PackedToken[] = [];
-    let position = this.#search(account);
-    while (position !== undefined) {
-      taken.push(this.#unpack(position));
-      this.#remove(position);
-      position = this.#search(account, this.#number(position, EARLIER));
-    }
-    return taken;
+  tokensOf(account: AccountId): PackedToken[] {
+    return [...this.#positionsOf(account)].map((position) => this.#unpack(position));
   }
 
-  /** All tokens, the oldest first. The block may change between two of them. */
-  *tokens(): Generator<PackedToken> {
+  /** Makes a token unconfirmed if it is older than `generation`. */
+  invalidate(id: SubjectId, generation: number): void {
+    const position = this.#search(id);
+    if (position === undefined || this.#get(position, GENERATION) >= generation) return;
+    this.#set(position, CHECKED_AT, Number.NEGATIVE_INFINITY);
+  }
+
+  /** Removes the tokens of an account or of a terminal up to `generation`. */
+  remove(owner: AccountId | SubjectId, generation: number): void {
+    for (const position of this.#positionsOf(owner)) {
+      if (this.#get(position, GENERATION) <= generation) this.#remove(position);
+    }
+  }
+
+  /** The tokens that the store confirmed up to `checkedUntil` and that end after `now`. They may change between two. */
+  *tokens(checkedUntil: number, now: number): Generator<PackedToken> {
     let position = this.#start;
     while (position < this.#end) {
       const next = this.#following(position);
-      if (this.#isToken(position)) yield this.#unpack(position);
+      const isWanted =
+        this.#isToken(position) &&
+        this.#get(position, CHECKED_AT) <= checkedUntil &&
+        this.#get(position, EXPIRES_AT) > now;
+      if (isWanted) yield this.#unpack(position);
       position = Math.max(next, this.#start);
     }
   }
 
-  /** Makes room for a token. @returns its position; `undefined` if it is larger than the block */
-  #reserve(length: number): number | undefined {
+  /** @returns `undefined` if the token is larger than the block */
+  #append(id: SubjectId, text: string, former: number | undefined): number | undefined {
+    if (former !== undefined) this.#remove(former);
+    const textBytes = Buffer.byteLength(text);
+    const length = TEXT + textBytes;
     if (length > this.#bytes.length) return undefined;
     const left = this.#leftAt(this.#end);
     if (left < length) this.#fill(left);
-    return this.#overwrite(length);
+    const position = this.#overwrite(length);
+    const mark = numberIn(id);
+    const bucket = this.#bucketOf(mark);
+    this.#set(position, TEXT_BYTES, textBytes);
+    this.#set(position, MARK, mark);
+    this.#set(position, EARLIER, this.#latest[bucket] ?? 0);
+    this.#bytes.write(text, this.#offset(position) + TEXT);
+    this.#latest[bucket] = position;
+    this.#size += 1;
+    return position;
   }
 
-  /** A token is in one piece, so the end of the block may remain unused. */
   #fill(length: number): void {
-    const at = this.#offset(this.#overwrite(length));
+    const position = this.#overwrite(length);
     if (length <= TEXT) return;
-    this.#numbers.setFloat64(at + TEXT_BYTES, length - TEXT);
-    this.#numbers.setFloat64(at + MARK, REMOVED);
+    this.#set(position, TEXT_BYTES, length - TEXT);
+    this.#set(position, MARK, REMOVED);
   }
 
+  /** @returns the position of the bytes */
   #overwrite(length: number): number {
     while (this.#end + length - this.#start > this.#bytes.length) {
       if (this.#isToken(this.#start)) this.#size -= 1;
@@ -162,21 +178,35 @@ export class PackedTokens {
   }
 
   #isToken(position: number): boolean {
-    return this.#isRoomForToken(position) && this.#number(position, MARK) !== REMOVED;
+    return this.#isRoomForToken(position) && this.#get(position, MARK) !== REMOVED;
   }
 
-  /** The position behind a token, or behind the unused end of the block. */
   #following(position: number): number {
-    const length = this.#isRoomForToken(position) ? TEXT + this.#number(position, TEXT_BYTES) : this.#leftAt(position);
-    return position + length;
+    return (
+      position + (this.#isRoomForToken(position) ? TEXT + this.#get(position, TEXT_BYTES) : this.#leftAt(position))
+    );
   }
 
   #isRoomForToken(position: number): boolean {
     return this.#leftAt(position) > TEXT;
   }
 
+  /** The bytes up to the end of the block. */
   #leftAt(position: number): number {
     return this.#bytes.length - this.#offset(position);
+  }
+
+  /** Whether half of the block has been written since. */
+  #isOld(position: number): boolean {
+    return this.#end - position > this.#bytes.length / 2;
+  }
+
+  *#positionsOf(owner: AccountId | SubjectId): Generator<number> {
+    for (let position = this.#search(owner); position !== undefined; ) {
+      const earlier = this.#get(position, EARLIER);
+      yield position;
+      position = this.#search(owner, earlier);
+    }
   }
 
   /** The latest token of an account or a terminal, or the latest up to `from`. */
@@ -184,53 +214,52 @@ export class PackedTokens {
     const mark = numberIn(owner);
     let position = from ?? this.#latest[this.#bucketOf(mark)] ?? 0;
     while (position >= this.#start) {
-      if (this.#number(position, MARK) === mark && this.#text(position, owner.length) === owner) return position;
-      position = this.#number(position, EARLIER);
+      if (this.#get(position, MARK) === mark && this.#text(position, owner.length) === owner) return position;
+      position = this.#get(position, EARLIER);
     }
     return undefined;
   }
 
-  /** The first bytes of the text of a token. */
-  #text(position: number, bytes: number): string {
+  #text(position: number, bytes: number = this.#get(position, TEXT_BYTES)): string {
     const at = this.#offset(position) + TEXT;
     return this.#bytes.toString('utf8', at, at + bytes);
   }
 
   #unpack(position: number): PackedToken {
-    const text = this.#text(position, this.#number(position, TEXT_BYTES));
-    const bodyAt = text.indexOf('\n');
+    const text = this.#text(position);
+    const bodyAt = text.indexOf('\n') + 1;
     const [app, unionId, uniqueId, region] = JSON.parse(text.slice(ID_LENGTH, bodyAt));
     return {
       id: text.slice(0, ID_LENGTH) as SubjectId,
-      record: {
+      served: serveBody(text.slice(bodyAt), {
         subject: { app, unionId, uniqueId },
         region,
-        token: {
-          fields: JSON.parse(text.slice(bodyAt)),
-          issuedAt: this.#number(position, ISSUED_AT),
-          expiresAt: this.#number(position, EXPIRES_AT),
-        },
-        generation: this.#number(position, GENERATION),
+        token: { issuedAt: this.#get(position, ISSUED_AT), expiresAt: this.#get(position, EXPIRES_AT) },
+        generation: this.#get(position, GENERATION),
         read: this.#numbers.getUint8(this.#offset(position) + READ) === 1,
-        unreadRenewals: this.#number(position, UNREAD_RENEWALS),
-      },
-      checkedAt: this.#number(position, CHECKED_AT),
+        unreadRenewals: this.#get(position, UNREAD_RENEWALS),
+      }),
+      checkedAt: this.#get(position, CHECKED_AT),
       erasedAt: this.#erasedAt(position),
     };
   }
 
   #remove(position: number): void {
-    this.#numbers.setFloat64(this.#offset(position) + MARK, REMOVED);
+    this.#set(position, MARK, REMOVED);
     this.#size -= 1;
   }
 
   #erasedAt(position: number): number | undefined {
-    const erasedAt = this.#number(position, ERASED_AT);
+    const erasedAt = this.#get(position, ERASED_AT);
     return Number.isNaN(erasedAt) ? undefined : erasedAt;
   }
 
-  #number(position: number, field: number): number {
+  #get(position: number, field: number): number {
     return this.#numbers.getFloat64(this.#offset(position) + field);
+  }
+
+  #set(position: number, field: number, value: number): void {
+    this.#numbers.setFloat64(this.#offset(position) + field, value);
   }
 
   #offset(position: number): number {

@@ -11,8 +11,8 @@ import type { TokenCache } from './token-cache.ts';
 const RETRY_MS = 1_000;
 const BATCH_SIZE = 64;
 /**
- * Maximum number of waiting records. With the default `VENDOR_MAX_RPS`, a replica needs five hours without the store to
- * reach it.
+ * Maximum number of waiting records. With the default `VENDOR_MAX_RPS`, the logins of a replica need five hours without the
+ * store to reach it.
  */
 const MAX_MISSING = 50_000;
 
@@ -43,7 +43,7 @@ export class WriteBack {
   constructor(options: WriteBackOptions) {
     this.#options = options;
     options.health.onReturn((lostData) => {
-      if (lostData) this.#lost = options.cache.records();
+      if (lostData) this.#lost = options.cache.records(options.clock.now());
       void this.#flush();
     });
   }
@@ -125,7 +125,8 @@ export class WriteBack {
       observer.wroteBack(outcome);
       return true;
     } catch {
-      this.#remember(id, record);
+      // Lost tokens never displace those that the store missed.
+      if (this.#missing.size < MAX_MISSING) this.#remember(id, record);
       return false;
     }
   }

@@ -204,13 +204,15 @@ export class TokenBroker {
    * tokens are stored as read.
    */
   #markRead(id: SubjectId, entry: CachedToken): void {
-    const { terminals, policy, log, observer } = this.#options;
+    const { terminals, cache, policy, log, observer } = this.#options;
     const { record } = entry.served;
     entry.markedRead = true;
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
-        entry.markedRead = false;
+        // Memory may have another object for the token by now.
+        const current = cache.getStale(id);
+        if (current?.served.record.generation === record.generation) current.markedRead = false;
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

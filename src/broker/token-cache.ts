@@ -4,7 +4,7 @@ import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
 import { earliestRenewal, type RefreshPolicy } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
-import { PackedTokens } from './packed-tokens.ts';
+import { type PackedToken, PackedTokens } from './packed-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
 const FRESH_ANNOUNCED_MS = 60_000;
@@ -54,9 +54,8 @@ function bytesOf(tokens: Tokens): number {
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  /** The tokens of the accounts that were used again, as objects. */
+  /** The accounts that were used again, with all their tokens as objects. They take precedence over packed ones. */
   readonly #opened: LRUCache<AccountId, Tokens>;
-  /** The tokens of all other accounts. */
   readonly #packed: PackedTokens;
   readonly #floors = new LRUCache<SubjectId | AccountId, Floor>({ max: MAX_FLOORS });
 
@@ -97,30 +96,29 @@ export class TokenCache {
   #tokensOf(account: AccountId): Tokens {
     const opened = this.#opened.get(account);
     if (opened) return opened;
-    const tokens = this.#packed
-      .take(account)
-      .map(({ record, ...entry }) => this.#entryOf({ ...entry, served: serveToken(record) }));
+    const tokens = this.#packed.tokensOf(account).map((token) => this.#entryOf(token));
     this.#open(account, tokens);
     return tokens;
   }
 
   #open(account: AccountId, tokens: Tokens): void {
     let kept = tokens;
-    while (bytesOf(kept) > this.#opened.maxSize) kept = kept.slice(1);
+    for (; bytesOf(kept) > this.#opened.maxSize; kept = kept.slice(1)) if (kept[0]) this.#pack(kept[0]);
     if (kept.length > 0) this.#opened.set(account, kept);
     else this.#opened.delete(account);
   }
 
-  #pack({ id, served, checkedAt, erasedAt, markedRead }: CachedToken): void {
-    this.#packed.add({ id, record: { ...served.record, read: markedRead }, checkedAt, erasedAt }, served.body);
+  /** @param isUsed whether an app has read the token now */
+  #pack(entry: CachedToken, isUsed = false): void {
+    const { served, markedRead: read } = entry;
+    const { record } = served;
+    this.#packed.add(
+      record.read === read ? entry : { ...entry, served: { ...served, record: { ...record, read } } },
+      isUsed,
+    );
   }
 
-  #entryOf({
-    id,
-    served,
-    checkedAt,
-    erasedAt,
-  }: Pick<CachedToken, 'id' | 'served' | 'checkedAt' | 'erasedAt'>): CachedToken {
+  #entryOf({ id, served, checkedAt, erasedAt }: PackedToken): CachedToken {
     const { record } = served;
     const renewFrom = earliestRenewal(record.token, this.#options.policy);
     return { id, served, erasedAt, checkedAt, renewFrom, markedRead: record.read };
@@ -138,13 +136,25 @@ export class TokenCache {
     erasedAt: number | undefined,
     id: SubjectId = subjectId(record.subject),
   ): CachedToken {
+    return this.#put(record, checkedAt, erasedAt, id, true);
+  }
+
+  #put(
+    record: TokenRecord,
+    checkedAt: number,
+    erasedAt: number | undefined,
+    id: SubjectId,
+    isUsed: boolean,
+  ): CachedToken {
     const account = accountOf(id);
     const isNewest = checkedAt > this.#announcedAt(id);
     const erased = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
     const isValid = isNewest || record.generation >= this.oldestValid(id);
-    if (this.#staysPacked(record, id)) {
+    // The store is told of the first read of a token. Memory notes that in the object.
+    const needsObject = this.#opened.has(account) || (isUsed && !record.read);
+    if (!needsObject && (this.#packed.find(id)?.generation ?? 0) <= record.generation) {
       const entry = this.#entryOf({ id, served: serveToken(record), checkedAt, erasedAt: erased });
-      if (isValid) this.#pack(entry);
+      if (isValid) this.#pack(entry, isUsed);
       return entry;
     }
     const tokens = this.#tokensOf(account);
@@ -159,14 +169,10 @@ export class TokenCache {
     return entry;
   }
 
-  /** Whether the record needs no open account: memory has nothing newer, and the store need not be told of the read. */
-  #staysPacked({ read, generation }: TokenRecord, id: SubjectId): boolean {
-    return read && !this.#opened.has(accountOf(id)) && !((this.#packed.find(id)?.generation ?? 0) > generation);
-  }
-
   /** Number of tokens. */
   get size(): number {
-    return [...this.#opened.values()].reduce((sum, { length }) => sum + length, this.#packed.size);
+    const opened = [...this.#opened.values()].flat();
+    return this.#packed.size + opened.filter(({ id }) => !this.#packed.find(id)).length;
   }
 
   /** Approximate memory of the tokens. */
@@ -174,11 +180,19 @@ export class TokenCache {
     return this.#opened.calculatedSize + this.#packed.bytes;
   }
 
-  /** The records as the store has them: with the reads that it was told of. */
-  *records(): Generator<[SubjectId, TokenRecord]> {
+  /**
+   * The records as the store has them, with the reads that it was told of: those that it confirmed up to `checkedUntil`
+   * and that have not ended. Memory may change between two of them.
+   */
+  *records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
+    const recordOf = ({ served, markedRead }: CachedToken) => ({ ...served.record, read: markedRead });
+    for (const { id, served } of this.#packed.tokens(checkedUntil, this.#options.clock.now())) {
+      const opened = this.#opened.peek(accountOf(id))?.find((entry) => entry.id === id);
+      yield [id, opened ? recordOf(opened) : served.record];
+    }
     const opened = [...this.#opened.values()].flat();
-    for (const { id, served, markedRead } of opened) yield [id, { ...served.record, read: markedRead }];
-    for (const { id, record } of this.#packed.tokens()) yield [id, record];
+    const rest = opened.filter(({ id, checkedAt }) => checkedAt <= checkedUntil && !this.#packed.find(id));
+    for (const entry of rest) yield [entry.id, recordOf(entry)];
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
@@ -193,24 +207,32 @@ export class TokenCache {
    * @param checkedAt when the store was asked to save the record, epoch ms; `-Infinity` if it has not confirmed it
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {
-    const known = this.getStale(id);
-    if (known) this.put(record, checkedAt, known.erasedAt, id);
+    if (this.#isKnown(id)) this.#put(record, checkedAt, this.erasedAt(id), id, false);
+  }
+
+  #isKnown(id: SubjectId): boolean {
+    const opened = this.#opened.peek(accountOf(id));
+    return opened ? opened.some((entry) => entry.id === id) : this.#packed.find(id) !== undefined;
   }
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
   forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    this.#keep(accountOf(id), (entry) => entry.id !== id || entry.served.record.generation > generation);
+    this.#remove(id, generation);
     if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
 
   /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
   forgetAccount(account: AccountId, generation: number): void {
-    this.#keep(account, ({ served }) => served.record.generation > generation);
+    this.#remove(account, generation);
     this.#raiseFloor(account, generation);
   }
 
-  #keep(account: AccountId, isKept: (entry: CachedToken) => boolean): void {
-    this.#open(account, this.#tokensOf(account).filter(isKept));
+  #remove(owner: SubjectId | AccountId, generation: number): void {
+    const account = accountOf(owner);
+    const opened = this.#opened.peek(account);
+    const isKept = ({ id, served }: CachedToken) => !id.startsWith(owner) || served.record.generation > generation;
+    if (opened) this.#open(account, opened.filter(isKept));
+    this.#packed.remove(owner, generation);
   }
 
   #onAnnouncement(announcement: Announcement): void {
@@ -228,8 +250,9 @@ export class TokenCache {
 
   #invalidate(id: SubjectId, generation: number): void {
     this.#raiseFloor(id, generation);
-    const entry = this.getStale(id);
-    if (entry && entry.served.record.generation < generation) entry.checkedAt = Number.NEGATIVE_INFINITY;
+    const opened = this.#opened.peek(accountOf(id))?.find((entry) => entry.id === id);
+    if (opened && opened.served.record.generation < generation) opened.checkedAt = Number.NEGATIVE_INFINITY;
+    this.#packed.invalidate(id, generation);
   }
 
   #raiseFloor(id: SubjectId | AccountId, generation: number): void {

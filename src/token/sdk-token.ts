@@ -56,7 +56,7 @@ class BodyToken implements SdkToken {
   readonly issuedAt: number;
   readonly expiresAt: number;
 
-  constructor(body: string, { issuedAt, expiresAt }: SdkToken) {
+  constructor(body: string, { issuedAt, expiresAt }: Omit<SdkToken, 'fields'>) {
     this.#body = body;
     this.issuedAt = issuedAt;
     this.expiresAt = expiresAt;
@@ -68,7 +68,14 @@ class BodyToken implements SdkToken {
 }
 
 export function serveToken(record: TokenRecord): ServedToken {
-  const body = JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit);
+  return serveBody(JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit), record);
+}
+
+/** @param body of an earlier {@link serveToken} of the record */
+export function serveBody(
+  body: string,
+  record: Omit<TokenRecord, 'token'> & { readonly token: Omit<SdkToken, 'fields'> },
+): ServedToken {
   const { subject, region, generation, read, unreadRenewals } = record;
   const token = new BodyToken(body, record.token);
   return {

@@ -64,7 +64,7 @@ export function accountId(unionId: string): AccountId {
   return digest(unionId) as AccountId;
 }
 
-export function accountOf(id: SubjectId): AccountId {
+export function accountOf(id: SubjectId | AccountId): AccountId {
   return id.slice(0, DIGEST_LENGTH) as AccountId;
 }
 

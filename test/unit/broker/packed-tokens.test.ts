@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type PackedToken, PackedTokens } from '../../../src/broker/packed-tokens.ts';
+import { serveToken } from '../../../src/token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 
 interface Changes {
@@ -10,25 +11,20 @@ interface Changes {
   readonly generation?: number;
   readonly read?: boolean;
   readonly erasedAt?: number | undefined;
+  readonly checkedAt?: number;
 }
 
 function tokenOf(changes: Changes = {}): PackedToken {
-  const {
-    unionId = 'alice',
-    uniqueId = 'phone',
-    accessToken = 'token',
-    generation = 1,
-    read = true,
-    erasedAt,
-  } = changes;
+  const { unionId = 'alice', uniqueId = 'phone', accessToken = 'token' } = changes;
+  const { generation = 1, read = true, erasedAt, checkedAt = -0.5 } = changes;
   const subject = { app: 'default', unionId, uniqueId };
   const token = { fields: { accessToken, expand: '{"area":"cn"}' }, issuedAt: 0.5, expiresAt: 1e13 };
-  const record = { subject, region: 'CN', token, generation, read, unreadRenewals: 2 };
-  return { id: subjectId(subject), record, checkedAt: -0.5, erasedAt };
+  const served = serveToken({ subject, region: 'CN', token, generation, read, unreadRenewals: 2 });
+  return { id: subjectId(subject), served, checkedAt, erasedAt };
 }
 
-function add(block: PackedTokens, token: PackedToken): void {
-  block.add(token, JSON.stringify(token.record.token.fields));
+function all(block: PackedTokens): PackedToken[] {
+  return [...block.tokens(Number.POSITIVE_INFINITY, 0)];
 }
 
 const TEXTS = fc.string({ unit: 'binary', minLength: 1, maxLength: 128 });
@@ -42,103 +38,148 @@ describe('packed tokens', () => {
       generation: fc.maxSafeNat(),
       read: fc.boolean(),
       erasedAt: fc.option(fc.maxSafeNat(), { nil: undefined }),
+      checkedAt: fc.constantFrom(Number.NEGATIVE_INFINITY, 1e12),
     });
     fc.assert(
       fc.property(change, (changes) => {
         const block = new PackedTokens(10_000);
-        const entry = tokenOf(changes);
-        add(block, entry);
-        const { generation, erasedAt } = changes;
-        expect(block.find(entry.id)).toEqual({ generation, erasedAt, checkedAt: entry.checkedAt });
-        expect([...block.tokens()]).toEqual([entry]);
-        expect(block.take(accountOf(entry.id))).toEqual([entry]);
-        expect([block.find(entry.id), block.size]).toEqual([undefined, 0]);
+        const token = tokenOf(changes);
+        block.add(token, true);
+        const { generation, erasedAt, checkedAt } = changes;
+        expect(block.find(token.id)).toEqual({ generation, erasedAt, checkedAt });
+        const found = block.tokensOf(accountOf(token.id));
+        expect(found).toEqual([token]);
+        expect(found[0]?.served.record.token.fields).toEqual(token.served.record.token.fields);
+        expect([all(block), block.size]).toEqual([[token], 1]);
       }),
     );
   });
 
-  test('keep an unconfirmed token unconfirmed', () => {
-    const block = new PackedTokens(10_000);
-    const entry = { ...tokenOf(), checkedAt: Number.NEGATIVE_INFINITY };
-    add(block, entry);
-    expect(block.find(entry.id)?.checkedAt).toBe(Number.NEGATIVE_INFINITY);
-  });
-
-  test('are what was added last and not taken, and the newest ones survive, after any sequence of changes', () => {
-    const maxBytes = 6_000;
+  test('are the latest of each terminal, also of accounts that share a bucket, after any sequence of changes', () => {
+    const maxBytes = 12_000;
     const change = fc.record({
-      kind: fc.constantFrom('add', 'add', 'add', 'take'),
-      // More accounts than buckets.
-      unionId: fc.integer({ min: 0, max: 30 }).map((number) => `account-${number}`),
+      kind: fc.constantFrom('add', 'add', 'add', 'use', 'remove terminal', 'remove account', 'invalidate'),
+      // More accounts than the 24 buckets.
+      unionId: fc.integer({ min: 0, max: 60 }).map((number) => `account-${number}`),
       uniqueId: fc.constantFrom('phone', 'tablet'),
-      accessToken: fc.integer({ min: 0, max: 1_500 }).map((length) => 'x'.repeat(length)),
+      length: fc.integer({ min: 0, max: 1_500 }),
     });
     fc.assert(
-      fc.property(fc.array(change, { minLength: 20, maxLength: 120 }), (changes) => {
+      fc.property(fc.array(change, { maxLength: 150 }), (changes) => {
         const block = new PackedTokens(maxBytes);
         const model = new Map<SubjectId, PackedToken>();
+        const recentUses: (SubjectId | undefined)[] = [];
         let generation = 0;
-        for (const { kind, ...parts } of changes) {
+        for (const { kind, length, ...parts } of changes) {
           generation += 1;
-          const entry = tokenOf({ ...parts, generation });
-          if (kind === 'add') {
-            add(block, entry);
-            model.delete(entry.id);
-            model.set(entry.id, entry);
+          const token = tokenOf({ ...parts, generation, accessToken: 'x'.repeat(length) });
+          recentUses.push(kind === 'use' ? token.id : undefined);
+          const account = accountOf(token.id);
+          if (kind === 'add' || kind === 'use') {
+            block.add(token, kind === 'use');
+            model.set(token.id, token);
+          } else if (kind === 'invalidate') {
+            block.invalidate(token.id, generation);
+            const known = model.get(token.id);
+            if (known) model.set(token.id, { ...known, checkedAt: Number.NEGATIVE_INFINITY });
           } else {
-            for (const taken of block.take(accountOf(entry.id))) {
-              expect(taken).toEqual(model.get(taken.id));
-            }
-            for (const id of [...model.keys()]) if (accountOf(id) === accountOf(entry.id)) model.delete(id);
+            const owner = kind === 'remove account' ? account : token.id;
+            block.remove(owner, generation);
+            for (const id of [...model.keys()]) if (id.startsWith(owner)) model.delete(id);
           }
-          const left = [...block.tokens()];
+          const left = all(block);
           expect(block.size).toBe(left.length);
           expect(block.bytes).toBeLessThanOrEqual(maxBytes);
-          // The oldest first: those that are left are the end of the model.
-          const newest = [...model.values()].slice(model.size - left.length);
-          expect(left).toEqual(newest);
-          for (const { id, checkedAt } of newest) expect(block.find(id)).toMatchObject({ checkedAt });
-          if (kind === 'add') expect(block.find(entry.id)?.generation).toBe(generation);
+          for (const known of left) expect(known).toEqual(model.get(known.id));
+          for (const { id, served, checkedAt, erasedAt } of left) {
+            expect(block.find(id)).toEqual({ generation: served.record.generation, checkedAt, erasedAt });
+          }
+          const ids = new Set(left.map(({ id }) => id));
+          expect(ids.size).toBe(left.length);
+          // A token takes at most 1,800 bytes. So two others and an unused end fit into half of the block.
+          for (const id of recentUses.slice(-3)) if (id && model.has(id)) expect(ids).toContain(id);
+          if (model.has(token.id)) expect(block.tokensOf(account)).toContainEqual(model.get(token.id));
         }
       }),
     );
   });
 
-  test('take about as many bytes as their texts, and fill the block before the first is overwritten', () => {
+  test('take about as many bytes as their texts, and fill the block in every lap before one is overwritten', () => {
     const block = new PackedTokens(100_000);
-    let added = 0;
-    while (block.size === added) {
-      added += 1;
-      add(block, tokenOf({ unionId: `account-${added}`, accessToken: 'x'.repeat(200) }));
+    const numbers = () => all(block).map(({ served }) => served.record.generation);
+    for (let number = 0; number < 2_000; number += 1) {
+      block.add(tokenOf({ unionId: `account-${number}`, accessToken: 'x'.repeat(200), generation: number }), true);
+      if (number < 250) continue;
+      const first = number - block.size + 1;
+      expect(numbers()).toEqual(Array.from({ length: block.size }, (_, index) => first + index));
+      expect(block.size).toBeGreaterThan(200);
+      expect(block.bytes).toBeGreaterThan(97_000);
     }
-    expect(added).toBeGreaterThan(200);
-    expect(block.bytes).toBeGreaterThan(97_000);
+  });
+
+  test('overwrite no others when one is read again and again', () => {
+    const block = new PackedTokens(100_000);
+    for (let number = 0; number < 150; number += 1) block.add(tokenOf({ unionId: `account-${number}` }), true);
+    const bytes = block.bytes;
+    for (let checkedAt = 0; checkedAt < 1_000; checkedAt += 1)
+      block.add(tokenOf({ unionId: 'account-149', checkedAt }), true);
+    expect([block.size, block.bytes]).toEqual([150, bytes]);
+    expect(block.find(tokenOf({ unionId: 'account-149' }).id)?.checkedAt).toBe(999);
+  });
+
+  test('stay if they are read again before half of the block is overwritten, and otherwise in their turn', () => {
+    const block = new PackedTokens(100_000);
+    const [used, returned, unused] = ['used', 'returned', 'unused'].map((unionId) => tokenOf({ unionId }));
+    for (const token of [used, returned, unused]) if (token) block.add(token, true);
+    for (let number = 0; number < 2_000; number += 1) {
+      block.add(tokenOf({ unionId: `account-${number}` }), true);
+      if (used && number % 50 === 0) block.add(used, true);
+      // Back from the objects: no read.
+      if (returned && block.find(returned.id)) block.add(returned, false);
+    }
+    const isKnown = [used, returned, unused].map((token) => token && block.find(token.id) !== undefined);
+    expect(isKnown).toEqual([true, false, false]);
   });
 
   test('do not include a token that is larger than the block, nor its former one', () => {
     const block = new PackedTokens(2_000);
-    add(block, tokenOf());
-    add(block, tokenOf({ accessToken: 'x'.repeat(2_000) }));
+    block.add(tokenOf(), true);
+    block.add(tokenOf({ accessToken: 'x'.repeat(2_000) }), true);
     expect([block.size, block.find(tokenOf().id)]).toEqual([0, undefined]);
-    add(block, tokenOf());
+    block.add(tokenOf(), true);
     expect(block.size).toBe(1);
+  });
+
+  test('work in the largest block', () => {
+    const block = new PackedTokens(2 ** 40);
+    block.add(tokenOf(), true);
+    expect(all(block)).toEqual([tokenOf()]);
   });
 
   test('can be listed while new ones overwrite them', () => {
     const block = new PackedTokens(6_000);
-    const entries = Array.from({ length: 60 }, (_, number) =>
+    const tokens = Array.from({ length: 60 }, (_, number) =>
       tokenOf({ unionId: `account-${number}`, generation: number, accessToken: 'x'.repeat(17 * (number % 11)) }),
     );
-    for (const entry of entries.slice(0, 20)) add(block, entry);
-    const rest = entries.slice(20);
+    for (const token of tokens.slice(0, 20)) block.add(token, true);
+    const rest = tokens.slice(20);
     const listed: number[] = [];
-    for (const { id, record } of block.tokens()) {
-      listed.push(record.generation);
-      expect(id).toBe(entries[record.generation]?.id);
-      for (const entry of rest.splice(0, 3)) add(block, entry);
+    for (const { id, served } of block.tokens(Number.POSITIVE_INFINITY, 0)) {
+      const { generation } = served.record;
+      listed.push(generation);
+      expect(id).toBe(tokens[generation]?.id);
+      for (const token of rest.splice(0, 3)) block.add(token, true);
     }
     expect(listed).toEqual(listed.toSorted((one, other) => one - other));
     expect(listed.at(-1)).toBe(59);
     expect(new Set(listed).size).toBe(listed.length);
+  });
+
+  test('are listed only if the store confirmed them up to a time, and if they have not ended', () => {
+    const block = new PackedTokens(10_000);
+    for (const checkedAt of [Number.NEGATIVE_INFINITY, 4, 5])
+      block.add(tokenOf({ unionId: `${checkedAt}`, checkedAt }), true);
+    expect([...block.tokens(4, 1e13 - 1)].map(({ checkedAt }) => checkedAt)).toEqual([Number.NEGATIVE_INFINITY, 4]);
+    expect([...block.tokens(4, 1e13)]).toEqual([]);
   });
 });

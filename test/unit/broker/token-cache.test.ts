@@ -278,19 +278,73 @@ describe('the token cache', () => {
   test('keeps an account that is used, however many others come', () => {
     for (const read of [true, false]) {
       const { cache, clock, record } = createCache(32_000);
-      cache.put(record(1), clock.now(), undefined);
+      cache.put(record(1, SUBJECT, read), clock.now(), undefined);
       for (let number = 0; number < 200; number += 1) {
         cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, read), clock.now(), undefined);
-        expect(cache.getStale(ID)).toBeDefined();
+        if (read) cache.put(record(1, SUBJECT, true), clock.now(), undefined);
+        else expect(cache.getStale(ID)).toBeDefined();
       }
+      expect(cache.getStale(ID)).toBeDefined();
     }
   });
 
-  test('keeps the newest tokens of an account that alone would take more than half of the memory', () => {
+  test('loses no token by using its tokens, in any order, while no new ones come', () => {
+    const { cache, clock, record } = createCache(64_000);
+    const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    for (const subject of subjects) cache.put(record(1, subject, true), clock.now(), undefined);
+    expect(cache.size).toBe(50);
+    for (let round = 0; round < 500; round += 1) {
+      const subject = subjects[(round * 37) % 50] as Subject;
+      expect(cache.getStale(subjectId(subject))).toBeDefined();
+      expect(cache.size).toBe(50);
+    }
+  });
+
+  test('opens no account because another replica has renewed, removed or erased', () => {
+    const { cache, clock, record, announce } = createCache();
+    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
+    for (const subject of [SUBJECT, tablet]) cache.put(record(1, subject, true), clock.now(), undefined);
+    const { bytes } = cache;
+    announce({ kind: 'saved', id: ID, generation: 2 });
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
+    expect([cache.size, cache.bytes]).toEqual([1, bytes]);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
+    expect([cache.size, cache.bytes]).toEqual([0, bytes]);
+  });
+
+  test('keeps a renewed token packed, and says that no app has read it', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1, SUBJECT, true), clock.now(), 5);
+    cache.renew(record(2), ID, clock.now());
+    expect(cache.bytes).toBeLessThan(1_000);
+    expect([...cache.records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
+    expect(cache.getFresh(ID, clock.now())).toMatchObject({ markedRead: false, erasedAt: 5 });
+  });
+
+  test('lists each token, also one that is used or makes room while they are listed', () => {
+    const { cache, clock, record } = createCache(32_000);
+    const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    for (const [index, subject] of subjects.entries()) {
+      cache.put(record(1, subject, index % 2 > 0), clock.now(), undefined);
+    }
+    const listed = new Set<string>();
+    for (const [, { subject }] of cache.records()) {
+      listed.add(subject.unionId);
+      for (const offset of [1, 7, 13]) {
+        cache.getStale(subjectId(subjects[(listed.size * offset + 5) % 30] as Subject));
+      }
+    }
+    expect(listed.size).toBe(30);
+    clock.advance(1);
+    expect([...cache.records(clock.now() - 2)]).toEqual([]);
+  });
+
+  test('keeps the tokens of an account that alone would take more than half of the memory', () => {
     const { cache, clock, record } = createCache(10_000);
     const terminals = ['one', 'two', 'three'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
     for (const subject of terminals) cache.put(record(1, subject), clock.now(), undefined);
-    expect([...cache.records()].map(([, { subject }]) => subject.uniqueId)).toEqual(['two', 'three']);
+    expect([...cache.records()].map(([, { subject }]) => subject.uniqueId)).toEqual(['one', 'two', 'three']);
   });
 
   test('opens a token when it is used again, and returns the same entry from then on', () => {
