@@ -12,6 +12,12 @@ export interface PackedToken {
   readonly erasedAt: number | undefined;
 }
 
+interface FoundToken extends Pick<PackedToken, 'checkedAt' | 'erasedAt'> {
+  readonly generation: number;
+  /** Epoch ms. */
+  readonly expiresAt: number;
+}
+
 /** The numbers of a token, by their offsets in bytes. Its text follows them. */
 const TEXT_BYTES = 0;
 /** Seven characters of the account's digest as a number, or {@link REMOVED}. It saves most comparisons of texts. */
@@ -31,7 +37,7 @@ const TEXT = 73;
 const REMOVED = 0;
 const ID_LENGTH = 2 * DIGEST_LENGTH;
 const BYTES_PER_BUCKET = 512;
-/** Offsets have 31 bits. */
+/** `Buffer.toString` of Node.js 20 takes offsets of 31 bits. */
 const LARGEST_BLOCK = 2 ** 31;
 
 /**
@@ -79,18 +85,21 @@ export class PackedTokens {
 
   /**
    * Adds a token, in place of the terminal's former one. A token that is larger than the block is not kept.
-   * @param isUsed whether an app has read it now. If it is already in the block, it then counts as new if half of the block
-   *   has been written since: so reading one token again and again overwrites no others
+   * It takes the same bytes if it has the same length. So reading or renewing one token again and again overwrites no
+   * others.
+   * @param isUsed whether an app has read it now. It then counts as new if half of the block has been written since
    */
   add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): void {
     const { subject, region, token, generation, read, unreadRenewals } = served.record;
     const { app, unionId, uniqueId } = subject;
     // JSON contains no line feed.
     const text = `${id}${JSON.stringify([app, unionId, uniqueId, region])}\n${served.body}`;
+    const textBytes = Buffer.byteLength(text);
     const former = this.#search(id);
-    const canStay = former !== undefined && this.#text(former) === text && !(isUsed && this.#isOld(former));
-    const position = canStay ? former : this.#append(id, text, former);
+    const fits = former !== undefined && this.#get(former, TEXT_BYTES) === textBytes;
+    const position = fits && !(isUsed && this.#isOld(former)) ? former : this.#append(id, textBytes, former);
     if (position === undefined) return;
+    this.#bytes.write(text, this.#offset(position) + TEXT);
     this.#set(position, GENERATION, generation);
     this.#set(position, UNREAD_RENEWALS, unreadRenewals);
     this.#set(position, ISSUED_AT, token.issuedAt);
@@ -101,11 +110,15 @@ export class PackedTokens {
   }
 
   /** What lookups need to know of a token. */
-  find(id: SubjectId): (Pick<PackedToken, 'checkedAt' | 'erasedAt'> & { readonly generation: number }) | undefined {
+  find(id: SubjectId): FoundToken | undefined {
     const position = this.#search(id);
     if (position === undefined) return undefined;
-    const [generation, checkedAt] = [this.#get(position, GENERATION), this.#get(position, CHECKED_AT)];
-    return { generation, checkedAt, erasedAt: this.#erasedAt(position) };
+    return {
+      generation: this.#get(position, GENERATION),
+      expiresAt: this.#get(position, EXPIRES_AT),
+      checkedAt: this.#get(position, CHECKED_AT),
+      erasedAt: this.#erasedAt(position),
+    };
   }
 
   tokensOf(account: AccountId): PackedToken[] {
@@ -141,9 +154,8 @@ export class PackedTokens {
   }
 
   /** @returns `undefined` if the token is larger than the block */
-  #append(id: SubjectId, text: string, former: number | undefined): number | undefined {
+  #append(id: SubjectId, textBytes: number, former: number | undefined): number | undefined {
     if (former !== undefined) this.#remove(former);
-    const textBytes = Buffer.byteLength(text);
     const length = TEXT + textBytes;
     if (length > this.#bytes.length) return undefined;
     const left = this.#leftAt(this.#end);
@@ -154,7 +166,6 @@ export class PackedTokens {
     this.#set(position, TEXT_BYTES, textBytes);
     this.#set(position, MARK, mark);
     this.#set(position, EARLIER, this.#latest[bucket] ?? 0);
-    this.#bytes.write(text, this.#offset(position) + TEXT);
     this.#latest[bucket] = position;
     this.#size += 1;
     return position;

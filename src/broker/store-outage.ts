@@ -97,19 +97,13 @@ export class WriteBack {
     return batch;
   }
 
-  /** First the lost tokens, then the records that have waited longest. */
+  /** First the records that have waited longest: if the store fails again, no more of the lost tokens join them. */
   *#take(): Generator<[SubjectId, TokenRecord]> {
-    for (let next = this.#lost?.next(); next && !next.done; next = this.#lost?.next()) {
-      const [id, { generation }] = next.value;
-      if ((this.#missing.get(id)?.generation ?? 0) > generation) continue;
-      this.#missing.delete(id);
-      yield next.value;
-    }
-    this.#lost = undefined;
     for (const entry of this.#missing) {
       this.#missing.delete(entry[0]);
       yield entry;
     }
+    for (let next = this.#lost?.next(); next && !next.done; next = this.#lost?.next()) yield next.value;
   }
 
   /** Returns whether the store has answered. Otherwise the record waits again, behind all others. */
@@ -125,8 +119,7 @@ export class WriteBack {
       observer.wroteBack(outcome);
       return true;
     } catch {
-      // Lost tokens never displace those that the store missed.
-      if (this.#missing.size < MAX_MISSING) this.#remember(id, record);
+      this.#remember(id, record);
       return false;
     }
   }

@@ -76,7 +76,8 @@ export class TokenCache {
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const opened = this.#opened.get(accountOf(id));
     const entry = opened ? opened.find((one) => one.id === id) : this.#packed.find(id);
-    return entry && this.#isFresh(entry, now) ? this.getStale(id) : undefined;
+    if (!entry || !this.#isFresh(entry, now)) return undefined;
+    return 'served' in entry ? entry : this.getStale(id);
   }
 
   #isFresh({ checkedAt }: Pick<CachedToken, 'checkedAt'>, now: number): boolean {
@@ -102,10 +103,13 @@ export class TokenCache {
   }
 
   #open(account: AccountId, tokens: Tokens): void {
-    let kept = tokens;
-    for (; bytesOf(kept) > this.#opened.maxSize; kept = kept.slice(1)) if (kept[0]) this.#pack(kept[0]);
-    if (kept.length > 0) this.#opened.set(account, kept);
-    else this.#opened.delete(account);
+    const bytes = bytesOf(tokens);
+    if (bytes > 0 && bytes <= this.#opened.maxSize) {
+      this.#opened.set(account, tokens);
+      return;
+    }
+    this.#opened.delete(account);
+    for (const entry of tokens) this.#pack(entry);
   }
 
   /** @param isUsed whether an app has read the token now */
@@ -150,8 +154,9 @@ export class TokenCache {
     const isNewest = checkedAt > this.#announcedAt(id);
     const erased = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
     const isValid = isNewest || record.generation >= this.oldestValid(id);
-    // The store is told of the first read of a token. Memory notes that in the object.
-    const needsObject = this.#opened.has(account) || (isUsed && !record.read);
+    // The object says whether the store was told of the first read, and when the next read may ask for a renewal.
+    const isDue = this.#options.clock.now() >= earliestRenewal(record.token, this.#options.policy);
+    const needsObject = this.#opened.has(account) || (isUsed && (isDue || !record.read));
     if (!needsObject && (this.#packed.find(id)?.generation ?? 0) <= record.generation) {
       const entry = this.#entryOf({ id, served: serveToken(record), checkedAt, erasedAt: erased });
       if (isValid) this.#pack(entry, isUsed);
@@ -164,7 +169,7 @@ export class TokenCache {
     const same = known && isSameToken(known.served.record, record) ? known : undefined;
     const entry = this.#entryOf({ id, served: same?.served ?? serveToken(record), checkedAt, erasedAt: erased });
     if (same) entry.renewFrom = same.renewFrom;
-    if (same?.markedRead) entry.markedRead = true;
+    entry.markedRead = record.read || same?.markedRead === true;
     if (isValid) this.#open(account, [...tokens.filter((other) => other !== known), entry]);
     return entry;
   }
@@ -185,14 +190,21 @@ export class TokenCache {
    * and that have not ended. Memory may change between two of them.
    */
   *records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
+    const now = this.#options.clock.now();
     const recordOf = ({ served, markedRead }: CachedToken) => ({ ...served.record, read: markedRead });
-    for (const { id, served } of this.#packed.tokens(checkedUntil, this.#options.clock.now())) {
+    for (const { id, served } of this.#packed.tokens(checkedUntil, now)) {
       const opened = this.#opened.peek(accountOf(id))?.find((entry) => entry.id === id);
       yield [id, opened ? recordOf(opened) : served.record];
     }
+    // The others: their packed copy was overwritten, has ended, or never existed.
+    const isListed = (token: { readonly expiresAt: number } | undefined) =>
+      token !== undefined && token.expiresAt > now;
     const opened = [...this.#opened.values()].flat();
-    const rest = opened.filter(({ id, checkedAt }) => checkedAt <= checkedUntil && !this.#packed.find(id));
-    for (const entry of rest) yield [entry.id, recordOf(entry)];
+    const rest = opened.filter(
+      ({ id, checkedAt, served }) =>
+        checkedAt <= checkedUntil && isListed(served.record.token) && !isListed(this.#packed.find(id)),
+    );
+    for (const entry of rest) if (this.#isKnown(entry.id)) yield [entry.id, recordOf(entry)];
   }
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */

@@ -11,7 +11,7 @@ const WARM_UP_SECONDS = 5;
 /** A round is this many times as long as in other scenarios. A shorter one may hold a full garbage collection of one peer only. */
 const LONGER = 4;
 /** More than any peer answers per second. If the list is too short, the run is invalid. */
-const MOST_PER_SECOND = 16_000;
+const MOST_PER_SECOND = 20_000;
 
 /** Each request has a new session, and its token is only in Redis. */
 export function firstReads(name: string, algorithm: SessionAlgorithm): Scenario {

@@ -46,7 +46,7 @@ describe('packed tokens', () => {
         const token = tokenOf(changes);
         block.add(token, true);
         const { generation, erasedAt, checkedAt } = changes;
-        expect(block.find(token.id)).toEqual({ generation, erasedAt, checkedAt });
+        expect(block.find(token.id)).toEqual({ generation, erasedAt, checkedAt, expiresAt: 1e13 });
         const found = block.tokensOf(accountOf(token.id));
         expect(found).toEqual([token]);
         expect(found[0]?.served.record.token.fields).toEqual(token.served.record.token.fields);
@@ -92,7 +92,8 @@ describe('packed tokens', () => {
           expect(block.bytes).toBeLessThanOrEqual(maxBytes);
           for (const known of left) expect(known).toEqual(model.get(known.id));
           for (const { id, served, checkedAt, erasedAt } of left) {
-            expect(block.find(id)).toEqual({ generation: served.record.generation, checkedAt, erasedAt });
+            const { generation: known, token: sdkToken } = served.record;
+            expect(block.find(id)).toEqual({ generation: known, checkedAt, erasedAt, expiresAt: sdkToken.expiresAt });
           }
           const ids = new Set(left.map(({ id }) => id));
           expect(ids.size).toBe(left.length);
@@ -117,12 +118,15 @@ describe('packed tokens', () => {
     }
   });
 
-  test('overwrite no others when one is read again and again', () => {
+  test('overwrite no others when one is read or renewed again and again', () => {
     const block = new PackedTokens(100_000);
-    for (let number = 0; number < 150; number += 1) block.add(tokenOf({ unionId: `account-${number}` }), true);
-    const bytes = block.bytes;
-    for (let checkedAt = 0; checkedAt < 1_000; checkedAt += 1)
-      block.add(tokenOf({ unionId: 'account-149', checkedAt }), true);
+    for (let number = 0; number < 150; number += 1)
+      block.add(tokenOf({ unionId: `account-${number}`, accessToken: 'token-0000' }), true);
+    const { bytes } = block;
+    for (let checkedAt = 0; checkedAt < 1_000; checkedAt += 1) {
+      const accessToken = `token-${1_000 + checkedAt}`;
+      block.add(tokenOf({ unionId: 'account-149', checkedAt, accessToken, generation: checkedAt }), true);
+    }
     expect([block.size, block.bytes]).toEqual([150, bytes]);
     expect(block.find(tokenOf({ unionId: 'account-149' }).id)?.checkedAt).toBe(999);
   });

@@ -322,6 +322,28 @@ describe('the token cache', () => {
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ markedRead: false, erasedAt: 5 });
   });
 
+  test('keeps the object of a due token, which says when a read may ask for a renewal again', () => {
+    const { cache, clock, record } = createCache();
+    const due = record(1, SUBJECT, true);
+    clock.advance(500_000);
+    const entry = cache.put(due, clock.now(), undefined);
+    entry.renewFrom = clock.now() + 1_000;
+    clock.advance(60_000);
+    expect(cache.put(due, clock.now(), undefined).renewFrom).toBe(entry.renewFrom);
+  });
+
+  test('lists a renewed token whose packed copy has ended, and none that has ended itself', () => {
+    const { cache, clock, record } = createCache();
+    cache.put(record(1, SUBJECT, true), clock.now(), undefined);
+    expect(cache.getStale(ID)).toBeDefined();
+    clock.advance(500_000);
+    cache.renew(record(2), ID, clock.now());
+    clock.advance(200_000);
+    expect([...cache.records()].map(([, { generation }]) => generation)).toEqual([2]);
+    clock.advance(500_000);
+    expect([...cache.records()]).toEqual([]);
+  });
+
   test('lists each token, also one that is used or makes room while they are listed', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
@@ -345,6 +367,9 @@ describe('the token cache', () => {
     const terminals = ['one', 'two', 'three'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
     for (const subject of terminals) cache.put(record(1, subject), clock.now(), undefined);
     expect([...cache.records()].map(([, { subject }]) => subject.uniqueId)).toEqual(['one', 'two', 'three']);
+    for (const subject of terminals) expect(cache.getStale(subjectId(subject))).toBeDefined();
+    cache.renew(record(2, terminals[0]), subjectId(terminals[0] as Subject), clock.now());
+    expect(cache.put(record(1, terminals[0]), clock.now(), undefined).served.record.generation).toBe(2);
   });
 
   test('opens a token when it is used again, and returns the same entry from then on', () => {
@@ -427,7 +452,7 @@ describe('an erasure', () => {
   test('removes every token of its account up to its generation, after any sequence of changes', () => {
     const accounts = ['alice', 'bob', 'carol'];
     const change = fc.record({
-      kind: fc.constantFrom('put', 'put', 'put', 'forget', 'erase'),
+      kind: fc.constantFrom('put', 'put', 'put', 'renew', 'forget', 'erase', 'logout'),
       unionId: fc.constantFrom(...accounts),
       phone: fc.integer({ min: 0, max: 3 }),
       read: fc.boolean(),
@@ -437,6 +462,7 @@ describe('an erasure', () => {
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
         // There is room for four objects, so some of the twelve tokens are packed.
         const { cache, clock, record } = createCache(16_500);
+        const latest = new Map<string, number>();
         let generation = 1;
         for (const { kind, unionId, phone, read, isUsed } of changes) {
           const id = subjectId({ ...SUBJECT, unionId, uniqueId: `phone-${phone}` });
@@ -445,19 +471,29 @@ describe('an erasure', () => {
             clock.advance(1);
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
             cache.put(record(generation, subject, read), clock.now(), undefined);
+            latest.set(id, generation);
             const known = isUsed ? cache.getStale(id)?.served.record : new Map(cache.records()).get(id);
             expect(known?.generation).toBe(generation);
-          } else if (kind === 'forget') {
-            cache.forget(id);
+          } else if (kind === 'renew') {
+            cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.now());
+            if (latest.has(id)) latest.set(id, generation);
+          } else if (kind === 'forget' || kind === 'logout') {
+            cache.forget(id, kind === 'logout' ? generation : undefined);
+            latest.delete(id);
           } else {
             const before = [...cache.records()].map(([known]) => known);
             cache.forgetAccount(accountOf(id), generation);
             const after = [...cache.records()].map(([known]) => known);
+            for (const known of latest.keys()) if (known.startsWith(accountOf(id))) latest.delete(known);
             expect(new Set(after)).toEqual(new Set(before.filter((known) => accountOf(known) !== accountOf(id))));
           }
           const ids = [...cache.records()].map(([known]) => known);
           expect(new Set(ids).size).toBe(ids.length);
           expect(cache.size).toBe(ids.length);
+          // None is lost, because the packed copies of all twelve fit.
+          expect(new Map([...cache.records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(
+            latest,
+          );
           expect(cache.bytes).toBeLessThanOrEqual(16_500);
         }
       }),

@@ -25,7 +25,8 @@ function createWriteBack() {
   const inMemory: TokenRecord[] = [];
   const cacheIds = { idOf: ({ subject }: TokenRecord) => subjectId(subject) };
   const cache = {
-    *records() {
+    *records(checkedUntil: number) {
+      expect(checkedUntil).toBe(clock.now());
       for (const record of inMemory) yield [cacheIds.idOf(record), record];
     },
   };
@@ -296,14 +297,29 @@ describe('after the store has lost its data', () => {
     expect(restored).toHaveLength(65);
   });
 
-  test('a newer token that the store missed is written, and not the one in memory', async () => {
+  test('the tokens that the store missed are written first', async () => {
     const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
-    inMemory.push(recordOf('alice', 1), recordOf('bob', 2));
-    for (const unionId of ['alice', 'bob']) writeBack.add(recordOf(unionId, unionId === 'alice' ? 2 : 1));
+    inMemory.push(recordOf('alice', 1), recordOf('bob', 1));
+    writeBack.add(recordOf('bob', 2));
     storeReturns(true);
     await pass(1);
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
-    expect(written).toEqual(['bob 2', 'alice 2']);
+    expect(written).toEqual(['bob 2', 'alice 1', 'bob 1']);
+  });
+
+  test('all tokens in memory are written even if the store fails for long meanwhile, and no more than 64 wait', async () => {
+    const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    for (let number = 0; number < 200; number += 1) inMemory.push(recordOf(`account-${number}`));
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    storeReturns(true);
+    await pass(100_000);
+    expect(restored.length).toBeGreaterThan(6_000);
+    expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(64);
+    restored.length = 0;
+    store.restore = async () => 'saved';
+    storeReturns(false);
+    await pass(1);
+    expect(restored).toHaveLength(200);
   });
 
   test('all tokens in memory are written, at most 64 at a time, and their number is logged', async () => {
