@@ -109,7 +109,7 @@ export class PackedTokens {
     this.#numbers.setUint8(this.#offset(position) + READ, read ? 1 : 0);
   }
 
-  /** What lookups need to know of a token. */
+  /** Looks at a token without unpacking it. */
   find(id: SubjectId): FoundToken | undefined {
     const position = this.#search(id);
     if (position === undefined) return undefined;
