@@ -490,7 +490,7 @@ describe('an erasure', () => {
           const ids = [...cache.records()].map(([known]) => known);
           expect(new Set(ids).size).toBe(ids.length);
           expect(cache.size).toBe(ids.length);
-          // None is lost, because the packed copies of all twelve fit.
+          // All twelve packed copies fit, so none is lost.
           expect(new Map([...cache.records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(
             latest,
           );
