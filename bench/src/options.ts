@@ -25,8 +25,8 @@ export interface BenchOptions {
   readonly complete: boolean;
 }
 
-/** Many short rounds: a disturbance of the machine lasts for seconds, and the median ignores it. */
-const DEFAULTS = { rounds: 3, seconds: 1 };
+/** Many short rounds: a disturbance of the machine lasts for seconds. It slows down all peers of a round, or few rounds. */
+const DEFAULTS = { rounds: 9, seconds: 1 };
 
 /** @throws Error that names the allowed values */
 export function readOptions(args: readonly string[]): BenchOptions {

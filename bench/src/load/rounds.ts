@@ -21,13 +21,13 @@ const SATURATED = 0.95;
 export async function takeTurns<Name extends string>(
   names: readonly Name[],
   rounds: number,
-  turn: (name: Name, round: number) => Promise<LoadResult>,
+  turn: (name: Name) => Promise<LoadResult>,
   say: (line: string) => void,
 ): Promise<Record<Name, LoadResult[]>> {
   const results = Object.fromEntries(names.map((name) => [name, [] as LoadResult[]])) as Record<Name, LoadResult[]>;
   for (let round = 0; round < rounds; round += 1) {
     for (const name of names) {
-      const result = await turn(name, round);
+      const result = await turn(name);
       results[name].push(result);
       const { perSecond, p99Ms, cpuUsPerRequest } = result;
       const figures = [

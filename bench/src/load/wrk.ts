@@ -38,6 +38,8 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Requests that were sent, with those that had no answer at the end. */
+  readonly sent: number;
   /** CPU time of the server process per request. */
   readonly cpuUsPerRequest: number;
   /** Utilization of the server process, and of the core with load and Redis. 1 is one busy core. */
@@ -77,6 +79,27 @@ export async function writeRequests(
   return { sessionsFile, orderFile };
 }
 
+/** Sends a list to servers, once to each: every load of a server begins behind the last request of the one before. */
+export class OnceEach {
+  readonly #list: RequestList;
+  readonly #last: number;
+  readonly #next = new Map<Server, number>();
+
+  /** @param requests length of the list */
+  constructor(list: RequestList, requests: number) {
+    this.#list = list;
+    this.#last = requests;
+  }
+
+  /** Sends as many requests as the server answers. @throws Error as {@link load}, or if the list is too short */
+  async load(server: Server, seconds: number): Promise<LoadResult> {
+    const first = this.#next.get(server) ?? 1;
+    const result = await load(server, { ...this.#list, first, last: this.#last, repeat: false, seconds });
+    this.#next.set(server, first + result.sent);
+    return result;
+  }
+}
+
 /** Sends as many requests as the server answers. @throws Error if one of the answers is not a token */
 export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOptions): Promise<LoadResult> {
   const { seconds, first, last, repeat, sessionsFile, orderFile, pauseMs = 0 } = options;
@@ -103,6 +126,7 @@ export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOpt
     perSecond: (requests / durationMs) * 1_000,
     p50Ms,
     p99Ms,
+    sent: used,
     cpuUsPerRequest: (cpu * 1_000) / requests,
     serverBusy: cpu / durationMs,
     loadCoreBusy,

@@ -11,10 +11,7 @@ const WARM_UP_SECONDS = 5;
 /** Part of the throughput of bare Fastify. */
 const BOUND = 0.8;
 
-/**
- * 500 sessions read again and again. Their tokens are in memory. Each round starts new processes: two processes of the
- * same peer differ by up to a quarter of CPU time per request for as long as they run.
- */
+/** 500 sessions read again and again. Their tokens are in memory. */
 export function warmReads(name: string, newAccounts: () => readonly BenchSubject[]): Scenario {
   return {
     name,
@@ -23,12 +20,12 @@ export function warmReads(name: string, newAccounts: () => readonly BenchSubject
         const subjects = newAccounts();
         const list = { ...(await writeRequests(world.folder, world.sessions, subjects)), first: 1, last: SESSIONS };
         for (const peer of PEERS) await world.fill(peer, subjects);
-        const turn = (peer: PeerName) =>
-          world.withServers([peer], async (servers) => {
-            await load(servers[peer], { ...list, repeat: true, seconds: WARM_UP_SECONDS });
-            return load(servers[peer], { ...list, repeat: true, seconds });
-          });
-        const results = await takeTurns(PEERS, rounds, turn, say);
+        const results = await world.withServers(PEERS, async (servers) => {
+          const turn = (peer: PeerName, duration: number) =>
+            load(servers[peer], { ...list, repeat: true, seconds: duration });
+          for (const peer of PEERS) await turn(peer, WARM_UP_SECONDS);
+          return takeTurns(PEERS, rounds, (peer) => turn(peer, seconds), say);
+        });
         return {
           figures: loadFigures(results),
           notes: loadNotes(results),
