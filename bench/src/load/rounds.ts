@@ -17,7 +17,10 @@ const FIGURES: readonly (readonly [label: string, unit: string, of: (result: Loa
 /** A server below this utilization was waiting for requests. */
 const SATURATED = 0.95;
 
-/** Measures one peer after the other in each round, so that other activity on the machine affects all peers alike. */
+/**
+ * Measures one peer after the other in each round, and in each second round from the last to the first, so that other
+ * activity on the machine affects all peers alike.
+ */
 export async function takeTurns<Name extends string>(
   names: readonly Name[],
   rounds: number,
@@ -26,7 +29,7 @@ export async function takeTurns<Name extends string>(
 ): Promise<Record<Name, LoadResult[]>> {
   const results = Object.fromEntries(names.map((name) => [name, [] as LoadResult[]])) as Record<Name, LoadResult[]>;
   for (let round = 0; round < rounds; round += 1) {
-    for (const name of names) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
       const result = await turn(name);
       results[name].push(result);
       const { perSecond, p99Ms, cpuUsPerRequest } = result;
