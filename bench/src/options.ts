@@ -25,7 +25,7 @@ export interface BenchOptions {
   readonly complete: boolean;
 }
 
-/** Many short rounds: a disturbance of the machine lasts for seconds. It slows down all peers of a round, or few rounds. */
+/** Many short rounds: a disturbance of the machine lasts for seconds. */
 const DEFAULTS = { rounds: 9, seconds: 1 };
 
 /** @throws Error that names the allowed values */

@@ -38,8 +38,8 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Requests that were sent, with those that had no answer at the end. */
-  readonly sent: number;
+  /** Requests that were taken from the list, with those that had no answer at the end. */
+  readonly taken: number;
   /** CPU time of the server process per request. */
   readonly cpuUsPerRequest: number;
   /** Utilization of the server process, and of the core with load and Redis. 1 is one busy core. */
@@ -95,7 +95,7 @@ export class OnceEach {
   async load(server: Server, seconds: number): Promise<LoadResult> {
     const first = this.#next.get(server) ?? 1;
     const result = await load(server, { ...this.#list, first, last: this.#last, repeat: false, seconds });
-    this.#next.set(server, first + result.sent);
+    this.#next.set(server, first + result.taken);
     return result;
   }
 }
@@ -126,7 +126,7 @@ export async function load(server: Pick<Server, 'url' | 'pid'>, options: LoadOpt
     perSecond: (requests / durationMs) * 1_000,
     p50Ms,
     p99Ms,
-    sent: used,
+    taken: used,
     cpuUsPerRequest: (cpu * 1_000) / requests,
     serverBusy: cpu / durationMs,
     loadCoreBusy,

@@ -7,7 +7,7 @@ import { runPeer } from './run-peer.ts';
 import { cachedVerifier } from './session-verifier.ts';
 
 /** About as many tokens as fit into the broker's 64 MB. */
-const MAX_ITEMS = 30_000;
+const MAX_ITEMS = 59_000;
 
 await runPeer(({ redisUrl, login, verify }) => {
   const connection = new Redis(redisUrl);

@@ -42,4 +42,4 @@ export function firstReads(name: string, algorithm: SessionAlgorithm, mostPerSec
   };
 }
 
-export const scenario = firstReads('first', 'ES256', 14_000);
+export const scenario = firstReads('first', 'ES256', 18_000);
