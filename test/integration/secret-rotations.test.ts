@@ -226,7 +226,7 @@ test.each([
   await load.goOn();
   await fleet.reload({ [setting]: next.setting });
   await load.goOn();
-  // Nobody has used this session, so that no replica accepts it from memory.
+  // Nobody has used this session, so no replica accepts it from memory.
   const old = await former.session('new');
   for (const broker of fleet.brokers) expect((await broker.getToken(old, 'phone')).status).toBe(401);
   await expectNoFailure(load, fleet);
