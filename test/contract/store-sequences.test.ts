@@ -17,7 +17,7 @@ const TERMINALS = 2;
 const LONG_MS = 60_000;
 /** Longer than a run, and no longer than the longest lease. */
 const LONG_LEASE_MS = 2 * LEASE_MS;
-/** Over before the next command: each command that starts such a time waits for its end. */
+/** Over before the next command: after a command that starts such a time, the test waits for its end. */
 const SHORT_MS = 4;
 
 /** Numbers choose a subject, a lease or a record: modulo the number that exist. */
@@ -240,9 +240,13 @@ function recordOf(subject: Subject, generation: number, at: number, expiresAtOnc
   return { subject, region, token: { fields, issuedAt: at, expiresAt }, generation, read: false, unreadRenewals: 0 };
 }
 
-/** Whether the next command must wait until something has ended. */
-function endsAtOnce(command: Command): boolean {
-  return ('endsAtOnce' in command && command.endsAtOnce) || ('expiresAtOnce' in command && command.expiresAtOnce);
+/** Whether the next command must wait until something has ended or is due: in Redis, 1 ms later at the earliest. */
+function mustWait(command: Command): boolean {
+  return (
+    ('endsAtOnce' in command && command.endsAtOnce) ||
+    ('expiresAtOnce' in command && command.expiresAtOnce) ||
+    ('dueNow' in command && command.dueNow === true)
+  );
 }
 
 async function compare(redis: TokenStore, sequence: readonly Command[]): Promise<void> {
@@ -255,7 +259,7 @@ async function compare(redis: TokenStore, sequence: readonly Command[]): Promise
     const at = systemClock.now();
     const inRedis = await runs.redis.run(command, at);
     expect(inRedis, JSON.stringify(command)).toEqual(await runs.memory.run(command, at));
-    if (endsAtOnce(command)) await sleep(2 * SHORT_MS);
+    if (mustWait(command)) await sleep(2 * SHORT_MS);
     expect(await runs.redis.state(), `after ${JSON.stringify(command)}`).toEqual(await runs.memory.state());
   }
   await eventually(() => runs.redis.announced.length >= runs.memory.announced.length, { everyMs: 2 });
