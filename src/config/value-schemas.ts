@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
 import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import {
   ADMIN_TOKEN_PATTERN,

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { BrokerError, type BrokerErrorOptions, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { PROBLEM_CONTENT_TYPE, problem, problemAnswer, WAIT_STATUSES } from './problem.ts';
 

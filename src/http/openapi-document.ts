@@ -1,7 +1,7 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { DocumentedResponse } from './documented-responses.ts';
 import { accessIdRoute } from './routes/access-id.ts';
 import { accountRoutes } from './routes/accounts.ts';

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import { challengeFor } from './credentials.ts';
 import type { RefusalLog } from './refusal-log.ts';

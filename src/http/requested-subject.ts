@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { BrokerError } from '../token/errors.ts';
 import {
   APP_NAME_PATTERN,

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BrokerError } from '../token/errors.ts';
 import { type ServedToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { emptyResponse, responseWithBody } from './documented-responses.ts';

@@ -1,5 +1,5 @@
 import { LosslessNumber, parse, stringify } from 'lossless-json';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ResultKind } from '../token/observer.ts';
 import { type SdkToken, TOKEN_FIELDS } from '../token/sdk-token.ts';
 import { ACCESS_ID_MAX_LENGTH } from '../token/subject.ts';

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { SHARDS } from '../../src/store/redis/keys.ts';
@@ -83,3 +84,25 @@ describe('an idle replica with stored tokens that are not due', () => {
     },
   );
 });
+
+/** Resident memory of a process, now and at its peak. Linux only. */
+function memoryOf(pid: number): { readonly residentKb: number; readonly peakKb: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const kbOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]);
+  return { residentKb: kbOf('VmRSS'), peakKb: kbOf('VmHWM') };
+}
+
+test.skipIf(process.platform !== 'linux')(
+  'an idle replica returns at least a tenth of the memory of its start to the system within a minute',
+  { timeout: 90_000 },
+  async ({ onTestFinished }) => {
+    const fleet = await startFleet({ replicas: 1 });
+    onTestFinished(() => fleet.close());
+    const { pid } = fleet.broker(0);
+    const hasReturned = () => {
+      const { residentKb, peakKb } = memoryOf(pid);
+      return residentKb <= 0.9 * peakKb;
+    };
+    await eventually(hasReturned, { timeoutMs: 60_000, everyMs: 500 });
+  },
+);

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
 import type { Accounts } from '../../broker/accounts.ts';
 import type { ErrorCode } from '../../token/errors.ts';

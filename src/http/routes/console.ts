@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BrokerError } from '../../token/errors.ts';
 import type { AdminTokens } from '../admin-access.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ReadinessReport } from '../../broker/status.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
 /** The metrics of this replica in the Prometheus text format. */

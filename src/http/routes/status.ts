@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { StatusReport } from '../../broker/status.ts';
 import { ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { noQuery } from './accounts.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BrokerError } from '../../token/errors.ts';
 
 type FormatError = NonNullable<FastifyServerOptions['schemaErrorFormatter']>;
