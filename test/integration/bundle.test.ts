@@ -19,6 +19,17 @@ async function copyBundle(): Promise<string> {
   return join(folder, 'dist/main.js');
 }
 
+/** The folders of the packages that the source maps in dist/ name. */
+async function bundledFolders(): Promise<string[]> {
+  const names = (await readdir(join(ROOT, 'dist'), { recursive: true })).filter((file) => file.endsWith('.js.map'));
+  const maps = await Promise.all(names.map((name) => readFile(join(ROOT, 'dist', name), 'utf8')));
+  const files = maps.flatMap((map) => (JSON.parse(map) as { sources: string[] }).sources);
+  const folders = files.flatMap((file) => /node_modules\/(?:.+\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
+  const unique = [...new Set(folders)];
+  expect(unique.length).toBeGreaterThan(50);
+  return unique;
+}
+
 test('the service in dist/ needs no npm packages, neither for a token with Redis nor for its API documentation and its console', async () => {
   const fleet = await startFleet({ replicas: 0 });
   onTestFinished(() => fleet.close());
@@ -49,11 +60,7 @@ test.each([['check', '--help'], ['rekey', '--help'], ['sign', '--help'], ['simul
 );
 
 test('dist/ contains the license of every package that it includes', async () => {
-  const files = (await readdir(join(ROOT, 'dist'), { recursive: true })).filter((file) => file.endsWith('.js'));
-  const code = (await Promise.all(files.map((file) => readFile(join(ROOT, 'dist', file), 'utf8')))).join('\n');
-  const paths = [...code.matchAll(/^\s*\/\/ (?:.+\/)?node_modules\/((?:@[^/]+\/)?[^/]+)\//gm)];
-  const packages = new Set(paths.map(([, name]) => name));
-  expect(packages.size).toBeGreaterThan(50);
+  const packages = new Set((await bundledFolders()).map((folder) => folder.replace(/^.*node_modules\//, '')));
   const texts = await readFile(join(ROOT, 'dist/THIRD-PARTY-LICENSES'), 'utf8');
   expect(texts).toContain('static/: swagger-ui (Apache-2.0)');
   const licences = new Map(texts.split(`${'-'.repeat(80)}\n\n`).map((text) => [text.split(' ', 1)[0], text]));
@@ -83,13 +90,8 @@ describe('dist/sbom.cdx.json', () => {
   const fullName = ({ group, name }: Component) => (group === undefined ? name : `${group}/${name}`);
 
   test('lists exactly the packages in the bundle, with the version and the digest of the lock file', async () => {
-    const sources = (await readdir(join(ROOT, 'dist'), { recursive: true })).filter((file) => file.endsWith('.js.map'));
-    const maps = await Promise.all(sources.map((file) => readFile(join(ROOT, 'dist', file), 'utf8')));
-    const files = maps.flatMap((map) => (JSON.parse(map) as { sources: string[] }).sources);
-    const folders = files.flatMap((file) => /node_modules\/(?:.+\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(file) ?? []);
-    expect(new Set(folders).size).toBeGreaterThan(50);
     const { packages } = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8'));
-    const locked = [...new Set(folders)].map((folder) => {
+    const locked = (await bundledFolders()).map((folder) => {
       const { version, integrity } = packages[folder];
       const digest = Buffer.from(integrity.replace('sha512-', ''), 'base64').toString('hex');
       return `${folder.replace(/^.*node_modules\//, '')} ${version} ${digest}`;
