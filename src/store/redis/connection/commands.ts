@@ -103,15 +103,18 @@ class WriteCoalescer {
 interface SentCommand {
   /** By `performance.now()`, which no change of the system time affects. */
   readonly deadlineAt: number;
-  /** Ends it as timed out; `undefined` once it has ended, so that its answer does not stay in memory until the deadline. */
+  /** Ends it as timed out; `undefined` once it has ended. */
   expire: (() => void) | undefined;
 }
 
 /** The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. */
 class Deadlines {
   readonly #clock: Clock;
-  /** In order. Ended commands stay until the timer fires next. */
-  #commands: SentCommand[] = [];
+  /**
+   * In order. The first one has not ended. If ended commands stayed until their deadline, V8 would learn that they live
+   * long, and allocate them and all that they refer to where only full collections free memory.
+   */
+  readonly #commands: SentCommand[] = [];
   #timer: Timer | undefined;
 
   constructor(clock: Clock) {
@@ -125,12 +128,16 @@ class Deadlines {
     return command;
   }
 
+  end(command: SentCommand): void {
+    command.expire = undefined;
+    while (this.#commands[0] && !this.#commands[0].expire) this.#commands.shift();
+  }
+
   #expireDue(): void {
     const now = performance.now();
-    const next = this.#commands.findIndex(({ expire, deadlineAt }) => expire && deadlineAt > now);
-    const due = this.#commands.splice(0, next === -1 ? this.#commands.length : next);
-    const [first] = this.#commands;
-    this.#timer = first && this.#clock.setTimer(() => this.#expireDue(), first.deadlineAt - now);
+    const due = this.#commands.filter(({ deadlineAt }) => deadlineAt <= now);
+    const next = this.#commands[due.length];
+    this.#timer = next && this.#clock.setTimer(() => this.#expireDue(), next.deadlineAt - now);
     for (const { expire } of due) expire?.();
   }
 }
@@ -191,7 +198,7 @@ export class RedisCommands {
     this.#writes.cork();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
-        sent.expire = undefined;
+        this.#deadlines.end(sent);
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
         this.#lastFailure = { at: this.#clock.now(), reason };
@@ -203,7 +210,7 @@ export class RedisCommands {
       command().then(
         (answer) => {
           if (!sent.expire) return;
-          sent.expire = undefined;
+          this.#deadlines.end(sent);
           this.#answered = sent;
           this.#failingSince = undefined;
           breaker.settle('answered');
