@@ -20,12 +20,14 @@ import { RefusalLog } from '../refusal-log.ts';
 import { CONNECTION_TIMES, Connections } from './connections.ts';
 import { requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
-const SERVER_OPTIONS: ServerOptions = {
+const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean } = {
   ...CONNECTION_TIMES,
   // Without it, Node drops a second Authorization header silently.
   joinDuplicateHeaders: true,
   // Node would refuse a request without Host by itself, with an answer that is not a problem. A hook refuses it.
   requireHostHeader: false,
+  // A request without a body is no stream then, which takes 3 % of a first read. Node.js 20 does not know it.
+  optimizeEmptyRequests: true,
 };
 
 /** Takes some requests before Fastify does. @param serve hands the request to Fastify @returns whether it took it */
