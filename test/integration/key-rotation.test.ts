@@ -119,7 +119,9 @@ describe('two thousand tokens encrypted with key A', () => {
     };
     const reading = [readLive(), readStored()];
     const rekeys: number[] = [];
-    for (let round = 0; round < 3; round += 1) {
+    const logins = () => live.map(([name]) => fleet.vendor.loginsOf(name, 'phone'));
+    const areRenewed = () => Math.min(...logins()) > 1;
+    for (let round = 0; round < 3 || !areRenewed(); round += 1) {
       for (const ring of [keyRing(A, B), keyRing(B, A)]) {
         rekeys.push(figure((await startRekey(stored, ring).ended()).out, 're-encrypted'));
       }
@@ -138,9 +140,7 @@ describe('two thousand tokens encrypted with key A', () => {
     expect(Math.min(...rekeys)).toBeGreaterThan(0);
     // expireTime counts whole seconds, so a token of 3 s lives at least 2 s, and is renewed at 0.7 of that or later.
     const most = 1 + Math.ceil(seconds / (0.7 * 2));
-    const logins = live.map(([name]) => fleet.vendor.loginsOf(name, 'phone'));
-    expect(Math.max(...logins)).toBeLessThanOrEqual(most);
-    expect(Math.min(...logins)).toBeGreaterThan(1);
+    expect(Math.max(...logins())).toBeLessThanOrEqual(most);
     expect(SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0)).toEqual([]);
     await annotate(`${reads} reads in ${seconds.toFixed(1)} s, re-encrypted ${rekeys.join(', ')}`);
 

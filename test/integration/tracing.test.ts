@@ -356,11 +356,12 @@ async function loadedBy(env: Readonly<Record<string, string>>): Promise<{ chunks
   const [report = ''] = await readdir(coverage);
   const { result } = JSON.parse(await readFile(join(coverage, report), 'utf8')) as { result: { url: string }[] };
   const files = result.map(({ url }) => url).filter((url) => url.includes('/dist/lib/') && !url.endsWith('.map'));
-  const texts = await Promise.all(files.map((url) => readFile(new URL(url), 'utf8')));
-  const packages = texts.flatMap((code) => [...code.matchAll(/^\/\/ node_modules\/(@opentelemetry\/[\w-]+)\//gm)]);
+  const maps = await Promise.all(files.map((url) => readFile(new URL(`${url}.map`), 'utf8')));
+  const sources = maps.flatMap((map) => (JSON.parse(map) as { sources: string[] }).sources);
+  const packages = sources.flatMap((source) => /node_modules\/(@opentelemetry\/[\w-]+)\//.exec(source)?.[1] ?? []);
   return {
     chunks: files.map((url) => url.replace(/^.*\/(.*)-\w+\.js$/, '$1')).filter((name) => name !== 'chunk'),
-    packages: [...new Set(packages.map(([, name = '']) => name))],
+    packages: [...new Set(packages)],
   };
 }
 
