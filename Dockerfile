@@ -28,6 +28,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=15s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.PORT || 8080) + '/livez').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 # Semi-spaces of 16 MiB are the default of Node 22. With the 64 MiB of Node 24, a small heap ends the process. A semi-space
-# that grows again after a pause causes collections of the whole heap: 4 % less throughput and longer pauses (Node 24).
+# that shrank in idle seconds grows again under load, which causes collections of the whole heap: docs/performance.md.
 ENTRYPOINT ["node", "--min-semi-space-size=16", "--max-semi-space-size=16", "/app/dist/main.js"]
 CMD ["serve"]

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CachedPrincipal } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
-import { type OverloadMonitor, requestIdOf } from './server.ts';
+import { hasBody, type OverloadMonitor, requestIdOf } from './server.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;
@@ -73,8 +73,8 @@ export class DirectReads {
 }
 
 /** Conditional requests, and requests with a body or without `Host`, are left to Fastify. */
-function plainUniqueId({ method, url = '', headers }: IncomingMessage): string | undefined {
+function plainUniqueId(request: IncomingMessage): string | undefined {
+  const { method, url = '', headers } = request;
   if (method !== 'GET' || headers.host === undefined || headers['if-none-match'] !== undefined) return undefined;
-  if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined;
-  return PLAIN_READ.exec(url)?.[1];
+  return hasBody(request) ? undefined : PLAIN_READ.exec(url)?.[1];
 }

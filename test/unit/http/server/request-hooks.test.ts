@@ -5,7 +5,9 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { requestIdOf } from '../../../../src/http/server/server.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
+import { sendRaw } from '../../../support/raw-connection.ts';
 import { type RunningApp, SESSION, servedToken, startApp } from '../running-app.ts';
+import { ADMIN_TOKEN, startInternalApp } from '../running-internal-app.ts';
 
 const FRESH = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -41,6 +43,31 @@ describe('the request id', () => {
   it('does not repeat in a hundred thousand requests', () => {
     const request = { headers: {} } as IncomingMessage;
     expect(new Set(Array.from({ length: 100_000 }, () => requestIdOf(request))).size).toBe(100_000);
+  });
+});
+
+describe('a request with a Content-Type, but without a body', () => {
+  const answerTo = async (origin: string, line: string): Promise<string> => {
+    const headers = `Host: a\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\nContent-Type: application/json`;
+    const connection = await sendRaw(origin, `${line} HTTP/1.1\r\n${headers}\r\nConnection: close\r\n\r\n`);
+    await connection.ended(5_000);
+    connection.socket.destroy();
+    return connection.received();
+  };
+
+  it.each(['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])('gets an answer to %s', async (method) => {
+    const origins = [(await startApp()).origin, (await startInternalApp()).origin];
+    for (const origin of origins) expect(await answerTo(origin, `${method} /nowhere`)).toMatch(/^HTTP\/1\.1 404 /);
+  });
+
+  it('gets an answer from routes that read a body, and from those that read none', async () => {
+    const publicApi = (await startApp()).origin;
+    const internalApi = (await startInternalApp()).origin;
+    expect(await answerTo(publicApi, 'DELETE /sdk-token?uniqueId=phone')).toMatch(/^HTTP\/1\.1 204 /);
+    expect(await answerTo(internalApi, 'DELETE /accounts/user-1')).toMatch(/^HTTP\/1\.1 204 /);
+    const lookup = await answerTo(internalApi, 'POST /accounts/lookup');
+    expect(lookup).toMatch(/^HTTP\/1\.1 400 /);
+    expect(lookup).toContain('The body must be a JSON object');
   });
 });
 
