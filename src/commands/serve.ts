@@ -8,7 +8,7 @@ import { systemClock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
 import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
 
-/** V8 forgets an allocation after about 110 s. */
+/** V8 forgets an allocation within two minutes. */
 const SCRIPT_INTERVAL_MS = 60_000;
 
 /** The `serve` command. It runs until a signal ends it. SIGHUP reads the secrets again. @throws UsageError, ConfigError */
