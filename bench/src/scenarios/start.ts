@@ -5,7 +5,7 @@ import { compare } from '../figures.ts';
 import { residentBytes } from '../processes/cores.ts';
 import type { Scenario } from '../scenario.ts';
 
-/** Within this time without requests, Node.js 20 frees what the start has left. Node.js 24 does not. */
+/** Within this time without requests, V8 returns what the start has left. */
 const IDLE_MS = 30_000;
 
 /** Time from the start of the process to the first 200 of `/readyz`, and memory of an idle process. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
@@ -186,4 +187,18 @@ describe('an error of Redis', () => {
     expect(error).toMatchObject({ code: 'store_unavailable', cause: { message: 'unknown error' } });
     expect(shown(error)).not.toContain('canary');
   });
+});
+
+test('a command without an answer fails, although commands before and after it were answered', async () => {
+  const opened = open(inject('redisUrl'));
+  await hasWorked(opened);
+  const { commands } = opened;
+  const answered = () => commands.run('key', (redis) => redis.ping());
+  const unanswered = () => failureOf(commands.run('key', () => new Promise<never>(() => undefined)));
+  const sent = [answered(), unanswered(), answered(), unanswered(), answered()];
+  // Its deadline is later than that of the others.
+  const later = sleep(50).then(unanswered);
+  const [first, second, third, fourth, fifth] = await Promise.all(sent);
+  expect([first, third, fifth]).toEqual(['PONG', 'PONG', 'PONG']);
+  for (const failure of [second, fourth, await later]) expect(failure).toMatchObject({ code: 'store_unavailable' });
 });
