@@ -13,7 +13,6 @@ export interface PackedToken {
 }
 
 interface FoundToken extends Pick<PackedToken, 'checkedAt' | 'erasedAt'> {
-  readonly generation: number;
   /** Epoch ms. */
   readonly expiresAt: number;
 }
@@ -88,17 +87,19 @@ export class PackedTokens {
    * It takes the same bytes if it has the same length. So reading or renewing one token again and again overwrites no
    * others.
    * @param isUsed whether an app has read it now. It then counts as new if half of the block has been written since
+   * @returns `false` if the block has a newer one of the terminal, which stays
    */
-  add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): void {
+  add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): boolean {
     const { subject, region, token, generation, read, unreadRenewals } = served.record;
+    const former = this.#search(id);
+    if (former !== undefined && this.#get(former, GENERATION) > generation) return false;
     const { app, unionId, uniqueId } = subject;
     // JSON contains no line feed.
     const text = `${id}${JSON.stringify([app, unionId, uniqueId, region])}\n${served.body}`;
     const textBytes = Buffer.byteLength(text);
-    const former = this.#search(id);
     const fits = former !== undefined && this.#get(former, TEXT_BYTES) === textBytes;
     const position = fits && !(isUsed && this.#isOld(former)) ? former : this.#append(id, textBytes, former);
-    if (position === undefined) return;
+    if (position === undefined) return true;
     this.#bytes.write(text, this.#offset(position) + TEXT);
     this.#set(position, GENERATION, generation);
     this.#set(position, UNREAD_RENEWALS, unreadRenewals);
@@ -107,6 +108,7 @@ export class PackedTokens {
     this.#set(position, CHECKED_AT, checkedAt);
     this.#set(position, ERASED_AT, erasedAt);
     this.#numbers.setUint8(this.#offset(position) + READ, read ? 1 : 0);
+    return true;
   }
 
   /** Looks at a token without unpacking it. */
@@ -114,7 +116,6 @@ export class PackedTokens {
     const position = this.#search(id);
     if (position === undefined) return undefined;
     return {
-      generation: this.#get(position, GENERATION),
       expiresAt: this.#get(position, EXPIRES_AT),
       checkedAt: this.#get(position, CHECKED_AT),
       erasedAt: this.#erasedAt(position),

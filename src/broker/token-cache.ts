@@ -112,13 +112,12 @@ export class TokenCache {
     for (const entry of tokens) this.#pack(entry);
   }
 
-  /** @param isUsed whether an app has read the token now */
-  #pack(entry: CachedToken, isUsed = false): void {
+  #pack(entry: CachedToken): void {
     const { served, markedRead: read } = entry;
     const { record } = served;
     this.#packed.add(
       record.read === read ? entry : { ...entry, served: { ...served, record: { ...record, read } } },
-      isUsed,
+      false,
     );
   }
 
@@ -156,11 +155,10 @@ export class TokenCache {
     const isValid = isNewest || record.generation >= this.oldestValid(id);
     // The object says whether the store was told of the first read, and when the next read may ask for a renewal.
     const isDue = this.#options.clock.now() >= earliestRenewal(record.token, this.#options.policy);
-    const needsObject = this.#opened.has(account) || (isUsed && (isDue || !record.read));
-    if (!needsObject && (this.#packed.find(id)?.generation ?? 0) <= record.generation) {
+    const needsObject = !isValid || this.#opened.has(account) || (isUsed && (isDue || !record.read));
+    if (!needsObject) {
       const entry = this.#entryOf({ id, served: serveToken(record), checkedAt, erasedAt: erased });
-      if (isValid) this.#pack(entry, isUsed);
-      return entry;
+      if (this.#packed.add(entry, isUsed)) return entry;
     }
     const tokens = this.#tokensOf(account);
     const known = tokens.find((entry) => entry.id === id);

@@ -30,8 +30,8 @@ interface KnownHeader {
   readonly keySet: KeySet;
 }
 
-/** A compact JWS: three parts in base64url without padding (RFC 7515 §7.1). */
-const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+/** A compact JWS: header, payload and signature in base64url without padding (RFC 7515 §7.1). */
+const COMPACT_JWS = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
 const MAX_HEADERS = 64;
 
@@ -51,12 +51,12 @@ export class KnownHeaders {
    * @param keySet the key set that jose found the key in
    */
   learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
-    const { signed, signature } = signedPartOf(jwt);
+    const { header, signed, signature } = partsOf(jwt);
     const checks = keySet.keysFor(kid).flatMap((key) => signatureCheck(alg, key) ?? []);
     const isGenuine = checks.find((check) => check(signed, signature));
     if (!isGenuine) return;
     if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
-    this.#headers.set(jwt.slice(0, jwt.indexOf('.')), { isGenuine, keySet });
+    this.#headers.set(header, { isGenuine, keySet });
   }
 
   /**
@@ -64,17 +64,21 @@ export class KnownHeaders {
    * @param keySet the key set that is valid now
    */
   claimsOf(jwt: string, keySet: KeySet): Readonly<Record<string, unknown>> | undefined {
-    const headerEnd = jwt.indexOf('.');
-    const known = this.#headers.get(jwt.slice(0, headerEnd));
-    if (known?.keySet !== keySet || !COMPACT_JWS.test(jwt)) return undefined;
-    const { signed, signature } = signedPartOf(jwt);
-    return known.isGenuine(signed, signature) ? objectIn(jwt.slice(headerEnd + 1, jwt.lastIndexOf('.'))) : undefined;
+    const { header, payload, signed, signature } = partsOf(jwt);
+    const known = this.#headers.get(header);
+    return known?.keySet === keySet && known.isGenuine(signed, signature) ? objectIn(payload) : undefined;
   }
 }
 
-function signedPartOf(jwt: string) {
-  const end = jwt.lastIndexOf('.');
-  return { signed: Buffer.from(jwt.slice(0, end), 'latin1'), signature: Buffer.from(jwt.slice(end + 1), 'base64url') };
+/** Empty parts if the text is no compact JWS. */
+function partsOf(jwt: string) {
+  const [, header = '', payload = '', signature = ''] = COMPACT_JWS.exec(jwt) ?? [];
+  return {
+    header,
+    payload,
+    signed: Buffer.from(`${header}.${payload}`, 'latin1'),
+    signature: Buffer.from(signature, 'base64url'),
+  };
 }
 
 /** Length of r and of s in a signature (RFC 7518 §3.4). */

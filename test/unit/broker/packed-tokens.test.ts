@@ -45,8 +45,8 @@ describe('packed tokens', () => {
         const block = new PackedTokens(10_000);
         const token = tokenOf(changes);
         block.add(token, true);
-        const { generation, erasedAt, checkedAt } = changes;
-        expect(block.find(token.id)).toEqual({ generation, erasedAt, checkedAt, expiresAt: 1e13 });
+        const { erasedAt, checkedAt } = changes;
+        expect(block.find(token.id)).toEqual({ erasedAt, checkedAt, expiresAt: 1e13 });
         const found = block.tokensOf(accountOf(token.id));
         expect(found).toEqual([token]);
         expect(found[0]?.served.record.token.fields).toEqual(token.served.record.token.fields);
@@ -92,8 +92,8 @@ describe('packed tokens', () => {
           expect(block.bytes).toBeLessThanOrEqual(maxBytes);
           for (const known of left) expect(known).toEqual(model.get(known.id));
           for (const { id, served, checkedAt, erasedAt } of left) {
-            const { generation: known, token: sdkToken } = served.record;
-            expect(block.find(id)).toEqual({ generation: known, checkedAt, erasedAt, expiresAt: sdkToken.expiresAt });
+            const { expiresAt } = served.record.token;
+            expect(block.find(id)).toEqual({ checkedAt, erasedAt, expiresAt });
           }
           const ids = new Set(left.map(({ id }) => id));
           expect(ids.size).toBe(left.length);
@@ -116,6 +116,17 @@ describe('packed tokens', () => {
       expect(block.size).toBeGreaterThan(200);
       expect(block.bytes).toBeGreaterThan(97_000);
     }
+  });
+
+  test('are not replaced by an older token of the terminal', () => {
+    const block = new PackedTokens(10_000);
+    const newer = tokenOf({ generation: 2, accessToken: 'newer' });
+    expect(block.add(newer, true)).toBe(true);
+    expect(block.add(tokenOf({ generation: 1 }), true)).toBe(false);
+    expect(all(block)).toEqual([newer]);
+    const sameGeneration = tokenOf({ generation: 2, accessToken: 'other' });
+    expect(block.add(sameGeneration, true)).toBe(true);
+    expect(all(block)).toEqual([sameGeneration]);
   });
 
   test('overwrite no others when one is read or renewed again and again', () => {
