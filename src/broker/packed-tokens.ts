@@ -87,7 +87,7 @@ export class PackedTokens {
    * It takes the same bytes if it has the same length. So reading or renewing one token again and again overwrites no
    * others.
    * @param isUsed whether an app has read it now. It then counts as new if half of the block has been written since
-   * @returns `false` if the block has a newer one of the terminal, which stays
+   * @returns `false` if the block has a newer token of the terminal, which stays
    */
   add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): boolean {
     const { subject, region, token, generation, read, unreadRenewals } = served.record;

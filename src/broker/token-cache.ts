@@ -155,6 +155,7 @@ export class TokenCache {
     const isValid = isNewest || record.generation >= this.oldestValid(id);
     // The object says whether the store was told of the first read, and when the next read may ask for a renewal.
     const isDue = this.#options.clock.now() >= earliestRenewal(record.token, this.#options.policy);
+    // An outdated record is not kept, but memory may have a newer one to return.
     const needsObject = !isValid || this.#opened.has(account) || (isUsed && (isDue || !record.read));
     if (!needsObject) {
       const entry = this.#entryOf({ id, served: serveToken(record), checkedAt, erasedAt: erased });

@@ -59,7 +59,7 @@ function letV8FreeMemory(): void {
   setInterval(allocate, SCRIPT_INTERVAL_MS).unref();
 }
 
-/** The object of one call of `process.nextTick`. */
+/** Holds the object of one call of `process.nextTick`. */
 const keptTicks: object[] = [];
 
 /**

@@ -70,7 +70,7 @@ export class KnownHeaders {
   }
 }
 
-/** Empty parts if the text is no compact JWS. */
+/** Empty parts if the text is not a compact JWS. */
 function partsOf(jwt: string) {
   const [, header = '', payload = '', signature = ''] = COMPACT_JWS.exec(jwt) ?? [];
   return {

@@ -128,9 +128,9 @@ function hasFunction(property: string, name: string, { snapshot, nodes, edges, s
   return false;
 }
 
-test('an idle replica keeps an object of process.nextTick through a full garbage collection', async ({
-  onTestFinished,
-}) => {
+test('an idle replica keeps an object of process.nextTick through a full garbage collection', {
+  timeout: 90_000,
+}, async ({ onTestFinished }) => {
   const folder = mkdtempSync(join(tmpdir(), 'sdk-token-broker-heap-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   // A snapshot begins with a full collection.
