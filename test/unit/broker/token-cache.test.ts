@@ -100,17 +100,21 @@ describe('the token cache', () => {
     expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
   });
 
-  test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
-    const { cache, clock, record, announce } = createCache();
-    const oldRecord = record(1);
-    cache.put(oldRecord, clock.now(), undefined);
-    announce({ kind: 'removed', id: ID, generation: 5 });
-    expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(oldRecord, clock.now(), undefined);
-    expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(6), clock.now(), undefined);
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
-  });
+  // Tokens that an app has read are packed.
+  test.each([false, true])(
+    'removes the token of a logged-out terminal, and a late read does not restore it (read before: %s)',
+    (read) => {
+      const { cache, clock, record, announce } = createCache();
+      const oldRecord = record(1, SUBJECT, read);
+      cache.put(oldRecord, clock.now(), undefined);
+      announce({ kind: 'removed', id: ID, generation: 5 });
+      expect(cache.getStale(ID)).toBeUndefined();
+      cache.put(oldRecord, clock.now(), undefined);
+      expect(cache.getStale(ID)).toBeUndefined();
+      cache.put(record(6), clock.now(), undefined);
+      expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    },
+  );
 
   test('keeps a token that is newer than the logout or the erasure', () => {
     const { cache, clock, record, announce } = createCache();

@@ -67,7 +67,7 @@ describe('a session with the header of an accepted one', () => {
   });
 
   it.each([...ASYMMETRIC, ...HMAC])(
-    'is refused with a wrong signature, an edited payload or no signature: %s',
+    'is refused with a wrong signature, an edited payload, no signature or more text: %s',
     async (alg) => {
       const { signer, verifier } = await warmedUp(alg);
       const session = await signer.sign();
@@ -80,6 +80,8 @@ describe('a session with the header of an accepted one', () => {
         edited(session, 2, (text) => randomBytes(Buffer.from(text, 'base64url').length).toString('base64url')),
         edited(session, 1, () => Buffer.from(forged).toString('base64url')),
         edited(session, 1, flipped),
+        `${session}.AAAA`,
+        `${session}~`,
       ];
       for (const one of wrong) {
         expect(await outcomeOf(verifier, one)).toEqual(['session_invalid', expect.any(String)]);

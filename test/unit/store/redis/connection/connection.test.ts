@@ -196,7 +196,7 @@ test('a command without an answer fails, although commands before and after it w
   const answered = () => commands.run('key', (redis) => redis.ping());
   const unanswered = () => failureOf(commands.run('key', () => new Promise<never>(() => undefined)));
   const sent = [answered(), unanswered(), answered(), unanswered(), answered()];
-  // Its deadline is later than that of the others.
+  // This one is sent 50 ms later, so it also ends later.
   const later = sleep(50).then(unanswered);
   const [first, second, third, fourth, fifth] = await Promise.all(sent);
   expect([first, third, fifth]).toEqual(['PONG', 'PONG', 'PONG']);
