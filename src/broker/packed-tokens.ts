@@ -1,40 +1,43 @@
 import { randomInt } from 'node:crypto';
-import { type ServedToken, serveBody } from '../token/sdk-token.ts';
+import { asciiJson, ETAG_LENGTH, type ServedToken, serveBody } from '../token/sdk-token.ts';
 import { type AccountId, DIGEST_LENGTH, numberIn, type SubjectId } from '../token/subject.ts';
 
-/** A token and what memory knows of it. */
-export interface PackedToken {
+/** A token and what this replica knows of it. It does not change: the block may know more by now. */
+export interface CachedToken {
   readonly id: SubjectId;
+  /** Its record says whether the store knows that an app has read the token. */
   readonly served: ServedToken;
   /** When the store confirmed it: epoch ms. `-Infinity`: not yet, or a newer token was announced. */
   readonly checkedAt: number;
-  /** Epoch ms of the account's last erasure. */
+  /** Epoch ms of the account's last erasure. Older sessions are refused. */
   readonly erasedAt: number | undefined;
+  /** Before this time (epoch ms) a read asks for no renewal. */
+  readonly renewFrom: number;
 }
 
-interface FoundToken extends Pick<PackedToken, 'checkedAt' | 'erasedAt'> {
-  /** Epoch ms. */
-  readonly expiresAt: number;
-}
-
-/** The numbers of a token, by their offsets in bytes. Its text follows them. */
-const TEXT_BYTES = 0;
-/** Seven characters of the account's digest as a number, or {@link REMOVED}. It saves most comparisons of texts. */
-const MARK = 8;
+/** The numbers of a token, in this order. Its text follows them. All lengths and positions are in words of 8 bytes. */
+const LENGTH = 0;
+/** Seven characters of the account's digest as a number. It saves most comparisons of texts. */
+const MARK = 1;
 /** The position of the token that was added before it in the same bucket. */
-const EARLIER = 16;
-const GENERATION = 24;
-const UNREAD_RENEWALS = 32;
-const ISSUED_AT = 40;
-const EXPIRES_AT = 48;
-const CHECKED_AT = 56;
+const EARLIER = 2;
+const GENERATION = 3;
+const UNREAD_RENEWALS = 4;
+const ISSUED_AT = 5;
+const EXPIRES_AT = 6;
+const CHECKED_AT = 7;
 /** NaN: unknown. */
-const ERASED_AT = 64;
-const READ = 72;
-const TEXT = 73;
+const ERASED_AT = 8;
+const RENEW_FROM = 9;
+const READ = 10;
+/** In bytes. */
+const TEXT_BYTES = 11;
+/** Id, entity tag, the subject and its country as JSON, a line feed, and the answer. */
+const TEXT = 12;
 
-const REMOVED = 0;
+const WORD_BYTES = 8;
 const ID_LENGTH = 2 * DIGEST_LENGTH;
+const NAMES_AT = ID_LENGTH + ETAG_LENGTH;
 const BYTES_PER_BUCKET = 512;
 /** `Buffer.toString` of Node.js 20 takes offsets of 31 bits. */
 const LARGEST_BLOCK = 2 ** 31;
@@ -43,15 +46,16 @@ const LARGEST_BLOCK = 2 ** 31;
  * Tokens in one block of memory outside of the heap. Most tokens are read once a day or less. As objects, each would keep
  * garbage collection busy with 25 pieces (docs/adr/0012-packed-tokens.md).
  *
- * The block is a ring: a new token overwrites the oldest ones. A position counts all bytes that were written before it, so
+ * The block is a ring: a new token overwrites the oldest ones. A position counts all words that were written before it, so
  * a token is overwritten if its position is before {@link #start}. A token is in one piece, so the end of the block may
- * remain unused: as a removed token, or without any header if it is too short for one.
+ * remain unused. The length of an unused part or of a removed token is negative.
  *
  * Accounts are spread over buckets. A bucket knows its latest token, and each token the one before it in its bucket.
  */
 export class PackedTokens {
+  readonly #words: Float64Array;
+  /** The same memory. */
   readonly #bytes: Buffer;
-  readonly #numbers: DataView;
   /** The position of the latest token of each bucket. */
   readonly #latest: Float64Array;
   /** Keeps the buckets unknown, so that accounts with chosen names cannot share one and slow each other down. */
@@ -62,13 +66,12 @@ export class PackedTokens {
 
   /** @param maxBytes with the index of the buckets; more than 2 GiB count as 2 GiB. The system provides them with use */
   constructor(maxBytes: number) {
-    const bytes = Math.min(Math.floor(maxBytes), LARGEST_BLOCK);
+    const bytes = Math.min(maxBytes, LARGEST_BLOCK);
     this.#latest = new Float64Array(Math.ceil(bytes / BYTES_PER_BUCKET));
-    const { buffer } = new Uint8Array(bytes - this.#latest.byteLength);
-    this.#bytes = Buffer.from(buffer);
-    this.#numbers = new DataView(buffer);
+    this.#words = new Float64Array(Math.floor((bytes - this.#latest.byteLength) / WORD_BYTES));
+    this.#bytes = Buffer.from(this.#words.buffer);
     // No token is at position 0, which stands for none.
-    this.#start = this.#bytes.length;
+    this.#start = this.#words.length;
     this.#end = this.#start;
   }
 
@@ -79,51 +82,63 @@ export class PackedTokens {
 
   /** The bytes that tokens take, also removed ones that are not overwritten yet. */
   get bytes(): number {
-    return this.#end - this.#start;
+    return (this.#end - this.#start) * WORD_BYTES;
   }
 
   /**
-   * Adds a token, in place of the terminal's former one. A token that is larger than the block is not kept.
-   * It takes the same bytes if it has the same length. So reading or renewing one token again and again overwrites no
+   * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the block is
+   * not kept. The same token keeps its `renewFrom`, and stays read once it was.
+   *
+   * It takes the same words if it has the same length. So reading or renewing one token again and again overwrites no
    * others.
    * @param isUsed whether an app has read it now. It then counts as new if half of the block has been written since
-   * @returns `false` if the block has a newer token of the terminal, which stays
+   * @returns what is known of the terminal's token now
    */
-  add({ id, served, checkedAt, erasedAt = Number.NaN }: PackedToken, isUsed: boolean): boolean {
-    const { subject, region, token, generation, read, unreadRenewals } = served.record;
-    const former = this.#search(id);
-    if (former !== undefined && this.#get(former, GENERATION) > generation) return false;
-    const { app, unionId, uniqueId } = subject;
-    // JSON contains no line feed.
-    const text = `${id}${JSON.stringify([app, unionId, uniqueId, region])}\n${served.body}`;
-    const textBytes = Buffer.byteLength(text);
-    const fits = former !== undefined && this.#get(former, TEXT_BYTES) === textBytes;
-    const position = fits && !(isUsed && this.#isOld(former)) ? former : this.#append(id, textBytes, former);
-    if (position === undefined) return true;
-    this.#bytes.write(text, this.#offset(position) + TEXT);
-    this.#set(position, GENERATION, generation);
-    this.#set(position, UNREAD_RENEWALS, unreadRenewals);
-    this.#set(position, ISSUED_AT, token.issuedAt);
-    this.#set(position, EXPIRES_AT, token.expiresAt);
-    this.#set(position, CHECKED_AT, checkedAt);
-    this.#set(position, ERASED_AT, erasedAt);
-    this.#numbers.setUint8(this.#offset(position) + READ, read ? 1 : 0);
-    return true;
+  add(token: CachedToken, isUsed: boolean): CachedToken {
+    const former = this.#search(token.id);
+    const known = former === undefined ? token : this.#merged(token, this.#unpack(former));
+    const { id, served, checkedAt, erasedAt = Number.NaN, renewFrom } = known;
+    const { subject, region, generation, read, unreadRenewals, token: times } = served.record;
+    const names = asciiJson([subject.app, subject.unionId, subject.uniqueId, region]);
+    const text = `${id}${served.etag}${names}\n${served.body}`;
+    const length = TEXT + Math.ceil(text.length / WORD_BYTES);
+    const fits = former !== undefined && this.#get(former, LENGTH) === length;
+    const position = fits && !(isUsed && this.#isOld(former)) ? former : this.#append(id, length, former);
+    if (position === undefined) return known;
+    const at = position % this.#words.length;
+    this.#words.set([generation, unreadRenewals, times.issuedAt, times.expiresAt], at + GENERATION);
+    this.#words.set([checkedAt, erasedAt, renewFrom, Number(read), text.length], at + CHECKED_AT);
+    this.#bytes.write(text, (at + TEXT) * WORD_BYTES, 'latin1');
+    return known;
   }
 
-  /** Looks at a token without unpacking it. */
-  find(id: SubjectId): FoundToken | undefined {
+  #merged(token: CachedToken, former: CachedToken): CachedToken {
+    const [record, known] = [token.served.record, former.served.record];
+    if (known.generation > record.generation) return former;
+    // Two logins without a lease can have the same generation. The store keeps one of their tokens.
+    if (known.generation < record.generation || former.served.body !== token.served.body) return token;
+    const read = record.read || known.read;
+    return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom: former.renewFrom };
+  }
+
+  find(id: SubjectId): CachedToken | undefined {
     const position = this.#search(id);
-    if (position === undefined) return undefined;
-    return {
-      expiresAt: this.#get(position, EXPIRES_AT),
-      checkedAt: this.#get(position, CHECKED_AT),
-      erasedAt: this.#erasedAt(position),
-    };
+    return position === undefined ? undefined : this.#unpack(position);
   }
 
-  tokensOf(account: AccountId): PackedToken[] {
-    return [...this.#positionsOf(account)].map((position) => this.#unpack(position));
+  /** Notes whether the store knows that an app has read this generation of the terminal's token. */
+  setRead(id: SubjectId, generation: number, read: boolean): void {
+    this.#change(id, generation, READ, Number(read));
+  }
+
+  /** Sets the `renewFrom` of this generation of the terminal's token. */
+  setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
+    this.#change(id, generation, RENEW_FROM, renewFrom);
+  }
+
+  #change(id: SubjectId, generation: number, field: number, value: number): void {
+    const position = this.#search(id);
+    if (position !== undefined && this.#get(position, GENERATION) === generation) this.#set(position, field, value);
   }
 
   /** Makes a token unconfirmed if it is older than `generation`. */
@@ -135,90 +150,56 @@ export class PackedTokens {
 
   /** Removes the tokens of an account or of a terminal up to `generation`. */
   remove(owner: AccountId | SubjectId, generation: number): void {
-    for (const position of this.#positionsOf(owner)) {
+    for (let position = this.#search(owner); position !== undefined; ) {
       if (this.#get(position, GENERATION) <= generation) this.#remove(position);
+      position = this.#search(owner, this.#get(position, EARLIER));
     }
   }
 
   /** The tokens that the store confirmed up to `checkedUntil` and that end after `now`. They may change between two. */
-  *tokens(checkedUntil: number, now: number): Generator<PackedToken> {
-    let position = this.#start;
-    while (position < this.#end) {
-      const next = this.#following(position);
-      const isWanted =
-        this.#isToken(position) &&
-        this.#get(position, CHECKED_AT) <= checkedUntil &&
-        this.#get(position, EXPIRES_AT) > now;
-      if (isWanted) yield this.#unpack(position);
-      position = Math.max(next, this.#start);
+  *tokens(checkedUntil: number, now: number): Generator<CachedToken> {
+    for (let position = this.#start; position < this.#end; ) {
+      const length = this.#get(position, LENGTH);
+      const isListed = this.#get(position, CHECKED_AT) <= checkedUntil && this.#get(position, EXPIRES_AT) > now;
+      if (length > 0 && isListed) yield this.#unpack(position);
+      position = Math.max(position + Math.abs(length), this.#start);
     }
   }
 
   /** @returns `undefined` if the token is larger than the block */
-  #append(id: SubjectId, textBytes: number, former: number | undefined): number | undefined {
+  #append(id: SubjectId, length: number, former: number | undefined): number | undefined {
     if (former !== undefined) this.#remove(former);
-    const length = TEXT + textBytes;
-    if (length > this.#bytes.length) return undefined;
-    const left = this.#leftAt(this.#end);
-    if (left < length) this.#fill(left);
+    if (length > this.#words.length) return undefined;
+    const left = this.#words.length - (this.#end % this.#words.length);
+    if (left < length) this.#set(this.#overwrite(left), LENGTH, -left);
     const position = this.#overwrite(length);
     const mark = numberIn(id);
     const bucket = this.#bucketOf(mark);
-    this.#set(position, TEXT_BYTES, textBytes);
-    this.#set(position, MARK, mark);
-    this.#set(position, EARLIER, this.#latest[bucket] ?? 0);
+    this.#words.set([length, mark, this.#latest[bucket] ?? 0], position % this.#words.length);
     this.#latest[bucket] = position;
     this.#size += 1;
     return position;
   }
 
-  #fill(length: number): void {
-    const position = this.#overwrite(length);
-    if (length <= TEXT) return;
-    this.#set(position, TEXT_BYTES, length - TEXT);
-    this.#set(position, MARK, REMOVED);
-  }
-
-  /** @returns the position of the bytes */
+  /** @returns the position of the words */
   #overwrite(length: number): number {
-    while (this.#end + length - this.#start > this.#bytes.length) {
-      if (this.#isToken(this.#start)) this.#size -= 1;
-      this.#start = this.#following(this.#start);
+    while (this.#end + length - this.#start > this.#words.length) {
+      const oldest = this.#get(this.#start, LENGTH);
+      if (oldest > 0) this.#size -= 1;
+      this.#start += Math.abs(oldest);
     }
     this.#end += length;
     return this.#end - length;
   }
 
-  #isToken(position: number): boolean {
-    return this.#isRoomForToken(position) && this.#get(position, MARK) !== REMOVED;
-  }
-
-  #following(position: number): number {
-    return (
-      position + (this.#isRoomForToken(position) ? TEXT + this.#get(position, TEXT_BYTES) : this.#leftAt(position))
-    );
-  }
-
-  #isRoomForToken(position: number): boolean {
-    return this.#leftAt(position) > TEXT;
-  }
-
-  /** The bytes up to the end of the block. */
-  #leftAt(position: number): number {
-    return this.#bytes.length - this.#offset(position);
+  #remove(position: number): void {
+    this.#set(position, LENGTH, -this.#get(position, LENGTH));
+    this.#size -= 1;
   }
 
   /** Whether half of the block has been written since. */
   #isOld(position: number): boolean {
-    return this.#end - position > this.#bytes.length / 2;
-  }
-
-  *#positionsOf(owner: AccountId | SubjectId): Generator<number> {
-    for (let position = this.#search(owner); position !== undefined; ) {
-      const earlier = this.#get(position, EARLIER);
-      yield position;
-      position = this.#search(owner, earlier);
-    }
+    return this.#end - position > this.#words.length / 2;
   }
 
   /** The latest token of an account or a terminal, or the latest up to `from`. */
@@ -226,56 +207,45 @@ export class PackedTokens {
     const mark = numberIn(owner);
     let position = from ?? this.#latest[this.#bucketOf(mark)] ?? 0;
     while (position >= this.#start) {
-      if (this.#get(position, MARK) === mark && this.#text(position, owner.length) === owner) return position;
+      const isPossible = this.#get(position, MARK) === mark && this.#get(position, LENGTH) > 0;
+      if (isPossible && this.#text(position, owner.length) === owner) return position;
       position = this.#get(position, EARLIER);
     }
     return undefined;
   }
 
-  #text(position: number, bytes: number = this.#get(position, TEXT_BYTES)): string {
-    const at = this.#offset(position) + TEXT;
-    return this.#bytes.toString('utf8', at, at + bytes);
-  }
-
-  #unpack(position: number): PackedToken {
-    const text = this.#text(position);
+  #unpack(position: number): CachedToken {
+    const text = this.#text(position, this.#get(position, TEXT_BYTES));
     const bodyAt = text.indexOf('\n') + 1;
-    const [app, unionId, uniqueId, region] = JSON.parse(text.slice(ID_LENGTH, bodyAt));
+    const [app, unionId, uniqueId, region] = JSON.parse(text.slice(NAMES_AT, bodyAt));
+    const erasedAt = this.#get(position, ERASED_AT);
     return {
       id: text.slice(0, ID_LENGTH) as SubjectId,
-      served: serveBody(text.slice(bodyAt), {
+      served: serveBody(text.slice(bodyAt), text.slice(ID_LENGTH, NAMES_AT), {
         subject: { app, unionId, uniqueId },
         region,
         token: { issuedAt: this.#get(position, ISSUED_AT), expiresAt: this.#get(position, EXPIRES_AT) },
         generation: this.#get(position, GENERATION),
-        read: this.#numbers.getUint8(this.#offset(position) + READ) === 1,
+        read: this.#get(position, READ) === 1,
         unreadRenewals: this.#get(position, UNREAD_RENEWALS),
       }),
       checkedAt: this.#get(position, CHECKED_AT),
-      erasedAt: this.#erasedAt(position),
+      erasedAt: Number.isNaN(erasedAt) ? undefined : erasedAt,
+      renewFrom: this.#get(position, RENEW_FROM),
     };
   }
 
-  #remove(position: number): void {
-    this.#set(position, MARK, REMOVED);
-    this.#size -= 1;
-  }
-
-  #erasedAt(position: number): number | undefined {
-    const erasedAt = this.#get(position, ERASED_AT);
-    return Number.isNaN(erasedAt) ? undefined : erasedAt;
+  #text(position: number, bytes: number): string {
+    const at = ((position % this.#words.length) + TEXT) * WORD_BYTES;
+    return this.#bytes.toString('latin1', at, at + bytes);
   }
 
   #get(position: number, field: number): number {
-    return this.#numbers.getFloat64(this.#offset(position) + field);
+    return this.#words[(position % this.#words.length) + field] ?? 0;
   }
 
   #set(position: number, field: number, value: number): void {
-    this.#numbers.setFloat64(this.#offset(position) + field, value);
-  }
-
-  #offset(position: number): number {
-    return position % this.#bytes.length;
+    this.#words[(position % this.#words.length) + field] = value;
   }
 
   #bucketOf(mark: number): number {

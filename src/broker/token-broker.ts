@@ -7,9 +7,10 @@ import type { TerminalStore } from '../token/ports.ts';
 import { dueAt, dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
+import type { CachedToken } from './packed-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { isErased, type ReadRequest, refuseErased } from './requests.ts';
-import type { CachedToken, TokenCache } from './token-cache.ts';
+import type { TokenCache } from './token-cache.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
@@ -85,12 +86,12 @@ export class TokenBroker {
   /** Returns the answer for an app, and records that the token was read. */
   #serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome): ServedToken {
     this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
-    if (!entry.markedRead) this.#markRead(id, entry);
+    if (!entry.served.record.read) this.#markRead(id, entry);
     return entry.served;
   }
 
   #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
-    const { clock, policy } = this.#options;
+    const { clock, cache, policy } = this.#options;
     refuseErased(request, lookup.erasedAt);
     const { entry, source: outcome } = lookup;
     const now = clock.now();
@@ -98,26 +99,30 @@ export class TokenBroker {
     if (request.refused !== undefined) {
       return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
-    // Memory begins with the earliest possible time. The exact one takes a hash.
-    if (now >= entry.renewFrom) entry.renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
     if (now < entry.renewFrom) return { entry, outcome };
-    const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(entry.served.record.token);
+    const { token, generation } = entry.served.record;
+    // Memory begins with the earliest possible time. The exact one takes a hash.
+    const renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
+    cache.setRenewFrom(id, generation, renewFrom);
+    if (now < renewFrom) return { entry, outcome };
+    const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      entry.renewFrom = Math.min(waitFrom(entry.served.record.token), now + RENEWAL_PAUSE_MS);
+      cache.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
-    return this.#waitOrFallBack(entry, renewal);
+    return this.#waitOrFallBack(id, entry, renewal);
   }
 
   /**
    * Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid.
    * @throws BrokerError the error of the renewal, if the old token is not valid any more
    */
-  async #waitOrFallBack(entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
-    const { clock } = this.#options;
-    const until = servableUntil(entry.served.record.token);
+  async #waitOrFallBack(id: SubjectId, entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
+    const { clock, cache } = this.#options;
+    const { token, generation } = entry.served.record;
+    const until = servableUntil(token);
     const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
     const succeeded = renewal.catch((error: unknown) => {
       if (hasEndedToken(error)) throw error;
@@ -127,7 +132,7 @@ export class TokenBroker {
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until) return renewal;
-    entry.renewFrom = Math.min(until, now + RENEWAL_PAUSE_MS);
+    cache.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
     return { entry, outcome: 'fallback' };
   }
 
@@ -190,9 +195,10 @@ export class TokenBroker {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
       observer.wroteBack(outcome);
       if (outcome === 'saved') {
-        // The store no longer knows that an app has read the token. This read tells it again.
-        known.markedRead = record.read;
-        return cache.put(record, askedAt, erasedAt, id);
+        const entry = cache.put(record, askedAt, erasedAt, id);
+        // Another replica may have restored it before, as unread.
+        if (record.read && record.unreadRenewals > 0) this.#markRead(id, entry);
+        return entry;
       }
     }
     cache.forget(id);
@@ -206,13 +212,11 @@ export class TokenBroker {
   #markRead(id: SubjectId, entry: CachedToken): void {
     const { terminals, cache, policy, log, observer } = this.#options;
     const { record } = entry.served;
-    entry.markedRead = true;
+    cache.setRead(id, record.generation, true);
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
-        // Memory may have another object for the token by now.
-        const current = cache.getStale(id);
-        if (current?.served.record.generation === record.generation) current.markedRead = false;
+        cache.setRead(id, record.generation, false);
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

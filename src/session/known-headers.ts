@@ -76,7 +76,7 @@ function partsOf(jwt: string) {
   return {
     header,
     payload,
-    signed: Buffer.from(`${header}.${payload}`, 'latin1'),
+    signed: Buffer.from(jwt.slice(0, header.length + 1 + payload.length), 'latin1'),
     signature: Buffer.from(signature, 'base64url'),
   };
 }
@@ -90,22 +90,22 @@ const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384
  */
 function toDer(signature: Buffer): Buffer {
   const half = signature.length / 2;
-  const integers = Buffer.allocUnsafe(signature.length + 6);
-  const endOfR = writeDerInteger(signature.subarray(0, half), integers, 0);
-  const end = writeDerInteger(signature.subarray(half), integers, endOfR);
-  return Buffer.concat([Buffer.from(end < 0x80 ? [0x30, end] : [0x30, 0x81, end]), integers.subarray(0, end)]);
+  const der = Buffer.allocUnsafe(signature.length + 9);
+  const endOfR = writeDerInteger(signature, 0, half, der, 3);
+  const end = writeDerInteger(signature, half, signature.length, der, endOfR);
+  const head = end - 3 < 0x80 ? [0x30, end - 3] : [0x30, 0x81, end - 3];
+  der.set(head, 3 - head.length);
+  return der.subarray(3 - head.length, end);
 }
 
 /** Without leading zeros, but with one if the number would be negative otherwise. @returns where it ends */
-function writeDerInteger(bytes: Buffer, der: Buffer, at: number): number {
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
-  const zeros = (bytes[start] ?? 0) >= 0x80 ? 1 : 0;
-  const length = zeros + bytes.length - start;
-  der[at] = 0x02;
-  der[at + 1] = length;
-  der[at + 2] = 0;
-  bytes.copy(der, at + 2 + zeros, start);
+function writeDerInteger(bytes: Buffer, start: number, end: number, der: Buffer, at: number): number {
+  let first = start;
+  while (first < end - 1 && bytes[first] === 0) first += 1;
+  const zeros = (bytes[first] ?? 0) >= 0x80 ? 1 : 0;
+  const length = zeros + end - first;
+  der.set([0x02, length, 0], at);
+  bytes.copy(der, at + 2 + zeros, first, end);
   return at + 2 + length;
 }
 

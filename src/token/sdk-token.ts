@@ -67,13 +67,24 @@ class BodyToken implements SdkToken {
   }
 }
 
-export function serveToken(record: TokenRecord): ServedToken {
-  return serveBody(JSON.stringify(record.token.fields).replace(NON_ASCII, escapeCodeUnit), record);
+/** Returns JSON in pure ASCII. */
+export function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replace(NON_ASCII, escapeCodeUnit);
 }
 
-/** @param body of an earlier {@link serveToken} of the record */
+const TAG_LENGTH = 22;
+/** Length of an entity tag with its quotes. */
+export const ETAG_LENGTH = TAG_LENGTH + 2;
+
+export function serveToken(record: TokenRecord): ServedToken {
+  const body = asciiJson(record.token.fields);
+  return serveBody(body, `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"`, record);
+}
+
+/** @param body and `etag` of an earlier {@link serveToken} of the record */
 export function serveBody(
   body: string,
+  etag: string,
   record: Omit<TokenRecord, 'token'> & { readonly token: Omit<SdkToken, 'fields'> },
 ): ServedToken {
   const { subject, region, generation, read, unreadRenewals } = record;
@@ -82,7 +93,6 @@ export function serveBody(
     record: { subject, region, token, generation, read, unreadRenewals },
     body,
     length: String(body.length),
-    // One flat string, as in `uuidOf` of the record codec.
-    etag: ['"', hash('sha256', body, 'base64url').slice(0, 22), '"'].join(''),
+    etag,
   };
 }

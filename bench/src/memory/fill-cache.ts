@@ -14,7 +14,7 @@ const BATCH = 1_000;
 
 const count = Number(process.argv[2]);
 const announcements = { subscribe: () => undefined, completeSince: () => 0 };
-const cache = new TokenCache({ announcements, clock, maxBytes: 2 ** 40, policy: POLICY });
+const cache = new TokenCache({ announcements, clock, maxBytes: 1_000 * count, policy: POLICY });
 const codec = new RecordCodec(benchCipher());
 
 globalThis.gc?.();

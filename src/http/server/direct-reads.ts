@@ -51,15 +51,20 @@ export class DirectReads {
       this.#failures.set(request, { error, caller: known });
       serve(request as never, response as never);
     };
-    const read = (caller: CachedPrincipal) => {
+    const read = (caller: CachedPrincipal): void => {
       known = caller;
-      return tokenFor(caller, { uniqueId });
+      try {
+        const token = tokenFor(caller, { uniqueId });
+        if (token instanceof Promise) token.then(succeed, fail);
+        else succeed(token);
+      } catch (error) {
+        fail(error);
+      }
     };
     try {
       const caller = callerOf(request.headers);
-      const token = caller instanceof Promise ? caller.then(read) : read(caller);
-      if (token instanceof Promise) token.then(succeed, fail);
-      else succeed(token);
+      if (caller instanceof Promise) caller.then(read, fail);
+      else read(caller);
     } catch (error) {
       fail(error);
     }

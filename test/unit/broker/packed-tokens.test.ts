@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type PackedToken, PackedTokens } from '../../../src/broker/packed-tokens.ts';
+import { type CachedToken, PackedTokens } from '../../../src/broker/packed-tokens.ts';
 import { serveToken } from '../../../src/token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 
@@ -12,18 +12,19 @@ interface Changes {
   readonly read?: boolean;
   readonly erasedAt?: number | undefined;
   readonly checkedAt?: number;
+  readonly renewFrom?: number;
 }
 
-function tokenOf(changes: Changes = {}): PackedToken {
+function tokenOf(changes: Changes = {}): CachedToken {
   const { unionId = 'alice', uniqueId = 'phone', accessToken = 'token' } = changes;
-  const { generation = 1, read = true, erasedAt, checkedAt = -0.5 } = changes;
+  const { generation = 1, read = true, erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
   const subject = { app: 'default', unionId, uniqueId };
   const token = { fields: { accessToken, expand: '{"area":"cn"}' }, issuedAt: 0.5, expiresAt: 1e13 };
   const served = serveToken({ subject, region: 'CN', token, generation, read, unreadRenewals: 2 });
-  return { id: subjectId(subject), served, checkedAt, erasedAt };
+  return { id: subjectId(subject), served, checkedAt, erasedAt, renewFrom };
 }
 
-function all(block: PackedTokens): PackedToken[] {
+function all(block: PackedTokens): CachedToken[] {
   return [...block.tokens(Number.POSITIVE_INFINITY, 0)];
 }
 
@@ -39,17 +40,16 @@ describe('packed tokens', () => {
       read: fc.boolean(),
       erasedAt: fc.option(fc.maxSafeNat(), { nil: undefined }),
       checkedAt: fc.constantFrom(Number.NEGATIVE_INFINITY, 1e12),
+      renewFrom: fc.maxSafeNat(),
     });
     fc.assert(
       fc.property(change, (changes) => {
         const block = new PackedTokens(10_000);
         const token = tokenOf(changes);
-        block.add(token, true);
-        const { erasedAt, checkedAt } = changes;
-        expect(block.find(token.id)).toEqual({ erasedAt, checkedAt, expiresAt: 1e13 });
-        const found = block.tokensOf(accountOf(token.id));
-        expect(found).toEqual([token]);
-        expect(found[0]?.served.record.token.fields).toEqual(token.served.record.token.fields);
+        expect(block.add(token, true)).toBe(token);
+        const found = block.find(token.id);
+        expect(found).toEqual(token);
+        expect(found?.served.record.token.fields).toEqual(token.served.record.token.fields);
         expect([all(block), block.size]).toEqual([[token], 1]);
       }),
     );
@@ -67,7 +67,7 @@ describe('packed tokens', () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 150 }), (changes) => {
         const block = new PackedTokens(maxBytes);
-        const model = new Map<SubjectId, PackedToken>();
+        const model = new Map<SubjectId, CachedToken>();
         const recentUses: (SubjectId | undefined)[] = [];
         let generation = 0;
         for (const { kind, length, ...parts } of changes) {
@@ -91,15 +91,12 @@ describe('packed tokens', () => {
           expect(block.size).toBe(left.length);
           expect(block.bytes).toBeLessThanOrEqual(maxBytes);
           for (const known of left) expect(known).toEqual(model.get(known.id));
-          for (const { id, served, checkedAt, erasedAt } of left) {
-            const { expiresAt } = served.record.token;
-            expect(block.find(id)).toEqual({ checkedAt, erasedAt, expiresAt });
-          }
+          for (const known of left) expect(block.find(known.id)).toEqual(known);
           const ids = new Set(left.map(({ id }) => id));
           expect(ids.size).toBe(left.length);
           // A token takes at most 1,800 bytes. So two others and an unused end fit into half of the block.
           for (const id of recentUses.slice(-3)) if (id && model.has(id)) expect(ids).toContain(id);
-          if (model.has(token.id)) expect(block.tokensOf(account)).toContainEqual(model.get(token.id));
+          if (kind === 'add' || kind === 'use') expect(ids).toContain(token.id);
         }
       }),
     );
@@ -121,12 +118,33 @@ describe('packed tokens', () => {
   test('are not replaced by an older token of the terminal', () => {
     const block = new PackedTokens(10_000);
     const newer = tokenOf({ generation: 2, accessToken: 'newer' });
-    expect(block.add(newer, true)).toBe(true);
-    expect(block.add(tokenOf({ generation: 1 }), true)).toBe(false);
+    expect(block.add(newer, true)).toEqual(newer);
+    expect(block.add(tokenOf({ generation: 1 }), true)).toEqual(newer);
     expect(all(block)).toEqual([newer]);
     const sameGeneration = tokenOf({ generation: 2, accessToken: 'other' });
-    expect(block.add(sameGeneration, true)).toBe(true);
+    expect(block.add(sameGeneration, true)).toEqual(sameGeneration);
     expect(all(block)).toEqual([sameGeneration]);
+  });
+
+  test('keep the renewal time and the read mark when they are added again, and no other token gets them', () => {
+    const block = new PackedTokens(10_000);
+    const token = tokenOf({ generation: 2, read: false });
+    block.add(token, true);
+    block.setRead(token.id, 1, true);
+    block.setRenewFrom(token.id, 1, 5);
+    expect(block.find(token.id)).toEqual(token);
+    block.setRead(token.id, 2, true);
+    block.setRenewFrom(token.id, 2, 5);
+    const again = { ...tokenOf({ generation: 2, read: true, checkedAt: 3, erasedAt: 1, renewFrom: 5 }) };
+    expect(block.add({ ...token, checkedAt: 3, erasedAt: 1 }, true)).toEqual(again);
+    expect(block.find(token.id)).toEqual(again);
+    block.setRead(token.id, 2, false);
+    expect(block.find(token.id)?.served.record.read).toBe(false);
+    for (const other of [{ accessToken: 'other' }, { accessToken: 'other', generation: 3 }]) {
+      const unread = tokenOf({ generation: 2, read: false, ...other });
+      expect(block.add(unread, true)).toEqual(unread);
+      expect(block.find(token.id)).toEqual(unread);
+    }
   });
 
   test('overwrite no others when one is read or renewed again and again', () => {

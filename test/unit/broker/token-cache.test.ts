@@ -100,21 +100,17 @@ describe('the token cache', () => {
     expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
   });
 
-  // Tokens that an app has read are packed.
-  test.each([false, true])(
-    'removes the token of a logged-out terminal, and a late read does not restore it (read before: %s)',
-    (read) => {
-      const { cache, clock, record, announce } = createCache();
-      const oldRecord = record(1, SUBJECT, read);
-      cache.put(oldRecord, clock.now(), undefined);
-      announce({ kind: 'removed', id: ID, generation: 5 });
-      expect(cache.getStale(ID)).toBeUndefined();
-      cache.put(oldRecord, clock.now(), undefined);
-      expect(cache.getStale(ID)).toBeUndefined();
-      cache.put(record(6), clock.now(), undefined);
-      expect(cache.getFresh(ID, clock.now())).toBeDefined();
-    },
-  );
+  test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
+    const { cache, clock, record, announce } = createCache();
+    const oldRecord = record(1);
+    cache.put(oldRecord, clock.now(), undefined);
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    expect(cache.getStale(ID)).toBeUndefined();
+    cache.put(oldRecord, clock.now(), undefined);
+    expect(cache.getStale(ID)).toBeUndefined();
+    cache.put(record(6), clock.now(), undefined);
+    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+  });
 
   test('keeps a token that is newer than the logout or the erasure', () => {
     const { cache, clock, record, announce } = createCache();
@@ -152,7 +148,7 @@ describe('the token cache', () => {
     const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
     const entry = cache.put(stored, clock.now(), undefined);
     expect(entry.served.etag).not.toBe(own.served.etag);
-    expect(cache.getStale(ID)).toBe(entry);
+    expect(cache.getStale(ID)).toEqual(entry);
   });
 
   test('asks the store for a renewed token that the store has not confirmed', () => {
@@ -161,14 +157,6 @@ describe('the token cache', () => {
     cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-  });
-
-  test('builds the response body once per token', () => {
-    const { cache, clock, record } = createCache();
-    const stored = record(1);
-    expect(cache.put(stored, clock.now(), undefined).served).toBe(
-      cache.put({ ...stored }, clock.now(), undefined).served,
-    );
   });
 
   test('adds no entry for a renewed token that is not read on this replica', () => {
@@ -197,18 +185,19 @@ describe('the token cache', () => {
     expect([generation, token.fields]).toEqual([2, record(1).token.fields]);
   });
 
-  test('keeps its renewal time and its read mark when the store confirms a token again', () => {
+  test('keeps the renewal time and the read mark of a token when the store confirms it again', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
-    const entry = cache.put(stored, clock.now(), undefined);
-    expect(entry.markedRead).toBe(false);
-    entry.markedRead = true;
-    entry.renewFrom = 7;
-    expect(cache.put(stored, clock.now(), undefined)).toMatchObject({ markedRead: true, renewFrom: 7 });
+    expect(cache.put(stored, clock.now(), undefined).served.record.read).toBe(false);
+    cache.setRead(ID, 1, true);
+    cache.setRenewFrom(ID, 1, 7);
+    expect(cache.put(stored, clock.now(), undefined)).toMatchObject({
+      served: { record: { read: true } },
+      renewFrom: 7,
+    });
     const renewed = cache.put(record(2), clock.now(), undefined);
-    expect(renewed.markedRead).toBe(false);
+    expect(renewed.served.record.read).toBe(false);
     expect(renewed.renewFrom).toBeGreaterThan(clock.now());
-    expect(cache.put({ ...record(3), read: true }, clock.now(), undefined).markedRead).toBe(true);
   });
 
   test('accepts a token of the announced generation, and none that is older', () => {
@@ -261,82 +250,46 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     const entry = cache.put(record(1), clock.now(), undefined);
     expect(cache.size).toBe(1);
-    expect(cache.bytes).toBe(entry.served.body.length + 2_000);
+    expect(cache.bytes).toBeGreaterThan(entry.served.body.length);
+    expect(cache.bytes).toBeLessThan(500);
     expect([...cache.records()]).toEqual([[ID, entry.served.record]]);
   });
 
-  test('stays within its memory limit, and evicts the accounts that were used least recently', () => {
+  test('stays within its memory limit, and keeps the tokens that came or were read from the store last', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 200 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const [index, subject] of subjects.entries()) {
-      cache.put(record(1, subject, index % 3 > 0), clock.now(), undefined);
+    for (const subject of subjects) {
+      cache.put(record(1, subject), clock.now(), undefined);
+      cache.put(record(1), clock.now(), undefined);
       expect(cache.bytes).toBeLessThanOrEqual(32_000);
     }
     const cached = new Set([...cache.records()].map(([, { subject }]) => subject.unionId));
     expect(cached.size).toBe(cache.size);
-    // Seven tokens as objects, of 2,000 bytes each, and the others packed.
-    expect(cached.size).toBeGreaterThan(60);
-    expect(subjects.slice(-20).every(({ unionId }) => cached.has(unionId))).toBe(true);
-  });
-
-  test('keeps an account that is used, however many others come', () => {
-    for (const read of [true, false]) {
-      const { cache, clock, record } = createCache(32_000);
-      cache.put(record(1, SUBJECT, read), clock.now(), undefined);
-      for (let number = 0; number < 200; number += 1) {
-        cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, read), clock.now(), undefined);
-        if (read) cache.put(record(1, SUBJECT, true), clock.now(), undefined);
-        else expect(cache.getStale(ID)).toBeDefined();
-      }
-      expect(cache.getStale(ID)).toBeDefined();
-    }
+    expect(cached.size).toBeGreaterThan(100);
+    expect([SUBJECT, ...subjects.slice(-50)].every(({ unionId }) => cached.has(unionId))).toBe(true);
   });
 
   test('loses no token by using its tokens, in any order, while no new ones come', () => {
     const { cache, clock, record } = createCache(64_000);
     const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject, true), clock.now(), undefined);
-    expect(cache.size).toBe(50);
+    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
     for (let round = 0; round < 500; round += 1) {
       const subject = subjects[(round * 37) % 50] as Subject;
+      cache.put(record(1, subject), clock.now(), undefined);
       expect(cache.getStale(subjectId(subject))).toBeDefined();
       expect(cache.size).toBe(50);
     }
   });
 
-  test('opens no account because another replica has renewed, removed or erased', () => {
-    const { cache, clock, record, announce } = createCache();
-    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
-    for (const subject of [SUBJECT, tablet]) cache.put(record(1, subject, true), clock.now(), undefined);
-    const { bytes } = cache;
-    announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
-    expect([cache.size, cache.bytes]).toEqual([1, bytes]);
-    announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
-    expect([cache.size, cache.bytes]).toEqual([0, bytes]);
-  });
-
-  test('keeps a renewed token packed, and says that no app has read it', () => {
+  test('says of a renewed token that no app has read it, and keeps the erasure', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1, SUBJECT, true), clock.now(), 5);
     cache.renew(record(2), ID, clock.now());
-    expect(cache.bytes).toBeLessThan(1_000);
     expect([...cache.records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
-    expect(cache.getFresh(ID, clock.now())).toMatchObject({ markedRead: false, erasedAt: 5 });
+    expect(cache.getFresh(ID, clock.now())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
   });
 
-  test('keeps the object of a due token, which says when a read may ask for a renewal again', () => {
-    const { cache, clock, record } = createCache();
-    const due = record(1, SUBJECT, true);
-    clock.advance(500_000);
-    const entry = cache.put(due, clock.now(), undefined);
-    entry.renewFrom = clock.now() + 1_000;
-    clock.advance(60_000);
-    expect(cache.put(due, clock.now(), undefined).renewFrom).toBe(entry.renewFrom);
-  });
-
-  test('lists a renewed token whose packed copy has ended, and none that has ended itself', () => {
+  test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1, SUBJECT, true), clock.now(), undefined);
     expect(cache.getStale(ID)).toBeDefined();
@@ -348,87 +301,29 @@ describe('the token cache', () => {
     expect([...cache.records()]).toEqual([]);
   });
 
-  test('lists each token, also one that is used or makes room while they are listed', () => {
+  test('lists each token, also one that is read from the store again while they are listed', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const [index, subject] of subjects.entries()) {
-      cache.put(record(1, subject, index % 2 > 0), clock.now(), undefined);
-    }
+    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
     const listed = new Set<string>();
     for (const [, { subject }] of cache.records()) {
       listed.add(subject.unionId);
-      for (const offset of [1, 7, 13]) {
-        cache.getStale(subjectId(subjects[(listed.size * offset + 5) % 30] as Subject));
-      }
+      for (const offset of [1, 7, 13])
+        cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), clock.now(), undefined);
     }
     expect(listed.size).toBe(30);
     clock.advance(1);
     expect([...cache.records(clock.now() - 2)]).toEqual([]);
   });
 
-  test('keeps the tokens of an account that alone would take more than half of the memory', () => {
-    const { cache, clock, record } = createCache(10_000);
-    const terminals = ['one', 'two', 'three'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
-    for (const subject of terminals) cache.put(record(1, subject), clock.now(), undefined);
-    expect([...cache.records()].map(([, { subject }]) => subject.uniqueId)).toEqual(['one', 'two', 'three']);
-    for (const subject of terminals) expect(cache.getStale(subjectId(subject))).toBeDefined();
-    cache.renew(record(2, terminals[0]), subjectId(terminals[0] as Subject), clock.now());
-    expect(cache.put(record(1, terminals[0]), clock.now(), undefined).served.record.generation).toBe(2);
-  });
-
-  test('opens a token when it is used again, and returns the same entry from then on', () => {
+  test('remembers the erasure of an account with the token that the store confirms again', () => {
     const { cache, clock, record } = createCache();
-    const first = cache.put(record(1, SUBJECT, true), clock.now(), 5);
-    expect(cache.bytes).toBeLessThan(500);
-    const entry = cache.getFresh(ID, clock.now());
-    expect(entry).toEqual(first);
-    expect(cache.getFresh(ID, clock.now())).toBe(entry);
-    expect(cache.size).toBe(1);
-    expect(cache.bytes).toBeGreaterThan(2_000);
-  });
-
-  test('needs no objects for a token that is stale, or is read from the store again', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1, SUBJECT, true), clock.now(), undefined);
+    cache.put(record(1), clock.now(), undefined);
     clock.advance(60_000);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    cache.put(record(2, SUBJECT, true), clock.now(), 5);
-    expect([cache.size, cache.bytes < 800, cache.erasedAt(ID)]).toEqual([1, true, 5]);
+    cache.put(record(2), clock.now(), 5);
+    expect([cache.size, cache.erasedAt(ID)]).toEqual([1, 5]);
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: 5, checkedAt: clock.now() });
-  });
-
-  test('never replaces a newer packed token with an older one', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(2, SUBJECT, true), clock.now(), undefined);
-    expect(cache.put(record(1, SUBJECT, true), clock.now(), undefined).served.record.generation).toBe(2);
-    expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
-  });
-
-  test('keeps what it knows of a token that makes room for another account', () => {
-    const { cache, clock, record, announce } = createCache(32_000);
-    const entry = cache.put(record(1), clock.now(), 5);
-    entry.markedRead = true;
-    announce({ kind: 'saved', id: ID, generation: 2 });
-    for (let number = 0; number < 10; number += 1) {
-      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), clock.now(), undefined);
-    }
-    const known = cache.getStale(ID);
-    expect(known).not.toBe(entry);
-    expect(known).toMatchObject({ erasedAt: 5, markedRead: true, checkedAt: Number.NEGATIVE_INFINITY });
-    expect(known?.served.etag).toBe(entry.served.etag);
-  });
-
-  test('loses only the tokens that are forgotten, also when their account was not used for long', () => {
-    const { cache, clock, record } = createCache(32_000);
-    const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
-    const ids = new Set(subjects.map(subjectId));
-    expect(new Set([...cache.records()].map(([id]) => id))).toEqual(ids);
-    for (const id of ids) {
-      cache.forget(id);
-      ids.delete(id);
-      expect(new Set([...cache.records()].map(([left]) => left))).toEqual(ids);
-    }
   });
 });
 
@@ -443,12 +338,10 @@ describe('an erasure', () => {
     for (const uniqueId of ['one', 'two', 'three'])
       cache.put(record(1, { ...SUBJECT, uniqueId }, true), clock.now(), undefined);
     const lookups = vi.spyOn(Map.prototype, 'get');
-    const iterations = vi.spyOn(Map.prototype, 'values');
-    const numbers = vi.spyOn(DataView.prototype, 'getFloat64');
+    const texts = vi.spyOn(Buffer.prototype, 'toString');
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     expect(lookups.mock.calls.length).toBeLessThan(10);
-    expect(iterations).not.toHaveBeenCalled();
-    expect(numbers.mock.calls.length).toBeLessThan(100);
+    expect(texts.mock.calls.length).toBeLessThan(10);
     vi.restoreAllMocks();
     expect(cache.size).toBe(1_000);
   });
@@ -464,7 +357,6 @@ describe('an erasure', () => {
     });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
-        // There is room for four objects, so some of the twelve tokens are packed.
         const { cache, clock, record } = createCache(16_500);
         const latest = new Map<string, number>();
         let generation = 1;
@@ -494,7 +386,7 @@ describe('an erasure', () => {
           const ids = [...cache.records()].map(([known]) => known);
           expect(new Set(ids).size).toBe(ids.length);
           expect(cache.size).toBe(ids.length);
-          // All twelve packed copies fit, so none is lost.
+          // All twelve fit, so none is lost.
           expect(new Map([...cache.records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(
             latest,
           );

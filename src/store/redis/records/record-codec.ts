@@ -74,7 +74,7 @@ export class RecordCodec {
   /** `undefined` when the bytes are no record. */
   sealedField(bytes: Buffer, id: SubjectId, key: string): SealedField | undefined {
     if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
-    const additionalData = boundTo(bytes.subarray(0, HEADER_LENGTH), id, key);
+    const additionalData = boundTo(bytes, id, key);
     const sealed = bytes.subarray(HEADER_LENGTH);
     return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
   }
@@ -106,9 +106,9 @@ export class RecordCodec {
   }
 }
 
-function boundTo(header: Buffer, id: SubjectId, key: string): Buffer {
+function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
   const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
-  header.copy(bound, 0, 2);
+  record.copy(bound, 0, 2, HEADER_LENGTH);
   return bound;
 }
 
