@@ -126,9 +126,12 @@ export class PackedTokens {
     return position === undefined ? undefined : this.#unpack(position);
   }
 
-  /** Notes whether the store knows that an app has read this generation of the terminal's token. */
-  setRead(id: SubjectId, generation: number, read: boolean): void {
-    this.#change(id, generation, READ, Number(read));
+  /**
+   * Notes whether the store knows that an app has read this generation of the terminal's token.
+   * @returns whether the block knew otherwise
+   */
+  setRead(id: SubjectId, generation: number, read: boolean): boolean {
+    return this.#change(id, generation, READ, Number(read));
   }
 
   /** Sets the `renewFrom` of this generation of the terminal's token. */
@@ -136,9 +139,13 @@ export class PackedTokens {
     this.#change(id, generation, RENEW_FROM, renewFrom);
   }
 
-  #change(id: SubjectId, generation: number, field: number, value: number): void {
+  /** @returns whether it had another value */
+  #change(id: SubjectId, generation: number, field: number, value: number): boolean {
     const position = this.#search(id);
-    if (position !== undefined && this.#get(position, GENERATION) === generation) this.#set(position, field, value);
+    if (position === undefined || this.#get(position, GENERATION) !== generation) return false;
+    const isNew = this.#get(position, field) !== value;
+    this.#set(position, field, value);
+    return isNew;
   }
 
   /** Makes a token unconfirmed if it is older than `generation`. */

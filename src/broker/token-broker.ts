@@ -86,7 +86,8 @@ export class TokenBroker {
   /** Returns the answer for an app, and records that the token was read. */
   #serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome): ServedToken {
     this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
-    if (!entry.served.record.read) this.#markRead(id, entry);
+    const { record } = entry.served;
+    if (!record.read && this.#options.cache.setRead(id, record.generation, true)) this.#markRead(id, record);
     return entry.served;
   }
 
@@ -197,7 +198,7 @@ export class TokenBroker {
       if (outcome === 'saved') {
         const entry = cache.put(record, askedAt, erasedAt, id);
         // Another replica may have restored it before, as unread.
-        if (record.read && record.unreadRenewals > 0) this.#markRead(id, entry);
+        if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
         return entry;
       }
     }
@@ -209,10 +210,8 @@ export class TokenBroker {
    * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
    * tokens are stored as read.
    */
-  #markRead(id: SubjectId, entry: CachedToken): void {
+  #markRead(id: SubjectId, record: TokenRecord): void {
     const { terminals, cache, policy, log, observer } = this.#options;
-    const { record } = entry.served;
-    cache.setRead(id, record.generation, true);
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {

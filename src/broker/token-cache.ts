@@ -56,9 +56,10 @@ export class TokenCache {
     return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }
 
-  /** Returns the entry, fresh or stale. */
+  /** Returns the entry, fresh or stale. It counts as used: it stays in memory, although the store did not return it. */
   getStale(id: SubjectId): CachedToken | undefined {
-    return this.#tokens.find(id);
+    const entry = this.#tokens.find(id);
+    return entry && this.#tokens.add(entry, true);
   }
 
   /**
@@ -97,9 +98,12 @@ export class TokenCache {
     return known && known.served.record.generation > record.generation ? known : entry;
   }
 
-  /** Notes whether the store knows that an app has read this generation of the terminal's token. */
-  setRead(id: SubjectId, generation: number, read: boolean): void {
-    this.#tokens.setRead(id, generation, read);
+  /**
+   * Notes whether the store knows that an app has read this generation of the terminal's token.
+   * @returns whether memory has the token, and knew otherwise
+   */
+  setRead(id: SubjectId, generation: number, read: boolean): boolean {
+    return this.#tokens.setRead(id, generation, read);
   }
 
   /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { totalmem } from 'node:os';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
@@ -55,6 +56,20 @@ const onRedis = (url = inject('redisUrl')): Environment => ({
   REDIS_KEY_PREFIX: `service-${randomUUID()}`,
   TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
 });
+
+test.runIf(totalmem() < 200 * 2 ** 30)(
+  'a service that may cache more tokens than fit into the machine says so',
+  async () => {
+    const { log, start } = await open({});
+    await start({ CACHE_MAX_MB: '65536' });
+    expect(log.lines()).toContainEqual(
+      expect.objectContaining({
+        msg: expect.stringContaining('CACHE_MAX_MB is too large'),
+        allowedMb: expect.any(Number),
+      }),
+    );
+  },
+);
 
 describe.each([
   { where: 'in Redis', store: onRedis },

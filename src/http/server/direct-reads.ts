@@ -61,13 +61,15 @@ export class DirectReads {
         fail(error);
       }
     };
+    let caller: CachedPrincipal | Promise<CachedPrincipal>;
     try {
-      const caller = callerOf(request.headers);
-      if (caller instanceof Promise) caller.then(read, fail);
-      else read(caller);
+      caller = callerOf(request.headers);
     } catch (error) {
       fail(error);
+      return true;
     }
+    if (caller instanceof Promise) caller.then(read, fail);
+    else read(caller);
     return true;
   };
 

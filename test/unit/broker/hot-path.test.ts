@@ -1,17 +1,20 @@
 import { createHook } from 'node:async_hooks';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
+import type { ServedToken } from '../../../src/token/sdk-token.ts';
+import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
 const METHODS = ['read', 'acquire', 'save', 'release', 'markRead', 'take', 'ping'] as const;
 
 test('a read from memory calls no store method, sets no timer, and returns the cached bytes', async () => {
   const watched = watchedStore(createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 }));
   const { broker } = brokerParts({ store: watched.store });
-  const read = () => broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() });
+  const read = () => broker.read({ subject: SUBJECT, id: ID, region: 'CN', sessionIssuedAt: systemClock.now() });
   const first = await read();
   const storeCalls = () => METHODS.map((name) => watched.calls(name));
   const callsBefore = storeCalls();
@@ -22,11 +25,16 @@ test('a read from memory calls no store method, sets no timer, and returns the c
     },
   });
   onTestFinished(() => void hook.disable());
+  const serialised = vi.spyOn(JSON, 'stringify');
   hook.enable();
-  for (let round = 0; round < 100; round += 1) expect(await read()).toEqual(first);
+  const answers: ServedToken[] = [];
+  for (let round = 0; round < 100; round += 1) answers.push(await read());
   const timersOfReads = timers;
   setTimeout(() => undefined, 0);
   hook.disable();
+  onTestFinished(() => serialised.mockRestore());
+  expect(serialised).not.toHaveBeenCalled();
+  for (const answer of answers) expect(answer).toEqual(first);
   expect([timersOfReads, timers - timersOfReads]).toEqual([0, 1]);
   expect(storeCalls()).toEqual(callsBefore);
 });

@@ -128,18 +128,21 @@ describe('packed tokens', () => {
 
   test('keep the renewal time and the read mark when they are added again, and no other token gets them', () => {
     const block = new PackedTokens(10_000);
+    const tablet = tokenOf({ uniqueId: 'tablet', generation: 2, read: false });
     const token = tokenOf({ generation: 2, read: false });
-    block.add(token, true);
-    block.setRead(token.id, 1, true);
+    for (const one of [tablet, token, tokenOf({ unionId: 'bob', generation: 2, read: false })]) block.add(one, true);
+    expect(block.setRead(token.id, 1, true)).toBe(false);
     block.setRenewFrom(token.id, 1, 5);
     expect(block.find(token.id)).toEqual(token);
-    block.setRead(token.id, 2, true);
+    expect([1, 2].map(() => block.setRead(token.id, 2, true))).toEqual([true, false]);
     block.setRenewFrom(token.id, 2, 5);
-    const again = { ...tokenOf({ generation: 2, read: true, checkedAt: 3, erasedAt: 1, renewFrom: 5 }) };
+    expect(block.find(tablet.id)).toEqual(tablet);
+    const again = tokenOf({ generation: 2, read: true, checkedAt: 3, erasedAt: 1, renewFrom: 5 });
     expect(block.add({ ...token, checkedAt: 3, erasedAt: 1 }, true)).toEqual(again);
     expect(block.find(token.id)).toEqual(again);
-    block.setRead(token.id, 2, false);
+    expect(block.setRead(token.id, 2, false)).toBe(true);
     expect(block.find(token.id)?.served.record.read).toBe(false);
+    expect(block.setRead(tokenOf({ unionId: 'carol' }).id, 2, true)).toBe(false);
     for (const other of [{ accessToken: 'other' }, { accessToken: 'other', generation: 3 }]) {
       const unread = tokenOf({ generation: 2, read: false, ...other });
       expect(block.add(unread, true)).toEqual(unread);
@@ -162,15 +165,15 @@ describe('packed tokens', () => {
 
   test('stay if they are read again before half of the block is overwritten, and otherwise in their turn', () => {
     const block = new PackedTokens(100_000);
-    const [used, returned, unused] = ['used', 'returned', 'unused'].map((unionId) => tokenOf({ unionId }));
-    for (const token of [used, returned, unused]) if (token) block.add(token, true);
+    const [used, renewed, unused] = ['used', 'renewed', 'unused'].map((unionId) => tokenOf({ unionId }));
+    for (const token of [used, renewed, unused]) if (token) block.add(token, true);
     for (let number = 0; number < 2_000; number += 1) {
       block.add(tokenOf({ unionId: `account-${number}` }), true);
       if (used && number % 50 === 0) block.add(used, true);
-      // Back from the objects: no read.
-      if (returned && block.find(returned.id)) block.add(returned, false);
+      // A renewal is no read.
+      if (renewed && block.find(renewed.id)) block.add(renewed, false);
     }
-    const isKnown = [used, returned, unused].map((token) => token && block.find(token.id) !== undefined);
+    const isKnown = [used, renewed, unused].map((token) => token && block.find(token.id) !== undefined);
     expect(isKnown).toEqual([true, false, false]);
   });
 

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TokenStore } from '../../../src/token/ports.ts';
@@ -254,6 +254,22 @@ describe('a read after the store has lost its data', () => {
     await eventually(() => isRead(empty));
   });
 
+  test('stores the read mark also if another replica has restored the token without it', async () => {
+    const { clock, full, empty, loseData, read, renewInBackground } = partsWithLoss();
+    await read();
+    await renewInBackground(ID);
+    const { record } = await full.terminals.read(ID);
+    await read();
+    loseData();
+    if (record) await empty.terminals.restore(record, clock.now());
+    empty.terminals.read = async () => ({ record: undefined, erasedAt: undefined });
+    clock.advance(60_001);
+    const markRead = vi.spyOn(empty.terminals, 'markRead');
+    await read();
+    expect(markRead).toHaveBeenCalledOnce();
+    expect(await markRead.mock.results[0]?.value).toBe(true);
+  });
+
   test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
     const { clock, vendor, loseData, read } = partsWithLoss();
     await read();
@@ -436,5 +452,17 @@ describe('the read mark of a token', () => {
     await read();
     expect(watched.calls('markRead')).toBe(2);
     expect((await watched.store.terminals.read(ID)).record?.read).toBe(true);
+  });
+
+  test('is stored once, although many reads get the token after a wait for a renewal that fails', async () => {
+    const { clock, vendor, watched, renewInBackground, read } = parts();
+    await read();
+    clock.advance(50_000);
+    await renewInBackground(ID);
+    clock.advance(55_000);
+    vendor.failure = new BrokerError('vendor_unavailable');
+    const answers = await Promise.all(Array.from({ length: 20 }, read));
+    expect(answers.map(tokenOf)).toEqual(Array(20).fill('token-2'));
+    expect(watched.calls('markRead')).toBe(1);
   });
 });

@@ -257,16 +257,29 @@ describe('the token cache', () => {
 
   test('stays within its memory limit, and keeps the tokens that came or were read from the store last', () => {
     const { cache, clock, record } = createCache(32_000);
-    const subjects = Array.from({ length: 200 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) {
+    const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    cache.put(record(1), clock.now(), undefined);
+    for (const [index, subject] of subjects.entries()) {
       cache.put(record(1, subject), clock.now(), undefined);
-      cache.put(record(1), clock.now(), undefined);
+      expect(cache.getFresh(ID, clock.now())).toBeDefined();
+      if (index % 30 === 0) cache.put(record(1), clock.now(), undefined);
       expect(cache.bytes).toBeLessThanOrEqual(32_000);
     }
     const cached = new Set([...cache.records()].map(([, { subject }]) => subject.unionId));
     expect(cached.size).toBe(cache.size);
     expect(cached.size).toBeGreaterThan(100);
-    expect([SUBJECT, ...subjects.slice(-50)].every(({ unionId }) => cached.has(unionId))).toBe(true);
+    expect(subjects.slice(-50).every(({ unionId }) => cached.has(unionId))).toBe(true);
+  });
+
+  test('keeps a token that apps read during an outage of the store, however many other accounts log in', () => {
+    const { cache, clock, record } = createCache(32_000);
+    cache.put(record(1), clock.now(), undefined);
+    clock.advance(60_000);
+    for (let number = 0; number < 400; number += 1) {
+      expect(cache.getStale(ID)?.served.record.generation).toBe(1);
+      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), Number.NEGATIVE_INFINITY, undefined);
+    }
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
 
   test('loses no token by using its tokens, in any order, while no new ones come', () => {
@@ -301,10 +314,11 @@ describe('the token cache', () => {
     expect([...cache.records()]).toEqual([]);
   });
 
-  test('lists each token, also one that is read from the store again while they are listed', () => {
-    const { cache, clock, record } = createCache(32_000);
+  test('lists each token, also one that moves while they are listed', () => {
+    const { cache, clock, record } = createCache(10_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
+    const { bytes } = cache;
     const listed = new Set<string>();
     for (const [, { subject }] of cache.records()) {
       listed.add(subject.unionId);
@@ -312,6 +326,7 @@ describe('the token cache', () => {
         cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), clock.now(), undefined);
     }
     expect(listed.size).toBe(30);
+    expect(cache.bytes).toBeGreaterThan(bytes);
     clock.advance(1);
     expect([...cache.records(clock.now() - 2)]).toEqual([]);
   });
@@ -330,7 +345,7 @@ describe('the token cache', () => {
 describe('an erasure', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  test('looks at its own account only, however many others are in memory', () => {
+  test('reads the tokens of its own account only, however many others are in memory', () => {
     const { cache, clock, record, announce } = createCache(2 ** 24);
     for (let number = 0; number < 1_000; number += 1) {
       cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), clock.now(), undefined);
