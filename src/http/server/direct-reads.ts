@@ -44,6 +44,8 @@ export class DirectReads {
     const { closing, overload, callerOf, tokenFor, answer } = this.#options;
     const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
+    // There is no body. Node.js 20 needs more work to find its end after the answer: 6 % of a read from memory.
+    request.read();
     const succeed = (token: ServedToken): void => answer(response, requestIdOf(request), token);
     let known: CachedPrincipal | undefined;
     const fail = (thrown: unknown): void => {
