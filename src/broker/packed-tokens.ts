@@ -80,7 +80,7 @@ export class PackedTokens {
     return this.#size;
   }
 
-  /** The bytes that tokens take, also removed ones that are not overwritten yet. */
+  /** The bytes that have been written, also of removed tokens, without the index of the buckets. */
   get bytes(): number {
     return (this.#end - this.#start) * WORD_BYTES;
   }
@@ -89,8 +89,8 @@ export class PackedTokens {
    * Adds a token, in place of the terminal's former one, unless that is newer. A token that is larger than the block is
    * not kept. The same token keeps its `renewFrom`, and stays read once it was.
    *
-   * It takes the same words if it has the same length. So reading or renewing one token again and again overwrites no
-   * others.
+   * It takes the same words if its text needs as many. So reading or renewing one token again and again overwrites no
+   * others, as long as its length stays.
    * @param isUsed whether an app has read it now. It then counts as new if half of the block has been written since
    * @returns what is known of the terminal's token now
    */
@@ -139,7 +139,7 @@ export class PackedTokens {
     this.#change(id, generation, RENEW_FROM, renewFrom);
   }
 
-  /** @returns whether it had another value */
+  /** @returns whether it was found, and had another value */
   #change(id: SubjectId, generation: number, field: number, value: number): boolean {
     const position = this.#search(id);
     if (position === undefined || this.#get(position, GENERATION) !== generation) return false;
@@ -163,7 +163,7 @@ export class PackedTokens {
     }
   }
 
-  /** The tokens that the store confirmed up to `checkedUntil` and that end after `now`. They may change between two. */
+  /** The tokens that the store confirmed up to `checkedUntil` and that end after `now`. The block may change meanwhile. */
   *tokens(checkedUntil: number, now: number): Generator<CachedToken> {
     for (let position = this.#start; position < this.#end; ) {
       const length = this.#get(position, LENGTH);

@@ -28,8 +28,8 @@ export interface TokenCacheOptions {
 }
 
 /**
- * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until its eviction
- * or logout, because it is the answer during an outage of the store. An older token never replaces a newer one.
+ * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is overwritten
+ * or removed, because it is the answer during an outage of the store. An older token never replaces a newer one.
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
@@ -56,7 +56,7 @@ export class TokenCache {
     return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }
 
-  /** Returns the entry, fresh or stale. It counts as used: it stays in memory, although the store did not return it. */
+  /** Returns the entry, fresh or stale. It counts as read, so that it stays in memory while the store is down. */
   getStale(id: SubjectId): CachedToken | undefined {
     const entry = this.#tokens.find(id);
     return entry && this.#tokens.add(entry, true);

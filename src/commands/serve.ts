@@ -65,8 +65,8 @@ const keptTicks: object[] = [];
 /**
  * Keeps `process.nextTick` fast, which Node.js calls several times for each request. Each call creates an object. When a
  * full garbage collection finds none of them, as in an idle process, V8 forgets how they are made. From then on it makes
- * each one in a slow way, for as long as the process runs: a read from memory takes a fifth more CPU (Node.js 20,
- * benchmark scenario `warm`). One such object that stays prevents it.
+ * each one in a slow way, for as long as the process runs: a read from memory takes a quarter more CPU (Node.js
+ * 20, benchmark scenario `warm`). One such object that stays prevents it.
  */
 function keepTickFast(): void {
   process.nextTick(function keepTick() {

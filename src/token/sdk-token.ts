@@ -31,9 +31,9 @@ export interface TokenRecord {
   readonly unreadRenewals: number;
 }
 
-/** A record with the answer for the app, built once per token. */
+/** A record with the answer for the app. The answer is built when the store or the vendor returns the token. */
 export interface ServedToken {
-  /** The fields of its token are read from the body at each use: replicas remember many tokens, and use few fields. */
+  /** The fields of its token are read from the body at each use, because few reads need them. */
   readonly record: TokenRecord;
   /** JSON of the token's fields in pure ASCII. Node writes an ASCII string and the headers in one piece. */
   readonly body: string;
