@@ -263,8 +263,9 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
 }
 
 /**
- * Bounds of what a replica keeps in memory. They are smaller where the container, the machine or the heap could not hold all of it.
- * Sessions are in the heap: V8 ends a process whose heap is full. Measured: a session takes up to twice its counted bytes.
+ * Bounds of what a replica keeps in memory. They are smaller where the container, the machine or the heap could not hold
+ * all of it. Sessions are in the heap, and V8 ends a process whose heap is full. Measured: a session takes up to twice its
+ * counted bytes.
  */
 function memoryBounds(tokenBytes: number, log: Logger) {
   const systemBytes = Math.min(process.constrainedMemory() || Infinity, totalmem()) - OUTSIDE_HEAP_BYTES;

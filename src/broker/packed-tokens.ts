@@ -128,7 +128,7 @@ export class PackedTokens {
 
   /**
    * Notes whether the store knows that an app has read this generation of the terminal's token.
-   * @returns whether the block knew otherwise
+   * @returns whether this is new to the block
    */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
     return this.#change(id, generation, READ, Number(read));
@@ -163,7 +163,10 @@ export class PackedTokens {
     }
   }
 
-  /** The tokens that the store confirmed up to `checkedUntil` and that end after `now`. The block may change meanwhile. */
+  /**
+   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`. Between two of them, others may be
+   * added, moved or removed.
+   */
   *tokens(checkedUntil: number, now: number): Generator<CachedToken> {
     for (let position = this.#start; position < this.#end; ) {
       const length = this.#get(position, LENGTH);

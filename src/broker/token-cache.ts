@@ -100,7 +100,7 @@ export class TokenCache {
 
   /**
    * Notes whether the store knows that an app has read this generation of the terminal's token.
-   * @returns whether memory has the token, and knew otherwise
+   * @returns whether memory has the token, and this is new
    */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
     return this.#tokens.setRead(id, generation, read);
@@ -136,7 +136,7 @@ export class TokenCache {
   }
 
   /**
-   * Replaces an entry by a newer token. Adds no entry for a subject that is not read on this replica.
+   * Replaces an entry by a newer token. Adds no entry for a subject that is not in memory.
    * @param checkedAt when the store was asked to save the record, epoch ms; `-Infinity` if it has not confirmed it
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {

@@ -1,3 +1,4 @@
+import { Session } from 'node:inspector/promises';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
@@ -294,6 +295,19 @@ describe('the token cache', () => {
     }
   });
 
+  test('takes no memory for what another replica has renewed, removed or erased', () => {
+    const { cache, clock, record, announce } = createCache();
+    const tablet = { ...SUBJECT, uniqueId: 'tablet' };
+    for (const subject of [SUBJECT, tablet]) cache.put(record(1, subject, true), clock.now(), undefined);
+    const { bytes } = cache;
+    announce({ kind: 'saved', id: ID, generation: 2 });
+    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
+    expect([cache.size, cache.bytes]).toEqual([1, bytes]);
+    announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
+    expect([cache.size, cache.bytes]).toEqual([0, bytes]);
+  });
+
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1, SUBJECT, true), clock.now(), 5);
@@ -331,6 +345,19 @@ describe('the token cache', () => {
     expect([...cache.records(clock.now() - 2)]).toEqual([]);
   });
 
+  test('loses only the tokens that are forgotten', () => {
+    const { cache, clock, record } = createCache(32_000);
+    const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
+    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
+    const ids = new Set(subjects.map(subjectId));
+    expect(new Set([...cache.records()].map(([id]) => id))).toEqual(ids);
+    for (const id of ids) {
+      cache.forget(id);
+      ids.delete(id);
+      expect(new Set([...cache.records()].map(([left]) => left))).toEqual(ids);
+    }
+  });
+
   test('remembers the erasure of an account with the token that the store confirms again', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), clock.now(), undefined);
@@ -345,7 +372,7 @@ describe('the token cache', () => {
 describe('an erasure', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  test('reads the tokens of its own account only, however many others are in memory', () => {
+  test('looks at its own account only, however many others are in memory', async () => {
     const { cache, clock, record, announce } = createCache(2 ** 24);
     for (let number = 0; number < 1_000; number += 1) {
       cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), clock.now(), undefined);
@@ -354,10 +381,20 @@ describe('an erasure', () => {
       cache.put(record(1, { ...SUBJECT, uniqueId }, true), clock.now(), undefined);
     const lookups = vi.spyOn(Map.prototype, 'get');
     const texts = vi.spyOn(Buffer.prototype, 'toString');
+    const profiler = new Session();
+    profiler.connect();
+    await profiler.post('Profiler.enable');
+    await profiler.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
+    const { result } = await profiler.post('Profiler.takePreciseCoverage');
+    profiler.disconnect();
     expect(lookups.mock.calls.length).toBeLessThan(10);
     expect(texts.mock.calls.length).toBeLessThan(10);
     vi.restoreAllMocks();
+    const block = result.find(({ url }) => url.endsWith('src/broker/packed-tokens.ts'));
+    const counts = block?.functions.flatMap(({ ranges }) => ranges.map(({ count }) => count)) ?? [];
+    expect(Math.max(...counts)).toBeGreaterThan(2);
+    expect(Math.max(...counts)).toBeLessThan(100);
     expect(cache.size).toBe(1_000);
   });
 

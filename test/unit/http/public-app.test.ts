@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { ACCESS_TOKEN, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
+import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 
 describe('an unknown path', () => {
   it.each([
@@ -125,6 +125,32 @@ describe('the log', () => {
     const written = JSON.stringify(log());
     expect(written).toContain('unforeseen');
     for (const canary of [SESSION, UNION_ID, UNIQUE_ID, ACCESS_TOKEN]) expect(written).not.toContain(canary);
+  });
+});
+
+describe('a plain read that fails', () => {
+  const refusal = () => new BrokerError('session_invalid');
+  const rejects = () => Promise.reject(refusal());
+  const throws = () => {
+    throw refusal();
+  };
+
+  it.each<[when: string, settings: AppSettings, headers: Record<string, string>]>([
+    ['without a session', {}, { authorization: '' }],
+    ['in the check of the session', { sessions: { verify: rejects } }, {}],
+    ['in the check of the session, at once', { sessions: { verify: throws } }, {}],
+    ['in the read of the token', { tokens: { read: rejects } }, {}],
+    ['in the read of the token, at once', { tokens: { read: throws } }, {}],
+  ])('is handled once by Fastify: %s', async (_when, settings, headers) => {
+    let handled = 0;
+    const prepare: AppSettings['prepare'] = (app) => {
+      app.addHook('onError', async () => {
+        handled += 1;
+      });
+    };
+    const { getToken } = await startApp({ ...settings, prepare });
+    expect((await getToken(headers)).status).toBe(401);
+    expect(handled).toBe(1);
   });
 });
 
