@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { asciiJson, ETAG_LENGTH, type ServedToken, serveBody } from '../token/sdk-token.ts';
+import { asciiJson, ETAG_LENGTH, type SdkToken, type ServedToken } from '../token/sdk-token.ts';
 import { type AccountId, DIGEST_LENGTH, numberIn, type SubjectId } from '../token/subject.ts';
 
 /** A token and what this replica knows of it. It does not change: the block may know more by now. */
@@ -17,30 +17,45 @@ export interface CachedToken {
 
 /** The numbers of a token, in this order. Its text follows them. All lengths and positions are in words of 8 bytes. */
 const LENGTH = 0;
-/** Seven characters of the account's digest as a number. It saves most comparisons of texts. */
-const MARK = 1;
 /** The position of the token that was added before it in the same bucket. */
-const EARLIER = 2;
-const GENERATION = 3;
-const UNREAD_RENEWALS = 4;
-const ISSUED_AT = 5;
-const EXPIRES_AT = 6;
-const CHECKED_AT = 7;
+const EARLIER = 1;
+const GENERATION = 2;
+const UNREAD_RENEWALS = 3;
+const ISSUED_AT = 4;
+const EXPIRES_AT = 5;
+const CHECKED_AT = 6;
 /** NaN: unknown. */
-const ERASED_AT = 8;
-const RENEW_FROM = 9;
-const READ = 10;
+const ERASED_AT = 7;
+const RENEW_FROM = 8;
+const READ = 9;
 /** In bytes. */
-const TEXT_BYTES = 11;
+const TEXT_BYTES = 10;
 /** Id, entity tag, the subject and its country as JSON, a line feed, and the answer. */
-const TEXT = 12;
+const TEXT = 11;
 
 const WORD_BYTES = 8;
 const ID_LENGTH = 2 * DIGEST_LENGTH;
 const NAMES_AT = ID_LENGTH + ETAG_LENGTH;
-const BYTES_PER_BUCKET = 512;
+const BYTES_PER_BUCKET = 256;
 /** `Buffer.toString` of Node.js 20 takes offsets of 31 bits. */
 const LARGEST_BLOCK = 2 ** 31;
+
+/** A token whose fields are read from its body at each use, because few reads from memory need them. */
+class BodyToken implements SdkToken {
+  readonly #body: string;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+
+  constructor(body: string, issuedAt: number, expiresAt: number) {
+    this.#body = body;
+    this.issuedAt = issuedAt;
+    this.expiresAt = expiresAt;
+  }
+
+  get fields(): Readonly<Record<string, string>> {
+    return JSON.parse(this.#body);
+  }
+}
 
 /**
  * Tokens in one block of memory outside of the heap. Most tokens are read once a day or less. As objects, each would keep
@@ -101,9 +116,7 @@ export class PackedTokens {
     const { subject, region, generation, read, unreadRenewals, token: times } = served.record;
     const names = asciiJson([subject.app, subject.unionId, subject.uniqueId, region]);
     const text = `${id}${served.etag}${names}\n${served.body}`;
-    const length = TEXT + Math.ceil(text.length / WORD_BYTES);
-    const fits = former !== undefined && this.#get(former, LENGTH) === length;
-    const position = fits && !(isUsed && this.#isOld(former)) ? former : this.#append(id, length, former);
+    const position = this.#place(id, TEXT + Math.ceil(text.length / WORD_BYTES), former, isUsed);
     if (position === undefined) return known;
     const at = position % this.#words.length;
     this.#words.set([generation, unreadRenewals, times.issuedAt, times.expiresAt], at + GENERATION);
@@ -176,16 +189,18 @@ export class PackedTokens {
     }
   }
 
-  /** @returns `undefined` if the token is larger than the block */
-  #append(id: SubjectId, length: number, former: number | undefined): number | undefined {
-    if (former !== undefined) this.#remove(former);
+  /** Returns the position for a token: the former one, if it is as long. `undefined` if it is larger than the block. */
+  #place(id: SubjectId, length: number, former: number | undefined, isUsed: boolean): number | undefined {
+    if (former !== undefined) {
+      if (this.#get(former, LENGTH) === length && !(isUsed && this.#isOld(former))) return former;
+      this.#remove(former);
+    }
     if (length > this.#words.length) return undefined;
     const left = this.#words.length - (this.#end % this.#words.length);
     if (left < length) this.#set(this.#overwrite(left), LENGTH, -left);
     const position = this.#overwrite(length);
-    const mark = numberIn(id);
-    const bucket = this.#bucketOf(mark);
-    this.#words.set([length, mark, this.#latest[bucket] ?? 0], position % this.#words.length);
+    const bucket = this.#bucketOf(id);
+    this.#words.set([length, this.#latest[bucket] ?? 0], position % this.#words.length);
     this.#latest[bucket] = position;
     this.#size += 1;
     return position;
@@ -214,11 +229,9 @@ export class PackedTokens {
 
   /** The latest token of an account or a terminal, or the latest up to `from`. */
   #search(owner: AccountId | SubjectId, from?: number): number | undefined {
-    const mark = numberIn(owner);
-    let position = from ?? this.#latest[this.#bucketOf(mark)] ?? 0;
+    let position = from ?? this.#latest[this.#bucketOf(owner)] ?? 0;
     while (position >= this.#start) {
-      const isPossible = this.#get(position, MARK) === mark && this.#get(position, LENGTH) > 0;
-      if (isPossible && this.#text(position, owner.length) === owner) return position;
+      if (this.#get(position, LENGTH) > 0 && this.#text(position, owner.length) === owner) return position;
       position = this.#get(position, EARLIER);
     }
     return undefined;
@@ -228,17 +241,19 @@ export class PackedTokens {
     const text = this.#text(position, this.#get(position, TEXT_BYTES));
     const bodyAt = text.indexOf('\n') + 1;
     const [app, unionId, uniqueId, region] = JSON.parse(text.slice(NAMES_AT, bodyAt));
+    const body = text.slice(bodyAt);
+    const record = {
+      subject: { app, unionId, uniqueId },
+      region,
+      token: new BodyToken(body, this.#get(position, ISSUED_AT), this.#get(position, EXPIRES_AT)),
+      generation: this.#get(position, GENERATION),
+      read: this.#get(position, READ) === 1,
+      unreadRenewals: this.#get(position, UNREAD_RENEWALS),
+    };
     const erasedAt = this.#get(position, ERASED_AT);
     return {
       id: text.slice(0, ID_LENGTH) as SubjectId,
-      served: serveBody(text.slice(bodyAt), text.slice(ID_LENGTH, NAMES_AT), {
-        subject: { app, unionId, uniqueId },
-        region,
-        token: { issuedAt: this.#get(position, ISSUED_AT), expiresAt: this.#get(position, EXPIRES_AT) },
-        generation: this.#get(position, GENERATION),
-        read: this.#get(position, READ) === 1,
-        unreadRenewals: this.#get(position, UNREAD_RENEWALS),
-      }),
+      served: { record, body, length: String(body.length), etag: text.slice(ID_LENGTH, NAMES_AT) },
       checkedAt: this.#get(position, CHECKED_AT),
       erasedAt: Number.isNaN(erasedAt) ? undefined : erasedAt,
       renewFrom: this.#get(position, RENEW_FROM),
@@ -258,7 +273,7 @@ export class PackedTokens {
     this.#words[(position % this.#words.length) + field] = value;
   }
 
-  #bucketOf(mark: number): number {
-    return (mark % this.#secret) % this.#latest.length;
+  #bucketOf(owner: AccountId | SubjectId): number {
+    return (numberIn(owner) % this.#secret) % this.#latest.length;
   }
 }

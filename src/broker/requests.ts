@@ -51,16 +51,12 @@ export interface Renewed {
 export type SessionAge = Pick<ReadRequest, 'sessionIssuedAt'>;
 
 /**
- * Returns whether the account was erased after the session was issued. A session without an issue time counts as older.
+ * A session without an issue time counts as older than any erasure.
  * @param erasedAt epoch ms of the account's last erasure
+ * @throws BrokerError `session_invalid` when the account was erased after the session was issued
  */
-export function isErased({ sessionIssuedAt = 0 }: SessionAge, erasedAt: number | undefined): boolean {
-  return erasedAt !== undefined && sessionIssuedAt <= erasedAt;
-}
-
-/** @throws BrokerError `session_invalid` when the account was erased after the session was issued */
-export function refuseErased(session: SessionAge, erasedAt: number | undefined): void {
-  if (isErased(session, erasedAt)) throw accountErased();
+export function refuseErased({ sessionIssuedAt = 0 }: SessionAge, erasedAt: number | undefined): void {
+  if (erasedAt !== undefined && sessionIssuedAt <= erasedAt) throw accountErased();
 }
 
 export function accountErased(): BrokerError {

@@ -172,7 +172,7 @@ export class LoginWithoutLease {
     const generation = this.#nextGeneration(request);
     const record = { subject, region, token, generation, read: true, unreadRenewals: 0 };
     const erasedAt = cache.erasedAt(request.id);
-    cache.put(record, Number.NEGATIVE_INFINITY, erasedAt, request.id);
+    cache.put(record, { id: request.id, checkedAt: Number.NEGATIVE_INFINITY, erasedAt });
     writeBack.add(record);
     return { record, outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
   }

@@ -9,8 +9,8 @@ import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-tok
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { CachedToken } from './packed-tokens.ts';
 import type { Renewal } from './renewal.ts';
-import { isErased, type ReadRequest, refuseErased } from './requests.ts';
-import type { TokenCache } from './token-cache.ts';
+import { type ReadRequest, refuseErased } from './requests.ts';
+import type { StoreAnswer, TokenCache } from './token-cache.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
@@ -35,12 +35,12 @@ export interface TokenBrokerOptions {
 /** The state of a terminal according to memory or the store. */
 interface LookupResult {
   readonly entry: CachedToken | undefined;
-  readonly source: 'memory' | 'redis';
+  readonly outcome: 'memory' | 'redis';
   readonly erasedAt: number | undefined;
 }
 
 function fromMemory(entry: CachedToken): LookupResult {
-  return { entry, erasedAt: entry.erasedAt, source: 'memory' };
+  return { entry, erasedAt: entry.erasedAt, outcome: 'memory' };
 }
 
 interface ReadResult {
@@ -57,44 +57,33 @@ export class TokenBroker {
   }
 
   /**
-   * Returns a usable token, never one past {@link servableUntil}: at once if memory alone can answer. A failed renewal
-   * never takes a valid token away, unless it shows that the token has ended ({@link TOKEN_ENDED}). If the vendor has
-   * refused a token, returns its replacement.
+   * Returns a usable token, never one past {@link servableUntil}. It does not wait if memory alone can answer. A failed
+   * renewal never takes a valid token away, unless it shows that the token has ended ({@link TOKEN_ENDED}). If the vendor
+   * has refused a token, returns its replacement.
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
    */
-  read(request: ReadRequest): ServedToken | Promise<ServedToken> {
-    const { subject, id = subjectId(subject) } = request;
-    const now = this.#options.clock.now();
-    const fresh = request.refused === undefined ? this.#options.cache.getFresh(id, now) : undefined;
-    const isServable = fresh && now < fresh.renewFrom && !isErased(request, fresh.erasedAt);
-    return isServable ? this.#serve(id, fresh, now, 'memory') : this.#seek(id, request, fresh);
-  }
-
-  /** @param fresh the fresh entry, if memory has one and the token was not refused */
-  async #seek(id: SubjectId, request: ReadRequest, fresh: CachedToken | undefined): Promise<ServedToken> {
+  async read(request: ReadRequest): Promise<ServedToken> {
+    const { subject, id = subjectId(subject), refused } = request;
+    const { cache, clock, observer } = this.#options;
     try {
-      const lookup = fresh ? fromMemory(fresh) : await this.#lookUp(id);
-      const { entry, outcome } = await this.#resultOf(lookup, id, request);
-      return this.#serve(id, entry, this.#options.clock.now(), outcome);
+      const fresh = refused === undefined ? cache.getFresh(id, clock.now()) : undefined;
+      const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id), id, request);
+      const { entry, outcome } = result instanceof Promise ? await result : result;
+      const { record } = entry.served;
+      observer.tokenServed(outcome, record.token.expiresAt - clock.now());
+      if (!record.read && cache.setRead(id, record.generation, true)) this.#markRead(id, record);
+      return entry.served;
     } catch (error) {
-      this.#options.observer.readFailed(error);
+      observer.readFailed(error);
       throw error;
     }
   }
 
-  /** Returns the answer for an app, and records that the token was read. */
-  #serve(id: SubjectId, entry: CachedToken, now: number, outcome: ReadOutcome): ServedToken {
-    this.#options.observer.tokenServed(outcome, entry.served.record.token.expiresAt - now);
-    const { record } = entry.served;
-    if (!record.read && this.#options.cache.setRead(id, record.generation, true)) this.#markRead(id, record);
-    return entry.served;
-  }
-
   #resultOf(lookup: LookupResult, id: SubjectId, request: ReadRequest): ReadResult | Promise<ReadResult> {
     const { clock, cache, policy } = this.#options;
-    refuseErased(request, lookup.erasedAt);
-    const { entry, source: outcome } = lookup;
+    const { entry, erasedAt, outcome } = lookup;
+    refuseErased(request, erasedAt);
     const now = clock.now();
     if (!entry || now >= servableUntil(entry.served.record.token)) return this.#renew(id, request, 'new', undefined);
     if (request.refused !== undefined) {
@@ -157,7 +146,7 @@ export class TokenBroker {
       const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
       const { record, outcome, checkedAt, erasedAt } = renewed;
       refuseErased(request, erasedAt);
-      const cached = cache.put(record, checkedAt, erasedAt, id);
+      const cached = cache.put(record, { id, checkedAt, erasedAt });
       // Memory may have a newer token by now, but one that is refused or past its margin.
       const isUseful = satisfies(cached.served.record);
       return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
@@ -171,14 +160,15 @@ export class TokenBroker {
   /** Reads the store. If the store fails, returns what memory has: an error is never an absence. */
   async #lookUp(id: SubjectId): Promise<LookupResult> {
     const { terminals, cache, clock, log } = this.#options;
-    const askedAt = clock.now();
+    const checkedAt = clock.now();
     try {
       const { record, erasedAt } = await terminals.read(id);
-      const entry = record ? cache.put(record, askedAt, erasedAt, id) : await this.#restore(id, askedAt, erasedAt);
-      return { entry, erasedAt, source: 'redis' };
+      const answer = { id, checkedAt, erasedAt };
+      const entry = record ? cache.put(record, answer) : await this.#restore(id, answer);
+      return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
-      return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), source: 'memory' };
+      return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
     }
   }
 
@@ -186,7 +176,7 @@ export class TokenBroker {
    * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data. The
    * store knows a recent logout, and then refuses to have the token back.
    */
-  async #restore(id: SubjectId, askedAt: number, erasedAt: number | undefined): Promise<CachedToken | undefined> {
+  async #restore(id: SubjectId, answer: StoreAnswer): Promise<CachedToken | undefined> {
     const { terminals, cache, clock, policy, observer } = this.#options;
     const known = cache.getStale(id);
     if (!known) return undefined;
@@ -196,7 +186,7 @@ export class TokenBroker {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
       observer.wroteBack(outcome);
       if (outcome === 'saved') {
-        const entry = cache.put(record, askedAt, erasedAt, id);
+        const entry = cache.put(record, answer);
         // Another replica may have restored it before, as unread.
         if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
         return entry;

@@ -27,6 +27,18 @@ export interface TokenCacheOptions {
   readonly policy: RefreshPolicy;
 }
 
+/** What is known of a record that the store returned or took. */
+export interface StoreAnswer {
+  /** The id of its subject, if the caller has it. */
+  readonly id?: SubjectId;
+  /** When the store was asked: epoch ms. */
+  readonly checkedAt: number;
+  /** The account's last erasure according to the store: epoch ms. */
+  readonly erasedAt: number | undefined;
+  /** Whether an app has read the token now. Default: true. */
+  readonly isUsed?: boolean;
+}
+
 /**
  * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is overwritten
  * or removed, because it is the answer during an outage of the store. An older token never replaces a newer one.
@@ -62,28 +74,9 @@ export class TokenCache {
     return entry && this.#tokens.add(entry, true);
   }
 
-  /**
-   * Adds a record from the store, unless memory has a newer one. Returns the newer entry.
-   * @param checkedAt when the store was asked, epoch ms
-   * @param erasedAt the account's last erasure according to the store, epoch ms
-   * @param id the id of `record.subject`, if the caller has it
-   */
-  put(
-    record: TokenRecord,
-    checkedAt: number,
-    erasedAt: number | undefined,
-    id: SubjectId = subjectId(record.subject),
-  ): CachedToken {
-    return this.#put(record, checkedAt, erasedAt, id, true);
-  }
-
-  #put(
-    record: TokenRecord,
-    checkedAt: number,
-    erasedAt: number | undefined,
-    id: SubjectId,
-    isUsed: boolean,
-  ): CachedToken {
+  /** Adds a record from the store, unless memory has a newer one. Returns the newer entry. */
+  put(record: TokenRecord, answer: StoreAnswer): CachedToken {
+    const { id = subjectId(record.subject), checkedAt, erasedAt, isUsed = true } = answer;
     const isNewest = checkedAt > this.#announcedAt(id);
     const entry = {
       id,
@@ -140,7 +133,7 @@ export class TokenCache {
    * @param checkedAt when the store was asked to save the record, epoch ms; `-Infinity` if it has not confirmed it
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {
-    if (this.#tokens.find(id)) this.#put(record, checkedAt, this.erasedAt(id), id, false);
+    if (this.#tokens.find(id)) this.put(record, { id, checkedAt, erasedAt: this.erasedAt(id), isUsed: false });
   }
 
   /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */

@@ -33,7 +33,6 @@ export interface TokenRecord {
 
 /** A record with the answer for the app. The answer is built when the store or the vendor returns the token. */
 export interface ServedToken {
-  /** The fields of its token are read from the body at each use, because few reads need them. */
   readonly record: TokenRecord;
   /** JSON of the token's fields in pure ASCII. Node writes an ASCII string and the headers in one piece. */
   readonly body: string;
@@ -50,23 +49,6 @@ function escapeCodeUnit(codeUnit: string): string {
   return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
-/** A token whose fields are read from its body at each use. */
-class BodyToken implements SdkToken {
-  readonly #body: string;
-  readonly issuedAt: number;
-  readonly expiresAt: number;
-
-  constructor(body: string, { issuedAt, expiresAt }: Omit<SdkToken, 'fields'>) {
-    this.#body = body;
-    this.issuedAt = issuedAt;
-    this.expiresAt = expiresAt;
-  }
-
-  get fields(): Readonly<Record<string, string>> {
-    return JSON.parse(this.#body);
-  }
-}
-
 /** Returns JSON in pure ASCII. */
 export function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(NON_ASCII, escapeCodeUnit);
@@ -78,21 +60,6 @@ export const ETAG_LENGTH = TAG_LENGTH + 2;
 
 export function serveToken(record: TokenRecord): ServedToken {
   const body = asciiJson(record.token.fields);
-  return serveBody(body, `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"`, record);
-}
-
-/** @param body and `etag` of an earlier {@link serveToken} of the record */
-export function serveBody(
-  body: string,
-  etag: string,
-  record: Omit<TokenRecord, 'token'> & { readonly token: Omit<SdkToken, 'fields'> },
-): ServedToken {
-  const { subject, region, generation, read, unreadRenewals } = record;
-  const token = new BodyToken(body, record.token);
-  return {
-    record: { subject, region, token, generation, read, unreadRenewals },
-    body,
-    length: String(body.length),
-    etag,
-  };
+  const etag = `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"`;
+  return { record, body, length: String(body.length), etag };
 }

@@ -10,7 +10,10 @@ import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
+import { compareFieldsOfTokens } from '../../support/token-equality.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
+
+compareFieldsOfTokens();
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);

@@ -7,6 +7,9 @@ import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { PROACTIVE } from '../../support/broker-parts.ts';
 import { TestClock } from '../../support/test-clock.ts';
+import { compareFieldsOfTokens } from '../../support/token-equality.ts';
+
+compareFieldsOfTokens();
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -34,13 +37,13 @@ function createCache(maxBytes = 2 ** 20) {
 describe('the token cache', () => {
   test('treats an entry as fresh for one minute while announcements arrive, and for two seconds otherwise', () => {
     const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(59_999);
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
     clock.advance(1);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
     feed.completeSince = undefined;
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(1_999);
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
     clock.advance(1);
@@ -49,25 +52,25 @@ describe('the token cache', () => {
 
   test('treats an entry as stale if the clock is set back to before the store confirmed it', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(-1);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
 
   test('treats an entry from before a gap in the announcements as stale', () => {
     const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(10_000);
     feed.completeSince = clock.now();
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(10_000);
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('keeps a stale entry', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
     expect(cache.getStale(ID)?.served.record.generation).toBe(1);
@@ -75,7 +78,7 @@ describe('the token cache', () => {
 
   test('keeps an entry fresh when its own generation or a failed login is announced', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(2), clock.now(), undefined);
+    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
     announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
@@ -86,17 +89,18 @@ describe('the token cache', () => {
     const askedBefore = clock.now();
     for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    cache.put(record(4), askedBefore, undefined);
+    cache.put(record(4), { checkedAt: askedBefore, erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
     clock.advance(1);
-    cache.put(record(4), clock.now(), undefined);
+    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: undefined });
   });
 
   test('keeps the newer tokens of an account when an older erasure is announced', () => {
     const { cache, clock, record, announce } = createCache();
     const subjects = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
-    for (const [index, subject] of subjects.entries()) cache.put(record(4 + index, subject), clock.now(), undefined);
+    for (const [index, subject] of subjects.entries())
+      cache.put(record(4 + index, subject), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 4 });
     expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
   });
@@ -104,18 +108,18 @@ describe('the token cache', () => {
   test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
     const { cache, clock, record, announce } = createCache();
     const oldRecord = record(1);
-    cache.put(oldRecord, clock.now(), undefined);
+    cache.put(oldRecord, { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'removed', id: ID, generation: 5 });
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(oldRecord, clock.now(), undefined);
+    cache.put(oldRecord, { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(6), clock.now(), undefined);
+    cache.put(record(6), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('keeps a token that is newer than the logout or the erasure', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(6), clock.now(), undefined);
+    cache.put(record(6), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'removed', id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
@@ -124,37 +128,37 @@ describe('the token cache', () => {
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
     const generation = () => cache.getStale(ID)?.served.record.generation;
-    cache.put(record(2), clock.now(), undefined);
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     expect(generation()).toBe(2);
     cache.renew(record(3), ID, clock.now());
     expect(generation()).toBe(3);
     announce({ kind: 'removed', id: ID, generation: 3 });
     expect(generation()).toBeUndefined();
-    cache.put(record(4), clock.now(), undefined);
+    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     expect(generation()).toBeUndefined();
   });
 
   test('never replaces a newer token with an older one', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(2), clock.now(), undefined);
-    expect(cache.put(record(1), clock.now(), undefined).served.record.generation).toBe(2);
+    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
+    expect(cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined }).served.record.generation).toBe(2);
     expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
   });
 
   test('replaces a token that another token of the same generation has displaced from the store', () => {
     const { cache, clock, record } = createCache();
-    const own = cache.put(record(1), clock.now(), undefined);
+    const own = cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
-    const entry = cache.put(stored, clock.now(), undefined);
+    const entry = cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined });
     expect(entry.served.etag).not.toBe(own.served.etag);
     expect(cache.getStale(ID)).toEqual(entry);
   });
 
   test('asks the store for a renewed token that the store has not confirmed', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
@@ -164,14 +168,14 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     cache.renew(record(1), ID, clock.now());
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     cache.renew(record(2), ID, clock.now());
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
   });
 
   test('serves a renewed token that the store has confirmed without asking the store', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(30_000);
     cache.renew(record(2), ID, clock.now());
     clock.advance(59_999);
@@ -180,23 +184,23 @@ describe('the token cache', () => {
 
   test('holds the newer record even if the vendor gave the same token again', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
-    const { generation, token } = cache.put(renewed, clock.now(), undefined).served.record;
+    const { generation, token } = cache.put(renewed, { checkedAt: clock.now(), erasedAt: undefined }).served.record;
     expect([generation, token.fields]).toEqual([2, record(1).token.fields]);
   });
 
   test('keeps the renewal time and the read mark of a token when the store confirms it again', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
-    expect(cache.put(stored, clock.now(), undefined).served.record.read).toBe(false);
+    expect(cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined }).served.record.read).toBe(false);
     cache.setRead(ID, 1, true);
     cache.setRenewFrom(ID, 1, 7);
-    expect(cache.put(stored, clock.now(), undefined)).toMatchObject({
+    expect(cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined })).toMatchObject({
       served: { record: { read: true } },
       renewFrom: 7,
     });
-    const renewed = cache.put(record(2), clock.now(), undefined);
+    const renewed = cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
     expect(renewed.served.record.read).toBe(false);
     expect(renewed.renewFrom).toBeGreaterThan(clock.now());
   });
@@ -205,17 +209,17 @@ describe('the token cache', () => {
     const { cache, clock, record, announce } = createCache();
     announce({ kind: 'saved', id: ID, generation: 5 });
     announce({ kind: 'saved', id: ID, generation: 3 });
-    cache.put(record(4), clock.now(), undefined);
+    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
     expect(cache.oldestValid(ID)).toBe(5);
-    cache.put(record(5), clock.now(), undefined);
+    cache.put(record(5), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.now())).toBeDefined();
   });
 
   test('refuses a late read of a token that an erasure has ended, and remembers the erasure', () => {
     const { cache, clock, record, announce } = createCache();
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    cache.put(record(4), clock.now(), undefined);
+    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
     expect(cache.erasedAt(ID)).toBe(5);
   });
@@ -223,33 +227,33 @@ describe('the token cache', () => {
   test('keeps the tokens of other accounts when an account is erased', () => {
     const { cache, clock, record, announce } = createCache();
     const bob = { ...SUBJECT, unionId: 'bob' };
-    cache.put(record(1, bob), clock.now(), undefined);
+    cache.put(record(1, bob), { checkedAt: clock.now(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     expect(cache.getFresh(subjectId(bob), clock.now())).toBeDefined();
   });
 
   test('knows the latest erasure, whether the store or an announcement told it', () => {
     const { cache, clock, record, announce } = createCache();
-    expect(cache.put(record(1), clock.now(), undefined).erasedAt).toBeUndefined();
-    expect(cache.put(record(2), clock.now(), 5).erasedAt).toBe(5);
+    expect(cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined }).erasedAt).toBeUndefined();
+    expect(cache.put(record(2), { checkedAt: clock.now(), erasedAt: 5 }).erasedAt).toBe(5);
     expect(cache.erasedAt(ID)).toBe(5);
     announce({ kind: 'erased', account: accountOf(ID), generation: 7 });
-    expect(cache.put(record(8), clock.now(), 5).erasedAt).toBe(7);
-    expect(cache.put(record(9), clock.now(), 10).erasedAt).toBe(10);
+    expect(cache.put(record(8), { checkedAt: clock.now(), erasedAt: 5 }).erasedAt).toBe(7);
+    expect(cache.put(record(9), { checkedAt: clock.now(), erasedAt: 10 }).erasedAt).toBe(10);
   });
 
   test('forgets a token without refusing the next one', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     cache.forget(ID);
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeDefined();
   });
 
   test('reports its number of tokens, their memory, and all records with their ids', () => {
     const { cache, clock, record } = createCache();
-    const entry = cache.put(record(1), clock.now(), undefined);
+    const entry = cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.size).toBe(1);
     expect(cache.bytes).toBeGreaterThan(entry.served.body.length);
     expect(cache.bytes).toBeLessThan(500);
@@ -259,11 +263,11 @@ describe('the token cache', () => {
   test('stays within its memory limit, and keeps the tokens that came or were read from the store last', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     for (const [index, subject] of subjects.entries()) {
-      cache.put(record(1, subject), clock.now(), undefined);
+      cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
       expect(cache.getFresh(ID, clock.now())).toBeDefined();
-      if (index % 30 === 0) cache.put(record(1), clock.now(), undefined);
+      if (index % 30 === 0) cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
       expect(cache.bytes).toBeLessThanOrEqual(32_000);
     }
     const cached = new Set([...cache.records()].map(([, { subject }]) => subject.unionId));
@@ -274,11 +278,14 @@ describe('the token cache', () => {
 
   test('keeps a token that apps read during an outage of the store, however many other accounts log in', () => {
     const { cache, clock, record } = createCache(32_000);
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(60_000);
     for (let number = 0; number < 400; number += 1) {
       expect(cache.getStale(ID)?.served.record.generation).toBe(1);
-      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), Number.NEGATIVE_INFINITY, undefined);
+      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), {
+        checkedAt: Number.NEGATIVE_INFINITY,
+        erasedAt: undefined,
+      });
     }
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
   });
@@ -286,10 +293,10 @@ describe('the token cache', () => {
   test('loses no token by using its tokens, in any order, while no new ones come', () => {
     const { cache, clock, record } = createCache(64_000);
     const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
+    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
     for (let round = 0; round < 500; round += 1) {
       const subject = subjects[(round * 37) % 50] as Subject;
-      cache.put(record(1, subject), clock.now(), undefined);
+      cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
       expect(cache.getStale(subjectId(subject))).toBeDefined();
       expect(cache.size).toBe(50);
     }
@@ -298,7 +305,8 @@ describe('the token cache', () => {
   test('takes no memory for what another replica has renewed, removed or erased', () => {
     const { cache, clock, record, announce } = createCache();
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
-    for (const subject of [SUBJECT, tablet]) cache.put(record(1, subject, true), clock.now(), undefined);
+    for (const subject of [SUBJECT, tablet])
+      cache.put(record(1, subject, true), { checkedAt: clock.now(), erasedAt: undefined });
     const { bytes } = cache;
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
@@ -310,7 +318,7 @@ describe('the token cache', () => {
 
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1, SUBJECT, true), clock.now(), 5);
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.now(), erasedAt: 5 });
     cache.renew(record(2), ID, clock.now());
     expect([...cache.records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
@@ -318,7 +326,7 @@ describe('the token cache', () => {
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1, SUBJECT, true), clock.now(), undefined);
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.now(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeDefined();
     clock.advance(500_000);
     cache.renew(record(2), ID, clock.now());
@@ -331,13 +339,16 @@ describe('the token cache', () => {
   test('lists each token, also one that moves while they are listed', () => {
     const { cache, clock, record } = createCache(10_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
+    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
     const { bytes } = cache;
     const listed = new Set<string>();
     for (const [, { subject }] of cache.records()) {
       listed.add(subject.unionId);
       for (const offset of [1, 7, 13])
-        cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), clock.now(), undefined);
+        cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), {
+          checkedAt: clock.now(),
+          erasedAt: undefined,
+        });
     }
     expect(listed.size).toBe(30);
     expect(cache.bytes).toBeGreaterThan(bytes);
@@ -348,7 +359,7 @@ describe('the token cache', () => {
   test('loses only the tokens that are forgotten', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), clock.now(), undefined);
+    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
     const ids = new Set(subjects.map(subjectId));
     expect(new Set([...cache.records()].map(([id]) => id))).toEqual(ids);
     for (const id of ids) {
@@ -360,10 +371,10 @@ describe('the token cache', () => {
 
   test('remembers the erasure of an account with the token that the store confirms again', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), clock.now(), undefined);
+    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
     clock.advance(60_000);
     expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    cache.put(record(2), clock.now(), 5);
+    cache.put(record(2), { checkedAt: clock.now(), erasedAt: 5 });
     expect([cache.size, cache.erasedAt(ID)]).toEqual([1, 5]);
     expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: 5, checkedAt: clock.now() });
   });
@@ -375,10 +386,13 @@ describe('an erasure', () => {
   test('looks at its own account only, however many others are in memory', async () => {
     const { cache, clock, record, announce } = createCache(2 ** 24);
     for (let number = 0; number < 1_000; number += 1) {
-      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), clock.now(), undefined);
+      cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), {
+        checkedAt: clock.now(),
+        erasedAt: undefined,
+      });
     }
     for (const uniqueId of ['one', 'two', 'three'])
-      cache.put(record(1, { ...SUBJECT, uniqueId }, true), clock.now(), undefined);
+      cache.put(record(1, { ...SUBJECT, uniqueId }, true), { checkedAt: clock.now(), erasedAt: undefined });
     const lookups = vi.spyOn(Map.prototype, 'get');
     const texts = vi.spyOn(Buffer.prototype, 'toString');
     const profiler = new Session();
@@ -418,7 +432,7 @@ describe('an erasure', () => {
           if (kind === 'put') {
             clock.advance(1);
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
-            cache.put(record(generation, subject, read), clock.now(), undefined);
+            cache.put(record(generation, subject, read), { checkedAt: clock.now(), erasedAt: undefined });
             latest.set(id, generation);
             const known = isUsed ? cache.getStale(id)?.served.record : new Map(cache.records()).get(id);
             expect(known?.generation).toBe(generation);

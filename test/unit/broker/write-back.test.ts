@@ -421,7 +421,7 @@ describe('a login without a lease', () => {
     expect(renewed).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: 7 });
     const [record] = added;
     expect(record).toMatchObject({ region: 'CN', read: true, unreadRenewals: 0, generation: clock.now() - 5_000 });
-    expect(put).toEqual([[record, Number.NEGATIVE_INFINITY, 7, expect.any(String)]]);
+    expect(put).toEqual([[record, { id: expect.any(String), checkedAt: Number.NEGATIVE_INFINITY, erasedAt: 7 }]]);
   });
 
   test('uses the country of the known token, and is urgent', async () => {

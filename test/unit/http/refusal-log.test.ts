@@ -94,8 +94,10 @@ function manyAccounts(isRefused: (unionId: string) => boolean): AppSettings {
   return {
     sessions: { verify: (session) => principal({ unionId: session }) },
     tokens: {
-      read: ({ subject }) =>
-        isRefused(subject.unionId) ? Promise.reject(new BrokerError('terminal_limit')) : servedToken(),
+      read: async ({ subject }) => {
+        if (isRefused(subject.unionId)) throw new BrokerError('terminal_limit');
+        return servedToken();
+      },
     },
   };
 }
