@@ -23,7 +23,10 @@ const WHOLE_SECONDS = /^\d+$/;
 /** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
 
-/** Values of `token_type`, `token_use` or `typ` by which an OAuth server marks a token that is no access token. */
+/** The claims by which an OAuth server says what kind of token it is. */
+const KIND_CLAIMS = ['token_type', 'token_use', 'typ'];
+
+/** The kinds that are no access token. */
 const OTHER_TOKEN = /refresh|offline|logout/i;
 
 /** The member of the claim `events` that makes a JWT a logout token. */
@@ -82,14 +85,13 @@ export function requireSeconds(claims: object): void {
  * @throws BrokerError `session_invalid`
  */
 export function requireAccessToken(claims: object): void {
-  const kinds = ['token_type', 'token_use', 'typ'].map((name) => claimAt(claims, name));
-  const named = kinds.filter((kind) => typeof kind === 'string');
-  if (named.some((kind) => OTHER_TOKEN.test(kind)) || isPresent(ownValue(claimAt(claims, 'events'), LOGOUT_EVENT))) {
+  const kinds = KIND_CLAIMS.map((name) => claimAt(claims, name)).filter((kind) => typeof kind === 'string');
+  if (kinds.some((kind) => OTHER_TOKEN.test(kind)) || isPresent(ownValue(claimAt(claims, 'events'), LOGOUT_EVENT))) {
     throw new BrokerError('session_invalid', {
       detail: 'The session must be an access token, not another kind of token',
     });
   }
-  if (named.some((kind) => kind.toLowerCase() === 'dpop') || isPresent(claimAt(claims, 'cnf'))) {
+  if (kinds.some((kind) => kind.toLowerCase() === 'dpop') || isPresent(claimAt(claims, 'cnf'))) {
     throw new BrokerError('session_invalid', {
       detail: 'The session is bound to a key of its client (cnf), which the broker cannot verify',
     });
@@ -179,8 +181,7 @@ function appFrom(value: unknown, name: string): string | undefined {
 }
 
 function epochMs(seconds: unknown): number | undefined {
-  const ms = typeof seconds === 'number' ? seconds * 1_000 : Number.NaN;
-  return Number.isFinite(ms) ? ms : undefined;
+  return typeof seconds === 'number' && Number.isFinite(seconds * 1_000) ? seconds * 1_000 : undefined;
 }
 
 function withNumericTimes(answer: object): object {
@@ -208,7 +209,6 @@ function claimAt(claims: object, name: string): unknown {
 }
 
 function ownValue(holder: unknown, name: string): unknown {
-  return typeof holder === 'object' && holder !== null && Object.hasOwn(holder, name)
-    ? (holder as Record<string, unknown>)[name]
-    : undefined;
+  const isHolder = typeof holder === 'object' && holder !== null && Object.hasOwn(holder, name);
+  return isHolder ? (holder as Record<string, unknown>)[name] : undefined;
 }

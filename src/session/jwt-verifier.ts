@@ -302,7 +302,8 @@ export class JwtVerifier implements SessionVerifier {
     const keySet = this.#key.current();
     if (!keySet || session.length > SESSION_MAX_LENGTH) return undefined;
     const claims = this.#knownHeaders.claimsOf(session, keySet);
-    if (!claims || !areValid(claims, this.#required, this.#clock.now())) return undefined;
+    const valid = claims && validClaims(claims, this.#required, this.#clock.now());
+    if (!valid || Object.values(valid).includes(false)) return undefined;
     try {
       return this.#principalFrom(claims);
     } catch {
@@ -350,24 +351,19 @@ export class JwtVerifier implements SessionVerifier {
   }
 }
 
-/** Whether each claim that every session has is valid, as jose checks it (RFC 7519 §4.1). */
-export const IS_VALID = {
-  iss: (iss: unknown, { issuer }: RequiredClaims): boolean => iss === issuer,
-  aud: (aud: unknown, { audience }: RequiredClaims): boolean =>
-    (Array.isArray(aud) ? aud : [aud]).some((one) => audience.includes(one)),
-  exp: (exp: unknown, now: number): boolean => typeof exp === 'number' && exp * 1_000 > now,
-  nbf: (nbf: unknown, now: number): boolean => nbf === undefined || (typeof nbf === 'number' && nbf * 1_000 <= now),
-  iat: (iat: unknown): boolean => iat === undefined || typeof iat === 'number',
-};
-
-function areValid({ iss, aud, exp, nbf, iat }: Claims, required: RequiredClaims, now: number): boolean {
-  return (
-    IS_VALID.iss(iss, required) &&
-    IS_VALID.aud(aud, required) &&
-    IS_VALID.exp(exp, now) &&
-    IS_VALID.nbf(nbf, now) &&
-    IS_VALID.iat(iat)
-  );
+/**
+ * Says which of the claims that every session has are valid, as jose checks them (RFC 7519 §4.1).
+ * @param now epoch ms
+ */
+export function validClaims(claims: Claims, { issuer, audience }: RequiredClaims, now: number) {
+  const { iss, aud, exp, nbf = 0, iat = 0 } = claims;
+  return {
+    iss: iss === issuer,
+    aud: audience.some((one) => aud === one || (Array.isArray(aud) && aud.includes(one))),
+    exp: typeof exp === 'number' && exp * 1_000 > now,
+    nbf: typeof nbf === 'number' && nbf * 1_000 <= now,
+    iat: typeof iat === 'number',
+  };
 }
 
 function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]): string[] {

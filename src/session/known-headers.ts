@@ -30,8 +30,8 @@ interface KnownHeader {
   readonly keySet: KeySet;
 }
 
-/** A compact JWS: header, payload and signature in base64url without padding (RFC 7515 §7.1). */
-const COMPACT_JWS = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
+/** A compact JWS: what is signed (header and payload), and the signature, in base64url without padding (RFC 7515 §7.1). */
+const COMPACT_JWS = /^(([\w-]+)\.([\w-]+))\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
 const MAX_HEADERS = 64;
 
@@ -66,19 +66,14 @@ export class KnownHeaders {
   claimsOf(jwt: string, keySet: KeySet): Readonly<Record<string, unknown>> | undefined {
     const { header, payload, signed, signature } = partsOf(jwt);
     const known = this.#headers.get(header);
-    return known?.keySet === keySet && known.isGenuine(signed, signature) ? objectIn(payload) : undefined;
+    return known?.keySet === keySet && known.isGenuine(signed, signature) ? claimsIn(payload) : undefined;
   }
 }
 
 /** Empty parts if the text is not a compact JWS. */
 function partsOf(jwt: string) {
-  const [, header = '', payload = '', signature = ''] = COMPACT_JWS.exec(jwt) ?? [];
-  return {
-    header,
-    payload,
-    signed: Buffer.from(jwt.slice(0, header.length + 1 + payload.length), 'latin1'),
-    signature: Buffer.from(signature, 'base64url'),
-  };
+  const [, signed = '', header = '', payload = '', signature = ''] = COMPACT_JWS.exec(jwt) ?? [];
+  return { header, payload, signed: Buffer.from(signed, 'latin1'), signature: Buffer.from(signature, 'base64url') };
 }
 
 /** Length of r and of s in a signature (RFC 7518 §3.4). */
@@ -89,24 +84,21 @@ const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384
  * `dsaEncoding`, but with any option, Node 24 creates two errors in each call, which takes a quarter of a first read.
  */
 function toDer(signature: Buffer): Buffer {
-  const half = signature.length / 2;
-  const der = Buffer.allocUnsafe(signature.length + 9);
-  const endOfR = writeDerInteger(signature, 0, half, der, 3);
-  const end = writeDerInteger(signature, half, signature.length, der, endOfR);
-  const head = end - 3 < 0x80 ? [0x30, end - 3] : [0x30, 0x81, end - 3];
-  der.set(head, 3 - head.length);
-  return der.subarray(3 - head.length, end);
+  const hex = signature.toString('hex');
+  const half = hex.length / 2;
+  return Buffer.from(derValue('30', derInteger(hex.slice(0, half)) + derInteger(hex.slice(half))), 'hex');
 }
 
-/** Without leading zeros, but with one if the number would be negative otherwise. @returns where it ends */
-function writeDerInteger(bytes: Buffer, start: number, end: number, der: Buffer, at: number): number {
-  let first = start;
-  while (first < end - 1 && bytes[first] === 0) first += 1;
-  const zeros = (bytes[first] ?? 0) >= 0x80 ? 1 : 0;
-  const length = zeros + end - first;
-  der.set([0x02, length, 0], at);
-  bytes.copy(der, at + 2 + zeros, first, end);
-  return at + 2 + length;
+/** Without leading zeros, but with one if the number would be negative otherwise. */
+function derInteger(hex: string): string {
+  const digits = hex.replace(/^(?:00)+(?=..)/, '');
+  return derValue('02', digits >= '8' ? `00${digits}` : digits);
+}
+
+/** Tag, length and contents in hexadecimal. The contents have less than 256 bytes. */
+function derValue(tag: string, contents: string): string {
+  const length = (contents.length / 2).toString(16).padStart(2, '0');
+  return `${tag}${length >= '80' ? '81' : ''}${length}${contents}`;
 }
 
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
@@ -135,15 +127,13 @@ export function signatureCheck(algorithm: string, key: KeyObject): SignatureChec
   }
 }
 
-function objectIn(base64url: string): Readonly<Record<string, unknown>> | undefined {
+/** Returns `undefined` if the text is no JSON. A value that is no object has no claims. */
+function claimsIn(base64url: string): Readonly<Record<string, unknown>> | undefined {
   const bytes = Buffer.from(base64url, 'base64url');
   // toString would replace wrong bytes by U+FFFD, and so give two accounts one name. jose refuses them.
   if (!isUtf8(bytes)) return undefined;
   try {
-    const value: unknown = JSON.parse(bytes.toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
+    return Object(JSON.parse(bytes.toString()));
   } catch {
     return undefined;
   }

@@ -13,7 +13,7 @@ import {
 } from './claims.ts';
 import { ForwardVerifier } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
-import { brokerErrorFrom, IS_VALID, isSessionType, JwtVerifier, verificationKey } from './jwt-verifier.ts';
+import { brokerErrorFrom, isSessionType, JwtVerifier, validClaims, verificationKey } from './jwt-verifier.ts';
 import type { SessionOptions } from './session-verifier.ts';
 
 /** The broker's decision about one session, and the reasons. */
@@ -111,17 +111,17 @@ async function jwtClaims(
     (error: unknown) => brokerErrorFrom(error).message,
   );
   const required = { issuer, audience: [audience].flat() };
-  const now = clock.now();
+  const valid = validClaims(claims, required, clock.now());
   const unless = (isValid: boolean, problem: string) => (isValid ? undefined : problem);
   return [
     { name: 'signature', value: header['alg'], problem: signature },
     claim(header, 'kid', undefined),
     claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
-    claim(claims, 'iss', unless(IS_VALID.iss(claims['iss'], required), `must be ${JSON.stringify(issuer)}`)),
-    claim(claims, 'aud', unless(IS_VALID.aud(claims['aud'], required), `must hold ${required.audience.join(' or ')}`)),
-    claim(claims, 'exp', unless(IS_VALID.exp(claims['exp'], now), 'must be a time in the future')),
-    claim(claims, 'nbf', unless(IS_VALID.nbf(claims['nbf'], now), 'must be a time in the past')),
-    claim(claims, 'iat', unless(IS_VALID.iat(claims['iat']), 'must be a number')),
+    claim(claims, 'iss', unless(valid.iss, `must be ${JSON.stringify(issuer)}`)),
+    claim(claims, 'aud', unless(valid.aud, `must hold ${required.audience.join(' or ')}`)),
+    claim(claims, 'exp', unless(valid.exp, 'must be a time in the future')),
+    claim(claims, 'nbf', unless(valid.nbf, 'must be a time in the past')),
+    claim(claims, 'iat', unless(valid.iat, 'must be a number')),
     ...timesInMilliseconds(claims),
     ...kindOfToken(claims),
     ...checkClaims(claims, names),

@@ -43,8 +43,7 @@ export const systemClock: Clock = {
  * @param maxMs its length when it began. If more is left, the clock was set back since: it then counts as passed
  */
 export function remainingMs(until: number, now: number, maxMs: number): number {
-  const ms = until - now;
-  return ms > 0 && ms <= maxMs ? ms : 0;
+  return until > now && until - now <= maxMs ? until - now : 0;
 }
 
 /** Resolves after `ms`. */

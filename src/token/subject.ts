@@ -77,13 +77,13 @@ export function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, DIGEST_LENGTH);
 }
 
-/** The characters of a digest that {@link numberIn} takes. */
+/** The characters that {@link numberIn} takes. */
 export const NUMBER_LENGTH = 7;
 
-/** A number that stands for seven characters of a digest. */
-export function numberIn(digest: string, start = 0): number {
+/** A number that stands for seven characters of base64url, as in a digest or a signature. */
+export function numberIn(text: string, start = 0): number {
   let number = 0;
-  for (let at = start; at < start + NUMBER_LENGTH; at += 1) number = number * 128 + digest.charCodeAt(at);
+  for (let at = start; at < start + NUMBER_LENGTH; at += 1) number = number * 128 + text.charCodeAt(at);
   return number;
 }
 
