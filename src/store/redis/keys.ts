@@ -1,4 +1,4 @@
-import { type AccountId, accountOf, digest, type SubjectId } from '../../token/subject.ts';
+import { type AccountId, digest, type SubjectId } from '../../token/subject.ts';
 
 /** Number of hash slots of a Redis Cluster that the accounts are spread over. Changing it loses every stored token. */
 export const SHARDS = 16;
@@ -21,37 +21,37 @@ export class Keys {
    * HASH: the account's tokens, and what outlives them (see record-codec.ts). It is the account index too.
    */
   account(account: AccountId): string {
-    return `${this.#accountShard(account)}:a:${account}`;
+    return `${this.#shardOf(account)}:a:${account}`;
   }
 
   /** STRING: the owner of the subject's lease. The key expires with the lease. */
   lease(id: SubjectId): string {
-    return `${this.#accountShard(accountOf(id))}:l:${id}`;
+    return `${this.#shardOf(id)}:l:${id}`;
   }
 
   /** HASH: terminal → its newest generation granted (with a `+`) or outdated. Older generations may not be written. */
   fences(account: AccountId): string {
-    return `${this.#accountShard(account)}:f:${account}`;
+    return `${this.#shardOf(account)}:f:${account}`;
   }
 
   /** HASH: the number of the account's failed logins in a row, the last error code, and the end of the cool-down. */
   failures(account: AccountId): string {
-    return `${this.#accountShard(account)}:c:${account}`;
+    return `${this.#shardOf(account)}:c:${account}`;
   }
 
   /** ZSET: subject id → epoch ms at which the subject is due. */
   due(shard: number): string {
-    return `${this.#shard(shard)}:due`;
+    return `${this.#prefix}:{${shard}}:due`;
   }
 
   dueOf(account: AccountId): string {
-    return this.due(shardOf(account));
+    return `${this.#shardOf(account)}:due`;
   }
 
   /** STRING: a pointer to the account with this accessId. */
   accessId(accessId: string): string {
     const name = digest(accessId);
-    return `${this.#shard(shardOf(name))}:i:${name}`;
+    return `${this.#shardOf(name)}:i:${name}`;
   }
 
   /** The SCAN pattern of all {@link account} keys. */
@@ -83,7 +83,7 @@ export class Keys {
   /** STRING: epoch ms at which the next permit of a rate limit is due. */
   rate(name: string): string {
     const id = digest(name);
-    return `${this.#shard(shardOf(id))}:r:${id}`;
+    return `${this.#shardOf(id)}:r:${id}`;
   }
 
   /** STRING: `check` writes and deletes it to test its rights. */
@@ -109,18 +109,10 @@ export class Keys {
     return `${this.#channelPrefix}${appSuffix(appId)}`;
   }
 
-  #accountShard(account: AccountId): string {
-    return this.#shard(shardOf(account));
+  /** The start of every key of an account. @param digested an id or another digest, whose characters are distributed evenly */
+  #shardOf(digested: string): string {
+    return `${this.#prefix}:{${BASE64URL.indexOf(digested.charAt(0)) % SHARDS}}`;
   }
-
-  #shard(shard: number): string {
-    return `${this.#prefix}:{${shard}}`;
-  }
-}
-
-/** @param digested a digest, whose characters are distributed evenly */
-function shardOf(digested: string): number {
-  return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
 }
 
 /** The end of {@link Keys.app}, equal for every prefix and database. */

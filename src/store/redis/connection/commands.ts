@@ -178,7 +178,7 @@ export class RedisCommands {
   /** Runs a Lua script. Strings in its result are buffers. @throws BrokerError `store_unavailable` */
   script(...call: ScriptCall): Promise<unknown> {
     const [, keys] = call;
-    return this.#send(keys[0], () => runScript(this.#redis, ...call));
+    return this.run(keys[0], (redis) => runScript(redis, ...call));
   }
 
   /**
@@ -186,10 +186,6 @@ export class RedisCommands {
    * @throws BrokerError `store_unavailable`
    */
   run<T>(key: string | undefined, command: (redis: RedisClient) => Promise<T>): Promise<T> {
-    return this.#send(key, () => command(this.#redis));
-  }
-
-  #send<T>(key: string | undefined, command: () => Promise<T>): Promise<T> {
     const breaker = this.#breakerOf(key);
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
@@ -207,7 +203,7 @@ export class RedisCommands {
         reject(storeUnavailable(error));
       };
       const sent = this.#deadlines.add(() => fail(new CommandTimeout()));
-      command().then(
+      command(this.#redis).then(
         (answer) => {
           if (!sent.expire) return;
           this.#deadlines.end(sent);

@@ -7,7 +7,7 @@ import {
   subjectId,
   terminalOf,
 } from '../../../token/subject.ts';
-import { isInTheClear, type SealedField, type TokenCipher } from './token-cipher.ts';
+import { keyIdOf, type SealedField, type TokenCipher } from './token-cipher.ts';
 
 /** The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer. */
 export const ACCOUNT_FIELDS = {
@@ -93,7 +93,7 @@ export class RecordCodec {
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
     // A sealed text is bound to its id; a plain one is not, and can be any text.
-    if (isInTheClear(field.sealed) && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
+    if (keyIdOf(field.sealed) === undefined && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
       return undefined;
     return {
       subject,
@@ -107,19 +107,21 @@ export class RecordCodec {
 }
 
 function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
-  const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
-  record.copy(bound, 0, 2, HEADER_LENGTH);
-  return bound;
+  return Buffer.from(`${record.toString('latin1', 2, HEADER_LENGTH)}${key} ${id}`, 'latin1');
 }
 
 /** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
 function fieldsOf(values: readonly string[]): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const [index, name] of POSITIONAL_FIELDS.entries()) fields[name] = values[index] ?? '';
+  return values.length <= POSITIONAL_FIELDS.length ? fields : { ...fields, ...moreFields(values) };
+}
+
+function moreFields(values: readonly string[]): Record<string, string> {
   const more: (readonly [string, string])[] = [];
   for (let at = POSITIONAL_FIELDS.length; at < values.length; at += 2)
     more.push([values[at] ?? '', values[at + 1] ?? '']);
-  return more.length === 0 ? fields : { ...fields, ...Object.fromEntries(more) };
+  return Object.fromEntries(more);
 }
 
 /** The accessIds of an account. The entry outlives the account's tokens. */
@@ -225,31 +227,19 @@ export function unpack(bytes: Buffer): string[] | undefined {
   let at = 0;
   while (at < bytes.length) {
     let head = 0;
-    let shift = 1;
-    let byte: number;
-    do {
+    for (let byte = 0x80, shift = 1; byte >= 0x80; shift *= 128) {
       byte = bytes[at++] ?? 0;
       head += (byte & 0x7f) * shift;
-      shift *= 128;
-    } while (byte >= 0x80);
-    if (at > bytes.length || !Number.isSafeInteger(head)) return undefined;
+    }
     const kind = head % 4;
     const length = (head - kind) / 4;
-    if (kind === REPEAT) {
-      const earlier = strings[length];
-      if (earlier === undefined) return undefined;
-      strings.push(earlier);
-      continue;
-    }
-    if (at + length > bytes.length || (kind === NUMBER && !isNumber(length))) return undefined;
-    strings.push(readText(kind, bytes, at, at + length));
-    at += length;
+    const end = kind === REPEAT ? at : at + length;
+    const text = kind === REPEAT ? strings[length] : readText(kind, bytes, at, end);
+    if (text === undefined || end > bytes.length) return undefined;
+    strings.push(text);
+    at = end;
   }
   return strings;
-}
-
-function isNumber(length: number): boolean {
-  return length === UUID_LENGTH || (length >= 1 && length <= INT64_LENGTH);
 }
 
 /** @returns the index after the text, as the other write functions do */
@@ -267,13 +257,16 @@ function writeText(bytes: Buffer, start: number, text: string): number {
   return at + bytes.write(text, at);
 }
 
-function readText(kind: number, bytes: Buffer, start: number, end: number): string {
+/** @returns `undefined` when the bytes end before, or when no number has this length */
+function readText(kind: number, bytes: Buffer, start: number, end: number): string | undefined {
   const length = end - start;
+  if (end > bytes.length) return undefined;
   if (kind === UTF8) return bytes.toString('utf8', start, end);
-  if (kind === NUMBER && length <= SAFE_LENGTH) return String(bytes.readIntBE(start, length));
+  if (kind === NUMBER && length >= 1 && length <= SAFE_LENGTH) return String(bytes.readIntBE(start, length));
   const hex = bytes.toString('hex', start, end);
   if (kind === HEX) return hex;
-  return length === UUID_LENGTH ? uuidOf(hex) : BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString();
+  if (length === UUID_LENGTH) return uuidOf(hex);
+  return length >= 1 && length <= INT64_LENGTH ? BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString() : undefined;
 }
 
 /** `join` makes one flat string. A template would keep a tree of its parts in memory, as long as the token is there. */

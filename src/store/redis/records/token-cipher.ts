@@ -98,11 +98,6 @@ export class TokenCipher {
   }
 }
 
-/** Whether a text was sealed without a key. */
-export function isInTheClear(sealed: Buffer): boolean {
-  return sealed[0] === 0;
-}
-
 /** The id of the key that a text names; `undefined` when it is in the clear. */
 export function keyIdOf(sealed: Buffer): string | undefined {
   const length = sealed[0] ?? 0;
