@@ -66,8 +66,7 @@ export function accountLimit(perMinute: number): AccountLimit {
   const secret = randomInt(2 ** 31, 2 ** 32);
   const [marks, otherMarks, states] = [newColumn(), newColumn(), newColumn()];
   return (account) => {
-    const mark = numberIn(account);
-    const otherMark = numberIn(account, NUMBER_LENGTH);
+    const [mark, otherMark] = [numberIn(account), numberIn(account, NUMBER_LENGTH)];
     const row = ((mark % secret) % ROWS) * PLACES;
     let place = row;
     let isKnown = false;

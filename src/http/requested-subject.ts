@@ -74,21 +74,23 @@ interface Account {
   readonly app: string | undefined;
 }
 
+/** The parameters of a request that name a subject. */
+interface Requested {
+  readonly app?: string | undefined;
+  readonly uniqueId?: string | undefined;
+}
+
 /**
  * The subject that a request names. Its app is the session's app, else the app of the request, else the only app.
  * @throws BrokerError `session_forbidden` if the session is bound to another app, `request_invalid`
  */
-export function requestedSubject(
-  { apps, terminalPolicy }: SubjectRules,
-  account: Account,
-  requested: { readonly app?: string | undefined; readonly uniqueId?: string | undefined },
-): Subject {
+export function requestedSubject(rules: SubjectRules, account: Account, requested: Requested): Subject {
   const { unionId } = account;
-  const uniqueId = terminalPolicy === 'single' ? unionId : requested.uniqueId;
+  const uniqueId = rules.terminalPolicy === 'single' ? unionId : requested.uniqueId;
   if (uniqueId === undefined) {
     throw new BrokerError('request_invalid', { detail: `uniqueId is required: ${UNIQUE_ID}` });
   }
-  return { app: requestedApp(apps, account.app, requested.app), unionId, uniqueId };
+  return { app: requestedApp(rules.apps, account.app, requested.app), unionId, uniqueId };
 }
 
 function requestedApp(apps: readonly string[], bound: string | undefined, requested: string | undefined): string {

@@ -74,6 +74,19 @@ interface Connection {
   isRefused: boolean;
 }
 
+/** A connection without a request. */
+const UNUSED: Omit<Connection, 'socket'> = {
+  response: undefined,
+  earlier: undefined,
+  lastRequest: 0,
+  pipelined: 0,
+  waiting: undefined,
+  unreadSince: undefined,
+  sweptRequest: 0,
+  sweptSince: 0,
+  isRefused: false,
+};
+
 /** Whether a whole request waits for its answer. Then the connection is never closed to make room. */
 function isAnswering({ socket, response, earlier }: Connection): boolean {
   const last = response?.req.complete === false ? earlier : response;
@@ -93,7 +106,7 @@ function waitForTurn(connection: Connection, response: ServerResponse): void {
  * Tells the responses that their connection has ended: audit lines and spans end with the response. Node 20 emits `close`
  * only on the response whose turn it is, because the others have no socket yet. Node 24 emits it on each, a little later.
  */
-function closeWaiting({ waiting = new Set() }: Connection): void {
+function closeWaiting(waiting: ReadonlySet<ServerResponse>): void {
   setImmediate(() => {
     for (const response of waiting) if (!response.socket && !response.closed) response.emit('close');
   });
@@ -209,23 +222,12 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const connection: Connection = {
-      socket,
-      response: undefined,
-      earlier: undefined,
-      lastRequest: 0,
-      pipelined: 0,
-      waiting: undefined,
-      unreadSince: undefined,
-      sweptRequest: 0,
-      sweptSince: 0,
-      isRefused: false,
-    };
+    const connection: Connection = { ...UNUSED, socket };
     this.#connections.set(socket, connection);
     this.#unused.add(connection);
     socket.once('close', () => {
       this.#forget(connection);
-      closeWaiting(connection);
+      if (connection.waiting) closeWaiting(connection.waiting);
     });
   }
 

@@ -41,39 +41,27 @@ export class DirectReads {
 
   /** Takes the request if it is a plain read. @param serve hands it to Fastify @returns whether it took it */
   readonly take = (request: IncomingMessage, response: ServerResponse, serve: RequestListener): boolean => {
-    const { closing, overload, callerOf, tokenFor, answer } = this.#options;
+    const { closing, overload } = this.#options;
     const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
     // There is no body. Node.js 20 needs more work to find its end after the answer: 6 % of a read from memory.
     request.read();
-    const succeed = (token: ServedToken): void => answer(response, requestIdOf(request), token);
-    let known: CachedPrincipal | undefined;
-    const fail = (thrown: unknown): void => {
-      const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
-      this.#failures.set(request, { error, caller: known });
-      serve(request as never, response as never);
-    };
-    const read = (caller: CachedPrincipal): void => {
-      known = caller;
-      try {
-        const token = tokenFor(caller, { uniqueId });
-        if (token instanceof Promise) token.then(succeed, fail);
-        else succeed(token);
-      } catch (error) {
-        fail(error);
-      }
-    };
-    let caller: CachedPrincipal | Promise<CachedPrincipal>;
-    try {
-      caller = callerOf(request.headers);
-    } catch (error) {
-      fail(error);
-      return true;
-    }
-    if (caller instanceof Promise) caller.then(read, fail);
-    else read(caller);
+    void this.#answer(request, response, uniqueId, serve);
     return true;
   };
+
+  async #answer(request: IncomingMessage, response: ServerResponse, uniqueId: string, serve: RequestListener) {
+    const { callerOf, tokenFor, answer } = this.#options;
+    let caller: CachedPrincipal | undefined;
+    try {
+      caller = await callerOf(request.headers);
+      answer(response, requestIdOf(request), await tokenFor(caller, { uniqueId }));
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
+      this.#failures.set(request, { error, caller });
+      serve(request as never, response as never);
+    }
+  }
 
   /** The failure of a request that it took, for Fastify to answer with. */
   failureOf(request: IncomingMessage): FailedRead | undefined {

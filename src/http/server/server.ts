@@ -44,10 +44,11 @@ function createHttpServer(
     if (!hasBody(request)) delete request.headers['content-type'];
     serve(request, response);
   };
+  const traced: RequestListener = tracer
+    ? (request, response) => tracer.request(request, response, () => answer(request, response))
+    : answer;
   const listener: RequestListener = (request, response) => {
-    if (!connections.admit(response)) return;
-    if (tracer) tracer.request(request, response, () => answer(request, response));
-    else answer(request, response);
+    if (connections.admit(response)) traced(request, response);
   };
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
