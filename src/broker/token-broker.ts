@@ -10,7 +10,7 @@ import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { CachedToken } from './packed-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
-import type { StoreAnswer, TokenCache } from './token-cache.ts';
+import type { RecordFacts, TokenCache } from './token-cache.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
@@ -163,8 +163,8 @@ export class TokenBroker {
     const checkedAt = clock.now();
     try {
       const { record, erasedAt } = await terminals.read(id);
-      const answer = { id, checkedAt, erasedAt };
-      const entry = record ? cache.put(record, answer) : await this.#restore(id, answer);
+      const facts = { id, checkedAt, erasedAt };
+      const entry = record ? cache.put(record, facts) : await this.#restore(id, facts);
       return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
@@ -176,7 +176,7 @@ export class TokenBroker {
    * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data. The
    * store knows a recent logout, and then refuses to have the token back.
    */
-  async #restore(id: SubjectId, answer: StoreAnswer): Promise<CachedToken | undefined> {
+  async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const { terminals, cache, clock, policy, observer } = this.#options;
     const known = cache.getStale(id);
     if (!known) return undefined;
@@ -186,7 +186,7 @@ export class TokenBroker {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
       observer.wroteBack(outcome);
       if (outcome === 'saved') {
-        const entry = cache.put(record, answer);
+        const entry = cache.put(record, facts);
         // Another replica may have restored it before, as unread.
         if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
         return entry;

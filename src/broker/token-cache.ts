@@ -27,13 +27,13 @@ export interface TokenCacheOptions {
   readonly policy: RefreshPolicy;
 }
 
-/** What is known of a record that the store returned or took. */
-export interface StoreAnswer {
+/** What this replica knows of a record. */
+export interface RecordFacts {
   /** The id of its subject, if the caller has it. */
   readonly id?: SubjectId;
-  /** When the store was asked: epoch ms. */
+  /** When the store was asked for it, or to save it: epoch ms. `-Infinity`: the store has not confirmed it. */
   readonly checkedAt: number;
-  /** The account's last erasure according to the store: epoch ms. */
+  /** The account's last erasure: epoch ms. */
   readonly erasedAt: number | undefined;
   /** Whether an app has read the token now. Default: true. */
   readonly isUsed?: boolean;
@@ -74,17 +74,13 @@ export class TokenCache {
     return entry && this.#tokens.add(entry, true);
   }
 
-  /** Adds a record from the store, unless memory has a newer one. Returns the newer entry. */
-  put(record: TokenRecord, answer: StoreAnswer): CachedToken {
-    const { id = subjectId(record.subject), checkedAt, erasedAt, isUsed = true } = answer;
+  /** Adds a record, unless memory has a newer one. Returns the newer entry. */
+  put(record: TokenRecord, facts: RecordFacts): CachedToken {
+    const { id = subjectId(record.subject), checkedAt, erasedAt, isUsed = true } = facts;
     const isNewest = checkedAt > this.#announcedAt(id);
-    const entry = {
-      id,
-      served: serveToken(record),
-      checkedAt,
-      erasedAt: isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id)),
-      renewFrom: earliestRenewal(record.token, this.#options.policy),
-    };
+    const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
+    const renewFrom = earliestRenewal(record.token, this.#options.policy);
+    const entry = { id, served: serveToken(record), checkedAt, erasedAt: knownErasure, renewFrom };
     if (isNewest || record.generation >= this.oldestValid(id)) return this.#tokens.add(entry, isUsed);
     // An outdated record is not kept, but memory may have a newer one.
     const known = this.#tokens.find(id);

@@ -129,16 +129,19 @@ declare module 'fastify' {
 /**
  * Returns the function that finds the caller of a request: it checks the session, then counts the request against the
  * limit of its account.
- * @throws BrokerError the errors of {@link SessionSource} and of the verifier, `rate_limited`
+ * @throws BrokerError at once or as a rejection: the errors of {@link SessionSource} and of the verifier, `rate_limited`
  */
 export function callerFinder({ sessions, sessionSource, limit, observer }: SessionGuardOptions) {
-  return async (headers: IncomingHttpHeaders): Promise<CachedPrincipal> => {
-    const caller = await sessions.verify(sessionSource(headers));
+  const admit = (caller: CachedPrincipal): CachedPrincipal => {
     const refusal = limit(caller.account);
     if (!refusal) return caller;
     observer.rateLimited('requests');
     const { code, message: detail, retryAfter = 1 } = refusal;
     throw new BrokerError(code, { detail, retryAfter, account: caller.account });
+  };
+  return (headers: IncomingHttpHeaders): CachedPrincipal | Promise<CachedPrincipal> => {
+    const caller = sessions.verify(sessionSource(headers));
+    return caller instanceof Promise ? caller.then(admit) : admit(caller);
   };
 }
 

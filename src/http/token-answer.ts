@@ -101,7 +101,7 @@ export function refusedTag(headers: IncomingHttpHeaders): string | undefined {
  * @param read reads a newer token than the one with the entity tag `refused`
  */
 export async function answerToken(
-  read: (refused: string | undefined) => ServedToken | Promise<ServedToken>,
+  read: (refused: string | undefined) => Promise<ServedToken>,
   { headers }: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {

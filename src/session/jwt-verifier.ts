@@ -352,7 +352,7 @@ export class JwtVerifier implements SessionVerifier {
 }
 
 /**
- * Says which of the claims that every session has are valid, as jose checks them (RFC 7519 §4.1).
+ * Says which registered claims are valid, as jose checks them (RFC 7519 §4.1). A missing `nbf` or `iat` is valid.
  * @param now epoch ms
  */
 export function validClaims(claims: Claims, { issuer, audience }: RequiredClaims, now: number) {

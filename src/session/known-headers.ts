@@ -84,21 +84,21 @@ const ECDSA_INTEGER_BYTES: Readonly<Record<string, number>> = { ES256: 32, ES384
  * `dsaEncoding`, but with any option, Node 24 creates two errors in each call, which takes a quarter of a first read.
  */
 function toDer(signature: Buffer): Buffer {
-  const hex = signature.toString('hex');
-  const half = hex.length / 2;
-  return Buffer.from(derValue('30', derInteger(hex.slice(0, half)) + derInteger(hex.slice(half))), 'hex');
+  const bytes = signature.toString('latin1');
+  const half = bytes.length / 2;
+  return Buffer.from(derValue('\x30', derInteger(bytes.slice(0, half)) + derInteger(bytes.slice(half))), 'latin1');
 }
 
 /** Without leading zeros, but with one if the number would be negative otherwise. */
-function derInteger(hex: string): string {
-  const digits = hex.replace(/^(?:00)+(?=..)/, '');
-  return derValue('02', digits >= '8' ? `00${digits}` : digits);
+function derInteger(bytes: string): string {
+  let digits = bytes;
+  while (digits.length > 1 && digits.startsWith('\0')) digits = digits.slice(1);
+  return derValue('\x02', digits >= '\x80' ? `\0${digits}` : digits);
 }
 
-/** Tag, length and contents in hexadecimal. The contents have less than 256 bytes. */
+/** Tag, length and contents. Each character is a byte. The contents have less than 256. */
 function derValue(tag: string, contents: string): string {
-  const length = (contents.length / 2).toString(16).padStart(2, '0');
-  return `${tag}${length >= '80' ? '81' : ''}${length}${contents}`;
+  return `${tag}${contents.length < 0x80 ? '' : '\x81'}${String.fromCharCode(contents.length)}${contents}`;
 }
 
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */

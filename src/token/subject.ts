@@ -80,7 +80,7 @@ export function digest(text: string): string {
 /** The characters that {@link numberIn} takes. */
 export const NUMBER_LENGTH = 7;
 
-/** A number that stands for seven characters of base64url, as in a digest or a signature. */
+/** A number that stands for seven characters of base64url, as in a digest or a signature. NaN if there are fewer. */
 export function numberIn(text: string, start = 0): number {
   let number = 0;
   for (let at = start; at < start + NUMBER_LENGTH; at += 1) number = number * 128 + text.charCodeAt(at);

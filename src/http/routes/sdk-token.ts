@@ -83,7 +83,7 @@ export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
     caller.latest = { uniqueId, app, subject, id: subjectIdIn(caller.account, subject) };
     return caller.latest;
   };
-  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): ServedToken | Promise<ServedToken> => {
+  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): Promise<ServedToken> => {
     const { subject, id } = subjectOf(caller, query);
     const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
     return tokens.read({ subject, id, region, sessionIssuedAt, refused });

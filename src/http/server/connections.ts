@@ -74,7 +74,7 @@ interface Connection {
   isRefused: boolean;
 }
 
-/** A connection without a request. */
+/** The state of a connection before its first request. */
 const UNUSED: Omit<Connection, 'socket'> = {
   response: undefined,
   earlier: undefined,

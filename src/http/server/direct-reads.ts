@@ -10,10 +10,7 @@ export interface DirectReadsOptions {
   /** The caller of the route `GET /sdk-token`, by the headers of its request. */
   readonly callerOf: (headers: IncomingHttpHeaders) => CachedPrincipal | Promise<CachedPrincipal>;
   /** The token of the route. */
-  readonly tokenFor: (
-    caller: CachedPrincipal,
-    query: { readonly uniqueId: string },
-  ) => ServedToken | Promise<ServedToken>;
+  readonly tokenFor: (caller: CachedPrincipal, query: { readonly uniqueId: string }) => Promise<ServedToken>;
   readonly answer: (response: ServerResponse, requestId: string, token: ServedToken) => void;
   readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
   /** Aborted when shutdown begins. */
@@ -55,7 +52,8 @@ export class DirectReads {
     let caller: CachedPrincipal | undefined;
     try {
       caller = await callerOf(request.headers);
-      answer(response, requestIdOf(request), await tokenFor(caller, { uniqueId }));
+      const token = await tokenFor(caller, { uniqueId });
+      answer(response, requestIdOf(request), token);
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
       this.#failures.set(request, { error, caller });

@@ -21,22 +21,22 @@ export class Keys {
    * HASH: the account's tokens, and what outlives them (see record-codec.ts). It is the account index too.
    */
   account(account: AccountId): string {
-    return `${this.#shardOf(account)}:a:${account}`;
+    return `${this.#startFor(account)}:a:${account}`;
   }
 
   /** STRING: the owner of the subject's lease. The key expires with the lease. */
   lease(id: SubjectId): string {
-    return `${this.#shardOf(id)}:l:${id}`;
+    return `${this.#startFor(id)}:l:${id}`;
   }
 
   /** HASH: terminal → its newest generation granted (with a `+`) or outdated. Older generations may not be written. */
   fences(account: AccountId): string {
-    return `${this.#shardOf(account)}:f:${account}`;
+    return `${this.#startFor(account)}:f:${account}`;
   }
 
   /** HASH: the number of the account's failed logins in a row, the last error code, and the end of the cool-down. */
   failures(account: AccountId): string {
-    return `${this.#shardOf(account)}:c:${account}`;
+    return `${this.#startFor(account)}:c:${account}`;
   }
 
   /** ZSET: subject id → epoch ms at which the subject is due. */
@@ -45,13 +45,13 @@ export class Keys {
   }
 
   dueOf(account: AccountId): string {
-    return `${this.#shardOf(account)}:due`;
+    return `${this.#startFor(account)}:due`;
   }
 
   /** STRING: a pointer to the account with this accessId. */
   accessId(accessId: string): string {
     const name = digest(accessId);
-    return `${this.#shardOf(name)}:i:${name}`;
+    return `${this.#startFor(name)}:i:${name}`;
   }
 
   /** The SCAN pattern of all {@link account} keys. */
@@ -83,7 +83,7 @@ export class Keys {
   /** STRING: epoch ms at which the next permit of a rate limit is due. */
   rate(name: string): string {
     const id = digest(name);
-    return `${this.#shardOf(id)}:r:${id}`;
+    return `${this.#startFor(id)}:r:${id}`;
   }
 
   /** STRING: `check` writes and deletes it to test its rights. */
@@ -109,8 +109,11 @@ export class Keys {
     return `${this.#channelPrefix}${appSuffix(appId)}`;
   }
 
-  /** The start of every key of an account. @param digested an id or another digest, whose characters are distributed evenly */
-  #shardOf(digested: string): string {
+  /**
+   * The start of the keys in a shard.
+   * @param digested an id or another digest, whose characters are distributed evenly. It decides on the shard
+   */
+  #startFor(digested: string): string {
     return `${this.#prefix}:{${BASE64URL.indexOf(digested.charAt(0)) % SHARDS}}`;
   }
 }

@@ -45,9 +45,9 @@ function tokenOf({ record }: ServedToken): string | undefined {
 }
 
 /** The token of a read, its error code, or `waits`. */
-function follow(reading: ServedToken | Promise<ServedToken>): () => string | undefined {
+function follow(reading: Promise<ServedToken>): () => string | undefined {
   let state: string | undefined = 'waits';
-  Promise.resolve(reading).then(
+  reading.then(
     (served) => {
       state = tokenOf(served);
     },

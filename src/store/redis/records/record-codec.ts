@@ -95,19 +95,16 @@ export class RecordCodec {
     // A sealed text is bound to its id; a plain one is not, and can be any text.
     if (keyIdOf(field.sealed) === undefined && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
       return undefined;
-    return {
-      subject,
-      region,
-      token: { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) },
-      generation: bytes.readUIntBE(3, 6),
-      read: bytes[1] === 1,
-      unreadRenewals: bytes.readUInt8(2),
-    };
+    const token = { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) };
+    const [generation, unreadRenewals] = [bytes.readUIntBE(3, 6), bytes.readUInt8(2)];
+    return { subject, region, token, generation, read: bytes[1] === 1, unreadRenewals };
   }
 }
 
 function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
-  return Buffer.from(`${record.toString('latin1', 2, HEADER_LENGTH)}${key} ${id}`, 'latin1');
+  const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
+  record.copy(bound, 0, 2, HEADER_LENGTH);
+  return bound;
 }
 
 /** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
@@ -231,6 +228,7 @@ export function unpack(bytes: Buffer): string[] | undefined {
       byte = bytes[at++] ?? 0;
       head += (byte & 0x7f) * shift;
     }
+    // A length that is cut off ends beyond the bytes. One that no number can hold is NaN, which no kind takes.
     const kind = head % 4;
     const length = (head - kind) / 4;
     const end = kind === REPEAT ? at : at + length;
@@ -257,7 +255,7 @@ function writeText(bytes: Buffer, start: number, text: string): number {
   return at + bytes.write(text, at);
 }
 
-/** @returns `undefined` when the bytes end before, or when no number has this length */
+/** @returns `undefined` when the bytes end before the text does, or when no number has this length */
 function readText(kind: number, bytes: Buffer, start: number, end: number): string | undefined {
   const length = end - start;
   if (end > bytes.length) return undefined;

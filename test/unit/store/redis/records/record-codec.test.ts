@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { instantOf, RecordCodec } from '../../../../../src/store/redis/records/record-codec.ts';
 import { TokenCipher } from '../../../../../src/store/redis/records/token-cipher.ts';
 import type { TokenRecord } from '../../../../../src/token/sdk-token.ts';
-import { subjectId } from '../../../../../src/token/subject.ts';
+import { type SubjectId, subjectId } from '../../../../../src/token/subject.ts';
 import { tokenRecord } from '../../../token/records.ts';
 
 const OLD = { id: 'k1', key: randomBytes(32) };
@@ -95,6 +95,11 @@ describe('a stored record', () => {
     expect(codec.decode(bytes, otherId, KEY)).toBeUndefined();
     const newer = codec.encode({ ...record, generation: record.generation + 1 }, id, KEY);
     expect(codec.decode(Buffer.concat([newer.subarray(0, 15), bytes.subarray(15)]), id, KEY)).toBeUndefined();
+  });
+
+  test('does not decode for an id with another character of the same low byte', () => {
+    const like = String.fromCharCode(0x100 + id.charCodeAt(0)) + id.slice(1);
+    expect(codec.decode(codec.encode(record, id, KEY), like as SubjectId, KEY)).toBeUndefined();
   });
 
   test('in the clear decodes for its own terminal only', () => {
