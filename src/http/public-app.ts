@@ -106,6 +106,9 @@ async function tokenAnswer(closing: AbortSignal): Promise<DirectReadsOptions['an
     headers[idAt] = requestId;
     // Node would wait for an open connection.
     if (closing.aborted) response.shouldKeepAlive = false;
-    response.writeHead(200, headers).end(body, 'latin1');
+    response.writeHead(200, headers).write(body, 'latin1');
+    // Otherwise Node would also pass an empty text to the system, which takes 2 % more of a read from memory.
+    response.socket?.uncork();
+    response.end();
   };
 }

@@ -44,6 +44,12 @@ export async function takeTurns<Name extends string>(
   return results;
 }
 
+/** The rounds of several runs of {@link takeTurns}, in their order. */
+export function allRounds<Name extends string>(names: readonly Name[], runs: readonly Rounds<Name>[]): Rounds<Name> {
+  const entries = names.map((name) => [name, runs.flatMap((rounds) => rounds[name])]);
+  return Object.fromEntries(entries) as Rounds<Name>;
+}
+
 /** The median of each figure. */
 export function loadFigures<Name extends string>(rounds: Rounds<Name>): Figure[] {
   return named(rounds).flatMap(([peer, results]) =>

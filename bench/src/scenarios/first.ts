@@ -1,5 +1,5 @@
 import { BenchWorld, CACHES } from '../bench-world.ts';
-import { loadFigures, loadNotes, takeTurns, throughput } from '../load/rounds.ts';
+import { allRounds, loadFigures, loadNotes, type Rounds, takeTurns, throughput } from '../load/rounds.ts';
 import { OnceEach, writeRequests } from '../load/wrk.ts';
 import type { Scenario } from '../scenario.ts';
 import type { SessionAlgorithm } from '../sessions.ts';
@@ -7,6 +7,11 @@ import { newSubjects } from '../subjects.ts';
 
 /** Until V8 has optimized most of the code. */
 const WARM_UP_SECONDS = 3;
+/**
+ * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as they
+ * run, because V8 optimizes them differently.
+ */
+const PROCESSES = 3;
 
 /**
  * Each request has a new session, and its token is only in Redis.
@@ -19,15 +24,21 @@ export function firstReads(name: string, algorithm: SessionAlgorithm, mostPerSec
       BenchWorld.with(
         0,
         async (world) => {
-          const subjects = newSubjects((WARM_UP_SECONDS + rounds * seconds) * mostPerSecond);
+          const roundsOfEach = Math.ceil(rounds / PROCESSES);
+          const subjects = newSubjects((WARM_UP_SECONDS + roundsOfEach * seconds) * mostPerSecond);
           say(`  creating ${subjects.length} sessions and tokens …`);
           const list = await writeRequests(world.folder, world.sessions, subjects);
           for (const peer of CACHES) await world.fill(peer, subjects);
-          const results = await world.withServers(CACHES, async (servers) => {
-            const reads = new OnceEach(list, subjects.length);
-            for (const peer of CACHES) await reads.load(servers[peer], WARM_UP_SECONDS);
-            return takeTurns(CACHES, rounds, (peer) => reads.load(servers[peer], seconds), say);
-          });
+          const measured: Rounds<(typeof CACHES)[number]>[] = [];
+          while (measured.length < PROCESSES) {
+            const ofProcesses = world.withServers(CACHES, async (servers) => {
+              const reads = new OnceEach(list, subjects.length);
+              for (const peer of CACHES) await reads.load(servers[peer], WARM_UP_SECONDS);
+              return takeTurns(CACHES, roundsOfEach, (peer) => reads.load(servers[peer], seconds), say);
+            });
+            measured.push(await ofProcesses);
+          }
+          const results = allRounds(CACHES, measured);
           return {
             figures: loadFigures(results),
             notes: loadNotes(results),
