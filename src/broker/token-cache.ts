@@ -27,7 +27,7 @@ export interface TokenCacheOptions {
   readonly policy: RefreshPolicy;
 }
 
-/** What this replica knows of a record. */
+/** Facts that come with a record. */
 export interface RecordFacts {
   /** The id of its subject, if the caller has it. */
   readonly id?: SubjectId;

@@ -107,7 +107,7 @@ async function tokenAnswer(closing: AbortSignal): Promise<DirectReadsOptions['an
     // Node would wait for an open connection.
     if (closing.aborted) response.shouldKeepAlive = false;
     response.writeHead(200, headers).write(body, 'latin1');
-    // Otherwise Node would also pass an empty text to the system, which takes 2 % more of a read from memory.
+    // Otherwise Node passes the answer and an empty text together, which takes about 3 % more of a read from memory.
     response.socket?.uncork();
     response.end();
   };

@@ -30,7 +30,7 @@ interface KnownHeader {
   readonly keySet: KeySet;
 }
 
-/** A compact JWS: what is signed (header and payload), and the signature, in base64url without padding (RFC 7515 §7.1). */
+/** A compact JWS in base64url without padding (RFC 7515 §7.1): the signed part, which is header and payload, and the signature. */
 const COMPACT_JWS = /^(([\w-]+)\.([\w-]+))\.([\w-]+)$/;
 /** A customer cloud needs one header per key, and a few keys. */
 const MAX_HEADERS = 64;

@@ -129,6 +129,7 @@ describe('bytes that are not packed strings', () => {
     { what: 'a length that is cut off', bytes: Buffer.of(0x83) },
     { what: 'a length beyond the bytes', bytes: Buffer.of(2 * 4, 0x61) },
     { what: 'a repeat of no string', bytes: Buffer.of(0 * 4 + 3) },
+    { what: 'a repeat that is cut off', bytes: Buffer.of(1 * 4, 0x61, 0x83) },
     { what: 'a repeat of a later string', bytes: Buffer.of(1 * 4, 0x61, 1 * 4 + 3) },
     { what: 'an integer of no bytes', bytes: Buffer.of(0 * 4 + 2) },
     { what: 'an integer of nine bytes', bytes: Buffer.of(9 * 4 + 2, 1, 2, 3, 4, 5, 6, 7, 8, 9) },
