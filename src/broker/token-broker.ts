@@ -67,8 +67,9 @@ export class TokenBroker {
     const { subject, id = subjectId(subject), refused } = request;
     const { cache, clock, observer } = this.#options;
     try {
-      const fresh = refused === undefined ? cache.getFresh(id, clock.now()) : undefined;
-      const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id), id, request);
+      const now = clock.now();
+      const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
+      const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id, now), id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
@@ -158,9 +159,8 @@ export class TokenBroker {
   }
 
   /** Reads the store. If the store fails, returns what memory has: an error is never an absence. */
-  async #lookUp(id: SubjectId): Promise<LookupResult> {
-    const { terminals, cache, clock, log } = this.#options;
-    const checkedAt = clock.now();
+  async #lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
+    const { terminals, cache, log } = this.#options;
     try {
       const { record, erasedAt } = await terminals.read(id);
       const facts = { id, checkedAt, erasedAt };

@@ -204,8 +204,8 @@ function requireUnexpired(claims: object, clock: Clock): number {
 }
 
 function claimAt(claims: object, name: string): unknown {
-  if (Object.hasOwn(claims, name) || !name.includes('.')) return ownValue(claims, name);
-  return name.split('.').reduce<unknown>(ownValue, claims);
+  if (Object.hasOwn(claims, name)) return claims[name as keyof typeof claims];
+  return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
 }
 
 function ownValue(holder: unknown, name: string): unknown {

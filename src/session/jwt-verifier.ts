@@ -195,7 +195,7 @@ function signerAmong(keys: readonly KeyObject[], algorithm: string, session: Fla
   const possible = keys.filter((key) => algorithmsOf(key).includes(algorithm));
   const last = possible.pop();
   if (!last) throw new errors.JWKSNoMatchingKey();
-  const signed = Buffer.from(`${session.protected}.${session.payload}`);
+  const signed = `${session.protected}.${session.payload}`;
   const signature = Buffer.from(session.signature, 'base64url');
   return possible.find((key) => signatureCheck(algorithm, key)?.(signed, signature)) ?? last;
 }

@@ -1,9 +1,17 @@
 import { isUtf8 } from 'node:buffer';
-import { constants, createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto';
+import {
+  constants,
+  createHmac,
+  createPublicKey,
+  createVerify,
+  type KeyObject,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
 import type { JSONWebKeySet, JWK } from 'jose';
 
-/** Checks a signature. */
-type SignatureCheck = (signed: Buffer, signature: Buffer) => boolean;
+/** Checks the signature of a text in ASCII. */
+type SignatureCheck = (signed: string, signature: Buffer) => boolean;
 
 export interface KeySet {
   /** Returns the keys that may have signed a session with this header parameter `kid`. */
@@ -73,7 +81,7 @@ export class KnownHeaders {
 /** Empty parts if the text is not a compact JWS. */
 function partsOf(jwt: string) {
   const [, signed = '', header = '', payload = '', signature = ''] = COMPACT_JWS.exec(jwt) ?? [];
-  return { header, payload, signed: Buffer.from(signed, 'latin1'), signature: Buffer.from(signature, 'base64url') };
+  return { header, payload, signed, signature: Buffer.from(signature, 'base64url') };
 }
 
 /** Length of r and of s in a signature (RFC 7518 §3.4). */
@@ -104,19 +112,21 @@ function derValue(tag: string, contents: string): string {
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
   const hash = `sha${algorithm.slice(2)}`;
+  // `verify` would do it in one call, which takes 1 % longer.
+  const verifier = (signed: string) => createVerify(hash).update(signed, 'latin1');
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
     case 'ES ec': {
       const length = 2 * (ECDSA_INTEGER_BYTES[algorithm] ?? 0);
-      return (signed, signature) => signature.length === length && verify(hash, signed, key, toDer(signature));
+      return (signed, signature) => signature.length === length && verifier(signed).verify(key, toDer(signature));
     }
     case 'RS rsa':
-      return (signed, signature) => verify(hash, signed, key, signature);
+      return (signed, signature) => verifier(signed).verify(key, signature);
     case 'PS rsa': {
       const pss = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
-      return (signed, signature) => verify(hash, signed, pss, signature);
+      return (signed, signature) => verifier(signed).verify(pss, signature);
     }
     case 'Ed ed25519':
-      return (signed, signature) => verify(null, signed, key, signature);
+      return (signed, signature) => verify(null, Buffer.from(signed), key, signature);
     case 'HS secret':
       return (signed, signature) => {
         const expected = createHmac(hash, key).update(signed).digest();

@@ -51,7 +51,8 @@ function escapeCodeUnit(codeUnit: string): string {
 
 /** Returns JSON in pure ASCII. */
 export function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replace(NON_ASCII, escapeCodeUnit);
+  const json = JSON.stringify(value);
+  return json.search(NON_ASCII) < 0 ? json : json.replace(NON_ASCII, escapeCodeUnit);
 }
 
 const TAG_LENGTH = 22;

@@ -11,7 +11,7 @@ const WARM_UP_SECONDS = 3;
  * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as they
  * run, because V8 optimizes them differently.
  */
-const PROCESSES = 3;
+const PROCESSES = 6;
 
 /**
  * Each request has a new session, and its token is only in Redis.

@@ -7,7 +7,7 @@ import {
   subjectId,
   terminalOf,
 } from '../../../token/subject.ts';
-import { keyIdOf, type SealedField, type TokenCipher } from './token-cipher.ts';
+import type { SealedField, TokenCipher } from './token-cipher.ts';
 
 /** The fields of an account's hash beside its records. The field of a record is the terminal's digest, which is longer. */
 export const ACCOUNT_FIELDS = {
@@ -93,7 +93,7 @@ export class RecordCodec {
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
     // A sealed text is bound to its id; a plain one is not, and can be any text.
-    if (keyIdOf(field.sealed) === undefined && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
+    if (bytes[HEADER_LENGTH] === 0 && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
       return undefined;
     const token = { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) };
     const [generation, unreadRenewals] = [bytes.readUIntBE(3, 6), bytes.readUInt8(2)];
@@ -103,21 +103,20 @@ export class RecordCodec {
 
 function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
   const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
-  record.copy(bound, 0, 2, HEADER_LENGTH);
+  for (let at = 2; at < HEADER_LENGTH; at += 1) bound[at - 2] = record[at] ?? 0;
   return bound;
 }
 
 /** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
 function fieldsOf(values: readonly string[]): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const [index, name] of POSITIONAL_FIELDS.entries()) fields[name] = values[index] ?? '';
-  return values.length <= POSITIONAL_FIELDS.length ? fields : { ...fields, ...moreFields(values) };
+  const [accessId = '', accessToken = '', expireTime = '', terminalId = '', expand = '', expend = '', ...more] = values;
+  const fields = { accessId, accessToken, expireTime, terminalId, expand, expend };
+  return more.length === 0 ? fields : { ...fields, ...moreFields(more) };
 }
 
 function moreFields(values: readonly string[]): Record<string, string> {
   const more: (readonly [string, string])[] = [];
-  for (let at = POSITIONAL_FIELDS.length; at < values.length; at += 2)
-    more.push([values[at] ?? '', values[at + 1] ?? '']);
+  for (let at = 0; at < values.length; at += 2) more.push([values[at] ?? '', values[at + 1] ?? '']);
   return Object.fromEntries(more);
 }
 
@@ -261,6 +260,7 @@ function readText(kind: number, bytes: Buffer, start: number, end: number): stri
   if (end > bytes.length) return undefined;
   if (kind === UTF8) return bytes.toString('utf8', start, end);
   if (kind === NUMBER && length >= 1 && length <= SAFE_LENGTH) return String(bytes.readIntBE(start, length));
+  if (kind === NUMBER && length === INT64_LENGTH) return String(bytes.readBigInt64BE(start));
   const hex = bytes.toString('hex', start, end);
   if (kind === HEX) return hex;
   if (length === UUID_LENGTH) return uuidOf(hex);
