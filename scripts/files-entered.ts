@@ -98,7 +98,8 @@ async function measureReads(subjects: readonly Subject[]): Promise<Entered> {
     });
     windows.push(entered);
   }
-  const [least] = windows.slice(WARM_UPS).sort((one, other) => one.files.length - other.files.length);
+  const measured = windows.slice(WARM_UPS);
+  const [least] = measured.sort((one, other) => one.files.length - other.files.length || one.lines - other.lines);
   return least ?? { files: [], lines: 0 };
 }
 

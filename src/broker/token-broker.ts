@@ -158,7 +158,10 @@ export class TokenBroker {
     }
   }
 
-  /** Reads the store. If the store fails, returns what memory has: an error is never an absence. */
+  /**
+   * Reads the store. If the store fails, returns what memory has: an error is never an absence.
+   * @param checkedAt the time of this question: epoch ms
+   */
   async #lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
     const { terminals, cache, log } = this.#options;
     try {

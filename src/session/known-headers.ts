@@ -112,18 +112,18 @@ function derValue(tag: string, contents: string): string {
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
   const hash = `sha${algorithm.slice(2)}`;
-  // `verify` would do it in one call, which takes 1 % longer.
-  const verifier = (signed: string) => createVerify(hash).update(signed, 'latin1');
+  // The function `verify` takes 1 % more time for one check (Node.js 20 and 24), but it alone knows Ed25519.
+  const verifierOf = (signed: string) => createVerify(hash).update(signed, 'latin1');
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
     case 'ES ec': {
       const length = 2 * (ECDSA_INTEGER_BYTES[algorithm] ?? 0);
-      return (signed, signature) => signature.length === length && verifier(signed).verify(key, toDer(signature));
+      return (signed, signature) => signature.length === length && verifierOf(signed).verify(key, toDer(signature));
     }
     case 'RS rsa':
-      return (signed, signature) => verifier(signed).verify(key, signature);
+      return (signed, signature) => verifierOf(signed).verify(key, signature);
     case 'PS rsa': {
       const pss = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
-      return (signed, signature) => verifier(signed).verify(pss, signature);
+      return (signed, signature) => verifierOf(signed).verify(pss, signature);
     }
     case 'Ed ed25519':
       return (signed, signature) => verify(null, Buffer.from(signed), key, signature);

@@ -20,7 +20,7 @@ export function publish(results: Results): void {
 function markdown({ measuredAt, machine, rounds, seconds, scenarios }: Results): string {
   const setup = Object.entries(machine).map(([name, value]) => `${name} ${value}`);
   return [
-    `Measured on ${measuredAt.slice(0, 10)}, ${rounds} rounds of ${seconds} s: ${setup.join('; ')}.`,
+    `Measured on ${measuredAt.slice(0, 10)}, at least ${rounds} rounds of ${seconds} s: ${setup.join('; ')}.`,
     '![Requests per second by scenario and peer](performance.svg)',
     ...Object.entries(scenarios).flatMap(([name, result]) => {
       const { figures, comparisons } = scenarioTables(result);

@@ -92,7 +92,7 @@ export class RecordCodec {
     if (!bytes || !strings) return undefined;
     const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
     const subject = { app, unionId, uniqueId };
-    // A sealed text is bound to its id; a plain one is not, and can be any text.
+    // A sealed text is bound to its id; a plain one, which names no key, is not, and can be any text.
     if (bytes[HEADER_LENGTH] === 0 && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
       return undefined;
     const token = { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) };
@@ -264,7 +264,8 @@ function readText(kind: number, bytes: Buffer, start: number, end: number): stri
   const hex = bytes.toString('hex', start, end);
   if (kind === HEX) return hex;
   if (length === UUID_LENGTH) return uuidOf(hex);
-  return length >= 1 && length <= INT64_LENGTH ? BigInt.asIntN(8 * length, BigInt(`0x${hex}`)).toString() : undefined;
+  const isInteger = kind === NUMBER && length > SAFE_LENGTH && length < INT64_LENGTH;
+  return isInteger ? String(BigInt.asIntN(8 * length, BigInt(`0x${hex}`))) : undefined;
 }
 
 /** `join` makes one flat string. A template would keep a tree of its parts in memory, as long as the token is there. */
