@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { accountLimit } from '../../../src/http/account-limit.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { accountId } from '../../../src/token/subject.ts';
+import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { plainRequest } from '../../support/plain-request.ts';
 import { type AppSettings, principal, startApp } from './running-app.ts';
 
@@ -53,6 +53,20 @@ describe('the memory of the limit', () => {
     for (const other of few) expect(limit(other)).toBeUndefined();
     for (const other of few) expect(limit(other)).toBeUndefined();
     expect(few.filter((other) => limit(other) === undefined)).toEqual([]);
+  });
+
+  it('counts accounts apart whose ids begin alike', () => {
+    const limit = accountLimit(1);
+    const similar = ['a', 'b'].map((rest) => `similar${rest.repeat(15)}` as AccountId);
+    expect(similar.map(limit)).toEqual([undefined, undefined]);
+    for (const account of similar) expect(limit(account)).toMatchObject({ code: 'rate_limited' });
+  });
+
+  it('holds at least 80 % of 50,000 accounts', () => {
+    const limit = accountLimit(2);
+    const many = others.slice(0, 50_000);
+    for (const other of [...many, ...many]) limit(other);
+    expect(many.filter((other) => limit(other) !== undefined).length).toBeGreaterThan(0.8 * many.length);
   });
 });
 

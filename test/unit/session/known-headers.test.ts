@@ -58,6 +58,11 @@ function edited(session: string, part: 0 | 1 | 2, edit: (text: string) => string
     .join('.');
 }
 
+const CURVES = new Map([
+  ['ES256', 'P-256'],
+  ['ES384', 'P-384'],
+  ['ES512', 'P-521'],
+]);
 const flipped = (text: string) => (text.startsWith('A') ? 'B' : 'A') + text.slice(1);
 
 describe('a session with the header of an accepted one', () => {
@@ -90,9 +95,8 @@ describe('a session with the header of an accepted one', () => {
     },
   );
 
-  it.each(['ES256', 'ES384', 'ES512'])('is accepted whatever bytes its signature starts with: %s', async (alg) => {
-    const curve = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' }[alg] ?? '';
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve });
+  it.each([...CURVES.keys()])('is accepted whatever bytes its signature starts with: %s', async (alg) => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(alg) ?? '' });
     const check = signatureCheck(alg, publicKey);
     // The cases of the conversion to DER: zeros at the start, which are left out, and a first bit that is set.
     const cases = { zeros: 0, sign: 0 };
@@ -107,6 +111,17 @@ describe('a session with the header of an accepted one', () => {
         cases.zeros += Number(start > 0 && !hasSign);
       }
     }
+  });
+
+  it.each([...CURVES.keys()])('is refused with a zero more in front of r and s: %s', (alg) => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(alg) ?? '' });
+    const check = signatureCheck(alg, publicKey);
+    const key = { key: privateKey, dsaEncoding: 'ieee-p1363' } as const;
+    const signature = sign(`sha${alg.slice(2)}`, Buffer.from('session'), key);
+    const [r, s] = [signature.subarray(0, signature.length / 2), signature.subarray(signature.length / 2)];
+    const zero = Buffer.alloc(1);
+    expect(check?.('session', Buffer.concat([r, s]))).toBe(true);
+    expect(check?.('session', Buffer.concat([zero, r, zero, s]))).toBe(false);
   });
 
   it('causes no warning of Node', async () => {

@@ -264,7 +264,7 @@ function readText(kind: number, bytes: Buffer, start: number, end: number): stri
   const hex = bytes.toString('hex', start, end);
   if (kind === HEX) return hex;
   if (length === UUID_LENGTH) return uuidOf(hex);
-  const isInteger = kind === NUMBER && length > SAFE_LENGTH && length < INT64_LENGTH;
+  const isInteger = length > SAFE_LENGTH && length < INT64_LENGTH;
   return isInteger ? String(BigInt.asIntN(8 * length, BigInt(`0x${hex}`))) : undefined;
 }
 
