@@ -50,9 +50,6 @@ export type AccountLimit = (account: AccountId) => BrokerError | undefined;
 /** Rows of the table. An account has its place in one of them. */
 const ROWS = 32_768;
 const PLACES = 4;
-/** A place has two numbers that stand for its account, and then its state. */
-const PLACE_LENGTH = 3;
-const ROW_LENGTH = PLACES * PLACE_LENGTH;
 
 /**
  * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
@@ -67,19 +64,25 @@ export function accountLimit(perMinute: number): AccountLimit {
   const rate = new Rate(perMinute, `An account may send ${perMinute} requests per minute`);
   // Keeps the rows unknown, so that accounts with chosen names cannot share one and displace each other.
   const secret = randomInt(2 ** 31, 2 ** 32);
-  const table = new Float64Array(ROWS * ROW_LENGTH);
+  const [marks, otherMarks, states] = [newColumn(), newColumn(), newColumn()];
   return (account) => {
     const [mark, otherMark] = [numberIn(account), numberIn(account, NUMBER_LENGTH)];
-    const row = ((mark % secret) % ROWS) * ROW_LENGTH;
+    const row = ((mark % secret) % ROWS) * PLACES;
     let place = row;
     let isKnown = false;
-    for (let at = row; at < row + ROW_LENGTH && !isKnown; at += PLACE_LENGTH) {
-      isKnown = table[at] === mark && table[at + 1] === otherMark;
-      if (isKnown || (table[at + 2] ?? 0) < (table[place + 2] ?? 0)) place = at;
+    for (let at = row; at < row + PLACES && !isKnown; at += 1) {
+      isKnown = marks[at] === mark && otherMarks[at] === otherMark;
+      if (isKnown || (states[at] ?? 0) < (states[place] ?? 0)) place = at;
     }
-    const next = rate.count(isKnown ? (table[place + 2] ?? 0) : 0, performance.now());
+    const next = rate.count(isKnown ? (states[place] ?? 0) : 0, performance.now());
     if (next instanceof BrokerError) return next;
-    table.set([mark, otherMark, next], place);
+    marks[place] = mark;
+    otherMarks[place] = otherMark;
+    states[place] = next;
     return undefined;
   };
+}
+
+function newColumn(): Float64Array {
+  return new Float64Array(ROWS * PLACES);
 }
