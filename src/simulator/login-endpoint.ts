@@ -20,6 +20,18 @@ export interface LoginEndpointOptions {
   readonly takeFault: () => Fault;
   /** Aborts the answers that are still being delayed. */
   readonly closing: AbortSignal;
+  readonly watchLogin?: LoginWatcher | undefined;
+}
+
+/** Called when a valid login arrives. The function that it returns is called when the login ends. */
+export type LoginWatcher = (login: Login) => (ended: EndedLogin) => void;
+
+export interface EndedLogin {
+  readonly result: LoginResult;
+  /** The token that the login issued, whether or not the answer reached the caller. */
+  readonly token: IssuedToken | undefined;
+  /** Whether the caller still listened when the whole answer was sent. */
+  readonly isDelivered: boolean;
 }
 
 /** `success`, the result code of a refusal, or the fault that replaced the answer. */
@@ -44,11 +56,12 @@ export class LoginEndpoint {
     counts.countAttempt(clock.now());
     const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
     if (!(decision instanceof Refusal)) response.once('close', decision.onAnswered);
+    const onEnd = decision instanceof Refusal ? undefined : this.#options.watchLogin?.(decision.login);
     const { latencyMs } = settings();
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing });
     response.setHeader('date', new Date(this.#vendorNow()).toUTCString());
     if (decision instanceof Refusal) return this.#refuse(response, decision);
-    return this.#logIn(response, decision.login, decision.fault);
+    return this.#logIn(response, decision.login, decision.fault, onEnd);
   }
 
   #decide(request: LoginRequest): Decision {
@@ -63,20 +76,33 @@ export class LoginEndpoint {
     }
   }
 
-  async #logIn(response: ServerResponse, login: Login, fault: Fault): Promise<LoginResult> {
+  async #logIn(
+    response: ServerResponse,
+    login: Login,
+    fault: Fault,
+    onEnd: (ended: EndedLogin) => void = () => undefined,
+  ): Promise<LoginResult> {
     const { clock, counts, settings, tokens } = this.#options;
     const refusal = refusalFor(fault);
-    if (refusal !== undefined) return this.#refuse(response, refusal);
-    if (await breakAnswer(fault, response)) return fault;
+    if (refusal !== undefined) {
+      onEnd({ result: refusal.code, token: undefined, isDelivered: !response.destroyed });
+      return this.#refuse(response, refusal);
+    }
+    if (await breakAnswer(fault, response)) {
+      onEnd({ result: fault, token: undefined, isDelivered: false });
+      return fault;
+    }
 
     const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
     const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
     const token = tokens.issue(login, mode, clock.now(), lifetimeMs);
     counts.countSuccess(login);
+    const result = fault === 'none' ? 'success' : fault;
+    onEnd({ result, token, isDelivered: result === 'success' && !response.destroyed });
     const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
     else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
-    return fault === 'none' ? 'success' : fault;
+    return result;
   }
 
   #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): LoginResult {

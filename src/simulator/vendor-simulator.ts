@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
-import { LoginEndpoint, type LoginResult } from './login-endpoint.ts';
+import { LoginEndpoint, type LoginResult, type LoginWatcher } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
 import { IssuedTokens, LoginCounts, type LoginCountsSnapshot, type TokenStatus } from './vendor-records.ts';
 import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
@@ -26,6 +26,7 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   readonly clock?: Clock;
   /** Called after each answer to a login. */
   readonly onLogin?: (login: AnsweredLogin) => void;
+  readonly watchLogin?: LoginWatcher;
 }
 
 export interface AnsweredLogin {
@@ -60,7 +61,15 @@ export interface VendorSimulator extends VendorControl, HttpServer {
  * @throws SettingsError
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {
-  const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, onLogin, ...initial } = options;
+  const {
+    port = 0,
+    host = '127.0.0.1',
+    apps = [DEMO_APP],
+    clock = systemClock,
+    onLogin,
+    watchLogin,
+    ...initial
+  } = options;
   let settings = changeSettings(initial);
   const counts = new LoginCounts();
   const tokens = new IssuedTokens();
@@ -79,6 +88,7 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
       return fault;
     },
     closing: closing.signal,
+    watchLogin,
   });
   const control: VendorControl = {
     state: () => ({ ...counts.snapshot(), settings }),

@@ -4,13 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * - `refuse`: close every connection.
- * - `hang`: keep connections open, but forward nothing.
+ * - `hang`: keep connections open, but forward nothing. What was sent meanwhile is lost.
+ * - `stall`: keep connections open, and forward what was sent meanwhile after the fault.
  * - `cut`: close a connection in the middle of its next reply.
  * - `delay`: delay each piece of a reply.
  * - `throttle`: limit replies to this number of bytes per second.
  */
 export type ProxyFault =
-  | { readonly kind: 'none' | 'refuse' | 'hang' | 'cut' }
+  | { readonly kind: 'none' | 'refuse' | 'hang' | 'stall' | 'cut' }
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'throttle'; readonly bytesPerSecond: number };
 
@@ -24,6 +25,8 @@ export interface FaultProxy {
 /** Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. */
 export async function startFaultProxy(target: number): Promise<FaultProxy> {
   let fault: ProxyFault = { kind: 'none' };
+  let stalled = Promise.resolve();
+  let endStall = (): void => undefined;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     if (fault.kind === 'refuse') return void client.destroy();
@@ -33,12 +36,21 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
       socket.on('error', () => undefined);
       socket.on('close', () => {
         sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
+        // What was sent during a stall still arrives after it, as on a real network.
+        void stalled.then(() =>
+          setImmediate(() => {
+            client.destroy();
+            upstream.destroy();
+          }),
+        );
       });
     }
-    void forward(client, upstream, async () => fault.kind !== 'hang');
+    void forward(client, upstream, async () => {
+      await stalled;
+      return fault.kind !== 'hang';
+    });
     void forward(upstream, client, async (piece) => {
+      await stalled;
       if (fault.kind === 'delay') await sleep(fault.ms);
       if (fault.kind === 'throttle') await sleep((piece.length / fault.bytesPerSecond) * 1_000);
       if (fault.kind !== 'cut') return fault.kind !== 'hang';
@@ -51,11 +63,20 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
   return {
     port: (server.address() as AddressInfo).port,
     set(next) {
+      const wasStalled = fault.kind === 'stall';
       fault = next;
-      // `refuse` closes existing connections. After a fault they are useless: a part of their traffic is lost.
-      if (next.kind === 'refuse' || next.kind === 'none') for (const socket of sockets) socket.destroy();
+      endStall();
+      if (next.kind === 'stall') {
+        stalled = new Promise((resolve) => {
+          endStall = resolve;
+        });
+      }
+      // `refuse` closes existing connections. After most faults they are useless: a part of their traffic is lost.
+      const isUseless = next.kind === 'none' && !wasStalled;
+      if (next.kind === 'refuse' || isUseless) for (const socket of sockets) socket.destroy();
     },
     async close() {
+      endStall();
       for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');

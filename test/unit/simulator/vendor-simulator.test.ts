@@ -45,6 +45,29 @@ test('gives each account and each terminal a fixed id, and each login a new toke
   expect(again.accessToken).not.toBe(first.accessToken);
 });
 
+test('tells a watcher when a valid login arrives and when it ends, with its token', async () => {
+  const seen: unknown[] = [];
+  const watched = await startVendorSimulator({
+    watchLogin: ({ unionId, uniqueId }) => {
+      seen.push([unionId, uniqueId]);
+      return ({ result, token, isDelivered }) => seen.push([result, token?.accessToken, isDelivered]);
+    },
+  });
+  try {
+    const { data } = await logIn(watched);
+    watched.configure({ fault: 'http-500' });
+    await sendLogin(watched);
+    expect(seen).toEqual([
+      ['u-1', 't-1'],
+      ['success', data.accessToken, true],
+      ['u-1', 't-1'],
+      ['http-500', undefined, false],
+    ]);
+  } finally {
+    await watched.close();
+  }
+});
+
 test('writes expireTime in the configured form', async () => {
   simulator.configure({ tokenLifetimeSeconds: 90 });
   const forms = {

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
+import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { eventually } from '../support/eventually.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { HistoryRecorder, type RedisTopology } from './history.ts';
+import { type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
+import { fakeTimeLibrary, Replica } from './replica.ts';
+
+const REPLICAS = 3;
+export const ADMIN_TOKEN = 'history-admin-token';
+/** Latency of a vendor in good health. */
+export const VENDOR_LATENCY_MS = 40;
+
+export interface World {
+  readonly history: HistoryRecorder;
+  readonly replicas: readonly Replica[];
+  readonly redis: RedisUnderTest;
+  readonly vendor: VendorSimulator;
+  readonly cloud: CustomerCloud;
+  /** Kills what still runs. */
+  close(): Promise<void>;
+}
+
+export interface WorldOptions {
+  readonly topology: RedisTopology;
+  readonly tokenLifeSeconds: number;
+  /** An empty folder for all files of the run. */
+  readonly folder: string;
+}
+
+/** Starts three replicas, their Redis, and the vendor where each login of a terminal ends its former token. */
+export async function startWorld({ topology, tokenLifeSeconds, folder }: WorldOptions): Promise<World> {
+  const history = new HistoryRecorder(topology);
+  const fakeTime = fakeTimeLibrary();
+  const redis = await startRedisUnderTest(topology, REPLICAS, folder);
+  const vendor = await startVendorSimulator({
+    mode: 'replace',
+    tokenLifetimeSeconds: tokenLifeSeconds,
+    latencyMs: VENDOR_LATENCY_MS,
+    watchLogin: ({ unionId, uniqueId }) => {
+      const ended = history.loginReceived({ account: unionId, uniqueId });
+      return ({ token, isDelivered }) => {
+        if (!token) return ended({ isDelivered });
+        const expiresAt = history.now() + token.expiresAt - Date.now();
+        ended({ isDelivered, token: token.accessToken, expiresAt });
+      };
+    },
+  });
+  const cloud = await startCustomerCloud();
+  const env = {
+    NODE_ENV: 'production',
+    LOG_LEVEL: 'warn',
+    REDIS_KEY_PREFIX: 'history',
+    TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+    ADMIN_TOKEN,
+    ...vendor.brokerEnvironment,
+    ...cloud.brokerEnvironment,
+    VENDOR_MAX_RPS: '50',
+    RATE_LIMIT_PER_MINUTE: '0',
+    LOGIN_LIMIT_PER_HOUR: '0',
+  };
+  const replicas = Array.from(
+    { length: REPLICAS },
+    (_, index) => new Replica({ index, env: { ...env, REDIS_URL: redis.urlOf(index) }, folder, fakeTime }),
+  );
+  const close = async () => {
+    await Promise.all(replicas.map((replica) => replica.kill()));
+    await Promise.all([vendor.close(), cloud.close(), redis.close()]);
+  };
+  try {
+    for (const replica of replicas) await replica.start();
+    await untilReady(replicas);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { history, replicas, redis, vendor, cloud, close };
+}
+
+/** Resolves when every replica answers `/readyz` with 200. */
+export async function untilReady(replicas: readonly Replica[]): Promise<void> {
+  for (const { urls } of replicas) {
+    const isReady = async () => (await plainRequest(`${urls?.public}/readyz`, { timeoutMs: 2_000 })).status === 200;
+    await eventually(isReady, { timeoutMs: 15_000, everyMs: 50 });
+  }
+}
