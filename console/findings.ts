@@ -7,6 +7,7 @@ export type Level = 'ok' | 'warn' | 'bad';
 /** Something that the status shows, with the facts that its sentence needs. Times are ISO 8601. */
 export type Finding =
   | { readonly kind: 'storeDown'; readonly since: string | null; readonly reason: string | null }
+  | { readonly kind: 'storeLostData' | 'storeWentBack'; readonly at: string }
   | { readonly kind: 'signatureRefused' | 'clockRefused'; readonly host: string; readonly since: string }
   | {
       readonly kind: 'appRefused';
@@ -56,6 +57,8 @@ export const RULES: Readonly<Record<FindingKind, Rule>> = {
   internalErrors: { level: 'bad', runbook: 'SdkTokenBrokerInternalErrors' },
   vendorBroken: { level: 'bad', runbook: 'SdkTokenBrokerVendorAnswersBroken' },
   readsFail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
+  storeLostData: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
+  storeWentBack: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
   keysNotFetched: { level: 'warn', runbook: 'SdkTokenBrokerSessionChecksUnavailable' },
   overdue: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
   vendorFails: { level: 'warn', runbook: 'The vendor is down' },
@@ -74,6 +77,8 @@ const REFUSED_SESSIONS = { minutes: 10, share: 0.5, least: 10 };
 const UNCHECKED_SESSIONS_MINUTES = 5;
 /** If the JWKS cannot be fetched, the broker uses the last one for so long. */
 const KNOWN_KEYS_MS = 3_600_000;
+/** How long the console shows that Redis has lost data: an operator who looks once a day sees it. */
+const DATA_LOSS_MS = 86_400_000;
 const FAILED_READS = { minutes: 5, share: 0.05, least: 3 };
 
 /** Everything that needs a look, the most urgent first. An empty list: all is well. */
@@ -88,9 +93,14 @@ export function findingsOf(status: StatusReport): readonly Finding[] {
   return findings.sort((one, other) => ORDER.indexOf(one.kind) - ORDER.indexOf(other.kind));
 }
 
-function storeFindings({ store }: StatusReport): Finding[] {
-  if (store.reachable) return [];
-  return [{ kind: 'storeDown', since: store.failingSince, reason: store.lastFailure?.reason ?? null }];
+function storeFindings({ at: now, store }: StatusReport): Finding[] {
+  const findings: Finding[] = store.reachable
+    ? []
+    : [{ kind: 'storeDown', since: store.failingSince, reason: store.lastFailure?.reason ?? null }];
+  if (!store.lastDataLoss) return findings;
+  const { at, history } = store.lastDataLoss;
+  if (Date.parse(now) - Date.parse(at) >= DATA_LOSS_MS) return findings;
+  return [...findings, { kind: history === 'lost' ? 'storeLostData' : 'storeWentBack', at }];
 }
 
 type Domain = StatusReport['vendorDomains'][number];

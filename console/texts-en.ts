@@ -50,6 +50,14 @@ export const EN = {
       text: `Redis does not answer${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. Known tokens are served from memory.`,
       next: 'Restore Redis. Do not restart the replicas: their memory holds the tokens.',
     }),
+    storeLostData: ({ at }: Of<'storeLostData' | 'storeWentBack'>, f: Format, now: number) => ({
+      text: `Redis came back without its data at ${f.since(at, now)}. Each replica writes back what it remembers.`,
+      next: 'Let your cloud repeat recent erasures. Do not restart the replicas.',
+    }),
+    storeWentBack: ({ at }: Of<'storeLostData' | 'storeWentBack'>, f: Format, now: number) => ({
+      text: `Redis came back with older data at ${f.since(at, now)}, for example from a snapshot. Each replica writes back what it remembers.`,
+      next: 'Let your cloud repeat the erasures since that snapshot. Do not restart the replicas.',
+    }),
     signatureRefused: ({ host, since }: Of<'signatureRefused' | 'clockRefused'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has refused our signature since ${f.since(since, now)}.`,
       next: 'Run `sdk-token-broker check`. Compare the appKey with the vendor’s.',

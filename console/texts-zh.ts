@@ -44,6 +44,14 @@ export const ZH: Texts = {
       text: `Redis ${since ? `从 ${f.since(since, now)} 起` : ''}无响应${reason ? `（${reason}）` : ''}。已知的令牌由内存提供。`,
       next: '请恢复 Redis。不要重启副本：令牌还在它们的内存里。',
     }),
+    storeLostData: ({ at }, f, now) => ({
+      text: `Redis 于 ${f.since(at, now)} 恢复，但数据为空。各副本会写回内存中的内容。`,
+      next: '请让你的云重做近期的清除。不要重启副本。',
+    }),
+    storeWentBack: ({ at }, f, now) => ({
+      text: `Redis 于 ${f.since(at, now)} 回到了较旧的数据，例如来自快照。各副本会写回内存中的内容。`,
+      next: '请让你的云重做该快照之后的清除。不要重启副本。',
+    }),
     signatureRefused: ({ host, since }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的签名。`,
       next: '运行 `sdk-token-broker check`，并与厂商核对 appKey。',

@@ -8,9 +8,9 @@ import { LoginLimits } from './broker/login-limits.ts';
 import { RefreshWorker } from './broker/refresh-worker.ts';
 import { Renewal } from './broker/renewal.ts';
 import { Readiness, Status } from './broker/status.ts';
-import { WriteBack } from './broker/store-outage.ts';
 import { TokenBroker } from './broker/token-broker.ts';
 import { TokenCache } from './broker/token-cache.ts';
+import { WriteBack } from './broker/write-back.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
@@ -115,7 +115,16 @@ export async function startService(
     observer,
   });
   const loginBudgetMs = loginBudget(config.vendor.timeoutMs);
-  const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
+  const writeBack = new WriteBack({
+    terminals,
+    accounts: store.accounts,
+    health,
+    cache,
+    policy,
+    clock,
+    log,
+    observer,
+  });
   const renewal = new Renewal({
     terminals,
     accounts: store.accounts,
@@ -131,7 +140,17 @@ export async function startService(
     tracer,
     loginBudgetMs,
   });
-  const tokens = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion });
+  const tokens = new TokenBroker({
+    terminals,
+    cache,
+    renewal,
+    writeBack,
+    policy,
+    clock,
+    log,
+    observer,
+    defaultRegion,
+  });
   const accounts = new Accounts(store.accounts, terminals, cache, limits);
   const accessIds = new AccessIds({
     terminals,
@@ -157,7 +176,7 @@ export async function startService(
     loginsSentPerSecond: () => counts.loginsSent.perSecond('login'),
     cache,
     vendorDomains: () => vendor.domains(),
-    redis: redisStore && (() => redisStore.contact()),
+    redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
     sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
     failedRequests: counts.failedRequests,
@@ -231,13 +250,13 @@ export async function startService(
     readiness.stop();
     lastHour.stop();
     vendor.stopRetrying();
-    const drainUntil = clock.now() + DRAIN_MS;
+    const drainUntil = clock.monotonic() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
     // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.
     // The same holds for the login for an accessId when its caller has disconnected.
-    const leftMs = Math.max(0, drainUntil - clock.now());
+    const leftMs = Math.max(0, drainUntil - clock.monotonic());
     await Promise.all([renewal.settle(leftMs), accessIds.settle(leftMs)]);
-    writeBack.stop();
+    await writeBack.settle(Math.max(0, drainUntil - clock.monotonic()));
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
   };
   let ended: Promise<void> | undefined;

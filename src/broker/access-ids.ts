@@ -11,8 +11,9 @@ import type {
 } from '../token/ports.ts';
 import { LEASE_MS } from '../token/renewal-timing.ts';
 import { type AccountId, accountId, accountOf, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { HeldLeases } from './held-leases.ts';
+import { REGION_NEEDED } from './login.ts';
 import type { LoginLimits } from './login-limits.ts';
-import { HeldLeases, REGION_NEEDED } from './login-under-lease.ts';
 import { AnnouncementWaiters } from './renewal.ts';
 import { shouldRetryAlone } from './requests.ts';
 
@@ -131,12 +132,13 @@ export class AccessIds {
     const { terminals, accounts, clock, loginBudgetMs } = this.#options;
     const { id, subject, region } = request;
     // Until then it may take the lease. Its own login may end one login budget later.
-    const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
-    while (clock.now() < deadline) {
+    const deadline = clock.monotonic() + 2 * loginBudgetMs + LEASE_MS;
+    while (clock.monotonic() < deadline) {
       // Listens before it asks for the lease, so that it misses no failure in between.
       const announced = this.#waiters.next(id, POLL_MS);
+      const askedAt = clock.monotonic();
       const answer = await terminals.acquire(id, LEASE_MS);
-      if (answer.kind === 'granted') return this.#logIn(request, answer);
+      if (answer.kind === 'granted') return this.#logIn(request, answer, askedAt);
       if (answer.kind === 'cooling') {
         throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
       }
@@ -155,11 +157,12 @@ export class AccessIds {
   async #logIn(
     request: AccessIdRequest,
     { lease, region: pinned }: Extract<LeaseAnswer, { kind: 'granted' }>,
+    askedAt: number,
   ): Promise<KnownAccount> {
     const { terminals, accounts, vendor, limits, loginBudgetMs: budgetMs, log } = this.#options;
     const { subject } = request;
     const { unionId } = subject;
-    this.#heldLeases.add(lease);
+    this.#heldLeases.add(lease, askedAt);
     try {
       if (request.isErased) throw erasedMeanwhile();
       // Another login may have ended since the caller looked.
@@ -171,7 +174,8 @@ export class AccessIds {
       const region = pinned ?? request.region;
       if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
       await limits.admit(lease.id, 'new');
-      const { fields } = await vendor.login({ subject, region, budgetMs, urgency: 'foreground' });
+      const mayBeSent = () => this.#heldLeases.isHeld(lease);
+      const { fields } = await vendor.login({ subject, region, budgetMs, urgency: 'foreground', mayBeSent });
       await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });
       const stored = await accounts.identify(unionId);
       if (stored) return stored;

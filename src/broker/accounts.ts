@@ -47,13 +47,14 @@ export class Accounts {
   async logOut(subject: Subject, by: SessionAge | 'operator'): Promise<void> {
     const id = subjectId(subject);
     if (by === 'operator') {
-      this.#cache.forget(id, await this.#terminals.remove(id));
+      const outdated = await this.#terminals.remove(id);
+      if (outdated !== undefined) this.#cache.loggedOut(id, outdated);
       return;
     }
     await this.#limits.admit(id, 'logout');
     const outdated = await this.#terminals.remove(id, by.sessionIssuedAt ?? 0);
     if (outdated !== undefined) {
-      this.#cache.forget(id, outdated);
+      this.#cache.loggedOut(id, outdated);
       return;
     }
     await this.#limits.giveBack(id, 'logout');
@@ -65,6 +66,6 @@ export class Accounts {
    * @throws BrokerError `store_unavailable`
    */
   async erase(unionId: string): Promise<void> {
-    this.#cache.forgetAccount(accountId(unionId), await this.#accounts.erase(unionId));
+    this.#cache.erased(accountId(unionId), await this.#accounts.erase(unionId));
   }
 }

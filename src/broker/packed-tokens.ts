@@ -7,7 +7,7 @@ export interface CachedToken {
   readonly id: SubjectId;
   /** Its record says whether the store knows that an app has read the token. */
   readonly served: ServedToken;
-  /** When the store confirmed it: epoch ms. `-Infinity`: not yet, or a newer token was announced. */
+  /** When the store confirmed it, by the monotonic clock. `-Infinity`: not yet, or a newer token was announced. */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. Older sessions are refused. */
   readonly erasedAt: number | undefined;
@@ -28,10 +28,12 @@ const CHECKED_AT = 6;
 const ERASED_AT = 7;
 const RENEW_FROM = 8;
 const READ = 9;
+const ANSWERED_AT = 10;
+const SUSPECT = 11;
 /** In bytes. */
-const TEXT_BYTES = 10;
+const TEXT_BYTES = 12;
 /** Id, entity tag, the subject and its country as JSON, a line feed, and the answer. */
-const TEXT = 11;
+const TEXT = 13;
 
 const WORD_BYTES = 8;
 const ID_LENGTH = 2 * DIGEST_LENGTH;
@@ -113,14 +115,15 @@ export class PackedTokens {
     const former = this.#search(token.id);
     const known = former === undefined ? token : this.#merged(token, this.#unpack(former));
     const { id, served, checkedAt, erasedAt = Number.NaN, renewFrom } = known;
-    const { subject, region, generation, read, unreadRenewals, token: times } = served.record;
+    const { subject, region, generation, answeredAt, read, suspect, unreadRenewals, token: times } = served.record;
     const names = asciiJson([subject.app, subject.unionId, subject.uniqueId, region]);
     const text = `${id}${served.etag}${names}\n${served.body}`;
     const position = this.#place(id, TEXT + Math.ceil(text.length / WORD_BYTES), former, isUsed);
     if (position === undefined) return known;
     const at = position % this.#words.length;
     this.#words.set([generation, unreadRenewals, times.issuedAt, times.expiresAt], at + GENERATION);
-    this.#words.set([checkedAt, erasedAt, renewFrom, Number(read), text.length], at + CHECKED_AT);
+    this.#words.set([checkedAt, erasedAt, renewFrom, Number(read)], at + CHECKED_AT);
+    this.#words.set([answeredAt, Number(suspect), text.length], at + ANSWERED_AT);
     this.#bytes.write(text, (at + TEXT) * WORD_BYTES, 'latin1');
     return known;
   }
@@ -131,7 +134,8 @@ export class PackedTokens {
     // Two logins without a lease can have the same generation. The store keeps one of their tokens.
     if (known.generation < record.generation || former.served.body !== token.served.body) return token;
     const read = record.read || known.read;
-    return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom: former.renewFrom };
+    const renewFrom = record.suspect ? token.renewFrom : former.renewFrom;
+    return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom };
   }
 
   find(id: SubjectId): CachedToken | undefined {
@@ -247,6 +251,8 @@ export class PackedTokens {
       region,
       token: new BodyToken(body, this.#get(position, ISSUED_AT), this.#get(position, EXPIRES_AT)),
       generation: this.#get(position, GENERATION),
+      answeredAt: this.#get(position, ANSWERED_AT),
+      suspect: this.#get(position, SUSPECT) === 1,
       read: this.#get(position, READ) === 1,
       unreadRenewals: this.#get(position, UNREAD_RENEWALS),
     };

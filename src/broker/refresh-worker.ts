@@ -1,4 +1,4 @@
-import { type Clock, remainingMs, type Timer } from '../token/clock.ts';
+import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -32,12 +32,12 @@ class Pause {
 
   /** Ends the pause at most `ms` from now. */
   shortenTo(ms: number): void {
-    if (this.#end && this.#endsAt > this.#clock.now() + ms) this.#endAfter(ms);
+    if (this.#end && this.#endsAt > this.#clock.monotonic() + ms) this.#endAfter(ms);
   }
 
   #endAfter(ms: number): void {
     this.#timer?.cancel();
-    this.#endsAt = this.#clock.now() + ms;
+    this.#endsAt = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.setTimer(() => {
       this.#end?.();
       this.#end = undefined;
@@ -75,7 +75,7 @@ export class RefreshWorker {
   readonly #pause: Pause;
   /** Maximum number of renewals that a claim starts. Lower while the login budget is used up. */
   #claimLimit = MAX_CONCURRENCY;
-  #pausedUntil = 0;
+  #pausedUntil = Number.NEGATIVE_INFINITY;
   /** Whether the last claim was skipped because too many renewals were running. */
   #isFull = false;
 
@@ -109,13 +109,14 @@ export class RefreshWorker {
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
     const { dueQueue, announcements, policy, clock, log, observer } = this.#options;
-    const pauseMs = remainingMs(this.#pausedUntil, clock.now(), BUSY_PAUSE_MS);
+    const pauseMs = this.#pausedUntil - clock.monotonic();
     if (pauseMs > 0) return pauseMs;
     const free = MAX_CONCURRENCY - this.#active.size;
     // Claims of a few tokens at a time cost more than they bring. The worker waits until half of the capacity is free: the
     // renewal that frees it ends the pause.
     this.#isFull = free < MAX_CONCURRENCY / 2;
     if (this.#isFull) return BUSY_PAUSE_MS;
+    const askedAt = clock.monotonic();
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
       const { claims, nextInMs, backlog, overdueMs, endedRead } = await dueQueue.claim(
@@ -125,7 +126,7 @@ export class RefreshWorker {
       observer.backlogSeen(backlog);
       observer.overdueSeen(this.#longestWaitMs(claims, overdueMs));
       if (endedRead > 0 && policy.mode === 'proactive') observer.endedUnrenewed(endedRead);
-      for (const claim of claims) this.#start(claim);
+      for (const claim of claims) this.#start(claim, askedAt);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the due queue could not be read');
@@ -143,8 +144,9 @@ export class RefreshWorker {
     return Math.max(overdueMs, ...waits);
   }
 
-  #start(claim: DueClaim): void {
-    const work = this.#renew(claim)
+  /** @param askedAt when the store was asked for the claim, by the monotonic clock */
+  #start(claim: DueClaim, askedAt: number): void {
+    const work = this.#renew(claim, askedAt)
       .catch((error: unknown) => this.#onFailure(claim.lease.id, error))
       .finally(() => {
         this.#active.delete(work);
@@ -156,9 +158,8 @@ export class RefreshWorker {
   #onFailure(id: SubjectId, error: unknown): void {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
-      const now = clock.now();
-      const isPaused = remainingMs(this.#pausedUntil, now, BUSY_PAUSE_MS) > 0;
-      if (!isPaused) this.#claimLimit = Math.max(MIN_CLAIM, Math.floor(this.#claimLimit / 4));
+      const now = clock.monotonic();
+      if (this.#pausedUntil <= now) this.#claimLimit = Math.max(MIN_CLAIM, Math.floor(this.#claimLimit / 4));
       const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
       this.#pausedUntil = now + pauseMs;
       // The place then goes to the login that asks first.
@@ -169,7 +170,7 @@ export class RefreshWorker {
     }
   }
 
-  async #renew(claim: DueClaim): Promise<void> {
+  async #renew(claim: DueClaim, askedAt: number): Promise<void> {
     const { renewal, policy, clock, observer } = this.#options;
     const { lease, record } = claim;
     const now = clock.now();
@@ -177,8 +178,9 @@ export class RefreshWorker {
     if (this.#stop.signal.aborted) return renewal.postpone(claim, now);
     if (now < due) return renewal.postpone(claim, due);
     if (!isRenewedInBackground(record, policy)) return renewal.postpone(claim, record.token.expiresAt);
+    if (renewal.isOvertaken(claim)) return renewal.postpone(claim, now + BUSY_PAUSE_MS);
     observer.renewalClaimed(now - due);
-    await renewal.renewClaimed(claim);
+    await renewal.renewClaimed(claim, askedAt);
     this.#claimLimit = Math.min(MAX_CONCURRENCY, this.#claimLimit + 1);
   }
 }

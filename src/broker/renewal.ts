@@ -5,26 +5,14 @@ import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../t
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { SpanPlace, Tracer } from '../token/tracer.ts';
-import {
-  type GrantedLease,
-  LoginUnderLease,
-  type LoginUnderLeaseOptions,
-  loggedOutMeanwhile,
-} from './login-under-lease.ts';
+import { type GrantedLease, loggedOutMeanwhile, STORE_WAIT_MS, TokenLogin, type TokenLoginOptions } from './login.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
-import { LoginWithoutLease } from './store-outage.ts';
 
 /** How often a waiting replica asks for the lease again, because announcements may get lost. */
 const POLL_MS = 250;
 /** An announcement may arrive this much later than the lease that became free with it. */
 const ANNOUNCEMENT_DELAY_MS = 20;
-/**
- * How long one renewal waits for the store in total, from the lease to the write of the token. With the lookup before it
- * and the wait for the login queue, a slow store costs an app at most half a second.
- */
-const STORE_WAIT_MS = 180;
-
-export interface RenewalOptions extends LoginUnderLeaseOptions {
+export interface RenewalOptions extends TokenLoginOptions {
   readonly announcements: AnnouncementFeed;
   readonly observer: Observer;
   readonly tracer: Tracer;
@@ -40,14 +28,13 @@ interface RunningRenewal {
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
 
 /**
- * Renews tokens: lease, re-read, vendor login, fenced write, announcement. Every token comes into being here. One process
+ * Renews tokens: lease, re-read, vendor login, fenced write, announcement. One process
  * runs at most one renewal per subject; leases extend this to all replicas.
  */
 export class Renewal {
   readonly #options: RenewalOptions;
   readonly #waiters: AnnouncementWaiters;
-  readonly #underLease: LoginUnderLease;
-  readonly #withoutLease: LoginWithoutLease;
+  readonly #login: TokenLogin;
   readonly #running = new Map<SubjectId, RunningRenewal>();
   readonly #unlimited: TimeBudget;
 
@@ -55,8 +42,7 @@ export class Renewal {
     this.#options = options;
     this.#unlimited = new TimeBudget(options.clock, Number.POSITIVE_INFINITY);
     this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
-    this.#underLease = new LoginUnderLease(options);
-    this.#withoutLease = new LoginWithoutLease(options);
+    this.#login = new TokenLogin(options);
   }
 
   /**
@@ -81,8 +67,18 @@ export class Renewal {
     return this.#start(request, this.#acquireAndLogIn(request));
   }
 
-  /** Renews a claimed token. Reads of the same subject wait for it. @throws BrokerError the error of the vendor or the store */
-  renewClaimed({ lease, record, region, erasedAt }: DueClaim): Promise<Renewed> {
+  /** Whether this replica renews the token of a claim now, or knows that it was renewed since it was claimed. */
+  isOvertaken({ record, lease: { id } }: DueClaim): boolean {
+    const { cache, writeBack } = this.#options;
+    return this.#running.has(id) || writeBack.hasRecordOf(id) || cache.knowsNewerThan(id, record.generation);
+  }
+
+  /**
+   * Renews a claimed token. Reads of the same subject wait for it.
+   * @param askedAt when the store was asked for the claim, by the monotonic clock
+   * @throws BrokerError the error of the vendor or the store
+   */
+  renewClaimed({ lease, record, region, erasedAt }: DueClaim, askedAt: number): Promise<Renewed> {
     const { subject, generation } = record;
     const request: RenewalRequest = {
       id: lease.id,
@@ -92,11 +88,11 @@ export class Renewal {
       cause: 'background',
       urgency: 'background',
       sessionIssuedAt: undefined,
-      satisfies: (other) => other.generation > generation,
+      satisfies: (other) => other.generation > generation && !other.suspect,
     };
     const granted = { kind: 'granted', lease, current: record, region, erasedAt } as const;
     const logIn = async (): Promise<Renewed> => {
-      const renewed = await this.#underLease.logIn(request, { ...granted, timeBudget: this.#unlimited });
+      const renewed = await this.#login.underLease(request, { ...granted, askedAt, timeBudget: this.#unlimited });
       return renewed ?? this.#acquireAndLogIn(request);
     };
     return this.#options.tracer.trace('renewal', () => this.#start(request, logIn()));
@@ -104,14 +100,14 @@ export class Renewal {
 
   /** Releases a claim without a renewal. @param dueAt epoch ms at which the worker looks at the record next */
   postpone({ lease }: DueClaim, dueAt: number): Promise<void> {
-    return this.#underLease.release({ lease, timeBudget: this.#unlimited }, dueAt);
+    return this.#login.release({ lease, timeBudget: this.#unlimited }, dueAt);
   }
 
   /** Waits at most `timeoutMs` for the running renewals, then releases every lease that is still held. */
   async settle(timeoutMs: number): Promise<void> {
     const results = [...this.#running.values()].map(({ result }) => result);
     await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
-    await this.#underLease.releaseAll();
+    await this.#login.releaseAll();
   }
 
   /** Makes a running renewal visible to {@link renew}, unless the subject already has one. */
@@ -146,23 +142,29 @@ export class Renewal {
   }
 
   async #acquireAndLogIn(request: RenewalRequest): Promise<Renewed> {
-    const { clock, observer, tracer, loginBudgetMs } = this.#options;
+    const { terminals, clock, observer, tracer, loginBudgetMs } = this.#options;
+    const beganAt = terminals.clockFor(request.id) ?? 0;
     // Until then it may take the lease. Its own login may end one login budget later.
-    const deadline = clock.now() + 2 * loginBudgetMs + LEASE_MS;
+    const deadline = clock.monotonic() + 2 * loginBudgetMs + LEASE_MS;
     let announced: Promise<SubjectAnnouncement | undefined> | undefined;
-    while (clock.now() < deadline) {
-      const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);
+    while (clock.monotonic() < deadline) {
+      const [timeBudget, askedAt] = [new TimeBudget(clock, STORE_WAIT_MS), clock.monotonic()];
       const answer = await this.#acquire(request, timeBudget);
       switch (answer.kind) {
         case 'granted': {
-          if (announced) await this.#refuseAfterFailure(request, { ...answer, timeBudget }, announced);
-          const renewed = await this.#underLease.logIn(request, { ...answer, timeBudget });
+          if (announced)
+            await this.#refuseAfterFailure(request, beganAt, { ...answer, askedAt, timeBudget }, announced);
+          const renewed = await this.#login.underLease(request, { ...answer, askedAt, timeBudget });
           if (renewed) return renewed;
           announced = undefined;
           break;
         }
-        case 'unavailable':
-          return this.#withoutLease.logIn(request, answer.error);
+        case 'unavailable': {
+          const renewed = await this.#login.withoutLease(request, answer.error);
+          if (renewed) return renewed;
+          announced = undefined;
+          break;
+        }
         case 'terminal_limit':
           throw new BrokerError('terminal_limit');
         case 'cooling':
@@ -172,7 +174,7 @@ export class Renewal {
           const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
           const renewed = await tracer.span('lease wait', async () => {
             tracer.linkTo(answer.holder);
-            return this.#resultOfHolder(request, await next);
+            return this.#resultOfHolder(request, beganAt, await next);
           });
           if (renewed) return renewed;
           // Listens before it asks for the lease again, so that it misses no announcement in between.
@@ -191,7 +193,7 @@ export class Renewal {
     if (answer) return answer;
     // The store answers too late. A lease that arrives now has no user.
     void acquiring.then((late) => {
-      if (late.kind === 'granted') void this.#underLease.release({ lease: late.lease, timeBudget }, clock.now());
+      if (late.kind === 'granted') void this.#login.release({ lease: late.lease, timeBudget }, clock.now());
     });
     return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
   }
@@ -199,12 +201,13 @@ export class Renewal {
   /** The token that the replica with the lease has announced. @throws BrokerError its announced failure, or the logout */
   async #resultOfHolder(
     request: RenewalRequest,
+    beganAt: number,
     announcement: SubjectAnnouncement | undefined,
   ): Promise<Renewed | undefined> {
     if (!announcement) return undefined;
-    const failure = failureFor(request, announcement);
+    const failure = failureFor(request, beganAt, announcement);
     if (failure) throw failure;
-    const checkedAt = this.#options.clock.now();
+    const checkedAt = this.#options.clock.monotonic();
     // If the store fails here, the next attempt to acquire the lease reports it.
     const stored = await this.#options.terminals.read(request.id).catch(() => undefined);
     if (!stored?.record || !request.satisfies(stored.record)) return undefined;
@@ -214,24 +217,31 @@ export class Renewal {
   /** The lease became free because the login of its holder failed or was outdated: this request does not repeat it. */
   async #refuseAfterFailure(
     request: RenewalRequest,
+    beganAt: number,
     granted: GrantedLease,
     announced: Promise<SubjectAnnouncement | undefined>,
   ): Promise<void> {
     const { clock } = this.#options;
-    const failure = failureFor(request, await raceTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced));
+    const announcement = await raceTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced);
+    const failure = failureFor(request, beganAt, announcement);
     if (!failure) return;
     const { current } = granted;
-    await this.#underLease.release(granted, current ? retryAt(current.token, failure.code, clock) : clock.now());
+    await this.#login.release(granted, current ? retryAt(current.token, failure.code, clock) : clock.now());
     throw failure;
   }
 }
 
 /**
  * The announced failure, unless this request should try by itself. A logout ends each login of the terminal that has begun,
- * so it fails the requests that wait for one.
+ * so it fails the requests that wait for one. An older logout is announced again if the store has lost it.
+ * @param beganAt when the request began, by the store's clock
  */
-function failureFor(request: RenewalRequest, announcement: SubjectAnnouncement | undefined): BrokerError | undefined {
-  if (announcement?.kind === 'removed') return loggedOutMeanwhile();
+function failureFor(
+  request: RenewalRequest,
+  beganAt: number,
+  announcement: SubjectAnnouncement | undefined,
+): BrokerError | undefined {
+  if (announcement?.kind === 'removed' && announcement.generation >= beganAt) return loggedOutMeanwhile();
   if (announcement?.kind !== 'failed') return undefined;
   const failure = new BrokerError(announcement.code, { retryAfter: 1 });
   return shouldRetryAlone(request, undefined, failure) ? undefined : failure;

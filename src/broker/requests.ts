@@ -30,7 +30,7 @@ export interface RenewalRequest {
   readonly urgency: Urgency;
   /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
-  /** Returns whether a record from another login will do: usable, newer than `known`, and not the refused token. */
+  /** Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }
 
@@ -39,8 +39,8 @@ export interface Renewed {
   readonly record: TokenRecord;
   readonly outcome: RenewalOutcome;
   /**
-   * When the store was asked for the record, or to save it: epoch ms. `-Infinity` if the store has not confirmed it since
-   * the request began. Another replica may then have stored a newer one.
+   * When the store was asked for the record, or to save it, by the monotonic clock. `-Infinity` if the store has not
+   * confirmed it since the request began. Another replica may then have stored a newer one.
    */
   readonly checkedAt: number;
   /** Epoch ms of the account's last erasure. */

@@ -1,7 +1,7 @@
-import { type Clock, raceTimeout, remainingMs, sleep } from '../token/clock.ts';
+import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import type { ErrorCode } from '../token/errors.ts';
-import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth } from '../token/ports.ts';
+import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth, StoreHistory } from '../token/ports.ts';
 
 /** How often a replica asks a store that has not answered yet. */
 const READINESS_INTERVAL_MS = 250;
@@ -122,6 +122,8 @@ export interface StatusReport {
     readonly reachable: boolean;
     /** Ids of the key ring. The first key encrypts. */
     readonly encryptionKeys: readonly string[];
+    /** The last time that this replica found changes missing in the store; `null`: never since its start. */
+    readonly lastDataLoss: { readonly at: string; readonly history: LossHistory } | null;
   };
   readonly sessions: { readonly mode: string; readonly server: ContactReport | null };
   /** Over all replicas. `null`: the store does not answer. */
@@ -139,6 +141,9 @@ export interface StatusReport {
   /** The counts of this replica for the last hour. `from` is the start of the first minute. */
   readonly lastHour: LastHour & { readonly from: string };
 }
+
+/** `lost`: the store has none of the changes that this replica knows of. `went_back`: it lacks the last ones. */
+type LossHistory = Exclude<StoreHistory, 'same'>;
 
 interface CountedFailures {
   within(minutes: number): FailureReport['last5Minutes'];
@@ -158,7 +163,13 @@ export interface StatusOptions {
   readonly cache: { readonly size: number; readonly bytes: number };
   readonly vendorDomains: () => readonly VendorDomain[];
   /** `undefined`: the store is in this process. */
-  readonly redis: (() => Contact) | undefined;
+  readonly redis:
+    | {
+        contact(): Contact;
+        /** `at`: epoch ms. */
+        lastLoss(): { readonly at: number; readonly history: LossHistory } | undefined;
+      }
+    | undefined;
   /** Ids of the key ring. */
   readonly encryptionKeys: () => readonly string[];
   /** The server is `undefined` if session checks need none. */
@@ -183,9 +194,8 @@ export class Status {
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
   report(): Promise<StatusReport> {
-    const now = this.#options.clock.now();
-    const isCurrent = remainingMs(this.#cached?.until ?? 0, now, CACHE_MS) > 0;
-    if (!this.#cached || !isCurrent) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
+    const now = this.#options.clock.monotonic();
+    if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
     return this.#cached.report;
   }
 
@@ -199,6 +209,7 @@ export class Status {
       this.#options.lastHour(),
     ]);
     const { failedRequests, failedRenewals } = this.#options;
+    const loss = redis?.lastLoss();
     return {
       version,
       replica,
@@ -212,7 +223,8 @@ export class Status {
         kind: redis ? 'redis' : 'memory',
         reachable: isReachable === true,
         encryptionKeys: this.#options.encryptionKeys(),
-        ...contactReport(redis?.() ?? NO_CONTACT),
+        lastDataLoss: loss ? { at: isoTime(loss.at), history: loss.history } : null,
+        ...contactReport(redis?.contact() ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
       schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
@@ -224,14 +236,14 @@ export class Status {
 
   async #finerCounts(): Promise<readonly number[]> {
     const { clock, dueQueue } = this.#options;
-    const now = clock.now();
-    const isWithin = (ms: number) => remainingMs((this.#finer?.askedAt ?? 0) + ms, now, ms) > 0;
-    if (this.#finer && isWithin(FINER_CACHE_MS)) return this.#finer.dueWithin;
+    const now = clock.monotonic();
+    const ageMs = now - (this.#finer?.askedAt ?? Number.NEGATIVE_INFINITY);
+    if (this.#finer && ageMs < FINER_CACHE_MS) return this.#finer.dueWithin;
     const asking = dueQueue.outlook(FINER_MS).then(({ dueWithin }) => {
       this.#finer = { askedAt: now, dueWithin };
       return dueWithin;
     });
-    if (!this.#finer || !isWithin(2 * FINER_CACHE_MS)) return asking;
+    if (!this.#finer || ageMs >= 2 * FINER_CACHE_MS) return asking;
     // The next report has the new counts.
     asking.catch(() => undefined);
     return this.#finer.dueWithin;

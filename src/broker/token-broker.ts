@@ -3,7 +3,7 @@ import { BrokerError, type ErrorCode } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
-import type { TerminalStore } from '../token/ports.ts';
+import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
 import { dueAt, dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
@@ -11,6 +11,7 @@ import type { CachedToken } from './packed-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
 import type { RecordFacts, TokenCache } from './token-cache.ts';
+import type { WriteBack } from './write-back.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
 const RENEWAL_WAIT_MS = 2_000;
@@ -25,6 +26,7 @@ export interface TokenBrokerOptions {
   readonly terminals: TerminalStore;
   readonly cache: TokenCache;
   readonly renewal: Renewal;
+  readonly writeBack: WriteBack;
   readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
@@ -67,7 +69,7 @@ export class TokenBroker {
     const { subject, id = subjectId(subject), refused } = request;
     const { cache, clock, observer } = this.#options;
     try {
-      const now = clock.now();
+      const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
       const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id, now), id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
@@ -96,7 +98,7 @@ export class TokenBroker {
     const renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
     cache.setRenewFrom(id, generation, renewFrom);
     if (now < renewFrom) return { entry, outcome };
-    const isAwaited = policy.mode !== 'proactive' || now >= waitFrom(token);
+    const isAwaited = policy.mode !== 'proactive' || entry.served.record.suspect || now >= waitFrom(token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
       cache.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
@@ -108,7 +110,7 @@ export class TokenBroker {
 
   /**
    * Returns the renewed token, or the old one if the renewal fails or takes too long while the old one is valid.
-   * @throws BrokerError the error of the renewal, if the old token is not valid any more
+   * @throws BrokerError the error of the renewal, if the old token is not valid any more, or was logged out meanwhile
    */
   async #waitOrFallBack(id: SubjectId, entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { clock, cache } = this.#options;
@@ -122,7 +124,7 @@ export class TokenBroker {
     const renewed = await raceTimeout(clock, waitMs, succeeded);
     if (renewed) return renewed;
     const now = clock.now();
-    if (now >= until) return renewal;
+    if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;
     cache.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
     return { entry, outcome: 'fallback' };
   }
@@ -142,6 +144,7 @@ export class TokenBroker {
     const satisfies = (record: TokenRecord) =>
       record.generation > (known?.generation ?? 0) &&
       (refused === undefined || serveToken(record).etag !== refused) &&
+      !record.suspect &&
       isUsable(record);
     try {
       const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
@@ -153,21 +156,25 @@ export class TokenBroker {
       return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
     } catch (error) {
       // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
-      if (known && hasEndedToken(error)) cache.forget(id, known.generation);
+      if (known && hasEndedToken(error)) cache.remove(id, known.generation);
       throw error;
     }
   }
 
   /**
-   * Reads the store. If the store fails, returns what memory has: an error is never an absence.
-   * @param checkedAt the time of this question: epoch ms
+   * Reads the store. If the store fails, returns what memory has: an error is never an absence. If memory knows of a newer
+   * token, logout or erasure, the store has lost it, and gets it back.
+   * @param checkedAt the time of this question, by the monotonic clock
    */
   async #lookUp(id: SubjectId, checkedAt: number): Promise<LookupResult> {
-    const { terminals, cache, log } = this.#options;
+    const { terminals, cache, writeBack, log } = this.#options;
     try {
-      const { record, erasedAt } = await terminals.read(id);
+      const stored = await terminals.read(id);
+      const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
       const facts = { id, checkedAt, erasedAt };
       const entry = record ? cache.put(record, facts) : await this.#restore(id, facts);
+      const isNewer = record && entry && entry.served.record.generation > record.generation;
+      if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(entry.served.record);
       return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
@@ -175,27 +182,37 @@ export class TokenBroker {
     }
   }
 
+  /** What the store would answer if it had not lost a logout or an erasure. It gets them back. */
+  #withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number): StoredTerminal {
+    const { cache, writeBack } = this.#options;
+    const lost = cache.lostRemovals(id, stored, checkedAt);
+    if (lost.length === 0) return stored;
+    for (const [owner, generation] of lost) writeBack.repeatRemoval(owner, generation);
+    const isOutdated = (stored.record?.generation ?? 0) <= cache.outdatedUntil(id);
+    return { record: isOutdated ? undefined : stored.record, erasedAt: cache.erasedAt(id) };
+  }
+
   /**
    * The store has no token, but memory may have a valid one: after a logout, or because the store has lost its data. The
    * store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, policy, observer } = this.#options;
+    const { terminals, cache, clock, policy, observer, writeBack } = this.#options;
     const known = cache.getStale(id);
-    if (!known) return undefined;
+    if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
-    const knownAt = Math.max(known.checkedAt, record.generation);
-    if (clock.now() < servableUntil(record.token) && clock.now() - knownAt < LOGOUT_KNOWN_MS) {
+    const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
+    if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
       const outcome = await terminals.restore(record, dueAt(record, policy, id));
-      observer.wroteBack(outcome);
-      if (outcome === 'saved') {
-        const entry = cache.put(record, facts);
+      observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
+      if (outcome === 'saved' || outcome === 'suspect') {
+        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
         // Another replica may have restored it before, as unread.
         if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
         return entry;
       }
     }
-    cache.forget(id);
+    cache.remove(id);
     return undefined;
   }
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import type { Announcement, AnnouncementFeed } from '../token/ports.ts';
+import type { Announcement, AnnouncementFeed, StoredTerminal } from '../token/ports.ts';
 import { earliestRenewal, type RefreshPolicy } from '../token/renewal-timing.ts';
 import { serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
@@ -9,15 +9,16 @@ import { type CachedToken, PackedTokens } from './packed-tokens.ts';
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
 const FRESH_ANNOUNCED_MS = 60_000;
 const FRESH_UNANNOUNCED_MS = 2_000;
-/** Maximum number of remembered invalidations. They keep a late read from restoring an old token. */
-const MAX_FLOORS = 50_000;
+/** Maximum number of remembered announcements of tokens. They keep a late read from restoring an old token. */
+const MAX_SAVED = 50_000;
+/** Maximum number of remembered logouts and erasures. They are repeated if the store loses them. */
+const MAX_REMOVED = 50_000;
 
-/** An announced change. It applies to what the store was asked for before it, but not to later answers of the store. */
-interface Floor {
-  /** The oldest valid generation of the subject or the account. */
+/** An announced change of a subject or an account. */
+interface Announced {
   readonly generation: number;
-  /** Epoch ms of the last announcement. */
-  readonly raisedAt: number;
+  /** By the monotonic clock. What the store was asked for before may be older. */
+  readonly at: number;
 }
 
 export interface TokenCacheOptions {
@@ -31,7 +32,7 @@ export interface TokenCacheOptions {
 export interface RecordFacts {
   /** The id of its subject, if the caller has it. */
   readonly id?: SubjectId;
-  /** When the store was asked for it, or to save it: epoch ms. `-Infinity`: the store has not confirmed it. */
+  /** When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed it. */
   readonly checkedAt: number;
   /** The account's last erasure: epoch ms. */
   readonly erasedAt: number | undefined;
@@ -46,7 +47,10 @@ export interface RecordFacts {
 export class TokenCache {
   readonly #options: TokenCacheOptions;
   readonly #tokens: PackedTokens;
-  readonly #floors = new LRUCache<SubjectId | AccountId, Floor>({ max: MAX_FLOORS });
+  /** The newest token of each subject. */
+  readonly #saved = lastOf<SubjectId>(MAX_SAVED);
+  /** The last logout of each subject and the last erasure of each account: tokens up to its generation are outdated. */
+  readonly #removed = lastOf<SubjectId | AccountId>(MAX_REMOVED);
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -54,7 +58,7 @@ export class TokenCache {
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
-  /** Returns the entry if it may be served without asking the store. */
+  /** Returns the entry if it may be served without asking the store. @param now by the monotonic clock */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
     const entry = this.#tokens.find(id);
     return entry && this.#isFresh(entry, now) ? entry : undefined;
@@ -62,8 +66,7 @@ export class TokenCache {
 
   #isFresh({ checkedAt }: CachedToken, now: number): boolean {
     const age = now - checkedAt;
-    // A negative age means that the clock was set back.
-    if (age < FRESH_UNANNOUNCED_MS) return age >= 0;
+    if (age < FRESH_UNANNOUNCED_MS) return true;
     const since = this.#options.announcements.completeSince();
     return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }
@@ -78,10 +81,10 @@ export class TokenCache {
   put(record: TokenRecord, facts: RecordFacts): CachedToken {
     const { id = subjectId(record.subject), checkedAt, erasedAt, isUsed = true } = facts;
     const isNewest = checkedAt > this.#announcedAt(id);
+    const renewFrom = earliestRenewal(record, this.#options.policy);
     const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
-    const renewFrom = earliestRenewal(record.token, this.#options.policy);
     const entry = { id, served: serveToken(record), checkedAt, erasedAt: knownErasure, renewFrom };
-    if (isNewest || record.generation >= this.oldestValid(id)) return this.#tokens.add(entry, isUsed);
+    if (isNewest || record.generation >= this.newestKnown(id)) return this.#tokens.add(entry, isUsed);
     // An outdated record is not kept, but memory may have a newer one.
     const known = this.#tokens.find(id);
     return known && known.served.record.generation > record.generation ? known : entry;
@@ -113,72 +116,116 @@ export class TokenCache {
   /**
    * The records as the store has them, with the reads that it was told of: those that it confirmed up to `checkedUntil`
    * and that have not ended. Memory may change between two of them.
+   * @param checkedUntil by the monotonic clock
    */
   *records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
     const entries = this.#tokens.tokens(checkedUntil, this.#options.clock.now());
     for (const { id, served } of entries) yield [id, served.record];
   }
 
+  /**
+   * The logouts and erasures that the store does not know, although it was asked after they were announced.
+   * @param askedAt when the store was asked for `stored`, by the monotonic clock
+   */
+  lostRemovals(id: SubjectId, stored: StoredTerminal, askedAt: number): readonly [SubjectId | AccountId, number][] {
+    const account = accountOf(id);
+    const [logout, erasure] = [this.#removed.get(id), this.#removed.get(account)];
+    const lost: [SubjectId | AccountId, number][] = [];
+    if (logout && askedAt > logout.at && stored.record && stored.record.generation <= logout.generation) {
+      lost.push([id, logout.generation]);
+    }
+    if (erasure && askedAt > erasure.at && (stored.erasedAt ?? 0) < erasure.generation) {
+      lost.push([account, erasure.generation]);
+    }
+    return lost;
+  }
+
+  /** The logouts and erasures that this replica remembers, with their generations. */
+  *removals(): Generator<[SubjectId | AccountId, number]> {
+    for (const [id, { generation }] of [...this.#removed.entries()]) yield [id, generation];
+  }
+
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.#tokens.find(id)?.erasedAt, this.#floors.get(accountOf(id))?.generation);
+    return latest(this.#tokens.find(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
+  }
+
+  /** Returns the generation of the last logout or erasure of the subject that this replica knows of; 0 for none. */
+  outdatedUntil(id: SubjectId): number {
+    return Math.max(this.#removed.get(id)?.generation ?? 0, this.#removed.get(accountOf(id))?.generation ?? 0);
+  }
+
+  /** Returns the generation of the last change of the subject that was announced; 0 for none. */
+  newestKnown(id: SubjectId): number {
+    return Math.max(this.#saved.get(id)?.generation ?? 0, this.outdatedUntil(id));
+  }
+
+  /** Whether this replica knows of a newer token of the subject, or has a newer one. */
+  knowsNewerThan(id: SubjectId, generation: number): boolean {
+    return Math.max(this.newestKnown(id), this.#tokens.find(id)?.served.record.generation ?? 0) > generation;
   }
 
   /**
    * Replaces an entry by a newer token. Adds no entry for a subject that is not in memory.
-   * @param checkedAt when the store was asked to save the record, epoch ms; `-Infinity` if it has not confirmed it
+   * @param checkedAt see {@link RecordFacts}
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {
     if (this.#tokens.find(id)) this.put(record, { id, checkedAt, erasedAt: this.erasedAt(id), isUsed: false });
   }
 
-  /** Removes the terminal's token unless it is newer than `generation`, and refuses older ones from now on. */
-  forget(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
+  /** Removes the terminal's token unless it is newer than `generation`. */
+  remove(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
     this.#tokens.remove(id, generation);
-    if (Number.isFinite(generation)) this.#raiseFloor(id, generation);
   }
 
-  /** Removes the account's tokens up to `generation`, and refuses older ones from now on. */
-  forgetAccount(account: AccountId, generation: number): void {
+  /** Takes a logout: removes the terminal's token up to `generation`, and refuses older ones from now on. */
+  loggedOut(id: SubjectId, generation: number): void {
+    this.#tokens.remove(id, generation);
+    note(this.#removed, id, generation, this.#options.clock);
+  }
+
+  /** Takes an erasure: removes the account's tokens up to `generation`, and refuses older ones from now on. */
+  erased(account: AccountId, generation: number): void {
     this.#tokens.remove(account, generation);
-    this.#raiseFloor(account, generation);
+    note(this.#removed, account, generation, this.#options.clock);
   }
 
   #onAnnouncement(announcement: Announcement): void {
     switch (announcement.kind) {
       case 'erased':
-        this.forgetAccount(announcement.account, announcement.generation);
+        this.erased(announcement.account, announcement.generation);
         break;
       case 'removed':
-        this.forget(announcement.id, announcement.generation);
+        this.loggedOut(announcement.id, announcement.generation);
         break;
       case 'saved':
-        this.#invalidate(announcement.id, announcement.generation);
+        note(this.#saved, announcement.id, announcement.generation, this.#options.clock);
+        this.#tokens.invalidate(announcement.id, announcement.generation);
+        break;
+      case 'suspected':
+        // The store knows more of the same generation.
+        this.#tokens.invalidate(announcement.id, announcement.generation + 1);
     }
   }
 
-  #invalidate(id: SubjectId, generation: number): void {
-    this.#raiseFloor(id, generation);
-    this.#tokens.invalidate(id, generation);
-  }
-
-  #raiseFloor(id: SubjectId | AccountId, generation: number): void {
-    const known = this.#floors.get(id)?.generation ?? 0;
-    this.#floors.set(id, { generation: Math.max(generation, known), raisedAt: this.#options.clock.now() });
-  }
-
-  /** When the last change of the subject or its account was announced: epoch ms. */
+  /** When the last change of the subject or its account was announced, by the monotonic clock. */
   #announcedAt(id: SubjectId): number {
-    const [own, account] = [this.#floors.get(id), this.#floors.get(accountOf(id))];
-    return Math.max(own?.raisedAt ?? Number.NEGATIVE_INFINITY, account?.raisedAt ?? Number.NEGATIVE_INFINITY);
-  }
-
-  /** Returns the oldest valid generation of the subject, as far as this replica knows. */
-  oldestValid(id: SubjectId): number {
-    return Math.max(this.#floors.get(id)?.generation ?? 0, this.#floors.get(accountOf(id))?.generation ?? 0);
+    const changes = [this.#saved.get(id), this.#removed.get(id), this.#removed.get(accountOf(id))];
+    return Math.max(...changes.map((change) => change?.at ?? Number.NEGATIVE_INFINITY));
   }
 }
 
+/** Remembers the last `most` announcements. With `max`, it would take the memory for all of them at once. */
+function lastOf<Id extends string>(most: number): LRUCache<Id, Announced> {
+  return new LRUCache({ maxSize: most, sizeCalculation: () => 1 });
+}
+
+/** Notes that a change is announced now. */
+function note<Id extends string>(known: LRUCache<Id, Announced>, id: Id, generation: number, clock: Clock): void {
+  known.set(id, { generation: Math.max(generation, known.get(id)?.generation ?? 0), at: clock.monotonic() });
+}
+
+/** The later of two times; `undefined` and 0 stand for none. */
 function latest(one: number | undefined, other: number | undefined): number | undefined {
-  return one === undefined || other === undefined ? (one ?? other) : Math.max(one, other);
+  return Math.max(one ?? 0, other ?? 0) || undefined;
 }

@@ -3,7 +3,7 @@ import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
-import { type Clock, raceTimeout, remainingMs, systemClock } from '../token/clock.ts';
+import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
@@ -55,9 +55,9 @@ class PublishedKeys {
   readonly #clock: Clock;
   readonly #contact: ContactHistory | undefined;
   #keys: PublishedKeySet | undefined;
-  /** When the keys arrived: epoch ms. */
+  /** When the keys arrived, by the monotonic clock. */
   #fetchedAt = Number.NEGATIVE_INFINITY;
-  /** When the latest fetch started: epoch ms. */
+  /** When the latest fetch started, by the monotonic clock. */
   #attemptedAt = Number.NEGATIVE_INFINITY;
   /** Why the latest fetch failed; `undefined` if it succeeded. */
   #failure: Error | undefined;
@@ -99,7 +99,7 @@ class PublishedKeys {
   }
 
   #areYoungerThan(ms: number): boolean {
-    return remainingMs(this.#fetchedAt + ms, this.#clock.now(), ms) > 0;
+    return this.#clock.monotonic() - this.#fetchedAt < ms;
   }
 
   #hasUsableKeys(): boolean {
@@ -112,9 +112,9 @@ class PublishedKeys {
   }
 
   async #fetchUnlessCoolingDown(): Promise<void> {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const cooldownMs = this.#hasUsableKeys() ? COOLDOWN_MS : COOLDOWN_WITHOUT_KEYS_MS;
-    if (!this.#fetching && remainingMs(this.#attemptedAt + cooldownMs, now, cooldownMs) === 0) {
+    if (!this.#fetching && now - this.#attemptedAt >= cooldownMs) {
       this.#attemptedAt = now;
       this.#fetching = this.#fetch();
     }
@@ -125,7 +125,7 @@ class PublishedKeys {
     try {
       const fetched = await noteContact(this.#contact, this.#clock, () => fetchJwks(this.#url, this.#clock));
       this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
-      this.#fetchedAt = this.#clock.now();
+      this.#fetchedAt = this.#clock.monotonic();
       this.#failure = undefined;
     } catch (error) {
       this.#failure = error instanceof Error ? error : new Error('The published keys cannot be fetched');

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, remainingMs } from '../token/clock.ts';
+import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -79,13 +79,13 @@ export interface SessionCacheOptions {
 interface Accepted {
   readonly session: string;
   readonly principal: CachedPrincipal;
-  /** Epoch ms until which the stale session is accepted while the session server is unavailable. */
+  /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
 }
 
 interface Refused {
   readonly refusal: BrokerError;
-  /** Epoch ms. */
+  /** By the monotonic clock. */
   readonly repeatedUntil: number;
 }
 
@@ -162,19 +162,23 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const accepted = this.#acceptedBefore(session);
-    if (accepted && remainingMs(accepted.principal.freshUntil, now, this.#cacheMs) > 0) {
+    if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
     }
     const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
-    if (refused && remainingMs(refused.repeatedUntil, now, this.#refusalMs) > 0) {
+    if (refused && now < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
       this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
     return this.#running?.get(session) ?? this.#check(session, accepted !== undefined, now);
+  }
+
+  #isUnexpired({ expiresAt }: Principal): boolean {
+    return this.#clock.now() < expiresAt;
   }
 
   #acceptedBefore(session: string): Accepted | undefined {
@@ -224,9 +228,9 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   #remember(session: string, principal: CachedPrincipal, staleUntil: number): void {
-    const { unionId, expiresAt } = principal;
+    const { unionId } = principal;
     const key = this.#keyOf(session);
-    this.#accepted.set(key, { session, principal, staleUntil: Math.min(staleUntil, expiresAt) });
+    this.#accepted.set(key, { session, principal, staleUntil });
     // A session that is larger than the cache is not in it.
     if (!this.#accepted.has(key)) return;
     const keys = this.#ofAccount.get(unionId) ?? new Set();
@@ -248,9 +252,9 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
   #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const accepted = this.#acceptedBefore(session);
-    const isUsable = accepted && remainingMs(accepted.staleUntil, now, 2 * this.#cacheMs) > 0;
+    const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
     this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
     const principal = freshPrincipal(accepted.principal, Math.min(now + RETRY_DELAY_MS, accepted.staleUntil));
@@ -261,8 +265,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
 /** Objects with the same properties in the same order: V8 is slower with others. */
 function freshPrincipal({ unionId, region, app, issuedAt, expiresAt }: Principal, freshUntil: number): CachedPrincipal {
-  const [account, until] = [accountId(unionId), Math.min(freshUntil, expiresAt)];
-  return { unionId, region, app, issuedAt, expiresAt, account, freshUntil: until, latest: undefined };
+  return { unionId, region, app, issuedAt, expiresAt, account: accountId(unionId), freshUntil, latest: undefined };
 }
 
 /** A prime number, so that all characters of a mark decide on its place. */
@@ -319,8 +322,8 @@ export class RefusalSummary {
 
   /** If the last window is over, reports all of it and begins the next one. */
   #startWindow(): void {
-    const now = this.#clock.now();
-    if (remainingMs(this.#startedAt + WINDOW_MS, now, WINDOW_MS) > 0) return;
+    const now = this.#clock.monotonic();
+    if (now - this.#startedAt < WINDOW_MS) return;
     if (this.#refused > MIN_REFUSED) this.#write();
     this.#startedAt = now;
     this.#refused = 0;

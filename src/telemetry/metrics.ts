@@ -196,7 +196,7 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
   });
   const wroteBack = countBy(registry, {
     name: 'sdk_token_broker_write_backs_total',
-    help: 'Tokens written back after a store outage, by whether the store already had a token that was at least as new.',
+    help: 'Tokens written back to the store, by whether the store took them or had a newer token or logout.',
     label: 'outcome',
     values: ['saved', 'outdated'],
   });
@@ -315,14 +315,20 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
   };
 }
 
-function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed'> {
+function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed' | 'storeLostData'> {
   const redisFailed = countBy(registry, {
     name: 'sdk_token_broker_redis_errors_total',
     help: 'Failed Redis commands, by kind of failure.',
     label: 'kind',
     values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
   });
-  return { redisFailed };
+  const storeLostData = countBy(registry, {
+    name: 'sdk_token_broker_redis_data_losses_total',
+    help: 'How often this replica found that Redis has lost changes: all that it knows of (lost), or the last ones (went_back).',
+    label: 'history',
+    values: ['lost', 'went_back'],
+  });
+  return { redisFailed, storeLostData };
 }
 
 function adminMetrics(registry: Registry): Pick<Observer, 'adminRefused' | 'secretsReloaded'> {

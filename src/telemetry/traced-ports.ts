@@ -32,8 +32,11 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
     saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),
     release: (...args) => span('release', () => terminals.release(...args)),
-    restore: (record, dueAt) => span('restore', () => terminals.restore(record, dueAt)),
+    restore: (...args) => span('restore', () => terminals.restore(...args)),
     remove: (id, issuedAt) => span('remove', () => terminals.remove(id, issuedAt)),
+    repeatRemoval: (id, generation) => span('repeat_removal', () => terminals.repeatRemoval(id, generation)),
+    drop: (record) => span('drop', () => terminals.drop(record)),
+    clockFor: (id) => terminals.clockFor(id),
   };
   const tracedAccounts: AccountStore = {
     find: (unionId) => span('find_account', () => accounts.find(unionId)),
@@ -41,6 +44,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
     identify: (unionId) => span('identify_account', () => accounts.identify(unionId)),
     lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
     erase: (unionId) => span('erase', () => accounts.erase(unionId)),
+    repeatErasure: (account, generation) => span('repeat_erasure', () => accounts.repeatErasure(account, generation)),
   };
   const tracedRates: RateLimiter = {
     take: (name, intervalMs, burst) => span('take_permit', () => rateLimiter.take(name, intervalMs, burst)),

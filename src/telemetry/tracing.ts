@@ -26,7 +26,7 @@ import {
   SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
-import { type Clock, raceTimeout, remainingMs } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { RequestTracer, SpanFacts, SpanPlace, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
@@ -277,7 +277,7 @@ class CallerLimit implements Sampler {
   }
 
   #take(): boolean {
-    const second = Math.floor(this.#clock.now() / 1_000);
+    const second = Math.floor(this.#clock.monotonic() / 1_000);
     if (second !== this.#second) {
       this.#second = second;
       this.#taken = 0;
@@ -289,15 +289,15 @@ class CallerLimit implements Sampler {
 
 /** Writes the problems of the SDK to the log: at most one line per minute. The next line counts those that got none. */
 function reportProblems(log: Pick<Log, 'warn'>, clock: Clock): void {
-  let silentUntil = 0;
+  let silentUntil = Number.NEGATIVE_INFINITY;
   let omitted = 0;
   const warn = (fields: object, message: string): void => {
-    if (remainingMs(silentUntil, clock.now(), WARNING_INTERVAL_MS) > 0) {
+    if (clock.monotonic() < silentUntil) {
       omitted += 1;
       return;
     }
     log.warn({ ...fields, ...(omitted > 0 && { omitted }) }, message);
-    silentUntil = clock.now() + WARNING_INTERVAL_MS;
+    silentUntil = clock.monotonic() + WARNING_INTERVAL_MS;
     omitted = 0;
   };
   const report = (problem: string): void => warn({ problem }, 'tracing has a problem');

@@ -4,8 +4,10 @@ export interface Timer {
 
 /** The only source of time, timers and randomness. Tests and simulations replace it. */
 export interface Clock {
-  /** Epoch ms. */
+  /** The wall clock, epoch ms. It may jump, so it is only for times that others write down or read. */
   now(): number;
+  /** Ms since any moment, for durations. It never jumps or goes back. */
+  monotonic(): number;
   /** Uniform in [0, 1). Not for secrets. */
   random(): number;
   /** Calls `callback` once, at least `ms` later. */
@@ -20,6 +22,7 @@ export interface Clock {
  */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   random: () => Math.random(),
   nextTurn: (callback) => void setImmediate(callback),
   setTimer(callback, ms) {
@@ -38,14 +41,6 @@ export const systemClock: Clock = {
   },
 };
 
-/**
- * The time left until `until`, in ms; 0 if it has passed.
- * @param maxMs its length when it began. If more is left, the clock was set back since: it then counts as passed
- */
-export function remainingMs(until: number, now: number, maxMs: number): number {
-  return until > now && until - now <= maxMs ? until - now : 0;
-}
-
 /** Resolves after `ms`. */
 export function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => {
@@ -53,25 +48,77 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
   });
 }
 
-/** Every answer gets at least this long: a healthy store answers in less. */
-const MIN_WAIT_MS = 20;
+/**
+ * A timeout is counted in this many equal parts, one timer after the other. If this process stands still, that counts as
+ * one part at most, because its own stillness is not the silence of the other side.
+ */
+export const TIMEOUT_PARTS = 4;
 
-/** Resolves like `promise`, or to `undefined` after `ms`. The work behind `promise` continues either way. */
-export function raceTimeout<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+/** Calls `callback` after `ms` in which the event loop has run. See {@link TIMEOUT_PARTS}. */
+class Timeout implements Timer {
+  readonly #clock: Clock;
+  readonly #partMs: number;
+  #ended = 0;
+  #partBeganAt = 0;
+  #timer: Timer;
+
+  constructor(clock: Clock, callback: () => void, ms: number) {
+    this.#clock = clock;
+    this.#partMs = ms / TIMEOUT_PARTS;
+    this.#timer = this.#startPart(callback);
+  }
+
+  #startPart(callback: () => void): Timer {
+    this.#partBeganAt = this.#clock.monotonic();
+    return this.#clock.setTimer(() => {
+      this.#ended += 1;
+      if (this.#ended === TIMEOUT_PARTS) callback();
+      else this.#timer = this.#startPart(callback);
+    }, this.#partMs);
+  }
+
+  /** The ms that have been counted so far. */
+  get countedMs(): number {
+    const isOver = this.#ended === TIMEOUT_PARTS;
+    const inPartMs = isOver ? 0 : Math.min(this.#partMs, this.#clock.monotonic() - this.#partBeganAt);
+    return this.#ended * this.#partMs + inPartMs;
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+}
+
+/**
+ * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run. The work behind `promise`
+ * continues either way.
+ * @param onEnd gets the ms that were counted
+ */
+export function raceTimeout<T>(
+  clock: Clock,
+  ms: number,
+  promise: Promise<T>,
+  onEnd?: (countedMs: number) => void,
+): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = clock.setTimer(() => resolve(undefined), ms);
+    let hasEnded = false;
+    const end = (settle: () => void): void => {
+      if (hasEnded) return;
+      hasEnded = true;
+      timeout.cancel();
+      onEnd?.(timeout.countedMs);
+      settle();
+    };
+    const timeout = new Timeout(clock, () => end(() => resolve(undefined)), ms);
     promise.then(
-      (answer) => {
-        timer.cancel();
-        resolve(answer);
-      },
-      (error: unknown) => {
-        timer.cancel();
-        reject(error);
-      },
+      (answer) => end(() => resolve(answer)),
+      (error: unknown) => end(() => reject(error)),
     );
   });
 }
+
+/** Every answer gets at least this long: a healthy store answers in less. */
+const MIN_WAIT_MS = 20;
 
 /** A limit on how long a caller waits in total, over several answers of the store. */
 export class TimeBudget {
@@ -88,13 +135,10 @@ export class TimeBudget {
    * Waits for `answer` and takes the time from the budget. Resolves to `undefined` when the budget runs out first;
    * the work behind `answer` continues.
    */
-  async wait<T>(answer: Promise<T>): Promise<T | undefined> {
+  wait<T>(answer: Promise<T>): Promise<T | undefined> {
     if (this.#leftMs === Number.POSITIVE_INFINITY) return answer;
-    const startedAt = this.#clock.now();
-    try {
-      return await raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer);
-    } finally {
-      this.#leftMs -= Math.max(0, this.#clock.now() - startedAt);
-    }
+    return raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer, (countedMs) => {
+      this.#leftMs -= countedMs;
+    });
   }
 }

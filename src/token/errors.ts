@@ -79,3 +79,11 @@ export class BrokerError extends Error {
     return this.#isUnsent ?? this.code === 'vendor_busy';
   }
 }
+
+/** A login was not sent: when its turn came, its lease had expired, or another request had brought a token into memory. */
+export class LoginNotSent extends BrokerError {
+  constructor() {
+    super('vendor_busy', { retryAfter: 1 });
+    this.name = 'LoginNotSent';
+  }
+}

@@ -119,10 +119,10 @@ export function reservePlace(
 /** The queue of vendor logins within one process. */
 export class LocalLoginQueue {
   #state = EMPTY_PACE;
-  /** Epoch ms until which an account counts as returning, the earliest first. */
+  /** Until when an account counts as returning, by the clock of `reserve`, the earliest first. */
   readonly #returningUntil = new Map<AccountId, number>();
 
-  /** @param now epoch ms */
+  /** @param now by any clock, the same each time */
   reserve(now: number, pace: Pace, urgency: Urgency, account: AccountId): Place {
     this.#forget(now);
     const foreground = this.#returningUntil.has(account) ? 'returning' : 'newcomer';

@@ -68,7 +68,7 @@ export interface Observer {
   backgroundRenewalRead(): void;
   /** A renewal was refused because earlier ones failed with this code. */
   coolingDown(code: ErrorCode): void;
-  /** A token that the store had missed was written back, unless the store had an equally new one. */
+  /** A token that the store had missed was written back, unless the store had a newer one or knew of a logout. */
   wroteBack(outcome: 'saved' | 'outdated'): void;
   rateLimited(limit: LimitName): void;
 
@@ -99,6 +99,8 @@ export interface Observer {
 
   sessionChecked(outcome: SessionOutcome): void;
   redisFailed(kind: RedisErrorKind): void;
+  /** Redis has lost changes that this replica knows of. */
+  storeLostData(history: 'lost' | 'went_back'): void;
   adminRefused(reason: AdminRefusal): void;
   /** The secrets were read again. */
   secretsReloaded(outcome: ReloadOutcome): void;
@@ -129,6 +131,7 @@ export const silentObserver: Observer = {
   clockOffsetSeen: ignore,
   sessionChecked: ignore,
   redisFailed: ignore,
+  storeLostData: ignore,
   adminRefused: ignore,
   secretsReloaded: ignore,
 };

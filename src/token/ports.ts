@@ -10,12 +10,15 @@ export interface LoginRequest {
   /** Maximum ms for the whole login, until the last byte of the last attempt. */
   readonly budgetMs: number;
   readonly urgency: Urgency;
+  /** Asked right before each attempt is sent. Default: it may. */
+  readonly mayBeSent?: () => boolean;
 }
 
 /** The vendor's `thirdCustLogin`. */
 export interface VendorLogin {
   /**
    * @throws BrokerError `vendor_rejected`, `vendor_unavailable`, `vendor_timeout`, `vendor_busy`, `account_disabled`
+   * @throws LoginNotSent if `mayBeSent` was false
    */
   login(request: LoginRequest): Promise<SdkToken>;
 }
@@ -47,10 +50,15 @@ export type LeaseAnswer =
   | { readonly kind: 'terminal_limit' };
 
 /**
- * `outdated`: a newer generation, a logout or an erasure is stored. `lease_lost`: only a later lease was granted, and its
- * owner has not stored a token so far. Nothing was written, except with `saved`.
+ * `suspect`: it is written, but another login may have ended the token (see {@link TokenRecord.suspect}). `superseded`: the
+ * token of a login that was sent later is stored; if nobody knows which of the two the vendor received last, the store makes
+ * it suspect. `outdated`: a logout or an erasure came after the login was sent. `lease_lost`: only a later lease was granted, and
+ * its owner has not stored a token so far. The token is written with `saved` and `suspect` only.
  */
-export type SaveOutcome = 'saved' | 'outdated' | 'lease_lost' | 'terminal_limit';
+export type SaveOutcome = 'saved' | 'suspect' | 'superseded' | 'outdated' | 'lease_lost' | 'terminal_limit';
+
+/** The result of writing a token without a lease. */
+export type RestoreOutcome = Exclude<SaveOutcome, 'lease_lost' | 'terminal_limit'>;
 
 /** The ids of an account, here and at the vendor. */
 export interface AccountIdentity {
@@ -118,11 +126,18 @@ export interface TerminalStore {
   release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void>;
 
   /**
-   * Writes a token back without a lease, after the store was unavailable or lost its data.
-   * @returns `outdated` when the store has a newer token, or knows of a later logout or erasure. A lease alone does not
-   *   count: its owner may never store a token, and can still replace this one
+   * Writes a token without a lease: of a login that could not get one, or after the store has lost its data. A lease alone
+   * does not refuse it: its owner may never store a token, and can still replace this one.
+   * @param sessionIssuedAt epoch ms, of the session that caused a login without a lease: an erasure at this time or later
+   *   refuses the token, although the login came after the erasure
    */
-  restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'>;
+  restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome>;
+
+  /**
+   * Notes a login that a logout or an erasure has ended. Its token is not stored, but the login may have ended the token of a
+   * later one, which then becomes suspect.
+   */
+  drop(record: TokenRecord): Promise<void>;
 
   /**
    * Deletes the token and its due time, makes any login in progress outdated, and announces `removed`. Idempotent.
@@ -131,6 +146,15 @@ export interface TerminalStore {
    *   later, and then nothing has changed
    */
   remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined>;
+
+  /** Repeats a removal that the store has lost. A newer token stays. @param generation what {@link remove} returned */
+  repeatRemoval(id: SubjectId, generation: number): Promise<void>;
+
+  /**
+   * The store's clock, epoch ms, also while the store does not answer. It is behind by a round trip at most, and never ahead,
+   * unless the store's clock was set back since its last answer. `undefined` before the first answer.
+   */
+  clockFor(id: SubjectId): number | undefined;
 }
 
 /** The part of an account that the store has even if the account never had a token. */
@@ -177,6 +201,9 @@ export interface AccountStore {
    * @returns epoch ms of the erasure: sessions and generations up to it are outdated
    */
   erase(unionId: string): Promise<number>;
+
+  /** Repeats an erasure that the store has lost. What is newer stays. @param generation what {@link erase} returned */
+  repeatErasure(account: AccountId, generation: number): Promise<void>;
 }
 
 /** A subject that is due, and the lease to renew its token. */
@@ -256,9 +283,12 @@ export interface LoginQueue {
   nextPlaceInMs(): Promise<number | undefined>;
 }
 
-/** A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has closed the account. */
+/**
+ * A change of a subject or an account, which every replica gets. `removed`: a logout, or the vendor has closed the account.
+ * `suspected`: the token of this generation has become suspect.
+ */
 export type Announcement =
-  | { readonly kind: 'saved' | 'removed'; readonly id: SubjectId; readonly generation: number }
+  | { readonly kind: 'saved' | 'suspected' | 'removed'; readonly id: SubjectId; readonly generation: number }
   | { readonly kind: 'erased'; readonly account: AccountId; readonly generation: number }
   | { readonly kind: 'failed'; readonly id: SubjectId; readonly generation: number; readonly code: ErrorCode };
 
@@ -267,18 +297,25 @@ export interface AnnouncementFeed {
   subscribe(listener: (announcement: Announcement) => void): void;
 
   /**
-   * Epoch ms since which no announcement was missed; `undefined` while some may be missed. Tokens that were cached
-   * before this time must be checked again.
+   * The time, by the monotonic clock, since which no announcement was missed; `undefined` while some may be missed. Tokens
+   * that were cached before this time must be checked again.
    */
   completeSince(): number | undefined;
 }
+
+/**
+ * What has become of the changes that this replica knows of. `lost`: the store has none of them, for example after a start
+ * without its data. `went_back`: it has older ones, but not the last one, for example after a start from an old snapshot, or after a
+ * failover that lost writes.
+ */
+export type StoreHistory = 'same' | 'lost' | 'went_back';
 
 export interface StoreHealth {
   /** @throws BrokerError `store_unavailable` when the store does not answer */
   ping(): Promise<void>;
 
-  /** Calls `listener` whenever the store is back after an outage. @param listener is told whether the store lost its data */
-  onReturn(listener: (lostData: boolean) => void): void;
+  /** Calls `listener` whenever the store answers again after a failure or is back after an outage, or has lost a change. */
+  onReturn(listener: (history: StoreHistory) => void): void;
 }
 
 /** The state that all replicas share, by concern. */

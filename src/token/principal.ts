@@ -17,7 +17,7 @@ export interface Principal {
 export interface CachedPrincipal extends Principal {
   /** The id of `unionId`. */
   readonly account: AccountId;
-  /** Epoch ms. */
+  /** By the monotonic clock. The session may expire before. */
   readonly freshUntil: number;
   /** The last subject that the session asked for. */
   latest: LatestSubject | undefined;

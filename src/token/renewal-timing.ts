@@ -48,18 +48,22 @@ export function renewAt(token: Lifetime, share: RefreshShare, id: SubjectId, gen
   return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
-/** Returns a time before which no such token is due, as epoch ms. Unlike {@link renewAt}, it takes no hash. */
-export function earliestRenewal(token: Lifetime, { share }: RefreshPolicy): number {
-  return Math.min(token.issuedAt + lifeOf(token) * share.from, waitFrom(token));
+/** Returns a time before which no such token is due, as epoch ms. Unlike {@link refreshAt}, it takes no hash. */
+export function earliestRenewal(
+  { token, suspect }: Pick<TokenRecord, 'token' | 'suspect'>,
+  policy: RefreshPolicy,
+): number {
+  if (suspect) return token.issuedAt;
+  return Math.min(token.issuedAt + lifeOf(token) * policy.share.from, waitFrom(token));
 }
 
-/** {@link renewAt} of a record. @param id the id of `record.subject`, if the caller has it */
+/** {@link renewAt} of a record; a suspect one is due at once. @param id the id of `record.subject`, if the caller has it */
 export function refreshAt(
-  { token, generation, subject }: TokenRecord,
+  { token, generation, subject, suspect }: TokenRecord,
   { share }: RefreshPolicy,
   id: SubjectId = subjectId(subject),
 ): number {
-  return renewAt(token, share, id, generation);
+  return suspect ? token.issuedAt : renewAt(token, share, id, generation);
 }
 
 /**

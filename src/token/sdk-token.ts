@@ -23,12 +23,22 @@ export interface TokenRecord {
   /** The country that the login was made with. */
   readonly region: string;
   readonly token: SdkToken;
-  /** Larger is newer. The store's time (epoch ms) when it handed out the lease, made strictly increasing. */
+  /**
+   * Larger is newer. The login was sent at this time of the store's clock or later: epoch ms. With a lease, it is the time
+   * when the store granted the lease, made strictly increasing.
+   */
   readonly generation: number;
+  /** When the vendor had answered the login, by the store's clock: epoch ms. */
+  readonly answeredAt: number;
   /** Whether an app has read this generation. */
   readonly read: boolean;
   /** Consecutive renewals, including this one, of which no app had read the token before the next renewal. */
   readonly unreadRenewals: number;
+  /**
+   * Whether another login of the terminal may have ended the token at the vendor: nobody knows which of the two the vendor
+   * received last. Such a token is due at once.
+   */
+  readonly suspect: boolean;
 }
 
 /** A record with the answer for the app. The answer is built when the store or the vendor returns the token. */

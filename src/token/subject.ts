@@ -68,6 +68,10 @@ export function accountOf(id: SubjectId | AccountId): AccountId {
   return id.slice(0, DIGEST_LENGTH) as AccountId;
 }
 
+export function isSubjectId(id: SubjectId | AccountId): id is SubjectId {
+  return id.length > DIGEST_LENGTH;
+}
+
 export function terminalOf(id: SubjectId): string {
   return id.slice(DIGEST_LENGTH);
 }

@@ -1,4 +1,4 @@
-import { type Clock, remainingMs } from '../token/clock.ts';
+import type { Clock } from '../token/clock.ts';
 import { ContactHistory, type VendorDomain } from '../token/contact-history.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
@@ -23,6 +23,7 @@ export class CircuitBreaker {
   /** Whether the last attempt of each account saw an outage, in the order of these attempts. */
   readonly #sample = new Map<AccountId, boolean>();
   #status: CircuitStatus = 'closed';
+  /** By the monotonic clock. */
   #openUntil = 0;
 
   /** @param onChange is called at each change of the status; the first status is `closed` */
@@ -37,8 +38,8 @@ export class CircuitBreaker {
 
   /** @throws VendorFault `circuit_open` if {@link run} would not make an attempt now */
   throwIfOpen(): void {
-    const leftMs = remainingMs(this.#openUntil, this.#clock.now(), OPEN_MS);
-    if (this.#status === 'closed' || (this.#status === 'open' && leftMs === 0)) return;
+    const leftMs = this.#openUntil - this.#clock.monotonic();
+    if (this.#status === 'closed' || (this.#status === 'open' && leftMs <= 0)) return;
     throw new VendorFault('circuit_open', { retryAfter: Math.max(1, Math.ceil(leftMs / 1_000)) });
   }
 
@@ -79,7 +80,7 @@ export class CircuitBreaker {
   }
 
   #open(): void {
-    this.#openUntil = this.#clock.now() + OPEN_MS;
+    this.#openUntil = this.#clock.monotonic() + OPEN_MS;
     this.#change('open');
   }
 

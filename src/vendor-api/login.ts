@@ -1,6 +1,6 @@
 import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
-import { BrokerError } from '../token/errors.ts';
+import { BrokerError, LoginNotSent } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome, Observer } from '../token/observer.ts';
@@ -43,7 +43,7 @@ export class LoginTurns {
 
   /**
    * Waits until the login may be sent, at most 2 s.
-   * @param latestAt epoch ms; a later turn would be useless
+   * @param latestAt by the monotonic clock; a later turn would be useless
    * @throws BrokerError `vendor_busy`
    */
   async wait(account: AccountId, urgency: Urgency, latestAt: number): Promise<void> {
@@ -51,8 +51,8 @@ export class LoginTurns {
     if (maxPerSecond === 0) return;
     const { granted, waitMs } =
       (await this.#reserve(paceOf(maxPerSecond), urgency, account)) ??
-      this.#localQueue.reserve(clock.now(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
-    if (!granted || clock.now() + waitMs > latestAt) {
+      this.#localQueue.reserve(clock.monotonic(), paceOf(maxPerSecond * LOCAL_SHARE), urgency, account);
+    if (!granted || clock.monotonic() + waitMs > latestAt) {
       observer.budgetDenied(urgency);
       throw new BrokerError('vendor_busy', { retryAfter: Math.max(1, Math.ceil(waitMs / 1_000)), waitMs });
     }
@@ -94,7 +94,7 @@ export class Retries {
   #lostAnswers = 0;
   #timestampCorrected = false;
 
-  /** @param latestAt epoch ms; no attempt begins later */
+  /** @param latestAt by the monotonic clock; no attempt begins later */
   constructor(clock: Clock, latestAt: number) {
     this.#clock = clock;
     this.#latestAt = latestAt;
@@ -110,7 +110,7 @@ export class Retries {
     const vendorDelayMs = (fault.facts.retryAfter ?? 0) * 1_000;
     // The jitter comes on top, so that clients with the same Retry-After do not return at the same moment.
     const delayMs = vendorDelayMs + this.#clock.random() * FIRST_BACKOFF_MS * 2 ** (this.#attempts - 1);
-    return this.#clock.now() + delayMs <= this.#latestAt ? delayMs : undefined;
+    return this.#clock.monotonic() + delayMs <= this.#latestAt ? delayMs : undefined;
   }
 
   #delayOfCorrection(): number | undefined {
@@ -158,10 +158,10 @@ export class HttpVendorLogin implements VendorLogin {
 
   async login(request: LoginRequest): Promise<SdkToken> {
     const { clock, log, observer } = this.#options;
-    const startedAt = clock.now();
+    const startedAt = clock.monotonic();
     const domain = this.#domains.forRegion(request.region);
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
-      observer.loginEnded(outcome, vendorCode, clock.now() - startedAt);
+      observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt);
     try {
       const token = await this.#loginWithRetries(request, domain);
       ended('success', SUCCESS);
@@ -197,7 +197,7 @@ export class HttpVendorLogin implements VendorLogin {
   async #loginWithRetries(request: LoginRequest, domain: Domain): Promise<SdkToken> {
     const { clock, log, timeoutMs } = this.#options;
     // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and the new.
-    const latestAt = clock.now() + request.budgetMs - timeoutMs;
+    const latestAt = clock.monotonic() + request.budgetMs - timeoutMs;
     const retries = new Retries(clock, latestAt);
     let sent: VendorFault | undefined;
     for (;;) {
@@ -227,11 +227,12 @@ export class HttpVendorLogin implements VendorLogin {
     // breaker and outside the timeout, because a wait for the queue or for a connection says nothing about the vendor.
     domain.circuit.throwIfOpen();
     await this.#turns.wait(accountId(subject.unionId), urgency, latestAt);
-    const isConnected = await domain.connections.take(latestAt - clock.now());
+    const isConnected = await domain.connections.take(latestAt - clock.monotonic());
     if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
     try {
       // A wait may end a little late.
-      if (clock.now() > latestAt) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+      if (clock.monotonic() > latestAt) throw new BrokerError('vendor_busy', { retryAfter: 1 });
+      if (request.mayBeSent?.() === false) throw new LoginNotSent();
       return await this.#send(request, domain, app);
     } finally {
       domain.connections.giveBack();
@@ -240,26 +241,31 @@ export class HttpVendorLogin implements VendorLogin {
 
   #send({ subject, region }: LoginRequest, domain: Domain, app: VendorApp): Promise<SdkToken> {
     const { clock, observer, tracer, timeoutMs } = this.#options;
-    const sentAt = clock.now();
-    const timestamp = Math.floor((sentAt + domain.offset.ms) / 1_000);
+    const timestamp = Math.floor((clock.now() + domain.offset.ms) / 1_000);
     const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     const send = async (): Promise<SdkToken> => {
       observer.loginSent();
-      return this.#read(await this.#client.post(login, timeoutMs), domain, sentAt);
+      const startedAt = clock.monotonic();
+      const response = await this.#client.post(login, timeoutMs);
+      return this.#read(response, domain, Math.round(clock.monotonic() - startedAt));
     };
     const facts = { 'server.address': domain.url.hostname, 'http.request.method': 'POST' };
     return domain.circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
   }
 
-  #read(response: VendorResponse, { url, offset }: Domain, sentAt: number): SdkToken {
+  /** @param roundTripMs by the monotonic clock */
+  #read(response: VendorResponse, { url, offset }: Domain, roundTripMs: number): SdkToken {
     const { clock, observer } = this.#options;
+    // If the wall clock has jumped during the exchange, its present time is the right one.
+    const receivedAt = clock.now();
+    const sentAt = receivedAt - roundTripMs;
     const { status, text, dateHeader, retryAfter } = response;
     let facts: FaultFacts = { httpStatus: status, retryAfter };
     try {
       const { code, msg, requestId, data } = parseAnswer(text);
       facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
       if (dateHeader !== undefined) {
-        offset.observe({ vendorDate: dateHeader, sentAt, receivedAt: clock.now() });
+        offset.observe({ vendorDate: dateHeader, sentAt, receivedAt });
         observer.clockOffsetSeen(url.host, offset.ms);
       }
       const kind = resultKind(code, msg);

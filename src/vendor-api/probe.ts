@@ -41,11 +41,13 @@ export interface ClockReading {
 export async function probeVendor({ login, timeoutMs, clock }: VendorProbeOptions): Promise<VendorExchange> {
   const client = new VendorClient({ clock, connectTimeoutMs: timeoutMs });
   const send = async (offsetMs: number): Promise<VendorExchange> => {
-    const sentAt = clock.now();
-    const timestamp = Math.floor((sentAt + offsetMs) / 1_000);
+    const timestamp = Math.floor((clock.now() + offsetMs) / 1_000);
     const request = prepareLogin({ ...login, nonce: newNonce(), timestamp });
+    const startedAt = clock.monotonic();
     const { status, text, dateHeader } = await client.post(request, timeoutMs);
+    const roundTripMs = Math.round(clock.monotonic() - startedAt);
     const receivedAt = clock.now();
+    const sentAt = receivedAt - roundTripMs;
     let facts: FaultFacts = { httpStatus: status };
     try {
       const { code, msg, data } = parseAnswer(text);
@@ -55,7 +57,7 @@ export async function probeVendor({ login, timeoutMs, clock }: VendorProbeOption
         code,
         kind,
         reason: /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1],
-        roundTripMs: receivedAt - sentAt,
+        roundTripMs,
         clock: dateHeader === undefined ? undefined : readClock({ vendorDate: dateHeader, sentAt, receivedAt }),
         token: kind === 'success' ? readToken(data, { sentAt, offsetMs }) : undefined,
       };

@@ -28,6 +28,10 @@ type Command =
       readonly lease: number;
       readonly dueNow: boolean;
       readonly expiresAtOnce: boolean;
+      /** Whether the vendor answered after the last lease of the subject was granted. */
+      readonly answeredLate: boolean;
+      /** Whether it is another token than that of the same lease without this mark. */
+      readonly other: boolean;
     }
   | {
       readonly kind: 'release';
@@ -35,9 +39,16 @@ type Command =
       readonly dueNow: boolean | undefined;
       readonly code?: ErrorCode;
     }
-  | { readonly kind: 'extend' | 'saveAccessId'; readonly lease: number }
+  | { readonly kind: 'extend' | 'saveAccessId' | 'repeatRemoval'; readonly lease: number }
   | { readonly kind: 'markRead'; readonly lease: number; readonly dueNow: boolean }
   | { readonly kind: 'remove' | 'erase'; readonly subject: number };
+
+type Write = Extract<Command, { readonly kind: 'save' | 'restore' }>;
+
+interface GrantedLease {
+  readonly lease: Lease;
+  readonly subject: Subject;
+}
 
 const number = fc.nat({ max: 11 });
 const commands = fc.array(
@@ -57,6 +68,8 @@ const commands = fc.array(
         lease: number,
         dueNow: fc.boolean(),
         expiresAtOnce: fc.nat({ max: 3 }).map((one) => one === 0),
+        answeredLate: fc.boolean(),
+        other: fc.nat({ max: 3 }).map((one) => one === 0),
       }),
     },
     {
@@ -73,7 +86,10 @@ const commands = fc.array(
     },
     {
       weight: 2,
-      arbitrary: fc.record({ kind: fc.constantFrom('extend' as const, 'saveAccessId' as const), lease: number }),
+      arbitrary: fc.record({
+        kind: fc.constantFrom('extend' as const, 'saveAccessId' as const, 'repeatRemoval' as const),
+        lease: number,
+      }),
     },
     {
       weight: 1,
@@ -93,7 +109,7 @@ class Run {
   readonly #subjects: readonly Subject[];
   /** The name of each generation and erasure: the command that made it. */
   readonly #names = new Map<string, string>();
-  readonly #leases: { readonly lease: Lease; readonly subject: Subject }[] = [];
+  readonly #leases: GrantedLease[] = [];
   readonly announced: Announcement[] = [];
   #step = 0;
 
@@ -152,9 +168,11 @@ class Run {
     const dueAt = 'dueNow' in command && command.dueNow ? at : at + LONG_MS;
     switch (command.kind) {
       case 'save':
-        return terminals.save(lease, recordOf(subject, lease.generation, at, command.expiresAtOnce), dueAt);
+        return terminals.save(lease, this.#recordOf(chosen, at, command), dueAt);
       case 'restore':
-        return terminals.restore(recordOf(subject, lease.generation, at, command.expiresAtOnce), dueAt);
+        return terminals.restore(this.#recordOf(chosen, at, command), dueAt);
+      case 'repeatRemoval':
+        return terminals.repeatRemoval(lease.id, lease.generation);
       case 'release':
         return terminals.release(lease, command.dueNow === undefined ? undefined : dueAt, command.code);
       case 'saveAccessId': {
@@ -166,6 +184,12 @@ class Run {
       default:
         return terminals.markRead(lease.id, lease.generation, dueAt);
     }
+  }
+
+  #recordOf({ lease, subject }: GrantedLease, at: number, command: Write): TokenRecord {
+    const granted = this.#leases.filter((one) => one.lease.id === lease.id).map((one) => one.lease.generation);
+    const answeredAt = command.answeredLate ? Math.max(...granted) : lease.generation;
+    return { ...recordOf(subject, lease.generation, at, command), answeredAt };
   }
 
   async #extend(leases: readonly Lease[]): Promise<unknown> {
@@ -215,6 +239,7 @@ class Run {
       record && {
         ...record,
         generation: this.#name(subjectId(record.subject), record.generation),
+        answeredAt: this.#name(subjectId(record.subject), record.answeredAt),
         token: record.token.fields['accessToken'],
       }
     );
@@ -225,19 +250,21 @@ function accessIdOf(unionId: string): string {
   return `-${Buffer.from(unionId).readUIntBE(0, 3)}`;
 }
 
-function recordOf(subject: Subject, generation: number, at: number, expiresAtOnce: boolean): TokenRecord {
+function recordOf(subject: Subject, generation: number, at: number, { expiresAtOnce, other }: Write): TokenRecord {
   const expiresAt = at + (expiresAtOnce ? SHORT_MS : LONG_MS);
   const fields = {
     // The tv has an app of its own, for which the vendor gives another accessId.
     accessId: accessIdOf(subject.unionId) + (subject.uniqueId === 'tv' ? '1' : ''),
-    accessToken: `${subject.unionId}/${subject.uniqueId}`,
+    accessToken: `${subject.unionId}/${subject.uniqueId}${other ? ' (other)' : ''}`,
     expireTime: String(Math.floor(expiresAt / 1_000)),
     terminalId: '1',
     expand: '',
     expend: '',
   };
   const region = subject.uniqueId === 'phone' ? 'CN' : 'DE';
-  return { subject, region, token: { fields, issuedAt: at, expiresAt }, generation, read: false, unreadRenewals: 0 };
+  const token = { fields, issuedAt: at, expiresAt };
+  const flags = { read: false, unreadRenewals: 0, suspect: false };
+  return { subject, region, token, generation, answeredAt: generation, ...flags };
 }
 
 /** Whether the next command must wait until something has ended or is due: in Redis, 1 ms later at the earliest. */

@@ -38,7 +38,8 @@ function recordOf(subject: Subject, generation: number, lifeMs = 60_000, extra =
     ...extra,
   };
   const token = { fields, issuedAt, expiresAt };
-  return { subject, region: 'CN', token, generation, read: true, unreadRenewals: 0 };
+  const flags = { read: true, unreadRenewals: 0, suspect: false };
+  return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
 }
 
 async function acquired(store: TokenStore, id: SubjectId, durationMs = LEASE_MS): Promise<Lease> {
@@ -186,7 +187,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const record = recordOf(subject, next.generation);
       expect(await store.terminals.save(next, record, systemClock.now() + 9_000)).toBe('saved');
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), systemClock.now() + 9_000)).toBe(
-        'outdated',
+        'superseded',
       );
       expect((await store.terminals.read(id)).record).toEqual(record);
     });
@@ -247,7 +248,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { record } = await saved(store, subject, id);
       const older = recordOf(subject, record.generation - 1);
       const dueAt = systemClock.now() + 9_000;
-      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(older, dueAt)).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual(record);
       await store.terminals.remove(id);
       expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
@@ -270,7 +271,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.save(frozen, recordOf(subject, frozen.generation), dueAt)).toBe('lease_lost');
       const record = recordOf(subject, next.generation);
       expect(await store.terminals.save(next, record, dueAt)).toBe('saved');
-      expect(await store.terminals.restore(older, dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(older, dueAt)).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual(record);
     });
 
@@ -290,6 +291,286 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.terminals.release(await acquired(store, id), undefined);
       await store.accounts.erase(subject.unionId);
       expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+    });
+
+    /** A record of a login that was sent at `generation` and answered `lastedMs` later. */
+    function loginOf(subject: Subject, generation: number, lastedMs: number, accessToken = 'one'): TokenRecord {
+      const fields = { accessToken: `${accessToken} ${generation}` };
+      return { ...recordOf(subject, generation, 60_000, fields), answeredAt: generation + lastedMs };
+    }
+
+    const heardOf = (id: SubjectId) =>
+      heard.flatMap((one) => ('id' in one && one.id === id ? [`${one.kind} ${one.generation}`] : []));
+
+    test('restores one of two tokens with the same generation: the kept one is suspect and due at once', async () => {
+      const { subject, id } = newSubject();
+      const sentAt = systemClock.now() - 5_000;
+      const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
+      if (!kept || !refused) throw new Error('two records');
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.restore(kept, dueAt)).toBe('saved');
+      expect(await claims(store, id)).toBe(false);
+      expect(await store.terminals.restore(refused, dueAt)).toBe('superseded');
+      expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
+      expect(await claims(store, id)).toBe(true);
+    });
+
+    test('saves one of two tokens with the same generation: the kept one is suspect and due at once', async () => {
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      const [kept, refused] = ['one', 'other'].map((token) => loginOf(subject, lease.generation, 0, token));
+      if (!kept || !refused) throw new Error('two records');
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.restore(kept, dueAt)).toBe('saved');
+      expect(await store.terminals.save(lease, refused, dueAt)).toBe('superseded');
+      expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
+      expect(await claims(store, id)).toBe(true);
+      const [first, second] = ['one', 'other'].map((token) => loginOf(subject, systemClock.now() + 5_000, 0, token));
+      if (!first || !second) throw new Error('two records');
+      const answers = await Promise.all([first, second].map((record) => store.terminals.restore(record, dueAt)));
+      expect(answers).toEqual(['saved', 'superseded']);
+    });
+
+    test('keeps the token of the login that was sent last, whichever is written first', async () => {
+      const sentAt = systemClock.now() - 5_000;
+      const dueAt = systemClock.now() + 9_000;
+      for (const order of ['in order', 'in reverse']) {
+        const { subject, id } = newSubject();
+        const [earlier, later] = [loginOf(subject, sentAt, 99), loginOf(subject, sentAt + 100, 50)];
+        const written = order === 'in order' ? [earlier, later] : [later, earlier];
+        const outcomes: string[] = [];
+        for (const record of written) outcomes.push(await store.terminals.restore(record, dueAt));
+        expect(outcomes).toEqual(['saved', order === 'in order' ? 'saved' : 'superseded']);
+        // They did not overlap. So the vendor received the kept one last.
+        expect((await store.terminals.read(id)).record).toEqual(later);
+        expect(await claims(store, id)).toBe(false);
+      }
+    });
+
+    test.each(['before', 'after'])(
+      'stores no token of a dropped login, and makes that of an overlapping later one suspect, noted %s it',
+      async (when) => {
+        const { subject, id } = newSubject();
+        const sentAt = systemClock.now() - 5_000;
+        const dueAt = systemClock.now() + 9_000;
+        const [dropped, later] = [loginOf(subject, sentAt, 100), loginOf(subject, sentAt + 100, 50)];
+        const note = () => store.terminals.drop(dropped);
+        if (when === 'before') await note();
+        expect((await store.terminals.read(id)).record).toBeUndefined();
+        const outcome = await store.terminals.restore(later, dueAt);
+        expect(outcome).toBe(when === 'before' ? 'suspect' : 'saved');
+        if (when === 'after') await note();
+        expect((await store.terminals.read(id)).record).toEqual({ ...later, suspect: true });
+        expect(await claims(store, id)).toBe(true);
+      },
+    );
+
+    test.each(['in order', 'in reverse'])(
+      'makes the token of the later of two overlapping logins suspect and due at once, if they are written %s',
+      async (order) => {
+        const { subject, id } = newSubject();
+        const sentAt = systemClock.now() - 5_000;
+        const dueAt = systemClock.now() + 9_000;
+        const [earlier, later] = [loginOf(subject, sentAt, 100), loginOf(subject, sentAt + 100, 50)];
+        const written = order === 'in order' ? [earlier, later] : [later, earlier];
+        const outcomes: string[] = [];
+        for (const record of written) outcomes.push(await store.terminals.restore(record, dueAt));
+        expect(outcomes).toEqual(['saved', order === 'in order' ? 'suspect' : 'superseded']);
+        expect((await store.terminals.read(id)).record).toEqual({ ...later, suspect: true });
+        const last = order === 'in order' ? 'saved' : 'suspected';
+        await eventually(() => expect(heardOf(id).at(-1)).toBe(`${last} ${later.generation}`));
+        const { lease, record } = await claimed(store, id);
+        expect(record.suspect).toBe(true);
+        // A login after both of them ends the doubt.
+        const next = loginOf(subject, lease.generation, 0);
+        expect(await store.terminals.save(lease, next, dueAt)).toBe('saved');
+        expect((await store.terminals.read(id)).record).toEqual(next);
+        expect(await claims(store, id)).toBe(false);
+      },
+    );
+
+    test('makes the token of the last of three logins suspect if another was answered after it was sent, in every order', async () => {
+      const sentAt = systemClock.now() - 5_000;
+      const dueAt = systemClock.now() + 9_000;
+      for (const order of ['123', '132', '213', '231', '312', '321']) {
+        const { subject, id } = newSubject();
+        const first = loginOf(subject, sentAt, 1_200);
+        const second = loginOf(subject, sentAt + 1, 300);
+        const third = loginOf(subject, sentAt + 400, 400);
+        for (const digit of order) {
+          const record = [first, second, third][Number(digit) - 1] as TokenRecord;
+          await store.terminals.restore(record, dueAt);
+        }
+        expect((await store.terminals.read(id)).record, order).toEqual({ ...third, suspect: true });
+        expect(await claims(store, id), order).toBe(true);
+      }
+    });
+
+    test('makes the token of a lease suspect if a login whose lease was lost was answered after that lease was granted', async () => {
+      const dueAt = systemClock.now() + 9_000;
+      for (const isWrittenFirst of [true, false]) {
+        const { subject, id } = newSubject();
+        const frozen = await acquired(store, id, SHORT_LEASE_MS);
+        const next = await eventually(() => acquired(store, id));
+        const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation };
+        const record = loginOf(subject, next.generation, 0);
+        const saveLate = () => store.terminals.save(frozen, late, dueAt);
+        const save = () => store.terminals.save(next, record, dueAt);
+        if (isWrittenFirst) expect([await saveLate(), await save()]).toEqual(['lease_lost', 'suspect']);
+        else expect([await save(), await saveLate()]).toEqual(['saved', 'superseded']);
+        expect((await store.terminals.read(id)).record).toEqual({ ...record, suspect: true });
+        expect(await claims(store, id)).toBe(true);
+      }
+    });
+
+    test('leaves the token of a lease in peace if the login whose lease was lost was answered before that lease was granted', async () => {
+      const dueAt = systemClock.now() + 9_000;
+      for (const isWrittenFirst of [true, false]) {
+        const { subject, id } = newSubject();
+        const frozen = await acquired(store, id, SHORT_LEASE_MS);
+        const next = await eventually(() => acquired(store, id));
+        const late = { ...loginOf(subject, frozen.generation, 0), answeredAt: next.generation - 1 };
+        const record = loginOf(subject, next.generation, 0);
+        const saveLate = () => store.terminals.save(frozen, late, dueAt);
+        const save = () => store.terminals.save(next, record, dueAt);
+        if (isWrittenFirst) expect([await saveLate(), await save()]).toEqual(['lease_lost', 'saved']);
+        else expect([await save(), await saveLate()]).toEqual(['saved', 'superseded']);
+        expect((await store.terminals.read(id)).record).toEqual(record);
+        expect(await claims(store, id)).toBe(false);
+      }
+    });
+
+    test('grants no lease with a generation up to the answer of the stored login, so the next login is later than that', async () => {
+      const { subject, id } = newSubject();
+      const answeredAt = systemClock.now() + 20_000;
+      const dueAt = systemClock.now() + 9_000;
+      const record = { ...loginOf(subject, systemClock.now(), 0), answeredAt };
+      expect(await store.terminals.restore(record, dueAt)).toBe('saved');
+      const lease = await acquired(store, id);
+      expect(lease.generation).toBeGreaterThan(answeredAt);
+      expect(await store.terminals.save(lease, loginOf(subject, lease.generation, 0), dueAt)).toBe('saved');
+    });
+
+    test.each(['logout', 'erasure'])(
+      'lets a %s win over a login that was sent before it and answered after it, with and without a lease',
+      async (kind) => {
+        const dueAt = systemClock.now() + 9_000;
+        for (const isLeased of [true, false]) {
+          const { subject, id } = newSubject();
+          const lease = await acquired(store, id);
+          const outdated =
+            kind === 'logout' ? await store.terminals.remove(id) : await store.accounts.erase(subject.unionId);
+          if (outdated === undefined) throw new Error('nothing was removed');
+          const late = { ...loginOf(subject, lease.generation, 0), answeredAt: outdated + 1_000 };
+          const write = (record: TokenRecord) =>
+            isLeased ? store.terminals.save(lease, record, dueAt) : store.terminals.restore(record, dueAt);
+          expect(await write(late)).toBe('outdated');
+          if (!isLeased) expect(await write({ ...late, generation: outdated })).toBe('outdated');
+          expect((await store.terminals.read(id)).record).toBeUndefined();
+          expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+          // A later login overlapped with the refused one, which may have ended its token.
+          if (!isLeased) expect(await write({ ...late, generation: outdated + 1 })).toBe('suspect');
+        }
+      },
+    );
+
+    test('repeats a logout that it has lost: deletes what is not newer, refuses older logins, announces it', async () => {
+      const { subject, id } = newSubject();
+      const { record } = await saved(store, subject, id, 1);
+      await store.terminals.repeatRemoval(id, record.generation);
+      expect((await store.terminals.read(id)).record).toBeUndefined();
+      expect(await claims(store, id)).toBe(false);
+      await eventually(() => expect(heardOf(id).at(-1)).toBe(`removed ${record.generation}`));
+      expect(await store.terminals.restore(record, systemClock.now() + 9_000)).toBe('outdated');
+      const running = await acquired(store, id);
+      await store.terminals.repeatRemoval(id, running.generation);
+      const late = recordOf(subject, running.generation);
+      expect(await store.terminals.save(running, late, systemClock.now() + 9_000)).toBe('outdated');
+    });
+
+    test('repeats no logout of a terminal that has a newer token: it leaves the token and its due time, and announces nothing', async () => {
+      const { subject, id } = newSubject();
+      const { record } = await saved(store, subject, id, 1);
+      await store.terminals.repeatRemoval(id, record.generation - 1);
+      expect((await store.terminals.read(id)).record).toEqual(record);
+      const older = recordOf(subject, record.generation - 1);
+      expect(await store.terminals.restore(older, systemClock.now() + 9_000)).toBe('superseded');
+      expect((await claimed(store, id)).record).toEqual(record);
+      expect(heardOf(id)).not.toContain(`removed ${record.generation - 1}`);
+    });
+
+    test('changes and announces nothing if it knows the logout that is repeated, or a later one', async () => {
+      const { subject, id } = newSubject();
+      const outdated = (await store.terminals.remove(id)) ?? 0;
+      const { record } = await saved(store, subject, id);
+      await store.terminals.repeatRemoval(id, outdated);
+      await store.terminals.repeatRemoval(id, outdated - 1_000);
+      expect((await store.terminals.read(id)).record).toEqual(record);
+      const later = (await store.terminals.remove(id)) ?? 0;
+      await eventually(() => expect(heardOf(id).at(-1)).toBe(`removed ${later}`));
+      expect(heardOf(id)).toEqual([`removed ${outdated}`, `saved ${record.generation}`, `removed ${later}`]);
+    });
+
+    const erasuresOf = (unionId: string) =>
+      heard.flatMap((one) => (one.kind === 'erased' && one.account === accountId(unionId) ? [one.generation] : []));
+
+    test('repeats an erasure that it has lost: deletes what is not newer, refuses older logins, announces it', async () => {
+      const { subject, id } = newSubject();
+      const { unionId } = subject;
+      const { record } = await saved(store, subject, id, 1);
+      const tablet = { ...subject, uniqueId: 'tablet' };
+      const running = await acquired(store, subjectId(tablet));
+      const erasedAt = Math.max(record.generation, running.generation);
+      await store.accounts.repeatErasure(accountId(unionId), erasedAt);
+      expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
+      expect(await store.accounts.find(unionId)).toBeUndefined();
+      expect(await store.accounts.historyOf(unionId)).toMatchObject({ erasedAt });
+      expect(await claims(store, id)).toBe(false);
+      await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt]));
+      const dueAt = systemClock.now() + 9_000;
+      expect(await store.terminals.save(running, recordOf(tablet, running.generation), dueAt)).toBe('outdated');
+      expect(await store.terminals.restore(record, dueAt)).toBe('outdated');
+    });
+
+    test('repeats an erasure that it has lost, and leaves newer tokens, their due times, country and accessId', async () => {
+      const { subject, id } = newSubject();
+      const { unionId } = subject;
+      const tablet = { ...subject, uniqueId: 'tablet' };
+      const { record: older } = await saved(store, subject, id);
+      const dueAt = systemClock.now() + 1;
+      const newer = recordOf(tablet, older.generation + 1, 60_000, { accessId: `3${older.generation}` });
+      expect(await store.terminals.restore(newer, dueAt)).toBe('saved');
+      await store.accounts.repeatErasure(accountId(unionId), older.generation);
+      const erasedAt = older.generation;
+      expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
+      expect(await store.terminals.read(subjectId(tablet))).toEqual({ record: newer, erasedAt });
+      const accessId = newer.token.fields['accessId'] ?? '';
+      expect(await store.accounts.find(unionId)).toMatchObject({ accessId, region: 'CN', records: [newer] });
+      expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, unionId]]));
+      expect((await claimed(store, subjectId(tablet))).record).toEqual(newer);
+    });
+
+    test('changes and announces nothing if it knows the erasure that is repeated, or a later one', async () => {
+      const { subject, id } = newSubject();
+      const { unionId } = subject;
+      const erasedAt = await store.accounts.erase(unionId);
+      const { record } = await saved(store, subject, id);
+      for (const repeated of [erasedAt, erasedAt - 1_000]) {
+        await store.accounts.repeatErasure(accountId(unionId), repeated);
+      }
+      expect(await store.terminals.read(id)).toEqual({ record, erasedAt });
+      const later = await store.accounts.erase(unionId);
+      await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt, later]));
+    });
+
+    test('knows the clock of the store, also while the store is not asked', async () => {
+      const { id } = newSubject();
+      await eventually(() => expect(store.terminals.clockFor(id)).toBeDefined());
+      const [before, startedAt] = [store.terminals.clockFor(id) ?? 0, systemClock.monotonic()];
+      expect(Math.abs(before - systemClock.now())).toBeLessThan(500);
+      await sleep(300);
+      const passedMs = systemClock.monotonic() - startedAt;
+      expect(Math.abs((store.terminals.clockFor(id) ?? 0) - before - passedMs)).toBeLessThan(150);
     });
 
     test('releases the lease with the write', async () => {

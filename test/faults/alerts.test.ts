@@ -15,7 +15,7 @@ import { type Fleet, startFleet } from '../support/fleet.ts';
 import { LIFE_MS, madeUpRecord } from '../support/made-up-tokens.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { type PrometheusServer, startPrometheus } from '../support/prometheus-server.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
 import { reportFault } from './fault-report.ts';
 
 /** The rules run at 30 times their speed: a minute of a rule is two seconds here. */
@@ -197,6 +197,11 @@ test('each fault fires exactly its alerts in a real Prometheus, and a fleet with
       again: () => newTerminal(),
       begin: () => proxy.set({ kind: 'refuse' }),
       end: () => proxy.set({ kind: 'none' }),
+    },
+    {
+      fault: 'Redis loses its data',
+      alerts: ['RedisLostData'],
+      begin: () => askRedis(redis, (client) => client.flushall()),
     },
     {
       fault: 'sessions are signed with a key that the broker does not know',

@@ -47,7 +47,7 @@ async function announce(store: TokenStore, text: string): Promise<void> {
     store.announcements.subscribe((heard) => 'id' in heard && heard.id === marker && resolve());
   });
   await redis.publish(keys.announcements, text);
-  await redis.publish(keys.announcements, `removed ${marker} 1`);
+  await redis.publish(keys.announcements, `removed ${marker} 1 /1-1`);
   await received;
 }
 
@@ -55,8 +55,8 @@ describe('a forged announcement', () => {
   test.each([
     ['saved', 2 ** 48],
     ['saved', systemClock.now() + 3_600_000],
-    ['removed', systemClock.now() + 3_600_000],
-    ['erased', systemClock.now() + 3_600_000],
+    ['removed', 2 ** 48],
+    ['erased', 2 ** 48],
   ])('keeps a token out of memory for at most one read: %s %i', async (kind, generation) => {
     const store = await open();
     const watched = watchedStore(store);
@@ -65,13 +65,29 @@ describe('a forged announcement', () => {
     await saveToken(store, SUBJECT);
     for (let read = 0; read < 2; read += 1) await broker.read(REQUEST);
     expect(readsOfStore()).toBe(1);
-    await announce(store, `${kind} ${kind === 'erased' ? accountOf(ID) : ID} ${generation}`);
+    await announce(store, `${kind} ${kind === 'erased' ? accountOf(ID) : ID} ${generation} /1-1`);
     // The store must be asked in a later millisecond than the announcement arrived in.
     await sleep(5);
     for (let read = 0; read < 3; read += 1) await broker.read(REQUEST);
     // A generation that no record has room for is not believed at all.
     expect(readsOfStore()).toBe(generation > LARGEST ? 1 : 2);
     expect(vendor.requests).toHaveLength(0);
+  });
+
+  test.each(['removed', 'erased'])('is taken for one that Redis has lost, and has its effect: %s', async (kind) => {
+    const store = await open();
+    const { broker, vendor } = brokerParts({ store });
+    await saveToken(store, SUBJECT);
+    await broker.read(REQUEST);
+    const generation = systemClock.now() + 1_000;
+    await announce(store, `${kind} ${kind === 'erased' ? accountOf(ID) : ID} ${generation} /1-1`);
+    await sleep(5);
+    const read = broker.read({ ...REQUEST, sessionIssuedAt: systemClock.now() });
+    if (kind === 'removed') await expect(read).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
+    else await expect(read).rejects.toMatchObject({ code: 'session_invalid' });
+    expect(vendor.requests).toHaveLength(kind === 'removed' ? 1 : 0);
+    const newer = { ...REQUEST, sessionIssuedAt: generation + 1 };
+    await expect(broker.read(newer)).resolves.toMatchObject({ body: expect.stringContaining('token-1') });
   });
 
   test('with a failure code that does not exist ends no request', async () => {
@@ -157,7 +173,7 @@ function changed(bytes: Buffer, { kind, at, bytes: others, number }: Change): Bu
 async function mutate(place: number, one: Change): Promise<void> {
   const account = accountId(UNION_ID);
   const hashes = [keys.account(account), keys.fences(account), keys.failures(accountOf(ID))];
-  const strings = [keys.lease(ID), keys.accessId(accessIdOf(UNION_ID)), keys.epoch, keys.rate(`logins ${account}`)];
+  const strings = [keys.lease(ID), keys.accessId(accessIdOf(UNION_ID)), keys.rate(`logins ${account}`)];
   const hash = hashes[place % (hashes.length + 2)];
   if (hash !== undefined) {
     const fields = Object.entries(await redis.hgetallBuffer(hash));
@@ -172,8 +188,9 @@ async function mutate(place: number, one: Change): Promise<void> {
 
 async function mutatedAnnouncement(place: number, one: Change): Promise<Buffer> {
   const now = systemClock.now();
-  const texts = [`saved ${ID} ${now}`, `removed ${ID} ${now}`, `failed ${ID} ${now} vendor_timeout`];
-  const text = [...texts, `erased ${accountOf(ID)} ${now}`][place % 4] ?? '';
+  const ofTerminal = ['saved', 'suspected', 'removed'].map((kind) => `${kind} ${ID} ${now} /1-1`);
+  const texts = [...ofTerminal, `failed ${ID} ${now} vendor_timeout`, `erased ${accountOf(ID)} ${now} /1-1`];
+  const text = texts[place % texts.length] ?? '';
   return changed(Buffer.from(text), one);
 }
 
@@ -201,7 +218,7 @@ test.each([
     };
     const runs = fc.asyncProperty(fc.nat({ max: 1_000 }), change, change, async (place, stored, announced) => {
       const found: string[] = [];
-      for await (const page of redis.scanStream({ match: `${keys.epoch.split(':')[0]}:*` }))
+      for await (const page of redis.scanStream({ match: `${keys.probe.split(':')[0]}:*` }))
         found.push(...(page as string[]));
       if (found.length > 0) await redis.del(...found);
       // It may fail: a renewal of the former run may still raise the fence.

@@ -69,7 +69,7 @@ async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
   for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
   redis.disconnect();
   // Every replica writes this key, which detects the loss of data in Redis.
-  return keys.filter((key) => key !== `${keyPrefix}:epoch`);
+  return keys.filter((key) => key !== `${keyPrefix}:{0}:changes`);
 }
 
 /** Sends every attempt and then a good session. Only the good session may cause a login and Redis keys. */

@@ -76,7 +76,7 @@ const principal = (lifeMs: number) => ({
   issuedAt: expect.closeTo(Date.now(), -5),
   expiresAt: expect.closeTo(Date.now() + lifeMs, -5),
   account: accountId('7f3c9a'),
-  freshUntil: expect.closeTo(Date.now() + 30_000, -5),
+  freshUntil: expect.closeTo(systemClock.monotonic() + 30_000, -5),
 });
 
 describe('the cloud in docs/integrate-your-cloud.md', () => {

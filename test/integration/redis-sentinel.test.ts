@@ -50,7 +50,7 @@ describe('behind Sentinels', () => {
     await sentinels.master.kill();
     await eventually(() => completeSince() === undefined, SLOW);
     expect(await untilComplete()).toBeGreaterThan(first);
-    await runScript(commands, 'beat', [keys.due(0)], [keys.announcements, `saved ${ID} 1`]);
+    await runScript(commands, ['beat', [keys.changes(0)], [keys.announcements, `saved ${ID} 1 1-1`, '']]);
     await eventually(() => received.length === 1);
     expect(await askRedis(sentinels.replica, (redis) => redis.role())).toContain('master');
   });

@@ -10,6 +10,20 @@ import { accessTokenOf, startFleet } from '../support/fleet.ts';
 /** A lease of 5 s, a second until another replica notices its end, and a second for the login. */
 const TAKEOVER_MS = 7_000;
 
+/** Waits until both replicas serve the same token of alice's phone, and the vendor takes it. */
+async function expectOneLiveToken(fleet: Awaited<ReturnType<typeof startFleet>>): Promise<void> {
+  const session = await fleet.session('alice');
+  await eventually(
+    async () => {
+      const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
+      const tokens = new Set(answers.map(accessTokenOf));
+      expect(tokens.size).toBe(1);
+      for (const token of tokens) expect(fleet.vendor.checkToken(token).live).toBe(true);
+    },
+    { timeoutMs: 10_000 },
+  );
+}
+
 describe('a replica that freezes during a login, until after the end of its lease', () => {
   test('is replaced by the other replica, and overwrites nothing after it resumes', async () => {
     const fleet = await startFleet({
@@ -28,18 +42,15 @@ describe('a replica that freezes during a login, until after the end of its leas
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
     frozen.signal('SIGCONT');
     const late = await atFrozen;
-    const answers = await Promise.all([0, 1, 0, 1].map((n) => fleet.broker(n).getToken(session, 'phone')));
-    for (const answer of [...answers, ...(late.status === 200 ? [late] : [])]) {
-      expect(accessTokenOf(answer)).toBe(accessTokenOf(taken));
-    }
     expect([200, 504]).toContain(late.status);
-    expect(fleet.vendor.checkToken(accessTokenOf(taken)).live).toBe(true);
-    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    // Nobody knows which of the two overlapping logins the vendor received last. At most one more login ends the doubt.
+    await expectOneLiveToken(fleet);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBeLessThanOrEqual(3);
   });
 });
 
 describe('a replica that resumes while another one logs in for the same terminal', () => {
-  test('gives its app the token of the other one: no logout, and no third login', async () => {
+  test('gives its app a token: no logout, and at most one more login, whose token both serve', async () => {
     const fleet = await startFleet({
       replicas: 2,
       vendor: { latencyMs: 3_000, mode: 'replace' },
@@ -56,9 +67,8 @@ describe('a replica that resumes while another one logs in for the same terminal
     frozen.signal('SIGCONT');
     const [late, taken] = await Promise.all([atFrozen, atOther]);
     expect([late.status, taken.status]).toEqual([200, 200]);
-    expect(accessTokenOf(late)).toBe(accessTokenOf(taken));
-    expect(fleet.vendor.checkToken(accessTokenOf(taken)).live).toBe(true);
-    expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(2);
+    await expectOneLiveToken(fleet);
+    expect(fleet.vendor.loginsOf('alice', 'phone')).toBeLessThanOrEqual(3);
   }, 30_000);
 });
 

@@ -13,7 +13,7 @@ import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
 
-const KEY = /^[\w-]+:(?:\{\d{1,2}\}:(?:[aifcr]:[\w-]{22}|l:[\w-]{44}|due)|\{logins\}(?::[\w-]{22})?|epoch)$/;
+const KEY = /^[\w-]+:(?:\{\d{1,2}\}:(?:[aifcr]:[\w-]{22}|l:[\w-]{44}|due|changes)|\{logins\}(?::[\w-]{22})?)$/;
 
 /** Everything that must not be shown. */
 const secrets = new Set<string>();
@@ -50,6 +50,7 @@ async function dump(url: string): Promise<[name: string, bytes: Buffer][]> {
       const parts: (string | Buffer)[] = [key];
       if (type === 'hash') parts.push(...Object.entries(await redis.hgetallBuffer(key)).flat());
       else if (type === 'zset') parts.push(...(await redis.zrangeBuffer(key, 0, '-1')));
+      else if (type === 'stream') parts.push(...(await redis.xrange(key, '-', '+')).flat(2));
       else parts.push((await redis.getBuffer(key)) ?? '');
       entries.push([key, Buffer.concat(parts.map((part) => Buffer.from(part)))]);
     }

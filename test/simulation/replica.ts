@@ -3,18 +3,19 @@ import { Accounts } from '../../src/broker/accounts.ts';
 import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
 import { Renewal } from '../../src/broker/renewal.ts';
-import { WriteBack } from '../../src/broker/store-outage.ts';
 import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
+import { WriteBack } from '../../src/broker/write-back.ts';
 import { type Clock, raceTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
 import { silentObserver } from '../../src/token/observer.ts';
-import type { DueQueue } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../src/vendor-api/login.ts';
-import { type NetworkFaults, StoreConnection, type StoreServer } from './store-network.ts';
+import type { LoginFact } from './facts.ts';
+import { type Network, StoreConnection } from './store-network.ts';
+import type { StoreServer } from './store-server.ts';
 import type { VendorModel } from './vendor-model.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
@@ -29,14 +30,12 @@ export interface ReplicaOptions {
   readonly time: VirtualTime;
   readonly server: StoreServer;
   readonly vendor: VendorModel;
-  readonly network: NetworkFaults;
-  /** The replica's clock minus the virtual time. */
+  readonly network: Network;
+  /** The replica's wall clock minus the virtual time. */
   readonly skewMs: number;
   readonly vendorTimeoutMs: number;
   readonly maxLoginsPerSecond: number;
-  readonly onLogin: (terminal: string, replica: Replica) => void;
-  /** Called when a worker finds that a token has ended that an app had read. */
-  readonly onEndedUnrenewed: () => void;
+  readonly onLogin: (login: LoginFact) => void;
   readonly onLog: (replica: string, message: string) => void;
 }
 
@@ -56,10 +55,10 @@ export class Replica {
   constructor(options: ReplicaOptions) {
     const { name, time, server, vendor, network, skewMs, vendorTimeoutMs, onLogin, onLog } = options;
     this.name = name;
-    this.process = { name, alive: true, frozenUntil: 0 };
-    const clock = time.clockOf(this.process, skewMs);
+    this.process = { name, alive: true, frozenUntil: 0, clockOffsetMs: skewMs };
+    const clock = time.clockOf(this.process);
     this.clock = clock;
-    this.connection = new StoreConnection(server, time, this.process, clock, network);
+    this.connection = new StoreConnection({ server, time, process: this.process, clock, network });
     const { terminals, accounts, dueQueue, rateLimiter, loginQueue, announcements, health } = this.connection.store;
     const write = (_fields: object, message: string) => onLog(name, message);
     const log: Log = { debug: () => undefined, info: write, warn: write, error: write };
@@ -72,7 +71,7 @@ export class Replica {
       policy,
     });
     const limits = new LoginLimits({ rates: rateLimiter, perHour: 0, burst: 1, log, observer });
-    const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
+    const writeBack = new WriteBack({ terminals, accounts, health, cache, policy, clock, log, observer });
     const issuer = new HttpVendorLogin({
       baseUrl: new URL('http://vendor.test/'),
       regionUrls: new Map(),
@@ -84,7 +83,7 @@ export class Replica {
       log,
       observer,
       tracer: noTracer,
-      transport: vendor.transportFor(clock, (terminal) => onLogin(terminal, this)),
+      transport: vendor.transportFor(this.process, clock, onLogin),
     });
     const loginBudgetMs = loginBudget(vendorTimeoutMs);
     this.#writeBack = writeBack;
@@ -108,6 +107,7 @@ export class Replica {
       terminals,
       cache,
       renewal,
+      writeBack,
       policy,
       clock,
       log,
@@ -126,12 +126,7 @@ export class Replica {
       loginBudgetMs,
       defaultRegion: undefined,
     });
-    const claim: DueQueue['claim'] = async (...args) => {
-      const claims = await dueQueue.claim(...args);
-      if (claims.endedRead > 0) options.onEndedUnrenewed();
-      return claims;
-    };
-    this.#worker = new RefreshWorker({ dueQueue: { claim }, announcements, renewal, policy, clock, log, observer });
+    this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
     this.#worker.start();
   }
 
@@ -142,10 +137,10 @@ export class Replica {
 
   /** Stops as SIGTERM does: waits for its renewals and for `reads`, and releases the leases that are left. */
   async stop(reads: Promise<void>): Promise<void> {
-    const drainUntil = this.clock.now() + DRAIN_MS;
+    const drainUntil = this.clock.monotonic() + DRAIN_MS;
     await raceTimeout(this.clock, DRAIN_MS, Promise.all([this.#worker.stop(), reads]));
-    await this.#renewal.settle(Math.max(0, drainUntil - this.clock.now()));
-    this.#writeBack.stop();
+    await this.#renewal.settle(Math.max(0, drainUntil - this.clock.monotonic()));
+    await this.#writeBack.settle(Math.max(0, drainUntil - this.clock.monotonic()));
     await this.connection.store.close();
   }
 }

@@ -15,6 +15,8 @@ export interface Scenario {
   readonly readEveryMs: number;
   /** Largest difference of a replica's clock from the true time. */
   readonly skewMs: number;
+  /** Shortest and longest one-way delay between a replica and the store. */
+  readonly storeDelayMs: readonly [number, number];
   /** Probability that a message to or from the store, or an announcement, is lost. */
   readonly lossRate: number;
   readonly announcementLossRate: number;
@@ -22,31 +24,67 @@ export interface Scenario {
   readonly vendorMoods: readonly VendorMood[];
 }
 
+/** Largest difference of a replica's clock from the true time after a jump. */
+export const LARGEST_JUMP_MS = 3_000;
+
 export type FaultName =
   | 'partition'
+  /** A replica is cut off from the store for less than a second. */
+  | 'shortPartition'
   | 'crash'
   | 'restart'
   | 'freeze'
+  /** A replica's event loop stands still for at most 2 s. No other fault: nobody but the replica is late. */
+  | 'stall'
+  /** The wall clock of a replica jumps. */
+  | 'clockJump'
   | 'storeOutage'
   | 'storeEmpty'
+  /** The store starts anew with the data of some seconds ago. */
+  | 'storeRestore'
+  /** The same, just after a logout or an erasure that it forgets. The phones of the account stay silent. */
+  | 'restoreAfterLogout'
+  /** The store answers nothing for at most 1.5 s, and then executes what has arrived. */
+  | 'storeStall'
   | 'vendorTrouble'
   | 'logout'
   | 'erasure'
   | 'refusal'
+  /** The store stalls for 0.5 s while an app reports a refused token whose renewal is due. */
+  | 'refusalInStall'
+  /** A logout, then two logins of the terminal on two replicas while the store stalls. */
+  | 'loginsInStall'
+  /** The same, and soon afterwards a logout or an erasure. */
+  | 'logoutAfterStall'
+  /** The clock of a replica is set back, and it misses a logout while it is cut off for a moment. */
+  | 'logoutAfterJump'
+  /** An operator repeats an erasure that has failed, and the user comes back. */
+  | 'repeatedErasure'
   /** Two replicas are asked for the accessId of an account without a phone, or it is erased. */
   | 'sharing';
 
 const NO_FAULTS: Scenario['perMinute'] = {
   partition: 0,
+  shortPartition: 0,
   crash: 0,
   restart: 0,
   freeze: 0,
+  stall: 0,
+  clockJump: 0,
   storeOutage: 0,
   storeEmpty: 0,
+  storeRestore: 0,
+  restoreAfterLogout: 0,
+  storeStall: 0,
   vendorTrouble: 0,
   logout: 0,
   erasure: 0,
   refusal: 0,
+  refusalInStall: 0,
+  loginsInStall: 0,
+  logoutAfterStall: 0,
+  logoutAfterJump: 0,
+  repeatedErasure: 0,
   sharing: 0,
 };
 
@@ -62,6 +100,7 @@ const CALM: Scenario = {
   maxLoginsPerSecond: 50,
   readEveryMs: 700,
   skewMs: 0,
+  storeDelayMs: [0.2, 1.7],
   lossRate: 0,
   announcementLossRate: 0,
   perMinute: NO_FAULTS,
@@ -138,6 +177,73 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorLatencyMs: (random) => 200 + random() * 2_500,
     perMinute: { ...NO_FAULTS, sharing: 40, crash: 0.3, freeze: 0.3, partition: 0.2, vendorTrouble: 0.2 },
   },
+  // A token that another login has ended is then served for long, if nothing ends that.
+  'logouts after stalls': {
+    ...CALM,
+    vendorMode: 'replace',
+    tokenLifeMs: 120_000,
+    vendorLatencyMs: (random) => 1_000 + random() * 3_000,
+    perMinute: { ...NO_FAULTS, logoutAfterStall: 4, logout: 2, erasure: 0.5, storeStall: 1 },
+  },
+  'logins in stalls': {
+    ...CALM,
+    vendorMode: 'replace',
+    tokenLifeMs: 120_000,
+    vendorLatencyMs: (random) => 200 + random() * 1_500,
+    perMinute: { ...NO_FAULTS, loginsInStall: 1.2 },
+  },
+  'refusals in stalls': {
+    ...CALM,
+    vendorMode: 'replace',
+    tokenLifeMs: 40_000,
+    vendorLatencyMs: (random) => 200 + random() * 800,
+    perMinute: { ...NO_FAULTS, refusalInStall: 4 },
+  },
+  'starts beside stalls': {
+    ...CALM,
+    vendorMode: 'replace',
+    tokenLifeMs: 120_000,
+    vendorLatencyMs: (random) => 50 + random() * 400,
+    perMinute: { ...NO_FAULTS, restart: 1.5, storeStall: 3, refusal: 12 },
+  },
+  'slow store': {
+    ...CALM,
+    vendorMode: 'replace',
+    vendorLatencyMs: (random) => 100 + random() * 900,
+    storeDelayMs: [2.5, 88],
+    perMinute: { ...NO_FAULTS, logout: 3, erasure: 1, refusal: 3, restart: 0.3 },
+  },
+  'store from a snapshot': {
+    ...CALM,
+    vendorMode: 'replace',
+    tokenLifeMs: 90_000,
+    vendorLatencyMs: (random) => 50 + random() * 400,
+    perMinute: { ...NO_FAULTS, storeRestore: 0.7, restoreAfterLogout: 0.7, logout: 2, erasure: 0.5, refusal: 4 },
+  },
+  'restarts beside vendor trouble': {
+    ...CALM,
+    tokenLifeMs: 60_000,
+    vendorMode: 'replace',
+    vendorLatencyMs: (random) => 50 + random() * 1_500,
+    perMinute: { ...NO_FAULTS, vendorTrouble: 0.8, restart: 0.8, crash: 0.3, refusal: 2 },
+  },
+  'stalls of a replica': {
+    ...CALM,
+    vendorMode: 'replace',
+    vendorLatencyMs: (random) => 100 + random() * 900,
+    perMinute: { ...NO_FAULTS, stall: 3, refusal: 3, logout: 2 },
+  },
+  'clock jumps': {
+    ...CALM,
+    tokenLifeMs: 120_000,
+    vendorLatencyMs: (random) => 50 + random() * 900,
+    perMinute: { ...NO_FAULTS, clockJump: 1, logoutAfterJump: 2, shortPartition: 0.5, logout: 2, erasure: 0.5 },
+  },
+  'repeated erasures': {
+    ...CALM,
+    vendorLatencyMs: (random) => 50 + random() * 900,
+    perMinute: { ...NO_FAULTS, repeatedErasure: 3, logout: 1 },
+  },
   everything: {
     ...CALM,
     replicas: 4,
@@ -147,6 +253,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     lossRate: 0.001,
     announcementLossRate: 0.01,
     perMinute: {
+      ...NO_FAULTS,
       partition: 0.5,
       crash: 0.4,
       restart: 0.3,
@@ -157,7 +264,10 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       logout: 1,
       erasure: 0.4,
       refusal: 2,
-      sharing: 0,
+      stall: 0.3,
+      storeStall: 0.3,
+      storeRestore: 0.15,
+      logoutAfterStall: 0.3,
     },
   },
 };

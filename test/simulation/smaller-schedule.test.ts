@@ -15,7 +15,7 @@ test('a failing schedule becomes smaller, still breaks the same invariant, and i
   const result = await runSchedule(scenario, seed);
   const smaller = await smallerFailure(scenario, seed, result);
   expect(smaller.changes).toMatchObject({ replicas: 1, subjects: 1, crash: 0, partition: 0, vendorTrouble: 0 });
-  expect(smaller.result.steps).toBeLessThan(result.steps / 10);
+  expect(smaller.result.steps).toBeLessThan(result.steps / 5);
   expect(smaller.result.violations[0]?.invariant).toBe(result.violations[0]?.invariant);
   const replayed = withChanges(scenario, parseChanges(formatChanges(smaller.changes)));
   expect(await runSchedule(replayed, seed)).toEqual(smaller.result);

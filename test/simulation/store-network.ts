@@ -1,9 +1,8 @@
-import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { CommandBreaker } from '../../src/store/redis/connection/commands.ts';
 import { type Clock, raceTimeout, type Timer } from '../../src/token/clock.ts';
 import { BrokerError } from '../../src/token/errors.ts';
-import type { Announcement, AnnouncementFeed, StoreHealth, TokenStore } from '../../src/token/ports.ts';
-import type { SubjectId } from '../../src/token/subject.ts';
+import type { Announcement, AnnouncementFeed, StoreHealth, StoreHistory, TokenStore } from '../../src/token/ports.ts';
+import type { StoreCommand, StoreServer } from './store-server.ts';
 import type { VirtualProcess, VirtualTime } from './virtual-time.ts';
 
 /** As the real connection has them: one command's timeout, the heartbeat of announcements, and the silence that ends trust. */
@@ -11,158 +10,151 @@ const COMMAND_TIMEOUT_MS = 180;
 const HEARTBEAT_MS = 1_000;
 const GAP_MS = 1.9 * HEARTBEAT_MS;
 const SILENCE_MS = 3_000;
-const TERMINALS_PER_ACCOUNT = 20;
-const FAR_AHEAD_MS = 1e12;
+/** The commands that the server executes even if they arrive after the replica has given them up, as `isFenced` says. */
+const COMMANDS_WITHOUT_DEADLINE: ReadonlySet<string> = new Set([
+  'save',
+  'restore',
+  'drop',
+  'saveAccessId',
+  'release',
+  'extend',
+  'giveBack',
+]);
 
-type Data = Omit<TokenStore, 'announcements' | 'health' | 'close'>;
 type Listener = (announcement: Announcement) => void;
 
-/** The store's server: the in-memory store, which can stop, and come back with its data or without. */
-export class StoreServer {
-  readonly #time: VirtualTime;
-  readonly #clock: Clock;
-  readonly #listeners: Listener[] = [];
-  #aheadMs = 0;
-  isUp = true;
-  /** Changes when the data was lost. */
-  epoch = 1;
-  data: TokenStore;
-
-  constructor(time: VirtualTime) {
-    this.#time = time;
-    // The server is no process of the broker: it never freezes.
-    const clock = time.clockOf({ name: 'store', alive: true, frozenUntil: 0 });
-    this.#clock = { ...clock, now: () => clock.now() + this.#aheadMs };
-    this.data = this.#create();
-  }
-
-  now(): number {
-    return this.#time.now;
-  }
-
-  /** Calls `listener` for each announcement at the moment the server publishes it. */
-  subscribe(listener: Listener): void {
-    this.#listeners.push(listener);
-  }
-
-  restartEmpty(): void {
-    this.data = this.#create();
-    this.epoch += 1;
-    this.isUp = true;
-  }
-
-  /** How many subjects have a due time, and how many of `ids` have a token. */
-  async count(ids: readonly SubjectId[]): Promise<{ readonly scheduled: number; readonly stored: number }> {
-    const { terminals, dueQueue } = this.data;
-    // Far in the future every due time is over, and a claim of no subject changes nothing. The in-memory store answers
-    // with the state at the time of the call, so no event comes in between.
-    this.#aheadMs = FAR_AHEAD_MS;
-    const claim = dueQueue.claim(0, 0);
-    this.#aheadMs = 0;
-    const terminal = ids.map((id) => terminals.read(id));
-    const { backlog } = await claim;
-    const stored = (await Promise.all(terminal)).filter(({ record }) => record !== undefined);
-    return { scheduled: backlog, stored: stored.length };
-  }
-
-  /** The subjects whose lease is held. Takes the other leases for a moment, so it is for the end of a run. */
-  async leased(ids: readonly SubjectId[]): Promise<SubjectId[]> {
-    const answers = await Promise.all(ids.map((id) => this.data.terminals.acquire(id, 1)));
-    return ids.filter((_, index) => answers[index]?.kind === 'held');
-  }
-
-  #create(): TokenStore {
-    const store = createMemoryStore({ clock: this.#clock, terminalsPerAccount: TERMINALS_PER_ACCOUNT });
-    store.announcements.subscribe((announcement) => {
-      for (const listener of this.#listeners) listener(announcement);
-    });
-    return store;
-  }
-}
-
-export interface NetworkFaults {
+export interface Network {
   /** Probability that a request, or an answer after its effect, is lost. */
   readonly lossRate: number;
   /** Probability that an announcement is lost. */
   readonly announcementLossRate: number;
   /** One-way delay. */
   readonly delayMs: () => number;
-  /** Called when a message was lost. */
+  /** Called when a message was lost, or took so long that its command was given up. */
   readonly onLoss: () => void;
+  /** Called when the replica has been told of an announcement. */
+  readonly onHeard: (announcement: Announcement) => void;
+}
+
+export interface StoreConnectionOptions {
+  readonly server: StoreServer;
+  readonly time: VirtualTime;
+  readonly process: VirtualProcess;
+  readonly clock: Clock;
+  readonly network: Network;
 }
 
 /** One replica's connection to the store's server. */
 export class StoreConnection {
   readonly store: TokenStore;
-  /** Whether the network between replica and server is cut. */
-  isCut = false;
-  /** When a command last got no answer: it was lost, or the breaker refused it. Virtual time. */
-  unansweredAt = Number.NEGATIVE_INFINITY;
-  readonly #server: StoreServer;
-  readonly #time: VirtualTime;
-  readonly #process: VirtualProcess;
-  readonly #clock: Clock;
-  readonly #faults: NetworkFaults;
+  readonly #options: StoreConnectionOptions;
   readonly #breaker: CommandBreaker;
   readonly #listeners: Listener[] = [];
-  readonly #returnListeners: ((lostData: boolean) => void)[] = [];
+  readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
+  #isCut = false;
+  #isReady = false;
+  #joinedAt: number;
+  #linkStalledUntil = 0;
+  /** When a command last got no answer: it was lost, or the breaker refused it because one was lost. Virtual time. */
+  #unansweredAt = Number.NEGATIVE_INFINITY;
+  /** Whether the breaker is open although the answer had arrived, because the process stood still. */
+  #isBreakerWrong = false;
   #epoch: number;
+  #timesGoneBack: number;
   #wasAway = false;
   #heartbeat: Timer | undefined;
   #heardAt: number;
+  /** What the last heartbeat showed of the server's clock, and when that was by the monotonic clock. */
+  #serverClock: { readonly time: number; readonly readAt: number } | undefined;
   #since: number | undefined;
   /** Whether an announcement was dropped because the connection was down. A real connection notices that it broke. */
   #missedAnnouncement = false;
 
-  constructor(server: StoreServer, time: VirtualTime, process: VirtualProcess, clock: Clock, faults: NetworkFaults) {
-    this.#server = server;
-    this.#time = time;
-    this.#process = process;
-    this.#clock = clock;
-    this.#faults = faults;
+  constructor(options: StoreConnectionOptions) {
+    const { server, time, clock } = options;
+    this.#options = options;
     this.#breaker = new CommandBreaker(clock);
+    this.#joinedAt = time.now;
     this.#epoch = server.epoch;
-    this.#heardAt = clock.now();
-    this.#since = clock.now();
+    this.#timesGoneBack = server.timesGoneBack;
+    this.#heardAt = clock.monotonic();
+    this.#since = clock.monotonic();
     this.store = this.#createStore();
-    server.subscribe((announcement) => this.#deliver(announcement));
+    server.onAnnouncement((announcement) => this.#deliver(announcement));
     this.#beatLater();
   }
 
   get isConnected(): boolean {
-    return this.#server.isUp && !this.isCut;
+    return this.#options.server.isUp && !this.#isCut;
+  }
+
+  /** Whether the store has answered once. Before that, `GET /readyz` keeps apps away. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** When a command last got no answer for a reason outside this process. Virtual time. */
+  get unansweredAt(): number {
+    return this.#unansweredAt;
+  }
+
+  /** Since when each of its commands got an answer, as far as the world outside decides. Virtual time. */
+  get answeredSince(): number {
+    const { server } = this.#options;
+    if (!this.isConnected || !server.answers || this.#linkMs() > 0) return Number.POSITIVE_INFINITY;
+    return Math.max(this.#joinedAt, this.#linkStalledUntil, server.upSince, this.#unansweredAt);
+  }
+
+  cut(): void {
+    this.#isCut = true;
+  }
+
+  /** Messages to the store and back wait for `ms`. The connection stays. */
+  stallLink(ms: number): void {
+    this.#linkStalledUntil = this.#options.time.now + ms;
+  }
+
+  join(): void {
+    this.#isCut = false;
+    this.#joinedAt = this.#options.time.now;
+  }
+
+  /** How long a message that is sent now waits in the link. */
+  #linkMs(): number {
+    return Math.max(0, this.#linkStalledUntil - this.#options.time.now);
   }
 
   #createStore(): TokenStore {
-    const call = <Part extends keyof Data, Name extends keyof Data[Part]>(part: Part, name: Name) =>
+    const { server, clock } = this.#options;
+    const call = (part: StoreCommand['part'], name: string) =>
+      ((...args: unknown[]) => this.#roundTrip(() => ({ part, name, args }))) as never;
+    // A due time travels as a span, so that the two clocks need not agree.
+    const dueOnServer = (dueAt: number) => server.now() + Math.max(1, Math.round(dueAt - clock.now()));
+    /** A command whose argument at `index` is a due time, which the server reads when it executes the command. */
+    const callWithDueTime = (name: string, index: number) =>
       ((...args: unknown[]) =>
         this.#roundTrip(() => {
-          const target = this.#server.data[part];
-          return Reflect.apply(target[name] as (...args: unknown[]) => Promise<unknown>, target, args);
+          const dueAt = args[index];
+          return {
+            part: 'terminals',
+            name,
+            args: typeof dueAt === 'number' ? args.with(index, dueOnServer(dueAt)) : args,
+          };
         })) as never;
-    // A due time travels as a span, so that the two clocks need not agree.
-    const dueOnServer = (dueAt: number) => this.#server.now() + Math.max(1, Math.round(dueAt - this.#clock.now()));
     return {
       terminals: {
         read: call('terminals', 'read'),
         acquire: call('terminals', 'acquire'),
         extend: call('terminals', 'extend'),
         remove: call('terminals', 'remove'),
+        repeatRemoval: call('terminals', 'repeatRemoval'),
+        drop: call('terminals', 'drop'),
+        clockFor: () => this.#serverTime(),
         saveAccessId: call('terminals', 'saveAccessId'),
-        markRead: (id, generation, dueAt) =>
-          this.#roundTrip(() => this.#server.data.terminals.markRead(id, generation, dueOnServer(dueAt))),
-        save: (lease, record, dueAt) =>
-          this.#roundTrip(() => this.#server.data.terminals.save(lease, record, dueOnServer(dueAt))),
-        restore: (record, dueAt) =>
-          this.#roundTrip(() => this.#server.data.terminals.restore(record, dueOnServer(dueAt))),
-        release: (lease, dueAt, ...failure) =>
-          this.#roundTrip(() =>
-            this.#server.data.terminals.release(
-              lease,
-              dueAt === undefined ? undefined : dueOnServer(dueAt),
-              ...failure,
-            ),
-          ),
+        markRead: callWithDueTime('markRead', 2),
+        save: callWithDueTime('save', 2),
+        restore: callWithDueTime('restore', 1),
+        release: callWithDueTime('release', 1),
       },
       accounts: {
         find: call('accounts', 'find'),
@@ -170,6 +162,7 @@ export class StoreConnection {
         identify: call('accounts', 'identify'),
         lookUp: call('accounts', 'lookUp'),
         erase: call('accounts', 'erase'),
+        repeatErasure: call('accounts', 'repeatErasure'),
       },
       dueQueue: { claim: call('dueQueue', 'claim'), outlook: call('dueQueue', 'outlook') },
       rateLimiter: { take: call('rateLimiter', 'take'), giveBack: call('rateLimiter', 'giveBack') },
@@ -183,85 +176,137 @@ export class StoreConnection {
     };
   }
 
-  /** Sends a command. The effect and the answer can each be lost. @throws BrokerError `store_unavailable` */
-  async #roundTrip<T>(command: () => Promise<T>): Promise<T> {
-    if (!this.#breaker.admit()) throw this.#unanswered();
-    const { delayMs } = this.#faults;
+  /**
+   * Sends a command. The request and the answer can each be lost or late.
+   * @param commandOf called when the server executes the command
+   * @throws BrokerError `store_unavailable`
+   */
+  async #roundTrip(commandOf: () => StoreCommand | undefined): Promise<unknown> {
+    const { server, time, process, clock, network } = this.#options;
+    if (!this.#breaker.admit()) throw this.#unanswered(this.#isBreakerWrong);
+    const [requestMs, answerMs] = [network.delayMs(), network.delayMs()];
     const [losesRequest, losesAnswer] = [this.#loses(), this.#loses()];
-    const exchange = new Promise<{ readonly value: T }>((resolve, reject) => {
+    if (requestMs + answerMs >= COMMAND_TIMEOUT_MS) network.onLoss();
+    const sentAt = time.now;
+    let arrivesAt = Number.POSITIVE_INFINITY;
+    const exchange = new Promise<{ readonly value: unknown }>((resolve, reject) => {
       const execute = (): void => {
-        if (!this.isConnected || losesRequest) return;
-        command().then((value) => {
+        if (!this.isConnected || losesRequest) {
+          this.#unansweredAt = time.now;
+          return;
+        }
+        const command = commandOf();
+        const isLate = time.now > sentAt + COMMAND_TIMEOUT_MS;
+        if (command && isLate && !COMMANDS_WITHOUT_DEADLINE.has(command.name)) return;
+        const executing = command ? server.execute(command, process.name, sentAt) : Promise.resolve(undefined);
+        executing.then((value) => {
           const deliver = (): void => {
             if (this.isConnected && !losesAnswer) resolve({ value });
+            else this.#unansweredAt = time.now;
           };
-          this.#time.after(delayMs(), deliver, this.#process);
+          const waitMs = this.#linkMs() + answerMs;
+          if (!losesAnswer) arrivesAt = time.now + waitMs;
+          time.after(waitMs, deliver, process);
         }, reject);
       };
-      this.#time.after(delayMs(), execute);
+      time.after(this.#linkMs() + requestMs, () => server.whenRunning(execute));
     });
-    const answer = await raceTimeout(this.#clock, COMMAND_TIMEOUT_MS, exchange);
-    this.#breaker.settle(answer ? 'answered' : 'timeout');
-    if (!answer) throw this.#unanswered();
-    return answer.value;
+    const answer = await raceTimeout(clock, COMMAND_TIMEOUT_MS, exchange);
+    const hasRecovered = this.#breaker.settle(answer ? 'answered' : 'timeout');
+    if (hasRecovered) for (const listener of this.#returnListeners) listener('same');
+    this.#isReady ||= answer !== undefined;
+    // The first heartbeat is sent as soon as the replica is connected.
+    if (answer && !this.#serverClock) this.#readServerClock();
+    if (answer) return answer.value;
+    this.#isBreakerWrong = arrivesAt <= time.now && this.isConnected;
+    throw this.#unanswered(this.#isBreakerWrong);
   }
 
-  #unanswered(): BrokerError {
-    this.unansweredAt = this.#time.now;
+  /** @param isOwnFault the answer had arrived, and the process stood still */
+  #unanswered(isOwnFault: boolean): BrokerError {
+    if (!isOwnFault) this.#unansweredAt = this.#options.time.now;
     return new BrokerError('store_unavailable', { retryAfter: 1 });
   }
 
   #loses(): boolean {
-    const lost = this.#time.random() < this.#faults.lossRate;
-    if (lost) this.#faults.onLoss();
+    const { time, network } = this.#options;
+    const lost = time.random() < network.lossRate;
+    if (lost) network.onLoss();
     return lost;
   }
 
   #feed(): AnnouncementFeed {
     return {
       subscribe: (listener) => void this.#listeners.push(listener),
-      completeSince: () => (this.#clock.now() - this.#heardAt < SILENCE_MS ? this.#since : undefined),
+      completeSince: () => (this.#options.clock.monotonic() - this.#heardAt < SILENCE_MS ? this.#since : undefined),
     };
+  }
+
+  /** The answer of a heartbeat is on its way for some time. */
+  #readServerClock(): void {
+    const { server, clock, network } = this.#options;
+    this.#serverClock = { time: server.now() - network.delayMs(), readAt: clock.monotonic() };
+  }
+
+  #serverTime(): number | undefined {
+    return this.#serverClock && this.#serverClock.time + this.#options.clock.monotonic() - this.#serverClock.readAt;
   }
 
   #health(): StoreHealth {
     return {
-      ping: () => this.#roundTrip(async () => undefined),
+      ping: async () => void (await this.#roundTrip(() => undefined)),
       onReturn: (listener) => void this.#returnListeners.push(listener),
     };
   }
 
   #deliver(announcement: Announcement): void {
-    if (!this.#process.alive) return;
+    const { time, process, network } = this.#options;
+    if (!process.alive) return;
     const deliver = (): void => {
-      const lost = this.#time.random() < this.#faults.announcementLossRate;
+      const lost = time.random() < network.announcementLossRate;
       if (!this.isConnected) this.#missedAnnouncement = true;
-      else if (!lost) for (const listener of this.#listeners) listener(announcement);
+      else if (!lost) {
+        network.onHeard(announcement);
+        for (const listener of this.#listeners) listener(announcement);
+      }
     };
-    this.#time.after(this.#faults.delayMs(), deliver, this.#process);
+    time.after(this.#linkMs() + network.delayMs(), deliver, process);
   }
 
   #beatLater(): void {
+    const { time, clock } = this.#options;
     const beat = (): void => {
       this.#beat();
-      this.#heartbeat = this.#time.after(HEARTBEAT_MS, beat, this.#process);
+      this.#heartbeat = clock.setTimer(beat, HEARTBEAT_MS);
     };
-    this.#heartbeat = this.#time.after(this.#time.random() * HEARTBEAT_MS, beat, this.#process);
+    this.#heartbeat = clock.setTimer(beat, time.random() * HEARTBEAT_MS);
   }
 
   #beat(): void {
+    const { server, clock } = this.#options;
     if (!this.isConnected) {
       this.#wasAway = true;
       return;
     }
-    const now = this.#clock.now();
+    if (!server.answers || this.#linkMs() > 0) return;
+    const now = clock.monotonic();
+    this.#readServerClock();
+    const change = this.#changeOfData();
+    // A server that starts anew has no connection of before.
+    if (change !== 'same') this.#missedAnnouncement = true;
     if (this.#since === undefined || this.#missedAnnouncement || now - this.#heardAt >= GAP_MS) this.#since = now;
     this.#missedAnnouncement = false;
     this.#heardAt = now;
-    const lostData = this.#epoch !== this.#server.epoch;
-    if (!lostData && !this.#wasAway) return;
-    this.#epoch = this.#server.epoch;
+    if (change === 'same' && !this.#wasAway) return;
+    this.#epoch = server.epoch;
+    this.#timesGoneBack = server.timesGoneBack;
     this.#wasAway = false;
-    for (const listener of this.#returnListeners) listener(lostData);
+    for (const listener of this.#returnListeners) listener(change);
+  }
+
+  #changeOfData(): StoreHistory {
+    const { server } = this.#options;
+    if (this.#epoch !== server.epoch) return 'lost';
+    return this.#timesGoneBack === server.timesGoneBack ? 'same' : 'went_back';
   }
 }

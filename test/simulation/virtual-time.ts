@@ -1,24 +1,37 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../src/token/clock.ts';
 
-/** A process whose timers and messages stop when it crashes, and wait while it is frozen. */
+/** A process whose timers and messages stop when it crashes, and wait while it stands still. */
 export interface VirtualProcess {
   readonly name: string;
   alive: boolean;
   /** Epoch ms. Its events wait until then. */
   frozenUntil: number;
+  /** Its wall clock minus the virtual time. Its monotonic clock is always right. */
+  clockOffsetMs: number;
 }
+
+/**
+ * The order of what has waited for a process that stood still: an event loop runs the timers that are due, then reads the
+ * messages that have arrived, then calls what waits for the next turn.
+ */
+const ORDER = { timer: 0, message: 1, turn: 2 } as const;
 
 interface ScheduledEvent {
   at: number;
-  /** Random order among events of the same time. */
+  /** Order among events of the same time. 0 unless the event has waited, or waits for the next turn. */
+  rank: number;
+  /** Random order among events of the same time and rank. */
   readonly tie: number;
   readonly run: () => void;
   readonly process: VirtualProcess | undefined;
+  readonly kind: keyof typeof ORDER;
   cancelled: boolean;
 }
 
 const START_MS = 1_800_000_000_000;
+/** Larger than any time, so that the kind counts first and the time second. */
+const RANK_STEP = 1e13;
 
 /**
  * Virtual time with one event at a time. The seed decides every random number and the order of events at the same time,
@@ -45,9 +58,15 @@ export class VirtualTime {
     return this.#steps;
   }
 
-  /** Runs `run` after `ms`, on behalf of `process`; without one, the event belongs to the world around the processes. */
+  /** Runs `run` after `ms`: an event of the world around the processes, or a message to `process`. */
   after(ms: number, run: () => void, process?: VirtualProcess): Timer {
-    const event = { at: this.#now + Math.max(0, ms), tie: this.random(), run, process, cancelled: false };
+    return this.#add('message', ms, run, process);
+  }
+
+  #add(kind: ScheduledEvent['kind'], ms: number, run: () => void, process?: VirtualProcess): Timer {
+    const at = this.#now + Math.max(0, ms);
+    const rank = kind === 'turn' ? rankOf(kind, at) : 0;
+    const event = { at, rank, tie: this.random(), run, process, kind, cancelled: false };
     this.#queue.push(event);
     return {
       cancel() {
@@ -61,13 +80,13 @@ export class VirtualTime {
     return this.#queue.count((event) => event.process === process && !event.cancelled);
   }
 
-  /** The clock of a process. @param skewMs its difference from the virtual time */
-  clockOf(process: VirtualProcess, skewMs = 0): Clock {
+  clockOf(process: VirtualProcess): Clock {
     return {
-      now: () => Math.floor(this.#now) + skewMs,
+      now: () => Math.floor(this.#now) + process.clockOffsetMs,
+      monotonic: () => this.#now - START_MS,
       random: this.random,
-      setTimer: (callback, ms) => this.after(ms, callback, process),
-      nextTurn: (callback) => void this.after(0, callback, process),
+      setTimer: (callback, ms) => this.#add('timer', ms, callback, process),
+      nextTurn: (callback) => void this.#add('turn', 0, callback, process),
     };
   }
 
@@ -78,6 +97,7 @@ export class VirtualTime {
       const { process } = event;
       if (event.cancelled || process?.alive === false) continue;
       if (process && process.frozenUntil > event.at) {
+        event.rank = rankOf(event.kind, event.at);
         event.at = process.frozenUntil;
         this.#queue.push(event);
         continue;
@@ -94,6 +114,10 @@ export class VirtualTime {
     }
     this.#now = until;
   }
+}
+
+function rankOf(kind: ScheduledEvent['kind'], at: number): number {
+  return (ORDER[kind] + 1) * RANK_STEP + at;
 }
 
 /** The generator mulberry32: uniform in [0, 1), the same numbers for the same seed. */
@@ -145,7 +169,8 @@ class EventHeap {
   #isBefore(one: number, other: number): boolean {
     const [a, b] = [this.#events[one], this.#events[other]];
     if (!a || !b) return false;
-    return a.at === b.at ? a.tie < b.tie : a.at < b.at;
+    if (a.at !== b.at) return a.at < b.at;
+    return a.rank === b.rank ? a.tie < b.tie : a.rank < b.rank;
   }
 
   #swap(one: number, other: number): void {

@@ -4,9 +4,9 @@ import { LoginLimits } from '../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
 import { Renewal } from '../../src/broker/renewal.ts';
 import type { Renewed } from '../../src/broker/requests.ts';
-import { WriteBack } from '../../src/broker/store-outage.ts';
 import { TokenBroker } from '../../src/broker/token-broker.ts';
 import { TokenCache } from '../../src/broker/token-cache.ts';
+import { WriteBack } from '../../src/broker/write-back.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
@@ -55,7 +55,17 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     policy,
   });
   const limits = new LoginLimits({ rates: store.rateLimiter, perHour, burst: 20, log, observer });
-  const writeBack = new WriteBack({ terminals, health, cache, policy, clock, log, observer });
+  const { accounts: accountStore } = store;
+  const writeBack = new WriteBack({
+    terminals,
+    accounts: accountStore,
+    health,
+    cache,
+    policy,
+    clock,
+    log,
+    observer,
+  });
   const renewal = new Renewal({
     terminals,
     accounts: store.accounts,
@@ -71,7 +81,17 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     tracer: noTracer,
     loginBudgetMs,
   });
-  const broker = new TokenBroker({ terminals, cache, renewal, policy, clock, log, observer, defaultRegion: undefined });
+  const broker = new TokenBroker({
+    terminals,
+    cache,
+    renewal,
+    writeBack,
+    policy,
+    clock,
+    log,
+    observer,
+    defaultRegion: undefined,
+  });
   const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
   const accounts = new Accounts(store.accounts, terminals, cache, limits);
   const accessIds = new AccessIds({
@@ -91,7 +111,7 @@ export function brokerParts<Vendor extends VendorLogin = ScriptedLogin>(options:
     const { claims } = await dueQueue.claim(1_000, LEASE_MS);
     const claim = claims.find(({ lease }) => lease.id === id);
     if (!claim) throw new Error('the due token could not be claimed');
-    return renewal.renewClaimed(claim);
+    return renewal.renewClaimed(claim, clock.monotonic());
   };
   return { store, vendor, cache, writeBack, renewal, broker, worker, accounts, accessIds, renewInBackground };
 }

@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { RESERVED_LENGTH } from '../../src/store/redis/records/record-codec.ts';
+import { HEADER_LENGTH, RESERVED_LENGTH } from '../../src/store/redis/records/record-codec.ts';
 import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
+import { silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { digest, type Subject, subjectId } from '../../src/token/subject.ts';
 import { eventually } from './eventually.ts';
 import { madeUpRecord, madeUpToken } from './made-up-tokens.ts';
 
-const silent = { info: () => undefined, warn: () => undefined };
+const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 export interface TestKey {
   readonly id: string;
@@ -39,7 +40,7 @@ export async function openRedisStore(
     terminalsPerAccount,
     clock: systemClock,
     log: silent,
-    observer: { redisFailed: () => undefined },
+    observer: silentObserver,
   });
   await eventually(() => store.health.ping().then(() => true));
   return store;
@@ -84,7 +85,7 @@ export async function sealedUnder(url: string, keyPrefix: string): Promise<Recor
       if (!/:a:[\w-]{22}$/.test(key)) continue;
       for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
         if (field === 'd') count('d', bytes.subarray(RESERVED_LENGTH));
-        if (field.length === 22) count('a', bytes.subarray(15));
+        if (field.length === 22) count('a', bytes.subarray(HEADER_LENGTH));
       }
     }
   }

@@ -21,7 +21,17 @@ export function madeUpToken(accessId: string = randomId()): SdkToken {
 
 /** The stored record of a token that an app has read. */
 export function madeUpRecord(subject: Subject, token: SdkToken = madeUpToken()): TokenRecord {
-  return { subject, region: 'DE', token, generation: token.issuedAt, read: true, unreadRenewals: 0 };
+  const { issuedAt } = token;
+  return {
+    subject,
+    region: 'DE',
+    token,
+    generation: issuedAt,
+    answeredAt: issuedAt,
+    read: true,
+    unreadRenewals: 0,
+    suspect: false,
+  };
 }
 
 function randomId(): string {

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { onTestFinished } from 'vitest';
-import { RedisAnnouncements } from '../../src/store/redis/announcements.ts';
+import { RedisAnnouncements, type RedisAnnouncementsOptions } from '../../src/store/redis/announcements.ts';
+import { RedisCommands } from '../../src/store/redis/connection/commands.ts';
 import { connectRedis, connectSubscriber } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
-import { systemClock } from '../../src/token/clock.ts';
+import { KnownChanges } from '../../src/store/redis/known-changes.ts';
+import { type Clock, systemClock } from '../../src/token/clock.ts';
+import { silentObserver } from '../../src/token/observer.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { eventually } from './eventually.ts';
 
@@ -22,7 +25,7 @@ export function openCommands(url: string) {
 export function openAnnouncements(url: string) {
   const { keys, log, commands, connectionLog } = openCommands(url);
   const subscriber = connectSubscriber(url, commands, connectionLog);
-  const announcements = new RedisAnnouncements(subscriber, commands, keys, systemClock);
+  const announcements = announcementsOf({ subscriber, commands, keys });
   onTestFinished(() => announcements.close());
   const received: Announcement[] = [];
   announcements.subscribe((announcement) => received.push(announcement));
@@ -33,4 +36,23 @@ export function openAnnouncements(url: string) {
       timeoutMs: 20_000,
     });
   return { keys, log, commands, subscriber, received, completeSince, untilComplete };
+}
+
+interface Connections extends Pick<RedisAnnouncementsOptions, 'subscriber' | 'commands' | 'keys'> {
+  readonly clock?: Clock;
+}
+
+/** The announcements on these connections, with the parts that a store shares with them. */
+export function announcementsOf({ clock = systemClock, ...connections }: Connections): RedisAnnouncements {
+  const redis = new RedisCommands(connections.commands, clock, silentObserver);
+  return new RedisAnnouncements({
+    ...connections,
+    changes: new KnownChanges(connections.keys),
+    clocks: redis.clocks,
+    partOf: (key) => redis.partOf(key),
+    clock,
+    log: { error: () => undefined },
+    observer: silentObserver,
+    appIds: [],
+  });
 }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { inject, onTestFinished } from 'vitest';
-import { connectRedis, type RedisLog } from '../../src/store/redis/connection/connection.ts';
+import { connectRedis } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
-import { createRedisStore } from '../../src/store/redis/redis-store.ts';
+import { createRedisStore, type RedisStoreOptions } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { Lease, TokenStore } from '../../src/token/ports.ts';
@@ -11,10 +11,10 @@ import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts
 import { eventually } from './eventually.ts';
 import { madeUpRecord } from './made-up-tokens.ts';
 
-const silent: RedisLog = { info: () => undefined, warn: () => undefined };
+const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** An empty store for one test, and the means to look at its keys and to change them. */
-export async function openRedisState(log: RedisLog = silent) {
+export async function openRedisState(log: RedisStoreOptions['log'] = silent) {
   const url = inject('redisUrl');
   const keyPrefix = `state-${randomUUID()}`;
   const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20 };
@@ -52,7 +52,9 @@ export async function granted(store: TokenStore, id: SubjectId, durationMs = 10_
 
 /** Stores a token with this generation, without a lease. It is due in a minute. */
 export async function restored(store: TokenStore, record: Partial<TokenRecord> & Pick<TokenRecord, 'subject'>) {
-  const whole = { ...madeUpRecord(record.subject), ...record };
+  const { generation, ...made } = madeUpRecord(record.subject);
+  const answeredAt = record.generation ?? generation;
+  const whole = { ...made, generation, answeredAt, ...record };
   const outcome = await store.terminals.restore(whole, systemClock.now() + 60_000);
   if (outcome !== 'saved') throw new Error(`the token of ${subjectId(record.subject)} was not restored: ${outcome}`);
   return whole;

@@ -1,10 +1,15 @@
 import { type Clock, sleep, systemClock } from '../../src/token/clock.ts';
+import { LoginNotSent } from '../../src/token/errors.ts';
 import type { LoginRequest, VendorLogin } from '../../src/token/ports.ts';
 import type { SdkToken } from '../../src/token/sdk-token.ts';
 
 /** A fake vendor login. A test sets its latency, token lifetime and failure. It counts the logins. */
 export class ScriptedLogin implements VendorLogin {
   readonly requests: LoginRequest[] = [];
+  /** The wait for a place in the login queue. */
+  queueMs = 0;
+  /** The number of logins that were sent. */
+  sent = 0;
   latencyMs = 0;
   lifeMs = 60_000;
   /** If set, every login throws this error. */
@@ -24,6 +29,9 @@ export class ScriptedLogin implements VendorLogin {
     const key = JSON.stringify(request.subject);
     this.requests.push(request);
     const number = this.requests.length;
+    if (this.queueMs > 0) await sleep(this.#clock, this.queueMs);
+    if (request.mayBeSent?.() === false) throw new LoginNotSent();
+    this.sent += 1;
     const open = (this.#open.get(key) ?? 0) + 1;
     this.#open.set(key, open);
     this.mostConcurrent = Math.max(this.mostConcurrent, open);

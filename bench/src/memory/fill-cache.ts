@@ -40,5 +40,5 @@ function encryptedRecords(): [SubjectId, Buffer][] {
 /** Caches an encrypted record, like a read that gets it from Redis. */
 function put(id: SubjectId, encrypted: Buffer): void {
   const record = codec.decode(encrypted, id, id);
-  if (record) cache.put(record, { checkedAt: clock.now(), erasedAt: undefined });
+  if (record) cache.put(record, { checkedAt: clock.monotonic(), erasedAt: undefined });
 }

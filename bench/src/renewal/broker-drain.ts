@@ -2,8 +2,8 @@
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
 import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import { Renewal } from '../../../src/broker/renewal.ts';
-import { WriteBack } from '../../../src/broker/store-outage.ts';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
+import { WriteBack } from '../../../src/broker/write-back.ts';
 import { systemClock as clock } from '../../../src/token/clock.ts';
 import { type Observer, silentObserver } from '../../../src/token/observer.ts';
 import type { VendorLogin } from '../../../src/token/ports.ts';

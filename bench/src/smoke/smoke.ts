@@ -28,7 +28,7 @@ export async function smoke(): Promise<boolean> {
     ['warm', 'timers', warm.timers, exactly(0)],
     ['first', 'round trips to Redis', first.roundTrips, exactly(1)],
     ['first', 'leases', first.leases, exactly(0)],
-    // One timer serves the deadlines of all commands to Redis. It starts again at most every 180 ms.
+    // One timer serves the deadlines of all commands to Redis. It starts again at most every 45 ms.
     ['first', 'timers', first.timers, lessThan(0.05)],
     // A login needs both. These rows show that the counters work.
     ['login', 'leases', login.leases, atLeast(1)],

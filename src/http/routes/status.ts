@@ -55,6 +55,19 @@ const status = z
       encryptionKeys: z.array(z.string()).meta({
         description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
       }),
+      lastDataLoss: z
+        .looseObject({
+          at: instant,
+          history: z.enum(['lost', 'went_back']).meta({
+            description:
+              '`lost`: Redis came back empty. `went_back`: Redis came back with older data, for example from a snapshot.',
+          }),
+        })
+        .nullable()
+        .meta({
+          description:
+            'The last time that this replica found changes missing in Redis; `null` if it has found none since its start.',
+        }),
       ...contact,
     }),
     sessions: z.looseObject({
@@ -123,6 +136,7 @@ const EXAMPLE: StatusReport = {
     kind: 'redis',
     reachable: true,
     encryptionKeys: ['2023-10'],
+    lastDataLoss: { at: '2023-10-03T02:14:07.310Z', history: 'went_back' },
     lastSuccessAt: '2023-10-08T09:39:47.998Z',
     lastFailure: null,
     failingSince: null,

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, remainingMs } from '../../token/clock.ts';
+import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
   AccountHistory,
@@ -86,7 +86,7 @@ export class MemoryAnnouncements implements AnnouncementFeed {
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
 
   constructor(clock: Clock) {
-    this.#startedAt = clock.now();
+    this.#startedAt = clock.monotonic();
   }
 
   subscribe(listener: (announcement: Announcement) => void): void {
@@ -114,10 +114,9 @@ const MAX_FAILING_ACCOUNTS = 100_000;
 
 interface Failures {
   readonly count: number;
-  /** Epoch ms until which they are remembered. */
+  /** Until then they are remembered. By the monotonic clock, as the next one. */
   readonly knownUntil: number;
-  /** The cool-down, epoch ms. */
-  readonly since: number;
+  /** The end of the cool-down. */
   readonly until: number;
   readonly code: ErrorCode;
 }
@@ -138,13 +137,13 @@ export class MemoryFailures {
   add(id: SubjectId, code: ErrorCode, waitMs: number): void {
     if (!coolsDown(code)) return;
     const account = accountOf(id);
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const stored = this.#failures.get(account);
     const before = stored && now < stored.knownUntil ? stored : undefined;
-    const restMs = before ? restOf(before, now) : 0;
+    const restMs = before ? Math.max(0, before.until - now) : 0;
     const count = (before?.count ?? 0) + (restMs > 0 ? 0 : 1);
     const coolsForMs = Math.max(Math.min(waitMs, MAX_COOL_DOWN_MS), restMs > 0 ? 0 : coolDownMs(count));
-    const latest = before && coolsForMs < restMs ? before : { since: now, until: now + coolsForMs, code };
+    const latest = before && coolsForMs < restMs ? before : { until: now + coolsForMs, code };
     const knownUntil = now + Math.max(FAILURE_MEMORY_MS, coolsForMs, restMs);
     this.#failures.set(account, { ...latest, count, knownUntil });
   }
@@ -156,13 +155,9 @@ export class MemoryFailures {
   coolDown(account: AccountId): Extract<LeaseAnswer, { kind: 'cooling' }> | undefined {
     const failures = this.#failures.get(account);
     if (!failures) return undefined;
-    const forMs = restOf(failures, this.#clock.now());
+    const forMs = failures.until - this.#clock.monotonic();
     return forMs > 0 ? { kind: 'cooling', forMs, code: failures.code } : undefined;
   }
-}
-
-function restOf({ since, until }: Failures, now: number): number {
-  return remainingMs(until, now, until - since);
 }
 
 const MAX_FENCED_ACCOUNTS = 100_000;
@@ -170,15 +165,37 @@ const MAX_FENCED_ACCOUNTS = 100_000;
 /** Maximum number of fences of an account: this many, or two per terminal that the account may have. */
 const MAX_FENCES = 64;
 
-interface AccountFences {
-  readonly bySubject: Map<SubjectId, number>;
-  /** The subjects whose fence comes from a lease. Any other fence may come from a logout. */
-  readonly ofLeases: Set<SubjectId>;
-  /** Stands for the oldest fences of the account. */
-  floor: number;
+/** What refuses the tokens of earlier logins of a terminal: epoch ms, 0 for none. */
+interface Fence {
+  /** The newest generation that was granted. */
+  readonly granted: number;
+  /** The newest generation that a logout has outdated. */
+  readonly outdated: number;
+  /** The latest answer to a login whose token was dropped. */
+  readonly dropped: number;
 }
 
-/** The newest generation of each subject that was granted or outdated. */
+const NO_FENCE: Fence = { granted: 0, outdated: 0, dropped: 0 };
+
+function latestOf(one: Fence, other: Fence): Fence {
+  return {
+    granted: Math.max(one.granted, other.granted),
+    outdated: Math.max(one.outdated, other.outdated),
+    dropped: Math.max(one.dropped, other.dropped),
+  };
+}
+
+export function newestOf({ granted, outdated, dropped }: Fence): number {
+  return Math.max(granted, outdated, dropped);
+}
+
+interface AccountFences {
+  readonly bySubject: Map<SubjectId, Fence>;
+  /** Stands for the oldest fences of the account. */
+  floor: Fence;
+}
+
+/** The fences of all terminals. */
 export class MemoryFences {
   readonly #accounts = new LRUCache<AccountId, AccountFences>({ max: MAX_FENCED_ACCOUNTS });
   readonly #perAccount: number;
@@ -187,49 +204,32 @@ export class MemoryFences {
     this.#perAccount = Math.max(MAX_FENCES, 2 * terminalsPerAccount);
   }
 
-  /** 0 when there is none. */
-  get(id: SubjectId): number {
+  get(id: SubjectId): Fence {
     const fences = this.#accounts.get(accountOf(id));
-    return Math.max(fences?.bySubject.get(id) ?? 0, fences?.floor ?? 0);
+    return latestOf(fences?.bySubject.get(id) ?? NO_FENCE, fences?.floor ?? NO_FENCE);
   }
 
-  /** The newest generation that a logout may have outdated; 0 when there is none. */
-  ofLogout(id: SubjectId): number {
-    const fences = this.#accounts.get(accountOf(id));
-    return fences?.ofLeases.has(id) ? fences.floor : this.get(id);
-  }
-
-  /** The newest of all terminals of the account; 0 when there is none. */
+  /** The newest number of all terminals of the account; 0 when there is none. */
   newestOf(account: AccountId): number {
     const fences = this.#accounts.get(account);
-    return Math.max(...(fences?.bySubject.values() ?? []), fences?.floor ?? 0);
-  }
-
-  /** After a logout, the fences of leases count as those of a logout until a token is saved. */
-  setForLease(id: SubjectId, generation: number): void {
-    const fences = this.#accounts.get(accountOf(id));
-    const isAfterLogout = fences?.bySubject.has(id) && !fences.ofLeases.has(id);
-    this.set(id, generation);
-    if (!isAfterLogout) this.#accounts.get(accountOf(id))?.ofLeases.add(id);
+    return Math.max(...[...(fences?.bySubject.values() ?? []), fences?.floor ?? NO_FENCE].map(newestOf));
   }
 
   /** Above the limit, the oldest fence of the account becomes its floor. */
-  set(id: SubjectId, generation: number): void {
-    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), ofLeases: new Set(), floor: 0 };
+  raise(id: SubjectId, change: Partial<Fence>): void {
+    const fences = this.#accounts.get(accountOf(id)) ?? { bySubject: new Map(), floor: NO_FENCE };
     this.#accounts.set(accountOf(id), fences);
-    fences.bySubject.set(id, generation);
-    fences.ofLeases.delete(id);
-    if (fences.bySubject.size <= this.#perAccount) return;
-    const [oldest] = [...fences.bySubject].sort(([, one], [, other]) => one - other);
+    const { bySubject } = fences;
+    bySubject.set(id, latestOf(bySubject.get(id) ?? NO_FENCE, { ...NO_FENCE, ...change }));
+    if (bySubject.size <= this.#perAccount) return;
+    const [oldest] = [...bySubject].sort(([, one], [, other]) => newestOf(one) - newestOf(other));
     if (!oldest) return;
-    this.delete(oldest[0]);
-    fences.floor = Math.max(fences.floor, oldest[1]);
+    bySubject.delete(oldest[0]);
+    fences.floor = latestOf(fences.floor, oldest[1]);
   }
 
   delete(id: SubjectId): void {
-    const fences = this.#accounts.get(accountOf(id));
-    fences?.bySubject.delete(id);
-    fences?.ofLeases.delete(id);
+    this.#accounts.get(accountOf(id))?.bySubject.delete(id);
   }
 }
 
@@ -279,21 +279,30 @@ export class MemoryAccounts implements AccountStore {
   }
 
   async erase(unionId: string): Promise<number> {
-    const { clock, schedule, announcements } = this.#context;
     const id = accountId(unionId);
     const known = this.#accounts.get(id);
-    const records = known?.records ?? new Map<SubjectId, TokenRecord>();
-    const newest = Math.max(
-      clock.now(),
-      known?.erasedAt ?? 0,
-      this.#fences.newestOf(id),
-      ...[...records.values()].map(({ generation }) => generation),
-    );
-    const erasedAt = newest + 1;
-    this.#accounts.set(id, { records: new Map(), identity: undefined, erasedAt });
-    for (const subject of records.keys()) schedule.remove(subject);
-    announcements.publish({ kind: 'erased', account: id, generation: erasedAt });
+    const generations = [...(known?.records.values() ?? [])].map(({ generation }) => generation);
+    const newest = Math.max(known?.erasedAt ?? 0, this.#fences.newestOf(id), ...generations);
+    const erasedAt = Math.max(this.#context.clock.now(), newest + 1);
+    this.#erase(id, erasedAt);
     return erasedAt;
+  }
+
+  async repeatErasure(account: AccountId, generation: number): Promise<void> {
+    if ((this.#accounts.get(account)?.erasedAt ?? 0) < generation) this.#erase(account, generation);
+  }
+
+  /** Leaves what is newer. */
+  #erase(id: AccountId, erasedAt: number): void {
+    const { schedule, announcements } = this.#context;
+    const known = this.#accounts.get(id);
+    const [records, newer] = [new Map<SubjectId, TokenRecord>(), known?.records ?? new Map<SubjectId, TokenRecord>()];
+    for (const [subject, record] of newer) {
+      if (record.generation > erasedAt) records.set(subject, record);
+      else schedule.remove(subject);
+    }
+    this.#accounts.set(id, { records, identity: records.size > 0 ? known?.identity : undefined, erasedAt });
+    announcements.publish({ kind: 'erased', account: id, generation: erasedAt });
   }
 
   /** Adds the accessId to those of the account, and pins the country of an account that has none. */

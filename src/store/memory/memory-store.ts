@@ -12,6 +12,7 @@ import type {
   LeaseAnswer,
   LoginQueue,
   RateLimiter,
+  RestoreOutcome,
   SaveOutcome,
   ScheduleOutlook,
   StoredTerminal,
@@ -27,6 +28,7 @@ import {
   MemoryFences,
   MemorySchedule,
   type MemoryStoreContext,
+  newestOf,
 } from './memory-accounts.ts';
 
 /** Maximum number of rate limits that are remembered. */
@@ -42,14 +44,12 @@ class MemoryLeases {
 
   /** Ms until the lease ends; 0 or less when it is free. */
   heldForMs(id: SubjectId): number {
-    return (this.#held.get(id)?.until ?? 0) - this.#clock.now();
+    return (this.#held.get(id)?.until ?? Number.NEGATIVE_INFINITY) - this.#clock.monotonic();
   }
 
-  /** Starts or restarts a lease. @returns epoch ms at which it ends */
-  hold({ id, ownerId, durationMs }: Lease): number {
-    const until = this.#clock.now() + durationMs;
-    this.#held.set(id, { ownerId, until });
-    return until;
+  /** Starts or restarts a lease. */
+  hold({ id, ownerId, durationMs }: Lease): void {
+    this.#held.set(id, { ownerId, until: this.#clock.monotonic() + durationMs });
   }
 
   isHeldBy({ id, ownerId }: Lease): boolean {
@@ -60,6 +60,14 @@ class MemoryLeases {
   release(lease: Lease): boolean {
     return this.isHeldBy(lease) && this.#held.delete(lease.id);
   }
+}
+
+interface WrittenLogin {
+  readonly isLeased: boolean;
+  /** Of a login without a lease. */
+  readonly sessionIssuedAt?: number | undefined;
+  /** Whether its token goes nowhere. */
+  readonly isDropped?: boolean;
 }
 
 class MemoryTerminals implements TerminalStore, DueQueue {
@@ -99,21 +107,28 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit' };
     const account = this.#accounts.get(id);
     const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
-    this.#fences.setForLease(id, lease.generation);
-    this.#context.schedule.move(id, this.#leases.hold(lease));
+    this.#fences.raise(id, { granted: lease.generation });
+    this.#hold(lease);
     const current = account?.records.get(id);
     return { kind: 'granted', lease, current, region: account?.identity?.region, erasedAt: account?.erasedAt };
   }
 
   async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
     const held = leases.filter((lease) => this.#leases.isHeldBy(lease));
-    for (const lease of held) this.#context.schedule.move(lease.id, this.#leases.hold(lease));
+    for (const lease of held) this.#hold(lease);
     return leases.filter((lease) => !held.includes(lease));
+  }
+
+  /** The due queue hides the subject while the lease lasts. */
+  #hold(lease: Lease): void {
+    const { clock, schedule } = this.#context;
+    this.#leases.hold(lease);
+    schedule.move(lease.id, clock.now() + lease.durationMs);
   }
 
   async save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
     this.#leases.release(lease);
-    return this.#write(lease.id, record, dueAt, true);
+    return this.#write(lease.id, record, dueAt, { isLeased: true });
   }
 
   async saveAccessId(lease: Lease, identity: AccountIdentity): Promise<'saved' | 'outdated'> {
@@ -135,21 +150,38 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     this.#context.announcements.publish({ kind: 'failed', id, generation, code: failure });
   }
 
-  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
-    const outcome = this.#write(subjectId(record.subject), record, dueAt, false);
-    return outcome === 'saved' ? 'saved' : 'outdated';
+  async restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome> {
+    const id = subjectId(record.subject);
+    return this.#write(id, record, dueAt, { isLeased: false, sessionIssuedAt }) as RestoreOutcome;
+  }
+
+  async drop(record: TokenRecord): Promise<void> {
+    this.#write(subjectId(record.subject), record, 0, { isLeased: false, isDropped: true });
+  }
+
+  clockFor(): number {
+    return this.#context.clock.now();
   }
 
   async remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined> {
-    const { schedule, announcements } = this.#context;
     const account = this.#accounts.get(id);
     if (account?.erasedAt !== undefined && (sessionIssuedAt ?? Number.POSITIVE_INFINITY) <= account.erasedAt) return;
     const generation = this.#nextGeneration(id);
-    this.#fences.set(id, generation);
-    account?.records.delete(id);
+    this.#remove(id, generation);
+    return generation;
+  }
+
+  async repeatRemoval(id: SubjectId, generation: number): Promise<void> {
+    const stored = this.#accounts.get(id)?.records.get(id)?.generation ?? 0;
+    if (this.#fences.get(id).outdated < generation && stored <= generation) this.#remove(id, generation);
+  }
+
+  #remove(id: SubjectId, generation: number): void {
+    const { schedule, announcements } = this.#context;
+    this.#fences.raise(id, { outdated: generation });
+    this.#accounts.get(id)?.records.delete(id);
     schedule.remove(id);
     announcements.publish({ kind: 'removed', id, generation });
-    return generation;
   }
 
   async claim(limit: number, leaseMs: number): Promise<DueClaims> {
@@ -182,46 +214,70 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
   }
 
-  #write(id: SubjectId, record: TokenRecord, dueAt: number, isLeased: boolean): SaveOutcome {
-    const { schedule, announcements } = this.#context;
-    const { generation } = record;
+  /** See `TerminalStore.save` and `SaveOutcome`. */
+  #write(id: SubjectId, record: TokenRecord, dueAt: number, login: WrittenLogin): SaveOutcome {
+    const { isLeased, sessionIssuedAt = Number.POSITIVE_INFINITY, isDropped = false } = login;
+    const { clock, schedule, announcements } = this.#context;
+    const { generation, answeredAt } = record;
     const account = this.#accounts.accountFor(id);
-    const current = account.records.get(id)?.generation ?? 0;
+    const stored = account.records.get(id);
     const { unionId } = record.subject;
     const identity = { unionId, accessId: record.token.fields['accessId'] ?? '', region: record.region };
-    if (current === generation) {
+    if (stored && isSameLogin(stored, record)) {
       this.#accounts.remember(account, identity);
       return 'saved';
     }
-    const newest = this.#fences.get(id);
-    const fence = Math.max(this.#fences.ofLogout(id), account.erasedAt ?? 0);
-    if (current > generation || fence > generation) return 'outdated';
-    if (isLeased && newest > generation) return 'lease_lost';
+    const fence = this.#fences.get(id);
+    /** The token is not written, but its login may have ended the token of a later one at the vendor. */
+    const drop = <Outcome extends SaveOutcome>(outcome: Outcome): Outcome => {
+      if (stored && stored.generation > answeredAt) return outcome;
+      this.#fences.raise(id, { dropped: answeredAt });
+      if (stored && stored.generation >= generation) {
+        account.records.set(id, { ...stored, suspect: true });
+        schedule.advance(id, clock.now());
+        announcements.publish({ kind: 'suspected', id, generation: stored.generation });
+      }
+      return outcome;
+    };
+    if (isDropped) return drop('outdated');
+    const { erasedAt = 0 } = account;
+    if (erasedAt > 0 && erasedAt >= sessionIssuedAt) return drop('outdated');
+    if (Math.max(fence.outdated, erasedAt) >= generation) return drop('outdated');
+    if (stored && stored.generation >= generation) return drop('superseded');
+    if (isLeased && fence.granted > generation) return drop('lease_lost');
     if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
+    const suspect = Math.max(stored?.answeredAt ?? 0, fence.dropped) >= generation;
     this.#accounts.remember(account, identity);
-    account.records.set(id, record);
-    schedule.add(id, dueAt);
-    if (newest <= generation) this.#fences.delete(id);
+    account.records.set(id, suspect ? { ...record, suspect } : record);
+    schedule.add(id, suspect ? clock.now() : dueAt);
+    if (suspect) this.#fences.raise(id, { dropped: stored?.answeredAt ?? 0 });
+    else if (newestOf(fence) <= generation) this.#fences.delete(id);
     this.#failures.clear(id);
     announcements.publish({ kind: 'saved', id, generation });
-    return 'saved';
+    return suspect ? 'suspect' : 'saved';
   }
 
   #nextGeneration(id: SubjectId): number {
     return Math.max(this.#context.clock.now(), this.#newest(id) + 1);
   }
 
-  /** The newest generation that was granted, outdated, stored or erased. */
+  /** The newest generation that was granted, outdated, stored or erased, and all that is known of other logins. */
   #newest(id: SubjectId): number {
     const account = this.#accounts.get(id);
-    return Math.max(this.#fences.get(id), account?.records.get(id)?.generation ?? 0, account?.erasedAt ?? 0);
+    const { generation = 0, answeredAt = 0 } = account?.records.get(id) ?? {};
+    return Math.max(newestOf(this.#fences.get(id)), generation, answeredAt, account?.erasedAt ?? 0);
   }
+}
+
+function isSameLogin(one: TokenRecord, other: TokenRecord): boolean {
+  const isSameToken = one.token.fields['accessToken'] === other.token.fields['accessToken'];
+  return isSameToken && one.generation === other.generation;
 }
 
 /** Rate limits and the queue of vendor logins within this process. */
 export class MemoryRates implements RateLimiter, LoginQueue {
   readonly #clock: Clock;
-  /** By name, epoch ms at which the next permit is due. */
+  /** By name: when the next permit is due, by the monotonic clock. */
   readonly #dueAt = new LRUCache<string, number>({ max: MAX_RATES });
   readonly #queue = new LocalLoginQueue();
 
@@ -230,10 +286,8 @@ export class MemoryRates implements RateLimiter, LoginQueue {
   }
 
   async take(name: string, intervalMs: number, burst: number): Promise<number> {
-    const now = this.#clock.now();
-    const stored = this.#dueAt.get(name) ?? 0;
-    // No permit is due that late: the clock was set back.
-    const dueAt = stored > now + (burst + 1) * intervalMs ? now : Math.max(now, stored);
+    const now = this.#clock.monotonic();
+    const dueAt = Math.max(now, this.#dueAt.get(name) ?? 0);
     const waitMs = dueAt - (burst - 1) * intervalMs - now;
     if (waitMs > 0) return Math.ceil(waitMs);
     this.#dueAt.set(name, dueAt + intervalMs);
@@ -246,11 +300,11 @@ export class MemoryRates implements RateLimiter, LoginQueue {
   }
 
   async reserve(pace: Pace, urgency: Urgency, account: AccountId): Promise<Place> {
-    return this.#queue.reserve(this.#clock.now(), pace, urgency, account);
+    return this.#queue.reserve(this.#clock.monotonic(), pace, urgency, account);
   }
 
   async nextPlaceInMs(): Promise<number | undefined> {
-    return this.#queue.nextPlaceInMs(this.#clock.now());
+    return this.#queue.nextPlaceInMs(this.#clock.monotonic());
   }
 }
 

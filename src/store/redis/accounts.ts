@@ -82,15 +82,15 @@ export class RedisAccounts implements AccountStore {
   /**
    * Lists the accessId in the directory entry of its account, and stores its pointer, for {@link lookUp}. When this fails,
    * the next renewal tries again.
-   * @param previous the directory entry that the account had before the token was saved, and still has
+   * @param previous the directory entry that the account had before the token was saved, and still has; empty for none
    */
-  async remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer | null) {
+  async remember(saved: Pick<Lease, 'id' | 'generation'>, entry: DirectoryEntry, previous: Buffer) {
     const { log } = this.#context;
     const account = accountOf(saved.id);
     const [accessId] = entry.accessIds;
     try {
       // An erasure finds the pointers by the entry, so the entry comes first.
-      if (previous) await this.#list(saved.id, entry, previous);
+      if (previous.length > 0) await this.#list(saved.id, entry, previous);
       await this.#storePointer(accessId, account, (erasedAt) => (erasedAt ?? 0) >= saved.generation);
     } catch (error) {
       log.warn({ subject: saved.id, err: error }, 'the accessId of an account could not be stored for look-ups');
@@ -142,17 +142,28 @@ export class RedisAccounts implements AccountStore {
   }
 
   async erase(unionId: string): Promise<number> {
-    const { redis, keys, directory } = this.#context;
-    const account = accountId(unionId);
+    return Number(await this.#erase(accountId(unionId), ''));
+  }
+
+  async repeatErasure(account: AccountId, generation: number): Promise<void> {
+    await this.#erase(account, generation);
+  }
+
+  /** @returns the time of the erasure; `undefined` if a repeated one was not lost */
+  async #erase(account: AccountId, repeatedGeneration: number | ''): Promise<string | undefined> {
+    const { redis, keys, directory, changes } = this.#context;
     const key = keys.account(account);
-    const args = [account, ERASURE_MS, keys.announcements];
-    const answer = await redis.script('erase', [key, keys.dueOf(account), keys.fences(account)], args);
-    const [instant, sealed] = answer as [Buffer, Buffer | null];
+    const scriptKeys = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
+    const args = [account, ERASURE_MS, keys.announcements, repeatedGeneration];
+    const answer = (await redis.script('erase', scriptKeys, args)) as Buffer[] | null;
+    if (!answer) return undefined;
+    const [instant, sealed, change] = answer;
+    changes.note(account, String(change));
     const entry = directory.decode(sealed, key);
     // The entry is deleted last: after a failure in between, another erasure still finds the pointers.
     for (const accessId of entry?.accessIds ?? []) await this.#forget(accessId);
-    if (sealed) await redis.script('forgetDirectory', [key], []);
-    return Number(instant);
+    if (sealed?.length) await redis.script('forgetDirectory', [key], []);
+    return String(instant);
   }
 
   async #coolDownOf(account: AccountId): Promise<AccountHistory['coolDown']> {

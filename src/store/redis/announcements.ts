@@ -2,32 +2,53 @@ import { randomUUID } from 'node:crypto';
 import { type Redis, ReplyError } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import { isErrorCode } from '../../token/errors.ts';
-import type { Announcement, AnnouncementFeed } from '../../token/ports.ts';
-import type { AccountId, SubjectId } from '../../token/subject.ts';
+import type { Log } from '../../token/log.ts';
+import type { Observer } from '../../token/observer.ts';
+import type { Announcement, AnnouncementFeed, StoreHistory } from '../../token/ports.ts';
+import { type AccountId, accountOf, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
+import type { ServerClocks } from './connection/commands.ts';
 import { type Keys, SHARDS } from './keys.ts';
+import { CHANGE, type KnownChanges } from './known-changes.ts';
 import { runScript } from './lua-scripts.ts';
 import { MAX_LEAD_MS } from './records/record-codec.ts';
 
-const ANNOUNCEMENT = /^(saved|removed|failed) ([\w-]{44}) ([0-9]+)(?: ([a-z_]+))?$/;
-const ERASURE = /^erased ([\w-]{22}) ([0-9]+)$/;
+/** The change comes last. */
+const OF_TERMINAL = /^(saved|suspected|removed) ([\w-]{44}) ([0-9]+) (\S+)$/;
+const ERASURE = /^erased ([\w-]{22}) ([0-9]+) (\S+)$/;
+const FAILURE = /^failed ([\w-]{44}) ([0-9]+) ([a-z_]+)$/;
+
+interface Message {
+  readonly announcement: Announcement;
+  /** See {@link CHANGE}; '' if nothing has changed. */
+  readonly change: string;
+}
 
 /**
  * `undefined` for unknown texts: during a rolling update, a newer replica may announce something new. Also for a
  * generation that no broker announced, because it is too far ahead of the clock.
  */
-function readAnnouncement(text: string, now: number): Announcement | undefined {
-  const announcement = parseAnnouncement(text);
-  return announcement && announcement.generation <= now + MAX_LEAD_MS ? announcement : undefined;
+function readMessage(text: string, now: number): Message | undefined {
+  const message = parseMessage(text);
+  return message && message.announcement.generation <= now + MAX_LEAD_MS ? message : undefined;
 }
 
-function parseAnnouncement(text: string): Announcement | undefined {
-  const [, account, instant] = ERASURE.exec(text) ?? [];
-  if (account) return { kind: 'erased', account: account as AccountId, generation: Number(instant) };
-  const [, kind, id, generation, code] = ANNOUNCEMENT.exec(text) ?? [];
-  const about = { id: id as SubjectId, generation: Number(generation) };
-  if (kind === 'failed') return code && isErrorCode(code) ? { kind, ...about, code } : undefined;
-  return kind === 'saved' || kind === 'removed' ? { kind, ...about } : undefined;
+function parseMessage(text: string): Message | undefined {
+  const [, account, instant, erasure = ''] = ERASURE.exec(text) ?? [];
+  if (account) {
+    return {
+      announcement: { kind: 'erased', account: account as AccountId, generation: Number(instant) },
+      change: erasure,
+    };
+  }
+  const [, kind, id, generation, change = ''] = OF_TERMINAL.exec(text) ?? [];
+  if (kind === 'saved' || kind === 'suspected' || kind === 'removed') {
+    return { announcement: { kind, id: id as SubjectId, generation: Number(generation) }, change };
+  }
+  const [, failedId, failedGeneration, code = ''] = FAILURE.exec(text) ?? [];
+  if (!isErrorCode(code)) return undefined;
+  const failed = { kind: 'failed', id: failedId as SubjectId, generation: Number(failedGeneration), code } as const;
+  return { announcement: failed, change: '' };
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -39,6 +60,7 @@ const GAP_MS = 1.9 * HEARTBEAT_MS;
 /** One message per shard. On a cluster, each shard's announcements may come from another node. */
 interface Heartbeat {
   readonly number: number;
+  /** By the monotonic clock, as all times here. */
   readonly sentAt: number;
   /** The shards whose message Redis has accepted. */
   readonly published: Set<number>;
@@ -46,40 +68,74 @@ interface Heartbeat {
   readonly heard: Set<number>;
 }
 
+export interface RedisAnnouncementsOptions {
+  /** A connection that is used for nothing else. */
+  readonly subscriber: Redis;
+  readonly commands: RedisClient;
+  readonly keys: Keys;
+  readonly changes: KnownChanges;
+  readonly clocks: ServerClocks;
+  /** The part of the servers that the keys of a shard belong to. */
+  readonly partOf: (key: string) => string;
+  readonly clock: Clock;
+  readonly log: Pick<Log, 'error'>;
+  readonly observer: Pick<Observer, 'storeLostData'>;
+  /** Shown to `check`, see {@link Keys.app}. */
+  readonly appIds: readonly string[];
+}
+
+/** When Redis was last found to have lost data. */
+export interface DataLoss {
+  readonly history: Exclude<StoreHistory, 'same'>;
+  /** Epoch ms. */
+  readonly at: number;
+}
+
+const LOSSES = {
+  lost:
+    'Redis has lost its data. This replica writes back the tokens, logouts and erasures that it remembers. Repeat recent ' +
+    'erasures: docs/runbooks.md#sdktokenbrokerredislostdata',
+  went_back:
+    'Redis went back in time: its data is older than what this replica has seen, for example after a restore or a ' +
+    'failover. This replica writes back the tokens, logouts and erasures that it remembers. Repeat recent erasures: ' +
+    'docs/runbooks.md#sdktokenbrokerredislostdata',
+} as const;
+
 /**
  * Receives announcements on a connection of its own. It also publishes heartbeats in the same way as the scripts publish
- * announcements. While each heartbeat arrives, no announcement was missed.
+ * announcements. While each heartbeat arrives, no announcement was missed. The answer to a heartbeat shows the clock of
+ * Redis, and whether Redis still has the last change that this replica knows of.
  */
 export class RedisAnnouncements implements AnnouncementFeed {
+  readonly #options: RedisAnnouncementsOptions;
   readonly #subscriber: Redis;
-  readonly #commands: RedisClient;
-  readonly #keys: Keys;
   readonly #channel: string;
-  readonly #appChannels: readonly string[];
   readonly #clock: Clock;
   readonly #listeners: ((announcement: Announcement) => void)[] = [];
+  readonly #returnListeners: ((history: StoreHistory) => void)[] = [];
+  /** Whether the connection for commands was lost since the last heartbeat that all shards have answered. */
+  #isReturning = false;
+  #lastLoss: DataLoss | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #shards: readonly number[];
   #subscribed = false;
   #heartbeat: Heartbeat = { number: 0, sentAt: 0, published: new Set(), heard: new Set() };
   #completeSince: number | undefined;
   /** Every announcement before this time has arrived. */
-  #completeUntil = 0;
+  #completeUntil = Number.NEGATIVE_INFINITY;
 
-  /**
-   * @param subscriber a connection that is used for nothing else
-   * @param appIds shown to `check`, see {@link Keys.app}
-   */
-  constructor(subscriber: Redis, commands: RedisClient, keys: Keys, clock: Clock, appIds: readonly string[] = []) {
+  constructor(options: RedisAnnouncementsOptions) {
+    const { subscriber, commands, keys, clock } = options;
+    this.#options = options;
     this.#subscriber = subscriber;
-    this.#commands = commands;
-    this.#keys = keys;
     this.#channel = keys.beats(randomUUID());
-    this.#appChannels = appIds.map((appId) => keys.app(appId));
     this.#clock = clock;
     this.#shards = Array.from({ length: commands.isCluster ? SHARDS : 1 }, (_, shard) => shard);
     subscriber.on('ready', () => void this.#subscribe());
     commands.on('ready', () => this.#checkConnection());
+    commands.on('close', () => {
+      this.#isReturning = true;
+    });
     subscriber.on('close', () => {
       this.#subscribed = false;
       this.#completeSince = undefined;
@@ -96,6 +152,16 @@ export class RedisAnnouncements implements AnnouncementFeed {
     this.#listeners.push(listener);
   }
 
+  /** See `StoreHealth`. */
+  onReturn(listener: (history: StoreHistory) => void): void {
+    this.#returnListeners.push(listener);
+  }
+
+  /** The last time that Redis was found to have lost data. */
+  lastLoss(): DataLoss | undefined {
+    return this.#lastLoss;
+  }
+
   completeSince(): number | undefined {
     return this.#silentForMs() < SILENCE_MS ? this.#completeSince : undefined;
   }
@@ -106,10 +172,12 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   async #subscribe(): Promise<void> {
+    const { keys, appIds } = this.#options;
+    const appChannels = appIds.map((appId) => keys.app(appId));
     try {
-      await this.#subscriber.subscribe(this.#keys.announcements, this.#channel, ...this.#appChannels);
+      await this.#subscriber.subscribe(keys.announcements, this.#channel, ...appChannels);
       this.#subscribed = true;
-      this.#completeUntil = this.#clock.now();
+      this.#completeUntil = this.#clock.monotonic();
       this.#timer.refresh();
       this.#sendHeartbeat();
     } catch (error) {
@@ -128,15 +196,40 @@ export class RedisAnnouncements implements AnnouncementFeed {
 
   #sendHeartbeat(): void {
     const number = this.#heartbeat.number + 1;
-    const heartbeat = { number, sentAt: this.#clock.now(), published: new Set<number>(), heard: new Set<number>() };
+    const sentAt = this.#clock.monotonic();
+    const heartbeat = { number, sentAt, published: new Set<number>(), heard: new Set<number>() };
     this.#heartbeat = heartbeat;
-    for (const shard of this.#shards) {
-      runScript(this.#commands, 'beat', [this.#keys.due(shard)], [this.#channel, `${number} ${shard}`]).then(
-        () => heartbeat.published.add(shard),
-        // The heartbeat does not arrive, which completeSince() notices.
-        () => undefined,
-      );
+    void this.#compareHistory(this.#shards.map((shard) => this.#beat(heartbeat, shard)));
+  }
+
+  async #beat({ number, published }: Heartbeat, shard: number): Promise<StoreHistory> {
+    const { commands, keys, changes, clocks, partOf } = this.#options;
+    const key = keys.changes(shard);
+    const known = changes.lastOf(shard);
+    const args = [this.#channel, `${number} ${shard}`, known];
+    const answer = (await runScript(commands, ['beat', [key], args])) as [time: Buffer, last: Buffer, history: Buffer];
+    const [time, last, history] = answer.map(String) as [string, string, StoreHistory];
+    published.add(shard);
+    clocks.note(partOf(key), Number(time));
+    // Of two heartbeats at the same time, the first one reports a loss.
+    return changes.compared(shard, known, last) ? history : 'same';
+  }
+
+  /** Tells the listeners when Redis is back after an outage, and whenever it has lost changes. */
+  async #compareHistory(beats: readonly Promise<StoreHistory>[]): Promise<void> {
+    const { log, observer } = this.#options;
+    // If a heartbeat fails, it does not arrive, which completeSince() notices.
+    const outcomes = await Promise.allSettled(beats);
+    const histories = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    const loss = histories.find((history) => history === 'lost' || history === 'went_back');
+    const isBack = this.#isReturning && histories.length === beats.length;
+    if (loss) {
+      this.#lastLoss = { history: loss, at: this.#clock.now() };
+      observer.storeLostData(loss);
+      log.error({}, LOSSES[loss]);
     }
+    if (isBack) this.#isReturning = false;
+    if (loss || isBack) for (const listener of this.#returnListeners) listener(loss ?? 'same');
   }
 
   /** Whether Redis has accepted a message that did not arrive in time, so that a new connection may help. */
@@ -156,12 +249,15 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   #silentForMs(): number {
-    return this.#clock.now() - this.#completeUntil;
+    return this.#clock.monotonic() - this.#completeUntil;
   }
 
   #hearAnnouncement(text: string): void {
-    const announcement = readAnnouncement(text, this.#clock.now());
-    if (!announcement) return;
+    const message = readMessage(text, this.#clock.now());
+    if (!message) return;
+    const { announcement, change } = message;
+    const account = 'account' in announcement ? announcement.account : accountOf(announcement.id);
+    if (CHANGE.test(change)) this.#options.changes.note(account, change);
     for (const listener of this.#listeners) listener(announcement);
   }
 }

@@ -9,10 +9,12 @@ const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 export class Keys {
   readonly #prefix: string;
   readonly #channelPrefix: string;
+  readonly #isCluster: boolean;
 
   /** @param database the number of the database. It matters for channels only */
-  constructor(prefix: string, database = 0) {
+  constructor(prefix: string, database = 0, isCluster = false) {
     this.#prefix = prefix;
+    this.#isCluster = isCluster;
     // All databases of a Redis share the channels. No prefix contains an @.
     this.#channelPrefix = database === 0 ? prefix : `${prefix}:@${database}`;
   }
@@ -29,7 +31,7 @@ export class Keys {
     return `${this.#startFor(id)}:l:${id}`;
   }
 
-  /** HASH: terminal → its newest generation granted (with a `+`) or outdated. Older generations may not be written. */
+  /** HASH: terminal → the three numbers of its fence (see prelude.lua). They refuse the tokens of earlier logins. */
   fences(account: AccountId): string {
     return `${this.#startFor(account)}:f:${account}`;
   }
@@ -65,9 +67,18 @@ export class Keys {
     return key === this.account(account) ? account : undefined;
   }
 
-  /** STRING: a random id. It is missing after Redis has lost its data. */
-  get epoch(): string {
-    return `${this.#prefix}:epoch`;
+  /** STREAM: the last changes of a shard, of all shards where they share a server. Redis has lost data if one is missing. */
+  changes(shard: number): string {
+    return `${this.#prefix}:{${shard}}:changes`;
+  }
+
+  changesOf(account: AccountId): string {
+    return this.changes(this.changesShardOf(account));
+  }
+
+  /** The shard of {@link changes} for an account. */
+  changesShardOf(account: AccountId): number {
+    return this.#isCluster ? shardOf(account) : 0;
   }
 
   /** HASH: the queue of vendor logins. */
@@ -114,8 +125,12 @@ export class Keys {
    * @param digested an id or another digest, whose characters are distributed evenly. It decides on the shard
    */
   #startFor(digested: string): string {
-    return `${this.#prefix}:{${BASE64URL.indexOf(digested.charAt(0)) % SHARDS}}`;
+    return `${this.#prefix}:{${shardOf(digested)}}`;
   }
+}
+
+function shardOf(digested: string): number {
+  return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
 }
 
 /** The end of {@link Keys.app}, equal for every prefix and database. */

@@ -37,6 +37,13 @@ const NAMES = [
 
 type ScriptName = (typeof NAMES)[number];
 
+/** A generation, an owner or a former value protects what is newer from these scripts. So they may arrive late. */
+const FENCED: ReadonlySet<ScriptName> = new Set(['save', 'saveAccessId', 'release', 'extend', 'resealField']);
+
+export function isFenced(name: ScriptName): boolean {
+  return FENCED.has(name);
+}
+
 /** The constants that the scripts use and TypeScript defines. */
 const CONSTANTS = {
   DIGEST_LENGTH,
@@ -56,6 +63,8 @@ const CONSTANTS = {
   LONGEST_BACKGROUND_WAIT_MS,
   YIELDING_SHARE,
   RETURNING_SHARE,
+  /** The stream of changes keeps this many. A replica compares the last change that it knows of once a second. */
+  MAX_CHANGES: 256,
 };
 
 const PRELUDE = Object.entries(CONSTANTS)
@@ -82,9 +91,16 @@ export type ScriptCall = [name: ScriptName, keys: readonly string[], args: reado
 
 type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
 
-/** Runs a script. Strings in its result are buffers. */
-export async function runScript(redis: RedisClient, ...[name, keys, args]: ScriptCall): Promise<unknown> {
+/**
+ * Runs a script. Strings in its result are buffers.
+ * @param deadline epoch ms by the clock of Redis, which refuses the script afterwards; '' for none
+ */
+export async function runScript(
+  redis: RedisClient,
+  [name, keys, args]: ScriptCall,
+  deadline: number | '' = '',
+): Promise<unknown> {
   const script = (redis as unknown as Record<string, Script>)[`${name}Buffer`];
   if (!script) throw new TypeError(`script ${name} is not defined`);
-  return script.call(redis, keys.length, ...keys, ...args);
+  return script.call(redis, keys.length, ...keys, ...args, deadline);
 }

@@ -50,11 +50,11 @@ export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: R
   try {
     const trouble = await troubleConnecting(redis, timeoutMs);
     if (trouble) return { connected: false, trouble };
-    const askedAt = clock.now();
+    const askedAt = clock.monotonic();
     await redis.ping().catch(() => undefined);
-    const roundTripMs = clock.now() - askedAt;
+    const roundTripMs = Math.round(clock.monotonic() - askedAt);
     const info = await redis.info().then(fieldsOf, () => new Map());
-    const script = runScript(redis, 'probe', [keys.probe], [keys.announcements]);
+    const script = runScript(redis, ['probe', [keys.probe], [keys.announcements]]);
     const scriptTrouble = await script.then(() => undefined, codeOf);
     const rivalPrefixes = await findRivals(redis, keyPrefix, appIds, timeoutMs);
     return { connected: true, roundTripMs, info, scriptTrouble, rivalPrefixes };

@@ -126,7 +126,7 @@ export class Rekey {
     if (!plain) return { unreadable: this.#whyUnreadable(field) };
     if (this.#cipher.isCurrent(field.sealed)) return 'current';
     const resealed = this.#cipher.seal(plain, field.additionalData);
-    return (await runScript(this.#redis, ...resealScript(field, resealed))) === 1 ? 'resealed' : 'changed';
+    return (await runScript(this.#redis, resealScript(field, resealed))) === 1 ? 'resealed' : 'changed';
   }
 
   #whyUnreadable({ sealed }: SealedField): string {

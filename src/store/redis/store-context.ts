@@ -2,6 +2,7 @@ import type { Clock } from '../../token/clock.ts';
 import type { RedisCommands } from './connection/commands.ts';
 import type { RedisLog } from './connection/connection.ts';
 import type { Keys } from './keys.ts';
+import type { KnownChanges } from './known-changes.ts';
 import type { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import type { Resealing } from './records/resealing.ts';
 
@@ -9,6 +10,7 @@ import type { Resealing } from './records/resealing.ts';
 export interface StoreContext {
   readonly redis: RedisCommands;
   readonly keys: Keys;
+  readonly changes: KnownChanges;
   readonly records: RecordCodec;
   readonly directory: DirectoryCodec;
   readonly resealing: Resealing;

@@ -4,6 +4,7 @@ import type {
   AccountIdentity,
   Lease,
   LeaseAnswer,
+  RestoreOutcome,
   SaveOutcome,
   StoredTerminal,
   TerminalStore,
@@ -83,12 +84,22 @@ export class RedisTerminals implements TerminalStore {
   }
 
   save(lease: Lease, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
-    return this.#write(lease, record, dueAt);
+    return this.#write(lease, record, dueAt, '');
   }
 
-  async restore(record: TokenRecord, dueAt: number): Promise<'saved' | 'outdated'> {
+  async restore(record: TokenRecord, dueAt: number, sessionIssuedAt?: number): Promise<RestoreOutcome> {
     const lease = { id: subjectId(record.subject), ownerId: '', generation: record.generation };
-    return (await this.#write(lease, record, dueAt)) === 'saved' ? 'saved' : 'outdated';
+    return (await this.#write(lease, record, dueAt, sessionIssuedAt ?? '')) as RestoreOutcome;
+  }
+
+  async drop(record: TokenRecord): Promise<void> {
+    const id = subjectId(record.subject);
+    await this.#write({ id, ownerId: '', generation: record.generation }, record, 0, '', true);
+  }
+
+  clockFor(id: SubjectId): number | undefined {
+    const { redis, keys } = this.#context;
+    return redis.clocks.now(redis.partOf(keys.account(accountOf(id))));
   }
 
   async saveAccessId(lease: Lease, { unionId, accessId, region }: AccountIdentity): Promise<'saved' | 'outdated'> {
@@ -97,12 +108,12 @@ export class RedisTerminals implements TerminalStore {
     const account = accountOf(id);
     const key = keys.account(account);
     const entry: DirectoryEntry = { unionId, accessIds: [accessId] };
-    const [outcome, previous] = (await redis.script(
+    const [, previous] = (await redis.script(
       'saveAccessId',
       [keys.lease(id), key, keys.failures(account)],
       [ownerId, generation, region, directory.encode(entry, key)],
-    )) as [Buffer, Buffer | null];
-    if (outcome.toString() !== 'saved') return 'outdated';
+    )) as [outcome: Buffer, previous?: Buffer];
+    if (!previous) return 'outdated';
     await this.#accounts.remember(lease, entry, previous);
     return 'saved';
   }
@@ -130,35 +141,66 @@ export class RedisTerminals implements TerminalStore {
     );
   }
 
-  async remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined> {
-    const { redis, keys, terminalsPerAccount } = this.#context;
-    const account = accountOf(id);
-    const fencesAccountQueue = [keys.fences(account), keys.account(account), keys.dueOf(account)];
-    const args = [terminalOf(id), id, keys.announcements, terminalsPerAccount, sessionIssuedAt ?? ''];
-    const outdated = await redis.script('remove', fencesAccountQueue, args);
-    return outdated === null ? undefined : Number(outdated);
+  remove(id: SubjectId, sessionIssuedAt?: number): Promise<number | undefined> {
+    return this.#remove(id, sessionIssuedAt ?? '', '');
   }
 
-  async #write(lease: Omit<Lease, 'durationMs'>, record: TokenRecord, dueAt: number): Promise<SaveOutcome> {
+  async repeatRemoval(id: SubjectId, generation: number): Promise<void> {
+    await this.#remove(id, '', generation);
+  }
+
+  async #remove(
+    id: SubjectId,
+    sessionIssuedAt: number | '',
+    repeatedGeneration: number | '',
+  ): Promise<number | undefined> {
+    const { redis, keys, changes, terminalsPerAccount } = this.#context;
+    const account = accountOf(id);
+    const scriptKeys = [keys.fences(account), keys.account(account), keys.dueOf(account), keys.changesOf(account)];
+    const limit = terminalsPerAccount;
+    const args = [terminalOf(id), id, keys.announcements, limit, sessionIssuedAt, repeatedGeneration];
+    const removed = (await redis.script('remove', scriptKeys, args)) as [outdated: Buffer, change: Buffer] | null;
+    if (!removed) return undefined;
+    const [outdated, change] = removed;
+    changes.note(account, String(change));
+    return Number(outdated);
+  }
+
+  async #write(
+    lease: Omit<Lease, 'durationMs'>,
+    record: TokenRecord,
+    dueAt: number,
+    sessionIssuedAt: number | '',
+    isDropped = false,
+  ): Promise<SaveOutcome> {
     const { id, ownerId, generation } = lease;
-    const { redis, keys, records, directory, terminalsPerAccount } = this.#context;
-    const key = keys.account(accountOf(id));
+    const { redis, keys, records, directory, changes, terminalsPerAccount } = this.#context;
+    const account = accountOf(id);
+    const key = keys.account(account);
     const { unionId } = record.subject;
     const entry: DirectoryEntry = { unionId, accessIds: [record.token.fields['accessId'] ?? ''] };
-    const answer = await redis.script('save', this.#keysOf(id), [
-      ownerId,
-      generation,
-      terminalOf(id),
-      id,
-      records.encode(record, id, key),
-      this.#msUntil(dueAt),
-      keys.announcements,
-      terminalsPerAccount,
-      record.region,
-      directory.encode(entry, key),
-    ]);
-    const [outcome, previous] = answer as [Buffer, Buffer | null];
-    if (outcome.toString() === 'saved') await this.#accounts.remember(lease, entry, previous);
+    const answer = await redis.script(
+      'save',
+      [...this.#keysOf(id), keys.changesOf(account)],
+      [
+        ownerId,
+        generation,
+        terminalOf(id),
+        id,
+        isDropped ? records.headerOf(record) : records.encode(record, id, key),
+        this.#msUntil(dueAt),
+        keys.announcements,
+        terminalsPerAccount,
+        record.region,
+        directory.encode(entry, key),
+        sessionIssuedAt,
+      ],
+    );
+    const [outcome, previous, change] = answer as [outcome: Buffer, previous?: Buffer, change?: Buffer];
+    if (previous) {
+      changes.note(account, String(change));
+      await this.#accounts.remember(lease, entry, previous);
+    }
     return outcome.toString() as SaveOutcome;
   }
 
@@ -167,7 +209,7 @@ export class RedisTerminals implements TerminalStore {
     return Math.max(1, Math.round(instant - this.#context.clock.now()));
   }
 
-  /** The keys of `acquire` and `save`. */
+  /** The keys of `acquire`, with which those of `save` begin. */
   #keysOf(id: SubjectId): string[] {
     const { keys } = this.#context;
     const account = accountOf(id);

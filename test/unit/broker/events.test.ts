@@ -170,17 +170,20 @@ describe('a rate limit', () => {
 
 describe('a write-back', () => {
   test('is reported, with whether the store had something newer', async () => {
-    const { first, watched, eventsOf, clock, read } = parts();
+    const { second, watched, eventsOf, clock, read } = parts();
     watched.down.add('save');
     await read();
     await eventually(() => eventsOf('wroteBack').length === 1, { timeoutMs: 5_000 });
     expect(eventsOf('wroteBack')).toEqual([['saved']]);
-    watched.down.add('acquire');
+    watched.down.add('acquire').add('restore');
     clock.advance(56_000);
     await read();
     watched.down.delete('acquire');
+    watched.down.delete('save');
     clock.advance(10);
-    await first.store.terminals.remove(ID);
+    // Another replica logs in.
+    await read(second);
+    watched.down.delete('restore');
     await eventually(() => eventsOf('wroteBack').length === 2, { timeoutMs: 5_000 });
     expect(eventsOf('wroteBack')[1]).toEqual(['outdated']);
   });

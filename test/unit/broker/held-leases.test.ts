@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { HeldLeases } from '../../../src/broker/login-under-lease.ts';
+import { HeldLeases } from '../../../src/broker/held-leases.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { subjectId } from '../../../src/token/subject.ts';
@@ -20,7 +20,7 @@ async function holdLease(durationMs = 300) {
   const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
-  heldLeases.add(lease);
+  heldLeases.add(lease, systemClock.monotonic());
   onTestFinished(() => heldLeases.remove(lease));
   const isFree = async () => (await store.terminals.acquire(ID, 60_000)).kind === 'granted';
   return { heldLeases, store, lease, down, calls, warnings, isFree };
@@ -84,7 +84,7 @@ describe('a held lease', () => {
     for (const unionId of ['bob', 'carol', 'dave']) {
       const answer = await store.terminals.acquire(subjectId({ app: 'default', unionId, uniqueId: 'phone' }), 900);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
-      heldLeases.add(answer.lease);
+      heldLeases.add(answer.lease, systemClock.monotonic());
       onTestFinished(() => heldLeases.remove(answer.lease));
     }
     await eventually(() => calls('extend') === 1, { everyMs: 5 });

@@ -12,6 +12,8 @@ interface Changes {
   readonly uniqueId?: string;
   readonly accessToken?: string;
   readonly generation?: number;
+  readonly answeredAt?: number;
+  readonly suspect?: boolean;
   readonly read?: boolean;
   readonly erasedAt?: number | undefined;
   readonly checkedAt?: number;
@@ -20,10 +22,12 @@ interface Changes {
 
 function tokenOf(changes: Changes = {}): CachedToken {
   const { unionId = 'alice', uniqueId = 'phone', accessToken = 'token' } = changes;
-  const { generation = 1, read = true, erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
+  const { generation = 1, answeredAt = 2, read = true, suspect = false } = changes;
+  const { erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
   const subject = { app: 'default', unionId, uniqueId };
   const token = { fields: { accessToken, expand: '{"area":"cn"}' }, issuedAt: 0.5, expiresAt: 1e13 };
-  const served = serveToken({ subject, region: 'CN', token, generation, read, unreadRenewals: 2 });
+  const flags = { read, unreadRenewals: 2, suspect };
+  const served = serveToken({ subject, region: 'CN', token, generation, answeredAt, ...flags });
   return { id: subjectId(subject), served, checkedAt, erasedAt, renewFrom };
 }
 
@@ -40,7 +44,9 @@ describe('packed tokens', () => {
       uniqueId: TEXTS,
       accessToken: TEXTS,
       generation: fc.maxSafeNat(),
+      answeredAt: fc.maxSafeNat(),
       read: fc.boolean(),
+      suspect: fc.boolean(),
       erasedAt: fc.option(fc.maxSafeNat(), { nil: undefined }),
       checkedAt: fc.constantFrom(Number.NEGATIVE_INFINITY, 1e12),
       renewFrom: fc.maxSafeNat(),

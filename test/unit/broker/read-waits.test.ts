@@ -274,8 +274,9 @@ describe('the record that a read accepts instead of a login', () => {
     const { observer } = recordingObserver();
     const { logger: log } = captureLog('debug');
     const { terminals } = store;
-    const options = { terminals, cache, renewal, policy: POLICY, clock, log, observer, defaultRegion: 'DE' };
-    const broker = new TokenBroker(options);
+    const { writeBack } = parts;
+    const ports = { terminals, cache, renewal, writeBack, clock, log, observer };
+    const broker = new TokenBroker({ ...ports, policy: POLICY, defaultRegion: 'DE' });
     const requestOf = async (refused?: string, region?: string): Promise<RenewalRequest> => {
       void broker.read({ subject: SUBJECT, region, sessionIssuedAt: undefined, refused });
       await parts.pass(0);
@@ -333,7 +334,7 @@ describe('the record that a read accepts instead of a login', () => {
 
   test('is served as read from memory as soon as the store has confirmed it', async () => {
     const { watched, cache, clock, read } = await partsWithToken();
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
     await read();
     expect(watched.calls('read')).toBe(1);
     expect(watched.calls('markRead')).toBe(0);

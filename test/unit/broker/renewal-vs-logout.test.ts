@@ -45,7 +45,9 @@ describe('a background renewal', () => {
     const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
     await store.terminals.remove(ID);
     if (!claim) throw new Error('nothing was claimed');
-    await expect(renewal.renewClaimed(claim)).rejects.toMatchObject({ code: 'session_forbidden' });
+    await expect(renewal.renewClaimed(claim, systemClock.monotonic())).rejects.toMatchObject({
+      code: 'session_forbidden',
+    });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     expect(cache.getStale(ID)).toBeUndefined();
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');

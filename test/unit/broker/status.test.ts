@@ -26,7 +26,10 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     loginsSentPerSecond: () => 2.5,
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
-    redis: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined }),
+    redis: {
+      contact: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined }),
+      lastLoss: () => undefined,
+    },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
     lastHour: async () => ({ reads: {}, renewals: {}, logins: {}, sessions: {} }),
@@ -130,13 +133,28 @@ describe('the status', () => {
     expect(await firstHour()).toBe(3);
   });
 
-  test('is new after the clock was set back, and so are the counts of each hour and day', async () => {
-    const { clock } = virtualClock();
+  test('is new after one second, although the clock was set back', async () => {
+    const { clock, pass } = virtualClock();
+    let aheadMs = HOUR_MS;
+    const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
+    const first = await status.report();
+    aheadMs = 0;
+    await pass(999);
+    expect(await status.report()).toEqual(first);
+    expect(asked.times).toBe(2);
+    await pass(1);
+    expect((await status.report()).at).toBe(new Date(clock.now()).toISOString());
+    expect(asked.times).toBe(3);
+  });
+
+  test('has new counts of each hour and day after 30 s, although the clock was set back', async () => {
+    const { clock, pass } = virtualClock();
     let aheadMs = HOUR_MS;
     const { status, asked } = createStatus({ clock: { ...clock, now: () => clock.now() + aheadMs } });
     await status.report();
     aheadMs = 0;
-    expect((await status.report()).at).toBe(new Date(clock.now()).toISOString());
+    await pass(30_000);
+    await status.report();
     expect(asked.times).toBe(4);
   });
 
@@ -185,6 +203,22 @@ describe('the status', () => {
       memory: { tokens: 7, bytes: 7_000 },
     });
   });
+});
+
+describe('the last data loss of the store', () => {
+  const statusWith = (redis: StatusOptions['redis']) => createStatus({ redis }).status.report();
+  const contact = () => ({ lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined });
+
+  test.each(['lost', 'went_back'] as const)('has its time, and says that Redis has %s', async (history) => {
+    const at = Date.parse('2026-11-26T14:02:00.000Z');
+    const { store } = await statusWith({ contact, lastLoss: () => ({ at, history }) });
+    expect(store.lastDataLoss).toEqual({ at: '2026-11-26T14:02:00.000Z', history });
+  });
+
+  test.each([
+    ['Redis has not lost data', { contact, lastLoss: () => undefined }],
+    ['the store is in this process', undefined],
+  ])('is null if %s', async (_, redis) => expect((await statusWith(redis)).store.lastDataLoss).toBeNull());
 });
 
 describe('the login budget', () => {

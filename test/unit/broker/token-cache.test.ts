@@ -17,7 +17,7 @@ const ID = subjectId(SUBJECT);
 function createCache(maxBytes = 2 ** 20) {
   const clock = new TestClock();
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const feed = { completeSince: clock.now() as number | undefined };
+  const feed = { completeSince: clock.monotonic() as number | undefined };
   const cache = new TokenCache({
     clock,
     maxBytes,
@@ -26,7 +26,8 @@ function createCache(maxBytes = 2 ** 20) {
   });
   const record = (generation: number, subject = SUBJECT, read = false): TokenRecord => {
     const token = { fields: { accessToken: `${generation}` }, issuedAt: clock.now(), expiresAt: clock.now() + 600_000 };
-    return { subject, region: 'CN', token, generation, read, unreadRenewals: 0 };
+    const flags = { read, unreadRenewals: 0, suspect: false };
+    return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
   };
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
@@ -37,70 +38,91 @@ function createCache(maxBytes = 2 ** 20) {
 describe('the token cache', () => {
   test('treats an entry as fresh for one minute while announcements arrive, and for two seconds otherwise', () => {
     const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(59_999);
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
     clock.advance(1);
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
     feed.completeSince = undefined;
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(1_999);
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
     clock.advance(1);
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
-  test('treats an entry as stale if the clock is set back to before the store confirmed it', () => {
-    const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
-    clock.advance(-1);
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+  test.each([-10_000, -3_600_000, 3_600_000])(
+    'treats an entry as fresh neither longer nor shorter although the clock is set by %i ms',
+    (jumpMs) => {
+      for (const [isComplete, freshMs] of [
+        [true, 60_000],
+        [false, 2_000],
+      ] as const) {
+        const { cache, clock, record, feed } = createCache();
+        if (!isComplete) feed.completeSince = undefined;
+        cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+        clock.jump(jumpMs);
+        clock.advance(freshMs - 1);
+        expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+        clock.advance(1);
+        expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+      }
+    },
+  );
+
+  test('treats an entry from before a gap in the announcements as stale, although the clock was set back before the gap', () => {
+    const { cache, clock, record, feed } = createCache();
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    clock.jump(-10_000);
+    clock.advance(2_000);
+    feed.completeSince = clock.monotonic();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
   test('treats an entry from before a gap in the announcements as stale', () => {
     const { cache, clock, record, feed } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(10_000);
-    feed.completeSince = clock.now();
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    feed.completeSince = clock.monotonic();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(10_000);
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
   test('keeps a stale entry', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
     expect(cache.getStale(ID)?.served.record.generation).toBe(1);
   });
 
   test('keeps an entry fresh when its own generation or a failed login is announced', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
     announce({ kind: 'failed', id: ID, generation: 3, code: 'vendor_timeout' });
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
   test('keeps what the store says after an announcement, and not what it said before', () => {
     const { cache, clock, record, announce } = createCache();
-    const askedBefore = clock.now();
+    const askedBefore = clock.monotonic();
     for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     cache.put(record(4), { checkedAt: askedBefore, erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
     clock.advance(1);
-    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: undefined });
+    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: undefined });
   });
 
   test('keeps the newer tokens of an account when an older erasure is announced', () => {
     const { cache, clock, record, announce } = createCache();
     const subjects = ['phone', 'tablet', 'tv'].map((uniqueId) => ({ ...SUBJECT, uniqueId }));
     for (const [index, subject] of subjects.entries())
-      cache.put(record(4 + index, subject), { checkedAt: clock.now(), erasedAt: undefined });
+      cache.put(record(4 + index, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 4 });
     expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
   });
@@ -108,99 +130,102 @@ describe('the token cache', () => {
   test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
     const { cache, clock, record, announce } = createCache();
     const oldRecord = record(1);
-    cache.put(oldRecord, { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'removed', id: ID, generation: 5 });
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(oldRecord, { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(6), { checkedAt: clock.now(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    cache.put(record(6), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
   test('keeps a token that is newer than the logout or the erasure', () => {
     const { cache, clock, record, announce } = createCache();
-    cache.put(record(6), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(6), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'removed', id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
     const generation = () => cache.getStale(ID)?.served.record.generation;
-    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(generation()).toBe(2);
-    cache.renew(record(3), ID, clock.now());
+    cache.renew(record(3), ID, clock.monotonic());
     expect(generation()).toBe(3);
     announce({ kind: 'removed', id: ID, generation: 3 });
     expect(generation()).toBeUndefined();
-    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     expect(generation()).toBeUndefined();
   });
 
   test('never replaces a newer token with an older one', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
-    expect(cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined }).served.record.generation).toBe(2);
-    expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
+    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).served.record.generation).toBe(
+      2,
+    );
+    expect(cache.getFresh(ID, clock.monotonic())?.served.record.generation).toBe(2);
   });
 
   test('replaces a token that another token of the same generation has displaced from the store', () => {
     const { cache, clock, record } = createCache();
-    const own = cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    const own = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
-    const entry = cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined });
+    const entry = cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(entry.served.etag).not.toBe(own.served.etag);
     expect(cache.getStale(ID)).toEqual(entry);
   });
 
   test('asks the store for a renewed token that the store has not confirmed', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
   test('adds no entry for a renewed token that is not read on this replica', () => {
     const { cache, clock, record } = createCache();
-    cache.renew(record(1), ID, clock.now());
+    cache.renew(record(1), ID, clock.monotonic());
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
-    cache.renew(record(2), ID, clock.now());
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    cache.renew(record(2), ID, clock.monotonic());
     expect(cache.getStale(ID)?.served.record.generation).toBe(2);
   });
 
   test('serves a renewed token that the store has confirmed without asking the store', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(30_000);
-    cache.renew(record(2), ID, clock.now());
+    cache.renew(record(2), ID, clock.monotonic());
     clock.advance(59_999);
-    expect(cache.getFresh(ID, clock.now())?.served.record.generation).toBe(2);
+    expect(cache.getFresh(ID, clock.monotonic())?.served.record.generation).toBe(2);
   });
 
   test('holds the newer record even if the vendor gave the same token again', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
-    const { generation, token } = cache.put(renewed, { checkedAt: clock.now(), erasedAt: undefined }).served.record;
+    const { generation, token } = cache.put(renewed, { checkedAt: clock.monotonic(), erasedAt: undefined }).served
+      .record;
     expect([generation, token.fields]).toEqual([2, record(1).token.fields]);
   });
 
   test('keeps the renewal time and the read mark of a token when the store confirms it again', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
-    expect(cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined }).served.record.read).toBe(false);
+    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined }).served.record.read).toBe(false);
     cache.setRead(ID, 1, true);
     cache.setRenewFrom(ID, 1, 7);
-    expect(cache.put(stored, { checkedAt: clock.now(), erasedAt: undefined })).toMatchObject({
+    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined })).toMatchObject({
       served: { record: { read: true } },
       renewFrom: 7,
     });
-    const renewed = cache.put(record(2), { checkedAt: clock.now(), erasedAt: undefined });
+    const renewed = cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(renewed.served.record.read).toBe(false);
     expect(renewed.renewFrom).toBeGreaterThan(clock.now());
   });
@@ -209,17 +234,17 @@ describe('the token cache', () => {
     const { cache, clock, record, announce } = createCache();
     announce({ kind: 'saved', id: ID, generation: 5 });
     announce({ kind: 'saved', id: ID, generation: 3 });
-    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
-    expect(cache.oldestValid(ID)).toBe(5);
-    cache.put(record(5), { checkedAt: clock.now(), erasedAt: undefined });
-    expect(cache.getFresh(ID, clock.now())).toBeDefined();
+    expect(cache.newestKnown(ID)).toBe(5);
+    cache.put(record(5), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
 
   test('refuses a late read of a token that an erasure has ended, and remembers the erasure', () => {
     const { cache, clock, record, announce } = createCache();
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    cache.put(record(4), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeUndefined();
     expect(cache.erasedAt(ID)).toBe(5);
   });
@@ -227,33 +252,33 @@ describe('the token cache', () => {
   test('keeps the tokens of other accounts when an account is erased', () => {
     const { cache, clock, record, announce } = createCache();
     const bob = { ...SUBJECT, unionId: 'bob' };
-    cache.put(record(1, bob), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1, bob), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
-    expect(cache.getFresh(subjectId(bob), clock.now())).toBeDefined();
+    expect(cache.getFresh(subjectId(bob), clock.monotonic())).toBeDefined();
   });
 
   test('knows the latest erasure, whether the store or an announcement told it', () => {
     const { cache, clock, record, announce } = createCache();
-    expect(cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined }).erasedAt).toBeUndefined();
-    expect(cache.put(record(2), { checkedAt: clock.now(), erasedAt: 5 }).erasedAt).toBe(5);
+    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).erasedAt).toBeUndefined();
+    expect(cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(5);
     expect(cache.erasedAt(ID)).toBe(5);
     announce({ kind: 'erased', account: accountOf(ID), generation: 7 });
-    expect(cache.put(record(8), { checkedAt: clock.now(), erasedAt: 5 }).erasedAt).toBe(7);
-    expect(cache.put(record(9), { checkedAt: clock.now(), erasedAt: 10 }).erasedAt).toBe(10);
+    expect(cache.put(record(8), { checkedAt: clock.monotonic(), erasedAt: 5 }).erasedAt).toBe(7);
+    expect(cache.put(record(9), { checkedAt: clock.monotonic(), erasedAt: 10 }).erasedAt).toBe(10);
   });
 
-  test('forgets a token without refusing the next one', () => {
+  test('removes a token without refusing the next one', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
-    cache.forget(ID);
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    cache.remove(ID);
     expect(cache.getStale(ID)).toBeUndefined();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeDefined();
   });
 
   test('reports its number of tokens, their memory, and all records with their ids', () => {
     const { cache, clock, record } = createCache();
-    const entry = cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.size).toBe(1);
     expect(cache.bytes).toBeGreaterThan(entry.served.body.length);
     expect(cache.bytes).toBeLessThan(500);
@@ -263,11 +288,11 @@ describe('the token cache', () => {
   test('stays within its memory limit, and keeps the tokens that came or were read from the store last', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     for (const [index, subject] of subjects.entries()) {
-      cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
-      expect(cache.getFresh(ID, clock.now())).toBeDefined();
-      if (index % 30 === 0) cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
+      expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+      if (index % 30 === 0) cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
       expect(cache.bytes).toBeLessThanOrEqual(32_000);
     }
     const cached = new Set([...cache.records()].map(([, { subject }]) => subject.unionId));
@@ -278,7 +303,7 @@ describe('the token cache', () => {
 
   test('keeps a token that apps read during an outage of the store, however many other accounts log in', () => {
     const { cache, clock, record } = createCache(32_000);
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(60_000);
     for (let number = 0; number < 400; number += 1) {
       expect(cache.getStale(ID)?.served.record.generation).toBe(1);
@@ -287,16 +312,17 @@ describe('the token cache', () => {
         erasedAt: undefined,
       });
     }
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
   test('loses no token by using its tokens, in any order, while no new ones come', () => {
     const { cache, clock, record } = createCache(64_000);
     const subjects = Array.from({ length: 50 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
+    for (const subject of subjects)
+      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     for (let round = 0; round < 500; round += 1) {
       const subject = subjects[(round * 37) % 50] as Subject;
-      cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
+      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
       expect(cache.getStale(subjectId(subject))).toBeDefined();
       expect(cache.size).toBe(50);
     }
@@ -306,10 +332,10 @@ describe('the token cache', () => {
     const { cache, clock, record, announce } = createCache();
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
     for (const subject of [SUBJECT, tablet])
-      cache.put(record(1, subject, true), { checkedAt: clock.now(), erasedAt: undefined });
+      cache.put(record(1, subject, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const { bytes } = cache;
     announce({ kind: 'saved', id: ID, generation: 2 });
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
     announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
     expect([cache.size, cache.bytes]).toEqual([1, bytes]);
     announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
@@ -318,18 +344,18 @@ describe('the token cache', () => {
 
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1, SUBJECT, true), { checkedAt: clock.now(), erasedAt: 5 });
-    cache.renew(record(2), ID, clock.now());
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: 5 });
+    cache.renew(record(2), ID, clock.monotonic());
     expect([...cache.records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
-    expect(cache.getFresh(ID, clock.now())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
   });
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1, SUBJECT, true), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getStale(ID)).toBeDefined();
     clock.advance(500_000);
-    cache.renew(record(2), ID, clock.now());
+    cache.renew(record(2), ID, clock.monotonic());
     clock.advance(200_000);
     expect([...cache.records()].map(([, { generation }]) => generation)).toEqual([2]);
     clock.advance(500_000);
@@ -339,31 +365,33 @@ describe('the token cache', () => {
   test('lists each token, also one that moves while they are listed', () => {
     const { cache, clock, record } = createCache(10_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
+    for (const subject of subjects)
+      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const { bytes } = cache;
     const listed = new Set<string>();
     for (const [, { subject }] of cache.records()) {
       listed.add(subject.unionId);
       for (const offset of [1, 7, 13])
         cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), {
-          checkedAt: clock.now(),
+          checkedAt: clock.monotonic(),
           erasedAt: undefined,
         });
     }
     expect(listed.size).toBe(30);
     expect(cache.bytes).toBeGreaterThan(bytes);
     clock.advance(1);
-    expect([...cache.records(clock.now() - 2)]).toEqual([]);
+    expect([...cache.records(clock.monotonic() - 2)]).toEqual([]);
   });
 
-  test('loses only the tokens that are forgotten', () => {
+  test('loses only the tokens that are removed', () => {
     const { cache, clock, record } = createCache(32_000);
     const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
-    for (const subject of subjects) cache.put(record(1, subject), { checkedAt: clock.now(), erasedAt: undefined });
+    for (const subject of subjects)
+      cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const ids = new Set(subjects.map(subjectId));
     expect(new Set([...cache.records()].map(([id]) => id))).toEqual(ids);
     for (const id of ids) {
-      cache.forget(id);
+      cache.remove(id);
       ids.delete(id);
       expect(new Set([...cache.records()].map(([left]) => left))).toEqual(ids);
     }
@@ -371,12 +399,87 @@ describe('the token cache', () => {
 
   test('remembers the erasure of an account with the token that the store confirms again', () => {
     const { cache, clock, record } = createCache();
-    cache.put(record(1), { checkedAt: clock.now(), erasedAt: undefined });
+    cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(60_000);
-    expect(cache.getFresh(ID, clock.now())).toBeUndefined();
-    cache.put(record(2), { checkedAt: clock.now(), erasedAt: 5 });
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 });
     expect([cache.size, cache.erasedAt(ID)]).toEqual([1, 5]);
-    expect(cache.getFresh(ID, clock.now())).toMatchObject({ erasedAt: 5, checkedAt: clock.now() });
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: 5, checkedAt: clock.monotonic() });
+  });
+});
+
+describe('a token that the store calls suspect', () => {
+  test('is asked for at once, and replaces the same token that was not suspect', () => {
+    const { cache, clock, record, announce } = createCache();
+    cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
+    announce({ kind: 'suspected', id: ID, generation: 1 });
+    expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
+    announce({ kind: 'suspected', id: ID, generation: 2 });
+    expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
+    expect(cache.getStale(ID)?.served.record).toMatchObject({ generation: 2, suspect: false });
+    const suspected = { ...record(2), suspect: true };
+    const entry = cache.put(suspected, { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect(entry.served.record.suspect).toBe(true);
+    expect(entry.renewFrom).toBeLessThanOrEqual(clock.now());
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ served: { record: { suspect: true } } });
+  });
+});
+
+describe('the logouts and erasures that a replica remembers', () => {
+  test('are the last ones, whether announced or made here; a stored token is none', () => {
+    const { cache, announce } = createCache();
+    const [tablet, bob] = [
+      subjectId({ ...SUBJECT, uniqueId: 'tablet' }),
+      accountOf(subjectId({ ...SUBJECT, unionId: 'bob' })),
+    ];
+    expect([cache.outdatedUntil(ID), cache.newestKnown(ID), [...cache.removals()]]).toEqual([0, 0, []]);
+    announce({ kind: 'saved', id: ID, generation: 9 });
+    expect([cache.outdatedUntil(ID), cache.newestKnown(ID), [...cache.removals()]]).toEqual([0, 9, []]);
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    announce({ kind: 'removed', id: ID, generation: 3 });
+    cache.loggedOut(tablet, 6);
+    cache.erased(bob, 7);
+    expect([cache.outdatedUntil(ID), cache.newestKnown(ID)]).toEqual([5, 9]);
+    expect(new Map(cache.removals())).toEqual(
+      new Map<string, number>([
+        [ID, 5],
+        [tablet, 6],
+        [bob, 7],
+      ]),
+    );
+    announce({ kind: 'erased', account: accountOf(ID), generation: 12 });
+    expect([cache.outdatedUntil(ID), cache.newestKnown(ID), cache.outdatedUntil(tablet)]).toEqual([12, 12, 12]);
+  });
+
+  test('are lost if the store was asked after them, and has an older token or no such erasure', () => {
+    const { cache, clock, record, announce } = createCache();
+    const account = accountOf(ID);
+    const askedBefore = clock.monotonic();
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    announce({ kind: 'erased', account, generation: 4 });
+    const lost = (generation: number | undefined, erasedAt: number | undefined, askedAt = clock.monotonic()) =>
+      cache.lostRemovals(ID, { record: generation === undefined ? undefined : record(generation), erasedAt }, askedAt);
+    expect(lost(5, undefined, askedBefore)).toEqual([]);
+    // In the same millisecond, nobody knows which was first.
+    expect(lost(5, undefined)).toEqual([]);
+    clock.advance(1);
+    expect(lost(undefined, 4)).toEqual([]);
+    expect(lost(6, 4)).toEqual([]);
+    expect(lost(5, 4)).toEqual([[ID, 5]]);
+    expect(lost(6, 3)).toEqual([[account, 4]]);
+    expect(lost(6, 7)).toEqual([]);
+    expect(lost(1, undefined)).toEqual([
+      [ID, 5],
+      [account, 4],
+    ]);
+  });
+
+  test('are lost although the clock was set back after them', () => {
+    const { cache, clock, record, announce } = createCache();
+    announce({ kind: 'removed', id: ID, generation: 5 });
+    clock.jump(-3_600_000);
+    clock.advance(1);
+    expect(cache.lostRemovals(ID, { record: record(5), erasedAt: undefined }, clock.monotonic())).toEqual([[ID, 5]]);
   });
 });
 
@@ -387,12 +490,12 @@ describe('an erasure', () => {
     const { cache, clock, record, announce } = createCache(2 ** 24);
     for (let number = 0; number < 1_000; number += 1) {
       cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }, number % 2 > 0), {
-        checkedAt: clock.now(),
+        checkedAt: clock.monotonic(),
         erasedAt: undefined,
       });
     }
     for (const uniqueId of ['one', 'two', 'three'])
-      cache.put(record(1, { ...SUBJECT, uniqueId }, true), { checkedAt: clock.now(), erasedAt: undefined });
+      cache.put(record(1, { ...SUBJECT, uniqueId }, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const lookups = vi.spyOn(Map.prototype, 'get');
     const texts = vi.spyOn(Buffer.prototype, 'toString');
     const profiler = new Session();
@@ -415,7 +518,7 @@ describe('an erasure', () => {
   test('removes every token of its account up to its generation, after any sequence of changes', () => {
     const accounts = ['alice', 'bob', 'carol'];
     const change = fc.record({
-      kind: fc.constantFrom('put', 'put', 'put', 'renew', 'forget', 'erase', 'logout'),
+      kind: fc.constantFrom('put', 'put', 'put', 'renew', 'remove', 'erase', 'logout'),
       unionId: fc.constantFrom(...accounts),
       phone: fc.integer({ min: 0, max: 3 }),
       read: fc.boolean(),
@@ -432,19 +535,20 @@ describe('an erasure', () => {
           if (kind === 'put') {
             clock.advance(1);
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
-            cache.put(record(generation, subject, read), { checkedAt: clock.now(), erasedAt: undefined });
+            cache.put(record(generation, subject, read), { checkedAt: clock.monotonic(), erasedAt: undefined });
             latest.set(id, generation);
             const known = isUsed ? cache.getStale(id)?.served.record : new Map(cache.records()).get(id);
             expect(known?.generation).toBe(generation);
           } else if (kind === 'renew') {
-            cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.now());
+            cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.monotonic());
             if (latest.has(id)) latest.set(id, generation);
-          } else if (kind === 'forget' || kind === 'logout') {
-            cache.forget(id, kind === 'logout' ? generation : undefined);
+          } else if (kind === 'remove' || kind === 'logout') {
+            if (kind === 'logout') cache.loggedOut(id, generation);
+            else cache.remove(id);
             latest.delete(id);
           } else {
             const before = [...cache.records()].map(([known]) => known);
-            cache.forgetAccount(accountOf(id), generation);
+            cache.erased(accountOf(id), generation);
             const after = [...cache.records()].map(([known]) => known);
             for (const known of latest.keys()) if (known.startsWith(accountOf(id))) latest.delete(known);
             expect(new Set(after)).toEqual(new Set(before.filter((known) => accountOf(known) !== accountOf(id))));

@@ -26,7 +26,8 @@ function dueRecord(unionId: string): TokenRecord {
   const fields = { accessToken: `first of ${unionId}` };
   const token = { fields, issuedAt, expiresAt: issuedAt + LIFE_MS };
   const [region, generation] = ['CN', Math.floor(issuedAt)];
-  return { subject: subjectOf(unionId), region, token, generation, read: true, unreadRenewals: 0 };
+  const flags = { read: true, unreadRenewals: 0, suspect: false };
+  return { subject: subjectOf(unionId), region, token, generation, answeredAt: generation, ...flags };
 }
 
 /** A vendor that is unavailable for accounts whose unionId starts with `failing`. */

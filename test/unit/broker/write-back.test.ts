@@ -1,17 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { LoginWithoutLease, WriteBack } from '../../../src/broker/store-outage.ts';
 import type { TokenCache } from '../../../src/broker/token-cache.ts';
+import { WriteBack } from '../../../src/broker/write-back.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { TerminalStore } from '../../../src/token/ports.ts';
+import type { RestoreOutcome, StoreHistory, TerminalStore } from '../../../src/token/ports.ts';
 import { dueAt, dueOnceRead } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { subjectId } from '../../../src/token/subject.ts';
+import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { eventually } from '../../support/eventually.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -24,29 +23,54 @@ function createWriteBack() {
   const dueTimes: number[] = [];
   const inMemory: TokenRecord[] = [];
   const cacheIds = { idOf: ({ subject }: TokenRecord) => subjectId(subject) };
+  const removals: [SubjectId | AccountId, number][] = [];
+  const removed: [SubjectId, number | undefined][] = [];
   const cache = {
     *records(checkedUntil: number) {
-      expect(checkedUntil).toBe(clock.now());
+      expect(checkedUntil).toBe(clock.monotonic());
       for (const record of inMemory) yield [cacheIds.idOf(record), record];
     },
+    *removals() {
+      yield* removals;
+    },
+    outdatedUntil: (id: SubjectId) => new Map<string, number>(removals).get(id) ?? 0,
+    remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
   };
-  const store = { restore: async (_: TokenRecord): Promise<'saved' | 'outdated'> => 'saved' };
-  let storeReturns = (_lostData: boolean): void => undefined;
+  const store = {
+    restore: async (_: TokenRecord): Promise<RestoreOutcome> => 'saved',
+    repeat: async (_id: SubjectId | AccountId, _generation: number): Promise<void> => undefined,
+  };
+  /** The ids and generations of the repeated logouts and erasures, and the restored tokens, in order. */
+  const written: string[] = [];
+  let storeReturns = (_history: StoreHistory): void => undefined;
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
   const restore = (record: TokenRecord, due: number) => {
     restored.push(record);
+    written.push(`token of ${record.subject.unionId}`);
     dueTimes.push(due);
     return store.restore(record);
   };
   const health = {
     ping: async () => undefined,
-    onReturn: (listener: (lostData: boolean) => void) => {
+    onReturn: (listener: (history: StoreHistory) => void) => {
       storeReturns = listener;
     },
   };
   const writeBack = new WriteBack({
-    terminals: { restore } as unknown as TerminalStore,
+    terminals: {
+      restore,
+      repeatRemoval: (id: SubjectId, generation: number) => {
+        written.push(`logout ${id} ${generation}`);
+        return store.repeat(id, generation);
+      },
+    } as unknown as TerminalStore,
+    accounts: {
+      repeatErasure: (account, generation) => {
+        written.push(`erasure ${account} ${generation}`);
+        return store.repeat(account, generation);
+      },
+    },
     health,
     cache: cache as unknown as TokenCache,
     policy: PROACTIVE,
@@ -58,19 +82,44 @@ function createWriteBack() {
     const issuedAt = clock.now();
     const token = { fields: { accessToken: `${unionId} ${generation}` }, issuedAt, expiresAt: issuedAt + lifeMs };
     const subject = { app: 'default', unionId, uniqueId: 'phone' };
-    return { subject, region: 'CN', token, generation, read: true, unreadRenewals: 0 };
+    const flags = { read: true, unreadRenewals: 0, suspect: false };
+    return { subject, region: 'CN', token, generation, answeredAt: generation, ...flags };
   };
-  return { clock, pass, writeBack, store, restored, dueTimes, inMemory, cacheIds, recordOf, lines, told, storeReturns };
+  /** Adds records whose first try fails. The next tries succeed. */
+  const miss = async (...records: readonly TokenRecord[]) => {
+    const { restore: restoreLater } = store;
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    for (const record of records) writeBack.add(record);
+    await pass(0);
+    store.restore = restoreLater;
+    for (const list of [restored, dueTimes, written]) list.length = 0;
+  };
+  const logs = { lines, told };
+  const memory = { inMemory, cacheIds, removals, removed };
+  return {
+    clock,
+    pass,
+    writeBack,
+    store,
+    restored,
+    dueTimes,
+    written,
+    recordOf,
+    miss,
+    storeReturns,
+    ...memory,
+    ...logs,
+  };
 }
 
 describe('a token that the store missed', () => {
-  test('is written after one second, with its due time', async () => {
+  test('is written at once, with its due time', async () => {
     const { pass, writeBack, restored, dueTimes, recordOf, told } = createWriteBack();
     const record = recordOf('alice');
     writeBack.add(record);
-    await pass(999);
-    expect(restored).toEqual([]);
-    await pass(1);
+    expect(writeBack.hasRecordOf(subjectId(record.subject))).toBe(true);
+    await pass(0);
+    expect(writeBack.hasRecordOf(subjectId(record.subject))).toBe(false);
     expect(restored).toEqual([record]);
     expect(dueTimes).toEqual([dueAt(record, PROACTIVE)]);
     await pass(10_000);
@@ -78,14 +127,31 @@ describe('a token that the store missed', () => {
     expect(told('wroteBack')).toEqual([['saved']]);
   });
 
-  test('is written after one second even if other tokens are missed all the time', async () => {
-    const { pass, writeBack, restored, recordOf } = createWriteBack();
-    writeBack.add(recordOf('alice'));
-    for (let number = 0; number < 4; number += 1) {
+  test('is written one second after a failure even if other tokens are missed all the time', async () => {
+    const { pass, writeBack, store, restored, recordOf, miss } = createWriteBack();
+    // Each new token tries the store for all that wait, so those tries fail here.
+    await miss(recordOf('alice'));
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    for (let number = 0; number < 3; number += 1) {
       await pass(300);
       writeBack.add(recordOf(`account-${number}`));
     }
-    expect(restored[0]?.subject.unionId).toBe('alice');
+    await pass(0);
+    store.restore = async () => 'saved';
+    restored.length = 0;
+    await pass(99);
+    expect(restored).toEqual([]);
+    await pass(1);
+    expect(restored).toHaveLength(4);
+  });
+
+  test('is written with the next one after a failure, without waiting for the second', async () => {
+    const { pass, writeBack, restored, recordOf, miss } = createWriteBack();
+    await miss(recordOf('alice'));
+    await pass(100);
+    writeBack.add(recordOf('bob'));
+    await pass(0);
+    expect(restored.map(({ subject }) => subject.unionId).sort()).toEqual(['alice', 'bob']);
   });
 
   test('is tried every second until the store accepts it', async () => {
@@ -93,19 +159,20 @@ describe('a token that the store missed', () => {
     store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
     writeBack.add(recordOf('alice'));
     await pass(3_000);
-    expect(restored).toHaveLength(3);
+    // At once, and each second after it.
+    expect(restored).toHaveLength(4);
     expect(lines()).toEqual([]);
     store.restore = async () => 'outdated';
     await pass(1_000);
-    expect(restored).toHaveLength(4);
+    expect(restored).toHaveLength(5);
     await pass(10_000);
-    expect(restored).toHaveLength(4);
+    expect(restored).toHaveLength(5);
   });
 
   test('is written at once when the store is back', async () => {
-    const { pass, writeBack, restored, recordOf, storeReturns } = createWriteBack();
-    writeBack.add(recordOf('alice'));
-    storeReturns(false);
+    const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
+    await miss(recordOf('alice'));
+    storeReturns('same');
     await pass(0);
     expect(restored).toHaveLength(1);
     await pass(10_000);
@@ -120,8 +187,8 @@ describe('a token that the store missed', () => {
         answer = () => resolve('saved');
       });
     writeBack.add(recordOf('alice'));
-    storeReturns(false);
-    storeReturns(false);
+    storeReturns('same');
+    storeReturns('same');
     await pass(2_000);
     answer();
     await pass(2_000);
@@ -129,8 +196,8 @@ describe('a token that the store missed', () => {
   });
 
   test('is left out if a newer token of its subject is missing too', async () => {
-    const { pass, writeBack, restored, recordOf } = createWriteBack();
-    for (const generation of [2, 3, 1]) writeBack.add(recordOf('alice', generation));
+    const { pass, restored, recordOf, miss } = createWriteBack();
+    await miss(...[2, 3, 1].map((generation) => recordOf('alice', generation)));
     await pass(1_000);
     expect(restored.map(({ generation }) => generation)).toEqual([3]);
   });
@@ -152,32 +219,59 @@ describe('a token that the store missed', () => {
     // Its margin is 5 % of its life.
     writeBack.add(recordOf('alice', 1, 2_000));
     await pass(1_899);
-    expect(restored).toHaveLength(1);
+    expect(restored).toHaveLength(2);
     await pass(60_000);
-    expect(restored).toHaveLength(1);
+    expect(restored).toHaveLength(2);
   });
 
   test('is not written at its margin', async () => {
     const { pass, writeBack, restored, recordOf } = createWriteBack();
     const record = recordOf('alice', 1, 20_000);
-    await pass(18_000);
+    await pass(19_000);
     writeBack.add(record);
     await pass(1_000);
     expect(restored).toEqual([]);
   });
 
-  test('is given up at shutdown, and no timer is left', async () => {
-    const { pass, writeBack, restored, recordOf } = createWriteBack();
-    writeBack.add(recordOf('alice'));
-    writeBack.stop();
+  test('is written at shutdown, at once, and the shutdown waits for it', async () => {
+    const { pass, writeBack, restored, recordOf, miss } = createWriteBack();
+    await miss(recordOf('alice'));
+    const settled = writeBack.settle(1_000);
+    await pass(0);
+    await settled;
+    expect(restored.map(({ subject }) => subject.unionId)).toEqual(['alice']);
+  });
+
+  test('is given up if the store fails until the end of the shutdown, and no timer is left', async () => {
+    const { pass, writeBack, store, restored, recordOf, miss } = createWriteBack();
+    await miss(recordOf('alice'));
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    let isSettled = false;
+    void writeBack.settle(1_000).then(() => {
+      isSettled = true;
+    });
+    await pass(900);
+    expect(isSettled).toBe(false);
+    await pass(300);
+    expect(isSettled).toBe(true);
+    store.restore = async () => 'saved';
+    restored.length = 0;
     writeBack.add(recordOf('bob'));
+    await pass(60_000);
+    expect(restored).toEqual([]);
+  });
+
+  test('is given up at once if the shutdown has no time', async () => {
+    const { pass, writeBack, restored, recordOf, miss } = createWriteBack();
+    await miss(recordOf('alice'));
+    await writeBack.settle(0);
     await pass(60_000);
     expect(restored).toEqual([]);
   });
 
   test('is given up if it is missed after the shutdown', async () => {
     const { pass, writeBack, restored, recordOf } = createWriteBack();
-    writeBack.stop();
+    await writeBack.settle(1_000);
     writeBack.add(recordOf('alice'));
     await pass(60_000);
     expect(restored).toEqual([]);
@@ -186,7 +280,7 @@ describe('a token that the store missed', () => {
 
 describe('a token that the store refuses', () => {
   /** Refuses the records of these accounts. */
-  function refuse(store: { restore: (record: TokenRecord) => Promise<'saved' | 'outdated'> }, accounts: Set<string>) {
+  function refuse(store: { restore: (record: TokenRecord) => Promise<RestoreOutcome> }, accounts: Set<string>) {
     store.restore = async ({ subject }) => {
       if (accounts.has(subject.unionId)) throw new BrokerError('store_unavailable');
       return 'saved';
@@ -201,7 +295,7 @@ describe('a token that the store refuses', () => {
     await pass(1_000);
     expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(131);
     expect(told('wroteBack')).toHaveLength(130);
-    expect(lines()).toEqual([expect.objectContaining({ tokens: 130 })]);
+    expect(lines()).toEqual([expect.objectContaining({ written: 130 })]);
     refuse(store, new Set());
     await pass(1_000);
     expect(told('wroteBack')).toHaveLength(131);
@@ -209,7 +303,8 @@ describe('a token that the store refuses', () => {
 
   test('lets those behind it have their turn, even if a whole batch is refused', async () => {
     const { pass, writeBack, store, recordOf, told } = createWriteBack();
-    const shard = Array.from({ length: 64 }, (_, number) => `bad-${number}`);
+    // The first one is tried alone, and then waits behind all others.
+    const shard = Array.from({ length: 65 }, (_, number) => `bad-${number}`);
     refuse(store, new Set(shard));
     for (const unionId of [...shard, 'alice']) writeBack.add(recordOf(unionId));
     await pass(1_000);
@@ -231,16 +326,104 @@ describe('a token that the store refuses', () => {
   });
 });
 
+describe('a token that a logout or an erasure has outdated', () => {
+  test('is not written back, whether it waits already or not', async () => {
+    const { pass, writeBack, restored, removals, recordOf, miss } = createWriteBack();
+    const [alice, bob] = [recordOf('alice', 5), recordOf('bob', 5)];
+    await miss(alice);
+    removals.push([subjectId(alice.subject), 5], [subjectId(bob.subject), 4]);
+    writeBack.add(alice);
+    writeBack.add(bob);
+    await pass(2_000);
+    expect(restored).toEqual([bob]);
+  });
+
+  test('leaves memory if only the store knows of the logout, and is reported', async () => {
+    const { pass, writeBack, store, removed, recordOf, told } = createWriteBack();
+    store.restore = async () => 'outdated';
+    const record = recordOf('alice', 5);
+    writeBack.add(record);
+    await pass(0);
+    expect(removed).toEqual([[subjectId(record.subject), 5]]);
+    expect(told('wroteBack')).toEqual([['outdated']]);
+  });
+
+  test.each([
+    ['saved', 'saved'],
+    ['suspect', 'saved'],
+    ['superseded', 'outdated'],
+  ] as const)('is none if the store answers %s: memory keeps it, and it is reported as %s', async (outcome, event) => {
+    const { pass, writeBack, store, removed, recordOf, told } = createWriteBack();
+    store.restore = async () => outcome;
+    writeBack.add(recordOf('alice', 5));
+    await pass(0);
+    expect(removed).toEqual([]);
+    expect(told('wroteBack')).toEqual([[event]]);
+  });
+});
+
+describe('a logout or an erasure that the store has lost', () => {
+  const ALICE = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+  const BOB = accountId('bob');
+
+  test('is repeated at once, and each second until the store accepts it', async () => {
+    const { pass, writeBack, store, written } = createWriteBack();
+    store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
+    writeBack.repeatRemoval(ALICE, 5);
+    writeBack.repeatRemoval(BOB, 6);
+    await pass(0);
+    expect(written[0]).toBe(`logout ${ALICE} 5`);
+    await pass(1_000);
+    expect(written).toContain(`erasure ${BOB} 6`);
+    written.length = 0;
+    store.repeat = async () => undefined;
+    await pass(1_000);
+    expect(written.toSorted()).toEqual([`erasure ${BOB} 6`, `logout ${ALICE} 5`].toSorted());
+    await pass(10_000);
+    expect(written).toHaveLength(2);
+  });
+
+  test('is repeated with its last generation, before the tokens that wait', async () => {
+    const { pass, writeBack, store, written, recordOf, miss } = createWriteBack();
+    await miss(recordOf('carol'));
+    store.repeat = () => Promise.reject(new BrokerError('store_unavailable'));
+    store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
+    for (const generation of [7, 9, 8]) writeBack.repeatRemoval(ALICE, generation);
+    await pass(0);
+    written.length = 0;
+    store.repeat = async () => undefined;
+    store.restore = async () => 'saved';
+    await pass(1_000);
+    expect(written).toEqual([`logout ${ALICE} 9`, 'token of carol']);
+  });
+
+  test.each(['lost', 'went_back'] as const)(
+    'is repeated before the tokens in memory if the data of the store is reported as %s, and not if it is the same',
+    async (history) => {
+      const { pass, written, removals, inMemory, recordOf, storeReturns } = createWriteBack();
+      removals.push([ALICE, 5], [BOB, 6]);
+      inMemory.push(recordOf('carol'));
+      storeReturns('same');
+      await pass(1_000);
+      expect(written).toEqual([]);
+      storeReturns(history);
+      await pass(0);
+      expect(written).toEqual([`logout ${ALICE} 5`, `erasure ${BOB} 6`, 'token of carol']);
+    },
+  );
+});
+
 describe('the number of tokens that wait', () => {
   const MAX_MISSING = 50_000;
 
   test('is bounded: the oldest ones are given up', async () => {
-    const { pass, writeBack, restored, recordOf, storeReturns } = createWriteBack();
-    for (let number = 0; number < MAX_MISSING + 2; number += 1) writeBack.add(recordOf(`account-${number}`));
-    storeReturns(false);
+    const { pass, restored, recordOf, miss, storeReturns } = createWriteBack();
+    // The first one is tried alone, and then waits behind all others.
+    await miss(...Array.from({ length: MAX_MISSING + 2 }, (_, number) => recordOf(`account-${number}`)));
+    storeReturns('same');
     await pass(1);
     expect(restored).toHaveLength(MAX_MISSING);
-    expect(restored[0]?.subject.unionId).toBe('account-2');
+    expect(restored[0]?.subject.unionId).toBe('account-3');
   });
 
   test('does not include tokens that may no longer be served: they make room', async () => {
@@ -252,17 +435,17 @@ describe('the number of tokens that wait', () => {
     for (let number = 64; number < MAX_MISSING; number += 1) writeBack.add(recordOf(`new-${number}`));
     restored.length = 0;
     store.restore = async () => 'saved';
-    storeReturns(false);
-    await pass(1);
+    storeReturns('same');
+    await pass(1_000);
     expect(restored.filter(({ subject }) => subject.unionId.startsWith('long'))).toHaveLength(64);
     expect(restored).toHaveLength(MAX_MISSING);
   });
 
   test('does not include the tokens in memory that the store has lost: all of them are written', async () => {
-    const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    const { pass, restored, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     for (let number = 0; number < MAX_MISSING + 2; number += 1) inMemory.push(recordOf(`account-${number}`));
-    writeBack.add(recordOf('alice'));
-    storeReturns(true);
+    await miss(recordOf('alice'));
+    storeReturns('lost');
     await pass(1);
     expect(restored).toHaveLength(MAX_MISSING + 3);
   });
@@ -275,7 +458,7 @@ describe('after the store has lost its data', () => {
     const otherId = subjectId({ ...record.subject, unionId: 'bob' });
     cacheIds.idOf = () => otherId;
     inMemory.push(record);
-    storeReturns(true);
+    storeReturns('lost');
     await pass(1);
     expect(dueTimes).toEqual([dueAt(record, PROACTIVE, otherId)]);
     expect(dueTimes).not.toEqual([dueAt(record, PROACTIVE)]);
@@ -289,7 +472,7 @@ describe('after the store has lost its data', () => {
       answer = resolve;
     });
     store.restore = () => answered.then(() => 'saved');
-    storeReturns(true);
+    storeReturns('lost');
     await pass(1);
     inMemory.push(recordOf('late'));
     answer();
@@ -298,10 +481,10 @@ describe('after the store has lost its data', () => {
   });
 
   test('the tokens that the store missed are written first', async () => {
-    const { pass, writeBack, restored, inMemory, recordOf, storeReturns } = createWriteBack();
+    const { pass, restored, inMemory, recordOf, miss, storeReturns } = createWriteBack();
     inMemory.push(recordOf('alice', 1), recordOf('bob', 1));
-    writeBack.add(recordOf('bob', 2));
-    storeReturns(true);
+    await miss(recordOf('bob', 2));
+    storeReturns('lost');
     await pass(1);
     const written = restored.map(({ subject, generation }) => `${subject.unionId} ${generation}`);
     expect(written).toEqual(['bob 2', 'alice 1', 'bob 1']);
@@ -311,13 +494,13 @@ describe('after the store has lost its data', () => {
     const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < 200; number += 1) inMemory.push(recordOf(`account-${number}`));
     store.restore = () => Promise.reject(new BrokerError('store_unavailable'));
-    storeReturns(true);
+    storeReturns('lost');
     await pass(100_000);
     expect(restored.length).toBeGreaterThan(6_000);
     expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(64);
     restored.length = 0;
     store.restore = async () => 'saved';
-    storeReturns(false);
+    storeReturns('same');
     await pass(1);
     expect(restored).toHaveLength(200);
   });
@@ -333,12 +516,12 @@ describe('after the store has lost its data', () => {
       open -= 1;
       return 'saved';
     };
-    storeReturns(true);
+    storeReturns('lost');
     for (let turn = 0; turn < 20; turn += 1) await pass(1);
     expect(new Set(restored.map(({ subject }) => subject.unionId)).size).toBe(130);
     expect(restored).toHaveLength(130);
     expect(most).toBe(64);
-    expect(lines()).toEqual([expect.objectContaining({ tokens: 130 })]);
+    expect(lines()).toEqual([expect.objectContaining({ written: 130 })]);
   });
 
   test('an app’s read of a token is written too, even if another replica has restored the token as unread', async () => {
@@ -349,8 +532,11 @@ describe('after the store has lost its data', () => {
     const terminals = new Proxy(full.terminals, {
       get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
     });
-    const storeReturns: ((lostData: boolean) => void)[] = [];
-    const health = { ping: async () => undefined, onReturn: storeReturns.push.bind(storeReturns) };
+    const storeReturns: ((history: StoreHistory) => void)[] = [];
+    const health = {
+      ping: async () => undefined,
+      onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
+    };
     const store = { ...full, terminals, health };
     const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
     const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -362,9 +548,9 @@ describe('after the store has lost its data', () => {
     await read(reading);
     await eventually(async () => expect(await isRead()).toBe(true));
     current = empty;
-    storeReturns[0]?.(true);
+    storeReturns[0]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(false));
-    storeReturns[1]?.(true);
+    storeReturns[1]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(true));
     expect((await empty.dueQueue.claim(1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
   });
@@ -372,88 +558,9 @@ describe('after the store has lost its data', () => {
   test('only what it missed is written if it still has its data', async () => {
     const { pass, restored, inMemory, recordOf, storeReturns, lines } = createWriteBack();
     inMemory.push(recordOf('alice'));
-    storeReturns(false);
+    storeReturns('same');
     await pass(10_000);
     expect(restored).toEqual([]);
     expect(lines()).toEqual([]);
-  });
-});
-
-describe('a login without a lease', () => {
-  function createLogin(oldestValid = 0) {
-    const { clock, pass } = virtualClock();
-    const vendor = new ScriptedLogin(clock);
-    const put: unknown[][] = [];
-    const added: TokenRecord[] = [];
-    const login = new LoginWithoutLease({
-      vendor,
-      cache: {
-        oldestValid: () => oldestValid,
-        erasedAt: () => 7,
-        getStale: () => undefined,
-        put: (...args: unknown[]) => put.push(args),
-      } as unknown as TokenCache,
-      writeBack: { add: (record: TokenRecord) => added.push(record) } as unknown as WriteBack,
-      clock,
-      loginBudgetMs: 5_000,
-    });
-    const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-    const logIn = async (known?: TokenRecord, cause: 'new' | 'due' = 'new', region?: string) => {
-      const request = { id: subjectId(subject), subject, region, known, cause, sessionIssuedAt: undefined };
-      const running = login.logIn(
-        { ...request, urgency: 'foreground', satisfies: () => true },
-        new BrokerError('store_unavailable'),
-      );
-      const result = running.catch((error: BrokerError) => error.code);
-      await pass(0);
-      return result;
-    };
-    const knownRecord = (generation: number): TokenRecord => {
-      const token = { fields: {}, issuedAt: clock.now(), expiresAt: clock.now() + 60_000 };
-      return { subject, region: 'DE', token, generation, read: false, unreadRenewals: 3 };
-    };
-    return { clock, pass, vendor, put, added, logIn, knownRecord };
-  }
-
-  test('gives a token that counts as read and not as stored, and is written back', async () => {
-    const { clock, added, put, logIn } = createLogin();
-    const renewed = await logIn(undefined, 'new', 'CN');
-    expect(renewed).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: 7 });
-    const [record] = added;
-    expect(record).toMatchObject({ region: 'CN', read: true, unreadRenewals: 0, generation: clock.now() - 5_000 });
-    expect(put).toEqual([[record, { id: expect.any(String), checkedAt: Number.NEGATIVE_INFINITY, erasedAt: 7 }]]);
-  });
-
-  test('uses the country of the known token, and is urgent', async () => {
-    const { vendor, logIn, knownRecord } = createLogin();
-    await logIn(knownRecord(1), 'new', 'CN');
-    expect(vendor.requests).toMatchObject([{ region: 'DE', urgency: 'foreground', budgetMs: 5_000 }]);
-  });
-
-  test('gives a newer generation than the known token has, however fast the clock of its replica was', async () => {
-    const { clock, logIn, knownRecord } = createLogin();
-    const generation = clock.now() + 60_000;
-    expect(await logIn(knownRecord(generation))).toMatchObject({ record: { generation: generation + 1 } });
-  });
-
-  test('gives a newer generation than the last logout that this replica knows of', async () => {
-    const { logIn, knownRecord } = createLogin(9_000_000_000_000);
-    expect(await logIn(knownRecord(1))).toMatchObject({ record: { generation: 9_000_000_000_001 } });
-  });
-
-  test('is refused while the known token is due, but far from its end: the read can wait for the store', async () => {
-    const { pass, vendor, logIn, knownRecord } = createLogin();
-    const known = knownRecord(1);
-    await pass(53_999);
-    expect(await logIn(known, 'due')).toBe('store_unavailable');
-    expect(vendor.requests).toHaveLength(0);
-    await pass(1);
-    expect(await logIn(known, 'due')).toMatchObject({ outcome: 'login' });
-  });
-
-  test('is refused if this replica does not know the country', async () => {
-    const { vendor, logIn } = createLogin();
-    expect(await logIn()).toBe('store_unavailable');
-    expect(vendor.requests).toHaveLength(0);
   });
 });

@@ -28,6 +28,7 @@ const FINE: StatusReport = {
     kind: 'redis',
     reachable: true,
     encryptionKeys: ['k1'],
+    lastDataLoss: null,
     lastSuccessAt: SINCE,
     lastFailure: null,
     failingSince: null,
@@ -60,6 +61,10 @@ function failingWith(reason: string, vendorCode?: number): StatusReport {
   return withDomain({ lastFailure: failure, failingSince: SINCE });
 }
 
+function withDataLoss(history: 'lost' | 'went_back', at: string): StatusReport {
+  return { ...FINE, store: { ...FINE.store, lastDataLoss: { at, history } } };
+}
+
 function withLastHour(changes: Partial<StatusReport['lastHour']>): StatusReport {
   return { ...FINE, lastHour: { ...FINE.lastHour, ...changes } };
 }
@@ -72,6 +77,8 @@ function withoutFetch(lastSuccessAt: string | null, mode = 'jwt'): StatusReport 
 
 const CASES: readonly (readonly [FindingKind, StatusReport])[] = [
   ['storeDown', { ...FINE, store: { ...FINE.store, reachable: false, failingSince: SINCE }, schedule: null }],
+  ['storeLostData', withDataLoss('lost', SINCE)],
+  ['storeWentBack', withDataLoss('went_back', '2026-11-25T14:10:01.000Z')],
   ['signatureRefused', failingWith('configuration', 10_007)],
   ['appRefused', failingWith('configuration', 10_005)],
   ['clockRefused', failingWith('clock_skew', 10_007)],
@@ -145,6 +152,7 @@ describe('the findings of a status', () => {
     ],
     ['apps make mistakes', withLastHour({ reads: { terminal_limit: recently(50), memory: recently(50) } })],
     ['two reads of a thousand fail', withLastHour({ reads: { memory: recently(998), vendor_timeout: recently(2) } })],
+    ['Redis lost its data a day ago', withDataLoss('lost', '2026-11-25T14:10:00.000Z')],
     ['the queue is short', { ...FINE, loginBudget: { perSecond: 10, used: 0.4, waiting: 2 } }],
     ['there is no login limit', { ...FINE, loginBudget: { perSecond: null, used: null, waiting: null } }],
     ['no session server is needed', { ...FINE, sessions: { mode: 'jwt', server: null } }],
@@ -179,6 +187,14 @@ describe.each([
     expect(text).toContain('14:02');
     expect(text).toContain('vendor.example');
     expect(next).toContain('`sdk-token-broker check`');
+  });
+
+  it.each(['lost', 'went_back'] as const)('say when Redis has %s, and to repeat the erasures', (history) => {
+    const [finding] = findingsOf(withDataLoss(history, SINCE));
+    if (finding?.kind !== 'storeLostData' && finding?.kind !== 'storeWentBack') throw new Error('no finding');
+    const { text, next } = texts.findings[finding.kind](finding, new Format(language, 'UTC'), NOW);
+    expect(text).toContain('14:02');
+    expect(next).toMatch(/repeat.*erasures|重做.*清除/);
   });
 
   it('do not say that sessions cannot be checked while known keys are used', () => {

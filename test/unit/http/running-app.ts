@@ -115,7 +115,9 @@ export function servedToken(): ServedToken {
       expiresAt: 1_699_349_988_000,
     },
     generation: 1,
+    answeredAt: 1,
     read: false,
     unreadRenewals: 0,
+    suspect: false,
   });
 }

@@ -31,6 +31,7 @@ export const STATUS: StatusReport = {
     kind: 'redis',
     reachable: false,
     encryptionKeys: ['k1'],
+    lastDataLoss: null,
     lastSuccessAt: null,
     lastFailure: null,
     failingSince: null,

@@ -16,6 +16,7 @@ beforeEach(() => {
   timers = new Set();
   const clock: Clock = {
     now: () => 0,
+    monotonic: () => 0,
     random: () => 0.5,
     nextTurn: (callback) => void setImmediate(callback),
     setTimer(callback, ms) {

@@ -76,9 +76,24 @@ describe('an accepted session', () => {
     expect(await checksAt(cache, [0, 29_999, 30_000])).toEqual([1, 1, 2]);
   });
 
-  it('is not fresh if the clock is set back to before its check', async () => {
+  it.each([-10_000, -3_600_000, 3_600_000])(
+    'is fresh for cacheSeconds, neither longer nor shorter, although the clock is set by %i ms',
+    async (jumpMs) => {
+      const cache = cacheWith();
+      inner.expiresAt = START_MS + 86_400_000;
+      expect(await checksAt(cache, [0, 20_000])).toEqual([1, 1]);
+      clock.jump(jumpMs);
+      expect(await checksAt(cache, [29_999, 30_000, 59_999])).toEqual([1, 2, 2]);
+    },
+  );
+
+  it('is not fresh past its own end, by the wall clock as it is set now', async () => {
     const cache = cacheWith();
-    expect(await checksAt(cache, [0, -1, -3_600_000, -3_570_001, -3_570_000])).toEqual([1, 2, 3, 3, 4]);
+    inner.expiresAt = START_MS + 20_000;
+    expect(await checksAt(cache, [0, 10_000])).toEqual([1, 1]);
+    clock.jump(10_000);
+    inner.failure = new BrokerError('session_expired');
+    await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_expired' });
   });
 
   it('is not fresh past its own end', async () => {
@@ -183,11 +198,15 @@ describe('a refused session', () => {
     expect(inner.calls).toHaveLength(2);
   });
 
-  it('is checked again if the clock is set back', async () => {
+  it('is repeated for refusalMs and no longer, although the clock is set back', async () => {
     const cache = cacheWith();
     inner.failure = new BrokerError('session_invalid');
     await expect(cache.verify('one')).rejects.toBe(inner.failure);
-    clock.time = START_MS - 3_600_000;
+    clock.jump(-3_600_000);
+    clock.time = START_MS + 1_999;
+    await expect(cache.verify('one')).rejects.toBe(inner.failure);
+    expect(inner.calls).toHaveLength(1);
+    clock.time = START_MS + 2_000;
     inner.failure = undefined;
     expect((await cache.verify('one')).unionId).toBe('account-of-one');
     expect(inner.calls).toHaveLength(2);
@@ -249,11 +268,13 @@ describe('while sessions cannot be checked', () => {
     expect(inner.calls).toHaveLength(7);
   });
 
-  it('a stale session is not accepted if the clock is set back to before its check', async () => {
-    const cache = cacheWith();
+  it('a stale session is accepted no longer although the clock is set back', async () => {
+    const cache = cacheWith({ cacheSeconds: 5 });
     await cache.verify('one');
     inner.failure = unavailable;
-    clock.time = START_MS - 3_600_000;
+    clock.jump(-3_600_000);
+    expect(await checkTimes(cache, 10_000)).toEqual([5_000, 7_000, 9_000]);
+    clock.time = START_MS + 10_000;
     await expect(cache.verify('one')).rejects.toBe(unavailable);
   });
 

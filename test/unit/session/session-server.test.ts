@@ -19,6 +19,7 @@ const LIMIT = 65_536;
 class StoppedClock implements Clock {
   readonly timers = new Map<() => void, number>();
   readonly now = systemClock.now;
+  readonly monotonic = systemClock.monotonic;
   readonly random = systemClock.random;
 
   nextTurn = systemClock.nextTurn;

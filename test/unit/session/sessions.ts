@@ -15,10 +15,20 @@ export const ACCOUNT = 'account-of-somebody';
 
 export const CLAIM_NAMES = { unionId: 'sub', region: 'region' };
 
+/** Time passes when a test changes `time`. */
 export class TestClock implements Clock {
   time = START_MS;
+  #jumpedMs = 0;
+
   now(): number {
-    return this.time;
+    return this.time + this.#jumpedMs;
+  }
+  monotonic(): number {
+    return this.time - START_MS;
+  }
+  /** The wall clock is set. No time passes. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
   }
   random(): number {
     return 0.5;

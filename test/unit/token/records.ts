@@ -25,8 +25,10 @@ export function tokenRecord({
       ...token,
     },
     generation: 1_800_000_000_123,
+    answeredAt: 1_800_000_000_456,
     read: false,
     unreadRenewals: 0,
+    suspect: false,
     ...rest,
   };
 }

@@ -9,6 +9,7 @@ import { loginBudget } from '../../../src/token/login-queue.ts';
 import type { VendorTransport } from '../../../src/vendor-api/client.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { freePort } from '../../support/free-port.ts';
+import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 import { hastyClock, IOS, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { DATA, inTurn, json, type SeenRequest, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
@@ -96,6 +97,51 @@ describe('a login', () => {
     expect(error).toMatchObject({ code: 'vendor_rejected', vendorCode: undefined });
     expect(lines).toMatchObject([{ level: 'error', obj: { app: 'web', problem: expect.stringMatching(/no .*app/) } }]);
     expect(vendor.seen).toHaveLength(0);
+  });
+});
+
+describe.each([150_000, -150_000])('a wall clock that jumps by %i ms during a login', (jumpMs) => {
+  /** A vendor that answers after 200 ms, in which the clock of the broker is set. Its own clock stays. */
+  async function loginDuringJump(expireTime: (nowSeconds: number) => number) {
+    const clock = new TestClock();
+    const right = clock.now();
+    const vendor = await scriptedVendor((response) => {
+      clock.advance(200);
+      clock.jump(jumpMs);
+      const at = right + clock.monotonic();
+      const data = { ...DATA, expireTime: expireTime(Math.floor(at / 1_000)) };
+      response.writeHead(200, { Date: new Date(at).toUTCString() }).end(JSON.stringify({ ...SUCCESS, data }));
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock });
+    return { clock, vendor, token: await vendorLogin.login(REQUEST) };
+  }
+
+  it('costs no second attempt, and the end of the token is right on the clock as it is now', async () => {
+    for (const lifeSeconds of [600, 30 * 86_400]) {
+      const { clock, vendor, token } = await loginDuringJump((now) => now + lifeSeconds);
+      expect(vendor.seen).toHaveLength(1);
+      expect(Math.abs(token.expiresAt - (clock.now() + lifeSeconds * 1_000))).toBeLessThan(2_000);
+      expect(Math.abs(token.issuedAt - (clock.now() - 200))).toBeLessThan(2_000);
+    }
+  });
+
+  it('does not change a life that the vendor gives in seconds', async () => {
+    const { clock, vendor, token } = await loginDuringJump(() => 3_600);
+    expect(vendor.seen).toHaveLength(1);
+    expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
+    expect(token.issuedAt).toBe(clock.now() - 200);
+  });
+
+  it('leaves the budget of the login as it is', async () => {
+    const clock = new TestClock();
+    const vendor = await scriptedVendor((response, seen, index) => {
+      if (index === 0) clock.jump(jumpMs);
+      const answer = index === 0 ? { code: 10901060, msg: 'maintenance' } : SUCCESS;
+      json(answer, 200, { Date: new Date(clock.now()).toUTCString() })(response, seen, index);
+    });
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock });
+    expect((await vendorLogin.login(REQUEST)).fields).toMatchObject({ accessToken: DATA.accessToken });
+    expect(vendor.seen).toHaveLength(2);
   });
 });
 
@@ -329,8 +375,8 @@ describe('the duration of a login', () => {
     let waitMs = 401;
     const queue = { reserve: async () => ({ granted: true, waitMs }) };
     // The clock stands still, so that the time of the turn is exact.
-    const now = systemClock.now();
-    const clock = { ...hastyClock, now: () => now };
+    const now = Math.floor(systemClock.monotonic());
+    const clock = { ...hastyClock, monotonic: () => now };
     const { vendorLogin } = vendorLoginAt(vendor.url, { maxPerSecond: 20, queue, clock });
     expect((await refusalOf(vendorLogin.login({ ...REQUEST, budgetMs: 10_400 }))).code).toBe('vendor_busy');
     expect(vendor.seen).toHaveLength(0);
@@ -367,12 +413,12 @@ describe('the duration of a login', () => {
   });
 
   it('allows no second attempt after the time budget is used up', async () => {
-    let now = systemClock.now();
+    let now = systemClock.monotonic();
     const vendor = await scriptedVendor((response) => {
       now += REQUEST.budgetMs;
       response.end(JSON.stringify(SKEWED));
     });
-    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, now: () => now } });
+    const { vendorLogin } = vendorLoginAt(vendor.url, { clock: { ...hastyClock, monotonic: () => now } });
     expect((await refusalOf(vendorLogin.login(REQUEST))).code).toBe('vendor_busy');
     expect(vendor.seen).toHaveLength(1);
   });

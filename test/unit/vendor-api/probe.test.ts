@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
 import { probeVendor } from '../../../src/vendor-api/probe.ts';
 import { freePort } from '../../support/free-port.ts';
+import { TestClock } from '../../support/test-clock.ts';
 import { IOS, SKEWED, SUBJECT } from './running-vendor-login.ts';
 import { type Answering, DATA, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
@@ -19,7 +20,7 @@ async function probeOf(answering: Answering, { timeoutMs = 10_000, clock = clock
 }
 
 function clockAt(now: () => number): Clock {
-  return { ...systemClock, now };
+  return { ...systemClock, now, monotonic: () => now() - NOW };
 }
 
 async function faultOf(exchange: Promise<unknown>): Promise<VendorFault> {
@@ -76,6 +77,20 @@ describe('a probe of the vendor', () => {
     const { exchange } = await probeOf(answering, { clock });
     expect(await exchange).toMatchObject({ roundTripMs: 250, token: { issuedAt: NOW } });
   });
+
+  it.each([150_000, -150_000])(
+    'measures the same duration although the clock jumps by %i ms meanwhile',
+    async (jumpMs) => {
+      const clock = new TestClock();
+      const answering: Answering = (response) => {
+        clock.advance(250);
+        clock.jump(jumpMs);
+        response.end(JSON.stringify(SUCCESS));
+      };
+      const { exchange } = await probeOf(answering, { clock });
+      expect(await exchange).toMatchObject({ roundTripMs: 250, token: { issuedAt: clock.now() - 250 } });
+    },
+  );
 
   it.each([
     [0, 0, undefined],

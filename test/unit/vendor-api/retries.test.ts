@@ -12,7 +12,7 @@ const WINDOW_MS = 7_500;
 /** A login with these faults. @returns the delay in ms after each fault, until one is final */
 function delays(faults: readonly VendorFault[], { random = 0, attemptMs = 1, windowMs = WINDOW_MS } = {}): number[] {
   let now = 1_800_000_000_000;
-  const clock: Clock = { ...systemClock, now: () => now, random: () => random };
+  const clock: Clock = { ...systemClock, monotonic: () => now, random: () => random };
   const retries = new Retries(clock, now + windowMs);
   const taken: number[] = [];
   for (const fault of faults) {

@@ -114,6 +114,8 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
     // After this time ioredis goes on to the next Sentinel.
     sentinelCommandTimeout: options.socketTimeout,
     sentinelRetryStrategy: options.retryStrategy,
+    // Otherwise a connection stays with a master that the Sentinels have replaced, until they demote it 10 s later.
+    failoverDetector: true,
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
   };
 }

@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
-import { type Clock, remainingMs, type Timer } from '../../../token/clock.ts';
+import { type Clock, TIMEOUT_PARTS, type Timer } from '../../../token/clock.ts';
 import type { Contact, ContactFailure } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
-import { runScript, type ScriptCall } from '../lua-scripts.ts';
+import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
 import { storeUnavailable } from './connection.ts';
 
@@ -32,6 +32,8 @@ const NO_CONNECTION = [
 
 const REPLIES = new Map<string, RedisErrorKind>([
   ['READONLY', 'readonly'],
+  // Too few replicas follow this master: as with READONLY, another server may be the master by now.
+  ['NOREPLICAS', 'readonly'],
   ['OOM', 'oom'],
   ['LOADING', 'loading'],
 ]);
@@ -51,8 +53,8 @@ const OPEN_MS = 500;
 /** A circuit breaker: after a timeout, commands fail at once until a probe is answered. */
 export class CommandBreaker {
   readonly #clock: Clock;
-  /** Epoch ms; 0 while the breaker is closed. */
-  #openUntil = 0;
+  /** By the monotonic clock; `undefined` while the breaker is closed. */
+  #openUntil: number | undefined;
   #probing = false;
 
   constructor(clock: Clock) {
@@ -61,15 +63,18 @@ export class CommandBreaker {
 
   /** Whether a command may be sent now. Every command that is sent reports its result to {@link settle}. */
   admit(): boolean {
-    if (this.#openUntil === 0) return true;
-    if (this.#probing || remainingMs(this.#openUntil, this.#clock.now(), OPEN_MS) > 0) return false;
+    if (this.#openUntil === undefined) return true;
+    if (this.#probing || this.#clock.monotonic() < this.#openUntil) return false;
     this.#probing = true;
     return true;
   }
 
-  settle(result: 'answered' | 'timeout'): void {
+  /** @returns whether the breaker has closed */
+  settle(result: 'answered' | 'timeout'): boolean {
+    const wasOpen = this.#openUntil !== undefined;
     this.#probing = false;
-    this.#openUntil = result === 'answered' ? 0 : this.#clock.now() + OPEN_MS;
+    this.#openUntil = result === 'answered' ? undefined : this.#clock.monotonic() + OPEN_MS;
+    return wasOpen && result === 'answered';
   }
 }
 
@@ -101,13 +106,19 @@ class WriteCoalescer {
 
 /** A command that was sent. */
 interface SentCommand {
-  /** By `performance.now()`, which no change of the system time affects. */
+  /** On the time of {@link Deadlines}. */
   readonly deadlineAt: number;
   /** Ends it as timed out; `undefined` once it has ended. */
   expire: (() => void) | undefined;
 }
 
-/** The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. */
+/** The longest that {@link Deadlines} counts at once. */
+const PART_MS = COMMAND_TIMEOUT_MS / TIMEOUT_PARTS;
+
+/**
+ * The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. As
+ * with {@link TIMEOUT_PARTS}, a time in which this process stands still counts as one part at most.
+ */
 class Deadlines {
   readonly #clock: Clock;
   /**
@@ -116,15 +127,18 @@ class Deadlines {
    */
   readonly #commands: SentCommand[] = [];
   #timer: Timer | undefined;
+  /** The time that was counted until the timer was started, in ms, and when that was by the monotonic clock. */
+  #countedMs = 0;
+  #startedAt = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   add(expire: () => void): SentCommand {
-    const command = { deadlineAt: performance.now() + COMMAND_TIMEOUT_MS, expire };
+    this.#timer ??= this.#start(COMMAND_TIMEOUT_MS);
+    const command = { deadlineAt: this.#now() + COMMAND_TIMEOUT_MS, expire };
     this.#commands.push(command);
-    this.#timer ??= this.#clock.setTimer(() => this.#expireDue(), COMMAND_TIMEOUT_MS);
     return command;
   }
 
@@ -133,14 +147,52 @@ class Deadlines {
     while (this.#commands[0] && !this.#commands[0].expire) this.#commands.shift();
   }
 
-  #expireDue(): void {
-    const now = performance.now();
-    const due = this.#commands.filter(({ deadlineAt }) => deadlineAt <= now);
+  leftMs({ deadlineAt }: SentCommand): number {
+    return deadlineAt - this.#now();
+  }
+
+  #now(): number {
+    return this.#countedMs + Math.min(PART_MS, this.#clock.monotonic() - this.#startedAt);
+  }
+
+  #start(ms: number): Timer {
+    this.#startedAt = this.#clock.monotonic();
+    return this.#clock.setTimer(() => this.#count(), Math.min(PART_MS, ms));
+  }
+
+  #count(): void {
+    this.#countedMs = this.#now();
+    const due = this.#commands.filter(({ deadlineAt }) => deadlineAt <= this.#countedMs);
     const next = this.#commands[due.length];
-    this.#timer = next && this.#clock.setTimer(() => this.#expireDue(), next.deadlineAt - now);
+    this.#timer = next && this.#start(next.deadlineAt - this.#countedMs);
     for (const { expire } of due) expire?.();
   }
 }
+
+/** The clock of each server, as its answers have shown it. */
+export class ServerClocks {
+  readonly #clock: Clock;
+  /** By {@link RedisCommands.partOf}. */
+  readonly #readings = new Map<string, { readonly time: number; readonly readAt: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Notes what the server's clock has shown. @param time epoch ms */
+  note(part: string, time: number): void {
+    this.#readings.set(part, { time, readAt: this.#clock.monotonic() });
+  }
+
+  /** Epoch ms: the server's clock, or up to one round trip behind it. `undefined` before its first answer. */
+  now(part: string): number | undefined {
+    const reading = this.#readings.get(part);
+    return reading && reading.time + this.#clock.monotonic() - reading.readAt;
+  }
+}
+
+/** How Redis refuses a script that arrived after its deadline: the time of its clock follows, epoch ms. */
+const LATE = /^LATE (\d+)/;
 
 const HASH_TAG = /\{\d+\}/;
 
@@ -155,10 +207,11 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
-  /** The command that was answered last. */
-  #answered: SentCommand | undefined;
+  #lastSuccessAt: number | undefined;
   #lastFailure: ContactFailure | undefined;
   #failingSince: number | undefined;
+  readonly #recoveryListeners: (() => void)[] = [];
+  readonly clocks: ServerClocks;
 
   constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
     this.#redis = redis;
@@ -166,26 +219,54 @@ export class RedisCommands {
     this.#deadlines = new Deadlines(clock);
     this.#clock = clock;
     this.#observer = observer;
+    this.clocks = new ServerClocks(clock);
   }
 
-  /** When Redis last answered a command, and when it did not. The last success is the time when the command was sent. */
+  /** When Redis last answered a command, and when it did not. */
   contact(): Contact {
-    const sentMsAgo = this.#answered && performance.now() - this.#answered.deadlineAt + COMMAND_TIMEOUT_MS;
-    const lastSuccessAt = sentMsAgo === undefined ? undefined : Math.round(this.#clock.now() - sentMsAgo);
-    return { lastSuccessAt, lastFailure: this.#lastFailure, failingSince: this.#failingSince };
+    return {
+      lastSuccessAt: this.#lastSuccessAt,
+      lastFailure: this.#lastFailure,
+      failingSince: this.#failingSince,
+    };
   }
 
-  /** Runs a Lua script. Strings in its result are buffers. @throws BrokerError `store_unavailable` */
+  /** Calls `listener` when Redis answers again after a timeout. */
+  onRecovery(listener: () => void): void {
+    this.#recoveryListeners.push(listener);
+  }
+
+  /**
+   * Runs a Lua script. Strings in its result are buffers. If it arrives at Redis after its timeout, Redis refuses it,
+   * unless the script is {@link isFenced}.
+   * @throws BrokerError `store_unavailable`
+   */
   script(...call: ScriptCall): Promise<unknown> {
-    const [, keys] = call;
-    return this.run(keys[0], (redis) => runScript(redis, ...call));
+    const [name, keys] = call;
+    const part = this.partOf(keys[0]);
+    const deadline = (leftMs: number): number | '' => {
+      const now = isFenced(name) ? undefined : this.clocks.now(part);
+      return now === undefined ? '' : Math.ceil(now + leftMs);
+    };
+    return this.run(keys[0], async (redis, leftMs) => {
+      try {
+        return await runScript(redis, call, deadline(leftMs()));
+      } catch (error) {
+        const [, time] = LATE.exec((error as Error).message) ?? [];
+        if (time === undefined || leftMs() <= 0) throw error;
+        // This process stood still before it sent the script, or the clock of Redis was set. The caller still waits.
+        this.clocks.note(part, Number(time));
+        return runScript(redis, call, deadline(leftMs()));
+      }
+    });
   }
 
   /**
    * @param key a key of the command; `undefined` when any server may answer
+   * @param command gets a function that returns the ms until its timeout
    * @throws BrokerError `store_unavailable`
    */
-  run<T>(key: string | undefined, command: (redis: RedisClient) => Promise<T>): Promise<T> {
+  run<T>(key: string | undefined, command: (redis: RedisClient, leftMs: () => number) => Promise<T>): Promise<T> {
     const breaker = this.#breakerOf(key);
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
@@ -203,13 +284,13 @@ export class RedisCommands {
         reject(storeUnavailable(error));
       };
       const sent = this.#deadlines.add(() => fail(new CommandTimeout()));
-      command(this.#redis).then(
+      command(this.#redis, () => this.#deadlines.leftMs(sent)).then(
         (answer) => {
           if (!sent.expire) return;
           this.#deadlines.end(sent);
-          this.#answered = sent;
+          this.#lastSuccessAt = this.#clock.now();
           this.#failingSince = undefined;
-          breaker.settle('answered');
+          if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
         (error: unknown) => {
@@ -219,8 +300,13 @@ export class RedisCommands {
     });
   }
 
-  #breakerOf(key = ''): CommandBreaker {
-    const part = this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
+  /** The part of the servers that a key belongs to: its hash tag on a cluster. */
+  partOf(key = ''): string {
+    return this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
+  }
+
+  #breakerOf(key: string | undefined): CommandBreaker {
+    const part = this.partOf(key);
     const known = this.#breakers.get(part);
     if (known) return known;
     const breaker = new CommandBreaker(this.#clock);

@@ -22,8 +22,10 @@ const OPTIONS = {
 
 const COMMAND_TIMEOUT_MS = 2_000;
 
-/** Minimum time between two reconnections after READONLY. A new connection finds the master only after a failover. */
-const READONLY_PAUSE_MS = 5_000;
+/** Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover. */
+const NOT_MASTER_PAUSE_MS = 5_000;
+/** Answers of a server that is no master any more, or one that has lost its replicas. */
+const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;
 
 /** ioredis emits this after each round through the Sentinels, whose errors it has emitted before. */
 const ALL_SENTINELS_FAILED = /^All sentinels are unreachable/;
@@ -62,7 +64,7 @@ function topologyOf(url: string): Topology {
 function optionsOf(role: string): ClientOptions {
   let reconnectedAt = Number.NEGATIVE_INFINITY;
   const reconnectOnError = ({ message }: Error): boolean => {
-    if (!message.includes('READONLY') || performance.now() - reconnectedAt < READONLY_PAUSE_MS) return false;
+    if (!NOT_MASTER.test(message) || performance.now() - reconnectedAt < NOT_MASTER_PAUSE_MS) return false;
     reconnectedAt = performance.now();
     return true;
   };

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { TOKEN_FIELDS, type TokenRecord } from '../../../token/sdk-token.ts';
 import {
   type AccessIdList,
@@ -26,13 +27,19 @@ export const ACCOUNT_FIELDS = {
  * |---|---|
  * | 0 | format, 1 |
  * | 1 | 1 once an app has read this generation; a script changes it in place |
- * | 2 | number of unread renewals in a row |
- * | 3–8 | generation |
- * | 9–14 | expiry, epoch ms |
- * | 15… | sealed: subject, region, issue time, the token's fields |
+ * | 2 | 1 if another login may have ended the token; a script changes it in place |
+ * | 3 | number of unread renewals in a row |
+ * | 4–9 | generation |
+ * | 10–15 | expiry, epoch ms |
+ * | 16–21 | when the vendor had answered the login, epoch ms by the clock of Redis |
+ * | 22–25 | a digest of the `accessToken`, which tells two logins of the same time apart |
+ * | 26… | sealed: subject, region, issue time, the token's fields |
  */
 const FORMAT = 1;
-export const HEADER_LENGTH = 15;
+export const HEADER_LENGTH = 26;
+const FINGERPRINT_LENGTH = 4;
+/** The bytes in front of this one are not bound to the sealed text, because scripts change them. */
+const BOUND_FROM = 3;
 /**
  * Anyone who can write to Redis can write any generation. One that is further ahead of the clock than this counts as
  * none, because the next one might not fit into a record. It is a year, because the clock of Redis may be wrong, differ
@@ -50,15 +57,25 @@ export class RecordCodec {
     this.#cipher = cipher;
   }
 
-  /** @param key the Redis key of the record's hash; the sealed text is bound to it, to the id and to the header */
-  encode(record: TokenRecord, id: SubjectId, key: string): Buffer {
-    const { subject, region, token } = record;
+  /** The plain part of a record. */
+  headerOf(record: TokenRecord): Buffer {
+    const { token } = record;
     const header = Buffer.alloc(HEADER_LENGTH);
     header.writeUInt8(FORMAT, 0);
     header.writeUInt8(record.read ? 1 : 0, 1);
-    header.writeUInt8(Math.min(record.unreadRenewals, 255), 2);
-    header.writeUIntBE(record.generation, 3, 6);
-    header.writeUIntBE(Math.floor(token.expiresAt), 9, 6);
+    header.writeUInt8(record.suspect ? 1 : 0, 2);
+    header.writeUInt8(Math.min(record.unreadRenewals, 255), 3);
+    header.writeUIntBE(record.generation, 4, 6);
+    header.writeUIntBE(Math.floor(token.expiresAt), 10, 6);
+    header.writeUIntBE(record.answeredAt, 16, 6);
+    hash('sha256', token.fields['accessToken'] ?? '', 'buffer').copy(header, 22, 0, FINGERPRINT_LENGTH);
+    return header;
+  }
+
+  /** @param key the Redis key of the record's hash; the sealed text is bound to it, to the id and to the header */
+  encode(record: TokenRecord, id: SubjectId, key: string): Buffer {
+    const { subject, region, token } = record;
+    const header = this.headerOf(record);
     const known = POSITIONAL_FIELDS.map((name) => token.fields[name] ?? '');
     const more = Object.entries(token.fields).filter(([name]) => !POSITIONAL_FIELDS.includes(name));
     const { app, unionId, uniqueId } = subject;
@@ -81,7 +98,7 @@ export class RecordCodec {
 
   /** Epoch ms at which the record expires, even when no key opens it. */
   expiryOf(bytes: Buffer): number {
-    return bytes.readUIntBE(9, 6);
+    return bytes.readUIntBE(10, 6);
   }
 
   /** `undefined` when the record does not open or belongs to another subject. It then costs a login, not an error. */
@@ -96,15 +113,16 @@ export class RecordCodec {
     if (bytes[HEADER_LENGTH] === 0 && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
       return undefined;
     const token = { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) };
-    const [generation, unreadRenewals] = [bytes.readUIntBE(3, 6), bytes.readUInt8(2)];
-    return { subject, region, token, generation, read: bytes[1] === 1, unreadRenewals };
+    const [generation, answeredAt] = [bytes.readUIntBE(4, 6), bytes.readUIntBE(16, 6)];
+    const [read, suspect, unreadRenewals] = [bytes[1] === 1, bytes[2] === 1, bytes.readUInt8(3)];
+    return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   }
 }
 
 function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
-  const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - 2)}${key} ${id}`);
+  const bound = Buffer.from(`${'0'.repeat(HEADER_LENGTH - BOUND_FROM)}${key} ${id}`);
   // `copy` takes longer for so few bytes.
-  for (let at = 2; at < HEADER_LENGTH; at += 1) bound[at - 2] = record[at] ?? 0;
+  for (let at = BOUND_FROM; at < HEADER_LENGTH; at += 1) bound[at - BOUND_FROM] = record[at] ?? 0;
   return bound;
 }
 

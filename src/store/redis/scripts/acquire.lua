@@ -14,23 +14,21 @@
 --   {'held', ms until the lease ends, its owner}, {'cooling', ms until the cool-down ends, error code} or {'terminal_limit'}.
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
-local now = clock()
 local heldFor = leasedFor(KEYS[1], duration)
 local holder = heldFor > 0 and redis.call('GET', KEYS[1])
 -- A client that sends the command again after a lost connection gets its own lease.
 if heldFor > 0 and holder ~= owner then return {'held', heldFor, holder} end
 
 local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
-local coolsFor = coolingFor(failures[1], now)
+local coolsFor = coolingFor(failures[1])
 if coolsFor > 0 then return {'cooling', coolsFor, failures[2]} end
 
 local record = redis.call('HGET', KEYS[3], terminal)
-if expiryOf(record) <= now and full(KEYS[3], limit, now) then return {'terminal_limit'} end
+if expiryOf(record) <= now and full(KEYS[3], limit) then return {'terminal_limit'} end
 
-local newest = math.max(fenceOf(KEYS[2], terminal, now), generationOf(record, now), erasedAt(KEYS[3], now))
-local generation = digits(math.max(now, newest + 1))
+local generation = nextGeneration(KEYS[2], terminal, record, erasedAt(KEYS[3]))
 redis.call('SET', KEYS[1], owner, 'PX', duration)
-raiseLeaseFence(KEYS[2], terminal, generation, limit, now)
+raiseFence(KEYS[2], terminal, GRANTED, generation, limit)
 redis.call('ZADD', KEYS[4], 'XX', now + duration, id)
 local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
-return {'granted', generation, record, account[1], account[2]}
+return {'granted', digits(generation), record, account[1], account[2]}

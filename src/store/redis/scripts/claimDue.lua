@@ -7,7 +7,6 @@
 --   this claim, subject id, subject id, …}.
 
 local limit, hiddenFor = unpack(ARGV)
-local now = clock()
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
 local claimed = {}
 for index = 1, #due, 2 do

@@ -5,7 +5,6 @@
 -- ARGV owner, duration in ms and subject id of each subject
 -- Returns for each subject 1, or 0 when the owner has lost the lease.
 
-local now = clock()
 local results = {}
 for at = 2, #KEYS do
   local owner, duration, id = unpack(ARGV, 3 * at - 5, 3 * at - 3)

@@ -4,7 +4,6 @@
 -- ARGV[1] ms between two permits
 -- Returns nothing.
 
-local now = clock()
 local due = tonumber(redis.call('GET', KEYS[1]) or 0) - tonumber(ARGV[1])
 if due > now then
   redis.call('SET', KEYS[1], string.format('%.3f', due), 'PX', math.ceil(due - now))

@@ -15,7 +15,6 @@
 local POSTPONE_MS = 60000
 
 local owner, duration, limit = unpack(ARGV, 1, 3)
-local now = clock()
 local results = {}
 
 local function leaseOne(at, terminal, id)
@@ -29,17 +28,16 @@ local function leaseOne(at, terminal, id)
     if isRead(record) then table.insert(results, {id, 'ended'}) end
     return
   end
-  local busyFor = math.max(leasedFor(lease, duration), coolingFor(redis.call('HGET', failures, 'until'), now))
+  local busyFor = math.max(leasedFor(lease, duration), coolingFor(redis.call('HGET', failures, 'until')))
   if busyFor > 0 then
     redis.call('ZADD', KEYS[1], 'XX', now + busyFor, id)
     return
   end
-  local newest = math.max(fenceOf(fences, terminal, now), generationOf(record, now), instantOf(erasure, now))
-  local generation = digits(math.max(now, newest + 1))
+  local generation = nextGeneration(fences, terminal, record, instantOf(erasure))
   redis.call('SET', lease, owner, 'PX', duration)
-  raiseLeaseFence(fences, terminal, generation, limit, now)
+  raiseFence(fences, terminal, GRANTED, generation, limit)
   redis.call('ZADD', KEYS[1], 'XX', now + duration, id)
-  table.insert(results, {id, generation, record, region, erasure})
+  table.insert(results, {id, digits(generation), record, region, erasure})
 end
 
 for at = 2, #KEYS, 4 do

@@ -9,9 +9,8 @@
 -- Returns 1, or 0 when the flag was set before or another generation is stored. Then nothing changes.
 
 local terminal, generation, id, dueIn = unpack(ARGV)
-local now = clock()
 local record = redis.call('HGET', KEYS[1], terminal)
-if not record or generationOf(record, now) ~= tonumber(generation) or isRead(record) then return 0 end
-redis.call('HSET', KEYS[1], terminal, string.sub(record, 1, 1) .. string.char(1) .. string.sub(record, 3))
+if not record or generationOf(record) ~= tonumber(generation) or isRead(record) then return 0 end
+redis.call('HSET', KEYS[1], terminal, flagged(record, 2))
 redis.call('ZADD', KEYS[2], 'XX', 'LT', now + dueIn, id)
 return 1

@@ -5,4 +5,4 @@
 
 local nextPlace = tonumber(redis.call('HGET', KEYS[1], 'next') or nil)
 if not nextPlace then return nil end
-return math.floor(nextPlace - clock() + 0.5)
+return math.floor(nextPlace - now + 0.5)

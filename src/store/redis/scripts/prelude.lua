@@ -1,8 +1,9 @@
 -- Definitions that the scripts share. The loader puts them in front of each script, after the constants of lua-scripts.ts.
 --
 -- Every script uses the clock of Redis, so the clocks of the replicas need not agree. A record starts with a plain
--- header (see record-codec.ts). Counted from 1, byte 2 is the read flag, bytes 4 to 9 are the generation and bytes 10
--- to 15 the expiry in epoch ms.
+-- header (see record-codec.ts). Counted from 1, byte 2 is the read flag, byte 3 is set for a suspect token, bytes 5 to 10
+-- are the generation, bytes 11 to 16 the expiry and bytes 17 to 22 the time of the answer, all in epoch ms. Bytes 23 to 26
+-- are a digest of the token.
 
 -- How long the fence of a logout or of an unsaved generation is kept. `save` refuses older writes.
 local FENCE_MS = 3600000
@@ -13,19 +14,23 @@ local MAX_FENCES = 64
 -- The field in place of the oldest fences of an account. The fields of terminals are longer.
 local FLOOR = 'floor'
 
--- Stands in front of the fence of a lease. A fence without it may come from a logout. Replicas that do not know it read
--- the same number, and write fences without it.
-local LEASED = '+'
-
 -- Epoch ms.
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- All digits of an instant or a generation. By default, Lua prints 14 digits; epoch ms have 13.
+local function digits(instant)
+  return string.format('%.0f', instant)
 end
+
+-- The last argument of every script is the time at which its caller gives up, or ''. What has been given up must not be
+-- done later.
+local deadline = table.remove(ARGV)
+if deadline ~= '' and now > tonumber(deadline) then return redis.error_reply('LATE ' .. digits(now)) end
 
 -- A generation or a time that Redis holds; 0 when there is none, or one that is too far ahead of the clock: no broker
 -- stored it, and a later generation would have to exceed it.
-local function instantOf(stored, now)
+local function instantOf(stored)
   local instant = tonumber(stored or 0) or 0
   return instant <= now + MAX_LEAD_MS and instant or 0
 end
@@ -35,20 +40,35 @@ local function headerOf(record, at)
   return record and #record >= HEADER_LENGTH and struct.unpack('>I6', record, at) or 0
 end
 
-local function generationOf(record, now)
-  return instantOf(headerOf(record, 4), now)
+local function generationOf(record)
+  return instantOf(headerOf(record, 5))
+end
+
+local function expiryOf(record)
+  return headerOf(record, 11)
+end
+
+-- When the vendor had answered the login of a record.
+local function answeredAt(record)
+  return instantOf(headerOf(record, 17))
+end
+
+-- Whether two records are of the same login.
+local function isSameLogin(record, other)
+  return record and generationOf(record) == generationOf(other) and string.sub(record, 23, 26) == string.sub(other, 23, 26)
 end
 
 local function isRead(record)
   return record and string.byte(record, 2) == 1
 end
 
-local function expiryOf(record)
-  return headerOf(record, 10)
+-- The record with its read flag (byte 2) or its suspect flag (byte 3) set.
+local function flagged(record, byte)
+  return string.sub(record, 1, byte - 1) .. string.char(1) .. string.sub(record, byte + 1)
 end
 
 -- Whether the account has its maximum number of terminals with an unexpired token.
-local function full(account, limit, now)
+local function full(account, limit)
   local fields = redis.call('HGETALL', account)
   local terminals = 0
   for at = 1, #fields, 2 do
@@ -58,55 +78,63 @@ local function full(account, limit, now)
 end
 
 -- Epoch ms of the account's last erasure; 0 when there was none.
-local function erasedAt(account, now)
-  return instantOf(redis.call('HGET', account, FIELD_ERASED_AT), now)
+local function erasedAt(account)
+  return instantOf(redis.call('HGET', account, FIELD_ERASED_AT))
 end
 
 -- The directory entry of an account; false when there is none. Only an erased account expires, unless it has logged in
 -- since. Its entry is left for the erasure, which needs it to delete the accessIds.
 local function directoryOf(account)
-  return redis.call('PTTL', account) <= 0 and redis.call('HGET', account, FIELD_DIRECTORY)
+  local entry = redis.call('PTTL', account) <= 0 and redis.call('HGET', account, FIELD_DIRECTORY)
+  return entry and entry ~= '' and entry
 end
 
--- All digits of a generation. By default, Lua prints 14 digits; epoch ms have 13.
-local function digits(generation)
-  return string.format('%.0f', generation)
+-- The fence of a terminal: the newest generation that was granted, the newest generation that a logout has outdated, and
+-- the latest answer to a login whose token was dropped. Epoch ms; 0 when there is none.
+local GRANTED, OUTDATED, DROPPED = 1, 2, 3
+
+local function readFence(stored)
+  local granted, outdated, dropped = string.match(stored or '', '^(%d+) (%d+) (%d+)$')
+  return {instantOf(granted), instantOf(outdated), instantOf(dropped)}
 end
 
-local function isOfLease(fence)
-  return string.sub(fence, 1, 1) == LEASED
+local function latestOf(one, other)
+  return {math.max(one[1], other[1]), math.max(one[2], other[2]), math.max(one[3], other[3])}
 end
 
--- Returns the newest generation of the terminal that was granted or outdated, and the newest that a logout may have
--- outdated; 0 when there is none. Where the terminal's own fence is gone, the floor of the account is at least as high.
-local function fenceOf(fences, terminal, now)
+-- Where the terminal's own fence is gone, the floor of the account is at least as high.
+local function fenceOf(fences, terminal)
   local stored = redis.call('HMGET', fences, terminal, FLOOR)
-  local own, floor = instantOf(stored[1], now), instantOf(stored[2], now)
-  local fence = math.max(own, floor)
-  return fence, stored[1] and isOfLease(stored[1]) and floor or fence
+  return latestOf(readFence(stored[1]), readFence(stored[2]))
 end
 
--- Stores the fence of a terminal. Above the limit, the oldest fence of the account becomes its floor.
-local function raiseFence(fences, terminal, generation, terminalLimit, now)
-  redis.call('HSET', fences, terminal, generation)
+local function storeFence(fences, field, fence)
+  redis.call('HSET', fences, field, digits(fence[1]) .. ' ' .. digits(fence[2]) .. ' ' .. digits(fence[3]))
+end
+
+-- Raises one number of a terminal's fence. Above the limit, the oldest fence of the account becomes its floor.
+local function raiseFence(fences, terminal, kind, instant, terminalLimit)
+  local fence = readFence(redis.call('HGET', fences, terminal))
+  fence[kind] = math.max(fence[kind], instant)
+  storeFence(fences, terminal, fence)
   redis.call('PEXPIRE', fences, FENCE_MS)
   local fields = redis.call('HGETALL', fences)
   if #fields / 2 <= math.max(MAX_FENCES, 2 * terminalLimit) then return end
-  local oldest, lowest
+  local oldest, lowest, newest
   for at = 1, #fields, 2 do
-    local fence = instantOf(fields[at + 1], now)
-    if fields[at] ~= FLOOR and (not oldest or fence < lowest) then oldest, lowest = fields[at], fence end
+    local other = readFence(fields[at + 1])
+    newest = math.max(unpack(other))
+    if fields[at] ~= FLOOR and (not oldest or newest < lowest) then oldest, lowest = fields[at], newest end
   end
+  local floor = fenceOf(fences, oldest)
   redis.call('HDEL', fences, oldest)
-  redis.call('HSET', fences, FLOOR, digits(math.max(lowest, fenceOf(fences, FLOOR, now))))
+  storeFence(fences, FLOOR, floor)
 end
 
--- Stores the fence of a lease. A terminal has one fence. So after a logout, the fences of its leases count as those of a
--- logout until a token is saved.
-local function raiseLeaseFence(fences, terminal, generation, terminalLimit, now)
-  local stored = redis.call('HGET', fences, terminal)
-  local mark = (not stored or isOfLease(stored)) and LEASED or ''
-  raiseFence(fences, terminal, mark .. generation, terminalLimit, now)
+-- The next generation of a terminal: later than each that was granted or outdated, and than all that is known of its logins.
+local function nextGeneration(fences, terminal, record, erasure)
+  local newest = math.max(erasure, generationOf(record), answeredAt(record), unpack(fenceOf(fences, terminal)))
+  return math.max(now, newest + 1)
 end
 
 -- Ms until a lease ends; 0 or less when it is free. If it would last too long, the clock of Redis was set back. It is cut
@@ -123,7 +151,16 @@ local function coolDownMs(failures)
 end
 
 -- Ms until a cool-down ends; 0 or less when there is none. No broker stored one that is longer than the longest.
-local function coolingFor(endsAt, now)
+local function coolingFor(endsAt)
   local rest = (tonumber(endsAt or 0) or 0) - now
   return rest <= MAX_COOL_DOWN_MS and rest or 0
+end
+
+-- Adds a change to the stream of changes, which shows the replicas whether Redis has lost one, and announces it. Returns
+-- the id of the change before it, '' for none, and its own id: '1-0/2-0'.
+local function announce(changes, channel, text)
+  local last = redis.call('XREVRANGE', changes, '+', '-', 'COUNT', 1)[1]
+  local change = (last and last[1] or '') .. '/' .. redis.call('XADD', changes, 'MAXLEN', MAX_CHANGES, '*', '', '')
+  redis.call('PUBLISH', channel, text .. ' ' .. change)
+  return change
 end

@@ -14,12 +14,11 @@
 -- Returns 1, or 0 when the owner has lost the lease.
 
 local owner, id, dueIn, channel, announcement, code, wait = unpack(ARGV)
-local now = clock()
 if redis.call('GET', KEYS[1]) ~= owner then return 0 end
 redis.call('DEL', KEYS[1])
 if dueIn ~= '' then redis.call('ZADD', KEYS[2], 'XX', now + dueIn, id) end
 if code ~= '' then
-  local rest = coolingFor(redis.call('HGET', KEYS[3], 'until'), now)
+  local rest = coolingFor(redis.call('HGET', KEYS[3], 'until'))
   local coolsFor = tonumber(wait)
   if rest <= 0 then coolsFor = math.max(coolsFor, coolDownMs(redis.call('HINCRBY', KEYS[3], 'count', 1))) end
   if coolsFor >= rest then redis.call('HSET', KEYS[3], 'until', now + coolsFor, 'code', code) end

@@ -12,7 +12,6 @@ local interval, burst, urgency, returningFor = tonumber(ARGV[1]), tonumber(ARGV[
 local isForeground = urgency == 'foreground'
 local isReturning = isForeground and redis.call('GET', KEYS[2]) ~= false
 local isNewcomer = isForeground and not isReturning
-local now = clock()
 local state = redis.call('HMGET', KEYS[1], 'next', 'newcomersUntil', 'foregroundUntil', 'nextYielding', 'nextReturning')
 -- No place is that late: the clock was set back.
 if tonumber(state[1] or 0) > now + LONGEST_WAIT_MS + 2 * interval then state = {} end

@@ -6,7 +6,6 @@
 -- Returns 0 when a permit was taken, else the ms until the next one.
 
 local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local now = clock()
 local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
 -- No permit is due that late: the clock was set back.
 if due > now + (burst + 1) * interval then due = now end

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { RedisAnnouncements } from '../../../../src/store/redis/announcements.ts';
 import { connectRedis, connectSubscriber } from '../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { systemClock } from '../../../../src/token/clock.ts';
+import { type Clock, systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
-import { subjectId } from '../../../../src/token/subject.ts';
+import { accountOf, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { announcementsOf } from '../../../support/redis-connections.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 import { TestClock } from '../../../support/test-clock.ts';
 
@@ -15,7 +15,7 @@ const KEYS = new Keys('sdkt');
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** Announcements on a Redis of their own, which may not be connected yet. */
-async function open(clock = systemClock) {
+async function open(clock: Clock = systemClock) {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const publisher = new Redis(server.url, { lazyConnect: true, retryStrategy: () => 50 });
@@ -27,7 +27,7 @@ async function open(clock = systemClock) {
   const commands = connectRedis(server.url, 'commands', { info: write, warn: write });
   onTestFinished(() => commands.disconnect());
   const subscriber = connectSubscriber(server.url, commands, { info: write, warn: write });
-  const announcements = new RedisAnnouncements(subscriber, commands, KEYS, clock);
+  const announcements = announcementsOf({ subscriber, commands, keys: KEYS, clock });
   onTestFinished(() => announcements.close());
   const heard: Announcement[] = [];
   announcements.subscribe((announcement) => heard.push(announcement));
@@ -50,14 +50,18 @@ describe('announcements', () => {
   test('arrive as they were published', async () => {
     const { heard, publish, known } = await open();
     await known();
-    await publish(`saved ${ID} 1800000000001`);
+    await publish(`saved ${ID} 1800000000001 /7-0`);
     await publish(`failed ${ID} 1800000000002 vendor_timeout`);
-    await publish(`removed ${ID} 1800000000003`);
-    await eventually(() => heard.length === 3);
+    await publish(`removed ${ID} 1800000000003 7-0/7-1`);
+    await publish(`suspected ${ID} 1800000000004 7-1/7-2`);
+    await publish(`erased ${accountOf(ID)} 1800000000005 7-2/8-0`);
+    await eventually(() => heard.length === 5);
     expect(heard).toEqual([
       { kind: 'saved', id: ID, generation: 1_800_000_000_001 },
       { kind: 'failed', id: ID, generation: 1_800_000_000_002, code: 'vendor_timeout' },
       { kind: 'removed', id: ID, generation: 1_800_000_000_003 },
+      { kind: 'suspected', id: ID, generation: 1_800_000_000_004 },
+      { kind: 'erased', account: accountOf(ID), generation: 1_800_000_000_005 },
     ]);
   });
 
@@ -66,7 +70,7 @@ describe('announcements', () => {
     const second: Announcement[] = [];
     announcements.subscribe((announcement) => second.push(announcement));
     await known();
-    await publish(`saved ${ID} 1`);
+    await publish(`saved ${ID} 1 /1-0`);
     await eventually(() => heard.length === 1 && second.length === 1);
     expect(second).toEqual(heard);
   });
@@ -79,15 +83,19 @@ describe('announcements', () => {
       'hello',
       'saved',
       `saved ${ID}`,
-      `saved ${ID} x`,
-      `sold ${ID} 1`,
+      `saved ${ID} x /1-0`,
+      `saved ${ID} 1`,
+      `saved ${ID} 1 `,
+      `saved ${ID} 1 /1-0 x`,
+      `erased ${accountOf(ID)} 1`,
+      `sold ${ID} 1 /1-0`,
       `failed ${ID} 1`,
       `failed ${ID} 1 new_code`,
-      `saved ${ID}x 1`,
+      `saved ${ID}x 1 /1-0`,
     ]) {
       await publish(text);
     }
-    await publish(`saved ${ID} 7`);
+    await publish(`saved ${ID} 7 /1-0`);
     await eventually(() => heard.some(({ generation }) => generation === 7));
     expect(heard).toEqual([{ kind: 'saved', id: ID, generation: 7 }]);
   });
@@ -96,11 +104,11 @@ describe('announcements', () => {
 describe('the time since which announcements are complete', () => {
   test('is unknown before the connection, and known from the connection on', async () => {
     const { since, known } = await open();
-    const before = systemClock.now();
+    const before = systemClock.monotonic();
     expect(since()).toBeUndefined();
     const instant = await known();
     expect(instant).toBeGreaterThanOrEqual(before);
-    expect(instant).toBeLessThanOrEqual(systemClock.now());
+    expect(instant).toBeLessThanOrEqual(systemClock.monotonic());
   });
 
   test('stays the same while heartbeats arrive, even without announcements', async () => {
@@ -127,7 +135,7 @@ describe('the time since which announcements are complete', () => {
     await unknown(2_000);
     await server.restart();
     expect(await known()).toBeGreaterThan(first);
-    await eventually(() => publish(`saved ${ID} 2`).then(() => heard.length > 0));
+    await eventually(() => publish(`saved ${ID} 2 /1-0`).then(() => heard.length > 0));
     expect(heard[0]).toMatchObject({ generation: 2 });
   });
 
@@ -138,7 +146,7 @@ describe('the time since which announcements are complete', () => {
     await unknown(4_000);
     server.resume();
     expect(await known()).toBeGreaterThan(first);
-    await publish(`saved ${ID} 3`);
+    await publish(`saved ${ID} 3 /1-0`);
     await eventually(() => heard.length === 1);
   });
 

@@ -1,62 +1,138 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
-import { silentObserver } from '../../../../src/token/observer.ts';
+import type { StoreHistory } from '../../../../src/token/ports.ts';
+import { type Subject, subjectId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { saveToken } from '../../../support/filled-store.ts';
+import { recordingObserver } from '../../../support/recording-observer.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 
-test.each([
-  ['still there', false],
-  ['lost', true],
-])('the check for data loss is repeated until it succeeds, and then reports the data as %s', async (_, losesData) => {
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+/** The stream of changes keeps this many. */
+const MAX_CHANGES = 256;
+
+/** A Redis of its own, and the stores of two replicas. Only the first one writes. */
+async function openStores() {
   const server = await startRedis();
-  const admin = new Redis(server.url);
-  const warnings: string[] = [];
+  onTestFinished(() => server.stop());
   const keyPrefix = `loss-${randomUUID()}`;
-  const store = createRedisStore({
-    url: server.url,
-    keyPrefix,
-    encryptionKeys: [],
-    terminalsPerAccount: 20,
-    clock: systemClock,
-    log: { info: () => undefined, warn: (_details: object, message: string) => void warnings.push(message) },
-    observer: silentObserver,
-  });
-  onTestFinished(async () => {
-    await store.close();
-    admin.disconnect();
-    await server.stop();
-  });
-  const returns: boolean[] = [];
-  store.health.onReturn((lostData) => returns.push(lostData));
-  const reconnect = () => admin.call('CLIENT', 'KILL', 'TYPE', 'normal');
-  // The first connection reports nothing. The store knows the id of the data once it reports a return.
-  await eventually(
-    async () => {
-      if (returns.length === 0) await reconnect();
-      return returns.length > 0;
-    },
-    { everyMs: 300 },
-  );
-  expect(returns).not.toContain(true);
-  returns.length = 0;
+  const open = async () => {
+    const errors: string[] = [];
+    const { observer, told } = recordingObserver();
+    const log = {
+      info: () => undefined,
+      warn: () => undefined,
+      error: (_: object, text: string) => void errors.push(text),
+    };
+    const settings = { url: server.url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20 };
+    const store = createRedisStore({ ...settings, clock: systemClock, log, observer });
+    onTestFinished(() => store.close());
+    const returns: StoreHistory[] = [];
+    store.health.onReturn((history) => void returns.push(history));
+    await eventually(() => expect(store.announcements.completeSince()).toBeDefined());
+    return { store, returns, errors, told };
+  };
+  const [writer, reader] = [await open(), await open()];
+  const admin = new Redis(server.url);
+  admin.on('error', () => undefined);
+  onTestFinished(() => admin.disconnect());
+  /** Waits until the replica has heard of the last change. */
+  const heardAll = () => new Promise((resolve) => setTimeout(resolve, 100));
+  const replicas = [writer, reader];
+  return { server, admin, writer, reader, replicas, heardAll, keys: new Keys(keyPrefix) };
+}
 
-  // Redis is back, but has no memory for the check.
-  await admin.config('SET', 'maxmemory', '1');
-  if (losesData) await admin.del(new Keys(keyPrefix).epoch);
-  await reconnect();
-  const failures = () => warnings.filter((message) => message.includes('check for data loss failed'));
-  await eventually(() => failures().length >= 2);
-  expect(returns).toEqual([]);
+type Replica = Awaited<ReturnType<typeof openStores>>['writer'];
 
-  await admin.config('SET', 'maxmemory', '0');
-  await eventually(() => returns.length > 0);
-  expect(returns).toEqual([losesData]);
-  const failed = failures().length;
-  await new Promise((resolve) => setTimeout(resolve, 1_300));
-  expect(failures()).toHaveLength(failed);
-  expect(returns).toEqual([losesData]);
+/** Expects that the replica has reported this loss once, and that it reports nothing more. */
+async function expectLoss({ store, returns, errors, told }: Replica, history: 'lost' | 'went_back'): Promise<void> {
+  await eventually(() => expect(returns).toContain(history), { timeoutMs: 10_000 });
+  await new Promise((resolve) => setTimeout(resolve, 2_200));
+  expect(returns.filter((one) => one !== 'same')).toEqual([history]);
+  expect(told('storeLostData')).toEqual([[history]]);
+  expect(errors).toEqual([expect.stringContaining(history === 'lost' ? 'has lost its data' : 'went back in time')]);
+  expect(store.lastLoss()).toMatchObject({ history });
+  expect(Math.abs((store.lastLoss()?.at ?? 0) - systemClock.now())).toBeLessThan(15_000);
+}
+
+async function expectNoLoss({ store, returns, errors, told }: Replica): Promise<void> {
+  await eventually(() => expect(returns).toContain('same'), { timeoutMs: 10_000 });
+  await new Promise((resolve) => setTimeout(resolve, 2_200));
+  expect(new Set(returns)).toEqual(new Set(['same']));
+  expect([store.lastLoss(), errors, told('storeLostData')]).toEqual([undefined, [], []]);
+}
+
+describe('each replica, also one that only heard of the changes, reports of a Redis that has restarted', () => {
+  test('from an older snapshot: that it went back', async () => {
+    const { server, admin, writer, replicas, heardAll } = await openStores();
+    await saveToken(writer.store, SUBJECT);
+    await admin.save();
+    await writer.store.terminals.remove(subjectId(SUBJECT));
+    await heardAll();
+    await server.restart();
+    await Promise.all(replicas.map((replica) => expectLoss(replica, 'went_back')));
+    expect((await writer.store.terminals.read(subjectId(SUBJECT))).record).toBeDefined();
+  });
+
+  test('from an older snapshot, and has new changes since: that it went back', async () => {
+    const { server, admin, writer, reader, heardAll, keys } = await openStores();
+    await saveToken(writer.store, SUBJECT);
+    await admin.save();
+    await writer.store.terminals.remove(subjectId(SUBJECT));
+    await heardAll();
+    await server.restart();
+    const other = new Redis(server.url);
+    onTestFinished(() => other.disconnect());
+    await other.xadd(keys.changes(0), '*', '', '');
+    await expectLoss(reader, 'went_back');
+  });
+
+  test('without its data: that it has lost it', async () => {
+    const { server, writer, replicas, heardAll } = await openStores();
+    await saveToken(writer.store, SUBJECT);
+    await heardAll();
+    await server.restart();
+    await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
+  });
+
+  test('with all of its data: that it is the same', async () => {
+    const { server, admin, writer, replicas, heardAll } = await openStores();
+    await saveToken(writer.store, SUBJECT);
+    await writer.store.accounts.erase('bob');
+    await heardAll();
+    await admin.save();
+    await server.restart();
+    await Promise.all(replicas.map(expectNoLoss));
+  });
+
+  test('before anything was ever stored: that it is the same', async () => {
+    const { server, replicas } = await openStores();
+    await server.restart();
+    await Promise.all(replicas.map(expectNoLoss));
+  });
+});
+
+test('a Redis that has dropped the last known change, because many others came after it, is the same', async () => {
+  const { admin, writer, replicas, heardAll, keys } = await openStores();
+  await saveToken(writer.store, SUBJECT);
+  await heardAll();
+  const changes = admin.multi();
+  for (let number = 0; number < MAX_CHANGES + 50; number += 1) {
+    changes.xadd(keys.changes(0), 'MAXLEN', MAX_CHANGES, '*', '', '');
+  }
+  await changes.exec();
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal');
+  await Promise.all(replicas.map(expectNoLoss));
+});
+
+test('a loss is reported although the connection was never lost, as after a restore in place', async () => {
+  const { admin, writer, replicas, heardAll } = await openStores();
+  await saveToken(writer.store, SUBJECT);
+  await heardAll();
+  await admin.flushall();
+  await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
 });

@@ -8,7 +8,7 @@ import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 
-const silent = { info: () => undefined, warn: () => undefined };
+const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 /** Brokers with one key prefix, each in a database of one Redis. */
 function inDatabases() {

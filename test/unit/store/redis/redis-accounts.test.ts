@@ -100,7 +100,11 @@ test('a new accessId is logged once, and its pointer is written once, although t
     encryptionKeys: [KEY],
     terminalsPerAccount: 20,
     clock: systemClock,
-    log: { info: () => undefined, warn: (_, text) => void warnings.push(text) },
+    log: {
+      info: () => undefined,
+      warn: (_, text) => void warnings.push(text),
+      error: (_, text) => void warnings.push(text),
+    },
     observer: silentObserver,
   });
   onTestFinished(() => store.close());

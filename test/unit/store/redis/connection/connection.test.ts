@@ -202,3 +202,44 @@ test('a command without an answer fails, although commands before and after it w
   expect([first, third, fifth]).toEqual(['PONG', 'PONG', 'PONG']);
   for (const failure of [second, fourth, await later]) expect(failure).toMatchObject({ code: 'store_unavailable' });
 });
+
+describe('a stall of this process is no timeout', () => {
+  /** Twice the timeout of a command. */
+  function stall(): void {
+    const until = performance.now() + 400;
+    while (performance.now() < until);
+  }
+
+  test('if it begins right after the command, before it was written to the socket', async () => {
+    const opened = open(inject('redisUrl'));
+    await hasWorked(opened);
+    for (let round = 0; round < 3; round += 1) {
+      const answers = [1, 2, 3].map(() => opened.commands.run('key', (redis) => redis.ping()));
+      stall();
+      expect(await Promise.all(answers)).toEqual(['PONG', 'PONG', 'PONG']);
+    }
+    expect(opened.commands.contact()).toMatchObject({ lastFailure: undefined });
+  });
+
+  test('if it begins while the command is under way', async () => {
+    const opened = open(inject('redisUrl'));
+    await hasWorked(opened);
+    const answer = opened.commands.run('key', (redis) => redis.ping());
+    await new Promise(setImmediate);
+    stall();
+    expect(await answer).toBe('PONG');
+  });
+
+  test('but a Redis that hangs as long beside it is one', async () => {
+    const server = await ownServer();
+    const opened = open(server.url);
+    await hasWorked(opened);
+    server.pause();
+    onTestFinished(() => server.resume());
+    const startedAt = performance.now();
+    const failure = failureOf(opened.commands.run('key', (redis) => redis.ping()));
+    stall();
+    expect(await failure).toMatchObject({ code: 'store_unavailable' });
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+  });
+});

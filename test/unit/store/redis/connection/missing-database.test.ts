@@ -41,6 +41,7 @@ describe.each(['no such database', 'no right to select it'])('a database that ca
       log: {
         info: (_, text) => void log.push(text),
         warn: (fields, text) => void log.push(`${text} ${JSON.stringify(fields)}`),
+        error: (_, text) => void log.push(text),
       },
     });
     onTestFinished(() => store.close());

@@ -11,6 +11,7 @@ const OLD = { id: 'k1', key: randomBytes(32) };
 const NEW = { id: 'k2', key: randomBytes(32) };
 const KEY = 'sdkt:{7}:a:account';
 const READ_FLAG = 1;
+const SUSPECT_FLAG = 2;
 
 const codec = new RecordCodec(new TokenCipher([OLD]));
 const clear = new RecordCodec(new TokenCipher([]));
@@ -35,8 +36,10 @@ const anyRecord: fc.Arbitrary<TokenRecord> = fc.record({
   region: text,
   token: fc.record({ fields: anyFields, issuedAt: instant, expiresAt: instant }),
   generation: instant,
+  answeredAt: instant,
   read: fc.boolean(),
   unreadRenewals: fc.nat(255),
+  suspect: fc.boolean(),
 });
 
 describe('a stored record', () => {
@@ -68,11 +71,18 @@ describe('a stored record', () => {
     expect(codec.expiryOf(codec.encode(record, id, KEY))).toBe(Math.floor(record.token.expiresAt));
   });
 
-  test('does not decode with any single bit flipped, except the read flag', () => {
+  test('shows in its third byte alone whether another login may have ended the token', () => {
+    const bytes = codec.encode(record, id, KEY);
+    expect(codec.decode(bytes, id, KEY)).toMatchObject({ suspect: false });
+    bytes[SUSPECT_FLAG] = 1;
+    expect(codec.decode(bytes, id, KEY)).toEqual({ ...record, suspect: true });
+  });
+
+  test('does not decode with any single bit flipped, except the read flag and the suspect flag', () => {
     const bytes = codec.encode(record, id, KEY);
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
       const at = bit >> 3;
-      if (at === READ_FLAG) continue;
+      if (at === READ_FLAG || at === SUSPECT_FLAG) continue;
       const flipped = Buffer.from(bytes);
       flipped[at] = (flipped[at] ?? 0) ^ (1 << (bit & 7));
       expect(codec.decode(flipped, id, KEY), `bit ${bit & 7} of byte ${at}`).toBeUndefined();

@@ -45,7 +45,7 @@ async function withOldToken(url = inject('redisUrl')) {
   const texts = async () => sealedFieldsOf(codecs, accountOf(ID), await redis.hgetallBuffer(key));
   const textAt = async (field: string) => (await texts()).find((text) => text.field === field) as SealedField;
   const reseal = (text: SealedField) =>
-    runScript(redis, ...resealScript(text, cipher.reseal(text) ?? Buffer.from('unreadable')));
+    runScript(redis, resealScript(text, cipher.reseal(text) ?? Buffer.from('unreadable')));
   const count = () => sealedUnder(url, keyPrefix);
   return { redis, keys, key, open, old, record, textAt, reseal, count };
 }
@@ -130,12 +130,12 @@ describe('sealing again a text that was read some time ago', () => {
   test('during an erasure leaves nothing behind, and does not change when the erasure is forgotten', async () => {
     const { redis, keys, key, textAt, reseal } = await withOldToken();
     const account = accountId('alice');
-    const erased = [key, keys.dueOf(account), keys.fences(account)];
-    await runScript(redis, 'erase', erased, [account, 1_000_000, keys.announcements]);
+    const erased = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
+    await runScript(redis, ['erase', erased, [account, 1_000_000, keys.announcements, '']]);
     const expiresAt = await redis.pexpiretime(key);
     expect(await reseal(await textAt('d'))).toBe(1);
     expect(await redis.pexpiretime(key)).toBe(expiresAt);
-    await runScript(redis, 'forgetDirectory', [key], []);
+    await runScript(redis, ['forgetDirectory', [key], []]);
     expect(await redis.hkeys(key)).toEqual(['e']);
     expect(await redis.pexpiretime(key)).toBe(expiresAt);
   });

@@ -21,7 +21,7 @@ import { openRedisState } from '../../../../support/redis-state.ts';
 
 const ACCOUNT = accountId('account');
 
-const log = { info: () => undefined, warn: () => undefined };
+const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function openStore(keyPrefix: string): Promise<TokenStore> {
   const url = inject('redisUrl');

@@ -83,7 +83,7 @@ describe('the due queue', () => {
   test('postpones a subject with broken data by a minute, with a warning, and gives the others', async () => {
     const warnings: unknown[] = [];
     const warn = (...line: unknown[]) => void warnings.push(line);
-    const { store, redis, keys, dueInMs, setDue } = await openRedisState({ info: () => undefined, warn });
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState({ info: () => undefined, warn, error: warn });
     const tablet = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
     for (const uniqueId of ['phone', 'tablet']) await restored(store, { subject: { ...SUBJECT, uniqueId } });
     await redis.hset(keys.account(accountOf(ID)), terminalOf(ID), 'broken');
@@ -101,7 +101,7 @@ describe('the due queue', () => {
     await setDue(ID, 0);
     const due = keys.dueOf(accountOf(ID));
     const take = async (hiddenMs: number) => {
-      const [, , , ...ids] = (await runScript(redis, 'claimDue', [due], [10, hiddenMs])) as unknown[];
+      const [, , , ...ids] = (await runScript(redis, ['claimDue', [due], [10, hiddenMs]])) as unknown[];
       return ids.map(String);
     };
     expect(await take(1_000)).toEqual([ID]);

@@ -13,8 +13,13 @@ type State = Awaited<ReturnType<typeof openRedisState>>;
 
 /** Times that are later than the clock of Redis, as after the clock was set back. */
 const STORED: Readonly<Record<string, (state: State, at: number) => Promise<unknown>>> = {
-  fence: ({ redis, keys }, at) => redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), at),
+  'grant in a fence': ({ redis, keys }, at) => redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), `${at} 0 0`),
+  'logout in a fence': ({ redis, keys }, at) => redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), `0 ${at} 0`),
+  'dropped answer in a fence': ({ redis, keys }, at) =>
+    redis.hset(keys.fences(accountOf(ID)), terminalOf(ID), `0 0 ${at}`),
   token: ({ store }, generation) => restored(store, { subject: SUBJECT, generation }),
+  answer: ({ store }, answeredAt) =>
+    restored(store, { subject: SUBJECT, generation: systemClock.now() + 5_000, answeredAt }),
   erasure: ({ redis, keys }, at) => redis.hset(keys.account(accountOf(ID)), 'e', at),
 };
 
@@ -31,23 +36,25 @@ async function claimedGeneration({ store, setDue }: State, id: SubjectId): Promi
   return (await store.dueQueue.claim(100, 1_000)).claims[0]?.lease.generation;
 }
 
+const FENCES = ['grant in a fence', 'logout in a fence', 'dropped answer in a fence'];
+
 describe('a generation is larger than all before, even after the clock of Redis was set back:', () => {
-  test.each(['fence', 'token', 'erasure'])('that of a lease, than the stored %s', async (kind) => {
+  test.each([...FENCES, 'token', 'answer', 'erasure'])('that of a lease, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect((await granted(store, ID)).generation).toBe(storedAt + 1);
   });
 
-  test.each(['fence', 'token', 'erasure'])('that of a claim, than the stored %s', async (kind) => {
+  test.each([...FENCES, 'token', 'answer', 'erasure'])('that of a claim, than the stored %s', async (kind) => {
     const { storedAt, ...state } = await stateWith(kind);
     expect(await claimedGeneration(state, ID)).toBe(storedAt + 1);
   });
 
-  test.each(['fence', 'token'])('that of a logout, than the stored %s', async (kind) => {
+  test.each([...FENCES, 'token'])('that of a logout, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect(await store.terminals.remove(ID)).toBe(storedAt + 1);
   });
 
-  test.each(['fence', 'token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
+  test.each([...FENCES, 'token', 'erasure'])('that of an erasure, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect(await store.accounts.erase(SUBJECT.unionId)).toBe(storedAt + 1);
   });
@@ -86,28 +93,49 @@ describe('the fence', () => {
     expect(await state.store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
   });
 
-  test('of a lease or a claim refuses no restored token, but that of an older replica does, which may be a logout', async () => {
+  test('of a lease or a claim refuses no restored token, and that of a logout does', async () => {
     const state = await openRedisState();
     const { store, redis, keys } = state;
     const fences = keys.fences(accountOf(ID));
-    const older = { ...madeUpRecord(SUBJECT), generation: systemClock.now() - 5_000 };
-    const restore = () => store.terminals.restore(older, systemClock.now() + 60_000);
+    const fenceOf = (terminal: string) => redis.hget(fences, terminal);
+    const at = systemClock.now() - 5_000;
+    const restore = (generation: number) =>
+      store.terminals.restore({ ...madeUpRecord(SUBJECT), generation, answeredAt: generation }, systemClock.now() + 9);
     const lease = await granted(store, ID);
-    expect(Number(await redis.hget(fences, terminalOf(ID)))).toBe(lease.generation);
-    await redis.hset(fences, terminalOf(ID), lease.generation);
-    expect(await restore()).toBe('outdated');
+    expect(await fenceOf(terminalOf(ID))).toBe(`${lease.generation} 0 0`);
+    expect(await restore(at)).toBe('saved');
     await store.terminals.release(lease, undefined);
-    await store.terminals.release(await granted(store, ID), undefined);
-    expect(await restore()).toBe('outdated');
-    await redis.del(fences);
-    await restored(store, { ...older, generation: older.generation - 1 });
     const claimed = await claimedGeneration(state, ID);
-    expect(await restore()).toBe('saved');
-    expect(Number(await redis.hget(fences, terminalOf(ID)))).toBe(claimed);
-    await redis.hset(fences, 'floor', systemClock.now());
-    await redis.hdel(keys.account(accountOf(ID)), terminalOf(ID));
-    expect(await restore()).toBe('outdated');
+    expect(await restore(at + 1)).toBe('saved');
+    expect(await fenceOf(terminalOf(ID))).toBe(`${claimed} 0 0`);
+    const outdated = await store.terminals.remove(ID);
+    expect(await fenceOf(terminalOf(ID))).toBe(`${claimed} ${outdated} 0`);
+    expect(await restore(at + 2)).toBe('outdated');
   });
+
+  test('of a lost lease keeps the time of the answer that was dropped', async () => {
+    const { store, redis, keys } = await openRedisState();
+    const lost = await granted(store, ID);
+    await redis.del(keys.lease(ID));
+    const next = await granted(store, ID);
+    const record = { ...madeUpRecord(SUBJECT), generation: lost.generation, answeredAt: next.generation + 7 };
+    expect(await store.terminals.save(lost, record, systemClock.now() + 60_000)).toBe('lease_lost');
+    const fence = await redis.hget(keys.fences(accountOf(ID)), terminalOf(ID));
+    expect(fence).toBe(`${next.generation} 0 ${next.generation + 7}`);
+  });
+
+  test.each(['', 'rubbish', '17', '1 2', '1 2 3 4', '-1 -1 -1', '9e99 1 1', `${Number.MAX_SAFE_INTEGER} 0 0`])(
+    'that somebody else has stored as "%s" refuses nothing',
+    async (text) => {
+      const { store, redis, keys } = await openRedisState();
+      for (const field of [terminalOf(ID), 'floor']) await redis.hset(keys.fences(accountOf(ID)), field, text);
+      await restored(store, { subject: SUBJECT });
+      const lease = await granted(store, ID);
+      expect(lease.generation).toBeLessThan(systemClock.now() + 1_000);
+      const record = { ...madeUpRecord(SUBJECT), generation: lease.generation, answeredAt: lease.generation };
+      expect(await store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
+    },
+  );
 
   test('of a logged-out terminal stays when the token of another is saved', async () => {
     const { store } = await openRedisState();
@@ -130,20 +158,24 @@ describe('the fence', () => {
       const fences = keys.fences(account);
       const at = systemClock.now() - 1_000;
       const logOut = (terminal: string) => {
-        const ofSubject = [fences, keys.account(account), keys.dueOf(account)];
-        return runScript(redis, 'remove', ofSubject, [terminal, ID, keys.announcements, limit]);
+        const ofSubject = [fences, keys.account(account), keys.dueOf(account), keys.changesOf(account)];
+        return runScript(redis, ['remove', ofSubject, [terminal, ID, keys.announcements, limit, '', '']]);
       };
-      for (let number = 1; number < most; number += 1) await redis.hset(fences, `old-${number}`, at + number);
+      for (let number = 1; number < most; number += 1) {
+        await redis.hset(fences, `old-${number}`, `${at + number} ${number} ${2 * number}`);
+      }
       await logOut('phone-1');
       expect(await redis.hlen(fences)).toBe(most);
       for (const number of [1, 2]) {
         await logOut(`tablet-${number}`);
-        expect(await redis.hmget(fences, `old-${number}`, 'floor')).toEqual([null, `${at + number}`]);
+        const floor = `${at + number} ${number} ${2 * number}`;
+        expect(await redis.hmget(fences, `old-${number}`, 'floor')).toEqual([null, floor]);
       }
       expect(await redis.hlen(fences)).toBe(most + 1);
-      await redis.hset(fences, 'floor', at + 500);
+      // Each number of the floor only ever rises.
+      await redis.hset(fences, 'floor', `0 ${at + 500} 5`);
       await logOut('tablet-3');
-      expect(await redis.hmget(fences, 'old-3', 'floor')).toEqual([null, `${at + 500}`]);
+      expect(await redis.hmget(fences, 'old-3', 'floor')).toEqual([null, `${at + 3} ${at + 500} 6`]);
     },
   );
 

@@ -21,7 +21,7 @@ describe('a command that a client sends again after a lost answer', () => {
       keys.failures(account),
     ];
     const acquire = async (owner: string) => {
-      const answer = await runScript(redis, 'acquire', ofSubject, [owner, 10_000, terminalOf(ID), ID, 20]);
+      const answer = await runScript(redis, ['acquire', ofSubject, [owner, 10_000, terminalOf(ID), ID, 20]]);
       return String((answer as unknown[])[0]);
     };
     expect(await acquire('one')).toBe('granted');
@@ -144,11 +144,12 @@ describe('an erased account', () => {
     const { store, redis, keys } = await openRedisState();
     const key = keys.account(accountOf(ID));
     await restored(store, { subject: SUBJECT });
-    const erased = [key, keys.dueOf(accountOf(ID)), keys.fences(accountOf(ID))];
-    await runScript(redis, 'erase', erased, [accountOf(ID), DAY_MS, keys.announcements]);
+    const account = accountOf(ID);
+    const erased = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
+    await runScript(redis, ['erase', erased, [account, DAY_MS, keys.announcements, '']]);
     const { generation } = await granted(store, ID);
     await restored(store, { subject: SUBJECT, generation });
-    await runScript(redis, 'forgetDirectory', [key], []);
+    await runScript(redis, ['forgetDirectory', [key], []]);
     expect(await redis.hexists(key, 'd')).toBe(1);
   });
 });

@@ -1,0 +1,343 @@
+import { type Clock, TimeBudget } from '../token/clock.ts';
+import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
+import type { Log } from '../token/log.ts';
+import type { Observer, RenewalCause } from '../token/observer.ts';
+import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
+import {
+  dueAt,
+  dueOnceRead,
+  isRenewedInBackground,
+  type RefreshPolicy,
+  retryAt,
+  waitFrom,
+} from '../token/renewal-timing.ts';
+import type { TokenRecord } from '../token/sdk-token.ts';
+import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { HeldLeases } from './held-leases.ts';
+import type { LoginLimits } from './login-limits.ts';
+import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
+import type { TokenCache } from './token-cache.ts';
+import type { WriteBack } from './write-back.ts';
+
+export const REGION_NEEDED =
+  'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
+
+/**
+ * How long one renewal waits for the store in total, from the lease to the write of the token. With the lookup before it
+ * and the wait for the login queue, a slow store costs an app at most half a second.
+ */
+export const STORE_WAIT_MS = 180;
+
+/** Largest expected difference between the clocks of a replica and of a store that has never answered it. */
+const CLOCK_TOLERANCE_MS = 5_000;
+
+export interface TokenLoginOptions {
+  readonly terminals: TerminalStore;
+  readonly accounts: Pick<AccountStore, 'find'>;
+  readonly vendor: VendorLogin;
+  readonly cache: TokenCache;
+  readonly limits: LoginLimits;
+  readonly writeBack: WriteBack;
+  readonly policy: RefreshPolicy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Pick<Observer, 'endedUnrenewed'>;
+  /** Maximum duration of one login: all its attempts, and the waits between them. */
+  readonly loginBudgetMs: number;
+}
+
+/** A granted lease, and how long its login waits for the store. */
+export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
+  readonly timeBudget: TimeBudget;
+  /** When the store was asked for the lease, by the monotonic clock. */
+  readonly askedAt: number;
+}
+
+/** What a login starts from. */
+interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'timeBudget'> {
+  /** `undefined`: the store could not be asked for one. */
+  readonly lease: Lease | undefined;
+  /** A logout or an erasure that comes during the login is later. */
+  readonly generation: number;
+}
+
+/** Logs in at the vendor and writes the token. Every token comes into being here. */
+export class TokenLogin {
+  readonly #options: TokenLoginOptions;
+  readonly #heldLeases: HeldLeases;
+
+  constructor(options: TokenLoginOptions) {
+    this.#options = options;
+    this.#heldLeases = new HeldLeases(options);
+  }
+
+  /**
+   * Logs in under a lease. Consumes the lease: it is released in every case.
+   * @returns `undefined` when another login has got in between, or the lease has expired. The request needs the lease again
+   * @throws BrokerError see `Renewal.renew`
+   */
+  async underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
+    const { lease, current, erasedAt } = granted;
+    if (current && request.satisfies(current)) {
+      // An app gets this token now. Another app may have read it since the lease was granted.
+      await this.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
+      return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
+    }
+    this.#heldLeases.add(lease, granted.askedAt);
+    try {
+      return await this.#logInAndWrite(request, { ...granted, generation: lease.generation });
+    } catch (error) {
+      await granted.timeBudget.wait(this.#releaseFailed(request, granted, error));
+      if (error instanceof LoginNotSent) return undefined;
+      throw error;
+    } finally {
+      this.#heldLeases.remove(lease);
+    }
+  }
+
+  /**
+   * Logs in while the store cannot be asked for a lease, so another replica may make the same login. It takes its place from
+   * this replica's share of the login budget. Only for requests that cannot wait for the store, and that memory does not satisfy.
+   * @param storeError thrown when the request can wait for the store
+   * @returns `undefined` when another login has got in between. The request needs a lease
+   * @throws BrokerError see `Renewal.renew`
+   */
+  async withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
+    const { cache, clock } = this.#options;
+    const { id, known, cause } = request;
+    const inMemory = this.#inMemory(request);
+    if (inMemory) return inMemory;
+    const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
+    // The country of a token that has ended still applies: it was pinned at the account's first login.
+    const region = (known ?? cache.getStale(id)?.served.record)?.region;
+    if (isDue || cause === 'background' || !(region ?? request.region)) throw storeError;
+    try {
+      return await this.#logInAndWrite(request, {
+        lease: undefined,
+        generation: this.#generationNow(request),
+        current: known,
+        region,
+        erasedAt: cache.erasedAt(id),
+        timeBudget: new TimeBudget(clock, STORE_WAIT_MS),
+      });
+    } catch (error) {
+      if (error instanceof LoginNotSent) return this.#inMemory(request);
+      throw error;
+    }
+  }
+
+  /** A token that will do, which another request brought into memory while this one waited for the store or its place. */
+  #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
+    const { cache } = this.#options;
+    const record = cache.getStale(id)?.served.record;
+    if (!record || !satisfies(record)) return undefined;
+    return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
+  }
+
+  /** Releases a lease without a login. @param dueAt epoch ms at which the worker looks at the record next */
+  async release({ lease, timeBudget }: Pick<GrantedLease, 'lease' | 'timeBudget'>, dueAt: number): Promise<void> {
+    await timeBudget.wait(this.#release(lease, dueAt));
+  }
+
+  /** Releases every lease that is still held. */
+  releaseAll(): Promise<void> {
+    return this.#heldLeases.releaseAll();
+  }
+
+  async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
+    const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
+    const { id, subject, cause, urgency } = request;
+    const { lease, current, timeBudget, erasedAt } = start;
+    const isByApp = cause !== 'background';
+    if (isByApp) refuseErased(request, erasedAt);
+    const region = start.region ?? request.region;
+    if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
+    if (lease && isCounted(cause)) await limits.admit(id, cause, timeBudget);
+    let generation: number | undefined;
+    const mayBeSent = (): boolean => {
+      generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
+      return lease ? this.#heldLeases.isHeld(lease) : !this.#inMemory(request);
+    };
+    const login = { subject, region, budgetMs, urgency: lease ? urgency : 'foreground', mayBeSent } as const;
+    const token = await vendor.login(login);
+    generation ??= start.generation;
+    const record = {
+      subject,
+      region,
+      token,
+      generation,
+      answeredAt: Math.max(generation, this.#storeTime(id, CLOCK_TOLERANCE_MS)),
+      read: isByApp,
+      unreadRenewals: isByApp ? 0 : (current?.read === false ? current.unreadRenewals : 0) + 1,
+      suspect: false,
+    };
+    return this.#write(request, start, record);
+  }
+
+  async #write(request: RenewalRequest, start: LoginStart, record: TokenRecord): Promise<Renewed | undefined> {
+    const { cache, clock } = this.#options;
+    const { id } = request;
+    // A write without a lease does not say when the account was erased. So the next read asks the store.
+    const askedAt = start.lease ? clock.monotonic() : Number.NEGATIVE_INFINITY;
+    const saving = this.#save(request, start.lease, record);
+    const outcome = await start.timeBudget.wait(saving);
+    // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
+    if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.remove(id, record.generation));
+    if (outcome === 'outdated' || this.#isOutdated(record, id)) {
+      cache.remove(id, record.generation);
+      throw await this.#loggedOutMeanwhile(request);
+    }
+    switch (outcome) {
+      case 'saved':
+      case 'suspect':
+        return this.#obtained(request, start, { ...record, suspect: outcome === 'suspect' }, askedAt);
+      case 'write_back':
+      case undefined:
+        return this.#obtained(request, start, record, Number.NEGATIVE_INFINITY);
+      case 'terminal_limit':
+        throw new BrokerError('terminal_limit');
+      case 'lease_lost':
+        return undefined;
+      case 'superseded':
+        return this.#tokenOfOther(request);
+    }
+  }
+
+  /** Whether this replica has heard of a logout or an erasure that came after the login was sent. */
+  #isOutdated({ generation }: Pick<TokenRecord, 'generation'>, id: SubjectId): boolean {
+    return this.#options.cache.outdatedUntil(id) >= generation;
+  }
+
+  #obtained(
+    request: RenewalRequest,
+    { current, erasedAt }: LoginStart,
+    record: TokenRecord,
+    checkedAt: number,
+  ): Renewed {
+    const { cache, policy, clock, observer } = this.#options;
+    // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
+    const hasEnded = current?.read && clock.now() >= current.token.expiresAt;
+    if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed(1);
+    cache.renew(record, request.id, checkedAt);
+    return { record, outcome: 'login', checkedAt, erasedAt };
+  }
+
+  /** The token of a login that was sent later. @returns `undefined` if it will not do */
+  async #tokenOfOther(request: RenewalRequest): Promise<Renewed | undefined> {
+    const { terminals, clock } = this.#options;
+    const checkedAt = clock.monotonic();
+    const { record, erasedAt } = await terminals.read(request.id);
+    refuseErased(request, erasedAt);
+    return record && request.satisfies(record) ? { record, outcome: 'waited', checkedAt, erasedAt } : undefined;
+  }
+
+  /** The error for a login that a logout or an erasure has ended. */
+  async #loggedOutMeanwhile(request: RenewalRequest): Promise<BrokerError> {
+    const { terminals, cache } = this.#options;
+    const known = cache.erasedAt(request.id);
+    const stored = await terminals.read(request.id).catch(() => ({ erasedAt: known }));
+    try {
+      refuseErased(request, stored.erasedAt);
+      return loggedOutMeanwhile();
+    } catch (error) {
+      return error as BrokerError;
+    }
+  }
+
+  /** A token that a logout or an erasure has outdated, as far as this replica knows, goes nowhere. */
+  async #save(
+    { id, sessionIssuedAt = 0 }: RenewalRequest,
+    lease: Lease | undefined,
+    record: TokenRecord,
+  ): Promise<SaveOutcome | 'write_back'> {
+    const { terminals, policy, writeBack, log } = this.#options;
+    const due = dueAt(record, policy, id);
+    const issuedAt = lease ? undefined : sessionIssuedAt;
+    try {
+      if (lease) return await terminals.save(lease, record, due);
+      if (!this.#isOutdated(record, id)) return await writeBack.watch(id, terminals.restore(record, due, issuedAt));
+      await terminals.drop(record);
+      return 'outdated';
+    } catch (error) {
+      log.error({ subject: id, err: error }, 'a new token could not be stored; the broker writes it back later');
+      writeBack.add(record, issuedAt);
+      return 'write_back';
+    }
+  }
+
+  /** The generation of a login that is sent now: newer than everything that this replica knows of. */
+  #generationNow({ id, known }: RenewalRequest): number {
+    const newest = Math.max(known?.generation ?? 0, known?.answeredAt ?? 0, this.#options.cache.newestKnown(id));
+    return Math.max(newest + 1, this.#storeTime(id, -CLOCK_TOLERANCE_MS));
+  }
+
+  /**
+   * The generation of a login without a lease, after it has waited for its place: another replica may have sent a login
+   * meanwhile. A logout or an erasure that came meanwhile stays later than the login.
+   */
+  #generationOnceSent(request: RenewalRequest, generation: number): number {
+    return this.#isOutdated({ generation }, request.id) ? generation : this.#generationNow(request);
+  }
+
+  /** The store's clock, epoch ms. @param toleranceMs added to the own clock, if the store has never answered */
+  #storeTime(id: SubjectId, toleranceMs: number): number {
+    const { terminals, clock } = this.#options;
+    return Math.floor(terminals.clockFor(id) ?? clock.now() + toleranceMs);
+  }
+
+  async #releaseFailed(request: RenewalRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
+    const { limits, clock } = this.#options;
+    const { id } = lease;
+    const code = error instanceof BrokerError ? error.code : 'internal';
+    const isUnsent = error instanceof BrokerError && error.isUnsent;
+    if (isUnsent && isCounted(request.cause)) void limits.giveBack(id, request.cause);
+    const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
+    const dueAt = current && retryAt(current.token, code, clock, waitMs);
+    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
+    if (code === 'account_disabled') await this.#removeTokens(id, request.subject);
+  }
+
+  /** Removes the tokens of a closed account: of this terminal first, then of its others, which would not expire soon. */
+  async #removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
+    const { terminals, accounts, cache, log } = this.#options;
+    const remove = async (one: SubjectId): Promise<void> => {
+      const outdated = await terminals.remove(one);
+      // The announcement may be lost.
+      if (outdated !== undefined) cache.loggedOut(one, outdated);
+    };
+    try {
+      await remove(id);
+      const others = (await accounts.find(unionId))?.records ?? [];
+      await Promise.all(others.map(({ subject }) => remove(subjectId(subject))));
+    } catch (error) {
+      log.warn({ subject: id, err: error }, 'the token of a closed account could not be removed from the store');
+    }
+  }
+
+  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void> {
+    const { terminals, log } = this.#options;
+    await terminals.release(lease, dueAt, failure, waitMs).catch((error: unknown) => {
+      log.warn({ subject: lease.id, err: error }, 'a lease could not be released; it expires by itself');
+    });
+  }
+}
+
+export function loggedOutMeanwhile(): BrokerError {
+  return new BrokerError('session_forbidden', {
+    detail: 'the terminal was logged out while its token was being obtained',
+  });
+}
+
+/** Another replica does not hear that a background renewal found no place in the login queue: an app has priority there. */
+function concernsOtherReplicas(code: ErrorCode, { urgency }: RenewalRequest): boolean {
+  return urgency !== 'background' || code !== 'vendor_busy';
+}
+
+/** Whether a login with this cause counts against the account's limit. */
+function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
+  return cause === 'new' || cause === 'refused';
+}
+
+function isRefusal(outcome: SaveOutcome | 'write_back'): boolean {
+  return outcome !== 'saved' && outcome !== 'suspect' && outcome !== 'write_back';
+}

@@ -1,0 +1,230 @@
+import { type Clock, sleep, type Timer } from '../token/clock.ts';
+import type { Log } from '../token/log.ts';
+import type { Observer } from '../token/observer.ts';
+import type { AccountStore, StoreHealth, TerminalStore } from '../token/ports.ts';
+import { dueAt, type RefreshPolicy, servableUntil } from '../token/renewal-timing.ts';
+import type { TokenRecord } from '../token/sdk-token.ts';
+import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
+import type { TokenCache } from './token-cache.ts';
+
+const RETRY_MS = 1_000;
+/** At shutdown, time is short. */
+const SETTLE_PAUSE_MS = 100;
+const BATCH_SIZE = 64;
+/**
+ * Maximum number of waiting records, and of waiting removals. With the default `VENDOR_MAX_RPS`, the logins of a replica
+ * need five hours without the store to reach it.
+ */
+const MAX_MISSING = 50_000;
+
+export interface WriteBackOptions {
+  readonly terminals: TerminalStore;
+  readonly accounts: Pick<AccountStore, 'repeatErasure'>;
+  readonly health: StoreHealth;
+  readonly cache: TokenCache;
+  readonly policy: RefreshPolicy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Observer;
+}
+
+/** A token that the store has missed. */
+interface MissingToken {
+  readonly id: SubjectId;
+  readonly record: TokenRecord;
+  /** Of the session that caused its login without a lease: epoch ms. */
+  readonly sessionIssuedAt?: number | undefined;
+}
+
+/** A logout or an erasure that the store has lost. */
+interface LostRemoval {
+  readonly id: SubjectId | AccountId;
+  readonly generation: number;
+}
+
+type Missing = MissingToken | LostRemoval;
+
+/**
+ * Writes to the store what it missed: tokens obtained during an outage and, after the store has lost data, every logout,
+ * erasure and token in memory. The store refuses what is older than its own.
+ */
+export class WriteBack {
+  readonly #options: WriteBackOptions;
+  /** The record that has waited longest comes first. */
+  readonly #tokens = new Map<SubjectId, MissingToken>();
+  /** In the same order. */
+  readonly #removals = new Map<SubjectId | AccountId, LostRemoval>();
+  /** What the store has lost. It is read one after the other, because it may be much. */
+  #lost: Iterator<Missing, undefined> | undefined;
+  /** The subjects whose record is on its way to the store. */
+  readonly #inFlight = new Set<SubjectId>();
+  #flushing = false;
+  #retry: Timer | undefined;
+  #stopped = false;
+
+  constructor(options: WriteBackOptions) {
+    this.#options = options;
+    options.health.onReturn((history) => {
+      if (history !== 'same') this.#lost = this.#known();
+      void this.#flush();
+    });
+  }
+
+  /**
+   * Writes the record at once, or as soon as the store accepts it, unless the token ends first or too many newer ones wait.
+   * @param sessionIssuedAt see `TerminalStore.restore`
+   */
+  add(record: TokenRecord, sessionIssuedAt?: number): void {
+    this.#remember({ id: subjectId(record.subject), record, sessionIssuedAt });
+    void this.#flush();
+  }
+
+  /** Waits for the first write of a token. Until it ends, {@link hasRecordOf} knows of it. */
+  async watch<Outcome>(id: SubjectId, writing: Promise<Outcome>): Promise<Outcome> {
+    this.#inFlight.add(id);
+    return writing.finally(() => this.#inFlight.delete(id));
+  }
+
+  /** Whether a token of the subject waits for the store. Only its own write knows the session that it is for. */
+  hasRecordOf(id: SubjectId): boolean {
+    return this.#tokens.has(id) || this.#inFlight.has(id);
+  }
+
+  /** Repeats a logout or an erasure that the store has lost. @param generation its generation */
+  repeatRemoval(id: SubjectId | AccountId, generation: number): void {
+    this.#remember({ id, generation });
+    void this.#flush();
+  }
+
+  /** Waits at most `timeoutMs` until the store has everything, and gives up what is still missing then. */
+  async settle(timeoutMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const until = clock.monotonic() + timeoutMs;
+    while (this.#isMissing() && clock.monotonic() < until) {
+      await this.#flush();
+      if (this.#isMissing()) await sleep(clock, SETTLE_PAUSE_MS);
+    }
+    this.#stopped = true;
+    this.#retry?.cancel();
+  }
+
+  #isMissing(): boolean {
+    return this.#tokens.size + this.#removals.size + this.#inFlight.size > 0;
+  }
+
+  /** Everything in memory that the store had confirmed before now. First the removals: they refuse older tokens. */
+  *#known(): Generator<Missing, undefined> {
+    const { cache, clock } = this.#options;
+    const now = clock.monotonic();
+    for (const [id, generation] of cache.removals()) yield { id, generation };
+    for (const [id, record] of cache.records(now)) if (!this.hasRecordOf(id)) yield { id, record };
+    return undefined;
+  }
+
+  #remember(missing: Missing): void {
+    if ('record' in missing) {
+      const other = this.#tokens.get(missing.id);
+      if (!other || other.record.generation < missing.record.generation) this.#tokens.set(missing.id, missing);
+      dropOldest(this.#tokens);
+    } else {
+      const other = this.#removals.get(missing.id);
+      if (!other || other.generation < missing.generation) this.#removals.set(missing.id, missing);
+      dropOldest(this.#removals);
+    }
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#flushing || this.#stopped) return;
+    this.#flushing = true;
+    let written = 0;
+    for (let batch = this.#takeBatch(); batch.length > 0 && !this.#stopped; batch = this.#takeBatch()) {
+      const results = await Promise.all(batch.map((missing) => this.#write(missing)));
+      const accepted = results.filter(Boolean).length;
+      written += accepted;
+      if (accepted === 0) {
+        this.#retryLater();
+        break;
+      }
+    }
+    this.#flushing = false;
+    if (written > 0) this.#options.log.info({ written }, 'tokens, logouts and erasures were written back to the store');
+  }
+
+  #takeBatch(): Missing[] {
+    const batch: Missing[] = [];
+    for (const missing of this.#take()) {
+      if (this.#isUseful(missing)) batch.push(missing);
+      if (batch.length === BATCH_SIZE) break;
+    }
+    return batch;
+  }
+
+  /** Whether it is a removal, or a token that may still be served. */
+  #isUseful(missing: Missing): boolean {
+    return !('record' in missing) || this.#options.clock.now() < servableUntil(missing.record.token);
+  }
+
+  /** First what has waited longest: if the store fails again, no more of what it has lost joins them. */
+  *#take(): Generator<Missing> {
+    for (const waiting of [this.#removals, this.#tokens] as Map<string, Missing>[]) {
+      for (const [id, missing] of waiting) {
+        waiting.delete(id);
+        yield missing;
+      }
+    }
+    for (let next = this.#lost?.next(); next && !next.done; next = this.#lost?.next()) yield next.value;
+  }
+
+  /** Returns whether the store has answered. Otherwise the write waits again, behind all others. */
+  async #write(missing: Missing): Promise<boolean> {
+    try {
+      if ('record' in missing) await this.#restore(missing);
+      else await this.#remove(missing);
+      return true;
+    } catch {
+      this.#remember(missing);
+      return false;
+    }
+  }
+
+  async #remove({ id, generation }: LostRemoval): Promise<void> {
+    const { terminals, accounts } = this.#options;
+    if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
+    else await accounts.repeatErasure(id, generation);
+  }
+
+  async #restore({ id, record, sessionIssuedAt }: MissingToken): Promise<void> {
+    const { terminals, cache, policy, observer } = this.#options;
+    const due = dueAt(record, policy, id);
+    // A logout came while the token waited: the store learns of the login alone.
+    const isOutdated = record.generation <= cache.outdatedUntil(id);
+    const write = async () => {
+      if (!isOutdated) return terminals.restore(record, due, sessionIssuedAt);
+      await terminals.drop(record);
+      return 'outdated';
+    };
+    const outcome = await this.watch(id, write());
+    // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
+    if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
+      await terminals.markRead(id, record.generation, due);
+    }
+    // The announcement of the logout may be lost.
+    if (outcome === 'outdated') cache.remove(id, record.generation);
+    observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
+  }
+
+  #retryLater(): void {
+    if (this.#stopped) return;
+    // A running timer stays as it is: under constant logins, a timer that starts anew each time would never end.
+    this.#retry ??= this.#options.clock.setTimer(() => {
+      this.#retry = undefined;
+      void this.#flush();
+    }, RETRY_MS);
+  }
+}
+
+function dropOldest(waiting: Map<string, unknown>): void {
+  if (waiting.size <= MAX_MISSING) return;
+  const [oldest] = waiting.keys();
+  if (oldest !== undefined) waiting.delete(oldest);
+}

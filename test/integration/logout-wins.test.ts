@@ -1,0 +1,259 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { askRedis, type RedisServer, startRedis } from '../support/redis-server.ts';
+
+const ADMIN_TOKEN = 'admin-token-of-the-order-tests';
+const PHONE = 'phone';
+/** Longer than one command may take, and shorter than any outage that a person would notice. */
+const STALL_MS = 700;
+/** How soon the replicas agree on the token of a terminal after a stall of Redis, and after a restart. */
+const SETTLED_MS = 10_000;
+
+interface World {
+  readonly fleet: Fleet;
+  readonly redis: RedisServer;
+  readonly session: string;
+}
+
+async function startWorld(
+  replicas: number,
+  vendor: VendorSimulatorOptions = {},
+  more: Readonly<Record<string, string>> = {},
+): Promise<World> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.kill());
+  const env = { REDIS_URL: redis.url, ADMIN_TOKEN, ...more };
+  const fleet = await startFleet({ replicas, vendor: { mode: 'replace', ...vendor }, env });
+  onTestFinished(() => fleet.close());
+  return { fleet, redis, session: await fleet.session('alice') };
+}
+
+/** The session of an account that logs in after an erasure. Sessions are issued to the second. */
+async function laterSession(fleet: Fleet, unionId: string): Promise<string> {
+  await sleep(1_100);
+  return fleet.session(unionId);
+}
+
+function logOut(broker: BrokerProcess, session: string): Promise<PlainAnswer> {
+  const headers = { authorization: `Bearer ${session}` };
+  return plainRequest(`${broker.url}/sdk-token?uniqueId=${PHONE}`, { method: 'DELETE', headers });
+}
+
+function ofAccount(broker: BrokerProcess, method: string, unionId: string): Promise<PlainAnswer> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  return plainRequest(`${broker.adminUrl}/accounts/${unionId}`, { method, headers });
+}
+
+async function untilAnswered(status: number, request: () => Promise<PlainAnswer>): Promise<void> {
+  await eventually(async () => (await request()).status === status, { timeoutMs: 3_000, everyMs: 10 });
+}
+
+async function stalled(redis: RedisServer, during: () => Promise<unknown>, ms = STALL_MS): Promise<void> {
+  const endsAt = performance.now() + ms;
+  redis.pause();
+  await during();
+  await sleep(Math.max(0, endsAt - performance.now()));
+  redis.resume();
+}
+
+/** Expects that the replicas soon serve one token that the vendor takes, and stay with it. */
+async function expectOneLiveToken({ fleet }: World, session: string): Promise<string> {
+  const agreed = await eventually(
+    async () => {
+      const answers = await Promise.all(fleet.brokers.map((broker) => broker.getToken(session, PHONE)));
+      const tokens = new Set(answers.map((answer) => accessTokenOf(answer)));
+      const [token = ''] = tokens;
+      const isAgreed = tokens.size === 1 && fleet.vendor.checkToken(token).live;
+      return isAgreed ? token : Promise.reject(new Error('the replicas do not serve one live token'));
+    },
+    { timeoutMs: SETTLED_MS },
+  );
+  await sleep(1_500);
+  for (const broker of fleet.brokers) expect(accessTokenOf(await broker.getToken(session, PHONE))).toBe(agreed);
+  return agreed;
+}
+
+describe('a login that could not get a lease because Redis stalled', () => {
+  test.each([0, 1])('is ended by a logout that replica %i makes meanwhile: its token goes nowhere', async (number) => {
+    const world = await startWorld(2, { latencyMs: 3_000 });
+    const { fleet, redis, session } = world;
+    let reading: Promise<PlainAnswer> | undefined;
+    await stalled(redis, async () => {
+      reading = fleet.broker(0).getToken(session, PHONE);
+      await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+    });
+    await untilAnswered(204, () => logOut(fleet.broker(number), session));
+    expect(fleet.vendor.state().succeeded).toBe(0);
+    const read = await reading;
+    expect(read).toMatchObject({ status: 403 });
+    expect(JSON.parse(read?.body ?? '').code).toBe('session_forbidden');
+    fleet.vendor.configure({ latencyMs: 0 });
+    await expectOneLiveToken(world, session);
+    expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
+  });
+
+  test('is ended by an erasure that another replica makes meanwhile: the account is not there again', async () => {
+    const world = await startWorld(2, { latencyMs: 3_000 });
+    const { fleet, redis, session } = world;
+    let reading: Promise<PlainAnswer> | undefined;
+    await stalled(redis, async () => {
+      reading = fleet.broker(0).getToken(session, PHONE);
+      await eventually(() => fleet.vendor.state().requests === 1, { everyMs: 5 });
+    });
+    await untilAnswered(204, () => ofAccount(fleet.broker(1), 'DELETE', 'alice'));
+    expect(fleet.vendor.state().succeeded).toBe(0);
+    const later = await laterSession(fleet, 'alice');
+    expect(await reading).toMatchObject({ status: 401 });
+    await sleep(1_500);
+    for (const broker of fleet.brokers) {
+      expect(await ofAccount(broker, 'GET', 'alice')).toMatchObject({ status: 404 });
+      expect(await broker.getToken(session, PHONE)).toMatchObject({ status: 401 });
+    }
+    fleet.vendor.configure({ latencyMs: 0 });
+    await expectOneLiveToken(world, later);
+    expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
+  });
+
+  test('for a refused token writes its token at once, so no worker renews the refused one', async () => {
+    const lifeMs = 8_000;
+    const dueAfterMs = 0.7 * lifeMs;
+    const vendor = { latencyMs: 20, tokenLifetimeSeconds: lifeMs / 1_000, expireTimeForm: 'milliseconds' } as const;
+    const { fleet, redis, session } = await startWorld(2, vendor, { REFRESH_AT: '0.7-0.7' });
+    const first = await fleet.broker(0).getToken(session, PHONE);
+    // The login of the report ends shortly before the refused token is due.
+    const loginMs = 1_500;
+    fleet.vendor.configure({ latencyMs: loginMs });
+    await sleep(dueAfterMs - loginMs - 900);
+    const headers = { 'if-none-match': String(first.headers.etag), 'cache-control': 'no-cache' };
+    let reporting: Promise<PlainAnswer> | undefined;
+    await stalled(
+      redis,
+      async () => {
+        // After this read, the broker knows that Redis does not answer, and asks for no lease.
+        await fleet.broker(0).getToken(session, PHONE);
+        reporting = fleet.broker(0).getToken(session, PHONE, { headers });
+        await eventually(() => fleet.vendor.state().requests === 2, { everyMs: 5 });
+      },
+      500,
+    );
+    const reported = (await reporting) as PlainAnswer;
+    expect(reported).toMatchObject({ status: 200 });
+    const token = accessTokenOf(reported);
+    await sleep(3_000);
+    expect(accessTokenOf(await fleet.broker(0).getToken(session, PHONE))).toBe(token);
+    expect(fleet.vendor.checkToken(token).live).toBe(true);
+    expect(fleet.vendor.loginsOf('alice', PHONE)).toBe(2);
+  });
+
+  test('on a replica that has just started replaces the token of another one, which the vendor has ended', async () => {
+    const world = await startWorld(1);
+    const { fleet, redis, session } = world;
+    expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
+    const started = await startBroker(fleet.env);
+    onTestFinished(async () => void (await started.stop()));
+    let second: PlainAnswer | undefined;
+    await stalled(redis, async () => {
+      second = await started.getToken(session, PHONE);
+    });
+    const token = accessTokenOf(second as PlainAnswer);
+    const both = { ...world, fleet: { ...fleet, brokers: [...fleet.brokers, started] } };
+    expect(await expectOneLiveToken(both, session)).toBe(token);
+  });
+
+  test('beside the same login of another replica, soon after a logout: the replicas agree on a token that is valid', async () => {
+    const world = await startWorld(2, { latencyMs: 50 });
+    const { fleet, redis, session } = world;
+    expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200 });
+    expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 204 });
+    await stalled(redis, async () => {
+      const answers = await Promise.all(fleet.brokers.map((broker) => broker.getToken(session, PHONE)));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    });
+    await expectOneLiveToken(world, session);
+  });
+});
+
+describe('a Redis that went back in time', () => {
+  test('gets newer tokens, logouts and erasures back, and each replica says so', async () => {
+    const world = await startWorld(2);
+    const { fleet, redis, session } = world;
+    const [loggedOut, erased] = [await fleet.session('bob'), await fleet.session('carol')];
+    const first = await fleet.broker(0).getToken(session, PHONE);
+    const tokens: string[] = [];
+    for (const one of [loggedOut, erased]) tokens.push(accessTokenOf(await fleet.broker(1).getToken(one, PHONE)));
+    for (const broker of fleet.brokers) {
+      for (const one of [session, loggedOut, erased]) await broker.getToken(one, PHONE);
+    }
+    await askRedis(redis, (client) => client.save());
+    const headers = { 'if-none-match': String(first.headers.etag), 'cache-control': 'no-cache' };
+    const second = await fleet.broker(0).getToken(session, PHONE, { headers });
+    expect(await logOut(fleet.broker(0), loggedOut)).toMatchObject({ status: 204 });
+    expect(await ofAccount(fleet.broker(1), 'DELETE', 'carol')).toMatchObject({ status: 204 });
+    await redis.kill();
+    await redis.restart();
+    for (const broker of fleet.brokers) {
+      await eventually(() => broker.log().some((line) => line.includes('went back in time')), {
+        timeoutMs: SETTLED_MS,
+      });
+    }
+    expect(await expectOneLiveToken(world, session)).toBe(accessTokenOf(second));
+    for (const broker of fleet.brokers) {
+      expect(await broker.getToken(erased, PHONE)).toMatchObject({ status: 401 });
+      expect(await ofAccount(broker, 'GET', 'carol')).toMatchObject({ status: 404 });
+      const again = await broker.getToken(loggedOut, PHONE);
+      expect(again.status).toBe(200);
+      expect(tokens).not.toContain(accessTokenOf(again));
+      const metrics = await plainRequest(`${broker.adminUrl}/metrics`);
+      expect(metrics.body).toMatch(/sdk_token_broker_redis_data_losses_total\{history="went_back"\} [1-9]/);
+    }
+  });
+});
+
+test('an erasure that was answered 503, because Redis stalled, does not take place later', async () => {
+  const world = await startWorld(1);
+  const { fleet, redis, session } = world;
+  const { body } = await fleet.broker(0).getToken(session, PHONE);
+  await stalled(redis, async () => {
+    expect(await ofAccount(fleet.broker(0), 'DELETE', 'alice')).toMatchObject({ status: 503 });
+    expect(await logOut(fleet.broker(0), session)).toMatchObject({ status: 503 });
+  });
+  await eventually(async () => (await ofAccount(fleet.broker(0), 'GET', 'alice')).status === 200);
+  await sleep(1_000);
+  expect(await fleet.broker(0).getToken(session, PHONE)).toMatchObject({ status: 200, body });
+  const { terminals } = JSON.parse((await ofAccount(fleet.broker(0), 'GET', 'alice')).body);
+  expect(terminals).toHaveLength(1);
+});
+
+test('a replica that stands still again and again does not take that for a failure of Redis', async () => {
+  const world = await startWorld(1, { latencyMs: 10 });
+  const { fleet } = world;
+  const broker = fleet.broker(0);
+  let isOver = false;
+  const standsStill = async () => {
+    while (!isOver) {
+      broker.signal('SIGSTOP');
+      await sleep(400);
+      broker.signal('SIGCONT');
+      await sleep(60);
+    }
+  };
+  const standing = standsStill();
+  const sessions = await Promise.all(Array.from({ length: 200 }, (_, number) => fleet.session(`account-${number}`)));
+  const answers = await Promise.all(
+    sessions.map(async (session, number) => {
+      await sleep(number * 30);
+      return broker.getToken(session, PHONE);
+    }),
+  );
+  isOver = true;
+  await standing;
+  expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
+  expect(fleet.vendor.state().succeeded).toBe(sessions.length);
+  const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
+  for (const kind of ['timeout', 'not_sent']) expect(body).toContain(`redis_errors_total{kind="${kind}"} 0`);
+}, 60_000);

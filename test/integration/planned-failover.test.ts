@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import type { BrokerProcess } from '../support/broker-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { startFleet } from '../support/fleet.ts';
+import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import { startRedisSentinels } from '../support/redis-sentinel.ts';
+import { askRedis } from '../support/redis-server.ts';
+
+const ADMIN_TOKEN = 'admin-token-of-the-failover-test';
+const ACCOUNTS = 80;
+/** Erasures begin before the failover, and go on until the old master has become a replica. */
+const PAUSE_MS = 150;
+/** How long the replicas may take to repeat an erasure that the failover has lost. */
+const HEALED_MS = 5_000;
+
+function ofAccount(broker: BrokerProcess, method: string, unionId: string): Promise<PlainAnswer> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  return plainRequest(`${broker.adminUrl}/accounts/${unionId}`, { method, headers });
+}
+
+test('a planned failover by the Sentinels loses no erasure that was answered, and refuses few', async () => {
+  const sentinels = await startRedisSentinels();
+  onTestFinished(() => sentinels.close());
+  const fleet = await startFleet({ replicas: 2, env: { REDIS_URL: sentinels.url, ADMIN_TOKEN } });
+  onTestFinished(() => fleet.close());
+  const names = Array.from({ length: ACCOUNTS }, (_, number) => `account-${number}`);
+  await Promise.all(
+    names.map(async (name, number) => {
+      expect(await fleet.broker(number).getToken(await fleet.session(name), 'phone')).toMatchObject({ status: 200 });
+    }),
+  );
+  const [, sentinelPort] = /:(\d+)/.exec(sentinels.url.replace('redis-sentinel://127.0.0.1', '')) ?? [];
+  const erased: string[] = [];
+  let refused = 0;
+  const erase = async (name: string, number: number): Promise<void> => {
+    const { status } = await ofAccount(fleet.broker(number), 'DELETE', name);
+    if (status === 204) erased.push(name);
+    else refused += 1;
+  };
+  const running: Promise<void>[] = [];
+  for (const [number, name] of names.entries()) {
+    running.push(erase(name, number));
+    if (number === 5) {
+      await askRedis({ port: Number(sentinelPort) }, (redis) => redis.call('SENTINEL', 'FAILOVER', 'mymaster'));
+    }
+    await sleep(PAUSE_MS);
+  }
+  await Promise.all(running);
+  const { replica } = sentinels;
+  await eventually(() =>
+    askRedis(replica, (redis) => redis.info('replication')).then((info) => info.includes('role:master')),
+  );
+  expect(refused).toBeLessThan(ACCOUNTS / 4);
+  const lost = async (): Promise<string[]> => {
+    const answers = await Promise.all(erased.map((name, number) => ofAccount(fleet.broker(number), 'GET', name)));
+    return erased.filter((_, number) => answers[number]?.status !== 404);
+  };
+  await eventually(async () => (await lost()).length === 0, { timeoutMs: HEALED_MS });
+}, 60_000);

@@ -1,0 +1,297 @@
+import type { Apps, Client } from './apps.ts';
+import type { Conditions } from './conditions.ts';
+import type { Facts } from './facts.ts';
+import type { Fleet } from './fleet.ts';
+import type { Oracle } from './oracle.ts';
+import type { Replica } from './replica.ts';
+import { type FaultName, LARGEST_JUMP_MS, type Scenario } from './scenario.ts';
+import type { StoreServer } from './store-server.ts';
+import type { VendorModel } from './vendor-model.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** The leases of a snapshot have ended. */
+const YOUNGEST_SNAPSHOT_MS = 6_000;
+const OLDEST_SNAPSHOT_MS = 30_000;
+/** So long no other replica hears of a phone that was logged out. */
+const QUIET_PHONE_MS = 15_000;
+
+export interface FaultsOptions {
+  readonly scenario: Scenario;
+  readonly time: VirtualTime;
+  readonly facts: Facts;
+  readonly conditions: Conditions;
+  readonly fleet: Fleet;
+  readonly server: StoreServer;
+  readonly vendor: VendorModel;
+  readonly apps: Apps;
+  readonly oracle: Oracle;
+  readonly note: (line: string) => void;
+}
+
+/** Everything that happens to the replicas by chance: faults, and the acts of apps and operators. */
+export class Faults {
+  readonly #options: FaultsOptions;
+  #isOver = false;
+
+  constructor(options: FaultsOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { replicas, perMinute } = this.#options.scenario;
+    const { time, apps } = this.#options;
+    const { random } = time;
+    const faults: Record<FaultName, { readonly times: number; readonly start: () => void }> = {
+      partition: { times: replicas, start: () => this.#partition(200 + random() * 9_000) },
+      shortPartition: { times: replicas, start: () => this.#partition(100 + random() * 700) },
+      crash: { times: replicas, start: () => this.#crash(500 + random() * 5_000) },
+      restart: { times: replicas, start: () => void this.#restart() },
+      freeze: { times: replicas, start: () => this.#freeze(300 + random() * 12_000) },
+      stall: { times: replicas, start: () => this.#stall(100 + random() * 1_900) },
+      clockJump: { times: replicas, start: () => this.#jump((random() * 2 - 1) * LARGEST_JUMP_MS) },
+      storeOutage: { times: 1, start: () => this.#storeOutage(200 + random() * 10_000, 'same') },
+      storeEmpty: { times: 1, start: () => this.#storeOutage(200 + random() * 4_000, 'empty') },
+      storeRestore: { times: 1, start: () => this.#storeOutage(200 + random() * 3_000, 'back') },
+      restoreAfterLogout: { times: 1, start: () => void this.#restoreAfterLogout() },
+      storeStall: { times: 1, start: () => this.#storeStall(300 + random() * 1_200) },
+      vendorTrouble: { times: 1, start: () => this.#vendorTrouble(1_000 + random() * 20_000) },
+      logout: { times: 1, start: () => void apps.logOut(apps.pick()) },
+      erasure: { times: 1, start: () => void apps.erase(apps.pick().subject.unionId) },
+      refusal: { times: 1, start: () => apps.report(apps.pick()) },
+      refusalInStall: { times: 1, start: () => void this.#refusalInStall() },
+      loginsInStall: { times: 1, start: () => void this.#loginsInStall(apps.pick()) },
+      logoutAfterStall: { times: 1, start: () => void this.#logoutAfterStall() },
+      logoutAfterJump: { times: 1, start: () => void this.#logoutAfterJump() },
+      repeatedErasure: { times: 1, start: () => void this.#repeatedErasure() },
+      sharing: { times: 1, start: () => apps.share() },
+    };
+    for (const [name, { times, start }] of Object.entries(faults)) {
+      const rate = perMinute[name as FaultName] * times;
+      const next = (): void => {
+        const waitMs = (-Math.log(1 - random()) * 60_000) / rate;
+        time.after(waitMs, () => {
+          if (this.#isOver) return;
+          start();
+          next();
+        });
+      };
+      if (rate > 0) next();
+    }
+  }
+
+  /** Ends all faults. */
+  end(): void {
+    const { server, vendor, fleet, conditions } = this.#options;
+    this.#isOver = true;
+    if (!server.isUp) server.start();
+    vendor.mood = 'well';
+    for (const { process, connection } of fleet.all) {
+      process.frozenUntil = 0;
+      connection.join();
+    }
+    conditions.fault();
+  }
+
+  // --- replicas and their network
+
+  #partition(ms: number, replica = this.#options.fleet.pick()): void {
+    const { time, conditions, note } = this.#options;
+    if (!replica) return;
+    replica.connection.cut();
+    conditions.fault(ms);
+    note(`${replica.name} is cut off from the store for ${Math.round(ms)} ms`);
+    time.after(ms, () => replica.connection.join());
+  }
+
+  #crash(restartMs: number): void {
+    const { time, fleet, apps, conditions, note } = this.#options;
+    const replica = fleet.pick();
+    if (!replica || fleet.running.length < 2) return;
+    replica.crash();
+    conditions.fault();
+    note(`${replica.name} crashes`);
+    time.after(restartMs, () => {
+      fleet.remove(replica);
+      if (apps.isOpen) fleet.start();
+    });
+  }
+
+  /** Replaces a replica as a rolling update does. This is no fault: no read may fail, and no login may be repeated. */
+  async #restart(): Promise<void> {
+    const { fleet, apps, note } = this.#options;
+    const replica = fleet.pick();
+    if (!replica) return;
+    note(`${replica.name} is replaced`);
+    fleet.start();
+    fleet.remove(replica);
+    await replica.stop(apps.readsOf(replica));
+    replica.process.alive = false;
+  }
+
+  #freeze(ms: number): void {
+    const { conditions, note } = this.#options;
+    const replica = this.#standStill(ms);
+    if (!replica) return;
+    conditions.fault(ms);
+    note(`${replica.name} freezes for ${Math.round(ms)} ms`);
+  }
+
+  /** Shorter than a lease. So it is no fault: everybody else answers, and nobody may notice. */
+  #stall(ms: number): void {
+    const replica = this.#standStill(ms);
+    if (replica) this.#options.note(`the event loop of ${replica.name} stalls for ${Math.round(ms)} ms`);
+  }
+
+  #standStill(ms: number): Replica | undefined {
+    const { time, fleet } = this.#options;
+    const replica = fleet.pick();
+    if (!replica || fleet.running.length < 2) return undefined;
+    replica.process.frozenUntil = time.now + ms;
+    return replica;
+  }
+
+  #jump(offsetMs: number, replica = this.#options.fleet.pick()): void {
+    const { note } = this.#options;
+    if (!replica) return;
+    replica.process.clockOffsetMs = Math.round(offsetMs);
+    note(`the clock of ${replica.name} jumps to ${Math.round(offsetMs)} ms from the true time`);
+  }
+
+  // --- the store and the vendor
+
+  #storeOutage(ms: number, comesBack: 'same' | 'empty' | 'back'): void {
+    const { time, server, conditions, note } = this.#options;
+    if (!server.isUp) return;
+    server.stop();
+    conditions.fault(ms);
+    const snapshotAt = time.now - YOUNGEST_SNAPSHOT_MS - time.random() * (OLDEST_SNAPSHOT_MS - YOUNGEST_SNAPSHOT_MS);
+    const ending = {
+      same: '',
+      empty: ' and loses its data',
+      back: ` and loses what came after ${((snapshotAt - time.startedAt) / 1_000).toFixed(3)} s`,
+    };
+    note(`the store is down for ${Math.round(ms)} ms${ending[comesBack]}`);
+    time.after(ms, () => void this.#startStore(comesBack, snapshotAt));
+  }
+
+  async #startStore(comesBack: 'same' | 'empty' | 'back', snapshotAt: number): Promise<void> {
+    const { server, oracle } = this.#options;
+    if (comesBack === 'empty') server.loseData();
+    if (comesBack === 'back') await server.goBack(snapshotAt);
+    if (comesBack !== 'same') oracle.onDataLost(comesBack, comesBack === 'back' ? snapshotAt : 0);
+    server.start();
+  }
+
+  #storeStall(ms: number): void {
+    const { server, conditions, note } = this.#options;
+    server.stall(ms);
+    conditions.fault(ms);
+    note(`the store stalls for ${Math.round(ms)} ms`);
+  }
+
+  #vendorTrouble(ms: number): void {
+    const { scenario, time, vendor, conditions, note } = this.#options;
+    const { vendorMoods } = scenario;
+    vendor.mood = vendorMoods[Math.floor(time.random() * vendorMoods.length)] ?? 'http_error';
+    conditions.vendorFault(ms);
+    note(`the vendor is in trouble for ${Math.round(ms)} ms: ${vendor.mood}`);
+    time.after(ms, () => {
+      vendor.mood = 'well';
+    });
+  }
+
+  // --- acts of apps and operators beside faults
+
+  /** The token that is due next is reported, so that its renewal in the background may come at the same time. */
+  async #refusalInStall(): Promise<void> {
+    const { fleet, apps, facts } = this.#options;
+    const issuedAt = (client: Client): number =>
+      facts.loginOf(client.held?.record.token.fields['accessToken'])?.issuedAt ?? Number.POSITIVE_INFINITY;
+    const [oldest] = [...apps.clients].sort((one, other) => issuedAt(one) - issuedAt(other));
+    const replica = fleet.pick();
+    if (!oldest || !replica) return;
+    this.#storeStall(500);
+    await this.#wait(20);
+    apps.report(oldest, replica);
+  }
+
+  /** No read tells a replica that the store has forgotten it. */
+  async #restoreAfterLogout(): Promise<void> {
+    const { time, apps } = this.#options;
+    const { random } = time;
+    const client = apps.pick();
+    for (const phone of apps.clients) {
+      if (phone.account === client.account) phone.silentUntil = time.now + QUIET_PHONE_MS;
+    }
+    const hasSucceeded = await (random() < 0.5 ? apps.logOut(client) : apps.erase(client.subject.unionId));
+    if (!hasSucceeded) return;
+    await this.#wait(random() * YOUNGEST_SNAPSHOT_MS);
+    this.#storeOutage(200 + random() * 2_000, 'back');
+  }
+
+  /** @returns the length of the stall; `undefined`: the logout before it failed, so nothing happened */
+  async #loginsInStall(client: Client): Promise<number | undefined> {
+    const { time, fleet, apps } = this.#options;
+    const { random } = time;
+    if (!(await apps.logOut(client))) return undefined;
+    const stallMs = 300 + random() * 1_200;
+    this.#storeStall(stallMs);
+    await this.#wait(10 + random() * 200);
+    for (const replica of [fleet.pick(), fleet.pick()]) if (replica) void apps.read(client, replica);
+    return stallMs;
+  }
+
+  /** The logout or the erasure comes while the logins may still run. */
+  async #logoutAfterStall(): Promise<void> {
+    const { time, apps } = this.#options;
+    const client = apps.pick();
+    const stallMs = await this.#loginsInStall(client);
+    if (stallMs === undefined) return;
+    await this.#wait(stallMs + time.random() * 2_500);
+    if (time.random() < 0.5) await apps.logOut(client);
+    else await apps.erase(client.subject.unionId);
+  }
+
+  /** A replica learns of a new token, its clock is set back, and it is cut off while another one logs the phone out. */
+  async #logoutAfterJump(): Promise<void> {
+    const { time, fleet, apps } = this.#options;
+    const { random } = time;
+    const client = apps.pick();
+    const [one, other] = [fleet.pick(), fleet.pick()];
+    if (!one || !other || one === other || !client.held) return;
+    client.silentUntil = time.now + QUIET_PHONE_MS;
+    await apps.read(client, other, client.held);
+    await this.#wait(100);
+    await apps.read(client, one);
+    this.#jump(-LARGEST_JUMP_MS * (0.3 + 0.7 * random()), one);
+    this.#partition(300 + random() * 400, one);
+    await this.#wait(50);
+    await apps.logOut(client, other);
+    for (let read = 0; read < 3; read += 1) {
+      await this.#wait(5_000 * random());
+      await apps.read(client, one);
+    }
+  }
+
+  /** The link of a replica stalls, so that its erasure fails. The operator repeats it, and the user comes back. */
+  async #repeatedErasure(): Promise<void> {
+    const { time, fleet, apps, conditions, note } = this.#options;
+    const client = apps.pick();
+    const [one, other] = [fleet.pick(), fleet.pick()];
+    if (!one || !other) return;
+    const ms = 300 + time.random() * 3_000;
+    one.connection.stallLink(ms);
+    conditions.fault(ms);
+    note(`the link of ${one.name} to the store stalls for ${Math.round(ms)} ms`);
+    if (await apps.erase(client.subject.unionId, one)) return;
+    await this.#wait(time.random() * 500);
+    if (!(await apps.erase(client.subject.unionId, other))) return;
+    await this.#wait(100);
+    for (const phone of apps.clients) if (phone.account === client.account) phone.sessionIssuedAt = Math.ceil(time.now);
+  }
+
+  #wait(ms: number): Promise<void> {
+    const { time } = this.#options;
+    return new Promise((resolve) => void time.after(ms, resolve));
+  }
+}

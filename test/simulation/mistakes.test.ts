@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { MISTAKES, withMistake } from './mistakes.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+test.each(MISTAKES.map((mistake) => [mistake.name, mistake] as const))('"%s": its text occurs once', (_, mistake) => {
+  const text = readFileSync(join(ROOT, mistake.file), 'utf8');
+  expect(withMistake(mistake, text)).not.toBe(text);
+});
+
+test('a mistake whose text does not occur once is refused', () => {
+  const mistake = { name: 'a mistake', file: 'a.ts', from: 'one', to: 'two' };
+  expect(withMistake(mistake, 'one and')).toBe('two and');
+  for (const text of ['nothing', 'one and one'])
+    expect(() => withMistake(mistake, text)).toThrow('"a mistake": a.ts contains');
+});
+
+test('no two mistakes have the same name', () => {
+  expect(new Set(MISTAKES.map(({ name }) => name)).size).toBe(MISTAKES.length);
+});

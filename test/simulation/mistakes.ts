@@ -1,0 +1,266 @@
+/** A mistake of the kind that maintainers make, as a change of one text in one file. */
+export interface Mistake {
+  readonly name: string;
+  readonly file: string;
+  /** Text that occurs once in the file, and its replacement. */
+  readonly from: string;
+  readonly to: string;
+}
+
+type Change = Omit<Mistake, 'file'>;
+
+const MEMORY_STORE: readonly Change[] = [
+  {
+    name: 'no fence: a logout or an erasure refuses no token',
+    from: "if (Math.max(fence.outdated, erasedAt) >= generation) return drop('outdated');",
+    to: '',
+  },
+  {
+    name: 'a late write is accepted',
+    from: "if (stored && stored.generation >= generation) return drop('superseded');",
+    to: '',
+  },
+  {
+    name: 'a write-back overwrites a newer token',
+    from: "if (stored && stored.generation >= generation) return drop('superseded');",
+    to: "if (isLeased && stored && stored.generation >= generation) return drop('superseded');",
+  },
+  {
+    name: 'a logout does not reach a renewal in flight',
+    from: 'this.#fences.raise(id, { outdated: generation });',
+    to: '',
+  },
+  {
+    name: 'an erasure does not reach a renewal in flight',
+    from: 'if (Math.max(fence.outdated, erasedAt) >= generation)',
+    to: 'if (fence.outdated >= generation)',
+  },
+  {
+    name: 'the first read of a token does not move its due time',
+    from: 'this.#context.schedule.advance(id, dueAt);',
+    to: '',
+  },
+  {
+    name: 'a logout leaves the due time',
+    from: 'schedule.remove(id);\n    announcements.publish',
+    to: 'announcements.publish',
+  },
+  {
+    name: 'an accessId is stored without the erasure check',
+    from: "if ((account.erasedAt ?? 0) > generation) return 'outdated';",
+    to: '',
+  },
+  {
+    name: 'no token is ever suspect',
+    from: 'const suspect = Math.max(stored?.answeredAt ?? 0, fence.dropped) >= generation;',
+    to: 'const suspect = false;',
+  },
+  {
+    name: 'equal generations are always saved',
+    from: 'return isSameToken && one.generation === other.generation;',
+    to: 'return one.generation === other.generation;',
+  },
+];
+
+const LOGIN: readonly Change[] = [
+  {
+    name: 'a login without a lease takes its generation after the answer',
+    from: 'token,\n      generation,',
+    to: 'token,\n      generation: lease ? generation : this.#generationNow(request),',
+  },
+  {
+    name: 'the own clock minus 5 s instead of the clock of the store, and no token is suspect for it',
+    from: 'return Math.floor(terminals.clockFor(id) ?? clock.now() + toleranceMs);',
+    to: 'return Math.floor(clock.now() - Math.abs(toleranceMs) + 0 * (terminals.clockFor(id) ?? 0));',
+  },
+  {
+    name: 'the login budget shrinks with the life of the token',
+    from: 'const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;',
+    to: 'const { vendor, limits, loginBudgetMs } = this.#options; const old = start.current?.token; const budgetMs = old ? Math.min(loginBudgetMs, Math.max(1_000, (old.expiresAt - this.#options.clock.now()) / 2)) : loginBudgetMs;',
+  },
+  {
+    name: 'the token of another replica is not looked for under the lease',
+    from: 'if (current && request.satisfies(current)) {',
+    to: 'if (current && request.satisfies(current) && request.known === current) {',
+  },
+];
+
+const RENEWAL: readonly Change[] = [
+  {
+    name: 'a waiter misses its wake-up',
+    from: 'const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);',
+    to: 'const timer = this.#clock.setTimer(() => done(undefined), 1e6 * timeoutMs);',
+  },
+  {
+    name: 'a claim that is not renewed keeps its lease',
+    from: 'return this.#login.release({ lease, timeBudget: this.#unlimited }, dueAt);',
+    to: 'return Promise.resolve(void [lease, dueAt]);',
+  },
+  {
+    name: 'a shutdown does not wait for running renewals',
+    from: 'await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));',
+    to: '',
+  },
+  {
+    name: 'a shutdown ends at the first renewal that fails',
+    from: 'Promise.allSettled(results)',
+    to: 'Promise.all(results)',
+  },
+  {
+    name: 'one store budget for all turns of a waiter',
+    from: 'while (clock.monotonic() < deadline) {\n      const [timeBudget, askedAt] = [new TimeBudget(clock, STORE_WAIT_MS), clock.monotonic()];',
+    to: 'const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n      const askedAt = clock.monotonic();',
+  },
+];
+
+const READS: readonly Change[] = [
+  {
+    name: 'an error of the store counts as an absence',
+    from: 'return { entry: cache.getStale(id), erasedAt:',
+    to: 'return { entry: undefined, erasedAt:',
+  },
+  {
+    name: 'a read falls back on a token until its end instead of its margin',
+    from: 'const until = servableUntil(token);',
+    to: 'const until = token.expiresAt;',
+  },
+  {
+    name: 'the comparison with the refused token is swapped',
+    from: 'entry.served.etag === request.refused',
+    to: 'entry.served.etag !== request.refused',
+  },
+];
+
+const CACHE: readonly Change[] = [
+  {
+    name: 'announcements are trusted without the heartbeat',
+    from: 'return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;',
+    to: 'return since !== 0 && age < FRESH_ANNOUNCED_MS;',
+  },
+  {
+    name: 'the announcement of a logout is ignored',
+    from: 'this.loggedOut(announcement.id, announcement.generation);',
+    to: '',
+  },
+  {
+    name: 'an erasure leaves the tokens in memory',
+    from: 'this.#tokens.remove(account, generation);',
+    to: '',
+  },
+  {
+    name: 'a stale token stays fresh after its successor was announced',
+    from: 'this.#tokens.invalidate(announcement.id, announcement.generation);',
+    to: '',
+  },
+];
+
+const WRITE_BACK: readonly Change[] = [
+  {
+    name: 'a store that went back in time counts as the same',
+    from: "if (history !== 'same')",
+    to: "if (history === 'lost')",
+  },
+  {
+    name: 'lost logouts and erasures are not repeated',
+    from: 'for (const [id, generation] of cache.removals()) yield { id, generation };',
+    to: '',
+  },
+  {
+    name: 'what can be written waits for the timer',
+    from: 'sessionIssuedAt });\n    void this.#flush();',
+    to: 'sessionIssuedAt });\n    this.#retryLater();',
+  },
+  {
+    name: 'a shutdown does not wait for the write-back',
+    from: 'while (this.#isMissing() && clock.monotonic() < until)',
+    to: 'while (this.#isMissing() && clock.monotonic() > until)',
+  },
+];
+
+const WORKER: readonly Change[] = [
+  {
+    name: 'the comparison with the due time is swapped',
+    from: 'if (now < due) return',
+    to: 'if (now > due) return',
+  },
+];
+
+const LEASES: readonly Change[] = [
+  { name: 'leases are not extended', from: 'void this.#extendAll();', to: '' },
+  { name: 'the heartbeat of the leases goes on without a lease', from: 'this.#heartbeat?.cancel();', to: '' },
+];
+
+const VENDOR_LOGIN: readonly Change[] = [
+  {
+    name: "the difference of the vendor's clock is forgotten for the end of a token",
+    from: 'readToken(data, { sentAt, offsetMs: offset.ms })',
+    to: 'readToken(data, { sentAt, offsetMs: 0 })',
+  },
+];
+
+const ACCESS_IDS: readonly Change[] = [
+  {
+    name: 'a request for an accessId that has failed is joined for ever',
+    from: 'if (this.#running.get(id)?.request === request) this.#running.delete(id);',
+    to: '',
+  },
+  {
+    name: 'an accessId is not looked for under the lease',
+    from: 'const known = await accounts.identify(unionId);\n      if (known) {',
+    to: 'const known = await accounts.identify(unionId);\n      if (known && !request.region) {',
+  },
+];
+
+const OTHERS: readonly Mistake[] = [
+  {
+    name: 'an older token replaces a newer one in memory',
+    file: 'src/broker/packed-tokens.ts',
+    from: 'if (known.generation > record.generation) return former;',
+    to: 'if (known.generation < record.generation) return former;',
+  },
+  {
+    name: 'a suspect token is not due',
+    file: 'src/token/renewal-timing.ts',
+    from: 'return suspect ? token.issuedAt : renewAt(token, share, id, generation);',
+    to: 'return renewAt(token, share, id, generation);',
+  },
+  {
+    name: 'the stillness of the process counts as that of the store',
+    file: 'src/token/clock.ts',
+    from: 'TIMEOUT_PARTS = 4;',
+    to: 'TIMEOUT_PARTS = 1;',
+  },
+  {
+    // The clock of the simulation stands in for that of src/token/clock.ts.
+    name: 'freshness and all durations are measured by the wall clock',
+    file: 'test/simulation/virtual-time.ts',
+    from: 'monotonic: () => this.#now - START_MS,',
+    to: 'monotonic: () => this.#now - START_MS + process.clockOffsetMs,',
+  },
+];
+
+function inFile(file: string, changes: readonly Change[]): Mistake[] {
+  return changes.map((change) => ({ ...change, file }));
+}
+
+/** The simulation must find at least 36 of them within 2 minutes each. A name with `row` is of a defect that there was. */
+export const MISTAKES: readonly Mistake[] = [
+  ...inFile('src/store/memory/memory-store.ts', MEMORY_STORE),
+  ...inFile('src/broker/login.ts', LOGIN),
+  ...inFile('src/broker/renewal.ts', RENEWAL),
+  ...inFile('src/broker/token-broker.ts', READS),
+  ...inFile('src/broker/token-cache.ts', CACHE),
+  ...inFile('src/broker/write-back.ts', WRITE_BACK),
+  ...inFile('src/broker/refresh-worker.ts', WORKER),
+  ...inFile('src/broker/held-leases.ts', LEASES),
+  ...inFile('src/broker/access-ids.ts', ACCESS_IDS),
+  ...inFile('src/vendor-api/login.ts', VENDOR_LOGIN),
+  ...OTHERS,
+];
+
+/** The text of the file with the mistake. @throws Error if the text of the mistake does not occur once in it */
+export function withMistake({ name, file, from, to }: Mistake, text: string): string {
+  const parts = text.split(from);
+  if (parts.length === 2) return parts.join(to);
+  throw new Error(`"${name}": ${file} contains this text ${parts.length - 1} times instead of once: ${from}`);
+}

@@ -1,0 +1,858 @@
+import { describe, expect, test } from 'vitest';
+import { HeldLeases } from '../../../src/broker/held-leases.ts';
+import type { RenewalRequest } from '../../../src/broker/requests.ts';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import type { Announcement, SaveOutcome, StoreHistory } from '../../../src/token/ports.ts';
+import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
+import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { watchedStore } from '../../support/failing-store.ts';
+import { makeDue } from '../../support/make-due.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const REQUEST = {
+  id: ID,
+  subject: SUBJECT,
+  region: 'CN',
+  known: undefined,
+  cause: 'new',
+  urgency: 'foreground',
+} as const;
+
+/** A replica on a store with virtual time. */
+function createReplica({ perHour = 0, policy = PROACTIVE } = {}) {
+  const { clock, pass } = virtualClock();
+  const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  const { store } = watched;
+  const announcements: Announcement[] = [];
+  store.announcements.subscribe((announcement) => void announcements.push(announcement));
+  const { logger: log, lines } = captureLog('debug');
+  const { observer, told } = recordingObserver();
+  const parts = brokerParts({ clock, store, perHour, policy, log, observer });
+  /** Renews, and passes the time of the login. */
+  const renew = async (overrides: Partial<RenewalRequest> = {}) => {
+    const request = { id: ID, subject: SUBJECT, region: 'CN', known: undefined, sessionIssuedAt: undefined };
+    const running = parts.renewal.renew({
+      ...request,
+      cause: 'new',
+      urgency: 'foreground',
+      satisfies: () => false,
+      ...overrides,
+    });
+    const result = running.catch((error: unknown) => error);
+    await pass(parts.vendor.latencyMs);
+    return result as Promise<Awaited<typeof running>>;
+  };
+  const renewInBackground = async () => {
+    const result = parts.renewInBackground(ID).catch((error: unknown) => error);
+    await pass(parts.vendor.latencyMs);
+    return result as ReturnType<typeof parts.renewInBackground>;
+  };
+  return { ...parts, clock, pass, watched, announcements, lines, told, renew, renewInBackground };
+}
+
+describe('a login under a lease', () => {
+  test('is urgent if an app waits for it, and not if none does', async () => {
+    const { vendor, renew, renewInBackground } = createReplica();
+    await renew();
+    await renewInBackground();
+    await renew({ cause: 'due' });
+    await renew({ cause: 'refused' });
+    const urgencies = vendor.requests.map(({ urgency }) => urgency);
+    expect(urgencies).toEqual(['foreground', 'background', 'foreground', 'foreground']);
+  });
+
+  test('counts how many tokens in a row no app has read', async () => {
+    const { clock, store, renew, renewInBackground } = createReplica();
+    expect((await renew()).record).toMatchObject({ read: true, unreadRenewals: 0 });
+    for (const unreadRenewals of [1, 2, 3]) {
+      expect((await renewInBackground()).record).toMatchObject({ read: false, unreadRenewals });
+    }
+    const { record } = await store.terminals.read(ID);
+    await store.terminals.markRead(ID, record?.generation ?? 0, clock.now());
+    expect((await renewInBackground()).record).toMatchObject({ read: false, unreadRenewals: 1 });
+    expect((await renew({ cause: 'due' })).record).toMatchObject({ read: true, unreadRenewals: 0 });
+  });
+
+  test('is limited if an app can cause it at will: for its first token and for a refused one', async () => {
+    const { vendor, renew, renewInBackground } = createReplica({ perHour: 1 });
+    await renew();
+    expect(await renew()).toMatchObject({ code: 'rate_limited' });
+    expect(await renew({ cause: 'refused' })).toMatchObject({ code: 'rate_limited' });
+    expect(await renew({ cause: 'due' })).toMatchObject({ outcome: 'login' });
+    expect(await renewInBackground()).toMatchObject({ outcome: 'login' });
+    expect(vendor.requests).toHaveLength(3);
+  });
+
+  test('extends its lease every third of its duration, and no longer than the login runs', async () => {
+    const { pass, vendor, watched, renew } = createReplica();
+    vendor.latencyMs = 2 * LEASE_MS;
+    await renew();
+    expect(watched.calls('extend')).toBe(5);
+    await pass(60_000);
+    expect(watched.calls('extend')).toBe(5);
+  });
+
+  test('extends no lease after it has failed', async () => {
+    const { pass, vendor, watched, renew } = createReplica();
+    vendor.failure = new BrokerError('vendor_timeout');
+    await renew();
+    await pass(60_000);
+    expect(watched.calls('extend')).toBe(0);
+  });
+
+  test('goes on if its lease is lost, and logs the loss once', async () => {
+    const { pass, store, vendor, lines, renewal, clock } = createReplica();
+    vendor.latencyMs = 2 * LEASE_MS;
+    const running = renewal.renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true });
+    await pass(10);
+    const { terminals } = store;
+    const extend = terminals.extend;
+    terminals.extend = async (leases) => leases;
+    await pass(LEASE_MS);
+    terminals.extend = extend;
+    await pass(LEASE_MS);
+    expect((await running).outcome).toBe('login');
+    expect(lines()).toMatchObject([{ subject: ID, msg: expect.stringContaining('a lease was lost') }]);
+    expect(clock.now()).toBeGreaterThan(0);
+  });
+
+  test('stores the token, releases the lease, and gives a confirmed record', async () => {
+    const { store, renew } = createReplica();
+    const renewed = await renew();
+    expect(renewed).toMatchObject({ outcome: 'login', checkedAt: expect.any(Number) });
+    expect((await store.terminals.read(ID)).record).toEqual(renewed.record);
+    expect((await store.terminals.acquire(ID, 1)).kind).toBe('granted');
+  });
+
+  test('replaces the token in the memory of a replica that reads it', async () => {
+    const { pass, broker, cache, clock, renewInBackground } = createReplica();
+    const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    await pass(0);
+    await reading;
+    const { record } = await renewInBackground();
+    const cached = cache.getFresh(ID, clock.monotonic())?.served.record;
+    expect(cached?.generation).toBe(record.generation);
+    expect(cached?.token.fields).toEqual(record.token.fields);
+  });
+
+  test('is not made if the store already has a token that will do; the due time of that token stays', async () => {
+    const { clock, store, vendor, renew } = createReplica();
+    await renew();
+    const before = await store.dueQueue.claim(1, 1);
+    expect(await renew({ satisfies: () => true })).toMatchObject({
+      outcome: 'waited',
+      checkedAt: Number.NEGATIVE_INFINITY,
+    });
+    expect(vendor.requests).toHaveLength(1);
+    const after = await store.dueQueue.claim(1, 1);
+    expect(after.nextInMs).toBe(before.nextInMs);
+    expect(clock.now()).toBeGreaterThan(0);
+  });
+
+  test('is not made if the store already has a token that will do; the token is due as one that an app has read', async () => {
+    const { clock, store, renew, renewInBackground } = createReplica();
+    await renew();
+    const { record } = await renewInBackground();
+    expect((await store.dueQueue.claim(1, 1)).nextInMs).toBe(record.token.expiresAt - clock.now());
+    await renew({ satisfies: () => true });
+    const { nextInMs } = await store.dueQueue.claim(1, 1);
+    expect(nextInMs).toBe(refreshAt(record, PROACTIVE) - clock.now());
+  });
+
+  test.each([
+    ['ended before it, although an app had read it', 1, 'proactive', [[1]]],
+    ['is still valid', -1_000, 'proactive', []],
+    ['ended before it, but is renewed on demand only', 1, 'on-demand', []],
+  ] as const)('reports whether the former token was missed: it %s', async (_, afterItsEndMs, mode, reported) => {
+    const { pass, vendor, told, renew } = createReplica({ policy: { ...PROACTIVE, mode } });
+    await renew();
+    await pass(vendor.lifeMs + afterItsEndMs - vendor.latencyMs);
+    await renew();
+    expect(vendor.requests).toHaveLength(2);
+    expect(told('endedUnrenewed')).toEqual(reported);
+  });
+
+  test('is not made for a session that an erasure has ended', async () => {
+    const { store, vendor, clock, renew } = createReplica();
+    await store.accounts.erase('alice');
+    expect(await renew({ sessionIssuedAt: clock.now() - 1 })).toMatchObject({ code: 'session_invalid' });
+    expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('is made in the background also after an erasure: the account has logged in again since', async () => {
+    const { store, clock, renew, renewInBackground } = createReplica();
+    await store.accounts.erase('alice');
+    await renew({ sessionIssuedAt: clock.now() + 1_000 });
+    expect(await renewInBackground()).toMatchObject({ outcome: 'login' });
+  });
+
+  test('needs the country of the account', async () => {
+    const { vendor, renew } = createReplica();
+    const failure = await renew({ region: undefined });
+    expect(failure).toMatchObject({ code: 'request_invalid', detail: expect.stringContaining('regRegion') });
+    expect(vendor.requests).toHaveLength(0);
+  });
+
+  test('ends with session_forbidden, and stores nothing, if the terminal is logged out meanwhile', async () => {
+    const { pass, store, vendor, renewal } = createReplica();
+    vendor.latencyMs = 1_000;
+    const running = renewal
+      .renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true })
+      .catch((error: unknown) => error);
+    await pass(10);
+    await store.terminals.remove(ID);
+    await pass(1_000);
+    expect(await running).toMatchObject({ code: 'session_forbidden' });
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
+  });
+});
+
+describe('a failed login', () => {
+  const codesOf = (announcements: readonly Announcement[]) =>
+    announcements.flatMap((announcement) => (announcement.kind === 'failed' ? [announcement.code] : []));
+
+  test('is announced with its code', async () => {
+    const { vendor, announcements, renew } = createReplica();
+    vendor.failure = new BrokerError('vendor_busy');
+    await renew();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await renew();
+    vendor.failure = new Error('a defect');
+    await renew();
+    expect(codesOf(announcements)).toEqual(['vendor_busy', 'vendor_rejected', 'internal']);
+  });
+
+  test('of a background renewal is announced, unless only the login budget was used up', async () => {
+    const { vendor, announcements, renew, renewInBackground } = createReplica();
+    await renew();
+    vendor.failure = new BrokerError('vendor_busy');
+    await renewInBackground();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await renewInBackground();
+    expect(codesOf(announcements)).toEqual(['vendor_rejected']);
+  });
+
+  test.each([
+    ['found no place in the login queue', new BrokerError('vendor_busy'), 2_000],
+    ['met an open circuit breaker', new BrokerError('vendor_unavailable', { isUnsent: true }), 15_000],
+  ])('takes no permit of the account or the terminal if it %s', async (_, failure, coolDownMs) => {
+    const { vendor, pass, renew } = createReplica({ perHour: 1 });
+    vendor.failure = failure;
+    for (const cause of ['new', 'refused', 'refused', 'refused', 'refused', 'refused'] as const) {
+      expect(await renew({ cause })).toBe(failure);
+      await pass(coolDownMs);
+    }
+    vendor.failure = undefined;
+    expect(await renew({ cause: 'refused' })).toMatchObject({ outcome: 'login' });
+  });
+
+  test('is not repeated for the account before the time that the vendor asks for', async () => {
+    const { store, vendor, pass, renew, renewInBackground } = createReplica();
+    await renew();
+    vendor.failure = new BrokerError('vendor_unavailable', { retryAfter: 600, waitMs: 600_000 });
+    await renewInBackground();
+    vendor.failure = undefined;
+    const sent = vendor.requests.length;
+    await pass(590_000);
+    expect(await renew({ cause: 'refused', satisfies: () => false })).toMatchObject({
+      code: 'vendor_unavailable',
+      retryAfter: 10,
+    });
+    expect((await store.dueQueue.claim(10, 1_000)).claims).toEqual([]);
+    expect(vendor.requests).toHaveLength(sent);
+    await pass(11_000);
+    expect(await renew({ cause: 'refused', satisfies: () => false })).toMatchObject({ outcome: 'login' });
+  });
+
+  test('counts against the limit of the account if it was sent', async () => {
+    const { vendor, pass, renew } = createReplica({ perHour: 1 });
+    vendor.failure = new BrokerError('vendor_unavailable');
+    expect(await renew()).toMatchObject({ code: 'vendor_unavailable' });
+    await pass(60_000);
+    expect(await renew()).toMatchObject({ code: 'rate_limited' });
+  });
+
+  test('removes the token only if the vendor has closed the account', async () => {
+    const { store, vendor, renew, renewInBackground } = createReplica();
+    await renew();
+    vendor.failure = new BrokerError('vendor_rejected');
+    await renewInBackground();
+    expect((await store.terminals.read(ID)).record).toBeDefined();
+    vendor.failure = new BrokerError('account_disabled');
+    await renewInBackground();
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
+  });
+
+  test('removes the tokens of all terminals of a closed account, and of no other account', async () => {
+    const { store, vendor, renew, renewInBackground } = createReplica();
+    const subjects = [SUBJECT, { ...SUBJECT, uniqueId: 'tablet' }, { ...SUBJECT, unionId: 'bob' }];
+    for (const subject of subjects) await renew({ id: subjectId(subject), subject });
+    vendor.failure = new BrokerError('account_disabled');
+    await renewInBackground();
+    const stored = await Promise.all(subjects.map((subject) => store.terminals.read(subjectId(subject))));
+    expect(stored.map(({ record }) => record?.subject.unionId)).toEqual([undefined, undefined, 'bob']);
+  });
+
+  test('gives the vendor’s error, and logs a warning, if the token of a closed account cannot be removed', async () => {
+    const { watched, vendor, lines, renew } = createReplica();
+    await renew();
+    watched.down.add('remove');
+    vendor.failure = new BrokerError('account_disabled');
+    expect(await renew()).toMatchObject({ code: 'account_disabled' });
+    expect(lines()).toMatchObject([
+      { subject: ID, msg: 'the token of a closed account could not be removed from the store' },
+    ]);
+  });
+
+  test('gives the vendor’s error, and logs a warning, if its lease cannot be released', async () => {
+    const { watched, vendor, lines, renew } = createReplica();
+    watched.down.add('release');
+    vendor.failure = new BrokerError('vendor_timeout');
+    expect(await renew()).toMatchObject({ code: 'vendor_timeout' });
+    expect(lines()).toMatchObject([{ subject: ID, msg: 'a lease could not be released; it expires by itself' }]);
+  });
+});
+
+describe('a token that the store does not take', () => {
+  /** A replica whose store answers the next write with `outcome`, after `ms`. */
+  function replicaWithAnswer(outcome: SaveOutcome, ms = 0) {
+    const replica = createReplica();
+    const { clock, store } = replica;
+    const { terminals } = store;
+    const save = terminals.save.bind(terminals);
+    const answer = { outcome };
+    const slowSave: typeof terminals.save = async (lease, record, dueAt) => {
+      if (answer.outcome === 'saved') await save(lease, record, dueAt);
+      await new Promise<void>((resolve) => void clock.setTimer(resolve, ms));
+      return answer.outcome;
+    };
+    // The broker calls the methods through a proxy, so the test replaces the method of the store behind it.
+    Object.assign(terminals, { save: slowSave });
+    return { ...replica, answer };
+  }
+
+  test('is written back at once if only the write has failed, and the log says so', async () => {
+    const { watched, store, lines, renew } = createReplica();
+    watched.down.add('save');
+    const renewed = await renew();
+    expect(renewed).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY });
+    expect(lines()).toMatchObject([
+      { subject: ID, msg: 'a new token could not be stored; the broker writes it back later' },
+      { written: 1, msg: 'tokens, logouts and erasures were written back to the store' },
+    ]);
+    expect((await store.terminals.read(ID)).record).toEqual(renewed.record);
+  });
+
+  test('is written back after a second if the store fails longer', async () => {
+    const { watched, pass, store, renew } = createReplica();
+    watched.down.add('save').add('restore');
+    const { record } = await renew();
+    watched.down.clear();
+    await pass(999);
+    expect((await store.terminals.read(ID)).record).toBeUndefined();
+    await pass(1);
+    expect((await store.terminals.read(ID)).record).toEqual(record);
+  });
+
+  test('is lost if the account has too many terminals', async () => {
+    const { renew } = replicaWithAnswer('terminal_limit');
+    expect(await renew()).toMatchObject({ code: 'terminal_limit' });
+  });
+
+  test.each(['outdated', 'terminal_limit'] as const)(
+    'is removed from memory if the store answers late: %s',
+    async (outcome) => {
+      const { pass, broker, cache, clock } = replicaWithAnswer(outcome, 400);
+      const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      await pass(200);
+      await reading;
+      expect(cache.getStale(ID)).toBeDefined();
+      await pass(300);
+      expect(cache.getStale(ID)).toBeUndefined();
+    },
+  );
+
+  test('stays in memory if the store has taken it, but answers late', async () => {
+    const { pass, broker, cache, clock } = replicaWithAnswer('saved', 400);
+    const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+    await pass(200);
+    await reading;
+    await pass(300);
+    expect(cache.getStale(ID)).toBeDefined();
+  });
+
+  test('gives way to a newer token of the store, for a background renewal too', async () => {
+    const { clock, pass, store, vendor, renewal, renew } = createReplica();
+    const { record } = await renew();
+    await makeDue(store, ID, clock.now());
+    const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
+    if (!claim) throw new Error('nothing was claimed');
+    vendor.latencyMs = 1_000;
+    const running = renewal.renewClaimed(claim, clock.monotonic());
+    // Sent after the login of the claim was answered.
+    const generation = clock.now() + 1_001;
+    const newer = { ...record, generation, answeredAt: generation };
+    await store.terminals.restore(newer, clock.now() + 1_000);
+    await pass(1_000);
+    expect(await running).toEqual({
+      record: newer,
+      outcome: 'waited',
+      checkedAt: expect.any(Number),
+      erasedAt: undefined,
+    });
+  });
+
+  test.each(['saved before it', 'saved after it'] as const)(
+    'is followed by another login if it overlapped with one that was sent later: that one was %s',
+    async (order) => {
+      const { clock, pass, store, vendor, renewal, renew } = createReplica();
+      const { record } = await renew();
+      await makeDue(store, ID, clock.now());
+      const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
+      if (!claim) throw new Error('nothing was claimed');
+      vendor.latencyMs = 1_000;
+      const running = renewal.renewClaimed(claim, clock.monotonic());
+      await pass(500);
+      const generation = clock.now();
+      const answeredAt = order === 'saved before it' ? generation : generation + 2_000;
+      const later = { ...record, generation, answeredAt };
+      if (order === 'saved before it') expect(await store.terminals.restore(later, clock.now() + 9_000)).toBe('saved');
+      await pass(500);
+      if (order === 'saved after it') {
+        expect(await running).toMatchObject({ outcome: 'login' });
+        expect(await store.terminals.restore(later, clock.now() + 9_000)).toBe('suspect');
+        expect((await store.dueQueue.claim(1, LEASE_MS)).claims).toMatchObject([{ record: { suspect: true } }]);
+        return;
+      }
+      await pass(1_000);
+      expect(await running).toMatchObject({ outcome: 'login', record: { suspect: false } });
+      expect(vendor.requests).toHaveLength(3);
+      expect((await store.terminals.read(ID)).record).toMatchObject({ suspect: false });
+    },
+  );
+
+  test('does not replace a newer one for a session that an erasure has ended', async () => {
+    const { clock, pass, store, vendor, renewal } = createReplica();
+    vendor.latencyMs = 1_000;
+    const running = renewal
+      .renew({ ...REQUEST, sessionIssuedAt: clock.now(), satisfies: () => true })
+      .catch((error: unknown) => error);
+    await pass(10);
+    await store.accounts.erase('alice');
+    await pass(1_000);
+    expect(await running).toMatchObject({ code: 'session_invalid' });
+  });
+});
+
+describe('a login without a lease', () => {
+  /** A replica that gets no lease. `health` reports the return of the store. */
+  function createReplicaWithoutLease({ hears = true, knowsClock = true } = {}) {
+    const { clock, pass } = virtualClock();
+    const memory = createMemoryStore({ clock, terminalsPerAccount: 20 });
+    const listeners: ((history: StoreHistory) => void)[] = [];
+    const health = {
+      ping: async () => undefined,
+      onReturn: (listener: (history: StoreHistory) => void) => void listeners.push(listener),
+    };
+    const silence = { subscribe: () => undefined, completeSince: () => undefined };
+    const watched = watchedStore({ ...memory, health, ...(!hears && { announcements: silence }) });
+    const { store, down } = watched;
+    if (!knowsClock) Object.assign(memory.terminals, { clockFor: () => undefined });
+    const parts = brokerParts({ clock, store });
+    const other = brokerParts({ clock, store: memory, vendor: parts.vendor });
+    down.add('acquire');
+    const { vendor, broker } = parts;
+    /** Starts a read of an app. Its result is an error, or the token. */
+    const read = (sessionIssuedAt = clock.now(), replica = broker) =>
+      replica
+        .read({ subject: SUBJECT, region: 'CN', sessionIssuedAt })
+        .then(({ record }) => record.token.fields['accessToken'])
+        .catch(({ code }: BrokerError) => code);
+    const storeReturns = () => {
+      down.clear();
+      for (const listener of listeners) listener('same');
+    };
+    const stored = async () => (await memory.terminals.read(ID)).record;
+    /** A token that another replica obtained, `agoMs` ago. */
+    const storeToken = async (agoMs: number, read = true): Promise<TokenRecord> => {
+      const [issuedAt, generation] = [clock.now() - 30_000, clock.now() - agoMs];
+      const fields = { accessId: '1', accessToken: 'of another replica' };
+      const token = { fields, issuedAt, expiresAt: issuedAt + 60_000 };
+      const flags = { read, unreadRenewals: 0, suspect: false };
+      const record = { subject: SUBJECT, region: 'CN', token, generation, answeredAt: generation, ...flags };
+      expect(await memory.terminals.restore(record, clock.now() + 9_000)).toBe('saved');
+      return record;
+    };
+    return { ...parts, other, memory, clock, pass, vendor, watched, down, read, stored, storeToken, storeReturns };
+  }
+
+  const ENDS = [
+    ['logout', 'session_forbidden'],
+    ['erasure', 'session_invalid'],
+  ] as const;
+
+  describe.each(ENDS)('that a %s ends', (kind, code) => {
+    const end = ({ memory }: ReturnType<typeof createReplicaWithoutLease>) =>
+      kind === 'logout' ? memory.terminals.remove(ID) : memory.accounts.erase('alice');
+
+    test('gives its token to nobody: not to the app, not to memory, not to the store', async () => {
+      const replica = createReplicaWithoutLease();
+      const { pass, vendor, cache, read, stored, storeReturns } = replica;
+      vendor.latencyMs = 3_000;
+      const answer = read();
+      await pass(500);
+      storeReturns();
+      await end(replica);
+      await pass(2_500);
+      expect(await answer).toBe(code);
+      expect(vendor.requests).toHaveLength(1);
+      await pass(10_000);
+      expect(cache.getStale(ID)).toBeUndefined();
+      expect(await stored()).toBeUndefined();
+      expect(await replica.memory.accounts.find('alice')).toBeUndefined();
+    });
+
+    test('is not written back either, if the store fails when the login ends', async () => {
+      const replica = createReplicaWithoutLease();
+      const { pass, vendor, cache, down, read, stored, writeBack, storeReturns } = replica;
+      vendor.latencyMs = 3_000;
+      const answer = read();
+      await pass(500);
+      await end(replica);
+      down.add('restore').add('read');
+      await pass(2_500);
+      expect(await answer).toBe(code);
+      expect([writeBack.hasRecordOf(ID), cache.getStale(ID)]).toEqual([false, undefined]);
+      storeReturns();
+      await pass(10_000);
+      expect(await stored()).toBeUndefined();
+    });
+
+    test('is refused by the store, if the announcement was lost', async () => {
+      const replica = createReplicaWithoutLease({ hears: false });
+      const { pass, vendor, cache, read, stored, storeReturns } = replica;
+      vendor.latencyMs = 3_000;
+      const answer = read();
+      await pass(500);
+      storeReturns();
+      await end(replica);
+      await pass(2_500);
+      expect(await answer).toBe(code);
+      await pass(10_000);
+      expect([cache.getStale(ID), await stored()]).toEqual([undefined, undefined]);
+    });
+
+    test('is refused by the store and leaves memory, if the announcement was lost and the write is late', async () => {
+      const replica = createReplicaWithoutLease({ hears: false });
+      const { pass, vendor, cache, down, read, stored, storeReturns } = replica;
+      vendor.latencyMs = 3_000;
+      const answer = read();
+      await pass(500);
+      await end(replica);
+      down.add('restore').add('read');
+      await pass(2_500);
+      // Neither this replica nor a store that answers knows of it so far.
+      expect(await answer).toBe('token-1');
+      expect(cache.getStale(ID)).toBeDefined();
+      storeReturns();
+      await pass(0);
+      expect([cache.getStale(ID), await stored()]).toEqual([undefined, undefined]);
+    });
+  });
+
+  test('is not ended by a renewal of another replica', async () => {
+    const { pass, vendor, read, storeToken, clock, memory } = createReplicaWithoutLease();
+    vendor.latencyMs = 3_000;
+    const answer = read();
+    await pass(500);
+    const { generation } = await storeToken(0);
+    await pass(2_500);
+    // The two logins overlapped, so the kept token is suspect, and this one logs in once more.
+    await pass(3_000);
+    expect(await answer).toBe('token-2');
+    const { record } = await memory.terminals.read(ID);
+    expect(record?.token.fields['accessToken']).toBe('token-2');
+    expect(record?.generation).toBeGreaterThan(generation);
+    expect(clock.now()).toBeGreaterThan(generation);
+  });
+
+  test('hides no erasure that only the store knows: an older session stays refused', async () => {
+    const { pass, read, memory, clock } = createReplicaWithoutLease({ hears: false });
+    const before = clock.now();
+    await pass(1_000);
+    await memory.accounts.erase('alice');
+    await pass(1_000);
+    const answer = read();
+    await pass(0);
+    expect(await answer).toBe('token-1');
+    const former = read(before);
+    await pass(0);
+    expect(await former).toBe('session_invalid');
+  });
+
+  test('brings no account back for a session from before its erasure, although another read finds the token in memory', async () => {
+    const { pass, read, stored, memory, clock, down } = createReplicaWithoutLease({ hears: false });
+    const before = clock.now();
+    await pass(1_000);
+    await memory.accounts.erase('alice');
+    await pass(1_000);
+    down.add('restore').add('read');
+    const answer = read(before);
+    await pass(0);
+    // Neither this replica nor a store that answers knows of the erasure.
+    expect(await answer).toBe('token-1');
+    down.delete('restore');
+    down.delete('read');
+    void read();
+    await pass(0);
+    expect(await stored()).toBeUndefined();
+    await pass(5_000);
+    expect((await stored())?.token.fields['accessToken']).not.toBe('token-1');
+  });
+
+  test('is not made if another read got a token while this one waited for the store', async () => {
+    const { pass, vendor, memory, down, read, storeToken } = createReplicaWithoutLease();
+    down.clear();
+    Object.assign(memory.terminals, { acquire: () => new Promise(() => undefined) });
+    const waiting = read();
+    await pass(100);
+    await storeToken(0);
+    const other = read();
+    await pass(0);
+    expect(await other).toBe('of another replica');
+    await pass(100);
+    expect(await waiting).toBe('of another replica');
+    expect(vendor.requests).toEqual([]);
+  });
+
+  test('is not sent if another read got a token while it waited for its place', async () => {
+    const { pass, vendor, read, storeToken } = createReplicaWithoutLease();
+    vendor.queueMs = 100;
+    const waiting = read();
+    await pass(50);
+    await storeToken(0);
+    const other = read();
+    await pass(0);
+    expect(await other).toBe('of another replica');
+    await pass(50);
+    expect(await waiting).toBe('of another replica');
+    expect(vendor.sent).toBe(0);
+  });
+
+  test('is newer than a login that was sent while it waited for its place', async () => {
+    const { pass, vendor, read, stored, clock, memory } = createReplicaWithoutLease();
+    vendor.queueMs = 100;
+    const answer = read();
+    await pass(50);
+    const [sentAt, fields] = [clock.now(), { accessId: '1', accessToken: 'of another replica' }];
+    const token = { fields, issuedAt: sentAt, expiresAt: sentAt + 60_000 };
+    const flags = { read: true, unreadRenewals: 0, suspect: false };
+    const record = { subject: SUBJECT, region: 'CN', token, generation: sentAt, answeredAt: sentAt + 10, ...flags };
+    expect(await memory.terminals.restore(record, sentAt + 9_000)).toBe('saved');
+    await pass(50);
+    expect(await answer).toBe('token-1');
+    expect(await stored()).toMatchObject({ suspect: false, token: { fields: { accessToken: 'token-1' } } });
+  });
+
+  test('is ended by a logout that comes while it waits for its place', async () => {
+    const { pass, vendor, read, stored, memory } = createReplicaWithoutLease();
+    vendor.queueMs = 100;
+    const answer = read();
+    await pass(50);
+    await memory.terminals.remove(ID);
+    await pass(50);
+    expect(await answer).toBe('session_forbidden');
+    expect(await stored()).toBeUndefined();
+  });
+
+  test('is written at once if the store can write, although it gave no lease', async () => {
+    const { pass, read, stored } = createReplicaWithoutLease();
+    const answer = read();
+    await pass(0);
+    expect(await answer).toBe('token-1');
+    expect(await stored()).toMatchObject({
+      read: true,
+      unreadRenewals: 0,
+      token: { fields: { accessToken: 'token-1' } },
+    });
+  });
+
+  test('is written at once when the store is healthy again, so no worker renews the token before it', async () => {
+    const { pass, vendor, down, clock, memory, read, storeToken, stored, storeReturns } = createReplicaWithoutLease();
+    await storeToken(30_000);
+    await makeDue(memory, ID, clock.now());
+    down.add('read').add('restore');
+    const answer = read();
+    await pass(0);
+    expect(await answer).toBe('token-1');
+    expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'of another replica' } } });
+    await pass(300);
+    storeReturns();
+    await pass(0);
+    expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'token-1' } } });
+    expect((await memory.dueQueue.claim(10, LEASE_MS)).claims).toEqual([]);
+    expect(vendor.requests).toHaveLength(1);
+  });
+
+  test.each([true, false])(
+    'makes the token of a later login due at once, because the vendor has ended one of the two; it knows the clock of the store: %s',
+    async (knowsClock) => {
+      // It has just started, so it has not heard of the other login.
+      const replica = createReplicaWithoutLease({ hears: false, knowsClock });
+      const { pass, vendor, down, clock, memory, storeToken, stored, renewal } = replica;
+      const { generation } = await storeToken(knowsClock ? -10 : 1_000);
+      vendor.latencyMs = 100;
+      const running = renewal
+        .renew({ ...REQUEST, sessionIssuedAt: undefined, satisfies: ({ suspect }) => !suspect })
+        .catch((error: unknown) => error);
+      await pass(99);
+      expect(vendor.requests).toHaveLength(1);
+      down.delete('acquire');
+      await pass(1);
+      expect(await stored()).toMatchObject({ generation, suspect: true });
+      const { claims } = await memory.dueQueue.claim(10, LEASE_MS);
+      // It takes the lease itself, or leaves it to a worker.
+      expect(claims.length === 1 || (await memory.terminals.acquire(ID, 1)).kind === 'held').toBe(true);
+      for (const { lease } of claims) await memory.terminals.release(lease, clock.now());
+      await pass(10_000);
+      await running;
+      expect(await stored()).toMatchObject({ suspect: false });
+    },
+  );
+
+  test.each([true, false])(
+    'keeps no dead token if two replicas log in without a lease just after a logout; they know the clock of the store: %s',
+    async (knowsClock) => {
+      const { pass, vendor, watched, memory, read, stored, clock } = createReplicaWithoutLease({ knowsClock });
+      await memory.terminals.remove(ID);
+      await pass(1_000);
+      const other = brokerParts({ clock, store: watched.store, vendor });
+      vendor.latencyMs = 100;
+      const answers = [read(), read(clock.now(), other.broker)];
+      await pass(99);
+      watched.down.clear();
+      await pass(1_000);
+      expect((await Promise.all(answers)).every((token) => /^token-/.test(String(token)))).toBe(true);
+      // The vendor takes the token of the last login only.
+      const kept = await stored();
+      const isAlive = kept?.token.fields['accessToken'] === `token-${vendor.requests.length}`;
+      expect(isAlive || kept?.suspect).toBe(true);
+    },
+  );
+
+  describe('starts from what this replica knows:', () => {
+    const recordOf = (generation: number, at: number): TokenRecord => {
+      const token = { fields: {}, issuedAt: at, expiresAt: at + 60_000 };
+      const flags = { read: false, unreadRenewals: 3, suspect: false };
+      return { subject: SUBJECT, region: 'DE', token, generation, answeredAt: generation, ...flags };
+    };
+    /** Renews at a store that neither gives a lease nor writes. */
+    async function renewed(
+      { pass, renewal, down }: ReturnType<typeof createReplicaWithoutLease>,
+      overrides: Partial<RenewalRequest> = {},
+    ) {
+      down.add('restore');
+      const request = { ...REQUEST, sessionIssuedAt: undefined, satisfies: () => true, ...overrides };
+      const result = renewal.renew(request).catch(({ code }: BrokerError) => code);
+      await pass(0);
+      return result;
+    }
+
+    test('the clock of the store, and the time of the answer too', async () => {
+      const replica = createReplicaWithoutLease();
+      Object.assign(replica.memory.terminals, { clockFor: () => 1_700_000_000_000.5 });
+      const record = { generation: 1_700_000_000_000, answeredAt: 1_700_000_000_000 };
+      expect(await renewed(replica)).toMatchObject({ outcome: 'login', checkedAt: Number.NEGATIVE_INFINITY, record });
+    });
+
+    test('without the clock of the store, a generation 5 s behind its own clock', async () => {
+      const replica = createReplicaWithoutLease({ knowsClock: false });
+      const generation = replica.clock.now() - 5_000;
+      expect(await renewed(replica)).toMatchObject({
+        record: { generation, read: true, unreadRenewals: 0, suspect: false },
+      });
+    });
+
+    test('a newer generation than the known token and its answer have', async () => {
+      const replica = createReplicaWithoutLease();
+      const known = { ...recordOf(replica.clock.now() + 60_000, replica.clock.now()) };
+      expect(await renewed(replica, { known })).toMatchObject({ record: { generation: known.generation + 1 } });
+      const answered = { ...known, answeredAt: known.generation + 500 };
+      expect(await renewed(replica, { known: answered })).toMatchObject({
+        record: { generation: known.generation + 501, answeredAt: known.generation + 501 },
+      });
+    });
+
+    test('a newer generation than the last logout and the last stored token that it has heard of', async () => {
+      const replica = createReplicaWithoutLease();
+      replica.cache.loggedOut(ID, 9_000_000_000_000);
+      expect(await renewed(replica)).toMatchObject({ record: { generation: 9_000_000_000_001 } });
+    });
+
+    test('the country of the known token, and the urgency of an app', async () => {
+      const replica = createReplicaWithoutLease();
+      await renewed(replica, { known: recordOf(1, replica.clock.now()) });
+      expect(replica.vendor.requests).toMatchObject([{ region: 'DE', urgency: 'foreground', budgetMs: 5_000 }]);
+    });
+
+    test('it is not made while the known token is due, but far from its end: the read can wait for the store', async () => {
+      const replica = createReplicaWithoutLease();
+      const { pass, vendor, clock } = replica;
+      const known = recordOf(1, clock.now());
+      await pass(53_999);
+      expect(await renewed(replica, { known, cause: 'due' })).toBe('store_unavailable');
+      expect(vendor.requests).toHaveLength(0);
+      await pass(1);
+      expect(await renewed(replica, { known, cause: 'due' })).toMatchObject({ outcome: 'login' });
+    });
+
+    test('it is made for a suspect token, however far from its end', async () => {
+      const replica = createReplicaWithoutLease();
+      const known = { ...recordOf(1, replica.clock.now()), suspect: true };
+      expect(await renewed(replica, { known, cause: 'due' })).toMatchObject({ outcome: 'login' });
+    });
+
+    test('it is not made in the background, or if the country is unknown', async () => {
+      const replica = createReplicaWithoutLease();
+      expect(await renewed(replica, { cause: 'background' })).toBe('store_unavailable');
+      expect(await renewed(replica, { region: undefined })).toBe('store_unavailable');
+      expect(replica.vendor.requests).toHaveLength(0);
+    });
+  });
+});
+
+describe('the leases of a replica', () => {
+  test('are extended as long as one is held, and none after that', async () => {
+    const { clock, pass, watched, store } = createReplica();
+    const { logger: log } = captureLog('debug');
+    const held = new HeldLeases({ terminals: store.terminals, clock, log });
+    const leases = [];
+    for (const unionId of ['bob', 'carol']) {
+      const answer = await store.terminals.acquire(subjectId({ ...SUBJECT, unionId }), LEASE_MS);
+      if (answer.kind !== 'granted') throw new Error(answer.kind);
+      leases.push(answer.lease);
+      held.add(answer.lease, clock.monotonic());
+    }
+    const [bob, carol] = leases;
+    if (!bob || !carol) throw new Error('no leases');
+    held.remove(bob);
+    await pass(3 * LEASE_MS);
+    expect((await store.terminals.acquire(carol.id, 1)).kind).toBe('held');
+    expect((await store.terminals.acquire(bob.id, 1)).kind).toBe('granted');
+    held.remove(carol);
+    const extensions = watched.calls('extend');
+    await pass(3 * LEASE_MS);
+    expect(watched.calls('extend')).toBe(extensions);
+    held.add(carol, clock.monotonic());
+    await pass(LEASE_MS);
+    expect(watched.calls('extend')).toBeGreaterThan(extensions);
+    held.remove(carol);
+  });
+});

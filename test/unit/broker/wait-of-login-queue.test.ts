@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'vitest';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import { silentObserver } from '../../../src/token/observer.ts';
+import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
+import { LoginTurns } from '../../../src/vendor-api/login.ts';
+import { brokerParts } from '../../support/broker-parts.ts';
+import { captureLog } from '../../support/captured-log.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const WAIT_MS = 730;
+
+/** A replica with a token, whose logins find no place in the queue for the next 730 ms. */
+async function createReplica() {
+  const { clock, pass } = virtualClock();
+  const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
+  const parts = brokerParts({ clock, store });
+  const reading = parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+  await pass(0);
+  await reading;
+  parts.vendor.failure = new BrokerError('vendor_busy', { retryAfter: 1, waitMs: WAIT_MS });
+  return { ...parts, store, clock, pass };
+}
+
+describe('a background renewal that found no place in the login queue', () => {
+  test('is due again as soon as the queue says', async () => {
+    const { renewInBackground, store, pass } = await createReplica();
+    const ended = renewInBackground(ID).catch(({ code }: BrokerError) => code);
+    await pass(0);
+    expect(await ended).toBe('vendor_busy');
+    expect((await store.dueQueue.claim(10, 1_000)).nextInMs).toBe(WAIT_MS);
+  });
+
+  test('is repeated by the worker as soon as the queue says', async () => {
+    const { worker, vendor, clock, pass } = await createReplica();
+    const [logIn, sentAt] = [vendor.login.bind(vendor), [] as number[]];
+    vendor.login = (request) => {
+      sentAt.push(clock.monotonic());
+      vendor.failure = sentAt.length === 1 ? new BrokerError('vendor_busy', { retryAfter: 1, waitMs: 100 }) : undefined;
+      return logIn(request);
+    };
+    worker.start();
+    // The token lives 60 s, and is due after 54 s at the latest.
+    await pass(60_000);
+    const stopping = worker.stop();
+    await pass(1_000);
+    await stopping;
+    const [failedAt = 0, repeatedAt = 0] = sentAt;
+    expect(repeatedAt - failedAt).toBeGreaterThanOrEqual(100);
+    expect(repeatedAt - failedAt).toBeLessThan(150);
+  });
+});
+
+test('a login that finds no place says how long the queue asks it to wait', async () => {
+  const { clock } = virtualClock();
+  const { logger: log } = captureLog('debug');
+  const queue = { reserve: async () => ({ granted: false, waitMs: WAIT_MS }) };
+  const turns = new LoginTurns({ queue, maxPerSecond: 20, clock, log, observer: silentObserver });
+  const waiting = turns.wait(accountId('alice'), 'background', Number.POSITIVE_INFINITY);
+  await expect(waiting).rejects.toMatchObject({ code: 'vendor_busy', waitMs: WAIT_MS });
+});

@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { RedisCommands } from '../../../../../src/store/redis/connection/commands.ts';
+import { connectRedis } from '../../../../../src/store/redis/connection/connection.ts';
+import { Keys } from '../../../../../src/store/redis/keys.ts';
+import { runScript, type ScriptCall } from '../../../../../src/store/redis/lua-scripts.ts';
+import { systemClock } from '../../../../../src/token/clock.ts';
+import { silentObserver } from '../../../../../src/token/observer.ts';
+import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { openRedisStore, saveToken } from '../../../../support/filled-store.ts';
+import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
+import { startRedis } from '../../../../support/redis-server.ts';
+import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const ACCOUNT = accountOf(ID);
+const PACE = { intervalMs: 1_000, burst: 1 };
+
+/** Every value under the prefix, and none that expires by itself meanwhile. */
+async function contents(redis: Redis, keys: Keys): Promise<ReadonlyMap<string, string>> {
+  const [prefix = ''] = keys.probe.split(':');
+  const found = new Map<string, string>();
+  for (const key of (await redis.keys(`${prefix}:*`)).sort()) {
+    found.set(key, (await redis.dumpBuffer(key))?.toString('base64') ?? '');
+  }
+  return found;
+}
+
+/** The scripts that must not be executed late. */
+function unfencedCalls(keys: Keys): readonly ScriptCall[] {
+  const ofAccount = [keys.account(ACCOUNT), keys.dueOf(ACCOUNT)];
+  const ofSubject = [keys.lease(ID), keys.fences(ACCOUNT), ...ofAccount, keys.failures(ACCOUNT)];
+  const removed = [keys.fences(ACCOUNT), ...ofAccount, keys.changesOf(ACCOUNT)];
+  const erased = [...ofAccount, keys.fences(ACCOUNT), keys.changesOf(ACCOUNT)];
+  return [
+    ['acquire', ofSubject, ['owner', 10_000, terminalOf(ID), ID, 20]],
+    ['remove', removed, [terminalOf(ID), ID, keys.announcements, 20, '', '']],
+    ['erase', erased, [ACCOUNT, 1_000_000, keys.announcements, '']],
+    ['claimDue', [keys.dueOf(ACCOUNT)], [10, 2_000]],
+    ['markRead', ofAccount, [terminalOf(ID), 1, ID, 1_000]],
+    ['take', [keys.rate('logins')], [1_000, 5]],
+    ['reserve', [keys.loginQueue, keys.recentLogin(ACCOUNT)], [1_000, 1, 'foreground', 10_000]],
+    ['forgetDirectory', [keys.account(ACCOUNT)], []],
+  ];
+}
+
+describe('a script that arrives after its deadline', () => {
+  test('changes nothing, and shows the time of Redis', async () => {
+    const { store, redis, keys, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await setDue(ID, 0);
+    const before = await contents(redis as Redis, keys);
+    for (const call of unfencedCalls(keys)) {
+      const late = runScript(redis, call, systemClock.now() - 100);
+      await expect(late, call[0]).rejects.toThrow(/^LATE \d{13}/);
+      const time = await late.catch((error: Error) => Number(error.message.slice(5).split(' ')[0]));
+      expect(Math.abs(Number(time) - systemClock.now())).toBeLessThan(1_000);
+    }
+    expect(await contents(redis as Redis, keys)).toEqual(before);
+  });
+
+  test('is executed before it, and always without one', async () => {
+    const { store, redis, keys } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    for (const deadline of [systemClock.now() + 10_000, ''] as const) {
+      for (const call of unfencedCalls(keys)) await runScript(redis, call, deadline);
+    }
+    expect((await store.terminals.read(ID)).erasedAt).toBeDefined();
+  });
+});
+
+test('what was given up while Redis hung is not done afterwards, except writes that a generation or an owner fences', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const keyPrefix = `late-${randomUUID()}`;
+  const store = await openRedisStore(server.url, keyPrefix, []);
+  onTestFinished(() => store.close());
+  const admin = new Redis(server.url);
+  onTestFinished(() => admin.disconnect());
+  const { terminals, accounts, rateLimiter, loginQueue } = store;
+  const subjectOf = (unionId: string) => ({ ...SUBJECT, unionId });
+  const idOf = (unionId: string) => subjectId(subjectOf(unionId));
+  for (const unionId of ['logged-out', 'erased']) await saveToken(store, subjectOf(unionId));
+  const saved = await granted(store, idOf('saved'));
+  const released = await granted(store, idOf('released'), 60_000);
+  const record = { ...madeUpRecord(subjectOf('saved')), generation: saved.generation, answeredAt: saved.generation };
+  await eventually(() => expect(terminals.clockFor(ID)).toBeDefined());
+  // Each script is known to Redis, so that it is sent once.
+  await rateLimiter.take('warm', 1_000, 5);
+  await terminals.remove(idOf('warm'));
+  await accounts.erase('warm');
+  await loginQueue.reserve(PACE, 'foreground', accountId('warm'));
+  await admin.del(new Keys(keyPrefix).loginQueue);
+
+  await admin.call('CLIENT', 'PAUSE', '800', 'ALL');
+  const given = await Promise.allSettled([
+    terminals.remove(idOf('logged-out')),
+    accounts.erase('erased'),
+    terminals.acquire(idOf('acquired'), 60_000),
+    rateLimiter.take('taken', 60_000, 1),
+    loginQueue.reserve(PACE, 'foreground', accountId('reserved')),
+    terminals.save(saved, record, systemClock.now() + 60_000),
+    terminals.release(released, undefined),
+  ]);
+  for (const outcome of given)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'store_unavailable' } });
+  // Redis executes what it has received, in order, when it goes on.
+  await admin.ping();
+  await eventually(() => store.health.ping().then(() => true));
+  expect((await terminals.read(idOf('logged-out'))).record).toBeDefined();
+  expect(await terminals.read(idOf('erased'))).toMatchObject({ record: expect.anything(), erasedAt: undefined });
+  expect((await terminals.acquire(idOf('acquired'), 1_000)).kind).toBe('granted');
+  expect(await rateLimiter.take('taken', 60_000, 1)).toBe(0);
+  expect(await loginQueue.nextPlaceInMs()).toBeUndefined();
+  expect((await terminals.read(idOf('saved'))).record).toEqual(record);
+  expect((await terminals.acquire(idOf('released'), 1_000)).kind).toBe('granted');
+});
+
+describe('a caller that still waits when its script was refused as late', () => {
+  async function openCommands() {
+    const redis = connectRedis(inject('redisUrl'), 'commands', { info: () => undefined, warn: () => undefined });
+    onTestFinished(() => redis.disconnect());
+    await eventually(() => redis.ping().then(() => true));
+    return {
+      redis,
+      commands: new RedisCommands(redis, systemClock, silentObserver),
+      key: new Keys(randomUUID()).rate('x'),
+    };
+  }
+
+  test('gets the answer of one repetition, and the reading of the clock is right from then on', async () => {
+    const { commands, key } = await openCommands();
+    // As if the clock of Redis had been set forward by an hour since it was read.
+    commands.clocks.note('', systemClock.now() - 3_600_000);
+    expect(await commands.script('take', [key], [60_000, 2])).toBe(0);
+    expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
+    // The first try has taken no permit.
+    expect(await commands.script('take', [key], [60_000, 2])).toBe(0);
+    expect(await commands.script('take', [key], [60_000, 2])).toBeGreaterThan(0);
+  });
+
+  test('gets the answer also if this process stood still before it sent the script', async () => {
+    const { commands, key } = await openCommands();
+    commands.clocks.note('', systemClock.now());
+    const taken = commands.script('take', [key], [60_000, 1]);
+    const until = performance.now() + 400;
+    while (performance.now() < until);
+    expect(await taken).toBe(0);
+    expect(await commands.script('take', [key], [60_000, 1])).toBeGreaterThan(0);
+  });
+
+  test('sends no deadline before it knows the clock of Redis', async () => {
+    const { redis, commands, key } = await openCommands();
+    expect(commands.clocks.now('')).toBeUndefined();
+    expect(await commands.script('take', [key], [60_000, 1])).toBe(0);
+    expect(await redis.exists(key)).toBe(1);
+  });
+});

@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest';
+import { accountOf, subjectId } from '../../../../../src/token/subject.ts';
+import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
+const TABLET = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
+const HOUR_MS = 3_600_000;
+
+type State = Awaited<ReturnType<typeof openRedisState>>;
+
+describe('the fences of an account are kept for an hour after the last of them, not after the first:', () => {
+  test.each<[change: string, (state: State) => Promise<unknown>]>([
+    ['a lease', ({ store }) => granted(store, ID)],
+    ['a logout', ({ store }) => store.terminals.remove(ID)],
+    [
+      'a claim',
+      async ({ store, setDue }) => {
+        await setDue(ID, 0);
+        expect((await store.dueQueue.claim(100, 1_000)).claims).toHaveLength(1);
+      },
+    ],
+  ])('%s', async (_change, change) => {
+    const state = await openRedisState();
+    const { store, redis, keys, lifeMs } = state;
+    const fences = keys.fences(accountOf(ID));
+    await restored(store, { subject: SUBJECT });
+    await granted(store, TABLET);
+    // As if the fence of the tablet were 59 minutes old.
+    await redis.pexpire(fences, 60_000);
+    await change(state);
+    expect(await lifeMs(fences)).toBeGreaterThan(HOUR_MS - 10_000);
+  });
+});
