@@ -193,8 +193,9 @@ export class WriteBack {
     else await accounts.repeatErasure(id, generation);
   }
 
-  async #restore({ id, record, sessionIssuedAt }: MissingToken): Promise<void> {
+  async #restore({ id, record: missing, sessionIssuedAt }: MissingToken): Promise<void> {
     const { terminals, cache, policy, observer } = this.#options;
+    const record = { ...missing, answeredAt: this.#answeredAt(missing) };
     const due = dueAt(record, policy, id);
     // A logout came while the token waited: the store learns of the login alone.
     const isOutdated = record.generation <= cache.outdatedUntil(id);
@@ -211,6 +212,15 @@ export class WriteBack {
     // The announcement of the logout may be lost.
     if (outcome === 'outdated') cache.remove(id, record.generation);
     observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
+  }
+
+  /**
+   * When the vendor had answered the login: before now. A replica that did not know the clock of the store noted a later
+   * time, and an erasure would be later than that.
+   */
+  #answeredAt({ subject, generation, answeredAt }: TokenRecord): number {
+    const now = this.#options.terminals.clockFor(subjectId(subject));
+    return now === undefined ? answeredAt : Math.max(generation, Math.min(answeredAt, Math.floor(now)));
   }
 
   #retryLater(): void {
