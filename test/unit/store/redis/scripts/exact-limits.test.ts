@@ -211,6 +211,20 @@ test('the fence of a lease is deleted with the write of its token', async () => 
   expect(await redis.exists(keys.fences(ACCOUNT))).toBe(0);
 });
 
+test('a logout and an erasure are announced with their own times, also if those are ahead of the clock', async () => {
+  const { store, redis, keys } = await openRedisState();
+  const announced: string[] = [];
+  const subscriber = new Redis(inject('redisUrl'));
+  onTestFinished(() => subscriber.disconnect());
+  subscriber.on('message', (_, text: string) => void announced.push(text.split(' ').slice(0, 3).join(' ')));
+  await subscriber.subscribe(keys.announcements);
+  const at = systemClock.now() + 60_000;
+  await redis.hset(keys.fences(ACCOUNT), 'floor', `${at} 0 0`);
+  expect(await store.terminals.remove(ID)).toBe(at + 1);
+  expect(await store.accounts.erase(SUBJECT.unionId)).toBe(at + 2);
+  await expect.poll(() => announced).toEqual([`removed ${ID} ${at + 1}`, `erased ${ACCOUNT} ${at + 2}`]);
+});
+
 describe('the stream of changes', () => {
   test('names each change and the one before it, and keeps the last 256', async () => {
     const { redis, keys, store } = await openRedisState();
