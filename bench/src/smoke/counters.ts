@@ -6,8 +6,8 @@ import { KEY_PREFIX } from '../broker-setup.ts';
 /** A command and its arguments. The commands inside a script do not count: a script is one command. */
 export type Command = readonly string[];
 
-/** Keys of the broker's background commands: due queue, data-loss check, announcement check. */
-const BACKGROUND_KEYS = /:(?:due|epoch)$|:beat:/;
+/** Keys of the broker's background commands: due queue, heartbeat with the check for lost data. */
+const BACKGROUND_KEYS = /:(?:due|changes)$|:beat:/;
 
 /** Records the commands that a Redis receives, by MONITOR. */
 export class CommandLog {
