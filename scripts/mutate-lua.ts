@@ -17,7 +17,15 @@ const unit = (name: string) => `test/unit/store/redis/${name}.test.ts`;
 /** Groups of test files, fastest first. A group runs only if the groups before it found nothing. */
 type TestGroups = readonly (readonly string[])[];
 const STORE_TESTS: TestGroups = [
-  [unit('scripts/due-queue'), unit('scripts/generations'), unit('scripts/stored-keys'), unit('redis-accounts')],
+  [
+    unit('scripts/due-queue'),
+    unit('scripts/generations'),
+    unit('scripts/stored-keys'),
+    unit('scripts/fence-life'),
+    unit('scripts/exact-limits'),
+    unit('redis-accounts'),
+  ],
+  [unit('scripts/deadlines')],
   [CONTRACT],
   ['test/hostile/forged-redis.test.ts'],
   ['test/contract/store-sequences.test.ts'],
@@ -29,8 +37,8 @@ const TESTS: Readonly<Record<string, TestGroups>> = {
   giveBack: RATE_TESTS,
   reserve: RATE_TESTS,
   resealField: [[unit('records/resealing')], [unit('rekey')]],
-  beat: [[unit('announcements')]],
-  probe: [[unit('probe')]],
+  beat: [[unit('scripts/exact-limits')], [unit('announcements')], [unit('data-loss')]],
+  probe: [[unit('scripts/exact-limits')], [unit('probe')]],
 };
 
 interface TestReport {

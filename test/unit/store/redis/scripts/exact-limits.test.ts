@@ -116,7 +116,7 @@ describe('a repeated write', () => {
   });
 });
 
-describe('of two logins of which the token of one was dropped,', () => {
+describe('of two logins of which the token of one was dropped or replaced,', () => {
   test('the later answer counts, whichever was dropped last', async () => {
     const state = await openRedisState();
     const sentAt = systemClock.now() - 5_000;
@@ -132,6 +132,15 @@ describe('of two logins of which the token of one was dropped,', () => {
     expect(await restore(state, loginOf(sentAt + 50, 1))).toBe('suspect');
     expect(await restore(state, loginOf(sentAt + 80, 1))).toBe('suspect');
     expect(await restore(state, loginOf(sentAt + 101, 1))).toBe('saved');
+  });
+
+  test('no login of another terminal is suspect, also if the token of the first was replaced', async () => {
+    const state = await openRedisState();
+    const sentAt = systemClock.now() - 5_000;
+    expect(await restore(state, loginOf(sentAt, 100))).toBe('saved');
+    expect(await restore(state, loginOf(sentAt + 50, 1))).toBe('suspect');
+    const subject = { ...SUBJECT, uniqueId: 'tablet' };
+    expect(await restore(state, { ...loginOf(sentAt + 80, 1), subject })).toBe('saved');
   });
 
   test('a kept token that was due before stays as long due', async () => {
