@@ -127,6 +127,7 @@ export const TOKEN_MUTANTS: LuaMutants = {
     ],
     ['the own lease refuses the write', 'fence[GRANTED] > sent', 'fence[GRANTED] >= sent'],
     ['the login of a lost lease is not noted as dropped', "drop('lease_lost')", "{'lease_lost'}"],
+    ['a login above the limit is not noted as dropped', "drop('terminal_limit')", "{'terminal_limit'}"],
     ['there is no limit of terminals', 'and full(KEYS[3], limit)', 'and false'],
     ['the limit refuses a restored token', 'if isLeased and expiryOf', 'if expiryOf'],
     ['the limit refuses a renewal', 'if isLeased and expiryOf(stored) <= now and', 'if isLeased and'],

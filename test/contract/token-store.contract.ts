@@ -1115,6 +1115,19 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(outcomes.filter((outcome) => outcome === 'terminal_limit')).toHaveLength(25 - TERMINALS);
     });
 
+    test('makes the token of a login suspect that overlapped with one above the limit', async () => {
+      const { subject } = newSubject();
+      const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));
+      const another = { ...subject, uniqueId: 'tablet' };
+      const lease = await acquired(store, subjectId(another));
+      for (const terminal of terminals) await saved(store, terminal, subjectId(terminal));
+      const dueAt = systemClock.now() + 9_000;
+      const refused = loginOf(another, lease.generation, 100);
+      expect(await store.terminals.save(lease, refused, dueAt)).toBe('terminal_limit');
+      const overlapping = loginOf(another, lease.generation + 50, 100);
+      expect(await store.terminals.restore(overlapping, dueAt)).toBe('suspect');
+    });
+
     test('renews and restores tokens of an account that has its maximum number of terminals', async () => {
       const { subject } = newSubject();
       const terminals = Array.from({ length: TERMINALS }, (_, number) => ({ ...subject, uniqueId: `phone-${number}` }));

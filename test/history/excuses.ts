@@ -1,5 +1,5 @@
 import type { Facts, IssuedToken, Removal } from './facts.ts';
-import type { Exchange, Fault, VendorLogin } from './history.ts';
+import { type Exchange, type Fault, LOGINS_PER_SECOND, type VendorLogin } from './history.ts';
 
 // Each function is one limit of docs/reliability.md, "Limits of the guarantees". The judge excuses nothing else.
 
@@ -157,6 +157,22 @@ export function hasNotHeardSinceItsStart(
 ): boolean {
   return hasRestarted(facts, replica, erasure.sentAt, sentAt) && couldNotReachRedis(facts, replica, sentAt, endedAt);
 }
+
+/**
+ * "While newcomers wait, the others get one of four places, and `vendor_busy` at once for the rest." A login waits only
+ * while the vendor gets as many as the budget allows.
+ */
+export function isLoginBudgetUsedUp(facts: Facts, { endedAt }: Exchange): boolean {
+  const times = facts.history.logins.map(({ receivedAt }) => receivedAt);
+  const windows = times.filter((time) => Math.abs(time - endedAt) <= BUDGET_WINDOW_MS);
+  const isFull = (from: number) =>
+    times.filter((time) => time >= from && time < from + BUDGET_WINDOW_MS).length >= LOGINS_IN_WINDOW;
+  return windows.some(isFull);
+}
+
+/** The shortest queue in which every login except that of a newcomer is refused. */
+const BUDGET_WINDOW_MS = 250;
+const LOGINS_IN_WINDOW = Math.floor((0.8 * LOGINS_PER_SECOND * BUDGET_WINDOW_MS) / 1_000);
 
 /** Whether the removal may have no effect at this time. */
 export function removalMayBeLost(facts: Facts, removal: Removal, at: number): boolean {

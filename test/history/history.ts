@@ -9,6 +9,9 @@ export interface History {
 export const TOPOLOGIES = ['single', 'sentinel', 'cluster'] as const;
 export type RedisTopology = (typeof TOPOLOGIES)[number];
 
+/** `VENDOR_MAX_RPS` of the replicas. */
+export const LOGINS_PER_SECOND = 50;
+
 /** A terminal of an account. */
 export interface Terminal {
   readonly account: string;

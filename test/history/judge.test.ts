@@ -10,7 +10,7 @@ const OLD_SESSION = 'a session from before an erasure stays refused';
 const ERASED = 'an erased account does not exist';
 const NEW_SESSION =
   'an erasure refuses no session that was issued after it, and no write has an effect after its error';
-const LIVE = 'what is served is what the vendor takes';
+const LIVE = 'each served token is one that the vendor takes';
 const ONE_LOGIN = 'one login per terminal at a time';
 const REASON = 'each login has a reason';
 const STORM = 'no storm of logins';
@@ -256,6 +256,18 @@ describe('a read', () => {
   it('does not fail while all is quiet', () => {
     expect(brokenRules([failed(30_000, 503, 'store_unavailable')], [])).toEqual([QUIET]);
     expect(brokenRules([failed(30_000, 503, 'store_unavailable')], [], [fault('kill', 9_000, 11_000)])).toEqual([]);
+  });
+
+  it('may get vendor_busy while the login budget is used up', () => {
+    const busy = failed(30_000, 503, 'vendor_busy');
+    const guests = (count: number, everyMs: number) =>
+      Array.from({ length: count }, (_, number) =>
+        login(`t${number}`, 30_000 + everyMs * number, 30_600, { account: `guest-${number}` }),
+      );
+    expect(brokenRules([busy], guests(20, 20))).toEqual([]);
+    expect(brokenRules([busy], guests(9, 20))).toEqual([QUIET]);
+    expect(brokenRules([busy], guests(20, 40))).toEqual([QUIET]);
+    expect(brokenRules([failed(30_000, 503, 'vendor_unavailable')], guests(20, 20))).toEqual([QUIET]);
   });
 
   it('may fail with the logout that ends its login', () => {

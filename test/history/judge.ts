@@ -23,7 +23,7 @@ const RULES = {
   'an erased account does not exist': forgetsErasedAccounts,
   'an erasure refuses no session that was issued after it, and no write has an effect after its error':
     acceptsNewSessions,
-  'what is served is what the vendor takes': servesLiveTokens,
+  'each served token is one that the vendor takes': servesLiveTokens,
   'one login per terminal at a time': logsInOnce,
   'each login has a reason': hasReasonToLogIn,
   'no storm of logins': causesNoStorm,

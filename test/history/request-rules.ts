@@ -1,13 +1,11 @@
 import { ERRORS } from '../../src/token/errors.ts';
-import { mayHaveLostItsLease } from './excuses.ts';
+import { isLoginBudgetUsedUp, mayHaveLostItsLease } from './excuses.ts';
 import { type Facts, ON_ITS_WAY_MS } from './facts.ts';
 import { type BrokenRule, outcomeOf, placeOf } from './finding.ts';
 import type { Exchange } from './history.ts';
 import { isFromBeforeErasure, lastEffectOf } from './removal-rules.ts';
 
 const QUIET_READ_MS = 5_000;
-/** As many logins within four seconds fill the queue. Users alone make fewer. */
-const MANY_LOGINS = 20;
 const LONGEST_READ_MS = 25_000;
 /** How long the broker waits for one answer of the vendor. */
 const LONGEST_ATTEMPT_MS = 5_000;
@@ -22,7 +20,7 @@ export function* servesWhileQuiet(facts: Facts): Generator<BrokenRule> {
     if (durationMs > QUIET_READ_MS) yield { ...placeOf(read), since, what: `it took ${durationMs.toFixed(0)} ms` };
     if (read.status === 200 || isEndedByRemoval(facts, read)) continue;
     if (read.code === 'session_invalid' && isFromBeforeErasure(facts, read)) continue;
-    if (read.code === 'vendor_busy' && isLoginQueueFull(facts, read)) continue;
+    if (read.code === 'vendor_busy' && isLoginBudgetUsedUp(facts, read)) continue;
     yield { ...placeOf(read), since, what: outcomeOf(read) };
   }
   for (const read of facts.reads()) {
@@ -30,14 +28,6 @@ export function* servesWhileQuiet(facts: Facts): Generator<BrokenRule> {
     if (facts.isQuiet(read.sentAt, read.endedAt) || mayHaveLostItsLease(facts, read)) continue;
     yield { ...placeOf(read), since: read.sentAt - 15_000, what: 'session_forbidden without a logout' };
   }
-}
-
-/** Many terminals log in at once, so the queue of logins is full: a read gets `503 vendor_busy` with `Retry-After`. */
-function isLoginQueueFull(facts: Facts, { sentAt, endedAt }: Exchange): boolean {
-  const around = facts.history.logins.filter(
-    ({ receivedAt }) => receivedAt >= sentAt - 1_000 && receivedAt <= endedAt + 3_000,
-  );
-  return around.length >= MANY_LOGINS;
 }
 
 /** "A logout ends each login of the terminal that has begun", and so the reads that wait for it. */

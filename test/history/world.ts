@@ -3,7 +3,7 @@ import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/cust
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { eventually } from '../support/eventually.ts';
 import { plainRequest } from '../support/plain-request.ts';
-import { HistoryRecorder, type RedisTopology } from './history.ts';
+import { HistoryRecorder, LOGINS_PER_SECOND, type RedisTopology } from './history.ts';
 import { type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
 import { fakeTimeLibrary, Replica } from './replica.ts';
 
@@ -56,7 +56,7 @@ export async function startWorld({ topology, tokenLifeSeconds, folder }: WorldOp
     ADMIN_TOKEN,
     ...vendor.brokerEnvironment,
     ...cloud.brokerEnvironment,
-    VENDOR_MAX_RPS: '50',
+    VENDOR_MAX_RPS: `${LOGINS_PER_SECOND}`,
     RATE_LIMIT_PER_MINUTE: '0',
     LOGIN_LIMIT_PER_HOUR: '0',
   };

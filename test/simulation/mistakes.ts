@@ -166,7 +166,7 @@ const WRITE_BACK: readonly Change[] = [
     to: '',
   },
   {
-    name: 'what can be written waits for the timer',
+    name: 'a write-back waits for its timer although the store answers',
     from: 'sessionIssuedAt });\n    void this.#flush();',
     to: 'sessionIssuedAt });\n    this.#retryLater();',
   },
@@ -225,7 +225,7 @@ const OTHERS: readonly Mistake[] = [
     to: 'return renewAt(token, share, id, generation);',
   },
   {
-    name: 'the stillness of the process counts as that of the store',
+    name: 'a replica that stood still takes that for a failure of the store',
     file: 'src/token/clock.ts',
     from: 'TIMEOUT_PARTS = 4;',
     to: 'TIMEOUT_PARTS = 1;',

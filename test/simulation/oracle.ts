@@ -78,7 +78,7 @@ export class Oracle {
     }
     // A replica that has missed the announcement of the later token serves what it knows.
     const known = conditions.losesMessages ? beganAt - LONGEST_FRESH_MS : beganAt;
-    if (this.#isDead(login, known)) fail('what is served is what the vendor takes now', what);
+    if (this.#isDead(login, known)) fail('each served token is one that the vendor takes', what);
     if (this.#isReplaced(login, read)) fail('no token is served after a later one was stored', what);
     const tookMs = time.now - beganAt;
     if (tookMs > conditions.longestReadMs)
@@ -261,7 +261,7 @@ export class Oracle {
       if (!login || time.now >= login.expiresAt) continue;
       const what = `${login.accessToken} of ${login.terminal}`;
       if (!vendor.inFlight(id) && this.#isDead(login, time.now))
-        report('what is stored is what the vendor accepts', what);
+        report('each stored token is one that the vendor takes', what);
       const overtaking = facts
         .removalsOf(login)
         .find((removal) => login.receivedAt < (removal.executedAt ?? 0) && conditions.isInForce(removal));

@@ -245,7 +245,7 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     if (Math.max(fence.outdated, erasedAt) >= generation) return drop('outdated');
     if (stored && stored.generation >= generation) return drop('superseded');
     if (isLeased && fence.granted > generation) return drop('lease_lost');
-    if (isLeased && this.#accounts.exceedsLimit(id)) return 'terminal_limit';
+    if (isLeased && this.#accounts.exceedsLimit(id)) return drop('terminal_limit');
     const suspect = Math.max(stored?.answeredAt ?? 0, fence.dropped) >= generation;
     this.#accounts.remember(account, identity);
     account.records.set(id, suspect ? { ...record, suspect } : record);

@@ -83,7 +83,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     health: {
       async ping() {
         await connected;
-        await redis.run(undefined, (client) => client.ping());
+        await redis.ping();
       },
       onReturn(listener) {
         announcements.onReturn(listener);

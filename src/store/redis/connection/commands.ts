@@ -172,7 +172,7 @@ class Deadlines {
 /** The clock of each server, as its answers have shown it. */
 export class ServerClocks {
   readonly #clock: Clock;
-  /** By {@link RedisCommands.partOf}. */
+  /** By {@link RedisCommands.partOf}; '' for any server. */
   readonly #readings = new Map<string, { readonly time: number; readonly readAt: number }>();
 
   constructor(clock: Clock) {
@@ -184,9 +184,12 @@ export class ServerClocks {
     this.#readings.set(part, { time, readAt: this.#clock.monotonic() });
   }
 
-  /** Epoch ms: the server's clock, or up to one round trip behind it. `undefined` before its first answer. */
+  /**
+   * Epoch ms: the server's clock, or up to one round trip behind it. Before its first answer, the clock of any other server
+   * of the cluster stands in for it. `undefined` before the first answer of all.
+   */
   now(part: string): number | undefined {
-    const reading = this.#readings.get(part);
+    const reading = this.#readings.get(part) ?? this.#readings.get('');
     return reading && reading.time + this.#clock.monotonic() - reading.readAt;
   }
 }
@@ -298,6 +301,12 @@ export class RedisCommands {
         },
       );
     });
+  }
+
+  /** Asks any server for an answer, and for the time of its clock. @throws BrokerError `store_unavailable` */
+  async ping(): Promise<void> {
+    const [, [seconds, microseconds]] = await this.run(undefined, (redis) => Promise.all([redis.ping(), redis.time()]));
+    this.clocks.note('', Number(seconds) * 1_000 + Number(microseconds) / 1_000);
   }
 
   /** The part of the servers that a key belongs to: its hash tag on a cluster. */

@@ -58,7 +58,7 @@ if issuedAt ~= '' and erased > 0 and erased >= tonumber(issuedAt) then return dr
 if math.max(fence[OUTDATED], erased) >= sent or (isLeased and now - sent >= FENCE_MS) then return drop('outdated') end
 if storedSent >= sent then return drop('superseded') end
 if isLeased and fence[GRANTED] > sent then return drop('lease_lost') end
-if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit) then return {'terminal_limit'} end
+if isLeased and expiryOf(stored) <= now and full(KEYS[3], limit) then return drop('terminal_limit') end
 
 local isSuspect = math.max(storedAnswered, fence[DROPPED]) >= sent
 redis.call('HSET', KEYS[3], terminal, isSuspect and flagged(record, 3) or record)

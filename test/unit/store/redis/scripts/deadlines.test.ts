@@ -72,7 +72,7 @@ describe('a script that arrives after its deadline', () => {
   });
 });
 
-test('what was given up while Redis hung is not done afterwards, except writes that a generation or an owner fences', async () => {
+test('a command that timed out while Redis hung is not executed later, unless a generation or an owner fences it', async () => {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const keyPrefix = `late-${randomUUID()}`;
@@ -157,5 +157,16 @@ describe('a caller that still waits when its script was refused as late', () => 
     expect(commands.clocks.now('')).toBeUndefined();
     expect(await commands.script('take', [key], [60_000, 1])).toBe(0);
     expect(await redis.exists(key)).toBe(1);
+  });
+
+  test('knows the clock of Redis from a ping on, which stands in for the servers that have not answered', async () => {
+    const { commands } = await openCommands();
+    await commands.ping();
+    for (const part of ['', '{7}']) {
+      expect(Math.abs((commands.clocks.now(part) ?? 0) - systemClock.now())).toBeLessThan(1_000);
+    }
+    commands.clocks.note('{7}', 1_700_000_000_000);
+    expect((commands.clocks.now('{7}') ?? 0) - 1_700_000_000_000).toBeLessThan(1_000);
+    expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
   });
 });
