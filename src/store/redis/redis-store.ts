@@ -1,4 +1,4 @@
-import { type Clock, raceTimeout, sleep } from '../../token/clock.ts';
+import { type Clock, raceTimeout } from '../../token/clock.ts';
 import type { Contact } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
@@ -18,8 +18,8 @@ import { RedisTerminals } from './terminals.ts';
 
 /** At the end, commands that were sent get this long. */
 const QUIT_MS = 1_000;
-/** How long a ping waits for the first connection. */
-const CONNECT_WAIT_MS = 500;
+/** How long a ping waits for the first connection, on a busy host too. A refused connection ends the wait. */
+const CONNECT_WAIT_MS = 2_000;
 
 export interface RedisStoreOptions {
   readonly url: string;
@@ -72,7 +72,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const rates = new RedisRates(context);
   const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
   // At the start, the connection is still being opened. That is no failure.
-  const connected = Promise.race([...ended, sleep(clock, CONNECT_WAIT_MS)]);
+  const connected = raceTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
   return {
     terminals: new RedisTerminals(context, accounts),
     accounts,
