@@ -218,7 +218,7 @@ export class TokenLogin {
     // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
     const hasEnded = current?.read && clock.now() >= current.token.expiresAt;
     if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed(1);
-    cache.renew(record, request.id, checkedAt);
+    cache.renew(record, request.id, checkedAt, erasedAt);
     return { record, outcome: 'login', checkedAt, erasedAt };
   }
 
@@ -244,20 +244,17 @@ export class TokenLogin {
     }
   }
 
-  /** A token that a logout or an erasure has outdated, as far as this replica knows, goes nowhere. */
   async #save(
     { id, sessionIssuedAt = 0 }: RenewalRequest,
     lease: Lease | undefined,
     record: TokenRecord,
   ): Promise<SaveOutcome | 'write_back'> {
     const { terminals, policy, writeBack, log } = this.#options;
-    const due = dueAt(record, policy, id);
     const issuedAt = lease ? undefined : sessionIssuedAt;
     try {
-      if (lease) return await terminals.save(lease, record, due);
-      if (!this.#isOutdated(record, id)) return await writeBack.watch(id, terminals.restore(record, due, issuedAt));
-      await terminals.drop(record);
-      return 'outdated';
+      return lease
+        ? await terminals.save(lease, record, dueAt(record, policy, id))
+        : await writeBack.write(id, record, issuedAt);
     } catch (error) {
       log.error({ subject: id, err: error }, 'a new token could not be stored; the broker writes it back later');
       writeBack.add(record, issuedAt);

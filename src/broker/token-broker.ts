@@ -4,7 +4,7 @@ import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
-import { dueAt, dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { CachedToken } from './packed-tokens.ts';
@@ -197,13 +197,13 @@ export class TokenBroker {
    * store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, policy, observer, writeBack } = this.#options;
+    const { terminals, cache, clock, observer, writeBack } = this.#options;
     const known = cache.getStale(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
-      const outcome = await terminals.restore(record, dueAt(record, policy, id));
+      const outcome = await writeBack.write(id, record);
       observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
       if (outcome === 'saved' || outcome === 'suspect') {
         const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);

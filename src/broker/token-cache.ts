@@ -168,9 +168,11 @@ export class TokenCache {
   /**
    * Replaces an entry by a newer token. Adds no entry for a subject that is not in memory.
    * @param checkedAt see {@link RecordFacts}
+   * @param erasedAt the account's last erasure that the caller knows of
    */
-  renew(record: TokenRecord, id: SubjectId, checkedAt: number): void {
-    if (this.#tokens.find(id)) this.put(record, { id, checkedAt, erasedAt: this.erasedAt(id), isUsed: false });
+  renew(record: TokenRecord, id: SubjectId, checkedAt: number, erasedAt?: number): void {
+    if (this.#tokens.find(id))
+      this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)), isUsed: false });
   }
 
   /** Removes the terminal's token unless it is newer than `generation`. */

@@ -1,7 +1,8 @@
 import { type Clock, sleep, type Timer } from '../token/clock.ts';
+import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { AccountStore, StoreHealth, TerminalStore } from '../token/ports.ts';
+import type { AccountStore, RestoreOutcome, StoreHealth, TerminalStore } from '../token/ports.ts';
 import { dueAt, type RefreshPolicy, servableUntil } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
@@ -79,10 +80,25 @@ export class WriteBack {
     void this.#flush();
   }
 
-  /** Waits for the first write of a token. Until it ends, {@link hasRecordOf} knows of it. */
-  async watch<Outcome>(id: SubjectId, writing: Promise<Outcome>): Promise<Outcome> {
+  /**
+   * Writes a token without a lease now. If this replica knows of a logout or an erasure that came after the login, the store
+   * learns of the login alone. Until the write ends, {@link hasRecordOf} knows of it.
+   * @param sessionIssuedAt see `TerminalStore.restore`
+   * @throws BrokerError `store_unavailable`, also while the clock of the store is not known
+   */
+  async write(id: SubjectId, missing: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
+    const { terminals, cache, policy } = this.#options;
+    const record = this.#dated(missing, id);
     this.#inFlight.add(id);
-    return writing.finally(() => this.#inFlight.delete(id));
+    try {
+      if (record.generation > cache.outdatedUntil(id)) {
+        return await terminals.restore(record, dueAt(record, policy, id), sessionIssuedAt);
+      }
+      await terminals.drop(record);
+      return 'outdated';
+    } finally {
+      this.#inFlight.delete(id);
+    }
   }
 
   /** Whether a token of the subject waits for the store. Only its own write knows the session that it is for. */
@@ -193,21 +209,12 @@ export class WriteBack {
     else await accounts.repeatErasure(id, generation);
   }
 
-  async #restore({ id, record: missing, sessionIssuedAt }: MissingToken): Promise<void> {
+  async #restore({ id, record, sessionIssuedAt }: MissingToken): Promise<void> {
     const { terminals, cache, policy, observer } = this.#options;
-    const record = { ...missing, answeredAt: this.#answeredAt(missing) };
-    const due = dueAt(record, policy, id);
-    // A logout came while the token waited: the store learns of the login alone.
-    const isOutdated = record.generation <= cache.outdatedUntil(id);
-    const write = async () => {
-      if (!isOutdated) return terminals.restore(record, due, sessionIssuedAt);
-      await terminals.drop(record);
-      return 'outdated';
-    };
-    const outcome = await this.watch(id, write());
+    const outcome = await this.write(id, record, sessionIssuedAt);
     // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
     if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
-      await terminals.markRead(id, record.generation, due);
+      await terminals.markRead(id, record.generation, dueAt(record, policy, id));
     }
     // The announcement of the logout may be lost.
     if (outcome === 'outdated') cache.remove(id, record.generation);
@@ -215,12 +222,15 @@ export class WriteBack {
   }
 
   /**
-   * When the vendor had answered the login: before now. A replica that did not know the clock of the store noted a later
-   * time, and an erasure would be later than that.
+   * The vendor had answered the login before now. A replica that did not know the clock of the store noted a later time, and
+   * an erasure would be later than that.
    */
-  #answeredAt({ subject, generation, answeredAt }: TokenRecord): number {
-    const now = this.#options.terminals.clockFor(subjectId(subject));
-    return now === undefined ? answeredAt : Math.max(generation, Math.min(answeredAt, Math.floor(now)));
+  #dated(record: TokenRecord, id: SubjectId): TokenRecord {
+    const now = this.#options.terminals.clockFor(id);
+    if (now === undefined)
+      throw new BrokerError('store_unavailable', { cause: new Error('the clock of the store is not known') });
+    const { generation, answeredAt } = record;
+    return { ...record, answeredAt: Math.max(generation, Math.min(answeredAt, Math.floor(now))) };
   }
 
   #retryLater(): void {

@@ -464,7 +464,9 @@ describe('a login without a lease', () => {
     const silence = { subscribe: () => undefined, completeSince: () => undefined };
     const watched = watchedStore({ ...memory, health, ...(!hears && { announcements: silence }) });
     const { store, down } = watched;
-    if (!knowsClock) Object.assign(memory.terminals, { clockFor: () => undefined });
+    // The first answer of the store shows its clock.
+    const clockFor = () => (knowsClock || !down.has('acquire') ? clock.now() : undefined);
+    Object.assign(memory.terminals, { clockFor });
     const parts = brokerParts({ clock, store });
     const other = brokerParts({ clock, store: memory, vendor: parts.vendor });
     down.add('acquire');
@@ -597,6 +599,26 @@ describe('a login without a lease', () => {
     expect(await former).toBe('session_invalid');
   });
 
+  test('hides no erasure that only the store knows either, after the replica has renewed its token under a lease', async () => {
+    const { pass, read, memory, clock, renewal } = createReplicaWithoutLease({ hears: false });
+    const before = clock.now();
+    await pass(1_000);
+    await memory.accounts.erase('alice');
+    await pass(1_000);
+    const answer = read();
+    await pass(0);
+    expect(await answer).toBe('token-1');
+    await makeDue(memory, ID, clock.now());
+    const [claim] = (await memory.dueQueue.claim(1, LEASE_MS)).claims;
+    if (!claim) throw new Error('nothing is due');
+    const renewing = renewal.renewClaimed(claim, clock.monotonic());
+    await pass(100);
+    await renewing;
+    const former = read(before);
+    await pass(0);
+    expect(await former).toBe('session_invalid');
+  });
+
   test('brings no account back for a session from before its erasure, although another read finds the token in memory', async () => {
     const { pass, read, stored, memory, clock, down } = createReplicaWithoutLease({ hears: false });
     const before = clock.now();
@@ -682,6 +704,18 @@ describe('a login without a lease', () => {
       unreadRenewals: 0,
       token: { fields: { accessToken: 'token-1' } },
     });
+  });
+
+  test('is not written before the clock of the store is known: an erasure after it refuses no new session', async () => {
+    const { pass, read, down, memory, clock } = createReplicaWithoutLease({ knowsClock: false });
+    const answer = read();
+    await pass(0);
+    expect(await answer).toBe('token-1');
+    expect((await memory.terminals.read(ID)).record).toBeUndefined();
+    down.clear();
+    await pass(2_000);
+    expect((await memory.terminals.read(ID)).record).toBeDefined();
+    expect(await memory.accounts.erase('alice')).toBeLessThanOrEqual(clock.now());
   });
 
   test('is written at once when the store is healthy again, so no worker renews the token before it', async () => {

@@ -25,9 +25,10 @@ function withDelay(store: TokenStore, name: 'acquire' | 'save', ms: number): Tok
   const terminals = new Proxy(store.terminals, {
     get(target, property: keyof TerminalStore) {
       const method = target[property];
+      if (property !== name) return method.bind(target);
       return async (...args: unknown[]) => {
         const answer: unknown = await Reflect.apply(method, target, args);
-        if (property === name) await sleep(ms);
+        await sleep(ms);
         return answer;
       };
     },

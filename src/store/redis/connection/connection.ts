@@ -30,6 +30,12 @@ const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;
 /** ioredis emits this after each round through the Sentinels, whose errors it has emitted before. */
 const ALL_SENTINELS_FAILED = /^All sentinels are unreachable/;
 
+/**
+ * ioredis emits this and then ends for good, unless the caller closes it: the Sentinels have announced a failover while it
+ * was asking one of them for the master.
+ */
+const GIVEN_UP = 'Connection is closed.';
+
 export type RedisLog = Pick<Log, 'info' | 'warn'>;
 
 /** Opens a connection in the background; it reconnects by itself. Logged errors carry no arguments of commands. */
@@ -78,7 +84,9 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog):
   client.on('ready', () => log.info({ role }, 'connected to Redis'));
   client.on('sentinelError', warn);
   let isRejected = false;
+  let hasGivenUp = false;
   client.on('error', (error: Error) => {
+    hasGivenUp = error.message === GIVEN_UP;
     if (isRejected || ALL_SENTINELS_FAILED.test(error.message)) return;
     warn(error);
     if (!isOfSelect(error)) return;
@@ -88,6 +96,11 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog):
   });
   client.on('close', () => {
     isRejected = false;
+  });
+  client.on('end', () => {
+    if (!hasGivenUp) return;
+    hasGivenUp = false;
+    client.connect().catch(() => undefined);
   });
   if (client instanceof Cluster) logNodes(client, role, log);
   client.connect().catch(() => undefined);

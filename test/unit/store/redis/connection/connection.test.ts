@@ -73,6 +73,27 @@ async function expectUnavailable({ commands }: Open): Promise<void> {
   }
 }
 
+test('a connection goes on although ioredis has given up, as it does if a failover is announced while it asks a Sentinel', async () => {
+  const server = await ownServer();
+  const opened = open(server.url);
+  await hasWorked(opened);
+  const { connector } = opened.redis as unknown as { connector: { disconnect(): void } };
+  let times = 0;
+  opened.redis.on('connecting', () => {
+    times += 1;
+    if (times <= 2) connector.disconnect();
+  });
+  const ended = new Promise((resolve) => opened.redis.once('end', resolve));
+  opened.redis.disconnect(true);
+  await ended;
+  await hasWorked(opened);
+  expect(times).toBeGreaterThan(2);
+  opened.redis.disconnect();
+  await new Promise((resolve) => opened.redis.once('end', resolve));
+  await sleep(100);
+  expect(opened.redis.status).toBe('end');
+});
+
 describe('a command', () => {
   test('to an unreachable Redis fails and is not sent later; a new one works once Redis is reachable', async () => {
     const port = await freePort();
