@@ -115,17 +115,6 @@ export function clocksDiffer(facts: Facts, at: number): boolean {
 /** No token of a run lives longer. */
 const TOKEN_LIFE_MS = 90_000;
 
-/**
- * "A terminal has logged out within the last hour, and the replica of its first login after that loses its lease: the app
- * gets 403."
- */
-export function mayHaveLostItsLease(facts: Facts, { sentAt, endedAt }: Exchange): boolean {
-  return facts.faultsBetween(sentAt - LOST_LEASE_MS, endedAt).some(({ kind, from, until }) => {
-    if (kind === 'vendor') return false;
-    return LOSES_WRITES.has(kind) || until - from > LEASE_MS - HEARTBEAT_MS;
-  });
-}
-
 const LOSES_WRITES: ReadonlySet<Fault['kind']> = new Set([
   'redis-old',
   'redis-empty',
@@ -133,9 +122,6 @@ const LOSES_WRITES: ReadonlySet<Fault['kind']> = new Set([
   'failover-forced',
   'cluster-master',
 ]);
-/** A replica extends its leases of 5 s every 1.7 s. */
-const LEASE_MS = 5_000;
-const HEARTBEAT_MS = 1_700;
 
 /** "A break of less than a second between nodes of a cluster may lose an announcement, and no replica notices": 60 s. */
 export function announcementBoundMs(facts: Facts, from: number, until: number, boundMs: number): number {

@@ -281,6 +281,10 @@ describe('a read', () => {
     const logout = exchange('logout', 5_000);
     expect(brokenRules([logout, joined], [login('a', 4_900, 7_800)])).toEqual([]);
     expect(brokenRules([logout, joined], [login('a', 4_900, 4_950), login('b', 7_000, 7_800)])).toEqual([QUIET]);
+    const refused = { ...PHONE, receivedAt: 4_900, answeredAt: 4_950, isDelivered: true };
+    expect(brokenRules([logout, joined], [refused, login('b', 7_000, 7_800)])).toEqual([]);
+    const earlier = { ...refused, receivedAt: 2_900, answeredAt: 2_950 };
+    expect(brokenRules([logout, joined], [earlier, login('b', 7_000, 7_800)])).toEqual([QUIET]);
     expect(brokenRules([logout, joined], [])).toEqual([QUIET]);
   });
 

@@ -1,5 +1,5 @@
 import { ERRORS } from '../../src/token/errors.ts';
-import { isLoginBudgetUsedUp, mayHaveLostItsLease } from './excuses.ts';
+import { isLoginBudgetUsedUp } from './excuses.ts';
 import { type Facts, ON_ITS_WAY_MS } from './facts.ts';
 import { type BrokenRule, outcomeOf, placeOf } from './finding.ts';
 import type { Exchange } from './history.ts';
@@ -9,6 +9,8 @@ const QUIET_READ_MS = 5_000;
 const LONGEST_READ_MS = 25_000;
 /** How long the broker waits for one answer of the vendor. */
 const LONGEST_ATTEMPT_MS = 5_000;
+/** How long it waits before another attempt, at most: until the attempt can still end within the time of the login. */
+const LONGEST_RETRY_DELAY_MS = 2_000;
 /** Faults of a replica that end or delay its answers. */
 const INTERRUPTS: ReadonlySet<string> = new Set(['kill', 'terminate', 'freeze', 'clock']);
 
@@ -25,7 +27,7 @@ export function* servesWhileQuiet(facts: Facts): Generator<BrokenRule> {
   }
   for (const read of facts.reads()) {
     if (read.code !== 'session_forbidden' || isEndedByRemoval(facts, read)) continue;
-    if (facts.isQuiet(read.sentAt, read.endedAt) || mayHaveLostItsLease(facts, read)) continue;
+    if (facts.isQuiet(read.sentAt, read.endedAt)) continue;
     yield { ...placeOf(read), since: read.sentAt - 15_000, what: 'session_forbidden without a logout' };
   }
 }
@@ -44,9 +46,11 @@ function isEndedByRemoval(facts: Facts, read: Exchange): boolean {
 function endOfLogins(facts: Facts, { account, uniqueId }: Exchange, removal: Exchange): number {
   let end = lastEffectOf(removal) + ON_ITS_WAY_MS;
   const logins = facts.loginsOf({ account, uniqueId }).toSorted((one, other) => one.receivedAt - other.receivedAt);
-  for (const { receivedAt, answeredAt, isDelivered } of logins) {
+  for (const { receivedAt, answeredAt, token, isDelivered } of logins) {
     if (receivedAt > end) break;
-    end = Math.max(end, Math.min(answeredAt, receivedAt + LONGEST_ATTEMPT_MS) + ON_ITS_WAY_MS);
+    const isRetried = token === undefined || !isDelivered;
+    const endedAt = Math.min(answeredAt, receivedAt + LONGEST_ATTEMPT_MS) + ON_ITS_WAY_MS;
+    end = Math.max(end, isRetried ? endedAt + LONGEST_RETRY_DELAY_MS : endedAt);
     if (receivedAt > lastEffectOf(removal) && isDelivered) break;
   }
   return end;
