@@ -271,8 +271,8 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   },
   CACHE_MAX_MB: {
     group: 'limits',
-    en: 'maximum memory for cached tokens in this process, in MiB. More than 2048 counts as 2048',
-    zh: '本进程缓存令牌最多使用的内存（MiB）。超过 2048 时按 2048 计算',
+    en: 'maximum memory for cached tokens in this process, in MiB',
+    zh: '本进程缓存令牌最多使用的内存（MiB）',
   },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     group: 'tracing',

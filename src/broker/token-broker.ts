@@ -7,7 +7,7 @@ import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
 import { dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
-import type { CachedToken } from './packed-tokens.ts';
+import type { CachedToken } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
 import type { RecordFacts, TokenCache } from './token-cache.ts';

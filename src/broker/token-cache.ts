@@ -4,7 +4,7 @@ import type { Announcement, AnnouncementFeed, StoredTerminal } from '../token/po
 import { earliestRenewal, type RefreshPolicy } from '../token/renewal-timing.ts';
 import { serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
-import { type CachedToken, PackedTokens } from './packed-tokens.ts';
+import { type CachedToken, CachedTokens } from './cached-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
 const FRESH_ANNOUNCED_MS = 60_000;
@@ -36,17 +36,15 @@ export interface RecordFacts {
   readonly checkedAt: number;
   /** The account's last erasure: epoch ms. */
   readonly erasedAt: number | undefined;
-  /** Whether an app has read the token now. Default: true. */
-  readonly isUsed?: boolean;
 }
 
 /**
- * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is overwritten
+ * This replica's memory of tokens. A fresh entry is served without asking the store. A stale entry stays until it is dropped
  * or removed, because it is the answer during an outage of the store. An older token never replaces a newer one.
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  readonly #tokens: PackedTokens;
+  readonly #tokens: CachedTokens;
   /** The newest token of each subject. */
   readonly #saved = lastOf<SubjectId>(MAX_SAVED);
   /** The last logout of each subject and the last erasure of each account: tokens up to its generation are outdated. */
@@ -54,7 +52,7 @@ export class TokenCache {
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
-    this.#tokens = new PackedTokens(options.maxBytes);
+    this.#tokens = new CachedTokens(options.maxBytes);
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
@@ -73,20 +71,19 @@ export class TokenCache {
 
   /** Returns the entry, fresh or stale. It counts as read, so that it stays in memory while the store is down. */
   getStale(id: SubjectId): CachedToken | undefined {
-    const entry = this.#tokens.find(id);
-    return entry && this.#tokens.add(entry, true);
+    return this.#tokens.find(id);
   }
 
   /** Adds a record, unless memory has a newer one. Returns the newer entry. */
   put(record: TokenRecord, facts: RecordFacts): CachedToken {
-    const { id = subjectId(record.subject), checkedAt, erasedAt, isUsed = true } = facts;
+    const { id = subjectId(record.subject), checkedAt, erasedAt } = facts;
     const isNewest = checkedAt > this.#announcedAt(id);
     const renewFrom = earliestRenewal(record, this.#options.policy);
     const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
     const entry = { id, served: serveToken(record), checkedAt, erasedAt: knownErasure, renewFrom };
-    if (isNewest || record.generation >= this.newestKnown(id)) return this.#tokens.add(entry, isUsed);
+    if (isNewest || record.generation >= this.newestKnown(id)) return this.#tokens.add(entry);
     // An outdated record is not kept, but memory may have a newer one.
-    const known = this.#tokens.find(id);
+    const known = this.#tokens.peek(id);
     return known && known.served.record.generation > record.generation ? known : entry;
   }
 
@@ -108,7 +105,7 @@ export class TokenCache {
     return this.#tokens.size;
   }
 
-  /** Memory of the tokens. */
+  /** Memory of the tokens, approximately. */
   get bytes(): number {
     return this.#tokens.bytes;
   }
@@ -147,7 +144,7 @@ export class TokenCache {
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.#tokens.find(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
+    return latest(this.#tokens.peek(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
   }
 
   /** Returns the generation of the last logout or erasure of the subject that this replica knows of; 0 for none. */
@@ -162,7 +159,7 @@ export class TokenCache {
 
   /** Whether this replica knows of a newer token of the subject, or has a newer one. */
   knowsNewerThan(id: SubjectId, generation: number): boolean {
-    return Math.max(this.newestKnown(id), this.#tokens.find(id)?.served.record.generation ?? 0) > generation;
+    return Math.max(this.newestKnown(id), this.#tokens.peek(id)?.served.record.generation ?? 0) > generation;
   }
 
   /**
@@ -171,8 +168,7 @@ export class TokenCache {
    * @param erasedAt the account's last erasure that the caller knows of
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number, erasedAt?: number): void {
-    if (this.#tokens.find(id))
-      this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)), isUsed: false });
+    if (this.#tokens.peek(id)) this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) });
   }
 
   /** Removes the terminal's token unless it is newer than `generation`. */
@@ -188,7 +184,7 @@ export class TokenCache {
 
   /** Takes an erasure: removes the account's tokens up to `generation`, and refuses older ones from now on. */
   erased(account: AccountId, generation: number): void {
-    this.#tokens.remove(account, generation);
+    this.#tokens.removeAccount(account, generation);
     note(this.#removed, account, generation, this.#options.clock);
   }
 

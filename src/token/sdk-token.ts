@@ -64,8 +64,6 @@ export function asciiJson(value: unknown): string {
 }
 
 const TAG_LENGTH = 22;
-/** Length of an entity tag with its quotes. */
-export const ETAG_LENGTH = TAG_LENGTH + 2;
 
 export function serveToken(record: TokenRecord): ServedToken {
   const body = asciiJson(record.token.fields);

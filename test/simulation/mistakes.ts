@@ -144,7 +144,7 @@ const CACHE: readonly Change[] = [
   },
   {
     name: 'an erasure leaves the tokens in memory',
-    from: 'this.#tokens.remove(account, generation);',
+    from: 'this.#tokens.removeAccount(account, generation);',
     to: '',
   },
   {
@@ -214,7 +214,7 @@ const ACCESS_IDS: readonly Change[] = [
 const OTHERS: readonly Mistake[] = [
   {
     name: 'an older token replaces a newer one in memory',
-    file: 'src/broker/packed-tokens.ts',
+    file: 'src/broker/cached-tokens.ts',
     from: 'if (known.generation > record.generation) return former;',
     to: 'if (known.generation < record.generation) return former;',
   },
