@@ -42,6 +42,8 @@ export const GROUPS: readonly Group[] = [
       'docs/api.md',
       'docs/metrics.md',
       'docs/vendor-login.md',
+      'docs/guarantees.md',
+      'docs/test-results.md',
       'docs/glossary.md',
     ],
   },
