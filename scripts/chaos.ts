@@ -1,4 +1,4 @@
-// Runs every fault test in test/faults against real processes, and writes the results into docs/reliability.md.
+// Runs every fault test in test/faults against real processes, and writes the results into docs/test-results.md.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,6 +19,6 @@ const rows = lines.map((line) => {
 const table = markdownTable([['fault', 'promised', 'measured'], ...rows]);
 process.stdout.write(`\n${table}\n`);
 if (status === 0 && process.argv.length === 2) {
-  writeMarkedSection(new URL('../docs/reliability.md', import.meta.url), 'board', table);
+  writeMarkedSection(new URL('../docs/test-results.md', import.meta.url), 'board', table);
 }
 process.exit(status ?? 1);

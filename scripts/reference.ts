@@ -1,14 +1,22 @@
-// Writes the tables of settings and errors into the documents, in each language: npm run reference. With --check, it changes
+// Writes the tables of settings, errors, guarantees and mistakes into the documents: npm run reference. With --check, it changes
 // nothing, and fails if a table differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
-import { errorSections, type Language, settingSections } from './reference/tables.ts';
+import {
+  errorSections,
+  guaranteeSections,
+  type Language,
+  mistakeSections,
+  settingSections,
+} from './reference/tables.ts';
 
 const DOCUMENTS = [
   { path: 'docs/settings.md', language: 'en', sectionsIn: settingSections },
   { path: 'docs/zh/settings.md', language: 'zh', sectionsIn: settingSections },
   { path: 'docs/errors.md', language: 'en', sectionsIn: errorSections },
   { path: 'docs/zh/errors.md', language: 'zh', sectionsIn: errorSections },
+  { path: 'docs/guarantees.md', language: 'en', sectionsIn: guaranteeSections },
+  { path: 'docs/test-results.md', language: 'en', sectionsIn: mistakeSections },
 ] as const satisfies { path: string; language: Language; sectionsIn: (language: Language) => Map<string, string> }[];
 
 const mayWrite = !process.argv.includes('--check');

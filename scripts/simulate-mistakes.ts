@@ -1,5 +1,6 @@
 // `npm run simulate:mistakes [-- TEXT]`: puts one mistake at a time into a copy of the code. The simulation must find each
-// within two minutes. With a text, only the mistakes with this text in their name.
+// within two minutes. With a text, only the mistakes with this text in their name. A run of all mistakes that finds enough of
+// them writes test/simulation/mistake-results.json; `npm run reference` shows it in docs/test-results.md.
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -7,7 +8,14 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { MISTAKES, type Mistake, withMistake } from '../test/simulation/mistakes.ts';
+import {
+  MISTAKES,
+  type Mistake,
+  type MistakeFinding,
+  type MistakeResults,
+  RESULTS_FILE,
+  withMistake,
+} from '../test/simulation/mistakes.ts';
 import { runSchedule } from '../test/simulation/run-schedule.ts';
 import { SCENARIOS } from '../test/simulation/scenario.ts';
 
@@ -76,26 +84,30 @@ async function isOfPresentCode({ invariant, scenario, seed }: Finding): Promise<
   return (await runSchedule(world, seed)).violations.some((violation) => violation.invariant === invariant);
 }
 
-/** Lets the simulation look for the mistake. @returns what it found, and when; `undefined` for nothing */
-async function findingOf(mistake: Mistake): Promise<string | undefined> {
+/** Lets the simulation look for the mistake. @returns what it found, and when; `null` for nothing */
+async function findingOf(mistake: Mistake): Promise<MistakeFinding | null> {
   const copy = copyWith(mistake);
   const startedAt = performance.now();
   let schedules = 0;
   try {
     for (let leftMs = SEARCH_MS; leftMs > 0; leftMs = SEARCH_MS - (performance.now() - startedAt)) {
       const finding = await searchIn(copy, leftMs);
-      const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-      if (finding === undefined) return undefined;
-      if (typeof finding === 'string') return `after ${seconds} s: the simulation crashes: ${finding}`;
+      if (finding === undefined) return null;
+      if (typeof finding === 'string') {
+        const after = `${Math.round((performance.now() - startedAt) / 1_000)} s`;
+        return { after, invariant: `the simulation crashes: ${finding}` };
+      }
       schedules += finding.schedules;
-      if (!(await isOfPresentCode(finding)))
-        return `after ${schedules} schedules and ${seconds} s: ${finding.invariant}`;
+      if (!(await isOfPresentCode(finding))) {
+        const after = schedules === 1 ? '1 schedule' : `${schedules} schedules`;
+        return { after, invariant: finding.invariant };
+      }
       const { invariant, scenario, seed } = finding;
       print(
         `The code without a mistake breaks it too: ${invariant}: SEED=${seed} npm run simulate -- --scenario "${scenario}"`,
       );
     }
-    return undefined;
+    return null;
   } finally {
     rmSync(copy, { recursive: true });
   }
@@ -110,11 +122,18 @@ if (process.argv[2] === SEARCH) {
 // Before the first run, because each takes up to two minutes.
 for (const mistake of MISTAKES) withMistake(mistake, textOf(mistake));
 const chosen = MISTAKES.filter(({ name }) => name.includes(process.argv[2] ?? ''));
-let found = 0;
+const findings: Record<string, MistakeFinding | null> = {};
 for (const mistake of chosen) {
   const finding = await findingOf(mistake);
-  if (finding !== undefined) found += 1;
-  print(finding === undefined ? `MISSED  ${mistake.name}` : `found   ${mistake.name}\n        ${finding}`);
+  findings[mistake.name] = finding;
+  if (finding === null) print(`MISSED  ${mistake.name}`);
+  else print(`found   ${mistake.name}\n        after ${finding.after}: ${finding.invariant}`);
 }
+const found = Object.values(findings).filter((finding) => finding !== null).length;
 print(`${found} of ${chosen.length} mistakes found`);
-process.exit(found >= WANTED * chosen.length ? 0 : 1);
+const isEnough = found >= WANTED * chosen.length;
+if (isEnough && chosen.length === MISTAKES.length) {
+  const results: MistakeResults = { date: new Date().toISOString().slice(0, 10), findings };
+  writeFileSync(RESULTS_FILE, `${JSON.stringify(results, null, 2)}\n`);
+}
+process.exit(isEnough ? 0 : 1);

@@ -42,6 +42,8 @@ export const GROUPS: readonly Group[] = [
       'docs/api.md',
       'docs/metrics.md',
       'docs/vendor-login.md',
+      'docs/guarantees.md',
+      'docs/test-results.md',
       'docs/glossary.md',
     ],
   },
@@ -71,7 +73,7 @@ export const GROUPS: readonly Group[] = [
       'docs/adr/0009-login-for-an-access-id.md',
       'docs/adr/0010-tracing-through-a-port.md',
       'docs/adr/0011-returning-accounts-wait.md',
-      'docs/adr/0012-packed-tokens.md',
+      'docs/adr/0012-tokens-in-memory.md',
     ],
   },
   {

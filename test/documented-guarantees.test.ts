@@ -1,22 +1,27 @@
 import { describe, expect, test } from 'vitest';
+import { GUARANTEES } from '../scripts/reference/guarantees.ts';
+import { guaranteeSections } from '../scripts/reference/tables.ts';
 import { VARIABLES, type Variable } from '../src/config/variables.ts';
 import { readFile, tableAfter } from './support/documents.ts';
 
-describe('docs/reliability.md', () => {
-  const [, ...guarantees] = readFile('docs/reliability.md').split(/\n### (?=\d+\. |Besides\n)/);
-  const rowsOf = (text: string) =>
-    [...text.matchAll(/^\| (.+) \| (.+) \| `(test\/.+)` \|$/gm)].map((row) => row.slice(1));
-
-  test.each(guarantees.map((text) => [text.split('\n')[0], rowsOf(text)] as const))(
+describe('docs/guarantees.md', () => {
+  test.each(GUARANTEES.map(({ title, rows }) => [title, rows] as const))(
     'names only tests that exist, by their titles: %s',
     (_, rows) => {
       expect(rows).not.toEqual([]);
-      const missing = rows.filter(([, title = '', file = '']) => !titlesIn(readFile(file)).has(title));
+      const missing = rows.filter(({ test: title, file }) => !titlesIn(readFile(file)).has(title));
       expect(missing).toEqual([]);
     },
   );
 
-  test('has ten guarantees and a section for the rest', () => expect(guarantees).toHaveLength(11));
+  test('has ten guarantees and a section for the rest', () => {
+    const numbers = GUARANTEES.map(({ title }) => /^\d+(?=\. )|^Besides$/.exec(title)?.[0]);
+    expect(numbers).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', 'Besides']);
+  });
+
+  test('shows each section and each row', () => {
+    expect(readFile('docs/guarantees.md')).toContain(guaranteeSections().get('guarantees'));
+  });
 });
 
 describe('docs/key-rotation.md', () => {

@@ -197,7 +197,9 @@ describe.each(SESSION_MODES)('the session mode %s', (mode) => {
 });
 
 test.each([
-  ['docs/reliability.md', 'board', 'chaos'],
+  ['docs/test-results.md', 'board', 'chaos'],
+  ['docs/test-results.md', 'mistakes', 'reference'],
+  ['docs/guarantees.md', 'guarantees', 'reference'],
   ['docs/scaling.md', 'scale', 'scale'],
   ['docs/performance.md', 'figures', 'bench'],
   ['docs/security.md', 'soak', 'soak'],

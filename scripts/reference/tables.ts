@@ -2,9 +2,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { ERROR_MEANINGS } from '../../console/error-meanings.ts';
 import { VARIABLES, type Variable, type VariableName } from '../../src/config/variables.ts';
 import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
+import { MISTAKES, type Mistake, readResults } from '../../test/simulation/mistakes.ts';
 import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
 import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
+import { GUARANTEES, type GuaranteeSection } from './guarantees.ts';
 import { REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
 
 export type Language = 'en' | 'zh';
@@ -68,6 +70,32 @@ export function errorSections(language: Language): Map<string, string> {
     ['errors-app', markdownTable([APP_HEAD[language], ...app])],
     ['errors-operator', markdownTable([OPERATOR_HEAD[language], ...operator])],
   ]);
+}
+
+/** The section of docs/guarantees.md: everything below its introduction. */
+export function guaranteeSections(): Map<string, string> {
+  return new Map([['guarantees', GUARANTEES.map(guaranteeText).join('\n\n')]]);
+}
+
+function guaranteeText({ title, text, rows }: GuaranteeSection): string {
+  const cells = rows.map(({ guarantee, test, file }) => [guarantee, test, `\`${file}\``]);
+  const table = markdownTable([['guarantee', 'title of the test', 'file'], ...cells]);
+  return [`## ${title}`, ...(text === undefined ? [] : [text]), table].join('\n\n');
+}
+
+/** The section of docs/test-results.md with the mistakes that the simulation must find. */
+export function mistakeSections(): Map<string, string> {
+  const { date, findings } = readResults();
+  const row = ({ name, foundBy }: Mistake): string[] => {
+    const finding = findings[name];
+    if (finding) return [name, finding.after, finding.invariant];
+    const missed = finding === null ? 'not found' : 'not run yet';
+    return [name, missed, foundBy === undefined ? '–' : `found by ${foundBy}`];
+  };
+  const found = Object.values(findings).filter((finding) => finding !== null).length;
+  const summary = `The latest run, on ${date}, found ${found} of ${Object.keys(findings).length}.`;
+  const table = markdownTable([['mistake', 'found after', 'by the invariant'], ...MISTAKES.map(row)]);
+  return new Map([['mistakes', `${summary}\n\n${table}`]]);
 }
 
 /** The texts link to the English documents. In Chinese, a link leads to the translation, if there is one. */

@@ -10,7 +10,7 @@ interface Row {
   readonly measured: string;
 }
 
-/** Adds a row to the table of faults in docs/reliability.md, if CHAOS_ROWS names a file for the rows. */
+/** Adds a row to the table of faults in docs/test-results.md, if CHAOS_ROWS names a file for the rows. */
 export function reportFault(row: Row): void {
   const file = process.env['CHAOS_ROWS'];
   if (file) appendFileSync(file, `${JSON.stringify(row)}\n`);

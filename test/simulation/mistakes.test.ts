@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { MISTAKES, withMistake } from './mistakes.ts';
+import { MISTAKES, readResults, withMistake } from './mistakes.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -19,4 +19,9 @@ test('a mistake whose text does not occur once is refused', () => {
 
 test('no two mistakes have the same name', () => {
   expect(new Set(MISTAKES.map(({ name }) => name)).size).toBe(MISTAKES.length);
+});
+
+test('the results of the latest run name no other mistake', () => {
+  const names = new Set(MISTAKES.map(({ name }) => name));
+  expect(Object.keys(readResults().findings).filter((name) => !names.has(name))).toEqual([]);
 });

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** A mistake of the kind that maintainers make, as a change of one text in one file. */
 export interface Mistake {
   readonly name: string;
@@ -5,6 +7,21 @@ export interface Mistake {
   /** Text that occurs once in the file, and its replacement. */
   readonly from: string;
   readonly to: string;
+  /** What finds the mistake if the simulation does not. */
+  readonly foundBy?: string;
+}
+
+/** The results of the latest run of `npm run simulate:mistakes`. docs/test-results.md shows them. */
+export interface MistakeResults {
+  readonly date: string;
+  /** By the name of the mistake; `null` if the simulation did not find it. */
+  readonly findings: Readonly<Record<string, MistakeFinding | null>>;
+}
+
+export interface MistakeFinding {
+  /** How many schedules ran until then, or for how long if the simulation crashed. */
+  readonly after: string;
+  readonly invariant: string;
 }
 
 type Change = Omit<Mistake, 'file'>;
@@ -169,11 +186,13 @@ const WRITE_BACK: readonly Change[] = [
     name: 'a write-back waits for its timer although the store answers',
     from: 'sessionIssuedAt });\n    void this.#flush();',
     to: 'sessionIssuedAt });\n    this.#retryLater();',
+    foundBy: '10 tests of `test/unit/broker`',
   },
   {
     name: 'a shutdown does not wait for the write-back',
     from: 'while (this.#isMissing() && clock.monotonic() < until)',
     to: 'while (this.#isMissing() && clock.monotonic() > until)',
+    foundBy: '2 tests of `test/unit/broker/write-back.test.ts`',
   },
 ];
 
@@ -243,7 +262,7 @@ function inFile(file: string, changes: readonly Change[]): Mistake[] {
   return changes.map((change) => ({ ...change, file }));
 }
 
-/** The simulation must find at least 36 of them within 2 minutes each. A name with `row` is of a defect that there was. */
+/** The simulation must find at least 36 of them within 2 minutes each. */
 export const MISTAKES: readonly Mistake[] = [
   ...inFile('src/store/memory/memory-store.ts', MEMORY_STORE),
   ...inFile('src/broker/login.ts', LOGIN),
@@ -263,4 +282,11 @@ export function withMistake({ name, file, from, to }: Mistake, text: string): st
   const parts = text.split(from);
   if (parts.length === 2) return parts.join(to);
   throw new Error(`"${name}": ${file} contains this text ${parts.length - 1} times instead of once: ${from}`);
+}
+
+/** Where the results of the latest run are. */
+export const RESULTS_FILE = new URL('mistake-results.json', import.meta.url);
+
+export function readResults(): MistakeResults {
+  return JSON.parse(readFileSync(RESULTS_FILE, 'utf8'));
 }
