@@ -63,11 +63,15 @@ export interface ReadFact {
   readonly refused: string | undefined;
 }
 
+/** The longest time between the lease of a login and its first attempt while its replica runs. */
+const START_MS = 500;
+
 /** The facts of one run. */
 export class Facts {
   readonly logins: LoginFact[] = [];
   readonly #loginsOf = new Map<SubjectId, LoginFact[]>();
   readonly #byToken = new Map<string, LoginFact>();
+  readonly #standstills: { readonly by: string; readonly from: number; readonly until: number }[] = [];
   readonly #removalsOf = new Map<SubjectId | AccountId, RemovalFact[]>();
   /** When each account was last asked for: the latest issue time of a session, or the time of an operator's request. */
   readonly #askedAt = new Map<AccountId, number>();
@@ -91,14 +95,24 @@ export class Facts {
     return this.#loginsOf.get(id) ?? [];
   }
 
-  /** When the vendor received the first attempt of the login. @param budgetMs the longest time of all attempts */
+  /** The replica's event loop does not run for `ms`. */
+  addStandstill(by: string, at: number, ms: number): void {
+    this.#standstills.push({ by, from: at, until: at + ms });
+  }
+
+  /**
+   * When the vendor received the first attempt of the login. If its replica stood still right before, the login may have begun
+   * before that: it has its lease from then.
+   * @param budgetMs the longest time of all attempts
+   */
   beganAt(login: LoginFact, budgetMs: number): number {
     let beganAt = login.receivedAt;
     for (const { by, receivedAt, deliveredAt } of this.loginsOf(login.id)) {
       const isEarlierAttempt = by === login.by && deliveredAt === undefined && receivedAt > login.receivedAt - budgetMs;
       if (isEarlierAttempt) beganAt = Math.min(beganAt, receivedAt);
     }
-    return beganAt;
+    const standstill = this.#standstills.findLast(({ by, from }) => by === login.by && from <= beganAt);
+    return standstill && beganAt < standstill.until + START_MS ? standstill.from - START_MS : beganAt;
   }
 
   addRemoval(removal: RemovalFact): void {

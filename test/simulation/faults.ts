@@ -143,9 +143,10 @@ export class Faults {
   }
 
   #standStill(ms: number): Replica | undefined {
-    const { time, fleet } = this.#options;
+    const { time, facts, fleet } = this.#options;
     const replica = fleet.pick();
     if (!replica || fleet.running.length < 2) return undefined;
+    facts.addStandstill(replica.name, time.now, ms);
     replica.process.frozenUntil = time.now + ms;
     return replica;
   }

@@ -75,8 +75,6 @@ export class LoginRules {
     if (stored && stored !== current && scenario.vendorMode === 'overlap') {
       return false;
     }
-    // A documented limit: the fence of a logout refuses the token of a login without a lease, until a login with one.
-    if (storedAt === undefined && removals.some(({ executedAt }) => executedAt !== undefined)) return false;
     if (
       conditions.dataChangedAt > receivedAt - conditions.loginBudgetMs &&
       now - conditions.dataChangedAt < SETTLE_MS
