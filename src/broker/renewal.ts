@@ -12,6 +12,7 @@ import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.
 const POLL_MS = 250;
 /** An announcement may arrive this much later than the lease that became free with it. */
 const ANNOUNCEMENT_DELAY_MS = 20;
+
 export interface RenewalOptions extends TokenLoginOptions {
   readonly announcements: AnnouncementFeed;
   readonly observer: Observer;
@@ -28,8 +29,17 @@ interface RunningRenewal {
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
 
 /**
- * Renews tokens: lease, re-read, vendor login, fenced write, announcement. One process
- * runs at most one renewal per subject; leases extend this to all replicas.
+ * Renews tokens. One process runs at most one renewal per subject; leases extend this to all replicas.
+ *
+ *     wait for the running renewals of the subject; return the first token that will do
+ *     until the deadline: ask the store for the lease
+ *       granted:        if the stored token will do, release the lease and return the token
+ *                       log in, and save the token with the generation of the lease
+ *                       saved: return it; logged out or erased: fail; lease lost: ask again
+ *       no answer:      log in without a lease; the write-back stores the token
+ *       held:           wait for the announcement of the holder, and read the store
+ *                       the token will do: return it; its login failed: fail too; otherwise: ask again
+ *       cooling, limit: fail
  */
 export class Renewal {
   readonly #options: RenewalOptions;
