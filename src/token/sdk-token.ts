@@ -1,10 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Subject } from './subject.ts';
 
-/**
- * The fields that every token answer has. The API documents them, the vendor must send all but two, and the first six are
- * positions of the record format.
- */
+/** The fields that every token answer has. The API documents them, and the vendor must send all but two. */
 export const TOKEN_FIELDS = ['accessId', 'accessToken', 'expireTime', 'terminalId', 'expand', 'expend'] as const;
 
 /** The result of a vendor login. */

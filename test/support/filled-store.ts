@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { HEADER_LENGTH, RESERVED_LENGTH } from '../../src/store/redis/records/record-codec.ts';
+import { HEADER_LENGTH } from '../../src/store/redis/records/record-codec.ts';
 import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
@@ -84,7 +84,7 @@ export async function sealedUnder(url: string, keyPrefix: string): Promise<Recor
     for (const key of keys as string[]) {
       if (!/:a:[\w-]{22}$/.test(key)) continue;
       for (const [field, bytes] of Object.entries(await redis.hgetallBuffer(key))) {
-        if (field === 'd') count('d', bytes.subarray(RESERVED_LENGTH));
+        if (field === 'd') count('d', bytes);
         if (field.length === 22) count('a', bytes.subarray(HEADER_LENGTH));
       }
     }

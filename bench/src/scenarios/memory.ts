@@ -38,7 +38,7 @@ export const scenario: Scenario = {
           claim: 'bytes of Redis per token: encrypted record, schedule, account index, remains of leases',
           value: tokens,
           is: 'atMost',
-          bound: 720,
+          bound: 950,
           unit: 'bytes',
           digits: 0,
           beside: `plain JSON ${plain.toFixed(0)}`,

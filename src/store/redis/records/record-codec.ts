@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import { TOKEN_FIELDS, type TokenRecord } from '../../../token/sdk-token.ts';
+import { z } from 'zod';
+import type { TokenRecord } from '../../../token/sdk-token.ts';
 import {
   type AccessIdList,
   MAX_ACCESS_IDS,
@@ -33,7 +34,7 @@ export const ACCOUNT_FIELDS = {
  * | 10–15 | expiry, epoch ms |
  * | 16–21 | when the vendor had answered the login, epoch ms by the clock of Redis |
  * | 22–25 | a digest of the `accessToken`, which tells two logins of the same time apart |
- * | 26… | sealed: subject, region, issue time, the token's fields |
+ * | 26… | sealed: JSON of the subject, region, issue time and the token's fields |
  */
 const FORMAT = 1;
 export const HEADER_LENGTH = 26;
@@ -47,8 +48,16 @@ const BOUND_FROM = 3;
  */
 export const MAX_LEAD_MS = 366 * 86_400_000;
 
-/** Format 1 stores these fields by position and all others by name. */
-const POSITIONAL_FIELDS: readonly string[] = TOKEN_FIELDS.slice(0, 6);
+/** The sealed text of a record: JSON. */
+const sealedRecordSchema = z.object({
+  app: z.string(),
+  unionId: z.string(),
+  uniqueId: z.string(),
+  region: z.string(),
+  issuedAt: z.number(),
+  fields: z.record(z.string(), z.string()),
+});
+type SealedRecord = z.infer<typeof sealedRecordSchema>;
 
 export class RecordCodec {
   readonly #cipher: TokenCipher;
@@ -76,10 +85,8 @@ export class RecordCodec {
   encode(record: TokenRecord, id: SubjectId, key: string): Buffer {
     const { subject, region, token } = record;
     const header = this.headerOf(record);
-    const known = POSITIONAL_FIELDS.map((name) => token.fields[name] ?? '');
-    const more = Object.entries(token.fields).filter(([name]) => !POSITIONAL_FIELDS.includes(name));
-    const { app, unionId, uniqueId } = subject;
-    const plain = pack([app, unionId, uniqueId, region, String(token.issuedAt), ...known, ...more.flat()]);
+    const text: SealedRecord = { ...subject, region, issuedAt: token.issuedAt, fields: token.fields };
+    const plain = Buffer.from(JSON.stringify(text));
     return Buffer.concat([header, this.#cipher.seal(plain, boundTo(header, id, key))]);
   }
 
@@ -105,14 +112,14 @@ export class RecordCodec {
   decode(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
     const field = bytes ? this.sealedField(bytes, id, key) : undefined;
     const plain = field && this.#cipher.open(field.sealed, field.additionalData);
-    const strings = plain && unpack(plain);
-    if (!bytes || !strings) return undefined;
-    const [app = '', unionId = '', uniqueId = '', region = '', issuedAt = '', ...values] = strings;
+    if (!bytes || !plain) return undefined;
+    // A sealed text is bound to its id, so a broker wrote it. One in the clear can be any text.
+    const isSealed = bytes[HEADER_LENGTH] !== 0;
+    const text = isSealed ? (parsedJson(plain) as SealedRecord | undefined) : recordInTheClear(plain, id);
+    if (!text) return undefined;
+    const { app, unionId, uniqueId, region, issuedAt, fields } = text;
     const subject = { app, unionId, uniqueId };
-    // A sealed text is bound to its id; a plain one, which names no key, is not, and can be any text.
-    if (bytes[HEADER_LENGTH] === 0 && (subjectId(subject) !== id || !Number.isFinite(Number(issuedAt))))
-      return undefined;
-    const token = { fields: fieldsOf(values), issuedAt: Number(issuedAt), expiresAt: this.expiryOf(bytes) };
+    const token = { fields, issuedAt, expiresAt: this.expiryOf(bytes) };
     const [generation, answeredAt] = [bytes.readUIntBE(4, 6), bytes.readUIntBE(16, 6)];
     const [read, suspect, unreadRenewals] = [bytes[1] === 1, bytes[2] === 1, bytes.readUInt8(3)];
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
@@ -126,17 +133,19 @@ function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
   return bound;
 }
 
-/** @param values the values of {@link POSITIONAL_FIELDS}, then the name and the value of each other field */
-function fieldsOf(values: readonly string[]): Record<string, string> {
-  const [accessId = '', accessToken = '', expireTime = '', terminalId = '', expand = '', expend = '', ...more] = values;
-  const fields = { accessId, accessToken, expireTime, terminalId, expand, expend };
-  return more.length === 0 ? fields : { ...fields, ...moreFields(more) };
+/** `undefined` when the text is no record of this subject. */
+function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefined {
+  const { data } = sealedRecordSchema.safeParse(parsedJson(plain));
+  return data && subjectId(data) === id ? data : undefined;
 }
 
-function moreFields(values: readonly string[]): Record<string, string> {
-  const more: (readonly [string, string])[] = [];
-  for (let at = 0; at < values.length; at += 2) more.push([values[at] ?? '', values[at + 1] ?? '']);
-  return Object.fromEntries(more);
+/** `undefined` when the text is no JSON. */
+function parsedJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString());
+  } catch {
+    return undefined;
+  }
 }
 
 /** The accessIds of an account. The entry outlives the account's tokens. */
@@ -145,8 +154,8 @@ export interface DirectoryEntry {
   readonly accessIds: AccessIdList;
 }
 
-/** Number of bytes in front of the sealed entry. They are zero; an earlier version kept a mark there. */
-export const RESERVED_LENGTH = 6;
+/** The sealed text of an entry: a JSON array of the unionId and the accessIds, the newest first. */
+const sealedEntrySchema = z.tuple([z.string(), z.string()], z.string());
 
 /** Directory entries, sealed and bound to the key of their account. */
 export class DirectoryCodec {
@@ -156,28 +165,25 @@ export class DirectoryCodec {
     this.#cipher = cipher;
   }
 
-  /** Older replicas read the newest accessId only. */
   encode({ unionId, accessIds }: DirectoryEntry, key: string): Buffer {
-    const sealed = this.#cipher.seal(pack([unionId, ...accessIds]), Buffer.from(key));
-    return Buffer.concat([Buffer.alloc(RESERVED_LENGTH), sealed]);
+    return this.#cipher.seal(Buffer.from(JSON.stringify([unionId, ...accessIds])), Buffer.from(key));
   }
 
   /** Whether the entry is sealed under the current key. */
   isCurrent(entry: Buffer): boolean {
-    return this.#cipher.isCurrent(entry.subarray(RESERVED_LENGTH));
+    return this.#cipher.isCurrent(entry);
   }
 
   sealedField(entry: Buffer, key: string): SealedField {
-    const sealed = entry.subarray(RESERVED_LENGTH);
-    const field = ACCOUNT_FIELDS.directory;
-    return { key, field, headLength: RESERVED_LENGTH, sealed, additionalData: Buffer.from(key) };
+    return { key, field: ACCOUNT_FIELDS.directory, headLength: 0, sealed: entry, additionalData: Buffer.from(key) };
   }
 
   /** `undefined` when no key opens the entry. */
   decode(entry: Buffer | null | undefined, key: string): DirectoryEntry | undefined {
-    const plain = entry && this.#cipher.open(entry.subarray(RESERVED_LENGTH), Buffer.from(key));
-    const [unionId, newest, ...former] = (plain && unpack(plain)) ?? [];
-    if (unionId === undefined || newest === undefined) return undefined;
+    const plain = entry && this.#cipher.open(entry, Buffer.from(key));
+    const { data } = sealedEntrySchema.safeParse(plain && parsedJson(plain));
+    if (!data) return undefined;
+    const [unionId, newest, ...former] = data;
     return { unionId, accessIds: [newest, ...former.slice(0, MAX_ACCESS_IDS - 1)] };
   }
 }
@@ -195,123 +201,4 @@ export function instantOf(bytes: Buffer | null | undefined): number | undefined 
 export function regionOf(bytes: Buffer | null | undefined): string | undefined {
   const region = bytes?.toString();
   return region !== undefined && REGION_PATTERN.test(region) ? region : undefined;
-}
-
-/**
- * Packs a list of strings into few bytes: two hexadecimal digits per byte, also in a UUID; a 64-bit integer as one to
- * eight bytes; a repeated string as a reference. Each string is a varint of `length * 4 + kind`, then its bytes. This
- * halves a token's record, from 344 to 173 bytes.
- */
-
-const UTF8 = 0;
-const HEX = 1;
-/** An integer, or a UUID, which is longer than any integer. */
-const NUMBER = 2;
-/** The length is the index of the equal string. */
-const REPEAT = 3;
-
-const INT64_LENGTH = 8;
-/** Bytes of an integer that a number holds exactly. */
-const SAFE_LENGTH = 6;
-const UUID_LENGTH = 16;
-const LONGEST_INTEGER_TEXT = 20;
-const UUID_TEXT_LENGTH = 36;
-
-const DIGITS = /^[0-9a-f]+$/;
-const INTEGER = /^-?[1-9][0-9]{8,18}$/;
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Maximum bytes of UTF-8 per unit of a string, and maximum bytes of a varint. */
-const LONGEST_UNIT = 3;
-const LONGEST_VARINT = 5;
-
-export function pack(strings: readonly string[]): Buffer {
-  const most = strings.reduce((sum, { length }) => sum + LONGEST_VARINT + LONGEST_UNIT * length, 0);
-  const packed = Buffer.allocUnsafe(most);
-  let end = 0;
-  for (const [index, text] of strings.entries()) {
-    const first = strings.indexOf(text);
-    end = first < index ? writeVarint(packed, end, first * 4 + REPEAT) : writeText(packed, end, text);
-  }
-  return packed.subarray(0, end);
-}
-
-/** Never throws. @returns `undefined` when the bytes are no packed list */
-export function unpack(bytes: Buffer): string[] | undefined {
-  const strings: string[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    let head = 0;
-    for (let byte = 0x80, shift = 1; byte >= 0x80; shift *= 128) {
-      byte = bytes[at++] ?? 0;
-      head += (byte & 0x7f) * shift;
-    }
-    // A length that is cut off ends beyond the bytes. One that no number can hold is NaN, which no kind takes.
-    const kind = head % 4;
-    const length = (head - kind) / 4;
-    const end = kind === REPEAT ? at : at + length;
-    const text = kind === REPEAT ? strings[length] : readText(kind, bytes, at, end);
-    if (text === undefined || end > bytes.length) return undefined;
-    strings.push(text);
-    at = end;
-  }
-  return strings;
-}
-
-/** @returns the index after the text, as the other write functions do */
-function writeText(bytes: Buffer, start: number, text: string): number {
-  const { length } = text;
-  if (length <= LONGEST_INTEGER_TEXT) {
-    const integer = INTEGER.test(text) ? BigInt(text) : undefined;
-    if (integer !== undefined && BigInt.asIntN(64, integer) === integer) return writeInteger(bytes, start, integer);
-  } else if (length % 2 === 0 && DIGITS.test(text)) {
-    return writeHex(bytes, start, HEX, text);
-  } else if (length === UUID_TEXT_LENGTH && UUID.test(text)) {
-    return writeHex(bytes, start, NUMBER, text.replaceAll('-', ''));
-  }
-  const at = writeVarint(bytes, start, Buffer.byteLength(text) * 4 + UTF8);
-  return at + bytes.write(text, at);
-}
-
-/** @returns `undefined` when the bytes end before the text does, or when no number has this length */
-function readText(kind: number, bytes: Buffer, start: number, end: number): string | undefined {
-  const length = end - start;
-  if (end > bytes.length) return undefined;
-  if (kind === UTF8) return bytes.toString('utf8', start, end);
-  if (kind === NUMBER && length >= 1 && length <= SAFE_LENGTH) return String(bytes.readIntBE(start, length));
-  if (kind === NUMBER && length === INT64_LENGTH) return String(bytes.readBigInt64BE(start));
-  const hex = bytes.toString('hex', start, end);
-  if (kind === HEX) return hex;
-  if (length === UUID_LENGTH) return uuidOf(hex);
-  const isInteger = length > SAFE_LENGTH && length < INT64_LENGTH;
-  return isInteger ? String(BigInt.asIntN(8 * length, BigInt(`0x${hex}`))) : undefined;
-}
-
-/** `join` makes one flat string. A template would keep a tree of its parts in memory, as long as the token is there. */
-function uuidOf(hex: string): string {
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
-
-function writeHex(bytes: Buffer, start: number, kind: number, digits: string): number {
-  const at = writeVarint(bytes, start, (digits.length / 2) * 4 + kind);
-  return at + bytes.write(digits, at, 'hex');
-}
-
-/** Big-endian two's complement, without leading bytes that only repeat the sign. */
-function writeInteger(bytes: Buffer, start: number, integer: bigint): number {
-  let length = 1;
-  while (length < INT64_LENGTH && BigInt.asIntN(8 * length, integer) !== integer) length += 1;
-  const hex = BigInt.asUintN(8 * length, integer).toString(16);
-  return writeHex(bytes, start, NUMBER, hex.padStart(2 * length, '0'));
-}
-
-function writeVarint(bytes: Buffer, start: number, value: number): number {
-  let at = start;
-  let rest = value;
-  while (rest >= 0x80) {
-    bytes[at++] = (rest % 128) + 0x80;
-    rest = Math.floor(rest / 128);
-  }
-  bytes[at++] = rest;
-  return at;
 }

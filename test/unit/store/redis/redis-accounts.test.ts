@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { RESERVED_LENGTH } from '../../../../src/store/redis/records/record-codec.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
@@ -54,7 +53,7 @@ describe('the look-up by accessId, after a background renewal', () => {
     const { redis, store, found, account, open } = await withToken();
     const sealedBy = async () => {
       const entry = (await redis.hgetBuffer(account, 'd')) ?? Buffer.alloc(0);
-      return keyIdOf(entry.subarray(RESERVED_LENGTH));
+      return keyIdOf(entry);
     };
     await renewInBackground(store);
     expect(await sealedBy()).toBe('one');
