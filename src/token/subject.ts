@@ -82,7 +82,7 @@ export function digest(text: string): string {
 }
 
 /** The characters that {@link numberIn} takes. */
-export const NUMBER_LENGTH = 7;
+const NUMBER_LENGTH = 7;
 
 /** A number that stands for seven characters of base64url, as in a digest or a signature. NaN if there are fewer. */
 export function numberIn(text: string, start = 0): number {
