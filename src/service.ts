@@ -93,7 +93,6 @@ export async function startService(
   const sessionServer = new ContactHistory();
   const sessions = createSessionVerifier(config.session, clock, observer, {
     maxBytes: bounds.sessionBytes,
-    log,
     contact: sessionServer,
   });
   if (acceptsForeignTokens(config.session)) {

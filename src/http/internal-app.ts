@@ -45,7 +45,7 @@ const MAX_PARAM_LENGTH = 16 * 1_024;
 /** The internal API, ready to `listen()`. While `closing.aborted` is true, it refuses requests and closes connections. */
 export async function createInternalApp(options: InternalAppOptions): Promise<FastifyInstance> {
   const { logger, closing, adminTokens, onRefusal, tracer } = options;
-  const app = await createBaseApp({
+  const app = createBaseApp({
     logger,
     closing,
     onRefusal,

@@ -17,9 +17,12 @@ import {
   type TokenReaderOptions,
   tokenReader,
 } from './routes/sdk-token.ts';
+import { SECURITY_HEADERS } from './server/answer-headers.ts';
 import { connectionBound } from './server/connections.ts';
 import { DirectReads, type DirectReadsOptions } from './server/direct-reads.ts';
-import { createBaseApp, logsRequests, OverloadMonitor, securityHeaders, shedWhenOverloaded } from './server/server.ts';
+import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
+import { logsRequests } from './server/request-hooks.ts';
+import { createBaseApp } from './server/server.ts';
 import { tokenHeaders } from './token-answer.ts';
 
 export interface PublicAppOptions
@@ -55,8 +58,8 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const limit = accountLimit(options.readsPerMinute);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
   const tokenFor = tokenReader(options);
-  const direct = new DirectReads({ callerOf, tokenFor, answer: await tokenAnswer(closing), overload, closing });
-  const app = await createBaseApp({
+  const direct = new DirectReads({ callerOf, tokenFor, answer: tokenAnswer(closing), overload, closing });
+  const app = createBaseApp({
     logger,
     closing,
     onRefusal,
@@ -93,8 +96,8 @@ function tracedReads({ take }: DirectReads, tracer: RequestTracer | undefined): 
 }
 
 /** Returns the function that answers with a token, with the headers that Fastify would send. */
-async function tokenAnswer(closing: AbortSignal): Promise<DirectReadsOptions['answer']> {
-  const all = { ...(await securityHeaders()), ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
+function tokenAnswer(closing: AbortSignal): DirectReadsOptions['answer'] {
+  const all = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
   const names = Object.keys(all);
   const valueAt = (name: keyof typeof all) => 2 * names.indexOf(name) + 1;
   // Alternating names and values. Node reads them at once, so one array serves all answers.

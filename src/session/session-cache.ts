@@ -1,10 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
-import { accountId, NUMBER_LENGTH, numberIn } from '../token/subject.ts';
+import { accountId } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /** Decides when a check runs. */
@@ -64,12 +63,8 @@ export interface SessionCacheOptions {
   /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
   readonly schedule: CheckSchedule;
-  /** Whether a check is cheap: then a session is cached when it comes for the second time. Default: false. */
-  readonly isCheckCheap?: boolean;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Gets a summary of refused sessions. */
-  readonly log?: Pick<Log, 'info' | 'warn'> | undefined;
   /** Default 10,000. */
   readonly maxEntries?: number;
   /** Default 16 MiB. */
@@ -77,7 +72,6 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
-  readonly session: string;
   readonly principal: CachedPrincipal;
   /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
@@ -89,12 +83,6 @@ interface Refused {
   readonly repeatedUntil: number;
 }
 
-/**
- * Where a check is cheap, a session is a JWT, and this many characters at its end are part of its signature. They suffice
- * as its key, because an entry holds the whole session. A lookup with all 400 characters takes 2 µs longer. From 13
- * characters on, V8 does not copy them, and compares more slowly.
- */
-const KEY_LENGTH = 12;
 /** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
 /** Sessions of one account, so that an account with many sessions displaces its own ones only. */
@@ -111,10 +99,8 @@ const RETRY_DELAY_MS = 2_000;
  * - A refusal is repeated for `refusalMs`.
  * - A check that fails for another reason is not cached.
  *
- * Most sessions come once. Where a check is cheap, it costs less than to cache each session, or to look for a running check
- * of the same session. Where it is not, concurrent callers with the same session share one check.
- *
- * Both times count from the start of the check. Each account has at most 50 accepted sessions in the cache.
+ * Both times count from the start of the check. Concurrent callers with the same session share one check. Each account has
+ * at most 50 accepted sessions in the cache.
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
@@ -123,32 +109,26 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   readonly #cacheMs: number;
   readonly #refusalMs: number;
   readonly #schedule: CheckSchedule;
+  /** The key is the whole session, so that two sessions are never mixed up. */
   readonly #accepted: LRUCache<string, Accepted>;
-  /** The keys of each account's cached sessions, the latest check last. */
+  /** The cached sessions of each account, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  /** The checks that run now. `undefined` where a check is cheap. */
-  readonly #running: Map<string, Promise<CachedPrincipal>> | undefined;
-  readonly #seen: SeenSessions | undefined;
-  readonly #summary: RefusalSummary | undefined;
-  readonly #keyLength: number;
+  /** The checks that run now. */
+  readonly #running = new Map<string, Promise<CachedPrincipal>>();
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
     this.#clock = options.clock;
     this.#observer = options.observer;
     this.#cacheMs = options.cacheSeconds * 1_000;
-    this.#summary = options.log && new RefusalSummary(options.clock, options.log);
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
-    this.#seen = options.isCheckCheap ? new SeenSessions() : undefined;
-    this.#running = options.isCheckCheap ? undefined : new Map();
-    this.#keyLength = options.isCheckCheap ? KEY_LENGTH : Number.POSITIVE_INFINITY;
     this.#accepted = new LRUCache<string, Accepted>({
       max: options.maxEntries ?? 10_000,
       maxSize: options.maxBytes ?? 16 * 1_048_576,
-      sizeCalculation: ({ session }) => session.length + ENTRY_BYTES,
-      dispose: ({ principal }, key) => this.#forgetOfAccount(principal.unionId, key),
+      sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
+      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
     });
     this.#refused = new LRUCache<string, Refused>({
       maxSize: REFUSED_MAX_BYTES,
@@ -163,7 +143,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
     const now = this.#clock.monotonic();
-    const accepted = this.#acceptedBefore(session);
+    const accepted = this.#accepted.get(session);
     if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
       this.#observer.sessionChecked('cached');
       return accepted.principal;
@@ -171,23 +151,13 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
     if (refused && now < refused.repeatedUntil) {
       this.#observer.sessionChecked(refused.refusal.code);
-      this.#summary?.refused(refused.refusal);
       return Promise.reject(refused.refusal);
     }
-    return this.#running?.get(session) ?? this.#check(session, accepted !== undefined, now);
+    return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #isUnexpired({ expiresAt }: Principal): boolean {
     return this.#clock.now() < expiresAt;
-  }
-
-  #acceptedBefore(session: string): Accepted | undefined {
-    const entry = this.#accepted.get(this.#keyOf(session));
-    return entry?.session === session ? entry : undefined;
-  }
-
-  #keyOf(session: string): string {
-    return session.slice(-this.#keyLength);
   }
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
@@ -195,7 +165,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const answer = this.#schedule.run(() => this.#verifier.verify(session), isKnown);
     if (answer instanceof Promise) {
       const check = this.#finish(session, answer, now);
-      this.#running?.set(session, check);
+      this.#running.set(session, check);
       return check;
     }
     this.#observer.sessionChecked('accepted');
@@ -211,49 +181,45 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       this.#observer.sessionChecked(error.code);
-      this.#summary?.refused(error);
       this.#refuse(session, error, startedAt);
       throw error;
     } finally {
-      this.#running?.delete(session);
+      this.#running.delete(session);
     }
   }
 
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
-    if (this.#summary) this.#summary.accepted += 1;
     const fresh = freshPrincipal(principal, startedAt + this.#cacheMs);
-    const isKept = this.#cacheMs > 0 && this.#seen?.note(session) !== false;
-    if (isKept) this.#remember(session, fresh, startedAt + 2 * this.#cacheMs);
+    if (this.#cacheMs > 0) this.#remember(session, fresh, startedAt + 2 * this.#cacheMs);
     return fresh;
   }
 
   #remember(session: string, principal: CachedPrincipal, staleUntil: number): void {
     const { unionId } = principal;
-    const key = this.#keyOf(session);
-    this.#accepted.set(key, { session, principal, staleUntil });
+    this.#accepted.set(session, { principal, staleUntil });
     // A session that is larger than the cache is not in it.
-    if (!this.#accepted.has(key)) return;
-    const keys = this.#ofAccount.get(unionId) ?? new Set();
-    this.#ofAccount.set(unionId, keys.add(key));
-    const [oldest] = keys;
-    if (keys.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
+    if (!this.#accepted.has(session)) return;
+    const sessions = this.#ofAccount.get(unionId) ?? new Set();
+    this.#ofAccount.set(unionId, sessions.add(session));
+    const [oldest] = sessions;
+    if (sessions.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
   }
 
-  #forgetOfAccount(unionId: string, key: string): void {
-    const keys = this.#ofAccount.get(unionId);
-    keys?.delete(key);
-    if (keys?.size === 0) this.#ofAccount.delete(unionId);
+  #forgetOfAccount(unionId: string, session: string): void {
+    const sessions = this.#ofAccount.get(unionId);
+    sessions?.delete(session);
+    if (sessions?.size === 0) this.#ofAccount.delete(unionId);
   }
 
   #refuse(session: string, refusal: BrokerError, startedAt: number): void {
-    if (this.#acceptedBefore(session)) this.#accepted.delete(this.#keyOf(session));
+    this.#accepted.delete(session);
     if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: startedAt + this.#refusalMs });
   }
 
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
   #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
     const now = this.#clock.monotonic();
-    const accepted = this.#acceptedBefore(session);
+    const accepted = this.#accepted.get(session);
     const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
     this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
@@ -266,77 +232,4 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 /** Objects with the same properties in the same order: V8 is slower with others. */
 function freshPrincipal({ unionId, region, app, issuedAt, expiresAt }: Principal, freshUntil: number): CachedPrincipal {
   return { unionId, region, app, issuedAt, expiresAt, account: accountId(unionId), freshUntil, latest: undefined };
-}
-
-/** A prime number, so that all characters of a mark decide on its place. */
-const PAIRS = 32_749;
-
-/** Roughly the sessions that came recently. If it is wrong, a session is cached one check too early or too late. */
-class SeenSessions {
-  /** Pairs, the later one first. With single places, two sessions that share one would displace each other for ever. */
-  readonly #marks = new Float64Array(2 * PAIRS);
-
-  /** Notes that the session came. The end of its signature stands for it. @returns whether it came before */
-  note(session: string): boolean {
-    const mark = numberIn(session, session.length - NUMBER_LENGTH);
-    const place = 2 * (mark % PAIRS);
-    if (this.#marks[place] === mark || this.#marks[place + 1] === mark) return true;
-    this.#marks[place + 1] = this.#marks[place] ?? 0;
-    this.#marks[place] = mark;
-    return false;
-  }
-}
-
-const WINDOW_MS = 60_000;
-/** Fewer refused sessions in a minute are no news. */
-const MIN_REFUSED = 10;
-/** Different reasons in one line. There are few, because they name claims and never values. */
-const MAX_REASONS = 20;
-
-/**
- * Says in the log why sessions are refused, so that a wrong key or issuer is noticed: when ten were refused within a
- * minute, and then at most once a minute. It needs no timer, and a session from memory does not reach it.
- */
-export class RefusalSummary {
-  readonly #clock: Clock;
-  readonly #log: Pick<Log, 'info' | 'warn'>;
-  readonly #reasons = new Map<string, number>();
-  #startedAt = Number.NEGATIVE_INFINITY;
-  #refused = 0;
-  /** Accepted sessions in the window. */
-  accepted = 0;
-
-  constructor(clock: Clock, log: Pick<Log, 'info' | 'warn'>) {
-    this.#clock = clock;
-    this.#log = log;
-  }
-
-  refused({ code, message }: BrokerError): void {
-    this.#startWindow();
-    const reason = `${code}: ${message}`;
-    this.#refused += 1;
-    const known = this.#reasons.get(reason);
-    if (known !== undefined || this.#reasons.size < MAX_REASONS) this.#reasons.set(reason, (known ?? 0) + 1);
-    if (this.#refused === MIN_REFUSED) this.#write();
-  }
-
-  /** If the last window is over, reports all of it and begins the next one. */
-  #startWindow(): void {
-    const now = this.#clock.monotonic();
-    if (now - this.#startedAt < WINDOW_MS) return;
-    if (this.#refused > MIN_REFUSED) this.#write();
-    this.#startedAt = now;
-    this.#refused = 0;
-    this.accepted = 0;
-    this.#reasons.clear();
-  }
-
-  /** The most frequent reason comes first. */
-  #write(): void {
-    const reasons = Object.fromEntries([...this.#reasons].sort(([, one], [, other]) => other - one));
-    const fields = { refused: this.#refused, accepted: this.accepted, reasons };
-    const areMost = this.#refused > this.accepted;
-    if (areMost) this.#log.warn(fields, 'most sessions are refused: check one with `check --session`');
-    else this.#log.info(fields, 'sessions are refused');
-  }
 }

@@ -1,6 +1,5 @@
 import type { Clock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
-import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
 import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
@@ -33,8 +32,6 @@ const REFUSAL_MS = 2_000;
 interface SessionVerifierParts {
   /** For accepted sessions. Default: 16 MiB. */
   readonly maxBytes?: number;
-  /** Gets a summary of refused sessions. */
-  readonly log?: Pick<Log, 'info' | 'warn'>;
   /** Notes whether the server that checks need has answered. */
   readonly contact?: ContactHistory;
 }
@@ -44,14 +41,14 @@ export function createSessionVerifier(
   options: SessionOptions,
   clock: Clock,
   observer: Observer,
-  { maxBytes, log, contact }: SessionVerifierParts = {},
+  { maxBytes, contact }: SessionVerifierParts = {},
 ): SessionCache {
   const { cacheSeconds, mode } = options;
   const ofMode =
     mode === 'jwt'
-      ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckCheap: true }
+      ? { refusalMs: 0, schedule: new CheckQueue(clock) }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
-  const ofCache = { cacheSeconds, ...ofMode, maxBytes, clock, observer, log };
+  const ofCache = { cacheSeconds, ...ofMode, maxBytes, clock, observer };
   return new SessionCache(verifierFor(options, clock, contact), ofCache);
 }
 

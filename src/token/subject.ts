@@ -81,16 +81,6 @@ export function digest(text: string): string {
   return hash('sha256', text, 'base64url').slice(0, DIGEST_LENGTH);
 }
 
-/** The characters that {@link numberIn} takes. */
-export const NUMBER_LENGTH = 7;
-
-/** A number that stands for seven characters of base64url, as in a digest or a signature. NaN if there are fewer. */
-export function numberIn(text: string, start = 0): number {
-  let number = 0;
-  for (let at = start; at < start + NUMBER_LENGTH; at += 1) number = number * 128 + text.charCodeAt(at);
-  return number;
-}
-
 /** Maximum number of accessIds of an account. The vendor may give each app another one, and may change them. */
 export const MAX_ACCESS_IDS = 8;
 

@@ -8,7 +8,7 @@ import { accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { accountPath, requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
-import { leaveBodiesUnread } from '../server/server.ts';
+import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 
 const { app, regRegion } = TERMINAL_PARAMETERS;

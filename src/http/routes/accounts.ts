@@ -14,7 +14,7 @@ import {
   responseWithBody,
 } from '../documented-responses.ts';
 import { accountPath, isTextUpTo } from '../requested-subject.ts';
-import { leaveBodiesUnread } from '../server/server.ts';
+import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 
 export const noQuery = querySchema({});

@@ -8,7 +8,7 @@ import type { ServedToken } from '../../token/sdk-token.ts';
 import { subjectIdIn } from '../../token/subject.ts';
 import { emptyResponse, problemResponses, STORE_CALL_ERRORS } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
-import { leaveBodiesUnread } from '../server/server.ts';
+import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
 

@@ -7,7 +7,7 @@ import { subjectId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, emptyResponse, problemResponses } from '../documented-responses.ts';
 import { requestedSubject, type SubjectRules, TERMINAL_PARAMETERS, terminalPath } from '../requested-subject.ts';
-import { leaveBodiesUnread } from '../server/server.ts';
+import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 import { answerToken, CONDITIONS, conditionHeaders, TOKEN_RESPONSES } from '../token-answer.ts';
 

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CachedPrincipal } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
-import { hasBody, type OverloadMonitor, requestIdOf } from './server.ts';
+import { requestIdOf } from './answer-headers.ts';
+import type { OverloadMonitor } from './overload.ts';
+import { hasBody } from './request-bodies.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;

@@ -1,3 +1,5 @@
+import { parse } from 'node:querystring';
+import { parse as parsePlain } from 'fast-querystring';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import * as z from 'zod';
@@ -36,6 +38,25 @@ export const ZOD_VALIDATION = {
     },
   },
 } satisfies FastifyServerOptions;
+
+/** Stands for malformed percent-encoding. Every schema refuses it; the parser itself cannot refuse a query. */
+const MALFORMED = '\0';
+
+/**
+ * Parses a query string. A name or a value that is not percent-encoded UTF-8 becomes a NUL character. Fastify's own parser
+ * would leave it as it is, but is several times faster, so it parses what is not percent-encoded.
+ */
+export function parseQueryString(text: string): Record<string, unknown> {
+  return text.includes('%') ? parse(text, '&', '=', { decodeURIComponent: decode }) : parsePlain(text);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return MALFORMED;
+  }
+}
 
 /** The schema of a query string that may hold these parameters, each at most once. */
 export function querySchema<Shape extends z.ZodRawShape>(shape: Shape) {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { noQuery } from '../../../src/http/routes/accounts.ts';
 import { logOutQuery, sdkTokenQuery } from '../../../src/http/routes/sdk-token.ts';
 import { terminalQuery, terminalTokenQuery } from '../../../src/http/routes/terminals.ts';
-import { parseQueryString } from '../../../src/http/server/server.ts';
+import { parseQueryString } from '../../../src/http/server/validation.ts';
 import { SESSION, startApp } from './running-app.ts';
 import { ADMIN_TOKEN, startInternalApp } from './running-internal-app.ts';
 import { refusalDetail, validated } from './validated.ts';

@@ -22,7 +22,7 @@ async function startBounded() {
   const slow = new Promise<void>((resolve) => {
     answerSlow = resolve;
   });
-  const app = await createBaseApp({
+  const app = createBaseApp({
     logger: log.logger,
     closing: new AbortController().signal,
     realm: 'test',

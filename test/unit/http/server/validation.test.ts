@@ -3,8 +3,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { createBaseApp } from '../../../../src/http/server/server.ts';
 
-async function baseApp() {
-  const app = await createBaseApp({
+function baseApp() {
+  const app = createBaseApp({
     logger: pino({ level: 'silent' }),
     closing: new AbortController().signal,
     realm: 'test',
@@ -23,12 +23,12 @@ describe('a route', () => {
     ['no schema for its path', { method: 'GET', url: '/a/:id', schema: {} }, 'GET /a/:id has no schema for its path'],
     ['no schema for its body', { method: 'PUT', url: '/a', schema: {} }, 'PUT /a has no schema for its body'],
   ] as const)('with %s fails the start', async (_what, route, message) => {
-    const app = await baseApp();
+    const app = baseApp();
     expect(() => app.route({ ...route, handler })).toThrow(message);
   });
 
   it('with schemas for its path and body is accepted', async () => {
-    const app = await baseApp();
+    const app = baseApp();
     app.route({
       method: 'POST',
       url: '/a/:id',
@@ -39,7 +39,7 @@ describe('a route', () => {
   });
 
   it('is validated by its schemas, and the refusal echoes neither a value nor an unknown name', async () => {
-    const app = await baseApp();
+    const app = baseApp();
     const params = z.object({ id: z.string().regex(/^\d$/, { error: 'must be one digit' }) });
     app.route({ method: 'GET', url: '/a/:id', schema: { params }, handler });
     expect((await app.inject('/a/1')).body).toBe('answer');

@@ -1,0 +1,56 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { BrokerError } from '../../token/errors.ts';
+import type { RequestTracer } from '../../token/tracer.ts';
+import { SECURITY_HEADERS } from './answer-headers.ts';
+
+/** These routes answer until the process ends. */
+const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
+
+/** Whether the log has a line for each request. */
+export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
+  return level === 'debug' || level === 'trace';
+}
+
+/** Tells the span of each request its route. */
+export function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
+  app.addHook('onRequest', ({ method, routeOptions }, _reply, done) => {
+    tracer.matched(method, routeOptions.url);
+    done();
+  });
+  app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
+}
+
+export interface RequestHooksOptions {
+  /** A pino logger. At `debug` and below there is a line per request. */
+  readonly logger: FastifyBaseLogger;
+  /** Aborted when shutdown begins. */
+  readonly closing: AbortSignal;
+}
+
+/** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */
+export function addRequestHooks(app: FastifyInstance, { logger, closing }: RequestHooksOptions): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
+    const hasNoHost = request.headers.host === undefined && request.raw.httpVersionMinor > 0;
+    if (hasNoHost) return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
+    const refused = closing.aborted && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
+    done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
+  });
+
+  // Also on answers to requests that were in flight when shutdown began. Node would wait for open connections.
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing.aborted) reply.header('connection', 'close');
+    done(null, payload);
+  });
+
+  if (logsRequests(logger)) {
+    app.addHook('onResponse', (request, reply, done) => {
+      // Log the pattern of the route, not the URL, because the query contains the uniqueId.
+      const { id: requestId, method, routeOptions } = request;
+      const ms = Math.round(reply.elapsedTime);
+      const fields = { requestId, method, route: routeOptions.url, status: reply.statusCode, ms };
+      request.log.debug(fields, 'request answered');
+      done();
+    });
+  }
+}
