@@ -75,6 +75,11 @@ export class LoginRules {
     if (stored && stored !== current && scenario.vendorMode === 'overlap') {
       return false;
     }
+    // A replica that has not heard of an erasure logs in for a session from before it, and the store refuses the token.
+    const isUnheard = removals.some(
+      ({ executedAt, heardAt }) => executedAt !== undefined && !((heardAt.get(current.by) ?? now) < receivedAt),
+    );
+    if (storedAt === undefined && isUnheard) return false;
     if (
       conditions.dataChangedAt > receivedAt - conditions.loginBudgetMs &&
       now - conditions.dataChangedAt < SETTLE_MS
