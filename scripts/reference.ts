@@ -2,13 +2,8 @@
 // nothing, and fails if a table differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
-import {
-  errorSections,
-  guaranteeSections,
-  type Language,
-  mistakeSections,
-  settingSections,
-} from './reference/tables.ts';
+import type { Language } from './reference/language.ts';
+import { errorSections, guaranteeSections, mistakeSections, settingSections } from './reference/tables.ts';
 
 const DOCUMENTS = [
   { path: 'docs/settings.md', language: 'en', sectionsIn: settingSections },

@@ -4,9 +4,8 @@ import type { LuaMutants } from '../lua-mutants.ts';
 export const LEASE_MUTANTS: LuaMutants = {
   acquire: [
     ['a held lease is granted again', 'if heldFor > 0 and', 'if heldFor < 0 and'],
-    ['a repeated command does not get its own lease', 'and holder ~= owner', ''],
-    ['the rest of a held lease is in seconds', "{'held', heldFor,", "{'held', heldFor / 1000,"],
-    ['the holder of a lease is not returned', 'heldFor, holder}', 'heldFor}'],
+    ['a repeated command does not get its own lease', "and redis.call('GET', KEYS[1]) ~= owner", ''],
+    ['the rest of a held lease is in seconds', "{'held', heldFor}", "{'held', heldFor / 1000}"],
     ['a cool-down is ignored', 'if coolsFor > 0', 'if coolsFor > 1000000'],
     ['the cool-down is read from the account', "'HMGET', KEYS[5]", "'HMGET', KEYS[3]"],
     ['the cool-down has no error code', ', failures[2]}', '}'],

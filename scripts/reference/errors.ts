@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../src/token/errors.ts';
-import type { Language, Texts } from './tables.ts';
+import type { Language, Texts } from './language.ts';
 
 interface ErrorText {
   /** What the app does. */

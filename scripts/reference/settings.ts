@@ -1,5 +1,5 @@
 import type { VariableName } from '../../src/config/variables.ts';
-import type { Language, Texts } from './tables.ts';
+import type { Language, Texts } from './language.ts';
 
 /** The tables of settings, in the order of the documents. Each is the name of a marked section: `settings-NAME`. */
 export type SettingGroup =

@@ -7,10 +7,8 @@ import { headingsOf } from '../../test/support/markdown.ts';
 import { markdownTable } from '../markdown.ts';
 import { APP_HEAD, ERROR_TEXTS, OPERATOR_HEAD, YES_NO } from './errors.ts';
 import { GUARANTEES, type GuaranteeSection } from './guarantees.ts';
+import type { Language, Texts } from './language.ts';
 import { REQUIRED, SETTINGS, SETTINGS_HEAD, type SettingGroup } from './settings.ts';
-
-export type Language = 'en' | 'zh';
-export type Texts = Readonly<Record<Language, string>>;
 
 const DOCS = new URL('../../docs/', import.meta.url);
 

@@ -1,5 +1,5 @@
 import { type Clock, TimeBudget } from '../token/clock.ts';
-import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
+import { BrokerError, type ErrorCode, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer, RenewalCause } from '../token/observer.ts';
 import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
@@ -291,7 +291,7 @@ export class TokenLogin {
     const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
     const dueAt = current && retryAt(current.token, code, clock, waitMs);
     await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
-    if (code === 'account_disabled') await this.#removeTokens(id, request.subject);
+    if (tokensEndedBy(code) === 'account') await this.#removeTokens(id, request.subject);
   }
 
   /** Removes the tokens of a closed account: of this terminal first, then of its others, which would not expire soon. */

@@ -4,7 +4,7 @@ import type { Observer } from '../token/observer.ts';
 import type { Announcement, AnnouncementFeed, DueClaim, LeaseAnswer } from '../token/ports.ts';
 import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import type { SpanPlace, Tracer } from '../token/tracer.ts';
+import type { Tracer } from '../token/tracer.ts';
 import { type GrantedLease, loggedOutMeanwhile, STORE_WAIT_MS, TokenLogin, type TokenLoginOptions } from './login.ts';
 import { type RenewalRequest, type Renewed, shouldRetryAlone } from './requests.ts';
 
@@ -22,8 +22,6 @@ export interface RenewalOptions extends TokenLoginOptions {
 interface RunningRenewal {
   readonly request: RenewalRequest;
   readonly result: Promise<Renewed>;
-  /** Its span, for those that wait for it. */
-  readonly place: SpanPlace | undefined;
 }
 
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
@@ -122,8 +120,8 @@ export class Renewal {
 
   /** Makes a running renewal visible to {@link renew}, unless the subject already has one. */
   #start(request: RenewalRequest, result: Promise<Renewed>): Promise<Renewed> {
-    const { observer, tracer } = this.#options;
-    const running = { request, result, place: tracer.place() };
+    const { observer } = this.#options;
+    const running = { request, result };
     if (!this.#running.has(request.id)) this.#running.set(request.id, running);
     const end = (): void => {
       if (this.#running.get(request.id) === running) this.#running.delete(request.id);
@@ -142,7 +140,6 @@ export class Renewal {
   }
 
   async #join(other: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
-    this.#options.tracer.linkTo(other.place);
     try {
       return await other.result;
     } catch (error) {
@@ -182,10 +179,9 @@ export class Renewal {
           throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
         case 'held': {
           const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
-          const renewed = await tracer.span('lease wait', async () => {
-            tracer.linkTo(answer.holder);
-            return this.#resultOfHolder(request, beganAt, await next);
-          });
+          const renewed = await tracer.span('lease wait', async () =>
+            this.#resultOfHolder(request, beganAt, await next),
+          );
           if (renewed) return renewed;
           // Listens before it asks for the lease again, so that it misses no announcement in between.
           announced = this.#waiters.next(request.id, POLL_MS);
@@ -197,8 +193,8 @@ export class Renewal {
   }
 
   async #acquire({ id }: RenewalRequest, timeBudget: TimeBudget): Promise<Acquired> {
-    const { terminals, clock, tracer } = this.#options;
-    const acquiring = terminals.acquire(id, LEASE_MS, tracer.place()).catch(asUnavailable);
+    const { terminals, clock } = this.#options;
+    const acquiring = terminals.acquire(id, LEASE_MS).catch(asUnavailable);
     const answer = await timeBudget.wait(acquiring);
     if (answer) return answer;
     // The store answers too late. A lease that arrives now has no user.

@@ -1,5 +1,5 @@
 import { type Clock, raceTimeout } from '../token/clock.ts';
-import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import { BrokerError, tokensEndedBy } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
@@ -19,8 +19,6 @@ const RENEWAL_WAIT_MS = 2_000;
 const RENEWAL_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
-/** A renewal that fails with one of these ends the old token too: an erasure, a logout, or the vendor closed the account. */
-const TOKEN_ENDED: ReadonlySet<ErrorCode> = new Set(['session_invalid', 'session_forbidden', 'account_disabled']);
 
 export interface TokenBrokerOptions {
   readonly terminals: TerminalStore;
@@ -60,7 +58,7 @@ export class TokenBroker {
 
   /**
    * Returns a usable token, never one past {@link servableUntil}. It does not wait if memory alone can answer. A failed
-   * renewal never takes a valid token away, unless it shows that the token has ended ({@link TOKEN_ENDED}). If the vendor
+   * renewal never takes a valid token away, unless it shows that the token has ended ({@link tokensEndedBy}). If the vendor
    * has refused a token, returns its replacement.
    * @throws BrokerError `session_invalid` when the account was erased after the session was issued, or the error of the
    *   renewal
@@ -232,6 +230,7 @@ export class TokenBroker {
   }
 }
 
+/** An erasure, a logout, or the vendor closed the account. */
 function hasEndedToken(error: unknown): boolean {
-  return error instanceof BrokerError && TOKEN_ENDED.has(error.code);
+  return error instanceof BrokerError && tokensEndedBy(error.code) !== undefined;
 }

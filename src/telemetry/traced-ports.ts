@@ -27,7 +27,7 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
   const tracedTerminals: TerminalStore = {
     read: (id) => span('read', () => terminals.read(id)),
     markRead: (id, generation, dueAt) => span('mark_read', () => terminals.markRead(id, generation, dueAt)),
-    acquire: (id, durationMs, place) => span('acquire', () => terminals.acquire(id, durationMs, place)),
+    acquire: (id, durationMs) => span('acquire', () => terminals.acquire(id, durationMs)),
     extend: (leases) => terminals.extend(leases),
     save: (lease, record, dueAt) => span('save', () => terminals.save(lease, record, dueAt)),
     saveAccessId: (lease, account) => span('save_access_id', () => terminals.saveAccessId(lease, account)),

@@ -4,13 +4,11 @@ import {
   context,
   DiagLogLevel,
   diag,
-  isSpanContextValid,
   type Tracer as OtelTracer,
   ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
-  TraceFlags,
   trace,
 } from '@opentelemetry/api';
 import { setGlobalErrorHandler, W3CTraceContextPropagator } from '@opentelemetry/core';
@@ -23,13 +21,12 @@ import {
   NodeTracerProvider,
   ParentBasedSampler,
   type Sampler,
-  SamplingDecision,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node';
 import { type Clock, raceTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import type { RequestTracer, SpanFacts, SpanPlace, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
+import type { RequestTracer, SpanFacts, TracedRequest, TracedResponse, Tracer } from '../token/tracer.ts';
 
 export interface TracingOptions {
   readonly endpoint: URL;
@@ -60,7 +57,6 @@ const WARNING_INTERVAL_MS = 60_000;
 
 /** Whether the replica is fine is asked every second. Such requests tell nothing and are not traced. */
 const UNTRACED_PATHS = /^\/(livez|readyz|metrics|status|console|docs|openapi\.json)\b/;
-const PLACE = /^([\da-f]{32})-([\da-f]{16})$/;
 
 /**
  * Records spans with the SDK of OpenTelemetry and sends them to an OTLP/HTTP receiver. This module is loaded only if an
@@ -75,6 +71,9 @@ export class Tracing implements Tracer, RequestTracer {
   readonly #propagator = new W3CTraceContextPropagator();
   readonly #requests = new WeakMap<object, Context>();
   #headers: TracingOptions['headers'];
+  /** The current second, and the traces that callers have got in it. */
+  #second = 0;
+  #callerTraces = 0;
 
   /** Starts at once. There is one per process, because the SDK keeps its state in globals. */
   constructor(options: TracingOptions, version: string, clock: Clock, log: Pick<Log, 'warn'>) {
@@ -84,7 +83,7 @@ export class Tracing implements Tracer, RequestTracer {
     const exporter = new OTLPTraceExporter({ url: options.endpoint.href, headers: async () => ({ ...this.#headers }) });
     this.#provider = new NodeTracerProvider({
       resource: defaultResource().merge(resourceFromAttributes(resourceAttributes(options, version))),
-      sampler: new CallerLimit(samplerOf(options), clock),
+      sampler: samplerOf(options),
       spanProcessors: [
         new BatchSpanProcessor(exporter, { maxQueueSize: MAX_QUEUED_SPANS, maxExportBatchSize: MAX_BATCH_SPANS }),
       ],
@@ -114,17 +113,6 @@ export class Tracing implements Tracer, RequestTracer {
     const span = this.#tracer.startSpan(name, { root: true });
     // The work may run in the context of another trace, for example in a timer that a request has started.
     return span.isRecording() ? this.#run(span, work) : context.with(ROOT_CONTEXT, work);
-  }
-
-  place(): SpanPlace | undefined {
-    const { traceId, spanId } = recordedSpan()?.spanContext() ?? {};
-    return traceId && `${traceId}-${spanId}`;
-  }
-
-  linkTo(place: SpanPlace | undefined): void {
-    const [, traceId = '', spanId = ''] = PLACE.exec(place ?? '') ?? [];
-    const linked = { traceId, spanId, traceFlags: TraceFlags.SAMPLED, isRemote: true };
-    if (isSpanContextValid(linked)) recordedSpan()?.addLink({ context: linked });
   }
 
   /** Adds facts to the current span. */
@@ -168,6 +156,8 @@ export class Tracing implements Tracer, RequestTracer {
     const attributes = { 'http.request.method': method };
     const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, parent);
     if (!span.isRecording()) return undefined;
+    // Anybody may send a `traceparent` that asks for a trace. A span that does not end is not sent.
+    if (parent !== ROOT_CONTEXT && !this.#mayTraceForCaller()) return undefined;
     response.once('close', () => {
       const { statusCode, writableFinished } = response;
       if (writableFinished) span.setAttribute('http.response.status_code', statusCode);
@@ -185,6 +175,13 @@ export class Tracing implements Tracer, RequestTracer {
       get: (_, name) => headers[name] as string | undefined,
       keys: () => Object.keys(headers),
     });
+  }
+
+  #mayTraceForCaller(): boolean {
+    const second = Math.floor(this.#clock.monotonic() / 1_000);
+    if (second !== this.#second) [this.#second, this.#callerTraces] = [second, 0];
+    this.#callerTraces += 1;
+    return this.#callerTraces <= MAX_CALLER_TRACES_PER_SECOND;
   }
 
   #run<T>(span: Span, work: () => T): T {
@@ -248,43 +245,6 @@ function samplerOf({ sampler, ratio }: TracingOptions): Sampler {
         ? new AlwaysOnSampler()
         : new AlwaysOffSampler();
   return parentBased ? new ParentBasedSampler({ root }) : root;
-}
-
-/**
- * Limits the traces that callers ask for. Anybody may send a `traceparent` that says "sampled", or a trace id that each
- * ratio includes. Above the limit, such a request is not recorded.
- */
-class CallerLimit implements Sampler {
-  readonly #inner: Sampler;
-  readonly #clock: Clock;
-  #second = 0;
-  #taken = 0;
-
-  constructor(inner: Sampler, clock: Clock) {
-    this.#inner = inner;
-    this.#clock = clock;
-  }
-
-  shouldSample(...args: Parameters<Sampler['shouldSample']>): ReturnType<Sampler['shouldSample']> {
-    const result = this.#inner.shouldSample(...args);
-    const isAsked = trace.getSpanContext(args[0])?.isRemote === true;
-    if (!isAsked || result.decision === SamplingDecision.NOT_RECORD || this.#take()) return result;
-    return { decision: SamplingDecision.NOT_RECORD };
-  }
-
-  toString(): string {
-    return `CallerLimit{${this.#inner}}`;
-  }
-
-  #take(): boolean {
-    const second = Math.floor(this.#clock.monotonic() / 1_000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#taken = 0;
-    }
-    this.#taken += 1;
-    return this.#taken <= MAX_CALLER_TRACES_PER_SECOND;
-  }
 }
 
 /** Writes the problems of the SDK to the log: at most one line per minute. The next line counts those that got none. */

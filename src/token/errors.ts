@@ -6,16 +6,28 @@ interface ErrorKind {
   readonly title: string;
   /** Whether the same request may succeed later, unchanged. */
   readonly retryable: boolean;
+  /** The tokens that a renewal ends if it fails with this error: of its terminal, or of all terminals of its account. */
+  readonly endsTokens?: 'terminal' | 'account';
 }
 
 /** Every error code of the APIs, with its HTTP status. */
 export const ERRORS = {
   request_invalid: { status: 400, title: 'The request is not valid', retryable: false },
   session_missing: { status: 401, title: 'A session is required', retryable: false },
-  session_invalid: { status: 401, title: 'The session is not valid', retryable: false },
+  session_invalid: { status: 401, title: 'The session is not valid', retryable: false, endsTokens: 'terminal' },
   session_expired: { status: 401, title: 'The session has expired', retryable: false },
-  session_forbidden: { status: 403, title: 'The session does not permit this', retryable: false },
-  account_disabled: { status: 403, title: 'The vendor has closed the account', retryable: false },
+  session_forbidden: {
+    status: 403,
+    title: 'The session does not permit this',
+    retryable: false,
+    endsTokens: 'terminal',
+  },
+  account_disabled: {
+    status: 403,
+    title: 'The vendor has closed the account',
+    retryable: false,
+    endsTokens: 'account',
+  },
   terminal_limit: { status: 403, title: 'The account has too many terminals', retryable: false },
   not_found: { status: 404, title: 'There is nothing at this address', retryable: false },
   rate_limited: { status: 429, title: 'Too many requests', retryable: true },
@@ -30,6 +42,12 @@ export const ERRORS = {
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+/** The tokens that a renewal ends if it fails with this error. */
+export function tokensEndedBy(code: ErrorCode): ErrorKind['endsTokens'] {
+  const kind: ErrorKind = ERRORS[code];
+  return kind.endsTokens;
+}
 
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERRORS, text);

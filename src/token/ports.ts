@@ -2,7 +2,6 @@ import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
-import type { SpanPlace } from './tracer.ts';
 
 export interface LoginRequest {
   readonly subject: Subject;
@@ -42,8 +41,8 @@ export type LeaseAnswer =
       /** Epoch ms of the account's last erasure. */
       readonly erasedAt: number | undefined;
     }
-  /** Another owner has the lease. `holder`: the span of its renewal, if that replica records one. */
-  | { readonly kind: 'held'; readonly heldForMs: number; readonly holder?: SpanPlace | undefined }
+  /** Another owner has the lease. */
+  | { readonly kind: 'held'; readonly heldForMs: number }
   /** Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
@@ -90,9 +89,8 @@ export interface TerminalStore {
   /**
    * Grants the lease of the subject with its next generation, unless another owner holds it. The due queue hides the
    * subject while the lease lasts.
-   * @param place shown as `holder` to the other replicas that ask for the lease
    */
-  acquire(id: SubjectId, durationMs: number, place?: SpanPlace): Promise<LeaseAnswer>;
+  acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
   /**
    * Restarts the duration of each lease: one command per shard, however many leases. If a shard fails, the leases of the

@@ -1,6 +1,3 @@
-/** The place of a span: trace id and span id in hex, like `4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7`. */
-export type SpanPlace = string;
-
 /** What a span tells besides its name. It never identifies a person, a terminal or a session. */
 export type SpanFacts = Readonly<Record<string, string | number>>;
 
@@ -14,20 +11,12 @@ export interface Tracer {
 
   /** Runs `work` in the first span of a new trace, which the sampler may leave out. */
   trace<T>(name: string, work: () => T): T;
-
-  /** The place of the current span, for {@link linkTo} in another request or replica; `undefined` if none is recorded. */
-  place(): SpanPlace | undefined;
-
-  /** Links the current span to a span of another trace. Ignores a text that is no place. */
-  linkTo(place: SpanPlace | undefined): void;
 }
 
 /** Runs the work and records nothing. */
 export const noTracer: Tracer = {
   span: (_name, work) => work(),
   trace: (_name, work) => work(),
-  place: () => undefined,
-  linkTo: () => undefined,
 };
 
 /** Tracing of the requests to an API. */

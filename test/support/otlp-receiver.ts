@@ -13,7 +13,6 @@ interface OtlpSpan {
   readonly kind: number;
   readonly attributes: readonly OtlpAttribute[];
   readonly events: readonly object[];
-  readonly links: readonly { readonly traceId: string; readonly spanId: string; readonly attributes: object[] }[];
   readonly status: { readonly code?: number };
 }
 

@@ -1,6 +1,5 @@
-import { ExponentialBackoff, handleType, retry } from 'cockatiel';
 import type { Redis } from 'ioredis';
-import { BrokerError } from '../../token/errors.ts';
+import { sleep, systemClock } from '../../token/clock.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
 import { Keys } from './keys.ts';
@@ -12,8 +11,9 @@ import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './re
 /** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
 const SCAN_COUNT = 1_000;
 const BATCH = 100;
-/** The retries last about ten seconds in all. */
-const RETRIES = { maxAttempts: 14, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) };
+/** A step that fails is tried again for this long. */
+const RETRY_MS = 10_000;
+const RETRY_INTERVAL_MS = 250;
 
 /** Numbers of sealed tokens and directory entries in a walk so far. */
 export interface RekeyTotals {
@@ -145,10 +145,14 @@ function count(totals: RekeyTotals, outcome: Outcome): void {
 }
 
 /** Retries a step, which must be idempotent, while Redis is unavailable. @throws BrokerError `store_unavailable` */
-function retried<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
-  const attempt = () =>
-    step().catch((error: unknown) => {
-      throw storeUnavailable(error);
-    });
-  return retry(handleType(BrokerError), RETRIES).execute(attempt, signal);
+async function retried<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
+  const deadline = systemClock.monotonic() + RETRY_MS;
+  while (true) {
+    try {
+      return await step();
+    } catch (error) {
+      if (signal.aborted || systemClock.monotonic() > deadline) throw storeUnavailable(error);
+    }
+    await sleep(systemClock, RETRY_INTERVAL_MS);
+  }
 }

@@ -12,7 +12,6 @@ import type {
 import { coolsDown, MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId, terminalOf } from '../../token/subject.ts';
-import type { SpanPlace } from '../../token/tracer.ts';
 import { failureCodeOf, type RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
@@ -45,16 +44,15 @@ export class RedisTerminals implements TerminalStore {
     return (await redis.script('markRead', [keys.account(account), keys.dueOf(account)], args)) === 1;
   }
 
-  async acquire(id: SubjectId, durationMs: number, place?: SpanPlace): Promise<LeaseAnswer> {
-    // For every replica, the whole text is the id of the owner. Older replicas know nothing of the place.
-    const ownerId = place === undefined ? randomUUID() : `${randomUUID()}.${place}`;
+  async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
+    const ownerId = randomUUID();
     const { redis, keys, records, terminalsPerAccount } = this.#context;
     const args = [ownerId, durationMs, terminalOf(id), id, terminalsPerAccount];
     const answer = (await redis.script('acquire', this.#keysOf(id), args)) as AcquireResult;
     const [kind, value, record, region, erasedAt] = answer;
     switch (kind.toString()) {
       case 'held':
-        return { kind: 'held', heldForMs: Number(value), holder: record?.toString().split('.')[1] };
+        return { kind: 'held', heldForMs: Number(value) };
       case 'terminal_limit':
         return { kind: 'terminal_limit' };
       case 'cooling':

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { BrokerError, ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
+import { BrokerError, ERRORS, type ErrorCode, tokensEndedBy } from '../../../src/token/errors.ts';
 
 /** The published status of each code. */
 const STATUSES: Record<ErrorCode, number> = {
@@ -33,6 +33,16 @@ describe('a broker error', () => {
     for (const { status, retryable } of Object.values(ERRORS)) {
       expect(retryable).toBe([429, 500, 503, 504].includes(status));
     }
+  });
+
+  test('ends the tokens of a closed account, and the token of a logout or an erasure', () => {
+    const codes = Object.keys(ERRORS) as ErrorCode[];
+    const ended = codes.flatMap((code) => (tokensEndedBy(code) ? [[code, tokensEndedBy(code)]] : []));
+    expect(Object.fromEntries(ended)).toEqual({
+      session_invalid: 'terminal',
+      session_forbidden: 'terminal',
+      account_disabled: 'account',
+    });
   });
 
   test('has its detail as its message, or else its title', () => {

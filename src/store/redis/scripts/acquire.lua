@@ -11,13 +11,12 @@
 -- ARGV[4] subject id
 -- ARGV[5] maximum number of terminals per account
 -- Returns {'granted', generation, record or nil, pinned region or nil, epoch ms of the last erasure or nil},
---   {'held', ms until the lease ends, its owner}, {'cooling', ms until the cool-down ends, error code} or {'terminal_limit'}.
+--   {'held', ms until the lease ends}, {'cooling', ms until the cool-down ends, error code} or {'terminal_limit'}.
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local heldFor = leasedFor(KEYS[1], duration)
-local holder = heldFor > 0 and redis.call('GET', KEYS[1])
 -- A client that sends the command again after a lost connection gets its own lease.
-if heldFor > 0 and holder ~= owner then return {'held', heldFor, holder} end
+if heldFor > 0 and redis.call('GET', KEYS[1]) ~= owner then return {'held', heldFor} end
 
 local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
 local coolsFor = coolingFor(failures[1])

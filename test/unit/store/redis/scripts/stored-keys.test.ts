@@ -40,20 +40,6 @@ describe('a command that a client sends again after a lost answer', () => {
   });
 });
 
-test('the holder of a lease shows the place of its span to others, and any other text in Redis is none', async () => {
-  const place = '4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7';
-  const { store, redis, keys } = await openRedisState();
-  const answer = await store.terminals.acquire(ID, 10_000, place);
-  if (answer.kind !== 'granted') throw new Error(answer.kind);
-  expect(await store.terminals.acquire(ID, 10_000)).toMatchObject({ kind: 'held', holder: place });
-  expect(await store.terminals.extend([answer.lease])).toEqual([]);
-  await store.terminals.release(answer.lease, undefined);
-  await granted(store, ID);
-  expect(await store.terminals.acquire(ID, 10_000, place)).toMatchObject({ kind: 'held', holder: undefined });
-  await redis.set(keys.lease(ID), 'rubbish', 'PX', 10_000);
-  expect(await store.terminals.acquire(ID, 10_000, place)).toMatchObject({ kind: 'held', holder: undefined });
-});
-
 describe('a lease that seems to last for an hour, because the clock of Redis was set back', () => {
   const HOUR_MS = 3_600_000;
 

@@ -1,0 +1,2 @@
+export type Language = 'en' | 'zh';
+export type Texts = Readonly<Record<Language, string>>;
