@@ -1,15 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { vendorSettings } from '../../src/simulator/vendor-simulator.ts';
-import { TokenCipher } from '../../src/store/redis/records/token-cipher.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { keyRing, openRedisStore } from '../../test/support/filled-store.ts';
-import { LIFE_MS, madeUpRecord } from '../../test/support/made-up-tokens.ts';
-import type { BenchSubject } from './subjects.ts';
+import { LIFE_MS, madeUpRecord, madeUpToken } from '../../test/support/made-up-tokens.ts';
 
 export const KEY_PREFIX = 'sdkt';
-const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
-const CONCURRENT_WRITES = 250;
+export const ENCRYPTION_KEY = { id: 'k1', key: Buffer.alloc(32, 7) };
+const CONCURRENT_WRITES = 200;
 
 /** The broker's default policy. */
 export const POLICY: RefreshPolicy = { mode: 'proactive', share: { from: 0.7, to: 0.9 }, unreadLimit: 1 };
@@ -28,9 +27,15 @@ export const brokerEnvironment = {
   LOGIN_LIMIT_PER_HOUR: '1000000',
 };
 
-/** Encrypts records like the broker's store. */
-export function benchCipher(): TokenCipher {
-  return new TokenCipher([ENCRYPTION_KEY]);
+/** An account on one terminal. */
+export interface BenchSubject {
+  readonly app: string;
+  readonly unionId: string;
+  readonly uniqueId: string;
+}
+
+export function newSubjects(count: number): BenchSubject[] {
+  return Array.from({ length: count }, () => ({ app: 'default', unionId: randomUUID(), uniqueId: randomUUID() }));
 }
 
 /** Opens the broker's store and waits until Redis answers. The caller closes it. */
@@ -38,18 +43,29 @@ export function openBrokerStore(url: string): Promise<TokenStore> {
   return openRedisStore(url, KEY_PREFIX, [ENCRYPTION_KEY]);
 }
 
-/** Writes a token for each subject into Redis like the broker. An app has read the tokens, and they are not due. */
-export async function fillBrokerStore(url: string, subjects: readonly BenchSubject[]): Promise<void> {
-  const store = await openBrokerStore(url);
-  for (let at = 0; at < subjects.length; at += CONCURRENT_WRITES) {
-    const batch = subjects.slice(at, at + CONCURRENT_WRITES);
-    await Promise.all(batch.map((subject) => eventually(() => restore(store, subject))));
+/** Calls `write` for each subject, for many at the same time. */
+export async function forEachSubject(
+  subjects: readonly BenchSubject[],
+  write: (subject: BenchSubject) => Promise<unknown>,
+): Promise<void> {
+  for (let done = 0; done < subjects.length; done += CONCURRENT_WRITES) {
+    await Promise.all(subjects.slice(done, done + CONCURRENT_WRITES).map(write));
   }
-  await store.close();
 }
 
-async function restore(store: TokenStore, subject: BenchSubject): Promise<void> {
-  const record = madeUpRecord({ app: 'default', ...subject });
-  const outcome = await store.terminals.restore(record, record.token.issuedAt + 0.8 * LIFE_MS);
-  if (outcome !== 'saved') throw new Error(`the store rejected a token of the bench: ${outcome}`);
+/**
+ * Writes a token for each subject into Redis like the broker. An app has read the tokens.
+ * @param spentShare share of their life that has passed. They are due after 0.8
+ */
+export async function fillBrokerStore(url: string, subjects: readonly BenchSubject[], spentShare = 0): Promise<void> {
+  const store = await openBrokerStore(url);
+  const restore = async (subject: BenchSubject) => {
+    const { fields, ...times } = madeUpToken();
+    const [issuedAt, expiresAt] = [times.issuedAt - spentShare * LIFE_MS, times.expiresAt - spentShare * LIFE_MS];
+    const record = madeUpRecord(subject, { fields, issuedAt, expiresAt });
+    const outcome = await store.terminals.restore(record, issuedAt + 0.8 * LIFE_MS);
+    if (outcome !== 'saved') throw new Error(`the store rejected a token of the bench: ${outcome}`);
+  };
+  await forEachSubject(subjects, (subject) => eventually(() => restore(subject)));
+  await store.close();
 }

@@ -1,46 +1,29 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redisBinary } from '../../test/support/redis-server.ts';
-import { wrkBinary } from './load/wrk.ts';
-import { busyMs, LOAD_CORE, SERVER_CORE } from './processes/cores.ts';
-import { ROOT } from './processes/repository.ts';
+import { busyMs, LOAD_CORE, SERVER_CORE } from './cores.ts';
+import { wrkBinary } from './wrk.ts';
 
-const BROKER_PACKAGES = ['fastify', 'ioredis', 'jose', 'undici'];
-const BENCH_PACKAGES = ['async-cache-dedupe', 'bentocache', 'bullmq'];
+const PACKAGES = ['fastify', 'ioredis', 'jose', 'undici', 'async-cache-dedupe'];
+const WATCH_MS = 2_000;
 
-/** Hardware and versions, by name. */
-export function describeMachine(): Record<string, string> {
+/** Hardware and versions, by name, and how busy other processes keep both cores while the bench is idle. */
+export async function describeMachine(): Promise<Record<string, string>> {
   const [{ model = 'unknown' } = {}] = cpus();
   const redis = execFileSync(redisBinary(), ['--version'], { encoding: 'utf8' });
   const wrk = spawnSync(wrkBinary(), ['--version'], { encoding: 'utf8' }).stdout;
-  const packages = [
-    ...BROKER_PACKAGES.map((name) => [name, versionOf('node_modules', name)]),
-    ...BENCH_PACKAGES.map((name) => [name, versionOf('bench/node_modules', name)]),
-  ];
+  const busy = () => busyMs(SERVER_CORE) + busyMs(LOAD_CORE);
+  const versionOf = (name: string) => JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')).version;
+  const busyFrom = busy();
+  await sleep(WATCH_MS);
   return {
     CPU: `${cpus().length} × ${model.trim()}`,
     Node: process.version,
     Redis: /v=(\S+)/.exec(redis)?.[1] ?? 'unknown',
     wrk: /^wrk (?:debian\/)?(\S+)/.exec(wrk)?.[1] ?? 'unknown',
-    ...Object.fromEntries(packages),
+    ...Object.fromEntries(PACKAGES.map((name) => [name, versionOf(name)])),
+    'busy before': `${Math.round((100 * (busy() - busyFrom)) / (2 * WATCH_MS))} %`,
   };
-}
-
-function versionOf(folder: string, name: string): string {
-  return JSON.parse(readFileSync(join(ROOT, folder, name, 'package.json'), 'utf8')).version;
-}
-
-const WATCH_MS = 2_000;
-const CORES = [SERVER_CORE, LOAD_CORE];
-
-/** Utilization of both cores by other processes while the bench is idle: 0 is idle, 1 is fully busy. */
-export async function otherLoad(): Promise<number> {
-  const before = CORES.map(busyMs);
-  const startedAt = performance.now();
-  await sleep(WATCH_MS);
-  const shares = CORES.map((core, index) => (busyMs(core) - (before[index] ?? 0)) / (performance.now() - startedAt));
-  return shares.reduce((sum, share) => sum + share, 0) / CORES.length;
 }

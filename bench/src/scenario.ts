@@ -1,10 +1,25 @@
-import type { Comparison, Figure } from './figures.ts';
+/** A measured value. For several rounds, their median. */
+export interface Figure {
+  /** For example `requests`. */
+  readonly label: string;
+  readonly value: number;
+  /** For example `/s`, `ms`, `MB`. */
+  readonly unit: string;
+  /** What was measured: `broker`, `bare`, … Default: `broker`. */
+  readonly peer?: string;
+}
+
+/** A target of the broker, and whether the run met it. */
+export interface Comparison {
+  readonly claim: string;
+  readonly target: string;
+  readonly measured: string;
+  readonly met: boolean;
+}
 
 export interface ScenarioResult {
   readonly figures: readonly Figure[];
   readonly comparisons: readonly Comparison[];
-  /** Sentences that a reader needs in order to judge the figures. */
-  readonly notes?: readonly string[];
 }
 
 export interface ScenarioContext {
@@ -16,20 +31,29 @@ export interface ScenarioContext {
   readonly say: (line: string) => void;
 }
 
-/** Each module in `scenarios/` exports one scenario as `scenario`. The file has the scenario's name. */
-export interface Scenario {
-  readonly name: string;
-  /** @throws Error if the run is invalid, for example because a request failed */
-  run(context: ScenarioContext): Promise<ScenarioResult>;
+/**
+ * Each module in `scenarios/` exports one as `scenario`. The file has the scenario's name.
+ * @throws Error if the run is invalid, for example because a request failed
+ */
+export type Scenario = (context: ScenarioContext) => Promise<ScenarioResult>;
+
+export interface Target {
+  readonly claim: string;
+  readonly value: number;
+  readonly is: '≥' | '≤';
+  readonly bound: number;
+  readonly unit: string;
+  /** Another figure about the same claim, as text. */
+  readonly beside?: string;
 }
 
-/** Content of `bench/results.json`. */
-export interface Results {
-  /** ISO 8601. */
-  readonly measuredAt: string;
-  /** Hardware and versions, by name. */
-  readonly machine: Readonly<Record<string, string>>;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly scenarios: Readonly<Record<string, ScenarioResult>>;
+/** Compares a value with its target, and formats both: ratios with two decimal places. */
+export function compare({ claim, value, is, bound, unit, beside }: Target): Comparison {
+  const shown = `${value.toFixed(unit === '×' ? 2 : 0)} ${unit}`.trim();
+  return {
+    claim,
+    target: `${is} ${bound} ${unit}`.trim(),
+    measured: beside ? `${shown} (${beside})` : shown,
+    met: is === '≥' ? value >= bound : value <= bound,
+  };
 }

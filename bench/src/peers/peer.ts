@@ -1,11 +1,14 @@
 import { hash } from 'node:crypto';
 import type { SdkToken } from '../../../src/token/sdk-token.ts';
 
-/** A subject and the country of its account. */
-export interface PeerSubject {
+/** The account that a session names. */
+export interface SessionAccount {
   readonly unionId: string;
-  readonly uniqueId: string;
   readonly region: string;
+}
+
+export interface PeerSubject extends SessionAccount {
+  readonly uniqueId: string;
 }
 
 /** A token as a peer stores it. */
@@ -16,30 +19,20 @@ export interface PeerToken {
   readonly expiresAt: number;
 }
 
-export type Login = (subject: PeerSubject) => Promise<PeerToken>;
-
-/** The account that a session names. */
-export interface SessionAccount {
-  readonly unionId: string;
-  readonly region: string;
-}
-
-/** @throws if the session is not valid */
-export type VerifySession = (session: string) => Promise<SessionAccount>;
-
 /** An alternative implementation of what the broker does. */
 export interface Peer {
-  readonly verify: VerifySession;
+  /** @throws if the session is not valid */
+  readonly verify: (session: string) => Promise<SessionAccount>;
   readonly read: (subject: PeerSubject) => Promise<PeerToken>;
   /** Closes the connections. */
-  readonly close: () => Promise<void>;
+  readonly close: () => Promise<unknown>;
 }
 
 export interface PeerParts {
   readonly redisUrl: string;
-  readonly login: Login;
+  readonly login: (subject: PeerSubject) => Promise<PeerToken>;
   /** Checks the signature and the claims on every call. */
-  readonly verify: VerifySession;
+  readonly verify: Peer['verify'];
 }
 
 export function peerToken({ fields, expiresAt }: SdkToken): PeerToken {

@@ -1,85 +1,59 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { compare, type Figure } from '../figures.ts';
-import { brokerBytes, plainJsonBytes, TOKENS } from '../memory/redis-bytes.ts';
-import { onCores, SERVER_CORE } from '../processes/cores.ts';
-import type { Scenario } from '../scenario.ts';
+import { Redis } from 'ioredis';
+import { Keys } from '../../../src/store/redis/keys.ts';
+import { ACCOUNT_FIELDS } from '../../../src/store/redis/records/record-codec.ts';
+import { accountId } from '../../../src/token/subject.ts';
+import { accessIdOf, saveToken } from '../../../test/support/filled-store.ts';
+import { type RedisServer, startRedis } from '../../../test/support/redis-server.ts';
+import { forEachSubject, KEY_PREFIX, newSubjects, openBrokerStore } from '../broker-setup.ts';
+import { compare, type Scenario } from '../scenario.ts';
 
-const SUBJECTS_IN_MEMORY = [100_000, 1_000_000];
+/** Tokens in Redis. Each belongs to another account. */
+const STORED = 50_000;
+/** Tokens in the memory of a process. */
+const CACHED = 100_000;
 
 /** Memory per token, in Redis and in a process that caches tokens. Measured once, because the results do not vary. */
-export const scenario: Scenario = {
-  name: 'memory',
-  async run({ say }) {
-    const { total, schedule, directory, lookUp } = await brokerBytes();
-    const tokens = total - directory - lookUp;
-    say(`  ${tokens.toFixed(0)} bytes of Redis for a token, ${total.toFixed(0)} with the parts that stay after it`);
-    const plain = await plainJsonBytes();
-    const inMemory: Figure[] = [];
-    for (const subjects of SUBJECTS_IN_MEMORY) {
-      const memory = await cacheMemory(subjects);
-      inMemory.push(...figuresOf(memory));
-      say(`  ${subjects} tokens in memory: ${(memory.after / 1e6).toFixed(0)} MB`);
-    }
-    const inRedis = (label: string, value: number, peer = 'broker'): Figure => ({ peer, label, value, unit: 'bytes' });
-    return {
-      figures: [
-        inRedis('a token in Redis: record, schedule, account index', tokens),
-        inRedis('schedule alone', schedule),
-        inRedis('stays after the token: key for the lookup by accessId', lookUp),
-        inRedis('stays after the token: accessId of the account', directory),
-        inRedis('total', total),
-        inRedis('a token in Redis: record, schedule, account index', plain, 'plain JSON'),
-        ...inMemory,
-      ],
-      comparisons: [
-        compare({
-          claim: 'bytes of Redis per token: encrypted record, schedule, account index, remains of leases',
-          value: tokens,
-          is: 'atMost',
-          bound: 950,
-          unit: 'bytes',
-          digits: 0,
-          beside: `plain JSON ${plain.toFixed(0)}`,
-        }),
-      ],
-      notes: [
-        `${TOKENS} accounts with one terminal each, and a login under a lease for every token. The figures include the space that the keys need in Redis's own tables.`,
-        'plain JSON: the same keys, with the record as unencrypted JSON, without the parts that stay after a token.',
-        'In memory: resident bytes of a process that caches this number of tokens, after a garbage collection.',
-      ],
-    };
-  },
+export const scenario: Scenario = async () => {
+  const redis = await startRedis();
+  const { token, total } = await redisBytes(redis);
+  await redis.stop();
+  const cache = await cacheMemory();
+  const bound = { is: '≤', bound: 950, unit: 'bytes' } as const;
+  return {
+    figures: [
+      { label: 'in Redis: record, schedule, account index, remains of leases', value: token, unit: 'bytes' },
+      { label: 'in Redis, with what stays after the token, for look-ups by accessId', value: total, unit: 'bytes' },
+      { label: 'in the memory of a process', value: cache.bytesEach, unit: 'bytes' },
+      { label: 'in memory, as the cache counts it against its limit', value: cache.countedEach, unit: 'bytes' },
+    ],
+    comparisons: [compare({ claim: 'a token in Redis', value: token, ...bound })],
+  };
 };
 
-const SCRIPT = fileURLToPath(new URL('../memory/fill-cache.ts', import.meta.url));
-const NODE_OPTIONS = ['--expose-gc', '--max-old-space-size=8192', '--import', 'tsx'];
-
-export interface CacheMemory {
-  /** Resident bytes of the process without and with its entries. */
-  readonly before: number;
-  readonly after: number;
-  readonly entries: number;
-  /** Bytes of all entries as the cache counts them against its limit. */
-  readonly counted: number;
+/** Bytes of Redis per token after a login for each token, with the space in Redis's own tables. */
+async function redisBytes({ url }: RedisServer): Promise<{ token: number; total: number }> {
+  const [store, redis, keys] = [await openBrokerStore(url), new Redis(url), new Keys(KEY_PREFIX)];
+  const used = async () => Number(/^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1]);
+  const empty = await used();
+  const subjects = newSubjects(STORED);
+  await forEachSubject(subjects, (subject) => saveToken(store, subject));
+  const filled = await used();
+  await forEachSubject(subjects, async ({ unionId }) => {
+    await redis.del(keys.accessId(accessIdOf(unionId)));
+    await redis.hdel(keys.account(accountId(unionId)), ACCOUNT_FIELDS.directory);
+  });
+  const left = await used();
+  await store.close();
+  redis.disconnect();
+  return { token: (left - empty) / STORED, total: (filled - empty) / STORED };
 }
 
-/** Measures a process that caches this number of tokens. */
-async function cacheMemory(tokens: number): Promise<CacheMemory> {
-  const args = [...NODE_OPTIONS, SCRIPT, String(tokens)];
-  const { stdout } = await promisify(execFile)(...onCores(SERVER_CORE, process.execPath, args));
-  const memory = JSON.parse(stdout) as CacheMemory;
-  if (memory.entries !== tokens) throw new Error(`${memory.entries} of ${tokens} tokens are in memory`);
-  return memory;
-}
-
-function figuresOf({ before, after, entries, counted }: CacheMemory): Figure[] {
-  const label = `${entries.toLocaleString('en')} tokens in memory`;
-  const peer = 'broker';
-  return [
-    { peer, label: `${label}, resident`, value: after / 1e6, unit: 'MB' },
-    { peer, label: `${label}, per token`, value: (after - before) / entries, unit: 'bytes' },
-    { peer, label: `${label}, counted per token`, value: counted / entries, unit: 'bytes' },
-  ];
+async function cacheMemory() {
+  const script = fileURLToPath(new URL('../fill-cache.ts', import.meta.url));
+  const args = ['--expose-gc', '--import', 'tsx', script, String(CACHED)];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as { bytesEach: number; countedEach: number };
 }

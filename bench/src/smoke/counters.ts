@@ -1,6 +1,7 @@
 import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { subscribe } from 'node:diagnostics_channel';
 import { Redis } from 'ioredis';
+import { eventually } from '../../../test/support/eventually.ts';
 import { KEY_PREFIX } from '../broker-setup.ts';
 
 /** A command and its arguments. The commands inside a script do not count: a script is one command. */
@@ -47,23 +48,15 @@ export class CommandLog {
   /** MONITOR reports in order: after it has reported this marker, it has reported all commands before. */
   async #untilComplete(): Promise<void> {
     const marker = crypto.randomUUID();
-    const reported = new Promise<void>((resolve) => {
-      const listener = (_time: string, [, argument]: string[]) => {
-        if (argument !== marker) return;
-        this.#monitor.off('monitor', listener);
-        resolve();
-      };
-      this.#monitor.on('monitor', listener);
-    });
     await this.#client.echo(marker);
-    await reported;
-    this.#commands = this.#commands.filter(([, argument]) => argument !== marker);
+    await eventually(() => this.#commands.some(([, argument]) => argument === marker));
   }
 }
 
+/** The marker of {@link CommandLog}, or a command that no read sends. */
 function isBackground([name = '', ...args]: Command): boolean {
   const keys = keysIn(args);
-  return name.toLowerCase() === 'ping' || (keys.length > 0 && keys.every((key) => BACKGROUND_KEYS.test(key)));
+  return /^(ping|echo)$/i.test(name) || (keys.length > 0 && keys.every((key) => BACKGROUND_KEYS.test(key)));
 }
 
 /** Whether the command uses the lease of a subject. */
@@ -89,19 +82,15 @@ const NODE_TIMERS = /\(?node:internal\/(?:timers|async_hooks|process\/\w+):|\(no
  */
 export class TimerCount {
   readonly #request = new AsyncLocalStorage<true>();
-  #created = 0;
+  created = 0;
 
   constructor() {
     subscribe('http.server.request.start', () => this.#request.enterWith(true));
     createHook({
       init: (_id, type) => {
-        if (type === 'Timeout' && this.#request.getStore() && !isOfConnection()) this.#created += 1;
+        if (type === 'Timeout' && this.#request.getStore() && !isOfConnection()) this.created += 1;
       },
     }).enable();
-  }
-
-  get created(): number {
-    return this.#created;
   }
 }
 

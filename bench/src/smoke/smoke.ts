@@ -1,15 +1,12 @@
-import { once } from 'node:events';
-import { Agent, type IncomingMessage, request } from 'node:http';
-import { text } from 'node:stream/consumers';
+import { Client } from 'undici';
 import { loadConfig } from '../../../src/config/config.ts';
 import { createLogger } from '../../../src/logger.ts';
 import { startService } from '../../../src/service.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import { startRedis } from '../../../test/support/redis-server.ts';
-import { brokerEnvironment, fillBrokerStore } from '../broker-setup.ts';
-import { textTable } from '../report/tables.ts';
+import { type BenchSubject, brokerEnvironment, fillBrokerStore, newSubjects } from '../broker-setup.ts';
+import { textTable } from '../report.ts';
 import { BenchSessions } from '../sessions.ts';
-import { type BenchSubject, newSubjects } from '../subjects.ts';
 import { CommandLog, TimerCount, usesLease } from './counters.ts';
 
 /** Reads of each kind: enough to find an operation that only some of the reads cause. */
@@ -34,14 +31,10 @@ export async function smoke(): Promise<boolean> {
     ['login', 'leases', login.leases, atLeast(1)],
     ['login', 'timers', login.timers, atLeast(1)],
   ] as const;
-  const cells = checks.map(([read, operation, counted, { allowed, holds }]) => [
-    read,
-    operation,
-    String(counted),
-    allowed,
-    holds(counted) ? 'ok' : 'FAILED',
-  ]);
-  process.stdout.write(`${textTable([['read', 'per read', 'counted', 'allowed', ''], ...cells])}\n`);
+  const rows = checks.map(([read, operation, counted, { allowed, holds }]) => {
+    return [read, operation, String(counted), allowed, holds(counted) ? 'ok' : 'FAILED'];
+  });
+  process.stdout.write(`${textTable([['read', 'per read', 'counted', 'allowed', ''], ...rows])}\n`);
   return checks.every(([, , counted, { holds }]) => holds(counted));
 }
 
@@ -57,24 +50,8 @@ function atLeast(count: number) {
   return { allowed: `≥ ${count}`, holds: (counted: number) => counted >= count };
 }
 
-/** Average operations per read. */
-interface ReadCost {
-  readonly roundTrips: number;
-  readonly leases: number;
-  readonly timers: number;
-}
-
-interface ReadCosts {
-  /** The token is in memory. */
-  readonly warm: ReadCost;
-  /** The token is only in Redis, and the session is new. */
-  readonly first: ReadCost;
-  /** There is no token, so the broker logs in. */
-  readonly login: ReadCost;
-}
-
 /** Counts the operations of reads, on a service in this process with a new Redis and a vendor simulator. */
-async function readCosts(): Promise<ReadCosts> {
+async function readCosts() {
   const redis = await startRedis();
   const vendor = await startVendorSimulator();
   const sessions = new BenchSessions();
@@ -83,12 +60,24 @@ async function readCosts(): Promise<ReadCosts> {
   const timers = new TimerCount();
   const config = loadConfig({ ...env, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'error' });
   const service = await startService(config, createLogger(config.logLevel), 'smoke');
-  const app = new OneConnection(service.url);
-  const withSession = (subject: BenchSubject) => ({ ...subject, session: sessions.of(subject) });
-  const costOf = async (reads: readonly ReturnType<typeof withSession>[]): Promise<ReadCost> => {
+  // An app that sends one request after the other on one connection.
+  const app = new Client(service.url);
+  const requestOf = (subject: BenchSubject) => ({
+    method: 'GET',
+    path: `/sdk-token?uniqueId=${subject.uniqueId}`,
+    headers: { authorization: `Bearer ${sessions.of(subject)}` },
+  });
+  type Read = ReturnType<typeof requestOf>;
+  const getToken = async (read: Read): Promise<void> => {
+    const { statusCode, body } = await app.request(read);
+    const text = await body.text();
+    if (statusCode !== 200) throw new Error(`the answer is not a token, but ${statusCode}: ${text}`);
+  };
+  /** Average operations per read. */
+  const costOf = async (reads: readonly Read[]) => {
     const timersBefore = timers.created;
     const seen = await commands.during(async () => {
-      for (const { uniqueId, session } of reads) await app.getToken(uniqueId, session);
+      for (const read of reads) await getToken(read);
     });
     return {
       roundTrips: seen.length / reads.length,
@@ -99,40 +88,20 @@ async function readCosts(): Promise<ReadCosts> {
   try {
     const [known, ...stored] = newSubjects(1 + READS) as [BenchSubject, ...BenchSubject[]];
     await fillBrokerStore(redis.url, [known, ...stored]);
-    const warm = withSession(known);
-    await app.getToken(warm.uniqueId, warm.session);
+    const inMemory = requestOf(known);
+    await getToken(inMemory);
     return {
-      warm: await costOf(Array.from({ length: READS }, () => warm)),
-      first: await costOf(stored.map(withSession)),
-      login: await costOf(newSubjects(1).map(withSession)),
+      /** The token is in memory. */
+      warm: await costOf(Array.from({ length: READS }, () => inMemory)),
+      /** The token is only in Redis, and the session is new. */
+      first: await costOf(stored.map(requestOf)),
+      /** There is no token, so the broker logs in. */
+      login: await costOf(newSubjects(1).map(requestOf)),
     };
   } finally {
-    app.close();
+    await app.close();
     commands.close();
     await service.close();
     await Promise.all([vendor.close(), redis.stop()]);
-  }
-}
-
-/** An app that sends one request after the other on a single keep-alive connection. */
-class OneConnection {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  readonly #url: string;
-
-  constructor(url: string) {
-    this.#url = url;
-  }
-
-  /** @throws Error if the answer is not a token */
-  async getToken(uniqueId: string, session: string): Promise<void> {
-    const headers = { authorization: `Bearer ${session}` };
-    const outgoing = request(`${this.#url}/sdk-token?uniqueId=${uniqueId}`, { agent: this.#agent, headers }).end();
-    const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
-    const body = await text(answer);
-    if (answer.statusCode !== 200) throw new Error(`the answer is not a token, but ${answer.statusCode}: ${body}`);
-  }
-
-  close(): void {
-    this.#agent.destroy();
   }
 }

@@ -2,18 +2,19 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
-/** The measured process runs on one core. Load, Redis and vendor run on the other. Values of `taskset -c`. */
+/** The measured process runs on one core. The bench, wrk, Redis and the vendor run on the other. Values of `taskset -c`. */
 export const SERVER_CORE = '0';
 export const LOAD_CORE = '1';
 export const BOTH_CORES = '0,1';
 
-/** @throws Error if this machine cannot bind processes to two cores */
-export function requireTwoCores(): void {
+/** Moves this process to the load core, and with it every process that it starts. @throws Error if it cannot */
+export function useLoadCore(): void {
   if (process.platform !== 'linux' || availableParallelism() < 2) {
     throw new Error(
-      'The bench needs Linux and two cores: it runs the measured process and the load on different cores with taskset',
+      'The bench needs Linux and two cores: it binds the measured process and the load to different ones',
     );
   }
+  execFileSync('taskset', ['-acp', LOAD_CORE, String(process.pid)], { stdio: 'ignore' });
 }
 
 /** Returns the command and arguments that run `command` on these cores. */
@@ -21,10 +22,8 @@ export function onCores(cores: string, command: string, args: readonly string[])
   return ['taskset', ['-c', cores, command, ...args]];
 }
 
-/** Moves a running process and all its threads to these cores. */
-export function moveToCores(cores: string, pid: number): void {
-  execFileSync('taskset', ['-acp', cores, String(pid)], { stdio: 'ignore' });
-}
+/** USER_HZ is 100 on every Linux that Node.js supports. */
+const MS_PER_TICK = 10;
 
 /** Time in ms that a core has been busy since the machine started. */
 export function busyMs(core: string): number {
@@ -43,6 +42,3 @@ export function cpuMs(pid: number): number {
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1_024;
 }
-
-/** USER_HZ is 100 on every Linux that Node.js supports. */
-const MS_PER_TICK = 10;

@@ -1,0 +1,68 @@
+import { median, medianRatio } from '../../test/support/statistics.ts';
+import { type Comparison, compare, type Figure } from './scenario.ts';
+import type { LoadResult } from './wrk.ts';
+
+const FIGURES: readonly (readonly [label: string, unit: string, of: (result: LoadResult) => number])[] = [
+  ['requests', '/s', ({ perSecond }) => perSecond],
+  ['p50', 'ms', ({ p50Ms }) => p50Ms],
+  ['p99', 'ms', ({ p99Ms }) => p99Ms],
+  ['server CPU per request', 'µs', ({ cpuUsPerRequest }) => cpuUsPerRequest],
+  ['server busy', '%', ({ serverBusy }) => serverBusy * 100],
+  ['load core busy', '%', ({ loadCoreBusy }) => loadCoreBusy * 100],
+];
+
+/** Measures peers in turns, and compares them. */
+export class Rounds<Name extends string> {
+  readonly #results: ReadonlyMap<Name | 'broker', LoadResult[]>;
+  readonly #say: (line: string) => void;
+
+  constructor(peers: readonly Name[], say: (line: string) => void) {
+    this.#results = new Map(peers.map((peer) => [peer, []]));
+    this.#say = say;
+  }
+
+  /**
+   * Measures one peer after the other in each round, and in each second round from the last to the first, so that other
+   * activity on the machine affects all peers alike.
+   */
+  async take(rounds: number, turn: (peer: Name, round: number) => Promise<LoadResult>): Promise<void> {
+    const peers = [...this.#results.keys()] as Name[];
+    for (let round = 0; round < rounds; round += 1) {
+      for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
+        const result = await turn(peer, round);
+        this.#of(peer).push(result);
+        this.#say(`  ${peer.padEnd(20)} ${result.perSecond.toFixed(0)}/s  p99 ${result.p99Ms.toFixed(2)} ms`);
+      }
+    }
+  }
+
+  /** The median of each figure. */
+  figures(): Figure[] {
+    return [...this.#results].flatMap(([peer, results]) =>
+      FIGURES.map(([label, unit, of]) => ({ peer, label, unit, value: median(results.map(of)) })),
+    );
+  }
+
+  /** Compares the requests per second of the broker with those of a peer. */
+  throughput(peer: Name, bound: number): Comparison {
+    const perSecond = this.#ratio(peer, (result) => result.perSecond);
+    const perCpu = this.#ratio(peer, ({ cpuUsPerRequest }) => 1 / cpuUsPerRequest);
+    const claim = `requests per second, relative to ${peer}`;
+    const beside = `${perCpu.toFixed(2)} × per CPU second`;
+    return compare({ claim, value: perSecond, is: '≥', bound, unit: '×', beside });
+  }
+
+  /** Compares the slow answers of the broker with those of a peer. */
+  slowAnswers(peer: Name, bound: number): Comparison {
+    const value = this.#ratio(peer, ({ p99Ms }) => p99Ms);
+    return compare({ claim: `p99, relative to ${peer}`, value, is: '≤', bound, unit: '×' });
+  }
+
+  #ratio(peer: Name, figure: (result: LoadResult) => number): number {
+    return medianRatio(this.#of('broker').map(figure), this.#of(peer).map(figure));
+  }
+
+  #of(peer: Name | 'broker'): LoadResult[] {
+    return this.#results.get(peer) ?? [];
+  }
+}
