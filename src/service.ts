@@ -294,7 +294,10 @@ function memoryBounds(tokenBytes: number, log: Logger) {
   };
   if (bounds.tokenBytes < tokenBytes) {
     const allowedMb = Math.floor(bounds.tokenBytes / MIB);
-    log.warn({ allowedMb }, 'CACHE_MAX_MB is too large for this machine, container or heap: fewer tokens are kept in memory');
+    log.warn(
+      { allowedMb },
+      'CACHE_MAX_MB is too large for this machine, container or heap: fewer tokens are kept in memory',
+    );
   }
   return bounds;
 }
