@@ -526,6 +526,8 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
       ...shownIn('test/unit/broker/renewal-vs-logout.test.ts', {
         'fails after a logout, but requests that arrive after the logout log in again, on any replica':
           'a new login after a logout is not refused because of it',
+        'of an app fails after a logout or an erasure, but requests that arrive after it log in again, on any replica':
+          'nor is one that comes while the ended login still runs',
       }),
     ],
   },

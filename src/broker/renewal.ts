@@ -22,6 +22,8 @@ export interface RenewalOptions extends TokenLoginOptions {
 interface RunningRenewal {
   readonly request: RenewalRequest;
   readonly result: Promise<Renewed>;
+  /** The last logout or erasure of the subject that was known when it began. */
+  readonly outdatedUntil: number;
 }
 
 type Acquired = LeaseAnswer | { readonly kind: 'unavailable'; readonly error: unknown };
@@ -120,8 +122,8 @@ export class Renewal {
 
   /** Makes a running renewal visible to {@link renew}, unless the subject already has one. */
   #start(request: RenewalRequest, result: Promise<Renewed>): Promise<Renewed> {
-    const { observer } = this.#options;
-    const running = { request, result };
+    const { cache, observer } = this.#options;
+    const running = { request, result, outdatedUntil: cache.outdatedUntil(request.id) };
     if (!this.#running.has(request.id)) this.#running.set(request.id, running);
     const end = (): void => {
       if (this.#running.get(request.id) === running) this.#running.delete(request.id);
@@ -139,11 +141,14 @@ export class Renewal {
     return result;
   }
 
+  /** @returns `undefined` if the other renewal has failed, for a reason that does not concern this request */
   async #join(other: RunningRenewal, request: RenewalRequest): Promise<Renewed | undefined> {
+    // A logout that ends the other renewal came before this request.
+    const isLater = this.#options.cache.outdatedUntil(request.id) > other.outdatedUntil;
     try {
       return await other.result;
     } catch (error) {
-      if (shouldRetryAlone(request, other.request, error)) return undefined;
+      if ((isLater && isLoggedOut(error)) || shouldRetryAlone(request, other.request, error)) return undefined;
       throw error;
     }
   }
@@ -283,6 +288,10 @@ export class AnnouncementWaiters {
       this.#waiters.set(id, waiters.add(done));
     });
   }
+}
+
+function isLoggedOut(error: unknown): boolean {
+  return error instanceof BrokerError && error.code === 'session_forbidden';
 }
 
 function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly error: unknown } {

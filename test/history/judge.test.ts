@@ -276,16 +276,14 @@ describe('a read', () => {
     expect(brokenRules([forbidden], [])).toEqual([QUIET]);
   });
 
-  it('may fail so for as long as that login lasts, if it joins it', () => {
-    const joined = failed(7_500, 403, 'session_forbidden', { endedAt: 7_803 });
+  it('does not fail with a logout from before it, which its replica has heard of', () => {
     const logout = exchange('logout', 5_000);
-    expect(brokenRules([logout, joined], [login('a', 4_900, 7_800)])).toEqual([]);
-    expect(brokenRules([logout, joined], [login('a', 4_900, 4_950), login('b', 7_000, 7_800)])).toEqual([QUIET]);
-    const refused = { ...PHONE, receivedAt: 4_900, answeredAt: 4_950, isDelivered: true };
-    expect(brokenRules([logout, joined], [refused, login('b', 7_000, 7_800)])).toEqual([]);
-    const earlier = { ...refused, receivedAt: 2_900, answeredAt: 2_950 };
-    expect(brokenRules([logout, joined], [earlier, login('b', 7_000, 7_800)])).toEqual([QUIET]);
-    expect(brokenRules([logout, joined], [])).toEqual([QUIET]);
+    const later = (sentAt: number) => failed(sentAt, 403, 'session_forbidden', { endedAt: sentAt + 300 });
+    expect(brokenRules([logout, later(5_900)], [login('a', 4_900, 6_100)])).toEqual([]);
+    expect(brokenRules([logout, later(7_500)], [login('a', 4_900, 7_800)])).toEqual([QUIET]);
+    const stall = [fault('redis-stall', 7_000, 7_600)];
+    expect(brokenRules([logout, later(7_500)], [login('a', 4_900, 7_800)], stall)).toEqual([]);
+    expect(brokenRules([logout, later(12_500)], [login('a', 4_900, 12_800)], stall)).toEqual([QUIET]);
   });
 
   it('ends, unless its replica dies', () => {

@@ -1,16 +1,12 @@
 import { ERRORS } from '../../src/token/errors.ts';
 import { isLoginBudgetUsedUp } from './excuses.ts';
-import { type Facts, ON_ITS_WAY_MS } from './facts.ts';
+import { BOUND_MS, type Facts, ON_ITS_WAY_MS } from './facts.ts';
 import { type BrokenRule, outcomeOf, placeOf } from './finding.ts';
 import type { Exchange } from './history.ts';
 import { isFromBeforeErasure, lastEffectOf } from './removal-rules.ts';
 
 const QUIET_READ_MS = 5_000;
 const LONGEST_READ_MS = 25_000;
-/** How long the broker waits for one answer of the vendor. */
-const LONGEST_ATTEMPT_MS = 5_000;
-/** How long it waits before another attempt, at most: until the attempt can still end within the time of the login. */
-const LONGEST_RETRY_DELAY_MS = 2_000;
 /** Faults of a replica that end or delay its answers. */
 const INTERRUPTS: ReadonlySet<string> = new Set(['kill', 'terminate', 'freeze', 'clock']);
 
@@ -20,40 +16,29 @@ export function* servesWhileQuiet(facts: Facts): Generator<BrokenRule> {
     const durationMs = read.endedAt - read.sentAt;
     const since = read.sentAt - 5_000;
     if (durationMs > QUIET_READ_MS) yield { ...placeOf(read), since, what: `it took ${durationMs.toFixed(0)} ms` };
-    if (read.status === 200 || isEndedByRemoval(facts, read)) continue;
+    if (read.status === 200 || isEndedByRemoval(facts, read, ON_ITS_WAY_MS)) continue;
     if (read.code === 'session_invalid' && isFromBeforeErasure(facts, read)) continue;
     if (read.code === 'vendor_busy' && isLoginBudgetUsedUp(facts, read)) continue;
     yield { ...placeOf(read), since, what: outcomeOf(read) };
   }
   for (const read of facts.reads()) {
-    if (read.code !== 'session_forbidden' || isEndedByRemoval(facts, read)) continue;
+    if (read.code !== 'session_forbidden' || isEndedByRemoval(facts, read, BOUND_MS)) continue;
     if (facts.isQuiet(read.sentAt, read.endedAt)) continue;
     yield { ...placeOf(read), since: read.sentAt - 15_000, what: 'session_forbidden without a logout' };
   }
 }
 
-/** "A logout ends each login of the terminal that has begun", and so the reads that wait for it. */
-function isEndedByRemoval(facts: Facts, read: Exchange): boolean {
+/**
+ * A logout ends each login of the terminal that has begun, and the reads that wait for it.
+ * @param boundMs how long after the logout a replica may not have heard of it
+ */
+function isEndedByRemoval(facts: Facts, read: Exchange, boundMs: number): boolean {
   if (read.code !== 'session_forbidden') return false;
   return facts.actsOf(read).some((removal) => {
     const isOfTerminal =
       removal.kind === 'erasure' || (removal.kind === 'logout' && removal.uniqueId === read.uniqueId);
-    return isOfTerminal && removal.sentAt <= read.endedAt && endOfLogins(facts, read, removal) >= read.sentAt;
+    return isOfTerminal && removal.sentAt <= read.endedAt && lastEffectOf(removal) + boundMs >= read.sentAt;
   });
-}
-
-/** When the last login of the terminal ended that had begun before the removal, with its further attempts. */
-function endOfLogins(facts: Facts, { account, uniqueId }: Exchange, removal: Exchange): number {
-  let end = lastEffectOf(removal) + ON_ITS_WAY_MS;
-  const logins = facts.loginsOf({ account, uniqueId }).toSorted((one, other) => one.receivedAt - other.receivedAt);
-  for (const { receivedAt, answeredAt, token, isDelivered } of logins) {
-    if (receivedAt > end) break;
-    const isRetried = token === undefined || !isDelivered;
-    const endedAt = Math.min(answeredAt, receivedAt + LONGEST_ATTEMPT_MS) + ON_ITS_WAY_MS;
-    end = Math.max(end, isRetried ? endedAt + LONGEST_RETRY_DELAY_MS : endedAt);
-    if (receivedAt > lastEffectOf(removal) && isDelivered) break;
-  }
-  return end;
 }
 
 export function* endsReads(facts: Facts): Generator<BrokenRule> {

@@ -102,8 +102,9 @@ export class Oracle {
       fail('no session from after an erasure is refused because of it', `${terminal} by ${read.by}`);
       return;
     }
-    const { executedAt = Number.NEGATIVE_INFINITY } = latestOf(facts.removalsOf(read)) ?? {};
-    // A logout or an erasure that overtakes a login ends it.
+    // A logout or an erasure that overtakes a login ends it, and the reads that wait for it, unless they came later.
+    const overtaking = facts.removalsOf(read).filter(({ heardAt }) => (heardAt.get(read.by) ?? beganAt) >= beganAt);
+    const { executedAt = Number.NEGATIVE_INFINITY } = latestOf(overtaking) ?? {};
     if (error.code === 'session_forbidden' && time.now - executedAt < SETTLE_MS) return;
     if (conditions.isWell)
       fail('no read fails while nothing is broken', `${terminal}: ${error.code} after ${tookMs} ms`);

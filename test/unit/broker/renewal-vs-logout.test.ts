@@ -71,6 +71,29 @@ describe('a background renewal', () => {
     expect(vendor.requests).toHaveLength(3);
   });
 
+  test('of an app fails after a logout or an erasure, but requests that arrive after it log in again, on any replica', async () => {
+    for (const end of ['logout', 'erasure']) {
+      const store = newStore();
+      const vendor = new ScriptedLogin();
+      const [first, second] = [brokerParts({ store, vendor }), brokerParts({ store, vendor })];
+      vendor.latencyMs = 200;
+      const reads = [1, 2].map(() => first.renewal.renew(request({ sessionIssuedAt: systemClock.now() })));
+      const ended = Promise.allSettled(reads);
+      await eventually(() => vendor.requests.length === 1);
+      await (end === 'logout' ? store.terminals.remove(ID) : store.accounts.erase('alice'));
+      await sleep(2);
+      const later = [first, first, second].map(({ renewal }) =>
+        renewal.renew(request({ sessionIssuedAt: systemClock.now() })),
+      );
+      const code = end === 'logout' ? 'session_forbidden' : 'session_invalid';
+      for (const outcome of await ended) expect(outcome).toMatchObject({ status: 'rejected', reason: { code } });
+      const records = (await Promise.all(later)).map(({ record }) => record);
+      const stored = (await store.terminals.read(ID)).record;
+      for (const record of records) expect(record).toEqual(stored);
+      expect(vendor.requests).toHaveLength(2);
+    }
+  });
+
   test('is shared with a request that arrives while it runs', async () => {
     const { vendor, renewal, renewInBackground } = brokerParts();
     const known = (await renewal.renew(request())).record;
