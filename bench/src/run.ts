@@ -1,4 +1,4 @@
-// `npm run bench`: compares the broker with its peers. docs/performance.md describes scenarios and method.
+// `npm run bench`: compares the broker with its peers. docs/performance.md describes the scenarios.
 import { describeMachine, otherLoad } from './machine.ts';
 import { readOptions } from './options.ts';
 import { requireTwoCores } from './processes/cores.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { compare } from '../../../bench/src/figures.ts';
 import { readOptions } from '../../../bench/src/options.ts';
-import { chart } from '../../../bench/src/report/publish.ts';
+import { summary } from '../../../bench/src/report/publish.ts';
 import { formatValue, scenarioTables, textTable } from '../../../bench/src/report/tables.ts';
 import { median, medianRatio } from '../../support/statistics.ts';
 
@@ -48,13 +48,29 @@ describe('the report', () => {
     expect([0.1234, 12.34, 123.4, 12_345.6, 1].map(formatValue)).toEqual(['0.12', '12.3', '123', '12,346', '1']);
   });
 
-  test('draws one bar per peer, with its length relative to the fastest peer', () => {
-    const machine = {};
-    const drawn = chart({ measuredAt: '', machine, rounds: 1, seconds: 1, scenarios: { warm: result } });
-    const [bare, broker] = [...drawn.matchAll(/<rect class="\w+".* width="([\d.]+)"/g)].map(([, width]) =>
-      Number(width),
-    );
-    expect((broker ?? 0) / (bare ?? 0)).toBeCloseTo(0.75);
+  test('summarizes the requests with the p99 of each peer, the broker last, and every target', () => {
+    const alone = { figures: [{ label: 'start to ready', unit: 'ms', value: 260 }], comparisons: [] };
+    const scenarios = { first: { ...result, figures: result.figures.slice(1) }, warm: result, start: alone };
+    const text = summary({
+      measuredAt: '2026-11-28T02:08:47Z',
+      machine: { Node: 'v24' },
+      rounds: 9,
+      seconds: 1,
+      scenarios,
+    });
+    expect(text.split('\n').filter((line) => line !== '')).toEqual([
+      'Measured on 2026-11-28, at least 9 rounds of 1 s: Node v24.',
+      'Requests per second, with the p99 in ms:',
+      '|  | bare | broker |',
+      '| --- | --- | --- |',
+      '| first | – | 30,000 (1.23) |',
+      '| warm | 40,000 | 30,000 (1.23) |',
+      'The targets:',
+      '| the broker | target | measured |',
+      '| --- | --- | --- |',
+      '| first: relative to bare | ≥ 0.9 × | 0.75 × ✗ |',
+      '| warm: relative to bare | ≥ 0.9 × | 0.75 × ✗ |',
+    ]);
   });
 
   test('makes each column as wide as its widest cell', () => {
