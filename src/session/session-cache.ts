@@ -229,7 +229,6 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 }
 
-/** Objects with the same properties in the same order: V8 is slower with others. */
-function freshPrincipal({ unionId, region, app, issuedAt, expiresAt }: Principal, freshUntil: number): CachedPrincipal {
-  return { unionId, region, app, issuedAt, expiresAt, account: accountId(unionId), freshUntil, latest: undefined };
+function freshPrincipal(principal: Principal, freshUntil: number): CachedPrincipal {
+  return { ...principal, account: accountId(principal.unionId), freshUntil, latest: undefined };
 }
