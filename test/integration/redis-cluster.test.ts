@@ -22,7 +22,7 @@ const EVERY_SHARD = Array.from({ length: SHARDS }, (_, shard) => shard);
 let cluster: RedisCluster;
 beforeAll(async () => {
   cluster = await startRedisCluster();
-}, 60_000);
+});
 afterAll(() => cluster.close());
 
 /** Runs a script in every shard. The shards are distributed over all three masters. */
