@@ -11,7 +11,7 @@ import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import { accountId, type Subject, subjectId } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
 import { eventually } from '../support/eventually.ts';
-import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
+import { newKey, openRedisStore, PATIENT, saveToken } from '../support/filled-store.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
 
 const TERMINALS = 5;
@@ -31,7 +31,10 @@ beforeEach(async () => {
   keys = new Keys(keyPrefix);
   redis = new Redis(inject('redisUrl'));
   onTestFinished(() => redis.disconnect());
-  store = await openRedisStore(inject('redisUrl'), keyPrefix, [newKey('k1')], TERMINALS);
+  store = await openRedisStore(inject('redisUrl'), keyPrefix, [newKey('k1')], {
+    ...PATIENT,
+    terminalsPerAccount: TERMINALS,
+  });
   onTestFinished(() => store.close());
 });
 

@@ -153,7 +153,7 @@ describe('on a Redis Cluster', () => {
   test('a master that hangs does not block claims on the other masters', async () => {
     const keyPrefix = `test-${randomUUID()}`;
     const keys = new Keys(keyPrefix);
-    const store = await openRedisStore(cluster.url, keyPrefix, [newKey('k1')]);
+    const store = await openRedisStore(cluster.url, keyPrefix, [newKey('k1')], {});
     onTestFinished(() => store.close());
     const accounts = EVERY_SHARD.map((shard) => accountIn(shard, keys));
     for (const unionId of accounts) {
