@@ -16,8 +16,6 @@ export default defineConfig({
     exclude: [
       // Needs Redis.
       'test/unit/broker/unreadable-due-entry.test.ts',
-      // Waits in real time, one test after the other. login.test.ts does not.
-      'test/unit/broker/held-leases.test.ts',
     ],
     // Loading the modules again for each test file would take longer than most tests.
     isolate: false,
