@@ -59,14 +59,12 @@ function xctest(file) {
 /** The tests of each step. A step that fails without a failed test (for example, because it does not compile) counts as one failure. */
 const counters = {
   node: () => vitest('vitest.json'),
-  docs: () => vitest('docs.json'),
-  examples: () => vitest('examples.json'),
   kotlin: () => surefire('clients/kotlin/target/surefire-reports'),
   swift: () => xctest(join(results, 'swift.log')),
 };
 
 let [passed, failed] = [0, 0];
-for (const name of ['install', 'node', 'docs', 'checks', 'examples', 'kotlin', 'swift']) {
+for (const name of ['install', 'node', 'checks', 'history', 'kotlin', 'swift']) {
   const succeeded = readable(join(results, `${name}.step`)).trim() === '0';
   const [good, bad] = counters[name]?.() ?? [succeeded ? 1 : 0, 0];
   const failures = succeeded ? bad : Math.max(bad, 1);

@@ -16,9 +16,6 @@ export default defineConfig({
     exclude: [
       // Needs Redis.
       'test/unit/broker/unreadable-due-entry.test.ts',
-      // Wait in real time, one test after the other. worker-claims.test.ts and login.test.ts do not.
-      'test/unit/broker/refresh-worker.test.ts',
-      'test/unit/broker/held-leases.test.ts',
     ],
     // Loading the modules again for each test file would take longer than most tests.
     isolate: false,

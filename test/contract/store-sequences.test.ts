@@ -10,7 +10,7 @@ import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { accountId, accountOf, type Subject, subjectId } from '../../src/token/subject.ts';
 import { eventually } from '../support/eventually.ts';
-import { openRedisStore } from '../support/filled-store.ts';
+import { openRedisStore, PATIENT } from '../support/filled-store.ts';
 
 const TERMINALS = 2;
 /** Longer than a run. */
@@ -296,7 +296,10 @@ async function compare(redis: TokenStore, sequence: readonly Command[]): Promise
 test('the Redis store and the memory store answer every sequence of commands alike', async () => {
   await fc.assert(
     fc.asyncProperty(commands, async (sequence) => {
-      const redis = await openRedisStore(inject('redisUrl'), `test-${randomUUID()}`, [], TERMINALS);
+      const redis = await openRedisStore(inject('redisUrl'), `test-${randomUUID()}`, [], {
+        ...PATIENT,
+        terminalsPerAccount: TERMINALS,
+      });
       try {
         await eventually(() => redis.announcements.completeSince() !== undefined, { everyMs: 2 });
         await compare(redis, sequence);

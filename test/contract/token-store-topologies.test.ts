@@ -11,7 +11,7 @@ let cluster: RedisCluster;
 let sentinels: RedisSentinels;
 beforeAll(async () => {
   [cluster, sentinels] = await Promise.all([startRedisCluster(), startRedisSentinels()]);
-}, 60_000);
+});
 afterAll(async () => {
   await Promise.all([cluster.close(), sentinels.close()]);
 });

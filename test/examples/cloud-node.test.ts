@@ -21,17 +21,11 @@ import {
 const FOLDER = fileURLToPath(new URL('../../examples/cloud-node', import.meta.url));
 const CLOUD: ExampleCloud = { command: [process.execPath, `${FOLDER}/server.js`], startMs: 15_000 };
 
-test(
-  'examples/cloud-node serves an app from its registration to the deletion of the account',
-  () => playLifeOfAnAccount(CLOUD),
-  60_000,
-);
+test('examples/cloud-node serves an app from its registration to the deletion of the account', () =>
+  playLifeOfAnAccount(CLOUD));
 
-test(
-  'examples/cloud-node logs users in while it cannot reach the broker, and erases deleted accounts later',
-  () => playOutageOfTheBroker(CLOUD),
-  60_000,
-);
+test('examples/cloud-node logs users in while it cannot reach the broker, and erases deleted accounts later', () =>
+  playOutageOfTheBroker(CLOUD));
 
 test('examples/cloud-node has the versions of its packages that this project tests it with', () => {
   const dependenciesOf = (path: string) => JSON.parse(readFileSync(path, 'utf8')).dependencies;
@@ -41,11 +35,8 @@ test('examples/cloud-node has the versions of its packages that this project tes
   }
 });
 
-test(
-  'examples/cloud-node erases a deleted account again if a look-up has created it anew at the broker',
-  () => playDeletionDuringLookup(CLOUD),
-  60_000,
-);
+test('examples/cloud-node erases a deleted account again if a look-up has created it anew at the broker', () =>
+  playDeletionDuringLookup(CLOUD));
 
 test('examples/cloud-node accepts the countries that the broker accepts', async () => {
   const { COUNTRIES } = await import(`${FOLDER}/countries.js`);
@@ -96,4 +87,4 @@ test('examples/cloud-node erases one account after the other, and a deleted acco
   // Three more loops would begin within this time. One that the cloud has just given up may still count as open.
   await new Promise((resolve) => setTimeout(resolve, 7_000));
   expect(openAtOnce).toBeLessThanOrEqual(2);
-}, 90_000);
+});

@@ -115,7 +115,7 @@ describe(`${PAGE}, pasted step by step`, () => {
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('1 warning, 0 failures') });
     broker = await pasteServer(serve, '8080');
     expect(broker.output()).toContain('"msg":"ready"');
-  }, 60_000);
+  });
 
   test('gets a token with one vendor login, and finds the account by its unionId', async () => {
     const [ask, state, account, refused, signature, audience] = shellBlocks(4);
@@ -146,7 +146,7 @@ describe(`${PAGE}, pasted step by step`, () => {
     const { output } = await pasteAndWait(ask);
     expect(output).toContain('HTTP/1.1 200 OK');
     expect(Object.keys(answerIn(output))).toHaveLength(6);
-  }, 60_000);
+  });
 
   test('finds out why a user is refused', async () => {
     const [ask, check] = shellBlocks(6);
@@ -160,5 +160,5 @@ describe(`${PAGE}, pasted step by step`, () => {
       output: expect.stringMatching(/^FAIL {2}session .*refused .* 401$/m),
     });
     expect(cloud.output()).toContain('401: unknown session');
-  }, 60_000);
+  });
 });

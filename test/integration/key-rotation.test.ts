@@ -173,7 +173,7 @@ describe('two thousand tokens encrypted with key A', () => {
     expect([left, figure(told, 'unreadable')]).toEqual([0, sumOf((await count())['B'])]);
     expect(told).toMatch(/ sealed under key B, which is not among them$/m);
     expect(told).toMatch(/^No key decrypts [\d,]+ of the records\. If you still have their key, append it /m);
-  }, 120_000);
+  });
 });
 
 describe('rekey', () => {
@@ -210,7 +210,7 @@ describe('rekey', () => {
     expect(figure(out, 'already current')).toBe(sumOf(done));
     expect(figure(out, 're-encrypted')).toBe(sumOf(left));
     expect(await sealedUnder(server.url, stored.REDIS_KEY_PREFIX)).toEqual({ B: { a: TOKENS, d: TOKENS } });
-  }, 60_000);
+  });
 
   test('reports a failure while a replica still encrypts with the old key', async () => {
     const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };
@@ -255,7 +255,7 @@ describe('rekey', () => {
       ),
     });
     for (const { out } of [bare, unreachable]) expect(out).not.toContain(A.key.toString('base64').slice(0, 8));
-  }, 60_000);
+  });
 
   test('fails with a key ring that decrypts nothing, and does not say that a key can be removed', async () => {
     const stored = { REDIS_URL: inject('redisUrl'), REDIS_KEY_PREFIX: `rekey-${randomUUID()}` };

@@ -256,4 +256,4 @@ test('a replica that stands still again and again does not take that for a failu
   expect(fleet.vendor.state().succeeded).toBe(sessions.length);
   const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
   for (const kind of ['timeout', 'not_sent']) expect(body).toContain(`redis_errors_total{kind="${kind}"} 0`);
-}, 60_000);
+});

@@ -57,4 +57,4 @@ test('a planned failover by the Sentinels loses no erasure that was answered, an
     return erased.filter((_, number) => answers[number]?.status !== 404);
   };
   await eventually(async () => (await lost()).length === 0, { timeoutMs: HEALED_MS });
-}, 60_000);
+});

@@ -16,7 +16,7 @@ const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 let sentinels: RedisSentinels;
 beforeAll(async () => {
   sentinels = await startRedisSentinels();
-}, 60_000);
+});
 afterAll(() => sentinels.close());
 
 function findingsOf(url: string) {

@@ -32,7 +32,7 @@ describe('tokens of ten seconds on two replicas', () => {
       expect(count).toBeLessThanOrEqual(Math.ceil(60 / 7));
     }
     expect(fleet.vendor.state().concurrent).toBe(0);
-  }, 90_000);
+  });
 
   test('that an app reads once after each renewal are renewed again, without another read', async () => {
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
@@ -49,7 +49,7 @@ describe('tokens of ten seconds on two replicas', () => {
       const metrics = await (await fetch(`${adminUrl}/metrics`)).text();
       expect(metrics).toContain('sdk_token_broker_tokens_expired_unrenewed_total 0');
     }
-  }, 60_000);
+  });
 
   test('that no app reads are renewed once, then expire, and the next read logs in again', async () => {
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
@@ -63,5 +63,5 @@ describe('tokens of ten seconds on two replicas', () => {
     expect(answer.status).toBe(200);
     expect(fleet.vendor.checkToken(accessTokenOf(answer)).live).toBe(true);
     expect(fleet.vendor.loginsOf('alice', 'phone')).toBe(3);
-  }, 60_000);
+  });
 });

@@ -9,6 +9,7 @@ import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulatorOptions } from '../../src/simulator/vendor-simulator.ts';
 import { captureLog } from '../support/captured-log.ts';
 import { eventually } from '../support/eventually.ts';
+import { PATIENT } from '../support/filled-store.ts';
 import { accessTokenOf } from '../support/fleet.ts';
 import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -39,7 +40,8 @@ async function open(store: Environment, options: VendorSimulatorOptions = {}) {
       ...store,
       ...more,
     });
-    const service = await startService(config, log.logger, '1.2.3');
+    const redis = config.redis && { ...config.redis, ...PATIENT };
+    const service = await startService({ ...config, redis }, log.logger, '1.2.3');
     onTestFinished(() => service.close());
     await eventually(async () => (await plainRequest(`${service.url}/readyz`)).status === 200, { timeoutMs: 10_000 });
     return service;

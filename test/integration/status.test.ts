@@ -106,3 +106,12 @@ test('a start without faults logs no warning and counts no Redis error', async (
   expect(errors.filter(({ value }) => value > 0)).toEqual([]);
   expect(log().filter((line) => !line.includes('"level":"info"'))).toEqual([]);
 });
+
+test('sessions whose keys come from a URL cause no warning of Node', async () => {
+  const fleet = await start({});
+  const broker = fleet.broker(0);
+  for (const unionId of ['alice', 'alice', 'bob']) {
+    expect((await broker.getToken(await fleet.session(unionId), 'phone')).status).toBe(200);
+  }
+  expect(broker.log().filter((line) => line.includes('(node:'))).toEqual([]);
+});

@@ -69,7 +69,7 @@ describe('with an endpoint', () => {
       vendor: { mode: 'overlap' },
       env: { ...tracingTo(receiver), ADMIN_TOKEN, OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test%20lab' },
     });
-  }, 30_000);
+  });
 
   afterAll(async () => {
     await fleet.close();
@@ -451,5 +451,5 @@ describe('a receiver that fails', () => {
     expect(await broker.stop()).toEqual({ code: 0, signal: null });
     const warnings = broker.log().filter((line) => line.includes('"level":"warn"') && /span|tracing/.test(line));
     expect(warnings).toEqual([expect.stringContaining('spans could not be sent and are lost')]);
-  }, 30_000);
+  });
 });

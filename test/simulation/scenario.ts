@@ -110,7 +110,7 @@ const CALM: Scenario = {
 /** Mostly fast, sometimes slow, rarely close to the timeout. */
 const longTail = (random: () => number): number => Math.min(4_900, 40 / (random() + 0.005) ** 0.9);
 
-/** The worlds that `npm test` and `npm run simulate` go through. */
+/** The worlds that `npm test`, `npm run test:all` and `npm run simulate` go through. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   calm: CALM,
   // A worker may look 5 s after a read has made a token due. That is less than the last tenth of its life.

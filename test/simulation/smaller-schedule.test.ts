@@ -19,7 +19,7 @@ test('a failing schedule becomes smaller, still breaks the same invariant, and i
   expect(smaller.result.violations[0]?.invariant).toBe(result.violations[0]?.invariant);
   const replayed = withChanges(scenario, parseChanges(formatChanges(smaller.changes)));
   expect(await runSchedule(replayed, seed)).toEqual(smaller.result);
-}, 60_000);
+});
 
 test.each(['crash', 'crash=', 'crash=-1', 'crash=1 replicas=2', 'lives=9'])('the changes "%s" are refused', (text) => {
   expect(() => withChanges(impossible(), parseChanges(text))).toThrow(RangeError);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { HEADER_LENGTH } from '../../src/store/redis/records/record-codec.ts';
-import { createRedisStore } from '../../src/store/redis/redis-store.ts';
+import { createRedisStore, type RedisStoreOptions } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
@@ -26,21 +26,25 @@ export function keyRing(...keys: readonly TestKey[]): string {
   return keys.map(({ id, key }) => `${id}:${key.toString('base64')}`).join(',');
 }
 
+/** For a test in which Redis works: on a busy machine, it may take longer to answer than the broker waits. */
+export const PATIENT = { commandTimeoutMs: 10_000 };
+
 /** Opens a store on a real Redis and waits until Redis answers. The caller closes it. */
 export async function openRedisStore(
   url: string,
   keyPrefix: string,
   keys: readonly TestKey[],
-  terminalsPerAccount = 20,
+  options: Partial<Pick<RedisStoreOptions, 'terminalsPerAccount' | 'commandTimeoutMs'>> = PATIENT,
 ) {
   const store = createRedisStore({
     url,
     keyPrefix,
     encryptionKeys: keys,
-    terminalsPerAccount,
+    terminalsPerAccount: 20,
     clock: systemClock,
     log: silent,
     observer: silentObserver,
+    ...options,
   });
   await eventually(() => store.health.ping().then(() => true));
   return store;

@@ -9,6 +9,7 @@ import type { Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from './eventually.ts';
+import { PATIENT } from './filled-store.ts';
 import { madeUpRecord } from './made-up-tokens.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -17,7 +18,7 @@ const silent = { info: () => undefined, warn: () => undefined, error: () => unde
 export async function openRedisState(log: RedisStoreOptions['log'] = silent) {
   const url = inject('redisUrl');
   const keyPrefix = `state-${randomUUID()}`;
-  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20 };
+  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, ...PATIENT };
   const store = createRedisStore({ ...options, clock: systemClock, log, observer: silentObserver });
   const redis = connectRedis(url, 'commands', silent);
   onTestFinished(async () => {

@@ -29,6 +29,8 @@ export interface RedisStoreOptions {
   readonly terminalsPerAccount: number;
   /** The apps that this replica logs in as, for `check`. Default: none. */
   readonly appIds?: readonly string[];
+  /** After which Redis counts as down. Default: 180 ms. Tests of other things wait longer, on a busy machine. */
+  readonly commandTimeoutMs?: number;
   readonly clock: Clock;
   readonly log: RedisLog & Pick<Log, 'error'>;
   readonly observer: Pick<Observer, 'redisFailed' | 'storeLostData'>;
@@ -47,7 +49,7 @@ export interface RedisStore extends TokenStore {
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const { url, keyPrefix, encryptionKeys, terminalsPerAccount, appIds = [], clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
-  const redis = new RedisCommands(connection, clock, observer);
+  const redis = new RedisCommands(connection, clock, observer, options.commandTimeoutMs);
   const keys = new Keys(keyPrefix, databaseOf(connection), connection.isCluster);
   const changes = new KnownChanges(keys);
   const cipher = new TokenCipher(encryptionKeys);

@@ -90,5 +90,4 @@ test.each([
     expect(first.filter(({ record }) => !record)).toEqual([]);
     expect(late.size).toBe(0);
   },
-  60_000,
 );

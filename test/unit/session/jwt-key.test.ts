@@ -8,6 +8,7 @@ import {
   ISSUER,
   newSigner,
   pemOf,
+  sharedSigner,
   signWithSecret,
   TestClock,
 } from './sessions.ts';
@@ -55,7 +56,7 @@ describe('the verifier does not accept', () => {
   });
 
   it('an algorithm that does not fit the key; the error names the ones that do', async () => {
-    const publicKeyPem = pemOf(await newSigner('RS256'));
+    const publicKeyPem = pemOf(await sharedSigner('RS256'));
     const jwksUrl = new URL('https://accounts.customer.example/jwks.json');
     const fitRsa = 'fit their key: RS256, RS384, RS512, PS256, PS384, PS512';
     expect(() => verifierFor({ publicKeyPem }, ['RS256', 'HS256'])).toThrow(fitRsa);
@@ -82,7 +83,7 @@ describe('two keys, while the customer cloud replaces one', () => {
     ['of one type', 'ES256', 'ES256'],
     ['of different types', 'RS256', 'ES384'],
   ])('two public keys %s verify sessions of both, in turn, and of no other key', async (_, one, other) => {
-    const signers = [await newSigner(one), await newSigner(other)];
+    const signers = [await sharedSigner(one), await newSigner(other)];
     const strangers = [await newSigner(one), await newSigner(other)];
     const verifier = verifierFor({ publicKeyPem: signers.map(pemOf).join('') });
     for (let round = 0; round < 3; round += 1) {

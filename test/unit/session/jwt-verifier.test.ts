@@ -14,6 +14,7 @@ import {
   type Signer,
   START_MS,
   START_SECONDS,
+  sharedSigner,
   signWithSecret,
   TestClock,
   unsigned,
@@ -31,7 +32,7 @@ function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
 }
 
 beforeAll(async () => {
-  [rsa, stranger] = await Promise.all([newSigner('RS256'), newSigner('RS256')]);
+  [rsa, stranger] = await Promise.all([sharedSigner('RS256'), newSigner('RS256')]);
 });
 
 beforeEach(() => {
@@ -55,7 +56,7 @@ describe('a valid session', () => {
   it.each(['RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'])(
     'may be signed with %s',
     async (alg) => {
-      const signer = await newSigner(alg);
+      const signer = await sharedSigner(alg);
       const principal = await verifierFor({ publicKeyPem: pemOf(signer) }).verify(await signer.sign());
       expect(principal.unionId).toBe(ACCOUNT);
     },

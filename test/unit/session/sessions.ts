@@ -69,6 +69,15 @@ export async function newSigner(alg: string, kid?: string): Promise<ByteSigner> 
   };
 }
 
+const signers = new Map<string, Promise<ByteSigner>>();
+
+/** A signer that all tests share: a key for each algorithm. An RSA key takes long to make. */
+export function sharedSigner(alg: string): Promise<ByteSigner> {
+  const signer = signers.get(alg) ?? newSigner(alg);
+  signers.set(alg, signer);
+  return signer;
+}
+
 export function signWithSecret(
   secret: string,
   alg = 'HS256',

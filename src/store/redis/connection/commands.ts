@@ -10,8 +10,8 @@ import { storeUnavailable } from './connection.ts';
 const COMMAND_TIMEOUT_MS = 180;
 
 class CommandTimeout extends Error {
-  constructor() {
-    super(`Redis did not answer within ${COMMAND_TIMEOUT_MS} ms`);
+  constructor(timeoutMs: number) {
+    super(`Redis did not answer within ${timeoutMs} ms`);
     this.name = 'CommandTimeout';
   }
 }
@@ -112,15 +112,15 @@ interface SentCommand {
   expire: (() => void) | undefined;
 }
 
-/** The longest that {@link Deadlines} counts at once. */
-const PART_MS = COMMAND_TIMEOUT_MS / TIMEOUT_PARTS;
-
 /**
  * The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. As
  * with {@link TIMEOUT_PARTS}, a time in which this process stands still counts as one part at most.
  */
 class Deadlines {
   readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  /** The longest that is counted at once. */
+  readonly #partMs: number;
   /**
    * In order. The first one has not ended. If ended commands stayed until their deadline, V8 would learn that they live
    * long, and allocate them and all that they refer to where only full collections free memory.
@@ -131,13 +131,15 @@ class Deadlines {
   #countedMs = 0;
   #startedAt = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, timeoutMs: number) {
     this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+    this.#partMs = timeoutMs / TIMEOUT_PARTS;
   }
 
   add(expire: () => void): SentCommand {
-    this.#timer ??= this.#start(COMMAND_TIMEOUT_MS);
-    const command = { deadlineAt: this.#now() + COMMAND_TIMEOUT_MS, expire };
+    this.#timer ??= this.#start(this.#timeoutMs);
+    const command = { deadlineAt: this.#now() + this.#timeoutMs, expire };
     this.#commands.push(command);
     return command;
   }
@@ -152,12 +154,12 @@ class Deadlines {
   }
 
   #now(): number {
-    return this.#countedMs + Math.min(PART_MS, this.#clock.monotonic() - this.#startedAt);
+    return this.#countedMs + Math.min(this.#partMs, this.#clock.monotonic() - this.#startedAt);
   }
 
   #start(ms: number): Timer {
     this.#startedAt = this.#clock.monotonic();
-    return this.#clock.setTimer(() => this.#count(), Math.min(PART_MS, ms));
+    return this.#clock.setTimer(() => this.#count(), Math.min(this.#partMs, ms));
   }
 
   #count(): void {
@@ -206,6 +208,7 @@ const HASH_TAG = /\{\d+\}/;
 export class RedisCommands {
   readonly #redis: RedisClient;
   readonly #writes: WriteCoalescer;
+  readonly #timeoutMs: number;
   readonly #deadlines: Deadlines;
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
@@ -216,10 +219,16 @@ export class RedisCommands {
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
 
-  constructor(redis: RedisClient, clock: Clock, observer: Pick<Observer, 'redisFailed'>) {
+  constructor(
+    redis: RedisClient,
+    clock: Clock,
+    observer: Pick<Observer, 'redisFailed'>,
+    timeoutMs = COMMAND_TIMEOUT_MS,
+  ) {
     this.#redis = redis;
     this.#writes = new WriteCoalescer(redis);
-    this.#deadlines = new Deadlines(clock);
+    this.#timeoutMs = timeoutMs;
+    this.#deadlines = new Deadlines(clock, timeoutMs);
     this.#clock = clock;
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
@@ -273,7 +282,7 @@ export class RedisCommands {
     const breaker = this.#breakerOf(key);
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
-      return Promise.reject(storeUnavailable(new CommandTimeout()));
+      return Promise.reject(storeUnavailable(new CommandTimeout(this.#timeoutMs)));
     }
     this.#writes.cork();
     return new Promise((resolve, reject) => {
@@ -286,7 +295,7 @@ export class RedisCommands {
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
-      const sent = this.#deadlines.add(() => fail(new CommandTimeout()));
+      const sent = this.#deadlines.add(() => fail(new CommandTimeout(this.#timeoutMs)));
       command(this.#redis, () => this.#deadlines.leftMs(sent)).then(
         (answer) => {
           if (!sent.expire) return;

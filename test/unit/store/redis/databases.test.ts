@@ -7,6 +7,7 @@ import { silentObserver } from '../../../../src/token/observer.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
+import { PATIENT } from '../../../support/filled-store.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -15,7 +16,14 @@ function inDatabases() {
   const [keyPrefix, appId] = [`databases-${randomUUID()}`, randomUUID()];
   const urlOf = (database: number) => Object.assign(new URL(inject('redisUrl')), { pathname: `/${database}` }).href;
   const open = async (database: number) => {
-    const settings = { url: urlOf(database), keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, appIds: [appId] };
+    const settings = {
+      url: urlOf(database),
+      keyPrefix,
+      encryptionKeys: [],
+      terminalsPerAccount: 20,
+      appIds: [appId],
+      ...PATIENT,
+    };
     const store = createRedisStore({ ...settings, clock: systemClock, log: silent, observer: silentObserver });
     onTestFinished(() => store.close());
     const heard: Announcement[] = [];

@@ -17,6 +17,7 @@ import { silentObserver } from '../../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { PATIENT } from '../../../../support/filled-store.ts';
 import { openRedisState } from '../../../../support/redis-state.ts';
 
 const ACCOUNT = accountId('account');
@@ -33,6 +34,7 @@ async function openStore(keyPrefix: string): Promise<TokenStore> {
     clock: systemClock,
     log,
     observer: silentObserver,
+    ...PATIENT,
   });
   onTestFinished(() => store.close());
   await eventually(() => store.health.ping().then(() => true));

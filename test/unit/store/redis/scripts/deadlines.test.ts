@@ -76,7 +76,7 @@ test('a command that timed out while Redis hung is not executed later, unless a 
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const keyPrefix = `late-${randomUUID()}`;
-  const store = await openRedisStore(server.url, keyPrefix, []);
+  const store = await openRedisStore(server.url, keyPrefix, [], {});
   onTestFinished(() => store.close());
   const admin = new Redis(server.url);
   onTestFinished(() => admin.disconnect());
