@@ -150,10 +150,11 @@ function boundTo(record: Buffer, id: SubjectId, key: string): Buffer {
 
 /** `undefined` when the text is no record of this subject. */
 function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefined {
-  const { data } = sealedRecordSchema.safeParse(parsedJson(plain));
-  if (!data) return undefined;
-  const [app, unionId, uniqueId] = data;
-  return subjectId({ app, unionId, uniqueId }) === id ? data : undefined;
+  const text = parsedJson(plain) as SealedRecord;
+  // The copy that zod makes has no field with the name __proto__.
+  if (!sealedRecordSchema.safeParse(text).success) return undefined;
+  const [app, unionId, uniqueId] = text;
+  return subjectId({ app, unionId, uniqueId }) === id ? text : undefined;
 }
 
 /** `undefined` when the text is no JSON. */
