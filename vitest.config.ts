@@ -43,7 +43,7 @@ export default defineConfig({
     // Loading the modules again for each file would take longer than most tests.
     isolate: false,
     // Most tests wait for timers, sockets or processes. So this suits two cores.
-    maxWorkers: 6,
+    maxWorkers: 4,
     sequence: { sequencer: LongFilesFirst },
     // A test that hangs fails in the end. A test on a busy machine does not.
     testTimeout: 120_000,

@@ -12,7 +12,7 @@ const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 interface StartOptions {
   /** Path that must answer 200 before the start is complete. Default `/readyz`. Use `/livez` if the store is down. */
   readonly until?: '/readyz' | '/livez';
-  /** Default: 15,000 ms. */
+  /** Default: 60,000 ms. */
   readonly timeoutMs?: number;
   /** The script to start. Default: `dist/main.js`. */
   readonly entry?: string;
@@ -49,7 +49,7 @@ export interface BrokerProcess {
  */
 export async function startBroker(
   env: Readonly<Record<string, string>>,
-  { until = '/readyz', timeoutMs = 15_000, entry = ENTRY, descriptors }: StartOptions = {},
+  { until = '/readyz', timeoutMs = 60_000, entry = ENTRY, descriptors }: StartOptions = {},
 ): Promise<BrokerProcess> {
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
