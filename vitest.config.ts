@@ -9,7 +9,7 @@ const SHORT = [
   // Each way to run Redis.
   'test/integration/{service,redis-sentinel,redis-cluster}.test.ts',
   // Each promise of docs/reliability.md, and that a replica refuses strangers and stops without losing a request.
-  'test/integration/{broken-vendor,concurrent-reads,logout-wins,replica-failures,bad-sessions,shutdown}.test.ts',
+  'test/integration/{broken-vendor,concurrent-reads,logout-wins,replica-failures,bad-sessions,secrets,shutdown}.test.ts',
 ];
 
 /** Folders whose files take long, the longest first. */

@@ -39,6 +39,8 @@ export async function openConsole(
     'window.violations = []; addEventListener("securitypolicyviolation", (event) => ' +
       'violations.push(event.violatedDirective + " " + event.blockedURI + " " + event.sample))',
   );
+  // Longer than a busy machine takes.
+  context.setDefaultTimeout(100_000);
   const page = await context.newPage();
   const errors: string[] = [];
   const responses: Response[] = [];

@@ -2,7 +2,7 @@ import { Agent, request } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
 import { accountId } from '../../src/token/subject.ts';
 import { startBroker } from '../support/broker-process.ts';
-import { startFleet, whileRedisAnswers } from '../support/fleet.ts';
+import { startFleet } from '../support/fleet.ts';
 import { expectPrompt } from '../support/honest-reads.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { parsePrometheus } from '../support/prometheus-text.ts';
@@ -21,68 +21,68 @@ function statusOf(url: string, token: string, agent: Agent): Promise<number> {
   });
 }
 
-test('guesses of the admin token are throttled, counted and logged, while every honest call succeeds', () => {
+test('guesses of the admin token are throttled, counted and logged, while every honest call succeeds', async () => {
   const [ops, cloud] = ['canary-ops-token-0123', 'canary-cloud-token-0123'];
-  return whileRedisAnswers({ replicas: 1, env: { ADMIN_TOKENS: `ops:${ops},cloud:${cloud}` } }, async (fleet) => {
-    const broker = fleet.broker(0);
-    const session = await fleet.session('alice');
-    expect((await broker.getToken(session, 'phone')).status).toBe(200);
-    const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS + 2 });
-    onTestFinished(() => agent.destroy());
-    const account = `${broker.adminUrl}/accounts/alice`;
+  const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKENS: `ops:${ops},cloud:${cloud}` } });
+  onTestFinished(() => fleet.close());
+  const broker = fleet.broker(0);
+  const session = await fleet.session('alice');
+  expect((await broker.getToken(session, 'phone')).status).toBe(200);
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS + 2 });
+  onTestFinished(() => agent.destroy());
+  const account = `${broker.adminUrl}/accounts/alice`;
 
-    const guessed = new Map<number, number>();
-    let left = GUESSES;
-    const guess = async () => {
-      while (left-- > 0) {
-        const status = await statusOf(account, `canary-guess-${left}`, agent);
-        guessed.set(status, (guessed.get(status) ?? 0) + 1);
-      }
-    };
-    let isOver = false;
-    const durations: number[] = [];
-    const honest: number[] = [];
-    const act = async () => {
-      while (!isOver) {
-        const startedAt = performance.now();
-        honest.push((await broker.getToken(session, 'phone')).status);
-        durations.push(performance.now() - startedAt);
-        honest.push(await statusOf(account, honest.length % 4 === 1 ? ops : cloud, agent));
-      }
-    };
-    const startedAt = performance.now();
-    const acting = act();
-    await Promise.all(Array.from({ length: CONNECTIONS }, guess));
-    const seconds = (performance.now() - startedAt) / 1_000;
-    isOver = true;
-    await acting;
-    expect(honest.length).toBeGreaterThan(10);
-    expect(new Set(honest)).toEqual(new Set([200]));
-    expectPrompt(durations);
+  const guessed = new Map<number, number>();
+  let left = GUESSES;
+  const guess = async () => {
+    while (left-- > 0) {
+      const status = await statusOf(account, `canary-guess-${left}`, agent);
+      guessed.set(status, (guessed.get(status) ?? 0) + 1);
+    }
+  };
+  let isOver = false;
+  const durations: number[] = [];
+  const honest: number[] = [];
+  const act = async () => {
+    while (!isOver) {
+      const startedAt = performance.now();
+      honest.push((await broker.getToken(session, 'phone')).status);
+      durations.push(performance.now() - startedAt);
+      honest.push(await statusOf(account, honest.length % 4 === 1 ? ops : cloud, agent));
+    }
+  };
+  const startedAt = performance.now();
+  const acting = act();
+  await Promise.all(Array.from({ length: CONNECTIONS }, guess));
+  const seconds = (performance.now() - startedAt) / 1_000;
+  isOver = true;
+  await acting;
 
-    const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
-    const { exit } = broker;
-    await broker.stop();
-    await exit;
-    const audit = broker
-      .log()
-      .filter((line) => line.includes('"audit":true'))
-      .map((line) => JSON.parse(line));
-    const refused = audit.filter(({ reason }) => reason !== undefined);
-    const called = audit.filter(({ caller }) => caller !== undefined);
+  const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
+  const { exit } = broker;
+  await broker.stop();
+  await exit;
+  const audit = broker
+    .log()
+    .filter((line) => line.includes('"audit":true'))
+    .map((line) => JSON.parse(line));
+  const refused = audit.filter(({ reason }) => reason !== undefined);
+  const called = audit.filter(({ caller }) => caller !== undefined);
 
-    expect(guessed.get(401)).toBeLessThan(31 + seconds);
-    expect((guessed.get(401) ?? 0) + (guessed.get(429) ?? 0)).toBe(GUESSES);
-    const counted = parsePrometheus(body).get('sdk_token_broker_admin_refusals_total')?.samples;
-    expect(counted?.find(({ labels }) => labels['reason'] === 'wrong')?.value).toBe(GUESSES);
-    expect(refused.length).toBeLessThan(seconds + 3);
-    expect(refused.reduce((sum, { omitted }) => sum + 1 + omitted, 0)).toBe(GUESSES);
+  expect(guessed.get(401)).toBeLessThan(31 + seconds);
+  expect((guessed.get(401) ?? 0) + (guessed.get(429) ?? 0)).toBe(GUESSES);
+  const counted = parsePrometheus(body).get('sdk_token_broker_admin_refusals_total')?.samples;
+  expect(counted?.find(({ labels }) => labels['reason'] === 'wrong')?.value).toBe(GUESSES);
+  expect(refused.length).toBeLessThan(seconds + 3);
+  expect(refused.reduce((sum, { omitted }) => sum + 1 + omitted, 0)).toBe(GUESSES);
 
-    expect(called).toHaveLength(honest.length / 2);
-    expect(new Set(called.map(({ caller }) => caller))).toEqual(new Set(['ops', 'cloud']));
-    expect(called[0]).toMatchObject({ action: 'getAccount', account: accountId('alice'), status: 200 });
-    expect(broker.log().join('\n')).not.toMatch(/canary-(guess|ops|cloud)/);
-  });
+  expect(honest.length).toBeGreaterThan(10);
+  expect(new Set(honest)).toEqual(new Set([200]));
+  expectPrompt(durations);
+  expect(called).toHaveLength(honest.length / 2);
+  expect(new Set(called.map(({ caller }) => caller))).toEqual(new Set(['ops', 'cloud']));
+  expect(called[0]).toMatchObject({ action: 'getAccount', account: accountId('alice'), status: 200 });
+  expect(broker.log().join('\n')).not.toMatch(/canary-(guess|ops|cloud)/);
 });
 
 test('an admin token of fewer than 16 characters stops the start', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { keyRing, newKey } from '../support/filled-store.ts';
-import { accessTokenOf, type Fleet, startFleet, whileRedisAnswers } from '../support/fleet.ts';
+import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
 const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
@@ -274,18 +274,18 @@ describe('apps and terminals', () => {
     expect(fleet.vendor.state().requests).toBe(2);
   });
 
-  test('only 20 of 25 simultaneous terminals get a token, and a logout admits one more', () =>
-    whileRedisAnswers({ replicas: 2 }, async (fleet) => {
-      const session = await fleet.session('alice');
-      const answers = await Promise.all(
-        Array.from({ length: 25 }, (_, number) => fleet.broker(number).getToken(session, `phone-${number}`)),
-      );
-      const served = answers.flatMap(({ status }, number) => (status === 200 ? [number] : []));
-      expect(served).toHaveLength(20);
-      const refused = answers.filter(({ status }) => status === 403).map(({ body }) => JSON.parse(body).code);
-      expect(refused).toEqual(Array(5).fill('terminal_limit'));
-      expect((await logOut(fleet.broker(1), session, `phone-${served[0]}`)).status).toBe(204);
-      expect((await fleet.broker(0).getToken(session, 'another')).status).toBe(200);
-      expect((await fleet.broker(1).getToken(session, 'one-more')).status).toBe(403);
-    }));
+  test('only 20 of 25 simultaneous terminals get a token, and a logout admits one more', async () => {
+    const fleet = await open();
+    const session = await fleet.session('alice');
+    const answers = await Promise.all(
+      Array.from({ length: 25 }, (_, number) => fleet.broker(number).getToken(session, `phone-${number}`)),
+    );
+    const served = answers.flatMap(({ status }, number) => (status === 200 ? [number] : []));
+    expect(served).toHaveLength(20);
+    const refused = answers.filter(({ status }) => status === 403).map(({ body }) => JSON.parse(body).code);
+    expect(refused).toEqual(Array(5).fill('terminal_limit'));
+    expect((await logOut(fleet.broker(1), session, `phone-${served[0]}`)).status).toBe(204);
+    expect((await fleet.broker(0).getToken(session, 'another')).status).toBe(200);
+    expect((await fleet.broker(1).getToken(session, 'one-more')).status).toBe(403);
+  });
 });

@@ -7,7 +7,6 @@ import {
   type VendorSimulatorOptions,
 } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from './broker-process.ts';
-import { plainRequest } from './plain-request.ts';
 
 export interface FleetOptions {
   readonly replicas: number;
@@ -69,31 +68,6 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       await Promise.all([vendor.close(), cloud.close()]);
     },
   };
-}
-
-/**
- * Runs a test of what replicas do while Redis answers. If it fails after a replica has counted an error of Redis, it runs
- * again with a new fleet: on a busy machine, Redis may take longer to answer than a replica waits.
- */
-export async function whileRedisAnswers(
-  options: FleetOptions,
-  run: (fleet: Fleet) => Promise<void>,
-  tries = 5,
-): Promise<void> {
-  const fleet = await startFleet(options);
-  try {
-    return await run(fleet);
-  } catch (error) {
-    if (tries === 1 || !(await hasRedisFailed(fleet))) throw error;
-  } finally {
-    await fleet.close();
-  }
-  return whileRedisAnswers(options, run, tries - 1);
-}
-
-async function hasRedisFailed({ brokers }: Fleet): Promise<boolean> {
-  const metrics = await Promise.all(brokers.map(({ adminUrl }) => plainRequest(`${adminUrl}/metrics`)));
-  return metrics.some(({ body }) => /^sdk_token_broker_redis_errors_total\{.*\} [1-9]/m.test(body));
 }
 
 /** Reads the accessToken from the body of an answer. */

@@ -14,7 +14,7 @@ const KINDS = ['read from memory', 'read with a new session', 'login', 'call of 
 type Kind = (typeof KINDS)[number];
 
 export interface Load {
-  /** Resolves after some more requests of each kind. */
+  /** Resolves when no caller has a request in flight any more that began before, nor the session that it had then. */
   goOn(): Promise<void>;
   /** Ends the load. @returns the requests that did not get 200, and how many there were of each kind */
   end(): Promise<{ readonly failed: readonly string[]; readonly counts: Readonly<Record<Kind, number>> }>;
@@ -30,6 +30,7 @@ const PAUSE_MS = 20;
 export async function startLoad(fleet: Pick<Fleet, 'broker'>, callers: Callers): Promise<Load> {
   const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
   const failed: string[] = [];
+  const turns = Array<number>(CALLERS).fill(0);
   let isOver = false;
   const expectOk = async (kind: Kind, answer: Promise<PlainAnswer>) => {
     const { status, body } = await answer.catch((error) => ({ status: 0, body: String(error) }));
@@ -47,15 +48,14 @@ export async function startLoad(fleet: Pick<Fleet, 'broker'>, callers: Callers):
       const headers = { authorization: `Bearer ${callers.adminToken()}` };
       // It needs the token and no Redis, which may answer too late on a busy machine. Reads do without it then.
       await expectOk('call of the internal API', plainRequest(`${broker.adminUrl}/status`, { headers }));
+      turns[caller] = turn + 1;
       await sleep(PAUSE_MS);
     }
   };
   const acting = Array.from({ length: CALLERS }, (_, caller) => act(caller));
   const goOn = async () => {
-    const before = { ...counts };
-    // No caller has a request in flight any more that began before, nor the session that it had then.
-    const more = 1.5 * CALLERS * TURNS_OF_SESSION;
-    await eventually(() => KINDS.every((kind) => counts[kind] > before[kind] + more), { timeoutMs: 30_000 });
+    const ends = turns.map((turn) => turn + TURNS_OF_SESSION + 1);
+    await eventually(() => turns.every((turn, caller) => turn >= (ends[caller] ?? 0)), { timeoutMs: 60_000 });
   };
   await goOn();
   return {

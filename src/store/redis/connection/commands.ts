@@ -36,6 +36,8 @@ const REPLIES = new Map<string, RedisErrorKind>([
   ['NOREPLICAS', 'readonly'],
   ['OOM', 'oom'],
   ['LOADING', 'loading'],
+  // A script that arrived after its deadline.
+  ['LATE', 'timeout'],
 ]);
 
 /** @param error what a command threw */

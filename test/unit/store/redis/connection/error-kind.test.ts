@@ -102,7 +102,7 @@ test('a Redis that was killed is a connection error', async () => {
   expect(new Set(kinds())).toEqual(new Set(['connection']));
 });
 
-test('a Redis that loads its data and one that refuses a command have different kinds', async () => {
+test('a Redis that loads its data, one that refuses a late script and one that refuses a command have different kinds', async () => {
   let reply = '-LOADING Redis is loading the dataset in memory\r\n';
   const server = createServer((socket) => socket.on('data', () => void socket.write(reply)));
   server.listen(0, '127.0.0.1');
@@ -113,6 +113,8 @@ test('a Redis that loads its data and one that refuses a command have different 
   onTestFinished(() => redis.disconnect());
   const kind = () => redis.get('key').then(() => undefined, redisErrorKind);
   expect(await kind()).toBe('loading');
+  reply = '-LATE 1800000000000\r\n';
+  expect(await kind()).toBe('timeout');
   reply = '-WRONGTYPE Operation against a key holding the wrong kind of value\r\n';
   expect(await kind()).toBe('other');
 });
