@@ -364,7 +364,7 @@ test(
     }
     if (process.env['FUZZ_VENDOR_ANSWERS'])
       process.stdout.write(`${mutations} mutated answers: ${JSON.stringify([...seen])}\n`);
-    expect(seen.get('served')).toBeGreaterThan(accounts / 20);
+    expect(seen.get('served')).toBeGreaterThan(accounts / 4);
     // While Redis does not answer in time, a login needs no lease. A fence may make its token outdated before it is stored.
     expect(notStored).toBeLessThan(accounts / 10);
     for (const code of ['vendor_rejected', 'vendor_unavailable', 'vendor_timeout'])

@@ -22,7 +22,7 @@ export interface Load {
 
 const CALLERS = 4;
 /** A session is used for this many turns of a caller. */
-const TURNS_OF_SESSION = 4;
+const TURNS_OF_SESSION = 10;
 /** Between the turns of a caller. Without it the callers take the CPU that Redis needs to answer in time. */
 const PAUSE_MS = 20;
 
