@@ -228,32 +228,3 @@ test('an erasure that was answered 503, because Redis stalled, does not take pla
   const { terminals } = JSON.parse((await ofAccount(fleet.broker(0), 'GET', 'alice')).body);
   expect(terminals).toHaveLength(1);
 });
-
-test('a replica that stands still again and again does not take that for a failure of Redis', async () => {
-  const world = await startWorld(1, { latencyMs: 10 });
-  const { fleet } = world;
-  const broker = fleet.broker(0);
-  let isOver = false;
-  const standsStill = async () => {
-    while (!isOver) {
-      broker.signal('SIGSTOP');
-      await sleep(400);
-      broker.signal('SIGCONT');
-      await sleep(60);
-    }
-  };
-  const standing = standsStill();
-  const sessions = await Promise.all(Array.from({ length: 200 }, (_, number) => fleet.session(`account-${number}`)));
-  const answers = await Promise.all(
-    sessions.map(async (session, number) => {
-      await sleep(number * 30);
-      return broker.getToken(session, PHONE);
-    }),
-  );
-  isOver = true;
-  await standing;
-  expect(answers.filter(({ status }) => status !== 200)).toEqual([]);
-  expect(fleet.vendor.state().succeeded).toBe(sessions.length);
-  const { body } = await plainRequest(`${broker.adminUrl}/metrics`);
-  for (const kind of ['timeout', 'not_sent']) expect(body).toContain(`redis_errors_total{kind="${kind}"} 0`);
-});

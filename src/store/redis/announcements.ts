@@ -202,7 +202,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
     void this.#compareHistory(this.#shards.map((shard) => this.#beat(heartbeat, shard)));
   }
 
-  async #beat({ number, published }: Heartbeat, shard: number): Promise<StoreHistory> {
+  async #beat({ number, sentAt, published }: Heartbeat, shard: number): Promise<StoreHistory> {
     const { commands, keys, changes, clocks, partOf } = this.#options;
     const key = keys.changes(shard);
     const known = changes.lastOf(shard);
@@ -210,7 +210,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
     const answer = (await runScript(commands, ['beat', [key], args])) as [time: Buffer, last: Buffer, history: Buffer];
     const [time, last, history] = answer.map(String) as [string, string, StoreHistory];
     published.add(shard);
-    clocks.note(partOf(key), Number(time));
+    clocks.note(partOf(key), Number(time), sentAt);
     // Of two heartbeats at the same time, the first one reports a loss.
     return changes.compared(shard, known, last) ? history : 'same';
   }

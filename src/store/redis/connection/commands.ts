@@ -183,13 +183,23 @@ export class ServerClocks {
     this.#clock = clock;
   }
 
-  /** Notes what the server's clock has shown. @param time epoch ms */
-  note(part: string, time: number): void {
-    this.#readings.set(part, { time, readAt: this.#clock.monotonic() });
+  /**
+   * Notes what the server's clock has shown. An answer that was read late, for example because this process stood still,
+   * does not replace a better one.
+   * @param time epoch ms
+   * @param askedAt when the server was asked, by the monotonic clock
+   */
+  note(part: string, time: number, askedAt: number): void {
+    const readAt = this.#clock.monotonic();
+    const known = this.#readings.get(part);
+    const expected = known ? known.time + readAt - known.readAt : 0;
+    // The server's clock now shows no more than this, unless it was set back.
+    const latest = time + readAt - askedAt;
+    this.#readings.set(part, { time: expected > latest ? time : Math.max(time, expected), readAt });
   }
 
   /**
-   * Epoch ms: the server's clock, or up to one round trip behind it. Before its first answer, the clock of any other server
+   * Epoch ms: the server's clock, or up to its shortest round trip behind it. Before its first answer, the clock of any other server
    * of the cluster stands in for it. `undefined` before the first answer of all.
    */
   now(part: string): number | undefined {
@@ -263,13 +273,14 @@ export class RedisCommands {
       return now === undefined ? '' : Math.ceil(now + leftMs);
     };
     return this.run(keys[0], async (redis, leftMs) => {
+      const askedAt = this.#clock.monotonic();
       try {
         return await runScript(redis, call, deadline(leftMs()));
       } catch (error) {
         const [, time] = LATE.exec((error as Error).message) ?? [];
         if (time === undefined || leftMs() <= 0) throw error;
         // This process stood still before it sent the script, or the clock of Redis was set. The caller still waits.
-        this.clocks.note(part, Number(time));
+        this.clocks.note(part, Number(time), askedAt);
         return runScript(redis, call, deadline(leftMs()));
       }
     });
@@ -316,8 +327,9 @@ export class RedisCommands {
 
   /** Asks any server for an answer, and for the time of its clock. @throws BrokerError `store_unavailable` */
   async ping(): Promise<void> {
+    const askedAt = this.#clock.monotonic();
     const [, [seconds, microseconds]] = await this.run(undefined, (redis) => Promise.all([redis.ping(), redis.time()]));
-    this.clocks.note('', Number(seconds) * 1_000 + Number(microseconds) / 1_000);
+    this.clocks.note('', Number(seconds) * 1_000 + Number(microseconds) / 1_000, askedAt);
   }
 
   /** The part of the servers that a key belongs to: its hash tag on a cluster. */

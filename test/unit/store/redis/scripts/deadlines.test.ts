@@ -134,7 +134,7 @@ describe('a caller that still waits when its script was refused as late', () => 
   test('gets the answer of one repetition, and the reading of the clock is right from then on', async () => {
     const { commands, key } = await openCommands();
     // As if the clock of Redis had been set forward by an hour since it was read.
-    commands.clocks.note('', systemClock.now() - 3_600_000);
+    commands.clocks.note('', systemClock.now() - 3_600_000, systemClock.monotonic());
     expect(await commands.script('take', [key], [60_000, 2])).toBe(0);
     expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
     // The first try has taken no permit.
@@ -144,7 +144,7 @@ describe('a caller that still waits when its script was refused as late', () => 
 
   test('gets the answer also if this process stood still before it sent the script', async () => {
     const { commands, key } = await openCommands();
-    commands.clocks.note('', systemClock.now());
+    commands.clocks.note('', systemClock.now(), systemClock.monotonic());
     const taken = commands.script('take', [key], [60_000, 1]);
     const until = performance.now() + 400;
     while (performance.now() < until);
@@ -165,7 +165,7 @@ describe('a caller that still waits when its script was refused as late', () => 
     for (const part of ['', '{7}']) {
       expect(Math.abs((commands.clocks.now(part) ?? 0) - systemClock.now())).toBeLessThan(1_000);
     }
-    commands.clocks.note('{7}', 1_700_000_000_000);
+    commands.clocks.note('{7}', 1_700_000_000_000, systemClock.monotonic());
     expect((commands.clocks.now('{7}') ?? 0) - 1_700_000_000_000).toBeLessThan(1_000);
     expect(Math.abs((commands.clocks.now('') ?? 0) - systemClock.now())).toBeLessThan(1_000);
   });

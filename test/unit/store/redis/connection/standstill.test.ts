@@ -1,0 +1,73 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { expect, onTestFinished, test } from 'vitest';
+import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
+import { systemClock, TimeBudget } from '../../../../../src/token/clock.ts';
+import { subjectId } from '../../../../../src/token/subject.ts';
+import { eventually } from '../../../../support/eventually.ts';
+import { recordingObserver } from '../../../../support/recording-observer.ts';
+import { startRedis } from '../../../../support/redis-server.ts';
+
+const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
+/** Longer than the timeout of a command and the time that a renewal waits for the store, which are 180 ms. */
+const STANDSTILL_MS = 250;
+
+/** Waits for two answers of Redis, one after the other, and then for the rest of the standstill. */
+const WATCHER = `
+  const { parentPort, workerData: { port, state, standstillMs } } = require('node:worker_threads');
+  const socket = require('node:net').connect(port, '127.0.0.1');
+  let beganAt = 0;
+  let answers = 0;
+  parentPort.on('message', () => {
+    beganAt = performance.now();
+    answers = 0;
+    socket.write('PING\\r\\n');
+  });
+  socket.on('data', () => {
+    answers += 1;
+    if (answers < 2) return socket.write('PING\\r\\n');
+    setTimeout(() => {
+      Atomics.store(state, 0, 1);
+      Atomics.notify(state, 0);
+    }, beganAt + standstillMs - performance.now());
+  });
+`;
+
+/** Stops the event loop of this process until Redis has answered everything that it was asked before. */
+function startWatcher(port: number): () => void {
+  const state = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(WATCHER, { eval: true, workerData: { port, state, standstillMs: STANDSTILL_MS } });
+  onTestFinished(async () => void (await worker.terminate()));
+  return () => {
+    Atomics.store(state, 0, 0);
+    worker.postMessage('');
+    Atomics.wait(state, 0, 0);
+  };
+}
+
+test('a process that stands still does not take that for a failure of Redis: it reads first what has arrived', async () => {
+  const server = await startRedis();
+  onTestFinished(() => server.stop());
+  const { observer, told } = recordingObserver();
+  const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+  const [url, keyPrefix] = [server.url, 'standstill'];
+  const options = { url, keyPrefix, encryptionKeys: [], terminalsPerAccount: 20, clock: systemClock, log, observer };
+  const store = createRedisStore(options);
+  onTestFinished(() => store.close());
+  await eventually(() => store.health.ping().then(() => true));
+  const errorsBefore = told('redisFailed').length;
+  const standStill = startWatcher(server.port);
+  for (let round = 0; round < 10; round += 1) {
+    const answers = [
+      store.terminals.read(ID),
+      new TimeBudget(systemClock, 180).wait(store.terminals.acquire(ID, 5_000)),
+      store.health.ping().then(() => true),
+    ];
+    // The commands are sent after this turn of the event loop.
+    await nextTurn();
+    await nextTurn();
+    standStill();
+    expect(await Promise.all(answers)).not.toContain(undefined);
+  }
+  expect(told('redisFailed').slice(errorsBefore)).toEqual([]);
+});
