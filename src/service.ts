@@ -2,15 +2,8 @@ import { hostname, totalmem } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
-import { AccessIds } from './broker/access-ids.ts';
-import { Accounts } from './broker/accounts.ts';
-import { LoginLimits } from './broker/login-limits.ts';
-import { RefreshWorker } from './broker/refresh-worker.ts';
-import { Renewal } from './broker/renewal.ts';
+import { createBroker } from './broker/create-broker.ts';
 import { Readiness, Status } from './broker/status.ts';
-import { TokenBroker } from './broker/token-broker.ts';
-import { TokenCache } from './broker/token-cache.ts';
-import { WriteBack } from './broker/write-back.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
@@ -88,7 +81,7 @@ export async function startService(
   const redisStore = openRedis(config, clock, logger, observer);
   const plainStore = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
-  const { terminals, dueQueue, announcements, health } = store;
+  const { dueQueue, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory();
   const sessions = createSessionVerifier(config.session, clock, observer, {
@@ -103,66 +96,22 @@ export async function startService(
     );
   }
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer, tracer });
-  const logins = tracing ? tracedLogin(vendor, tracing) : vendor;
-  const cache = new TokenCache({ announcements, clock, maxBytes: bounds.tokenBytes, policy });
-  metrics.watch(cache);
-  const limits = new LoginLimits({
-    rates: store.rateLimiter,
-    perHour: config.loginsPerHour,
-    burst: config.terminalsPerAccount,
-    log,
-    observer,
-  });
-  const loginBudgetMs = loginBudget(config.vendor.timeoutMs);
-  const writeBack = new WriteBack({
-    terminals,
-    accounts: store.accounts,
-    health,
-    cache,
-    policy,
-    clock,
-    log,
-    observer,
-  });
-  const renewal = new Renewal({
-    terminals,
-    accounts: store.accounts,
-    announcements,
-    vendor: logins,
-    cache,
-    limits,
-    writeBack,
+  const broker = createBroker({
+    store,
+    vendor: tracing ? tracedLogin(vendor, tracing) : vendor,
     policy,
     clock,
     log,
     observer,
     tracer,
-    loginBudgetMs,
-  });
-  const tokens = new TokenBroker({
-    terminals,
-    cache,
-    renewal,
-    writeBack,
-    policy,
-    clock,
-    log,
-    observer,
+    loginBudgetMs: loginBudget(config.vendor.timeoutMs),
     defaultRegion,
+    cacheMaxBytes: bounds.tokenBytes,
+    loginsPerHour: config.loginsPerHour,
+    loginBurst: config.terminalsPerAccount,
   });
-  const accounts = new Accounts(store.accounts, terminals, cache, limits);
-  const accessIds = new AccessIds({
-    terminals,
-    accounts: store.accounts,
-    announcements,
-    vendor: logins,
-    limits,
-    clock,
-    log,
-    loginBudgetMs,
-    defaultRegion,
-  });
-  const worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
+  const { tokens, accounts, accessIds, cache, worker } = broker;
+  metrics.watch(cache);
   const readiness = new Readiness(health, clock);
   const status = new Status({
     version,
@@ -251,11 +200,8 @@ export async function startService(
     vendor.stopRetrying();
     const drainUntil = clock.monotonic() + DRAIN_MS;
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
-    // A read may have started a renewal without waiting for it. Its login was sent, so it is not cut off.
-    // The same holds for the login for an accessId when its caller has disconnected.
-    const leftMs = Math.max(0, drainUntil - clock.monotonic());
-    await Promise.all([renewal.settle(leftMs), accessIds.settle(leftMs)]);
-    await writeBack.settle(Math.max(0, drainUntil - clock.monotonic()));
+    // A login that was sent is not cut off, although its caller may have disconnected.
+    await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
   };
   let ended: Promise<void> | undefined;

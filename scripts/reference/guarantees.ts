@@ -139,7 +139,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
         'restores a lost token, with its due time': 'a stored token has a due time',
         'schedules nothing for a subject without a token': 'there is no due time without a token',
         'deletes token and due time on logout, and a second logout does no harm': 'a logout deletes both',
-        'deletes expired tokens when it claims': 'a claim deletes expired tokens from all three',
+        'deletes an expired token when its lease is asked for': 'an expired token is deleted from all three',
       }),
       ...shownIn('test/unit/store/redis/keys.test.ts', {
         'are four different ones in one hash slot of a cluster': 'all keys of a subject are in one hash slot',
@@ -214,7 +214,9 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
       ...shownIn('test/integration/logout-wins.test.ts', {
         'gets newer tokens, logouts and erasures back, and each replica says so':
           'real replicas give Redis back what it has lost, and say so',
-        'a replica that stands still again and again does not take that for a failure of Redis':
+      }),
+      ...shownIn('test/unit/store/redis/connection/standstill.test.ts', {
+        'a process that stands still does not take that for a failure of Redis: it reads first what has arrived':
           'an own stall is no failure of Redis',
       }),
       ...shownIn('test/unit/store/redis/announcements.test.ts', {
@@ -384,8 +386,8 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
     ],
   },
   {
-    title: '7. A claim is a lease too',
-    text: 'If a worker dies, its claims end, and another worker takes them over. A renewal that fails each time is postponed, and blocks no other.',
+    title: '7. A worker that dies loses nothing',
+    text: 'What it has claimed is due again after 2 s, and what it was renewing when its leases end. Another worker takes it over. A renewal that fails each time is postponed, and blocks no other.',
     rows: [
       ...shownIn('test/integration/replica-failures.test.ts', {
         "a dead replica's subjects are renewed by another within 7 s: it dies during $during":
@@ -394,20 +396,16 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
           'a replica that crashes during renewals loses no token',
       }),
       ...shownIn('test/contract/token-store.contract.ts', {
-        'claims with a lease: with the record, its country and the next generation, and no other lease exists at that time':
-          'a claim is a lease: no other lease exists at the same time',
-        'claims for the given duration, whatever the remaining life of the token: %i ms':
-          'the duration of a claim does not depend on the token',
-        'grants a claim again after its worker died': 'a claim ends by itself',
+        'gives a subject to another worker after its worker died': 'a lease ends by itself',
         'gives each due subject to one of ten workers': 'one worker has a claim at a time',
-        'claims no subject whose lease is held, until that lease ends': 'a subject whose lease is held is not claimed',
+        'makes no subject due whose lease is held, until that lease ends': 'a subject whose lease is held is not due',
       }),
       ...shownIn('test/unit/broker/unreadable-due-entry.test.ts', {
         'renewals that always fail are rescheduled, and do not block tokens that are due after them':
           'failing renewals do not block the queue',
-        'a record that no key can decrypt is postponed until its token ends, and causes no login':
+        'a record that no key can decrypt is postponed by an hour, and causes no login':
           'a record that no key can decrypt does not block it',
-        'an entry without a valid record is rescheduled, and does not block the other claims':
+        'an entry without a valid record does not stop the renewals of its shard':
           'an entry that is not a record does not block it',
       }),
       ...shownIn('test/integration/redis-cluster.test.ts', {
@@ -415,7 +413,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
           'a hanging master of a cluster does not block it',
       }),
       ...shownIn('test/unit/broker/refresh-worker.test.ts', {
-        'releases the claims that it receives while it stops': 'a worker that stops releases its claims',
+        'leaves to other replicas what it claims while it stops': 'a worker that stops starts no renewal',
       }),
       ...shownIn('test/unit/broker/renewal.test.ts', {
         'keeps the old token when it fails, and the due queue schedules a retry':

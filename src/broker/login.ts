@@ -1,19 +1,19 @@
 import { type Clock, TimeBudget } from '../token/clock.ts';
-import { BrokerError, type ErrorCode, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
+import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
-import type { Observer, RenewalCause } from '../token/observer.ts';
-import type { AccountStore, Lease, LeaseAnswer, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import {
-  dueAt,
-  dueOnceRead,
-  isRenewedInBackground,
-  type RefreshPolicy,
-  retryAt,
-  waitFrom,
-} from '../token/renewal-timing.ts';
+import type { Observer } from '../token/observer.ts';
+import type { AccountStore, Lease, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
+import { dueAt, dueOnceRead, isRenewedInBackground, type RefreshPolicy, waitFrom } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
-import { HeldLeases } from './held-leases.ts';
+import {
+  type GrantedLease,
+  isCounted,
+  type LeasedLogins,
+  type LoginSteps,
+  loggedOutMeanwhile,
+  STORE_WAIT_MS,
+} from './leased-logins.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
@@ -21,12 +21,6 @@ import type { WriteBack } from './write-back.ts';
 
 export const REGION_NEEDED =
   'regRegion: the country of the account is not known; give it as two capital letters (ISO 3166-1), e.g. CN';
-
-/**
- * How long one renewal waits for the store in total, from the lease to the write of the token. With the lookup before it
- * and the wait for the login queue, a slow store costs an app at most half a second.
- */
-export const STORE_WAIT_MS = 180;
 
 /** Largest expected difference between the clocks of a replica and of a store that has never answered it. */
 const CLOCK_TOLERANCE_MS = 5_000;
@@ -46,13 +40,6 @@ export interface TokenLoginOptions {
   readonly loginBudgetMs: number;
 }
 
-/** A granted lease, and how long its login waits for the store. */
-export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
-  readonly timeBudget: TimeBudget;
-  /** When the store was asked for the lease, by the monotonic clock. */
-  readonly askedAt: number;
-}
-
 /** What a login starts from. */
 interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'timeBudget'> {
   /** `undefined`: the store could not be asked for one. */
@@ -64,34 +51,36 @@ interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt
 /** Logs in at the vendor and writes the token. Every token comes into being here. */
 export class TokenLogin {
   readonly #options: TokenLoginOptions;
-  readonly #heldLeases: HeldLeases;
+  readonly #logins: Pick<LeasedLogins<Renewed>, 'holding' | 'isHeld' | 'release'>;
 
-  constructor(options: TokenLoginOptions) {
+  constructor(options: TokenLoginOptions, logins: Pick<LeasedLogins<Renewed>, 'holding' | 'isHeld' | 'release'>) {
     this.#options = options;
-    this.#heldLeases = new HeldLeases(options);
+    this.#logins = logins;
   }
 
-  /**
-   * Logs in under a lease. Consumes the lease: it is released in every case.
-   * @returns `undefined` when another login has got in between, or the lease has expired. The request needs the lease again
-   * @throws BrokerError see `Renewal.renew`
-   */
-  async underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
+  /** How a request gets its token. The errors are those of `Renewal.renew`. */
+  stepsOf(request: RenewalRequest): LoginSteps<Renewed> {
+    return {
+      underLease: (granted) => this.#underLease(request, granted),
+      withoutLease: (storeError) => this.#withoutLease(request, storeError),
+      stored: () => this.#tokenOfOther(request),
+    };
+  }
+
+  async #underLease(request: RenewalRequest, granted: GrantedLease): Promise<Renewed | undefined> {
     const { lease, current, erasedAt } = granted;
     if (current && request.satisfies(current)) {
       // An app gets this token now. Another app may have read it since the lease was granted.
-      await this.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
+      await this.#logins.release(granted, dueOnceRead(current, this.#options.policy, lease.id));
       return { record: current, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt };
     }
-    this.#heldLeases.add(lease, granted.askedAt);
     try {
-      return await this.#logInAndWrite(request, { ...granted, generation: lease.generation });
+      const start = { ...granted, generation: lease.generation };
+      return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, start));
     } catch (error) {
-      await granted.timeBudget.wait(this.#releaseFailed(request, granted, error));
-      if (error instanceof LoginNotSent) return undefined;
+      const isClosed = error instanceof BrokerError && tokensEndedBy(error.code) === 'account';
+      if (isClosed) await granted.timeBudget.wait(this.#removeTokens(lease.id, request.subject));
       throw error;
-    } finally {
-      this.#heldLeases.remove(lease);
     }
   }
 
@@ -100,9 +89,8 @@ export class TokenLogin {
    * this replica's share of the login budget. Only for requests that cannot wait for the store, and that memory does not satisfy.
    * @param storeError thrown when the request can wait for the store
    * @returns `undefined` when another login has got in between. The request needs a lease
-   * @throws BrokerError see `Renewal.renew`
    */
-  async withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
+  async #withoutLease(request: RenewalRequest, storeError: unknown): Promise<Renewed | undefined> {
     const { cache, clock } = this.#options;
     const { id, known, cause } = request;
     const inMemory = this.#inMemory(request);
@@ -110,7 +98,7 @@ export class TokenLogin {
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
     const region = (known ?? cache.getStale(id)?.served.record)?.region;
-    if (isDue || cause === 'background' || !(region ?? request.region)) throw storeError;
+    if (isDue || !(region ?? request.region)) throw storeError;
     try {
       return await this.#logInAndWrite(request, {
         lease: undefined,
@@ -134,16 +122,6 @@ export class TokenLogin {
     return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
   }
 
-  /** Releases a lease without a login. @param dueAt epoch ms at which the worker looks at the record next */
-  async release({ lease, timeBudget }: Pick<GrantedLease, 'lease' | 'timeBudget'>, dueAt: number): Promise<void> {
-    await timeBudget.wait(this.#release(lease, dueAt));
-  }
-
-  /** Releases every lease that is still held. */
-  releaseAll(): Promise<void> {
-    return this.#heldLeases.releaseAll();
-  }
-
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, cause, urgency } = request;
@@ -156,7 +134,7 @@ export class TokenLogin {
     let generation: number | undefined;
     const mayBeSent = (): boolean => {
       generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
-      return lease ? this.#heldLeases.isHeld(lease) : !this.#inMemory(request);
+      return lease ? this.#logins.isHeld(lease) : !this.#inMemory(request);
     };
     const login = { subject, region, budgetMs, urgency: lease ? urgency : 'foreground', mayBeSent } as const;
     const token = await vendor.login(login);
@@ -227,7 +205,6 @@ export class TokenLogin {
     const { terminals, clock } = this.#options;
     const checkedAt = clock.monotonic();
     const { record, erasedAt } = await terminals.read(request.id);
-    refuseErased(request, erasedAt);
     return record && request.satisfies(record) ? { record, outcome: 'waited', checkedAt, erasedAt } : undefined;
   }
 
@@ -282,18 +259,6 @@ export class TokenLogin {
     return Math.floor(terminals.clockFor(id) ?? clock.now() + toleranceMs);
   }
 
-  async #releaseFailed(request: RenewalRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
-    const { limits, clock } = this.#options;
-    const { id } = lease;
-    const code = error instanceof BrokerError ? error.code : 'internal';
-    const isUnsent = error instanceof BrokerError && error.isUnsent;
-    if (isUnsent && isCounted(request.cause)) void limits.giveBack(id, request.cause);
-    const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
-    const dueAt = current && retryAt(current.token, code, clock, waitMs);
-    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
-    if (tokensEndedBy(code) === 'account') await this.#removeTokens(id, request.subject);
-  }
-
   /** Removes the tokens of a closed account: of this terminal first, then of its others, which would not expire soon. */
   async #removeTokens(id: SubjectId, { unionId }: Subject): Promise<void> {
     const { terminals, accounts, cache, log } = this.#options;
@@ -310,29 +275,6 @@ export class TokenLogin {
       log.warn({ subject: id, err: error }, 'the token of a closed account could not be removed from the store');
     }
   }
-
-  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void> {
-    const { terminals, log } = this.#options;
-    await terminals.release(lease, dueAt, failure, waitMs).catch((error: unknown) => {
-      log.warn({ subject: lease.id, err: error }, 'a lease could not be released; it expires by itself');
-    });
-  }
-}
-
-export function loggedOutMeanwhile(): BrokerError {
-  return new BrokerError('session_forbidden', {
-    detail: 'the terminal was logged out while its token was being obtained',
-  });
-}
-
-/** Another replica does not hear that a background renewal found no place in the login queue: an app has priority there. */
-function concernsOtherReplicas(code: ErrorCode, { urgency }: RenewalRequest): boolean {
-  return urgency !== 'background' || code !== 'vendor_busy';
-}
-
-/** Whether a login with this cause counts against the account's limit. */
-function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
-  return cause === 'new' || cause === 'refused';
 }
 
 function isRefusal(outcome: SaveOutcome | 'write_back'): boolean {

@@ -2,8 +2,7 @@ import type { Clock, Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Log } from '../token/log.ts';
 import type { Observer } from '../token/observer.ts';
-import type { AnnouncementFeed, DueClaim, DueQueue } from '../token/ports.ts';
-import { dueAt, dueOnceRead, isRenewedInBackground, LEASE_MS, type RefreshPolicy } from '../token/renewal-timing.ts';
+import type { AnnouncementFeed, DueQueue } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
 import type { Renewal } from './renewal.ts';
 
@@ -47,8 +46,6 @@ class Pause {
 
 /** Maximum number of concurrent renewals of one replica. */
 const MAX_CONCURRENCY = 128;
-/** A claim of fewer looks into few shards of the due queue, so it would take many claims to find a due token. */
-const MIN_CLAIM = 4;
 /** Longest pause between two claims while tokens are saved, or while announcements may be missed. */
 const BUSY_PAUSE_MS = 1_000;
 /** Longest pause otherwise. Every saved token is announced and shortens it. */
@@ -60,7 +57,6 @@ export interface RefreshWorkerOptions {
   readonly dueQueue: Pick<DueQueue, 'claim'>;
   readonly announcements: AnnouncementFeed;
   readonly renewal: Renewal;
-  readonly policy: RefreshPolicy;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;
@@ -69,15 +65,15 @@ export interface RefreshWorkerOptions {
 /** Background job: claims due tokens from the queue that all replicas share, and renews them or lets them go. */
 export class RefreshWorker {
   readonly #options: RefreshWorkerOptions;
-  readonly #active = new Set<Promise<void>>();
+  readonly #active = new Set<Promise<unknown>>();
   readonly #stop = new AbortController();
   #loop: Promise<void> | undefined;
   readonly #pause: Pause;
-  /** Maximum number of renewals that a claim starts. Lower while the login budget is used up. */
-  #claimLimit = MAX_CONCURRENCY;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   /** Whether the last claim was skipped because too many renewals were running. */
   #isFull = false;
+  /** The longest time that a token was due, among those whose renewal has begun since the last claim. */
+  #longestLateMs = 0;
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
@@ -108,7 +104,7 @@ export class RefreshWorker {
 
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
   async #claim(): Promise<number> {
-    const { dueQueue, announcements, policy, clock, log, observer } = this.#options;
+    const { dueQueue, announcements, clock, log, observer } = this.#options;
     const pauseMs = this.#pausedUntil - clock.monotonic();
     if (pauseMs > 0) return pauseMs;
     const free = MAX_CONCURRENCY - this.#active.size;
@@ -116,17 +112,15 @@ export class RefreshWorker {
     // renewal that frees it ends the pause.
     this.#isFull = free < MAX_CONCURRENCY / 2;
     if (this.#isFull) return BUSY_PAUSE_MS;
-    const askedAt = clock.monotonic();
     const longestMs = announcements.completeSince() === undefined ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
     try {
-      const { claims, nextInMs, backlog, overdueMs, endedRead } = await dueQueue.claim(
-        Math.min(free, this.#claimLimit),
-        LEASE_MS,
-      );
+      const { ids, nextInMs, backlog, overdueMs } = await dueQueue.claim(free);
       observer.backlogSeen(backlog);
-      observer.overdueSeen(this.#longestWaitMs(claims, overdueMs));
-      if (endedRead > 0 && policy.mode === 'proactive') observer.endedUnrenewed(endedRead);
-      for (const claim of claims) this.#start(claim, askedAt);
+      // A retry moves the due time in the queue, but not that of the token.
+      observer.overdueSeen(Math.max(overdueMs, this.#longestLateMs));
+      this.#longestLateMs = 0;
+      // While the worker stops, other replicas take what it has claimed.
+      if (!this.#stop.signal.aborted) for (const id of ids) this.#start(id);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the due queue could not be read');
@@ -134,20 +128,15 @@ export class RefreshWorker {
     }
   }
 
-  /** A retry moves the due time in the queue, so the due times of the records count too. */
-  #longestWaitMs(claims: readonly DueClaim[], overdueMs: number): number {
-    const { clock, policy } = this.#options;
-    const now = clock.now();
-    const waits = claims
-      .filter(({ record }) => isRenewedInBackground(record, policy))
-      .map(({ record, lease }) => now - dueAt(record, policy, lease.id));
-    return Math.max(overdueMs, ...waits);
-  }
-
-  /** @param askedAt when the store was asked for the claim, by the monotonic clock */
-  #start(claim: DueClaim, askedAt: number): void {
-    const work = this.#renew(claim, askedAt)
-      .catch((error: unknown) => this.#onFailure(claim.lease.id, error))
+  #start(id: SubjectId): void {
+    const { renewal, observer } = this.#options;
+    const onDue = (latenessMs: number): void => {
+      observer.renewalClaimed(latenessMs);
+      this.#longestLateMs = Math.max(this.#longestLateMs, latenessMs);
+    };
+    const work = renewal
+      .renewDue(id, onDue)
+      .catch((error: unknown) => this.#onFailure(id, error))
       .finally(() => {
         this.#active.delete(work);
         if (this.#isFull && this.#active.size <= MAX_CONCURRENCY / 2) this.#pause.end();
@@ -158,29 +147,13 @@ export class RefreshWorker {
   #onFailure(id: SubjectId, error: unknown): void {
     const { clock, log } = this.#options;
     if (error instanceof BrokerError && error.code === 'vendor_busy') {
-      const now = clock.monotonic();
-      if (this.#pausedUntil <= now) this.#claimLimit = Math.max(MIN_CLAIM, Math.floor(this.#claimLimit / 4));
       const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
-      this.#pausedUntil = now + pauseMs;
+      this.#pausedUntil = clock.monotonic() + pauseMs;
       // The place then goes to the login that asks first.
       this.#pause.shortenTo(pauseMs);
       log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');
     }
-  }
-
-  async #renew(claim: DueClaim, askedAt: number): Promise<void> {
-    const { renewal, policy, clock, observer } = this.#options;
-    const { lease, record } = claim;
-    const now = clock.now();
-    const due = dueOnceRead(record, policy, lease.id);
-    if (this.#stop.signal.aborted) return renewal.postpone(claim, now);
-    if (now < due) return renewal.postpone(claim, due);
-    if (!isRenewedInBackground(record, policy)) return renewal.postpone(claim, record.token.expiresAt);
-    if (renewal.isOvertaken(claim)) return renewal.postpone(claim, now + BUSY_PAUSE_MS);
-    observer.renewalClaimed(now - due);
-    await renewal.renewClaimed(claim, askedAt);
-    this.#claimLimit = Math.min(MAX_CONCURRENCY, this.#claimLimit + 1);
   }
 }

@@ -70,7 +70,11 @@ type Waiting = Pick<RenewalRequest, 'region' | 'cause' | 'urgency'>;
  * failed request had no country, and the waiting request has one.
  * @param failed the request that failed; `undefined`: a request of another replica
  */
-export function shouldRetryAlone(waiting: Waiting, failed: RenewalRequest | undefined, error: unknown): boolean {
+export function shouldRetryAlone(
+  waiting: Waiting,
+  failed: Pick<RenewalRequest, 'cause' | 'urgency'> | undefined,
+  error: unknown,
+): boolean {
   if (!(error instanceof BrokerError)) return false;
   switch (error.code) {
     case 'request_invalid':
@@ -79,7 +83,7 @@ export function shouldRetryAlone(waiting: Waiting, failed: RenewalRequest | unde
       return true;
     // A request with a valid token waits for the store; the others log in without it.
     case 'store_unavailable':
-      return failed?.cause === 'due' && waiting.cause !== 'due';
+      return (failed?.cause === 'due' || failed?.cause === 'background') && waiting.cause !== 'due';
     case 'vendor_busy':
       return failed?.urgency === 'background' && waiting.urgency === 'foreground';
     case 'session_forbidden':

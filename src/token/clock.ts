@@ -125,7 +125,7 @@ export class TimeBudget {
   readonly #clock: Clock;
   #leftMs: number;
 
-  /** @param ms the whole budget; `Infinity`: no limit */
+  /** @param ms the whole budget */
   constructor(clock: Clock, ms: number) {
     this.#clock = clock;
     this.#leftMs = ms;
@@ -136,7 +136,6 @@ export class TimeBudget {
    * the work behind `answer` continues.
    */
   wait<T>(answer: Promise<T>): Promise<T | undefined> {
-    if (this.#leftMs === Number.POSITIVE_INFINITY) return answer;
     return raceTimeout(this.#clock, Math.max(MIN_WAIT_MS, this.#leftMs), answer, (countedMs) => {
       this.#leftMs -= countedMs;
     });

@@ -31,6 +31,7 @@ export interface Lease {
   readonly durationMs: number;
 }
 
+/** `endedRead`: the call deleted a token that an app had read, because it has expired. */
 export type LeaseAnswer =
   | {
       readonly kind: 'granted';
@@ -40,13 +41,14 @@ export type LeaseAnswer =
       readonly region: string | undefined;
       /** Epoch ms of the account's last erasure. */
       readonly erasedAt: number | undefined;
+      readonly endedRead: boolean;
     }
   /** Another owner has the lease. */
   | { readonly kind: 'held'; readonly heldForMs: number }
   /** Several logins of the account failed in a row, or one was too frequent; the last one with `code`. Its next lease is granted after `forMs`. */
   | { readonly kind: 'cooling'; readonly forMs: number; readonly code: ErrorCode }
   /** The account has its maximum number of terminals, and this subject would be another one. */
-  | { readonly kind: 'terminal_limit' };
+  | { readonly kind: 'terminal_limit'; readonly endedRead: boolean };
 
 /**
  * `suspect`: it is written, but another login may have ended the token (see {@link TokenRecord.suspect}). `superseded`: the
@@ -87,8 +89,8 @@ export interface TerminalStore {
   markRead(id: SubjectId, generation: number, dueAt: number): Promise<boolean>;
 
   /**
-   * Grants the lease of the subject with its next generation, unless another owner holds it. The due queue hides the
-   * subject while the lease lasts.
+   * Grants the lease of the subject with its next generation, unless another owner holds it. Deletes an expired token. The
+   * due queue hides the subject while the lease lasts, or while the account cools down.
    */
   acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer>;
 
@@ -204,26 +206,14 @@ export interface AccountStore {
   repeatErasure(account: AccountId, generation: number): Promise<void>;
 }
 
-/** A subject that is due, and the lease to renew its token. */
-export interface DueClaim {
-  readonly lease: Lease;
-  readonly record: TokenRecord;
-  /** The country that was pinned to the account at its first login. */
-  readonly region: string | undefined;
-  /** Epoch ms of the account's last erasure. */
-  readonly erasedAt: number | undefined;
-}
-
-export interface DueClaims {
-  readonly claims: readonly DueClaim[];
+export interface DueSubjects {
+  readonly ids: readonly SubjectId[];
   /** Ms until the next entry is due, if known. */
   readonly nextInMs: number | undefined;
   /** Number of other entries that are due and not claimed. */
   readonly backlog: number;
   /** How long the oldest entry had been due before this claim, in ms; 0 if none was. */
   readonly overdueMs: number;
-  /** Number of expired tokens that this claim deleted, and that an app had read. */
-  readonly endedRead: number;
 }
 
 /** The due times of all tokens, as numbers. */
@@ -238,11 +228,11 @@ export interface ScheduleOutlook {
 /** The tokens of all replicas in the order in which they are due. */
 export interface DueQueue {
   /**
-   * Claims at most `limit` due subjects and grants a lease of `leaseMs` for each. Expired tokens are deleted. A record that
-   * cannot be read is postponed until it expires. An entry that fails does not stop the others.
+   * Takes at most `limit` due subjects, and hides them from other workers for {@link HIDDEN_MS}. Grants no lease: see
+   * {@link TerminalStore.acquire}.
    * @throws BrokerError `store_unavailable`
    */
-  claim(limit: number, leaseMs: number): Promise<DueClaims>;
+  claim(limit: number): Promise<DueSubjects>;
 
   /**
    * Counts the subjects that are due within each of these times, over all accounts. Changes nothing, and is cheap.

@@ -12,6 +12,9 @@ type Lifetime = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
  */
 export const LEASE_MS = 5_000;
 
+/** How long a claim hides a due subject from other workers, until its lease is acquired. */
+export const HIDDEN_MS = 2_000;
+
 /** A failed renewal is tried again after at least, and at most, this long (before jitter). */
 const MIN_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 300_000;

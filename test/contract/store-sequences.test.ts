@@ -137,24 +137,18 @@ class Run {
         case 'acquire': {
           const answer = await terminals.acquire(subjectId(subject), durationMs);
           if (answer.kind !== 'granted') return { kind: answer.kind, code: 'code' in answer && answer.code };
-          const { lease, current, region, erasedAt } = answer;
+          const { lease, current, region, erasedAt, endedRead } = answer;
           return {
             lease: this.#granted(lease, subject),
             current: this.#shown(current),
             region,
             erasedAt: this.#name(accountId(subject.unionId), erasedAt),
+            endedRead,
           };
         }
         case 'claim': {
-          const { claims, backlog } = await dueQueue.claim(100, durationMs);
-          const sorted = claims.toSorted((one, other) => one.lease.id.localeCompare(other.lease.id));
-          const shown = sorted.map(({ lease, record, region, erasedAt }) => ({
-            lease: this.#granted(lease, record.subject),
-            record: this.#shown(record),
-            region,
-            erasedAt: this.#name(accountId(record.subject.unionId), erasedAt),
-          }));
-          return { shown, backlog };
+          const { ids, backlog } = await dueQueue.claim(100);
+          return { ids: ids.toSorted(), backlog };
         }
         case 'remove':
           return this.#name(subjectId(subject), await terminals.remove(subjectId(subject)));

@@ -9,6 +9,7 @@ import { BrokerError } from '../../src/token/errors.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../src/token/subject.ts';
 import { brokerParts } from '../support/broker-parts.ts';
+import { claimLeases } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { watchedStore } from '../support/failing-store.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../support/filled-store.ts';
@@ -136,7 +137,7 @@ describe('a forged number in Redis', () => {
     for (const member of ['x', Buffer.alloc(44, 0xff), ...forged]) await redis.zadd(due, 1, member);
     await redis.zadd(due, 2, ID);
     const claimed = await eventually(async () => {
-      const { claims } = await store.dueQueue.claim(1_600, 10_000);
+      const { claims } = await claimLeases(store, 1_600, 10_000);
       expect(claims).not.toEqual([]);
       return claims;
     });
@@ -231,7 +232,7 @@ test.each([
       if (etag) await send('GET', SUBJECT.uniqueId, { 'if-none-match': etag, 'cache-control': 'no-cache' });
       await accounts.find(UNION_ID).catch(asBrokerError);
       await accounts.lookUp([accessIdOf(UNION_ID)]).catch(asBrokerError);
-      await store.dueQueue.claim(64, 50).catch(asBrokerError);
+      await claimLeases(store, 64, 50).catch(asBrokerError);
       if (place % 3 === 0) await send('DELETE', SUBJECT.uniqueId);
       if (place % 10 === 0) await accounts.erase(UNION_ID).catch(asBrokerError);
     });

@@ -7,6 +7,7 @@ import { Keys, SHARDS } from '../../src/store/redis/keys.ts';
 import { runScript } from '../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import { accountId, subjectId } from '../../src/token/subject.ts';
+import { claimLeases } from '../support/due-claims.ts';
 import { eventually } from '../support/eventually.ts';
 import { newKey, openRedisStore, saveToken } from '../support/filled-store.ts';
 import { freePort } from '../support/free-port.ts';
@@ -177,7 +178,7 @@ describe('on a Redis Cluster', () => {
     expect(elsewhere.length).toBeLessThan(SHARDS);
     hung.pause();
     onTestFinished(() => hung.resume());
-    const { claims } = await store.dueQueue.claim(2 * SHARDS, 2_000);
+    const { claims } = await claimLeases(store, 2 * SHARDS, 2_000);
     const claimed = claims.map(({ record }) => accounts.indexOf(record.subject.unionId));
     expect(claimed.sort((a, b) => a - b)).toEqual(elsewhere);
     hung.resume();

@@ -104,29 +104,44 @@ const LOGIN: readonly Change[] = [
 
 const RENEWAL: readonly Change[] = [
   {
+    name: 'the lease of a due token that is not renewed stays held',
+    from: 'await this.#logins.release(answer, nextLookAt);',
+    to: '',
+  },
+  {
+    name: 'the comparison with the due time is swapped',
+    from: 'if (now < due) return due;',
+    to: 'if (now > due) return due;',
+  },
+];
+
+const LEASED_LOGINS: readonly Change[] = [
+  {
     name: 'a waiter misses its wake-up',
     from: 'const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);',
     to: 'const timer = this.#clock.setTimer(() => done(undefined), 1e6 * timeoutMs);',
   },
   {
-    name: 'a claim that is not renewed keeps its lease',
-    from: 'return this.#login.release({ lease, timeBudget: this.#unlimited }, dueAt);',
-    to: 'return Promise.resolve(void [lease, dueAt]);',
+    name: 'a login that has failed is joined for ever',
+    from: 'result.then(end, end);',
+    to: 'result.then(end, () => undefined);',
   },
   {
-    name: 'a shutdown does not wait for running renewals',
+    name: 'a shutdown does not wait for running logins',
     from: 'await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));',
     to: '',
   },
   {
-    name: 'a shutdown ends at the first renewal that fails',
+    name: 'a shutdown ends at the first login that fails',
     from: 'Promise.allSettled(results)',
     to: 'Promise.all(results)',
   },
   {
     name: 'one store budget for all turns of a waiter',
-    from: 'while (clock.monotonic() < deadline) {\n      const [timeBudget, askedAt] = [new TimeBudget(clock, STORE_WAIT_MS), clock.monotonic()];',
-    to: 'const timeBudget = new TimeBudget(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n      const askedAt = clock.monotonic();',
+    from: 'while (clock.monotonic() < deadline) {\n      const answer = await this.acquire(request.id);',
+    to:
+      'const budget = new TimeBudget(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n' +
+      '      const answer = (await budget.wait(this.acquire(request.id))) ?? asUnavailable(new BrokerError("store_unavailable"));',
   },
 ];
 
@@ -196,14 +211,6 @@ const WRITE_BACK: readonly Change[] = [
   },
 ];
 
-const WORKER: readonly Change[] = [
-  {
-    name: 'the comparison with the due time is swapped',
-    from: 'if (now < due) return',
-    to: 'if (now > due) return',
-  },
-];
-
 const LEASES: readonly Change[] = [
   { name: 'leases are not extended', from: 'void this.#extendAll();', to: '' },
   { name: 'the heartbeat of the leases goes on without a lease', from: 'this.#heartbeat?.cancel();', to: '' },
@@ -219,14 +226,9 @@ const VENDOR_LOGIN: readonly Change[] = [
 
 const ACCESS_IDS: readonly Change[] = [
   {
-    name: 'a request for an accessId that has failed is joined for ever',
-    from: 'if (this.#running.get(id)?.request === request) this.#running.delete(id);',
-    to: '',
-  },
-  {
     name: 'an accessId is not looked for under the lease',
-    from: 'const known = await accounts.identify(unionId);\n      if (known) {',
-    to: 'const known = await accounts.identify(unionId);\n      if (known && !request.region) {',
+    from: 'const known = await accounts.identify(unionId);\n    if (known) {',
+    to: 'const known = await accounts.identify(unionId);\n    if (known && !request.region) {',
   },
 ];
 
@@ -270,7 +272,7 @@ export const MISTAKES: readonly Mistake[] = [
   ...inFile('src/broker/token-broker.ts', READS),
   ...inFile('src/broker/token-cache.ts', CACHE),
   ...inFile('src/broker/write-back.ts', WRITE_BACK),
-  ...inFile('src/broker/refresh-worker.ts', WORKER),
+  ...inFile('src/broker/leased-logins.ts', LEASED_LOGINS),
   ...inFile('src/broker/held-leases.ts', LEASES),
   ...inFile('src/broker/access-ids.ts', ACCESS_IDS),
   ...inFile('src/vendor-api/login.ts', VENDOR_LOGIN),

@@ -1,11 +1,7 @@
-import { AccessIds } from '../../src/broker/access-ids.ts';
-import { Accounts } from '../../src/broker/accounts.ts';
-import { LoginLimits } from '../../src/broker/login-limits.ts';
-import { RefreshWorker } from '../../src/broker/refresh-worker.ts';
-import { Renewal } from '../../src/broker/renewal.ts';
-import { TokenBroker } from '../../src/broker/token-broker.ts';
-import { TokenCache } from '../../src/broker/token-cache.ts';
-import { WriteBack } from '../../src/broker/write-back.ts';
+import type { AccessIds } from '../../src/broker/access-ids.ts';
+import type { Accounts } from '../../src/broker/accounts.ts';
+import { type Broker, createBroker } from '../../src/broker/create-broker.ts';
+import type { TokenBroker } from '../../src/broker/token-broker.ts';
 import { type Clock, raceTimeout } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
 import { loginBudget } from '../../src/token/login-queue.ts';
@@ -48,9 +44,7 @@ export class Replica {
   readonly broker: TokenBroker;
   readonly accounts: Accounts;
   readonly accessIds: AccessIds;
-  readonly #worker: RefreshWorker;
-  readonly #renewal: Renewal;
-  readonly #writeBack: WriteBack;
+  readonly #parts: Broker;
 
   constructor(options: ReplicaOptions) {
     const { name, time, server, vendor, network, skewMs, vendorTimeoutMs, onLogin, onLog } = options;
@@ -59,25 +53,16 @@ export class Replica {
     const clock = time.clockOf(this.process);
     this.clock = clock;
     this.connection = new StoreConnection({ server, time, process: this.process, clock, network });
-    const { terminals, accounts, dueQueue, rateLimiter, loginQueue, announcements, health } = this.connection.store;
+    const { store } = this.connection;
     const write = (_fields: object, message: string) => onLog(name, message);
     const log: Log = { debug: () => undefined, info: write, warn: write, error: write };
     const observer = silentObserver;
-    const policy = POLICY;
-    const cache = new TokenCache({
-      announcements,
-      clock,
-      maxBytes: CACHE_BYTES,
-      policy,
-    });
-    const limits = new LoginLimits({ rates: rateLimiter, perHour: 0, burst: 1, log, observer });
-    const writeBack = new WriteBack({ terminals, accounts, health, cache, policy, clock, log, observer });
     const issuer = new HttpVendorLogin({
       baseUrl: new URL('http://vendor.test/'),
       regionUrls: new Map(),
       apps: new Map([[APP.name, APP]]),
       timeoutMs: vendorTimeoutMs,
-      queue: loginQueue,
+      queue: store.loginQueue,
       maxPerSecond: options.maxLoginsPerSecond,
       clock,
       log,
@@ -85,49 +70,24 @@ export class Replica {
       tracer: noTracer,
       transport: vendor.transportFor(this.process, clock, onLogin),
     });
-    const loginBudgetMs = loginBudget(vendorTimeoutMs);
-    this.#writeBack = writeBack;
-    this.#renewal = new Renewal({
-      terminals,
-      accounts,
-      announcements,
+    this.#parts = createBroker({
+      store,
       vendor: issuer,
-      cache,
-      limits,
-      writeBack,
-      policy,
+      policy: POLICY,
       clock,
       log,
       observer,
       tracer: noTracer,
-      loginBudgetMs,
-    });
-    const renewal = this.#renewal;
-    this.broker = new TokenBroker({
-      terminals,
-      cache,
-      renewal,
-      writeBack,
-      policy,
-      clock,
-      log,
-      observer,
+      loginBudgetMs: loginBudget(vendorTimeoutMs),
       defaultRegion: undefined,
+      cacheMaxBytes: CACHE_BYTES,
+      loginsPerHour: 0,
+      loginBurst: 1,
     });
-    this.accounts = new Accounts(accounts, terminals, cache, limits);
-    this.accessIds = new AccessIds({
-      terminals,
-      accounts,
-      announcements,
-      vendor: issuer,
-      limits,
-      clock,
-      log,
-      loginBudgetMs,
-      defaultRegion: undefined,
-    });
-    this.#worker = new RefreshWorker({ dueQueue, announcements, renewal, policy, clock, log, observer });
-    this.#worker.start();
+    this.broker = this.#parts.tokens;
+    this.accounts = this.#parts.accounts;
+    this.accessIds = this.#parts.accessIds;
+    this.#parts.worker.start();
   }
 
   /** Ends at once, as `kill -9` does. */
@@ -138,9 +98,8 @@ export class Replica {
   /** Stops as SIGTERM does: waits for its renewals and for `reads`, and releases the leases that are left. */
   async stop(reads: Promise<void>): Promise<void> {
     const drainUntil = this.clock.monotonic() + DRAIN_MS;
-    await raceTimeout(this.clock, DRAIN_MS, Promise.all([this.#worker.stop(), reads]));
-    await this.#renewal.settle(Math.max(0, drainUntil - this.clock.monotonic()));
-    await this.#writeBack.settle(Math.max(0, drainUntil - this.clock.monotonic()));
+    await raceTimeout(this.clock, DRAIN_MS, Promise.all([this.#parts.worker.stop(), reads]));
+    await this.#parts.settle(Math.max(0, drainUntil - this.clock.monotonic()));
     await this.connection.store.close();
   }
 }

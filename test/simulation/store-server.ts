@@ -151,7 +151,7 @@ export class StoreServer {
     // Far in the future every due time is over, and a claim of no subject changes nothing. The in-memory store answers
     // with the state at the time of the call, so no event comes in between.
     this.#aheadMs = FAR_AHEAD_MS;
-    const claim = dueQueue.claim(0, 0);
+    const claim = dueQueue.claim(0);
     this.#aheadMs = 0;
     const terminal = ids.map((id) => terminals.read(id));
     const { backlog } = await claim;

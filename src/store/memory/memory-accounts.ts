@@ -40,6 +40,11 @@ export class MemorySchedule {
     if (dueAt < (this.#dueAt.get(id) ?? 0)) this.#dueAt.set(id, dueAt);
   }
 
+  /** Changes the due time of a subject that is due earlier. */
+  postpone(id: SubjectId, dueAt: number): void {
+    if (dueAt > (this.#dueAt.get(id) ?? Number.POSITIVE_INFINITY)) this.#dueAt.set(id, dueAt);
+  }
+
   remove(id: SubjectId): void {
     this.#dueAt.delete(id);
   }

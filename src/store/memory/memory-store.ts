@@ -5,9 +5,8 @@ import type { ErrorCode } from '../../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../../token/login-queue.ts';
 import type {
   AccountIdentity,
-  DueClaim,
-  DueClaims,
   DueQueue,
+  DueSubjects,
   Lease,
   LeaseAnswer,
   LoginQueue,
@@ -19,6 +18,7 @@ import type {
   TerminalStore,
   TokenStore,
 } from '../../token/ports.ts';
+import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
 import {
@@ -102,15 +102,34 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async acquire(id: SubjectId, durationMs: number): Promise<LeaseAnswer> {
     const heldForMs = this.#leases.heldForMs(id);
     if (heldForMs > 0) return { kind: 'held', heldForMs };
+    const { clock, schedule } = this.#context;
     const coolDown = this.#failures.coolDown(accountOf(id));
-    if (coolDown) return coolDown;
-    if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit' };
+    if (coolDown) {
+      schedule.postpone(id, clock.now() + coolDown.forMs);
+      return coolDown;
+    }
     const account = this.#accounts.get(id);
-    const lease = { id, ownerId: randomUUID(), generation: this.#nextGeneration(id), durationMs };
-    this.#fences.raise(id, { granted: lease.generation });
+    const generation = this.#nextGeneration(id);
+    let current = account?.records.get(id);
+    let endedRead = false;
+    if (!current || !this.#accounts.isUnexpired(current)) {
+      endedRead = current?.read ?? false;
+      account?.records.delete(id);
+      schedule.remove(id);
+      current = undefined;
+    }
+    if (this.#accounts.exceedsLimit(id)) return { kind: 'terminal_limit', endedRead };
+    const lease = { id, ownerId: randomUUID(), generation, durationMs };
+    this.#fences.raise(id, { granted: generation });
     this.#hold(lease);
-    const current = account?.records.get(id);
-    return { kind: 'granted', lease, current, region: account?.identity?.region, erasedAt: account?.erasedAt };
+    return {
+      kind: 'granted',
+      lease,
+      current,
+      region: account?.identity?.region,
+      erasedAt: account?.erasedAt,
+      endedRead,
+    };
   }
 
   async extend(leases: readonly Lease[]): Promise<readonly Lease[]> {
@@ -184,27 +203,13 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     announcements.publish({ kind: 'removed', id, generation });
   }
 
-  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
+  async claim(limit: number): Promise<DueSubjects> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
     const overdueMs = schedule.overdueMs(now);
-    const claims: DueClaim[] = [];
-    let endedRead = 0;
-    for (const id of schedule.due(now, limit)) {
-      const records = this.#accounts.get(id)?.records;
-      const record = records?.get(id);
-      if (!record || !this.#accounts.isUnexpired(record)) {
-        if (record?.read) endedRead += 1;
-        records?.delete(id);
-        schedule.remove(id);
-        continue;
-      }
-      const answer = await this.acquire(id, leaseMs);
-      if (answer.kind === 'granted') claims.push({ ...answer, record });
-      if (answer.kind === 'held') schedule.move(id, now + answer.heldForMs);
-      if (answer.kind === 'cooling') schedule.move(id, now + answer.forMs);
-    }
-    return { claims, ...schedule.outlook(now), overdueMs, endedRead };
+    const ids = schedule.due(now, limit);
+    for (const id of ids) schedule.move(id, now + HIDDEN_MS);
+    return { ids, ...schedule.outlook(now), overdueMs };
   }
 
   async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {

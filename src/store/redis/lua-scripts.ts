@@ -15,7 +15,6 @@ import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-cod
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [
   'acquire',
-  'leaseDue',
   'extend',
   'save',
   'saveAccessId',

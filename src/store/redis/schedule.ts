@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
-import type { DueClaim, DueClaims, DueQueue, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
-import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
+import { HIDDEN_MS } from '../../token/renewal-timing.ts';
+import { type AccountId, accountOf, type SubjectId } from '../../token/subject.ts';
 import { SHARDS } from './keys.ts';
-import { instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
 /** The rate limits and the queue of vendor logins. */
@@ -40,20 +39,7 @@ export class RedisRates implements RateLimiter, LoginQueue {
   }
 }
 
-/** How long `claimDue` hides a subject from other workers, until `leaseDue` has leased it. */
-const HIDDEN_MS = 2_000;
-
 const SUBJECT_ID = /^[\w-]{44}$/;
-
-type Granted = readonly [id: Buffer, generation: Buffer, record: Buffer, ...(Buffer | null)[]];
-type Failed = readonly [id: Buffer];
-/** An expired token that an app had read. */
-type Ended = readonly [id: Buffer, ended: Buffer];
-
-interface Leased {
-  readonly claims: readonly DueClaim[];
-  readonly endedRead: number;
-}
 
 /** The due queue: one sorted set per shard, by due time. */
 export class RedisDueQueue implements DueQueue {
@@ -66,23 +52,22 @@ export class RedisDueQueue implements DueQueue {
   }
 
   /** Claims nothing from a shard that does not answer. @throws BrokerError `store_unavailable` when no shard answers */
-  async claim(limit: number, leaseMs: number): Promise<DueClaims> {
+  async claim(limit: number): Promise<DueSubjects> {
     const first = this.#first++;
     const outcomes = await Promise.allSettled(
       Array.from({ length: SHARDS }, (_, place) => {
         const most = Math.floor(limit / SHARDS) + (place < limit % SHARDS ? 1 : 0);
-        return this.#claimIn((first + place) % SHARDS, most, leaseMs);
+        return this.#claimIn((first + place) % SHARDS, most);
       }),
     );
     const shards = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     if (shards.length === 0) throw (outcomes[0] as PromiseRejectedResult).reason;
     const nexts = shards.flatMap(({ nextInMs }) => nextInMs ?? []);
     return {
-      claims: shards.flatMap(({ claims }) => claims),
+      ids: shards.flatMap(({ ids }) => ids),
       nextInMs: nexts.length > 0 ? Math.min(...nexts) : undefined,
       backlog: shards.reduce((sum, { backlog }) => sum + backlog, 0),
       overdueMs: Math.max(...shards.map(({ overdueMs }) => overdueMs)),
-      endedRead: shards.reduce((sum, { endedRead }) => sum + endedRead, 0),
     };
   }
 
@@ -101,7 +86,7 @@ export class RedisDueQueue implements DueQueue {
     };
   }
 
-  async #claimIn(shard: number, most: number, leaseMs: number): Promise<DueClaims> {
+  async #claimIn(shard: number, most: number): Promise<DueSubjects> {
     const { redis, keys, log } = this.#context;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
@@ -118,51 +103,6 @@ export class RedisDueQueue implements DueQueue {
       log.warn({ shard, entries: foreign.length }, 'due entries are dropped: no broker wrote them');
       await redis.run(due, (client) => client.zrem(due, ...foreign));
     }
-    const leased = ids.length > 0 ? await this.#lease(due, ids, leaseMs) : { claims: [], endedRead: 0 };
-    return { ...leased, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
-  }
-
-  async #lease(due: string, ids: readonly SubjectId[], leaseMs: number): Promise<Leased> {
-    const { redis, keys, terminalsPerAccount, log } = this.#context;
-    const ownerId = randomUUID();
-    const subjectKeys = ids.flatMap((id) => [
-      keys.lease(id),
-      keys.fences(accountOf(id)),
-      keys.account(accountOf(id)),
-      keys.failures(accountOf(id)),
-    ]);
-    const args = [ownerId, leaseMs, terminalsPerAccount, ...ids.flatMap((id) => [terminalOf(id), id])];
-    const answers = (await redis.script('leaseDue', [due, ...subjectKeys], args)) as (Granted | Ended | Failed)[];
-    const claims = answers.flatMap((answer) => {
-      if (answer.length > 2) return this.#claimOf(ownerId, leaseMs, answer as Granted) ?? [];
-      if (answer.length === 2) return [];
-      log.warn(
-        { subject: answer[0].toString() },
-        'a due entry cannot be claimed: its data were not written by a broker',
-      );
-      return [];
-    });
-    return { claims, endedRead: answers.filter(({ length }) => length === 2).length };
-  }
-
-  #claimOf(ownerId: string, durationMs: number, granted: Granted): DueClaim | undefined {
-    const { keys, records } = this.#context;
-    const [name, generation, bytes, region, erasedAt] = granted;
-    const id = name.toString() as SubjectId;
-    const lease = { id, ownerId, generation: Number(generation), durationMs };
-    const record = records.decode(bytes, id, keys.account(accountOf(id)));
-    if (record) return { lease, record, region: regionOf(region), erasedAt: instantOf(erasedAt) };
-    this.#postpone(id, ownerId, records.expiryOf(bytes));
-    return undefined;
-  }
-
-  /** Makes a record that does not open due again when it expires. */
-  #postpone(id: SubjectId, ownerId: string, expiresAt: number): void {
-    const { redis, keys, clock, log } = this.#context;
-    const account = accountOf(id);
-    const args = [ownerId, id, Math.max(1, Math.round(expiresAt - clock.now())), '', '', '', 0];
-    redis.script('release', [keys.lease(id), keys.dueOf(account), keys.failures(account)], args).catch((error) => {
-      log.warn({ subject: id, err: error }, 'a record that cannot be read could not be postponed');
-    });
+    return { ids, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
   }
 }

@@ -16,7 +16,7 @@ import { failureCodeOf, type RedisAccounts } from './accounts.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf, regionOf } from './records/record-codec.ts';
 import type { StoreContext } from './store-context.ts';
 
-type AcquireResult = readonly [kind: Buffer, value: number | Buffer, ...details: (Buffer | null)[]];
+type AcquireResult = readonly [kind: Buffer, value: number, ...details: (Buffer | null)[]];
 
 /** The records of terminals, and the leases to renew them. */
 export class RedisTerminals implements TerminalStore {
@@ -49,18 +49,20 @@ export class RedisTerminals implements TerminalStore {
     const { redis, keys, records, terminalsPerAccount } = this.#context;
     const args = [ownerId, durationMs, terminalOf(id), id, terminalsPerAccount];
     const answer = (await redis.script('acquire', this.#keysOf(id), args)) as AcquireResult;
-    const [kind, value, record, region, erasedAt] = answer;
+    const [kind, value, ...details] = answer;
+    const endedRead = value === 1;
     switch (kind.toString()) {
       case 'held':
-        return { kind: 'held', heldForMs: Number(value) };
+        return { kind: 'held', heldForMs: value };
       case 'terminal_limit':
-        return { kind: 'terminal_limit' };
+        return { kind: 'terminal_limit', endedRead };
       case 'cooling':
-        return { kind: 'cooling', forMs: Number(value), code: failureCodeOf(String(record)) };
+        return { kind: 'cooling', forMs: value, code: failureCodeOf(String(details[0])) };
       default: {
-        const lease = { id, ownerId, generation: Number(value), durationMs };
-        const current = records.decode(record, id, keys.account(accountOf(id)));
-        return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt) };
+        const [generation, bytes, region, erasedAt] = details;
+        const lease = { id, ownerId, generation: Number(generation), durationMs };
+        const current = records.decode(bytes, id, keys.account(accountOf(id)));
+        return { kind: 'granted', lease, current, region: regionOf(region), erasedAt: instantOf(erasedAt), endedRead };
       }
     }
   }

@@ -6,6 +6,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId, UNIQUE_ID_PATTERN } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
+import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -56,7 +57,7 @@ describe('the accessId of an account that has never logged in', () => {
     expect(first.cache.size).toBe(0);
     expect(calls('save')).toBe(0);
     await pass(2 * vendor.lifeMs);
-    const due = await store.dueQueue.claim(10, LEASE_MS);
+    const due = await claimLeases(store, 10, LEASE_MS);
     expect(due).toMatchObject({ claims: [], nextInMs: undefined, backlog: 0 });
     const phone = { app: 'default', unionId: 'bob', uniqueId: 'phone' };
     const read = first.broker.read({ subject: phone, region: undefined, sessionIssuedAt: clock.now() });

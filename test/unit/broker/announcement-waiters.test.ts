@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { AnnouncementWaiters } from '../../../src/broker/renewal.ts';
+import { AnnouncementWaiters } from '../../../src/broker/leased-logins.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';

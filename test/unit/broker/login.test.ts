@@ -9,6 +9,7 @@ import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { makeDue } from '../../support/make-due.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -49,12 +50,24 @@ function createReplica({ perHour = 0, policy = PROACTIVE } = {}) {
     await pass(parts.vendor.latencyMs);
     return result as Promise<Awaited<typeof running>>;
   };
+  const startInBackground = () => parts.renewInBackground(ID);
   const renewInBackground = async () => {
-    const result = parts.renewInBackground(ID).catch((error: unknown) => error);
+    const result = startInBackground().catch((error: unknown) => error);
     await pass(parts.vendor.latencyMs);
-    return result as ReturnType<typeof parts.renewInBackground>;
+    return result as ReturnType<typeof startInBackground>;
   };
-  return { ...parts, clock, pass, watched, announcements, lines, told, renew, renewInBackground };
+  return {
+    ...parts,
+    clock,
+    pass,
+    watched,
+    announcements,
+    lines,
+    told,
+    renew,
+    renewInBackground,
+    startInBackground,
+  };
 }
 
 describe('a login under a lease', () => {
@@ -145,13 +158,13 @@ describe('a login under a lease', () => {
   test('is not made if the store already has a token that will do; the due time of that token stays', async () => {
     const { clock, store, vendor, renew } = createReplica();
     await renew();
-    const before = await store.dueQueue.claim(1, 1);
+    const before = await claimLeases(store, 1, 1);
     expect(await renew({ satisfies: () => true })).toMatchObject({
       outcome: 'waited',
       checkedAt: Number.NEGATIVE_INFINITY,
     });
     expect(vendor.requests).toHaveLength(1);
-    const after = await store.dueQueue.claim(1, 1);
+    const after = await claimLeases(store, 1, 1);
     expect(after.nextInMs).toBe(before.nextInMs);
     expect(clock.now()).toBeGreaterThan(0);
   });
@@ -160,9 +173,9 @@ describe('a login under a lease', () => {
     const { clock, store, renew, renewInBackground } = createReplica();
     await renew();
     const { record } = await renewInBackground();
-    expect((await store.dueQueue.claim(1, 1)).nextInMs).toBe(record.token.expiresAt - clock.now());
+    expect((await claimLeases(store, 1, 1)).nextInMs).toBe(record.token.expiresAt - clock.now());
     await renew({ satisfies: () => true });
-    const { nextInMs } = await store.dueQueue.claim(1, 1);
+    const { nextInMs } = await claimLeases(store, 1, 1);
     expect(nextInMs).toBe(refreshAt(record, PROACTIVE) - clock.now());
   });
 
@@ -265,7 +278,7 @@ describe('a failed login', () => {
       code: 'vendor_unavailable',
       retryAfter: 10,
     });
-    expect((await store.dueQueue.claim(10, 1_000)).claims).toEqual([]);
+    expect((await claimLeases(store, 10, 1_000)).claims).toEqual([]);
     expect(vendor.requests).toHaveLength(sent);
     await pass(11_000);
     expect(await renew({ cause: 'refused', satisfies: () => false })).toMatchObject({ outcome: 'login' });
@@ -389,13 +402,11 @@ describe('a token that the store does not take', () => {
   });
 
   test('gives way to a newer token of the store, for a background renewal too', async () => {
-    const { clock, pass, store, vendor, renewal, renew } = createReplica();
+    const { clock, pass, store, vendor, startInBackground, renew } = createReplica();
     const { record } = await renew();
-    await makeDue(store, ID, clock.now());
-    const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
-    if (!claim) throw new Error('nothing was claimed');
     vendor.latencyMs = 1_000;
-    const running = renewal.renewClaimed(claim, clock.monotonic());
+    const running = startInBackground();
+    await pass(0);
     // Sent after the login of the claim was answered.
     const generation = clock.now() + 1_001;
     const newer = { ...record, generation, answeredAt: generation };
@@ -412,13 +423,10 @@ describe('a token that the store does not take', () => {
   test.each(['saved before it', 'saved after it'] as const)(
     'is followed by another login if it overlapped with one that was sent later: that one was %s',
     async (order) => {
-      const { clock, pass, store, vendor, renewal, renew } = createReplica();
+      const { clock, pass, store, vendor, startInBackground, renew } = createReplica();
       const { record } = await renew();
-      await makeDue(store, ID, clock.now());
-      const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
-      if (!claim) throw new Error('nothing was claimed');
       vendor.latencyMs = 1_000;
-      const running = renewal.renewClaimed(claim, clock.monotonic());
+      const running = startInBackground();
       await pass(500);
       const generation = clock.now();
       const answeredAt = order === 'saved before it' ? generation : generation + 2_000;
@@ -428,7 +436,7 @@ describe('a token that the store does not take', () => {
       if (order === 'saved after it') {
         expect(await running).toMatchObject({ outcome: 'login' });
         expect(await store.terminals.restore(later, clock.now() + 9_000)).toBe('suspect');
-        expect((await store.dueQueue.claim(1, LEASE_MS)).claims).toMatchObject([{ record: { suspect: true } }]);
+        expect((await claimLeases(store, 1, LEASE_MS)).claims).toMatchObject([{ record: { suspect: true } }]);
         return;
       }
       await pass(1_000);
@@ -600,7 +608,7 @@ describe('a login without a lease', () => {
   });
 
   test('hides no erasure that only the store knows either, after the replica has renewed its token under a lease', async () => {
-    const { pass, read, memory, clock, renewal } = createReplicaWithoutLease({ hears: false });
+    const { pass, read, clock, memory, down, renewInBackground } = createReplicaWithoutLease({ hears: false });
     const before = clock.now();
     await pass(1_000);
     await memory.accounts.erase('alice');
@@ -608,10 +616,8 @@ describe('a login without a lease', () => {
     const answer = read();
     await pass(0);
     expect(await answer).toBe('token-1');
-    await makeDue(memory, ID, clock.now());
-    const [claim] = (await memory.dueQueue.claim(1, LEASE_MS)).claims;
-    if (!claim) throw new Error('nothing is due');
-    const renewing = renewal.renewClaimed(claim, clock.monotonic());
+    down.delete('acquire');
+    const renewing = renewInBackground(ID);
     await pass(100);
     await renewing;
     const former = read(before);
@@ -731,7 +737,7 @@ describe('a login without a lease', () => {
     storeReturns();
     await pass(0);
     expect(await stored()).toMatchObject({ token: { fields: { accessToken: 'token-1' } } });
-    expect((await memory.dueQueue.claim(10, LEASE_MS)).claims).toEqual([]);
+    expect((await claimLeases(memory, 10, LEASE_MS)).claims).toEqual([]);
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -751,7 +757,7 @@ describe('a login without a lease', () => {
       down.delete('acquire');
       await pass(1);
       expect(await stored()).toMatchObject({ generation, suspect: true });
-      const { claims } = await memory.dueQueue.claim(10, LEASE_MS);
+      const { claims } = await claimLeases(memory, 10, LEASE_MS);
       // It takes the lease itself, or leaves it to a worker.
       expect(claims.length === 1 || (await memory.terminals.acquire(ID, 1)).kind === 'held').toBe(true);
       for (const { lease } of claims) await memory.terminals.release(lease, clock.now());
@@ -853,9 +859,8 @@ describe('a login without a lease', () => {
       expect(await renewed(replica, { known, cause: 'due' })).toMatchObject({ outcome: 'login' });
     });
 
-    test('it is not made in the background, or if the country is unknown', async () => {
+    test('it is not made if the country is unknown', async () => {
       const replica = createReplicaWithoutLease();
-      expect(await renewed(replica, { cause: 'background' })).toBe('store_unavailable');
       expect(await renewed(replica, { region: undefined })).toBe('store_unavailable');
       expect(replica.vendor.requests).toHaveLength(0);
     });

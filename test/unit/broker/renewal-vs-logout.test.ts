@@ -5,7 +5,6 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { TerminalStore, TokenStore } from '../../../src/token/ports.ts';
-import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -39,16 +38,14 @@ function withDelay(store: TokenStore, name: 'acquire' | 'save', ms: number): Tok
 const newStore = () => createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
 
 describe('a background renewal', () => {
-  test('does not restore the token of a terminal that was logged out after the claim', async () => {
-    const { store, renewal, cache } = brokerParts();
+  test('logs in for no terminal that was logged out after the claim', async () => {
+    const { store, vendor, renewal, cache } = brokerParts();
     await renewal.renew(request());
     await makeDue(store, ID, systemClock.now());
-    const [claim] = (await store.dueQueue.claim(1, LEASE_MS)).claims;
+    expect((await store.dueQueue.claim(1)).ids).toEqual([ID]);
     await store.terminals.remove(ID);
-    if (!claim) throw new Error('nothing was claimed');
-    await expect(renewal.renewClaimed(claim, systemClock.monotonic())).rejects.toMatchObject({
-      code: 'session_forbidden',
-    });
+    expect(await renewal.renewDue(ID, () => undefined)).toBeUndefined();
+    expect(vendor.requests).toHaveLength(1);
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     expect(cache.getStale(ID)).toBeUndefined();
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');

@@ -166,7 +166,7 @@ describe('a renewal while another replica holds the lease', () => {
     const renewal = renew({ satisfies: () => false });
     await pass(100);
     const current = (await store.terminals.read(ID)).record;
-    answers.push({ kind: 'granted', lease, current, region: 'DE', erasedAt: undefined });
+    answers.push({ kind: 'granted', lease, current, region: 'DE', erasedAt: undefined, endedRead: false });
     // The poll at 250 ms gets the lease. The announcement comes 10 ms later.
     await pass(150);
     await pass(10);
@@ -223,20 +223,6 @@ describe('a renewal', () => {
     expect(vendor.requests).toHaveLength(3);
   });
 
-  test('that has lost its lease waits for the store during an outage if no app waits for it', async () => {
-    const { inner, watched, pass, renew, holdLease, vendor } = createReplica();
-    inner.terminals.extend = async (leases) => leases;
-    vendor.latencyMs = LEASE_MS + 1_000;
-    const losing = renew({ cause: 'background', urgency: 'background' });
-    await pass(LEASE_MS);
-    await holdLease(20_000);
-    await pass(2_000);
-    watched.down.add('acquire');
-    await pass(500);
-    expect(losing.result).toMatchObject({ code: 'store_unavailable' });
-    expect(vendor.requests).toHaveLength(1);
-  });
-
   test('of a subject that cools down tells the app, in whole seconds, when it may try again', async () => {
     const { pass, answers, told, renew } = createReplica();
     answers.push({ kind: 'cooling', forMs: 1_001, code: 'vendor_unavailable' });
@@ -248,7 +234,7 @@ describe('a renewal', () => {
 
   test('of one terminal too many is refused', async () => {
     const { pass, answers, renew } = createReplica();
-    answers.push({ kind: 'terminal_limit' });
+    answers.push({ kind: 'terminal_limit', endedRead: false });
     const renewal = renew();
     await pass(0);
     expect(renewal.result).toMatchObject({ code: 'terminal_limit' });
@@ -341,36 +327,5 @@ describe('a renewal', () => {
     const next = renew();
     await pass(1_000);
     expect(next.result).toMatchObject({ outcome: 'login' });
-  });
-
-  test.each([
-    { claim: 'ends later', latencyMs: 5_000, claimAsksAt: [] },
-    // The first renewal has taken the lease of the claim, so the claim asks for it again. The two logins overlap, so the claim
-    // asks once more when the token of the first is stored.
-    { claim: 'ends first', latencyMs: 100, claimAsksAt: [300, 550, 800, 1_000] },
-  ])('is joined by later requests, also while a claim of its subject is renewed that $claim', async (example) => {
-    const { latencyMs, claimAsksAt } = example;
-    const { pass, clock, inner, vendor, renewal, askedAt, renew } = createReplica();
-    vendor.latencyMs = 1_000;
-    const first = renew();
-    await pass(200);
-    vendor.latencyMs = latencyMs;
-    const token = { fields: {}, issuedAt: clock.now(), expiresAt: clock.now() + 60_000 };
-    const flags = { read: true, unreadRenewals: 0, suspect: false };
-    const record = { subject: SUBJECT, region: 'CN', token, generation: 1, answeredAt: 1, ...flags };
-    const lease = { id: ID, ownerId: 'this', generation: 2, durationMs: LEASE_MS };
-    const claim = { lease, record, region: 'CN', erasedAt: undefined };
-    const claimed = renewal.renewClaimed(claim, clock.monotonic()).catch(() => undefined);
-    await pass(400);
-    const last = renew();
-    await pass(400);
-    expect(first.result).toMatchObject({ outcome: 'login' });
-    expect(last.result).toMatchObject({ outcome: 'waited' });
-    expect(askedAt).toEqual([0, ...claimAsksAt]);
-    // The claim logs in once more, because nobody knows which of the two tokens lives.
-    await pass(10_000);
-    await claimed;
-    expect(vendor.requests).toHaveLength(3);
-    expect((await inner.terminals.read(ID)).record).toMatchObject({ suspect: false });
   });
 });

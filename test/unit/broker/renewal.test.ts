@@ -7,6 +7,7 @@ import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
+import { claimLeases } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { ScriptedLogin } from '../../support/scripted-login.ts';
@@ -159,7 +160,7 @@ describe('a renewal', () => {
     vendor.failure = new BrokerError('vendor_unavailable');
     await expect(replicas[0]?.renewal.renew(request({ satisfies: () => false }))).rejects.toThrow(BrokerError);
     expect((await store.terminals.read(ID)).record).toEqual(known);
-    const { nextInMs } = await store.dueQueue.claim(10, 1_000);
+    const { nextInMs } = await claimLeases(store, 10, 1_000);
     expect(nextInMs).toBeGreaterThan(6_000);
     expect(nextInMs).toBeLessThan(22_000);
   });

@@ -6,6 +6,7 @@ import { accountId, type Subject, subjectId } from '../../../src/token/subject.t
 import { LoginTurns } from '../../../src/vendor-api/login.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { claimLeases } from '../../support/due-claims.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -30,7 +31,7 @@ describe('a background renewal that found no place in the login queue', () => {
     const ended = renewInBackground(ID).catch(({ code }: BrokerError) => code);
     await pass(0);
     expect(await ended).toBe('vendor_busy');
-    expect((await store.dueQueue.claim(10, 1_000)).nextInMs).toBe(WAIT_MS);
+    expect((await claimLeases(store, 10, 1_000)).nextInMs).toBe(WAIT_MS);
   });
 
   test('is repeated by the worker as soon as the queue says', async () => {

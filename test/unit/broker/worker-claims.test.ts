@@ -1,36 +1,32 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
-import type { Renewed } from '../../../src/broker/requests.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Announcement, DueClaim, DueClaims } from '../../../src/token/ports.ts';
-import { LEASE_MS, type RefreshPolicy } from '../../../src/token/renewal-timing.ts';
+import type { Announcement, DueSubjects } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
-import { PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
-const NOTHING: DueClaims = { claims: [], nextInMs: undefined, backlog: 0, overdueMs: 0, endedRead: 0 };
-const LIFE_MS = 60_000;
+const NOTHING: DueSubjects = { ids: [], nextInMs: undefined, backlog: 0, overdueMs: 0 };
 
 /** A worker in virtual time, with a due queue and renewals that the test controls. */
-function createWorker(policy: Partial<RefreshPolicy> = {}) {
+function createWorker() {
   const { clock, pass } = virtualClock();
   const startedAt = clock.now();
   const feed = { completeSince: clock.monotonic() as number | undefined };
-  const overtaken = new Set<string>();
   const listeners: ((announcement: Announcement) => void)[] = [];
-  const claims: { readonly atMs: number; readonly limit: number; readonly leaseMs: number }[] = [];
-  const answers: (DueClaims | Error | Promise<DueClaims>)[] = [];
-  const postponed: { readonly id: string; readonly inMs: number }[] = [];
+  const claims: { readonly atMs: number; readonly limit: number }[] = [];
+  const answers: (DueSubjects | Error | Promise<DueSubjects>)[] = [];
+  /** By subject: how long its token is due when its renewal begins. Others are not due. */
+  const lateMs = new Map<string, number>();
   const running: { readonly end: () => void; readonly fail: (error: unknown) => void }[] = [];
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
   const worker = new RefreshWorker({
     dueQueue: {
-      claim: async (limit, leaseMs) => {
-        claims.push({ atMs: clock.now() - startedAt, limit, leaseMs });
+      claim: async (limit) => {
+        claims.push({ atMs: clock.now() - startedAt, limit });
         const answer = await (answers.shift() ?? NOTHING);
         if (answer instanceof Error) throw answer;
         return answer;
@@ -41,16 +37,13 @@ function createWorker(policy: Partial<RefreshPolicy> = {}) {
       completeSince: () => feed.completeSince,
     },
     renewal: {
-      isOvertaken: ({ lease }: DueClaim) => overtaken.has(lease.id),
-      postpone: async ({ lease }: DueClaim, dueAt: number) => {
-        postponed.push({ id: lease.id, inMs: dueAt - clock.now() });
+      renewDue: (id, onDue) => {
+        onDue(lateMs.get(id) ?? 0);
+        return new Promise((resolve, reject) => {
+          running.push({ end: () => resolve(undefined), fail: reject });
+        });
       },
-      renewClaimed: () =>
-        new Promise<Renewed>((resolve, reject) => {
-          running.push({ end: () => resolve({} as Renewed), fail: reject });
-        }),
-    } as unknown as Renewal,
-    policy: { ...PROACTIVE, share: { from: 0.5, to: 0.5 }, ...policy },
+    } satisfies Pick<Renewal, 'renewDue'> as Renewal,
     clock,
     log,
     observer,
@@ -61,18 +54,9 @@ function createWorker(policy: Partial<RefreshPolicy> = {}) {
     await pass(0);
     await stopped;
   });
-  /** Claims of `count` tokens that are due since `lateMs`. */
-  const dueClaims = (count: number, { lateMs = 0, read = true } = {}): DueClaims => {
-    const issuedAt = clock.now() - LIFE_MS / 2 - lateMs;
-    const many = Array.from({ length: count }, (_, number): DueClaim => {
-      const subject = { app: 'default', unionId: `account-${number}`, uniqueId: 'phone' };
-      const lease = { id: subjectId(subject), ownerId: 'this', generation: 2, durationMs: LEASE_MS };
-      const token = { fields: {}, issuedAt, expiresAt: issuedAt + LIFE_MS };
-      const flags = { read, unreadRenewals: 1, suspect: false };
-      const record = { subject, region: 'CN', token, generation: 1, answeredAt: 1, ...flags };
-      return { lease, record, region: 'CN', erasedAt: undefined };
-    });
-    return { ...NOTHING, claims: many };
+  const dueClaims = (count: number): DueSubjects => {
+    const unionIds = Array.from({ length: count }, (_, number) => `account-${number}`);
+    return { ...NOTHING, ids: unionIds.map((unionId) => subjectId({ app: 'default', unionId, uniqueId: 'phone' })) };
   };
   const announce = (kind: 'saved' | 'removed') => {
     const id = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
@@ -86,9 +70,8 @@ function createWorker(policy: Partial<RefreshPolicy> = {}) {
     claims,
     times,
     answers,
-    postponed,
+    lateMs,
     running,
-    overtaken,
     lines,
     told,
     worker,
@@ -104,7 +87,7 @@ describe('the worker looks for due tokens', () => {
     worker.start();
     await pass(14_999);
     expect(times()).toEqual([0, 5_000, 10_000]);
-    expect(claims[0]).toMatchObject({ limit: 128, leaseMs: LEASE_MS });
+    expect(claims[0]).toMatchObject({ limit: 128 });
   });
 
   test('every second while it may miss announcements', async () => {
@@ -167,85 +150,35 @@ describe('the worker looks for due tokens', () => {
 
 describe('the worker renews', () => {
   test('each due token, and reports how late it is and how many are left', async () => {
-    const { pass, answers, running, postponed, told, worker, dueClaims } = createWorker();
-    answers.push({ ...dueClaims(3, { lateMs: 700 }), backlog: 4 });
+    const { pass, answers, running, lateMs, told, worker, dueClaims } = createWorker();
+    const due = dueClaims(3);
+    for (const id of due.ids) lateMs.set(id, 700);
+    answers.push({ ...due, backlog: 4 });
     worker.start();
     await pass(0);
     expect(running).toHaveLength(3);
-    expect(postponed).toEqual([]);
     expect(told('renewalClaimed')).toEqual([[700], [700], [700]]);
     expect(told('backlogSeen')).toEqual([[4]]);
   });
 
-  test('and reports how long the oldest token has waited: by the due time of its record too, which a retry does not move', async () => {
-    const { pass, answers, told, worker, dueClaims } = createWorker();
-    const late = dueClaims(2, { lateMs: 700 });
+  test('and reports with the next claim how long the oldest token has waited: by its own due time too, which a retry does not move', async () => {
+    const { pass, answers, lateMs, told, worker, dueClaims } = createWorker();
+    const due = dueClaims(2);
+    for (const [index, id] of due.ids.entries()) lateMs.set(id, 700 + index);
     answers.push(
-      { ...late, overdueMs: 90, nextInMs: 10 },
+      { ...due, overdueMs: 90, nextInMs: 10 },
+      { ...NOTHING, overdueMs: 80, nextInMs: 10 },
       { ...NOTHING, overdueMs: 800, nextInMs: 10 },
-      // A token that nobody reads is only looked at again at its end.
-      { ...dueClaims(1, { lateMs: 700, read: false }), nextInMs: 10 },
+      { ...NOTHING, nextInMs: 10 },
     );
     worker.start();
-    for (let claim = 0; claim < 3; claim += 1) await pass(10);
-    expect(told('overdueSeen').slice(0, 3)).toEqual([[700], [800], [0]]);
+    for (let claim = 0; claim < 4; claim += 1) await pass(10);
+    expect(told('overdueSeen').slice(0, 4)).toEqual([[90], [701], [800], [0]]);
   });
 
-  test.each([
-    ['proactive', [[2]]],
-    ['on-demand', []],
-  ] as const)(
-    'in mode %s, and reports the tokens that ended although an app had read them: %j',
-    async (mode, reported) => {
-      const { pass, answers, told, worker } = createWorker({ mode });
-      answers.push({ ...NOTHING, endedRead: 2 });
-      worker.start();
-      await pass(5_000);
-      expect(told('endedUnrenewed')).toEqual(reported);
-    },
-  );
-
-  test('a token at its due time, and postpones one that is due later until then', async () => {
-    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
-    answers.push({ ...dueClaims(1), nextInMs: 10 }, { ...dueClaims(1, { lateMs: -11 }), nextInMs: 10 });
-    worker.start();
-    await pass(0);
-    expect(running).toHaveLength(1);
-    await pass(10);
-    expect(running).toHaveLength(1);
-    expect(postponed).toMatchObject([{ inMs: 1 }]);
-  });
-
-  test('no token that apps no longer read: it is looked at again at its end', async () => {
-    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
-    answers.push(dueClaims(1, { read: false }));
-    worker.start();
-    await pass(0);
-    expect(running).toHaveLength(0);
-    expect(postponed).toMatchObject([{ inMs: LIFE_MS / 2 }]);
-  });
-
-  test('no unread token before it is due: it is looked at again then, because an app may read it in between', async () => {
-    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
-    answers.push(dueClaims(1, { read: false, lateMs: -11 }));
-    worker.start();
-    await pass(0);
-    expect(running).toHaveLength(0);
-    expect(postponed).toMatchObject([{ inMs: 11 }]);
-  });
-
-  test('no expired token that apps no longer read', async () => {
-    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
-    answers.push(dueClaims(1, { read: false, lateMs: LIFE_MS }));
-    worker.start();
-    await pass(0);
-    expect(running).toHaveLength(0);
-    expect(postponed).toMatchObject([{ inMs: -LIFE_MS / 2 }]);
-  });
-
-  test('nothing that it claims while it stops: other replicas may claim it at once', async () => {
-    const { pass, answers, running, postponed, worker, dueClaims } = createWorker();
-    let answer = (_claims: DueClaims): void => undefined;
+  test('nothing that it claims while it stops: other replicas claim it soon', async () => {
+    const { pass, answers, running, worker, dueClaims } = createWorker();
+    let answer = (_claims: DueSubjects): void => undefined;
     answers.push(
       new Promise((resolve) => {
         answer = resolve;
@@ -254,25 +187,10 @@ describe('the worker renews', () => {
     worker.start();
     await pass(0);
     const stopped = worker.stop();
-    answer(dueClaims(1, { lateMs: 700 }));
+    answer(dueClaims(1));
     await pass(0);
     await stopped;
     expect(running).toHaveLength(0);
-    expect(postponed).toMatchObject([{ inMs: 0 }]);
-  });
-
-  test('no token that this replica renews already, or knows to be renewed since: it looks again a second later', async () => {
-    const { pass, answers, running, postponed, overtaken, told, worker, dueClaims } = createWorker();
-    const due = dueClaims(2);
-    const [first] = due.claims;
-    if (!first) throw new Error('no claim');
-    overtaken.add(first.lease.id);
-    answers.push(due);
-    worker.start();
-    await pass(0);
-    expect(running).toHaveLength(1);
-    expect(postponed).toEqual([{ id: first.lease.id, inMs: 1_000 }]);
-    expect(told('renewalClaimed')).toHaveLength(1);
   });
 
   test('to the end what it has begun when it stops', async () => {
@@ -337,20 +255,19 @@ describe('the number of renewals at a time', () => {
     expect(times()).toEqual([0]);
   });
 
-  test('that a claim starts is quartered for each full login budget, to no less than four, after a pause of half a second', async () => {
+  test('rests for half a second after each full login budget, however many renewals meet it', async () => {
     const { pass, answers, running, claims, lines, worker, dueClaims } = createWorker();
-    for (let round = 0; round < 5; round += 1) answers.push({ ...dueClaims(2), nextInMs: 10 });
+    for (let round = 0; round < 3; round += 1) answers.push({ ...dueClaims(2), nextInMs: 10 });
     worker.start();
     await pass(0);
-    for (let round = 0; round < 5; round += 1) {
-      // Both renewals of a round meet the same full budget, and count once.
+    for (let round = 0; round < 3; round += 1) {
       for (const { fail } of running.splice(0)) fail(new BrokerError('vendor_busy'));
       await pass(500);
     }
-    expect(claims.map(({ limit }) => limit)).toEqual([128, 32, 8, 4, 4, 4]);
     const pauses = claims.slice(1).map(({ atMs }, index) => atMs - (claims[index]?.atMs ?? 0));
+    expect(pauses).toHaveLength(3);
     for (const ms of pauses) expect(ms).toBeGreaterThanOrEqual(500);
-    expect(lines()).toHaveLength(10);
+    expect(lines()).toHaveLength(6);
     for (const line of lines()) {
       expect(line).toMatchObject({ msg: 'a renewal waits for the login budget', subject: expect.any(String) });
     }
@@ -393,31 +310,8 @@ describe('the number of renewals at a time', () => {
     const { now } = clock;
     clock.now = () => now() - 3_600_000;
     await pass(499);
-    expect(claims.map(({ limit }) => limit)).toEqual([128]);
+    expect(claims).toHaveLength(1);
     await pass(1);
-    expect(claims.map(({ limit }) => limit)).toEqual([128, 32]);
-  });
-
-  test('grows by one with each success', async () => {
-    const { pass, answers, running, claims, worker, dueClaims } = createWorker();
-    answers.push({ ...dueClaims(1), nextInMs: 10 });
-    worker.start();
-    await pass(0);
-    running.splice(0)[0]?.fail(new BrokerError('vendor_busy'));
-    answers.push({ ...dueClaims(2), nextInMs: 10 });
-    await pass(500);
-    for (const { end } of running.splice(0)) end();
-    await pass(10);
-    expect(claims.map(({ limit }) => limit)).toEqual([128, 32, 34]);
-  });
-
-  test('does not grow beyond 128', async () => {
-    const { pass, answers, running, claims, worker, dueClaims } = createWorker();
-    answers.push({ ...dueClaims(2), nextInMs: 10 });
-    worker.start();
-    await pass(0);
-    for (const { end } of running) end();
-    await pass(10);
-    expect(claims.map(({ limit }) => limit)).toEqual([128, 128]);
+    expect(claims).toHaveLength(2);
   });
 });

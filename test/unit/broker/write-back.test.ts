@@ -9,6 +9,7 @@ import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { claimLeases } from '../../support/due-claims.ts';
 import { eventually } from '../../support/eventually.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
@@ -568,7 +569,7 @@ describe('after the store has lost its data', () => {
     await eventually(async () => expect(await isRead()).toBe(false));
     storeReturns[1]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(true));
-    expect((await empty.dueQueue.claim(1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
+    expect((await claimLeases(empty, 1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
   });
 
   test('only what it missed is written if it still has its data', async () => {

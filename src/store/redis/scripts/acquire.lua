@@ -1,5 +1,7 @@
 -- Grants the lease of a terminal with its next generation.
 --
+-- An expired token is deleted. While the account cools down, its due subject is not due.
+--
 -- KEYS[1] lease
 -- KEYS[2] fences of the account
 -- KEYS[3] account
@@ -10,8 +12,9 @@
 -- ARGV[3] terminal
 -- ARGV[4] subject id
 -- ARGV[5] maximum number of terminals per account
--- Returns {'granted', generation, record or nil, pinned region or nil, epoch ms of the last erasure or nil},
---   {'held', ms until the lease ends}, {'cooling', ms until the cool-down ends, error code} or {'terminal_limit'}.
+-- Returns {'granted', ended, generation, record or nil, pinned region or nil, epoch ms of the last erasure or nil},
+--   {'terminal_limit', ended}, {'held', ms until the lease ends} or {'cooling', ms until the cool-down ends, error code}.
+--   `ended` is 1 if an expired token was deleted that an app had read, else 0.
 
 local owner, duration, terminal, id, limit = unpack(ARGV)
 local heldFor = leasedFor(KEYS[1], duration)
@@ -20,14 +23,27 @@ if heldFor > 0 and redis.call('GET', KEYS[1]) ~= owner then return {'held', held
 
 local failures = redis.call('HMGET', KEYS[5], 'until', 'code')
 local coolsFor = coolingFor(failures[1])
-if coolsFor > 0 then return {'cooling', coolsFor, failures[2]} end
+if coolsFor > 0 then
+  -- A Redis without free memory refuses this.
+  redis.pcall('ZADD', KEYS[4], 'XX', 'GT', now + coolsFor, id)
+  return {'cooling', coolsFor, failures[2]}
+end
 
 local record = redis.call('HGET', KEYS[3], terminal)
-if expiryOf(record) <= now and full(KEYS[3], limit) then return {'terminal_limit'} end
-
+local hasEnded = expiryOf(record) <= now
+local ended = hasEnded and isRead(record) and 1 or 0
+local isFull = hasEnded and full(KEYS[3], limit)
 local generation = nextGeneration(KEYS[2], terminal, record, erasedAt(KEYS[3]))
-redis.call('SET', KEYS[1], owner, 'PX', duration)
-raiseFence(KEYS[2], terminal, GRANTED, generation, limit)
-redis.call('ZADD', KEYS[4], 'XX', now + duration, id)
+if not isFull then
+  redis.call('SET', KEYS[1], owner, 'PX', duration)
+  raiseFence(KEYS[2], terminal, GRANTED, generation, limit)
+  redis.call('ZADD', KEYS[4], 'XX', now + duration, id)
+end
+if hasEnded then
+  redis.call('HDEL', KEYS[3], terminal)
+  redis.call('ZREM', KEYS[4], id)
+  record = false
+end
+if isFull then return {'terminal_limit', ended} end
 local account = redis.call('HMGET', KEYS[3], FIELD_REGION, FIELD_ERASED_AT)
-return {'granted', digits(generation), record, account[1], account[2]}
+return {'granted', ended, digits(generation), record, account[1], account[2]}

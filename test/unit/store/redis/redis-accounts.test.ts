@@ -8,6 +8,7 @@ import { systemClock } from '../../../../src/token/clock.ts';
 import { silentObserver } from '../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
+import { claimLeases } from '../../../support/due-claims.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../../../support/filled-store.ts';
 import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
@@ -40,7 +41,7 @@ async function withToken() {
 async function renewInBackground(store: TokenStore, fields: Readonly<Record<string, string>> = {}): Promise<void> {
   await makeDue(store, ID, systemClock.now());
   const { lease, record } = await eventually(async () => {
-    const [claim] = (await store.dueQueue.claim(10, 1_000)).claims;
+    const [claim] = (await claimLeases(store, 10, 1_000)).claims;
     return claim ?? Promise.reject(new Error('nothing is due'));
   });
   const token = { ...record.token, fields: { ...record.token.fields, ...fields } };

@@ -40,7 +40,7 @@ async function openStore() {
       .acquire(ID, 1_000)
       .then(() => false)
       .catch(() => true);
-  return { server, kinds, write };
+  return { server, store, kinds, write };
 }
 
 async function operator(url: string): Promise<Redis> {
@@ -53,6 +53,16 @@ test('an answered command counts as no error', async () => {
   const { kinds, write } = await openStore();
   expect(await write()).toBe(false);
   expect(kinds()).toEqual([]);
+});
+
+test('a Redis without free memory still knows that an account cools down', async () => {
+  const { server, store } = await openStore();
+  const redis = await operator(server.url);
+  const answer = await store.terminals.acquire(ID, 1_000);
+  if (answer.kind !== 'granted') throw new Error(answer.kind);
+  await store.terminals.release(answer.lease, undefined, 'vendor_unavailable', 60_000);
+  await redis.config('SET', 'maxmemory', '1');
+  expect(await store.terminals.acquire(ID, 1_000)).toMatchObject({ kind: 'cooling', code: 'vendor_unavailable' });
 });
 
 test('a Redis without free memory and a read-only replica have different kinds', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { claimLeases } from '../../../../support/due-claims.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { madeUpToken } from '../../../../support/made-up-tokens.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
@@ -42,7 +43,7 @@ describe('the due queue', () => {
     const token = { ...madeUpToken(), expiresAt: systemClock.now() - 1 };
     await restored(store, { subject: SUBJECT, token });
     await setDue(ID, 0);
-    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
+    expect((await claimLeases(store, 100, 1_000)).claims).toEqual([]);
     expect(await dueInMs(ID)).toBeUndefined();
     expect(await redis.hexists(keys.account(accountOf(ID)), terminalOf(ID))).toBe(0);
   });
@@ -57,18 +58,9 @@ describe('the due queue', () => {
     expectMs(await lifeMs(keys.lease(ID)), 30_000);
     await store.terminals.release(lease, undefined);
     await setDue(ID, 0);
-    expect((await store.dueQueue.claim(100, 40_000)).claims).toHaveLength(1);
+    expect((await claimLeases(store, 100, 40_000)).claims).toHaveLength(1);
     expectMs(await dueInMs(ID), 40_000);
     expectMs(await lifeMs(keys.lease(ID)), 40_000);
-  });
-
-  test('has a due subject that another owner holds due again when that lease ends', async () => {
-    const { store, dueInMs, setDue } = await openRedisState();
-    await restored(store, { subject: SUBJECT });
-    await granted(store, ID, 10_000);
-    await setDue(ID, 0);
-    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
-    expectMs(await dueInMs(ID), 10_000);
   });
 
   test('has a due subject that cools down due again when that ends', async () => {
@@ -76,23 +68,31 @@ describe('the due queue', () => {
     await restored(store, { subject: SUBJECT });
     await redis.hset(keys.failures(accountOf(ID)), { until: systemClock.now() + 15_000, code: 'vendor_timeout' });
     await setDue(ID, 0);
-    expect((await store.dueQueue.claim(100, 1_000)).claims).toEqual([]);
+    expect((await claimLeases(store, 100, 1_000)).claims).toEqual([]);
     expectMs(await dueInMs(ID), 15_000);
   });
 
-  test('postpones a subject with broken data by a minute, with a warning, and gives the others', async () => {
-    const warnings: unknown[] = [];
-    const warn = (...line: unknown[]) => void warnings.push(line);
-    const { store, redis, keys, dueInMs, setDue } = await openRedisState({ info: () => undefined, warn, error: warn });
+  test('is changed by a cool-down for no subject that is due later, or that has no token', async () => {
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState();
+    await restored(store, { subject: SUBJECT });
+    await redis.hset(keys.failures(accountOf(ID)), { until: systemClock.now() + 15_000, code: 'vendor_timeout' });
+    await setDue(ID, systemClock.now() + 60_000);
+    const tablet = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
+    for (const id of [ID, tablet]) expect((await store.terminals.acquire(id, 1_000)).kind).toBe('cooling');
+    expectMs(await dueInMs(ID), 60_000);
+    expect(await dueInMs(tablet)).toBeUndefined();
+  });
+
+  test('drops a subject whose record is too short, and gives the others', async () => {
+    const { store, redis, keys, dueInMs, setDue } = await openRedisState();
     const tablet = subjectId({ ...SUBJECT, uniqueId: 'tablet' });
     for (const uniqueId of ['phone', 'tablet']) await restored(store, { subject: { ...SUBJECT, uniqueId } });
     await redis.hset(keys.account(accountOf(ID)), terminalOf(ID), 'broken');
     await setDue(ID, 0);
     await setDue(tablet, 1);
-    const { claims } = await store.dueQueue.claim(100, 1_000);
+    const { claims } = await claimLeases(store, 100, 1_000);
     expect(claims.map(({ lease }) => lease.id)).toEqual([tablet]);
-    expect(warnings).toContainEqual([{ subject: ID }, expect.stringContaining('cannot be claimed')]);
-    expectMs(await dueInMs(ID), 60_000);
+    expect(await dueInMs(ID)).toBeUndefined();
   });
 
   test('hides a subject from other workers for the given time only', async () => {
@@ -114,18 +114,12 @@ describe('the due queue', () => {
     const erasedAt = await store.accounts.erase(SUBJECT.unionId);
     await restored(store, { subject: SUBJECT, generation: erasedAt + 1 });
     await setDue(ID, 0);
-    expect((await store.dueQueue.claim(100, 1_000)).claims).toMatchObject([{ erasedAt }]);
+    expect((await claimLeases(store, 100, 1_000)).claims).toMatchObject([{ erasedAt }]);
   });
 
   test('reports when its first entry is due, and nothing when it is empty', async () => {
     const { store, setDue } = await openRedisState();
-    expect(await store.dueQueue.claim(100, 1_000)).toEqual({
-      claims: [],
-      nextInMs: undefined,
-      backlog: 0,
-      overdueMs: 0,
-      endedRead: 0,
-    });
+    expect(await store.dueQueue.claim(100)).toEqual({ ids: [], nextInMs: undefined, backlog: 0, overdueMs: 0 });
     for (const [uniqueId, ms] of [
       ['phone', 20_000],
       ['tablet', 30_000],
@@ -134,7 +128,7 @@ describe('the due queue', () => {
       await restored(store, { subject });
       await setDue(subjectId(subject), systemClock.now() + ms);
     }
-    const { nextInMs, backlog } = await store.dueQueue.claim(100, 1_000);
+    const { nextInMs, backlog } = await claimLeases(store, 100, 1_000);
     expectMs(nextInMs, 20_000);
     expect(backlog).toBe(0);
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { accountOf, subjectId } from '../../../../../src/token/subject.ts';
+import { claimLeases } from '../../../../support/due-claims.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -17,7 +18,7 @@ describe('the fences of an account are kept for an hour after the last of them, 
       'a claim',
       async ({ store, setDue }) => {
         await setDue(ID, 0);
-        expect((await store.dueQueue.claim(100, 1_000)).claims).toHaveLength(1);
+        expect((await claimLeases(store, 100, 1_000)).claims).toHaveLength(1);
       },
     ],
   ])('%s', async (_change, change) => {

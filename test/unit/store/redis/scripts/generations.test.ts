@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
-import { accountOf, type SubjectId, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
+import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
 
@@ -31,22 +31,12 @@ async function stateWith(kind: string): Promise<State & { readonly storedAt: num
   return { ...state, storedAt };
 }
 
-async function claimedGeneration({ store, setDue }: State, id: SubjectId): Promise<number | undefined> {
-  await setDue(id, 0);
-  return (await store.dueQueue.claim(100, 1_000)).claims[0]?.lease.generation;
-}
-
 const FENCES = ['grant in a fence', 'logout in a fence', 'dropped answer in a fence'];
 
 describe('a generation is larger than all before, even after the clock of Redis was set back:', () => {
   test.each([...FENCES, 'token', 'answer', 'erasure'])('that of a lease, than the stored %s', async (kind) => {
     const { store, storedAt } = await stateWith(kind);
     expect((await granted(store, ID)).generation).toBe(storedAt + 1);
-  });
-
-  test.each([...FENCES, 'token', 'answer', 'erasure'])('that of a claim, than the stored %s', async (kind) => {
-    const { storedAt, ...state } = await stateWith(kind);
-    expect(await claimedGeneration(state, ID)).toBe(storedAt + 1);
   });
 
   test.each([...FENCES, 'token'])('that of a logout, than the stored %s', async (kind) => {
@@ -61,9 +51,8 @@ describe('a generation is larger than all before, even after the clock of Redis 
 });
 
 describe('the fence', () => {
-  test('of a lease, a claim and a logout is kept for an hour', async () => {
-    const state = await openRedisState();
-    const { store, redis, keys, lifeMs } = state;
+  test('of a lease and a logout is kept for an hour', async () => {
+    const { store, redis, keys, lifeMs } = await openRedisState();
     const expectAnHour = async () => {
       expect(await lifeMs(keys.fences(accountOf(ID)))).toBeGreaterThan(HOUR_MS - 10_000);
       expect(await lifeMs(keys.fences(accountOf(ID)))).toBeLessThanOrEqual(HOUR_MS);
@@ -71,16 +60,12 @@ describe('the fence', () => {
     };
     await granted(store, ID);
     await expectAnHour();
-    await restored(store, { subject: SUBJECT });
-    await claimedGeneration(state, ID);
-    await expectAnHour();
     await store.terminals.remove(ID);
     await expectAnHour();
   });
 
   test.each<[change: string, (state: State) => Promise<unknown>]>([
     ['lease', ({ store }) => granted(store, ID)],
-    ['claim', (state) => claimedGeneration(state, ID)],
     ['logout', ({ store }) => store.terminals.remove(ID)],
   ])('of a %s outdates no login of another terminal', async (_change, change) => {
     const state = await openRedisState();
@@ -93,9 +78,8 @@ describe('the fence', () => {
     expect(await state.store.terminals.save(lease, record, systemClock.now() + 60_000)).toBe('saved');
   });
 
-  test('of a lease or a claim refuses no restored token, and that of a logout does', async () => {
-    const state = await openRedisState();
-    const { store, redis, keys } = state;
+  test('of a lease refuses no restored token, and that of a logout does', async () => {
+    const { store, redis, keys } = await openRedisState();
     const fences = keys.fences(accountOf(ID));
     const fenceOf = (terminal: string) => redis.hget(fences, terminal);
     const at = systemClock.now() - 5_000;
@@ -104,12 +88,8 @@ describe('the fence', () => {
     const lease = await granted(store, ID);
     expect(await fenceOf(terminalOf(ID))).toBe(`${lease.generation} 0 0`);
     expect(await restore(at)).toBe('saved');
-    await store.terminals.release(lease, undefined);
-    const claimed = await claimedGeneration(state, ID);
-    expect(await restore(at + 1)).toBe('saved');
-    expect(await fenceOf(terminalOf(ID))).toBe(`${claimed} 0 0`);
     const outdated = await store.terminals.remove(ID);
-    expect(await fenceOf(terminalOf(ID))).toBe(`${claimed} ${outdated} 0`);
+    expect(await fenceOf(terminalOf(ID))).toBe(`${lease.generation} ${outdated} 0`);
     expect(await restore(at + 2)).toBe('outdated');
   });
 

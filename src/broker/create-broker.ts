@@ -1,0 +1,81 @@
+import type { Clock } from '../token/clock.ts';
+import type { Log } from '../token/log.ts';
+import type { Observer } from '../token/observer.ts';
+import type { TokenStore, VendorLogin } from '../token/ports.ts';
+import type { RefreshPolicy } from '../token/renewal-timing.ts';
+import type { Tracer } from '../token/tracer.ts';
+import { AccessIds } from './access-ids.ts';
+import { Accounts } from './accounts.ts';
+import { LoginLimits } from './login-limits.ts';
+import { RefreshWorker } from './refresh-worker.ts';
+import { Renewal } from './renewal.ts';
+import { TokenBroker } from './token-broker.ts';
+import { TokenCache } from './token-cache.ts';
+import { WriteBack } from './write-back.ts';
+
+export interface BrokerOptions {
+  readonly store: TokenStore;
+  readonly vendor: VendorLogin;
+  readonly policy: RefreshPolicy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Observer;
+  readonly tracer: Tracer;
+  /** Maximum duration of one login: all its attempts, and the waits between them. */
+  readonly loginBudgetMs: number;
+  readonly defaultRegion: string | undefined;
+  /** Maximum memory of the tokens. */
+  readonly cacheMaxBytes: number;
+  /** See {@link LoginLimits}. */
+  readonly loginsPerHour: number;
+  readonly loginBurst: number;
+}
+
+/** The parts of one replica that obtain, keep and renew tokens. */
+export interface Broker {
+  readonly tokens: TokenBroker;
+  readonly accounts: Accounts;
+  readonly accessIds: AccessIds;
+  readonly renewal: Renewal;
+  readonly writeBack: WriteBack;
+  readonly cache: TokenCache;
+  /** Does nothing until it is started. */
+  readonly worker: RefreshWorker;
+  /**
+   * At shutdown, waits at most `timeoutMs` for the logins that run, also those that nobody waits for any more, and until the
+   * store has every token. Then releases the leases that are left.
+   */
+  settle(timeoutMs: number): Promise<void>;
+}
+
+export function createBroker(options: BrokerOptions): Broker {
+  const { store, clock, log, observer } = options;
+  const { terminals, accounts, announcements, health, dueQueue } = store;
+  const ports = { ...options, terminals, accounts, announcements, health, dueQueue };
+  const cache = new TokenCache({ ...ports, maxBytes: options.cacheMaxBytes });
+  const limits = new LoginLimits({
+    rates: store.rateLimiter,
+    perHour: options.loginsPerHour,
+    burst: options.loginBurst,
+    log,
+    observer,
+  });
+  const writeBack = new WriteBack({ ...ports, cache });
+  const parts = { ...ports, cache, limits, writeBack };
+  const renewal = new Renewal(parts);
+  const accessIds = new AccessIds(parts);
+  return {
+    tokens: new TokenBroker({ ...parts, renewal }),
+    accounts: new Accounts(accounts, terminals, cache, limits),
+    accessIds,
+    renewal,
+    writeBack,
+    cache,
+    worker: new RefreshWorker({ ...parts, renewal }),
+    settle: async (timeoutMs) => {
+      const until = clock.monotonic() + timeoutMs;
+      await Promise.all([renewal.settle(timeoutMs), accessIds.settle(timeoutMs)]);
+      await writeBack.settle(Math.max(0, until - clock.monotonic()));
+    },
+  };
+}

@@ -1,0 +1,361 @@
+import { type Clock, raceTimeout, TimeBudget } from '../token/clock.ts';
+import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
+import type { Log } from '../token/log.ts';
+import type { Observer, RenewalCause } from '../token/observer.ts';
+import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer, TerminalStore } from '../token/ports.ts';
+import { LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import type { SubjectId } from '../token/subject.ts';
+import type { Tracer } from '../token/tracer.ts';
+import { HeldLeases } from './held-leases.ts';
+import type { LoginLimits } from './login-limits.ts';
+import { type RenewalRequest, shouldRetryAlone } from './requests.ts';
+import type { TokenCache } from './token-cache.ts';
+
+/**
+ * How long one login waits for the store in total, from the lease to the write of the token. With the lookup before it
+ * and the wait for the login queue, a slow store costs an app at most half a second.
+ */
+export const STORE_WAIT_MS = 180;
+/** How often a waiting replica asks for the lease again, because announcements may get lost. */
+const POLL_MS = 250;
+/** An announcement may arrive this much later than the lease that became free with it. */
+const ANNOUNCEMENT_DELAY_MS = 20;
+
+export interface LeasedLoginsOptions {
+  readonly terminals: TerminalStore;
+  readonly announcements: AnnouncementFeed;
+  readonly cache: TokenCache;
+  readonly limits: LoginLimits;
+  readonly policy: RefreshPolicy;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly observer: Observer;
+  readonly tracer: Tracer;
+  /** Maximum duration of one login: all its attempts, and the waits between them. */
+  readonly loginBudgetMs: number;
+}
+
+/** What callers ask for: one login of this subject. */
+export interface LoginRequest extends Pick<RenewalRequest, 'id' | 'region' | 'cause' | 'urgency'> {
+  /** Set: a logout of the terminal does not end the login. */
+  readonly outlivesLogout?: true;
+}
+
+/** A granted lease, and how long its login waits for the store. */
+export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
+  readonly timeBudget: TimeBudget;
+  /** When the store was asked for the lease, by the monotonic clock. */
+  readonly askedAt: number;
+}
+
+type Acquired =
+  | GrantedLease
+  | Exclude<LeaseAnswer, { kind: 'granted' }>
+  | { readonly kind: 'unavailable'; readonly error: unknown };
+
+/** What a request does about its lease. Each step returns `undefined` if the request needs the lease again. */
+export interface LoginSteps<Result> {
+  /** Logs in. Consumes the lease: it is released in every case. */
+  underLease(granted: GrantedLease): Promise<Result | undefined>;
+  /** Logs in although the store could not be asked for a lease, or throws its error. */
+  withoutLease(storeError: unknown): Promise<Result | undefined>;
+  /** What the login of another replica has stored. */
+  stored(): Promise<Result | undefined>;
+}
+
+interface RunningLogin<Result> {
+  readonly reason: Pick<LoginRequest, 'cause' | 'urgency'>;
+  readonly result: Promise<Result | undefined>;
+  /** The last logout or erasure of the subject that was known when it began. */
+  readonly outdatedUntil: number;
+}
+
+/** The logins of one process, at most one per subject. Leases extend this to all replicas. */
+export class LeasedLogins<Result> {
+  readonly #options: LeasedLoginsOptions;
+  readonly #waiters: AnnouncementWaiters;
+  readonly #heldLeases: HeldLeases;
+  readonly #running = new Map<SubjectId, RunningLogin<Result>>();
+
+  constructor(options: LeasedLoginsOptions) {
+    this.#options = options;
+    this.#waiters = new AnnouncementWaiters(options.announcements, options.clock);
+    this.#heldLeases = new HeldLeases(options);
+  }
+
+  isRunning(id: SubjectId): boolean {
+    return this.#running.has(id);
+  }
+
+  /**
+   * Waits for the running logins of the subject, one after the other, until the result of one will do. Otherwise begins one.
+   * It continues when its caller disconnects, because others may wait for it.
+   * @param accept returns what a waiting request gets of a result; `undefined` if the result will not do
+   * @throws the error of the login that it has begun, or of one that it waited for, unless it should try by itself
+   */
+  async joinOrBegin(
+    request: LoginRequest,
+    accept: (result: Result) => Result | undefined,
+    begin: () => Promise<Result>,
+  ): Promise<Result> {
+    for (let other = this.#running.get(request.id); other; other = this.#running.get(request.id)) {
+      const running = other;
+      const result = await this.#options.tracer.span('lease wait', () => this.#resultOf(running, request));
+      const accepted = result === undefined ? undefined : accept(result);
+      if (accepted !== undefined) return accepted;
+    }
+    return this.begin(request, begin());
+  }
+
+  /** @returns `undefined` if the login has brought nothing, or has failed for a reason that does not concern this request */
+  async #resultOf(running: RunningLogin<Result>, request: LoginRequest): Promise<Result | undefined> {
+    // A logout or an erasure that ends the running login came before this request.
+    const isLater = this.#options.cache.outdatedUntil(request.id) > running.outdatedUntil;
+    try {
+      return await running.result;
+    } catch (error) {
+      if ((isLater && isEndedByRemoval(error)) || shouldRetryAlone(request, running.reason, error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Lets {@link joinOrBegin} wait for a login that begins now. @param result `undefined`: there was nothing to do */
+  begin<Begun extends Result | undefined>(
+    { id, cause, urgency }: Pick<LoginRequest, 'id' | 'cause' | 'urgency'>,
+    result: Promise<Begun>,
+  ): Promise<Begun> {
+    this.#running.set(id, { reason: { cause, urgency }, result, outdatedUntil: this.#options.cache.outdatedUntil(id) });
+    const end = () => void this.#running.delete(id);
+    result.then(end, end);
+    return result;
+  }
+
+  /**
+   * Asks for the lease until a step has a result.
+   * @throws BrokerError the error of a step; the announced error of another replica's login; `terminal_limit`; the error of
+   *   the last login while the account cools down; `vendor_timeout` if other replicas held the lease all the time
+   */
+  async logIn(request: LoginRequest, steps: LoginSteps<Result>): Promise<Result> {
+    const { terminals, clock, observer, tracer, loginBudgetMs } = this.#options;
+    const beganAt = terminals.clockFor(request.id) ?? 0;
+    // Until then it may take the lease. Its own login may end one login budget later.
+    const deadline = clock.monotonic() + 2 * loginBudgetMs + LEASE_MS;
+    let announced: Promise<SubjectAnnouncement | undefined> | undefined;
+    while (clock.monotonic() < deadline) {
+      const answer = await this.acquire(request.id);
+      switch (answer.kind) {
+        case 'granted': {
+          if (announced) await this.#refuseAfterFailure(request, beganAt, answer, announced);
+          const result = await steps.underLease(answer);
+          if (result !== undefined) return result;
+          announced = undefined;
+          break;
+        }
+        case 'unavailable': {
+          const result = await steps.withoutLease(answer.error);
+          if (result !== undefined) return result;
+          announced = undefined;
+          break;
+        }
+        case 'terminal_limit':
+          throw new BrokerError('terminal_limit');
+        case 'cooling':
+          observer.coolingDown(answer.code);
+          throw new BrokerError(answer.code, { retryAfter: Math.ceil(answer.forMs / 1_000) });
+        case 'held': {
+          const next = announced ?? this.#waiters.next(request.id, Math.min(POLL_MS, answer.heldForMs));
+          const result = await tracer.span('lease wait', async () =>
+            this.#resultOfHolder(request, beganAt, steps, await next),
+          );
+          if (result !== undefined) return result;
+          // Listens before it asks for the lease again, so that it misses no announcement in between.
+          announced = this.#waiters.next(request.id, POLL_MS);
+        }
+      }
+    }
+    // None of the other replicas' logins has ended.
+    throw new BrokerError('vendor_timeout', { retryAfter: 1 });
+  }
+
+  /** Asks for the lease once. */
+  async acquire(id: SubjectId): Promise<Acquired> {
+    const { terminals, clock, policy, observer } = this.#options;
+    const [timeBudget, askedAt] = [new TimeBudget(clock, STORE_WAIT_MS), clock.monotonic()];
+    const acquiring = terminals.acquire(id, LEASE_MS).then((answer): Acquired => {
+      // A token has ended that should have been renewed. The store deleted it before it answered.
+      const hasEnded = 'endedRead' in answer && answer.endedRead;
+      if (hasEnded && policy.mode === 'proactive') observer.endedUnrenewed(1);
+      return answer.kind === 'granted' ? { ...answer, timeBudget, askedAt } : answer;
+    }, asUnavailable);
+    const answer = await timeBudget.wait(acquiring);
+    if (answer) return answer;
+    // The store answers too late. A lease that arrives now has no user.
+    void acquiring.then((late) => {
+      if (late.kind === 'granted') void this.release(late, clock.now());
+    });
+    return asUnavailable(new BrokerError('store_unavailable', { retryAfter: 1 }));
+  }
+
+  /**
+   * Does `work` under the lease, which is extended meanwhile. If it throws, the lease is released, and the failure counts.
+   * @returns `undefined` if the login was not sent: see {@link LoginNotSent}
+   */
+  async holding<Done>(
+    request: LoginRequest,
+    granted: GrantedLease,
+    work: () => Promise<Done | undefined>,
+  ): Promise<Done | undefined> {
+    const { lease, askedAt, timeBudget } = granted;
+    this.#heldLeases.add(lease, askedAt);
+    try {
+      return await work();
+    } catch (error) {
+      await timeBudget.wait(this.#releaseFailed(request, granted, error));
+      if (error instanceof LoginNotSent) return undefined;
+      throw error;
+    } finally {
+      this.#heldLeases.remove(lease);
+    }
+  }
+
+  /** Whether the lease cannot have expired yet. */
+  isHeld(lease: Lease): boolean {
+    return this.#heldLeases.isHeld(lease);
+  }
+
+  /** Releases a lease without a login. @param dueAt epoch ms at which the worker looks at the record next */
+  async release({ lease, timeBudget }: Pick<GrantedLease, 'lease' | 'timeBudget'>, dueAt?: number): Promise<void> {
+    await timeBudget.wait(this.#release(lease, dueAt));
+  }
+
+  /** Waits at most `timeoutMs` for the running logins, then releases every lease that is still held. */
+  async settle(timeoutMs: number): Promise<void> {
+    const results = [...this.#running.values()].map(({ result }) => result);
+    await raceTimeout(this.#options.clock, timeoutMs, Promise.allSettled(results));
+    await this.#heldLeases.releaseAll();
+  }
+
+  /** What the replica with the lease has announced. @throws BrokerError its announced failure, or the logout */
+  async #resultOfHolder(
+    request: LoginRequest,
+    beganAt: number,
+    steps: LoginSteps<Result>,
+    announcement: SubjectAnnouncement | undefined,
+  ): Promise<Result | undefined> {
+    if (!announcement) return undefined;
+    const failure = failureFor(request, beganAt, announcement);
+    if (failure) throw failure;
+    // If the store fails here, the next attempt to acquire the lease reports it.
+    return steps.stored().catch(() => undefined);
+  }
+
+  /** The lease became free because the login of its holder failed or was outdated: this request does not repeat it. */
+  async #refuseAfterFailure(
+    request: LoginRequest,
+    beganAt: number,
+    granted: GrantedLease,
+    announced: Promise<SubjectAnnouncement | undefined>,
+  ): Promise<void> {
+    const { clock } = this.#options;
+    const announcement = await raceTimeout(clock, ANNOUNCEMENT_DELAY_MS, announced);
+    const failure = failureFor(request, beganAt, announcement);
+    if (!failure) return;
+    const { current } = granted;
+    await this.release(granted, current ? retryAt(current.token, failure.code, clock) : clock.now());
+    throw failure;
+  }
+
+  async #releaseFailed(request: LoginRequest, { lease, current }: GrantedLease, error: unknown): Promise<void> {
+    const { limits, clock } = this.#options;
+    const { id, cause } = request;
+    const code = error instanceof BrokerError ? error.code : 'internal';
+    const isUnsent = error instanceof BrokerError && error.isUnsent;
+    if (isUnsent && isCounted(cause)) void limits.giveBack(id, cause);
+    const waitMs = error instanceof BrokerError ? error.waitMs : undefined;
+    const dueAt = current && retryAt(current.token, code, clock, waitMs);
+    await this.#release(lease, dueAt, concernsOtherReplicas(code, request) ? code : undefined, waitMs);
+  }
+
+  async #release(lease: Lease, dueAt: number | undefined, failure?: ErrorCode, waitMs?: number): Promise<void> {
+    const { terminals, log } = this.#options;
+    await terminals.release(lease, dueAt, failure, waitMs).catch((error: unknown) => {
+      log.warn({ subject: lease.id, err: error }, 'a lease could not be released; it expires by itself');
+    });
+  }
+}
+
+export function loggedOutMeanwhile(): BrokerError {
+  return new BrokerError('session_forbidden', {
+    detail: 'the terminal was logged out while its token was being obtained',
+  });
+}
+
+/** Whether a login with this cause counts against the account's limit. */
+export function isCounted(cause: RenewalCause): cause is 'new' | 'refused' {
+  return cause === 'new' || cause === 'refused';
+}
+
+/**
+ * The announced failure, unless this request should try by itself. A logout ends each login of the terminal that has begun,
+ * so it fails the requests that wait for one. An older logout is announced again if the store has lost it.
+ * @param beganAt when the request began, by the store's clock
+ */
+function failureFor(
+  request: LoginRequest,
+  beganAt: number,
+  announcement: SubjectAnnouncement | undefined,
+): BrokerError | undefined {
+  const isLogout = announcement?.kind === 'removed' && announcement.generation >= beganAt;
+  if (isLogout && !request.outlivesLogout) return loggedOutMeanwhile();
+  if (announcement?.kind !== 'failed') return undefined;
+  const failure = new BrokerError(announcement.code, { retryAfter: 1 });
+  return shouldRetryAlone(request, undefined, failure) ? undefined : failure;
+}
+
+/**
+ * Other replicas do not hear that a background renewal found no place in the login queue: an app has priority there. Nor
+ * that the account was erased during a login: a caller from after the erasure may wait.
+ */
+function concernsOtherReplicas(code: ErrorCode, { urgency }: LoginRequest): boolean {
+  return code !== 'not_found' && (urgency !== 'background' || code !== 'vendor_busy');
+}
+
+function isEndedByRemoval(error: unknown): boolean {
+  return error instanceof BrokerError && (error.code === 'session_forbidden' || error.code === 'not_found');
+}
+
+function asUnavailable(error: unknown): { readonly kind: 'unavailable'; readonly error: unknown } {
+  return { kind: 'unavailable', error };
+}
+
+type SubjectAnnouncement = Exclude<Announcement, { kind: 'erased' }>;
+type Waiter = (announcement: SubjectAnnouncement | undefined) => void;
+
+/** Lets logins wait for the next announcement about their subject. */
+export class AnnouncementWaiters {
+  readonly #clock: Clock;
+  readonly #waiters = new Map<SubjectId, Set<Waiter>>();
+
+  constructor(announcements: AnnouncementFeed, clock: Clock) {
+    this.#clock = clock;
+    announcements.subscribe((announcement) => {
+      if (announcement.kind === 'erased') return;
+      for (const waiter of this.#waiters.get(announcement.id) ?? []) waiter(announcement);
+    });
+  }
+
+  /** Resolves to the next announcement about `id`, or to `undefined` after `timeoutMs`. */
+  next(id: SubjectId, timeoutMs: number): Promise<SubjectAnnouncement | undefined> {
+    return new Promise((resolve) => {
+      const waiters = this.#waiters.get(id) ?? new Set();
+      const done: Waiter = (announcement) => {
+        timer.cancel();
+        waiters.delete(done);
+        if (waiters.size === 0) this.#waiters.delete(id);
+        resolve(announcement);
+      };
+      const timer = this.#clock.setTimer(() => done(undefined), timeoutMs);
+      this.#waiters.set(id, waiters.add(done));
+    });
+  }
+}
