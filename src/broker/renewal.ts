@@ -6,7 +6,7 @@ import { LeasedLogins, type LeasedLoginsOptions } from './leased-logins.ts';
 import { TokenLogin, type TokenLoginOptions } from './login.ts';
 import type { RenewalRequest, Renewed } from './requests.ts';
 
-/** How long a due token waits that is not renewed: memory has a newer one, which is on its way to the store. */
+/** How long a due token waits while a newer one, or its logout, is on its way to the store. */
 const OVERTAKEN_PAUSE_MS = 1_000;
 /** How long a due record waits that does not open. A replica with other keys may renew it sooner. */
 const UNREADABLE_PAUSE_MS = 3_600_000;
@@ -118,7 +118,10 @@ export class Renewal {
     const due = dueOnceRead(record, policy, id);
     if (now < due) return due;
     if (!isRenewedInBackground(record, policy)) return record.token.expiresAt;
-    const isOvertaken = writeBack.hasRecordOf(id) || cache.knowsNewerThan(id, record.generation);
-    return isOvertaken ? now + OVERTAKEN_PAUSE_MS : undefined;
+    const { generation } = record;
+    const isOvertaken = writeBack.hasRecordOf(id) || cache.outdates(id, generation);
+    // The store has lost a later token. Another replica may have it in memory.
+    const mayBeOvertaken = cache.newestKnown(id) > generation && writeBack.mayBeRestored();
+    return isOvertaken || mayBeOvertaken ? now + OVERTAKEN_PAUSE_MS : undefined;
   }
 }

@@ -157,9 +157,9 @@ export class TokenCache {
     return Math.max(this.#saved.get(id)?.generation ?? 0, this.outdatedUntil(id));
   }
 
-  /** Whether this replica knows of a newer token of the subject, or has a newer one. */
-  knowsNewerThan(id: SubjectId, generation: number): boolean {
-    return Math.max(this.newestKnown(id), this.#tokens.peek(id)?.served.record.generation ?? 0) > generation;
+  /** Whether memory has a newer token of the subject, or knows of a logout or an erasure since. */
+  outdates(id: SubjectId, generation: number): boolean {
+    return Math.max(this.outdatedUntil(id), this.#tokens.peek(id)?.served.record.generation ?? 0) > generation;
   }
 
   /**

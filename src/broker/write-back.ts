@@ -12,6 +12,8 @@ const RETRY_MS = 1_000;
 /** At shutdown, time is short. */
 const SETTLE_PAUSE_MS = 100;
 const BATCH_SIZE = 64;
+/** Each replica notices within about a second that the store has lost data, and writes back what it has. */
+const RESTORE_MS = 5_000;
 /**
  * Maximum number of waiting records, and of waiting removals. With the default `VENDOR_MAX_RPS`, the logins of a replica
  * need five hours without the store to reach it.
@@ -57,6 +59,8 @@ export class WriteBack {
   readonly #removals = new Map<SubjectId | AccountId, LostRemoval>();
   /** What the store has lost. It is read one after the other, because it may be much. */
   #lost: Iterator<Missing, undefined> | undefined;
+  /** When the store last lost data, by the monotonic clock. */
+  #lostAt: number | undefined;
   /** The subjects whose record is on its way to the store. */
   readonly #inFlight = new Set<SubjectId>();
   #flushing = false;
@@ -66,7 +70,10 @@ export class WriteBack {
   constructor(options: WriteBackOptions) {
     this.#options = options;
     options.health.onReturn((history) => {
-      if (history !== 'same') this.#lost = this.#known();
+      if (history !== 'same') {
+        this.#lost = this.#known();
+        this.#lostAt = options.clock.monotonic();
+      }
       void this.#flush();
     });
   }
@@ -106,6 +113,11 @@ export class WriteBack {
     return this.#tokens.has(id) || this.#inFlight.has(id);
   }
 
+  /** Whether a token that the store has lost may still come back from another replica. */
+  mayBeRestored(): boolean {
+    return this.#lostAt === undefined || this.#options.clock.monotonic() - this.#lostAt < RESTORE_MS;
+  }
+
   /** Repeats a logout or an erasure that the store has lost. @param generation its generation */
   repeatRemoval(id: SubjectId | AccountId, generation: number): void {
     this.#remember({ id, generation });
@@ -133,7 +145,12 @@ export class WriteBack {
     const { cache, clock } = this.#options;
     const now = clock.monotonic();
     for (const [id, generation] of cache.removals()) yield { id, generation };
-    for (const [id, record] of cache.records(now)) if (!this.hasRecordOf(id)) yield { id, record };
+    for (const [id, record] of cache.records(now)) {
+      if (this.hasRecordOf(id)) continue;
+      // A later login has ended the token, but nobody may have its token any more.
+      const suspect = record.suspect || cache.newestKnown(id) > record.generation;
+      yield { id, record: { ...record, suspect } };
+    }
     return undefined;
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import type { BrokerError } from '../../../src/token/errors.ts';
-import type { Lease } from '../../../src/token/ports.ts';
+import type { Announcement, AnnouncementFeed, Lease, StoreHistory } from '../../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../../src/token/renewal-timing.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
@@ -19,7 +19,23 @@ const POLICY: RefreshPolicy = { ...PROACTIVE, share: { from: 0.5, to: 0.5 } };
 async function createReplica(policy: Partial<RefreshPolicy> = {}) {
   const { clock, pass } = virtualClock();
   const inner = createMemoryStore({ clock, terminalsPerAccount: 1 });
-  const watched = watchedStore(inner);
+  const listeners: ((history: StoreHistory) => void)[] = [];
+  const health = { ...inner.health, onReturn: (one: (history: StoreHistory) => void) => void listeners.push(one) };
+  const hearers: ((announcement: Announcement) => void)[] = [];
+  const announcements: AnnouncementFeed = {
+    subscribe: (hear) => {
+      hearers.push(hear);
+      inner.announcements.subscribe(hear);
+    },
+    completeSince: () => inner.announcements.completeSince(),
+  };
+  const announce = (announcement: Announcement) => {
+    for (const hear of hearers) hear(announcement);
+  };
+  const watched = watchedStore({ ...inner, health, announcements });
+  const loseData = () => {
+    for (const listener of listeners) listener('went_back');
+  };
   const { observer, told } = recordingObserver();
   const parts = brokerParts({ clock, store: watched.store, observer, policy: { ...POLICY, ...policy } });
   const { renewal, broker, vendor } = parts;
@@ -46,7 +62,22 @@ async function createReplica(policy: Partial<RefreshPolicy> = {}) {
   const dueInMs = async () => (await inner.dueQueue.claim(0)).nextInMs;
   const stored = async () => (await inner.terminals.read(ID)).record;
   await read();
-  return { ...parts, clock, pass, inner, watched, told, read, renewDue, latenessMs, holdLease, dueInMs, stored };
+  return {
+    ...parts,
+    clock,
+    pass,
+    inner,
+    watched,
+    told,
+    read,
+    renewDue,
+    latenessMs,
+    holdLease,
+    dueInMs,
+    stored,
+    announce,
+    loseData,
+  };
 }
 
 describe('a due token', () => {
@@ -124,6 +155,31 @@ describe('a due token', () => {
       expect(vendor.requests).toHaveLength(1);
     },
   );
+
+  test('that a lost one has replaced is left to the write-back of the others for 5 s, and then renewed', async () => {
+    const { clock, pass, vendor, renewDue, dueInMs, stored, announce, loseData } = await createReplica();
+    await pass(LIFE_MS / 2);
+    announce({ kind: 'saved', id: ID, generation: clock.now() });
+    for (const ms of [0, 4_900]) {
+      await pass(ms);
+      expect(await renewDue()).toBeUndefined();
+      expect(await dueInMs()).toBe(1_000 - vendor.latencyMs);
+      if (ms === 0) loseData();
+    }
+    await pass(1_000);
+    expect(await renewDue()).toMatchObject({ outcome: 'login' });
+    expect((await stored())?.token.fields['accessToken']).toBe('token-2');
+  });
+
+  test('that a lost logout has ended is never renewed', async () => {
+    const { clock, pass, vendor, renewDue, announce, loseData } = await createReplica();
+    await pass(LIFE_MS / 2);
+    announce({ kind: 'removed', id: ID, generation: clock.now() });
+    loseData();
+    await pass(10_000);
+    expect(await renewDue()).toBeUndefined();
+    expect(vendor.requests).toHaveLength(1);
+  });
 
   test.each([
     ['proactive', [[1]]],

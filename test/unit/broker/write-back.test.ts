@@ -34,6 +34,7 @@ function createWriteBack() {
     *removals() {
       yield* removals;
     },
+    newestKnown: () => 0,
     outdatedUntil: (id: SubjectId) => new Map<string, number>(removals).get(id) ?? 0,
     remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
   };
@@ -570,6 +571,34 @@ describe('after the store has lost its data', () => {
     storeReturns[1]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(true));
     expect((await claimLeases(empty, 1, 1)).nextInMs).toBe(dueOnceRead(record, PROACTIVE) - clock.now());
+  });
+
+  test('a token that a later login has ended is written as suspect, because nobody may have the later token', async () => {
+    const clock = new TestClock();
+    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
+    if (!full || !empty) throw new Error('no stores');
+    let current = full;
+    const terminals = new Proxy(full.terminals, {
+      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
+    });
+    const storeReturns: ((history: StoreHistory) => void)[] = [];
+    const health = {
+      ping: async () => undefined,
+      onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
+    };
+    const store = { ...full, terminals, health };
+    const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
+    const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+    const id = subjectId(subject);
+    const { record } = await reading.broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
+    clock.advance(1_000);
+    await renewing.renewInBackground(id);
+    current = empty;
+    for (const returns of storeReturns) returns('went_back');
+    await eventually(async () =>
+      expect((await empty.terminals.read(id)).record).toMatchObject({ generation: record.generation, suspect: true }),
+    );
+    expect((await empty.dueQueue.claim(1)).ids).toEqual([id]);
   });
 
   test('only what it missed is written if it still has its data', async () => {
