@@ -54,10 +54,11 @@ export const REMOVAL_MUTANTS: LuaMutants = {
     ['an erasure ignores grants', 'math.max(unpack(readFence(fences[at])))', 'readFence(fences[at])[2]'],
     [
       'an erasure may be earlier than a record',
-      'for at = 2, #fields, 2 do instant = math.max(instant, generationOf(fields[at]) + 1) end',
+      'if #fields[at] == DIGEST_LENGTH then instant = math.max(instant, generationOf(fields[at + 1]) + 1) end',
       '',
     ],
-    ['an erasure may equal a record', 'generationOf(fields[at]) + 1', 'generationOf(fields[at])'],
+    ['an erasure may equal a record', 'generationOf(fields[at + 1]) + 1', 'generationOf(fields[at + 1])'],
+    ['the directory entry counts as a record', 'if #fields[at] == DIGEST_LENGTH then instant', 'if true then instant'],
     ['a repeated erasure is a new one', 'local instant = tonumber(repeated)', 'local instant = nil'],
     ['each repeated erasure is done', 'elseif erasedAt(KEYS[1]) >= instant then', 'elseif false then'],
     ['no repeated erasure is done', 'elseif erasedAt(KEYS[1]) >= instant then', 'elseif true then'],

@@ -21,7 +21,9 @@ if not instant then
   instant = math.max(now, erasedAt(KEYS[1]) + 1)
   local fences = redis.call('HGETALL', KEYS[3])
   for at = 2, #fences, 2 do instant = math.max(instant, math.max(unpack(readFence(fences[at]))) + 1) end
-  for at = 2, #fields, 2 do instant = math.max(instant, generationOf(fields[at]) + 1) end
+  for at = 1, #fields, 2 do
+    if #fields[at] == DIGEST_LENGTH then instant = math.max(instant, generationOf(fields[at + 1]) + 1) end
+  end
 elseif erasedAt(KEYS[1]) >= instant then
   return nil
 end

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { runScript } from '../../../../../src/store/redis/lua-scripts.ts';
+import { ACCOUNT_FIELDS } from '../../../../../src/store/redis/records/record-codec.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
@@ -48,6 +49,16 @@ describe('a generation is larger than all before, even after the clock of Redis 
     const { store, storedAt } = await stateWith(kind);
     expect(await store.accounts.erase(SUBJECT.unionId)).toBe(storedAt + 1);
   });
+});
+
+test('that of an erasure is the time of now, whatever the bytes of the directory entry look like', async () => {
+  const { store, redis, keys } = await openRedisState();
+  await restored(store, { subject: SUBJECT });
+  // Where a record has its generation, the encrypted entry may have any bytes: here a time in half a year.
+  const entry = Buffer.alloc(80);
+  entry.writeUIntBE(systemClock.now() + 180 * 86_400_000, 4, 6);
+  await redis.hset(keys.account(accountOf(ID)), ACCOUNT_FIELDS.directory, entry);
+  expect(Math.abs((await store.accounts.erase(SUBJECT.unionId)) - systemClock.now())).toBeLessThan(60_000);
 });
 
 describe('the fence', () => {
