@@ -245,6 +245,7 @@ describe('with an endpoint', () => {
     expect(renewal.attributes).toEqual({ 'broker.renewal_cause': 'background', 'broker.renewal_outcome': 'login' });
     expect(treeOf(receiver.spans(), renewal.traceId, shown)).toEqual([
       'renewal login',
+      '  store acquire',
       '  login success',
       '    login attempt',
       '  store save',
