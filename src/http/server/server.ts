@@ -18,6 +18,9 @@ import { hasBody } from './request-bodies.ts';
 import { addRequestHooks, addTracing, type RequestHooksOptions } from './request-hooks.ts';
 import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
+/** During shutdown, a connection without a request is closed after this long. A proxy may just have sent one. */
+const QUIET_MS = 2_000;
+
 const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean } = {
   ...CONNECTION_TIMES,
   // Without it, Node drops a second Authorization header silently.
@@ -46,7 +49,7 @@ function createHttpServer(
     ? (request, response) => tracer.request(request, response, () => answer(request, response))
     : answer;
   const listener: RequestListener = (request, response) => {
-    if (connections.admit(response)) traced(request, response);
+    connections.handle(response, () => traced(request, response));
   };
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
@@ -79,7 +82,7 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   const app = fastify({
     ...ZOD_VALIDATION,
     serverFactory: (serve) => createHttpServer(connections, serve, options),
-    forceCloseConnections: 'idle',
+    forceCloseConnections: false,
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
     logController: new fastify.LogController({ disableRequestLogging: true }),
@@ -101,7 +104,10 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   requireSchemas(app);
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
-  app.addHook('preClose', async () => connections.drain());
+  options.closing.addEventListener('abort', () => connections.drain(QUIET_MS), { once: true });
+  app.addHook('preClose', async () => {
+    if (!options.closing.aborted) connections.drain(0);
+  });
   app.addHook('onClose', async () => refusals.flush());
   return app;
 }
