@@ -68,7 +68,7 @@ describe('a JWT', () => {
       ['session region', 'session'],
       'Correct the value of the claim region',
     ],
-    ['a start in the future', { nbf: START_SECONDS + 30 }, ['session nbf', 'session'], 'clock'],
+    ['a start in the future', { nbf: START_SECONDS + 90 }, ['session nbf', 'session'], 'clock'],
     ['a bound key', { cnf: { jkt: 'x' } }, ['session kind of token', 'session'], 'access token'],
   ])('with %s: the claim, and how to fix it', async (_, claims, names, fix) => {
     const { failed, fixes } = await check(JWT, await session(claims));

@@ -136,8 +136,12 @@ describe('a session with the header of an accepted one', () => {
     ...[undefined, null, '', 1, 'https://other.example', [ISSUER]].map((iss) => ({ iss })),
     ...[undefined, null, 'other', [], ['other', AUDIENCE], [1, AUDIENCE], {}, [[AUDIENCE]]].map((aud) => ({ aud })),
     ...[undefined, null, '1', START_SECONDS, START_SECONDS + 0.5, START_SECONDS - 1, 1e15, -1].map((exp) => ({ exp })),
-    ...[null, '1', START_SECONDS, START_SECONDS + 1, START_SECONDS + 0.5, 1e15].map((nbf) => ({ nbf })),
-    ...[null, '1', START_SECONDS + 1, 1e15, START_SECONDS - 5].map((iat) => ({ iat })),
+    ...[null, '1', START_SECONDS, START_SECONDS + 60, START_SECONDS + 60.5, START_SECONDS + 61, 1e15].map((nbf) => ({
+      nbf,
+    })),
+    ...[null, '1', START_SECONDS + 60, START_SECONDS + 60.5, START_SECONDS + 61, 1e15, START_SECONDS - 5].map(
+      (iat) => ({ iat }),
+    ),
     ...[undefined, null, '', 1, 'x'.repeat(129), '\ud800'].map((sub) => ({ sub })),
     { region: 'DEU' },
     { region: 'de' },
