@@ -297,11 +297,12 @@ export class JwtVerifier implements SessionVerifier {
     return this.#acceptKnownHeader(session) ?? this.#verifyWithJose(session);
   }
 
-  /** Accepts a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
-  #acceptKnownHeader(session: string): Principal | undefined {
+  /** Judges a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
+  #acceptKnownHeader(session: string): Principal | Promise<Principal> | undefined {
     const keySet = this.#key.current();
     if (!keySet || session.length > SESSION_MAX_LENGTH) return undefined;
     const claims = this.#knownHeaders.claimsOf(session, keySet);
+    if (claims === 'forged') return Promise.reject(brokerErrorFrom(new errors.JWSSignatureVerificationFailed()));
     const valid = claims && validClaims(claims, this.#required, this.#clock.now());
     if (!valid || Object.values(valid).includes(false)) return undefined;
     try {

@@ -23,6 +23,11 @@ export function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
   app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
 }
 
+/** Whether the request has one header `Host` (RFC 9112 §3.2). Node joins several with commas, which no host name has. */
+export function isSingleHost(host: string): boolean {
+  return !host.includes(',');
+}
+
 export interface RequestHooksOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
@@ -39,8 +44,13 @@ export function addRequestHooks(app: FastifyInstance, { logger, closing }: Reque
   closing.addEventListener('abort', serveNoLonger, { once: true });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
-    const hasNoHost = request.headers.host === undefined && request.raw.httpVersionMinor > 0;
-    if (hasNoHost) return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
+    const { host } = request.headers;
+    if (host === undefined && request.raw.httpVersionMinor > 0) {
+      return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
+    }
+    if (host !== undefined && !isSingleHost(host)) {
+      return done(new BrokerError('request_invalid', { detail: 'There must be one header Host' }));
+    }
     const refused = performance.now() >= refusesFrom && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
