@@ -189,7 +189,7 @@ describe('headers', () => {
     expect(failed).toEqual(['session iat', 'session']);
     expect(lines).toContain('FAIL session iat: yesterday: The claim iat in the answer is not a number');
     expect(lines.at(-1)).toContain('session_check_unavailable');
-    expect(fixes).toEqual(['Issue sessions with iat in seconds since 1970.', 'See the lines above.']);
+    expect(fixes[0]).toContain('Issue sessions with iat in seconds since 1970');
   });
 
   test('that the session server refuses: its status, and that only the cloud knows the reason', async () => {
