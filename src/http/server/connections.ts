@@ -107,8 +107,10 @@ export class Connections {
     const connection = this.#connections.get(response.req.socket);
     if (!connection) return;
     if (!connection.current) this.#begin(connection, response, answer);
-    else if (connection.next) this.#close(connection);
-    else {
+    else if (connection.next) {
+      withoutStacks(connection.socket);
+      this.#close(connection);
+    } else {
       connection.next = response;
       connection.current.once('close', () => {
         if (connection.next === response && !connection.socket.destroyed) this.#begin(connection, response, answer);
@@ -124,7 +126,10 @@ export class Connections {
       connection.current = undefined;
       connection.usedAt = performance.now();
     });
-    answer();
+    // Node hands over all requests of one read first. If they are too many, none is answered.
+    process.nextTick(() => {
+      if (this.#connections.has(connection.socket)) answer();
+    });
   }
 
   /**
@@ -231,6 +236,17 @@ export class Connections {
     const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
     return `HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`;
   }
+}
+
+/** Node makes an error for each request that has no answer when its connection closes. Their stacks take most of the time. */
+function withoutStacks(socket: Socket): void {
+  const { stackTraceLimit } = Error;
+  socket.prependOnceListener('close', () => {
+    Error.stackTraceLimit = 0;
+  });
+  socket.once('close', () => {
+    Error.stackTraceLimit = stackTraceLimit;
+  });
 }
 
 const DETAILS: Readonly<Record<string, string>> = {
