@@ -1,14 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import type { Server, ServerOptions, ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
-import { BrokerError } from '../../token/errors.ts';
-import { problemAnswer } from '../problem.ts';
-import type { RefusalLog } from '../refusal-log.ts';
 
-/** From opening a connection, or from the first byte of a later request, to the last byte of the request. */
-const ARRIVAL_TIMEOUT_MS = 10_000;
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
 /**
@@ -18,34 +11,10 @@ const READ_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
-const SWEEP_MS = 1_000;
-const DRAIN_SWEEP_MS = 250;
+export const SWEEP_MS = 1_000;
 const LOG_INTERVAL_MS = 10_000;
 /** Part of the idle connections that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
-
-/** All times are explicit: Node's defaults suit a server of web pages. */
-export const CONNECTION_TIMES: ServerOptions = {
-  headersTimeout: ARRIVAL_TIMEOUT_MS,
-  requestTimeout: ARRIVAL_TIMEOUT_MS,
-  connectionsCheckingInterval: SWEEP_MS,
-  /** Longer than the 60 s that load balancers commonly keep idle connections, so that they close first. */
-  keepAliveTimeout: 72_000,
-};
-
-/**
- * Most open connections of a listener.
- * @param most the bound where descriptors are plenty
- * @param descriptorShare share of the descriptors that the connections may use. Redis and the vendor need some too
- */
-export function connectionBound(most: number, descriptorShare: number): number {
-  try {
-    const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
-    return Math.min(most, Math.floor(Number(limit ?? most) * descriptorShare));
-  } catch {
-    return most;
-  }
-}
 
 interface Connection {
   readonly socket: Socket;
@@ -70,8 +39,8 @@ function isAnswering({ socket, current }: Connection): boolean {
 interface ConnectionsOptions {
   readonly max: number;
   readonly log: FastifyBaseLogger;
-  /** Gets the requests that Node cannot read. */
-  readonly refusals: Pick<RefusalLog, 'addUnreadable'>;
+  /** The bytes of the answer to a request that Node cannot read. @param code of Node's error */
+  readonly answerTo: (code: string) => string;
 }
 
 /**
@@ -82,7 +51,7 @@ interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Socket, Connection>();
-  #timer: NodeJS.Timeout | undefined;
+  #draining: { readonly since: number; readonly quietMs: number } | undefined;
   #counts = { closed: 0, rejected: 0 };
   #loggedAt = Number.NEGATIVE_INFINITY;
 
@@ -92,11 +61,11 @@ export class Connections {
 
   /** Bounds the connections of this server from now on. */
   watch(server: Server): void {
-    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    const timer = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     server.on('connection', (socket) => this.#add(socket));
     // `server.close()` calls it, and would close a connection on which a proxy has just sent a request.
     server.closeIdleConnections = () => undefined;
-    server.once('close', () => clearInterval(this.#timer));
+    server.once('close', () => clearInterval(timer));
   }
 
   /**
@@ -136,36 +105,28 @@ export class Connections {
    * Handles bytes that Node's parser cannot read, and requests that do not arrive in time. Each request gets one answer:
    * a problem, if there is no answer yet. Then the broker closes the connection.
    */
-  refuse(error: { readonly code?: string }, socket: Socket): void {
+  refuse({ code = '' }: { readonly code?: string }, socket: Socket): void {
     const connection = this.#connections.get(socket);
     // Node reports the error again for each packet that follows.
     if (!connection || connection.isRefused) return;
     connection.isRefused = true;
     // A connection that carried nothing is not a request, so it gets no answer.
     if (!socket.writable || socket.bytesRead === 0) return void socket.destroy();
+    const { answerTo } = this.#options;
     const { current, next } = connection;
     const latest = next ?? current;
     // The bytes belong to the latest request if it is not complete. Its handler may wait for the rest forever.
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.next = undefined;
     const last = isUnanswered ? next && current : latest;
-    if (last) last.once('finish', () => endSoon(socket, isUnanswered ? this.#problem(error) : ''));
-    else endSoon(socket, this.#problem(error));
+    if (last) last.once('finish', () => endSoon(socket, isUnanswered ? answerTo(code) : ''));
+    else endSoon(socket, answerTo(code));
   }
 
   /** From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one. */
   drain(quietMs: number): void {
-    const beganAt = performance.now();
-    const closeQuiet = () => {
-      const now = performance.now();
-      for (const connection of this.#connections.values()) {
-        const isQuiet = now - Math.max(beganAt, connection.usedAt) >= quietMs;
-        if (isQuiet && !isAnswering(connection)) this.#close(connection);
-      }
-    };
-    clearInterval(this.#timer);
-    this.#timer = setInterval(closeQuiet, DRAIN_SWEEP_MS).unref();
-    closeQuiet();
+    this.#draining = { since: performance.now(), quietMs };
+    this.#sweep();
   }
 
   #add(socket: Socket): void {
@@ -207,10 +168,16 @@ export class Connections {
       if (connection.socket.writableLength === 0) connection.unreadSince = undefined;
       else connection.unreadSince ??= now;
       const isUnread = connection.unreadSince !== undefined && now - connection.unreadSince >= READ_TIMEOUT_MS;
-      const isUnanswered = isAnswering(connection) && now - connection.usedAt >= ANSWER_TIMEOUT_MS;
-      if (isUnread || isUnanswered) this.#close(connection);
+      const isTooLong = isAnswering(connection) && now - connection.usedAt >= ANSWER_TIMEOUT_MS;
+      if (isUnread || isTooLong || this.#isQuiet(connection, now)) this.#close(connection);
     }
     this.#logCounts(now);
+  }
+
+  #isQuiet(connection: Connection, now: number): boolean {
+    if (!this.#draining || isAnswering(connection)) return false;
+    const { since, quietMs } = this.#draining;
+    return now - Math.max(since, connection.usedAt) >= quietMs;
   }
 
   #logCounts(now: number): void {
@@ -220,21 +187,6 @@ export class Connections {
     log.warn({ max, closed, rejected }, 'too many connections: idle ones were closed');
     this.#counts = { closed: 0, rejected: 0 };
     this.#loggedAt = now;
-  }
-
-  /** The bytes of a complete answer. There is no request that Fastify could answer. */
-  #problem({ code = '' }: { readonly code?: string }): string {
-    const requestId = randomUUID();
-    const refusal = new BrokerError('request_invalid', { detail: DETAILS[code] ?? 'The request is not HTTP/1.1' });
-    // Do not log the error itself: it contains the raw packet.
-    this.#options.refusals.addUnreadable(refusal, { id: requestId, log: this.#options.log });
-    this.#options.log.debug({ requestId, code }, 'unreadable request');
-    const { problem, headers } = problemAnswer(refusal, requestId);
-    const body = JSON.stringify(problem);
-    const length = String(Buffer.byteLength(body));
-    const head = { ...headers, 'x-request-id': requestId, 'content-length': length, connection: 'close' };
-    const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
-    return `HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`;
   }
 }
 
@@ -248,11 +200,6 @@ function withoutStacks(socket: Socket): void {
     Error.stackTraceLimit = stackTraceLimit;
   });
 }
-
-const DETAILS: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
-  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
-};
 
 /**
  * Sends the last bytes, and destroys the socket if the caller has not closed it soon. Destroying it at once would reset
