@@ -10,6 +10,7 @@ import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
+import { lostLogLines } from './logger.ts';
 import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
@@ -74,7 +75,7 @@ export async function startService(
   /** Changes when the secrets are read again. */
   let current = config;
   const log = logger;
-  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
+  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS, lostLogLines });
   const lastHour = new LastHour(clock, metrics.totals);
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
