@@ -1,4 +1,4 @@
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, destination, type Logger, type LoggerOptions, pino } from 'pino';
 import { BrokerError } from './token/errors.ts';
 
 /** Fields that a log line never shows, even if the code passes a whole object to the logger. */
@@ -15,12 +15,35 @@ const SECRET_NAMES = [
   'headers',
 ];
 
+/** Lines that wait until standard output takes them, in bytes. Those beyond are lost. */
+const MAX_WAITING_BYTES = 2 ** 20;
+
+let linesLost = 0;
+
+/** Number of log lines of this process that were lost, because standard output did not take them. */
+export function lostLogLines(): number {
+  return linesLost;
+}
+
+/** Standard output. A full disk behind it stops nothing: the first failure is reported on standard error. */
+function standardOutput(): DestinationStream {
+  const output = destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES });
+  output.on('drop', () => {
+    linesLost += 1;
+  });
+  output.once('error', ({ message }: Error) => {
+    output.on('error', () => undefined);
+    process.stderr.write(`The log cannot be written (${message}). Lines are lost until it can be written again.\n`);
+  });
+  return output;
+}
+
 /**
  * Writes JSON lines to standard output. Errors appear without the fields that libraries add, such as bodies and headers.
  * @param fieldsOfLine further fields of each line, at the time when it is written
  */
 export function createLogger(level: string, fieldsOfLine?: () => object): Logger {
-  return pino({
+  const options: LoggerOptions = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -28,7 +51,8 @@ export function createLogger(level: string, fieldsOfLine?: () => object): Logger
     redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[redacted]' },
     serializers: { err: describeError },
     ...(fieldsOfLine && { mixin: fieldsOfLine }),
-  });
+  };
+  return pino(options, standardOutput());
 }
 
 interface DescribedError {

@@ -10,6 +10,7 @@ import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
+import { lostLogLines } from './logger.ts';
 import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
@@ -18,7 +19,7 @@ import { countingObserver, countsByMinute, LastHour } from './telemetry/last-hou
 import { createMetrics } from './telemetry/metrics.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
-import { type Clock, raceTimeout, systemClock } from './token/clock.ts';
+import { type Clock, raceTimeout, sleep, systemClock } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
@@ -29,6 +30,9 @@ import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /** At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections. */
 const DRAIN_MS = 9_000;
+
+/** After shutdown has begun, new connections are accepted for this long: load balancers learn late that a replica ends. */
+const ACCEPT_MS = 1_000;
 
 const MIB = 2 ** 20;
 /** Heap of a replica with empty caches. */
@@ -71,7 +75,7 @@ export async function startService(
   /** Changes when the secrets are read again. */
   let current = config;
   const log = logger;
-  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS });
+  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS, lostLogLines });
   const lastHour = new LastHour(clock, metrics.totals);
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
@@ -199,7 +203,11 @@ export async function startService(
     lastHour.stop();
     vendor.stopRetrying();
     const drainUntil = clock.monotonic() + DRAIN_MS;
-    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), publicApp.close(), internalApp.close()]));
+    const stopServing = async (): Promise<void> => {
+      if (publicApp.server.listening) await sleep(clock, ACCEPT_MS);
+      await Promise.all([publicApp.close(), internalApp.close()]);
+    };
+    await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), stopServing()]));
     // A login that was sent is not cut off, although its caller may have disconnected.
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);

@@ -1,5 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BadRequest, type HttpServer, listen, readBody, readJson, sendJson } from '../simulator/http-server.ts';
+import {
+  BadRequest,
+  type HttpServer,
+  listen,
+  readBody,
+  readJson,
+  refuseForeign,
+  sendJson,
+} from '../simulator/http-server.ts';
 import { FAULTS, type Fault } from '../simulator/vendor-settings.ts';
 import type { AnsweredLogin, VendorSimulator } from '../simulator/vendor-simulator.ts';
 import type { Clock } from '../token/clock.ts';
@@ -107,8 +115,8 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
     return { body: (await answer.json()) as TokenAnswer['body'] };
   };
 
-  const passOn = async (request: IncomingMessage, response: ServerResponse) => {
-    const { method = 'GET', url = '/', headers } = request;
+  const passOn = async (url: string, request: IncomingMessage, response: ServerResponse) => {
+    const { method = 'GET', headers } = request;
     const body = method === 'POST' ? await readBody(request) : undefined;
     const type = headers['content-type'];
     const answer = await fetch(broker.adminUrl + url, {
@@ -124,8 +132,10 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    refuseForeign(request, server.port);
-    const call = `${request.method} ${request.url}`;
+    refuseForeign(request);
+    // The path as `fetch` sends it: without `..`.
+    const { pathname, search } = new URL(request.url ?? '/', broker.adminUrl);
+    const call = `${request.method} ${pathname}`;
     if (call === 'GET /demo/state') return sendJson(response, await state(), 200, { 'cache-control': 'no-store' });
     if (call === 'POST /demo/read') {
       await events.appRequest(clock, readAsApp);
@@ -135,28 +145,11 @@ export async function startDemoConsole(options: DemoConsoleOptions, events: Demo
       vendor.configure({ fault: faultOf(await readJson(request)) });
       return sendJson(response, {});
     }
-    if (/^(GET|DELETE|POST) \/(console|status|accounts)(\/|$)/.test(call)) return passOn(request, response);
+    if (/^(GET|DELETE|POST) \/(console|status|accounts)(\/|$)/.test(call))
+      return passOn(pathname + search, request, response);
     throw new BadRequest('the demo has only its console here: /console', 404);
   };
-  const server = await listen('127.0.0.1', 0, answer);
-  return server;
-}
-
-/**
- * Refuses a request under another host name, so that a page whose name resolves to this address (DNS rebinding) cannot
- * read anything. Refuses changes that a page of another site causes.
- * @throws BadRequest
- */
-function refuseForeign({ method, headers }: IncomingMessage, port: number): void {
-  const { host, origin } = headers;
-  if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) {
-    throw new BadRequest(`open the console at http://127.0.0.1:${port}/console`, 403);
-  }
-  if (method === 'GET') return;
-  const site = headers['sec-fetch-site'] ?? 'same-origin';
-  if (site !== 'same-origin' || (origin !== undefined && origin !== `http://${host}`)) {
-    throw new BadRequest('a page of another site may not call the demo', 403);
-  }
+  return listen('127.0.0.1', 0, answer);
 }
 
 function faultOf(body: unknown): Fault {

@@ -145,9 +145,14 @@ const vendorApp = z.strictObject({
 
 export const redisUrl = text.refine((value) => readTopology(value) !== undefined);
 
-/** At least one app, by name. */
+/** Each app has its own keys in memory, and its own terminals of an account. */
+const MAX_APPS = 64;
+
+/** By name. */
 export const vendorApps = json(
-  z.record(z.string().regex(APP_NAME_PATTERN), vendorApp).refine((apps) => Object.keys(apps).length > 0),
+  z
+    .record(z.string().regex(APP_NAME_PATTERN), vendorApp)
+    .refine((apps) => Object.keys(apps).length > 0 && Object.keys(apps).length <= MAX_APPS),
 );
 
 /** Other vendor domains by country. Countries of old accounts may be unassigned, so `check` only warns of these. */

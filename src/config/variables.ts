@@ -93,7 +93,7 @@ export const VARIABLES = {
   VENDOR_APPS: {
     schema: vendorApps,
     allowed:
-      'a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
+      'a JSON object of 1 to 64 apps by name (letters, digits, dots, underscores, hyphens), ' +
       'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, ' +
       `with each appId and accessId ${IN_VISIBLE_ASCII}, and each appToken and appKey ${WITHOUT_CONTROLS}`,
     secret: true,

@@ -46,6 +46,16 @@ export function asBrokerError(thrown: unknown): BrokerError {
   return new BrokerError('request_invalid', { cause: thrown, ...(detail !== undefined && { detail }) });
 }
 
+/** The bytes of a complete answer, for a request that Fastify cannot answer because Node could not read it. */
+export function rawProblemAnswer(error: BrokerError, requestId: string): string {
+  const { problem, headers } = problemAnswer(error, requestId);
+  const body = JSON.stringify(problem);
+  const length = String(Buffer.byteLength(body));
+  const head = { ...headers, 'x-request-id': requestId, 'content-length': length, connection: 'close' };
+  const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${problem.status} Bad Request\r\n${lines.join('')}\r\n${body}`;
+}
+
 /** The body of an error's answer, and its headers except `WWW-Authenticate`. */
 export function problemAnswer(error: BrokerError, requestId: string): ProblemAnswer {
   const { status, title, retryable } = ERRORS[error.code];

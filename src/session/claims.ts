@@ -20,6 +20,9 @@ const TIME_CLAIMS = ['iat', 'nbf', 'exp'];
 
 const WHOLE_SECONDS = /^\d+$/;
 
+/** Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much. */
+export const MAX_AHEAD_MS = 60_000;
+
 /** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
 
@@ -39,8 +42,8 @@ const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
  * @param expiresAt epoch ms at which the session ends
  * @throws BrokerError `session_invalid`; the detail names the claim and the allowed values, never the actual value
  */
-export function principalFrom(claims: object, names: ClaimNames, expiresAt: number): Principal {
-  requireSeconds(claims);
+export function principalFrom(claims: object, names: ClaimNames, expiresAt: number, clock: Clock): Principal {
+  requirePlausibleTimes(claims, clock);
   return {
     unionId: unionIdFrom(claimAt(claims, names.unionId), names.unionId),
     region: regionFrom(claimAt(claims, names.region), names.region),
@@ -59,22 +62,24 @@ export function principalFrom(claims: object, names: ClaimNames, expiresAt: numb
  */
 export function principalFromServer(answer: object, names: ClaimNames, clock: Clock): Principal {
   const claims = withNumericTimes(answer);
-  return principalFrom(claims, names, requireUnexpired(claims, clock));
+  return principalFrom(claims, names, requireUnexpired(claims, clock), clock);
 }
 
 /**
- * Refuses times in milliseconds. With such an `exp` a session would never end, and with such an `iat` it would survive
- * the erasure of its account.
+ * Refuses times in milliseconds, and a session that begins or was issued in the future. With such an `exp` a session would
+ * never end, and with such an `iat` it would survive the erasure of its account.
  * @throws BrokerError `session_invalid`
  */
-export function requireSeconds(claims: object): void {
+export function requirePlausibleTimes(claims: object, clock: Clock): void {
   for (const name of TIME_CLAIMS) {
     const value = claimAt(claims, name);
-    if (typeof value === 'number' && value > MAX_SECONDS) {
-      throw new BrokerError('session_invalid', {
-        detail: `The session's claim ${name} must be in seconds since 1970, not in milliseconds`,
-      });
-    }
+    if (typeof value !== 'number') continue;
+    const refuse = (rule: string): never => {
+      throw new BrokerError('session_invalid', { detail: `The session's claim ${name} must be ${rule}` });
+    };
+    if (value > MAX_SECONDS) refuse('in seconds since 1970, not in milliseconds');
+    const isAhead = value * 1_000 > clock.now() + MAX_AHEAD_MS;
+    if (isAhead && name !== 'exp') refuse(`at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
   }
 }
 
@@ -114,7 +119,7 @@ export function checkServerClaims(answer: object, names: ClaimNames, clock: Cloc
     const check = () => {
       const claims = withNumericTimes({ [name]: value });
       requireUnexpired(claims, clock);
-      requireSeconds(claims);
+      requirePlausibleTimes(claims, clock);
     };
     return { name, value, problem: problemOf(check) };
   });

@@ -7,7 +7,7 @@ import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFrom, requireAccessToken, requireSeconds } from './claims.ts';
+import { type ClaimNames, MAX_AHEAD_MS, principalFrom, requireAccessToken, requirePlausibleTimes } from './claims.ts';
 import { type KeySet, KnownHeaders, keysIn, signatureCheck } from './known-headers.ts';
 import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
@@ -297,11 +297,12 @@ export class JwtVerifier implements SessionVerifier {
     return this.#acceptKnownHeader(session) ?? this.#verifyWithJose(session);
   }
 
-  /** Accepts a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
-  #acceptKnownHeader(session: string): Principal | undefined {
+  /** Judges a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
+  #acceptKnownHeader(session: string): Principal | Promise<Principal> | undefined {
     const keySet = this.#key.current();
     if (!keySet || session.length > SESSION_MAX_LENGTH) return undefined;
     const claims = this.#knownHeaders.claimsOf(session, keySet);
+    if (claims === 'forged') return Promise.reject(brokerErrorFrom(new errors.JWSSignatureVerificationFailed()));
     const valid = claims && validClaims(claims, this.#required, this.#clock.now());
     if (!valid || Object.values(valid).includes(false)) return undefined;
     try {
@@ -323,11 +324,12 @@ export class JwtVerifier implements SessionVerifier {
       audience: [...this.#required.audience],
       algorithms: this.#algorithms,
       requiredClaims: ['exp'],
-      clockTolerance: 0,
+      // The exact times are checked below. jose compares whole seconds, and takes this for `exp` too.
+      clockTolerance: MAX_AHEAD_MS / 1_000 + 1,
       currentDate: new Date(this.#clock.now()),
     };
     const verified = await jwtVerify(session, this.#key.find, options).catch((error) => {
-      if (error instanceof errors.JWTClaimValidationFailed) requireSeconds(error.payload);
+      if (error instanceof errors.JWTClaimValidationFailed) requirePlausibleTimes(error.payload, this.#clock);
       throw brokerErrorFrom(error);
     });
     const { payload: claims, protectedHeader } = verified;
@@ -340,19 +342,18 @@ export class JwtVerifier implements SessionVerifier {
     if (keySet && keySet === this.#key.current()) {
       this.#knownHeaders.learn(session, protectedHeader, keySet);
     }
-    // jose compares whole seconds, and the fetch of the keys may have taken some time.
     if ((claims.exp ?? 0) * 1_000 <= this.#clock.now()) throw new BrokerError('session_expired');
     return this.#principalFrom(claims);
   }
 
   #principalFrom(claims: { readonly exp?: unknown }): Principal {
     requireAccessToken(claims);
-    return principalFrom(claims, this.#claims, Number(claims.exp) * 1_000);
+    return principalFrom(claims, this.#claims, Number(claims.exp) * 1_000, this.#clock);
   }
 }
 
 /**
- * Says which registered claims are valid, as jose checks them (RFC 7519 §4.1). A missing `nbf` or `iat` is valid.
+ * Says which registered claims are valid (RFC 7519 §4.1). A missing `nbf` or `iat` is valid.
  * @param now epoch ms
  */
 export function validClaims(claims: Claims, { issuer, audience }: RequiredClaims, now: number) {
@@ -361,8 +362,8 @@ export function validClaims(claims: Claims, { issuer, audience }: RequiredClaims
     iss: iss === issuer,
     aud: audience.some((one) => aud === one || (Array.isArray(aud) && aud.includes(one))),
     exp: typeof exp === 'number' && exp * 1_000 > now,
-    nbf: typeof nbf === 'number' && nbf * 1_000 <= now,
-    iat: typeof iat === 'number',
+    nbf: typeof nbf === 'number' && nbf * 1_000 <= now + MAX_AHEAD_MS,
+    iat: typeof iat === 'number' && iat * 1_000 <= now + MAX_AHEAD_MS,
   };
 }
 

@@ -34,6 +34,8 @@ function publicKeyIn(jwk: JWK): KeyObject[] {
 
 interface KnownHeader {
   readonly isGenuine: SignatureCheck;
+  /** Whether no other key of the set may have signed such a JWT. */
+  readonly isOnlyKey: boolean;
   /** The key set that the key was found in. */
   readonly keySet: KeySet;
 }
@@ -48,7 +50,8 @@ const MAX_HEADERS = 64;
  * before: byte for byte, and with a key that is still published. jose has then judged all that a header can say. jose
  * takes about three times as long, because it verifies in another thread (benchmark scenario `first`).
  *
- * It never refuses a JWT. The caller leaves to jose what it does not accept.
+ * It refuses no JWT except one whose signature does not fit the only key that may have made it. The caller leaves to jose
+ * what it does not accept.
  */
 export class KnownHeaders {
   readonly #headers = new Map<string, KnownHeader>();
@@ -60,21 +63,25 @@ export class KnownHeaders {
    */
   learn(jwt: string, { alg, kid }: { readonly alg: string; readonly kid?: unknown }, keySet: KeySet): void {
     const { header, signed, signature } = partsOf(jwt);
-    const checks = keySet.keysFor(kid).flatMap((key) => signatureCheck(alg, key) ?? []);
+    const keys = keySet.keysFor(kid).filter((key) => isQuick(alg, key));
+    const checks = keys.flatMap((key) => signatureCheck(alg, key) ?? []);
     const isGenuine = checks.find((check) => check(signed, signature));
     if (!isGenuine) return;
     if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
-    this.#headers.set(header, { isGenuine, keySet });
+    this.#headers.set(header, { isGenuine, isOnlyKey: keySet.keysFor(kid).length === 1, keySet });
   }
 
   /**
    * Returns the claims of a JWT with a known header and a genuine signature. Checks no claim.
    * @param keySet the key set that is valid now
+   * @returns `forged`: jose would refuse the signature too
    */
-  claimsOf(jwt: string, keySet: KeySet): Readonly<Record<string, unknown>> | undefined {
+  claimsOf(jwt: string, keySet: KeySet): Readonly<Record<string, unknown>> | 'forged' | undefined {
     const { header, payload, signed, signature } = partsOf(jwt);
     const known = this.#headers.get(header);
-    return known?.keySet === keySet && known.isGenuine(signed, signature) ? claimsIn(payload) : undefined;
+    if (known?.keySet !== keySet) return undefined;
+    if (known.isGenuine(signed, signature)) return claimsIn(payload);
+    return known.isOnlyKey ? 'forged' : undefined;
   }
 }
 
@@ -107,6 +114,18 @@ function derInteger(bytes: string): string {
 /** Tag, length and contents. Each character is a byte. The contents have less than 256. */
 function derValue(tag: string, contents: string): string {
   return `${tag}${contents.length < 0x80 ? '' : '\x81'}${String.fromCharCode(contents.length)}${contents}`;
+}
+
+/** RSA keys up to this length are quick to verify with. */
+const QUICK_RSA_BITS = 2048;
+
+/**
+ * Whether this thread verifies a signature in about 0.1 ms at most (docs/security.md has the figures). Others would stop all
+ * callers: a forged one costs as much as a genuine one.
+ */
+function isQuick(algorithm: string, key: KeyObject): boolean {
+  if (key.asymmetricKeyType === 'rsa') return (key.asymmetricKeyDetails?.modulusLength ?? 0) <= QUICK_RSA_BITS;
+  return algorithm !== 'ES384' && algorithm !== 'ES512';
 }
 
 /** The check of an algorithm (RFC 7518 §3.1, RFC 8037 §3.1) with a key; `undefined` if the key is not of its type. */

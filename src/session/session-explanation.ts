@@ -9,7 +9,7 @@ import {
   checkServerClaims,
   problemOf,
   requireAccessToken,
-  requireSeconds,
+  requirePlausibleTimes,
 } from './claims.ts';
 import { ForwardVerifier } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
@@ -113,25 +113,22 @@ async function jwtClaims(
   const required = { issuer, audience: [audience].flat() };
   const valid = validClaims(claims, required, clock.now());
   const unless = (isValid: boolean, problem: string) => (isValid ? undefined : problem);
+  const time = (name: string, isValid: boolean, problem: string) => {
+    const implausible = problemOf(() => requirePlausibleTimes({ [name]: claims[name] }, clock));
+    return claim(claims, name, implausible ?? unless(isValid, problem));
+  };
   return [
     { name: 'signature', value: header['alg'], problem: signature },
     claim(header, 'kid', undefined),
     claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
     claim(claims, 'iss', unless(valid.iss, `must be ${JSON.stringify(issuer)}`)),
     claim(claims, 'aud', unless(valid.aud, `must hold ${required.audience.join(' or ')}`)),
-    claim(claims, 'exp', unless(valid.exp, 'must be a time in the future')),
-    claim(claims, 'nbf', unless(valid.nbf, 'must be a time in the past')),
-    claim(claims, 'iat', unless(valid.iat, 'must be a number')),
-    ...timesInMilliseconds(claims),
+    time('exp', valid.exp, 'must be a time in the future'),
+    time('nbf', valid.nbf, 'must be a number'),
+    time('iat', valid.iat, 'must be a number'),
     ...kindOfToken(claims),
     ...checkClaims(claims, names),
   ];
-}
-
-/** This rule concerns three claims. It appears only if it refuses the session. */
-function timesInMilliseconds(claims: object): CheckedClaim[] {
-  const problem = problemOf(() => requireSeconds(claims));
-  return problem === undefined ? [] : [{ name: 'iat, nbf, exp', value: undefined, problem }];
 }
 
 /** This rule concerns several claims. It appears only if it refuses the session. */

@@ -13,7 +13,7 @@ import {
 } from 'jose';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
-import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
+import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
 import { type CloudAccount, type InternalApi, ShareCalls } from './share-calls.ts';
 
 interface SessionKey {
@@ -115,6 +115,7 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    refuseForeign(request);
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://cloud');
     switch (`${request.method} ${pathname}`) {
       case 'POST /login': {

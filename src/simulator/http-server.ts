@@ -50,6 +50,24 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
+/** Names that a page of another site cannot have: an address, or a name without a dot, as in a compose network. */
+const LOCAL_HOST = /^(\[[\da-f:.]+\]|\d+(\.\d+){3}|[\w-]+)(:\d+)?$/i;
+
+/**
+ * Refuses a request under the host name of a site, so that a page whose name resolves to this address (DNS rebinding) cannot
+ * read anything. Refuses changes that a page of another site causes.
+ * @throws BadRequest
+ */
+export function refuseForeign({ method, headers }: IncomingMessage): void {
+  const { host = '', origin } = headers;
+  if (!LOCAL_HOST.test(host)) throw new BadRequest('call it by its address, or by a host name without a dot', 403);
+  if (method === 'GET') return;
+  const site = headers['sec-fetch-site'] ?? 'same-origin';
+  if (site !== 'same-origin' || (origin !== undefined && origin !== `http://${host}`)) {
+    throw new BadRequest('a page of another site may not call it', 403);
+  }
+}
+
 /** Starts an HTTP server that answers every request with `answer`. @param port 0: any free port */
 export async function listen(
   host: string,

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
-import { BadRequest, type HttpServer, listen, readJson, sendJson } from './http-server.ts';
+import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
 import { LoginEndpoint, type LoginResult, type LoginWatcher } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
 import { IssuedTokens, LoginCounts, type LoginCountsSnapshot, type TokenStatus } from './vendor-records.ts';
@@ -124,6 +124,7 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
 
 /** Answers the control calls. They need no authentication. */
 async function answerControl(control: VendorControl, request: IncomingMessage, response: ServerResponse) {
+  refuseForeign(request);
   switch (`${request.method} ${request.url}`) {
     case 'GET /simulator/state':
       return sendJson(response, control.state());

@@ -13,6 +13,8 @@ export interface MetricsOptions {
   readonly version: string;
   /** The result codes of the vendor that get a label value of their own, with their outcome. Any other code is `other`. */
   readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
+  /** Number of log lines that were lost so far. Default: none. */
+  readonly lostLogLines?: () => number;
 }
 
 /** Numbers of events by the label `outcome`. */
@@ -37,7 +39,7 @@ export interface Metrics {
 }
 
 /** Creates the metrics of one replica (docs/metrics.md). */
-export function createMetrics({ version, vendorResults }: MetricsOptions): Metrics {
+export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }: MetricsOptions): Metrics {
   const registry = new Registry();
   const observer = {
     ...readMetrics(registry),
@@ -52,6 +54,15 @@ export function createMetrics({ version, vendorResults }: MetricsOptions): Metri
     help: 'Always 1, with the version of the service and of Node.js as labels.',
     labelNames: ['version', 'node_version'],
   }).set({ version, node_version: process.version }, 1);
+  new Counter({
+    registers: [registry],
+    name: 'sdk_token_broker_log_lines_lost_total',
+    help: 'Lines of the log that were lost, because standard output did not take them: its disk is full, or nobody reads it.',
+    collect() {
+      this.reset();
+      this.inc(lostLogLines());
+    },
+  });
   collectDefaultMetrics({ register: registry });
   return {
     observer,

@@ -113,6 +113,9 @@ const required = z.union([z.string().min(1), wholeNumber]);
 /** The SDK knows `expand` as `expend`. A vendor may send either, both or none of them. */
 const OPTIONAL_FIELDS: ReadonlySet<string> = new Set(['expand', 'expend']);
 
+/** Fields that the protocol does not know are passed on to the SDK, up to this many. */
+const MAX_OTHER_FIELDS = 64;
+
 /** A longer accessId could not be looked up. */
 const accessId = required.refine((text) => [...text].length <= ACCESS_ID_MAX_LENGTH && text.isWellFormed());
 
@@ -148,6 +151,9 @@ export interface LoginTimes {
  * @throws BrokenAnswer
  */
 export function readToken(data: unknown, { sentAt, offsetMs }: LoginTimes): SdkToken {
+  if (Object.keys(Object(data)).length > TOKEN_FIELDS.length + MAX_OTHER_FIELDS) {
+    throw new BrokenAnswer(`data has more than ${MAX_OTHER_FIELDS} fields beside the known ones`);
+  }
   const read = tokenData.safeParse(data);
   if (!read.success) throw new BrokenAnswer(`${faultyPath(read.error, 'data', 'data.')} is missing or malformed`);
   const sent = readFields(data as object);

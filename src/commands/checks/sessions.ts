@@ -200,9 +200,8 @@ const FIXES: Readonly<Record<string, string>> = {
   scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
   exp: 'Let the app get a new session. If it is new, issue it with exp in seconds since 1970, and correct the clock of this host or of the issuer.',
   nbf: 'Issue sessions with nbf in seconds since 1970, and correct the clock of this host or of the issuer.',
-  iat: 'Issue sessions with iat in seconds since 1970.',
+  iat: 'Issue sessions with iat in seconds since 1970, and correct the clock of this host or of the issuer.',
   active: 'Let the app get a new session. Check that the OAuth server has issued it.',
-  'iat, nbf, exp': 'Issue sessions with times in seconds since 1970.',
   'kind of token': 'Let the app send an access token.',
 };
 

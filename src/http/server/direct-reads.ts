@@ -4,6 +4,7 @@ import type { ServedToken } from '../../token/sdk-token.ts';
 import { requestIdOf } from './answer-headers.ts';
 import type { OverloadMonitor } from './overload.ts';
 import { hasBody } from './request-bodies.ts';
+import { isSingleHost } from './request-hooks.ts';
 
 /** A read as nearly every app sends it: one terminal, nothing percent-encoded, no other parameter. */
 const PLAIN_READ = /^\/sdk-token\?uniqueId=([\w.~-]{1,128})$/;
@@ -72,6 +73,7 @@ export class DirectReads {
 /** Conditional requests, and requests with a body or without `Host`, are left to Fastify. */
 function plainUniqueId(request: IncomingMessage): string | undefined {
   const { method, url = '', headers } = request;
-  if (method !== 'GET' || headers.host === undefined || headers['if-none-match'] !== undefined) return undefined;
+  if (method !== 'GET' || headers['if-none-match'] !== undefined) return undefined;
+  if (headers.host === undefined || !isSingleHost(headers.host)) return undefined;
   return hasBody(request) ? undefined : PLAIN_READ.exec(url)?.[1];
 }

@@ -6,6 +6,9 @@ import { SECURITY_HEADERS } from './answer-headers.ts';
 /** These routes answer until the process ends. */
 const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
+/** After shutdown has begun, requests are served for this long: proxies learn late that a replica ends. */
+const SERVED_MS = 3_000;
+
 /** Whether the log has a line for each request. */
 export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {
   return level === 'debug' || level === 'trace';
@@ -20,6 +23,11 @@ export function addTracing(app: FastifyInstance, tracer: RequestTracer): void {
   app.addHook('preValidation', (request, _reply, done) => tracer.resume(request.raw, done));
 }
 
+/** Whether the request has one header `Host` (RFC 9112 §3.2). Node joins several with commas, which no host name has. */
+export function isSingleHost(host: string): boolean {
+  return !host.includes(',');
+}
+
 export interface RequestHooksOptions {
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
@@ -27,13 +35,23 @@ export interface RequestHooksOptions {
   readonly closing: AbortSignal;
 }
 
-/** Adds the headers of every answer, refuses requests during shutdown, and logs each request at `debug`. */
+/** Adds the headers of every answer, refuses requests late in a shutdown, and logs each request at `debug`. */
 export function addRequestHooks(app: FastifyInstance, { logger, closing }: RequestHooksOptions): void {
+  let refusesFrom = closing.aborted ? 0 : Number.POSITIVE_INFINITY;
+  const serveNoLonger = () => {
+    refusesFrom = performance.now() + SERVED_MS;
+  };
+  closing.addEventListener('abort', serveNoLonger, { once: true });
   app.addHook('onRequest', (request, reply, done) => {
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
-    const hasNoHost = request.headers.host === undefined && request.raw.httpVersionMinor > 0;
-    if (hasNoHost) return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
-    const refused = closing.aborted && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
+    const { host } = request.headers;
+    if (host === undefined && request.raw.httpVersionMinor > 0) {
+      return done(new BrokerError('request_invalid', { detail: 'The header Host is missing' }));
+    }
+    if (host !== undefined && !isSingleHost(host)) {
+      return done(new BrokerError('request_invalid', { detail: 'There must be one header Host' }));
+    }
+    const refused = performance.now() >= refusesFrom && !HEALTH_PATHS.has(request.routeOptions.url ?? '');
     done(refused ? new BrokerError('shutting_down', { retryAfter: 1 }) : undefined);
   });
 

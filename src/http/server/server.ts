@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   createServer,
   type IncomingMessage,
@@ -10,16 +11,27 @@ import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
-import { problemReply } from '../problem.ts';
+import { problemReply, rawProblemAnswer } from '../problem.ts';
 import { RefusalLog } from '../refusal-log.ts';
 import { requestIdOf } from './answer-headers.ts';
-import { CONNECTION_TIMES, Connections } from './connections.ts';
+import { Connections, SWEEP_MS } from './connections.ts';
 import { hasBody } from './request-bodies.ts';
 import { addRequestHooks, addTracing, type RequestHooksOptions } from './request-hooks.ts';
 import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
 
+/** During shutdown, a connection without a request is closed after this long. A proxy may just have sent one. */
+const QUIET_MS = 2_000;
+
+/** From opening a connection, or from the first byte of a later request, to the last byte of the request. */
+const ARRIVAL_TIMEOUT_MS = 10_000;
+
 const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean } = {
-  ...CONNECTION_TIMES,
+  // All times are explicit: Node's defaults suit a server of web pages.
+  headersTimeout: ARRIVAL_TIMEOUT_MS,
+  requestTimeout: ARRIVAL_TIMEOUT_MS,
+  connectionsCheckingInterval: SWEEP_MS,
+  // Longer than the 60 s that load balancers commonly keep idle connections, so that they close first.
+  keepAliveTimeout: 72_000,
   // Without it, Node drops a second Authorization header silently.
   joinDuplicateHeaders: true,
   // Node would refuse a request without Host by itself, with an answer that is not a problem. A hook refuses it.
@@ -46,7 +58,7 @@ function createHttpServer(
     ? (request, response) => tracer.request(request, response, () => answer(request, response))
     : answer;
   const listener: RequestListener = (request, response) => {
-    if (connections.admit(response)) traced(request, response);
+    connections.handle(response, () => traced(request, response));
   };
   // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
   const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
@@ -70,16 +82,30 @@ export interface BaseAppOptions extends RequestHooksOptions {
   readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
+/** By the code of Node's error. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
+  ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
+};
+
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */
 export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   const { logger, bodyLimit, realm, maxParamLength, maxConnections, onRefusal } = options;
   const refusals = new RefusalLog();
   const replyWithProblem = problemReply(realm, refusals, onRefusal);
-  const connections = new Connections({ max: maxConnections, log: logger, refusals });
+  const answerTo = (code: string): string => {
+    const requestId = randomUUID();
+    const refusal = new BrokerError('request_invalid', { detail: UNREADABLE[code] ?? 'The request is not HTTP/1.1' });
+    // Do not log Node's error itself: it contains the raw packet.
+    refusals.addUnreadable(refusal, { id: requestId, log: logger });
+    logger.debug({ requestId, code }, 'unreadable request');
+    return rawProblemAnswer(refusal, requestId);
+  };
+  const connections = new Connections({ max: maxConnections, log: logger, answerTo });
   const app = fastify({
     ...ZOD_VALIDATION,
     serverFactory: (serve) => createHttpServer(connections, serve, options),
-    forceCloseConnections: 'idle',
+    forceCloseConnections: false,
     // An onRequest hook refuses the requests that arrive during shutdown, with a problem.
     return503OnClosing: false,
     logController: new fastify.LogController({ disableRequestLogging: true }),
@@ -101,7 +127,10 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   requireSchemas(app);
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
-  app.addHook('preClose', async () => connections.drain());
+  options.closing.addEventListener('abort', () => connections.drain(QUIET_MS), { once: true });
+  app.addHook('preClose', async () => {
+    if (!options.closing.aborted) connections.drain(0);
+  });
   app.addHook('onClose', async () => refusals.flush());
   return app;
 }

@@ -68,7 +68,7 @@ describe('a JWT', () => {
       ['session region', 'session'],
       'Correct the value of the claim region',
     ],
-    ['a start in the future', { nbf: START_SECONDS + 30 }, ['session nbf', 'session'], 'clock'],
+    ['a start in the future', { nbf: START_SECONDS + 90 }, ['session nbf', 'session'], 'clock'],
     ['a bound key', { cnf: { jkt: 'x' } }, ['session kind of token', 'session'], 'access token'],
   ])('with %s: the claim, and how to fix it', async (_, claims, names, fix) => {
     const { failed, fixes } = await check(JWT, await session(claims));
@@ -189,7 +189,7 @@ describe('headers', () => {
     expect(failed).toEqual(['session iat', 'session']);
     expect(lines).toContain('FAIL session iat: yesterday: The claim iat in the answer is not a number');
     expect(lines.at(-1)).toContain('session_check_unavailable');
-    expect(fixes).toEqual(['Issue sessions with iat in seconds since 1970.', 'See the lines above.']);
+    expect(fixes[0]).toContain('Issue sessions with iat in seconds since 1970');
   });
 
   test('that the session server refuses: its status, and that only the cloud knows the reason', async () => {

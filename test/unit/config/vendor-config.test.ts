@@ -48,7 +48,7 @@ describe('several apps', () => {
   ])('that are not valid are reported without their values: %s', (apps) => {
     const problems = problemsOf({ ...SEVERAL, VENDOR_APPS: apps });
     expect(problems).toEqual([
-      'VENDOR_APPS must be a JSON object of apps by name (letters, digits, dots, underscores, hyphens), ' +
+      'VENDOR_APPS must be a JSON object of 1 to 64 apps by name (letters, digits, dots, underscores, hyphens), ' +
         'like {"ios":{"appId":"…","appToken":"…","appKey":"…"}}, with each appId and accessId in visible ASCII characters ' +
         'without a space or a line break, and each appToken and appKey without control characters',
     ]);

@@ -5,7 +5,6 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';
-import { sendRaw } from '../../support/raw-connection.ts';
 import { recordingAccounts, startInternalApp } from './running-internal-app.ts';
 
 const ACCOUNT = accountId('user-1');
@@ -106,28 +105,6 @@ describe('an audit line', () => {
     expect(failed).toMatchObject({ action: 'getAccount', account: ACCOUNT, status: 503 });
     expect(left).toMatchObject({ action: 'eraseAccount', account: ACCOUNT });
     expect(left).not.toHaveProperty('status');
-  });
-
-  it('is written once for each pipelined call, also if the caller leaves before the first one is answered', async () => {
-    const obtained = new Promise<never>(() => undefined);
-    const { accounts, erased } = recordingAccounts();
-    const { log, origin } = await startInternalApp({ accounts, accessIds: { obtain: () => obtained } });
-    const headers = 'Host: x\r\nAuthorization: Bearer admin-canary-2b3c4d\r\n\r\n';
-    const { socket } = await sendRaw(
-      origin,
-      `PUT /accounts/decoy/access-id HTTP/1.1\r\n${headers}DELETE /accounts/user-1 HTTP/1.1\r\n${headers}` +
-        `GET /accounts/user-2/terminals/phone-1/sdk-token HTTP/1.1\r\n${headers}`,
-    );
-    await eventually(() => expect(erased).toEqual(['user-1']));
-    socket.destroy();
-    await eventually(() => expect(auditLines(log())).toHaveLength(3));
-    expect(auditLines(log())).toEqual(
-      expect.arrayContaining([
-        expect.objectContaining({ action: 'obtainAccessId', account: accountId('decoy') }),
-        expect.objectContaining({ action: 'eraseAccount', account: ACCOUNT, status: 204 }),
-        expect.objectContaining({ action: 'getTerminalToken' }),
-      ]),
-    );
   });
 });
 

@@ -37,12 +37,14 @@ describe('the documentation', () => {
     async () => {
       const { origin } = await startApp();
       const request = 'GET /docs/static/swagger-ui-bundle.js HTTP/1.1\r\nHost: broker\r\n\r\n';
-      const { socket } = await sendRaw(origin, '');
-      socket.pause();
-      socket.write(request.repeat(10));
+      const callers = await Promise.all(Array.from({ length: 10 }, () => sendRaw(origin, '')));
+      for (const { socket } of callers) {
+        socket.pause();
+        socket.write(request);
+      }
       await eventually(() => timesOpen('swagger-ui-bundle.js') > 5);
       await sleep(100);
-      socket.resetAndDestroy();
+      for (const { socket } of callers) socket.resetAndDestroy();
       await eventually(() => timesOpen('swagger-ui-bundle.js') === 0);
     },
   );
@@ -91,10 +93,7 @@ describe('the documentation', () => {
   });
 
   it('is refused during shutdown like every other route', async () => {
-    const closing = new AbortController();
-    const { origin } = await startApp({ closing: closing.signal });
-    expect((await fetch(`${origin}/openapi.json`)).status).toBe(200);
-    closing.abort();
+    const { origin } = await startApp({ closing: AbortSignal.abort() });
     const refused = await fetch(`${origin}/openapi.json`);
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({ code: 'shutting_down' });

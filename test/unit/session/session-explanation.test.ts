@@ -43,7 +43,8 @@ describe.each(['introspection', 'forward'] as const)('the explanation of an answ
   it.each([
     ['exp', String(START_SECONDS + 60)],
     ['iat', String(START_SECONDS)],
-    ['nbf', START_SECONDS + 3_600],
+    ['nbf', START_SECONDS + 60],
+    ['iat', START_SECONDS + 60],
     ['exp', null],
   ])('marks no claim with %s of %j, which the verifier accepts', async (name, value) => {
     expect(await explain(mode, { ...GOOD, [name]: value })).toMatchObject({ refusal: false, marked: [] });
@@ -57,6 +58,12 @@ describe.each(['introspection', 'forward'] as const)('the explanation of an answ
       "The session's claim iat must be in seconds since 1970, not in milliseconds",
     ],
     ['nbf', START_MS, 'session_invalid', "The session's claim nbf must be in seconds since 1970, not in milliseconds"],
+    [
+      'iat',
+      START_SECONDS + 61,
+      'session_invalid',
+      "The session's claim iat must be at most 60 s ahead of the broker's clock",
+    ],
     ['iat', 'yesterday', 'session_check_unavailable', 'The claim iat in the answer is not a number'],
     ['nbf', {}, 'session_check_unavailable', 'The claim nbf in the answer is not a number'],
     ['exp', true, 'session_check_unavailable', 'The claim exp in the answer is not a number'],

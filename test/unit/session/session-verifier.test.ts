@@ -82,7 +82,7 @@ describe('mode jwt', () => {
 
   it('checks a refused session again at once, because the check is local', async () => {
     const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), clock, silentObserver);
-    const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 1 }));
+    const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 61 }));
     await expectRefused(verifier, early, 'session_invalid');
     clock.time = START_MS + 1_000;
     expect((await verifier.verify(early)).unionId).toBe(ACCOUNT);

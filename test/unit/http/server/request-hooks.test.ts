@@ -3,7 +3,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import helmet from '@fastify/helmet';
 import fastify from 'fastify';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SECURITY_HEADERS } from '../../../../src/http/server/answer-headers.ts';
 import type { ServedToken } from '../../../../src/token/sdk-token.ts';
 import { sendRaw } from '../../../support/raw-connection.ts';
@@ -110,7 +110,7 @@ describe('during shutdown', () => {
     expect(log().length).toBe(before);
   });
 
-  it('a request in flight is answered, its connection closes, and close() does not wait for idle connections', async () => {
+  it('a request in flight is answered, its connection closes, and an idle connection closes after two seconds', async () => {
     const closing = new AbortController();
     const { tokens, asked, answer } = heldTokens();
     const running = await startApp({ tokens, closing: closing.signal });
@@ -122,6 +122,7 @@ describe('during shutdown', () => {
     await asked;
 
     closing.abort();
+    const abortedAt = performance.now();
     const closed = running.app.close();
     answer(servedToken());
     const received = await text(inFlight);
@@ -129,25 +130,31 @@ describe('during shutdown', () => {
     expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(received.toLowerCase()).toContain('\r\nconnection: close\r\n');
     await closed;
+    expect(performance.now() - abortedAt).toBeGreaterThan(1_900);
+    expect(performance.now() - abortedAt).toBeLessThan(10_000);
   });
 
-  it('a request that is still arriving when close() begins is refused with the same problem', async () => {
-    const closing = new AbortController();
-    const running = await startApp({ closing: closing.signal });
-    const arriving = await connection(running);
-    // One write, so that the second request has begun when the first one is answered.
-    arriving.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /sdk-token HTTP/1.1\r\n');
-    await once(arriving, 'data');
-
-    closing.abort();
-    const closed = running.app.close();
-    arriving.write('Host: x\r\n\r\n');
-    const received = await text(arriving);
-
-    expect(received).toMatch(/^HTTP\/1\.1 503 /);
-    expect(received).toContain('"code":"shutting_down"');
-    await closed;
-  });
+  it.each([
+    [2_900, /^HTTP\/1\.1 200 /],
+    [3_100, /^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/],
+  ])(
+    'a request on a kept connection is answered %i ms after it began: %s, and its connection closes',
+    async (ms, answer) => {
+      const closing = new AbortController();
+      const running = await startApp({ closing: closing.signal });
+      const kept = await connection(running);
+      kept.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+      await once(kept, 'data');
+      const now = performance.now();
+      closing.abort();
+      const clock = vi.spyOn(performance, 'now').mockReturnValue(now + ms);
+      onTestFinished(() => clock.mockRestore());
+      kept.write(`GET /sdk-token?uniqueId=a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${SESSION}\r\n\r\n`);
+      const received = await text(kept);
+      expect(received).toMatch(answer);
+      expect(received.toLowerCase()).toContain('\r\nconnection: close\r\n');
+    },
+  );
 });
 
 it('close() does not wait for a connection that never carried a request', async () => {

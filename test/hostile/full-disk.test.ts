@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished, test } from 'vitest';
+import { exitOf } from '../support/child-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
+import { plainRequest } from '../support/plain-request.ts';
+
+const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+
+test.skipIf(process.platform !== 'linux')(
+  'a log on a full disk keeps no replica from starting, serving and ending, and standard error says so once',
+  async () => {
+    const fleet = await startFleet({ replicas: 1 });
+    onTestFinished(() => fleet.close());
+    const [port, adminPort] = [await freePort(), await freePort()];
+    const child = spawn(process.execPath, [ENTRY, 'serve'], {
+      env: { ...fleet.env, HOST: '127.0.0.1', PORT: `${port}`, ADMIN_PORT: `${adminPort}`, LOG_LEVEL: 'debug' },
+      stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'],
+    });
+    const exit = exitOf(child);
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const url = `http://127.0.0.1:${port}`;
+    await eventually(async () => (await plainRequest(`${url}/readyz`)).status === 200, { timeoutMs: 60_000 });
+    const headers = { authorization: `Bearer ${await fleet.session('alice')}` };
+    expect((await plainRequest(`${url}/sdk-token?uniqueId=phone`, { headers })).status).toBe(200);
+    // Each line has about 200 bytes, and 1 MiB of them waits for the disk.
+    const lost = async () => {
+      const { body } = await plainRequest(`http://127.0.0.1:${adminPort}/metrics`);
+      return Number(/^sdk_token_broker_log_lines_lost_total (\d+)$/m.exec(body)?.[1]);
+    };
+    expect(await lost()).toBe(0);
+    const many = async () => {
+      await Promise.all(Array.from({ length: 500 }, () => plainRequest(`${url}/livez`)));
+      return (await lost()) > 0;
+    };
+    await eventually(many, { timeoutMs: 60_000 });
+    expect((await plainRequest(`${url}/sdk-token?uniqueId=phone`, { headers })).status).toBe(200);
+    child.kill('SIGTERM');
+    expect((await exit).code).toBe(0);
+    expect(stderr.match(/The log cannot be written/g)).toHaveLength(1);
+  },
+);
