@@ -643,7 +643,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
           'whole logins equal the vendor’s test vectors',
       }),
       ...shownIn('test/integration/shutdown.test.ts', {
-        'on %s answers requests in flight and rejects new ones':
+        'on %s answers requests in flight and those that a load balancer still sends':
           'a shutdown answers running requests and leaves nothing behind',
       }),
       ...shownIn('test/integration/service.test.ts', {

@@ -127,45 +127,48 @@ describe('a replica that shuts down', () => {
     const read = fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
     await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(1);
     const { code } = await endOf(fleet.broker(0), 'SIGTERM');
-    expect((await read).status).toBe(503);
+    expect((await read).status).toBe(504);
     expect(code).toBe(0);
     expect(fleet.vendor.state().requests).toBe(1);
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)('on %s answers requests in flight and rejects new ones', async (signal) => {
-    const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
-    const agent = new Agent({ keepAlive: true });
-    onTestFinished(() => agent.destroy());
-    onTestFinished(() => fleet.close());
-    const [ending, other] = [fleet.broker(0), fleet.broker(1)];
-    const readiness = await startedRequest(ending, '/readyz');
-    const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
-    const sessions = await Promise.all(
-      Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
-    );
-    const inFlight = sessions.map((session, number) =>
-      number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
-    );
-    await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
-    expect(await leasesOf(fleet)).toHaveLength(LOGINS);
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'on %s answers requests in flight and those that a load balancer still sends',
+    async (signal) => {
+      const fleet = await startFleet({ replicas: 2, vendor: { latencyMs: 800 }, env: { VENDOR_MAX_RPS: '0' } });
+      const agent = new Agent({ keepAlive: true });
+      onTestFinished(() => agent.destroy());
+      onTestFinished(() => fleet.close());
+      const [ending, other] = [fleet.broker(0), fleet.broker(1)];
+      const readiness = await startedRequest(ending, '/readyz');
+      const late = await startedRequest(ending, '/sdk-token?uniqueId=phone');
+      const sessions = await Promise.all(
+        Array.from({ length: LOGINS }, (_, number) => fleet.session(`account-${number}`)),
+      );
+      const inFlight = sessions.map((session, number) =>
+        number % 2 === 0 ? getTokenOver(agent, ending, session) : ending.getToken(session, 'phone'),
+      );
+      await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(LOGINS);
+      expect(await leasesOf(fleet)).toHaveLength(LOGINS);
 
-    const end = endOf(ending, signal);
-    await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
-    expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
-    expect(await late()).toMatch(/^HTTP\/1\.1 503 [\s\S]*retry-after: \d[\s\S]*"code":"shutting_down"/i);
-    const answers = await Promise.all(inFlight);
-    expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
-      Array(LOGINS).fill([200, 'close']),
-    );
-    const { code, tookMs } = await end;
-    expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(10_000);
+      const end = endOf(ending, signal);
+      await expect.poll(() => ending.log().join('\n')).toContain('"msg":"closing"');
+      expect(await readiness()).toMatch(/^HTTP\/1\.1 503 [\s\S]*connection: close[\s\S]*shutting down/i);
+      expect(await late()).toMatch(/^HTTP\/1\.1 401 [\s\S]*connection: close[\s\S]*"code":"session_missing"/i);
+      const answers = await Promise.all(inFlight);
+      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual(
+        Array(LOGINS).fill([200, 'close']),
+      );
+      const { code, tookMs } = await end;
+      expect(code).toBe(0);
+      expect(tookMs).toBeLessThan(10_000);
 
-    const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
-    expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
-    expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
-    expect(await leasesOf(fleet)).toEqual([]);
-  });
+      const elsewhere = await Promise.all(sessions.map((session) => other.getToken(session, 'phone')));
+      expect(elsewhere.map(accessTokenOf)).toEqual(answers.map(accessTokenOf));
+      expect(fleet.vendor.state()).toMatchObject({ requests: LOGINS, succeeded: LOGINS });
+      expect(await leasesOf(fleet)).toEqual([]);
+    },
+  );
 
   test('does not wait for idle connections', async () => {
     const fleet = await startFleet({ replicas: 1 });

@@ -1,4 +1,4 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 
@@ -22,6 +22,8 @@ interface Connection {
   current: ServerResponse | undefined;
   /** The response to a request that arrived before that answer. It is handled afterwards. */
   next: ServerResponse | undefined;
+  /** The request that was answered last. Its body may still arrive. */
+  answered: IncomingMessage | undefined;
   /** When its last request began or ended, in ms; 0 before the first. */
   usedAt: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
@@ -93,6 +95,7 @@ export class Connections {
     connection.usedAt = performance.now();
     response.once('close', () => {
       connection.current = undefined;
+      connection.answered = response.req;
       connection.usedAt = performance.now();
     });
     // Node hands over all requests of one read first. If they are too many, none is answered.
@@ -118,9 +121,11 @@ export class Connections {
     // The bytes belong to the latest request if it is not complete. Its handler may wait for the rest forever.
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.next = undefined;
+    // Its handler may not have begun. Then it does not begin.
+    if (isUnanswered && latest === current) this.#connections.delete(socket);
     const last = isUnanswered ? next && current : latest;
     if (last) last.once('finish', () => endSoon(socket, isUnanswered ? answerTo(code) : ''));
-    else endSoon(socket, answerTo(code));
+    else endSoon(socket, connection.answered?.complete === false ? '' : answerTo(code));
   }
 
   /** From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one. */
@@ -137,7 +142,7 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const none = { current: undefined, next: undefined, unreadSince: undefined };
+    const none = { current: undefined, next: undefined, answered: undefined, unreadSince: undefined };
     this.#connections.set(socket, { ...none, socket, usedAt: 0, isRefused: false });
     socket.once('close', () => this.#connections.delete(socket));
   }
