@@ -13,9 +13,6 @@ const FLAGS = {
   mode: { type: 'string', default: 'overlap' },
   'max-rps': { type: 'string', default: '0' },
   fault: { type: 'string', default: 'none' },
-  'app-id': { type: 'string' },
-  'app-token': { type: 'string' },
-  'app-key': { type: 'string' },
   'customer-cloud-port': { type: 'string' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
@@ -37,11 +34,10 @@ Runs a simulated camera vendor. It checks the signature of every login and answe
   --fault NAME             the error that every login gets (default none):
                              ${FAULTS.slice(0, 7).join(' ')}
                              ${FAULTS.slice(7).join(' ')}
-  --app-id ID              the app that may log in. Set all three, or set VENDOR_APP_ID,
-  --app-token TOKEN        VENDOR_APP_TOKEN and VENDOR_APP_KEY in the environment.
-  --app-key KEY            Default: a demo app.
   --customer-cloud-port N  also run a customer cloud on this port, which issues sessions
-  -h, --help`;
+  -h, --help
+
+The app that may log in is that of VENDOR_APP_ID, VENDOR_APP_TOKEN and VENDOR_APP_KEY. Without them, it is a demo app.`;
 
 /** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError */
 export async function simulateVendor(args: readonly string[], context: CommandContext): Promise<void> {
@@ -60,7 +56,7 @@ export async function startSimulators(
     return undefined;
   }
   const { host, 'customer-cloud-port': cloudPort } = flags;
-  const app = readApp(flags, env);
+  const app = readApp(env);
   const vendorOptions = {
     host,
     port: wholeNumber('port', flags.port, PORTS),
@@ -91,13 +87,10 @@ export async function startSimulators(
   };
 }
 
-function readApp(flags: Partial<Record<'app-id' | 'app-token' | 'app-key', string>>, env: Environment): RegisteredApp {
-  const given = {
-    '--app-id or VENDOR_APP_ID': flags['app-id'] ?? env['VENDOR_APP_ID'],
-    '--app-token or VENDOR_APP_TOKEN': flags['app-token'] ?? env['VENDOR_APP_TOKEN'],
-    '--app-key or VENDOR_APP_KEY': flags['app-key'] ?? env['VENDOR_APP_KEY'],
-  };
-  const [appId, appToken, appKey] = Object.values(given);
+/** From the environment alone: everyone on the machine sees the flags of a process. */
+function readApp(env: Environment): RegisteredApp {
+  const { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey } = env;
+  const given = { VENDOR_APP_ID: appId, VENDOR_APP_TOKEN: appToken, VENDOR_APP_KEY: appKey };
   const accessId = env['VENDOR_ACCESS_ID'];
   if (appId && appToken && appKey) return { appId, appToken, appKey, ...(accessId && { accessId }) };
   if (!appId && !appToken && !appKey) return DEMO_APP;

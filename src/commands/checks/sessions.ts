@@ -127,7 +127,8 @@ export async function readSession(
 ): Promise<IncomingHttpHeaders> {
   if (file === '-' && stdin.isTTY) err(PROMPT);
   const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch(() => {
-    throw new UsageError(`--session: the file ${JSON.stringify(file)} cannot be read`);
+    // The name may be a session that was given in place of a file.
+    throw new UsageError('--session: the file cannot be read. It holds the session; without it, standard input does');
   });
   const session = content.trim();
   if (session === '') throw new UsageError('--session: there is no session in the input');
