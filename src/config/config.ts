@@ -85,6 +85,7 @@ function readParts(environment: Environment): Parts & { readonly values: Values;
   const session = readSessionConfig(values, problems);
   const redis = readRedisConfig(values, problems);
   const tokens = readAdminTokens(values, problems);
+  if (values.NODE_ENV === 'production') refuseGuessable(values, problems);
   const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
   return {
     values,
@@ -180,6 +181,33 @@ function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Valu
     problems.set('ADMIN_TOKENS', 'ADMIN_TOKENS must not repeat ADMIN_TOKEN, nor its name, which is default');
   }
   return tokens;
+}
+
+/** Secrets that stand in this project, for trying it out. Everyone knows them. */
+const PUBLISHED: ReadonlySet<string> = new Set([
+  'only-for-trying-it-out',
+  'b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=',
+]);
+/** A random secret of the shortest allowed length has many more. */
+const MIN_DIFFERENT_CHARACTERS = 8;
+
+/** Refuses secrets that everyone knows, or that are no random text. */
+function refuseGuessable(values: Values, problems: Problems): void {
+  const { ADMIN_TOKEN: token = '', ADMIN_TOKENS: tokens = [], TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
+  const secrets = {
+    ADMIN_TOKEN: [token],
+    ADMIN_TOKENS: tokens.map((one) => one.token),
+    TOKEN_ENCRYPTION_KEYS: keys === 'off' ? [] : keys.map(({ key }) => key.toString('base64')),
+    SESSION_JWT_SECRET: (values.SESSION_JWT_SECRET ?? '').split(/\r?\n/),
+  };
+  for (const [name, texts] of Object.entries(secrets)) {
+    const given = texts.filter((text) => text !== '');
+    if (given.some((text) => PUBLISHED.has(text))) {
+      problems.set(name, `${name} is a value that this project has published for trying it out: choose a random one`);
+    } else if (given.some((text) => new Set(text).size < MIN_DIFFERENT_CHARACTERS)) {
+      problems.set(name, `${name} can be guessed, because it has few different characters: choose a random one`);
+    }
+  }
 }
 
 const SINGLE_APP = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'] as const;

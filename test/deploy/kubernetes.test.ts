@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
@@ -232,7 +233,7 @@ test('the production overlay is valid with secrets of your own, and contains non
   const environment = environmentOf(folder, {
     ADMIN_TOKENS: 'cloud:0123456789abcdef0123456789abcdef',
     REDIS_URL: 'rediss://broker:password@redis.example:6379',
-    TOKEN_ENCRYPTION_KEYS: `k1:${Buffer.alloc(32, 1).toString('base64')}`,
+    TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
     VENDOR_APP_TOKEN: 'app-token',
     VENDOR_APP_KEY: 'app-key',
   });

@@ -4,7 +4,8 @@ import { VARIABLES } from '../../../src/config/variables.ts';
 import { problemsOf, USABLE } from './usable-environment.ts';
 
 const HMAC_SECRET = 'canary-secret-of-at-least-32-bytes';
-const ENCRYPTION_KEY = Buffer.alloc(32, 7).toString('base64');
+const KEY = Buffer.from(Array.from({ length: 32 }, (_, index) => 7 * index));
+const ENCRYPTION_KEY = KEY.toString('base64');
 
 const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
 
@@ -118,8 +119,8 @@ describe('a valid environment', () => {
         url: 'rediss://user:password@redis.example:6380/2',
         keyPrefix: 'my:prefix-1',
         encryptionKeys: [
-          { id: 'new', key: Buffer.alloc(32, 7) },
-          { id: 'old', key: Buffer.alloc(32, 7) },
+          { id: 'new', key: KEY },
+          { id: 'old', key: KEY },
         ],
       },
       defaultRegion: 'SG',
@@ -205,6 +206,27 @@ describe('tokens in Redis', () => {
 
   test('need no encryption key without Redis', () => {
     expect(problemsOf({ ...USABLE, NODE_ENV: 'production' })).toEqual([]);
+  });
+});
+
+describe('a secret that everyone knows, or that is no random text', () => {
+  const key = (byte: number) => `k1:${Buffer.alloc(32, byte).toString('base64')}`;
+  const { SESSION_JWT_JWKS_URL: _url, ...WITHOUT_KEYS } = USABLE;
+  const cases = [
+    ['TOKEN_ENCRYPTION_KEYS', 'demo:b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=', USABLE],
+    ['TOKEN_ENCRYPTION_KEYS', key(0), USABLE],
+    ['TOKEN_ENCRYPTION_KEYS', key(7), USABLE],
+    ['ADMIN_TOKEN', 'only-for-trying-it-out', USABLE],
+    ['ADMIN_TOKEN', 'a'.repeat(32), USABLE],
+    ['ADMIN_TOKENS', 'try-out:only-for-trying-it-out', USABLE],
+    ['SESSION_JWT_SECRET', 'a'.repeat(32), WITHOUT_KEYS],
+  ] as const;
+
+  test.each(cases)('%s=%s is refused in production, and nowhere else', (name, value, environment) => {
+    const problems = problemsOf({ ...environment, NODE_ENV: 'production', [name]: value });
+    expect(problems).toEqual([expect.stringMatching(new RegExp(`^${name} (is a value that|can be guessed)`))]);
+    expect(problems.join()).not.toContain(value.replace(/^.*:/, ''));
+    expect(problemsOf({ ...environment, [name]: value })).toEqual([]);
   });
 });
 
