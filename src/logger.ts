@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { type DestinationStream, destination, type Logger, type LoggerOptions, pino } from 'pino';
 import { BrokerError } from './token/errors.ts';
 
@@ -25,15 +26,27 @@ export function lostLogLines(): number {
   return linesLost;
 }
 
-/** Standard output. A full disk behind it stops nothing: the first failure is reported on standard error. */
+/** Standard output. A full disk behind it, or a reader that stands still, stops nothing. Standard error says so once. */
 function standardOutput(): DestinationStream {
-  const output = destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES });
+  // A full pipe is tried again with the next line. pino would stop the process until it is read.
+  const output = destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES, retryEAGAIN: () => false });
+  let isReported = false;
+  const report = (reason: string): void => {
+    if (isReported) return;
+    isReported = true;
+    try {
+      writeSync(2, `The log cannot be written (${reason}). Lines are lost until it can be written again.\n`);
+    } catch {
+      // Standard error is on the same disk.
+    }
+  };
   output.on('drop', () => {
     linesLost += 1;
+    report('too many lines wait');
   });
-  output.once('error', ({ message }: Error) => {
-    output.on('error', () => undefined);
-    process.stderr.write(`The log cannot be written (${message}). Lines are lost until it can be written again.\n`);
+  // pino's own listener would give up a log whose reader has gone, and count nothing.
+  output.removeAllListeners('error').on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code !== 'EAGAIN') report(message);
   });
   return output;
 }

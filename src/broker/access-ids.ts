@@ -64,10 +64,7 @@ export class AccessIds {
       () =>
         this.#logins.logIn(request, {
           underLease: (granted) =>
-            this.#logins.holding(request, granted, async () => {
-              if (cache.erasedAt(id) !== erasedBefore) throw erasedMeanwhile();
-              return this.#identifyOrLogIn(request, granted);
-            }),
+            this.#logins.holding(request, granted, () => this.#identifyOrLogIn(request, granted, erasedBefore)),
           withoutLease: async (storeError) => {
             throw storeError;
           },
@@ -81,8 +78,12 @@ export class AccessIds {
     return this.#logins.settle(timeoutMs);
   }
 
-  async #identifyOrLogIn(request: AccessIdRequest, granted: GrantedLease): Promise<KnownAccount> {
-    const { terminals, accounts, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
+  async #identifyOrLogIn(
+    request: AccessIdRequest,
+    granted: GrantedLease,
+    erasedBefore: number | undefined,
+  ): Promise<KnownAccount> {
+    const { terminals, accounts, cache, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, urgency } = request;
     const { lease, timeBudget } = granted;
     const { unionId } = subject;
@@ -92,6 +93,7 @@ export class AccessIds {
       await this.#logins.release(granted);
       return known;
     }
+    if (cache.erasedAt(id) !== erasedBefore) throw erasedMeanwhile();
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
     await limits.admit(id, 'new', timeBudget);

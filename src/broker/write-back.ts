@@ -113,9 +113,14 @@ export class WriteBack {
     return this.#tokens.has(id) || this.#inFlight.has(id);
   }
 
-  /** Whether a token that the store has lost may still come back from another replica. */
+  /**
+   * Whether a token that the store has lost may still come back from another replica. Call it only if one is lost: the first
+   * call counts as the time of the loss, if no loss was noticed before.
+   */
   mayBeRestored(): boolean {
-    return this.#lostAt === undefined || this.#options.clock.monotonic() - this.#lostAt < RESTORE_MS;
+    const now = this.#options.clock.monotonic();
+    this.#lostAt ??= now;
+    return now - this.#lostAt < RESTORE_MS;
   }
 
   /** Repeats a logout or an erasure that the store has lost. @param generation its generation */

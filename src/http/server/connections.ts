@@ -76,7 +76,8 @@ export class Connections {
    */
   handle(response: ServerResponse, answer: () => void): void {
     const connection = this.#connections.get(response.req.socket);
-    if (!connection) return;
+    // Node may read the rest of a request after it was refused as too slow.
+    if (!connection || connection.isRefused) return;
     if (!connection.current) this.#begin(connection, response, answer);
     else if (connection.next) {
       withoutStacks(connection.socket);
@@ -84,7 +85,8 @@ export class Connections {
     } else {
       connection.next = response;
       connection.current.once('close', () => {
-        if (connection.next === response && !connection.socket.destroyed) this.#begin(connection, response, answer);
+        // After an answer with `Connection: close`, nothing can be written.
+        if (connection.next === response && connection.socket.writable) this.#begin(connection, response, answer);
       });
     }
   }
@@ -94,13 +96,13 @@ export class Connections {
     connection.next = undefined;
     connection.usedAt = performance.now();
     response.once('close', () => {
-      connection.current = undefined;
-      connection.answered = response.req;
+      if (connection.current === response) connection.current = undefined;
+      connection.answered = response.req.complete ? undefined : response.req;
       connection.usedAt = performance.now();
     });
     // Node hands over all requests of one read first. If they are too many, none is answered.
     process.nextTick(() => {
-      if (this.#connections.has(connection.socket)) answer();
+      if (connection.current === response && this.#connections.has(connection.socket)) answer();
     });
   }
 
@@ -121,8 +123,8 @@ export class Connections {
     // The bytes belong to the latest request if it is not complete. Its handler may wait for the rest forever.
     const isUnanswered = latest?.req.complete === false && !latest.headersSent;
     if (isUnanswered) connection.next = undefined;
-    // Its handler may not have begun. Then it does not begin.
-    if (isUnanswered && latest === current) this.#connections.delete(socket);
+    // If its handler has not begun, it does not begin.
+    if (isUnanswered && latest === current) connection.current = undefined;
     const last = isUnanswered ? next && current : latest;
     if (last) last.once('finish', () => endSoon(socket, isUnanswered ? answerTo(code) : ''));
     else endSoon(socket, connection.answered?.complete === false ? '' : answerTo(code));
@@ -180,7 +182,7 @@ export class Connections {
   }
 
   #isQuiet(connection: Connection, now: number): boolean {
-    if (!this.#draining || isAnswering(connection)) return false;
+    if (!this.#draining || connection.current?.req.complete) return false;
     const { since, quietMs } = this.#draining;
     return now - Math.max(since, connection.usedAt) >= quietMs;
   }

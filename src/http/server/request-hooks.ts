@@ -7,7 +7,7 @@ import { SECURITY_HEADERS } from './answer-headers.ts';
 const HEALTH_PATHS: ReadonlySet<string> = new Set(['/livez', '/readyz']);
 
 /** After shutdown has begun, requests are served for this long: proxies learn late that a replica ends. */
-const SERVED_MS = 3_000;
+const SERVED_MS = 2_000;
 
 /** Whether the log has a line for each request. */
 export function logsRequests({ level }: Pick<FastifyBaseLogger, 'level'>): boolean {

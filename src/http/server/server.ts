@@ -127,7 +127,9 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   requireSchemas(app);
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
-  options.closing.addEventListener('abort', () => connections.drain(QUIET_MS), { once: true });
+  const drain = () => connections.drain(QUIET_MS);
+  if (options.closing.aborted) drain();
+  else options.closing.addEventListener('abort', drain, { once: true });
   app.addHook('preClose', async () => {
     if (!options.closing.aborted) connections.drain(0);
   });

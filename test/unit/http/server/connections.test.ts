@@ -30,6 +30,7 @@ async function startBounded() {
   });
   onTestFinished(() => app.close());
   app.get('/quick', { schema: {} }, async () => 'quick');
+  app.get('/last', { schema: {} }, async (_request, reply) => reply.header('connection', 'close').send('last'));
   app.get('/large', { schema: {} }, async () => Buffer.alloc(32 * 2 ** 20));
   app.get('/slow', { schema: {} }, async () => {
     running += 1;
@@ -177,6 +178,14 @@ it('what a caller sends beyond that is not handled', async () => {
   await sleep(50);
   expect(running()).toBe(0);
   expect(log.lines().filter(({ msg }) => !String(msg).startsWith('Server listening'))).toEqual([]);
+});
+
+it('a request that waits for its turn is not handled after an answer that closes the connection', async () => {
+  const { open, running } = await startBounded();
+  const socket = await open(`GET /last HTTP/1.1\r\nHost: x\r\n\r\n${SLOW}`);
+  expect(await text(socket)).toMatch(/^HTTP\/1\.1 200 .*last$/s);
+  await sleep(50);
+  expect(running()).toBe(0);
 });
 
 it('a request that waits for its turn is not handled if its connection ends before', async () => {

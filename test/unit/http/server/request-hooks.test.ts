@@ -135,8 +135,8 @@ describe('during shutdown', () => {
   });
 
   it.each([
-    [2_900, /^HTTP\/1\.1 200 /],
-    [3_100, /^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/],
+    [1_900, /^HTTP\/1\.1 200 /],
+    [2_100, /^HTTP\/1\.1 503 [\s\S]*"code":"shutting_down"/],
   ])(
     'a request on a kept connection is answered %i ms after it began: %s, and its connection closes',
     async (ms, answer) => {
