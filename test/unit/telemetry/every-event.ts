@@ -70,6 +70,7 @@ export function reportEveryEvent(observer: Observer): void {
   observer.clockOffsetSeen('vendor.example', -15_000);
   for (const outcome of ['cached', 'accepted', 'kept', ...CODES] as const) observer.sessionChecked(outcome);
   for (const kind of KINDS) observer.redisFailed(kind);
+  for (const history of ['lost', 'went_back'] as const) observer.storeLostData(history);
   observer.adminRefused('missing');
   observer.adminRefused('wrong');
   for (const outcome of ['changed', 'unchanged', 'refused'] as const) observer.secretsReloaded(outcome);
