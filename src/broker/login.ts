@@ -188,11 +188,13 @@ export class TokenLogin {
 
   #obtained(
     request: RenewalRequest,
-    { current, erasedAt }: LoginStart,
+    { current, erasedAt: erasedBefore = 0 }: LoginStart,
     record: TokenRecord,
     checkedAt: number,
   ): Renewed {
     const { cache, policy, clock, observer } = this.#options;
+    // Without a lease, the login may be later than an erasure that this replica has heard of only now.
+    const erasedAt = Math.max(erasedBefore, cache.erasedAt(request.id) ?? 0) || undefined;
     // The former token ended before this login replaced it. The worker reports tokens that nothing has replaced.
     const hasEnded = current?.read && clock.now() >= current.token.expiresAt;
     if (hasEnded && isRenewedInBackground(current, policy)) observer.endedUnrenewed(1);

@@ -6,7 +6,7 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import type { Announcement, SaveOutcome, StoreHistory } from '../../../src/token/ports.ts';
 import { LEASE_MS, refreshAt } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { claimLeases } from '../../support/due-claims.ts';
@@ -605,6 +605,22 @@ describe('a login without a lease', () => {
     const former = read(before);
     await pass(0);
     expect(await former).toBe('session_invalid');
+  });
+
+  test('is refused to a session from before an erasure that came before the login, and that is heard of during it', async () => {
+    const { pass, read, memory, cache, vendor, clock, down } = createReplicaWithoutLease({ hears: false });
+    down.add('read').add('restore');
+    const before = clock.now();
+    await pass(1_000);
+    const erasedAt = await memory.accounts.erase('alice');
+    await pass(10);
+    vendor.latencyMs = 1_000;
+    const answer = read(before);
+    await pass(500);
+    expect(vendor.requests).toHaveLength(1);
+    cache.erased(accountOf(ID), erasedAt);
+    await pass(500);
+    expect(await answer).toBe('session_invalid');
   });
 
   test('hides no erasure that only the store knows either, after the replica has renewed its token under a lease', async () => {
