@@ -127,7 +127,8 @@ describe('a replica that shuts down', () => {
     const read = fleet.broker(0).getToken(await fleet.session('alice'), 'phone');
     await expect.poll(() => fleet.vendor.state().requests, { timeout: 5_000 }).toBe(1);
     const { code } = await endOf(fleet.broker(0), 'SIGTERM');
-    expect((await read).status).toBe(504);
+    // The vendor's timeout, or the end of this replica: the app may ask again in both cases.
+    expect([503, 504]).toContain((await read).status);
     expect(code).toBe(0);
     expect(fleet.vendor.state().requests).toBe(1);
   });
