@@ -9,8 +9,7 @@ import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
 import { type MetricsRoutesOptions, metricsRoutes } from './routes/metrics.ts';
 import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
-import { connectionBound } from './server/connection-bound.ts';
-import { createBaseApp } from './server/server.ts';
+import { connectionBound, createBaseApp } from './server/server.ts';
 
 export interface InternalAppOptions
   extends AdminAccessOptions,

@@ -18,11 +18,10 @@ import {
   tokenReader,
 } from './routes/sdk-token.ts';
 import { SECURITY_HEADERS } from './server/answer-headers.ts';
-import { connectionBound } from './server/connection-bound.ts';
 import { DirectReads, type DirectReadsOptions } from './server/direct-reads.ts';
 import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
 import { logsRequests } from './server/request-hooks.ts';
-import { createBaseApp } from './server/server.ts';
+import { connectionBound, createBaseApp } from './server/server.ts';
 import { tokenHeaders } from './token-answer.ts';
 
 export interface PublicAppOptions

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
@@ -135,6 +136,20 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   });
   app.addHook('onClose', async () => refusals.flush());
   return app;
+}
+
+/**
+ * Most open connections of a listener.
+ * @param most the bound where descriptors are plenty
+ * @param descriptorShare share of the descriptors that the connections may use. Redis and the vendor need some too
+ */
+export function connectionBound(most: number, descriptorShare: number): number {
+  try {
+    const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+    return Math.min(most, Math.floor(Number(limit ?? most) * descriptorShare));
+  } catch {
+    return most;
+  }
 }
 
 /** Connections that the system accepts before the broker does. At Node's 511, a burst makes callers wait a second. */

@@ -469,6 +469,39 @@ describe('the number of tokens that wait', () => {
   });
 });
 
+/** Two replicas on a store that can be replaced by an empty one. */
+function twoReplicas() {
+  const clock = new TestClock();
+  const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
+  if (!full || !empty) throw new Error('no stores');
+  let current = full;
+  const terminals = new Proxy(full.terminals, {
+    get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
+  });
+  const storeReturns: ((history: StoreHistory) => void)[] = [];
+  const health = {
+    ping: async () => undefined,
+    onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
+  };
+  const store = { ...full, terminals, health };
+  const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
+  const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+  const id = subjectId(subject);
+  return {
+    clock,
+    empty,
+    renewing,
+    reading,
+    storeReturns,
+    subject,
+    id,
+    stored: async () => (await current.terminals.read(id)).record,
+    loseData: () => {
+      current = empty;
+    },
+  };
+}
+
 describe('after the store has lost its data', () => {
   test('the ids come from memory, so that no digest is computed', async () => {
     const { pass, inMemory, cacheIds, dueTimes, recordOf, storeReturns } = createWriteBack();
@@ -543,29 +576,14 @@ describe('after the store has lost its data', () => {
   });
 
   test('an app’s read of a token is written too, even if another replica has restored the token as unread', async () => {
-    const clock = new TestClock();
-    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
-    if (!full || !empty) throw new Error('no stores');
-    let current = full;
-    const terminals = new Proxy(full.terminals, {
-      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
-    });
-    const storeReturns: ((history: StoreHistory) => void)[] = [];
-    const health = {
-      ping: async () => undefined,
-      onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
-    };
-    const store = { ...full, terminals, health };
-    const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
-    const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-    const id = subjectId(subject);
+    const { clock, empty, renewing, reading, storeReturns, subject, id, stored, loseData } = twoReplicas();
     const read = ({ broker }: typeof reading) => broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
-    const isRead = async () => (await current.terminals.read(id)).record?.read;
+    const isRead = async () => (await stored())?.read;
     await read(renewing);
     const { record } = await renewing.renewInBackground(id);
     await read(reading);
     await eventually(async () => expect(await isRead()).toBe(true));
-    current = empty;
+    loseData();
     storeReturns[0]?.('lost');
     await eventually(async () => expect(await isRead()).toBe(false));
     storeReturns[1]?.('lost');
@@ -574,29 +592,14 @@ describe('after the store has lost its data', () => {
   });
 
   test('a token that a later login has ended is written as suspect, because nobody may have the later token', async () => {
-    const clock = new TestClock();
-    const [full, empty] = [0, 1].map(() => createMemoryStore({ clock, terminalsPerAccount: 20 }));
-    if (!full || !empty) throw new Error('no stores');
-    let current = full;
-    const terminals = new Proxy(full.terminals, {
-      get: (_, name) => (Reflect.get(current.terminals, name) as () => unknown).bind(current.terminals),
-    });
-    const storeReturns: ((history: StoreHistory) => void)[] = [];
-    const health = {
-      ping: async () => undefined,
-      onReturn: (listener: (history: StoreHistory) => void) => void storeReturns.push(listener),
-    };
-    const store = { ...full, terminals, health };
-    const [renewing, reading] = [brokerParts({ clock, store }), brokerParts({ clock, store })];
-    const subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
-    const id = subjectId(subject);
+    const { clock, empty, renewing, reading, storeReturns, subject, id, stored, loseData } = twoReplicas();
     const { record } = await reading.broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
     clock.advance(1_000);
     await renewing.renewInBackground(id);
-    current = empty;
+    loseData();
     for (const returns of storeReturns) returns('went_back');
     await eventually(async () =>
-      expect((await empty.terminals.read(id)).record).toMatchObject({ generation: record.generation, suspect: true }),
+      expect(await stored()).toMatchObject({ generation: record.generation, suspect: true }),
     );
     expect((await empty.dueQueue.claim(1)).ids).toEqual([id]);
   });
