@@ -273,15 +273,17 @@ export class RedisCommands {
       return now === undefined ? '' : Math.ceil(now + leftMs);
     };
     return this.run(keys[0], async (redis, leftMs) => {
-      const askedAt = this.#clock.monotonic();
-      try {
-        return await runScript(redis, call, deadline(leftMs()));
-      } catch (error) {
-        const [, time] = LATE.exec((error as Error).message) ?? [];
-        if (time === undefined || leftMs() <= 0) throw error;
-        // This process stood still before it sent the script, or the clock of Redis was set. The caller still waits.
-        this.clocks.note(part, Number(time), askedAt);
-        return runScript(redis, call, deadline(leftMs()));
+      for (;;) {
+        const askedAt = this.#clock.monotonic();
+        try {
+          return await runScript(redis, call, deadline(leftMs()));
+        } catch (error) {
+          const [, time] = LATE.exec((error as Error).message) ?? [];
+          if (time === undefined || leftMs() <= 0) throw error;
+          // This process stood still before it sent the script or read an answer, or the clock of Redis was set. The
+          // caller still waits.
+          this.clocks.note(part, Number(time), askedAt);
+        }
       }
     });
   }
