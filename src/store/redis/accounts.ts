@@ -13,6 +13,12 @@ import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record
 import { resealScript, sealedFieldsOf } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
+/**
+ * The most fields of an account that are read at once: more than 1,000 terminals and {@link ACCOUNT_FIELDS}. Anyone who
+ * can write to Redis can add more, and then `find` gets some of them.
+ */
+const MAX_FIELDS = 1_024;
+
 /** How long an erasure is remembered. It must be longer than any session lives. */
 const ERASURE_MS = 400 * 86_400_000;
 
@@ -33,10 +39,15 @@ export class RedisAccounts implements AccountStore {
     const { redis, keys, records, directory, resealing, clock } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
-    const [fields, coolDown] = await Promise.all([
-      redis.run(key, (client) => client.hgetallBuffer(key)),
+    const [answer, coolDown] = await Promise.all([
+      redis.run(key, (client) => client.hrandfieldBuffer(key, MAX_FIELDS, 'WITHVALUES')),
       this.#coolDownOf(account),
     ]);
+    // Pairs with RESP 3, in turn with RESP 2.
+    const namesAndValues = (answer as (Buffer | Buffer[])[]).flat();
+    const fields: Record<string, Buffer> = {};
+    for (let at = 0; at < namesAndValues.length; at += 2)
+      fields[String(namesAndValues[at])] = namesAndValues[at + 1] as Buffer;
     for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();

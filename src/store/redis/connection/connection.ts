@@ -1,4 +1,4 @@
-import { Cluster, type Redis, ReplyError } from 'ioredis';
+import { Cluster, Command, type Redis, ReplyError } from 'ioredis';
 import { BrokerError } from '../../../token/errors.ts';
 import type { Log } from '../../../token/log.ts';
 import { LUA_SCRIPTS } from '../lua-scripts.ts';
@@ -35,6 +35,9 @@ const ALL_SENTINELS_FAILED = /^All sentinels are unreachable/;
  * was asking one of them for the master.
  */
 const GIVEN_UP = 'Connection is closed.';
+
+/** A whole account with the most terminals takes 1 MB. An answer of this size takes up to 70 MB once it is parsed. */
+const MAX_ANSWER_BYTES = 2 * 2 ** 20;
 
 export type RedisLog = Pick<Log, 'info' | 'warn'>;
 
@@ -102,9 +105,39 @@ function connect<T extends RedisClient>(client: T, role: string, log: RedisLog):
     hasGivenUp = false;
     client.connect().catch(() => undefined);
   });
-  if (client instanceof Cluster) logNodes(client, role, log);
+  if (client instanceof Cluster) {
+    client.on('+node', boundAnswers);
+    logNodes(client, role, log);
+  } else boundAnswers(client);
   client.connect().catch(() => undefined);
   return client;
+}
+
+/**
+ * Anyone who can write to Redis can store a value of 512 MB. An answer that is longer than {@link MAX_ANSWER_BYTES} fails
+ * its command and ends the connection before the rest arrives. ioredis then sends the other commands once more.
+ */
+function boundAnswers(node: Redis): void {
+  let bytes = 0;
+  node.on('connect', () => {
+    const { stream } = node;
+    let first = node.commandQueue.peekFront();
+    // ioredis has listened before, so the commands that this chunk answers have left the queue.
+    stream.on('data', (chunk: Buffer) => {
+      const isSame = first === node.commandQueue.peekFront();
+      first = node.commandQueue.peekFront();
+      bytes = isSame ? bytes + chunk.length : 0;
+      if (bytes <= MAX_ANSWER_BYTES) return;
+      const [key] = first?.command instanceof Command ? first.command.getKeys() : [];
+      const error = new Error(`the answer about ${key} is longer than ${MAX_ANSWER_BYTES} bytes`);
+      node.commandQueue.shift()?.command.reject(error);
+      stream.destroy(error);
+    });
+  });
+  // A message answers no command.
+  node.on('message', () => {
+    bytes = 0;
+  });
 }
 
 /** Logs a failing node once, and again only after it was ready in between. */

@@ -157,8 +157,12 @@ function recordInTheClear(plain: Buffer, id: SubjectId): SealedRecord | undefine
   return subjectId({ app, unionId, uniqueId }) === id ? text : undefined;
 }
 
+/** Twice the longest answer of the vendor. Anyone who can write to Redis can store more, and parsed JSON takes up to 30 times its length. */
+const MAX_TEXT_BYTES = 2 ** 19;
+
 /** `undefined` when the text is no JSON. */
 function parsedJson(text: Buffer): unknown {
+  if (text.length > MAX_TEXT_BYTES) return undefined;
   try {
     return JSON.parse(text.toString());
   } catch {
