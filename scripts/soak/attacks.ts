@@ -1,8 +1,8 @@
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { Keys } from '../../src/store/redis/keys.ts';
-import { accountOf, subjectId } from '../../src/token/subject.ts';
+import { accountOf, subjectId, terminalOf } from '../../src/token/subject.ts';
 import { plainRequest } from '../../test/support/plain-request.ts';
 import { sendRaw } from '../../test/support/raw-connection.ts';
 import { KEY_PREFIX, type Replica, type Targets } from './targets.ts';
@@ -15,6 +15,7 @@ const DRIP_MS = 1_000;
 const UNREAD_EVERY_MS = 100;
 /** Bad accounts of each kind. */
 const BAD_ACCOUNTS = 10;
+const BAD_KINDS = ['unknown', 'frequent', 'fields'] as const;
 const LOOPING_ACCOUNTS = 25;
 /** Pause of a looping account after a refusal. */
 const REFUSED_MS = 500;
@@ -26,6 +27,7 @@ const LARGE_ANSWERS = ['/openapi.json', '/metrics']
   .join('')
   .repeat(4);
 const PROBE = 'GET /readyz HTTP/1.1\r\nHost: broker\r\n\r\n';
+const TWO_HOSTS = 'GET /livez HTTP/1.1\r\nHost: broker\r\nHost: other\r\nConnection: close\r\n\r\n';
 const MALFORMED = [
   'Transfer-Encoding: xchunked\r\n\r\n',
   'Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n',
@@ -106,11 +108,17 @@ async function attacksOn({ redis, cloud, replicas }: Targets): Promise<readonly 
       perSecond: 15,
       once: (number) => sendMalformed(listener(number), MALFORMED[number % MALFORMED.length] ?? ''),
     },
+    { name: '62 requests in one write', perSecond: 40, once: (number) => sendTogether(listener(number)) },
     {
-      name: 'new terminals of 20 accounts that the vendor refuses with an unknown code or as too frequent',
-      perSecond: 10,
+      name: 'requests with two `Host` headers',
+      perSecond: 5,
+      once: (number) => hold(listener(number), TWO_HOSTS, false),
+    },
+    {
+      name: 'new terminals of 30 accounts that the vendor refuses with an unknown code or as too frequent, or answers with 5,000 unknown fields',
+      perSecond: 15,
       async once(number) {
-        const account = `${number % 2 ? 'unknown' : 'frequent'}-${number % BAD_ACCOUNTS}`;
+        const account = `${BAD_KINDS[number % BAD_KINDS.length]}-${number % BAD_ACCOUNTS}`;
         return send(replica(number), await replica(number).sessionOf(account), `bad-${number}`);
       },
     },
@@ -153,6 +161,39 @@ async function attacksOn({ redis, cloud, replicas }: Targets): Promise<readonly 
       async once() {
         const session = await cloud.issueSession({ unionId: 'mallory', claims: { iat: Date.now() } });
         return send(jwt, { authorization: `Bearer ${session}` }, 'phone');
+      },
+    },
+    {
+      name: 'sessions with an `iat` ten minutes ahead',
+      perSecond: 5,
+      async once() {
+        const iat = Math.floor(Date.now() / 1_000) + 600;
+        const session = await cloud.issueSession({ unionId: 'mallory', claims: { iat } });
+        return send(jwt, { authorization: `Bearer ${session}` }, 'phone');
+      },
+    },
+    {
+      name: 'real sessions with another signature',
+      perSecond: 40,
+      async once(number) {
+        const { authorization = '' } = await jwt.sessionOf(`known-${number % 10}`);
+        return send(
+          jwt,
+          { authorization: authorization.slice(0, -86) + randomBytes(64).toString('base64url') },
+          'phone',
+        );
+      },
+    },
+    {
+      name: 'records of 4 MiB in Redis',
+      perSecond: 0.5,
+      async once(number) {
+        const subject = { app: 'default', unionId: `long-${number % BAD_ACCOUNTS}`, uniqueId: randomUUID() };
+        const id = subjectId(subject);
+        const key = keys.account(accountOf(id));
+        await redis.client.hset(key, terminalOf(id), Buffer.alloc(4 * 2 ** 20));
+        const headers = await replica(number).sessionOf(subject.unionId);
+        return send(replica(number), headers, subject.uniqueId).finally(() => redis.client.hdel(key, terminalOf(id)));
       },
     },
     {
@@ -226,6 +267,16 @@ async function sendMalformed(url: string, rest: string): Promise<Outcome> {
     await ended(HELD_MS);
     const answers = received().match(/HTTP\/1\.1 \d{3} /g) ?? [];
     return answers.length > 1 ? `${answers.length} answers` : (statusIn(received()) ?? 'closed');
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function sendTogether(url: string): Promise<Outcome> {
+  const { socket, ended, received } = await sendRaw(url, 'GET /x HTTP/1.1\r\nHost: broker\r\n\r\n'.repeat(62));
+  try {
+    await ended(HELD_MS);
+    return statusIn(received()) ?? 'closed';
   } finally {
     socket.destroy();
   }

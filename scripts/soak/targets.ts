@@ -24,6 +24,7 @@ const JWT_SECONDS = 4 * 3_600;
 const BAD_REGIONS = new Map([
   ['unknown', 'AQ'],
   ['frequent', 'BV'],
+  ['fields', 'HM'],
 ]);
 
 type Mode = 'jwt' | 'introspection' | 'forward';
@@ -110,7 +111,7 @@ function regionOf(account: string): string {
   return BAD_REGIONS.get(account.split('-')[0] ?? '') ?? 'DE';
 }
 
-/** The vendor. Some countries make it answer an unknown code, or that logins come too frequently. */
+/** The vendor. Some countries make it answer an unknown code, that logins come too frequently, or far too much. */
 async function answerLogin(vendorUrl: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const body = String(await readBody(request));
   const { regRegion } = JSON.parse(body) as { regRegion: string };
@@ -120,6 +121,10 @@ async function answerLogin(vendorUrl: string, request: IncomingMessage, response
   if (regRegion === BAD_REGIONS.get('frequent')) {
     return sendJson(response, { code: 10_015, msg: 'too frequent', requestId: 'r' }, 429, { 'retry-after': '1' });
   }
+  if (regRegion === BAD_REGIONS.get('fields')) {
+    const fields = Object.fromEntries(Array.from({ length: 5_000 }, (_, number) => [`field${number}`, 'x']));
+    return sendJson(response, { code: 0, msg: 'ok', requestId: 'r', data: fields });
+  }
   const { method = 'POST', url = '/' } = request;
   const headers = request.headers as Record<string, string>;
   const answer = await plainRequest(new URL(url, vendorUrl), { method, headers, body });
@@ -127,7 +132,7 @@ async function answerLogin(vendorUrl: string, request: IncomingMessage, response
 }
 
 /** A session of the account `<kind>-<number>`. `refresh-…` is a refresh token. The server knows no other sessions. */
-const SESSION = /^(?:sid=)?((known|newcomer|loop|logout|unknown|frequent|junk|refresh)-\d+)(?:\.\d+)?$/;
+const SESSION = /^(?:sid=)?((known|newcomer|loop|logout|unknown|frequent|fields|long|junk|refresh)-\d+)(?:\.\d+)?$/;
 
 /** The session server: introspection (RFC 7662) at POST, and the claims of a session cookie at GET. */
 async function answerSession(request: IncomingMessage, response: ServerResponse): Promise<void> {
