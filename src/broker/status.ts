@@ -174,9 +174,8 @@ export interface StatusOptions {
   readonly encryptionKeys: () => readonly string[];
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
-  readonly lastHour: () => Promise<LastHour>;
-  readonly failedRequests: CountedFailures;
-  readonly failedRenewals: CountedFailures;
+  readonly counts: Readonly<Record<keyof LastHour, { series(): MinuteSeries }>> &
+    Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>>;
 }
 
 /** Reports the state of the service for `GET /status`. */
@@ -201,14 +200,13 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, nextPlace, finer, lastHour] = await Promise.all([
+    const [isReachable, outlook, nextPlace, finer] = await Promise.all([
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finerCounts()),
-      this.#options.lastHour(),
     ]);
-    const { failedRequests, failedRenewals } = this.#options;
+    const { reads, renewals, logins, sessions: checks, failedRequests, failedRenewals } = this.#options.counts;
     const loss = redis?.lastLoss();
     return {
       version,
@@ -230,7 +228,13 @@ export class Status {
       schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
-      lastHour: { from: isoTime(firstMinute(clock.now())), ...lastHour },
+      lastHour: {
+        from: isoTime(firstMinute(clock.now())),
+        reads: reads.series(),
+        renewals: renewals.series(),
+        logins: logins.series(),
+        sessions: checks.series(),
+      },
     };
   }
 

@@ -17,23 +17,11 @@ export interface MetricsOptions {
   readonly lostLogLines?: () => number;
 }
 
-/** Numbers of events by the label `outcome`. */
-export type Totals = Readonly<Record<keyof typeof TOTALS, ReadonlyMap<string, number>>>;
-
-const TOTALS = {
-  reads: 'sdk_token_broker_reads_total',
-  renewals: 'sdk_token_broker_renewals_total',
-  logins: 'sdk_token_broker_logins_total',
-  sessions: 'sdk_token_broker_session_checks_total',
-} as const;
-
 export interface Metrics {
   /** Counts the events that it receives. */
   readonly observer: Observer;
   /** From now on, the metrics include the size of `cache`. */
   watch(cache: Occupancy): void;
-  /** The counters that `GET /status` shows, by outcome, since the start of the process. */
-  totals(): Promise<Totals>;
   /** All metrics of the service and of the process, in the Prometheus text format. */
   scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -67,33 +55,14 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   return {
     observer,
     watch: (cache) => cacheMetrics(registry, cache),
-    totals: () => totalsOf(registry),
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
 
-async function totalsOf(registry: Registry): Promise<Totals> {
-  const read = async (name: string): Promise<ReadonlyMap<string, number>> => {
-    const totals = new Map<string, number>();
-    const { values = [] } = (await registry.getSingleMetric(name)?.get()) ?? {};
-    for (const { labels, value } of values) {
-      const outcome = String(labels['outcome']);
-      totals.set(outcome, (totals.get(outcome) ?? 0) + value);
-    }
-    return totals;
-  };
-  const [reads, renewals, logins, sessions] = await Promise.all([
-    read(TOTALS.reads),
-    read(TOTALS.renewals),
-    read(TOTALS.logins),
-    read(TOTALS.sessions),
-  ]);
-  return { reads, renewals, logins, sessions };
-}
-
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 
-function errorCodeOf(error: unknown): ErrorCode {
+/** The outcome of a failure. */
+export function errorCodeOf(error: unknown): ErrorCode {
   return error instanceof BrokerError ? error.code : 'internal';
 }
 
