@@ -22,7 +22,8 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-function readStaticFile(name: string): Buffer {
+/** The content of a file of dist/static/. */
+export function readStaticFile(name: string): Buffer {
   return readFileSync(new URL(name, FOLDER));
 }
 

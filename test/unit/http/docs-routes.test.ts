@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { openApiDocument } from '../../../src/http/openapi-document.ts';
+import { openApiDocument } from '../../../scripts/openapi-document.ts';
 import { readFile } from '../../support/documents.ts';
 import { eventually } from '../../support/eventually.ts';
 import { sendRaw } from '../../support/raw-connection.ts';
