@@ -34,7 +34,7 @@ export class MinuteCounts<Kind extends string> {
   }
 
   /** Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an event. */
-  series(): Readonly<Record<string, readonly number[]>> {
+  series(): Record<string, number[]> {
     this.#clearNewSlots();
     const oldest = this.#newest + 1;
     const lists = [...this.#counts].map(([kind, counts]) => {

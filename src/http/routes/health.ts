@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
-import type { ReadinessReport } from '../../broker/status.ts';
+import type { ReadinessReport } from '../../broker/readiness.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
 export interface HealthRoutesOptions {

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import type { StatusReport } from '../../../src/broker/status.ts';
 import { AdminTokens } from '../../../src/http/admin-access.ts';
 import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
+import type { StatusReport } from '../../../src/http/status-report.ts';
 import { silentObserver } from '../../../src/token/observer.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import type { Subject } from '../../../src/token/subject.ts';
