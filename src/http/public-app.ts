@@ -9,7 +9,7 @@ import {
   type SessionGuardOptions,
   sessionSource,
 } from './credentials.ts';
-import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
+import { type HealthRoutesOptions, healthRoutes } from './routes/monitoring.ts';
 import { docsRoutes } from './routes/pages.ts';
 import {
   type SdkTokenRoutesOptions,
