@@ -74,32 +74,21 @@ export class MinuteCounts<Kind extends string> {
   }
 }
 
-/** What a replica counts by minute, for its status. */
-export interface CountsByMinute {
-  readonly reads: MinuteCounts<ReadOutcome | ErrorCode>;
-  readonly renewals: MinuteCounts<RenewalOutcome | ErrorCode>;
-  readonly logins: MinuteCounts<LoginOutcome>;
-  readonly sessions: MinuteCounts<SessionOutcome>;
-  readonly failedRequests: MinuteCounts<ErrorCode>;
-  /** Failed background renewals. */
-  readonly failedRenewals: MinuteCounts<ErrorCode>;
-  readonly loginsSent: MinuteCounts<'login'>;
-}
-
-export function countsByMinute(clock: Clock): CountsByMinute {
+/** What a replica counts by minute, for its status. `failedRenewals`: those in the background. */
+export function countsByMinute(clock: Clock) {
   return {
-    reads: new MinuteCounts(clock),
-    renewals: new MinuteCounts(clock),
-    logins: new MinuteCounts(clock),
-    sessions: new MinuteCounts(clock),
-    failedRequests: new MinuteCounts(clock),
-    failedRenewals: new MinuteCounts(clock),
-    loginsSent: new MinuteCounts(clock),
+    reads: new MinuteCounts<ReadOutcome | ErrorCode>(clock),
+    renewals: new MinuteCounts<RenewalOutcome | ErrorCode>(clock),
+    logins: new MinuteCounts<LoginOutcome>(clock),
+    sessions: new MinuteCounts<SessionOutcome>(clock),
+    failedRequests: new MinuteCounts<ErrorCode>(clock),
+    failedRenewals: new MinuteCounts<ErrorCode>(clock),
+    loginsSent: new MinuteCounts<'login'>(clock),
   };
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */
-export function countingObserver(observer: Observer, counts: CountsByMinute): Observer {
+export function countingObserver(observer: Observer, counts: ReturnType<typeof countsByMinute>): Observer {
   return {
     ...observer,
     tokenServed(outcome, leftMs) {
