@@ -220,7 +220,7 @@ export class Status {
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
       lastHour: {
-        from: isoTime(firstMinute(clock.now())),
+        from: isoTime(Math.floor(clock.now() / MINUTE_MS) * MINUTE_MS - HOUR_MS),
         reads: reads.series(),
         renewals: renewals.series(),
         logins: logins.series(),
@@ -285,11 +285,6 @@ function differences(counts: readonly number[]): number[] {
   return counts.map((count, at) => count - (counts[at - 1] ?? 0));
 }
 
-/** Epoch ms at which the first minute of the last hour begins. */
-function firstMinute(now: number): number {
-  return Math.floor(now / MINUTE_MS) * MINUTE_MS - HOUR_MS;
-}
-
 function failureReport(counted: CountedFailures) {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
@@ -297,13 +292,7 @@ function failureReport(counted: CountedFailures) {
 function contactReport({ lastSuccessAt, lastFailure, failingSince }: Contact) {
   return {
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
-    lastFailure: lastFailure
-      ? {
-          at: isoTime(lastFailure.at),
-          reason: lastFailure.reason,
-          ...(lastFailure.vendorCode !== undefined && { vendorCode: lastFailure.vendorCode }),
-        }
-      : null,
+    lastFailure: lastFailure ? { ...lastFailure, at: isoTime(lastFailure.at) } : null,
     failingSince: failingSince === undefined ? null : isoTime(failingSince),
   };
 }
