@@ -1,4 +1,4 @@
-import type { StatusReport } from '../src/broker/status.ts';
+import type { StatusReport } from '../src/http/status-report.ts';
 import { outcomeGroups, sumOfLast } from './outcome-groups.ts';
 
 /** `bad`: apps are affected, or will be soon. `warn`: look at it. */

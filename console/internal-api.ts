@@ -1,4 +1,4 @@
-import type { StatusReport } from '../src/broker/status.ts';
+import type { StatusReport } from '../src/http/status-report.ts';
 
 /** An account as `GET /accounts/{unionId}` shows it. */
 export interface Account {

@@ -14,6 +14,7 @@ const { filename: __filename, dirname: __dirname } = import.meta;
 const STATIC = `static/: swagger-ui (Apache-2.0), https://github.com/swagger-api/swagger-ui, as @fastify/swagger-ui
 publishes it. The text of the Apache License 2.0 is that of @opentelemetry/api below.`;
 const SWAGGER_UI = 'node_modules/@fastify/swagger-ui/static';
+const SWAGGER_UI_FILES = ['favicon-32x32.png', 'index.css', 'swagger-ui-bundle.js', 'swagger-ui.css'];
 
 process.chdir(join(import.meta.dirname, '..'));
 await rm('dist', { recursive: true, force: true });
@@ -38,10 +39,10 @@ const { metafile } = await build({
 });
 // Where the bundled code looks for them: beside its chunk.
 await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });
-// The files of /docs and /openapi.json: src/http/routes/docs.ts.
-await cp(SWAGGER_UI, 'dist/static', { recursive: true });
-await cp('openapi/openapi.json', 'dist/static/openapi.json');
-// The page of GET /console: src/http/routes/console.ts.
+// The files of /docs and /openapi.json (src/http/routes/pages.ts), and of the command openapi.
+for (const file of SWAGGER_UI_FILES) await cp(`${SWAGGER_UI}/${file}`, `dist/static/${file}`);
+await cp('openapi', 'dist/static', { recursive: true });
+// The page of GET /console: src/http/routes/pages.ts.
 await build({
   entryPoints: ['console/console.ts', 'console/console.css'],
   outdir: 'dist/static/console',

@@ -3,19 +3,20 @@ import { isDeepStrictEqual } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { createBroker } from './broker/create-broker.ts';
-import { Readiness, Status } from './broker/status.ts';
+import { Readiness } from './broker/readiness.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
+import { Status } from './http/status-report.ts';
 import { lostLogLines } from './logger.ts';
 import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
-import { countingObserver, countsByMinute, LastHour } from './telemetry/last-hour.ts';
+import { countingObserver, countsByMinute } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -76,7 +77,6 @@ export async function startService(
   let current = config;
   const log = logger;
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS, lostLogLines });
-  const lastHour = new LastHour(clock, metrics.totals);
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
   const tracer = tracing ?? noTracer;
@@ -131,9 +131,7 @@ export async function startService(
     redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
     sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
-    failedRequests: counts.failedRequests,
-    failedRenewals: counts.failedRenewals,
-    lastHour: () => lastHour.series(),
+    counts,
   });
   const adminTokens = new AdminTokens(admin.tokens);
   const closing = new AbortController();
@@ -200,7 +198,6 @@ export async function startService(
   const end = async (): Promise<void> => {
     closing.abort();
     readiness.stop();
-    lastHour.stop();
     vendor.stopRetrying();
     const drainUntil = clock.monotonic() + DRAIN_MS;
     const stopServing = async (): Promise<void> => {

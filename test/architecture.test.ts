@@ -105,7 +105,7 @@ describe('the rank rule', () => {
     ['simulator/a.ts', '../broker/b.ts'],
     ['vendor-api/a.ts', '../simulator/b.ts'],
     ['token/a.ts', '../../test/b.ts'],
-    ['../console/a.ts', '../src/broker/b.ts'],
+    ['../console/a.ts', '../src/http/b.ts'],
     ['../console/a.ts', '../test/b.ts'],
     ['http/a.ts', '../../console/b.ts'],
   ])('rejects %s → %s', (from, specifier) => expect(violations(from, specifier)).toHaveLength(1));
@@ -127,9 +127,9 @@ describe('the rank rule', () => {
   it('lets the page import types of the server, and nothing that runs', () => {
     const imports = (module: string) =>
       rankViolations(files({ '../console/a.ts': `import type { A } from '../src/${module}';` }));
-    expect(imports('broker/status.ts')).toEqual([]);
+    expect(imports('http/status-report.ts')).toEqual([]);
     expect(imports('token/errors.ts')).toEqual([]);
-    expect(imports('http/routes/status.ts')).toHaveLength(1);
+    expect(imports('broker/readiness.ts')).toHaveLength(1);
   });
 
   it('rejects a module without a rank', () => {

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { internalOpenApiDocument, openApiDocument } from '../scripts/openapi-document.ts';
 import { run } from '../src/commands/run.ts';
 import { SESSION_MODES, VARIABLES } from '../src/config/variables.ts';
-import { internalOpenApiDocument, openApiDocument } from '../src/http/openapi-document.ts';
 import { ERRORS } from '../src/token/errors.ts';
 import { TOKEN_FIELDS } from '../src/token/sdk-token.ts';
 import { readFile, tableAfter } from './support/documents.ts';

@@ -16,10 +16,10 @@ export interface AdminToken {
 
 /** The tokens that the internal API accepts now. */
 export class AdminTokens {
-  #digests: readonly { readonly name: string; readonly digest: Buffer }[];
+  #digests: readonly { readonly name: string; readonly digest: Buffer }[] = [];
 
   constructor(tokens: readonly AdminToken[]) {
-    this.#digests = digestsOf(tokens);
+    this.replace(tokens);
   }
 
   get isEmpty(): boolean {
@@ -27,7 +27,7 @@ export class AdminTokens {
   }
 
   replace(tokens: readonly AdminToken[]): void {
-    this.#digests = digestsOf(tokens);
+    this.#digests = tokens.map(({ name, token }) => ({ name, digest: digestOf(token) }));
   }
 
   /** The name of the caller with this token. It compares all tokens in constant time. */
@@ -35,10 +35,6 @@ export class AdminTokens {
     const digest = digestOf(sent);
     return this.#digests.filter((known) => timingSafeEqual(known.digest, digest))[0]?.name;
   }
-}
-
-function digestsOf(tokens: readonly AdminToken[]) {
-  return tokens.map(({ name, token }) => ({ name, digest: digestOf(token) }));
 }
 
 /** All digests have the same length, which `timingSafeEqual` needs. */

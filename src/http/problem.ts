@@ -79,18 +79,12 @@ export function problemAnswer(error: BrokerError, requestId: string): ProblemAns
   };
 }
 
-export type ProblemReply = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
-
 /**
  * Answers with the problem for a thrown value, and writes its line in the log.
  * @param onRefusal is called with the code of each problem
  */
-export function problemReply(
-  realm: string,
-  refusals: RefusalLog,
-  onRefusal: ((code: ErrorCode) => void) | undefined,
-): ProblemReply {
-  return (thrown, request, reply) => {
+export function problemReply(realm: string, refusals: RefusalLog, onRefusal: ((code: ErrorCode) => void) | undefined) {
+  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const error = asBrokerError(thrown);
     refusals.add(error, request);
     onRefusal?.(error.code);

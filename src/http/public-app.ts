@@ -9,8 +9,8 @@ import {
   type SessionGuardOptions,
   sessionSource,
 } from './credentials.ts';
-import { docsRoutes } from './routes/docs.ts';
-import { type HealthRoutesOptions, healthRoutes } from './routes/health.ts';
+import { type HealthRoutesOptions, healthRoutes } from './routes/monitoring.ts';
+import { docsRoutes } from './routes/pages.ts';
 import {
   type SdkTokenRoutesOptions,
   sdkTokenRoutes,

@@ -17,23 +17,11 @@ export interface MetricsOptions {
   readonly lostLogLines?: () => number;
 }
 
-/** Numbers of events by the label `outcome`. */
-export type Totals = Readonly<Record<keyof typeof TOTALS, ReadonlyMap<string, number>>>;
-
-const TOTALS = {
-  reads: 'sdk_token_broker_reads_total',
-  renewals: 'sdk_token_broker_renewals_total',
-  logins: 'sdk_token_broker_logins_total',
-  sessions: 'sdk_token_broker_session_checks_total',
-} as const;
-
 export interface Metrics {
   /** Counts the events that it receives. */
   readonly observer: Observer;
   /** From now on, the metrics include the size of `cache`. */
   watch(cache: Occupancy): void;
-  /** The counters that `GET /status` shows, by outcome, since the start of the process. */
-  totals(): Promise<Totals>;
   /** All metrics of the service and of the process, in the Prometheus text format. */
   scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -67,33 +55,14 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   return {
     observer,
     watch: (cache) => cacheMetrics(registry, cache),
-    totals: () => totalsOf(registry),
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
 
-async function totalsOf(registry: Registry): Promise<Totals> {
-  const read = async (name: string): Promise<ReadonlyMap<string, number>> => {
-    const totals = new Map<string, number>();
-    const { values = [] } = (await registry.getSingleMetric(name)?.get()) ?? {};
-    for (const { labels, value } of values) {
-      const outcome = String(labels['outcome']);
-      totals.set(outcome, (totals.get(outcome) ?? 0) + value);
-    }
-    return totals;
-  };
-  const [reads, renewals, logins, sessions] = await Promise.all([
-    read(TOTALS.reads),
-    read(TOTALS.renewals),
-    read(TOTALS.logins),
-    read(TOTALS.sessions),
-  ]);
-  return { reads, renewals, logins, sessions };
-}
-
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 
-function errorCodeOf(error: unknown): ErrorCode {
+/** The outcome of a failure. */
+export function errorCodeOf(error: unknown): ErrorCode {
   return error instanceof BrokerError ? error.code : 'internal';
 }
 
@@ -110,18 +79,14 @@ function countBy<Value extends string>(
   registry: Registry,
   { name, help, label, values }: CounterOptions<Value>,
 ): (value: Value) => void {
-  const counts = new Map<Value, number>(values.map((value) => [value, 0]));
-  new Counter({
+  const counter = new Counter({
     registers: [registry],
     name,
     help,
     labelNames: [label],
-    collect() {
-      this.reset();
-      for (const [value, count] of counts) this.inc({ [label]: value }, count);
-    },
   });
-  return (value) => void counts.set(value, (counts.get(value) ?? 0) + 1);
+  for (const value of values) counter.inc({ [label]: value }, 0);
+  return (value) => counter.inc({ [label]: value });
 }
 
 const MINUTE = 60;
@@ -130,10 +95,8 @@ const DAY = 24 * HOUR;
 const REMAINING_LIFE = [5, 15, MINUTE, 5 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR];
 const REMAINING_DAYS = [1, 3, 7, 14, 21, 30].map((days) => days * DAY);
 
-type ReadEvents = 'tokenServed' | 'readFailed' | 'sessionChecked' | 'rateLimited';
-
 /** Requests of apps and their results. */
-function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
+function readMetrics(registry: Registry) {
   const sessionChecked = countBy(registry, {
     name: 'sdk_token_broker_session_checks_total',
     help: 'Session checks by outcome. Callers that share one check count once.',
@@ -169,24 +132,13 @@ function readMetrics(registry: Registry): Pick<Observer, ReadEvents> {
     readFailed: (error) => countRead(errorCodeOf(error)),
     sessionChecked,
     rateLimited,
-  };
+  } satisfies Partial<Observer>;
 }
 
 const LATENESS = [1, 2, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400];
 
-type RenewalEvents =
-  | 'renewalEnded'
-  | 'renewalFailed'
-  | 'backgroundRenewalRead'
-  | 'coolingDown'
-  | 'wroteBack'
-  | 'renewalClaimed'
-  | 'backlogSeen'
-  | 'overdueSeen'
-  | 'endedUnrenewed';
-
 /** Renewals and the due queue. */
-function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
+function renewalMetrics(registry: Registry) {
   const registers = [registry];
   const renewals = new Counter({
     registers,
@@ -242,24 +194,15 @@ function renewalMetrics(registry: Registry): Pick<Observer, RenewalEvents> {
     overdueSeen: (overdueMs) => oldestOverdue.set(overdueMs / 1_000),
     endedUnrenewed: (tokens) => ended.inc(tokens),
     renewalClaimed: (latenessMs) => lateness.observe(latenessMs / 1_000),
-  };
+  } satisfies Partial<Observer>;
 }
 
 const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
 const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
 const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
 
-type VendorEvents =
-  | 'loginSent'
-  | 'loginEnded'
-  | 'budgetWaited'
-  | 'budgetDenied'
-  | 'circuitChanged'
-  | 'lastLoginSeen'
-  | 'clockOffsetSeen';
-
 /** Vendor logins, the login budget and the vendor's domains. */
-function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']): Pick<Observer, VendorEvents> {
+function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResults']) {
   const registers = [registry];
   const logins = new Counter({
     registers,
@@ -323,10 +266,10 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     circuitChanged: (host, status) => circuits.set({ host }, CIRCUIT_STATES[status]),
     lastLoginSeen: (host, at) => lastLogins.set({ host }, at / 1_000),
     clockOffsetSeen: (host, offsetMs) => offsets.set({ host }, offsetMs / 1_000),
-  };
+  } satisfies Partial<Observer>;
 }
 
-function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed' | 'storeLostData'> {
+function redisMetrics(registry: Registry) {
   const redisFailed = countBy(registry, {
     name: 'sdk_token_broker_redis_errors_total',
     help: 'Failed Redis commands, by kind of failure.',
@@ -342,7 +285,7 @@ function redisMetrics(registry: Registry): Pick<Observer, 'redisFailed' | 'store
   return { redisFailed, storeLostData };
 }
 
-function adminMetrics(registry: Registry): Pick<Observer, 'adminRefused' | 'secretsReloaded'> {
+function adminMetrics(registry: Registry) {
   const adminRefused = countBy(registry, {
     name: 'sdk_token_broker_admin_refusals_total',
     help: 'Requests to the internal API that were refused because their bearer token was wrong or missing.',

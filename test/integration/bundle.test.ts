@@ -42,7 +42,7 @@ test('the service in dist/ needs no npm packages, neither for a token with Redis
   const page = await plainRequest(`${broker.url}/docs`);
   const parts = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path);
   expect(parts.length).toBeGreaterThan(4);
-  for (const part of parts) expect((await plainRequest(broker.url + part)).status, part).toBe(200);
+  for (const part of parts) expect((await plainRequest(`${broker.url}/${part}`)).status, part).toBe(200);
   for (const path of ['console', 'console/console.js', 'console/console.css', 'console/icon.svg']) {
     expect((await plainRequest(`${broker.adminUrl}/${path}`)).status, path).toBe(200);
   }

@@ -132,9 +132,12 @@ test('sign makes the signature that the vendor expects, and its curl line logs i
   expect(header('X-IotVideo-Signature')).toBe(hmac.digest('base64'));
 });
 
-test('openapi prints the committed document', async () => {
-  const out = readFileSync(`${ROOT}openapi/openapi.json`, 'utf8');
-  expect(await run(['openapi'])).toEqual({ code: 0, out, err: '' });
+test.each([
+  ['openapi', [], 'openapi.json'],
+  ['openapi --internal', ['--internal'], 'internal.json'],
+])('%s prints the committed document', async (_command, flags, file) => {
+  const out = readFileSync(`${ROOT}openapi/${file}`, 'utf8');
+  expect(await run(['openapi', ...flags])).toEqual({ code: 0, out, err: '' });
 });
 
 test('demo shows a renewal, ends with a curl line that works, and stops on Ctrl-C, also if its port is in use', async () => {

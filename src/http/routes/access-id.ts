@@ -10,6 +10,7 @@ import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, problemResponses, responseWithBody }
 import { accountPath, requestedSubject, type SubjectRules, TERMINAL_PARAMETERS } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
+import { ACCOUNT_EXAMPLES, identity } from './accounts.ts';
 
 const { app, regRegion } = TERMINAL_PARAMETERS;
 const accessIdQuery = querySchema({
@@ -29,12 +30,7 @@ const LOGIN_ERRORS: readonly ErrorCode[] = [
   'vendor_timeout',
 ];
 
-const knownAccount = z
-  .looseObject({
-    accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
-    region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
-  })
-  .meta({ id: 'AccessId' });
+const knownAccount = z.looseObject(identity).meta({ id: 'AccessId' });
 
 const obtainAccessId = {
   operationId: 'obtainAccessId',
@@ -54,9 +50,7 @@ const obtainAccessId = {
       example: { accessId: '-9223371996052586423', region: 'DE' },
     }),
     ...problemResponses([...ADMIN_CALL_ERRORS, ...LOGIN_ERRORS], {
-      request_invalid: {
-        detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8',
-      },
+      ...ACCOUNT_EXAMPLES,
       not_found: { detail: 'The account was erased while its accessId was being obtained' },
       vendor_rejected: { vendorCode: 10016 },
     }),

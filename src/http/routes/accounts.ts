@@ -46,11 +46,17 @@ export const lookupBody = z.strictObject(
   { error: 'must be a JSON object {"accessIds": […]} and nothing else' },
 );
 
-const EXAMPLES = {
+export const ACCOUNT_EXAMPLES = {
   request_invalid: { detail: 'The unionId in the path must be 1 to 128 Unicode characters, percent-encoded as UTF-8' },
 };
 
 const instant = z.string().meta({ format: 'date-time' });
+
+/** The fields of an account that never change. */
+export const identity = {
+  accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
+  region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+};
 
 const pause = z.looseObject({
   until: instant,
@@ -59,8 +65,7 @@ const pause = z.looseObject({
 
 const account = z
   .looseObject({
-    accessId: z.string().meta({ description: "The vendor's name for the account: an opaque string." }),
-    region: z.string().meta({ description: 'Country, ISO 3166-1 alpha-2, pinned at the first login.' }),
+    ...identity,
     erasedAt: instant.optional().meta({ description: 'The last erasure. Older sessions are refused.' }),
     coolDown: pause.optional().meta({
       description:
@@ -117,7 +122,7 @@ const getAccount = {
   response: {
     200: responseWithBody('The account.', { schema: account, example: EXAMPLE_ACCOUNT }),
     ...problemResponses([...ADMIN_CALL_ERRORS, 'not_found'], {
-      ...EXAMPLES,
+      ...ACCOUNT_EXAMPLES,
       not_found: { detail: 'There is no such account here: it was erased at 2023-11-07T09:39:48.000Z' },
     }),
   },
@@ -154,7 +159,7 @@ const eraseAccount = {
   querystring: noQuery,
   response: {
     204: emptyResponse('The account is erased. The broker keeps only the time of the erasure.'),
-    ...problemResponses(ADMIN_CALL_ERRORS, EXAMPLES),
+    ...problemResponses(ADMIN_CALL_ERRORS, ACCOUNT_EXAMPLES),
   },
 };
 

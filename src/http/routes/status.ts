@@ -1,115 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import * as z from 'zod';
-import type { StatusReport } from '../../broker/status.ts';
 import { ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
+import { type StatusReport, statusReport } from '../status-report.ts';
 import { noQuery } from './accounts.ts';
-
-const instant = z.string().meta({ format: 'date-time' });
-const count = z.int().min(0);
-
-const contact = {
-  lastSuccessAt: instant.nullable().meta({ description: '`null` before the first success of this replica.' }),
-  lastFailure: z
-    .looseObject({
-      at: instant,
-      reason: z.string().meta({ description: 'The kind of failure.' }),
-      vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
-    })
-    .nullable(),
-  failingSince: instant.nullable().meta({
-    description: 'The first failure after the last success; `null` if the last contact was a success.',
-  }),
-};
-
-const perMinute = z
-  .record(z.string(), z.array(count))
-  .meta({ description: 'Counts per minute by outcome, the oldest first. Outcomes without an event are missing.' });
-
-const failures = z.record(z.string(), count).meta({ description: 'By `code`.' });
-const recentFailures = z.looseObject({ last5Minutes: failures, last60Minutes: failures });
-
-const status = z
-  .looseObject({
-    version: z.string(),
-    replica: z.string().meta({ description: 'Host name of the replica that answers.' }),
-    at: instant.meta({ description: 'The time of this report.' }),
-    startedAt: instant,
-    vendorDomains: z.array(
-      z.looseObject({
-        host: z.string(),
-        circuit: z.enum(['closed', 'half-open', 'open']).meta({ description: 'While `open`, no login is sent there.' }),
-        clockOffsetSeconds: z.number().meta({ description: "The vendor's clock minus the clock of this host." }),
-        ...contact,
-      }),
-    ),
-    loginBudget: z
-      .looseObject({
-        perSecond: z.number().nullable().meta({ description: '`VENDOR_MAX_RPS`; `null` without a limit.' }),
-        used: z.number().nullable().meta({ description: 'The share that this replica used lately, from 0 to 1.' }),
-        waiting: count.nullable().meta({ description: 'Logins of all replicas that wait for their place.' }),
-      })
-      .meta({ description: '`null`: there is no limit, or the store does not answer.' }),
-    store: z.looseObject({
-      kind: z.enum(['redis', 'memory']),
-      reachable: z.boolean().meta({ description: 'Whether the store answers now.' }),
-      encryptionKeys: z.array(z.string()).meta({
-        description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
-      }),
-      lastDataLoss: z
-        .looseObject({
-          at: instant,
-          history: z.enum(['lost', 'went_back']).meta({
-            description:
-              '`lost`: Redis came back empty. `went_back`: Redis came back with older data, for example from a snapshot.',
-          }),
-        })
-        .nullable()
-        .meta({
-          description:
-            'The last time that this replica found changes missing in Redis; `null` if it has found none since its start.',
-        }),
-      ...contact,
-    }),
-    sessions: z.looseObject({
-      mode: z.string().meta({ description: '`SESSION_MODE`.' }),
-      server: z
-        .looseObject(contact)
-        .nullable()
-        .meta({ description: 'The server that session checks need; `null` if they need none.' }),
-    }),
-    schedule: z
-      .looseObject({
-        due: z.looseObject({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
-          description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
-        }),
-        next24Hours: z
-          .array(count)
-          .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
-        next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
-        total: count,
-        oldestOverdueSeconds: z.number().min(0),
-      })
-      .nullable()
-      .meta({ description: 'Over all replicas; `null` if the store does not answer.' }),
-    memory: z.looseObject({ tokens: count, bytes: count }).meta({ description: "Tokens in this replica's memory." }),
-    lastHour: z
-      .looseObject({
-        from: instant.meta({ description: 'The start of the first minute.' }),
-        reads: perMinute,
-        renewals: perMinute,
-        logins: perMinute,
-        sessions: perMinute,
-      })
-      .meta({
-        description:
-          'What this replica counted: 61 counts in each list, for the last hour and the current minute. An outcome is the ' +
-          'label of the metric, or the `code` of an error.',
-      }),
-    recentFailures: z
-      .looseObject({ requests: recentFailures, backgroundRenewals: recentFailures })
-      .meta({ description: 'Failures of this replica by `code`. The current minute comes on top.' }),
-  })
-  .meta({ id: 'Status', description: 'The state of the service as this replica sees it. Nothing personal.' });
 
 /** An example series: the same count in each interval. */
 function evenSeries(count: number, length: number): number[] {
@@ -176,7 +68,7 @@ const getStatus = {
   security: ADMIN_SECURITY,
   querystring: noQuery,
   response: {
-    200: responseWithBody('The state.', { schema: status, example: EXAMPLE }),
+    200: responseWithBody('The state.', { schema: statusReport, example: EXAMPLE }),
     ...problemResponses(
       ['request_invalid', 'session_missing', 'session_invalid', 'rate_limited', 'internal', 'shutting_down'],
       { request_invalid: { detail: 'The query has an unknown parameter' } },

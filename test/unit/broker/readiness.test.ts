@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { Readiness } from '../../../src/broker/status.ts';
+import { Readiness } from '../../../src/broker/readiness.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { eventually } from '../../support/eventually.ts';
 

@@ -3,7 +3,7 @@ import { type FindingKind, findingsOf, RULES } from '../../../console/findings.t
 import { Format } from '../../../console/format.ts';
 import { EN } from '../../../console/texts-en.ts';
 import { ZH } from '../../../console/texts-zh.ts';
-import type { StatusReport } from '../../../src/broker/status.ts';
+import type { StatusReport } from '../../../src/http/status-report.ts';
 import { readFile } from '../../support/documents.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');

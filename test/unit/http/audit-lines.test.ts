@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { internalOpenApiDocument } from '../../../src/http/openapi-document.ts';
+import { internalOpenApiDocument } from '../../../scripts/openapi-document.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../src/token/subject.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { internalOpenApiDocument, openApiDocument } from '../../../src/http/openapi-document.ts';
+import { internalOpenApiDocument, openApiDocument } from '../../../scripts/openapi-document.ts';
 import { problem } from '../../../src/http/problem.ts';
 import { ERRORS, type ErrorCode } from '../../../src/token/errors.ts';
 

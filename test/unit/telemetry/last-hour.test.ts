@@ -1,102 +1,104 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { LastHour, MinuteCounts } from '../../../src/telemetry/last-hour.ts';
+import { describe, expect, test } from 'vitest';
+import { countingObserver, countsByMinute, MinuteCounts } from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
-import type { Clock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { virtualClock } from '../../support/virtual-clock.ts';
+import { reportEveryEvent } from './every-event.ts';
 
 const MINUTE_MS = 60_000;
 const zeros = (length: number) => Array.from({ length }, () => 0);
 
-/** The last hour of new metrics, on a clock that begins with a whole minute, and whose timers fire early by `earlyMs`. */
-async function startLastHour({ earlyMs = 0 } = {}) {
-  const { clock: inner, pass } = virtualClock();
-  await pass(MINUTE_MS - (inner.now() % MINUTE_MS));
-  let setBackMs = 0;
-  const clock: Clock = {
-    now: () => inner.now() - setBackMs,
-    monotonic: () => inner.monotonic(),
-    random: () => inner.random(),
-    nextTurn: (callback) => inner.nextTurn(callback),
-    setTimer: (callback, ms) => inner.setTimer(callback, Math.max(1, ms - earlyMs)),
-  };
-  const metrics = createMetrics({ version: '1.2.3', vendorResults: new Map() });
-  const lastHour = new LastHour(clock, metrics.totals);
-  onTestFinished(() => lastHour.stop());
-  const setBack = (ms: number): void => {
-    setBackMs += ms;
-  };
-  return { pass, setBack, observer: metrics.observer, lastHour };
+/** The counts behind `GET /status`, on a clock that begins with a whole minute. */
+function startCounts() {
+  const clock = new TestClock();
+  clock.advance(MINUTE_MS - (clock.now() % MINUTE_MS));
+  const counts = countsByMinute(clock);
+  const { observer } = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+  return { clock, counts, observer: countingObserver(observer, counts) };
 }
 
 describe('the last hour', () => {
-  test('has the counts of each minute by outcome, with the current minute last', async () => {
-    const { pass, observer, lastHour } = await startLastHour();
+  test('has the counts of each minute by outcome, with the current minute last', () => {
+    const { clock, counts, observer } = startCounts();
     observer.tokenServed('memory', 1_000);
-    await pass(MINUTE_MS);
+    clock.advance(MINUTE_MS);
     observer.tokenServed('memory', 1_000);
     observer.tokenServed('memory', 1_000);
     observer.readFailed(new BrokerError('vendor_timeout'));
-    await pass(2 * MINUTE_MS);
+    clock.advance(2 * MINUTE_MS);
     observer.tokenServed('redis', 1_000);
-    expect((await lastHour.series()).reads).toEqual({
+    expect(counts.reads.series()).toEqual({
       memory: [...zeros(57), 1, 2, 0, 0],
       vendor_timeout: [...zeros(57), 0, 1, 0, 0],
       redis: [...zeros(57), 0, 0, 0, 1],
     });
   });
 
-  test('adds renewals of all causes, and logins of all codes of the vendor', async () => {
-    const { observer, lastHour } = await startLastHour();
+  test('adds renewals of all causes, and logins of all codes of the vendor', () => {
+    const { counts, observer } = startCounts();
     observer.renewalEnded('background', 'login');
     observer.renewalEnded('new', 'login');
+    observer.renewalFailed('due', new Error('unknown'));
     observer.loginEnded('success', 0, 100);
     observer.loginEnded('request', 10_016, 100);
     observer.loginEnded('request', 10_017, 100);
     observer.sessionChecked('session_invalid');
-    const { renewals, logins, sessions } = await lastHour.series();
-    expect(renewals).toEqual({ login: [...zeros(60), 2] });
-    expect(logins).toEqual({ success: [...zeros(60), 1], request: [...zeros(60), 2] });
-    expect(sessions).toEqual({ session_invalid: [...zeros(60), 1] });
+    expect(counts.renewals.series()).toEqual({ login: [...zeros(60), 2], internal: [...zeros(60), 1] });
+    expect(counts.logins.series()).toEqual({ success: [...zeros(60), 1], request: [...zeros(60), 2] });
+    expect(counts.sessions.series()).toEqual({ session_invalid: [...zeros(60), 1] });
   });
 
-  test('forgets what is older than 60 whole minutes, and keeps no more samples', async () => {
-    const { pass, observer, lastHour } = await startLastHour();
-    observer.tokenServed('memory', 1_000);
-    await pass(60 * MINUTE_MS);
-    expect((await lastHour.series()).reads).toEqual({ memory: [1, ...zeros(60)] });
-    await pass(MINUTE_MS);
-    expect((await lastHour.series()).reads).toEqual({});
-    await pass(300 * MINUTE_MS);
-    observer.tokenServed('memory', 1_000);
-    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60), 1] });
+  test('has the failed renewals of the background alone, and each login request', () => {
+    const { counts, observer } = startCounts();
+    observer.renewalFailed('background', new BrokerError('vendor_timeout'));
+    observer.renewalFailed('due', new BrokerError('vendor_timeout'));
+    observer.loginSent();
+    expect(counts.failedRenewals.within(5)).toEqual({ vendor_timeout: 1 });
+    expect(counts.loginsSent.within(5)).toEqual({ login: 1 });
   });
 
-  test('has no event that is older than an hour, also if timers fire a little before their time', async () => {
-    const { pass, observer, lastHour } = await startLastHour({ earlyMs: 1 });
-    for (let minute = 0; minute < 90; minute += 1) {
+  test('counts in the metrics too', async () => {
+    const clock = new TestClock();
+    const metrics = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+    const every = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+    reportEveryEvent(countingObserver(metrics.observer, countsByMinute(clock)));
+    reportEveryEvent(every.observer);
+    const ours = async ({ scrape }: typeof metrics) => (await scrape()).body.match(/^sdk_token_broker.*$/gm);
+    expect(await ours(metrics)).toEqual(await ours(every));
+  });
+
+  test('forgets what is older than 60 whole minutes', () => {
+    const { clock, counts, observer } = startCounts();
+    observer.tokenServed('memory', 1_000);
+    clock.advance(60 * MINUTE_MS);
+    expect(counts.reads.series()).toEqual({ memory: [1, ...zeros(60)] });
+    clock.advance(MINUTE_MS);
+    expect(counts.reads.series()).toEqual({});
+    clock.advance(300 * MINUTE_MS);
+    observer.tokenServed('memory', 1_000);
+    expect(counts.reads.series()).toEqual({ memory: [...zeros(60), 1] });
+  });
+
+  test.each([-180, 180])(
+    'has no event that is older than an hour, and no other loses one, after the clock was set by %i minutes',
+    (minutes) => {
+      const { clock, counts, observer } = startCounts();
+      observer.readFailed(new BrokerError('vendor_timeout'));
+      clock.advance(90 * MINUTE_MS);
+      clock.jump(minutes * MINUTE_MS);
       observer.tokenServed('memory', 1_000);
-      await pass(MINUTE_MS);
-    }
-    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60).fill(1), 0] });
-  });
-
-  test('has no event that is older than an hour, also after the clock was set back', async () => {
-    const { pass, setBack, observer, lastHour } = await startLastHour();
-    observer.readFailed(new BrokerError('vendor_timeout'));
-    await pass(90 * MINUTE_MS);
-    setBack(180 * MINUTE_MS);
-    observer.tokenServed('memory', 1_000);
-    expect((await lastHour.series()).reads).toEqual({ memory: [...zeros(60), 1] });
-    await pass(MINUTE_MS);
-    observer.tokenServed('redis', 1_000);
-    await pass(MINUTE_MS);
-    observer.tokenServed('login', 1_000);
-    const { reads } = await lastHour.series();
-    expect(reads).toMatchObject({ redis: [...zeros(59), 1, 0], login: [...zeros(60), 1] });
-    expect(reads).not.toHaveProperty('vendor_timeout');
-  });
+      expect(counts.reads.series()).toEqual({ memory: [...zeros(60), 1] });
+      clock.advance(MINUTE_MS);
+      observer.tokenServed('redis', 1_000);
+      clock.advance(MINUTE_MS);
+      observer.tokenServed('login', 1_000);
+      expect(counts.reads.series()).toEqual({
+        memory: [...zeros(58), 1, 0, 0],
+        redis: [...zeros(59), 1, 0],
+        login: [...zeros(60), 1],
+      });
+    },
+  );
 });
 
 /** Counts on a clock that begins with a whole minute. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
-import type { ReadinessReport } from '../../broker/status.ts';
+import type { ReadinessReport } from '../../broker/readiness.ts';
 import { problemResponses, responseWithBody } from '../documented-responses.ts';
 
 export interface HealthRoutesOptions {
@@ -12,7 +12,9 @@ export interface HealthRoutesOptions {
 
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
 
-const HEAD_TOO_LARGE = { request_invalid: { detail: 'The request line and the headers together may have 16 KiB' } };
+const HEAD_TOO_LARGE = {
+  request_invalid: { detail: 'The request line and the headers together may have 16 KiB' },
+};
 
 const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });
 
@@ -64,5 +66,36 @@ export async function healthRoutes(app: FastifyInstance, { readiness, closing }:
       .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')
       .send({ status: ready ? 'ready' : 'not ready', checks });
+  });
+}
+
+export interface MetricsRoutesOptions {
+  /** Gives the metrics of this replica in the Prometheus text format, for each `GET /metrics`. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
+}
+
+const METRICS_EXAMPLE = [
+  '# HELP sdk_token_broker_reads_total Reads of a token, by where it came from or the error they ended with.',
+  '# TYPE sdk_token_broker_reads_total counter',
+  'sdk_token_broker_reads_total{outcome="memory"} 1027',
+].join('\n');
+
+const metricsSchema = {
+  operationId: 'getMetrics',
+  summary: 'The metrics of this replica, for Prometheus',
+  description: 'In the Prometheus text format 0.0.4. No label identifies an account or a terminal.',
+  tags: ['metrics'],
+  security: [],
+  response: {
+    200: responseWithBody('The metrics.', { schema: z.string(), example: METRICS_EXAMPLE, mediaType: 'text/plain' }),
+    ...problemResponses(['request_invalid', 'internal', 'shutting_down'], HEAD_TOO_LARGE),
+  },
+};
+
+/** `GET /metrics`. */
+export async function metricsRoutes(app: FastifyInstance, { metrics }: MetricsRoutesOptions): Promise<void> {
+  app.get('/metrics', { schema: metricsSchema }, async (_request, reply) => {
+    const { contentType, body } = await metrics();
+    return reply.header('cache-control', 'no-store').type(contentType).send(body);
   });
 }

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { Status, type StatusOptions } from '../../../src/broker/status.ts';
+import { Status, type StatusOptions } from '../../../src/http/status-report.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
-const NO_FAILURES = { within: () => ({}) };
+const NO_EVENTS = { series: () => ({}), within: () => ({}) };
+const NO_COUNTS: StatusOptions['counts'] = {
+  reads: NO_EVENTS,
+  renewals: NO_EVENTS,
+  logins: NO_EVENTS,
+  sessions: NO_EVENTS,
+  failedRequests: NO_EVENTS,
+  failedRenewals: NO_EVENTS,
+};
 
 /** A status in virtual time. `asked` counts the questions to the store. */
 function createStatus(changes: Partial<StatusOptions> = {}) {
@@ -32,9 +40,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
-    lastHour: async () => ({ reads: {}, renewals: {}, logins: {}, sessions: {} }),
-    failedRequests: NO_FAILURES,
-    failedRenewals: NO_FAILURES,
+    counts: NO_COUNTS,
     ...changes,
   });
   return { clock, pass, asked, status };
@@ -106,12 +112,33 @@ describe('the status', () => {
 
   test('has the failures of the last 5 and 60 minutes by code', async () => {
     const { status } = createStatus({
-      failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
-      failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
+      counts: {
+        ...NO_COUNTS,
+        failedRequests: { within: (minutes) => ({ session_expired: minutes }) },
+        failedRenewals: { within: (minutes) => ({ vendor_timeout: 2 * minutes }) },
+      },
     });
     expect((await status.report()).recentFailures).toEqual({
       requests: { last5Minutes: { session_expired: 5 }, last60Minutes: { session_expired: 60 } },
       backgroundRenewals: { last5Minutes: { vendor_timeout: 10 }, last60Minutes: { vendor_timeout: 120 } },
+    });
+  });
+
+  test('has the counts of the last hour by minute, from the first minute on', async () => {
+    const ofKind = (kind: string) => ({ series: () => ({ [kind]: [1, 2] }) });
+    const counts = {
+      reads: ofKind('memory'),
+      renewals: ofKind('login'),
+      logins: ofKind('busy'),
+      sessions: ofKind('kept'),
+    };
+    const { status, clock } = createStatus({ counts: { ...NO_COUNTS, ...counts } });
+    expect((await status.report()).lastHour).toEqual({
+      from: new Date(clock.now() - (clock.now() % 60_000) - HOUR_MS).toISOString(),
+      reads: { memory: [1, 2] },
+      renewals: { login: [1, 2] },
+      logins: { busy: [1, 2] },
+      sessions: { kept: [1, 2] },
     });
   });
 

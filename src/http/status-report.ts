@@ -1,57 +1,110 @@
-import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
+import * as z from 'zod';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
-import type { ErrorCode } from '../token/errors.ts';
 import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth, StoreHistory } from '../token/ports.ts';
 
-/** How often a replica asks a store that has not answered yet. */
-const READINESS_INTERVAL_MS = 250;
-
-export interface ReadinessReport {
-  readonly ready: boolean;
-  /** By dependency: `ok`, or the problem. Contains nothing confidential. */
-  readonly checks: Readonly<Record<string, string>>;
+/** A later version may add fields to an object. The type has those of this version. */
+function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape> {
+  return z.looseObject(shape) as unknown as z.ZodObject<Shape>;
 }
 
-/**
- * Reports for `GET /readyz` whether this replica should receive requests: as soon as the store has answered once. After
- * that it stays ready without the store. It then serves tokens from memory and logs in within its share of the login
- * budget.
- */
-export class Readiness {
-  readonly #health: StoreHealth;
-  readonly #clock: Clock;
-  #stopped = false;
-  #hasAnswered = false;
+const instant = z.string().meta({ format: 'date-time' });
+const count = z.int().min(0);
 
-  constructor(health: StoreHealth, clock: Clock) {
-    this.#health = health;
-    this.#clock = clock;
-  }
+const contact = {
+  lastSuccessAt: instant.nullable().meta({ description: '`null` before the first success of this replica.' }),
+  lastFailure: open({
+    at: instant,
+    reason: z.string().meta({ description: 'The kind of failure.' }),
+    vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+  }).nullable(),
+  failingSince: instant.nullable().meta({
+    description: 'The first failure after the last success; `null` if the last contact was a success.',
+  }),
+};
 
-  /** Checks the store until it has answered once, also without requests for a report. */
-  async start(): Promise<void> {
-    while (!this.#stopped && !(await this.#ping())) await sleep(this.#clock, READINESS_INTERVAL_MS);
-  }
+const perMinute = z
+  .record(z.string(), z.array(count))
+  .meta({ description: 'Counts per minute by outcome, the oldest first. Outcomes without an event are missing.' });
 
-  stop(): void {
-    this.#stopped = true;
-  }
+const failures = z.record(z.string(), count).meta({ description: 'By `code`.' });
+const recentFailures = open({ last5Minutes: failures, last60Minutes: failures });
 
-  async report(): Promise<ReadinessReport> {
-    if (await this.#ping()) return { ready: true, checks: { store: 'ok' } };
-    const store = this.#hasAnswered ? 'unreachable: serving from memory' : 'unreachable';
-    return { ready: this.#hasAnswered, checks: { store } };
-  }
+export const statusReport = open({
+  version: z.string(),
+  replica: z.string().meta({ description: 'Host name of the replica that answers.' }),
+  at: instant.meta({ description: 'The time of this report.' }),
+  startedAt: instant,
+  vendorDomains: z.array(
+    open({
+      host: z.string(),
+      circuit: z.enum(['closed', 'half-open', 'open']).meta({ description: 'While `open`, no login is sent there.' }),
+      clockOffsetSeconds: z.number().meta({ description: "The vendor's clock minus the clock of this host." }),
+      ...contact,
+    }),
+  ),
+  loginBudget: open({
+    perSecond: z.number().nullable().meta({ description: '`VENDOR_MAX_RPS`; `null` without a limit.' }),
+    used: z.number().nullable().meta({ description: 'The share that this replica used lately, from 0 to 1.' }),
+    waiting: count.nullable().meta({ description: 'Logins of all replicas that wait for their place.' }),
+  }).meta({ description: '`null`: there is no limit, or the store does not answer.' }),
+  store: open({
+    kind: z.enum(['redis', 'memory']),
+    reachable: z.boolean().meta({ description: 'Whether the store answers now.' }),
+    encryptionKeys: z.array(z.string()).meta({
+      description: 'Ids of the keys in `TOKEN_ENCRYPTION_KEYS`. The first one encrypts, and each one decrypts.',
+    }),
+    lastDataLoss: open({
+      at: instant,
+      history: z.enum(['lost', 'went_back']).meta({
+        description:
+          '`lost`: Redis came back empty. `went_back`: Redis came back with older data, for example from a snapshot.',
+      }),
+    })
+      .nullable()
+      .meta({
+        description:
+          'The last time that this replica found changes missing in Redis; `null` if it has found none since its start.',
+      }),
+    ...contact,
+  }),
+  sessions: open({
+    mode: z.string().meta({ description: '`SESSION_MODE`.' }),
+    server: open(contact)
+      .nullable()
+      .meta({ description: 'The server that session checks need; `null` if they need none.' }),
+  }),
+  schedule: open({
+    due: open({ now: count, in1h: count, in24h: count, in7d: count, in30d: count }).meta({
+      description: 'Tokens that are due for a renewal, or end, within this time. Each includes the ones before it.',
+    }),
+    next24Hours: z
+      .array(count)
+      .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
+    next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
+    total: count,
+    oldestOverdueSeconds: z.number().min(0),
+  })
+    .nullable()
+    .meta({ description: 'Over all replicas; `null` if the store does not answer.' }),
+  memory: open({ tokens: count, bytes: count }).meta({ description: "Tokens in this replica's memory." }),
+  lastHour: open({
+    from: instant.meta({ description: 'The start of the first minute.' }),
+    reads: perMinute,
+    renewals: perMinute,
+    logins: perMinute,
+    sessions: perMinute,
+  }).meta({
+    description:
+      'What this replica counted: 61 counts in each list, for the last hour and the current minute. An outcome is the ' +
+      'label of the metric, or the `code` of an error.',
+  }),
+  recentFailures: open({ requests: recentFailures, backgroundRenewals: recentFailures }).meta({
+    description: 'Failures of this replica by `code`. The current minute comes on top.',
+  }),
+}).meta({ id: 'Status', description: 'The state of the service as this replica sees it. Nothing personal.' });
 
-  async #ping(): Promise<boolean> {
-    const answered = await this.#health.ping().then(
-      () => true,
-      () => false,
-    );
-    this.#hasAnswered ||= answered;
-    return answered;
-  }
-}
+export type StatusReport = z.infer<typeof statusReport>;
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
@@ -77,76 +130,14 @@ const FINER_CACHE_MS = 30_000;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
 
-/** Times are ISO 8601; `null`: never, or not known. */
-interface ContactReport {
-  readonly lastSuccessAt: string | null;
-  readonly lastFailure: { readonly at: string; readonly reason: string; readonly vendorCode?: number } | null;
-  /** The first failure after the last success; `null` if the last contact was a success. */
-  readonly failingSince: string | null;
+interface CountedEvents {
+  /** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
+  series(): Record<string, number[]>;
 }
-
-/**
- * Events per minute, by outcome as in the metrics. A list has 61 counts, the oldest first: the last hour, then the current
- * minute. Outcomes without an event are missing.
- */
-type MinuteSeries = Readonly<Record<string, readonly number[]>>;
-type LastHour = Readonly<Record<'reads' | 'renewals' | 'logins' | 'sessions', MinuteSeries>>;
-
-interface FailureReport {
-  readonly last5Minutes: Readonly<Partial<Record<ErrorCode, number>>>;
-  readonly last60Minutes: Readonly<Partial<Record<ErrorCode, number>>>;
-}
-
-/** The state of the service as one replica sees it. It holds nothing personal. */
-export interface StatusReport {
-  readonly version: string;
-  /** Name of the replica: its host name, which is the pod's name in Kubernetes. */
-  readonly replica: string;
-  readonly at: string;
-  readonly startedAt: string;
-  readonly vendorDomains: readonly (ContactReport & {
-    readonly host: string;
-    readonly circuit: VendorDomain['circuit'];
-    readonly clockOffsetSeconds: number;
-  })[];
-  /** `null`: there is no limit, or the store does not answer. */
-  readonly loginBudget: {
-    readonly perSecond: number | null;
-    /** The share that this replica used in the last one to two minutes: 0 to 1. */
-    readonly used: number | null;
-    /** Number of logins of all replicas that wait for their place. */
-    readonly waiting: number | null;
-  };
-  readonly store: ContactReport & {
-    readonly kind: 'redis' | 'memory';
-    readonly reachable: boolean;
-    /** Ids of the key ring. The first key encrypts. */
-    readonly encryptionKeys: readonly string[];
-    /** The last time that this replica found changes missing in the store; `null`: never since its start. */
-    readonly lastDataLoss: { readonly at: string; readonly history: LossHistory } | null;
-  };
-  readonly sessions: { readonly mode: string; readonly server: ContactReport | null };
-  /** Over all replicas. `null`: the store does not answer. */
-  readonly schedule: {
-    readonly due: Readonly<Record<Horizon, number>>;
-    /** Number of tokens that fall due in each of the next 24 hours, up to a minute ago. The first one includes what is due now. */
-    readonly next24Hours: readonly number[];
-    /** The same for each of the next 30 days. */
-    readonly next30Days: readonly number[];
-    readonly total: number;
-    readonly oldestOverdueSeconds: number;
-  } | null;
-  readonly memory: { readonly tokens: number; readonly bytes: number };
-  readonly recentFailures: { readonly requests: FailureReport; readonly backgroundRenewals: FailureReport };
-  /** The counts of this replica for the last hour. `from` is the start of the first minute. */
-  readonly lastHour: LastHour & { readonly from: string };
-}
-
-/** `lost`: the store has none of the changes that this replica knows of. `went_back`: it lacks the last ones. */
-type LossHistory = Exclude<StoreHistory, 'same'>;
 
 interface CountedFailures {
-  within(minutes: number): FailureReport['last5Minutes'];
+  /** Counts by code. */
+  within(minutes: number): Readonly<Record<string, number>>;
 }
 
 export interface StatusOptions {
@@ -167,16 +158,15 @@ export interface StatusOptions {
     | {
         contact(): Contact;
         /** `at`: epoch ms. */
-        lastLoss(): { readonly at: number; readonly history: LossHistory } | undefined;
+        lastLoss(): { readonly at: number; readonly history: Exclude<StoreHistory, 'same'> } | undefined;
       }
     | undefined;
   /** Ids of the key ring. */
-  readonly encryptionKeys: () => readonly string[];
+  readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
-  readonly lastHour: () => Promise<LastHour>;
-  readonly failedRequests: CountedFailures;
-  readonly failedRenewals: CountedFailures;
+  readonly counts: Readonly<Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>> &
+    Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>>;
 }
 
 /** Reports the state of the service for `GET /status`. */
@@ -201,14 +191,13 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, nextPlace, finer, lastHour] = await Promise.all([
+    const [isReachable, outlook, nextPlace, finer] = await Promise.all([
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finerCounts()),
-      this.#options.lastHour(),
     ]);
-    const { failedRequests, failedRenewals } = this.#options;
+    const { reads, renewals, logins, sessions: checks, failedRequests, failedRenewals } = this.#options.counts;
     const loss = redis?.lastLoss();
     return {
       version,
@@ -230,7 +219,13 @@ export class Status {
       schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
-      lastHour: { from: isoTime(firstMinute(clock.now())), ...lastHour },
+      lastHour: {
+        from: isoTime(Math.floor(clock.now() / MINUTE_MS) * MINUTE_MS - HOUR_MS),
+        reads: reads.series(),
+        renewals: renewals.series(),
+        logins: logins.series(),
+        sessions: checks.series(),
+      },
     };
   }
 
@@ -290,25 +285,14 @@ function differences(counts: readonly number[]): number[] {
   return counts.map((count, at) => count - (counts[at - 1] ?? 0));
 }
 
-/** Epoch ms at which the first minute of the last hour begins. */
-function firstMinute(now: number): number {
-  return Math.floor(now / MINUTE_MS) * MINUTE_MS - HOUR_MS;
-}
-
-function failureReport(counted: CountedFailures): FailureReport {
+function failureReport(counted: CountedFailures) {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
 
-function contactReport({ lastSuccessAt, lastFailure, failingSince }: Contact): ContactReport {
+function contactReport({ lastSuccessAt, lastFailure, failingSince }: Contact) {
   return {
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
-    lastFailure: lastFailure
-      ? {
-          at: isoTime(lastFailure.at),
-          reason: lastFailure.reason,
-          ...(lastFailure.vendorCode !== undefined && { vendorCode: lastFailure.vendorCode }),
-        }
-      : null,
+    lastFailure: lastFailure ? { ...lastFailure, at: isoTime(lastFailure.at) } : null,
     failingSince: failingSince === undefined ? null : isoTime(failingSince),
   };
 }
