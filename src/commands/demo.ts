@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
-import { CameraSdk, type HostAccountInfo, type UserC2CInfo } from '../simulator/camera-sdk.ts';
+import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
@@ -41,7 +41,6 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
   const broker = await startBroker(vendor, cloud, adminToken, context.version);
-  cloud.useBroker({ url: broker.adminUrl, token: adminToken });
   const screen = new DemoScreen(context);
   const demoConsole = await startDemoConsole(
     {
@@ -116,9 +115,8 @@ async function playFlow(
     body: JSON.stringify(ACCOUNT),
   });
   const session = String(login.body['session']);
-  const headers = { authorization: `Bearer ${session}` };
-  const getToken = (more: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
-    screen.request(label, broker.url + TOKEN_PATH, { headers: { ...headers, ...more } });
+  const getToken = (headers: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
+    screen.request(label, broker.url + TOKEN_PATH, { headers: { authorization: `Bearer ${session}`, ...headers } });
   screen.row('session', `${session.slice(0, 24)}…   a JWT, signed with a key that the broker knows`);
   screen.row('unionId', `${login.body['unionId']}   under this id the broker knows Alice`);
 
@@ -130,18 +128,7 @@ async function playFlow(
     etag = answer.etag;
     return answer.body;
   };
-  const json = { ...headers, 'content-type': 'application/json' };
-  const sdk = new CameraSdk(vendor.url, getCredentials, {
-    onRequestAccountInfoByAccount: async (account) => {
-      const path = `/share/account?account=${encodeURIComponent(account)}`;
-      return (await screen.request(`GET ${path}`, cloud.url + path, { headers })).body as unknown as HostAccountInfo;
-    },
-    onRequestAccountInfoByAccessId: async (accessIds) => {
-      const init = { method: 'POST', headers: json, body: JSON.stringify({ accessIds }) };
-      const { body } = await screen.request('POST /share/accounts', `${cloud.url}/share/accounts`, init);
-      return body['accounts'] as HostAccountInfo[];
-    },
-  });
+  const sdk = new CameraSdk(vendor.url, getCredentials);
   const first = await sdk.logIn();
   countLogins();
 
@@ -172,13 +159,6 @@ async function playFlow(
   const renewed = await sdk.logIn();
   screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
   screen.row('vendor says', (await sdk.isOnline(renewed)) ? 'online ✓' : 'refused');
-
-  screen.step('SDK → app → cloud', 'Alice shares the camera with Bob, who has an account but never opened the app');
-  const bob = JSON.stringify({ account: 'bob', region: 'FR' });
-  await fetch(`${cloud.url}/login`, { method: 'POST', headers: json, body: bob });
-  const person = await sdk.shareWith('bob');
-  screen.row('accessId', `${person.accessId}   ${person.nickName}; your cloud got it from the broker`);
-  screen.row('shared with', (await sdk.sharedWith()).map(({ nickName }) => nickName).join(', '));
 
   screen.title('Your turn');
   screen.row('console', `${consoleUrl}   break the vendor there, and watch`);
