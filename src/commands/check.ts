@@ -32,16 +32,11 @@ const OPTIONS = {
   ...LOGIN_OPTIONS,
   session: { type: 'string' },
   login: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-/** The `check` command. @returns the exit code. @throws UsageError */
+/** The `check` command. @returns the exit code. @throws UsageError, HelpRequested */
 export async function check(args: readonly string[], { env, out, err }: CommandContext): Promise<number> {
-  const { login: isRealLogin, session: file, help, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
-  if (help) {
-    out(HELP);
-    return 0;
-  }
+  const { login: isRealLogin, session: file, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
   const [loginFlag] = Object.keys(flags);
   if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
   const login = isRealLogin ? readLogin(flags, HELP) : undefined;

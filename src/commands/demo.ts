@@ -8,8 +8,13 @@ import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
-import { type CommandContext, closeOnSignal, progressBar, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags, progressBar } from './command-line.ts';
 import { DemoEvents, startDemoConsole } from './demo-console.ts';
+
+const HELP = `sdk-token-broker demo
+
+Runs the broker with a simulated vendor and customer cloud, plays the whole flow, prints a curl line to try, and runs
+until Ctrl-C. It needs no configuration and has no options.`;
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;
@@ -28,10 +33,10 @@ interface DemoServices {
 
 /**
  * The `demo` command. It starts a vendor, a customer cloud and a broker on loopback, plays the whole flow with real
- * requests, and runs until Ctrl-C. @throws UsageError
+ * requests, and runs until Ctrl-C. @throws UsageError, HelpRequested
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
-  if (args.length > 0) throw new UsageError('demo takes no arguments and needs no configuration');
+  parseFlags(args, {}, HELP);
   const events = new DemoEvents();
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,

@@ -1,12 +1,13 @@
 import { internalOpenApiDocument, openApiDocument } from '../http/openapi-document.ts';
-import { type CommandContext, UsageError } from './command-line.ts';
+import { type CommandContext, parseFlags } from './command-line.ts';
 
-/** The `openapi` command: the OpenAPI document of the public API, or of the internal one, as JSON. @throws UsageError */
+const HELP = `sdk-token-broker openapi [--internal]
+
+Prints the OpenAPI document of the public API; with --internal, of the internal API.`;
+
+/** The `openapi` command. @throws UsageError, HelpRequested */
 export async function openapi(args: readonly string[], { version, out }: CommandContext): Promise<void> {
-  const [flag, ...more] = args;
-  if (more.length > 0 || (flag !== undefined && flag !== '--internal')) {
-    throw new UsageError('openapi takes no arguments but --internal, for the document of the internal API');
-  }
-  const document = flag ? internalOpenApiDocument(version) : openApiDocument(version);
+  const { internal } = parseFlags(args, { internal: { type: 'boolean' } }, HELP);
+  const document = internal ? internalOpenApiDocument(version) : openApiDocument(version);
   out(JSON.stringify(await document, null, 2));
 }

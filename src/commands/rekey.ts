@@ -17,13 +17,9 @@ Exit code 0: everything that can be decrypted is encrypted with the first key.
 Exit code 1: some records still need another key, there were no records, no key decrypts any of them, or the command was
 stopped.`;
 
-/** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
+/** The `rekey` command. @returns the exit code. @throws UsageError, HelpRequested, ConfigError, Error when Redis fails */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
-  const { help } = parseFlags(args, { help: { type: 'boolean', short: 'h' } }, HELP);
-  if (help) {
-    context.out(HELP);
-    return 0;
-  }
+  parseFlags(args, {}, HELP);
   const config = loadStoreConfig(context.env);
   const [current] = config.encryptionKeys;
   if (!current) {

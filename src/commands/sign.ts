@@ -20,16 +20,14 @@ const OPTIONS = {
   ...LOGIN_OPTIONS,
   nonce: { type: 'string' },
   timestamp: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
 } as const;
 
 /** Up to ten digits. */
 const NUMBERS = [1, 9_999_999_999] as const;
 
-/** The `sign` command. @throws UsageError, ConfigError */
+/** The `sign` command. @throws UsageError, HelpRequested, ConfigError */
 export async function sign(args: readonly string[], { env, out }: CommandContext): Promise<void> {
   const flags = parseFlags(args, OPTIONS, HELP);
-  if (flags.help) return out(HELP);
   const { nonce, timestamp } = flags;
   const login = readLogin(flags, HELP);
 

@@ -14,7 +14,6 @@ const FLAGS = {
   'max-rps': { type: 'string', default: '0' },
   fault: { type: 'string', default: 'none' },
   'customer-cloud-port': { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 const PORTS = [0, 65_535] as const;
@@ -39,22 +38,18 @@ Runs a simulated camera vendor. It checks the signature of every login and answe
 
 The app that may log in is that of VENDOR_APP_ID, VENDOR_APP_TOKEN and VENDOR_APP_KEY. Without them, it is a demo app.`;
 
-/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError */
+/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError, HelpRequested */
 export async function simulateVendor(args: readonly string[], context: CommandContext): Promise<void> {
-  const simulators = await startSimulators(args, context);
-  if (simulators) closeOnSignal(simulators.close);
+  const { close } = await startSimulators(args, context);
+  closeOnSignal(close);
 }
 
-/** @returns `undefined` if the arguments only ask for help. @throws UsageError */
+/** @throws UsageError, HelpRequested */
 export async function startSimulators(
   args: readonly string[],
   { env, out }: Pick<CommandContext, 'env' | 'out'>,
-): Promise<{ close(): Promise<void> } | undefined> {
+): Promise<{ close(): Promise<void> }> {
   const flags = parseFlags(args, FLAGS, HELP);
-  if (flags.help) {
-    out(HELP);
-    return undefined;
-  }
   const { host, 'customer-cloud-port': cloudPort } = flags;
   const app = readApp(env);
   const vendorOptions = {
