@@ -157,26 +157,13 @@ export async function readSession(
   return headersIn(session);
 }
 
-/** The headers of an app that sends this session: a bearer token, lines `Name: value`, or a JSON object of headers. */
+/** The headers of an app that sends this session: a bearer token, or lines `Name: value`. */
 export function headersIn(session: string): IncomingHttpHeaders {
-  if (session.startsWith('{')) return lowerCase(Object.entries(parseObject(session)));
   const lines = session.split(/\r?\n/).filter((line) => line.trim() !== '');
   const headers = lines.map((line) => HEADER_LINE.exec(line));
   if (headers.every((match) => match !== null))
-    return lowerCase(headers.map(([, name = '', value = '']) => [name, value]));
+    return Object.fromEntries(headers.map(([, name = '', value = '']) => [name.toLowerCase(), value.trim()]));
   return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
-}
-
-function parseObject(json: string): object {
-  try {
-    return JSON.parse(json) as object;
-  } catch {
-    throw new UsageError('--session: the input begins with {, but it is not a JSON object of headers');
-  }
-}
-
-function lowerCase(headers: readonly (readonly [string, unknown])[]): IncomingHttpHeaders {
-  return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), String(value).trim()]));
 }
 
 /** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
