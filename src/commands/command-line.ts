@@ -41,13 +41,6 @@ export function parseFlags<const T extends NonNullable<ParseArgsConfig['options'
   }
 }
 
-/** @throws UsageError */
-export function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= lowest && value <= highest) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
-}
-
 /** @param share of the work that is done, from 0 to 1 */
 export function progressBar(share: number, width: number): string {
   const filled = Math.round(Math.min(1, share) * width);

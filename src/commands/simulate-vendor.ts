@@ -3,7 +3,7 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import type { RegisteredApp } from '../simulator/login-verifier.ts';
 import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
-import { type CommandContext, closeOnSignal, parseFlags, UsageError, wholeNumber } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags, UsageError } from './command-line.ts';
 
 const FLAGS = {
   port: { type: 'string', default: '8081' },
@@ -94,6 +94,12 @@ function readApp(env: Environment): RegisteredApp {
     `The app is incomplete: ${missing.join(' and ')} is missing. ` +
       'Set its id, token and key, or none of them to use the demo app',
   );
+}
+
+function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= lowest && value <= highest) return value;
+  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
 }
 
 function oneOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
