@@ -61,7 +61,6 @@ interface Parts {
   readonly session: SessionOptions | undefined;
   /** `redis` is undefined if the process keeps the tokens in its memory. */
   readonly store: { readonly redis: RedisConfig | undefined } | undefined;
-  readonly publicAddress: { readonly host: string; readonly port: number } | undefined;
   readonly admin: Config['admin'] | undefined;
 }
 
@@ -70,7 +69,6 @@ const SETTINGS: Readonly<Record<keyof Parts, RegExp>> = {
   vendor: /^VENDOR_/,
   session: /^SESSION_/,
   store: /^(REDIS|TOKEN)_/,
-  publicAddress: /^(HOST|PORT)$/,
   admin: /^ADMIN_/,
 };
 
@@ -93,7 +91,6 @@ function readParts(environment: Environment): Parts & { readonly values: Values;
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
     store: ifValid('store', { redis }),
-    publicAddress: ifValid('publicAddress', { host: values.HOST, port: values.PORT }),
     admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, tokens }),
   };
 }
