@@ -1,30 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  type CryptoKey,
-  calculateJwkThumbprint,
-  exportJWK,
-  generateKeyPair,
-  type JWK,
-  type JWTPayload,
-  SignJWT,
-} from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
 import { systemClock } from '../token/clock.ts';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
-
-interface SessionKey {
-  readonly kid: string;
-  readonly privateKey: CryptoKey;
-  readonly published: JWK;
-}
-
-async function newKey(): Promise<SessionKey> {
-  const { publicKey, privateKey } = await generateKeyPair('ES256');
-  const jwk = await exportJWK(publicKey);
-  const kid = await calculateJwkThumbprint(jwk);
-  return { kid, privateKey, published: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
-}
 
 const ROUTES = 'POST /login, GET /.well-known/jwks.json';
 const ISSUER = 'https://accounts.example';
@@ -58,23 +37,14 @@ export interface CustomerCloud extends HttpServer {
   unionIdOf(account: string): string;
   /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   issueSession(request: SessionRequest): Promise<string>;
-  /** Publishes the next key. Sessions are still signed with the key before. */
-  publishNextKey(): Promise<void>;
-  /** Signs with the next key from now on, and publishes it if it is not published yet. The old keys stay published. */
-  rotateKey(): Promise<void>;
-  /** Publishes no old key any more. */
-  retireOldKeys(): void;
-  /** Number of requests for the keys. */
-  jwksFetches(): number;
 }
 
 /** Starts a small customer cloud: accounts without passwords, sessions as JWTs, keys as a JWKS. */
 export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
   const { port = 0, host = '127.0.0.1', sessionSeconds = 3600 } = options;
-  let signingKey = await newKey();
-  let nextKey: SessionKey | undefined;
-  let oldKeys: readonly SessionKey[] = [];
-  let fetches = 0;
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const jwk = await exportJWK(publicKey);
+  const kid = await calculateJwkThumbprint(jwk);
 
   const issueSession = (request: SessionRequest): Promise<string> => {
     const iat = Math.floor(systemClock.now() / 1000);
@@ -87,13 +57,7 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
       exp: iat + (request.sessionSeconds ?? sessionSeconds),
       ...request.claims,
     };
-    const { kid, privateKey } = signingKey;
     return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
-  };
-
-  const publishedKeys = () => {
-    const keys = [...(nextKey ? [nextKey] : []), signingKey, ...oldKeys];
-    return { keys: keys.map(({ published }) => published) };
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -107,9 +71,8 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
         return sendJson(response, { session, expiresIn: sessionSeconds, unionId: account.unionId });
       }
       case 'GET /.well-known/jwks.json':
-        fetches += 1;
         // RFC 7517 section 5.
-        return sendJson(response, publishedKeys());
+        return sendJson(response, { keys: [{ ...jwk, kid, alg: 'ES256', use: 'sig' }] });
       default:
         throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
     }
@@ -129,19 +92,6 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
     },
     unionIdOf,
     issueSession,
-    publishNextKey: async () => {
-      nextKey ??= await newKey();
-    },
-    rotateKey: async () => {
-      const key = nextKey ?? (await newKey());
-      nextKey = undefined;
-      oldKeys = [signingKey, ...oldKeys];
-      signingKey = key;
-    },
-    retireOldKeys: () => {
-      oldKeys = [];
-    },
-    jwksFetches: () => fetches,
   };
 }
 
