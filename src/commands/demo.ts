@@ -41,7 +41,7 @@ export async function demo(args: readonly string[], context: CommandContext): Pr
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
     latencyMs: VENDOR_LATENCY_MS,
-    onLogin: (login) => events.loginAnswered(login),
+    watchLogin: () => events.loginReceived(systemClock),
   });
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');

@@ -27,15 +27,13 @@ export interface LoginEndpointOptions {
 export type LoginWatcher = (login: Login) => (ended: EndedLogin) => void;
 
 export interface EndedLogin {
-  readonly result: LoginResult;
+  /** `success`, the result code of a refusal, or the fault that replaced the answer. */
+  readonly result: 'success' | number | Fault;
   /** The token that the login issued, whether or not the answer reached the caller. */
   readonly token: IssuedToken | undefined;
   /** Whether the caller still listened when the whole answer was sent. */
   readonly isDelivered: boolean;
 }
-
-/** `success`, the result code of a refusal, or the fault that replaced the answer. */
-export type LoginResult = 'success' | number | Fault;
 
 type Decision = { readonly login: Login; readonly fault: Fault; readonly onAnswered: () => void } | Refusal;
 
@@ -50,8 +48,7 @@ export class LoginEndpoint {
     this.#verifier = new LoginVerifier(options.apps);
   }
 
-  /** @returns what became of the login */
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<LoginResult> {
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { clock, counts, settings, closing } = this.#options;
     counts.countAttempt(clock.now());
     const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
@@ -81,7 +78,7 @@ export class LoginEndpoint {
     login: Login,
     fault: Fault,
     onEnd: (ended: EndedLogin) => void = () => undefined,
-  ): Promise<LoginResult> {
+  ): Promise<void> {
     const { clock, counts, settings, tokens } = this.#options;
     const refusal = refusalFor(fault);
     if (refusal !== undefined) {
@@ -89,8 +86,7 @@ export class LoginEndpoint {
       return this.#refuse(response, refusal);
     }
     if (await breakAnswer(fault, response)) {
-      onEnd({ result: fault, token: undefined, isDelivered: false });
-      return fault;
+      return onEnd({ result: fault, token: undefined, isDelivered: false });
     }
 
     const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
@@ -102,13 +98,11 @@ export class LoginEndpoint {
     const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
     else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
-    return result;
   }
 
-  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): LoginResult {
+  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
     this.#options.counts.countRefusal(code);
     sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
-    return code;
   }
 
   #vendorNow(): number {
