@@ -65,15 +65,13 @@ export async function startSimulators(
   const cloudOptions =
     cloudPort === undefined ? undefined : { host, port: wholeNumber('customer-cloud-port', cloudPort, PORTS) };
 
-  const vendor = await startVendorSimulator(vendorOptions).catch(explainPort('--port'));
+  const vendor = await startVendorSimulator(vendorOptions);
   out(vendorBanner(vendor, app));
   if (cloudOptions === undefined) return vendor;
-  const cloud = await startCustomerCloud(cloudOptions)
-    .catch(explainPort('--customer-cloud-port'))
-    .catch(async (error: unknown) => {
-      await vendor.close();
-      throw error;
-    });
+  const cloud = await startCustomerCloud(cloudOptions).catch(async (error: unknown) => {
+    await vendor.close();
+    throw error;
+  });
   out(cloudBanner(cloud));
   return {
     close: async () => {
@@ -106,16 +104,6 @@ function oneOf<T extends string>(flag: string, text: string, allowed: readonly T
   const found = allowed.find((value) => value === text);
   if (found !== undefined) return found;
   throw new UsageError(`--${flag} must be one of ${allowed.join(', ')}, not ${JSON.stringify(text)}`);
-}
-
-/** Turns an error of the operating system into one that names the flags to change. */
-function explainPort(flag: string): (error: unknown) => never {
-  return (error) => {
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw new UsageError(`Cannot listen: ${error.message}. Choose another address with ${flag} or --host`, {
-      cause: error,
-    });
-  };
 }
 
 function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {
