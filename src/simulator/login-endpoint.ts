@@ -7,7 +7,7 @@ import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './http-server.ts';
 import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
 import type { IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
-import type { ExpireTimeForm, Fault, VendorSettings } from './vendor-settings.ts';
+import type { Fault, VendorSettings } from './vendor-settings.ts';
 
 export interface LoginEndpointOptions {
   readonly apps: readonly RegisteredApp[];
@@ -89,13 +89,14 @@ export class LoginEndpoint {
       return onEnd({ result: fault, token: undefined, isDelivered: false });
     }
 
-    const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
+    const { mode, tokenLifetimeSeconds, expireTimeUnit } = settings();
     const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
     const token = tokens.issue(login, mode, clock.now(), lifetimeMs);
     counts.countSuccess(login);
     const result = fault === 'none' ? 'success' : fault;
     onEnd({ result, token, isDelivered: result === 'success' && !response.destroyed });
-    const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
+    const expireTime = Math.floor((this.#vendorNow() + lifetimeMs) / (expireTimeUnit === 'ms' ? 1 : 1000));
+    const body = successBody(token, expireTime);
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
     else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
   }
@@ -135,24 +136,10 @@ interface SuccessBody {
 }
 
 /** The body of a successful answer (docs/vendor-login.md, "Response"). */
-function successBody(token: IssuedToken, expireTime: number | string): SuccessBody {
+function successBody(token: IssuedToken, expireTime: number): SuccessBody {
   const { accessToken, accessId, terminalId, expand } = token;
   const data = { accessId, accessToken, expireTime, terminalId, expand };
   return { code: 0, msg: 'success', requestId: randomUUID(), data };
-}
-
-function expireTime(form: ExpireTimeForm, vendorNow: number, lifetimeMs: number): number | string {
-  const expiresAt = vendorNow + lifetimeMs;
-  switch (form) {
-    case 'absolute-number':
-      return Math.floor(expiresAt / 1000);
-    case 'absolute-string':
-      return String(Math.floor(expiresAt / 1000));
-    case 'lifetime':
-      return Math.floor(lifetimeMs / 1000);
-    case 'milliseconds':
-      return Math.floor(expiresAt);
-  }
 }
 
 /** The lifetime of a token under the fault `past-expiry`: it expired an hour ago. */
