@@ -1,7 +1,6 @@
 import { readConfigParts } from '../config/config.ts';
 import { raceTimeout, systemClock } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
-import { checkPorts } from './checks/ports.ts';
 import { checkSession, checkSessions, readSession } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
@@ -12,7 +11,7 @@ import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login
 const HELP = `sdk-token-broker check [--session [FILE]] [--login --union-id ID --unique-id ID --region CC [--app NAME]]
 
 Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
-every vendor domain, and the ports. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
+and every vendor domain. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
 
 The check of the vendor is a signed call with an empty country. The vendor verifies the signature and then refuses the
 call, so no account is logged in. This does not test the appToken.
@@ -32,16 +31,11 @@ const OPTIONS = {
   ...LOGIN_OPTIONS,
   session: { type: 'string' },
   login: { type: 'boolean', default: false },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
-/** The `check` command. @returns the exit code. @throws UsageError */
+/** The `check` command. @returns the exit code. @throws UsageError, HelpRequested */
 export async function check(args: readonly string[], { env, out, err }: CommandContext): Promise<number> {
-  const { login: isRealLogin, session: file, help, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
-  if (help) {
-    out(HELP);
-    return 0;
-  }
+  const { login: isRealLogin, session: file, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
   const [loginFlag] = Object.keys(flags);
   if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
   const login = isRealLogin ? readLogin(flags, HELP) : undefined;
@@ -58,7 +52,6 @@ export async function check(args: readonly string[], { env, out, err }: CommandC
     session && finish('sessions', checkSessions(session, systemClock)),
     session && headers && finish('session', checkSession(session, forwardedSession, headers, systemClock)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
-    finish('ports', checkPorts(parts, systemClock)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
   out(report(results));

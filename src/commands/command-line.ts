@@ -19,24 +19,26 @@ export interface CommandContext {
   readonly redraw: ((text: string) => void) | undefined;
 }
 
-/** @param help follows the message of a UsageError. @throws UsageError */
+/** The command line asks for help. The message is the text to print. The process ends with exit code 0. */
+export class HelpRequested extends Error {
+  override readonly name = 'HelpRequested';
+}
+
+/** @param help text for `--help`. It also follows the message of a UsageError. @throws UsageError, HelpRequested */
 export function parseFlags<const T extends NonNullable<ParseArgsConfig['options']>>(
   args: readonly string[],
   options: T,
   help: string,
 ) {
   try {
-    return parseArgs({ args: [...args], options, strict: true }).values;
+    const all = { ...options, help: { type: 'boolean', short: 'h' } } as const;
+    const { values } = parseArgs({ args: [...args], options: all, strict: true });
+    if ('help' in values) throw new HelpRequested(help);
+    return values;
   } catch (error) {
+    if (error instanceof HelpRequested) throw error;
     throw new UsageError(`${error instanceof Error ? error.message : error}\n\n${help}`);
   }
-}
-
-/** @throws UsageError */
-export function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= lowest && value <= highest) return value;
-  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
 }
 
 /** @param share of the work that is done, from 0 to 1 */

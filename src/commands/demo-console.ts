@@ -8,8 +8,9 @@ import {
   refuseForeign,
   sendJson,
 } from '../simulator/http-server.ts';
+import type { EndedLogin } from '../simulator/login-endpoint.ts';
 import { FAULTS, type Fault } from '../simulator/vendor-settings.ts';
-import type { AnsweredLogin, VendorSimulator } from '../simulator/vendor-simulator.ts';
+import type { VendorSimulator } from '../simulator/vendor-simulator.ts';
 import type { Clock } from '../token/clock.ts';
 
 /** The newest events that the page can show. */
@@ -32,7 +33,7 @@ interface DemoConsoleOptions {
 
 type DemoEvent = { readonly at: number; readonly durationMs: number } & (
   | { readonly kind: 'read'; readonly token?: string; readonly code?: string }
-  | { readonly kind: 'login'; readonly result: AnsweredLogin['result']; readonly isBackground: boolean }
+  | { readonly kind: 'login'; readonly result: EndedLogin['result']; readonly isBackground: boolean }
 );
 
 /** The body of an answer to `GET /sdk-token`: a token, or a problem. */
@@ -54,9 +55,11 @@ export class DemoEvents {
   #lastId = 0;
   #waitingApps = 0;
 
-  /** Call it for each login that the vendor has answered. */
-  loginAnswered({ at, durationMs, result }: AnsweredLogin): void {
-    this.#add({ kind: 'login', at, durationMs, result, isBackground: this.#waitingApps === 0 });
+  /** Call it when the vendor receives a login, and the returned function when the login ends. */
+  loginReceived(clock: Clock): (ended: EndedLogin) => void {
+    const at = clock.now();
+    return ({ result }) =>
+      this.#add({ kind: 'login', at, durationMs: clock.now() - at, result, isBackground: this.#waitingApps === 0 });
   }
 
   /** Runs a request of an app for a token, and records it. */

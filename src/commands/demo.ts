@@ -4,12 +4,17 @@ import { styleText } from 'node:util';
 import { loadConfig } from '../config/config.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
-import { CameraSdk, type HostAccountInfo, type UserC2CInfo } from '../simulator/camera-sdk.ts';
+import { CameraSdk, type UserC2CInfo } from '../simulator/camera-sdk.ts';
 import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
 import { systemClock } from '../token/clock.ts';
-import { type CommandContext, closeOnSignal, progressBar, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags, progressBar } from './command-line.ts';
 import { DemoEvents, startDemoConsole } from './demo-console.ts';
+
+const HELP = `sdk-token-broker demo
+
+Runs the broker with a simulated vendor and customer cloud, plays the whole flow, prints a curl line to try, and runs
+until Ctrl-C. It needs no configuration and has no options.`;
 
 const TOKEN_LIFETIME_SECONDS = 14;
 const VENDOR_LATENCY_MS = 120;
@@ -28,20 +33,19 @@ interface DemoServices {
 
 /**
  * The `demo` command. It starts a vendor, a customer cloud and a broker on loopback, plays the whole flow with real
- * requests, and runs until Ctrl-C. @throws UsageError
+ * requests, and runs until Ctrl-C. @throws UsageError, HelpRequested
  */
 export async function demo(args: readonly string[], context: CommandContext): Promise<void> {
-  if (args.length > 0) throw new UsageError('demo takes no arguments and needs no configuration');
+  parseFlags(args, {}, HELP);
   const events = new DemoEvents();
   const vendor = await startVendorSimulator({
     tokenLifetimeSeconds: TOKEN_LIFETIME_SECONDS,
     latencyMs: VENDOR_LATENCY_MS,
-    onLogin: (login) => events.loginAnswered(login),
+    watchLogin: () => events.loginReceived(systemClock),
   });
   const cloud = await startCustomerCloud();
   const adminToken = randomBytes(24).toString('base64url');
   const broker = await startBroker(vendor, cloud, adminToken, context.version);
-  cloud.useBroker({ url: broker.adminUrl, token: adminToken });
   const screen = new DemoScreen(context);
   const demoConsole = await startDemoConsole(
     {
@@ -116,9 +120,8 @@ async function playFlow(
     body: JSON.stringify(ACCOUNT),
   });
   const session = String(login.body['session']);
-  const headers = { authorization: `Bearer ${session}` };
-  const getToken = (more: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
-    screen.request(label, broker.url + TOKEN_PATH, { headers: { ...headers, ...more } });
+  const getToken = (headers: Record<string, string> = {}, label = `GET ${TOKEN_PATH}`) =>
+    screen.request(label, broker.url + TOKEN_PATH, { headers: { authorization: `Bearer ${session}`, ...headers } });
   screen.row('session', `${session.slice(0, 24)}…   a JWT, signed with a key that the broker knows`);
   screen.row('unionId', `${login.body['unionId']}   under this id the broker knows Alice`);
 
@@ -130,18 +133,7 @@ async function playFlow(
     etag = answer.etag;
     return answer.body;
   };
-  const json = { ...headers, 'content-type': 'application/json' };
-  const sdk = new CameraSdk(vendor.url, getCredentials, {
-    onRequestAccountInfoByAccount: async (account) => {
-      const path = `/share/account?account=${encodeURIComponent(account)}`;
-      return (await screen.request(`GET ${path}`, cloud.url + path, { headers })).body as unknown as HostAccountInfo;
-    },
-    onRequestAccountInfoByAccessId: async (accessIds) => {
-      const init = { method: 'POST', headers: json, body: JSON.stringify({ accessIds }) };
-      const { body } = await screen.request('POST /share/accounts', `${cloud.url}/share/accounts`, init);
-      return body['accounts'] as HostAccountInfo[];
-    },
-  });
+  const sdk = new CameraSdk(vendor.url, getCredentials);
   const first = await sdk.logIn();
   countLogins();
 
@@ -172,13 +164,6 @@ async function playFlow(
   const renewed = await sdk.logIn();
   screen.row('accessToken', `${shorten(renewed.accessToken)}   was ${shorten(first.accessToken)}`);
   screen.row('vendor says', (await sdk.isOnline(renewed)) ? 'online ✓' : 'refused');
-
-  screen.step('SDK → app → cloud', 'Alice shares the camera with Bob, who has an account but never opened the app');
-  const bob = JSON.stringify({ account: 'bob', region: 'FR' });
-  await fetch(`${cloud.url}/login`, { method: 'POST', headers: json, body: bob });
-  const person = await sdk.shareWith('bob');
-  screen.row('accessId', `${person.accessId}   ${person.nickName}; your cloud got it from the broker`);
-  screen.row('shared with', (await sdk.sharedWith()).map(({ nickName }) => nickName).join(', '));
 
   screen.title('Your turn');
   screen.row('console', `${consoleUrl}   break the vendor there, and watch`);

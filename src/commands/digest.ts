@@ -17,14 +17,11 @@ const OPTIONS = {
   'union-id': { type: 'string' },
   'unique-id': { type: 'string' },
   app: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** The `digest` command. @throws UsageError */
+/** The `digest` command. @throws UsageError, HelpRequested */
 export async function digest(args: readonly string[], { env, out }: CommandContext): Promise<void> {
-  const flags = parseFlags(args, OPTIONS, HELP);
-  if (flags.help) return out(HELP);
-  const { 'union-id': unionId, 'unique-id': uniqueId, app } = flags;
+  const { 'union-id': unionId, 'unique-id': uniqueId, app } = parseFlags(args, OPTIONS, HELP);
   if (!unionId) throw new UsageError(`--union-id is required\n\n${HELP}`);
   if (uniqueId !== undefined && uniqueId !== unionId && !UNIQUE_ID_PATTERN.test(uniqueId)) {
     throw new UsageError('--unique-id must be 1 to 128 visible ASCII characters');

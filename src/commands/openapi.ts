@@ -1,15 +1,13 @@
 import { readStaticFile } from '../http/routes/pages.ts';
-import { type CommandContext, UsageError } from './command-line.ts';
+import { type CommandContext, parseFlags } from './command-line.ts';
 
-/** The `openapi` command: the OpenAPI document of the public API, or of the internal one, as JSON. @throws UsageError */
+const HELP = `sdk-token-broker openapi [--internal]
+
+Prints the OpenAPI document of the public API; with --internal, of the internal API.`;
+
+/** The `openapi` command. @throws UsageError, HelpRequested */
 export async function openapi(args: readonly string[], { out }: CommandContext): Promise<void> {
-  const [flag, ...more] = args;
-  if (more.length > 0 || (flag !== undefined && flag !== '--internal')) {
-    throw new UsageError('openapi takes no arguments but --internal, for the document of the internal API');
-  }
-  out(
-    readStaticFile(flag ? 'internal.json' : 'openapi.json')
-      .toString()
-      .trimEnd(),
-  );
+  const { internal } = parseFlags(args, { internal: { type: 'boolean' } }, HELP);
+  const document = readStaticFile(internal ? 'internal.json' : 'openapi.json');
+  out(document.toString().trimEnd());
 }

@@ -14,16 +14,12 @@ It needs REDIS_URL, REDIS_KEY_PREFIX and TOKEN_ENCRYPTION_KEYS, with the same va
 keep running. Ctrl-C stops it; the next run continues with the rest.
 
 Exit code 0: everything that can be decrypted is encrypted with the first key.
-Exit code 1: some records still need another key, there were no records, no key decrypts any of them, or the command was
-stopped.`;
+Exit code 1: some records still need another key, there were no records, no key decrypts any of them, Redis failed, or
+the command was stopped.`;
 
-/** The `rekey` command. @returns the exit code. @throws UsageError, ConfigError, Error when Redis cannot be reached */
+/** The `rekey` command. @returns the exit code. @throws UsageError, HelpRequested, ConfigError, Error when Redis fails */
 export async function rekey(args: readonly string[], context: CommandContext): Promise<number> {
-  const { help } = parseFlags(args, { help: { type: 'boolean', short: 'h' } }, HELP);
-  if (help) {
-    context.out(HELP);
-    return 0;
-  }
+  parseFlags(args, {}, HELP);
   const config = loadStoreConfig(context.env);
   const [current] = config.encryptionKeys;
   if (!current) {

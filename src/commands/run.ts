@@ -1,12 +1,10 @@
-import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, HelpRequested, UsageError } from './command-line.ts';
 
 type Run = (args: readonly string[], context: CommandContext) => Promise<void>;
 
 interface Command {
   /** One line for the list of commands. */
   readonly summary: string;
-  /** The text for `--help`. A command without it prints its own. */
-  readonly help?: string;
   /** Loads the code of the command. A command loads only its own code, so that the service starts faster. */
   readonly load: () => Promise<Run>;
 }
@@ -14,12 +12,10 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: {
     summary: 'run the service (default)',
-    help: 'The environment configures the service; .env.example lists every setting. It has no options.',
     load: loadServe,
   },
   demo: {
     summary: 'run the broker with a simulated vendor and customer cloud; needs no configuration',
-    help: 'Plays the whole flow, prints a curl line to try, and runs until Ctrl-C. It has no options.',
     load: async () => (await import('./demo.ts')).demo,
   },
   'simulate-vendor': {
@@ -44,7 +40,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   openapi: {
     summary: 'print the OpenAPI document of the public API',
-    help: 'Option: --internal prints the document of the internal API instead.',
     load: async () => (await import('./openapi.ts')).openapi,
   },
 };
@@ -60,8 +55,6 @@ ${Object.entries(COMMANDS)
 Options: --help (also after a command), --version
 .env.example lists every setting.`;
 
-const HELP_FLAGS: readonly (string | undefined)[] = ['--help', '-h'];
-
 /**
  * Runs the command that the arguments name.
  * @returns the exit code: 0, 1 if the command failed, 2 if the command line was wrong
@@ -69,11 +62,15 @@ const HELP_FLAGS: readonly (string | undefined)[] = ['--help', '-h'];
 export async function run(args: readonly string[], context: CommandContext): Promise<number> {
   const [name = 'serve', ...rest] = args;
   try {
-    if (HELP_FLAGS.includes(name) || name === 'help') context.out(HELP);
+    if (['--help', '-h', 'help'].includes(name)) context.out(HELP);
     else if (name === '--version' || name === '-v') context.out(context.version);
     else await runCommand(name, rest, context);
     return 0;
   } catch (error) {
+    if (error instanceof HelpRequested) {
+      context.out(error.message);
+      return 0;
+    }
     context.err(describe(error));
     return error instanceof UsageError ? 2 : 1;
   }
@@ -83,10 +80,6 @@ async function runCommand(name: string, args: readonly string[], context: Comman
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
     throw new UsageError(`There is no command "${name}". The commands are: ${Object.keys(COMMANDS).join(', ')}`);
-  }
-  if (command.help && HELP_FLAGS.includes(args[0])) {
-    context.out(`sdk-token-broker ${name}: ${command.summary}\n\n${command.help}`);
-    return;
   }
   const runLoaded = await command.load();
   await runLoaded(args, context);

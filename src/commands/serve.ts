@@ -6,16 +6,21 @@ import { type Service, startService } from '../service.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
 import { systemClock } from '../token/clock.ts';
 import type { Log } from '../token/log.ts';
-import { type CommandContext, closeOnSignal, UsageError } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags } from './command-line.ts';
+
+const HELP = `sdk-token-broker serve
+
+Runs the service. The environment configures it; .env.example lists every setting. It has no options.`;
 
 /** V8 forgets an allocation within two minutes. */
 const SCRIPT_INTERVAL_MS = 60_000;
 
-/** The `serve` command. It runs until a signal ends it. SIGHUP reads the secrets again. @throws UsageError, ConfigError */
+/**
+ * The `serve` command. It runs until a signal ends it. SIGHUP reads the secrets again.
+ * @throws UsageError, HelpRequested, ConfigError
+ */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
-  if (args.length > 0) {
-    throw new UsageError('serve takes no arguments: the environment configures it, see .env.example');
-  }
+  parseFlags(args, {}, HELP);
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));

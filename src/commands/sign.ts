@@ -1,43 +1,26 @@
 import { loadVendorConfig } from '../config/config.ts';
 import { systemClock } from '../token/clock.ts';
 import { newNonce, prepareLogin } from '../vendor-api/signed-call.ts';
-import { type CommandContext, parseFlags, wholeNumber } from './command-line.ts';
+import { type CommandContext, parseFlags } from './command-line.ts';
 import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
-const HELP = `sdk-token-broker sign --union-id ID --unique-id ID --region CC [--app NAME] [--nonce N] [--timestamp SECONDS]
+const HELP = `sdk-token-broker sign --union-id ID --unique-id ID --region CC [--app NAME]
 
 Prints one signed login: the string to sign, the headers and a curl line. Use it to settle the error 10007 with the
 vendor. It reads the VENDOR_* settings from the environment and sends nothing.
 
 ${LOGIN_FLAGS_HELP}
-  --nonce N            default: random
-  --timestamp SECONDS  Unix time (default: now)
 
 The curl line is valid for five minutes. The curl line contains the appToken: do not share it. The appKey is not
 printed.`;
 
-const OPTIONS = {
-  ...LOGIN_OPTIONS,
-  nonce: { type: 'string' },
-  timestamp: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
-
-/** Up to ten digits. */
-const NUMBERS = [1, 9_999_999_999] as const;
-
-/** The `sign` command. @throws UsageError, ConfigError */
+/** The `sign` command. @throws UsageError, HelpRequested, ConfigError */
 export async function sign(args: readonly string[], { env, out }: CommandContext): Promise<void> {
-  const flags = parseFlags(args, OPTIONS, HELP);
-  if (flags.help) return out(HELP);
-  const { nonce, timestamp } = flags;
-  const login = readLogin(flags, HELP);
-
+  const login = readLogin(parseFlags(args, LOGIN_OPTIONS, HELP), HELP);
   const { url, host, headers, body, stringToSign } = prepareLogin({
     ...chooseLogin(login, loadVendorConfig(env)),
-    nonce: nonce === undefined ? newNonce() : wholeNumber('nonce', nonce, NUMBERS),
-    timestamp:
-      timestamp === undefined ? Math.floor(systemClock.now() / 1000) : wholeNumber('timestamp', timestamp, NUMBERS),
+    nonce: newNonce(),
+    timestamp: Math.floor(systemClock.now() / 1000),
   });
   const headerLines = Object.entries({ Host: host, ...headers }).map(([name, value]) => `${name}: ${value}`);
   const curl = [

@@ -3,7 +3,7 @@ import { type CustomerCloud, startCustomerCloud } from '../simulator/customer-cl
 import type { RegisteredApp } from '../simulator/login-verifier.ts';
 import { FAULTS, MODES, SETTING_BOUNDS } from '../simulator/vendor-settings.ts';
 import { DEMO_APP, startVendorSimulator, type VendorSimulator } from '../simulator/vendor-simulator.ts';
-import { type CommandContext, closeOnSignal, parseFlags, UsageError, wholeNumber } from './command-line.ts';
+import { type CommandContext, closeOnSignal, parseFlags, UsageError } from './command-line.ts';
 
 const FLAGS = {
   port: { type: 'string', default: '8081' },
@@ -14,7 +14,6 @@ const FLAGS = {
   'max-rps': { type: 'string', default: '0' },
   fault: { type: 'string', default: 'none' },
   'customer-cloud-port': { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
 const PORTS = [0, 65_535] as const;
@@ -39,22 +38,18 @@ Runs a simulated camera vendor. It checks the signature of every login and answe
 
 The app that may log in is that of VENDOR_APP_ID, VENDOR_APP_TOKEN and VENDOR_APP_KEY. Without them, it is a demo app.`;
 
-/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError */
+/** The `simulate-vendor` command. It runs until a signal ends it. @throws UsageError, HelpRequested */
 export async function simulateVendor(args: readonly string[], context: CommandContext): Promise<void> {
-  const simulators = await startSimulators(args, context);
-  if (simulators) closeOnSignal(simulators.close);
+  const { close } = await startSimulators(args, context);
+  closeOnSignal(close);
 }
 
-/** @returns `undefined` if the arguments only ask for help. @throws UsageError */
+/** @throws UsageError, HelpRequested */
 export async function startSimulators(
   args: readonly string[],
   { env, out }: Pick<CommandContext, 'env' | 'out'>,
-): Promise<{ close(): Promise<void> } | undefined> {
+): Promise<{ close(): Promise<void> }> {
   const flags = parseFlags(args, FLAGS, HELP);
-  if (flags.help) {
-    out(HELP);
-    return undefined;
-  }
   const { host, 'customer-cloud-port': cloudPort } = flags;
   const app = readApp(env);
   const vendorOptions = {
@@ -70,15 +65,13 @@ export async function startSimulators(
   const cloudOptions =
     cloudPort === undefined ? undefined : { host, port: wholeNumber('customer-cloud-port', cloudPort, PORTS) };
 
-  const vendor = await startVendorSimulator(vendorOptions).catch(explainPort('--port'));
+  const vendor = await startVendorSimulator(vendorOptions);
   out(vendorBanner(vendor, app));
   if (cloudOptions === undefined) return vendor;
-  const cloud = await startCustomerCloud(cloudOptions)
-    .catch(explainPort('--customer-cloud-port'))
-    .catch(async (error: unknown) => {
-      await vendor.close();
-      throw error;
-    });
+  const cloud = await startCustomerCloud(cloudOptions).catch(async (error: unknown) => {
+    await vendor.close();
+    throw error;
+  });
   out(cloudBanner(cloud));
   return {
     close: async () => {
@@ -101,20 +94,16 @@ function readApp(env: Environment): RegisteredApp {
   );
 }
 
+function wholeNumber(flag: string, text: string, [lowest, highest]: readonly [number, number]): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= lowest && value <= highest) return value;
+  throw new UsageError(`--${flag} must be a whole number from ${lowest} to ${highest}, not ${JSON.stringify(text)}`);
+}
+
 function oneOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
   const found = allowed.find((value) => value === text);
   if (found !== undefined) return found;
   throw new UsageError(`--${flag} must be one of ${allowed.join(', ')}, not ${JSON.stringify(text)}`);
-}
-
-/** Turns an error of the operating system into one that names the flags to change. */
-function explainPort(flag: string): (error: unknown) => never {
-  return (error) => {
-    if (!(error instanceof Error && 'syscall' in error)) throw error;
-    throw new UsageError(`Cannot listen: ${error.message}. Choose another address with ${flag} or --host`, {
-      cause: error,
-    });
-  };
 }
 
 function vendorBanner(vendor: VendorSimulator, app: RegisteredApp): string {

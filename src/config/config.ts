@@ -6,7 +6,7 @@ import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
-import { forwardedSessionFrom, readSessionConfig } from './session-config.ts';
+import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
 
@@ -61,7 +61,6 @@ interface Parts {
   readonly session: SessionOptions | undefined;
   /** `redis` is undefined if the process keeps the tokens in its memory. */
   readonly store: { readonly redis: RedisConfig | undefined } | undefined;
-  readonly publicAddress: { readonly host: string; readonly port: number } | undefined;
   readonly admin: Config['admin'] | undefined;
 }
 
@@ -70,7 +69,6 @@ const SETTINGS: Readonly<Record<keyof Parts, RegExp>> = {
   vendor: /^VENDOR_/,
   session: /^SESSION_/,
   store: /^(REDIS|TOKEN)_/,
-  publicAddress: /^(HOST|PORT)$/,
   admin: /^ADMIN_/,
 };
 
@@ -78,7 +76,7 @@ function problemsOf(part: keyof Parts, problems: Problems): string[] {
   return [...problems].filter(([name]) => SETTINGS[part].test(name)).map(([, problem]) => problem);
 }
 
-function readParts(environment: Environment): Parts & { readonly values: Values; readonly problems: Problems } {
+function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { values: Values; problems: Problems } {
   const problems: Problems = new Map();
   const values = readVariables(environment, problems);
   const vendor = readVendorConfig(values, problems);
@@ -87,20 +85,21 @@ function readParts(environment: Environment): Parts & { readonly values: Values;
   const tokens = readAdminTokens(values, problems);
   if (values.NODE_ENV === 'production') refuseGuessable(values, problems);
   const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
+  const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
   return {
     values,
     problems,
+    forwardedSession: values.SESSION_MODE === 'forward' ? { headers, cookies } : undefined,
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
     store: ifValid('store', { redis }),
-    publicAddress: ifValid('publicAddress', { host: values.HOST, port: values.PORT }),
     admin: ifValid('admin', { host: values.ADMIN_HOST, port: values.ADMIN_PORT, tokens }),
   };
 }
 
 /** Reads the configuration from the environment. @throws ConfigError */
 export function loadConfig(environment: Environment): Config {
-  const { values, problems, vendor, session, store, admin } = readParts(environment);
+  const { values, problems, vendor, session, forwardedSession, store, admin } = readParts(environment);
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
@@ -108,7 +107,7 @@ export function loadConfig(environment: Environment): Config {
     admin,
     vendor,
     session,
-    forwardedSession: session.mode === 'forward' ? forwardedSessionFrom(values) : undefined,
+    forwardedSession,
     redis: store.redis,
     defaultRegion: values.DEFAULT_REGION,
     terminalPolicy: values.TERMINAL_POLICY,
@@ -145,8 +144,7 @@ export interface ConfigParts extends Parts {
 /** Reads every valid part of the configuration, and all problems. It does not throw. */
 export function readConfigParts(environment: Environment): ConfigParts {
   const { problems, values, ...parts } = readParts(environment);
-  const forwardedSession = parts.session?.mode === 'forward' ? forwardedSessionFrom(values) : undefined;
-  return { ...parts, forwardedSession, problems: [...problems.values()] };
+  return { ...parts, problems: [...problems.values()] };
 }
 
 /** @returns `undefined` without an endpoint, or if a standard variable of OpenTelemetry turns traces off */

@@ -1,4 +1,3 @@
-import type { ForwardedSession } from '../http/credentials.ts';
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type Problems, required } from './environment.ts';
@@ -43,7 +42,7 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
     }
     case 'forward': {
       const settings = required(values, ['SESSION_FORWARD_URL'], problems);
-      const { headers, cookies } = forwardedSessionFrom(values);
+      const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
       if (cookies !== 'all' && !headers.includes('cookie')) {
         const name = 'SESSION_FORWARD_COOKIES';
         problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
@@ -51,11 +50,6 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
       return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, ...common };
     }
   }
-}
-
-/** The headers and cookies that make up a session in mode `forward`. */
-export function forwardedSessionFrom(values: Values): ForwardedSession {
-  return { headers: values.SESSION_FORWARD_HEADERS, cookies: values.SESSION_FORWARD_COOKIES };
 }
 
 const KEY_SETTINGS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;

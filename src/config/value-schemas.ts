@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
 import { readTopology } from '../store/redis/connection/topology.ts';
-import { APP_NAME_PATTERN, REGION_PATTERN } from '../token/subject.ts';
+import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 
 export const text = z.string();
 /** The vendor's ids become headers. A header cannot carry other characters, or HTTP removes them. */
@@ -155,5 +155,5 @@ export const vendorApps = json(
     .refine((apps) => Object.keys(apps).length > 0 && Object.keys(apps).length <= MAX_APPS),
 );
 
-/** Other vendor domains by country. Countries of old accounts may be unassigned, so `check` only warns of these. */
-export const regionUrls = json(z.record(z.string().regex(REGION_PATTERN), url));
+/** Other vendor domains by country. */
+export const regionUrls = json(z.record(z.string().regex(ASSIGNED_REGION_PATTERN), url));

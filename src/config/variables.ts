@@ -68,7 +68,7 @@ export const VARIABLES = {
   VENDOR_BASE_URL: httpUrl('of the vendor domain assigned to you'),
   VENDOR_REGION_URLS: {
     schema: regionUrls,
-    allowed: 'a JSON object of http(s) URLs by country (two capital letters), like {"CN":"https://cn.example"}',
+    allowed: 'a JSON object of http(s) URLs by assigned country code (GB, not UK), like {"CN":"https://cn.example"}',
     default: '{}',
     isUrl: true,
   },

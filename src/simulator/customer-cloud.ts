@@ -1,43 +1,18 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import {
-  type CryptoKey,
-  calculateJwkThumbprint,
-  createLocalJWKSet,
-  exportJWK,
-  generateKeyPair,
-  type JWK,
-  type JWTPayload,
-  jwtVerify,
-  SignJWT,
-} from 'jose';
-import { type Clock, systemClock } from '../token/clock.ts';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose';
+import { systemClock } from '../token/clock.ts';
 import { ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
-import { type CloudAccount, type InternalApi, ShareCalls } from './share-calls.ts';
 
-interface SessionKey {
-  readonly kid: string;
-  readonly privateKey: CryptoKey;
-  readonly published: JWK;
-}
-
-async function newKey(): Promise<SessionKey> {
-  const { publicKey, privateKey } = await generateKeyPair('ES256');
-  const jwk = await exportJWK(publicKey);
-  const kid = await calculateJwkThumbprint(jwk);
-  return { kid, privateKey, published: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
-}
-
-const ROUTES = 'POST /login, GET /share/account, POST /share/accounts, GET /.well-known/jwks.json';
+const ROUTES = 'POST /login, GET /.well-known/jwks.json';
+const ISSUER = 'https://accounts.example';
+const AUDIENCE = 'sdk-token-broker';
 
 export interface CustomerCloudOptions {
   /** Default 0: any free port. */
   readonly port?: number;
   readonly host?: string;
-  readonly clock?: Clock;
-  readonly issuer?: string;
-  readonly audience?: string;
   /** Lifetime of a session. Default: one hour. */
   readonly sessionSeconds?: number;
 }
@@ -62,78 +37,42 @@ export interface CustomerCloud extends HttpServer {
   unionIdOf(account: string): string;
   /** Issues a session like `POST /login` does: a JWT, signed with ES256. */
   issueSession(request: SessionRequest): Promise<string>;
-  /** Publishes the next key. Sessions are still signed with the key before. */
-  publishNextKey(): Promise<void>;
-  /** Signs with the next key from now on, and publishes it if it is not published yet. The old keys stay published. */
-  rotateKey(): Promise<void>;
-  /** Publishes no old key any more. */
-  retireOldKeys(): void;
-  /** The broker that the share look-ups ask. Without one they answer 503. */
-  useBroker(broker: InternalApi): void;
-  /** Number of requests for the keys. */
-  jwksFetches(): number;
 }
 
 /** Starts a small customer cloud: accounts without passwords, sessions as JWTs, keys as a JWKS. */
 export async function startCustomerCloud(options: CustomerCloudOptions = {}): Promise<CustomerCloud> {
-  const { port = 0, host = '127.0.0.1', clock = systemClock, sessionSeconds = 3600 } = options;
-  const { issuer = 'https://accounts.example', audience = 'sdk-token-broker' } = options;
-  let signingKey = await newKey();
-  let nextKey: SessionKey | undefined;
-  let oldKeys: readonly SessionKey[] = [];
-  let fetches = 0;
-  const accounts = new Map<string, CloudAccount>();
-  const shares = new ShareCalls(accounts, clock);
+  const { port = 0, host = '127.0.0.1', sessionSeconds = 3600 } = options;
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const jwk = await exportJWK(publicKey);
+  const kid = await calculateJwkThumbprint(jwk);
 
   const issueSession = (request: SessionRequest): Promise<string> => {
-    const iat = Math.floor(clock.now() / 1000);
+    const iat = Math.floor(systemClock.now() / 1000);
     const claims = {
       sub: request.unionId,
       ...(request.region !== undefined && { region: request.region }),
-      iss: issuer,
-      aud: audience,
+      iss: ISSUER,
+      aud: AUDIENCE,
       iat,
       exp: iat + (request.sessionSeconds ?? sessionSeconds),
       ...request.claims,
     };
-    const { kid, privateKey } = signingKey;
     return new SignJWT(claims).setProtectedHeader({ alg: 'ES256', kid }).sign(privateKey);
-  };
-
-  const publishedKeys = () => {
-    const keys = [...(nextKey ? [nextKey] : []), signingKey, ...oldKeys];
-    return { keys: keys.map(({ published }) => published) };
-  };
-
-  /** The unionId of the app's session. @throws BadRequest */
-  const userOf = async ({ headers }: IncomingMessage): Promise<string> => {
-    const [, session = ''] = /^Bearer (.+)$/.exec(headers.authorization ?? '') ?? [];
-    const expected = { issuer, audience, currentDate: new Date(clock.now()) };
-    const verified = await jwtVerify(session, createLocalJWKSet(publishedKeys()), expected).catch(() => undefined);
-    if (verified?.payload.sub === undefined) throw new BadRequest('a valid session is required', 401);
-    return verified.payload.sub;
   };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     refuseForeign(request);
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://cloud');
+    const { pathname } = new URL(request.url ?? '/', 'http://cloud');
     switch (`${request.method} ${pathname}`) {
       case 'POST /login': {
         const account = readAccount(await readJson(request));
-        accounts.set(account.account, account);
-        const { unionId, region } = account;
-        const session = await issueSession({ unionId, ...(region !== undefined && { region }) });
+        const session = await issueSession(account);
         // The broker knows the account by its unionId: the internal API takes it, not the name.
-        return sendJson(response, { session, expiresIn: sessionSeconds, unionId });
+        return sendJson(response, { session, expiresIn: sessionSeconds, unionId: account.unionId });
       }
-      case 'GET /share/account':
-        return sendJson(response, await shares.byName(await userOf(request), searchParams.get('account')));
-      case 'POST /share/accounts':
-        return sendJson(response, await shares.byAccessIds(await userOf(request), request));
       case 'GET /.well-known/jwks.json':
-        fetches += 1;
         // RFC 7517 section 5.
-        return sendJson(response, publishedKeys());
+        return sendJson(response, { keys: [{ ...jwk, kid, alg: 'ES256', use: 'sig' }] });
       default:
         throw new BadRequest(`there is no such call; allowed: ${ROUTES}`, 404);
     }
@@ -143,30 +82,16 @@ export async function startCustomerCloud(options: CustomerCloudOptions = {}): Pr
 
   return {
     ...server,
-    issuer,
-    audience,
+    issuer: ISSUER,
+    audience: AUDIENCE,
     jwksUrl,
     brokerEnvironment: {
       SESSION_JWT_JWKS_URL: jwksUrl,
-      SESSION_JWT_ISSUER: issuer,
-      SESSION_JWT_AUDIENCE: audience,
+      SESSION_JWT_ISSUER: ISSUER,
+      SESSION_JWT_AUDIENCE: AUDIENCE,
     },
     unionIdOf,
     issueSession,
-    publishNextKey: async () => {
-      nextKey ??= await newKey();
-    },
-    rotateKey: async () => {
-      const key = nextKey ?? (await newKey());
-      nextKey = undefined;
-      oldKeys = [signingKey, ...oldKeys];
-      signingKey = key;
-    },
-    retireOldKeys: () => {
-      oldKeys = [];
-    },
-    useBroker: (broker) => shares.useBroker(broker),
-    jwksFetches: () => fetches,
   };
 }
 
@@ -174,11 +99,11 @@ function unionIdOf(account: string): string {
   return createHash('sha256').update(account).digest('hex').slice(0, 32);
 }
 
-function readAccount(body: unknown): CloudAccount {
+function readAccount(body: unknown): SessionRequest {
   const { account, region } = Object(body) as { account?: unknown; region?: unknown };
   if (typeof account !== 'string' || account === '') throw new BadRequest('account must be a string that is not empty');
   const unionId = unionIdOf(account);
-  if (region === undefined) return { unionId, account, region };
-  if (typeof region === 'string' && ASSIGNED_REGION_PATTERN.test(region)) return { unionId, account, region };
+  if (region === undefined) return { unionId };
+  if (typeof region === 'string' && ASSIGNED_REGION_PATTERN.test(region)) return { unionId, region };
   throw new BadRequest('region must be an assigned country code (ISO 3166-1), two upper-case letters, or left out');
 }

@@ -8,8 +8,6 @@ const MAX_BODY_BYTES = 65_536;
 export class BadRequest extends Error {
   override readonly name: string = 'BadRequest';
   readonly status: number;
-  /** Headers of the answer besides the usual ones. */
-  readonly headers: Readonly<Record<string, string>> = {};
 
   constructor(message: string, status = 400) {
     super(message);
@@ -77,7 +75,7 @@ export async function listen(
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       if (response.destroyed || response.headersSent) response.destroy();
-      else if (error instanceof BadRequest) sendJson(response, { error: error.message }, error.status, error.headers);
+      else if (error instanceof BadRequest) sendJson(response, { error: error.message }, error.status);
       else sendJson(response, { error: `the simulator failed: ${String(error)}` }, 500);
     });
   });

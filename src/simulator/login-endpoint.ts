@@ -7,7 +7,7 @@ import type { Clock } from '../token/clock.ts';
 import { readBody, sendJson } from './http-server.ts';
 import { type Login, type LoginRequest, LoginVerifier, Refusal, type RegisteredApp } from './login-verifier.ts';
 import type { IssuedToken, IssuedTokens, LoginCounts } from './vendor-records.ts';
-import type { ExpireTimeForm, Fault, VendorSettings } from './vendor-settings.ts';
+import type { Fault, VendorSettings } from './vendor-settings.ts';
 
 export interface LoginEndpointOptions {
   readonly apps: readonly RegisteredApp[];
@@ -27,15 +27,13 @@ export interface LoginEndpointOptions {
 export type LoginWatcher = (login: Login) => (ended: EndedLogin) => void;
 
 export interface EndedLogin {
-  readonly result: LoginResult;
+  /** `success`, the result code of a refusal, or the fault that replaced the answer. */
+  readonly result: 'success' | number | Fault;
   /** The token that the login issued, whether or not the answer reached the caller. */
   readonly token: IssuedToken | undefined;
   /** Whether the caller still listened when the whole answer was sent. */
   readonly isDelivered: boolean;
 }
-
-/** `success`, the result code of a refusal, or the fault that replaced the answer. */
-export type LoginResult = 'success' | number | Fault;
 
 type Decision = { readonly login: Login; readonly fault: Fault; readonly onAnswered: () => void } | Refusal;
 
@@ -50,8 +48,7 @@ export class LoginEndpoint {
     this.#verifier = new LoginVerifier(options.apps);
   }
 
-  /** @returns what became of the login */
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<LoginResult> {
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { clock, counts, settings, closing } = this.#options;
     counts.countAttempt(clock.now());
     const decision = this.#decide({ headers: request.headers, body: await readBody(request) });
@@ -81,7 +78,7 @@ export class LoginEndpoint {
     login: Login,
     fault: Fault,
     onEnd: (ended: EndedLogin) => void = () => undefined,
-  ): Promise<LoginResult> {
+  ): Promise<void> {
     const { clock, counts, settings, tokens } = this.#options;
     const refusal = refusalFor(fault);
     if (refusal !== undefined) {
@@ -89,26 +86,24 @@ export class LoginEndpoint {
       return this.#refuse(response, refusal);
     }
     if (await breakAnswer(fault, response)) {
-      onEnd({ result: fault, token: undefined, isDelivered: false });
-      return fault;
+      return onEnd({ result: fault, token: undefined, isDelivered: false });
     }
 
-    const { mode, tokenLifetimeSeconds, expireTimeForm } = settings();
+    const { mode, tokenLifetimeSeconds, expireTimeUnit } = settings();
     const lifetimeMs = fault === 'past-expiry' ? PAST_EXPIRY_MS : tokenLifetimeSeconds * 1000;
     const token = tokens.issue(login, mode, clock.now(), lifetimeMs);
     counts.countSuccess(login);
     const result = fault === 'none' ? 'success' : fault;
     onEnd({ result, token, isDelivered: result === 'success' && !response.destroyed });
-    const body = successBody(token, expireTime(expireTimeForm, this.#vendorNow(), lifetimeMs));
+    const expireTime = Math.floor((this.#vendorNow() + lifetimeMs) / (expireTimeUnit === 'ms' ? 1 : 1000));
+    const body = successBody(token, expireTime);
     if (fault === 'cut-off') cutOff(response, JSON.stringify(body));
     else sendJson(response, fault === 'no-token' ? withoutToken(body) : body);
-    return result;
   }
 
-  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): LoginResult {
+  #refuse(response: ServerResponse, { code, message, status, headers }: Refusal): void {
     this.#options.counts.countRefusal(code);
     sendJson(response, { code, msg: message, requestId: randomUUID(), data: {} }, status, headers);
-    return code;
   }
 
   #vendorNow(): number {
@@ -141,24 +136,10 @@ interface SuccessBody {
 }
 
 /** The body of a successful answer (docs/vendor-login.md, "Response"). */
-function successBody(token: IssuedToken, expireTime: number | string): SuccessBody {
+function successBody(token: IssuedToken, expireTime: number): SuccessBody {
   const { accessToken, accessId, terminalId, expand } = token;
   const data = { accessId, accessToken, expireTime, terminalId, expand };
   return { code: 0, msg: 'success', requestId: randomUUID(), data };
-}
-
-function expireTime(form: ExpireTimeForm, vendorNow: number, lifetimeMs: number): number | string {
-  const expiresAt = vendorNow + lifetimeMs;
-  switch (form) {
-    case 'absolute-number':
-      return Math.floor(expiresAt / 1000);
-    case 'absolute-string':
-      return String(Math.floor(expiresAt / 1000));
-    case 'lifetime':
-      return Math.floor(lifetimeMs / 1000);
-    case 'milliseconds':
-      return Math.floor(expiresAt);
-  }
 }
 
 /** The lifetime of a token under the fault `past-expiry`: it expired an hour ago. */

@@ -25,20 +25,19 @@ export type Fault = (typeof FAULTS)[number];
 export const MODES = ['overlap', 'replace'] as const;
 export type Mode = (typeof MODES)[number];
 
-/** How `expireTime` is written: the vendor's documents and samples disagree. The absolute forms are epoch seconds. */
-const EXPIRE_TIME_FORMS = ['absolute-number', 'absolute-string', 'lifetime', 'milliseconds'] as const;
-export type ExpireTimeForm = (typeof EXPIRE_TIME_FORMS)[number];
+/** The unit of `expireTime`. The vendor sends epoch seconds. Epoch milliseconds allow tests with short lives. */
+const EXPIRE_TIME_UNITS = ['s', 'ms'] as const;
 
 /** Settings that can change while the simulator runs. */
 export interface VendorSettings {
   /** Time between the arrival of a login and its answer, in ms. */
   readonly latencyMs: number;
-  /** Tokens expire to the ms. `expireTime` gives the time in whole seconds, rounded down. */
+  /** Tokens expire to the ms. `expireTime` gives the time in its unit, rounded down. */
   readonly tokenLifetimeSeconds: number;
   readonly mode: Mode;
   /** Logins above this limit are refused with 10015. 0: no limit. */
   readonly maxLoginsPerSecond: number;
-  readonly expireTimeForm: ExpireTimeForm;
+  readonly expireTimeUnit: (typeof EXPIRE_TIME_UNITS)[number];
   /** How far the vendor's clock, and its `Date` header, is ahead, in ms. */
   readonly clockOffsetMs: number;
   /** Applies to logins that would otherwise succeed. */
@@ -52,7 +51,7 @@ const defaultSettings: VendorSettings = {
   tokenLifetimeSeconds: 30 * 86_400,
   mode: 'overlap',
   maxLoginsPerSecond: 0,
-  expireTimeForm: 'absolute-number',
+  expireTimeUnit: 's',
   clockOffsetMs: 0,
   fault: 'none',
   faultCount: null,
@@ -78,7 +77,7 @@ const RULES: Readonly<Record<keyof VendorSettings, Rule>> = {
   tokenLifetimeSeconds: wholeNumber(...SETTING_BOUNDS.tokenLifetimeSeconds),
   mode: oneOf(MODES),
   maxLoginsPerSecond: wholeNumber(...SETTING_BOUNDS.maxLoginsPerSecond),
-  expireTimeForm: oneOf(EXPIRE_TIME_FORMS),
+  expireTimeUnit: oneOf(EXPIRE_TIME_UNITS),
   clockOffsetMs: wholeNumber(-MAX_CLOCK_OFFSET_MS, MAX_CLOCK_OFFSET_MS),
   fault: oneOf(FAULTS),
   faultCount: {

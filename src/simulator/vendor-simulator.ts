@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../token/clock.ts';
 import { BadRequest, type HttpServer, listen, readJson, refuseForeign, sendJson } from './http-server.ts';
-import { LoginEndpoint, type LoginResult, type LoginWatcher } from './login-endpoint.ts';
+import { LoginEndpoint, type LoginWatcher } from './login-endpoint.ts';
 import type { RegisteredApp } from './login-verifier.ts';
 import { IssuedTokens, LoginCounts, type LoginCountsSnapshot, type TokenStatus } from './vendor-records.ts';
 import { afterFault, changeSettings, type VendorSettings } from './vendor-settings.ts';
@@ -24,16 +24,7 @@ export interface VendorSimulatorOptions extends Partial<VendorSettings> {
   /** Default: {@link DEMO_APP}. */
   readonly apps?: readonly RegisteredApp[];
   readonly clock?: Clock;
-  /** Called after each answer to a login. */
-  readonly onLogin?: (login: AnsweredLogin) => void;
   readonly watchLogin?: LoginWatcher;
-}
-
-export interface AnsweredLogin {
-  /** Arrival, in epoch ms. */
-  readonly at: number;
-  readonly durationMs: number;
-  readonly result: LoginResult;
 }
 
 export interface VendorState extends LoginCountsSnapshot {
@@ -61,15 +52,7 @@ export interface VendorSimulator extends VendorControl, HttpServer {
  * @throws SettingsError
  */
 export async function startVendorSimulator(options: VendorSimulatorOptions = {}): Promise<VendorSimulator> {
-  const {
-    port = 0,
-    host = '127.0.0.1',
-    apps = [DEMO_APP],
-    clock = systemClock,
-    onLogin,
-    watchLogin,
-    ...initial
-  } = options;
+  const { port = 0, host = '127.0.0.1', apps = [DEMO_APP], clock = systemClock, watchLogin, ...initial } = options;
   let settings = changeSettings(initial);
   const counts = new LoginCounts();
   const tokens = new IssuedTokens();
@@ -104,9 +87,7 @@ export async function startVendorSimulator(options: VendorSimulatorOptions = {})
     counts.countRequest();
     if (request.url !== LOGIN_PATH) throw new BadRequest(`the vendor answers at ${LOGIN_PATH}`, 404);
     if (request.method !== 'POST') throw new BadRequest('thirdCustLogin is a POST', 405);
-    const at = clock.now();
-    const result = await endpoint.answer(request, response);
-    onLogin?.({ at, durationMs: clock.now() - at, result });
+    return endpoint.answer(request, response);
   };
   const server = await listen(host, port, answer);
 

@@ -136,8 +136,6 @@ test('reports ok if nothing is wrong, logs nobody in and leaves nothing in Redis
     new RegExp(`vendor ${host} +— answered in \\d+ ms`),
     new RegExp(`clock of ${host} +— agrees with the clock of this machine`),
     new RegExp(`app default at ${host} +— signature accepted: .*empty country \\(10001\\).*--login`),
-    /public API +— 127\.0\.0\.1:\d+ is free/,
-    /internal API +— 127\.0\.0\.1:\d+ is free/,
   ]) {
     expect(out).toMatch(expected);
   }
@@ -182,8 +180,8 @@ test('reports each problem of the configuration in a line, and still checks the 
     expect.stringMatching(/^FAIL configuration — TOKEN_ENCRYPTION_KEYS must be /),
     expect.stringMatching(/^FAIL configuration — SESSION_JWT_ISSUER is required/),
   ]);
-  expect(out).toMatch(/signature accepted[\s\S]*internal API/);
-  expect(out).not.toMatch(/public API|session keys|Redis/);
+  expect(out).toMatch(/signature accepted/);
+  expect(out).not.toMatch(/session keys|Redis/);
 });
 
 test('refuses a short admin token, and names the callers of the internal API without their tokens', async () => {
@@ -447,35 +445,6 @@ describe('the vendor', () => {
   });
 });
 
-describe('ports', () => {
-  test('that another process uses', async () => {
-    const { problems } = await check({ PORT: `${vendor.port}`, ADMIN_HOST: '192.0.2.1' });
-    expect(problems).toEqual([
-      expect.stringMatching(/^FAIL public API — another process uses .* \(EADDRINUSE\)\nTo fix it: .*HOST and PORT/),
-      expect.stringMatching(
-        /^FAIL internal API — the broker cannot listen on 192\.0\.2\.1:\d+ \(EADDRNOTAVAIL\)\nTo fix it: /,
-      ),
-    ]);
-  });
-
-  test('that are the same for both APIs', async () => {
-    const port = `${await freePort()}`;
-    const { problems } = await check({ PORT: port, ADMIN_PORT: port });
-    expect(problems).toEqual([
-      expect.stringMatching(/^FAIL internal API — .*\nTo fix it: .*Each of the two APIs needs its own port/),
-    ]);
-  });
-
-  test('that a broker already uses', async () => {
-    const broker = await startBroker(await validEnv());
-    onTestFinished(async () => void (await broker.stop()));
-    const [PORT = '', ADMIN_PORT = ''] = [broker.url, broker.adminUrl].map((url) => new URL(url).port);
-    const { out, problems } = await check({ PORT, ADMIN_PORT });
-    expect(problems).toEqual([]);
-    expect(out.match(/a broker already runs at 127\.0\.0\.1:\d+/g)).toHaveLength(2);
-  });
-});
-
 test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
   const silent = `127.0.0.1:${await silentPort()}`;
   const { problems } = await check({
@@ -483,13 +452,11 @@ test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
     VENDOR_TIMEOUT_MS: '60000',
     SESSION_JWT_JWKS_URL: `http://${silent}`,
     REDIS_URL: `redis://${silent}`,
-    PORT: silent.split(':')[1] ?? '',
   });
   expect(problems).toEqual([
     expect.stringMatching(/^FAIL Redis — .* did not answer in time\n/),
     expect.stringMatching(/^FAIL session keys — .* did not answer in time\n/),
     expect.stringMatching(/^FAIL vendor .* did not answer in time\n/),
-    expect.stringMatching(/^FAIL public API — another process uses /),
   ]);
 });
 

@@ -98,10 +98,11 @@ test('serve names every setting that is missing', async () => {
   ]);
 });
 
-test('serve reports that its port is in use', async () => {
+test.each(['PORT', 'ADMIN_PORT'])('serve reports that its %s is in use', async (name) => {
   const taken = await startVendorSimulator();
   onTestFinished(() => taken.close());
-  const addresses = { VENDOR_BASE_URL: taken.url, HOST: '127.0.0.1', PORT: `${taken.port}`, ADMIN_PORT: '0' };
+  const ports = { PORT: '0', ADMIN_PORT: '0', [name]: `${taken.port}` };
+  const addresses = { VENDOR_BASE_URL: taken.url, HOST: '127.0.0.1', ...ports };
   const { code, err } = await run([], { ...VENDOR_ENV, ...SESSION_ENV, ...addresses });
   expect(code).toBe(1);
   expect(err).toMatch(new RegExp(`address already in use.*:${taken.port}\\b`));

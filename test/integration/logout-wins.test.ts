@@ -122,7 +122,7 @@ describe('a login that could not get a lease because Redis stalled', () => {
   test('for a refused token writes its token at once, so no worker renews the refused one', async () => {
     const lifeMs = 8_000;
     const dueAfterMs = 0.7 * lifeMs;
-    const vendor = { latencyMs: 20, tokenLifetimeSeconds: lifeMs / 1_000, expireTimeForm: 'milliseconds' } as const;
+    const vendor = { latencyMs: 20, tokenLifetimeSeconds: lifeMs / 1_000, expireTimeUnit: 'ms' } as const;
     const { fleet, redis, session } = await startWorld(2, vendor, { REFRESH_AT: '0.7-0.7' });
     const first = await fleet.broker(0).getToken(session, PHONE);
     // The login of the report ends shortly before the refused token is due.

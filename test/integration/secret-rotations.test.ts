@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { SignJWT } from 'jose';
 import { expect, onTestFinished, test } from 'vitest';
+import { listen, sendJson } from '../../src/simulator/http-server.ts';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
@@ -179,11 +180,11 @@ test('an encryption key is replaced under load, with no failed request and no re
 
 const CLAIMS = { SESSION_JWT_ISSUER: 'https://accounts.example', SESSION_JWT_AUDIENCE: 'sdk-token-broker' };
 
-function issuer(alg: string, key: KeyObject | Uint8Array): Callers['session'] {
+function issuer(alg: string, key: KeyObject | Uint8Array, kid?: string): Callers['session'] {
   const [iss, aud] = Object.values(CLAIMS) as [string, string];
   return (unionId) =>
     new SignJWT({ iss, aud, sub: unionId, region: 'DE', exp: Math.floor(Date.now() / 1_000) + 600 })
-      .setProtectedHeader({ alg })
+      .setProtectedHeader({ alg, ...(kid !== undefined && { kid }) })
       .sign(key);
 }
 
@@ -198,6 +199,12 @@ function signingKey() {
     setting: publicKey.export({ type: 'spki', format: 'pem' }).toString().trim(),
     session: issuer('ES256', privateKey),
   };
+}
+
+function publishedKey(kid: string) {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'ES256', use: 'sig' };
+  return { jwk, session: issuer('ES256', privateKey, kid) };
 }
 
 test.each([
@@ -233,13 +240,18 @@ test.each([
 });
 
 test('a key in the JWKS is replaced under load, with no failed request and no signal', async () => {
-  const { fleet, load } = await underLoad({});
-  await fleet.cloud.publishNextKey();
+  const [former, next] = [publishedKey('former'), publishedKey('next')];
+  let keys = [former.jwk];
+  const cloud = await listen('127.0.0.1', 0, async (_request, response) => sendJson(response, { keys }));
+  onTestFinished(() => cloud.close());
+  const env = { ...CLAIMS, SESSION_JWT_JWKS_URL: `${cloud.url}/jwks.json` };
+  const { fleet, load, callers } = await underLoad({}, { env, session: former.session });
+  keys = [next.jwk, former.jwk];
   // A replica fetches the keys at most once in 5 s.
   await sleep(5_000);
-  await fleet.cloud.rotateKey();
+  callers.session = next.session;
   await load.goOn();
-  fleet.cloud.retireOldKeys();
+  keys = [next.jwk];
   await load.goOn();
   await expectNoFailure(load, fleet);
 });

@@ -1,13 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { compactVerify, createLocalJWKSet, errors, type JWK } from 'jose';
 import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
 import type { CheckedClaim } from '../../session/claims.ts';
-import { verificationKey } from '../../session/jwt-verifier.ts';
+import { IntrospectionVerifier } from '../../session/introspection-verifier.ts';
+import { fetchJwks, verificationKey } from '../../session/jwt-verifier.ts';
 import { explainSession } from '../../session/session-explanation.ts';
-import { probeForward, probeIntrospection, probeJwks } from '../../session/session-probe.ts';
-import { networkErrorCode, UnexpectedStatus } from '../../session/session-server.ts';
+import { boundedFetch, networkErrorCode, UnexpectedStatus } from '../../session/session-server.ts';
 import { acceptsForeignTokens, type SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
 import { BrokerError } from '../../token/errors.ts';
@@ -37,8 +39,9 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, clock: Clock): Promise
   if ('publicKeyPem' in key) return ok(name, `a public key for ${accepted.join(', ')}`);
   const address = withoutQuery(key.jwksUrl);
   try {
-    const { keys, algorithms: usable } = await probeJwks(key.jwksUrl, accepted, clock);
-    const published = `${address} publishes ${keys === 1 ? '1 key' : `${keys} keys`}`;
+    const { keys } = await fetchJwks(key.jwksUrl, clock);
+    const published = `${address} publishes ${keys.length === 1 ? '1 key' : `${keys.length} keys`}`;
+    const usable = await supportedOf(accepted, keys);
     if (usable.length > 0) return ok(name, `${published}, usable for ${usable.join(', ')}`);
     return fail(name, {
       detail: `${published}, but none for ${accepted.join(', ')}`,
@@ -49,17 +52,36 @@ async function checkKey({ key, algorithms }: Mode<'jwt'>, clock: Clock): Promise
   }
 }
 
+/** The algorithms that at least one of the keys supports. */
+async function supportedOf(algorithms: readonly string[], keys: readonly JWK[]): Promise<string[]> {
+  const supported = algorithms.map(async (algorithm) => {
+    const results = await Promise.all(keys.map((key) => supports(key, algorithm)));
+    return results.includes(true) ? [algorithm] : [];
+  });
+  return (await Promise.all(supported)).flat();
+}
+
+/** Verifies a token without a signature: a key that supports the algorithm gets as far as the wrong signature. */
+async function supports(key: JWK, algorithm: string): Promise<boolean> {
+  const header = Buffer.from(JSON.stringify({ alg: algorithm })).toString('base64url');
+  const verify = async () => compactVerify(`${header}.e30.`, createLocalJWKSet({ keys: [key] }));
+  const failure = await verify().catch((error: unknown) => error);
+  return failure instanceof errors.JWSSignatureVerificationFailed;
+}
+
 async function checkIntrospection(session: Mode<'introspection'>, clock: Clock): Promise<CheckResult> {
   const name = 'introspection';
   const address = withoutQuery(session.url);
   try {
-    if (!(await probeIntrospection(session, clock)))
-      return ok(name, `${address} says that an invented token is inactive`);
+    const { active } = await new IntrospectionVerifier({ ...session, clock }).introspect(`made-up-${randomUUID()}`);
+    if (!active) return ok(name, `${address} says that an invented token is inactive`);
     return fail(name, {
       detail: `${address} says that an invented token is active: it would accept any token`,
       fix: 'Set SESSION_INTROSPECTION_URL to an endpoint that checks tokens (RFC 7662).',
     });
-  } catch (error) {
+  } catch (thrown) {
+    // The error for apps has the reason as its cause.
+    const error = thrown instanceof BrokerError ? thrown.cause : thrown;
     if (error instanceof UnexpectedStatus && [400, 401, 403].includes(error.status)) {
       return fail(name, {
         detail: `${address} refuses the client id and secret of the broker (HTTP ${error.status})`,
@@ -83,7 +105,7 @@ async function checkForward({ url }: Mode<'forward'>, clock: Clock): Promise<Che
   const address = withoutQuery(url);
   const setting = 'SESSION_FORWARD_URL';
   try {
-    const status = await probeForward(url, clock);
+    const { status } = await boundedFetch(url, { headers: { accept: 'application/json' } }, clock);
     if (status === 401 || status === 403) return ok(name, `${address} refuses a request without a session (${status})`);
     const isAccepted = status >= 200 && status < 300;
     return fail(name, {
@@ -135,26 +157,13 @@ export async function readSession(
   return headersIn(session);
 }
 
-/** The headers of an app that sends this session: a bearer token, lines `Name: value`, or a JSON object of headers. */
+/** The headers of an app that sends this session: a bearer token, or lines `Name: value`. */
 export function headersIn(session: string): IncomingHttpHeaders {
-  if (session.startsWith('{')) return lowerCase(Object.entries(parseObject(session)));
   const lines = session.split(/\r?\n/).filter((line) => line.trim() !== '');
   const headers = lines.map((line) => HEADER_LINE.exec(line));
   if (headers.every((match) => match !== null))
-    return lowerCase(headers.map(([, name = '', value = '']) => [name, value]));
+    return Object.fromEntries(headers.map(([, name = '', value = '']) => [name.toLowerCase(), value.trim()]));
   return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
-}
-
-function parseObject(json: string): object {
-  try {
-    return JSON.parse(json) as object;
-  } catch {
-    throw new UsageError('--session: the input begins with {, but it is not a JSON object of headers');
-  }
-}
-
-function lowerCase(headers: readonly (readonly [string, unknown])[]): IncomingHttpHeaders {
-  return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), String(value).trim()]));
 }
 
 /** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */

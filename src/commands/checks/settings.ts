@@ -1,5 +1,4 @@
 import type { ConfigParts } from '../../config/config.ts';
-import { ASSIGNED_REGION_PATTERN } from '../../token/subject.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
@@ -30,14 +29,6 @@ function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined):
   if (unencrypted.length > 0) {
     const detail = `the broker sends the appToken unencrypted to ${unencrypted.join(', ')}`;
     const fix = 'Use https:// in VENDOR_BASE_URL and VENDOR_REGION_URLS.';
-    results.push(warn('environment', { detail, fix }));
-  }
-  const unassigned = [...(vendor?.regionUrls.keys() ?? [])].filter((country) => !ASSIGNED_REGION_PATTERN.test(country));
-  if (unassigned.length > 0) {
-    const detail = `VENDOR_REGION_URLS has countries that no new account can have (${unassigned.join(', ')})`;
-    const fix =
-      'Use the codes that ISO 3166-1 assigns, for example GB and not UK. Keep the other entries only for accounts ' +
-      'that first logged in with version 0.1.0, which accepted such countries.';
     results.push(warn('environment', { detail, fix }));
   }
   return results;

@@ -43,7 +43,6 @@ const obtainAccessId = {
   security: ADMIN_SECURITY,
   params: accountPath,
   querystring: accessIdQuery,
-  withoutBody: true,
   response: {
     200: responseWithBody('The accessId. From now on `POST /accounts/lookup` knows it.', {
       schema: knownAccount,

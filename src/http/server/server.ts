@@ -18,7 +18,7 @@ import { requestIdOf } from './answer-headers.ts';
 import { Connections, SWEEP_MS } from './connections.ts';
 import { hasBody } from './request-bodies.ts';
 import { addRequestHooks, addTracing, type RequestHooksOptions } from './request-hooks.ts';
-import { parseQueryString, requireSchemas, ZOD_VALIDATION } from './validation.ts';
+import { parseQueryString, ZOD_VALIDATION } from './validation.ts';
 
 /** During shutdown, a connection without a request is closed after this long. A proxy may just have sent one. */
 const QUIET_MS = 2_000;
@@ -125,7 +125,6 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   // Before any route: a route keeps the error handler of the time when it was registered.
   app.setErrorHandler(replyWithProblem);
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
-  requireSchemas(app);
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
   const drain = () => connections.drain(QUIET_MS);

@@ -1,5 +1,5 @@
 import { parse } from 'node:querystring';
-import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import type { FastifyServerOptions } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { BrokerError } from '../../token/errors.ts';
@@ -74,20 +74,4 @@ export function queryParameter(pattern: RegExp, allowed: string, meaning: string
     .regex(pattern, { error })
     .optional()
     .meta({ description: `${meaning} Allowed: ${allowed}.` });
-}
-
-const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
-
-/**
- * Fails the start if a route does not declare its path parameters or its body. Undocumented routes need a schema too. A
- * `PUT` that reads no body has `withoutBody` in its schema.
- */
-export function requireSchemas(app: FastifyInstance): void {
-  app.addHook('onRoute', ({ method, url, schema }) => {
-    const route = `${method} ${url}`;
-    if (schema === undefined) throw new Error(`${route} has no schema`);
-    if (/[:*]/.test(url) && schema.params === undefined) throw new Error(`${route} has no schema for its path`);
-    const hasBody = !('withoutBody' in schema) && [method].flat().some((name) => METHODS_WITH_BODY.has(name));
-    if (hasBody && schema.body === undefined) throw new Error(`${route} has no schema for its body`);
-  });
 }

@@ -1,5 +1,5 @@
+import { once } from 'node:events';
 import type { Redis } from 'ioredis';
-import { sleep, systemClock } from '../../token/clock.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
 import { Keys } from './keys.ts';
@@ -11,9 +11,8 @@ import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './re
 /** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
 const SCAN_COUNT = 1_000;
 const BATCH = 100;
-/** A step that fails is tried again for this long. */
-const RETRY_MS = 10_000;
-const RETRY_INTERVAL_MS = 250;
+/** How long a walk waits for the connection. */
+const CONNECT_WAIT_MS = 10_000;
 
 /** Numbers of sealed tokens and directory entries in a walk so far. */
 export interface RekeyTotals {
@@ -59,20 +58,21 @@ export class Rekey {
   /**
    * Walks through all accounts once. When `signal` aborts, the walk ends after its batch, and keeps what it has done.
    * @param report gets the approximate share of the walk (0 to 1) after each batch
-   * @throws BrokerError `store_unavailable` when Redis does not answer for about ten seconds
+   * @throws BrokerError `store_unavailable` when a command fails or the connection is lost. What was done stays
    */
   async walk(signal: AbortSignal, report: (share: number, totals: RekeyTotals) => void): Promise<RekeyTotals> {
     const totals: RekeyTotals = { lookedAt: 0, resealed: 0, current: 0, changed: 0, unreadable: new Map() };
     try {
-      // A cluster client knows the nodes only after its first answer.
-      await retried(signal, () => this.#redis.ping());
+      // A cluster client knows the nodes only when it is ready.
+      const ended = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_WAIT_MS)]);
+      if (this.#redis.status !== 'ready') await once(this.#redis, 'ready', { signal: ended });
       const nodes = mastersOf(this.#redis);
       for (const [index, node] of nodes.entries()) {
         await this.#walkNode(node, signal, totals, (share) => report((index + share) / nodes.length, totals));
       }
     } catch (error) {
-      // An abort also ends the retries, with an error.
-      if (!signal.aborted) throw error;
+      // A command may fail after an abort.
+      if (!signal.aborted) throw storeUnavailable(error);
     }
     return totals;
   }
@@ -83,24 +83,18 @@ export class Rekey {
 
   async #walkNode(node: Redis, signal: AbortSignal, totals: RekeyTotals, report: (share: number) => void) {
     const pattern = this.#keys.accountPattern;
-    const before = { ...totals, unreadable: [...totals.unreadable] };
     let isLost = false;
-    node.on('close', () => {
+    node.once('close', () => {
       isLost = true;
     });
-    const size = await retried(signal, () => node.dbsize());
+    const size = await node.dbsize();
     let cursor = '0';
     for (let seen = SCAN_COUNT; !signal.aborted; seen += SCAN_COUNT) {
-      const page = () => node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
-      const [next, keys] = await retried(signal, page);
-      if (isLost) {
-        // Redis was perhaps restarted or failed over. It then scans its keys in another order, and the cursor is wrong.
-        Object.assign(totals, before, { unreadable: new Map(before.unreadable) });
-        [isLost, cursor, seen] = [false, '0', 0];
-        continue;
-      }
+      const [next, keys] = await node.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
+      // ioredis has sent the command again, perhaps to a Redis that scans its keys in another order: the cursor is wrong.
+      if (isLost) throw new Error('the connection was lost');
       for (let at = 0; at < keys.length && !signal.aborted; at += BATCH) {
-        const outcomes = await retried(signal, () => this.#resealAccounts(keys.slice(at, at + BATCH)));
+        const outcomes = await this.#resealAccounts(keys.slice(at, at + BATCH));
         for (const outcome of outcomes) count(totals, outcome);
         report(Math.min(1, (seen - SCAN_COUNT * Math.max(0, 1 - (at + BATCH) / keys.length)) / size));
       }
@@ -142,17 +136,4 @@ function count(totals: RekeyTotals, outcome: Outcome): void {
   totals.lookedAt += 1;
   if (typeof outcome === 'string') totals[outcome] += 1;
   else totals.unreadable.set(outcome.unreadable, (totals.unreadable.get(outcome.unreadable) ?? 0) + 1);
-}
-
-/** Retries a step, which must be idempotent, while Redis is unavailable. @throws BrokerError `store_unavailable` */
-async function retried<T>(signal: AbortSignal, step: () => Promise<T>): Promise<T> {
-  const deadline = systemClock.monotonic() + RETRY_MS;
-  while (true) {
-    try {
-      return await step();
-    } catch (error) {
-      if (signal.aborted || systemClock.monotonic() > deadline) throw storeUnavailable(error);
-    }
-    await sleep(systemClock, RETRY_INTERVAL_MS);
-  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { UsageError } from '../../../src/commands/command-line.ts';
+import { HelpRequested, UsageError } from '../../../src/commands/command-line.ts';
 import { startSimulators } from '../../../src/commands/simulate-vendor.ts';
 import { startVendorSimulator } from '../../../src/simulator/vendor-simulator.ts';
 import { logIn } from '../simulator/vendor-login.ts';
@@ -8,9 +8,7 @@ const APP_ENV = { VENDOR_APP_ID: 'env-app', VENDOR_APP_TOKEN: 'env-token', VENDO
 
 async function run(args: string[], env: NodeJS.ProcessEnv = {}) {
   const lines: string[] = [];
-  const { close } = (await startSimulators(args, { env, out: (line) => lines.push(line) })) ?? {
-    close: async () => {},
-  };
+  const { close } = await startSimulators(args, { env, out: (line) => lines.push(line) });
   const output = lines.join('\n');
   return { close, output, urls: output.match(/^[^ ].*http\S+/gm)?.map((line) => line.replace(/.* /, '')) ?? [] };
 }
@@ -39,10 +37,10 @@ test('also starts the customer cloud if its flag is set', async () => {
   await close();
 });
 
-test('prints its help and starts nothing with --help', async () => {
-  const { output, urls } = await run(['--help']);
-  expect(output).toContain('--customer-cloud-port');
-  expect(urls).toEqual([]);
+test.each(['--help', '-h'])('starts nothing with %s, but ends with its help', async (flag) => {
+  const help = await run(['--port', '0', flag]).catch((thrown: unknown) => thrown);
+  expect(help).toBeInstanceOf(HelpRequested);
+  expect(String(help)).toContain('--customer-cloud-port');
 });
 
 test.each([
@@ -70,11 +68,12 @@ test('refuses an incomplete app, and names what is missing', async () => {
 
 test('names the port that is in use, and leaves nothing running', async () => {
   const taken = await startVendorSimulator();
-  await expect(run(['--port', `${taken.port}`])).rejects.toThrow(/EADDRINUSE.*--port/);
+  const inUse = `address already in use 127.0.0.1:${taken.port}`;
+  await expect(run(['--port', `${taken.port}`])).rejects.toThrow(inUse);
   const free = await startVendorSimulator();
   await free.close();
   const args = ['--port', `${free.port}`, '--customer-cloud-port', `${taken.port}`];
-  await expect(run(args)).rejects.toThrow(/EADDRINUSE.*--customer-cloud-port/);
+  await expect(run(args)).rejects.toThrow(inUse);
   await expect(fetch(`http://127.0.0.1:${free.port}`)).rejects.toThrow();
   await taken.close();
 });

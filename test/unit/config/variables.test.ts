@@ -52,8 +52,19 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
   ],
   [
     'VENDOR_REGION_URLS',
-    'a JSON object of http(s) URLs by country (two capital letters)',
-    ['CN', '[]', 'null', '"x"', '{"cn":"https://a.example"}', '{"CHN":"https://a.example"}', '{"CN":1}', '{"CN":"a"}'],
+    'a JSON object of http(s) URLs by assigned country code (GB, not UK)',
+    [
+      '{"CN":"https://a.example","UK":"https://b.example"}',
+      '{"XK":"https://a.example"}',
+      'CN',
+      '[]',
+      'null',
+      '"x"',
+      '{"cn":"https://a.example"}',
+      '{"CHN":"https://a.example"}',
+      '{"CN":1}',
+      '{"CN":"a"}',
+    ],
   ],
   [
     'VENDOR_APP_ID',

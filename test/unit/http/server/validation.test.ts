@@ -18,26 +18,6 @@ function baseApp() {
 const handler = async () => 'answer';
 
 describe('a route', () => {
-  it.each([
-    ['no schema', { method: 'GET', url: '/a' }, 'GET /a has no schema'],
-    ['no schema for its path', { method: 'GET', url: '/a/:id', schema: {} }, 'GET /a/:id has no schema for its path'],
-    ['no schema for its body', { method: 'PUT', url: '/a', schema: {} }, 'PUT /a has no schema for its body'],
-  ] as const)('with %s fails the start', async (_what, route, message) => {
-    const app = baseApp();
-    expect(() => app.route({ ...route, handler })).toThrow(message);
-  });
-
-  it('with schemas for its path and body is accepted', async () => {
-    const app = baseApp();
-    app.route({
-      method: 'POST',
-      url: '/a/:id',
-      schema: { params: z.object({ id: z.string() }), body: z.object({}) },
-      handler,
-    });
-    await app.ready();
-  });
-
   it('is validated by its schemas, and the refusal echoes neither a value nor an unknown name', async () => {
     const app = baseApp();
     const params = z.object({ id: z.string().regex(/^\d$/, { error: 'must be one digit' }) });

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { Rekey, type RekeyTotals } from '../../../../src/store/redis/rekey.ts';
 import type { Subject } from '../../../../src/token/subject.ts';
+import { startFaultProxy } from '../../../support/fault-proxy.ts';
 import { fillStore, newKey, openRedisStore, sealedUnder, type TestKey } from '../../../support/filled-store.ts';
 import { startRedisCluster } from '../../../support/redis-cluster.ts';
 import { startRedis } from '../../../support/redis-server.ts';
@@ -89,21 +90,45 @@ describe('a walk', () => {
     expect(masters.map((sealed) => Object.keys(sealed))).toEqual([['new'], ['new'], ['new']]);
   });
 
-  test('starts again when Redis restarts, and misses nothing', async () => {
+  test('fails when Redis restarts and keeps its work, and the next walk does the rest', async () => {
     const server = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'no'] });
     onTestFinished(() => server.kill());
     const { fill, walk, count } = newStore(server.url);
     const { store } = await fill([OLD], subjectsOf('alice', 2_500, 1));
     await store.close();
     let restart: Promise<void> | undefined;
-    // A restarted Redis goes through its keys in another order.
-    const walked = await walk([NEW, OLD], never, (share) => {
+    const failed = walk([NEW, OLD], never, (share) => {
       if (share > 0.3) restart ??= server.kill().then(() => server.restart());
     });
+    await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' });
     await restart;
+    const rest = await walk([NEW, OLD]);
+    expect(rest).toEqual(totals({ lookedAt: 5_000, resealed: rest.resealed, current: 5_000 - rest.resealed }));
+    expect(rest.current).toBeGreaterThan(0);
     expect(await count()).toEqual({ new: { a: 2_500, d: 2_500 } });
-    expect(walked).toEqual(totals({ lookedAt: 5_000, resealed: walked.resealed, current: 5_000 - walked.resealed }));
-    expect(walked.current).toBeGreaterThan(0);
+  });
+
+  test('fails after a lost connection, because another Redis may answer its SCAN now, also if each command succeeds', async () => {
+    const server = await startRedis();
+    onTestFinished(() => server.kill());
+    const proxy = await startFaultProxy(server.port);
+    onTestFinished(() => proxy.close());
+    const { keyPrefix, fill } = newStore(server.url);
+    await fill([OLD], subjectsOf('alice', 2_500, 1));
+    const url = `redis://127.0.0.1:${proxy.port}`;
+    const rekey = new Rekey({ url, keyPrefix, encryptionKeys: [NEW, OLD], log: silent });
+    onTestFinished(() => rekey.close());
+    let isCut = false;
+    // ioredis sends the commands in flight once more, over a new connection.
+    const failed = rekey.walk(never, () => {
+      if (isCut) return;
+      isCut = true;
+      proxy.set({ kind: 'hang' });
+      setTimeout(() => proxy.set({ kind: 'none' }), 50);
+    });
+    const cause = expect.objectContaining({ message: expect.stringContaining('the connection was lost') });
+    await expect(failed).rejects.toMatchObject({ code: 'store_unavailable', cause });
+    expect(await rekey.walk(never, () => undefined)).toMatchObject({ lookedAt: 5_000 });
   });
 
   test('that is aborted stops after its batch and keeps its work, and the next walk does the rest', async () => {

@@ -1,0 +1,37 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { FastifyInstance, RouteOptions } from 'fastify';
+import { expect, onTestFinished, test } from 'vitest';
+import { startApp } from './running-app.ts';
+import { startInternalApp } from './running-internal-app.ts';
+
+/** Without a schema, Fastify passes a path parameter or a body on unchecked. This route reads no body. */
+const WITHOUT_BODY = 'PUT /accounts/:unionId/access-id';
+
+/** Every route of the apps that `start` starts, also those that no document describes. */
+async function routesOf(start: () => Promise<unknown>): Promise<RouteOptions[]> {
+  const routes: RouteOptions[] = [];
+  const record = (message: unknown) => {
+    const { fastify } = message as { readonly fastify: FastifyInstance };
+    fastify.addHook('onRoute', (route) => void routes.push(route));
+  };
+  subscribe('fastify.initialization', record);
+  onTestFinished(() => void unsubscribe('fastify.initialization', record));
+  await start();
+  return routes;
+}
+
+test.each([
+  ['public', startApp, 'GET /sdk-token'],
+  ['internal', startInternalApp, WITHOUT_BODY],
+])('every route of the %s API has a schema, for its path parameters and its body too', async (_api, start, example) => {
+  const routes = await routesOf(() => start());
+  const names = routes.map(({ method, url }) => `${method} ${url}`);
+  expect(names).toContain(example);
+  for (const [at, { url, method, schema }] of routes.entries()) {
+    const name = names[at];
+    expect(schema, name).toBeDefined();
+    if (/[:*]/.test(url)) expect(schema, name).toHaveProperty('params');
+    const mayHaveBody = [method].flat().some((one) => ['POST', 'PUT', 'PATCH'].includes(one));
+    if (mayHaveBody && name !== WITHOUT_BODY) expect(schema, name).toHaveProperty('body');
+  }
+});
