@@ -216,10 +216,10 @@ const LEASES: readonly Change[] = [
   { name: 'the heartbeat of the leases goes on without a lease', from: 'this.#heartbeat?.cancel();', to: '' },
 ];
 
-const VENDOR_LOGIN: readonly Change[] = [
+const VENDOR_EXCHANGE: readonly Change[] = [
   {
     name: "the difference of the vendor's clock is forgotten for the end of a token",
-    from: 'readToken(data, { sentAt, offsetMs: offset.ms })',
+    from: 'readToken(data, { sentAt, offsetMs: offsetMs ?? knownOffsetMs })',
     to: 'readToken(data, { sentAt, offsetMs: 0 })',
   },
 ];
@@ -275,7 +275,7 @@ export const MISTAKES: readonly Mistake[] = [
   ...inFile('src/broker/leased-logins.ts', LEASED_LOGINS),
   ...inFile('src/broker/held-leases.ts', LEASES),
   ...inFile('src/broker/access-ids.ts', ACCESS_IDS),
-  ...inFile('src/vendor-api/login.ts', VENDOR_LOGIN),
+  ...inFile('src/vendor-api/exchange.ts', VENDOR_EXCHANGE),
   ...OTHERS,
 ];
 
