@@ -97,7 +97,7 @@ export class TokenLogin {
     if (inMemory) return inMemory;
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
-    const region = (known ?? cache.getStale(id)?.served.record)?.region;
+    const region = (known ?? cache.tokens.find(id)?.served.record)?.region;
     if (isDue || !(region ?? request.region)) throw storeError;
     try {
       return await this.#logInAndWrite(request, {
@@ -117,7 +117,7 @@ export class TokenLogin {
   /** A token that will do, which another request brought into memory while this one waited for the store or its place. */
   #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const { cache } = this.#options;
-    const record = cache.getStale(id)?.served.record;
+    const record = cache.tokens.find(id)?.served.record;
     if (!record || !satisfies(record)) return undefined;
     return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
   }
@@ -160,9 +160,10 @@ export class TokenLogin {
     const saving = this.#save(request, start.lease, record);
     const outcome = await start.timeBudget.wait(saving);
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
-    if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.remove(id, record.generation));
+    if (outcome === undefined)
+      void saving.then((late) => isRefusal(late) && cache.tokens.remove(id, record.generation));
     if (outcome === 'outdated' || this.#isOutdated(record, id)) {
-      cache.remove(id, record.generation);
+      cache.tokens.remove(id, record.generation);
       throw await this.#loggedOutMeanwhile(request);
     }
     switch (outcome) {

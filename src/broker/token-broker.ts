@@ -4,7 +4,7 @@ import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
 import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
-import { dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import { dueOnceRead, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { CachedToken } from './cached-tokens.ts';
@@ -73,7 +73,7 @@ export class TokenBroker {
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
-      if (!record.read && cache.setRead(id, record.generation, true)) this.#markRead(id, record);
+      if (!record.read && cache.tokens.setRead(id, record.generation, true)) this.#markRead(id, record);
       return entry.served;
     } catch (error) {
       observer.readFailed(error);
@@ -92,14 +92,10 @@ export class TokenBroker {
     }
     if (now < entry.renewFrom) return { entry, outcome };
     const { token, generation } = entry.served.record;
-    // Memory begins with the earliest possible time. The exact one takes a hash.
-    const renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
-    cache.setRenewFrom(id, generation, renewFrom);
-    if (now < renewFrom) return { entry, outcome };
     const isAwaited = policy.mode !== 'proactive' || entry.served.record.suspect || now >= waitFrom(token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      cache.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
+      cache.tokens.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
@@ -123,7 +119,7 @@ export class TokenBroker {
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;
-    cache.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
+    cache.tokens.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
     return { entry, outcome: 'fallback' };
   }
 
@@ -154,7 +150,7 @@ export class TokenBroker {
       return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
     } catch (error) {
       // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
-      if (known && hasEndedToken(error)) cache.remove(id, known.generation);
+      if (known && hasEndedToken(error)) cache.tokens.remove(id, known.generation);
       throw error;
     }
   }
@@ -176,7 +172,7 @@ export class TokenBroker {
       return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
-      return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
+      return { entry: cache.tokens.find(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
     }
   }
 
@@ -196,7 +192,7 @@ export class TokenBroker {
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
     const { terminals, cache, clock, observer, writeBack } = this.#options;
-    const known = cache.getStale(id);
+    const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
@@ -210,7 +206,7 @@ export class TokenBroker {
         return entry;
       }
     }
-    cache.remove(id);
+    cache.tokens.remove(id);
     return undefined;
   }
 
@@ -223,7 +219,7 @@ export class TokenBroker {
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
-        cache.setRead(id, record.generation, false);
+        cache.tokens.setRead(id, record.generation, false);
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

@@ -150,7 +150,8 @@ export class WriteBack {
     const { cache, clock } = this.#options;
     const now = clock.monotonic();
     for (const [id, generation] of cache.removals()) yield { id, generation };
-    for (const [id, record] of cache.records(now)) {
+    for (const { id, served } of cache.tokens.confirmed(now, clock.now())) {
+      const { record } = served;
       if (this.hasRecordOf(id)) continue;
       // A later login has ended the token, but nobody may have its token any more.
       const suspect = record.suspect || cache.newestKnown(id) > record.generation;
@@ -239,7 +240,7 @@ export class WriteBack {
       await terminals.markRead(id, record.generation, dueAt(record, policy, id));
     }
     // The announcement of the logout may be lost.
-    if (outcome === 'outdated') cache.remove(id, record.generation);
+    if (outcome === 'outdated') cache.tokens.remove(id, record.generation);
     observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
   }
 

@@ -148,7 +148,7 @@ const LEASED_LOGINS: readonly Change[] = [
 const READS: readonly Change[] = [
   {
     name: 'an error of the store counts as an absence',
-    from: 'return { entry: cache.getStale(id), erasedAt:',
+    from: 'return { entry: cache.tokens.find(id), erasedAt:',
     to: 'return { entry: undefined, erasedAt:',
   },
   {
@@ -176,12 +176,12 @@ const CACHE: readonly Change[] = [
   },
   {
     name: 'an erasure leaves the tokens in memory',
-    from: 'this.#tokens.removeAccount(account, generation);',
+    from: 'this.tokens.removeAccount(account, generation);',
     to: '',
   },
   {
     name: 'a stale token stays fresh after its successor was announced',
-    from: 'this.#tokens.invalidate(announcement.id, announcement.generation);',
+    from: 'this.tokens.invalidate(announcement.id, announcement.generation);',
     to: '',
   },
 ];
@@ -242,8 +242,8 @@ const OTHERS: readonly Mistake[] = [
   {
     name: 'a suspect token is not due',
     file: 'src/token/renewal-timing.ts',
-    from: 'return suspect ? token.issuedAt : renewAt(token, share, id, generation);',
-    to: 'return renewAt(token, share, id, generation);',
+    from: 'if (suspect) return token.issuedAt;',
+    to: '',
   },
   {
     name: 'a replica that stood still takes that for a failure of the store',

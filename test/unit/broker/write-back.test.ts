@@ -27,16 +27,18 @@ function createWriteBack() {
   const removals: [SubjectId | AccountId, number][] = [];
   const removed: [SubjectId, number | undefined][] = [];
   const cache = {
-    *records(checkedUntil: number) {
-      expect(checkedUntil).toBe(clock.monotonic());
-      for (const record of inMemory) yield [cacheIds.idOf(record), record];
+    tokens: {
+      *confirmed(checkedUntil: number, now: number) {
+        expect([checkedUntil, now]).toEqual([clock.monotonic(), clock.now()]);
+        for (const record of inMemory) yield { id: cacheIds.idOf(record), served: { record } };
+      },
+      remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
     },
     *removals() {
       yield* removals;
     },
     newestKnown: () => 0,
     outdatedUntil: (id: SubjectId) => new Map<string, number>(removals).get(id) ?? 0,
-    remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
   };
   const store = {
     restore: async (_: TokenRecord): Promise<RestoreOutcome> => 'saved',
