@@ -1,6 +1,7 @@
 import { BrokerError } from '../token/errors.ts';
-import type { AccountStore, KnownAccount, VendorLogin } from '../token/ports.ts';
+import type { KnownAccount } from '../token/ports.ts';
 import { accountId, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions } from './leased-logins.ts';
 import { REGION_NEEDED } from './login.ts';
 
@@ -13,11 +14,7 @@ export function accessIdTerminal(unionId: string): string {
   return `access-id.${accountId(unionId)}`;
 }
 
-export interface AccessIdsOptions extends LeasedLoginsOptions {
-  readonly accounts: Pick<AccountStore, 'identify'>;
-  readonly vendor: VendorLogin;
-  readonly defaultRegion: string | undefined;
-}
+export type AccessIdsOptions = LeasedLoginsOptions & Pick<BrokerPorts, 'accounts' | 'vendor' | 'defaultRegion'>;
 
 interface AccessIdRequest {
   readonly id: SubjectId;

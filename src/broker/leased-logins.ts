@@ -1,11 +1,10 @@
 import { type Clock, raceTimeout, TimeBudget } from '../token/clock.ts';
 import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer, RenewalCause } from '../token/observer.ts';
-import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer, TerminalStore } from '../token/ports.ts';
-import { LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import type { RenewalCause } from '../token/observer.ts';
+import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer } from '../token/ports.ts';
+import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import type { Tracer } from '../token/tracer.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, shouldRetryAlone } from './requests.ts';
@@ -21,18 +20,11 @@ const POLL_MS = 250;
 /** An announcement may arrive this much later than the lease that became free with it. */
 const ANNOUNCEMENT_DELAY_MS = 20;
 
-export interface LeasedLoginsOptions {
-  readonly terminals: TerminalStore;
-  readonly announcements: AnnouncementFeed;
+type LoginPorts = 'terminals' | 'announcements' | 'policy' | 'clock' | 'log' | 'observer' | 'tracer' | 'loginBudgetMs';
+
+export interface LeasedLoginsOptions extends Pick<BrokerPorts, LoginPorts> {
   readonly cache: TokenCache;
   readonly limits: LoginLimits;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  readonly tracer: Tracer;
-  /** Maximum duration of one login: all its attempts, and the waits between them. */
-  readonly loginBudgetMs: number;
 }
 
 /** What callers ask for: one login of this subject. */

@@ -1,22 +1,20 @@
-import { type Clock, TimeBudget } from '../token/clock.ts';
+import { TimeBudget } from '../token/clock.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AccountStore, Lease, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, dueOnceRead, isRenewedInBackground, type RefreshPolicy, waitFrom } from '../token/renewal-timing.ts';
+import type { Lease, SaveOutcome } from '../token/ports.ts';
+import { dueAt, dueOnceRead, isRenewedInBackground, waitFrom } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import {
   type GrantedLease,
   isCounted,
   type LeasedLogins,
+  type LeasedLoginsOptions,
   type LoginSteps,
   loggedOutMeanwhile,
   STORE_WAIT_MS,
 } from './leased-logins.ts';
-import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
-import type { TokenCache } from './token-cache.ts';
 import type { WriteBack } from './write-back.ts';
 
 export const REGION_NEEDED =
@@ -25,19 +23,8 @@ export const REGION_NEEDED =
 /** Largest expected difference between the clocks of a replica and of a store that has never answered it. */
 const CLOCK_TOLERANCE_MS = 5_000;
 
-export interface TokenLoginOptions {
-  readonly terminals: TerminalStore;
-  readonly accounts: Pick<AccountStore, 'find'>;
-  readonly vendor: VendorLogin;
-  readonly cache: TokenCache;
-  readonly limits: LoginLimits;
+export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts, 'accounts' | 'vendor'> {
   readonly writeBack: WriteBack;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Pick<Observer, 'endedUnrenewed'>;
-  /** Maximum duration of one login: all its attempts, and the waits between them. */
-  readonly loginBudgetMs: number;
 }
 
 /** What a login starts from. */

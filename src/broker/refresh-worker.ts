@@ -1,9 +1,7 @@
-import type { Clock, Timer } from '../token/clock.ts';
+import type { Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AnnouncementFeed, DueQueue } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { Renewal } from './renewal.ts';
 
 /** Maximum number of concurrent renewals of one replica. */
@@ -15,13 +13,9 @@ const IDLE_PAUSE_MS = 5_000;
 /** Pause after the login budget was used up, if the login queue does not say when to ask again. */
 const BUDGET_PAUSE_MS = 500;
 
-export interface RefreshWorkerOptions {
-  readonly dueQueue: Pick<DueQueue, 'claim'>;
-  readonly announcements: AnnouncementFeed;
+export interface RefreshWorkerOptions
+  extends Pick<BrokerPorts, 'dueQueue' | 'announcements' | 'clock' | 'log' | 'observer'> {
   readonly renewal: Renewal;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Background job: claims due tokens from the queue that all replicas share, and renews them or lets them go. */

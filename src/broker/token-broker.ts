@@ -1,12 +1,12 @@
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { raceTimeout } from '../token/clock.ts';
 import { BrokerError, tokensEndedBy } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
-import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
-import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
-import { dueOnceRead, type RefreshPolicy, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
+import type { StoredTerminal } from '../token/ports.ts';
+import { dueOnceRead, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { CachedToken } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
@@ -20,16 +20,12 @@ const RENEWAL_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
 
-export interface TokenBrokerOptions {
-  readonly terminals: TerminalStore;
+type ReadPorts = 'terminals' | 'policy' | 'clock' | 'log' | 'observer' | 'defaultRegion';
+
+export interface TokenBrokerOptions extends Pick<BrokerPorts, ReadPorts> {
   readonly cache: TokenCache;
   readonly renewal: Renewal;
   readonly writeBack: WriteBack;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  readonly defaultRegion: string | undefined;
 }
 
 /** The state of a terminal according to memory or the store. */

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import type { Announcement, AnnouncementFeed, StoredTerminal } from '../token/ports.ts';
-import { type RefreshPolicy, refreshAt } from '../token/renewal-timing.ts';
+import type { Announcement, StoredTerminal } from '../token/ports.ts';
+import { refreshAt } from '../token/renewal-timing.ts';
 import { serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { type CachedToken, CachedTokens } from './cached-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
@@ -21,11 +22,8 @@ interface Announced {
   readonly at: number;
 }
 
-export interface TokenCacheOptions {
-  readonly announcements: AnnouncementFeed;
-  readonly clock: Clock;
+export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy'> {
   readonly maxBytes: number;
-  readonly policy: RefreshPolicy;
 }
 
 /** Facts that come with a record. */

@@ -1,11 +1,10 @@
-import { type Clock, sleep, type Timer } from '../token/clock.ts';
+import { sleep, type Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AccountStore, RestoreOutcome, StoreHealth, TerminalStore } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy, servableUntil } from '../token/renewal-timing.ts';
+import type { RestoreOutcome } from '../token/ports.ts';
+import { dueAt, servableUntil } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
@@ -20,15 +19,9 @@ const RESTORE_MS = 5_000;
  */
 const MAX_MISSING = 50_000;
 
-export interface WriteBackOptions {
-  readonly terminals: TerminalStore;
-  readonly accounts: Pick<AccountStore, 'repeatErasure'>;
-  readonly health: StoreHealth;
+export interface WriteBackOptions
+  extends Pick<BrokerPorts, 'terminals' | 'accounts' | 'health' | 'policy' | 'clock' | 'log' | 'observer'> {
   readonly cache: TokenCache;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** A token that the store has missed. */

@@ -3,7 +3,7 @@ import type { TokenCache } from '../../../src/broker/token-cache.ts';
 import { WriteBack } from '../../../src/broker/write-back.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { RestoreOutcome, StoreHistory, TerminalStore } from '../../../src/token/ports.ts';
+import type { AccountStore, RestoreOutcome, StoreHistory, TerminalStore } from '../../../src/token/ports.ts';
 import { dueAt, dueOnceRead } from '../../../src/token/renewal-timing.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountId, type SubjectId, subjectId } from '../../../src/token/subject.ts';
@@ -72,11 +72,11 @@ function createWriteBack() {
       },
     } as unknown as TerminalStore,
     accounts: {
-      repeatErasure: (account, generation) => {
+      repeatErasure: (account: AccountId, generation: number) => {
         written.push(`erasure ${account} ${generation}`);
         return store.repeat(account, generation);
       },
-    },
+    } as AccountStore,
     health,
     cache: cache as unknown as TokenCache,
     policy: PROACTIVE,
