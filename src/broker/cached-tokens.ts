@@ -162,11 +162,11 @@ export class CachedTokens {
 }
 
 function merged(token: CachedToken, former: CachedToken): CachedToken {
-  const [record, known] = [token.served.record, former.served.record];
-  if (known.generation > record.generation) return former;
+  const [record, formerRecord] = [token.served.record, former.served.record];
+  if (formerRecord.generation > record.generation) return former;
   // Two logins without a lease can have the same generation. The store keeps one of their tokens.
-  if (known.generation < record.generation || former.served.body !== token.served.body) return token;
-  const read = record.read || known.read;
+  if (formerRecord.generation < record.generation || former.served.body !== token.served.body) return token;
+  const read = record.read || formerRecord.read;
   const renewFrom = record.suspect ? token.renewFrom : former.renewFrom;
   return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom };
 }
@@ -183,10 +183,10 @@ function entryOf({ id, served, checkedAt, erasedAt, renewFrom }: CachedToken): E
 
 function cachedToken(entry: Entry): CachedToken {
   const { id, text, generation, answeredAt, read, suspect, unreadRenewals, checkedAt, erasedAt, renewFrom } = entry;
-  const namesAt = text.indexOf('[');
-  const bodyAt = text.indexOf('\n') + 1;
-  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesAt, bodyAt));
-  const [etag, body] = [text.slice(0, namesAt), text.slice(bodyAt)];
+  const namesStart = text.indexOf('[');
+  const bodyStart = text.indexOf('\n') + 1;
+  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesStart, bodyStart));
+  const [etag, body] = [text.slice(0, namesStart), text.slice(bodyStart)];
   const { issuedAt, expiresAt } = entry;
   const token: SdkToken = {
     // Read from the body at each use, because few reads from memory need them.

@@ -144,9 +144,7 @@ export class Domains {
       host: new URL(origin).host,
       circuit: circuit.status,
       clockOffsetMs: clock.offsetMs,
-      lastSuccessAt: logins.lastSuccessAt,
-      lastFailure: logins.lastFailure,
-      failingSince: logins.failingSince,
+      ...logins,
     }));
   }
 }

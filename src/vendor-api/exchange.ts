@@ -58,7 +58,7 @@ export async function exchange(login: UnsignedLogin, options: ExchangeOptions): 
     const offsetMs = dateHeader === undefined ? undefined : measureOffset(dateHeader, sentAt, roundTripMs);
     const answer = { code, reason, roundTripMs, offsetMs, facts };
     if (kind !== 'success') return { ...answer, kind, token: undefined };
-    return { ...answer, kind, token: readToken(data, { sentAt, offsetMs: offsetMs ?? knownOffsetMs }) };
+    return { ...answer, kind, token: readToken(data, sentAt, offsetMs ?? knownOffsetMs) };
   } catch (error) {
     throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
   }

@@ -1,9 +1,8 @@
 import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
-import type { LoginOutcome, Observer } from '../token/observer.ts';
+import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId } from '../token/subject.ts';
@@ -23,14 +22,11 @@ const LOCAL_SHARE = 1 / 4;
 /** Timeout of the shared queue for a login that an app waits for. */
 const QUEUE_TIMEOUT_MS = 100;
 
-export interface LoginTurnsOptions {
+export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' | 'observer'> {
   /** The queue of logins over all replicas. */
   readonly queue: Pick<LoginQueue, 'reserve'>;
   /** The login budget: logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it. */

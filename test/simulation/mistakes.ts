@@ -219,8 +219,8 @@ const LEASES: readonly Change[] = [
 const VENDOR_EXCHANGE: readonly Change[] = [
   {
     name: "the difference of the vendor's clock is forgotten for the end of a token",
-    from: 'readToken(data, { sentAt, offsetMs: offsetMs ?? knownOffsetMs })',
-    to: 'readToken(data, { sentAt, offsetMs: 0 })',
+    from: 'readToken(data, sentAt, offsetMs ?? knownOffsetMs)',
+    to: 'readToken(data, sentAt, 0)',
   },
 ];
 
@@ -236,8 +236,8 @@ const OTHERS: readonly Mistake[] = [
   {
     name: 'an older token replaces a newer one in memory',
     file: 'src/broker/cached-tokens.ts',
-    from: 'if (known.generation > record.generation) return former;',
-    to: 'if (known.generation < record.generation) return former;',
+    from: 'if (formerRecord.generation > record.generation) return former;',
+    to: 'if (formerRecord.generation < record.generation) return former;',
   },
   {
     name: 'a suspect token is not due',
