@@ -35,10 +35,6 @@ interface LookupResult {
   readonly erasedAt: number | undefined;
 }
 
-function fromMemory(entry: CachedToken): LookupResult {
-  return { entry, erasedAt: entry.erasedAt, outcome: 'memory' };
-}
-
 interface ReadResult {
   readonly entry: CachedToken;
   readonly outcome: ReadOutcome;
@@ -65,7 +61,10 @@ export class TokenBroker {
     try {
       const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
-      const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id, now), id, request);
+      const lookup: LookupResult = fresh
+        ? { entry: fresh, erasedAt: fresh.erasedAt, outcome: 'memory' }
+        : await this.#lookUp(id, now);
+      const result = this.#resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
@@ -187,20 +186,15 @@ export class TokenBroker {
    * store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, observer, writeBack } = this.#options;
+    const { terminals, cache, clock, writeBack } = this.#options;
     const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
-      const outcome = await writeBack.write(id, record);
-      observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
-      if (outcome === 'saved' || outcome === 'suspect') {
-        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
-        // Another replica may have restored it before, as unread.
-        if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
-        return entry;
-      }
+      const outcome = await writeBack.restore(record);
+      const isStored = outcome === 'saved' || outcome === 'suspect';
+      if (isStored) return cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
     }
     cache.tokens.remove(id);
     return undefined;

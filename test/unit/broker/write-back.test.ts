@@ -23,14 +23,13 @@ function createWriteBack() {
   const restored: TokenRecord[] = [];
   const dueTimes: number[] = [];
   const inMemory: TokenRecord[] = [];
-  const cacheIds = { idOf: ({ subject }: TokenRecord) => subjectId(subject) };
   const removals: [SubjectId | AccountId, number][] = [];
   const removed: [SubjectId, number | undefined][] = [];
   const cache = {
     tokens: {
       *confirmed(checkedUntil: number, now: number) {
         expect([checkedUntil, now]).toEqual([clock.monotonic(), clock.now()]);
-        for (const record of inMemory) yield { id: cacheIds.idOf(record), served: { record } };
+        for (const record of inMemory) yield { id: subjectId(record.subject), served: { record } };
       },
       remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
     },
@@ -101,7 +100,7 @@ function createWriteBack() {
     for (const list of [restored, dueTimes, written]) list.length = 0;
   };
   const logs = { lines, told };
-  const memory = { inMemory, cacheIds, removals, removed };
+  const memory = { inMemory, removals, removed };
   return {
     clock,
     pass,
@@ -505,18 +504,6 @@ function twoReplicas() {
 }
 
 describe('after the store has lost its data', () => {
-  test('the ids come from memory, so that no digest is computed', async () => {
-    const { pass, inMemory, cacheIds, dueTimes, recordOf, storeReturns } = createWriteBack();
-    const record = recordOf('alice');
-    const otherId = subjectId({ ...record.subject, unionId: 'bob' });
-    cacheIds.idOf = () => otherId;
-    inMemory.push(record);
-    storeReturns('lost');
-    await pass(1);
-    expect(dueTimes).toEqual([dueAt(record, PROACTIVE, otherId)]);
-    expect(dueTimes).not.toEqual([dueAt(record, PROACTIVE)]);
-  });
-
   test('a token in memory is read only when its turn comes', async () => {
     const { pass, store, restored, inMemory, recordOf, storeReturns } = createWriteBack();
     for (let number = 0; number < 64; number += 1) inMemory.push(recordOf(`account-${number}`));
