@@ -1,8 +1,8 @@
 import { BrokerError } from '../token/errors.ts';
 import type { KnownAccount } from '../token/ports.ts';
-import { accountId, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions } from './leased-logins.ts';
+import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions, type LoginRequest } from './leased-logins.ts';
 import { REGION_NEEDED } from './login.ts';
 
 /**
@@ -16,15 +16,8 @@ export function accessIdTerminal(unionId: string): string {
 
 export type AccessIdsOptions = LeasedLoginsOptions & Pick<BrokerPorts, 'accounts' | 'vendor' | 'defaultRegion'>;
 
-interface AccessIdRequest {
-  readonly id: SubjectId;
+interface AccessIdRequest extends LoginRequest {
   readonly subject: Subject;
-  /** The account's country. The country pinned to the account takes precedence. */
-  readonly region: string | undefined;
-  readonly cause: 'new';
-  readonly urgency: 'foreground';
-  /** An accessId is that of the account. */
-  readonly outlivesLogout: true;
 }
 
 /**
@@ -53,6 +46,7 @@ export class AccessIds {
     const { accounts, cache, defaultRegion } = this.#options;
     const id = subjectId(subject);
     const region = requestedRegion ?? defaultRegion;
+    // An accessId is that of the account: a logout of the terminal does not end its login.
     const request = { id, subject, region, cause: 'new', urgency: 'foreground', outlivesLogout: true } as const;
     const erasedBefore = cache.erasedAt(id);
     return this.#logins.joinOrBegin(

@@ -1,9 +1,9 @@
 import type { TimeBudget } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { LimitName, Observer } from '../token/observer.ts';
+import type { LimitName } from '../token/observer.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 
 /** A terminal may have this many refused tokens replaced at once, and then one per interval. */
 const REFUSED_BURST = 3;
@@ -21,14 +21,12 @@ interface Permit {
   readonly burst: number;
 }
 
-export interface LoginLimitsOptions {
+export interface LoginLimitsOptions extends Pick<BrokerPorts, 'log' | 'observer'> {
   readonly rates: RateLimiter;
   /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
   readonly perHour: number;
   /** Number of them that an account may cause at once after a pause. */
   readonly burst: number;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
