@@ -76,7 +76,7 @@ export class AccessIds {
   ): Promise<KnownAccount> {
     const { terminals, accounts, cache, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, urgency } = request;
-    const { lease, timeBudget } = granted;
+    const { lease, storeTimeout } = granted;
     const { unionId } = subject;
     // Another login may have ended since the caller looked.
     const known = await accounts.identify(unionId);
@@ -87,7 +87,7 @@ export class AccessIds {
     if (cache.erasedAt(id) !== erasedBefore) throw erasedMeanwhile();
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    await limits.admit(id, 'new', timeBudget);
+    await limits.admit(id, 'new', storeTimeout);
     const mayBeSent = () => this.#logins.isHeld(lease);
     const { fields } = await vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
     await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });

@@ -1,4 +1,4 @@
-import type { TimeBudget } from '../token/clock.ts';
+import type { StoreTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { LimitName } from '../token/observer.ts';
 import type { RateLimiter } from '../token/ports.ts';
@@ -46,15 +46,15 @@ export class LoginLimits {
 
   /**
    * Counts a login or a logout that an app causes.
-   * @param timeBudget of the login, if it has one
+   * @param storeTimeout of the login, if it has one
    * @throws BrokerError `rate_limited`
    */
-  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', timeBudget?: TimeBudget): Promise<void> {
+  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
     const { log, observer } = this.#options;
     for (const permit of this.#permitsFor(id, cause)) {
       const { limit } = permit;
       const taking = this.#take(permit);
-      const waitMs = timeBudget ? await timeBudget.wait(taking) : await taking;
+      const waitMs = storeTimeout ? await storeTimeout.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
       if (!waitMs) continue;
       observer.rateLimited(limit);

@@ -1,4 +1,4 @@
-import { TimeBudget } from '../token/clock.ts';
+import { StoreTimeout } from '../token/clock.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
 import type { Lease, SaveOutcome } from '../token/ports.ts';
 import { dueAt, dueOnceRead, isRenewedInBackground, waitFrom } from '../token/renewal-timing.ts';
@@ -28,7 +28,7 @@ export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts
 }
 
 /** What a login starts from. */
-interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'timeBudget'> {
+interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'storeTimeout'> {
   /** `undefined`: the store could not be asked for one. */
   readonly lease: Lease | undefined;
   /** A logout or an erasure that comes during the login is later. */
@@ -66,7 +66,7 @@ export class TokenLogin {
       return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, start));
     } catch (error) {
       const isClosed = error instanceof BrokerError && tokensEndedBy(error.code) === 'account';
-      if (isClosed) await granted.timeBudget.wait(this.#removeTokens(lease.id, request.subject));
+      if (isClosed) await granted.storeTimeout.wait(this.#removeTokens(lease.id, request.subject));
       throw error;
     }
   }
@@ -93,7 +93,7 @@ export class TokenLogin {
         current: known,
         region,
         erasedAt: cache.erasedAt(id),
-        timeBudget: new TimeBudget(clock, STORE_WAIT_MS),
+        storeTimeout: new StoreTimeout(clock, STORE_WAIT_MS),
       });
     } catch (error) {
       if (error instanceof LoginNotSent) return this.#inMemory(request);
@@ -112,12 +112,12 @@ export class TokenLogin {
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, cause, urgency } = request;
-    const { lease, current, timeBudget, erasedAt } = start;
+    const { lease, current, storeTimeout, erasedAt } = start;
     const isByApp = cause !== 'background';
     if (isByApp) refuseErased(request, erasedAt);
     const region = start.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (lease && isCounted(cause)) await limits.admit(id, cause, timeBudget);
+    if (lease && isCounted(cause)) await limits.admit(id, cause, storeTimeout);
     let generation: number | undefined;
     const mayBeSent = (): boolean => {
       generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
@@ -145,7 +145,7 @@ export class TokenLogin {
     // A write without a lease does not say when the account was erased. So the next read asks the store.
     const askedAt = start.lease ? clock.monotonic() : Number.NEGATIVE_INFINITY;
     const saving = this.#save(request, start.lease, record);
-    const outcome = await start.timeBudget.wait(saving);
+    const outcome = await start.storeTimeout.wait(saving);
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
     if (outcome === undefined)
       void saving.then((late) => isRefusal(late) && cache.tokens.remove(id, record.generation));

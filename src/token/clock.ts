@@ -96,19 +96,19 @@ export function raceTimeout<T>(
 /** Every answer gets at least this long: a healthy store answers in less. */
 const MIN_WAIT_MS = 20;
 
-/** A limit on how long a caller waits in total, over several answers of the store. */
-export class TimeBudget {
+/** A timeout for several answers of the store together. */
+export class StoreTimeout {
   readonly #clock: Clock;
   #leftMs: number;
 
-  /** @param ms the whole budget */
+  /** @param ms how long all answers may take in total */
   constructor(clock: Clock, ms: number) {
     this.#clock = clock;
     this.#leftMs = ms;
   }
 
   /**
-   * Waits for `answer` and takes the time from the budget. Resolves to `undefined` when the budget runs out first;
+   * Waits for `answer`, and counts the time. Resolves to `undefined` when no time is left;
    * the work behind `answer` continues.
    */
   wait<T>(answer: Promise<T>): Promise<T | undefined> {

@@ -80,7 +80,7 @@ function paceOf(perSecond: number): Pace {
 
 /**
  * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
- * with exponential backoff and full jitter, each only if it can end within the login's time budget. A login that may
+ * with exponential backoff and full jitter, each only if it can end within the login budget. A login that may
  * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's
  * clock.
  */

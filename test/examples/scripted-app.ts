@@ -10,12 +10,12 @@ import { loadConfig } from '../../src/config/config.ts';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import { startBroker } from '../support/broker-process.ts';
 import { type ChildProgram, startProgram } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
 import { plainRequest } from '../support/plain-request.ts';
+import { silentObserver } from '../support/silent-observer.ts';
 
 const BROKER_TOKEN = 'internal-token-of-the-example-cloud';
 const PHONE = 'phone-of-alice';

@@ -10,11 +10,11 @@ import { SESSION_MODES } from '../../src/config/variables.ts';
 import { internalOpenApiDocument } from '../../src/http/openapi-document.ts';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import { accountId } from '../../src/token/subject.ts';
 import { end, exitOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { freePort } from '../support/free-port.ts';
+import { silentObserver } from '../support/silent-observer.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CLOUD = readFileSync(`${ROOT}docs/integrate-your-cloud.md`, 'utf8');

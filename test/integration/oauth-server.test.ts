@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createSessionVerifier } from '../../src/session/session-verifier.ts';
 import { systemClock } from '../../src/token/clock.ts';
 import type { BrokerError } from '../../src/token/errors.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import type { SessionVerifier } from '../../src/token/principal.ts';
 import { accountId } from '../../src/token/subject.ts';
+import { silentObserver } from '../support/silent-observer.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
 
 const CLAIMS = { unionId: 'account.id', region: 'account.country' };

@@ -140,7 +140,7 @@ const LEASED_LOGINS: readonly Change[] = [
     name: 'one store budget for all turns of a waiter',
     from: 'while (clock.monotonic() < deadline) {\n      const answer = await this.acquire(request.id);',
     to:
-      'const budget = new TimeBudget(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n' +
+      'const budget = new StoreTimeout(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n' +
       '      const answer = (await budget.wait(this.acquire(request.id))) ?? asUnavailable(new BrokerError("store_unavailable"));',
   },
 ];

@@ -3,13 +3,14 @@ import type { Renewed } from '../../src/broker/requests.ts';
 import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
 import type { Log } from '../../src/token/log.ts';
-import { type Observer, silentObserver } from '../../src/token/observer.ts';
+import type { Observer } from '../../src/token/observer.ts';
 import type { TokenStore, VendorLogin } from '../../src/token/ports.ts';
 import type { RefreshPolicy } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { noTracer } from '../../src/token/tracer.ts';
 import { makeDue } from './make-due.ts';
 import { ScriptedLogin } from './scripted-login.ts';
+import { silentObserver } from './silent-observer.ts';
 
 const silentLog = {
   debug: () => undefined,

@@ -3,12 +3,12 @@ import { Redis } from 'ioredis';
 import { HEADER_LENGTH } from '../../src/store/redis/records/record-codec.ts';
 import { createRedisStore, type RedisStoreOptions } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import type { TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { digest, type Subject, subjectId } from '../../src/token/subject.ts';
 import { eventually } from './eventually.ts';
 import { madeUpRecord, madeUpToken } from './made-up-tokens.ts';
+import { silentObserver } from './silent-observer.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

@@ -1,4 +1,5 @@
-import { type Observer, silentObserver } from '../../src/token/observer.ts';
+import type { Observer } from '../../src/token/observer.ts';
+import { silentObserver } from './silent-observer.ts';
 
 /** Creates an observer that records the arguments of every event. `told` returns them by event name. */
 export function recordingObserver() {

@@ -6,9 +6,9 @@ import { connectRedis, connectSubscriber } from '../../src/store/redis/connectio
 import { Keys } from '../../src/store/redis/keys.ts';
 import { KnownChanges } from '../../src/store/redis/known-changes.ts';
 import { type Clock, systemClock } from '../../src/token/clock.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import type { Announcement } from '../../src/token/ports.ts';
 import { eventually } from './eventually.ts';
+import { silentObserver } from './silent-observer.ts';
 
 /** Connects to Redis like the broker, with new keys, and collects the log lines. The end of the test disconnects. */
 export function openCommands(url: string) {

@@ -4,13 +4,13 @@ import { connectRedis } from '../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../src/store/redis/keys.ts';
 import { createRedisStore, type RedisStoreOptions } from '../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../src/token/clock.ts';
-import { silentObserver } from '../../src/token/observer.ts';
 import type { Lease, TokenStore } from '../../src/token/ports.ts';
 import type { TokenRecord } from '../../src/token/sdk-token.ts';
 import { accountOf, type SubjectId, subjectId } from '../../src/token/subject.ts';
 import { eventually } from './eventually.ts';
 import { PATIENT } from './filled-store.ts';
 import { madeUpRecord } from './made-up-tokens.ts';
+import { silentObserver } from './silent-observer.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

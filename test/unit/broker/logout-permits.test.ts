@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };

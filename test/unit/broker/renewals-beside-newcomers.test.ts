@@ -1,11 +1,11 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { sleep } from '../../../src/token/clock.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { HttpVendorLogin } from '../../../src/vendor-api/login.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 import { IOS } from '../vendor-api/running-vendor-login.ts';
 import { DATA } from '../vendor-api/scripted-vendor.ts';

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { LoginTurns } from '../../../src/vendor-api/login.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { claimLeases } from '../../support/due-claims.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };

@@ -6,10 +6,10 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/requests.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import type { CachedPrincipal } from '../../../src/token/principal.ts';
 import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
 import { accountId } from '../../../src/token/subject.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 
 export const SESSION = 'session-canary-0a1b2c';
 export const UNION_ID = 'union-canary-3d4e5f';

@@ -4,10 +4,10 @@ import { onTestFinished } from 'vitest';
 import type { StatusReport } from '../../../src/broker/status.ts';
 import { AdminTokens } from '../../../src/http/admin-access.ts';
 import { createInternalApp, type InternalAppOptions } from '../../../src/http/internal-app.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import type { StoredAccount } from '../../../src/token/ports.ts';
 import type { Subject } from '../../../src/token/subject.ts';
 import { type PlainAnswer, plainRequest } from '../../support/plain-request.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { servedToken } from './running-app.ts';
 
 export const METRICS = '# TYPE counted counter\ncounted 1\n';

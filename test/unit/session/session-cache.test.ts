@@ -2,8 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CheckQueue, SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { START_MS, TestClock } from './sessions.ts';
 
 /** Accepts every session until `expiresAt` after `takesMs`, or fails. It records its calls. */

@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JwtKey } from '../../../src/session/jwt-verifier.ts';
 import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import {
   ACCOUNT,

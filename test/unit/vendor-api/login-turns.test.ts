@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Pace, Place, Urgency } from '../../../src/token/login-queue.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { LoginTurns } from '../../../src/vendor-api/login.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { refusalOf } from './running-vendor-login.ts';
 

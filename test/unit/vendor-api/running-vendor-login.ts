@@ -1,9 +1,9 @@
 import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { silentObserver } from '../../../src/token/observer.ts';
 import { noTracer } from '../../../src/token/tracer.ts';
 import { HttpVendorLogin, type HttpVendorLoginOptions } from '../../../src/vendor-api/login.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
 
 export const IOS = {
   name: 'ios',

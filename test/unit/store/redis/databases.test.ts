@@ -3,11 +3,11 @@ import { expect, inject, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../../../src/commands/checks/store.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
-import { silentObserver } from '../../../../src/token/observer.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
 import { accountId } from '../../../../src/token/subject.ts';
 import { eventually } from '../../../support/eventually.ts';
 import { PATIENT } from '../../../support/filled-store.ts';
+import { silentObserver } from '../../../support/silent-observer.ts';
 
 const silent = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

@@ -5,7 +5,6 @@ import { Keys } from '../../../../src/store/redis/keys.ts';
 import { keyIdOf } from '../../../../src/store/redis/records/token-cipher.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
-import { silentObserver } from '../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../src/token/ports.ts';
 import { accountId, subjectId } from '../../../../src/token/subject.ts';
 import { claimLeases } from '../../../support/due-claims.ts';
@@ -14,6 +13,7 @@ import { accessIdOf, newKey, openRedisStore, saveToken, type TestKey } from '../
 import { madeUpRecord, madeUpToken } from '../../../support/made-up-tokens.ts';
 import { makeDue } from '../../../support/make-due.ts';
 import { askRedis, startRedis } from '../../../support/redis-server.ts';
+import { silentObserver } from '../../../support/silent-observer.ts';
 
 const KEY = newKey('one');
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };

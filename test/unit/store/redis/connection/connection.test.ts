@@ -8,10 +8,10 @@ import { RedisCommands } from '../../../../../src/store/redis/connection/command
 import { connectRedis, storeUnavailable } from '../../../../../src/store/redis/connection/connection.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { BrokerError } from '../../../../../src/token/errors.ts';
-import { silentObserver } from '../../../../../src/token/observer.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { freePort } from '../../../../support/free-port.ts';
 import { type RedisServer, startRedis } from '../../../../support/redis-server.ts';
+import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const ARGUMENT = 'argument-canary';
 const PASSWORD = 'password-canary';

@@ -3,11 +3,11 @@ import { checkStore } from '../../../../../src/commands/checks/store.ts';
 import { rekey } from '../../../../../src/commands/rekey.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
-import { silentObserver } from '../../../../../src/token/observer.ts';
 import { accountId, subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { keyRing, newKey, openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { askRedis, startRedis } from '../../../../support/redis-server.ts';
+import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const KEY = newKey('k');

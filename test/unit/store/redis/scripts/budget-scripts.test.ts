@@ -13,12 +13,12 @@ import {
   returningMs,
   type Urgency,
 } from '../../../../../src/token/login-queue.ts';
-import { silentObserver } from '../../../../../src/token/observer.ts';
 import type { TokenStore } from '../../../../../src/token/ports.ts';
 import { type AccountId, accountId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { PATIENT } from '../../../../support/filled-store.ts';
 import { openRedisState } from '../../../../support/redis-state.ts';
+import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const ACCOUNT = accountId('account');
 

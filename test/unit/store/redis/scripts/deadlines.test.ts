@@ -7,13 +7,13 @@ import { connectRedis } from '../../../../../src/store/redis/connection/connecti
 import { Keys } from '../../../../../src/store/redis/keys.ts';
 import { runScript, type ScriptCall } from '../../../../../src/store/redis/lua-scripts.ts';
 import { systemClock } from '../../../../../src/token/clock.ts';
-import { silentObserver } from '../../../../../src/token/observer.ts';
 import { accountId, accountOf, subjectId, terminalOf } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { openRedisStore, saveToken } from '../../../../support/filled-store.ts';
 import { madeUpRecord } from '../../../../support/made-up-tokens.ts';
 import { startRedis } from '../../../../support/redis-server.ts';
 import { granted, openRedisState, restored } from '../../../../support/redis-state.ts';
+import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);

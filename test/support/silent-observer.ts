@@ -1,0 +1,31 @@
+import type { Observer } from '../../src/token/observer.ts';
+
+const ignore = (): void => undefined;
+
+/** Ignores every event. */
+export const silentObserver: Observer = {
+  tokenServed: ignore,
+  readFailed: ignore,
+  renewalEnded: ignore,
+  renewalFailed: ignore,
+  backgroundRenewalRead: ignore,
+  coolingDown: ignore,
+  wroteBack: ignore,
+  rateLimited: ignore,
+  renewalClaimed: ignore,
+  backlogSeen: ignore,
+  overdueSeen: ignore,
+  endedUnrenewed: ignore,
+  loginSent: ignore,
+  loginEnded: ignore,
+  budgetWaited: ignore,
+  budgetDenied: ignore,
+  circuitChanged: ignore,
+  lastLoginSeen: ignore,
+  clockOffsetSeen: ignore,
+  sessionChecked: ignore,
+  redisFailed: ignore,
+  storeLostData: ignore,
+  adminRefused: ignore,
+  secretsReloaded: ignore,
+};
