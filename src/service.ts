@@ -115,7 +115,7 @@ export async function startService(
     loginBurst: config.terminalsPerAccount,
   });
   const { tokens, accounts, accessIds, cache, worker } = broker;
-  metrics.watch(cache);
+  metrics.watch(cache.tokens);
   const readiness = new Readiness(health, clock);
   const status = new Status({
     version,
@@ -126,7 +126,7 @@ export async function startService(
     loginQueue: store.loginQueue,
     loginsPerSecond: config.vendor.maxPerSecond,
     loginsSentPerSecond: () => counts.loginsSent.perSecond('login'),
-    cache,
+    cache: cache.tokens,
     vendorDomains: () => vendor.domains(),
     redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],

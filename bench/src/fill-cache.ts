@@ -15,7 +15,7 @@ const codec = new RecordCodec(new TokenCipher([ENCRYPTION_KEY]));
 
 globalThis.gc?.();
 const before = residentBytes(process.pid);
-while (cache.size < count) {
+while (cache.tokens.size < count) {
   // In batches, so that temporary buffers do not fragment the memory between cached entries.
   const encrypted = newSubjects(1_000).map((subject) => {
     const id = subjectId(subject);
@@ -27,5 +27,5 @@ while (cache.size < count) {
   }
 }
 globalThis.gc?.();
-const bytesEach = (residentBytes(process.pid) - before) / cache.size;
-process.stdout.write(JSON.stringify({ bytesEach, countedEach: cache.bytes / cache.size }));
+const bytesEach = (residentBytes(process.pid) - before) / cache.tokens.size;
+process.stdout.write(JSON.stringify({ bytesEach, countedEach: cache.tokens.bytes / cache.tokens.size }));

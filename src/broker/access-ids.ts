@@ -1,7 +1,8 @@
 import { BrokerError } from '../token/errors.ts';
-import type { AccountStore, KnownAccount, VendorLogin } from '../token/ports.ts';
-import { accountId, type Subject, type SubjectId, subjectId } from '../token/subject.ts';
-import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions } from './leased-logins.ts';
+import type { KnownAccount } from '../token/ports.ts';
+import { accountId, type Subject, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
+import { type GrantedLease, LeasedLogins, type LeasedLoginsOptions, type LoginRequest } from './leased-logins.ts';
 import { REGION_NEEDED } from './login.ts';
 
 /**
@@ -13,21 +14,10 @@ export function accessIdTerminal(unionId: string): string {
   return `access-id.${accountId(unionId)}`;
 }
 
-export interface AccessIdsOptions extends LeasedLoginsOptions {
-  readonly accounts: Pick<AccountStore, 'identify'>;
-  readonly vendor: VendorLogin;
-  readonly defaultRegion: string | undefined;
-}
+export type AccessIdsOptions = LeasedLoginsOptions & Pick<BrokerPorts, 'accounts' | 'vendor' | 'defaultRegion'>;
 
-interface AccessIdRequest {
-  readonly id: SubjectId;
+interface AccessIdRequest extends LoginRequest {
   readonly subject: Subject;
-  /** The account's country. The country pinned to the account takes precedence. */
-  readonly region: string | undefined;
-  readonly cause: 'new';
-  readonly urgency: 'foreground';
-  /** An accessId is that of the account. */
-  readonly outlivesLogout: true;
 }
 
 /**
@@ -56,6 +46,7 @@ export class AccessIds {
     const { accounts, cache, defaultRegion } = this.#options;
     const id = subjectId(subject);
     const region = requestedRegion ?? defaultRegion;
+    // An accessId is that of the account: a logout of the terminal does not end its login.
     const request = { id, subject, region, cause: 'new', urgency: 'foreground', outlivesLogout: true } as const;
     const erasedBefore = cache.erasedAt(id);
     return this.#logins.joinOrBegin(
@@ -85,7 +76,7 @@ export class AccessIds {
   ): Promise<KnownAccount> {
     const { terminals, accounts, cache, vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, urgency } = request;
-    const { lease, timeBudget } = granted;
+    const { lease, storeTimeout } = granted;
     const { unionId } = subject;
     // Another login may have ended since the caller looked.
     const known = await accounts.identify(unionId);
@@ -96,7 +87,7 @@ export class AccessIds {
     if (cache.erasedAt(id) !== erasedBefore) throw erasedMeanwhile();
     const region = granted.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    await limits.admit(id, 'new', timeBudget);
+    await limits.admit(id, 'new', storeTimeout);
     const mayBeSent = () => this.#logins.isHeld(lease);
     const { fields } = await vendor.login({ subject, region, budgetMs, urgency, mayBeSent });
     await terminals.saveAccessId(lease, { unionId, accessId: fields['accessId'] ?? '', region });

@@ -34,23 +34,6 @@ interface Entry extends Times, Numbers, Pick<CachedToken, 'id' | 'erasedAt'> {
 const ENTRY_BYTES = 400;
 const ACCOUNT_BYTES = 200;
 
-/** A token whose fields are read from its body at each use, because few reads from memory need them. */
-class BodyToken implements SdkToken {
-  readonly #body: string;
-  readonly issuedAt: number;
-  readonly expiresAt: number;
-
-  constructor(body: string, { issuedAt, expiresAt }: Times) {
-    this.#body = body;
-    this.issuedAt = issuedAt;
-    this.expiresAt = expiresAt;
-  }
-
-  get fields(): Readonly<Record<string, string>> {
-    return JSON.parse(this.#body);
-  }
-}
-
 /**
  * The tokens in memory, by account, so that an erasure finds them. The account that was used least recently is dropped
  * first, with all its tokens.
@@ -94,7 +77,7 @@ export class CachedTokens {
     return known;
   }
 
-  /** Its account counts as used. */
+  /** Its account counts as used, so that the token stays in memory while the store is down. */
   find(id: SubjectId): CachedToken | undefined {
     this.#accounts.get(accountOf(id));
     return this.peek(id);
@@ -117,7 +100,7 @@ export class CachedTokens {
     return true;
   }
 
-  /** Sets the `renewFrom` of this generation of the terminal's token. */
+  /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */
   setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
     const entry = this.#entry(id);
     if (entry?.generation === generation) entry.renewFrom = renewFrom;
@@ -129,8 +112,8 @@ export class CachedTokens {
     if (entry && entry.generation < generation) entry.checkedAt = Number.NEGATIVE_INFINITY;
   }
 
-  /** Removes the token of a terminal up to `generation`. */
-  remove(id: SubjectId, generation: number): void {
+  /** Removes the token of a terminal unless it is newer than `generation`. */
+  remove(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
     const account = accountOf(id);
     this.#keep(account, (entry) => entry.id !== id || entry.generation > generation);
   }
@@ -141,10 +124,12 @@ export class CachedTokens {
   }
 
   /**
-   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`. Between two of them, others may be
-   * added, changed or removed.
+   * The tokens that the store confirmed up to `checkedUntil` and that end after `now`, with the reads that the store was told
+   * of. Between two of them, others may be added, changed or removed.
+   * @param checkedUntil by the monotonic clock
+   * @param now epoch ms
    */
-  *tokens(checkedUntil: number, now: number): Generator<CachedToken> {
+  *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
     for (const account of [...this.#accounts.keys()]) {
       for (const entry of this.#entriesOf(account)) {
         if (entry.checkedAt <= checkedUntil && entry.expiresAt > now) yield cachedToken(entry);
@@ -177,11 +162,11 @@ export class CachedTokens {
 }
 
 function merged(token: CachedToken, former: CachedToken): CachedToken {
-  const [record, known] = [token.served.record, former.served.record];
-  if (known.generation > record.generation) return former;
+  const [record, formerRecord] = [token.served.record, former.served.record];
+  if (formerRecord.generation > record.generation) return former;
   // Two logins without a lease can have the same generation. The store keeps one of their tokens.
-  if (known.generation < record.generation || former.served.body !== token.served.body) return token;
-  const read = record.read || known.read;
+  if (formerRecord.generation < record.generation || former.served.body !== token.served.body) return token;
+  const read = record.read || formerRecord.read;
   const renewFrom = record.suspect ? token.renewFrom : former.renewFrom;
   return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom };
 }
@@ -198,11 +183,20 @@ function entryOf({ id, served, checkedAt, erasedAt, renewFrom }: CachedToken): E
 
 function cachedToken(entry: Entry): CachedToken {
   const { id, text, generation, answeredAt, read, suspect, unreadRenewals, checkedAt, erasedAt, renewFrom } = entry;
-  const namesAt = text.indexOf('[');
-  const bodyAt = text.indexOf('\n') + 1;
-  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesAt, bodyAt));
-  const [etag, body] = [text.slice(0, namesAt), text.slice(bodyAt)];
-  const [subject, token] = [{ app, unionId, uniqueId }, new BodyToken(body, entry)];
+  const namesStart = text.indexOf('[');
+  const bodyStart = text.indexOf('\n') + 1;
+  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesStart, bodyStart));
+  const [etag, body] = [text.slice(0, namesStart), text.slice(bodyStart)];
+  const { issuedAt, expiresAt } = entry;
+  const token: SdkToken = {
+    // Read from the body at each use, because few reads from memory need them.
+    get fields() {
+      return JSON.parse(body);
+    },
+    issuedAt,
+    expiresAt,
+  };
+  const subject = { app, unionId, uniqueId };
   const record = { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   return { id, served: { record, body, length: String(body.length), etag }, checkedAt, erasedAt, renewFrom };
 }

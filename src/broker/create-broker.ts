@@ -1,11 +1,7 @@
-import type { Clock } from '../token/clock.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { TokenStore, VendorLogin } from '../token/ports.ts';
-import type { RefreshPolicy } from '../token/renewal-timing.ts';
-import type { Tracer } from '../token/tracer.ts';
+import type { TokenStore } from '../token/ports.ts';
 import { AccessIds } from './access-ids.ts';
 import { Accounts } from './accounts.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { LoginLimits } from './login-limits.ts';
 import { RefreshWorker } from './refresh-worker.ts';
 import { Renewal } from './renewal.ts';
@@ -13,17 +9,8 @@ import { TokenBroker } from './token-broker.ts';
 import { TokenCache } from './token-cache.ts';
 import { WriteBack } from './write-back.ts';
 
-export interface BrokerOptions {
+export interface BrokerOptions extends Omit<BrokerPorts, keyof TokenStore> {
   readonly store: TokenStore;
-  readonly vendor: VendorLogin;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  readonly tracer: Tracer;
-  /** Maximum duration of one login: all its attempts, and the waits between them. */
-  readonly loginBudgetMs: number;
-  readonly defaultRegion: string | undefined;
   /** Maximum memory of the tokens. */
   readonly cacheMaxBytes: number;
   /** See {@link LoginLimits}. */

@@ -1,18 +1,14 @@
-import type { Clock, Timer } from '../token/clock.ts';
-import type { Log } from '../token/log.ts';
-import type { Lease, TerminalStore } from '../token/ports.ts';
+import type { Timer } from '../token/clock.ts';
+import type { Lease } from '../token/ports.ts';
 import { LEASE_MS } from '../token/renewal-timing.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 
+/** A lease survives one lost heartbeat. */
+const HEARTBEAT_MS = LEASE_MS / 3;
 /** A due time in the past: another worker may claim the subject at once. */
 const DUE_NOW = 0;
 
-export interface HeldLeasesOptions {
-  readonly terminals: TerminalStore;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Default: a third of {@link LEASE_MS}, so that a lease survives one lost heartbeat. */
-  readonly heartbeatMs?: number;
-}
+export type HeldLeasesOptions = Pick<BrokerPorts, 'terminals' | 'clock' | 'log'>;
 
 /** The leases of running logins. One heartbeat extends them all, for as long as this replica lives. */
 export class HeldLeases {
@@ -53,11 +49,10 @@ export class HeldLeases {
   }
 
   #beatLater(): Timer {
-    const { clock, heartbeatMs = LEASE_MS / 3 } = this.#options;
-    return clock.setTimer(() => {
+    return this.#options.clock.setTimer(() => {
       this.#heartbeat = this.#beatLater();
       void this.#extendAll();
-    }, heartbeatMs);
+    }, HEARTBEAT_MS);
   }
 
   async #extendAll(): Promise<void> {

@@ -1,11 +1,10 @@
-import { type Clock, raceTimeout, TimeBudget } from '../token/clock.ts';
+import { type Clock, raceTimeout, StoreTimeout } from '../token/clock.ts';
 import { BrokerError, type ErrorCode, LoginNotSent } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer, RenewalCause } from '../token/observer.ts';
-import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer, TerminalStore } from '../token/ports.ts';
-import { LEASE_MS, type RefreshPolicy, retryAt } from '../token/renewal-timing.ts';
+import type { RenewalCause } from '../token/observer.ts';
+import type { Announcement, AnnouncementFeed, Lease, LeaseAnswer } from '../token/ports.ts';
+import { LEASE_MS, retryAt } from '../token/renewal-timing.ts';
 import type { SubjectId } from '../token/subject.ts';
-import type { Tracer } from '../token/tracer.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { HeldLeases } from './held-leases.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, shouldRetryAlone } from './requests.ts';
@@ -21,18 +20,11 @@ const POLL_MS = 250;
 /** An announcement may arrive this much later than the lease that became free with it. */
 const ANNOUNCEMENT_DELAY_MS = 20;
 
-export interface LeasedLoginsOptions {
-  readonly terminals: TerminalStore;
-  readonly announcements: AnnouncementFeed;
+type LoginPorts = 'terminals' | 'announcements' | 'policy' | 'clock' | 'log' | 'observer' | 'tracer' | 'loginBudgetMs';
+
+export interface LeasedLoginsOptions extends Pick<BrokerPorts, LoginPorts> {
   readonly cache: TokenCache;
   readonly limits: LoginLimits;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  readonly tracer: Tracer;
-  /** Maximum duration of one login: all its attempts, and the waits between them. */
-  readonly loginBudgetMs: number;
 }
 
 /** What callers ask for: one login of this subject. */
@@ -43,7 +35,7 @@ export interface LoginRequest extends Pick<RenewalRequest, 'id' | 'region' | 'ca
 
 /** A granted lease, and how long its login waits for the store. */
 export interface GrantedLease extends Extract<LeaseAnswer, { kind: 'granted' }> {
-  readonly timeBudget: TimeBudget;
+  readonly storeTimeout: StoreTimeout;
   /** When the store was asked for the lease, by the monotonic clock. */
   readonly askedAt: number;
 }
@@ -180,14 +172,14 @@ export class LeasedLogins<Result> {
   /** Asks for the lease once. */
   async acquire(id: SubjectId): Promise<Acquired> {
     const { terminals, clock, policy, observer } = this.#options;
-    const [timeBudget, askedAt] = [new TimeBudget(clock, STORE_WAIT_MS), clock.monotonic()];
+    const [storeTimeout, askedAt] = [new StoreTimeout(clock, STORE_WAIT_MS), clock.monotonic()];
     const acquiring = terminals.acquire(id, LEASE_MS).then((answer): Acquired => {
       // A token has ended that should have been renewed. The store deleted it before it answered.
       const hasEnded = 'endedRead' in answer && answer.endedRead;
       if (hasEnded && policy.mode === 'proactive') observer.endedUnrenewed(1);
-      return answer.kind === 'granted' ? { ...answer, timeBudget, askedAt } : answer;
+      return answer.kind === 'granted' ? { ...answer, storeTimeout, askedAt } : answer;
     }, asUnavailable);
-    const answer = await timeBudget.wait(acquiring);
+    const answer = await storeTimeout.wait(acquiring);
     if (answer) return answer;
     // The store answers too late. A lease that arrives now has no user.
     void acquiring.then((late) => {
@@ -205,12 +197,12 @@ export class LeasedLogins<Result> {
     granted: GrantedLease,
     work: () => Promise<Done | undefined>,
   ): Promise<Done | undefined> {
-    const { lease, askedAt, timeBudget } = granted;
+    const { lease, askedAt, storeTimeout } = granted;
     this.#heldLeases.add(lease, askedAt);
     try {
       return await work();
     } catch (error) {
-      await timeBudget.wait(this.#releaseFailed(request, granted, error));
+      await storeTimeout.wait(this.#releaseFailed(request, granted, error));
       if (error instanceof LoginNotSent) return undefined;
       throw error;
     } finally {
@@ -224,8 +216,8 @@ export class LeasedLogins<Result> {
   }
 
   /** Releases a lease without a login. @param dueAt epoch ms at which the worker looks at the record next */
-  async release({ lease, timeBudget }: Pick<GrantedLease, 'lease' | 'timeBudget'>, dueAt?: number): Promise<void> {
-    await timeBudget.wait(this.#release(lease, dueAt));
+  async release({ lease, storeTimeout }: Pick<GrantedLease, 'lease' | 'storeTimeout'>, dueAt?: number): Promise<void> {
+    await storeTimeout.wait(this.#release(lease, dueAt));
   }
 
   /** Waits at most `timeoutMs` for the running logins, then releases every lease that is still held. */

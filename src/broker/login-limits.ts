@@ -1,9 +1,9 @@
-import type { TimeBudget } from '../token/clock.ts';
+import type { StoreTimeout } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { LimitName, Observer } from '../token/observer.ts';
+import type { LimitName } from '../token/observer.ts';
 import type { RateLimiter } from '../token/ports.ts';
 import { accountOf, type SubjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 
 /** A terminal may have this many refused tokens replaced at once, and then one per interval. */
 const REFUSED_BURST = 3;
@@ -21,14 +21,12 @@ interface Permit {
   readonly burst: number;
 }
 
-export interface LoginLimitsOptions {
+export interface LoginLimitsOptions extends Pick<BrokerPorts, 'log' | 'observer'> {
   readonly rates: RateLimiter;
   /** Logins and logouts per account and hour over all replicas. 0: no limit, also not for refused tokens. */
   readonly perHour: number;
   /** Number of them that an account may cause at once after a pause. */
   readonly burst: number;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Limits how many logins and logouts an account may cause. A failure of the store lets them through. */
@@ -48,15 +46,15 @@ export class LoginLimits {
 
   /**
    * Counts a login or a logout that an app causes.
-   * @param timeBudget of the login, if it has one
+   * @param storeTimeout of the login, if it has one
    * @throws BrokerError `rate_limited`
    */
-  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', timeBudget?: TimeBudget): Promise<void> {
+  async admit(id: SubjectId, cause: 'new' | 'refused' | 'logout', storeTimeout?: StoreTimeout): Promise<void> {
     const { log, observer } = this.#options;
     for (const permit of this.#permitsFor(id, cause)) {
       const { limit } = permit;
       const taking = this.#take(permit);
-      const waitMs = timeBudget ? await timeBudget.wait(taking) : await taking;
+      const waitMs = storeTimeout ? await storeTimeout.wait(taking) : await taking;
       if (waitMs === undefined) log.warn({ limit }, 'a limit was not checked in time; the login is allowed');
       if (!waitMs) continue;
       observer.rateLimited(limit);

@@ -1,22 +1,20 @@
-import { type Clock, TimeBudget } from '../token/clock.ts';
+import { StoreTimeout } from '../token/clock.ts';
 import { BrokerError, LoginNotSent, tokensEndedBy } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AccountStore, Lease, SaveOutcome, TerminalStore, VendorLogin } from '../token/ports.ts';
-import { dueAt, dueOnceRead, isRenewedInBackground, type RefreshPolicy, waitFrom } from '../token/renewal-timing.ts';
+import type { Lease, SaveOutcome } from '../token/ports.ts';
+import { dueAt, dueOnceRead, isRenewedInBackground, waitFrom } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import {
   type GrantedLease,
   isCounted,
   type LeasedLogins,
+  type LeasedLoginsOptions,
   type LoginSteps,
   loggedOutMeanwhile,
   STORE_WAIT_MS,
 } from './leased-logins.ts';
-import type { LoginLimits } from './login-limits.ts';
 import { type RenewalRequest, type Renewed, refuseErased } from './requests.ts';
-import type { TokenCache } from './token-cache.ts';
 import type { WriteBack } from './write-back.ts';
 
 export const REGION_NEEDED =
@@ -25,23 +23,12 @@ export const REGION_NEEDED =
 /** Largest expected difference between the clocks of a replica and of a store that has never answered it. */
 const CLOCK_TOLERANCE_MS = 5_000;
 
-export interface TokenLoginOptions {
-  readonly terminals: TerminalStore;
-  readonly accounts: Pick<AccountStore, 'find'>;
-  readonly vendor: VendorLogin;
-  readonly cache: TokenCache;
-  readonly limits: LoginLimits;
+export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts, 'accounts' | 'vendor'> {
   readonly writeBack: WriteBack;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Pick<Observer, 'endedUnrenewed'>;
-  /** Maximum duration of one login: all its attempts, and the waits between them. */
-  readonly loginBudgetMs: number;
 }
 
 /** What a login starts from. */
-interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'timeBudget'> {
+interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'storeTimeout'> {
   /** `undefined`: the store could not be asked for one. */
   readonly lease: Lease | undefined;
   /** A logout or an erasure that comes during the login is later. */
@@ -79,7 +66,7 @@ export class TokenLogin {
       return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, start));
     } catch (error) {
       const isClosed = error instanceof BrokerError && tokensEndedBy(error.code) === 'account';
-      if (isClosed) await granted.timeBudget.wait(this.#removeTokens(lease.id, request.subject));
+      if (isClosed) await granted.storeTimeout.wait(this.#removeTokens(lease.id, request.subject));
       throw error;
     }
   }
@@ -97,7 +84,7 @@ export class TokenLogin {
     if (inMemory) return inMemory;
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
-    const region = (known ?? cache.getStale(id)?.served.record)?.region;
+    const region = (known ?? cache.tokens.find(id)?.served.record)?.region;
     if (isDue || !(region ?? request.region)) throw storeError;
     try {
       return await this.#logInAndWrite(request, {
@@ -106,7 +93,7 @@ export class TokenLogin {
         current: known,
         region,
         erasedAt: cache.erasedAt(id),
-        timeBudget: new TimeBudget(clock, STORE_WAIT_MS),
+        storeTimeout: new StoreTimeout(clock, STORE_WAIT_MS),
       });
     } catch (error) {
       if (error instanceof LoginNotSent) return this.#inMemory(request);
@@ -117,7 +104,7 @@ export class TokenLogin {
   /** A token that will do, which another request brought into memory while this one waited for the store or its place. */
   #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const { cache } = this.#options;
-    const record = cache.getStale(id)?.served.record;
+    const record = cache.tokens.find(id)?.served.record;
     if (!record || !satisfies(record)) return undefined;
     return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
   }
@@ -125,12 +112,12 @@ export class TokenLogin {
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
     const { id, subject, cause, urgency } = request;
-    const { lease, current, timeBudget, erasedAt } = start;
+    const { lease, current, storeTimeout, erasedAt } = start;
     const isByApp = cause !== 'background';
     if (isByApp) refuseErased(request, erasedAt);
     const region = start.region ?? request.region;
     if (!region) throw new BrokerError('request_invalid', { detail: REGION_NEEDED });
-    if (lease && isCounted(cause)) await limits.admit(id, cause, timeBudget);
+    if (lease && isCounted(cause)) await limits.admit(id, cause, storeTimeout);
     let generation: number | undefined;
     const mayBeSent = (): boolean => {
       generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
@@ -158,11 +145,12 @@ export class TokenLogin {
     // A write without a lease does not say when the account was erased. So the next read asks the store.
     const askedAt = start.lease ? clock.monotonic() : Number.NEGATIVE_INFINITY;
     const saving = this.#save(request, start.lease, record);
-    const outcome = await start.timeBudget.wait(saving);
+    const outcome = await start.storeTimeout.wait(saving);
     // The store has not answered in time. The app gets the token now; if the store refuses it later, memory forgets it.
-    if (outcome === undefined) void saving.then((late) => isRefusal(late) && cache.remove(id, record.generation));
+    if (outcome === undefined)
+      void saving.then((late) => isRefusal(late) && cache.tokens.remove(id, record.generation));
     if (outcome === 'outdated' || this.#isOutdated(record, id)) {
-      cache.remove(id, record.generation);
+      cache.tokens.remove(id, record.generation);
       throw await this.#loggedOutMeanwhile(request);
     }
     switch (outcome) {

@@ -1,48 +1,8 @@
-import type { Clock, Timer } from '../token/clock.ts';
+import type { Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AnnouncementFeed, DueQueue } from '../token/ports.ts';
 import type { SubjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { Renewal } from './renewal.ts';
-
-/** A pause that can be shortened. */
-class Pause {
-  #end: (() => void) | undefined;
-  #timer: Timer | undefined;
-  #endsAt = 0;
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** Resolves after `ms`, or earlier after {@link end} or {@link shortenTo}. */
-  wait(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#end = resolve;
-      this.#endAfter(ms);
-    });
-  }
-
-  end(): void {
-    this.shortenTo(0);
-  }
-
-  /** Ends the pause at most `ms` from now. */
-  shortenTo(ms: number): void {
-    if (this.#end && this.#endsAt > this.#clock.monotonic() + ms) this.#endAfter(ms);
-  }
-
-  #endAfter(ms: number): void {
-    this.#timer?.cancel();
-    this.#endsAt = this.#clock.monotonic() + ms;
-    this.#timer = this.#clock.setTimer(() => {
-      this.#end?.();
-      this.#end = undefined;
-    }, ms);
-  }
-}
 
 /** Maximum number of concurrent renewals of one replica. */
 const MAX_CONCURRENCY = 128;
@@ -53,22 +13,21 @@ const IDLE_PAUSE_MS = 5_000;
 /** Pause after the login budget was used up, if the login queue does not say when to ask again. */
 const BUDGET_PAUSE_MS = 500;
 
-export interface RefreshWorkerOptions {
-  readonly dueQueue: Pick<DueQueue, 'claim'>;
-  readonly announcements: AnnouncementFeed;
+export interface RefreshWorkerOptions
+  extends Pick<BrokerPorts, 'dueQueue' | 'announcements' | 'clock' | 'log' | 'observer'> {
   readonly renewal: Renewal;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Background job: claims due tokens from the queue that all replicas share, and renews them or lets them go. */
 export class RefreshWorker {
   readonly #options: RefreshWorkerOptions;
   readonly #active = new Set<Promise<unknown>>();
-  readonly #stop = new AbortController();
-  #loop: Promise<void> | undefined;
-  readonly #pause: Pause;
+  #isStopped = false;
+  /** The last claim. */
+  #claiming: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  /** When the timer of the next claim ends, by the monotonic clock. `-Infinity`: none runs. */
+  #nextClaimAt = Number.NEGATIVE_INFINITY;
   #pausedUntil = Number.NEGATIVE_INFINITY;
   /** Whether the last claim was skipped because too many renewals were running. */
   #isFull = false;
@@ -77,29 +36,42 @@ export class RefreshWorker {
 
   constructor(options: RefreshWorkerOptions) {
     this.#options = options;
-    this.#pause = new Pause(options.clock);
     options.announcements.subscribe(({ kind }) => {
-      if (kind === 'saved') this.#pause.shortenTo(BUSY_PAUSE_MS);
+      if (kind === 'saved') this.#claimWithin(BUSY_PAUSE_MS);
     });
   }
 
   start(): void {
-    this.#loop ??= this.#run();
+    this.#claiming ??= this.#claimAndPause();
   }
 
   /** Stops claiming and waits for the running renewals. */
   async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#pause.end();
-    await this.#loop;
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#nextClaimAt = Number.NEGATIVE_INFINITY;
+    await this.#claiming;
     await Promise.all(this.#active);
   }
 
-  async #run(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      const ms = await this.#claim();
-      if (!this.#stop.signal.aborted) await this.#pause.wait(ms);
-    }
+  async #claimAndPause(): Promise<void> {
+    this.#nextClaimAt = Number.NEGATIVE_INFINITY;
+    const pauseMs = await this.#claim();
+    if (!this.#isStopped) this.#claimIn(pauseMs);
+  }
+
+  #claimIn(ms: number): void {
+    const { clock } = this.#options;
+    this.#timer?.cancel();
+    this.#nextClaimAt = clock.monotonic() + ms;
+    this.#timer = clock.setTimer(() => {
+      this.#claiming = this.#claimAndPause();
+    }, ms);
+  }
+
+  /** Ends the pause between two claims at most `ms` from now. */
+  #claimWithin(ms: number): void {
+    if (this.#nextClaimAt > this.#options.clock.monotonic() + ms) this.#claimIn(ms);
   }
 
   /** Starts the renewals of due tokens. Returns the pause until the next claim in ms. */
@@ -120,7 +92,7 @@ export class RefreshWorker {
       observer.overdueSeen(Math.max(overdueMs, this.#longestLateMs));
       this.#longestLateMs = 0;
       // While the worker stops, other replicas take what it has claimed.
-      if (!this.#stop.signal.aborted) for (const id of ids) this.#start(id);
+      if (!this.#isStopped) for (const id of ids) this.#start(id);
       return Math.min(longestMs, nextInMs ?? longestMs);
     } catch (error) {
       log.warn({ err: error }, 'the due queue could not be read');
@@ -139,7 +111,7 @@ export class RefreshWorker {
       .catch((error: unknown) => this.#onFailure(id, error))
       .finally(() => {
         this.#active.delete(work);
-        if (this.#isFull && this.#active.size <= MAX_CONCURRENCY / 2) this.#pause.end();
+        if (this.#isFull && this.#active.size <= MAX_CONCURRENCY / 2) this.#claimWithin(0);
       });
     this.#active.add(work);
   }
@@ -150,7 +122,7 @@ export class RefreshWorker {
       const pauseMs = Math.min(error.waitMs ?? BUDGET_PAUSE_MS, BUSY_PAUSE_MS);
       this.#pausedUntil = clock.monotonic() + pauseMs;
       // The place then goes to the login that asks first.
-      this.#pause.shortenTo(pauseMs);
+      this.#claimWithin(pauseMs);
       log.debug({ subject: id }, 'a renewal waits for the login budget');
     } else {
       log.warn({ subject: id, err: error }, 'a renewal failed');

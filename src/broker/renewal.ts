@@ -2,7 +2,7 @@ import type { RenewalCause } from '../token/observer.ts';
 import { dueOnceRead, isRenewedInBackground } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import type { SubjectId } from '../token/subject.ts';
-import { LeasedLogins, type LeasedLoginsOptions } from './leased-logins.ts';
+import { LeasedLogins } from './leased-logins.ts';
 import { TokenLogin, type TokenLoginOptions } from './login.ts';
 import type { RenewalRequest, Renewed } from './requests.ts';
 
@@ -10,8 +10,6 @@ import type { RenewalRequest, Renewed } from './requests.ts';
 const OVERTAKEN_PAUSE_MS = 1_000;
 /** How long a due record waits that does not open. A replica with other keys may renew it sooner. */
 const UNREADABLE_PAUSE_MS = 3_600_000;
-
-export type RenewalOptions = TokenLoginOptions & LeasedLoginsOptions;
 
 /**
  * Renews tokens. One process runs at most one renewal per subject; leases extend this to all replicas.
@@ -29,11 +27,11 @@ export type RenewalOptions = TokenLoginOptions & LeasedLoginsOptions;
  * A due token is renewed in the background by one such attempt, if it is still due.
  */
 export class Renewal {
-  readonly #options: RenewalOptions;
+  readonly #options: TokenLoginOptions;
   readonly #logins: LeasedLogins<Renewed>;
   readonly #login: TokenLogin;
 
-  constructor(options: RenewalOptions) {
+  constructor(options: TokenLoginOptions) {
     this.#options = options;
     this.#logins = new LeasedLogins(options);
     this.#login = new TokenLogin(options, this.#logins);

@@ -63,15 +63,13 @@ export function accountErased(): BrokerError {
   return new BrokerError('session_invalid', { detail: 'the account was erased after the session was issued' });
 }
 
-type Waiting = Pick<RenewalRequest, 'region' | 'cause' | 'urgency'>;
-
 /**
  * Returns whether a request should try by itself after another request for the same token has failed. For example, the
  * failed request had no country, and the waiting request has one.
  * @param failed the request that failed; `undefined`: a request of another replica
  */
 export function shouldRetryAlone(
-  waiting: Waiting,
+  waiting: Pick<RenewalRequest, 'region' | 'cause' | 'urgency'>,
   failed: Pick<RenewalRequest, 'cause' | 'urgency'> | undefined,
   error: unknown,
 ): boolean {

@@ -1,12 +1,12 @@
-import { type Clock, raceTimeout } from '../token/clock.ts';
+import { raceTimeout } from '../token/clock.ts';
 import { BrokerError, tokensEndedBy } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
 import type { Urgency } from '../token/login-queue.ts';
-import type { Observer, ReadOutcome, RenewalCause } from '../token/observer.ts';
-import type { StoredTerminal, TerminalStore } from '../token/ports.ts';
-import { dueOnceRead, type RefreshPolicy, refreshAt, servableUntil, waitFrom } from '../token/renewal-timing.ts';
+import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
+import type { StoredTerminal } from '../token/ports.ts';
+import { dueOnceRead, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { CachedToken } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
@@ -20,16 +20,12 @@ const RENEWAL_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
 
-export interface TokenBrokerOptions {
-  readonly terminals: TerminalStore;
+type ReadPorts = 'terminals' | 'policy' | 'clock' | 'log' | 'observer' | 'defaultRegion';
+
+export interface TokenBrokerOptions extends Pick<BrokerPorts, ReadPorts> {
   readonly cache: TokenCache;
   readonly renewal: Renewal;
   readonly writeBack: WriteBack;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
-  readonly defaultRegion: string | undefined;
 }
 
 /** The state of a terminal according to memory or the store. */
@@ -37,10 +33,6 @@ interface LookupResult {
   readonly entry: CachedToken | undefined;
   readonly outcome: 'memory' | 'redis';
   readonly erasedAt: number | undefined;
-}
-
-function fromMemory(entry: CachedToken): LookupResult {
-  return { entry, erasedAt: entry.erasedAt, outcome: 'memory' };
 }
 
 interface ReadResult {
@@ -69,11 +61,14 @@ export class TokenBroker {
     try {
       const now = clock.monotonic();
       const fresh = refused === undefined ? cache.getFresh(id, now) : undefined;
-      const result = this.#resultOf(fresh ? fromMemory(fresh) : await this.#lookUp(id, now), id, request);
+      const lookup: LookupResult = fresh
+        ? { entry: fresh, erasedAt: fresh.erasedAt, outcome: 'memory' }
+        : await this.#lookUp(id, now);
+      const result = this.#resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
-      if (!record.read && cache.setRead(id, record.generation, true)) this.#markRead(id, record);
+      if (!record.read && cache.tokens.setRead(id, record.generation, true)) this.#markRead(id, record);
       return entry.served;
     } catch (error) {
       observer.readFailed(error);
@@ -92,14 +87,10 @@ export class TokenBroker {
     }
     if (now < entry.renewFrom) return { entry, outcome };
     const { token, generation } = entry.served.record;
-    // Memory begins with the earliest possible time. The exact one takes a hash.
-    const renewFrom = Math.max(entry.renewFrom, refreshAt(entry.served.record, policy, id));
-    cache.setRenewFrom(id, generation, renewFrom);
-    if (now < renewFrom) return { entry, outcome };
     const isAwaited = policy.mode !== 'proactive' || entry.served.record.suspect || now >= waitFrom(token);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      cache.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
+      cache.tokens.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
@@ -123,7 +114,7 @@ export class TokenBroker {
     if (renewed) return renewed;
     const now = clock.now();
     if (now >= until || cache.outdatedUntil(id) >= generation) return renewal;
-    cache.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
+    cache.tokens.setRenewFrom(id, generation, Math.min(until, now + RENEWAL_PAUSE_MS));
     return { entry, outcome: 'fallback' };
   }
 
@@ -154,7 +145,7 @@ export class TokenBroker {
       return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
     } catch (error) {
       // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
-      if (known && hasEndedToken(error)) cache.remove(id, known.generation);
+      if (known && hasEndedToken(error)) cache.tokens.remove(id, known.generation);
       throw error;
     }
   }
@@ -176,7 +167,7 @@ export class TokenBroker {
       return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
-      return { entry: cache.getStale(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
+      return { entry: cache.tokens.find(id), erasedAt: cache.erasedAt(id), outcome: 'memory' };
     }
   }
 
@@ -195,22 +186,17 @@ export class TokenBroker {
    * store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, observer, writeBack } = this.#options;
-    const known = cache.getStale(id);
+    const { terminals, cache, clock, writeBack } = this.#options;
+    const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
-      const outcome = await writeBack.write(id, record);
-      observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
-      if (outcome === 'saved' || outcome === 'suspect') {
-        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
-        // Another replica may have restored it before, as unread.
-        if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
-        return entry;
-      }
+      const outcome = await writeBack.restore(record);
+      const isStored = outcome === 'saved' || outcome === 'suspect';
+      if (isStored) return cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
     }
-    cache.remove(id);
+    cache.tokens.remove(id);
     return undefined;
   }
 
@@ -223,7 +209,7 @@ export class TokenBroker {
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
-        cache.setRead(id, record.generation, false);
+        cache.tokens.setRead(id, record.generation, false);
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
-import type { Announcement, AnnouncementFeed, StoredTerminal } from '../token/ports.ts';
-import { earliestRenewal, type RefreshPolicy } from '../token/renewal-timing.ts';
+import type { Announcement, StoredTerminal } from '../token/ports.ts';
+import { refreshAt } from '../token/renewal-timing.ts';
 import { serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import { type CachedToken, CachedTokens } from './cached-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
@@ -21,11 +22,8 @@ interface Announced {
   readonly at: number;
 }
 
-export interface TokenCacheOptions {
-  readonly announcements: AnnouncementFeed;
-  readonly clock: Clock;
+export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy'> {
   readonly maxBytes: number;
-  readonly policy: RefreshPolicy;
 }
 
 /** Facts that come with a record. */
@@ -44,7 +42,7 @@ export interface RecordFacts {
  */
 export class TokenCache {
   readonly #options: TokenCacheOptions;
-  readonly #tokens: CachedTokens;
+  readonly tokens: CachedTokens;
   /** The newest token of each subject. */
   readonly #saved = lastOf<SubjectId>(MAX_SAVED);
   /** The last logout of each subject and the last erasure of each account: tokens up to its generation are outdated. */
@@ -52,13 +50,13 @@ export class TokenCache {
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
-    this.#tokens = new CachedTokens(options.maxBytes);
+    this.tokens = new CachedTokens(options.maxBytes);
     options.announcements.subscribe((announcement) => this.#onAnnouncement(announcement));
   }
 
   /** Returns the entry if it may be served without asking the store. @param now by the monotonic clock */
   getFresh(id: SubjectId, now: number): CachedToken | undefined {
-    const entry = this.#tokens.find(id);
+    const entry = this.tokens.find(id);
     return entry && this.#isFresh(entry, now) ? entry : undefined;
   }
 
@@ -69,55 +67,17 @@ export class TokenCache {
     return since !== undefined && checkedAt >= since && age < FRESH_ANNOUNCED_MS;
   }
 
-  /** Returns the entry, fresh or stale. It counts as read, so that it stays in memory while the store is down. */
-  getStale(id: SubjectId): CachedToken | undefined {
-    return this.#tokens.find(id);
-  }
-
   /** Adds a record, unless memory has a newer one. Returns the newer entry. */
   put(record: TokenRecord, facts: RecordFacts): CachedToken {
     const { id = subjectId(record.subject), checkedAt, erasedAt } = facts;
     const isNewest = checkedAt > this.#announcedAt(id);
-    const renewFrom = earliestRenewal(record, this.#options.policy);
+    const renewFrom = refreshAt(record, this.#options.policy, id);
     const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
     const entry = { id, served: serveToken(record), checkedAt, erasedAt: knownErasure, renewFrom };
-    if (isNewest || record.generation >= this.newestKnown(id)) return this.#tokens.add(entry);
+    if (isNewest || record.generation >= this.newestKnown(id)) return this.tokens.add(entry);
     // An outdated record is not kept, but memory may have a newer one.
-    const known = this.#tokens.peek(id);
+    const known = this.tokens.peek(id);
     return known && known.served.record.generation > record.generation ? known : entry;
-  }
-
-  /**
-   * Notes whether the store knows that an app has read this generation of the terminal's token.
-   * @returns whether memory has the token, and this is new
-   */
-  setRead(id: SubjectId, generation: number, read: boolean): boolean {
-    return this.#tokens.setRead(id, generation, read);
-  }
-
-  /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */
-  setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
-    this.#tokens.setRenewFrom(id, generation, renewFrom);
-  }
-
-  /** Number of tokens. */
-  get size(): number {
-    return this.#tokens.size;
-  }
-
-  /** Memory of the tokens, approximately. */
-  get bytes(): number {
-    return this.#tokens.bytes;
-  }
-
-  /**
-   * The records as the store has them, with the reads that it was told of: those that it confirmed up to `checkedUntil`
-   * and that have not ended. Memory may change between two of them.
-   * @param checkedUntil by the monotonic clock
-   */
-  *records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
-    const entries = this.#tokens.tokens(checkedUntil, this.#options.clock.now());
-    for (const { id, served } of entries) yield [id, served.record];
   }
 
   /**
@@ -144,7 +104,7 @@ export class TokenCache {
 
   /** Returns the account's last erasure (epoch ms) if this replica knows it. */
   erasedAt(id: SubjectId): number | undefined {
-    return latest(this.#tokens.peek(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
+    return latest(this.tokens.peek(id)?.erasedAt, this.#removed.get(accountOf(id))?.generation);
   }
 
   /** Returns the generation of the last logout or erasure of the subject that this replica knows of; 0 for none. */
@@ -159,7 +119,7 @@ export class TokenCache {
 
   /** Whether memory has a newer token of the subject, or knows of a logout or an erasure since. */
   outdates(id: SubjectId, generation: number): boolean {
-    return Math.max(this.outdatedUntil(id), this.#tokens.peek(id)?.served.record.generation ?? 0) > generation;
+    return Math.max(this.outdatedUntil(id), this.tokens.peek(id)?.served.record.generation ?? 0) > generation;
   }
 
   /**
@@ -168,23 +128,18 @@ export class TokenCache {
    * @param erasedAt the account's last erasure that the caller knows of
    */
   renew(record: TokenRecord, id: SubjectId, checkedAt: number, erasedAt?: number): void {
-    if (this.#tokens.peek(id)) this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) });
-  }
-
-  /** Removes the terminal's token unless it is newer than `generation`. */
-  remove(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    this.#tokens.remove(id, generation);
+    if (this.tokens.peek(id)) this.put(record, { id, checkedAt, erasedAt: latest(erasedAt, this.erasedAt(id)) });
   }
 
   /** Takes a logout: removes the terminal's token up to `generation`, and refuses older ones from now on. */
   loggedOut(id: SubjectId, generation: number): void {
-    this.#tokens.remove(id, generation);
+    this.tokens.remove(id, generation);
     note(this.#removed, id, generation, this.#options.clock);
   }
 
   /** Takes an erasure: removes the account's tokens up to `generation`, and refuses older ones from now on. */
   erased(account: AccountId, generation: number): void {
-    this.#tokens.removeAccount(account, generation);
+    this.tokens.removeAccount(account, generation);
     note(this.#removed, account, generation, this.#options.clock);
   }
 
@@ -198,11 +153,11 @@ export class TokenCache {
         break;
       case 'saved':
         note(this.#saved, announcement.id, announcement.generation, this.#options.clock);
-        this.#tokens.invalidate(announcement.id, announcement.generation);
+        this.tokens.invalidate(announcement.id, announcement.generation);
         break;
       case 'suspected':
         // The store knows more of the same generation.
-        this.#tokens.invalidate(announcement.id, announcement.generation + 1);
+        this.tokens.invalidate(announcement.id, announcement.generation + 1);
     }
   }
 

@@ -1,11 +1,10 @@
-import { type Clock, sleep, type Timer } from '../token/clock.ts';
+import { sleep, type Timer } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
-import type { Observer } from '../token/observer.ts';
-import type { AccountStore, RestoreOutcome, StoreHealth, TerminalStore } from '../token/ports.ts';
-import { dueAt, type RefreshPolicy, servableUntil } from '../token/renewal-timing.ts';
+import type { RestoreOutcome } from '../token/ports.ts';
+import { dueAt, servableUntil } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
+import type { BrokerPorts } from './broker-ports.ts';
 import type { TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
@@ -20,32 +19,19 @@ const RESTORE_MS = 5_000;
  */
 const MAX_MISSING = 50_000;
 
-export interface WriteBackOptions {
-  readonly terminals: TerminalStore;
-  readonly accounts: Pick<AccountStore, 'repeatErasure'>;
-  readonly health: StoreHealth;
+export interface WriteBackOptions
+  extends Pick<BrokerPorts, 'terminals' | 'accounts' | 'health' | 'policy' | 'clock' | 'log' | 'observer'> {
   readonly cache: TokenCache;
-  readonly policy: RefreshPolicy;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
-/** A token that the store has missed. */
-interface MissingToken {
-  readonly id: SubjectId;
-  readonly record: TokenRecord;
-  /** Of the session that caused its login without a lease: epoch ms. */
-  readonly sessionIssuedAt?: number | undefined;
-}
-
-/** A logout or an erasure that the store has lost. */
-interface LostRemoval {
+/** What the store has missed or lost: a token, or without `record` a logout or an erasure. */
+interface Missing {
   readonly id: SubjectId | AccountId;
   readonly generation: number;
+  readonly record?: TokenRecord;
+  /** Of the session that caused the login of the token without a lease: epoch ms. */
+  readonly sessionIssuedAt?: number | undefined;
 }
-
-type Missing = MissingToken | LostRemoval;
 
 /**
  * Writes to the store what it missed: tokens obtained during an outage and, after the store has lost data, every logout,
@@ -54,9 +40,9 @@ type Missing = MissingToken | LostRemoval;
 export class WriteBack {
   readonly #options: WriteBackOptions;
   /** The record that has waited longest comes first. */
-  readonly #tokens = new Map<SubjectId, MissingToken>();
+  readonly #tokens = new Map<SubjectId | AccountId, Missing>();
   /** In the same order. */
-  readonly #removals = new Map<SubjectId | AccountId, LostRemoval>();
+  readonly #removals = new Map<SubjectId | AccountId, Missing>();
   /** What the store has lost. It is read one after the other, because it may be much. */
   #lost: Iterator<Missing, undefined> | undefined;
   /** When the store last lost data, by the monotonic clock. */
@@ -83,7 +69,7 @@ export class WriteBack {
    * @param sessionIssuedAt see `TerminalStore.restore`
    */
   add(record: TokenRecord, sessionIssuedAt?: number): void {
-    this.#remember({ id: subjectId(record.subject), record, sessionIssuedAt });
+    this.#remember({ id: subjectId(record.subject), generation: record.generation, record, sessionIssuedAt });
     void this.#flush();
   }
 
@@ -106,6 +92,25 @@ export class WriteBack {
     } finally {
       this.#inFlight.delete(id);
     }
+  }
+
+  /**
+   * Writes a token as {@link write} does, and tells the store that it was read.
+   * @param sessionIssuedAt see `TerminalStore.restore`
+   * @throws BrokerError `store_unavailable`
+   */
+  async restore(record: TokenRecord, sessionIssuedAt?: number): Promise<RestoreOutcome> {
+    const { terminals, cache, policy, observer } = this.#options;
+    const id = subjectId(record.subject);
+    const outcome = await this.write(id, record, sessionIssuedAt);
+    // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
+    if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
+      await terminals.markRead(id, record.generation, dueAt(record, policy, id));
+    }
+    // The announcement of the logout may be lost.
+    if (outcome === 'outdated') cache.tokens.remove(id, record.generation);
+    observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
+    return outcome;
   }
 
   /** Whether a token of the subject waits for the store. Only its own write knows the session that it is for. */
@@ -150,25 +155,22 @@ export class WriteBack {
     const { cache, clock } = this.#options;
     const now = clock.monotonic();
     for (const [id, generation] of cache.removals()) yield { id, generation };
-    for (const [id, record] of cache.records(now)) {
+    for (const { id, served } of cache.tokens.confirmed(now, clock.now())) {
+      const { record } = served;
       if (this.hasRecordOf(id)) continue;
       // A later login has ended the token, but nobody may have its token any more.
       const suspect = record.suspect || cache.newestKnown(id) > record.generation;
-      yield { id, record: { ...record, suspect } };
+      yield { id, generation: record.generation, record: { ...record, suspect } };
     }
     return undefined;
   }
 
   #remember(missing: Missing): void {
-    if ('record' in missing) {
-      const other = this.#tokens.get(missing.id);
-      if (!other || other.record.generation < missing.record.generation) this.#tokens.set(missing.id, missing);
-      dropOldest(this.#tokens);
-    } else {
-      const other = this.#removals.get(missing.id);
-      if (!other || other.generation < missing.generation) this.#removals.set(missing.id, missing);
-      dropOldest(this.#removals);
-    }
+    const waiting = missing.record ? this.#tokens : this.#removals;
+    const other = waiting.get(missing.id);
+    if (!other || other.generation < missing.generation) waiting.set(missing.id, missing);
+    const [oldest] = waiting.keys();
+    if (oldest !== undefined && waiting.size > MAX_MISSING) waiting.delete(oldest);
   }
 
   async #flush(): Promise<void> {
@@ -191,20 +193,16 @@ export class WriteBack {
   #takeBatch(): Missing[] {
     const batch: Missing[] = [];
     for (const missing of this.#take()) {
-      if (this.#isUseful(missing)) batch.push(missing);
+      const { record } = missing;
+      if (!record || this.#options.clock.now() < servableUntil(record.token)) batch.push(missing);
       if (batch.length === BATCH_SIZE) break;
     }
     return batch;
   }
 
-  /** Whether it is a removal, or a token that may still be served. */
-  #isUseful(missing: Missing): boolean {
-    return !('record' in missing) || this.#options.clock.now() < servableUntil(missing.record.token);
-  }
-
   /** First what has waited longest: if the store fails again, no more of what it has lost joins them. */
   *#take(): Generator<Missing> {
-    for (const waiting of [this.#removals, this.#tokens] as Map<string, Missing>[]) {
+    for (const waiting of [this.#removals, this.#tokens]) {
       for (const [id, missing] of waiting) {
         waiting.delete(id);
         yield missing;
@@ -216,8 +214,7 @@ export class WriteBack {
   /** Returns whether the store has answered. Otherwise the write waits again, behind all others. */
   async #write(missing: Missing): Promise<boolean> {
     try {
-      if ('record' in missing) await this.#restore(missing);
-      else await this.#remove(missing);
+      await (missing.record ? this.restore(missing.record, missing.sessionIssuedAt) : this.#remove(missing));
       return true;
     } catch {
       this.#remember(missing);
@@ -225,22 +222,10 @@ export class WriteBack {
     }
   }
 
-  async #remove({ id, generation }: LostRemoval): Promise<void> {
+  async #remove({ id, generation }: Missing): Promise<void> {
     const { terminals, accounts } = this.#options;
     if (isSubjectId(id)) await terminals.repeatRemoval(id, generation);
     else await accounts.repeatErasure(id, generation);
-  }
-
-  async #restore({ id, record, sessionIssuedAt }: MissingToken): Promise<void> {
-    const { terminals, cache, policy, observer } = this.#options;
-    const outcome = await this.write(id, record, sessionIssuedAt);
-    // Another replica may have restored it before, as unread. A token of a login by an app is never unread.
-    if (outcome === 'saved' && record.read && record.unreadRenewals > 0) {
-      await terminals.markRead(id, record.generation, dueAt(record, policy, id));
-    }
-    // The announcement of the logout may be lost.
-    if (outcome === 'outdated') cache.remove(id, record.generation);
-    observer.wroteBack(outcome === 'saved' || outcome === 'suspect' ? 'saved' : 'outdated');
   }
 
   /**
@@ -263,10 +248,4 @@ export class WriteBack {
       void this.#flush();
     }, RETRY_MS);
   }
-}
-
-function dropOldest(waiting: Map<string, unknown>): void {
-  if (waiting.size <= MAX_MISSING) return;
-  const [oldest] = waiting.keys();
-  if (oldest !== undefined) waiting.delete(oldest);
 }

@@ -54,44 +54,9 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
  */
 export const TIMEOUT_PARTS = 4;
 
-/** Calls `callback` after `ms` in which the event loop has run. See {@link TIMEOUT_PARTS}. */
-class Timeout implements Timer {
-  readonly #clock: Clock;
-  readonly #partMs: number;
-  #ended = 0;
-  #partBeganAt = 0;
-  #timer: Timer;
-
-  constructor(clock: Clock, callback: () => void, ms: number) {
-    this.#clock = clock;
-    this.#partMs = ms / TIMEOUT_PARTS;
-    this.#timer = this.#startPart(callback);
-  }
-
-  #startPart(callback: () => void): Timer {
-    this.#partBeganAt = this.#clock.monotonic();
-    return this.#clock.setTimer(() => {
-      this.#ended += 1;
-      if (this.#ended === TIMEOUT_PARTS) callback();
-      else this.#timer = this.#startPart(callback);
-    }, this.#partMs);
-  }
-
-  /** The ms that have been counted so far. */
-  get countedMs(): number {
-    const isOver = this.#ended === TIMEOUT_PARTS;
-    const inPartMs = isOver ? 0 : Math.min(this.#partMs, this.#clock.monotonic() - this.#partBeganAt);
-    return this.#ended * this.#partMs + inPartMs;
-  }
-
-  cancel(): void {
-    this.#timer.cancel();
-  }
-}
-
 /**
- * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run. The work behind `promise`
- * continues either way.
+ * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run (see {@link TIMEOUT_PARTS}). The work
+ * behind `promise` continues either way.
  * @param onEnd gets the ms that were counted
  */
 export function raceTimeout<T>(
@@ -101,15 +66,26 @@ export function raceTimeout<T>(
   onEnd?: (countedMs: number) => void,
 ): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
+    const partMs = ms / TIMEOUT_PARTS;
+    let endedParts = 0;
     let hasEnded = false;
+    const startPart = () => {
+      const timer = clock.setTimer(() => {
+        endedParts += 1;
+        if (endedParts < TIMEOUT_PARTS) part = startPart();
+        else end(() => resolve(undefined));
+      }, partMs);
+      return { timer, beganAt: clock.monotonic() };
+    };
     const end = (settle: () => void): void => {
       if (hasEnded) return;
       hasEnded = true;
-      timeout.cancel();
-      onEnd?.(timeout.countedMs);
+      part.timer.cancel();
+      const inPartMs = Math.min(partMs, clock.monotonic() - part.beganAt);
+      onEnd?.(Math.min(ms, endedParts * partMs + inPartMs));
       settle();
     };
-    const timeout = new Timeout(clock, () => end(() => resolve(undefined)), ms);
+    let part = startPart();
     promise.then(
       (answer) => end(() => resolve(answer)),
       (error: unknown) => end(() => reject(error)),
@@ -120,19 +96,19 @@ export function raceTimeout<T>(
 /** Every answer gets at least this long: a healthy store answers in less. */
 const MIN_WAIT_MS = 20;
 
-/** A limit on how long a caller waits in total, over several answers of the store. */
-export class TimeBudget {
+/** A timeout for several answers of the store together. */
+export class StoreTimeout {
   readonly #clock: Clock;
   #leftMs: number;
 
-  /** @param ms the whole budget */
+  /** @param ms how long all answers may take in total */
   constructor(clock: Clock, ms: number) {
     this.#clock = clock;
     this.#leftMs = ms;
   }
 
   /**
-   * Waits for `answer` and takes the time from the budget. Resolves to `undefined` when the budget runs out first;
+   * Waits for `answer`, and counts the time. Resolves to `undefined` when no time is left;
    * the work behind `answer` continues.
    */
   wait<T>(answer: Promise<T>): Promise<T | undefined> {

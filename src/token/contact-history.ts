@@ -8,13 +8,7 @@ export interface ContactFailure {
 }
 
 /** When another system was last reached, and when not. */
-export interface Contact {
-  /** Epoch ms; `undefined` before the first success. */
-  readonly lastSuccessAt: number | undefined;
-  readonly lastFailure: ContactFailure | undefined;
-  /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
-  readonly failingSince: number | undefined;
-}
+export type Contact = Readonly<Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'failingSince'>>;
 
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {
@@ -29,31 +23,21 @@ export interface VendorDomain extends Contact {
  * Remembers the last success and the last failure of a system that the broker depends on, for `GET /status`. One replica
  * knows only its own contacts.
  */
-export class ContactHistory implements Contact {
-  #lastSuccessAt: number | undefined;
-  #lastFailure: ContactFailure | undefined;
-  #failingSince: number | undefined;
-
-  get lastSuccessAt(): number | undefined {
-    return this.#lastSuccessAt;
-  }
-
-  get lastFailure(): ContactFailure | undefined {
-    return this.#lastFailure;
-  }
-
-  get failingSince(): number | undefined {
-    return this.#failingSince;
-  }
+export class ContactHistory {
+  /** Epoch ms; `undefined` before the first success. */
+  lastSuccessAt: number | undefined;
+  lastFailure: ContactFailure | undefined;
+  /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
+  failingSince: number | undefined;
 
   /** @param at epoch ms */
   succeeded(at: number): void {
-    this.#lastSuccessAt = at;
-    this.#failingSince = undefined;
+    this.lastSuccessAt = at;
+    this.failingSince = undefined;
   }
 
   failed(failure: ContactFailure): void {
-    this.#lastFailure = failure;
-    this.#failingSince ??= failure.at;
+    this.lastFailure = failure;
+    this.failingSince ??= failure.at;
   }
 }

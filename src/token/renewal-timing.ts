@@ -42,31 +42,19 @@ export interface RefreshPolicy {
 }
 
 /**
- * Returns when a token is due for renewal, as epoch ms. A hash of subject and generation spreads renewals over `share`,
- * so tokens issued together are not due together, and every replica computes the same time. Never later than
- * {@link waitFrom}.
+ * Returns when a token is due for renewal, as epoch ms: a suspect one at once. A hash of subject and generation spreads
+ * renewals over the policy's share, so tokens issued together are not due together, and every replica computes the same
+ * time. Never later than {@link waitFrom}.
+ * @param id the id of `record.subject`, if the caller has it
  */
-export function renewAt(token: Lifetime, share: RefreshShare, id: SubjectId, generation: number): number {
-  const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
-  return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
-}
-
-/** Returns a time before which no such token is due, as epoch ms. Unlike {@link refreshAt}, it takes no hash. */
-export function earliestRenewal(
-  { token, suspect }: Pick<TokenRecord, 'token' | 'suspect'>,
-  policy: RefreshPolicy,
-): number {
-  if (suspect) return token.issuedAt;
-  return Math.min(token.issuedAt + lifeOf(token) * policy.share.from, waitFrom(token));
-}
-
-/** {@link renewAt} of a record; a suspect one is due at once. @param id the id of `record.subject`, if the caller has it */
 export function refreshAt(
   { token, generation, subject, suspect }: TokenRecord,
   { share }: RefreshPolicy,
   id: SubjectId = subjectId(subject),
 ): number {
-  return suspect ? token.issuedAt : renewAt(token, share, id, generation);
+  if (suspect) return token.issuedAt;
+  const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
+  return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
 /**

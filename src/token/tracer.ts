@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
 /** What a span tells besides its name. It never identifies a person, a terminal or a session. */
 export type SpanFacts = Readonly<Record<string, string | number>>;
 
@@ -34,16 +36,8 @@ export interface RequestTracer {
   refused(code: string): void;
 }
 
-/** The part of Node's `IncomingMessage` that a span needs. */
-export interface TracedRequest {
-  readonly method?: string | undefined;
-  readonly url?: string | undefined;
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-}
+/** The part of Node's request that a span needs. */
+export type TracedRequest = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
-/** The part of Node's `ServerResponse` that a span needs. */
-export interface TracedResponse {
-  readonly statusCode: number;
-  readonly writableFinished: boolean;
-  once(event: 'close', listener: () => void): unknown;
-}
+/** The part of Node's response that a span needs. */
+export type TracedResponse = Pick<ServerResponse, 'statusCode' | 'writableFinished' | 'once'>;

@@ -137,20 +137,15 @@ export function parseAnswer(text: string): VendorAnswer {
   return read.data;
 }
 
-export interface LoginTimes {
-  /** When the login was sent, epoch ms by the broker's clock. */
-  readonly sentAt: number;
-  /** The vendor's clock minus the broker's clock. */
-  readonly offsetMs: number;
-}
-
 /**
  * Reads the token from the `data` of a successful answer. Strings stay unchanged, nulls are left out, and any other value
- * becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve the same. `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the
- * broker's clock.
+ * becomes its JSON text. Half a surrogate pair becomes U+FFFD: the store keeps UTF-8, and all replicas must serve the same.
+ * `expireTime` becomes epoch seconds by the vendor's clock. `expiresAt` is the same instant by the broker's clock.
+ * @param sentAt when the login was sent, epoch ms by the broker's clock
+ * @param offsetMs the vendor's clock minus the broker's clock
  * @throws BrokenAnswer
  */
-export function readToken(data: unknown, { sentAt, offsetMs }: LoginTimes): SdkToken {
+export function readToken(data: unknown, sentAt: number, offsetMs: number): SdkToken {
   if (Object.keys(Object(data)).length > TOKEN_FIELDS.length + MAX_OTHER_FIELDS) {
     throw new BrokenAnswer(`data has more than ${MAX_OTHER_FIELDS} fields beside the known ones`);
   }

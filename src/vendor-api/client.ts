@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { Agent, type Dispatcher, errors } from 'undici';
-import type { Clock } from '../token/clock.ts';
+import { type Clock, raceTimeout } from '../token/clock.ts';
 import { answerFault, BrokenAnswer, readRetryAfter } from './answer.ts';
 import { type FaultFacts, VendorFault } from './faults.ts';
 import type { PreparedLogin } from './signed-call.ts';
@@ -50,8 +49,6 @@ export interface VendorClientOptions {
   readonly clock: Clock;
   /** Timeout in ms for opening a connection. */
   readonly connectTimeoutMs: number;
-  /** Per origin. */
-  readonly maxConnections?: number;
 }
 
 export interface VendorResponse {
@@ -75,10 +72,10 @@ export class VendorClient implements VendorTransport {
   readonly #agent: Agent;
   readonly #clock: Clock;
 
-  constructor({ clock, connectTimeoutMs, maxConnections = MAX_CONNECTIONS }: VendorClientOptions) {
+  constructor({ clock, connectTimeoutMs }: VendorClientOptions) {
     this.#clock = clock;
     this.#agent = new Agent({
-      connections: maxConnections,
+      connections: MAX_CONNECTIONS,
       connectTimeout: connectTimeoutMs,
       maxResponseSize: MAX_RESPONSE_BYTES,
       // undici limits the size of HTTP/1.1 answers only.
@@ -93,13 +90,11 @@ export class VendorClient implements VendorTransport {
    */
   async post(request: PreparedLogin, timeoutMs: number): Promise<VendorResponse> {
     const deadline = new AbortController();
-    const timer = this.#clock.setTimer(() => deadline.abort(), timeoutMs);
-    try {
-      // undici reacts to the signal only after it has a connection. The race covers the wait for one.
-      return await Promise.race([this.#exchange(request, deadline.signal), expiry(deadline.signal)]);
-    } finally {
-      timer.cancel();
-    }
+    // undici reacts to the signal only after it has a connection. The race covers the wait for one.
+    const response = await raceTimeout(this.#clock, timeoutMs, this.#exchange(request, deadline.signal));
+    if (response) return response;
+    deadline.abort();
+    throw new VendorFault('timeout');
   }
 
   /** Aborts the requests that are still in flight. */
@@ -122,14 +117,9 @@ export class VendorClient implements VendorTransport {
         retryAfter,
       };
     } catch (error) {
-      throw asFault(error, signal, facts);
+      throw asFault(error, facts);
     }
   }
-}
-
-async function expiry(signal: AbortSignal): Promise<never> {
-  await once(signal, 'abort');
-  throw new VendorFault('timeout');
 }
 
 function decode(bytes: ArrayBuffer): string {
@@ -154,9 +144,9 @@ function readDate(value: string | undefined): number | undefined {
  * Keeps only the code of an error, because errors of undici may contain parts of the answer.
  * @param facts what the headers of the answer said, if they arrived
  */
-function asFault(error: unknown, signal: AbortSignal, facts: FaultFacts): VendorFault {
+function asFault(error: unknown, facts: FaultFacts): VendorFault {
   if (error instanceof BrokenAnswer) return error.toFault(facts);
-  if (signal.aborted || error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');
+  if (error instanceof errors.ConnectTimeoutError) return new VendorFault('timeout');
   if (error instanceof errors.ResponseExceededMaxSizeError) return answerFault('too_large', facts);
   return new VendorFault('unreachable', { problem: (error as NodeJS.ErrnoException).code });
 }

@@ -95,53 +95,6 @@ export class CircuitBreaker {
   }
 }
 
-/** The `Date` header counts whole seconds, so it cannot prove a smaller difference. */
-const NEGLIGIBLE_MS = 2_000;
-const WARN_MS = 30_000;
-const ERROR_MS = 120_000;
-
-export interface DateObservation {
-  /** The `Date` header of the answer: epoch ms by the vendor's clock. */
-  readonly vendorDate: number;
-  /** Epoch ms by the broker's clock. */
-  readonly sentAt: number;
-  /** Epoch ms by the broker's clock. */
-  readonly receivedAt: number;
-}
-
-/** How far the clock of one vendor domain is ahead of the broker's clock, measured by the vendor's answers. */
-export class ClockOffset {
-  readonly #report: (level: 'warn' | 'error', offsetMs: number) => void;
-  #ms = 0;
-  #reported: 'warn' | 'error' | undefined;
-
-  /** @param report is called once when the offset exceeds 30 s (warn) or 120 s (error) */
-  constructor(report: (level: 'warn' | 'error', offsetMs: number) => void) {
-    this.#report = report;
-  }
-
-  /** The vendor's clock minus the broker's clock; 0 unless a difference is known. */
-  get ms(): number {
-    return this.#ms;
-  }
-
-  /** Measures the offset by an answer. A difference that the duration of the exchange may explain counts as 0. */
-  observe({ vendorDate, sentAt, receivedAt }: DateObservation): void {
-    const halfTrip = (receivedAt - sentAt) / 2;
-    // `Date` is cut to the second, so it is half a second too small on average.
-    const offset = Math.round(vendorDate + 500 - (sentAt + halfTrip));
-    this.#ms = Math.abs(offset) > NEGLIGIBLE_MS + halfTrip ? offset : 0;
-    const level = levelOf(Math.abs(this.#ms));
-    if (level && level !== this.#reported) this.#report(level, this.#ms);
-    this.#reported = level;
-  }
-}
-
-function levelOf(ms: number): 'warn' | 'error' | undefined {
-  if (ms > ERROR_MS) return 'error';
-  return ms > WARN_MS ? 'warn' : undefined;
-}
-
 export interface DomainsOptions {
   readonly baseUrl: URL;
   /** Other domains by country (ISO 3166-1 alpha-2). */
@@ -153,7 +106,8 @@ export interface DomainsOptions {
 
 export interface Domain {
   readonly url: URL;
-  readonly offset: ClockOffset;
+  /** The vendor's clock minus the broker's clock, as the last answer with a `Date` header showed it; 0 before. */
+  readonly clock: { offsetMs: number };
   readonly circuit: CircuitBreaker;
   readonly logins: ContactHistory;
   readonly connections: ConnectionPlaces;
@@ -186,13 +140,11 @@ export class Domains {
 
   /** Each domain once, the default one first. */
   report(): readonly VendorDomain[] {
-    return [...this.#origins].map(([origin, { circuit, offset, logins }]) => ({
+    return [...this.#origins].map(([origin, { circuit, clock, logins }]) => ({
       host: new URL(origin).host,
       circuit: circuit.status,
-      clockOffsetMs: offset.ms,
-      lastSuccessAt: logins.lastSuccessAt,
-      lastFailure: logins.lastFailure,
-      failingSince: logins.failingSince,
+      clockOffsetMs: clock.offsetMs,
+      ...logins,
     }));
   }
 }
@@ -204,11 +156,10 @@ function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions)
   });
   observer.circuitChanged(host, circuit.status);
   observer.lastLoginSeen(host, 0);
-  const offset = new ClockOffset((level, offsetMs) => {
-    log[level](
-      { host, offsetMs },
-      "the vendor's clock and this host's clock differ: logins are signed by the vendor's; check this host's clock",
-    );
-  });
-  return { offset, circuit, logins: new ContactHistory(), connections: new ConnectionPlaces(clock) };
+  return {
+    clock: { offsetMs: 0 },
+    circuit,
+    logins: new ContactHistory(),
+    connections: new ConnectionPlaces(clock),
+  };
 }

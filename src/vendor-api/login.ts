@@ -1,18 +1,18 @@
 import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent } from '../token/errors.ts';
-import type { Log } from '../token/log.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
-import type { LoginOutcome, Observer } from '../token/observer.ts';
+import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId } from '../token/subject.ts';
 import type { Tracer } from '../token/tracer.ts';
-import { BrokenAnswer, parseAnswer, readToken, resultKind, SUCCESS } from './answer.ts';
-import { VendorClient, type VendorResponse, type VendorTransport } from './client.ts';
+import { SUCCESS } from './answer.ts';
+import { VendorClient, type VendorTransport } from './client.ts';
 import { type Domain, Domains, type DomainsOptions } from './domains.ts';
-import { type FaultFacts, ruleFor, toBrokerError, VendorFault } from './faults.ts';
-import { newNonce, prepareLogin, type VendorApp } from './signed-call.ts';
+import { exchange } from './exchange.ts';
+import { ruleFor, toBrokerError, VendorFault } from './faults.ts';
+import type { VendorApp } from './signed-call.ts';
 
 const MAX_ATTEMPTS = 3;
 const FIRST_BACKOFF_MS = 250;
@@ -22,14 +22,11 @@ const LOCAL_SHARE = 1 / 4;
 /** Timeout of the shared queue for a login that an app waits for. */
 const QUEUE_TIMEOUT_MS = 100;
 
-export interface LoginTurnsOptions {
+export interface LoginTurnsOptions extends Pick<DomainsOptions, 'clock' | 'log' | 'observer'> {
   /** The queue of logins over all replicas. */
   readonly queue: Pick<LoginQueue, 'reserve'>;
   /** The login budget: logins per second over all replicas; 0: no limit. */
   readonly maxPerSecond: number;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly observer: Observer;
 }
 
 /** Keeps all replicas together within the login budget. While the store is unavailable, each replica uses a share of it. */
@@ -83,7 +80,7 @@ function paceOf(perSecond: number): Pace {
 
 /**
  * Decides which faults of one login get another attempt, and when. Only transient faults do: at most three attempts,
- * with exponential backoff and full jitter, each only if it can end within the login's time budget. A login that may
+ * with exponential backoff and full jitter, each only if it can end within the login budget. A login that may
  * have succeeded gets one retry at most. So does a timestamp that the vendor refused: the next attempt uses the vendor's
  * clock.
  */
@@ -130,16 +127,13 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
   readonly transport?: VendorTransport;
 }
 
-/** The form of a vendor request id that the log may show. It is shorter than any token. */
-const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
-
 /** Logs in at the vendor over HTTP. The region decides the domain, and the subject decides the app. */
 export class HttpVendorLogin implements VendorLogin {
   readonly #options: HttpVendorLoginOptions;
   #apps: HttpVendorLoginOptions['apps'];
   readonly #domains: Domains;
   readonly #turns: LoginTurns;
-  readonly #client: VendorTransport;
+  readonly #transport: VendorTransport;
   #isStopping = false;
 
   constructor(options: HttpVendorLoginOptions) {
@@ -148,7 +142,7 @@ export class HttpVendorLogin implements VendorLogin {
     this.#domains = new Domains(options);
     this.#turns = new LoginTurns(options);
     const { transport, clock, timeoutMs } = options;
-    this.#client = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+    this.#transport = transport ?? new VendorClient({ clock, connectTimeoutMs: timeoutMs });
   }
 
   /** Signs each attempt from now on as these apps. */
@@ -190,7 +184,7 @@ export class HttpVendorLogin implements VendorLogin {
 
   /** Aborts the logins that are still in flight. */
   async close(): Promise<void> {
-    await this.#client.close();
+    await this.#transport.close();
   }
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
@@ -239,41 +233,21 @@ export class HttpVendorLogin implements VendorLogin {
     }
   }
 
-  #send({ subject, region }: LoginRequest, domain: Domain, app: VendorApp): Promise<SdkToken> {
+  #send({ subject, region }: LoginRequest, { url, clock: vendorClock, circuit }: Domain, app: VendorApp) {
     const { clock, observer, tracer, timeoutMs } = this.#options;
-    const timestamp = Math.floor((clock.now() + domain.offset.ms) / 1_000);
-    const login = prepareLogin({ domain: domain.url, app, subject, region, nonce: newNonce(), timestamp });
     const send = async (): Promise<SdkToken> => {
       observer.loginSent();
-      const startedAt = clock.monotonic();
-      const response = await this.#client.post(login, timeoutMs);
-      return this.#read(response, domain, Math.round(clock.monotonic() - startedAt));
-    };
-    const facts = { 'server.address': domain.url.hostname, 'http.request.method': 'POST' };
-    return domain.circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
-  }
-
-  /** @param roundTripMs by the monotonic clock */
-  #read(response: VendorResponse, { url, offset }: Domain, roundTripMs: number): SdkToken {
-    const { clock, observer } = this.#options;
-    // If the wall clock has jumped during the exchange, its present time is the right one.
-    const receivedAt = clock.now();
-    const sentAt = receivedAt - roundTripMs;
-    const { status, text, dateHeader, retryAfter } = response;
-    let facts: FaultFacts = { httpStatus: status, retryAfter };
-    try {
-      const { code, msg, requestId, data } = parseAnswer(text);
-      facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
-      if (dateHeader !== undefined) {
-        offset.observe({ vendorDate: dateHeader, sentAt, receivedAt });
-        observer.clockOffsetSeen(url.host, offset.ms);
+      const options = { transport: this.#transport, clock, timeoutMs, offsetMs: vendorClock.offsetMs };
+      const answer = await exchange({ domain: url, app, subject, region }, options);
+      if (answer.offsetMs !== undefined) {
+        vendorClock.offsetMs = answer.offsetMs;
+        observer.clockOffsetSeen(url.host, answer.offsetMs);
       }
-      const kind = resultKind(code, msg);
-      if (kind !== 'success') throw new VendorFault(kind, facts);
-      return readToken(data, { sentAt, offsetMs: offset.ms });
-    } catch (error) {
-      throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
-    }
+      if (!answer.token) throw new VendorFault(answer.kind, answer.facts);
+      return answer.token;
+    };
+    const facts = { 'server.address': url.hostname, 'http.request.method': 'POST' };
+    return circuit.run(accountId(subject.unionId), () => tracer.span('login attempt', send, facts));
   }
 }
 

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import type { Fault } from '../../src/simulator/vendor-settings.ts';
-import { renewAt } from '../../src/token/renewal-timing.ts';
-import { subjectId } from '../../src/token/subject.ts';
+import { refreshAt } from '../../src/token/renewal-timing.ts';
+import { PROACTIVE } from '../support/broker-parts.ts';
 import { readFile } from '../support/documents.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFaultProxy } from '../support/fault-proxy.ts';
@@ -24,7 +24,6 @@ const LOGINS_PER_SECOND = 10;
 /** In seconds. */
 const LONG_LIFE = 30 * 86_400;
 /** REFRESH_AT. */
-const DEFAULT_SHARE = { from: 0.7, to: 0.9 };
 
 /** Alerts that have only unit tests (`promtool test rules`), and why no fault here can fire them. */
 const NOT_PLAYED = new Map([['InternalErrors', 'only a mistake in the program makes a read fail with `internal`']]);
@@ -118,8 +117,8 @@ async function storeDueTokens({ url }: RedisServer, { keyPrefix, env }: Fleet, c
   const now = Date.now();
   const restoreDue = (number: number) => {
     const record = madeUpRecord({ app: 'default', unionId: `due-${number}`, uniqueId: 'phone' });
-    const token = { issuedAt: 0, expiresAt: LIFE_MS };
-    const issuedAt = now - renewAt(token, DEFAULT_SHARE, subjectId(record.subject), record.generation);
+    const token = { ...record.token, issuedAt: 0, expiresAt: LIFE_MS };
+    const issuedAt = now - refreshAt({ ...record, token }, PROACTIVE);
     return store.terminals.restore(
       { ...record, token: { ...record.token, issuedAt, expiresAt: issuedAt + LIFE_MS } },
       now,

@@ -140,7 +140,7 @@ const LEASED_LOGINS: readonly Change[] = [
     name: 'one store budget for all turns of a waiter',
     from: 'while (clock.monotonic() < deadline) {\n      const answer = await this.acquire(request.id);',
     to:
-      'const budget = new TimeBudget(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n' +
+      'const budget = new StoreTimeout(clock, STORE_WAIT_MS);\n    while (clock.monotonic() < deadline) {\n' +
       '      const answer = (await budget.wait(this.acquire(request.id))) ?? asUnavailable(new BrokerError("store_unavailable"));',
   },
 ];
@@ -148,7 +148,7 @@ const LEASED_LOGINS: readonly Change[] = [
 const READS: readonly Change[] = [
   {
     name: 'an error of the store counts as an absence',
-    from: 'return { entry: cache.getStale(id), erasedAt:',
+    from: 'return { entry: cache.tokens.find(id), erasedAt:',
     to: 'return { entry: undefined, erasedAt:',
   },
   {
@@ -176,12 +176,12 @@ const CACHE: readonly Change[] = [
   },
   {
     name: 'an erasure leaves the tokens in memory',
-    from: 'this.#tokens.removeAccount(account, generation);',
+    from: 'this.tokens.removeAccount(account, generation);',
     to: '',
   },
   {
     name: 'a stale token stays fresh after its successor was announced',
-    from: 'this.#tokens.invalidate(announcement.id, announcement.generation);',
+    from: 'this.tokens.invalidate(announcement.id, announcement.generation);',
     to: '',
   },
 ];
@@ -216,11 +216,11 @@ const LEASES: readonly Change[] = [
   { name: 'the heartbeat of the leases goes on without a lease', from: 'this.#heartbeat?.cancel();', to: '' },
 ];
 
-const VENDOR_LOGIN: readonly Change[] = [
+const VENDOR_EXCHANGE: readonly Change[] = [
   {
     name: "the difference of the vendor's clock is forgotten for the end of a token",
-    from: 'readToken(data, { sentAt, offsetMs: offset.ms })',
-    to: 'readToken(data, { sentAt, offsetMs: 0 })',
+    from: 'readToken(data, sentAt, offsetMs ?? knownOffsetMs)',
+    to: 'readToken(data, sentAt, 0)',
   },
 ];
 
@@ -236,14 +236,14 @@ const OTHERS: readonly Mistake[] = [
   {
     name: 'an older token replaces a newer one in memory',
     file: 'src/broker/cached-tokens.ts',
-    from: 'if (known.generation > record.generation) return former;',
-    to: 'if (known.generation < record.generation) return former;',
+    from: 'if (formerRecord.generation > record.generation) return former;',
+    to: 'if (formerRecord.generation < record.generation) return former;',
   },
   {
     name: 'a suspect token is not due',
     file: 'src/token/renewal-timing.ts',
-    from: 'return suspect ? token.issuedAt : renewAt(token, share, id, generation);',
-    to: 'return renewAt(token, share, id, generation);',
+    from: 'if (suspect) return token.issuedAt;',
+    to: '',
   },
   {
     name: 'a replica that stood still takes that for a failure of the store',
@@ -275,7 +275,7 @@ export const MISTAKES: readonly Mistake[] = [
   ...inFile('src/broker/leased-logins.ts', LEASED_LOGINS),
   ...inFile('src/broker/held-leases.ts', LEASES),
   ...inFile('src/broker/access-ids.ts', ACCESS_IDS),
-  ...inFile('src/vendor-api/login.ts', VENDOR_LOGIN),
+  ...inFile('src/vendor-api/exchange.ts', VENDOR_EXCHANGE),
   ...OTHERS,
 ];
 

@@ -59,7 +59,7 @@ async function newParts(): Promise<PeerParts> {
       const answer = await request(login.url, { method: 'POST', headers: login.headers, body: login.body });
       const { code, data } = parseAnswer(await answer.body.text());
       if (code !== 0) throw new Error(`the vendor answered with code ${code}`);
-      return peerToken(readToken(data, { sentAt, offsetMs: 0 }));
+      return peerToken(readToken(data, sentAt, 0));
     },
   };
 }

@@ -1,13 +1,17 @@
 import type { VendorConfig } from '../../config/config.ts';
 import type { Clock } from '../../token/clock.ts';
+import { probeVendor, type VendorExchange } from '../../vendor-api/exchange.ts';
 import { VendorFault } from '../../vendor-api/faults.ts';
-import { type ClockReading, probeVendor, type VendorExchange } from '../../vendor-api/probe.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
 import type { ChosenLogin } from '../login-flags.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
 
 /** Upper limit of an attempt in ms, whatever VENDOR_TIMEOUT_MS says: there may be two attempts. */
 const MAX_ATTEMPT_MS = 5_000;
+
+/** Differences of the clocks above which the check warns, and fails. */
+const WARN_OFFSET_MS = 30_000;
+const MAX_OFFSET_MS = 120_000;
 
 /** The account of the signed call. The vendor refuses the call, so this name matters only if it does not. */
 const CHECK_ACCOUNT = 'sdk-token-broker-check';
@@ -28,7 +32,7 @@ export async function checkVendor(
     const calls = [...vendor.apps.values()].map(async (app) => {
       const isLogin = login?.domain.href === domain.href && login.app === app;
       const call = isLogin ? login : callWithoutCountry(domain, app);
-      return { app, isLogin, outcome: await probeVendor({ login: call, timeoutMs, clock }).catch(asFault) };
+      return { app, isLogin, outcome: await probeVendor(call, timeoutMs, clock).catch(asFault) };
     });
     return resultsOf(domain.host, await Promise.all(calls));
   });
@@ -57,7 +61,7 @@ function resultsOf(host: string, calls: readonly Call[]): CheckResult[] {
   if (!answer) return fault ? [fail(name, faultProblem(fault, host))] : [];
   return [
     ok(name, `answered in ${answer.roundTripMs} ms`),
-    clockResult(`clock of ${host}`, answer.clock),
+    clockResult(`clock of ${host}`, answer.offsetMs),
     ...calls.map(({ app, isLogin, outcome }) => {
       const callName = `${isLogin ? 'login' : 'app'} ${app.name} at ${host}`;
       if (outcome instanceof VendorFault) return fail(callName, faultProblem(outcome, host));
@@ -66,18 +70,17 @@ function resultsOf(host: string, calls: readonly Call[]): CheckResult[] {
   ];
 }
 
-function clockResult(name: string, reading: ClockReading | undefined): CheckResult {
-  if (!reading) {
+function clockResult(name: string, offsetMs: number | undefined): CheckResult {
+  if (offsetMs === undefined) {
     const fix = 'Make sure that no proxy removes the header. Without it, the broker cannot notice a wrong clock.';
     return warn(name, { detail: 'the answer has no Date header', fix });
   }
-  const { offsetMs, level } = reading;
   if (offsetMs === 0) return ok(name, 'agrees with the clock of this machine');
   const detail = `${Math.abs(Math.round(offsetMs / 1_000))} s ${offsetMs > 0 ? 'ahead of' : 'behind'} this machine`;
-  if (!level) return ok(name, detail);
+  if (Math.abs(offsetMs) <= WARN_OFFSET_MS) return ok(name, detail);
   const fix =
     'Set the clock of this machine by NTP (chrony, systemd-timesyncd). The vendor refuses a difference above 300 s.';
-  return level === 'warn' ? warn(name, { detail, fix }) : fail(name, { detail, fix });
+  return Math.abs(offsetMs) <= MAX_OFFSET_MS ? warn(name, { detail, fix }) : fail(name, { detail, fix });
 }
 
 /** Judges the answer to the call without a country (docs/vendor-login.md, "Result codes"). */

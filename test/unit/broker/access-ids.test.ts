@@ -54,7 +54,7 @@ describe('the accessId of an account that has never logged in', () => {
     await pass(2_000);
     expect(await obtained).toMatchObject(OBTAINED);
     expect((await store.accounts.find('bob'))?.records).toEqual([]);
-    expect(first.cache.size).toBe(0);
+    expect(first.cache.tokens.size).toBe(0);
     expect(calls('save')).toBe(0);
     await pass(2 * vendor.lifeMs);
     const due = await claimLeases(store, 10, LEASE_MS);

@@ -219,9 +219,9 @@ describe('an erasure', () => {
     await read(0, { subject: tablet });
     await read(0, { subject: { ...SUBJECT, unionId: 'bob' } });
     await replicas[0]?.accounts.erase('alice');
-    expect(replicas[0]?.cache.getStale(ID)).toBeUndefined();
-    expect(replicas[0]?.cache.getStale(subjectId(tablet))).toBeUndefined();
-    expect(replicas[0]?.cache.getStale(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
+    expect(replicas[0]?.cache.tokens.find(ID)).toBeUndefined();
+    expect(replicas[0]?.cache.tokens.find(subjectId(tablet))).toBeUndefined();
+    expect(replicas[0]?.cache.tokens.find(subjectId({ ...SUBJECT, unionId: 'bob' }))).toBeDefined();
     expect(await store.accounts.find('alice')).toBeUndefined();
   });
 });

@@ -6,9 +6,6 @@ import type { ServedToken } from '../../../src/token/sdk-token.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
-import { compareFieldsOfTokens } from '../../support/token-equality.ts';
-
-compareFieldsOfTokens();
 
 const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LoginLimits } from '../../../src/broker/login-limits.ts';
-import { systemClock, TimeBudget } from '../../../src/token/clock.ts';
+import { StoreTimeout, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { accountOf, subjectId } from '../../../src/token/subject.ts';
 import { captureLog } from '../../support/captured-log.ts';
@@ -20,7 +20,7 @@ function createLimits(answer: () => Promise<number>, perHour = 240) {
   const { logger: log, lines } = captureLog('debug');
   const { observer, told } = recordingObserver();
   const limits = new LoginLimits({ rates: { take, giveBack }, perHour, burst: 4, log, observer });
-  const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new TimeBudget(systemClock, 30));
+  const admit = (cause: 'new' | 'refused') => limits.admit(ID, cause, new StoreTimeout(systemClock, 30));
   return { limits, admit, taken, givenBack, told, lines };
 }
 

@@ -386,9 +386,9 @@ describe('a token that the store does not take', () => {
       const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
       await pass(200);
       await reading;
-      expect(cache.getStale(ID)).toBeDefined();
+      expect(cache.tokens.find(ID)).toBeDefined();
       await pass(300);
-      expect(cache.getStale(ID)).toBeUndefined();
+      expect(cache.tokens.find(ID)).toBeUndefined();
     },
   );
 
@@ -398,7 +398,7 @@ describe('a token that the store does not take', () => {
     await pass(200);
     await reading;
     await pass(300);
-    expect(cache.getStale(ID)).toBeDefined();
+    expect(cache.tokens.find(ID)).toBeDefined();
   });
 
   test('gives way to a newer token of the store, for a background renewal too', async () => {
@@ -524,7 +524,7 @@ describe('a login without a lease', () => {
       expect(await answer).toBe(code);
       expect(vendor.requests).toHaveLength(1);
       await pass(10_000);
-      expect(cache.getStale(ID)).toBeUndefined();
+      expect(cache.tokens.find(ID)).toBeUndefined();
       expect(await stored()).toBeUndefined();
       expect(await replica.memory.accounts.find('alice')).toBeUndefined();
     });
@@ -539,7 +539,7 @@ describe('a login without a lease', () => {
       down.add('restore').add('read');
       await pass(2_500);
       expect(await answer).toBe(code);
-      expect([writeBack.hasRecordOf(ID), cache.getStale(ID)]).toEqual([false, undefined]);
+      expect([writeBack.hasRecordOf(ID), cache.tokens.find(ID)]).toEqual([false, undefined]);
       storeReturns();
       await pass(10_000);
       expect(await stored()).toBeUndefined();
@@ -556,7 +556,7 @@ describe('a login without a lease', () => {
       await pass(2_500);
       expect(await answer).toBe(code);
       await pass(10_000);
-      expect([cache.getStale(ID), await stored()]).toEqual([undefined, undefined]);
+      expect([cache.tokens.find(ID), await stored()]).toEqual([undefined, undefined]);
     });
 
     test('is refused by the store and leaves memory, if the announcement was lost and the write is late', async () => {
@@ -570,10 +570,10 @@ describe('a login without a lease', () => {
       await pass(2_500);
       // Neither this replica nor a store that answers knows of it so far.
       expect(await answer).toBe('token-1');
-      expect(cache.getStale(ID)).toBeDefined();
+      expect(cache.tokens.find(ID)).toBeDefined();
       storeReturns();
       await pass(0);
-      expect([cache.getStale(ID), await stored()]).toEqual([undefined, undefined]);
+      expect([cache.tokens.find(ID), await stored()]).toEqual([undefined, undefined]);
     });
   });
 

@@ -50,7 +50,7 @@ describe('when an announcement is lost', () => {
     expect((await read(unsubscribed)).etag).toBe(etag);
     clock.advance(1);
     expect((await read(unsubscribed)).etag).not.toBe(etag);
-    expect(unsubscribed.cache.getStale(ID)?.served.etag).not.toBe(etag);
+    expect(unsubscribed.cache.tokens.find(ID)?.served.etag).not.toBe(etag);
     expect(vendor.requests).toHaveLength(2);
   });
 
@@ -63,7 +63,7 @@ describe('when an announcement is lost', () => {
     await broker.read({ subject: tablet, region: 'CN', sessionIssuedAt: undefined });
     vendor.failure = new BrokerError('account_disabled');
     await expect(renewInBackground(ID)).rejects.toMatchObject({ code: 'account_disabled' });
-    expect([ID, subjectId(tablet)].map((id) => cache.getStale(id))).toEqual([undefined, undefined]);
+    expect([ID, subjectId(tablet)].map((id) => cache.tokens.find(id))).toEqual([undefined, undefined]);
   });
 
   test('a replica asks the store again for a token that the store has not confirmed', async () => {

@@ -28,7 +28,7 @@ async function reportWithLostLease(onLoss: (parts: ReturnType<typeof createRepli
     return answer;
   };
   expect(await read()).toBe('token-1');
-  const etag = parts.cache.getStale(ID)?.served.etag;
+  const etag = parts.cache.tokens.find(ID)?.served.etag;
   const { terminals } = store;
   const save = terminals.save.bind(terminals);
   terminals.save = async (lease): Promise<SaveOutcome> => {
@@ -45,7 +45,7 @@ function createReplica() {
   const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const watched = watchedStore(store);
   const parts = brokerParts({ clock, store: watched.store });
-  const tokenInMemory = () => parts.cache.getStale(ID)?.served.record.token.fields['accessToken'];
+  const tokenInMemory = () => parts.cache.tokens.find(ID)?.served.record.token.fields['accessToken'];
   return { ...parts, store, watched, clock, pass, tokenInMemory };
 }
 

@@ -34,21 +34,21 @@ describe('without any announcement, a replica that was told of', () => {
   test('the logout of an app serves the token no more, and logs in', async () => {
     const { accounts, cache, read, sessionIssuedAt } = await replicaWithToken();
     await accounts.logOut(SUBJECT, { sessionIssuedAt });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect(await read()).toBe('token-2');
   });
 
   test('the logout by an operator serves the token no more, and logs in', async () => {
     const { accounts, cache, read } = await replicaWithToken();
     await accounts.logOut(SUBJECT, 'operator');
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect(await read()).toBe('token-2');
   });
 
   test('an erasure serves the token no more, and refuses the session', async () => {
     const { accounts, cache, read } = await replicaWithToken();
     await accounts.erase(SUBJECT.unionId);
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect(await read()).toBe('session_invalid');
   });
 

@@ -10,10 +10,7 @@ import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
-import { compareFieldsOfTokens } from '../../support/token-equality.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
-
-compareFieldsOfTokens();
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -186,13 +183,13 @@ describe('a token that ends before its expiry while it is renewed', () => {
   test.each(ENDS)('is not given to a read that waits, and memory forgets it: %s', async (...end) => {
     const { answer, cache } = await readAndEnd(5_940_000, end);
     expect(answer()).toBe(end[1]);
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
   });
 
   test.each(ENDS)('is forgotten, although no read has waited for its renewal: %s', async (...end) => {
     const { answer, cache } = await readAndEnd(3_000_000, end);
     expect(answer()).toBe('token-1');
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
   });
 });
 
@@ -220,7 +217,7 @@ describe('a login without the store that shows that the account is closed', () =
     const answer = follow(read());
     await pass(0);
     expect(answer()).toBe('account_disabled');
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
   });
 });
 

@@ -47,7 +47,7 @@ describe('a background renewal', () => {
     expect(await renewal.renewDue(ID, () => undefined)).toBeUndefined();
     expect(vendor.requests).toHaveLength(1);
     expect((await store.terminals.read(ID)).record).toBeUndefined();
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect((await store.terminals.acquire(ID, 100)).kind).toBe('granted');
   });
 
@@ -228,8 +228,8 @@ describe('when the store answers too late', () => {
     await eventually(() => vendor.requests.length === 1);
     await store.terminals.remove(ID);
     await reading;
-    expect(cache.getStale(ID)).toBeDefined();
-    await eventually(() => expect(cache.getStale(ID)).toBeUndefined(), { timeoutMs: 2_000 });
+    expect(cache.tokens.find(ID)).toBeDefined();
+    await eventually(() => expect(cache.tokens.find(ID)).toBeUndefined(), { timeoutMs: 2_000 });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
   });
 });

@@ -26,7 +26,7 @@ async function afterLoss({ isConfirmed }: { readonly isConfirmed: boolean }) {
   };
   if (!isConfirmed) watched.down.add('save').add('restore');
   expect(await read()).toBe('token-1');
-  expect(Number.isFinite(parts.cache.getStale(ID)?.checkedAt)).toBe(isConfirmed);
+  expect(Number.isFinite(parts.cache.tokens.find(ID)?.checkedAt)).toBe(isConfirmed);
   /** From now on, the store has no data. It takes what is written back. */
   const lose = () => {
     watched.down.clear();

@@ -4,12 +4,9 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
-import { accountOf, type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountOf, type Subject, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 import { PROACTIVE } from '../../support/broker-parts.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { compareFieldsOfTokens } from '../../support/token-equality.ts';
-
-compareFieldsOfTokens();
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const ID = subjectId(SUBJECT);
@@ -32,7 +29,10 @@ function createCache(maxBytes = 2 ** 20) {
   const announce = (announcement: Announcement) => {
     for (const listener of listeners) listener(announcement);
   };
-  return { cache, clock, record, announce, feed };
+  function* records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
+    for (const { id, served } of cache.tokens.confirmed(checkedUntil, clock.now())) yield [id, served.record];
+  }
+  return { cache, clock, record, announce, feed, records };
 }
 
 describe('the token cache', () => {
@@ -95,7 +95,7 @@ describe('the token cache', () => {
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect(cache.getStale(ID)?.served.record.generation).toBe(1);
+    expect(cache.tokens.find(ID)?.served.record.generation).toBe(1);
   });
 
   test('keeps an entry fresh when its own generation or a failed login is announced', () => {
@@ -112,7 +112,7 @@ describe('the token cache', () => {
     for (const kind of ['saved', 'removed'] as const) announce({ kind, id: ID, generation: 5 });
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     cache.put(record(4), { checkedAt: askedBefore, erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     clock.advance(1);
     cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: undefined });
@@ -124,7 +124,7 @@ describe('the token cache', () => {
     for (const [index, subject] of subjects.entries())
       cache.put(record(4 + index, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'erased', account: accountOf(ID), generation: 4 });
-    expect(subjects.map((subject) => cache.getStale(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
+    expect(subjects.map((subject) => cache.tokens.find(subjectId(subject)) !== undefined)).toEqual([false, true, true]);
   });
 
   test('removes the token of a logged-out terminal, and a late read does not restore it', () => {
@@ -132,9 +132,9 @@ describe('the token cache', () => {
     const oldRecord = record(1);
     cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'removed', id: ID, generation: 5 });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     cache.put(oldRecord, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     cache.put(record(6), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
   });
@@ -149,7 +149,7 @@ describe('the token cache', () => {
 
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
-    const generation = () => cache.getStale(ID)?.served.record.generation;
+    const generation = () => cache.tokens.find(ID)?.served.record.generation;
     cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(generation()).toBe(2);
@@ -177,24 +177,24 @@ describe('the token cache', () => {
     const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
     const entry = cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(entry.served.etag).not.toBe(own.served.etag);
-    expect(cache.getStale(ID)).toEqual(entry);
+    expect(cache.tokens.find(ID)).toEqual(entry);
   });
 
   test('asks the store for a renewed token that the store has not confirmed', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
-    expect(cache.getStale(ID)?.served.record.generation).toBe(2);
+    expect(cache.tokens.find(ID)?.served.record.generation).toBe(2);
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
   test('adds no entry for a renewed token that is not read on this replica', () => {
     const { cache, clock, record } = createCache();
     cache.renew(record(1), ID, clock.monotonic());
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.renew(record(2), ID, clock.monotonic());
-    expect(cache.getStale(ID)?.served.record.generation).toBe(2);
+    expect(cache.tokens.find(ID)?.served.record.generation).toBe(2);
   });
 
   test('serves a renewed token that the store has confirmed without asking the store', () => {
@@ -219,8 +219,8 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
     expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined }).served.record.read).toBe(false);
-    cache.setRead(ID, 1, true);
-    cache.setRenewFrom(ID, 1, 7);
+    cache.tokens.setRead(ID, 1, true);
+    cache.tokens.setRenewFrom(ID, 1, 7);
     expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined })).toMatchObject({
       served: { record: { read: true } },
       renewFrom: 7,
@@ -235,7 +235,7 @@ describe('the token cache', () => {
     announce({ kind: 'saved', id: ID, generation: 5 });
     announce({ kind: 'saved', id: ID, generation: 3 });
     cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect(cache.newestKnown(ID)).toBe(5);
     cache.put(record(5), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
@@ -245,7 +245,7 @@ describe('the token cache', () => {
     const { cache, clock, record, announce } = createCache();
     announce({ kind: 'erased', account: accountOf(ID), generation: 5 });
     cache.put(record(4), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeUndefined();
+    expect(cache.tokens.find(ID)).toBeUndefined();
     expect(cache.erasedAt(ID)).toBe(5);
   });
 
@@ -270,32 +270,32 @@ describe('the token cache', () => {
   test('removes a token without refusing the next one', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    cache.remove(ID);
-    expect(cache.getStale(ID)).toBeUndefined();
+    cache.tokens.remove(ID);
+    expect(cache.tokens.find(ID)).toBeUndefined();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeDefined();
+    expect(cache.tokens.find(ID)).toBeDefined();
   });
 
   test('reports its number of tokens, their memory, and all records with their ids', () => {
-    const { cache, clock, record } = createCache();
+    const { cache, clock, record, records } = createCache();
     const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.size).toBe(1);
-    expect(cache.bytes).toBeGreaterThan(entry.served.body.length);
-    expect(cache.bytes).toBeLessThan(1_000);
-    expect([...cache.records()]).toEqual([[ID, entry.served.record]]);
+    expect(cache.tokens.size).toBe(1);
+    expect(cache.tokens.bytes).toBeGreaterThan(entry.served.body.length);
+    expect(cache.tokens.bytes).toBeLessThan(1_000);
+    expect([...records()]).toEqual([[ID, entry.served.record]]);
   });
 
   test('stays within its memory limit, and keeps the tokens that came or were read last', () => {
-    const { cache, clock, record } = createCache(100_000);
+    const { cache, clock, record, records } = createCache(100_000);
     const subjects = Array.from({ length: 400 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     for (const subject of subjects) {
       cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
       expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
-      expect(cache.bytes).toBeLessThanOrEqual(100_000);
+      expect(cache.tokens.bytes).toBeLessThanOrEqual(100_000);
     }
-    const cached = new Set([...cache.records()].map(([, { subject }]) => subject.unionId));
-    expect(cached.size).toBe(cache.size);
+    const cached = new Set([...records()].map(([, { subject }]) => subject.unionId));
+    expect(cached.size).toBe(cache.tokens.size);
     expect(cached.size).toBeGreaterThan(100);
     expect(subjects.slice(-50).every(({ unionId }) => cached.has(unionId))).toBe(true);
   });
@@ -305,7 +305,7 @@ describe('the token cache', () => {
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(60_000);
     for (let number = 0; number < 400; number += 1) {
-      expect(cache.getStale(ID)?.served.record.generation).toBe(1);
+      expect(cache.tokens.find(ID)?.served.record.generation).toBe(1);
       cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), {
         checkedAt: Number.NEGATIVE_INFINITY,
         erasedAt: undefined,
@@ -322,8 +322,8 @@ describe('the token cache', () => {
     for (let round = 0; round < 500; round += 1) {
       const subject = subjects[(round * 37) % 50] as Subject;
       cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
-      expect(cache.getStale(subjectId(subject))).toBeDefined();
-      expect(cache.size).toBe(50);
+      expect(cache.tokens.find(subjectId(subject))).toBeDefined();
+      expect(cache.tokens.size).toBe(50);
     }
   });
 
@@ -332,44 +332,44 @@ describe('the token cache', () => {
     const tablet = { ...SUBJECT, uniqueId: 'tablet' };
     for (const subject of [SUBJECT, tablet])
       cache.put(record(1, subject, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    const { bytes } = cache;
+    const { bytes } = cache.tokens;
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect([cache.size, cache.bytes]).toEqual([2, bytes]);
+    expect([cache.tokens.size, cache.tokens.bytes]).toEqual([2, bytes]);
     announce({ kind: 'removed', id: subjectId(tablet), generation: 1 });
-    expect(cache.size).toBe(1);
-    expect(cache.bytes).toBeLessThan(bytes);
+    expect(cache.tokens.size).toBe(1);
+    expect(cache.tokens.bytes).toBeLessThan(bytes);
     announce({ kind: 'erased', account: accountOf(ID), generation: 2 });
-    expect([cache.size, cache.bytes]).toEqual([0, 0]);
+    expect([cache.tokens.size, cache.tokens.bytes]).toEqual([0, 0]);
   });
 
   test('says of a renewed token that no app has read it, and keeps the erasure', () => {
-    const { cache, clock, record } = createCache();
+    const { cache, clock, record, records } = createCache();
     cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: 5 });
     cache.renew(record(2), ID, clock.monotonic());
-    expect([...cache.records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
+    expect([...records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
   });
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
-    const { cache, clock, record } = createCache();
+    const { cache, clock, record, records } = createCache();
     cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.getStale(ID)).toBeDefined();
+    expect(cache.tokens.find(ID)).toBeDefined();
     clock.advance(500_000);
     cache.renew(record(2), ID, clock.monotonic());
     clock.advance(200_000);
-    expect([...cache.records()].map(([, { generation }]) => generation)).toEqual([2]);
+    expect([...records()].map(([, { generation }]) => generation)).toEqual([2]);
     clock.advance(500_000);
-    expect([...cache.records()]).toEqual([]);
+    expect([...records()]).toEqual([]);
   });
 
   test('lists each token, also one that moves while they are listed', () => {
-    const { cache, clock, record } = createCache(100_000);
+    const { cache, clock, record, records } = createCache(100_000);
     const subjects = Array.from({ length: 30 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     for (const subject of subjects)
       cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const listed = new Set<string>();
-    for (const [, { subject }] of cache.records()) {
+    for (const [, { subject }] of records()) {
       listed.add(subject.unionId);
       for (const offset of [1, 7, 13])
         cache.put(record(1, subjects[(listed.size * offset + 5) % 30]), {
@@ -379,20 +379,20 @@ describe('the token cache', () => {
     }
     expect(listed.size).toBe(30);
     clock.advance(1);
-    expect([...cache.records(clock.monotonic() - 2)]).toEqual([]);
+    expect([...records(clock.monotonic() - 2)]).toEqual([]);
   });
 
   test('loses only the tokens that are removed', () => {
-    const { cache, clock, record } = createCache(32_000);
+    const { cache, clock, record, records } = createCache(32_000);
     const subjects = Array.from({ length: 14 }, (_, number) => ({ ...SUBJECT, unionId: `account-${number}` }));
     for (const subject of subjects)
       cache.put(record(1, subject), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const ids = new Set(subjects.map(subjectId));
-    expect(new Set([...cache.records()].map(([id]) => id))).toEqual(ids);
+    expect(new Set([...records()].map(([id]) => id))).toEqual(ids);
     for (const id of ids) {
-      cache.remove(id);
+      cache.tokens.remove(id);
       ids.delete(id);
-      expect(new Set([...cache.records()].map(([left]) => left))).toEqual(ids);
+      expect(new Set([...records()].map(([left]) => left))).toEqual(ids);
     }
   });
 
@@ -402,7 +402,7 @@ describe('the token cache', () => {
     clock.advance(60_000);
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
     cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: 5 });
-    expect([cache.size, cache.erasedAt(ID)]).toEqual([1, 5]);
+    expect([cache.tokens.size, cache.erasedAt(ID)]).toEqual([1, 5]);
     expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ erasedAt: 5, checkedAt: clock.monotonic() });
   });
 });
@@ -415,7 +415,7 @@ describe('a token that the store calls suspect', () => {
     expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
     announce({ kind: 'suspected', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect(cache.getStale(ID)?.served.record).toMatchObject({ generation: 2, suspect: false });
+    expect(cache.tokens.find(ID)?.served.record).toMatchObject({ generation: 2, suspect: false });
     const suspected = { ...record(2), suspect: true };
     const entry = cache.put(suspected, { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(entry.served.record.suspect).toBe(true);
@@ -511,7 +511,7 @@ describe('an erasure', () => {
     const counts = block?.functions.flatMap(({ ranges }) => ranges.map(({ count }) => count)) ?? [];
     expect(Math.max(...counts)).toBeGreaterThan(1);
     expect(Math.max(...counts)).toBeLessThan(100);
-    expect(cache.size).toBe(1_000);
+    expect(cache.tokens.size).toBe(1_000);
   });
 
   test('removes every token of its account up to its generation, after any sequence of changes', () => {
@@ -525,7 +525,7 @@ describe('an erasure', () => {
     });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), (changes) => {
-        const { cache, clock, record } = createCache(16_500);
+        const { cache, clock, record, records } = createCache(16_500);
         const latest = new Map<string, number>();
         let generation = 1;
         for (const { kind, unionId, phone, read, isUsed } of changes) {
@@ -536,30 +536,28 @@ describe('an erasure', () => {
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
             cache.put(record(generation, subject, read), { checkedAt: clock.monotonic(), erasedAt: undefined });
             latest.set(id, generation);
-            const known = isUsed ? cache.getStale(id)?.served.record : new Map(cache.records()).get(id);
+            const known = isUsed ? cache.tokens.find(id)?.served.record : new Map(records()).get(id);
             expect(known?.generation).toBe(generation);
           } else if (kind === 'renew') {
             cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.monotonic());
             if (latest.has(id)) latest.set(id, generation);
           } else if (kind === 'remove' || kind === 'logout') {
             if (kind === 'logout') cache.loggedOut(id, generation);
-            else cache.remove(id);
+            else cache.tokens.remove(id);
             latest.delete(id);
           } else {
-            const before = [...cache.records()].map(([known]) => known);
+            const before = [...records()].map(([known]) => known);
             cache.erased(accountOf(id), generation);
-            const after = [...cache.records()].map(([known]) => known);
+            const after = [...records()].map(([known]) => known);
             for (const known of latest.keys()) if (known.startsWith(accountOf(id))) latest.delete(known);
             expect(new Set(after)).toEqual(new Set(before.filter((known) => accountOf(known) !== accountOf(id))));
           }
-          const ids = [...cache.records()].map(([known]) => known);
+          const ids = [...records()].map(([known]) => known);
           expect(new Set(ids).size).toBe(ids.length);
-          expect(cache.size).toBe(ids.length);
+          expect(cache.tokens.size).toBe(ids.length);
           // All twelve fit, so none is lost.
-          expect(new Map([...cache.records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(
-            latest,
-          );
-          expect(cache.bytes).toBeLessThanOrEqual(16_500);
+          expect(new Map([...records()].map(([known, { generation: of }]) => [known as string, of]))).toEqual(latest);
+          expect(cache.tokens.bytes).toBeLessThanOrEqual(16_500);
         }
       }),
     );

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { RefreshWorker } from '../../../src/broker/refresh-worker.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import type { Announcement, DueSubjects } from '../../../src/token/ports.ts';
+import type { Announcement, DueQueue, DueSubjects } from '../../../src/token/ports.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
@@ -31,7 +31,7 @@ function createWorker() {
         if (answer instanceof Error) throw answer;
         return answer;
       },
-    },
+    } as DueQueue,
     announcements: {
       subscribe: (listener) => void listeners.push(listener),
       completeSince: () => feed.completeSince,

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { EventEmitter, once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { context, diag, trace } from '@opentelemetry/api';
 import { globalErrorHandler } from '@opentelemetry/core';
@@ -39,10 +39,9 @@ async function startTracing(options: Partial<TracingOptions> = {}, receiver?: Ot
 
 /** Runs `work` as a request with this header. */
 function request(tracing: Tracing, work: () => void, traceparent?: string): void {
-  let end = (): void => undefined;
-  const response = { statusCode: 200, writableFinished: true, once: (_: 'close', close: () => void) => (end = close) };
+  const response = Object.assign(new EventEmitter(), { statusCode: 200, writableFinished: true }) as ServerResponse;
   tracing.request({ method: 'GET', url: '/', headers: traceparent ? { traceparent } : {} }, response, work);
-  end();
+  response.emit('close');
 }
 
 /** The id of the trace that is recorded at this moment. */

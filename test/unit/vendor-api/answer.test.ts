@@ -7,7 +7,11 @@ const TIMES = { sentAt: 1_700_000_000_000, offsetMs: 0 };
 const NEEDED = '"accessId":"a","accessToken":"t","terminalId":"i","expireTime":3600';
 
 function read(data: string, times = TIMES) {
-  return readToken(parseAnswer(`{"code":0,"msg":"success","requestId":"","data":${data}}`).data, times);
+  return readToken(
+    parseAnswer(`{"code":0,"msg":"success","requestId":"","data":${data}}`).data,
+    times.sentAt,
+    times.offsetMs,
+  );
 }
 
 function fields(more: string) {

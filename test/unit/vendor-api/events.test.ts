@@ -134,4 +134,14 @@ describe('a vendor domain', () => {
       expect(offsetMs).toBeLessThan(-898_000);
     }
   });
+
+  it('has the offset of its clock by the last answer in its report: 0 again when the clocks agree again', async () => {
+    const dated = (aheadMs: number) => json(SUCCESS, 200, { Date: new Date(Date.now() + aheadMs).toUTCString() });
+    const { vendorLogin } = await watchedLogin(inTurn(dated(60_000), dated(0)));
+    await vendorLogin.login(REQUEST);
+    const [domain] = vendorLogin.domains();
+    expect(domain?.clockOffsetMs).toBeGreaterThan(55_000);
+    await vendorLogin.login(REQUEST);
+    expect(vendorLogin.domains()).toMatchObject([{ clockOffsetMs: 0 }]);
+  });
 });

@@ -154,13 +154,8 @@ describe('clock skew', () => {
       const token = await vendorLogin.login(REQUEST);
       expect(vendor.seen).toHaveLength(2);
       expect(new Set(vendor.seen.map(({ headers }) => headers['x-iotvideo-nonce'])).size).toBe(2);
-      expect(lines).toEqual([
-        {
-          level: 'error',
-          obj: { host: vendor.url.host, offsetMs: expect.any(Number) },
-          msg: expect.stringContaining("check this host's clock"),
-        },
-      ]);
+      expect(lines).toEqual([]);
+      expect(Math.abs((vendorLogin.domains()[0]?.clockOffsetMs ?? 0) + skew)).toBeLessThan(10_000);
       // The expiry is by the broker's clock inside, and by the vendor's clock for the SDK.
       expect(token.expiresAt - token.issuedAt).toBe(3_600_000);
       const onTheWire = Number(token.fields['expireTime']) * 1000;

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
-import { systemClock, TimeBudget } from '../../../../../src/token/clock.ts';
+import { StoreTimeout, systemClock } from '../../../../../src/token/clock.ts';
 import { subjectId } from '../../../../../src/token/subject.ts';
 import { eventually } from '../../../../support/eventually.ts';
 import { recordingObserver } from '../../../../support/recording-observer.ts';
@@ -60,7 +60,7 @@ test('a process that stands still does not take that for a failure of Redis: it 
   for (let round = 0; round < 10; round += 1) {
     const answers = [
       store.terminals.read(ID),
-      new TimeBudget(systemClock, 180).wait(store.terminals.acquire(ID, 5_000)),
+      new StoreTimeout(systemClock, 180).wait(store.terminals.acquire(ID, 5_000)),
       store.health.ping().then(() => true),
     ];
     // The commands are sent after this turn of the event loop.

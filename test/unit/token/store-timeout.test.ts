@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { sleep as clockSleep, raceTimeout, systemClock, TimeBudget } from '../../../src/token/clock.ts';
+import { sleep as clockSleep, raceTimeout, StoreTimeout, systemClock } from '../../../src/token/clock.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -103,10 +103,10 @@ describe('a stall of this process', () => {
     expect(counted[0]).toBeLessThan(200);
   });
 
-  test('takes a quarter of a time budget at most', async () => {
-    const timeBudget = new TimeBudget(systemClock, 400);
+  test('takes a quarter of a store timeout at most', async () => {
+    const storeTimeout = new StoreTimeout(systemClock, 400);
     for (let round = 0; round < 2; round += 1) {
-      const answer = timeBudget.wait(answerAfterStall());
+      const answer = storeTimeout.wait(answerAfterStall());
       stall();
       expect(await answer).toBe('answer');
     }
@@ -122,25 +122,25 @@ describe('a stall of this process', () => {
   });
 });
 
-describe('a time budget', () => {
+describe('a store timeout', () => {
   test('returns the result of the promise, and throws its error', async () => {
-    const timeBudget = new TimeBudget(systemClock, 60_000);
-    expect(await timeBudget.wait(Promise.resolve('token'))).toBe('token');
-    await expect(timeBudget.wait(Promise.reject(new Error('refused')))).rejects.toThrow('refused');
+    const storeTimeout = new StoreTimeout(systemClock, 60_000);
+    expect(await storeTimeout.wait(Promise.resolve('token'))).toBe('token');
+    await expect(storeTimeout.wait(Promise.reject(new Error('refused')))).rejects.toThrow('refused');
   });
 
   test('is used up by one promise after the other, including failures', async () => {
     const { clock, pass } = virtualClock();
-    const timeBudget = new TimeBudget(clock, 60_000);
-    const late = timeBudget.wait(clockSleep(clock, 40_000).then(() => 'late'));
+    const storeTimeout = new StoreTimeout(clock, 60_000);
+    const late = storeTimeout.wait(clockSleep(clock, 40_000).then(() => 'late'));
     await pass(40_000);
     expect(await late).toBe('late');
-    const failing = timeBudget.wait(clockSleep(clock, 19_900).then(() => Promise.reject(new Error('late'))));
+    const failing = storeTimeout.wait(clockSleep(clock, 19_900).then(() => Promise.reject(new Error('late'))));
     const failure = failing.catch((error: Error) => error.message);
     await pass(19_900);
     expect(await failure).toBe('late');
     let answer: unknown = 'none';
-    void timeBudget.wait(new Promise(() => undefined)).then((none) => {
+    void storeTimeout.wait(new Promise(() => undefined)).then((none) => {
       answer = none;
     });
     await pass(99);
@@ -151,9 +151,9 @@ describe('a time budget', () => {
 
   test('waits for each answer as long as something is left, and then for 20 ms', async () => {
     const { clock, pass } = virtualClock();
-    const timeBudget = new TimeBudget(clock, 1_000);
+    const storeTimeout = new StoreTimeout(clock, 1_000);
     const answerAfter = async (ms: number) => {
-      const answer = timeBudget.wait(clockSleep(clock, ms).then(() => 'token'));
+      const answer = storeTimeout.wait(clockSleep(clock, ms).then(() => 'token'));
       await pass(ms);
       return answer;
     };
@@ -164,17 +164,17 @@ describe('a time budget', () => {
   });
 
   test('always leaves enough time for an answer that is about to arrive', async () => {
-    const timeBudget = new TimeBudget(systemClock, 0);
-    expect(await timeBudget.wait(sleep(5, 'quick'))).toBe('quick');
+    const storeTimeout = new StoreTimeout(systemClock, 0);
+    expect(await storeTimeout.wait(sleep(5, 'quick'))).toBe('quick');
   });
 
   test.each([-60_000, 60_000])('stays the same if the clock is set by %i ms', async (jumpMs) => {
     const clock = new TestClock();
-    const timeBudget = new TimeBudget(clock, 100);
-    await timeBudget.wait(Promise.resolve().then(() => clock.jump(jumpMs)));
-    expect(await timeBudget.wait(sleep(60, 'token'))).toBe('token');
+    const storeTimeout = new StoreTimeout(clock, 100);
+    await storeTimeout.wait(Promise.resolve().then(() => clock.jump(jumpMs)));
+    expect(await storeTimeout.wait(sleep(60, 'token'))).toBe('token');
     const startedAt = performance.now();
-    expect(await timeBudget.wait(new Promise(() => undefined))).toBeUndefined();
+    expect(await storeTimeout.wait(new Promise(() => undefined))).toBeUndefined();
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 });

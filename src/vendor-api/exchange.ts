@@ -1,0 +1,97 @@
+import type { Clock } from '../token/clock.ts';
+import type { ResultKind } from '../token/observer.ts';
+import type { SdkToken } from '../token/sdk-token.ts';
+import { BrokenAnswer, parseAnswer, readToken, resultKind } from './answer.ts';
+import { VendorClient, type VendorTransport } from './client.ts';
+import type { FaultFacts } from './faults.ts';
+import { type LoginParts, newNonce, prepareLogin } from './signed-call.ts';
+
+/** A login before it is signed. */
+export type UnsignedLogin = Omit<LoginParts, 'nonce' | 'timestamp'>;
+
+export interface ExchangeOptions {
+  readonly transport: VendorTransport;
+  readonly clock: Clock;
+  /** Timeout of the exchange in ms. */
+  readonly timeoutMs: number;
+  /** The vendor's clock minus the broker's clock, as far as it is known. The timestamp is by the vendor's clock. */
+  readonly offsetMs: number;
+}
+
+/** The vendor's answer to a signed call, with any result code. Only a success has a token. */
+export type VendorExchange = VendorResult & {
+  readonly code: number;
+  /** The end of `msg`, which shows the reason of a 10007, for example `-3`. */
+  readonly reason: string | undefined;
+  readonly roundTripMs: number;
+  /** {@link measureOffset} of the answer; `undefined` without a `Date` header. */
+  readonly offsetMs: number | undefined;
+  readonly facts: FaultFacts;
+};
+
+type VendorResult =
+  | { readonly kind: 'success'; readonly token: SdkToken }
+  | { readonly kind: Exclude<ResultKind, 'success'>; readonly token: undefined };
+
+/** The form of a vendor request id that the log may show. It is shorter than any token. */
+const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/**
+ * Signs a login, sends it once, and reads the answer.
+ * @throws VendorFault if no valid answer of the vendor arrived
+ */
+export async function exchange(login: UnsignedLogin, options: ExchangeOptions): Promise<VendorExchange> {
+  const { transport, clock, timeoutMs, offsetMs: knownOffsetMs } = options;
+  const timestamp = Math.floor((clock.now() + knownOffsetMs) / 1_000);
+  const request = prepareLogin({ ...login, nonce: newNonce(), timestamp });
+  const startedAt = clock.monotonic();
+  const { status, text, dateHeader, retryAfter } = await transport.post(request, timeoutMs);
+  const roundTripMs = Math.round(clock.monotonic() - startedAt);
+  // If the wall clock has jumped during the exchange, its present time is the right one.
+  const sentAt = clock.now() - roundTripMs;
+  let facts: FaultFacts = { httpStatus: status, retryAfter };
+  try {
+    const { code, msg, requestId, data } = parseAnswer(text);
+    facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
+    const kind = resultKind(code, msg);
+    const reason = /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1];
+    const offsetMs = dateHeader === undefined ? undefined : measureOffset(dateHeader, sentAt, roundTripMs);
+    const answer = { code, reason, roundTripMs, offsetMs, facts };
+    if (kind !== 'success') return { ...answer, kind, token: undefined };
+    return { ...answer, kind, token: readToken(data, sentAt, offsetMs ?? knownOffsetMs) };
+  } catch (error) {
+    throw error instanceof BrokenAnswer ? error.toFault(facts) : error;
+  }
+}
+
+/** The `Date` header counts whole seconds, so it cannot prove a smaller difference. */
+const NEGLIGIBLE_MS = 2_000;
+
+/**
+ * Returns the vendor's clock minus the broker's clock in ms. A difference that the duration of the exchange may explain
+ * counts as 0.
+ * @param vendorDate the `Date` header of the answer: epoch ms by the vendor's clock
+ * @param sentAt epoch ms by the broker's clock
+ */
+export function measureOffset(vendorDate: number, sentAt: number, roundTripMs: number): number {
+  const halfTripMs = roundTripMs / 2;
+  // `Date` is cut to the second, so it is half a second too small on average.
+  const offsetMs = Math.round(vendorDate + 500 - (sentAt + halfTripMs));
+  return Math.abs(offsetMs) > NEGLIGIBLE_MS + halfTripMs ? offsetMs : 0;
+}
+
+/**
+ * Sends one login. If the vendor refuses the timestamp, it sends another one by the vendor's clock, as the service does.
+ * @param timeoutMs of each exchange
+ * @throws VendorFault if no valid answer of the vendor arrived
+ */
+export async function probeVendor(login: UnsignedLogin, timeoutMs: number, clock: Clock): Promise<VendorExchange> {
+  const transport = new VendorClient({ clock, connectTimeoutMs: timeoutMs });
+  const send = (offsetMs: number) => exchange(login, { transport, clock, timeoutMs, offsetMs });
+  try {
+    const first = await send(0);
+    return first.kind === 'clock_skew' && first.offsetMs !== undefined ? await send(first.offsetMs) : first;
+  } finally {
+    await transport.close();
+  }
+}

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { checkVendor } from '../../../src/commands/checks/vendor.ts';
+import { systemClock } from '../../../src/token/clock.ts';
+import { IOS } from '../vendor-api/running-vendor-login.ts';
+import { json, SUCCESS, scriptedVendor } from '../vendor-api/scripted-vendor.ts';
+
+const NOW = 1_800_000_000_500;
+
+it.each([
+  [30_000, 'ok'],
+  [31_000, 'warn'],
+  [120_000, 'warn'],
+  [121_000, 'FAIL'],
+  [-30_000, 'ok'],
+  [-31_000, 'warn'],
+  [-121_000, 'FAIL'],
+])('check judges a clock of the vendor that is %i ms ahead as %s', async (aheadMs, level) => {
+  const { url } = await scriptedVendor(json(SUCCESS, 200, { Date: new Date(NOW + aheadMs).toUTCString() }));
+  const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };
+  const clock = { ...systemClock, now: () => NOW, monotonic: () => 0 };
+  const results = await checkVendor({ ...vendor, maxPerSecond: 0 }, clock, undefined);
+  expect(results).toContainEqual(expect.objectContaining({ name: `clock of ${url.host}`, level }));
+});
