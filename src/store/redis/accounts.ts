@@ -10,7 +10,7 @@ import {
   withAccessId,
 } from '../../token/subject.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
-import { resealScript, sealedFieldsOf } from './records/resealing.ts';
+import { resealScript } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
 /**
@@ -36,7 +36,7 @@ export class RedisAccounts implements AccountStore {
   }
 
   async find(unionId: string): Promise<StoredAccount | undefined> {
-    const { redis, keys, records, directory, resealing, clock } = this.#context;
+    const { redis, keys, records, directory, clock } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
     const [answer, coolDown] = await Promise.all([
@@ -48,7 +48,6 @@ export class RedisAccounts implements AccountStore {
     const fields: Record<string, Buffer> = {};
     for (let at = 0; at < namesAndValues.length; at += 2)
       fields[String(namesAndValues[at])] = namesAndValues[at + 1] as Buffer;
-    for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();
     if (!entry || region === undefined) return undefined;
@@ -187,13 +186,12 @@ export class RedisAccounts implements AccountStore {
   }
 
   async #unionIdOf(accessId: string): Promise<string | undefined> {
-    const { redis, keys, directory, resealing } = this.#context;
+    const { redis, keys, directory } = this.#context;
     const pointer = keys.accessId(accessId);
     const account = await redis.run(pointer, (client) => client.get(pointer));
     if (account === null) return undefined;
     const key = keys.account(account as AccountId);
     const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
-    if (sealed) resealing.start(directory.sealedField(sealed, key));
     const entry = directory.decode(sealed, key);
     return entry?.accessIds.includes(accessId) ? entry.unionId : undefined;
   }

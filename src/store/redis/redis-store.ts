@@ -11,7 +11,6 @@ import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from '
 import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import { Resealing } from './records/resealing.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
 import { RedisDueQueue, RedisRates } from './schedule.ts';
 import { RedisTerminals } from './terminals.ts';
@@ -55,8 +54,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const cipher = new TokenCipher(encryptionKeys);
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
-  const resealing = new Resealing(redis, cipher);
-  const context = { redis, keys, changes, records, directory, resealing, terminalsPerAccount, clock, log };
+  const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log };
   const subscriber = connectSubscriber(url, connection, log);
   const announcements = new RedisAnnouncements({
     subscriber,

@@ -103,11 +103,6 @@ export class RecordCodec {
     return Buffer.concat([header, this.#cipher.seal(plain, boundTo(header, id, key))]);
   }
 
-  /** Whether the record is sealed under the current key. */
-  isCurrent(bytes: Buffer): boolean {
-    return this.#cipher.isCurrent(bytes.subarray(HEADER_LENGTH));
-  }
-
   /** `undefined` when the bytes are no record. */
   sealedField(bytes: Buffer, id: SubjectId, key: string): SealedField | undefined {
     if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
