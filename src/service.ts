@@ -161,6 +161,7 @@ export async function startService(
   });
   const internalApp = await createInternalApp({
     ...common,
+    accountStore: store.accounts,
     accessIds,
     adminTokens,
     observer,

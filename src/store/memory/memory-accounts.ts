@@ -2,7 +2,6 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
-  AccountHistory,
   AccountIdentity,
   AccountStore,
   Announcement,
@@ -258,18 +257,13 @@ export class MemoryAccounts implements AccountStore {
     this.#failures = failures;
   }
 
-  async find(unionId: string): Promise<StoredAccount | undefined> {
-    const account = this.#accounts.get(accountId(unionId));
-    if (!account?.identity) return undefined;
-    const { accessIds, region } = account.identity;
-    return { accessId: accessIds[0], region, records: this.#unexpired(account), ...(await this.historyOf(unionId)) };
-  }
-
-  async historyOf(unionId: string): Promise<AccountHistory> {
+  async find(unionId: string): Promise<StoredAccount> {
     const id = accountId(unionId);
+    const account = this.#accounts.get(id);
     const cooling = this.#failures.coolDown(id);
     const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
-    return { coolDown, erasedAt: this.#accounts.get(id)?.erasedAt };
+    const records = account ? this.#unexpired(account) : [];
+    return { identity: await this.identify(unionId), records, coolDown, erasedAt: account?.erasedAt };
   }
 
   async identify(unionId: string): Promise<KnownAccount | undefined> {

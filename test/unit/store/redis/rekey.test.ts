@@ -66,7 +66,7 @@ describe('a walk', () => {
     expect(await count()).toEqual({ new: { a: 470, d: 170 } });
     expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 640, current: 640 }));
     const { store } = await fill([NEW], []);
-    expect((await store.accounts.find('alice-7'))?.records).toEqual(
+    expect((await store.accounts.find('alice-7')).records).toEqual(
       expect.arrayContaining(records.filter(({ subject }) => subject.unionId === 'alice-7')),
     );
   });
@@ -187,7 +187,10 @@ describe('a text sealed under an older key', () => {
     const before = await redis.hgetallBuffer(key);
     const rotated = await open(NEW, OLD);
     expect((await rotated.terminals.read(ID)).record).toEqual(record);
-    expect(await rotated.accounts.find('alice')).toMatchObject({ accessId: accessIdOf('alice'), records: [record] });
+    expect(await rotated.accounts.find('alice')).toMatchObject({
+      identity: { accessId: accessIdOf('alice') },
+      records: [record],
+    });
     expect(await rotated.accounts.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
     // This is sent after any script that the reads may have started.
     await rotated.health.ping();
