@@ -30,30 +30,18 @@ export interface VendorDomain extends Contact {
  * knows only its own contacts.
  */
 export class ContactHistory implements Contact {
-  #lastSuccessAt: number | undefined;
-  #lastFailure: ContactFailure | undefined;
-  #failingSince: number | undefined;
-
-  get lastSuccessAt(): number | undefined {
-    return this.#lastSuccessAt;
-  }
-
-  get lastFailure(): ContactFailure | undefined {
-    return this.#lastFailure;
-  }
-
-  get failingSince(): number | undefined {
-    return this.#failingSince;
-  }
+  lastSuccessAt: number | undefined;
+  lastFailure: ContactFailure | undefined;
+  failingSince: number | undefined;
 
   /** @param at epoch ms */
   succeeded(at: number): void {
-    this.#lastSuccessAt = at;
-    this.#failingSince = undefined;
+    this.lastSuccessAt = at;
+    this.failingSince = undefined;
   }
 
   failed(failure: ContactFailure): void {
-    this.#lastFailure = failure;
-    this.#failingSince ??= failure.at;
+    this.lastFailure = failure;
+    this.failingSince ??= failure.at;
   }
 }

@@ -190,9 +190,7 @@ export class Domains {
       host: new URL(origin).host,
       circuit: circuit.status,
       clockOffsetMs: offset.ms,
-      lastSuccessAt: logins.lastSuccessAt,
-      lastFailure: logins.lastFailure,
-      failingSince: logins.failingSince,
+      ...logins,
     }));
   }
 }

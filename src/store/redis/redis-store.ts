@@ -39,7 +39,7 @@ export interface RedisStore extends TokenStore {
   /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** When Redis last answered a command of this replica, and when it did not. */
-  contact(): Contact;
+  readonly contact: Contact;
   /** The last time that Redis was found to have lost data. */
   lastLoss(): DataLoss | undefined;
 }
@@ -90,7 +90,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         redis.onRecovery(() => listener('same'));
       },
     },
-    contact: () => redis.contact(),
+    contact: redis.contact,
     lastLoss: () => announcements.lastLoss(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
 import { type Clock, TIMEOUT_PARTS, type Timer } from '../../../token/clock.ts';
-import type { Contact, ContactFailure } from '../../../token/contact-history.ts';
+import { ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -225,11 +225,10 @@ export class RedisCommands {
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
-  #lastSuccessAt: number | undefined;
-  #lastFailure: ContactFailure | undefined;
-  #failingSince: number | undefined;
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
+  /** When Redis last answered a command, and when it did not. */
+  readonly contact = new ContactHistory();
 
   constructor(
     redis: RedisClient,
@@ -244,15 +243,6 @@ export class RedisCommands {
     this.#clock = clock;
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
-  }
-
-  /** When Redis last answered a command, and when it did not. */
-  contact(): Contact {
-    return {
-      lastSuccessAt: this.#lastSuccessAt,
-      lastFailure: this.#lastFailure,
-      failingSince: this.#failingSince,
-    };
   }
 
   /** Calls `listener` when Redis answers again after a timeout. */
@@ -305,8 +295,7 @@ export class RedisCommands {
         this.#deadlines.end(sent);
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
-        this.#lastFailure = { at: this.#clock.now(), reason };
-        this.#failingSince ??= this.#lastFailure.at;
+        this.contact.failed({ at: this.#clock.now(), reason });
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
@@ -315,8 +304,7 @@ export class RedisCommands {
         (answer) => {
           if (!sent.expire) return;
           this.#deadlines.end(sent);
-          this.#lastSuccessAt = this.#clock.now();
-          this.#failingSince = undefined;
+          this.contact.succeeded(this.#clock.now());
           if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },

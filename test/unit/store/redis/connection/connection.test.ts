@@ -239,7 +239,7 @@ describe('a stall of this process is no timeout', () => {
       stall();
       expect(await Promise.all(answers)).toEqual(['PONG', 'PONG', 'PONG']);
     }
-    expect(opened.commands.contact()).toMatchObject({ lastFailure: undefined });
+    expect(opened.commands.contact).toMatchObject({ lastFailure: undefined });
   });
 
   test('if it begins while the command is under way', async () => {
