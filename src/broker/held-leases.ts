@@ -5,13 +5,13 @@ import { LEASE_MS } from '../token/renewal-timing.ts';
 
 /** A due time in the past: another worker may claim the subject at once. */
 const DUE_NOW = 0;
+/** A lease survives one lost heartbeat. */
+const HEARTBEAT_MS = LEASE_MS / 3;
 
 export interface HeldLeasesOptions {
   readonly terminals: TerminalStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** Default: a third of {@link LEASE_MS}, so that a lease survives one lost heartbeat. */
-  readonly heartbeatMs?: number;
 }
 
 /** The leases of running logins. One heartbeat extends them all, for as long as this replica lives. */
@@ -53,11 +53,10 @@ export class HeldLeases {
   }
 
   #beatLater(): Timer {
-    const { clock, heartbeatMs = LEASE_MS / 3 } = this.#options;
-    return clock.setTimer(() => {
+    return this.#options.clock.setTimer(() => {
       this.#heartbeat = this.#beatLater();
       void this.#extendAll();
-    }, heartbeatMs);
+    }, HEARTBEAT_MS);
   }
 
   async #extendAll(): Promise<void> {

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { HeldLeases } from '../../../src/broker/held-leases.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
+import { LEASE_MS } from '../../../src/token/renewal-timing.ts';
 import { subjectId } from '../../../src/token/subject.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
@@ -8,7 +9,7 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 const ID = subjectId({ app: 'default', unionId: 'alice', uniqueId: 'phone' });
 
 /** `HeldLeases` with one lease, in virtual time. */
-async function holdLease(durationMs = 300) {
+async function holdLease(durationMs = LEASE_MS) {
   const { clock, pass } = virtualClock();
   const { store, down, calls } = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
   const warnings: string[] = [];
@@ -16,7 +17,7 @@ async function holdLease(durationMs = 300) {
   const warn = (_fields: object, message: string) => void warnings.push(message);
   const log = { debug: silent, info: silent, warn, error: silent };
   const { terminals } = store;
-  const heldLeases = new HeldLeases({ terminals, clock, log, heartbeatMs: durationMs / 3 });
+  const heldLeases = new HeldLeases({ terminals, clock, log });
   const answer = await store.terminals.acquire(ID, durationMs);
   if (answer.kind !== 'granted') throw new Error(answer.kind);
   const { lease } = answer;
@@ -82,15 +83,15 @@ describe('a held lease', () => {
   });
 
   test('shares one command with all other leases', async () => {
-    const { clock, pass, heldLeases, store, calls } = await holdLease(900);
+    const { clock, pass, heldLeases, store, calls } = await holdLease();
     for (const unionId of ['bob', 'carol', 'dave']) {
-      const answer = await store.terminals.acquire(subjectId({ app: 'default', unionId, uniqueId: 'phone' }), 900);
+      const answer = await store.terminals.acquire(subjectId({ app: 'default', unionId, uniqueId: 'phone' }), LEASE_MS);
       if (answer.kind !== 'granted') throw new Error(answer.kind);
       heldLeases.add(answer.lease, clock.monotonic());
       onTestFinished(() => heldLeases.remove(answer.lease));
     }
     for (const extensions of [1, 2, 3]) {
-      await pass(300);
+      await pass(LEASE_MS / 3);
       expect(calls('extend')).toBe(extensions);
     }
   });
