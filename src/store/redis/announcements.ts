@@ -80,8 +80,6 @@ export interface RedisAnnouncementsOptions {
   readonly clock: Clock;
   readonly log: Pick<Log, 'error'>;
   readonly observer: Pick<Observer, 'storeLostData'>;
-  /** Shown to `check`, see {@link Keys.app}. */
-  readonly appIds: readonly string[];
 }
 
 /** When Redis was last found to have lost data. */
@@ -172,10 +170,8 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   async #subscribe(): Promise<void> {
-    const { keys, appIds } = this.#options;
-    const appChannels = appIds.map((appId) => keys.app(appId));
     try {
-      await this.#subscriber.subscribe(keys.announcements, this.#channel, ...appChannels);
+      await this.#subscriber.subscribe(this.#options.keys.announcements, this.#channel);
       this.#subscribed = true;
       this.#completeUntil = this.#clock.monotonic();
       this.#timer.refresh();

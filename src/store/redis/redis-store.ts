@@ -26,8 +26,6 @@ export interface RedisStoreOptions {
   /** The first key encrypts, all keys decrypt. Without keys, records are stored in the clear. */
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly terminalsPerAccount: number;
-  /** The apps that this replica logs in as, for `check`. Default: none. */
-  readonly appIds?: readonly string[];
   /** After which Redis counts as down. Default: 180 ms. Tests of other things wait longer, on a busy machine. */
   readonly commandTimeoutMs?: number;
   readonly clock: Clock;
@@ -46,7 +44,7 @@ export interface RedisStore extends TokenStore {
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
-  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, appIds = [], clock, log, observer } = options;
+  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
   const redis = new RedisCommands(connection, clock, observer, options.commandTimeoutMs);
   const keys = new Keys(keyPrefix, databaseOf(connection), connection.isCluster);
@@ -66,7 +64,6 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     clock,
     log,
     observer,
-    appIds,
   });
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
