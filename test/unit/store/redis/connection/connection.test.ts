@@ -264,3 +264,15 @@ describe('a stall of this process is no timeout', () => {
     expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
 });
+
+test.each([1, 16])('answers of 8 MB in all, each of 2 kB, %i at a time, do not end the connection', async (atOnce) => {
+  const opened = open((await ownServer()).url);
+  await hasWorked(opened);
+  const value = 'x'.repeat(2_000);
+  await opened.redis.set('key', value);
+  for (let round = 0; round < 4_000 / atOnce; round += 1) {
+    const answers = await Promise.all(Array.from({ length: atOnce }, () => opened.redis.get('key')));
+    expect(new Set(answers)).toEqual(new Set([value]));
+  }
+  expect(opened.log).toEqual([expect.stringContaining('connected to Redis')]);
+});
