@@ -52,10 +52,10 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
  * A timeout is counted in this many equal parts, one timer after the other. If this process stands still, that counts as
  * one part at most, because its own stillness is not the silence of the other side.
  */
-export const TIMEOUT_PARTS = 4;
+const TIMEOUT_PARTS = 4;
 
 /** Calls `callback` after `ms` in which the event loop has run. See {@link TIMEOUT_PARTS}. */
-class Timeout implements Timer {
+export class Timeout implements Timer {
   readonly #clock: Clock;
   readonly #partMs: number;
   #ended = 0;
@@ -72,15 +72,19 @@ class Timeout implements Timer {
     this.#partBeganAt = this.#clock.monotonic();
     return this.#clock.setTimer(() => {
       this.#ended += 1;
-      if (this.#ended === TIMEOUT_PARTS) callback();
+      if (this.isOver) callback();
       else this.#timer = this.#startPart(callback);
     }, this.#partMs);
   }
 
+  /** Whether `callback` was called. */
+  get isOver(): boolean {
+    return this.#ended === TIMEOUT_PARTS;
+  }
+
   /** The ms that have been counted so far. */
   get countedMs(): number {
-    const isOver = this.#ended === TIMEOUT_PARTS;
-    const inPartMs = isOver ? 0 : Math.min(this.#partMs, this.#clock.monotonic() - this.#partBeganAt);
+    const inPartMs = this.isOver ? 0 : Math.min(this.#partMs, this.#clock.monotonic() - this.#partBeganAt);
     return this.#ended * this.#partMs + inPartMs;
   }
 

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import { Cluster } from 'ioredis';
-import { type Clock, TIMEOUT_PARTS, type Timer } from '../../../token/clock.ts';
+import { type Clock, Timeout } from '../../../token/clock.ts';
 import { ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
@@ -106,73 +106,6 @@ class WriteCoalescer {
   }
 }
 
-/** A command that was sent. */
-interface SentCommand {
-  /** On the time of {@link Deadlines}. */
-  readonly deadlineAt: number;
-  /** Ends it as timed out; `undefined` once it has ended. */
-  expire: (() => void) | undefined;
-}
-
-/**
- * The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. As
- * with {@link TIMEOUT_PARTS}, a time in which this process stands still counts as one part at most.
- */
-class Deadlines {
-  readonly #clock: Clock;
-  readonly #timeoutMs: number;
-  /** The longest that is counted at once. */
-  readonly #partMs: number;
-  /**
-   * In order. The first one has not ended. If ended commands stayed until their deadline, V8 would learn that they live
-   * long, and allocate them and all that they refer to where only full collections free memory.
-   */
-  readonly #commands: SentCommand[] = [];
-  #timer: Timer | undefined;
-  /** The time that was counted until the timer was started, in ms, and when that was by the monotonic clock. */
-  #countedMs = 0;
-  #startedAt = 0;
-
-  constructor(clock: Clock, timeoutMs: number) {
-    this.#clock = clock;
-    this.#timeoutMs = timeoutMs;
-    this.#partMs = timeoutMs / TIMEOUT_PARTS;
-  }
-
-  add(expire: () => void): SentCommand {
-    this.#timer ??= this.#start(this.#timeoutMs);
-    const command = { deadlineAt: this.#now() + this.#timeoutMs, expire };
-    this.#commands.push(command);
-    return command;
-  }
-
-  end(command: SentCommand): void {
-    command.expire = undefined;
-    while (this.#commands[0] && !this.#commands[0].expire) this.#commands.shift();
-  }
-
-  leftMs({ deadlineAt }: SentCommand): number {
-    return deadlineAt - this.#now();
-  }
-
-  #now(): number {
-    return this.#countedMs + Math.min(this.#partMs, this.#clock.monotonic() - this.#startedAt);
-  }
-
-  #start(ms: number): Timer {
-    this.#startedAt = this.#clock.monotonic();
-    return this.#clock.setTimer(() => this.#count(), Math.min(this.#partMs, ms));
-  }
-
-  #count(): void {
-    this.#countedMs = this.#now();
-    const due = this.#commands.filter(({ deadlineAt }) => deadlineAt <= this.#countedMs);
-    const next = this.#commands[due.length];
-    this.#timer = next && this.#start(next.deadlineAt - this.#countedMs);
-    for (const { expire } of due) expire?.();
-  }
-}
-
 /** The clock of each server, as its answers have shown it. */
 export class ServerClocks {
   readonly #clock: Clock;
@@ -221,7 +154,6 @@ export class RedisCommands {
   readonly #redis: RedisClient;
   readonly #writes: WriteCoalescer;
   readonly #timeoutMs: number;
-  readonly #deadlines: Deadlines;
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
@@ -239,7 +171,6 @@ export class RedisCommands {
     this.#redis = redis;
     this.#writes = new WriteCoalescer(redis);
     this.#timeoutMs = timeoutMs;
-    this.#deadlines = new Deadlines(clock, timeoutMs);
     this.#clock = clock;
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
@@ -292,24 +223,24 @@ export class RedisCommands {
     this.#writes.cork();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
-        this.#deadlines.end(sent);
+        timeout.cancel();
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
         this.contact.failed({ at: this.#clock.now(), reason });
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
-      const sent = this.#deadlines.add(() => fail(new CommandTimeout(this.#timeoutMs)));
-      command(this.#redis, () => this.#deadlines.leftMs(sent)).then(
+      const timeout = new Timeout(this.#clock, () => fail(new CommandTimeout(this.#timeoutMs)), this.#timeoutMs);
+      command(this.#redis, () => this.#timeoutMs - timeout.countedMs).then(
         (answer) => {
-          if (!sent.expire) return;
-          this.#deadlines.end(sent);
+          if (timeout.isOver) return;
+          timeout.cancel();
           this.contact.succeeded(this.#clock.now());
           if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
         (error: unknown) => {
-          if (sent.expire) fail(error);
+          if (!timeout.isOver) fail(error);
         },
       );
     });

@@ -77,7 +77,7 @@ function optionsOf(role: string): ClientOptions {
     reconnectedAt = performance.now();
     return true;
   };
-  // RedisCommands has a timeout of its own, shorter and without a timer per command.
+  // RedisCommands has a shorter timeout of its own.
   const timeout = role === 'commands' ? {} : { commandTimeout: COMMAND_TIMEOUT_MS };
   return { ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
 }
