@@ -9,8 +9,8 @@ import {
   type SubjectId,
   withAccessId,
 } from '../../token/subject.ts';
+import { resealScript } from './lua-scripts.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
-import { resealScript } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
 /**

@@ -111,11 +111,6 @@ export class RecordCodec {
     return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
   }
 
-  /** Epoch ms at which the record expires, even when no key opens it. */
-  expiryOf(bytes: Buffer): number {
-    return bytes.readUIntBE(10, 6);
-  }
-
   /** `undefined` when the record does not open or belongs to another subject. It then costs a login, not an error. */
   decode(bytes: Buffer | null | undefined, id: SubjectId, key: string): TokenRecord | undefined {
     const field = bytes ? this.sealedField(bytes, id, key) : undefined;
@@ -129,7 +124,7 @@ export class RecordCodec {
     const [accessId, accessToken, expireTime, terminalId, expand, expend, others] = values;
     const fields = { accessId, accessToken, expireTime, terminalId, expand, expend, ...others };
     const subject = { app, unionId, uniqueId };
-    const token = { fields, issuedAt, expiresAt: this.expiryOf(bytes) };
+    const token = { fields, issuedAt, expiresAt: bytes.readUIntBE(10, 6) };
     const [generation, answeredAt] = [bytes.readUIntBE(4, 6), bytes.readUIntBE(16, 6)];
     const [read, suspect, unreadRenewals] = [bytes[1] === 1, bytes[2] === 1, bytes.readUInt8(3)];
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };

@@ -2,9 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { connectRedis } from '../../../../src/store/redis/connection/connection.ts';
 import { Keys } from '../../../../src/store/redis/keys.ts';
-import { runScript } from '../../../../src/store/redis/lua-scripts.ts';
+import { resealScript, runScript } from '../../../../src/store/redis/lua-scripts.ts';
 import { DirectoryCodec, RecordCodec } from '../../../../src/store/redis/records/record-codec.ts';
-import { resealScript, sealedFieldsOf } from '../../../../src/store/redis/records/resealing.ts';
 import { type SealedField, TokenCipher } from '../../../../src/store/redis/records/token-cipher.ts';
 import { Rekey, type RekeyTotals } from '../../../../src/store/redis/rekey.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
@@ -170,9 +169,14 @@ async function withOldToken(url = inject('redisUrl')) {
   const keys = new Keys(keyPrefix);
   const key = keys.account(accountOf(ID));
   const cipher = new TokenCipher([NEW, OLD]);
-  const codecs = { keys, records: new RecordCodec(cipher), directory: new DirectoryCodec(cipher) };
-  const texts = async () => sealedFieldsOf(codecs, accountOf(ID), await redis.hgetallBuffer(key));
-  const textAt = async (field: string) => (await texts()).find((text) => text.field === field) as SealedField;
+  const textAt = async (field: string) => {
+    const bytes = (await redis.hgetBuffer(key, field)) as Buffer;
+    const text =
+      field === 'd'
+        ? new DirectoryCodec(cipher).sealedField(bytes, key)
+        : new RecordCodec(cipher).sealedField(bytes, ID, key);
+    return text as SealedField;
+  };
   const reseal = (text: SealedField) => {
     const plain = cipher.open(text.sealed, text.additionalData) ?? Buffer.from('unreadable');
     return runScript(redis, resealScript(text, cipher.seal(plain, text.additionalData)));
