@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { Cluster } from 'ioredis';
+import { Cluster, ReplyError } from 'ioredis';
 import { type Clock, Timeout } from '../../../token/clock.ts';
 import { ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
@@ -16,20 +16,7 @@ class CommandTimeout extends Error {
   }
 }
 
-/** How ioredis's messages start when a command has no connection or loses it. Messages of Redis start in capitals. */
-const NO_CONNECTION = [
-  'Connection is closed',
-  "Stream isn't writeable",
-  'Reached the max retries',
-  "Cluster isn't ready",
-  'Cluster is disconnect',
-  'Node is disconnected',
-  'None of startup nodes',
-  'Failed to refresh slots',
-  'Too many Cluster redirections',
-  'connect ETIMEDOUT',
-];
-
+/** By the first word of an error of Redis. */
 const REPLIES = new Map<string, RedisErrorKind>([
   ['READONLY', 'readonly'],
   // Too few replicas follow this master: as with READONLY, another server may be the master by now.
@@ -43,10 +30,9 @@ const REPLIES = new Map<string, RedisErrorKind>([
 /** @param error what a command threw */
 export function redisErrorKind(error: unknown): RedisErrorKind {
   if (error instanceof CommandTimeout) return 'timeout';
-  if (!(error instanceof Error)) return 'other';
-  const isOfSocket = 'code' in error && 'syscall' in error;
-  if (isOfSocket || NO_CONNECTION.some((start) => error.message.startsWith(start))) return 'connection';
-  return REPLIES.get(error.message.split(' ', 1)[0] ?? '') ?? 'other';
+  if (error instanceof ReplyError) return REPLIES.get((error as Error).message.split(' ', 1)[0] ?? '') ?? 'other';
+  // ioredis fails a command that has no connection, or that loses it. A TypeError is a mistake in the code.
+  return error instanceof Error && !(error instanceof TypeError) ? 'connection' : 'other';
 }
 
 /** How long the circuit breaker stays open after a timeout, before it lets one command through as a probe. */
