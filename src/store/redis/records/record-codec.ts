@@ -34,7 +34,7 @@ export const ACCOUNT_FIELDS = {
  * | 10–15 | expiry, epoch ms |
  * | 16–21 | when the vendor had answered the login, epoch ms by the clock of Redis |
  * | 22–25 | a digest of the `accessToken`, which tells two logins of the same time apart |
- * | 26… | sealed: the subject, region, issue time and the token's fields, as JSON |
+ * | 26… | sealed by {@link TokenCipher}: the subject, region, issue time and the token's fields, as JSON |
  */
 const FORMAT = 1;
 export const HEADER_LENGTH = 26;
