@@ -68,19 +68,9 @@ export class MemorySchedule {
     return this.#dueAt.size;
   }
 
-  /** How long the oldest due subject has been due, in ms; 0 if none is. */
-  overdueMs(now: number): number {
-    return [...this.#dueAt.values()].reduce((longest, dueAt) => Math.max(longest, now - dueAt), 0);
-  }
-
-  /** Ms until the next subject is due, and the number of subjects that are due now. */
-  outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
-    const times = [...this.#dueAt.values()];
-    const next = times.reduce((earliest, dueAt) => Math.min(earliest, dueAt), Number.POSITIVE_INFINITY);
-    return {
-      nextInMs: times.length > 0 ? Math.max(0, next - now) : undefined,
-      backlog: times.filter((dueAt) => dueAt <= now).length,
-    };
+  /** When the first subject is due; `Infinity` if there is none. */
+  get first(): number {
+    return [...this.#dueAt.values()].reduce((earliest, dueAt) => Math.min(earliest, dueAt), Number.POSITIVE_INFINITY);
   }
 }
 
