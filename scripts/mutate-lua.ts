@@ -36,7 +36,7 @@ const TESTS: Readonly<Record<string, TestGroups>> = {
   take: RATE_TESTS,
   giveBack: RATE_TESTS,
   reserve: RATE_TESTS,
-  resealField: [[unit('records/resealing')], [unit('rekey')]],
+  resealField: [[unit('rekey')]],
   beat: [[unit('scripts/exact-limits')], [unit('announcements')], [unit('data-loss')]],
   probe: [[unit('scripts/exact-limits')], [unit('probe')]],
 };

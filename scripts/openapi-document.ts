@@ -58,14 +58,8 @@ const HEALTH = { name: 'health', description: 'For load balancers and orchestrat
 
 const health = { readiness: neverCalled, closing: AbortSignal.abort() };
 const tokens = { read: neverCalled };
-const accounts = {
-  find: neverCalled,
-  historyOf: neverCalled,
-  identify: neverCalled,
-  lookUp: neverCalled,
-  logOut: neverCalled,
-  erase: neverCalled,
-};
+const accounts = { logOut: neverCalled, erase: neverCalled };
+const accountStore = { find: neverCalled, lookUp: neverCalled, identify: neverCalled };
 const rules = { apps: [], terminalPolicy: 'multi' } as const;
 
 /** The OpenAPI 3.1 document of the public API, always the same for one version of the service. Opens no connection. */
@@ -120,8 +114,8 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     description: '`ADMIN_TOKEN`, or a token of `ADMIN_TOKENS`.',
   } as const;
   return documentOf({ info, servers, tags, components: { securitySchemes: { adminToken } } }, async (app) => {
-    await app.register(accountRoutes, { accounts, refreshAt: neverCalled, terminalLimit: 20 });
-    await app.register(accessIdRoute, { ...rules, accounts, accessIds: { obtain: neverCalled } });
+    await app.register(accountRoutes, { accounts, accountStore, refreshAt: neverCalled, terminalLimit: 20 });
+    await app.register(accessIdRoute, { ...rules, accountStore, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(statusRoutes, { status: neverCalled });
     await app.register(consoleRoutes, { adminTokens: { isEmpty: false } });

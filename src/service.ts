@@ -159,6 +159,7 @@ export async function startService(
   });
   const internalApp = await createInternalApp({
     ...common,
+    accountStore: store.accounts,
     accessIds,
     adminTokens,
     observer,
@@ -262,8 +263,7 @@ function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer
   if (redis.encryptionKeys.length === 0) {
     log.warn({}, 'TOKEN_ENCRYPTION_KEYS has no key: everyone who can read Redis can read the SDK tokens');
   }
-  const appIds = [...config.vendor.apps.values()].map(({ appId }) => appId);
-  return createRedisStore({ ...redis, terminalsPerAccount, appIds, clock, log, observer });
+  return createRedisStore({ ...redis, terminalsPerAccount, clock, log, observer });
 }
 
 /** Differences that need a restart, although they are in settings that hold secrets. */

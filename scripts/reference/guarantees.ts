@@ -119,7 +119,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
         'restores no token that is older than a logout, before and after a lease':
           'a lease after a logout does not hide the logout',
       }),
-      ...shownIn('test/unit/store/redis/records/resealing.test.ts', {
+      ...shownIn('test/unit/store/redis/rekey.test.ts', {
         'does not replace a token that was saved in between': 'encryption with a new key is fenced too',
       }),
       ...shownIn('test/unit/broker/token-cache.test.ts', {
@@ -503,7 +503,7 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
       ...shownIn('test/contract/token-store.contract.ts', {
         'restores no token over a newer one, or after a logout or an erasure': 'a logout wins over a write-back',
       }),
-      ...shownIn('test/unit/store/redis/records/resealing.test.ts', {
+      ...shownIn('test/unit/store/redis/rekey.test.ts', {
         'does not restore a token that was logged out or erased in between':
           'a logout wins over encryption with a new key',
       }),

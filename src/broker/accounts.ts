@@ -1,41 +1,21 @@
-import type { AccountHistory, AccountStore, KnownAccount, StoredAccount, TerminalStore } from '../token/ports.ts';
+import type { AccountStore, TerminalStore } from '../token/ports.ts';
 import { accountId, type Subject, subjectId } from '../token/subject.ts';
 import type { LoginLimits } from './login-limits.ts';
 import { accountErased, type SessionAge } from './requests.ts';
 import type { TokenCache } from './token-cache.ts';
 
-/** Finds accounts, logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
+/** Logs terminals out and erases accounts. A logout or erasure wins over every cache and every renewal. */
 export class Accounts {
-  readonly #accounts: AccountStore;
+  readonly #accounts: Pick<AccountStore, 'erase'>;
   readonly #terminals: TerminalStore;
   readonly #cache: TokenCache;
   readonly #limits: LoginLimits;
 
-  constructor(accounts: AccountStore, terminals: TerminalStore, cache: TokenCache, limits: LoginLimits) {
+  constructor(accounts: Pick<AccountStore, 'erase'>, terminals: TerminalStore, cache: TokenCache, limits: LoginLimits) {
     this.#accounts = accounts;
     this.#terminals = terminals;
     this.#cache = cache;
     this.#limits = limits;
-  }
-
-  /** @throws BrokerError `store_unavailable` */
-  find(unionId: string): Promise<StoredAccount | undefined> {
-    return this.#accounts.find(unionId);
-  }
-
-  /** Returns what is known of an account that {@link find} does not find. @throws BrokerError `store_unavailable` */
-  historyOf(unionId: string): Promise<AccountHistory> {
-    return this.#accounts.historyOf(unionId);
-  }
-
-  /** Returns accessId and country of a known account. From then on {@link lookUp} finds it. @throws BrokerError `store_unavailable` */
-  identify(unionId: string): Promise<KnownAccount | undefined> {
-    return this.#accounts.identify(unionId);
-  }
-
-  /** Returns the unionId of each known accessId. @throws BrokerError `store_unavailable` */
-  lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    return this.#accounts.lookUp(accessIds);
   }
 
   /**

@@ -259,7 +259,7 @@ export class TokenLogin {
     };
     try {
       await remove(id);
-      const others = (await accounts.find(unionId))?.records ?? [];
+      const others = (await accounts.find(unionId)).records;
       await Promise.all(others.map(({ subject }) => remove(subjectId(subject))));
     } catch (error) {
       log.warn({ subject: id, err: error }, 'the token of a closed account could not be removed from the store');

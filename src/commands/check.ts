@@ -45,10 +45,9 @@ export async function check(args: readonly string[], { env, out, err }: CommandC
   const parts = readConfigParts(env);
   const { vendor, session, forwardedSession, store } = parts;
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
-  const appIds = [...(vendor?.apps.values() ?? [])].map(({ appId }) => appId);
   const checks = [
     finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
-    store && finish('Redis', checkStore(store.redis, appIds, systemClock)),
+    store && finish('Redis', checkStore(store.redis, systemClock)),
     session && finish('sessions', checkSessions(session, systemClock)),
     session && headers && finish('session', checkSession(session, forwardedSession, headers, systemClock)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),

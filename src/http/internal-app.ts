@@ -24,9 +24,8 @@ export interface InternalAppOptions
     ConsoleRoutesOptions,
     HealthRoutesOptions,
     MetricsRoutesOptions {
-  readonly accounts: AccountRoutesOptions['accounts'] &
-    TerminalRoutesOptions['accounts'] &
-    AccessIdRouteOptions['accounts'];
+  readonly accounts: AccountRoutesOptions['accounts'] & TerminalRoutesOptions['accounts'];
+  readonly accountStore: AccountRoutesOptions['accountStore'] & AccessIdRouteOptions['accountStore'];
   /** A pino logger. At `debug` and below there is a line per request. */
   readonly logger: FastifyBaseLogger;
   /** If it is empty, the API has only health and metrics. */

@@ -156,7 +156,7 @@ export interface StatusOptions {
   /** `undefined`: the store is in this process. */
   readonly redis:
     | {
-        contact(): Contact;
+        readonly contact: Contact;
         /** `at`: epoch ms. */
         lastLoss(): { readonly at: number; readonly history: Exclude<StoreHistory, 'same'> } | undefined;
       }
@@ -213,7 +213,7 @@ export class Status {
         reachable: isReachable === true,
         encryptionKeys: this.#options.encryptionKeys(),
         lastDataLoss: loss ? { at: isoTime(loss.at), history: loss.history } : null,
-        ...contactReport(redis?.contact() ?? NO_CONTACT),
+        ...contactReport(redis?.contact ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
       schedule: outlook && finer ? scheduleReport(outlook, finer) : null,

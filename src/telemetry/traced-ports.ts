@@ -40,7 +40,6 @@ export function tracedStore(store: TokenStore, tracer: Tracer, system: string | 
   };
   const tracedAccounts: AccountStore = {
     find: (unionId) => span('find_account', () => accounts.find(unionId)),
-    historyOf: (unionId) => span('account_history', () => accounts.historyOf(unionId)),
     identify: (unionId) => span('identify_account', () => accounts.identify(unionId)),
     lookUp: (accessIds) => span('look_up', () => accounts.lookUp(accessIds)),
     erase: (unionId) => span('erase', () => accounts.erase(unionId)),

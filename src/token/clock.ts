@@ -54,6 +54,45 @@ export function sleep(clock: Clock, ms: number): Promise<void> {
  */
 export const TIMEOUT_PARTS = 4;
 
+/** Calls `callback` after `ms` in which the event loop has run. See {@link TIMEOUT_PARTS}. */
+export class Timeout implements Timer {
+  readonly #clock: Clock;
+  readonly #partMs: number;
+  #ended = 0;
+  #partBeganAt = 0;
+  #timer: Timer;
+
+  constructor(clock: Clock, callback: () => void, ms: number) {
+    this.#clock = clock;
+    this.#partMs = ms / TIMEOUT_PARTS;
+    this.#timer = this.#startPart(callback);
+  }
+
+  #startPart(callback: () => void): Timer {
+    this.#partBeganAt = this.#clock.monotonic();
+    return this.#clock.setTimer(() => {
+      this.#ended += 1;
+      if (this.isOver) callback();
+      else this.#timer = this.#startPart(callback);
+    }, this.#partMs);
+  }
+
+  /** Whether `callback` was called. */
+  get isOver(): boolean {
+    return this.#ended === TIMEOUT_PARTS;
+  }
+
+  /** The ms that have been counted so far. */
+  get countedMs(): number {
+    const inPartMs = this.isOver ? 0 : Math.min(this.#partMs, this.#clock.monotonic() - this.#partBeganAt);
+    return this.#ended * this.#partMs + inPartMs;
+  }
+
+  cancel(): void {
+    this.#timer.cancel();
+  }
+}
+
 /**
  * Resolves like `promise`, or to `undefined` after `ms` in which the event loop has run (see {@link TIMEOUT_PARTS}). The work
  * behind `promise` continues either way.
@@ -66,26 +105,15 @@ export function raceTimeout<T>(
   onEnd?: (countedMs: number) => void,
 ): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const partMs = ms / TIMEOUT_PARTS;
-    let endedParts = 0;
     let hasEnded = false;
-    const startPart = () => {
-      const timer = clock.setTimer(() => {
-        endedParts += 1;
-        if (endedParts < TIMEOUT_PARTS) part = startPart();
-        else end(() => resolve(undefined));
-      }, partMs);
-      return { timer, beganAt: clock.monotonic() };
-    };
     const end = (settle: () => void): void => {
       if (hasEnded) return;
       hasEnded = true;
-      part.timer.cancel();
-      const inPartMs = Math.min(partMs, clock.monotonic() - part.beganAt);
-      onEnd?.(Math.min(ms, endedParts * partMs + inPartMs));
+      timeout.cancel();
+      onEnd?.(timeout.countedMs);
       settle();
     };
-    let part = startPart();
+    const timeout = new Timeout(clock, () => end(() => resolve(undefined)), ms);
     promise.then(
       (answer) => end(() => resolve(answer)),
       (error: unknown) => end(() => reject(error)),

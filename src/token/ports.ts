@@ -157,32 +157,24 @@ export interface TerminalStore {
   clockFor(id: SubjectId): number | undefined;
 }
 
-/** The part of an account that the store has even if the account never had a token. */
-export interface AccountHistory {
+/** The accessId of an account, and the country that was pinned at its first login. */
+export type KnownAccount = Omit<AccountIdentity, 'unionId'>;
+
+/** What the store has of an account. The cool-down and the erasure are there even if the account never had a token. */
+export interface StoredAccount {
+  /** Kept when the tokens have expired; absent before the first login and after an erasure. */
+  readonly identity?: KnownAccount | undefined;
+  /** The terminals whose tokens have not expired. */
+  readonly records: readonly TokenRecord[];
   /** Present while the account's logins pause: epoch ms of the end, and the last failure. */
   readonly coolDown?: { readonly until: number; readonly code: ErrorCode } | undefined;
   /** The last erasure, epoch ms. Older sessions of the account are refused. */
   readonly erasedAt?: number | undefined;
 }
 
-/** An account; it is kept when its tokens have expired. */
-export interface StoredAccount extends AccountHistory {
-  readonly accessId: string;
-  /** The country that was pinned at the first login. */
-  readonly region: string;
-  /** The terminals whose tokens have not expired. */
-  readonly records: readonly TokenRecord[];
-}
-
-/** The accessId of an account and its country. */
-export type KnownAccount = Pick<StoredAccount, 'accessId' | 'region'>;
-
 /** @throws BrokerError `store_unavailable`, from every method */
 export interface AccountStore {
-  find(unionId: string): Promise<StoredAccount | undefined>;
-
-  /** For an account that {@link find} does not find: it never had a token, or it was erased. */
-  historyOf(unionId: string): Promise<AccountHistory>;
+  find(unionId: string): Promise<StoredAccount>;
 
   /**
    * Returns the newest accessId of an account, and its country. From then on {@link lookUp} finds the account by this

@@ -203,14 +203,11 @@ class Run {
         record: this.#shown(record),
         erasedAt: erasedAt && this.#name(accountOf(subjectId(this.#subjects[index] as Subject)), erasedAt),
       })),
-      found: found.map(
-        (account, index) =>
-          account && {
-            ...account,
-            erasedAt: account.erasedAt && this.#name(accountId(unionIds[index] ?? ''), account.erasedAt),
-            records: account.records.map((record) => this.#shown(record)?.generation).toSorted(),
-          },
-      ),
+      found: found.map((account, index) => ({
+        ...account,
+        erasedAt: account.erasedAt && this.#name(accountId(unionIds[index] ?? ''), account.erasedAt),
+        records: account.records.map((record) => this.#shown(record)?.generation).toSorted(),
+      })),
       known: [...known].toSorted(),
     };
   }

@@ -468,7 +468,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
           expect(await write(late)).toBe('outdated');
           if (!isLeased) expect(await write({ ...late, generation: outdated })).toBe('outdated');
           expect((await store.terminals.read(id)).record).toBeUndefined();
-          expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+          expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
           // A later login overlapped with the refused one, which may have ended its token.
           if (!isLeased) expect(await write({ ...late, generation: outdated + 1 })).toBe('suspect');
         }
@@ -524,8 +524,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const erasedAt = Math.max(record.generation, running.generation);
       await store.accounts.repeatErasure(accountId(unionId), erasedAt);
       expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
-      expect(await store.accounts.find(unionId)).toBeUndefined();
-      expect(await store.accounts.historyOf(unionId)).toMatchObject({ erasedAt });
+      expect(await store.accounts.find(unionId)).toMatchObject({ identity: undefined, records: [], erasedAt });
       expect(await claims(store, id)).toBe(false);
       await eventually(() => expect(erasuresOf(unionId)).toEqual([erasedAt]));
       const dueAt = systemClock.now() + 9_000;
@@ -546,7 +545,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
       expect(await store.terminals.read(subjectId(tablet))).toEqual({ record: newer, erasedAt });
       const accessId = newer.token.fields['accessId'] ?? '';
-      expect(await store.accounts.find(unionId)).toMatchObject({ accessId, region: 'CN', records: [newer] });
+      expect(await store.accounts.find(unionId)).toMatchObject({
+        identity: { accessId, region: 'CN' },
+        records: [newer],
+      });
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, unionId]]));
       expect((await claimed(store, subjectId(tablet))).record).toEqual(newer);
     });
@@ -813,7 +815,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(() => claims(store, alive.id));
       expect((await store.terminals.read(alive.id)).record).toEqual(record);
       expect((await store.terminals.read(dead.id)).record).toBeUndefined();
-      expect((await store.accounts.find(dead.subject.unionId))?.records).toEqual([]);
+      expect((await store.accounts.find(dead.subject.unionId)).records).toEqual([]);
     });
 
     test('sets the read flag of one generation only, and reports the first read', async () => {
@@ -886,7 +888,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const restMs = async () => {
         const answer = await store.terminals.acquire(id, LEASE_MS);
         if (answer.kind !== 'cooling') throw new Error(answer.kind);
-        const { coolDown } = (await store.accounts.find(subject.unionId)) ?? {};
+        const { coolDown } = await store.accounts.find(subject.unionId);
         expect(Math.abs((coolDown?.until ?? 0) - systemClock.now() - answer.forMs)).toBeLessThan(5_000);
         return answer.forMs;
       };
@@ -907,43 +909,42 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('shows the cool-down of an account with its end and its cause, until it has a token', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
-      expect((await store.accounts.find(subject.unionId))?.coolDown).toBeUndefined();
+      expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
       for (let round = 0; round < 2; round += 1) {
         await store.terminals.release(await acquired(store, id), undefined, 'vendor_timeout');
       }
-      const { coolDown } = (await store.accounts.find(subject.unionId)) ?? {};
+      const { coolDown } = await store.accounts.find(subject.unionId);
       expect(coolDown?.code).toBe('vendor_timeout');
       const restMs = (coolDown?.until ?? 0) - systemClock.now();
       expect(restMs).toBeGreaterThan(0);
       expect(restMs).toBeLessThanOrEqual(500);
       const lease = await eventually(() => acquired(store, id));
       await store.terminals.save(lease, recordOf(subject, lease.generation), systemClock.now() + 9_000);
-      expect((await store.accounts.find(subject.unionId))?.coolDown).toBeUndefined();
+      expect((await store.accounts.find(subject.unionId)).coolDown).toBeUndefined();
     });
 
     test('shows the last erasure of an account that has logged in again', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id);
-      expect((await store.accounts.find(subject.unionId))?.erasedAt).toBeUndefined();
+      expect((await store.accounts.find(subject.unionId)).erasedAt).toBeUndefined();
       const erasedAt = await store.accounts.erase(subject.unionId);
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
       await saved(store, subject, id);
-      expect((await store.accounts.find(subject.unionId))?.erasedAt).toBe(erasedAt);
+      expect((await store.accounts.find(subject.unionId)).erasedAt).toBe(erasedAt);
     });
 
-    test('keeps the last erasure and the cool-down of an account that it does not find, and nothing of a stranger', async () => {
+    test('keeps the last erasure and the cool-down of an account without an identity, and nothing of a stranger', async () => {
       const { subject, id } = newSubject();
-      expect(await store.accounts.historyOf(subject.unionId)).toEqual({ erasedAt: undefined, coolDown: undefined });
+      expect(await store.accounts.find(subject.unionId)).toEqual({ records: [] });
       const erasedAt = await store.accounts.erase(subject.unionId);
-      expect(await store.accounts.historyOf(subject.unionId)).toEqual({ erasedAt, coolDown: undefined });
+      expect(await store.accounts.find(subject.unionId)).toEqual({ records: [], erasedAt });
       // After four failures in a row the cool-down is longer than the next answers take.
       for (let round = 0; round < 4; round += 1) {
         await store.terminals.release(await eventually(() => acquired(store, id)), undefined, 'vendor_timeout');
       }
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
-      const history = await store.accounts.historyOf(subject.unionId);
-      expect(history).toEqual({ erasedAt, coolDown: { until: expect.any(Number), code: 'vendor_timeout' } });
-      expect(history.coolDown?.until).toBeGreaterThan(systemClock.now());
+      const known = await store.accounts.find(subject.unionId);
+      expect(known).toEqual({ records: [], erasedAt, coolDown: { until: expect.any(Number), code: 'vendor_timeout' } });
+      expect(known.coolDown?.until).toBeGreaterThan(systemClock.now());
     });
 
     test('lets all terminals of an account cool down together, and counts failures at once as one; other accounts go on', async () => {
@@ -990,7 +991,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(answer.region).toBe('CN');
       const record = { ...recordOf(tablet, answer.lease.generation), region: 'US' };
       await store.terminals.save(answer.lease, record, systemClock.now() + 9_000);
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'CN' });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { region: 'CN' } });
     });
 
     test('finds an account’s terminals and accessId, and the account by its accessId, also without tokens', async () => {
@@ -999,11 +1000,14 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const accessId = `-9${String(systemClock.random()).slice(2, 18)}`;
       const record = recordOf(subject, phones.generation, 60_000, { accessId });
       await store.terminals.save(phones, record, systemClock.now() + 9_000);
-      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'CN', records: [record] });
+      expect(await store.accounts.find(subject.unionId)).toEqual({
+        identity: { accessId, region: 'CN' },
+        records: [record],
+      });
       await store.terminals.remove(id);
-      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'CN', records: [] });
+      expect(await store.accounts.find(subject.unionId)).toEqual({ identity: { accessId, region: 'CN' }, records: [] });
       expect(await store.accounts.lookUp([accessId, '17'])).toEqual(new Map([[accessId, subject.unionId]]));
-      expect(await store.accounts.find('nobody')).toBeUndefined();
+      expect(await store.accounts.find('nobody')).toMatchObject({ identity: undefined, records: [] });
     });
 
     /** Logs in anew, with a token that has this accessId. */
@@ -1025,10 +1029,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const { subject } = newSubject();
       const [older = '', newer = ''] = newAccessIds(2);
       for (const accessId of [older, newer]) await savedWith(accessId, subject);
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: newer });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { accessId: newer } });
       expect(await store.accounts.lookUp([older, newer])).toEqual(foundBy([older, newer], subject));
       await savedWith(older, subject);
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId: older });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { accessId: older } });
       expect(await store.accounts.lookUp([older, newer])).toEqual(foundBy([older, newer], subject));
     });
 
@@ -1146,7 +1150,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const erasedAt = await store.accounts.erase(subject.unionId);
       expect(erasedAt).toBeGreaterThan(inFlight.generation);
       expect(await store.terminals.read(id)).toEqual({ record: undefined, erasedAt });
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
       expect(await claims(store, id)).toBe(false);
       const late = recordOf({ ...subject, uniqueId: 'tablet' }, inFlight.generation);
@@ -1162,7 +1166,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.accounts.erase(subject.unionId)).toBeGreaterThan(lease.generation);
       expect(await store.terminals.save(lease, recordOf(subject, lease.generation), dueAt)).toBe('outdated');
       expect((await store.terminals.read(id)).record).toBeUndefined();
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
     });
 
     test('lets an erased account log in again, also with another country, and remembers the erasure', async () => {
@@ -1175,7 +1179,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const record = { ...recordOf(subject, answer.lease.generation), region: 'US' };
       expect(await store.terminals.save(answer.lease, record, systemClock.now() + 9_000)).toBe('saved');
       expect(await store.terminals.read(id)).toEqual({ record, erasedAt });
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'US' });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { region: 'US' } });
     });
 
     /** An account that has obtained its accessId without a token. */
@@ -1190,7 +1194,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('stores an accessId without a token: no terminal, nothing due, and the lease is free again', async () => {
       const { subject, id, accessId, outcome } = await known();
       expect(outcome).toBe('saved');
-      expect(await store.accounts.find(subject.unionId)).toEqual({ accessId, region: 'DE', records: [] });
+      expect(await store.accounts.find(subject.unionId)).toEqual({ identity: { accessId, region: 'DE' }, records: [] });
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map([[accessId, subject.unionId]]));
       expect((await store.terminals.read(id)).record).toBeUndefined();
       expect(await claims(store, id)).toBe(false);
@@ -1210,7 +1214,10 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       const other = subjectId({ ...subject, uniqueId: 'access-id' });
       const identity = { unionId: subject.unionId, accessId: '-9223371996052586423', region: 'US' };
       expect(await store.terminals.saveAccessId(await acquired(store, other), identity)).toBe('saved');
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ region: 'CN', records: [record] });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({
+        identity: { region: 'CN' },
+        records: [record],
+      });
     });
 
     test('pins the country of an accessId for the next login', async () => {
@@ -1224,7 +1231,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await store.accounts.erase(subject.unionId);
       const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
       expect(await store.terminals.saveAccessId(lease, identity)).toBe('outdated');
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
     });
 
     test('stores an accessId after a logout, a newer lease or a newer token of the same terminal', async () => {
@@ -1240,7 +1247,7 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
         const { record } = await store.terminals.read(id);
         const identity = { unionId: subject.unionId, accessId: '77', region: 'DE' };
         expect(await store.terminals.saveAccessId(lease, identity)).toBe('saved');
-        expect((await store.accounts.find(subject.unionId))?.accessId).toBe('77');
+        expect((await store.accounts.find(subject.unionId)).identity?.accessId).toBe('77');
         expect((await store.terminals.read(id)).record).toEqual(record);
       }
     });
@@ -1274,11 +1281,11 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
     test('erases an account that has only an accessId, and keeps it when it obtains one again', async () => {
       const { subject, id, accessId } = await known();
       const erasedAt = await store.accounts.erase(subject.unionId);
-      expect(await store.accounts.find(subject.unionId)).toBeUndefined();
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: undefined, records: [] });
       expect(await store.accounts.lookUp([accessId])).toEqual(new Map());
       const identity = { unionId: subject.unionId, accessId, region: 'US' };
       expect(await store.terminals.saveAccessId(await acquired(store, id), identity)).toBe('saved');
-      expect(await store.accounts.find(subject.unionId)).toMatchObject({ accessId, region: 'US' });
+      expect(await store.accounts.find(subject.unionId)).toMatchObject({ identity: { accessId, region: 'US' } });
       expect((await store.terminals.read(id)).erasedAt).toBe(erasedAt);
     });
 

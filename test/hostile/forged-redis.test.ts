@@ -230,8 +230,8 @@ test.each([
       const etag = (await send('GET', SUBJECT.uniqueId)).headers.get('etag');
       await send('GET', 'new-terminal');
       if (etag) await send('GET', SUBJECT.uniqueId, { 'if-none-match': etag, 'cache-control': 'no-cache' });
-      await accounts.find(UNION_ID).catch(asBrokerError);
-      await accounts.lookUp([accessIdOf(UNION_ID)]).catch(asBrokerError);
+      await store.accounts.find(UNION_ID).catch(asBrokerError);
+      await store.accounts.lookUp([accessIdOf(UNION_ID)]).catch(asBrokerError);
       await claimLeases(store, 64, 50).catch(asBrokerError);
       if (place % 3 === 0) await send('DELETE', SUBJECT.uniqueId);
       if (place % 10 === 0) await accounts.erase(UNION_ID).catch(asBrokerError);

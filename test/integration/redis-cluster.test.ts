@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkStore } from '../../src/commands/checks/store.ts';
 import { mastersOf, type RedisClient } from '../../src/store/redis/connection/clients.ts';
@@ -61,29 +60,12 @@ describe('on a Redis Cluster', () => {
 
   test('the check command finds no problem, and reports a cluster that is down', async () => {
     const settings = { url: cluster.url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] };
-    const findings = await checkStore(settings, [], systemClock);
+    const findings = await checkStore(settings, systemClock);
     expect(findings.filter(({ level }) => level === 'FAIL')).toEqual([]);
     const url = `redis-cluster://:canary@127.0.0.1:${await freePort()},127.0.0.1:${await freePort()}`;
-    const [finding] = await checkStore({ ...settings, url }, [], systemClock);
+    const [finding] = await checkStore({ ...settings, url }, systemClock);
     expect(finding).toMatchObject({ level: 'FAIL', detail: 'no node of the cluster answers' });
     expect(JSON.stringify(finding)).not.toContain('canary');
-  });
-
-  test('the check command warns of a broker with another prefix and the same appId, whatever node it listens to', async () => {
-    const other = `other-${randomUUID()}`;
-    const warnings = async () => {
-      const settings = { url: cluster.url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] };
-      const findings = await checkStore(settings, ['app-1'], systemClock);
-      return findings.filter(({ name }) => name === 'other brokers').map(({ detail }) => detail);
-    };
-    for (const node of cluster.nodes) {
-      const listener = new Redis(node.port, '127.0.0.1');
-      await listener.subscribe(new Keys(other).app('app-1'), new Keys('unrelated').app('app-2'));
-      const expected = [expect.stringContaining(`REDIS_KEY_PREFIX ${other}:`)];
-      await eventually(async () => expect(await warnings()).toEqual(expected));
-      listener.disconnect();
-      await eventually(async () => expect(await warnings()).toEqual([]));
-    }
   });
 
   test('commands follow a slot that moves to another node', async () => {

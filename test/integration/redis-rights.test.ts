@@ -85,7 +85,7 @@ test.each([
     const terminal = { out: () => undefined, err: () => undefined, redraw: undefined, version: '', env: fleet.env };
     expect(await rekey([], terminal)).toBe(0);
     const checked = { url: env.REDIS_URL, keyPrefix, encryptionKeys: [] };
-    const failed = (await checkStore(checked, ['app'], systemClock)).filter(({ level }) => level === 'FAIL');
+    const failed = (await checkStore(checked, systemClock)).filter(({ level }) => level === 'FAIL');
     expect(failed).toEqual([]);
     expect((await admin('DELETE', '/accounts/alice/terminals/phone')).status).toBe(204);
     expect((await admin('DELETE', '/accounts/alice')).status).toBe(204);

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => sentinels.close());
 
 function findingsOf(url: string) {
-  return checkStore({ url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] }, [], systemClock);
+  return checkStore({ url, keyPrefix: `test-${randomUUID()}`, encryptionKeys: [] }, systemClock);
 }
 
 describe('behind Sentinels', () => {

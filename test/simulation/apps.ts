@@ -246,7 +246,7 @@ export class Apps {
     const { conditions, server, fail } = this.#options;
     const [unionId = ''] = terminal.split('/');
     if (!unionId.startsWith('guest-')) return;
-    const known = await server.data.accounts.find(unionId);
-    if (known && conditions.isWell) fail('an account with an accessId causes no login for it', unionId);
+    const { identity } = await server.data.accounts.find(unionId);
+    if (identity && conditions.isWell) fail('an account with an accessId causes no login for it', unionId);
   }
 }

@@ -158,7 +158,6 @@ export class StoreConnection {
       },
       accounts: {
         find: call('accounts', 'find'),
-        historyOf: call('accounts', 'historyOf'),
         identify: call('accounts', 'identify'),
         lookUp: call('accounts', 'lookUp'),
         erase: call('accounts', 'erase'),

@@ -9,7 +9,7 @@ const FAR_AHEAD_MS = 1e12;
 /** Commands that waited for the server run in this distance, in the order of their arrival. */
 const QUEUE_STEP_MS = 0.001;
 /** Commands that change nothing. */
-const READS = new Set(['read', 'find', 'historyOf', 'identify', 'lookUp', 'outlook', 'nextPlaceInMs', 'ping']);
+const READS = new Set(['read', 'find', 'identify', 'lookUp', 'outlook', 'nextPlaceInMs', 'ping']);
 
 /** A command of the store. */
 export interface StoreCommand {

@@ -53,6 +53,5 @@ export function announcementsOf({ clock = systemClock, ...connections }: Connect
     clock,
     log: { error: () => undefined },
     observer: silentObserver,
-    appIds: [],
   });
 }

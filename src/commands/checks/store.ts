@@ -69,21 +69,17 @@ function redisProblem(code: string, address: string, keyPrefix: string): Problem
 const CONNECT_TIMEOUT_MS = 4_000;
 
 /** Checks that the broker can use Redis, that Redis does not lose tokens, and that the tokens are encrypted. */
-export async function checkStore(
-  redis: RedisConfig | undefined,
-  appIds: readonly string[],
-  clock: Clock,
-): Promise<CheckResult[]> {
+export async function checkStore(redis: RedisConfig | undefined, clock: Clock): Promise<CheckResult[]> {
   if (!redis) {
     const detail = 'REDIS_URL is not set: this process alone keeps the tokens, and a restart loses them';
     return [warn('Redis', { detail, fix: 'Set REDIS_URL, unless you run a single replica for a test.' })];
   }
   // A password may contain an @ that is not percent-encoded: the last one ends it.
   const [, password, address = ''] = /:\/\/(?:[^:/?#]*:?([^/?#]*)@)?([^/?#]*)/.exec(redis.url) ?? [];
-  const probe = await probeRedis({ ...redis, appIds, timeoutMs: CONNECT_TIMEOUT_MS, clock });
+  const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_TIMEOUT_MS, clock });
   const encryption = checkEncryption(redis);
   if (!probe.connected) return [fail('Redis', redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];
-  const { info, roundTripMs, scriptTrouble, rivalPrefixes } = probe;
+  const { info, roundTripMs, scriptTrouble } = probe;
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
   return [
@@ -94,7 +90,6 @@ export async function checkStore(
       : ok('Redis scripts', 'a script wrote a key, published a message and deleted the key'),
     ...checkMemory(info.get('maxmemory_policy')),
     ...checkPersistence(info),
-    ...checkRivals(rivalPrefixes),
     encryption,
   ];
 }
@@ -128,15 +123,6 @@ function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
   }
   if (aof === '1') return [ok(name, 'append-only file')];
   return [ok(name, 'no append-only file: after a crash, each token since the last snapshot costs a login')];
-}
-
-/** Two brokers that do not know of each other log in for the same terminals. */
-function checkRivals(prefixes: readonly string[]): CheckResult[] {
-  if (prefixes.length === 0) return [];
-  const detail = `another broker logs in with the same appId, under REDIS_KEY_PREFIX ${prefixes.join(', ')}: each may end the tokens of the other`;
-  const fix =
-    'Give the replicas of one broker the same REDIS_KEY_PREFIX and the same database, and two brokers an appId each (docs/production.md, "Several brokers, and two environments").';
-  return [warn('other brokers', { detail, fix })];
 }
 
 function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {

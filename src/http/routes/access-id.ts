@@ -1,9 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import { type AccessIds, accessIdTerminal } from '../../broker/access-ids.ts';
-import type { Accounts } from '../../broker/accounts.ts';
 import type { ErrorCode } from '../../token/errors.ts';
-import type { KnownAccount } from '../../token/ports.ts';
+import type { AccountStore, KnownAccount } from '../../token/ports.ts';
 import { accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import { ADMIN_CALL_ERRORS, ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
@@ -57,7 +56,7 @@ const obtainAccessId = {
 };
 
 export interface AccessIdRouteOptions extends SubjectRules {
-  readonly accounts: Pick<Accounts, 'identify'>;
+  readonly accountStore: Pick<AccountStore, 'identify'>;
   readonly accessIds: Pick<AccessIds, 'obtain'>;
 }
 
@@ -79,7 +78,7 @@ export async function accessIdRoute(app: FastifyInstance, options: AccessIdRoute
       const subject = requestedSubject(options, { unionId, app: undefined }, requested);
       return options.accessIds.obtain(subject, regRegion);
     };
-    const { accessId, region } = (await options.accounts.identify(unionId)) ?? (await logIn());
+    const { accessId, region } = (await options.accountStore.identify(unionId)) ?? (await logIn());
     return reply.header('cache-control', 'no-store').send({ accessId, region });
   });
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import * as z from 'zod';
 import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
-import type { AccountHistory, StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, KnownAccount, StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { ACCESS_ID_MAX_LENGTH, accountId } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
@@ -172,7 +172,8 @@ export interface AccountViewOptions {
 
 /** The public view of an account, without tokens. The terminals are sorted by app, then uniqueId. */
 function accountView(
-  { accessId, region, records, coolDown, erasedAt }: StoredAccount,
+  { accessId, region }: KnownAccount,
+  { records, coolDown, erasedAt }: StoredAccount,
   { refreshAt, terminalLimit }: AccountViewOptions,
 ): z.infer<typeof account> {
   const pause = coolDown && { until: isoTime(coolDown.until), code: coolDown.code };
@@ -192,7 +193,7 @@ function accountView(
 }
 
 /** The `detail` for an account without an entry. Support needs it most right after an erasure. */
-function absenceOf({ erasedAt, coolDown }: AccountHistory): string {
+function absenceOf({ erasedAt, coolDown }: StoredAccount): string {
   const facts = [
     erasedAt !== undefined && `it was erased at ${isoTime(erasedAt)}`,
     coolDown && `its logins pause until ${isoTime(coolDown.until)} because of ${coolDown.code}`,
@@ -211,7 +212,8 @@ function order(a: string, b: string): number {
 }
 
 export interface AccountRoutesOptions extends AccountViewOptions {
-  readonly accounts: Pick<Accounts, 'find' | 'historyOf' | 'lookUp' | 'erase'>;
+  readonly accounts: Pick<Accounts, 'erase'>;
+  readonly accountStore: Pick<AccountStore, 'find' | 'lookUp'>;
 }
 
 interface AccountRequest {
@@ -220,22 +222,23 @@ interface AccountRequest {
 
 /** `GET` and `DELETE /accounts/{unionId}`, and `POST /accounts/lookup`. */
 export async function accountRoutes(app: FastifyInstance, options: AccountRoutesOptions): Promise<void> {
-  const { accounts } = options;
+  const { accounts, accountStore } = options;
   app.removeContentTypeParser('text/plain');
 
   app.get<AccountRequest>('/accounts/:unionId', { schema: getAccount }, async (request, reply) => {
     const { unionId } = request.params;
     audit(request, 'account', [accountId(unionId)]);
-    const account = await accounts.find(unionId);
-    if (!account) throw new BrokerError('not_found', { detail: absenceOf(await accounts.historyOf(unionId)) });
-    return reply.header('cache-control', 'no-store').send(accountView(account, options));
+    const account = await accountStore.find(unionId);
+    const { identity } = account;
+    if (!identity) throw new BrokerError('not_found', { detail: absenceOf(account) });
+    return reply.header('cache-control', 'no-store').send(accountView(identity, account, options));
   });
 
   app.post<{ Body: z.infer<typeof lookupBody> }>(
     '/accounts/lookup',
     { schema: lookUpAccounts },
     async (request, reply) => {
-      const found = await accounts.lookUp(request.body.accessIds);
+      const found = await accountStore.lookUp(request.body.accessIds);
       audit(request, 'account', [...found.values()].map(accountId));
       return reply.header('cache-control', 'no-store').send(Object.fromEntries(found));
     },

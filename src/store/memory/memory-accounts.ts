@@ -2,7 +2,6 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../token/clock.ts';
 import type { ErrorCode } from '../../token/errors.ts';
 import type {
-  AccountHistory,
   AccountIdentity,
   AccountStore,
   Announcement,
@@ -69,19 +68,9 @@ export class MemorySchedule {
     return this.#dueAt.size;
   }
 
-  /** How long the oldest due subject has been due, in ms; 0 if none is. */
-  overdueMs(now: number): number {
-    return [...this.#dueAt.values()].reduce((longest, dueAt) => Math.max(longest, now - dueAt), 0);
-  }
-
-  /** Ms until the next subject is due, and the number of subjects that are due now. */
-  outlook(now: number): { readonly nextInMs: number | undefined; readonly backlog: number } {
-    const times = [...this.#dueAt.values()];
-    const next = times.reduce((earliest, dueAt) => Math.min(earliest, dueAt), Number.POSITIVE_INFINITY);
-    return {
-      nextInMs: times.length > 0 ? Math.max(0, next - now) : undefined,
-      backlog: times.filter((dueAt) => dueAt <= now).length,
-    };
+  /** When the first subject is due; `Infinity` if there is none. */
+  get first(): number {
+    return [...this.#dueAt.values()].reduce((earliest, dueAt) => Math.min(earliest, dueAt), Number.POSITIVE_INFINITY);
   }
 }
 
@@ -258,18 +247,13 @@ export class MemoryAccounts implements AccountStore {
     this.#failures = failures;
   }
 
-  async find(unionId: string): Promise<StoredAccount | undefined> {
-    const account = this.#accounts.get(accountId(unionId));
-    if (!account?.identity) return undefined;
-    const { accessIds, region } = account.identity;
-    return { accessId: accessIds[0], region, records: this.#unexpired(account), ...(await this.historyOf(unionId)) };
-  }
-
-  async historyOf(unionId: string): Promise<AccountHistory> {
+  async find(unionId: string): Promise<StoredAccount> {
     const id = accountId(unionId);
+    const account = this.#accounts.get(id);
     const cooling = this.#failures.coolDown(id);
     const coolDown = cooling && { until: this.#context.clock.now() + cooling.forMs, code: cooling.code };
-    return { coolDown, erasedAt: this.#accounts.get(id)?.erasedAt };
+    const records = account ? this.#unexpired(account) : [];
+    return { identity: await this.identify(unionId), records, coolDown, erasedAt: account?.erasedAt };
   }
 
   async identify(unionId: string): Promise<KnownAccount | undefined> {

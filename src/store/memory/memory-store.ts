@@ -206,17 +206,18 @@ class MemoryTerminals implements TerminalStore, DueQueue {
   async claim(limit: number): Promise<DueSubjects> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
-    const overdueMs = schedule.overdueMs(now);
+    const overdueMs = Math.max(0, now - schedule.first);
     const ids = schedule.due(now, limit);
     for (const id of ids) schedule.move(id, now + HIDDEN_MS);
-    return { ids, ...schedule.outlook(now), overdueMs };
+    const nextInMs = schedule.size > 0 ? Math.max(0, schedule.first - now) : undefined;
+    return { ids, nextInMs, backlog: schedule.dueUntil(now), overdueMs };
   }
 
   async outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook> {
     const { clock, schedule } = this.#context;
     const now = clock.now();
     const dueWithin = horizonsMs.map((ms) => schedule.dueUntil(now + ms));
-    return { dueWithin, total: schedule.size, overdueMs: schedule.overdueMs(now) };
+    return { dueWithin, total: schedule.size, overdueMs: Math.max(0, now - schedule.first) };
   }
 
   /** See `TerminalStore.save` and `SaveOutcome`. */

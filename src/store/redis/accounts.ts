@@ -1,5 +1,5 @@
 import { type ErrorCode, isErrorCode } from '../../token/errors.ts';
-import type { AccountHistory, AccountStore, KnownAccount, Lease, StoredAccount } from '../../token/ports.ts';
+import type { AccountStore, KnownAccount, Lease, StoredAccount } from '../../token/ports.ts';
 import { MAX_COOL_DOWN_MS } from '../../token/renewal-timing.ts';
 import {
   type AccountId,
@@ -9,8 +9,8 @@ import {
   type SubjectId,
   withAccessId,
 } from '../../token/subject.ts';
+import { resealScript } from './lua-scripts.ts';
 import { ACCOUNT_FIELDS, type DirectoryEntry, instantOf } from './records/record-codec.ts';
-import { resealScript, sealedFieldsOf } from './records/resealing.ts';
 import type { StoreContext } from './store-context.ts';
 
 /**
@@ -35,8 +35,8 @@ export class RedisAccounts implements AccountStore {
     this.#context = context;
   }
 
-  async find(unionId: string): Promise<StoredAccount | undefined> {
-    const { redis, keys, records, directory, resealing, clock } = this.#context;
+  async find(unionId: string): Promise<StoredAccount> {
+    const { redis, keys, records, directory, clock } = this.#context;
     const account = accountId(unionId);
     const key = keys.account(account);
     const [answer, coolDown] = await Promise.all([
@@ -48,16 +48,15 @@ export class RedisAccounts implements AccountStore {
     const fields: Record<string, Buffer> = {};
     for (let at = 0; at < namesAndValues.length; at += 2)
       fields[String(namesAndValues[at])] = namesAndValues[at + 1] as Buffer;
-    for (const field of sealedFieldsOf(this.#context, account, fields)) resealing.start(field);
     const entry = directory.decode(fields[ACCOUNT_FIELDS.directory], key);
     const region = fields[ACCOUNT_FIELDS.region]?.toString();
-    if (!entry || region === undefined) return undefined;
     const unexpired = Object.entries(fields)
       .filter(([field]) => field.length === DIGEST_LENGTH)
       .map(([field, bytes]) => records.decode(bytes, (account + field) as SubjectId, key))
       .filter((record) => record !== undefined && record.token.expiresAt > clock.now());
     const erasedAt = instantOf(fields[ACCOUNT_FIELDS.erasedAt]);
-    return { accessId: entry.accessIds[0], region, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
+    const identity = entry && region !== undefined ? { accessId: entry.accessIds[0], region } : undefined;
+    return { identity, records: unexpired as StoredAccount['records'], coolDown, erasedAt };
   }
 
   async identify(unionId: string): Promise<KnownAccount | undefined> {
@@ -72,17 +71,6 @@ export class RedisAccounts implements AccountStore {
     if (accessId === undefined || region === undefined) return undefined;
     const isStored = await this.#storePointer(accessId, account, (latest) => latest !== instantOf(erasedAt));
     return isStored ? { accessId, region } : undefined;
-  }
-
-  async historyOf(unionId: string): Promise<AccountHistory> {
-    const { redis, keys } = this.#context;
-    const account = accountId(unionId);
-    const key = keys.account(account);
-    const [erasedAt, coolDown] = await Promise.all([
-      redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.erasedAt)),
-      this.#coolDownOf(account),
-    ]);
-    return { coolDown, erasedAt: instantOf(erasedAt) };
   }
 
   async lookUp(accessIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -177,7 +165,7 @@ export class RedisAccounts implements AccountStore {
     return String(instant);
   }
 
-  async #coolDownOf(account: AccountId): Promise<AccountHistory['coolDown']> {
+  async #coolDownOf(account: AccountId): Promise<StoredAccount['coolDown']> {
     const { redis, keys, clock } = this.#context;
     const key = keys.failures(account);
     const [until, code] = await redis.run(key, (client) => client.hmget(key, 'until', 'code'));
@@ -187,13 +175,12 @@ export class RedisAccounts implements AccountStore {
   }
 
   async #unionIdOf(accessId: string): Promise<string | undefined> {
-    const { redis, keys, directory, resealing } = this.#context;
+    const { redis, keys, directory } = this.#context;
     const pointer = keys.accessId(accessId);
     const account = await redis.run(pointer, (client) => client.get(pointer));
     if (account === null) return undefined;
     const key = keys.account(account as AccountId);
     const sealed = await redis.run(key, (client) => client.hgetBuffer(key, ACCOUNT_FIELDS.directory));
-    if (sealed) resealing.start(directory.sealedField(sealed, key));
     const entry = directory.decode(sealed, key);
     return entry?.accessIds.includes(accessId) ? entry.unionId : undefined;
   }

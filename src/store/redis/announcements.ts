@@ -5,7 +5,7 @@ import { isErrorCode } from '../../token/errors.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
 import type { Announcement, AnnouncementFeed, StoreHistory } from '../../token/ports.ts';
-import { type AccountId, accountOf, type SubjectId } from '../../token/subject.ts';
+import { type AccountId, accountOf, isSubjectId, type SubjectId } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import type { ServerClocks } from './connection/commands.ts';
 import { type Keys, SHARDS } from './keys.ts';
@@ -13,10 +13,8 @@ import { CHANGE, type KnownChanges } from './known-changes.ts';
 import { runScript } from './lua-scripts.ts';
 import { MAX_LEAD_MS } from './records/record-codec.ts';
 
-/** The change comes last. */
-const OF_TERMINAL = /^(saved|suspected|removed) ([\w-]{44}) ([0-9]+) (\S+)$/;
-const ERASURE = /^erased ([\w-]{22}) ([0-9]+) (\S+)$/;
-const FAILURE = /^failed ([\w-]{44}) ([0-9]+) ([a-z_]+)$/;
+/** Kind, subject or account, generation, and then the change, or the error code of a failure. */
+const MESSAGE = /^([a-z]+) ([\w-]{22}|[\w-]{44}) ([0-9]+) (\S+)$/;
 
 interface Message {
   readonly announcement: Announcement;
@@ -34,21 +32,16 @@ function readMessage(text: string, now: number): Message | undefined {
 }
 
 function parseMessage(text: string): Message | undefined {
-  const [, account, instant, erasure = ''] = ERASURE.exec(text) ?? [];
-  if (account) {
-    return {
-      announcement: { kind: 'erased', account: account as AccountId, generation: Number(instant) },
-      change: erasure,
-    };
-  }
-  const [, kind, id, generation, change = ''] = OF_TERMINAL.exec(text) ?? [];
+  const [, kind, of = '', digits, last = ''] = MESSAGE.exec(text) ?? [];
+  const generation = Number(digits);
+  const id = of as SubjectId | AccountId;
+  if (!isSubjectId(id))
+    return kind === 'erased' ? { announcement: { kind, account: id, generation }, change: last } : undefined;
   if (kind === 'saved' || kind === 'suspected' || kind === 'removed') {
-    return { announcement: { kind, id: id as SubjectId, generation: Number(generation) }, change };
+    return { announcement: { kind, id, generation }, change: last };
   }
-  const [, failedId, failedGeneration, code = ''] = FAILURE.exec(text) ?? [];
-  if (!isErrorCode(code)) return undefined;
-  const failed = { kind: 'failed', id: failedId as SubjectId, generation: Number(failedGeneration), code } as const;
-  return { announcement: failed, change: '' };
+  if (kind !== 'failed' || !isErrorCode(last)) return undefined;
+  return { announcement: { kind, id, generation, code: last }, change: '' };
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -80,8 +73,6 @@ export interface RedisAnnouncementsOptions {
   readonly clock: Clock;
   readonly log: Pick<Log, 'error'>;
   readonly observer: Pick<Observer, 'storeLostData'>;
-  /** Shown to `check`, see {@link Keys.app}. */
-  readonly appIds: readonly string[];
 }
 
 /** When Redis was last found to have lost data. */
@@ -172,10 +163,8 @@ export class RedisAnnouncements implements AnnouncementFeed {
   }
 
   async #subscribe(): Promise<void> {
-    const { keys, appIds } = this.#options;
-    const appChannels = appIds.map((appId) => keys.app(appId));
     try {
-      await this.#subscriber.subscribe(keys.announcements, this.#channel, ...appChannels);
+      await this.#subscriber.subscribe(this.#options.keys.announcements, this.#channel);
       this.#subscribed = true;
       this.#completeUntil = this.#clock.monotonic();
       this.#timer.refresh();

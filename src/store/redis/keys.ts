@@ -113,14 +113,6 @@ export class Keys {
   }
 
   /**
-   * Pub/sub channel of every replica that logs in as this app. Nothing is published there: `check` looks for the channels
-   * of other prefixes and databases.
-   */
-  app(appId: string): string {
-    return `${this.#channelPrefix}${appSuffix(appId)}`;
-  }
-
-  /**
    * The start of the keys in a shard.
    * @param digested an id or another digest, whose characters are distributed evenly. It decides on the shard
    */
@@ -131,15 +123,4 @@ export class Keys {
 
 function shardOf(digested: string): number {
   return BASE64URL.indexOf(digested.charAt(0)) % SHARDS;
-}
-
-/** The end of {@link Keys.app}, equal for every prefix and database. */
-export function appSuffix(appId: string): string {
-  return `:app:${digest(appId)}`;
-}
-
-/** The prefix and the database of {@link Keys.app}. */
-export function placeOf(appChannel: string): { readonly prefix: string; readonly database: number } {
-  const [, prefix = '', database = '0'] = /^(.*?)(?::@(\d+))?:app:[\w-]+$/.exec(appChannel) ?? [];
-  return { prefix, database: Number(database) };
 }

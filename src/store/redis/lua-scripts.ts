@@ -11,6 +11,7 @@ import { coolDownMs, FAILURE_MEMORY_MS, LEASE_MS, MAX_COOL_DOWN_MS } from '../..
 import { DIGEST_LENGTH } from '../../token/subject.ts';
 import type { RedisClient } from './connection/clients.ts';
 import { ACCOUNT_FIELDS, HEADER_LENGTH, MAX_LEAD_MS } from './records/record-codec.ts';
+import type { SealedField } from './records/token-cipher.ts';
 
 /** One file each in scripts/, with its keys, arguments and result. Each script is one atomic step. */
 const NAMES = [
@@ -87,6 +88,11 @@ function inLua(value: number | string | readonly number[]): string {
 }
 
 export type ScriptCall = [name: ScriptName, keys: readonly string[], args: readonly (string | number | Buffer)[]];
+
+/** The script call that puts `resealed` in the place of the sealed text, unless the field has changed. It returns 1 then. */
+export function resealScript({ key, field, headLength, sealed }: SealedField, resealed: Buffer): ScriptCall {
+  return ['resealField', [key], [field, headLength, sealed, resealed]];
+}
 
 type Script = (...args: (string | number | Buffer | Callback<unknown>)[]) => Promise<unknown>;
 

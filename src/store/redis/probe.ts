@@ -1,16 +1,12 @@
-import { once } from 'node:events';
-import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../token/clock.ts';
 import { databaseOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, isOfSelect } from './connection/connection.ts';
-import { appSuffix, Keys, placeOf } from './keys.ts';
+import { Keys } from './keys.ts';
 import { runScript } from './lua-scripts.ts';
 
 export interface RedisProbeOptions {
   readonly url: string;
   readonly keyPrefix: string;
-  /** The apps that this configuration logs in as. */
-  readonly appIds: readonly string[];
   /** Maximum ms until the connection is ready. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -31,11 +27,6 @@ export type RedisProbe =
       readonly info: ReadonlyMap<string, string>;
       /** Why a script could not write a key, publish, and delete the key. */
       readonly scriptTrouble: string | undefined;
-      /**
-       * The prefixes of other brokers that run now, use this Redis and log in as one of the apps, each with the database
-       * if it is another one. Brokers on another Redis are not seen.
-       */
-      readonly rivalPrefixes: readonly string[];
     };
 
 /** The messages of Redis 7 and of earlier versions when an ACL denies a command inside a script. */
@@ -44,7 +35,7 @@ const SCRIPT_MAY_NOT = /ACL failure in script|The user executing the script can'
 const SILENT = { info: () => undefined, warn: () => undefined };
 
 /** Connects like the store, tests what it needs, and leaves nothing in Redis. Never throws. */
-export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
+export async function probeRedis({ url, keyPrefix, timeoutMs, clock }: RedisProbeOptions): Promise<RedisProbe> {
   const redis = connectRedis(url, 'check', SILENT);
   const keys = new Keys(keyPrefix, databaseOf(redis));
   try {
@@ -56,36 +47,10 @@ export async function probeRedis({ url, keyPrefix, appIds, timeoutMs, clock }: R
     const info = await redis.info().then(fieldsOf, () => new Map());
     const script = runScript(redis, ['probe', [keys.probe], [keys.announcements]]);
     const scriptTrouble = await script.then(() => undefined, codeOf);
-    const rivalPrefixes = await findRivals(redis, keyPrefix, appIds, timeoutMs);
-    return { connected: true, roundTripMs, info, scriptTrouble, rivalPrefixes };
+    return { connected: true, roundTripMs, info, scriptTrouble };
   } finally {
     redis.disconnect();
   }
-}
-
-/** A node of a cluster knows only its own subscribers. A node that fails, or denies the command, shows none. */
-async function findRivals(
-  redis: RedisClient,
-  keyPrefix: string,
-  appIds: readonly string[],
-  timeoutMs: number,
-): Promise<string[]> {
-  const nodes = redis.isCluster ? (redis as Cluster).nodes('all') : [redis as Redis];
-  const suffixes = appIds.map(appSuffix);
-  const ask = async (node: Redis, suffix: string) => {
-    // A cluster connects to a node when it needs it.
-    if (node.status === 'wait') await node.connect();
-    if (node.status !== 'ready') await once(node, 'ready', { signal: AbortSignal.timeout(timeoutMs) });
-    return node.pubsub('CHANNELS', `*${suffix}`);
-  };
-  const answers = await Promise.allSettled(nodes.flatMap((node) => suffixes.map((suffix) => ask(node, suffix))));
-  const channels = answers.flatMap((answer) => (answer.status === 'fulfilled' ? (answer.value as string[]) : []));
-  const own = databaseOf(redis);
-  const places = channels.map((channel) => {
-    const { prefix, database } = placeOf(channel);
-    return database === own ? prefix : `${prefix} in database ${database}`;
-  });
-  return [...new Set(places)].filter((place) => place !== keyPrefix).sort();
 }
 
 function troubleConnecting(redis: RedisClient, timeoutMs: number): Promise<string | undefined> {

@@ -11,7 +11,6 @@ import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from '
 import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import { Resealing } from './records/resealing.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
 import { RedisDueQueue, RedisRates } from './schedule.ts';
 import { RedisTerminals } from './terminals.ts';
@@ -27,8 +26,6 @@ export interface RedisStoreOptions {
   /** The first key encrypts, all keys decrypt. Without keys, records are stored in the clear. */
   readonly encryptionKeys: readonly EncryptionKey[];
   readonly terminalsPerAccount: number;
-  /** The apps that this replica logs in as, for `check`. Default: none. */
-  readonly appIds?: readonly string[];
   /** After which Redis counts as down. Default: 180 ms. Tests of other things wait longer, on a busy machine. */
   readonly commandTimeoutMs?: number;
   readonly clock: Clock;
@@ -40,14 +37,14 @@ export interface RedisStore extends TokenStore {
   /** Uses these keys, and for each new connection the user and the password of the URL, from now on. */
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** When Redis last answered a command of this replica, and when it did not. */
-  contact(): Contact;
+  readonly contact: Contact;
   /** The last time that Redis was found to have lost data. */
   lastLoss(): DataLoss | undefined;
 }
 
 /** The store that all replicas share. Needs Redis 6.2 or later, or a compatible server. */
 export function createRedisStore(options: RedisStoreOptions): RedisStore {
-  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, appIds = [], clock, log, observer } = options;
+  const { url, keyPrefix, encryptionKeys, terminalsPerAccount, clock, log, observer } = options;
   const connection = connectRedis(url, 'commands', log);
   const redis = new RedisCommands(connection, clock, observer, options.commandTimeoutMs);
   const keys = new Keys(keyPrefix, databaseOf(connection), connection.isCluster);
@@ -55,8 +52,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const cipher = new TokenCipher(encryptionKeys);
   const records = new RecordCodec(cipher);
   const directory = new DirectoryCodec(cipher);
-  const resealing = new Resealing(redis, cipher);
-  const context = { redis, keys, changes, records, directory, resealing, terminalsPerAccount, clock, log };
+  const context = { redis, keys, changes, records, directory, terminalsPerAccount, clock, log };
   const subscriber = connectSubscriber(url, connection, log);
   const announcements = new RedisAnnouncements({
     subscriber,
@@ -68,7 +64,6 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     clock,
     log,
     observer,
-    appIds,
   });
   const accounts = new RedisAccounts(context);
   const rates = new RedisRates(context);
@@ -92,7 +87,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         redis.onRecovery(() => listener('same'));
       },
     },
-    contact: () => redis.contact(),
+    contact: redis.contact,
     lastLoss: () => announcements.lastLoss(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);

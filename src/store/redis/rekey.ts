@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import type { Redis } from 'ioredis';
+import { DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
 import { Keys } from './keys.ts';
-import { runScript } from './lua-scripts.ts';
-import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import { resealScript, sealedFieldsOf } from './records/resealing.ts';
+import { resealScript, runScript } from './lua-scripts.ts';
+import { ACCOUNT_FIELDS, DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import { type EncryptionKey, keyIdOf, type SealedField, TokenCipher } from './records/token-cipher.ts';
 
 /** Number of keys per SCAN and of accounts per batch. Both are small, so that the replicas are not slowed down. */
@@ -108,11 +108,15 @@ export class Rekey {
     return Promise.all(fields.flat().map((field) => this.#reseal(field)));
   }
 
+  /** The sealed fields of an account's hash: its records and its directory entry. */
   async #fieldsAt(key: string): Promise<SealedField[]> {
     const account = this.#keys.accountAt(key);
     if (!account) return [];
-    const codecs = { keys: this.#keys, records: this.#records, directory: this.#directory };
-    return sealedFieldsOf(codecs, account, await this.#redis.hgetallBuffer(key));
+    return Object.entries(await this.#redis.hgetallBuffer(key)).flatMap(([field, bytes]) => {
+      if (field === ACCOUNT_FIELDS.directory) return this.#directory.sealedField(bytes, key);
+      if (field.length !== DIGEST_LENGTH) return [];
+      return this.#records.sealedField(bytes, (account + field) as SubjectId, key) ?? [];
+    });
   }
 
   async #reseal(field: SealedField): Promise<Outcome> {

@@ -99,7 +99,7 @@ export class RedisDueQueue implements DueQueue {
       else foreign.push(member);
     }
     if (foreign.length > 0) {
-      // On a cluster, the id of another shard would make every claim of this shard fail.
+      // No token's end would remove them, so they would be claimed again and again.
       log.warn({ shard, entries: foreign.length }, 'due entries are dropped: no broker wrote them');
       await redis.run(due, (client) => client.zrem(due, ...foreign));
     }

@@ -4,7 +4,6 @@ import type { RedisLog } from './connection/connection.ts';
 import type { Keys } from './keys.ts';
 import type { KnownChanges } from './known-changes.ts';
 import type { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
-import type { Resealing } from './records/resealing.ts';
 
 /** The objects that the parts of the Redis store share. */
 export interface StoreContext {
@@ -13,7 +12,6 @@ export interface StoreContext {
   readonly changes: KnownChanges;
   readonly records: RecordCodec;
   readonly directory: DirectoryCodec;
-  readonly resealing: Resealing;
   readonly terminalsPerAccount: number;
   readonly clock: Clock;
   readonly log: RedisLog;

@@ -29,11 +29,10 @@ export class RedisTerminals implements TerminalStore {
   }
 
   async read(id: SubjectId): Promise<StoredTerminal> {
-    const { redis, keys, records, resealing } = this.#context;
+    const { redis, keys, records } = this.#context;
     const key = keys.account(accountOf(id));
     const fields = [terminalOf(id), ACCOUNT_FIELDS.erasedAt];
     const [bytes, erasedAt] = await redis.run(key, (client) => client.hmgetBuffer(key, ...fields));
-    if (bytes && !records.isCurrent(bytes)) resealing.start(records.sealedField(bytes, id, key));
     return { record: records.decode(bytes, id, key), erasedAt: instantOf(erasedAt) };
   }
 

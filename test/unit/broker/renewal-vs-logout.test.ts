@@ -180,7 +180,7 @@ describe('an erased account', () => {
     for (const reading of reads) await expect(reading).rejects.toBeInstanceOf(BrokerError);
     await sleep(300);
     expect(vendor.requests).toHaveLength(1);
-    expect(await store.accounts.find(SUBJECT.unionId)).toBeUndefined();
+    expect(await store.accounts.find(SUBJECT.unionId)).toMatchObject({ identity: undefined, records: [] });
     await expect(read(second)).rejects.toMatchObject({ code: 'session_invalid' });
     expect(vendor.requests).toHaveLength(1);
     const newerSession = { subject: SUBJECT, region: 'CN', sessionIssuedAt: systemClock.now() + 1_000 };

@@ -9,7 +9,8 @@ import { recordingAccounts, startInternalApp } from './running-internal-app.ts';
 
 const ACCOUNT = accountId('user-1');
 const SUBJECT = subjectId({ app: 'default', unionId: 'user-1', uniqueId: 'phone-1' });
-const KNOWN: StoredAccount = { accessId: '-9223371996052586423', region: 'DE', records: [] };
+const ACCESS_ID = '-9223371996052586423';
+const KNOWN: StoredAccount = { identity: { accessId: ACCESS_ID, region: 'DE' }, records: [] };
 
 const CALLS = [
   ['GET', '/accounts/user-1', { action: 'getAccount', account: ACCOUNT, status: 200 }],
@@ -27,7 +28,7 @@ const CALLS = [
   ['GET', '/accounts/user-1/terminals/phone-1/sdk-token?x=1', { action: 'getTerminalToken', status: 400 }],
 ] as const;
 
-const body = JSON.stringify({ accessIds: [KNOWN.accessId] });
+const body = JSON.stringify({ accessIds: [ACCESS_ID] });
 const sentWith = (method: string) =>
   method === 'POST' ? { body, headers: { 'content-type': 'application/json' } } : {};
 

@@ -66,7 +66,11 @@ interface RunningInternalApp {
   ) => Promise<PlainAnswer>;
 }
 
-export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger' | 'adminTokens'>> & {
+export type InternalSettings = Partial<
+  Omit<InternalAppOptions, 'logger' | 'adminTokens' | 'accounts' | 'accountStore'>
+> & {
+  /** With the store's methods or without them. */
+  readonly accounts?: InternalAppOptions['accounts'] & Partial<InternalAppOptions['accountStore']>;
   /** The token of the caller `default`; `undefined`: there is none. */
   readonly adminToken?: string | undefined;
   readonly logLevel?: string;
@@ -76,9 +80,9 @@ export type InternalSettings = Partial<Omit<InternalAppOptions, 'logger' | 'admi
 export async function startInternalApp(settings: InternalSettings = {}): Promise<RunningInternalApp> {
   const lines: string[] = [];
   const { adminToken: token, logLevel: level = 'trace', ...options } = { adminToken: ADMIN_TOKEN, ...settings };
+  const { accounts = recordingAccounts().accounts } = settings;
   const app = await createInternalApp({
     tokens: { read: async () => servedToken() },
-    accounts: recordingAccounts().accounts,
     accessIds: { obtain: async () => ({ accessId: '-9223371996052586423', region: 'DE' }) },
     apps: ['default'],
     terminalPolicy: 'multi',
@@ -90,6 +94,8 @@ export async function startInternalApp(settings: InternalSettings = {}): Promise
     closing: new AbortController().signal,
     observer: silentObserver,
     ...options,
+    accounts,
+    accountStore: { ...recordingAccounts().accounts, ...accounts },
     adminTokens: new AdminTokens(token === undefined ? [] : [{ name: 'default', token }]),
     logger: pino({ level }, { write: (line: string) => lines.push(line) }),
   });
@@ -114,13 +120,12 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
   const erased: string[] = [];
   const loggedOut: Subject[] = [];
   const lookedUp: (readonly string[])[] = [];
-  const accounts: InternalAppOptions['accounts'] = {
+  const accounts: InternalAppOptions['accounts'] & InternalAppOptions['accountStore'] = {
     find: async (unionId) => {
       found.push(unionId);
-      return known.get(unionId);
+      return known.get(unionId) ?? { records: [] };
     },
-    historyOf: async () => ({}),
-    identify: async (unionId) => known.get(unionId),
+    identify: async (unionId) => known.get(unionId)?.identity,
     erase: async (unionId) => {
       erased.push(unionId);
     },
@@ -129,7 +134,7 @@ export function recordingAccounts(known: ReadonlyMap<string, StoredAccount> = ne
     },
     lookUp: async (accessIds) => {
       lookedUp.push(accessIds);
-      return new Map([...known].map(([unionId, { accessId }]) => [accessId, unionId]));
+      return new Map([...known].map(([unionId, { identity }]) => [identity?.accessId ?? '', unionId]));
     },
   };
   return { accounts, found, erased, loggedOut, lookedUp };

@@ -35,7 +35,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
     redis: {
-      contact: () => ({ lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined }),
+      contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined },
       lastLoss: () => undefined,
     },
     encryptionKeys: () => ['2026-11', '2025-11'],
@@ -234,7 +234,7 @@ describe('the status', () => {
 
 describe('the last data loss of the store', () => {
   const statusWith = (redis: StatusOptions['redis']) => createStatus({ redis }).status.report();
-  const contact = () => ({ lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined });
+  const contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
 
   test.each(['lost', 'went_back'] as const)('has its time, and says that Redis has %s', async (history) => {
     const at = Date.parse('2026-11-26T14:02:00.000Z');

@@ -1,5 +1,12 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import { type Address, type ClusterTopology, credentialsOf, type SentinelTopology, type Topology } from './topology.ts';
+import {
+  type Address,
+  type ClusterTopology,
+  credentialsOf,
+  type SentinelTopology,
+  type SingleTopology,
+  type Topology,
+} from './topology.ts';
 
 /** A client for commands, for one server or a cluster. */
 export type RedisClient = Redis | Cluster;
@@ -25,30 +32,23 @@ const REDIRECTIONS = {
 
 /** Creates a client for commands. It is not connected yet. */
 export function createClient(topology: Topology, options: ClientOptions): RedisClient {
-  switch (topology.kind) {
-    case 'single':
-      return new Redis(topology.url, options);
-    case 'sentinel':
-      return new Redis(throughSentinels(topology, options));
-    case 'cluster': {
-      const redisOptions = { ...options, ...accessOf(topology) };
-      const cluster = new Cluster([...topology.nodes], {
-        ...REDIRECTIONS,
-        redisOptions,
-        scripts: options.scripts,
-        lazyConnect: true,
-        enableOfflineQueue: false,
-        clusterRetryStrategy: options.retryStrategy,
-        // Connect by host name: a TLS certificate is for a name, and its address may change.
-        dnsLookup: (host, callback) => callback(null, host),
-      });
-      // ioredis copies `redisOptions` once. The credentials in it may change later.
-      return cluster.on('+node', (node: Redis) => {
-        const { username, password } = redisOptions;
-        Object.assign(node.options, { username, password });
-      });
-    }
-  }
+  if (topology.kind !== 'cluster') return createMasterClient(topology, options);
+  const redisOptions = { ...options, ...accessOf(topology) };
+  const cluster = new Cluster([...topology.nodes], {
+    ...REDIRECTIONS,
+    redisOptions,
+    scripts: options.scripts,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: options.retryStrategy,
+    // Connect by host name: a TLS certificate is for a name, and its address may change.
+    dnsLookup: (host, callback) => callback(null, host),
+  });
+  // ioredis copies `redisOptions` once. The credentials in it may change later.
+  return cluster.on('+node', (node: Redis) => {
+    const { username, password } = redisOptions;
+    Object.assign(node.options, { username, password });
+  });
 }
 
 /**
@@ -58,31 +58,24 @@ export function createClient(topology: Topology, options: ClientOptions): RedisC
  * @param commands knows the nodes of a cluster
  */
 export function createSubscriber(topology: Topology, options: ClientOptions, commands: RedisClient): Redis {
-  switch (topology.kind) {
-    case 'single':
-      return new Redis(topology.url, options);
-    case 'sentinel':
-      return new Redis(throughSentinels(topology, options));
-    case 'cluster': {
-      let turn = -1;
-      const nextNode = (): Address | undefined => {
-        const known = nodesOf(commands).map(addressOf);
-        const nodes = known.length > 0 ? known : topology.nodes;
-        turn += 1;
-        return nodes[turn % nodes.length];
-      };
-      const subscriber: Redis = new Redis({
-        ...options,
-        ...accessOf(topology),
-        ...nextNode(),
-        retryStrategy(attempt) {
-          Object.assign(subscriber.options, nextNode());
-          return options.retryStrategy(attempt);
-        },
-      });
-      return subscriber;
-    }
-  }
+  if (topology.kind !== 'cluster') return createMasterClient(topology, options);
+  let turn = -1;
+  const nextNode = (): Address | undefined => {
+    const known = (commands as Cluster).nodes().map(addressOf);
+    const nodes = known.length > 0 ? known : topology.nodes;
+    turn += 1;
+    return nodes[turn % nodes.length];
+  };
+  const subscriber: Redis = new Redis({
+    ...options,
+    ...accessOf(topology),
+    ...nextNode(),
+    retryStrategy(attempt) {
+      Object.assign(subscriber.options, nextNode());
+      return options.retryStrategy(attempt);
+    },
+  });
+  return subscriber;
 }
 
 /** The masters that hold the keys: one, or several on a cluster. */
@@ -95,18 +88,16 @@ export function databaseOf(client: RedisClient): number {
   return client instanceof Cluster ? 0 : (client.options.db ?? 0);
 }
 
-function nodesOf(client: RedisClient): Redis[] {
-  return client instanceof Cluster ? client.nodes() : [client];
-}
-
 function addressOf({ options }: Redis): Address {
   const { host = '127.0.0.1', port = 6_379 } = options;
   return { host, port };
 }
 
-function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
+/** A client for the only server, or for the master that the Sentinels name. */
+function createMasterClient(topology: SingleTopology | SentinelTopology, options: ClientOptions): Redis {
+  if (topology.kind === 'single') return new Redis(topology.url, options);
   const { sentinels, name, tls } = topology;
-  return {
+  return new Redis({
     ...options,
     ...accessOf(topology),
     sentinels: [...sentinels],
@@ -117,7 +108,7 @@ function throughSentinels(topology: SentinelTopology, options: ClientOptions) {
     // Otherwise a connection stays with a master that the Sentinels have replaced, until they demote it 10 s later.
     failoverDetector: true,
     ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
-  };
+  });
 }
 
 function accessOf(topology: SentinelTopology | ClusterTopology) {

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
-import { Cluster } from 'ioredis';
-import { type Clock, TIMEOUT_PARTS, type Timer } from '../../../token/clock.ts';
-import type { Contact, ContactFailure } from '../../../token/contact-history.ts';
+import { Cluster, ReplyError } from 'ioredis';
+import { type Clock, Timeout } from '../../../token/clock.ts';
+import { ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -16,20 +16,7 @@ class CommandTimeout extends Error {
   }
 }
 
-/** How ioredis's messages start when a command has no connection or loses it. Messages of Redis start in capitals. */
-const NO_CONNECTION = [
-  'Connection is closed',
-  "Stream isn't writeable",
-  'Reached the max retries',
-  "Cluster isn't ready",
-  'Cluster is disconnect',
-  'Node is disconnected',
-  'None of startup nodes',
-  'Failed to refresh slots',
-  'Too many Cluster redirections',
-  'connect ETIMEDOUT',
-];
-
+/** By the first word of an error of Redis. */
 const REPLIES = new Map<string, RedisErrorKind>([
   ['READONLY', 'readonly'],
   // Too few replicas follow this master: as with READONLY, another server may be the master by now.
@@ -43,10 +30,9 @@ const REPLIES = new Map<string, RedisErrorKind>([
 /** @param error what a command threw */
 export function redisErrorKind(error: unknown): RedisErrorKind {
   if (error instanceof CommandTimeout) return 'timeout';
-  if (!(error instanceof Error)) return 'other';
-  const isOfSocket = 'code' in error && 'syscall' in error;
-  if (isOfSocket || NO_CONNECTION.some((start) => error.message.startsWith(start))) return 'connection';
-  return REPLIES.get(error.message.split(' ', 1)[0] ?? '') ?? 'other';
+  if (error instanceof ReplyError) return REPLIES.get((error as Error).message.split(' ', 1)[0] ?? '') ?? 'other';
+  // ioredis fails a command that has no connection, or that loses it. A TypeError is a mistake in the code.
+  return error instanceof Error && !(error instanceof TypeError) ? 'connection' : 'other';
 }
 
 /** How long the circuit breaker stays open after a timeout, before it lets one command through as a probe. */
@@ -106,73 +92,6 @@ class WriteCoalescer {
   }
 }
 
-/** A command that was sent. */
-interface SentCommand {
-  /** On the time of {@link Deadlines}. */
-  readonly deadlineAt: number;
-  /** Ends it as timed out; `undefined` once it has ended. */
-  expire: (() => void) | undefined;
-}
-
-/**
- * The deadlines of all commands. They have the same timeout, so one timer serves them in the order they were sent in. As
- * with {@link TIMEOUT_PARTS}, a time in which this process stands still counts as one part at most.
- */
-class Deadlines {
-  readonly #clock: Clock;
-  readonly #timeoutMs: number;
-  /** The longest that is counted at once. */
-  readonly #partMs: number;
-  /**
-   * In order. The first one has not ended. If ended commands stayed until their deadline, V8 would learn that they live
-   * long, and allocate them and all that they refer to where only full collections free memory.
-   */
-  readonly #commands: SentCommand[] = [];
-  #timer: Timer | undefined;
-  /** The time that was counted until the timer was started, in ms, and when that was by the monotonic clock. */
-  #countedMs = 0;
-  #startedAt = 0;
-
-  constructor(clock: Clock, timeoutMs: number) {
-    this.#clock = clock;
-    this.#timeoutMs = timeoutMs;
-    this.#partMs = timeoutMs / TIMEOUT_PARTS;
-  }
-
-  add(expire: () => void): SentCommand {
-    this.#timer ??= this.#start(this.#timeoutMs);
-    const command = { deadlineAt: this.#now() + this.#timeoutMs, expire };
-    this.#commands.push(command);
-    return command;
-  }
-
-  end(command: SentCommand): void {
-    command.expire = undefined;
-    while (this.#commands[0] && !this.#commands[0].expire) this.#commands.shift();
-  }
-
-  leftMs({ deadlineAt }: SentCommand): number {
-    return deadlineAt - this.#now();
-  }
-
-  #now(): number {
-    return this.#countedMs + Math.min(this.#partMs, this.#clock.monotonic() - this.#startedAt);
-  }
-
-  #start(ms: number): Timer {
-    this.#startedAt = this.#clock.monotonic();
-    return this.#clock.setTimer(() => this.#count(), Math.min(this.#partMs, ms));
-  }
-
-  #count(): void {
-    this.#countedMs = this.#now();
-    const due = this.#commands.filter(({ deadlineAt }) => deadlineAt <= this.#countedMs);
-    const next = this.#commands[due.length];
-    this.#timer = next && this.#start(next.deadlineAt - this.#countedMs);
-    for (const { expire } of due) expire?.();
-  }
-}
-
 /** The clock of each server, as its answers have shown it. */
 export class ServerClocks {
   readonly #clock: Clock;
@@ -221,15 +140,13 @@ export class RedisCommands {
   readonly #redis: RedisClient;
   readonly #writes: WriteCoalescer;
   readonly #timeoutMs: number;
-  readonly #deadlines: Deadlines;
   readonly #clock: Clock;
   readonly #breakers = new Map<string, CommandBreaker>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
-  #lastSuccessAt: number | undefined;
-  #lastFailure: ContactFailure | undefined;
-  #failingSince: number | undefined;
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
+  /** When Redis last answered a command, and when it did not. */
+  readonly contact = new ContactHistory();
 
   constructor(
     redis: RedisClient,
@@ -240,19 +157,9 @@ export class RedisCommands {
     this.#redis = redis;
     this.#writes = new WriteCoalescer(redis);
     this.#timeoutMs = timeoutMs;
-    this.#deadlines = new Deadlines(clock, timeoutMs);
     this.#clock = clock;
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
-  }
-
-  /** When Redis last answered a command, and when it did not. */
-  contact(): Contact {
-    return {
-      lastSuccessAt: this.#lastSuccessAt,
-      lastFailure: this.#lastFailure,
-      failingSince: this.#failingSince,
-    };
   }
 
   /** Calls `listener` when Redis answers again after a timeout. */
@@ -302,26 +209,24 @@ export class RedisCommands {
     this.#writes.cork();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
-        this.#deadlines.end(sent);
+        timeout.cancel();
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
-        this.#lastFailure = { at: this.#clock.now(), reason };
-        this.#failingSince ??= this.#lastFailure.at;
+        this.contact.failed({ at: this.#clock.now(), reason });
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
-      const sent = this.#deadlines.add(() => fail(new CommandTimeout(this.#timeoutMs)));
-      command(this.#redis, () => this.#deadlines.leftMs(sent)).then(
+      const timeout = new Timeout(this.#clock, () => fail(new CommandTimeout(this.#timeoutMs)), this.#timeoutMs);
+      command(this.#redis, () => this.#timeoutMs - timeout.countedMs).then(
         (answer) => {
-          if (!sent.expire) return;
-          this.#deadlines.end(sent);
-          this.#lastSuccessAt = this.#clock.now();
-          this.#failingSince = undefined;
+          if (timeout.isOver) return;
+          timeout.cancel();
+          this.contact.succeeded(this.#clock.now());
           if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
         (error: unknown) => {
-          if (sent.expire) fail(error);
+          if (!timeout.isOver) fail(error);
         },
       );
     });

@@ -77,7 +77,7 @@ function optionsOf(role: string): ClientOptions {
     reconnectedAt = performance.now();
     return true;
   };
-  // RedisCommands has a timeout of its own, shorter and without a timer per command.
+  // RedisCommands has a shorter timeout of its own.
   const timeout = role === 'commands' ? {} : { commandTimeout: COMMAND_TIMEOUT_MS };
   return { ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
 }
@@ -124,8 +124,10 @@ function boundAnswers(node: Redis): void {
     let first = node.commandQueue.peekFront();
     // ioredis has listened before, so the commands that this chunk answers have left the queue.
     stream.on('data', (chunk: Buffer) => {
-      const isSame = first === node.commandQueue.peekFront();
-      first = node.commandQueue.peekFront();
+      const next = node.commandQueue.peekFront();
+      // If no command waits any more, every answer is complete.
+      const isSame = first === next && (next !== undefined || node.mode === 'subscriber');
+      first = next;
       bytes = isSame ? bytes + chunk.length : 0;
       if (bytes <= MAX_ANSWER_BYTES) return;
       const [key] = first?.command instanceof Command ? first.command.getKeys() : [];

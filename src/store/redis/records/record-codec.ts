@@ -34,7 +34,7 @@ export const ACCOUNT_FIELDS = {
  * | 10–15 | expiry, epoch ms |
  * | 16–21 | when the vendor had answered the login, epoch ms by the clock of Redis |
  * | 22–25 | a digest of the `accessToken`, which tells two logins of the same time apart |
- * | 26… | sealed: the subject, region, issue time and the token's fields, as JSON |
+ * | 26… | sealed by {@link TokenCipher}: the subject, region, issue time and the token's fields, as JSON |
  */
 const FORMAT = 1;
 export const HEADER_LENGTH = 26;
@@ -103,22 +103,12 @@ export class RecordCodec {
     return Buffer.concat([header, this.#cipher.seal(plain, boundTo(header, id, key))]);
   }
 
-  /** Whether the record is sealed under the current key. */
-  isCurrent(bytes: Buffer): boolean {
-    return this.#cipher.isCurrent(bytes.subarray(HEADER_LENGTH));
-  }
-
   /** `undefined` when the bytes are no record. */
   sealedField(bytes: Buffer, id: SubjectId, key: string): SealedField | undefined {
     if (bytes.length <= HEADER_LENGTH || bytes[0] !== FORMAT) return undefined;
     const additionalData = boundTo(bytes, id, key);
     const sealed = bytes.subarray(HEADER_LENGTH);
     return { key, field: terminalOf(id), headLength: HEADER_LENGTH, sealed, additionalData };
-  }
-
-  /** Epoch ms at which the record expires, even when no key opens it. */
-  expiryOf(bytes: Buffer): number {
-    return bytes.readUIntBE(10, 6);
   }
 
   /** `undefined` when the record does not open or belongs to another subject. It then costs a login, not an error. */
@@ -134,7 +124,7 @@ export class RecordCodec {
     const [accessId, accessToken, expireTime, terminalId, expand, expend, others] = values;
     const fields = { accessId, accessToken, expireTime, terminalId, expand, expend, ...others };
     const subject = { app, unionId, uniqueId };
-    const token = { fields, issuedAt, expiresAt: this.expiryOf(bytes) };
+    const token = { fields, issuedAt, expiresAt: bytes.readUIntBE(10, 6) };
     const [generation, answeredAt] = [bytes.readUIntBE(4, 6), bytes.readUIntBE(16, 6)];
     const [read, suspect, unreadRenewals] = [bytes[1] === 1, bytes[2] === 1, bytes.readUInt8(3)];
     return { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };

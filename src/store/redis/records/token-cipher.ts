@@ -69,12 +69,6 @@ export class TokenCipher {
     return Buffer.concat([head, iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
   }
 
-  /** The same text, sealed under the first key; `undefined` when it does not open. */
-  reseal({ sealed, additionalData }: SealedField): Buffer | undefined {
-    const plain = this.open(sealed, additionalData);
-    return plain && this.seal(plain, additionalData);
-  }
-
   /** The plain text; `undefined` when no key of the ring opens it, or when it was changed. */
   open(sealed: Buffer, additionalData: Buffer): Buffer | undefined {
     const keyId = keyIdOf(sealed);

@@ -1,9 +1,7 @@
 -- Definitions that the scripts share. The loader puts them in front of each script, after the constants of lua-scripts.ts.
 --
--- Every script uses the clock of Redis, so the clocks of the replicas need not agree. A record starts with a plain
--- header (see record-codec.ts). Counted from 1, byte 2 is the read flag, byte 3 is set for a suspect token, bytes 5 to 10
--- are the generation, bytes 11 to 16 the expiry and bytes 17 to 22 the time of the answer, all in epoch ms. Bytes 23 to 26
--- are a digest of the token.
+-- Every script uses the clock of Redis, so the clocks of the replicas need not agree. The bytes of a record are in
+-- record-codec.ts. Lua counts them from 1, so that the read flag is byte 2.
 
 -- How long the fence of a logout or of an unsaved generation is kept. `save` refuses older writes.
 local FENCE_MS = 3600000

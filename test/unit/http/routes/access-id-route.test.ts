@@ -6,7 +6,7 @@ import { servedToken } from '../running-app.ts';
 import { type InternalSettings, recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 const PATH = '/accounts/bob/access-id';
-const KNOWN = new Map([['bob', { accessId: '-42', region: 'FR', records: [servedToken().record] }]]);
+const KNOWN = new Map([['bob', { identity: { accessId: '-42', region: 'FR' }, records: [servedToken().record] }]]);
 
 async function start(settings: InternalSettings = {}) {
   const asked: { subject: Subject; region: string | undefined }[] = [];

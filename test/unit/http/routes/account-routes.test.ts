@@ -12,7 +12,7 @@ function record(app: string, uniqueId: string, more: Partial<TokenRecord> = {}):
 }
 
 function known(records: readonly TokenRecord[], unionId = UNION_ID): Map<string, StoredAccount> {
-  return new Map([[unionId, { accessId: '-9223371996052586423', region: 'DE', records }]]);
+  return new Map([[unionId, { identity: { accessId: '-9223371996052586423', region: 'DE' }, records }]]);
 }
 
 describe('GET /accounts/{unionId}', () => {
@@ -51,8 +51,7 @@ describe('GET /accounts/{unionId}', () => {
 
   it('shows the last erasure, and a cool-down with its end and its code, also for each terminal', async () => {
     const account = {
-      accessId: '1',
-      region: 'DE',
+      identity: { accessId: '1', region: 'DE' },
       records: [record('a', '1')],
       coolDown: { until: 1_700_000_000_000, code: 'vendor_timeout' },
       erasedAt: 1_600_000_000_000,
@@ -103,7 +102,7 @@ describe('GET /accounts/{unionId}', () => {
       'it was erased at 2020-09-13T12:26:40.000Z; its logins pause until 2023-11-14T22:13:20.000Z because of vendor_rejected',
     ],
   ] as const)('says with not_found what is known of an account without tokens: %o', async (history, facts) => {
-    const accounts = { ...recordingAccounts().accounts, historyOf: async () => history };
+    const { accounts } = recordingAccounts(new Map([['canary', { records: [], ...history }]]));
     const { ask } = await startInternalApp({ accounts });
     const answer = await ask('GET', '/accounts/canary');
     expect(answer.status).toBe(404);

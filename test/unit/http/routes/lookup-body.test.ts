@@ -57,7 +57,7 @@ describe('the accessIds of a lookup', () => {
 
 describe('POST /accounts/lookup', () => {
   const json = { 'content-type': 'application/json' };
-  const known = new Map([['user-1', { accessId: ID, region: 'DE', records: [servedToken().record] }]]);
+  const known = new Map([['user-1', { identity: { accessId: ID, region: 'DE' }, records: [servedToken().record] }]]);
 
   it('answers with the known accounts by accessId', async () => {
     const { accounts, lookedUp } = recordingAccounts(known);

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { checkStore } from '../../../../src/commands/checks/store.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
 import type { Announcement } from '../../../../src/token/ports.ts';
@@ -13,7 +12,7 @@ const silent = { info: () => undefined, warn: () => undefined, error: () => unde
 
 /** Brokers with one key prefix, each in a database of one Redis. */
 function inDatabases() {
-  const [keyPrefix, appId] = [`databases-${randomUUID()}`, randomUUID()];
+  const keyPrefix = `databases-${randomUUID()}`;
   const urlOf = (database: number) => Object.assign(new URL(inject('redisUrl')), { pathname: `/${database}` }).href;
   const open = async (database: number) => {
     const settings = {
@@ -21,7 +20,6 @@ function inDatabases() {
       keyPrefix,
       encryptionKeys: [],
       terminalsPerAccount: 20,
-      appIds: [appId],
       ...PATIENT,
     };
     const store = createRedisStore({ ...settings, clock: systemClock, log: silent, observer: silentObserver });
@@ -31,15 +29,7 @@ function inDatabases() {
     await eventually(() => expect(store.announcements.completeSince()).toBeDefined());
     return { store, heard };
   };
-  const warnings = async (database: number, prefix = keyPrefix) => {
-    const results = await checkStore(
-      { url: urlOf(database), keyPrefix: prefix, encryptionKeys: [] },
-      [appId],
-      systemClock,
-    );
-    return results.filter(({ name }) => name === 'other brokers').map(({ detail }) => detail);
-  };
-  return { keyPrefix, open, warnings };
+  return { open };
 }
 
 test.each([
@@ -54,16 +44,4 @@ test.each([
   await eventually(() => expect(one.heard).toHaveLength(1));
   expect(one.heard).toMatchObject([{ kind: 'erased', account: accountId('alice') }]);
   expect(other.heard).toMatchObject([{ kind: 'erased', account: accountId('foreign') }]);
-});
-
-test('check takes a broker in the same database for its own, and names the database of any other', async () => {
-  const { keyPrefix, open, warnings } = inDatabases();
-  await open(1);
-  expect(await warnings(1)).toEqual([]);
-  const named = (text: string) => [expect.stringContaining(`under REDIS_KEY_PREFIX ${text}:`)];
-  expect(await warnings(0)).toEqual(named(`${keyPrefix} in database 1`));
-  expect(await warnings(1, 'another')).toEqual(named(keyPrefix));
-  expect(await warnings(2, 'another')).toEqual(named(`${keyPrefix} in database 1`));
-  await open(0);
-  expect(await warnings(1)).toEqual(named(`${keyPrefix} in database 0`));
 });

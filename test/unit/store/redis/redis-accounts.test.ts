@@ -116,7 +116,7 @@ test('a new accessId is logged once, and its pointer is written once, although t
   const before = Number(await written());
   for (const accessId of [accessIdOf('alice'), '42', accessIdOf('alice'), '42']) {
     await renewInBackground(store, { accessId });
-    expect(await store.accounts.find('alice')).toMatchObject({ accessId });
+    expect(await store.accounts.find('alice')).toMatchObject({ identity: { accessId } });
   }
   // `makeDue` takes a lease for each renewal, and so does the renewal.
   expect(Number(await written()) - before).toBe(8);

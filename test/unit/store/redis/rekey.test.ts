@@ -1,15 +1,31 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { connectRedis } from '../../../../src/store/redis/connection/connection.ts';
+import { Keys } from '../../../../src/store/redis/keys.ts';
+import { resealScript, runScript } from '../../../../src/store/redis/lua-scripts.ts';
+import { DirectoryCodec, RecordCodec } from '../../../../src/store/redis/records/record-codec.ts';
+import { type SealedField, TokenCipher } from '../../../../src/store/redis/records/token-cipher.ts';
 import { Rekey, type RekeyTotals } from '../../../../src/store/redis/rekey.ts';
-import type { Subject } from '../../../../src/token/subject.ts';
+import { systemClock } from '../../../../src/token/clock.ts';
+import { accountId, accountOf, type Subject, subjectId, terminalOf } from '../../../../src/token/subject.ts';
 import { startFaultProxy } from '../../../support/fault-proxy.ts';
-import { fillStore, newKey, openRedisStore, sealedUnder, type TestKey } from '../../../support/filled-store.ts';
+import {
+  accessIdOf,
+  fillStore,
+  newKey,
+  openRedisStore,
+  saveToken,
+  sealedUnder,
+  type TestKey,
+} from '../../../support/filled-store.ts';
 import { startRedisCluster } from '../../../support/redis-cluster.ts';
 import { startRedis } from '../../../support/redis-server.ts';
 
 const OLD = newKey('old');
 const NEW = newKey('new');
 const STRANGE = newKey('strange');
+const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
+const ID = subjectId(SUBJECT);
 const silent = { info: () => undefined, warn: () => undefined };
 const never = new AbortController().signal;
 
@@ -50,7 +66,7 @@ describe('a walk', () => {
     expect(await count()).toEqual({ new: { a: 470, d: 170 } });
     expect(await walk([NEW, OLD])).toEqual(totals({ lookedAt: 640, current: 640 }));
     const { store } = await fill([NEW], []);
-    expect((await store.accounts.find('alice-7'))?.records).toEqual(
+    expect((await store.accounts.find('alice-7')).records).toEqual(
       expect.arrayContaining(records.filter(({ subject }) => subject.unionId === 'alice-7')),
     );
   });
@@ -160,5 +176,106 @@ describe('a walk', () => {
     const error = await rekey.walk(never, () => undefined).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'store_unavailable' });
     expect(String(error)).not.toContain('canary');
+  });
+});
+
+/** A Redis with one account under the old key, and the parts to inspect it. */
+async function withOldToken(url = inject('redisUrl')) {
+  const keyPrefix = `rekey-${randomUUID()}`;
+  const redis = connectRedis(url, 'commands', silent);
+  onTestFinished(() => redis.disconnect());
+  const open = async (...ring: TestKey[]) => {
+    const store = await openRedisStore(url, keyPrefix, ring);
+    onTestFinished(() => store.close());
+    return store;
+  };
+  const old = await open(OLD);
+  const record = await saveToken(old, SUBJECT);
+  const keys = new Keys(keyPrefix);
+  const key = keys.account(accountOf(ID));
+  const cipher = new TokenCipher([NEW, OLD]);
+  const textAt = async (field: string) => {
+    const bytes = (await redis.hgetBuffer(key, field)) as Buffer;
+    const text =
+      field === 'd'
+        ? new DirectoryCodec(cipher).sealedField(bytes, key)
+        : new RecordCodec(cipher).sealedField(bytes, ID, key);
+    return text as SealedField;
+  };
+  const reseal = (text: SealedField) => {
+    const plain = cipher.open(text.sealed, text.additionalData) ?? Buffer.from('unreadable');
+    return runScript(redis, resealScript(text, cipher.seal(plain, text.additionalData)));
+  };
+  const count = () => sealedUnder(url, keyPrefix);
+  return { redis, keys, key, open, old, record, textAt, reseal, count };
+}
+
+describe('a text sealed under an older key', () => {
+  test('is read with the same content and stays as it is, until the next renewal seals it under the current key', async () => {
+    const { redis, key, open, record, count } = await withOldToken();
+    const before = await redis.hgetallBuffer(key);
+    const rotated = await open(NEW, OLD);
+    expect((await rotated.terminals.read(ID)).record).toEqual(record);
+    expect(await rotated.accounts.find('alice')).toMatchObject({
+      identity: { accessId: accessIdOf('alice') },
+      records: [record],
+    });
+    expect(await rotated.accounts.lookUp([accessIdOf('alice')])).toEqual(new Map([[accessIdOf('alice'), 'alice']]));
+    // This is sent after any script that the reads may have started.
+    await rotated.health.ping();
+    expect(await redis.hgetallBuffer(key)).toEqual(before);
+    const renewed = await saveToken(rotated, SUBJECT);
+    expect(await count()).toEqual({ new: { a: 1, d: 1 } });
+    const without = await open(NEW);
+    expect((await without.terminals.read(ID)).record).toEqual(renewed);
+    expect((await without.accounts.lookUp([accessIdOf('alice')])).size).toBe(1);
+  });
+});
+
+describe('sealing again a text that was read some time ago', () => {
+  const field = terminalOf(ID);
+
+  test('does not replace a token that was saved in between', async () => {
+    const { redis, key, open, textAt, reseal } = await withOldToken();
+    const stale = await textAt(field);
+    const rotated = await open(NEW, OLD);
+    const newer = await saveToken(rotated, SUBJECT);
+    const stored = await redis.hgetallBuffer(key);
+    expect(await reseal(stale)).toBe(0);
+    expect(await redis.hgetallBuffer(key)).toEqual(stored);
+    expect((await rotated.terminals.read(ID)).record).toEqual(newer);
+  });
+
+  test('keeps the read flag that was set in between', async () => {
+    const { open, old, record, textAt, reseal } = await withOldToken();
+    const unread = await textAt(field);
+    await old.terminals.markRead(ID, record.generation, systemClock.now());
+    expect(await reseal(unread)).toBe(1);
+    expect((await (await open(NEW)).terminals.read(ID)).record).toEqual({ ...record, read: true });
+  });
+
+  test('does not restore a token that was logged out or erased in between', async () => {
+    const { redis, keys, key, old, textAt, reseal } = await withOldToken();
+    const accessIdKey = keys.accessId(accessIdOf('alice'));
+    const texts = [await textAt(field), await textAt('d')];
+    await old.terminals.remove(ID);
+    expect(await Promise.all(texts.slice(0, 1).map(reseal))).toEqual([0]);
+    await old.accounts.erase('alice');
+    expect(await Promise.all(texts.map(reseal))).toEqual([0, 0]);
+    expect(await redis.hkeys(key)).toEqual(['e']);
+    expect(await redis.exists(accessIdKey)).toBe(0);
+  });
+
+  test('during an erasure leaves nothing behind, and does not change when the erasure is forgotten', async () => {
+    const { redis, keys, key, textAt, reseal } = await withOldToken();
+    const account = accountId('alice');
+    const erased = [key, keys.dueOf(account), keys.fences(account), keys.changesOf(account)];
+    await runScript(redis, ['erase', erased, [account, 1_000_000, keys.announcements, '']]);
+    const expiresAt = await redis.pexpiretime(key);
+    expect(await reseal(await textAt('d'))).toBe(1);
+    expect(await redis.pexpiretime(key)).toBe(expiresAt);
+    await runScript(redis, ['forgetDirectory', [key], []]);
+    expect(await redis.hkeys(key)).toEqual(['e']);
+    expect(await redis.pexpiretime(key)).toBe(expiresAt);
   });
 });

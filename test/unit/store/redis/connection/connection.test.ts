@@ -239,7 +239,7 @@ describe('a stall of this process is no timeout', () => {
       stall();
       expect(await Promise.all(answers)).toEqual(['PONG', 'PONG', 'PONG']);
     }
-    expect(opened.commands.contact()).toMatchObject({ lastFailure: undefined });
+    expect(opened.commands.contact).toMatchObject({ lastFailure: undefined });
   });
 
   test('if it begins while the command is under way', async () => {
@@ -263,4 +263,16 @@ describe('a stall of this process is no timeout', () => {
     expect(await failure).toMatchObject({ code: 'store_unavailable' });
     expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
+});
+
+test.each([1, 16])('answers of 8 MB in all, each of 2 kB, %i at a time, do not end the connection', async (atOnce) => {
+  const opened = open((await ownServer()).url);
+  await hasWorked(opened);
+  const value = 'x'.repeat(2_000);
+  await opened.redis.set('key', value);
+  for (let round = 0; round < 4_000 / atOnce; round += 1) {
+    const answers = await Promise.all(Array.from({ length: atOnce }, () => opened.redis.get('key')));
+    expect(new Set(answers)).toEqual(new Set([value]));
+  }
+  expect(opened.log).toEqual([expect.stringContaining('connected to Redis')]);
 });

@@ -58,7 +58,7 @@ describe.each(['no such database', 'no right to select it'])('a database that ca
   test('check fails and says so', async () => {
     const { url } = await withoutDatabase(why);
     const redis = { url, keyPrefix: 'sdkt', encryptionKeys: [KEY] };
-    const [result] = await checkStore(redis, ['app'], systemClock);
+    const [result] = await checkStore(redis, systemClock);
     expect(result).toMatchObject({ name: 'Redis', level: 'FAIL' });
     expect(JSON.stringify(result)).toContain('cannot be selected');
   });

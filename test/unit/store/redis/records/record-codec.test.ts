@@ -68,7 +68,7 @@ describe('a stored record', () => {
   });
 
   test('shows its expiry without a key', () => {
-    expect(codec.expiryOf(codec.encode(record, id, KEY))).toBe(Math.floor(record.token.expiresAt));
+    expect(codec.encode(record, id, KEY).readUIntBE(10, 6)).toBe(Math.floor(record.token.expiresAt));
   });
 
   test('shows in its third byte alone whether another login may have ended the token', () => {
