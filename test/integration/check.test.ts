@@ -11,7 +11,6 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { listen } from '../../src/simulator/http-server.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
-import { startBroker } from '../support/broker-process.ts';
 import { exitOf } from '../support/child-process.ts';
 import { freePort } from '../support/free-port.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
