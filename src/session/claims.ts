@@ -21,7 +21,7 @@ const TIME_CLAIMS = ['iat', 'nbf', 'exp'];
 const WHOLE_SECONDS = /^\d+$/;
 
 /** Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much. */
-export const MAX_AHEAD_MS = 60_000;
+const MAX_AHEAD_MS = 60_000;
 
 /** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
