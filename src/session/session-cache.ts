@@ -65,10 +65,8 @@ export interface SessionCacheOptions {
   readonly schedule: CheckSchedule;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Default 10,000. */
-  readonly maxEntries?: number;
-  /** Default 16 MiB. */
-  readonly maxBytes?: number | undefined;
+  /** Most memory of accepted sessions, approximately. */
+  readonly maxBytes: number;
 }
 
 interface Accepted {
@@ -83,6 +81,8 @@ interface Refused {
   readonly repeatedUntil: number;
 }
 
+/** Most accepted sessions. */
+const MAX_ENTRIES = 10_000;
 /** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
 /** Sessions of one account, so that an account with many sessions displaces its own ones only. */
@@ -125,8 +125,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#refusalMs = options.refusalMs;
     this.#schedule = options.schedule;
     this.#accepted = new LRUCache<string, Accepted>({
-      max: options.maxEntries ?? 10_000,
-      maxSize: options.maxBytes ?? 16 * 1_048_576,
+      max: MAX_ENTRIES,
+      maxSize: options.maxBytes,
       sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
       dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
     });
