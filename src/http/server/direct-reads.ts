@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CachedPrincipal } from '../../token/principal.ts';
 import type { ServedToken } from '../../token/sdk-token.ts';
-import { requestIdOf } from './answer-headers.ts';
+import { tokenHeaders } from '../token-answer.ts';
+import { requestIdOf, SECURITY_HEADERS } from './answer-headers.ts';
 import type { OverloadMonitor } from './overload.ts';
 import { hasBody } from './request-bodies.ts';
 import { isSingleHost } from './request-hooks.ts';
@@ -14,11 +15,15 @@ export interface DirectReadsOptions {
   readonly callerOf: (headers: IncomingHttpHeaders) => CachedPrincipal | Promise<CachedPrincipal>;
   /** The token of the route. */
   readonly tokenFor: (caller: CachedPrincipal, query: { readonly uniqueId: string }) => Promise<ServedToken>;
-  readonly answer: (response: ServerResponse, requestId: string, token: ServedToken) => void;
   readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
   /** Aborted when shutdown begins. */
   readonly closing: AbortSignal;
 }
+
+const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
+const NAMES = Object.keys(ALL_HEADERS);
+const valueAt = (name: keyof typeof ALL_HEADERS) => 2 * NAMES.indexOf(name) + 1;
+const [ETAG_AT, LENGTH_AT, ID_AT] = [valueAt('etag'), valueAt('content-length'), valueAt('x-request-id')];
 
 interface FailedRead {
   readonly error: Error;
@@ -33,6 +38,8 @@ interface FailedRead {
  */
 export class DirectReads {
   readonly #options: DirectReadsOptions;
+  /** Alternating names and values. Node reads them at once, so one array serves all answers. */
+  readonly #headers: string[] = Object.entries(ALL_HEADERS).flat();
   readonly #failures = new WeakMap<IncomingMessage, FailedRead>();
 
   constructor(options: DirectReadsOptions) {
@@ -51,12 +58,20 @@ export class DirectReads {
   };
 
   async #answer(request: IncomingMessage, response: ServerResponse, uniqueId: string, serve: RequestListener) {
-    const { callerOf, tokenFor, answer } = this.#options;
+    const { callerOf, tokenFor, closing } = this.#options;
     let caller: CachedPrincipal | undefined;
     try {
       caller = await callerOf(request.headers);
-      const token = await tokenFor(caller, { uniqueId });
-      answer(response, requestIdOf(request), token);
+      const { etag, length, body } = await tokenFor(caller, { uniqueId });
+      this.#headers[ETAG_AT] = etag;
+      this.#headers[LENGTH_AT] = length;
+      this.#headers[ID_AT] = requestIdOf(request);
+      // Node would wait for an open connection.
+      if (closing.aborted) response.shouldKeepAlive = false;
+      response.writeHead(200, this.#headers).write(body, 'latin1');
+      // Otherwise Node passes the answer and an empty text together, which takes about 3 % more of a read from memory.
+      response.socket?.uncork();
+      response.end();
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
       this.#failures.set(request, { error, caller });
