@@ -1,7 +1,5 @@
 import {
   allowInsecureRequests,
-  type Client,
-  type ClientAuth,
   ClientSecretBasic,
   customFetch,
   type IntrospectionResponse,
@@ -36,16 +34,10 @@ export interface IntrospectionVerifierOptions {
  * that the token is not meant for the broker.
  */
 export class IntrospectionVerifier implements SessionVerifier {
-  readonly #server: { readonly issuer: string; readonly introspection_endpoint: string };
-  readonly #client: Client;
-  readonly #authentication: ClientAuth;
   readonly #options: IntrospectionVerifierOptions;
 
   constructor(options: IntrospectionVerifierOptions) {
     this.#options = options;
-    this.#server = { issuer: options.url.href, introspection_endpoint: options.url.href };
-    this.#client = { client_id: options.clientId };
-    this.#authentication = ClientSecretBasic(options.clientSecret);
   }
 
   async verify(session: string): Promise<Principal> {
@@ -76,12 +68,15 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async #ask(session: string): Promise<IntrospectionResponse> {
-    const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
-      [customFetch]: (url, request) => boundedFetch(url, request, this.#options.clock),
+    const { url, clientId, clientSecret, clock } = this.#options;
+    const server = { issuer: url.href, introspection_endpoint: url.href };
+    const client = { client_id: clientId };
+    const response = await introspectionRequest(server, client, ClientSecretBasic(clientSecret), session, {
+      [customFetch]: (url, request) => boundedFetch(url, request, clock),
       [allowInsecureRequests]: true,
     });
     if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
-    return processIntrospectionResponse(this.#server, this.#client, response);
+    return processIntrospectionResponse(server, client, response);
   }
 }
 
