@@ -88,10 +88,8 @@ export async function startService(
   const { dueQueue, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory();
-  const sessions = createSessionVerifier(config.session, clock, observer, {
-    maxBytes: bounds.sessionBytes,
-    contact: sessionServer,
-  });
+  const ofSessions = { maxBytes: bounds.sessionBytes, clock, observer };
+  const sessions = createSessionVerifier(config.session, ofSessions, sessionServer);
   if (acceptsForeignTokens(config.session)) {
     log.warn(
       {},

@@ -17,12 +17,10 @@ import {
   type TokenReaderOptions,
   tokenReader,
 } from './routes/sdk-token.ts';
-import { SECURITY_HEADERS } from './server/answer-headers.ts';
-import { DirectReads, type DirectReadsOptions } from './server/direct-reads.ts';
+import { DirectReads } from './server/direct-reads.ts';
 import { OverloadMonitor, shedWhenOverloaded } from './server/overload.ts';
 import { logsRequests } from './server/request-hooks.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
-import { tokenHeaders } from './token-answer.ts';
 
 export interface PublicAppOptions
   extends TokenReaderOptions,
@@ -57,7 +55,7 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
   const limit = accountLimit(options.readsPerMinute);
   const callerOf = callerFinder({ ...options, limit, sessionSource: sessionSource(options.forwardedSession) });
   const tokenFor = tokenReader(options);
-  const direct = new DirectReads({ callerOf, tokenFor, answer: tokenAnswer(closing), overload, closing });
+  const direct = new DirectReads({ callerOf, tokenFor, overload, closing });
   const app = createBaseApp({
     logger,
     closing,
@@ -91,26 +89,5 @@ function tracedReads({ take }: DirectReads, tracer: RequestTracer | undefined): 
     const isTaken = take(...args);
     if (isTaken) tracer.matched('GET', '/sdk-token');
     return isTaken;
-  };
-}
-
-/** Returns the function that answers with a token, with the headers that Fastify would send. */
-function tokenAnswer(closing: AbortSignal): DirectReadsOptions['answer'] {
-  const all = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
-  const names = Object.keys(all);
-  const valueAt = (name: keyof typeof all) => 2 * names.indexOf(name) + 1;
-  // Alternating names and values. Node reads them at once, so one array serves all answers.
-  const headers = Object.entries(all).flat();
-  const [etagAt, lengthAt, idAt] = [valueAt('etag'), valueAt('content-length'), valueAt('x-request-id')];
-  return (response, requestId, { etag, length, body }) => {
-    headers[etagAt] = etag;
-    headers[lengthAt] = length;
-    headers[idAt] = requestId;
-    // Node would wait for an open connection.
-    if (closing.aborted) response.shouldKeepAlive = false;
-    response.writeHead(200, headers).write(body, 'latin1');
-    // Otherwise Node passes the answer and an empty text together, which takes about 3 % more of a read from memory.
-    response.socket?.uncork();
-    response.end();
   };
 }

@@ -3,6 +3,7 @@ import { BrokerError } from '../token/errors.ts';
 import {
   APP_NAME_PATTERN,
   ASSIGNED_REGION_PATTERN,
+  isTextUpTo,
   type Subject,
   UNION_ID_MAX_LENGTH,
   UNIQUE_ID_PATTERN,
@@ -40,12 +41,6 @@ export const accountPath = z.strictObject({
     .refine((text) => isTextUpTo(UNION_ID_MAX_LENGTH, text), { error: `must be ${UNION_ID}` })
     .meta({ description: `The account: ${UNION_ID}.` }),
 });
-
-/** Returns whether the text is Unicode of 1 to `maxLength` characters (code points). */
-export function isTextUpTo(maxLength: number, text: string): boolean {
-  const length = [...text].length;
-  return length >= 1 && length <= maxLength && text.isWellFormed();
-}
 
 /** The path parameters of a terminal. With policy `single`, the unionId is also valid as uniqueId: the account lists it so. */
 export function terminalPath(policy: TerminalPolicy) {

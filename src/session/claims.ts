@@ -1,7 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
-import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
+import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isTextUpTo, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
 
 /**
@@ -21,7 +21,7 @@ const TIME_CLAIMS = ['iat', 'nbf', 'exp'];
 const WHOLE_SECONDS = /^\d+$/;
 
 /** Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much. */
-export const MAX_AHEAD_MS = 60_000;
+const MAX_AHEAD_MS = 60_000;
 
 /** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
@@ -158,15 +158,10 @@ function isPresent(value: unknown): boolean {
 }
 
 function unionIdFrom(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '' && value.isWellFormed() && isShortEnough(value)) return value;
+  if (typeof value === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, value)) return value;
   throw new BrokerError('session_invalid', {
     detail: `The session's claim ${name} must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters`,
   });
-}
-
-/** The limit counts code points. There are at most as many as units of a JavaScript string. */
-function isShortEnough(text: string): boolean {
-  return text.length <= UNION_ID_MAX_LENGTH || [...text].length <= UNION_ID_MAX_LENGTH;
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {

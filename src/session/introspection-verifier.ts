@@ -1,7 +1,5 @@
 import {
   allowInsecureRequests,
-  type Client,
-  type ClientAuth,
   ClientSecretBasic,
   customFetch,
   type IntrospectionResponse,
@@ -36,24 +34,10 @@ export interface IntrospectionVerifierOptions {
  * that the token is not meant for the broker.
  */
 export class IntrospectionVerifier implements SessionVerifier {
-  readonly #server: { readonly issuer: string; readonly introspection_endpoint: string };
-  readonly #client: Client;
-  readonly #authentication: ClientAuth;
-  readonly #audience: string | undefined;
-  readonly #scopes: readonly string[];
-  readonly #claims: ClaimNames;
-  readonly #clock: Clock;
-  readonly #contact: ContactHistory | undefined;
+  readonly #options: IntrospectionVerifierOptions;
 
   constructor(options: IntrospectionVerifierOptions) {
-    this.#server = { issuer: options.url.href, introspection_endpoint: options.url.href };
-    this.#client = { client_id: options.clientId };
-    this.#authentication = ClientSecretBasic(options.clientSecret);
-    this.#audience = options.audience;
-    this.#scopes = options.scopes ?? [];
-    this.#claims = options.claims;
-    this.#clock = options.clock;
-    this.#contact = options.contact;
+    this.#options = options;
   }
 
   async verify(session: string): Promise<Principal> {
@@ -67,14 +51,15 @@ export class IntrospectionVerifier implements SessionVerifier {
   judge(answer: IntrospectionResponse): Principal {
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
     requireAccessToken(answer);
-    requirePurpose(answer, { audience: this.#audience, scopes: this.#scopes });
-    return principalFromServer(answer, this.#claims, this.#clock);
+    requirePurpose(answer, this.#options);
+    return principalFromServer(answer, this.#options.claims, this.#options.clock);
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
   async introspect(session: string): Promise<IntrospectionResponse> {
+    const { clock, contact } = this.#options;
     try {
-      return await noteContact(this.#contact, this.#clock, () => this.#ask(session));
+      return await noteContact(contact, clock, () => this.#ask(session));
     } catch (error) {
       // The cause of an OperationProcessingError holds the answer, which may contain secrets.
       const holdsAnswer = error instanceof OperationProcessingError;
@@ -83,12 +68,15 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async #ask(session: string): Promise<IntrospectionResponse> {
-    const response = await introspectionRequest(this.#server, this.#client, this.#authentication, session, {
-      [customFetch]: (url, request) => boundedFetch(url, request, this.#clock),
+    const { url, clientId, clientSecret, clock } = this.#options;
+    const server = { issuer: url.href, introspection_endpoint: url.href };
+    const client = { client_id: clientId };
+    const response = await introspectionRequest(server, client, ClientSecretBasic(clientSecret), session, {
+      [customFetch]: (url, request) => boundedFetch(url, request, clock),
       [allowInsecureRequests]: true,
     });
     if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
-    return processIntrospectionResponse(this.#server, this.#client, response);
+    return processIntrospectionResponse(server, client, response);
   }
 }
 

@@ -7,7 +7,7 @@ import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, MAX_AHEAD_MS, principalFrom, requireAccessToken, requirePlausibleTimes } from './claims.ts';
+import { type ClaimNames, principalFrom, requireAccessToken } from './claims.ts';
 import { type KeySet, KnownHeaders, keysIn, signatureCheck } from './known-headers.ts';
 import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
 
@@ -241,8 +241,8 @@ function algorithmsOf(key: KeyObject): readonly string[] {
 export interface JwtVerifierOptions {
   readonly key: JwtKey;
   readonly issuer: string;
-  /** The `aud` claim of a session must contain one of these. */
-  readonly audience: string | readonly string[];
+  /** The `aud` claim of a session must be or contain it. */
+  readonly audience: string;
   /** Accepted JWS algorithms (RFC 7518 §3.1); default: all that fit the key. */
   readonly algorithms?: readonly string[] | undefined;
   readonly claims: ClaimNames;
@@ -268,68 +268,44 @@ const REFUSALS: Readonly<Record<string, string>> = {
 
 type Claims = Readonly<Record<string, unknown>>;
 
-/** The claims that every session must have. */
-export interface RequiredClaims {
-  readonly issuer: string;
-  readonly audience: readonly string[];
-}
-
 /** Checks a session that is a signed JWT (RFC 7519): signature, `iss`, `aud`, and an `exp` in the future. */
 export class JwtVerifier implements SessionVerifier {
+  readonly #options: JwtVerifierOptions;
   readonly #key: VerificationKey;
   readonly #algorithms: string[];
-  readonly #required: RequiredClaims;
-  readonly #claims: ClaimNames;
-  readonly #clock: Clock;
   readonly #knownHeaders = new KnownHeaders();
 
   /** @throws Error that names the allowed values, if the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
-    const { clock, issuer, audience, claims } = options;
-    this.#key = verificationKey(options.key, clock, options.contact);
+    this.#options = options;
+    this.#key = verificationKey(options.key, options.clock, options.contact);
     this.#algorithms = checkedAlgorithms(options.algorithms ?? this.#key.algorithms, this.#key.algorithms);
-    this.#required = { issuer, audience: [audience].flat() };
-    this.#claims = claims;
-    this.#clock = clock;
   }
 
+  /** Never throws at once: each refusal is a rejection. */
   verify(session: string): Principal | Promise<Principal> {
-    return this.#acceptKnownHeader(session) ?? this.#verifyWithJose(session);
-  }
-
-  /** Judges a session without jose. Returns `undefined` if jose must accept it or say why it is refused. */
-  #acceptKnownHeader(session: string): Principal | Promise<Principal> | undefined {
-    const keySet = this.#key.current();
-    if (!keySet || session.length > SESSION_MAX_LENGTH) return undefined;
-    const claims = this.#knownHeaders.claimsOf(session, keySet);
-    if (claims === 'forged') return Promise.reject(brokerErrorFrom(new errors.JWSSignatureVerificationFailed()));
-    const valid = claims && validClaims(claims, this.#required, this.#clock.now());
-    if (!valid || Object.values(valid).includes(false)) return undefined;
     try {
-      return this.#principalFrom(claims);
-    } catch {
-      return undefined;
+      if (session.length > SESSION_MAX_LENGTH) {
+        throw new BrokerError('session_invalid', {
+          detail: `A session must have at most ${SESSION_MAX_LENGTH} characters`,
+        });
+      }
+      const keySet = this.#key.current();
+      const claims = keySet && this.#knownHeaders.claimsOf(session, keySet);
+      if (claims === 'forged') throw brokerErrorFrom(new errors.JWSSignatureVerificationFailed());
+      return claims ? this.#principalFrom(claims) : this.#verifyWithJose(session, keySet);
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 
-  async #verifyWithJose(session: string): Promise<Principal> {
-    if (session.length > SESSION_MAX_LENGTH) {
-      throw new BrokerError('session_invalid', {
-        detail: `A session must have at most ${SESSION_MAX_LENGTH} characters`,
-      });
-    }
-    const keySet = this.#key.current();
-    const options = {
-      issuer: this.#required.issuer,
-      audience: [...this.#required.audience],
-      algorithms: this.#algorithms,
-      requiredClaims: ['exp'],
-      // The exact times are checked below. jose compares whole seconds, and takes this for `exp` too.
-      clockTolerance: MAX_AHEAD_MS / 1_000 + 1,
-      currentDate: new Date(this.#clock.now()),
-    };
+  async #verifyWithJose(session: string, keySet: KeySet | undefined): Promise<Principal> {
+    // The broker judges the claims, whether jose verifies the session or not. No time is out of this tolerance.
+    const options = { algorithms: this.#algorithms, clockTolerance: Number.MAX_VALUE };
     const verified = await jwtVerify(session, this.#key.find, options).catch((error) => {
-      if (error instanceof errors.JWTClaimValidationFailed) requirePlausibleTimes(error.payload, this.#clock);
+      // jose judges claims after the signature. It refuses times that are not numbers, or too large for one.
+      const isGenuine = error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired;
+      if (isGenuine) this.#principalFrom(error.payload);
       throw brokerErrorFrom(error);
     });
     const { payload: claims, protectedHeader } = verified;
@@ -342,28 +318,41 @@ export class JwtVerifier implements SessionVerifier {
     if (keySet && keySet === this.#key.current()) {
       this.#knownHeaders.learn(session, protectedHeader, keySet);
     }
-    if ((claims.exp ?? 0) * 1_000 <= this.#clock.now()) throw new BrokerError('session_expired');
     return this.#principalFrom(claims);
   }
 
-  #principalFrom(claims: { readonly exp?: unknown }): Principal {
+  /** @param claims of a session whose signature is genuine */
+  #principalFrom(claims: Claims): Principal {
+    const { claims: names, clock } = this.#options;
+    const { exp } = claims;
+    const validity = Object.entries(validClaims(claims, this.#options, clock.now()));
+    const [wrong] = validity.find(([, isValid]) => !isValid) ?? [];
+    if (wrong === 'exp' && typeof exp === 'number') throw new BrokerError('session_expired');
+    if (wrong !== undefined) {
+      const problem = claims[wrong] === undefined ? 'is missing' : 'has a wrong value';
+      throw new BrokerError('session_invalid', { detail: `The session's claim ${wrong} ${problem}` });
+    }
     requireAccessToken(claims);
-    return principalFrom(claims, this.#claims, Number(claims.exp) * 1_000, this.#clock);
+    return principalFrom(claims, names, Number(exp) * 1_000, clock);
   }
 }
 
 /**
- * Says which registered claims are valid (RFC 7519 §4.1). A missing `nbf` or `iat` is valid.
+ * Says which registered claims are valid (RFC 7519 §4.1). A missing `nbf` or `iat` is valid. How far they may be ahead is
+ * a rule of {@link principalFrom}.
  * @param now epoch ms
  */
-export function validClaims(claims: Claims, { issuer, audience }: RequiredClaims, now: number) {
-  const { iss, aud, exp, nbf = 0, iat = 0 } = claims;
+export function validClaims(
+  { iss, aud, exp, nbf = 0, iat = 0 }: Claims,
+  { issuer, audience }: Pick<JwtVerifierOptions, 'issuer' | 'audience'>,
+  now: number,
+) {
   return {
     iss: iss === issuer,
-    aud: audience.some((one) => aud === one || (Array.isArray(aud) && aud.includes(one))),
+    aud: aud === audience || (Array.isArray(aud) && aud.includes(audience)),
+    iat: typeof iat === 'number',
+    nbf: typeof nbf === 'number',
     exp: typeof exp === 'number' && exp * 1_000 > now,
-    nbf: typeof nbf === 'number' && nbf * 1_000 <= now + MAX_AHEAD_MS,
-    iat: typeof iat === 'number' && iat * 1_000 <= now + MAX_AHEAD_MS,
   };
 }
 
@@ -384,11 +373,6 @@ export function isSessionType(type: unknown): boolean {
 
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */
 export function brokerErrorFrom(error: unknown): BrokerError {
-  if (error instanceof errors.JWTExpired) return new BrokerError('session_expired');
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    const wrong = error.reason === 'missing' ? 'is missing' : 'has a wrong value';
-    return new BrokerError('session_invalid', { detail: `The session's claim ${error.claim} ${wrong}` });
-  }
   const detail = error instanceof errors.JOSEError ? REFUSALS[error.code] : undefined;
   if (detail) return new BrokerError('session_invalid', { detail });
   // Keys that cannot be fetched or used say nothing about the session.

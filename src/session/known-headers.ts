@@ -50,8 +50,8 @@ const MAX_HEADERS = 64;
  * before: byte for byte, and with a key that is still published. jose has then judged all that a header can say. jose
  * takes about three times as long, because it verifies in another thread (benchmark scenario `first`).
  *
- * It refuses no JWT except one whose signature does not fit the only key that may have made it. The caller leaves to jose
- * what it does not accept.
+ * It refuses no JWT except one whose signature does not fit the only key that may have made it. The caller judges the
+ * claims, and leaves to jose all other JWTs.
  */
 export class KnownHeaders {
   readonly #headers = new Map<string, KnownHeader>();
@@ -156,13 +156,14 @@ export function signatureCheck(algorithm: string, key: KeyObject): SignatureChec
   }
 }
 
-/** Returns `undefined` if the text is no JSON. A value that is no object has no claims. */
+/** Returns `undefined` if the text is not a JSON object. */
 function claimsIn(base64url: string): Readonly<Record<string, unknown>> | undefined {
   const bytes = Buffer.from(base64url, 'base64url');
   // toString would replace wrong bytes by U+FFFD, and so give two accounts one name. jose refuses them.
   if (!isUtf8(bytes)) return undefined;
   try {
-    return Object(JSON.parse(bytes.toString()));
+    const claims = JSON.parse(bytes.toString());
+    return typeof claims === 'object' && claims !== null && !Array.isArray(claims) ? claims : undefined;
   } catch {
     return undefined;
   }

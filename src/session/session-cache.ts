@@ -65,10 +65,8 @@ export interface SessionCacheOptions {
   readonly schedule: CheckSchedule;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Default 10,000. */
-  readonly maxEntries?: number;
-  /** Default 16 MiB. */
-  readonly maxBytes?: number | undefined;
+  /** Most memory of accepted sessions, approximately. */
+  readonly maxBytes: number;
 }
 
 interface Accepted {
@@ -83,6 +81,8 @@ interface Refused {
   readonly repeatedUntil: number;
 }
 
+/** Most accepted sessions. */
+const MAX_ENTRIES = 10_000;
 /** Approximate memory of one entry, besides the characters of the session. */
 const ENTRY_BYTES = 512;
 /** Sessions of one account, so that an account with many sessions displaces its own ones only. */
@@ -104,11 +104,7 @@ const RETRY_DELAY_MS = 2_000;
  */
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
-  readonly #clock: Clock;
-  readonly #observer: Observer;
-  readonly #cacheMs: number;
-  readonly #refusalMs: number;
-  readonly #schedule: CheckSchedule;
+  readonly #options: SessionCacheOptions;
   /** The key is the whole session, so that two sessions are never mixed up. */
   readonly #accepted: LRUCache<string, Accepted>;
   /** The cached sessions of each account, the latest check last. */
@@ -119,14 +115,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
-    this.#clock = options.clock;
-    this.#observer = options.observer;
-    this.#cacheMs = options.cacheSeconds * 1_000;
-    this.#refusalMs = options.refusalMs;
-    this.#schedule = options.schedule;
+    this.#options = options;
     this.#accepted = new LRUCache<string, Accepted>({
-      max: options.maxEntries ?? 10_000,
-      maxSize: options.maxBytes ?? 16 * 1_048_576,
+      max: MAX_ENTRIES,
+      maxSize: options.maxBytes,
       sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
       dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
     });
@@ -142,46 +134,46 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
-    const now = this.#clock.monotonic();
+    const { clock, observer } = this.#options;
+    const now = clock.monotonic();
     const accepted = this.#accepted.get(session);
     if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
-      this.#observer.sessionChecked('cached');
+      observer.sessionChecked('cached');
       return accepted.principal;
     }
-    const refused = this.#refusalMs > 0 ? this.#refused.get(session) : undefined;
+    const refused = this.#refused.get(session);
     if (refused && now < refused.repeatedUntil) {
-      this.#observer.sessionChecked(refused.refusal.code);
+      observer.sessionChecked(refused.refusal.code);
       return Promise.reject(refused.refusal);
     }
     return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #isUnexpired({ expiresAt }: Principal): boolean {
-    return this.#clock.now() < expiresAt;
+    return this.#options.clock.now() < expiresAt;
   }
 
   /** @param now the answer may rest on data as old as the request, so its age counts from here */
   #check(session: string, isKnown: boolean, now: number): CachedPrincipal | Promise<CachedPrincipal> {
-    const answer = this.#schedule.run(() => this.#verifier.verify(session), isKnown);
+    const answer = this.#options.schedule.run(() => this.#verifier.verify(session), isKnown);
     if (answer instanceof Promise) {
       const check = this.#finish(session, answer, now);
       this.#running.set(session, check);
       return check;
     }
-    this.#observer.sessionChecked('accepted');
     return this.#accept(session, answer, now);
   }
 
   async #finish(session: string, answer: Promise<Principal>, startedAt: number): Promise<CachedPrincipal> {
     try {
-      const principal = await answer;
-      this.#observer.sessionChecked('accepted');
-      return this.#accept(session, principal, startedAt);
+      return this.#accept(session, await answer, startedAt);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
-      this.#observer.sessionChecked(error.code);
-      this.#refuse(session, error, startedAt);
+      const { observer, refusalMs } = this.#options;
+      observer.sessionChecked(error.code);
+      this.#accepted.delete(session);
+      if (refusalMs > 0) this.#refused.set(session, { refusal: error, repeatedUntil: startedAt + refusalMs });
       throw error;
     } finally {
       this.#running.delete(session);
@@ -189,8 +181,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   #accept(session: string, principal: Principal, startedAt: number): CachedPrincipal {
-    const fresh = freshPrincipal(principal, startedAt + this.#cacheMs);
-    if (this.#cacheMs > 0) this.#remember(session, fresh, startedAt + 2 * this.#cacheMs);
+    this.#options.observer.sessionChecked('accepted');
+    const cacheMs = this.#options.cacheSeconds * 1_000;
+    const fresh = freshPrincipal(principal, startedAt + cacheMs);
+    if (cacheMs > 0) this.#remember(session, fresh, startedAt + 2 * cacheMs);
     return fresh;
   }
 
@@ -211,17 +205,13 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     if (sessions?.size === 0) this.#ofAccount.delete(unionId);
   }
 
-  #refuse(session: string, refusal: BrokerError, startedAt: number): void {
-    this.#accepted.delete(session);
-    if (this.#refusalMs > 0) this.#refused.set(session, { refusal, repeatedUntil: startedAt + this.#refusalMs });
-  }
-
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
   #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
-    const now = this.#clock.monotonic();
+    const { clock, observer } = this.#options;
+    const now = clock.monotonic();
     const accepted = this.#accepted.get(session);
     const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
-    this.#observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
+    observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
     const principal = freshPrincipal(accepted.principal, Math.min(now + RETRY_DELAY_MS, accepted.staleUntil));
     this.#remember(session, principal, accepted.staleUntil);

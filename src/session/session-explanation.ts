@@ -110,8 +110,7 @@ async function jwtClaims(
     () => undefined,
     (error: unknown) => brokerErrorFrom(error).message,
   );
-  const required = { issuer, audience: [audience].flat() };
-  const valid = validClaims(claims, required, clock.now());
+  const valid = validClaims(claims, { issuer, audience }, clock.now());
   const unless = (isValid: boolean, problem: string) => (isValid ? undefined : problem);
   const time = (name: string, isValid: boolean, problem: string) => {
     const implausible = problemOf(() => requirePlausibleTimes({ [name]: claims[name] }, clock));
@@ -122,7 +121,7 @@ async function jwtClaims(
     claim(header, 'kid', undefined),
     claim(header, 'typ', unless(isSessionType(header['typ']), 'is no type of a session')),
     claim(claims, 'iss', unless(valid.iss, `must be ${JSON.stringify(issuer)}`)),
-    claim(claims, 'aud', unless(valid.aud, `must hold ${required.audience.join(' or ')}`)),
+    claim(claims, 'aud', unless(valid.aud, `must hold ${audience}`)),
     time('exp', valid.exp, 'must be a time in the future'),
     time('nbf', valid.nbf, 'must be a number'),
     time('iat', valid.iat, 'must be a number'),

@@ -1,11 +1,10 @@
 import type { Clock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
-import type { Observer } from '../token/observer.ts';
 import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
-import { CheckQueue, SessionCache } from './session-cache.ts';
+import { CheckQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
 import { QuestionQueue } from './session-server.ts';
 
 type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock' | 'contact'>;
@@ -28,28 +27,22 @@ export function acceptsForeignTokens(options: SessionOptions): boolean {
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/** Optional parts of a session verifier. */
-interface SessionVerifierParts {
-  /** For accepted sessions. Default: 16 MiB. */
-  readonly maxBytes?: number;
-  /** Notes whether the server that checks need has answered. */
-  readonly contact?: ContactHistory;
-}
-
-/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
+/**
+ * @param contact notes whether the server that checks need has answered
+ * @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used
+ */
 export function createSessionVerifier(
   options: SessionOptions,
-  clock: Clock,
-  observer: Observer,
-  { maxBytes, contact }: SessionVerifierParts = {},
+  cache: Pick<SessionCacheOptions, 'maxBytes' | 'clock' | 'observer'>,
+  contact?: ContactHistory,
 ): SessionCache {
   const { cacheSeconds, mode } = options;
+  const { clock } = cache;
   const ofMode =
     mode === 'jwt'
       ? { refusalMs: 0, schedule: new CheckQueue(clock) }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
-  const ofCache = { cacheSeconds, ...ofMode, maxBytes, clock, observer };
-  return new SessionCache(verifierFor(options, clock, contact), ofCache);
+  return new SessionCache(verifierFor(options, clock, contact), { ...cache, ...ofMode, cacheSeconds });
 }
 
 /** Whether checks need a server: the session server, or the one that publishes the keys. */

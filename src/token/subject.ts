@@ -31,6 +31,13 @@ export const UNION_ID_MAX_LENGTH = 128;
 /** Maximum length of an `accessId` in characters (code points). */
 export const ACCESS_ID_MAX_LENGTH = 128;
 
+/** Returns whether the text is Unicode of 1 to `maxLength` characters (code points). */
+export function isTextUpTo(maxLength: number, text: string): boolean {
+  // There are at most as many code points as units of a JavaScript string.
+  const isShort = text.length <= maxLength || [...text].length <= maxLength;
+  return isShort && text !== '' && text.isWellFormed();
+}
+
 /** The form of a country code of ISO 3166-1 alpha-2, upper case. */
 export const REGION_PATTERN = /^[A-Z]{2}$/;
 

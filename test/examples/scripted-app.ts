@@ -139,7 +139,11 @@ export async function playLifeOfAnAccount(example: ExampleCloud): Promise<void> 
     SESSION_FORWARD_URL: whoAmI,
     SESSION_FORWARD_HEADERS: 'authorization',
   });
-  const verifier = createSessionVerifier(forward.session, systemClock, silentObserver);
+  const verifier = createSessionVerifier(forward.session, {
+    maxBytes: 2 ** 20,
+    clock: systemClock,
+    observer: silentObserver,
+  });
   const verified = await verifier.verify(JSON.stringify({ authorization: `Bearer ${session}` }));
   expect(verified).toMatchObject({ unionId: expect.any(String), region: ALICE.country });
   expect(Number(verified.expiresAt) - Number(verified.issuedAt)).toBe(3_600_000);

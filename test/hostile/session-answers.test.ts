@@ -175,7 +175,7 @@ test.each(['introspection', 'forward'] as const)(
         : { mode, ...settings, ...purpose, clientId: 'broker', clientSecret: CANARY };
     const { tokens, reads } = recordingTokens();
     const { origin, log } = await startApp({
-      sessions: createSessionVerifier(options, systemClock, silentObserver),
+      sessions: createSessionVerifier(options, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver }),
       forwardedSession: mode === 'forward' ? { headers: ['authorization'], cookies: 'all' } : undefined,
       tokens,
     });
@@ -225,7 +225,11 @@ test(
     const accepted = new Set<string>();
     for (let number = 0; number < ANSWERS; number += 1) {
       server.answer = send(mutate({ keys: [rsa.jwk, ec.jwk] }, random));
-      const verifier = createSessionVerifier(options, systemClock, silentObserver);
+      const verifier = createSessionVerifier(options, {
+        maxBytes: 2 ** 20,
+        clock: systemClock,
+        observer: silentObserver,
+      });
       const outcomes = await Promise.all(
         [...good, forged].map(async (session) => {
           try {

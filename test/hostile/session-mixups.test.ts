@@ -142,7 +142,7 @@ test.each(Object.keys(MODES))(
     const { origin } = await startApp({
       tokens: broker,
       accounts,
-      sessions: createSessionVerifier(session, systemClock, silentObserver),
+      sessions: createSessionVerifier(session, { maxBytes: 2 ** 20, clock: systemClock, observer: silentObserver }),
       forwardedSession: forwarded,
     });
     /** The account that a token was issued for: the vendor numbers its logins. */

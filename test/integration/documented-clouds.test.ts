@@ -64,7 +64,11 @@ async function startExample(part: string, documentedPort: string) {
 /** Verifies a session as the broker does with the documented settings of the mode. */
 function verify(mode: string, session: string, documentedPort: string, port: string) {
   const config = loadConfig(parseEnv(settingsFor(mode).replaceAll(documentedPort, port)));
-  return createSessionVerifier(config.session, systemClock, silentObserver).verify(session);
+  return createSessionVerifier(config.session, {
+    maxBytes: 2 ** 20,
+    clock: systemClock,
+    observer: silentObserver,
+  }).verify(session);
 }
 
 const logIn = (port: string) => fetch(`http://127.0.0.1:${port}/login`, { method: 'POST' });

@@ -57,8 +57,7 @@ describe('JWTs of an OAuth server', () => {
         claims: CLAIMS,
         cacheSeconds: CACHE_SECONDS,
       },
-      clock,
-      silentObserver,
+      { maxBytes: 2 ** 20, clock, observer: silentObserver },
     );
     const issuedAt = Math.floor(Date.now() / 1_000) * 1_000;
     const old = await server.issue('somebody');
@@ -95,8 +94,7 @@ describe('opaque tokens of an OAuth server', () => {
     const url = server.url('/token/introspection');
     verifier = createSessionVerifier(
       { mode: 'introspection', url, ...BROKER, claims: CLAIMS, cacheSeconds: CACHE_SECONDS },
-      clock,
-      silentObserver,
+      { maxBytes: 2 ** 20, clock, observer: silentObserver },
     );
   });
 

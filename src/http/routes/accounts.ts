@@ -4,7 +4,7 @@ import type { Accounts } from '../../broker/accounts.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { AccountStore, KnownAccount, StoredAccount } from '../../token/ports.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
-import { ACCESS_ID_MAX_LENGTH, accountId } from '../../token/subject.ts';
+import { ACCESS_ID_MAX_LENGTH, accountId, isTextUpTo } from '../../token/subject.ts';
 import { audit } from '../admin-access.ts';
 import {
   ADMIN_CALL_ERRORS,
@@ -13,7 +13,7 @@ import {
   problemResponses,
   responseWithBody,
 } from '../documented-responses.ts';
-import { accountPath, isTextUpTo } from '../requested-subject.ts';
+import { accountPath } from '../requested-subject.ts';
 import { leaveBodiesUnread } from '../server/request-bodies.ts';
 import { querySchema } from '../server/validation.ts';
 

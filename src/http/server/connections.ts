@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
 
@@ -20,10 +20,8 @@ interface Connection {
   readonly socket: Socket;
   /** The response to the request that is being answered. */
   current: ServerResponse | undefined;
-  /** The response to a request that arrived before that answer. It is handled afterwards. */
-  next: ServerResponse | undefined;
-  /** The request that was answered last. Its body may still arrive. */
-  answered: IncomingMessage | undefined;
+  /** The response to the request that arrived last: the current one, one that waits, or one whose body still arrives. */
+  latest: ServerResponse | undefined;
   /** When its last request began or ended, in ms; 0 before the first. */
   usedAt: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
@@ -53,7 +51,7 @@ interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Socket, Connection>();
-  #draining: { readonly since: number; readonly quietMs: number } | undefined;
+  #draining = { since: Number.POSITIVE_INFINITY, quietMs: 0 };
   #counts = { closed: 0, rejected: 0 };
   #loggedAt = Number.NEGATIVE_INFINITY;
 
@@ -78,26 +76,25 @@ export class Connections {
     const connection = this.#connections.get(response.req.socket);
     // Node may read the rest of a request after it was refused as too slow.
     if (!connection || connection.isRefused) return;
-    if (!connection.current) this.#begin(connection, response, answer);
-    else if (connection.next) {
-      withoutStacks(connection.socket);
+    const { current, latest, socket } = connection;
+    if (current && latest !== current) {
+      withoutStacks(socket);
       this.#close(connection);
-    } else {
-      connection.next = response;
-      connection.current.once('close', () => {
-        // After an answer with `Connection: close`, nothing can be written.
-        if (connection.next === response && connection.socket.writable) this.#begin(connection, response, answer);
-      });
+      return;
     }
+    connection.latest = response;
+    // After an answer with `Connection: close`, nothing can be written.
+    const isNext = () => connection.latest === response && socket.writable;
+    if (current) current.once('close', () => isNext() && this.#begin(connection, response, answer));
+    else this.#begin(connection, response, answer);
   }
 
   #begin(connection: Connection, response: ServerResponse, answer: () => void): void {
     connection.current = response;
-    connection.next = undefined;
     connection.usedAt = performance.now();
     response.once('close', () => {
-      if (connection.current === response) connection.current = undefined;
-      connection.answered = response.req.complete ? undefined : response.req;
+      connection.current = undefined;
+      if (connection.latest === response && response.req.complete) connection.latest = undefined;
       connection.usedAt = performance.now();
     });
     // Node hands over all requests of one read first. If they are too many, none is answered.
@@ -117,17 +114,21 @@ export class Connections {
     connection.isRefused = true;
     // A connection that carried nothing is not a request, so it gets no answer.
     if (!socket.writable || socket.bytesRead === 0) return void socket.destroy();
-    const { answerTo } = this.#options;
-    const { current, next } = connection;
-    const latest = next ?? current;
+    const { current, latest } = connection;
+    const isArriving = latest?.req.complete === false;
     // The bytes belong to the latest request if it is not complete. Its handler may wait for the rest forever.
-    const isUnanswered = latest?.req.complete === false && !latest.headersSent;
-    if (isUnanswered) connection.next = undefined;
+    const isUnanswered = isArriving && !latest.headersSent;
+    const other = current === latest ? undefined : current;
     // If its handler has not begun, it does not begin.
-    if (isUnanswered && latest === current) connection.current = undefined;
-    const last = isUnanswered ? next && current : latest;
-    if (last) last.once('finish', () => endSoon(socket, isUnanswered ? answerTo(code) : ''));
-    else endSoon(socket, connection.answered?.complete === false ? '' : answerTo(code));
+    if (isUnanswered) {
+      connection.current = other;
+      connection.latest = other;
+    }
+    const last = isUnanswered ? other : current && latest;
+    const getsAnswer = isUnanswered || (!last && !isArriving);
+    const end = () => endSoon(socket, getsAnswer ? this.#options.answerTo(code) : '');
+    if (last) last.once('finish', end);
+    else end();
   }
 
   /** From now on, closes each connection once it has carried no request for `quietMs`, and those that still send one. */
@@ -144,7 +145,7 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const none = { current: undefined, next: undefined, answered: undefined, unreadSince: undefined };
+    const none = { current: undefined, latest: undefined, unreadSince: undefined };
     this.#connections.set(socket, { ...none, socket, usedAt: 0, isRefused: false });
     socket.once('close', () => this.#connections.delete(socket));
   }
@@ -171,20 +172,16 @@ export class Connections {
 
   #sweep(): void {
     const now = performance.now();
+    const { since, quietMs } = this.#draining;
     for (const connection of this.#connections.values()) {
       if (connection.socket.writableLength === 0) connection.unreadSince = undefined;
       else connection.unreadSince ??= now;
       const isUnread = connection.unreadSince !== undefined && now - connection.unreadSince >= READ_TIMEOUT_MS;
       const isTooLong = isAnswering(connection) && now - connection.usedAt >= ANSWER_TIMEOUT_MS;
-      if (isUnread || isTooLong || this.#isQuiet(connection, now)) this.#close(connection);
+      const isQuiet = !connection.current?.req.complete && now - Math.max(since, connection.usedAt) >= quietMs;
+      if (isUnread || isTooLong || isQuiet) this.#close(connection);
     }
     this.#logCounts(now);
-  }
-
-  #isQuiet(connection: Connection, now: number): boolean {
-    if (!this.#draining || connection.current?.req.complete) return false;
-    const { since, quietMs } = this.#draining;
-    return now - Math.max(since, connection.usedAt) >= quietMs;
   }
 
   #logCounts(now: number): void {
@@ -197,7 +194,7 @@ export class Connections {
   }
 }
 
-/** Node makes an error for each request that has no answer when its connection closes. Their stacks take most of the time. */
+/** Node makes an error for each request that has no answer when its connection closes. Their stacks take 60 % of the CPU. */
 function withoutStacks(socket: Socket): void {
   const { stackTraceLimit } = Error;
   socket.prependOnceListener('close', () => {

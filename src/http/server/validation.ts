@@ -46,7 +46,7 @@ const MALFORMED = '\0';
  * would leave it as it is.
  */
 export function parseQueryString(text: string): Record<string, unknown> {
-  return parse(text, '&', '=', { decodeURIComponent: decode });
+  return parse(text, '&', '=', { decodeURIComponent: decode, maxKeys: 0 });
 }
 
 function decode(text: string): string {

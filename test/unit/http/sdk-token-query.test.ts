@@ -57,6 +57,7 @@ describe('the query of /sdk-token', () => {
       'regRegion must be an assigned country code of ISO 3166-1 alpha-2, two letters in upper case',
     ],
     ['uniqueId=a&unionId=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
+    [`uniqueId=a${'&'.repeat(1_100)}unionId=b`, 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
     ['uniqueId=a&uniqueID=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
     ['uniqueId=a&__proto__=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],
     ['uniqueId=a&constructor=b', 'Unknown query parameter; allowed are uniqueId, app, regRegion'],

@@ -28,7 +28,7 @@ let verifier: JwtVerifier;
 
 function verifierFor(key: JwtKey, algorithms?: readonly string[]): JwtVerifier {
   clock.time = START_MS;
-  return new JwtVerifier({ key, issuer: ISSUER, audience: [AUDIENCE], algorithms, claims: CLAIM_NAMES, clock });
+  return new JwtVerifier({ key, issuer: ISSUER, audience: AUDIENCE, algorithms, claims: CLAIM_NAMES, clock });
 }
 
 beforeAll(async () => {

@@ -174,6 +174,21 @@ describe('a session with the header of an accepted one', () => {
     expect(await outcomeOf(verifier, session)).toEqual(await outcomeOf(fresh, session));
   });
 
+  it.each([
+    ['"exp":-1e400', 'session_expired'],
+    ['"exp":1e400', 'session_invalid'],
+    ['"nbf":1e400', 'session_invalid'],
+    ['"iat":1e400', 'session_invalid'],
+  ])('is refused as without a known header if a time is too large for a number: %s', async (time, code) => {
+    const key = await newSigner('ES256');
+    const verifier = verifierWith({ publicKeyPem: pemOf(key) });
+    await verifier.verify(await key.sign());
+    const session = await key.signBytes(Buffer.from(JSON.stringify(claimsWith()).replace('}', `,${time}}`)));
+    const outcome = await outcomeOf(verifier, session);
+    expect(outcome).toEqual(await outcomeOf(verifierWith({ publicKeyPem: pemOf(key) }), session));
+    expect(outcome).toEqual([code, code === 'session_invalid' ? expect.stringContaining('milliseconds') : undefined]);
+  });
+
   it.each(['utf8', 'latin1'] as const)(
     'has the same outcome as without a known header, with and without a byte order mark: %s',
     async (encoding) => {

@@ -37,6 +37,7 @@ function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
     cacheSeconds: 30,
     refusalMs: 2_000,
     schedule: new CheckQueue(clock),
+    maxBytes: 16 * 1_048_576,
     clock,
     observer: silentObserver,
     ...options,
@@ -215,7 +216,7 @@ describe('a refused session', () => {
   });
 
   it('never displaces an accepted session, however many are refused', async () => {
-    const cache = cacheWith({ maxEntries: 1, refusalMs: 60_000 });
+    const cache = cacheWith({ maxBytes: 600, refusalMs: 60_000 });
     await cache.verify('one');
     inner.failure = new BrokerError('session_invalid');
     for (let number = 0; number < 5_000; number += 1) {
@@ -338,14 +339,14 @@ describe('the cache is bounded', () => {
     return inner.calls.length - before;
   }
 
-  it('by entries: the least recently used session goes first', async () => {
-    const sessions = Array.from({ length: 150 }, (_, index) => `session-${index}`);
-    expect(await checkedAgain(cacheWith({ maxEntries: 100 }), sessions)).toBe(50);
+  it('by 10,000 entries: the least recently used session goes first', async () => {
+    const sessions = Array.from({ length: 10_050 }, (_, index) => `session-${index}`);
+    expect(await checkedAgain(cacheWith(), sessions)).toBe(50);
   });
 
   it('by sessions of one account: it displaces its own oldest session, and no session of another account', async () => {
     const sessions = Array.from({ length: 60 }, (_, index) => `session-${index}`);
-    const cache = cacheWith({ maxEntries: 100 });
+    const cache = cacheWith();
     await cache.verify('one');
     inner.unionId = 'account-of-somebody';
     expect(await checkedAgain(cache, sessions)).toBe(10);

@@ -40,7 +40,7 @@ function optionsFor(mode: 'introspection' | 'forward'): SessionOptions {
 
 describe.each(['introspection', 'forward'] as const)('a session server in mode %s', (mode) => {
   it('gets one request per accepted session in cacheSeconds, however many requests use it', async () => {
-    const verifier = createSessionVerifier(optionsFor(mode), clock, silentObserver);
+    const verifier = createSessionVerifier(optionsFor(mode), { maxBytes: 2 ** 20, clock, observer: silentObserver });
     const crowd = await Promise.all(Array.from({ length: 50 }, () => verifier.verify(FORWARDED)));
     expect(crowd.map(({ unionId }) => unionId)).toEqual(Array(50).fill(ACCOUNT));
     expect(server.received.map(({ method }) => method)).toEqual([mode === 'forward' ? 'GET' : 'POST']);
@@ -58,7 +58,7 @@ describe.each(['introspection', 'forward'] as const)('a session server in mode %
         mode === 'forward' ? response.writeHead(401) : response.setHeader('content-type', 'application/json');
       answer.end('{"active":false}');
     };
-    const verifier = createSessionVerifier(optionsFor(mode), clock, silentObserver);
+    const verifier = createSessionVerifier(optionsFor(mode), { maxBytes: 2 ** 20, clock, observer: silentObserver });
     for (const time of [0, 1_000, 1_999]) {
       clock.time = START_MS + time;
       await expectRefused(verifier, FORWARDED, 'session_invalid');
@@ -81,7 +81,11 @@ describe('mode jwt', () => {
   });
 
   it('checks a refused session again at once, because the check is local', async () => {
-    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), clock, silentObserver);
+    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), {
+      maxBytes: 2 ** 20,
+      clock,
+      observer: silentObserver,
+    });
     const early = await signWithSecret(SECRET, 'HS256', {}, claimsWith({ nbf: START_SECONDS + 61 }));
     await expectRefused(verifier, early, 'session_invalid');
     clock.time = START_MS + 1_000;
@@ -97,7 +101,7 @@ describe('mode jwt', () => {
       const [removed, other] = await Promise.all([newSigner('ES256', 'removed'), newSigner('ES256', 'other')]);
       server.answer = json({ keys: [removed.jwk, other.jwk] });
       const options = jwtOptions({ jwksUrl: new URL('/jwks', server.origin) });
-      const verifier = createSessionVerifier(options, clock, silentObserver);
+      const verifier = createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer: silentObserver });
       const session = await removed.sign({ exp: START_SECONDS + 86_400 });
       const acceptedAt = async (ms: number) => {
         clock.time = START_MS + ms;
@@ -118,8 +122,8 @@ describe('mode jwt', () => {
   );
 
   it('does not start with an unusable key', () => {
-    expect(() => createSessionVerifier(jwtOptions({ secret: 'short' }), clock, silentObserver)).toThrow(
-      'at least 32 bytes',
-    );
+    expect(() =>
+      createSessionVerifier(jwtOptions({ secret: 'short' }), { maxBytes: 2 ** 20, clock, observer: silentObserver }),
+    ).toThrow('at least 32 bytes');
   });
 });
