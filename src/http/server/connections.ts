@@ -1,6 +1,7 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
+import { LogSampler } from '../refusal-log.ts';
 
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
@@ -12,23 +13,34 @@ const ANSWER_TIMEOUT_MS = 400_000;
 /** From the end of a last answer until the broker destroys a socket that the caller has not closed. */
 const LINGER_MS = 1_000;
 export const SWEEP_MS = 1_000;
-const LOG_INTERVAL_MS = 10_000;
 /** Part of the idle connections that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
 
-interface Connection {
+class Connection {
   readonly socket: Socket;
   /** The response to the request that is being answered. */
   current: ServerResponse | undefined;
   /** The response to the request that arrived last: the current one, one that waits, or one whose body still arrives. */
   latest: ServerResponse | undefined;
   /** When its last request began or ended, in ms; 0 before the first. */
-  usedAt: number;
+  usedAt = 0;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
   /** It sent bytes that are not HTTP, or too slowly. The broker reads no more from it. */
-  isRefused: boolean;
+  isRefused = false;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
 }
+
+/** A socket of Node's HTTP server. Its parser calls `onIncoming` for the head of each request. */
+interface HttpSocket extends Socket {
+  readonly parser: { onIncoming(...head: unknown[]): number };
+}
+
+/** Makes Node's parser leave the rest of the bytes, as it does behind an upgrade. */
+const PARSE_NO_MORE = 2;
 
 /** Whether a whole request waits for its answer. Then the connection is never closed to make room. */
 function isAnswering({ socket, current }: Connection): boolean {
@@ -51,9 +63,8 @@ interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Socket, Connection>();
+  readonly #lines = new LogSampler<'full'>();
   #draining = { since: Number.POSITIVE_INFINITY, quietMs: 0 };
-  #counts = { closed: 0, rejected: 0 };
-  #loggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -65,23 +76,18 @@ export class Connections {
     server.on('connection', (socket) => this.#add(socket));
     // `server.close()` calls it, and would close a connection on which a proxy has just sent a request.
     server.closeIdleConnections = () => undefined;
-    server.once('close', () => clearInterval(timer));
+    server.once('close', () => {
+      clearInterval(timer);
+      this.#lines.flush();
+    });
   }
 
-  /**
-   * Answers the requests of a connection one after the other. One may wait; for more, the connection is closed. What Node has
-   * read of it by then is dropped.
-   */
+  /** Answers the requests of a connection one after the other. */
   handle(response: ServerResponse, answer: () => void): void {
     const connection = this.#connections.get(response.req.socket);
     // Node may read the rest of a request after it was refused as too slow.
     if (!connection || connection.isRefused) return;
-    const { current, latest, socket } = connection;
-    if (current && latest !== current) {
-      withoutStacks(socket);
-      this.#close(connection);
-      return;
-    }
+    const { current, socket } = connection;
     connection.latest = response;
     // After an answer with `Connection: close`, nothing can be written.
     const isNext = () => connection.latest === response && socket.writable;
@@ -138,16 +144,25 @@ export class Connections {
   }
 
   #add(socket: Socket): void {
-    const { max } = this.#options;
-    if (this.#connections.size >= max) this.#makeRoom();
+    const { max, log } = this.#options;
     if (this.#connections.size >= max) {
-      this.#counts.rejected += 1;
-      socket.destroy();
-      return;
+      this.#makeRoom();
+      this.#lines.add('full', (omitted) =>
+        log.warn({ max, omitted }, 'too many connections: unused or new ones are closed'),
+      );
+      if (this.#connections.size >= max) return void socket.destroy();
     }
-    const none = { current: undefined, latest: undefined, unreadSince: undefined };
-    this.#connections.set(socket, { ...none, socket, usedAt: 0, isRefused: false });
+    const connection = new Connection(socket);
+    this.#connections.set(socket, connection);
     socket.once('close', () => this.#connections.delete(socket));
+    // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and time.
+    const { parser } = socket as HttpSocket;
+    const { onIncoming } = parser;
+    parser.onIncoming = (...head) => {
+      if (!connection.current || connection.latest === connection.current) return onIncoming(...head);
+      this.#close(connection);
+      return PARSE_NO_MORE;
+    };
   }
 
   /**
@@ -157,10 +172,7 @@ export class Connections {
   #makeRoom(): void {
     const idle = [...this.#connections.values()].filter((connection) => !isAnswering(connection));
     idle.sort((a, b) => a.usedAt - b.usedAt);
-    for (const connection of idle.slice(0, Math.ceil(idle.length * ROOM_SHARE))) {
-      this.#close(connection);
-      this.#counts.closed += 1;
-    }
+    for (const connection of idle.slice(0, Math.ceil(idle.length * ROOM_SHARE))) this.#close(connection);
   }
 
   #close({ socket }: Connection): void {
@@ -181,28 +193,7 @@ export class Connections {
       const isQuiet = !connection.current?.req.complete && now - Math.max(since, connection.usedAt) >= quietMs;
       if (isUnread || isTooLong || isQuiet) this.#close(connection);
     }
-    this.#logCounts(now);
   }
-
-  #logCounts(now: number): void {
-    const { max, log } = this.#options;
-    const { closed, rejected } = this.#counts;
-    if (closed + rejected === 0 || now - this.#loggedAt < LOG_INTERVAL_MS) return;
-    log.warn({ max, closed, rejected }, 'too many connections: idle ones were closed');
-    this.#counts = { closed: 0, rejected: 0 };
-    this.#loggedAt = now;
-  }
-}
-
-/** Node makes an error for each request that has no answer when its connection closes. Their stacks take 60 % of the CPU. */
-function withoutStacks(socket: Socket): void {
-  const { stackTraceLimit } = Error;
-  socket.prependOnceListener('close', () => {
-    Error.stackTraceLimit = 0;
-  });
-  socket.once('close', () => {
-    Error.stackTraceLimit = stackTraceLimit;
-  });
 }
 
 /**
