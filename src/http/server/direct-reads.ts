@@ -51,6 +51,8 @@ export class DirectReads {
     const { closing, overload } = this.#options;
     const uniqueId = closing.aborted || overload.isOverloaded() ? undefined : plainUniqueId(request);
     if (uniqueId === undefined) return false;
+    // There is no body. Node.js 20 needs more work to find its end after the answer: 6 % of a read from memory.
+    request.read();
     void this.#answer(request, response, uniqueId, serve);
     return true;
   };
