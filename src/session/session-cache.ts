@@ -75,6 +75,7 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
+  readonly session: string;
   readonly principal: CachedPrincipal;
   /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
@@ -94,7 +95,7 @@ const ENTRY_BYTES = 512;
 const MAX_PER_ACCOUNT = 50;
 /** Anybody can cause refusals. They have a bound of their own, so that they never displace an accepted session. */
 const REFUSED_MAX_BYTES = 1_048_576;
-/** A session that came once is known by its last characters. Of more than 12, V8 would keep the whole text. */
+/** Of more characters, V8 would keep the whole text. */
 const MARK_LENGTH = 12;
 const MAX_MARKS = 10_000;
 /** Delay before the session server is asked again about a stale session. */
@@ -113,24 +114,24 @@ const RETRY_DELAY_MS = 2_000;
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
   readonly #options: SessionCacheOptions;
-  /** The key is the whole session, so that two sessions are never mixed up. */
   readonly #accepted: LRUCache<string, Accepted>;
-  /** The cached sessions of each account, the latest check last. */
+  /** The keys of the cached sessions of each account, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  /** Of sessions that came once. If two have the same, one is cached a check earlier. */
+  /** The keys of sessions that came once. If two have the same, one is cached a check earlier. */
   readonly #marks = new Set<string>();
-  /** The checks that run now. */
-  readonly #running = new Map<string, Promise<CachedPrincipal>>();
+  /** The checks that run now, unless they are cheap. */
+  readonly #running: Map<string, Promise<CachedPrincipal>> | undefined;
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
     this.#options = options;
+    this.#running = options.isCheckCheap ? undefined : new Map();
     this.#accepted = new LRUCache<string, Accepted>({
       max: MAX_ENTRIES,
       maxSize: options.maxBytes,
-      sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
-      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
+      sizeCalculation: ({ session }) => session.length + ENTRY_BYTES,
+      dispose: ({ principal }, key) => this.#forgetOfAccount(principal.unionId, key),
     });
     this.#refused = new LRUCache<string, Refused>({
       maxSize: REFUSED_MAX_BYTES,
@@ -146,17 +147,27 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
-    const accepted = this.#accepted.get(session);
+    const accepted = this.#acceptedBefore(session);
     if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
       observer.sessionChecked('cached');
       return accepted.principal;
     }
-    const refused = this.#refused.get(session);
+    const refused = this.#options.refusalMs > 0 ? this.#refused.get(session) : undefined;
     if (refused && now < refused.repeatedUntil) {
       observer.sessionChecked(refused.refusal.code);
       return Promise.reject(refused.refusal);
     }
-    return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
+    return this.#running?.get(session) ?? this.#check(session, accepted !== undefined, now);
+  }
+
+  /** A long key takes 2 % of a first read. Two sessions with the same one displace each other, and are never mixed up. */
+  #keyOf(session: string): string {
+    return this.#options.isCheckCheap ? session.slice(-MARK_LENGTH) : session;
+  }
+
+  #acceptedBefore(session: string): Accepted | undefined {
+    const entry = this.#accepted.get(this.#keyOf(session));
+    return entry?.session === session ? entry : undefined;
   }
 
   #isUnexpired({ expiresAt }: Principal): boolean {
@@ -168,7 +179,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const answer = this.#options.schedule.run(() => this.#verifier.verify(session), isKnown);
     if (answer instanceof Promise) {
       const check = this.#finish(session, answer, now);
-      this.#running.set(session, check);
+      this.#running?.set(session, check);
       return check;
     }
     return this.#accept(session, answer, now);
@@ -182,11 +193,11 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       const { observer, refusalMs } = this.#options;
       observer.sessionChecked(error.code);
-      this.#accepted.delete(session);
+      if (this.#acceptedBefore(session)) this.#accepted.delete(this.#keyOf(session));
       if (refusalMs > 0) this.#refused.set(session, { refusal: error, repeatedUntil: startedAt + refusalMs });
       throw error;
     } finally {
-      this.#running.delete(session);
+      this.#running?.delete(session);
     }
   }
 
@@ -199,7 +210,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   }
 
   #isWorthCaching(session: string): boolean {
-    const mark = session.slice(-MARK_LENGTH);
+    const mark = this.#keyOf(session);
     if (!this.#options.isCheckCheap || this.#marks.has(mark)) return true;
     if (this.#marks.size >= MAX_MARKS) this.#marks.clear();
     this.#marks.add(mark);
@@ -208,26 +219,27 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
 
   #remember(session: string, principal: CachedPrincipal, staleUntil: number): void {
     const { unionId } = principal;
-    this.#accepted.set(session, { principal, staleUntil });
+    const key = this.#keyOf(session);
+    this.#accepted.set(key, { session, principal, staleUntil });
     // A session that is larger than the cache is not in it.
-    if (!this.#accepted.has(session)) return;
-    const sessions = this.#ofAccount.get(unionId) ?? new Set();
-    this.#ofAccount.set(unionId, sessions.add(session));
-    const [oldest] = sessions;
-    if (sessions.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
+    if (!this.#accepted.has(key)) return;
+    const keys = this.#ofAccount.get(unionId) ?? new Set();
+    this.#ofAccount.set(unionId, keys.add(key));
+    const [oldest] = keys;
+    if (keys.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
   }
 
-  #forgetOfAccount(unionId: string, session: string): void {
-    const sessions = this.#ofAccount.get(unionId);
-    sessions?.delete(session);
-    if (sessions?.size === 0) this.#ofAccount.delete(unionId);
+  #forgetOfAccount(unionId: string, key: string): void {
+    const keys = this.#ofAccount.get(unionId);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#ofAccount.delete(unionId);
   }
 
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
   #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
-    const accepted = this.#accepted.get(session);
+    const accepted = this.#acceptedBefore(session);
     const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
     observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;
