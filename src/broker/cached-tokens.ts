@@ -69,11 +69,11 @@ export class CachedTokens {
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
-    const account = accountOf(token.id);
-    const entries = this.#entriesOf(account);
-    const former = entries.find((entry) => entry.id === token.id);
+    const former = this.#entry(token.id);
     const known = former === undefined ? token : merged(token, cachedToken(former));
-    this.#set(account, [...entries.filter((entry) => entry !== former), entryOf(known)]);
+    const account = accountOf(token.id);
+    const others = this.#entriesOf(account).filter((entry) => entry !== former);
+    this.#set(account, [...others, entryOf(known)]);
     return known;
   }
 
@@ -181,35 +181,22 @@ function entryOf({ id, served, checkedAt, erasedAt, renewFrom }: CachedToken): E
   return { id, text, issuedAt, expiresAt, ...numbers, checkedAt, erasedAt, renewFrom };
 }
 
-/** Parses the parts of its text when they are used: few reads from memory need them. */
 function cachedToken(entry: Entry): CachedToken {
   const { id, text, generation, answeredAt, read, suspect, unreadRenewals, checkedAt, erasedAt, renewFrom } = entry;
   const namesStart = text.indexOf('[');
   const bodyStart = text.indexOf('\n') + 1;
-  const names = () => JSON.parse(text.slice(namesStart, bodyStart));
+  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesStart, bodyStart));
   const [etag, body] = [text.slice(0, namesStart), text.slice(bodyStart)];
   const { issuedAt, expiresAt } = entry;
   const token: SdkToken = {
+    // Read from the body at each use, because few reads from memory need them.
     get fields() {
       return JSON.parse(body);
     },
     issuedAt,
     expiresAt,
   };
-  const record: TokenRecord = {
-    get subject() {
-      const [app, unionId, uniqueId] = names();
-      return { app, unionId, uniqueId };
-    },
-    get region() {
-      return names()[3];
-    },
-    token,
-    generation,
-    answeredAt,
-    read,
-    suspect,
-    unreadRenewals,
-  };
+  const subject = { app, unionId, uniqueId };
+  const record = { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
   return { id, served: { record, body, length: String(body.length), etag }, checkedAt, erasedAt, renewFrom };
 }

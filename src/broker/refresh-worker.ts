@@ -41,8 +41,9 @@ export class RefreshWorker {
     });
   }
 
+  /** Does nothing after {@link stop}. */
   start(): void {
-    this.#claiming ??= this.#claimAndPause();
+    if (!this.#isStopped) this.#claiming ??= this.#claimAndPause();
   }
 
   /** Stops claiming and waits for the running renewals. */

@@ -186,15 +186,21 @@ export class TokenBroker {
    * store knows a recent logout, and then refuses to have the token back.
    */
   async #restore(id: SubjectId, facts: RecordFacts): Promise<CachedToken | undefined> {
-    const { terminals, cache, clock, writeBack } = this.#options;
+    const { terminals, cache, clock, observer, writeBack } = this.#options;
     const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
     const { record } = known.served;
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
-      const outcome = await writeBack.restore(record);
+      const outcome = await writeBack.write(id, record);
       const isStored = outcome === 'saved' || outcome === 'suspect';
-      if (isStored) return cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
+      observer.wroteBack(isStored ? 'saved' : 'outdated');
+      if (isStored) {
+        const entry = cache.put({ ...record, suspect: outcome === 'suspect' }, facts);
+        // Another replica may have restored it before, as unread. The caller does not wait for that.
+        if (record.read && record.unreadRenewals > 0) this.#markRead(id, record);
+        return entry;
+      }
     }
     cache.tokens.remove(id);
     return undefined;

@@ -7,29 +7,21 @@ const WINDOW_MS = 60_000;
 /** Counts a request. @returns a `rate_limited` error if the request exceeds the limit */
 type RateLimit = () => BrokerError | undefined;
 
-/** When the whole burst is available again, by `performance.now()`, or the error of a request that exceeds the limit. */
-type Counted = number | BrokerError;
-
 /**
  * The generic cell rate algorithm: `perMinute` requests at once after a pause, and then as many per minute, evenly spread.
- * @param fullAt when the whole burst is available again, by `performance.now()`
  * @param detail of the error
  */
-function count(fullAt: number, perMinute: number, detail: string): Counted {
-  const now = performance.now();
-  const next = Math.max(now, fullAt) + WINDOW_MS / perMinute;
-  const waitMs = next - now - WINDOW_MS;
-  // Less than 1 ms may be a rounding error of the sum of intervals.
-  return waitMs < 1 ? next : new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
-}
-
-/** @param detail of the error */
 export function rateLimit(perMinute: number, detail: string): RateLimit {
+  const intervalMs = WINDOW_MS / perMinute;
+  /** When the whole burst is available again, by `performance.now()`. */
   let fullAt = 0;
   return () => {
-    const counted = count(fullAt, perMinute, detail);
-    if (typeof counted !== 'number') return counted;
-    fullAt = counted;
+    const now = performance.now();
+    const next = Math.max(now, fullAt) + intervalMs;
+    const waitMs = next - now - WINDOW_MS;
+    // Less than 1 ms may be a rounding error of the sum of intervals.
+    if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
+    fullAt = next;
     return undefined;
   };
 }
@@ -48,11 +40,9 @@ const MAX_ACCOUNTS = 30_000;
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
   const detail = `An account may send ${perMinute} requests per minute`;
-  const fullAt = new LRUCache<AccountId, number>({ max: MAX_ACCOUNTS });
-  return (account) => {
-    const counted = count(fullAt.get(account) ?? 0, perMinute, detail);
-    if (typeof counted !== 'number') return counted;
-    fullAt.set(account, counted);
-    return undefined;
-  };
+  const limits = new LRUCache<AccountId, RateLimit>({
+    max: MAX_ACCOUNTS,
+    memoMethod: () => rateLimit(perMinute, detail),
+  });
+  return (account) => limits.memo(account)();
 }

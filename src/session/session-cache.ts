@@ -62,11 +62,6 @@ export interface SessionCacheOptions {
   readonly cacheSeconds: number;
   /** How long a refusal is repeated without a new check; 0: refusals are not cached. */
   readonly refusalMs: number;
-  /**
-   * Whether to check a session a second time costs less than to cache each one. Then a session is cached when it comes again:
-   * most come once, and a read of a new session takes 8 % less CPU.
-   */
-  readonly isCheckCheap: boolean;
   readonly schedule: CheckSchedule;
   readonly clock: Clock;
   readonly observer: Observer;
@@ -75,7 +70,6 @@ export interface SessionCacheOptions {
 }
 
 interface Accepted {
-  readonly session: string;
   readonly principal: CachedPrincipal;
   /** Until then the stale session is accepted while the session server is unavailable. By the monotonic clock. */
   readonly staleUntil: number;
@@ -95,9 +89,6 @@ const ENTRY_BYTES = 512;
 const MAX_PER_ACCOUNT = 50;
 /** Anybody can cause refusals. They have a bound of their own, so that they never displace an accepted session. */
 const REFUSED_MAX_BYTES = 1_048_576;
-/** Of more characters, V8 would keep the whole text. */
-const MARK_LENGTH = 12;
-const MAX_MARKS = 10_000;
 /** Delay before the session server is asked again about a stale session. */
 const RETRY_DELAY_MS = 2_000;
 
@@ -114,24 +105,22 @@ const RETRY_DELAY_MS = 2_000;
 export class SessionCache implements SessionVerifier<CachedPrincipal> {
   #verifier: SessionVerifier;
   readonly #options: SessionCacheOptions;
+  /** The key is the whole session, so that two sessions are never mixed up. */
   readonly #accepted: LRUCache<string, Accepted>;
-  /** The keys of the cached sessions of each account, the latest check last. */
+  /** The cached sessions of each account, the latest check last. */
   readonly #ofAccount = new Map<string, Set<string>>();
   readonly #refused: LRUCache<string, Refused>;
-  /** The keys of sessions that came once. If two have the same, one is cached a check earlier. */
-  readonly #marks = new Set<string>();
-  /** The checks that run now, unless they are cheap. */
-  readonly #running: Map<string, Promise<CachedPrincipal>> | undefined;
+  /** The checks that run now. */
+  readonly #running = new Map<string, Promise<CachedPrincipal>>();
 
   constructor(verifier: SessionVerifier, options: SessionCacheOptions) {
     this.#verifier = verifier;
     this.#options = options;
-    this.#running = options.isCheckCheap ? undefined : new Map();
     this.#accepted = new LRUCache<string, Accepted>({
       max: MAX_ENTRIES,
       maxSize: options.maxBytes,
-      sizeCalculation: ({ session }) => session.length + ENTRY_BYTES,
-      dispose: ({ principal }, key) => this.#forgetOfAccount(principal.unionId, key),
+      sizeCalculation: (_entry, session) => session.length + ENTRY_BYTES,
+      dispose: ({ principal }, session) => this.#forgetOfAccount(principal.unionId, session),
     });
     this.#refused = new LRUCache<string, Refused>({
       maxSize: REFUSED_MAX_BYTES,
@@ -147,27 +136,17 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
   verify(session: string): CachedPrincipal | Promise<CachedPrincipal> {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
-    const accepted = this.#acceptedBefore(session);
+    const accepted = this.#accepted.get(session);
     if (accepted && now < accepted.principal.freshUntil && this.#isUnexpired(accepted.principal)) {
       observer.sessionChecked('cached');
       return accepted.principal;
     }
-    const refused = this.#options.refusalMs > 0 ? this.#refused.get(session) : undefined;
+    const refused = this.#refused.get(session);
     if (refused && now < refused.repeatedUntil) {
       observer.sessionChecked(refused.refusal.code);
       return Promise.reject(refused.refusal);
     }
-    return this.#running?.get(session) ?? this.#check(session, accepted !== undefined, now);
-  }
-
-  /** A long key takes 2 % of a first read. Two sessions with the same one displace each other, and are never mixed up. */
-  #keyOf(session: string): string {
-    return this.#options.isCheckCheap ? session.slice(-MARK_LENGTH) : session;
-  }
-
-  #acceptedBefore(session: string): Accepted | undefined {
-    const entry = this.#accepted.get(this.#keyOf(session));
-    return entry?.session === session ? entry : undefined;
+    return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
   }
 
   #isUnexpired({ expiresAt }: Principal): boolean {
@@ -179,7 +158,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     const answer = this.#options.schedule.run(() => this.#verifier.verify(session), isKnown);
     if (answer instanceof Promise) {
       const check = this.#finish(session, answer, now);
-      this.#running?.set(session, check);
+      this.#running.set(session, check);
       return check;
     }
     return this.#accept(session, answer, now);
@@ -193,11 +172,11 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       const { observer, refusalMs } = this.#options;
       observer.sessionChecked(error.code);
-      if (this.#acceptedBefore(session)) this.#accepted.delete(this.#keyOf(session));
+      this.#accepted.delete(session);
       if (refusalMs > 0) this.#refused.set(session, { refusal: error, repeatedUntil: startedAt + refusalMs });
       throw error;
     } finally {
-      this.#running?.delete(session);
+      this.#running.delete(session);
     }
   }
 
@@ -205,41 +184,32 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#options.observer.sessionChecked('accepted');
     const cacheMs = this.#options.cacheSeconds * 1_000;
     const fresh = freshPrincipal(principal, startedAt + cacheMs);
-    if (cacheMs > 0 && this.#isWorthCaching(session)) this.#remember(session, fresh, startedAt + 2 * cacheMs);
+    if (cacheMs > 0) this.#remember(session, fresh, startedAt + 2 * cacheMs);
     return fresh;
-  }
-
-  #isWorthCaching(session: string): boolean {
-    const mark = this.#keyOf(session);
-    if (!this.#options.isCheckCheap || this.#marks.has(mark)) return true;
-    if (this.#marks.size >= MAX_MARKS) this.#marks.clear();
-    this.#marks.add(mark);
-    return false;
   }
 
   #remember(session: string, principal: CachedPrincipal, staleUntil: number): void {
     const { unionId } = principal;
-    const key = this.#keyOf(session);
-    this.#accepted.set(key, { session, principal, staleUntil });
+    this.#accepted.set(session, { principal, staleUntil });
     // A session that is larger than the cache is not in it.
-    if (!this.#accepted.has(key)) return;
-    const keys = this.#ofAccount.get(unionId) ?? new Set();
-    this.#ofAccount.set(unionId, keys.add(key));
-    const [oldest] = keys;
-    if (keys.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
+    if (!this.#accepted.has(session)) return;
+    const sessions = this.#ofAccount.get(unionId) ?? new Set();
+    this.#ofAccount.set(unionId, sessions.add(session));
+    const [oldest] = sessions;
+    if (sessions.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
   }
 
-  #forgetOfAccount(unionId: string, key: string): void {
-    const keys = this.#ofAccount.get(unionId);
-    keys?.delete(key);
-    if (keys?.size === 0) this.#ofAccount.delete(unionId);
+  #forgetOfAccount(unionId: string, session: string): void {
+    const sessions = this.#ofAccount.get(unionId);
+    sessions?.delete(session);
+    if (sessions?.size === 0) this.#ofAccount.delete(unionId);
   }
 
   /** @throws BrokerError `unavailable`, if the session was not accepted before or is too old */
   #acceptStale(session: string, unavailable: BrokerError): CachedPrincipal {
     const { clock, observer } = this.#options;
     const now = clock.monotonic();
-    const accepted = this.#acceptedBefore(session);
+    const accepted = this.#accepted.get(session);
     const isUsable = accepted && now < accepted.staleUntil && this.#isUnexpired(accepted.principal);
     observer.sessionChecked(isUsable ? 'kept' : unavailable.code);
     if (!isUsable) throw unavailable;

@@ -40,8 +40,8 @@ export function createSessionVerifier(
   const { clock } = cache;
   const ofMode =
     mode === 'jwt'
-      ? { refusalMs: 0, isCheckCheap: true, schedule: new CheckQueue(clock) }
-      : { refusalMs: REFUSAL_MS, isCheckCheap: false, schedule: new QuestionQueue(clock) };
+      ? { refusalMs: 0, schedule: new CheckQueue(clock) }
+      : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
   return new SessionCache(verifierFor(options, clock, contact), { ...cache, ...ofMode, cacheSeconds });
 }
 

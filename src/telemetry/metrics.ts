@@ -79,19 +79,14 @@ function countBy<Value extends string>(
   registry: Registry,
   { name, help, label, values }: CounterOptions<Value>,
 ): (value: Value) => void {
-  // Counting by itself, prom-client would take 3 % of a read from memory.
-  const counts = new Map<Value, number>(values.map((value) => [value, 0]));
-  new Counter({
+  const counter = new Counter({
     registers: [registry],
     name,
     help,
     labelNames: [label],
-    collect() {
-      this.reset();
-      for (const [value, count] of counts) this.inc({ [label]: value }, count);
-    },
   });
-  return (value) => void counts.set(value, (counts.get(value) ?? 0) + 1);
+  for (const value of values) counter.inc({ [label]: value }, 0);
+  return (value) => counter.inc({ [label]: value });
 }
 
 const MINUTE = 60;

@@ -1,5 +1,5 @@
-import { once } from 'node:events';
 import type { Redis } from 'ioredis';
+import { raceTimeout, systemClock } from '../../token/clock.ts';
 import { DIGEST_LENGTH, type SubjectId } from '../../token/subject.ts';
 import { mastersOf, type RedisClient } from './connection/clients.ts';
 import { connectRedis, type RedisLog, storeUnavailable } from './connection/connection.ts';
@@ -64,8 +64,11 @@ export class Rekey {
     const totals: RekeyTotals = { lookedAt: 0, resealed: 0, current: 0, changed: 0, unreadable: new Map() };
     try {
       // A cluster client knows the nodes only when it is ready.
-      const ended = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_WAIT_MS)]);
-      if (this.#redis.status !== 'ready') await once(this.#redis, 'ready', { signal: ended });
+      const ready = new Promise<unknown>((resolve) => {
+        this.#redis.once('ready', resolve);
+        signal.addEventListener('abort', resolve);
+      });
+      if (this.#redis.status !== 'ready') await raceTimeout(systemClock, CONNECT_WAIT_MS, ready);
       const nodes = mastersOf(this.#redis);
       for (const [index, node] of nodes.entries()) {
         await this.#walkNode(node, signal, totals, (share) => report((index + share) / nodes.length, totals));

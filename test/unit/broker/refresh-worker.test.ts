@@ -181,4 +181,14 @@ describe('the refresh worker', () => {
     expect(watched.calls('claim')).toBe(claimsAtStop);
     expect(vendor.requests).toHaveLength(2);
   });
+
+  test('claims nothing if it is started after its stop, as in a replica that ends while it waits for its store', async () => {
+    const { clock, pass } = virtualClock();
+    const watched = watchedStore(createMemoryStore({ clock, terminalsPerAccount: 20 }));
+    const { worker } = brokerParts({ clock, store: watched.store });
+    await worker.stop();
+    worker.start();
+    await pass(20_000);
+    expect(watched.calls('claim')).toBe(0);
+  });
 });

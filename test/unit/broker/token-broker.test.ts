@@ -399,6 +399,18 @@ describe('a read after the store has lost its data', () => {
     expect(await markRead.mock.results[0]?.value).toBe(true);
   });
 
+  test('does not wait for the read mark of a token that the store gets back', async () => {
+    const { clock, empty, loseData, read, renewInBackground } = partsWithLoss();
+    await read();
+    await renewInBackground(ID);
+    await read();
+    loseData();
+    clock.advance(60_001);
+    const markRead = vi.spyOn(empty.terminals, 'markRead').mockImplementationOnce(() => new Promise(() => undefined));
+    await read();
+    expect(markRead).toHaveBeenCalledOnce();
+  });
+
   test('logs in if the token was last confirmed so long ago that the store may have forgotten a logout', async () => {
     const { clock, vendor, loseData, read } = partsWithLoss();
     await read();

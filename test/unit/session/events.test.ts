@@ -16,7 +16,6 @@ function observed() {
     },
   };
   const cache = new SessionCache(verifier, {
-    isCheckCheap: false,
     cacheSeconds: 30,
     refusalMs: 2_000,
     schedule: new CheckQueue(clock),

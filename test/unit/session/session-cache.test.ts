@@ -36,7 +36,6 @@ function cacheWith(options: Partial<SessionCacheOptions> = {}): SessionCache {
   return new SessionCache(inner, {
     cacheSeconds: 30,
     refusalMs: 2_000,
-    isCheckCheap: false,
     schedule: new CheckQueue(clock),
     maxBytes: 16 * 1_048_576,
     clock,
@@ -373,12 +372,4 @@ describe('the cache is bounded', () => {
     const sessions = Array.from({ length: 20 }, (_, index) => `${index}`.padStart(2, '0').padEnd(8_192, 'x'));
     expect(await checkedAgain(cacheWith({ maxBytes: 10 * 9_000 }), sessions)).toBe(10);
   });
-});
-
-it('a session whose check is cheap is cached when it comes again, also after its time in the cache is over', async () => {
-  const cache = cacheWith({ isCheckCheap: true });
-  expect(await checksAt(cache, [0, 1_000, 2_000, 30_000, 32_000, 33_000])).toEqual([1, 2, 2, 2, 3, 3]);
-  for (let number = 0; number < 20_000; number += 1) await cache.verify(`session-${number}`);
-  // Each of them came once.
-  expect(inner.calls).toHaveLength(20_003);
 });

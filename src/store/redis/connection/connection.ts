@@ -121,6 +121,7 @@ function boundAnswers(node: Redis): void {
   let bytes = 0;
   node.on('connect', () => {
     const { stream } = node;
+    bytes = 0;
     let first = node.commandQueue.peekFront();
     // ioredis has listened before, so the commands that this chunk answers have left the queue.
     stream.on('data', (chunk: Buffer) => {
@@ -131,7 +132,8 @@ function boundAnswers(node: Redis): void {
       bytes = isSame ? bytes + chunk.length : 0;
       if (bytes <= MAX_ANSWER_BYTES) return;
       const [key] = first?.command instanceof Command ? first.command.getKeys() : [];
-      const error = new Error(`the answer about ${key} is longer than ${MAX_ANSWER_BYTES} bytes`);
+      const what = key === undefined ? 'a message' : `the answer about ${key}`;
+      const error = new Error(`${what} is longer than ${MAX_ANSWER_BYTES} bytes`);
       node.commandQueue.shift()?.command.reject(error);
       stream.destroy(error);
     });
