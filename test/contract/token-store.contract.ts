@@ -326,7 +326,8 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       expect(await store.terminals.save(lease, refused, dueAt)).toBe('superseded');
       expect((await store.terminals.read(id)).record).toEqual({ ...kept, suspect: true });
       expect(await claims(store, id)).toBe(true);
-      const [first, second] = ['one', 'other'].map((token) => loginOf(subject, systemClock.now() + 5_000, 0, token));
+      const sentAt = systemClock.now() + 5_000;
+      const [first, second] = ['one', 'other'].map((token) => loginOf(subject, sentAt, 0, token));
       if (!first || !second) throw new Error('two records');
       const answers = await Promise.all([first, second].map((record) => store.terminals.restore(record, dueAt)));
       expect(answers).toEqual(['saved', 'superseded']);

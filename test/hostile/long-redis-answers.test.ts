@@ -128,7 +128,7 @@ test.runIf(existsSync('/proc/self/clear_refs')).each(ATTACKS)(
     await readDuring(broker, known, async () => {
       await redis.eval(lua, 1, key, argument);
       // Meanwhile Redis has answered nobody.
-      await eventually(async () => (await accountAt(broker, KNOWN[0])).status === 200);
+      await eventually(async () => (await accountAt(broker, KNOWN[0])).status === 200, { timeoutMs: 30_000 });
       for (let round = 0; round < 3; round += 1) await askAbout(broker, victim);
     });
     expectGrowth(memoryOf(broker.pid).peak - before.now);
