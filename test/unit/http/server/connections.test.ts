@@ -174,6 +174,30 @@ it('a caller gets the answers to two requests that it sends at once, in order; a
   await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
 });
 
+it.each([
+  ['with a body', HALF_BODY],
+  [
+    'with a body in chunks',
+    'POST /quick HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n',
+  ],
+  ['that expects a 100', 'POST /quick HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n'],
+  [
+    'that wants another protocol',
+    'GET /quick HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+  ],
+  ['that wants a tunnel', 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
+])('a third request %s closes the connection, and gets no answer', async (_, third) => {
+  const { open, running, openUsed } = await startBounded();
+  const socket = await open(SLOW);
+  const received = receivedBy(socket);
+  await vi.waitFor(() => expect(running()).toBe(1));
+  socket.write(REQUEST + third);
+  await vi.waitFor(() => expect(socket.closed).toBe(true));
+  expect(received()).toBe('');
+  // The parser of the closed connection serves another one.
+  for (let round = 0; round < 3; round += 1) expect(await isAnswered(await openUsed())).toBe(true);
+});
+
 it('what a caller sends beyond that is not handled', async () => {
   const { open, running, log } = await startBounded();
   const refused = await open(SLOW + SLOW.repeat(60));
