@@ -87,9 +87,11 @@ export class LoginRules {
       return false;
     }
     if (servedBy.has(login.by)) return true;
-    const holders = [current.by, ...servedBy];
-    const isInStore = stored === current && storedAt !== undefined && now > storedAt + 2 * conditions.underWayMs;
-    const isHeld = isInStore || holders.some((name) => conditions.hasContact(name, CONTACT_MS));
+    const isInStore = stored === current && storedAt !== undefined;
+    const isNew = isInStore && now <= storedAt + 2 * conditions.underWayMs;
+    // The others that have served a token which has just been written back got it from the store, after this login's lease.
+    const holders = isNew ? [current.by] : [current.by, ...servedBy];
+    const isHeld = (isInStore && !isNew) || holders.some((name) => conditions.hasContact(name, CONTACT_MS));
     return isHeld && conditions.hasContact(login.by, CONTACT_MS);
   }
 
