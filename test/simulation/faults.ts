@@ -85,10 +85,8 @@ export class Faults {
     this.#isOver = true;
     if (!server.isUp) server.start();
     vendor.mood = 'well';
-    for (const { process, connection } of fleet.all) {
-      process.frozenUntil = 0;
-      connection.join();
-    }
+    // A frozen replica stays so: what it had to do was put off until its end.
+    for (const { connection } of fleet.all) connection.join();
     conditions.fault();
   }
 
