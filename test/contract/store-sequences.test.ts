@@ -205,6 +205,8 @@ class Run {
       })),
       found: found.map((account, index) => ({
         ...account,
+        // Each store counts the end by its own clock. The contract of the stores has tests of the length.
+        coolDown: account.coolDown?.code,
         erasedAt: account.erasedAt && this.#name(accountId(unionIds[index] ?? ''), account.erasedAt),
         records: account.records.map((record) => this.#shown(record)?.generation).toSorted(),
       })),
