@@ -96,6 +96,13 @@ export class RefusalLog {
     this.#lines.add(error.code, (omitted) => write(error, request, {}, omitted));
   }
 
+  /** One line a second for connections that are closed because there are too many. @param max how many there may be */
+  addFull(max: number, log: FastifyBaseLogger): void {
+    this.#lines.add('full', (omitted) =>
+      log.warn({ max, omitted }, 'too many connections: unused or new ones are closed'),
+    );
+  }
+
   /** Writes the lines that wait for the end of their second. */
   flush(): void {
     this.#lines.flush();

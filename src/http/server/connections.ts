@@ -1,7 +1,5 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyBaseLogger } from 'fastify';
-import { LogSampler } from '../refusal-log.ts';
 
 /** The caller may leave bytes of an answer unread for this long. */
 const READ_TIMEOUT_MS = 10_000;
@@ -16,22 +14,27 @@ export const SWEEP_MS = 1_000;
 /** Part of the idle connections that make room at once, so that one pass makes room for many. */
 const ROOM_SHARE = 1 / 8;
 
-class Connection {
+interface Connection {
   readonly socket: Socket;
-  /** The response to the request that is being answered. */
-  current: ServerResponse | undefined;
-  /** The response to the request that arrived last: the current one, one that waits, or one whose body still arrives. */
-  latest: ServerResponse | undefined;
+  /** To the requests that were not answered yet or have not arrived completely: at most two, in order. */
+  readonly responses: ServerResponse[];
   /** When its last request began or ended, in ms; 0 before the first. */
-  usedAt = 0;
+  usedAt: number;
   /** When the sweep first saw that the caller leaves bytes unread, in ms. */
   unreadSince: number | undefined;
   /** It sent bytes that are not HTTP, or too slowly. The broker reads no more from it. */
-  isRefused = false;
+  isRefused: boolean;
+}
 
-  constructor(socket: Socket) {
-    this.socket = socket;
-  }
+/** The response to the whole request that is being answered. */
+function currentOf({ responses }: Connection): ServerResponse | undefined {
+  return responses.find(({ closed, req }) => !closed && req.complete);
+}
+
+/** Whether its caller waits for an answer. Then the connection is never closed to make room. */
+function isAnswering(connection: Connection): boolean {
+  const current = currentOf(connection);
+  return current !== undefined && (!current.writableEnded || connection.socket.writableLength === 0);
 }
 
 /** A socket of Node's HTTP server. Its parser calls `onIncoming` for the head of each request. */
@@ -39,18 +42,10 @@ interface HttpSocket extends Socket {
   readonly parser: { onIncoming(...head: unknown[]): number };
 }
 
-/** Makes Node's parser leave the rest of the bytes, as it does behind an upgrade. */
-const PARSE_NO_MORE = 2;
-
-/** Whether a whole request waits for its answer. Then the connection is never closed to make room. */
-function isAnswering({ socket, current }: Connection): boolean {
-  if (!current?.req.complete) return false;
-  return !current.writableEnded || socket.writableLength === 0;
-}
-
 interface ConnectionsOptions {
   readonly max: number;
-  readonly log: FastifyBaseLogger;
+  /** Called when a connection opens although there are `max`: unused ones are closed, or else this one. */
+  readonly onFull: () => void;
   /** The bytes of the answer to a request that Node cannot read. @param code of Node's error */
   readonly answerTo: (code: string) => string;
 }
@@ -63,7 +58,6 @@ interface ConnectionsOptions {
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #connections = new Map<Socket, Connection>();
-  readonly #lines = new LogSampler<'full'>();
   #draining = { since: Number.POSITIVE_INFINITY, quietMs: 0 };
 
   constructor(options: ConnectionsOptions) {
@@ -76,10 +70,7 @@ export class Connections {
     server.on('connection', (socket) => this.#add(socket));
     // `server.close()` calls it, and would close a connection on which a proxy has just sent a request.
     server.closeIdleConnections = () => undefined;
-    server.once('close', () => {
-      clearInterval(timer);
-      this.#lines.flush();
-    });
+    server.once('close', () => clearInterval(timer));
   }
 
   /** Answers the requests of a connection one after the other. */
@@ -87,26 +78,21 @@ export class Connections {
     const connection = this.#connections.get(response.req.socket);
     // Node may read the rest of a request after it was refused as too slow.
     if (!connection || connection.isRefused) return;
-    const { current, socket } = connection;
-    connection.latest = response;
-    // After an answer with `Connection: close`, nothing can be written.
-    const isNext = () => connection.latest === response && socket.writable;
-    if (current) current.once('close', () => isNext() && this.#begin(connection, response, answer));
-    else this.#begin(connection, response, answer);
-  }
-
-  #begin(connection: Connection, response: ServerResponse, answer: () => void): void {
-    connection.current = response;
-    connection.usedAt = performance.now();
-    response.once('close', () => {
-      connection.current = undefined;
-      if (connection.latest === response && response.req.complete) connection.latest = undefined;
+    const { socket, responses } = connection;
+    const begin = () => {
       connection.usedAt = performance.now();
+      // Node hands over all requests of one read first. If they are too many, none is answered.
+      process.nextTick(() => {
+        if (responses[0] === response && socket.writable && this.#connections.has(socket)) answer();
+      });
+    };
+    response.once('close', () => {
+      connection.usedAt = performance.now();
+      if (response.req.complete && responses[0] === response) responses.shift();
     });
-    // Node hands over all requests of one read first. If they are too many, none is answered.
-    process.nextTick(() => {
-      if (connection.current === response && this.#connections.has(connection.socket)) answer();
-    });
+    if (responses[0]) responses[0].once('close', begin);
+    else begin();
+    responses.push(response);
   }
 
   /**
@@ -120,20 +106,17 @@ export class Connections {
     connection.isRefused = true;
     // A connection that carried nothing is not a request, so it gets no answer.
     if (!socket.writable || socket.bytesRead === 0) return void socket.destroy();
-    const { current, latest } = connection;
-    const isArriving = latest?.req.complete === false;
-    // The bytes belong to the latest request if it is not complete. Its handler may wait for the rest forever.
-    const isUnanswered = isArriving && !latest.headersSent;
-    const other = current === latest ? undefined : current;
-    // If its handler has not begun, it does not begin.
-    if (isUnanswered) {
-      connection.current = other;
-      connection.latest = other;
-    }
-    const last = isUnanswered ? other : current && latest;
-    const getsAnswer = isUnanswered || (!last && !isArriving);
-    const end = () => endSoon(socket, getsAnswer ? this.#options.answerTo(code) : '');
-    if (last) last.once('finish', end);
+    const latest = connection.responses.at(-1);
+    // The bytes belong to the latest request if it is not complete. Its handler does not begin, or waits for the rest forever.
+    const isUnanswered = latest?.req.complete === false && !latest.headersSent;
+    if (isUnanswered) connection.responses.pop();
+    const last = connection.responses.at(-1);
+    const end = () => {
+      socket.end(isUnanswered || !last ? this.#options.answerTo(code) : '');
+      // At once, it would reset the connection while the caller still sends, and the caller would lose the answer.
+      setTimeout(() => socket.destroy(), LINGER_MS).unref();
+    };
+    if (last && !last.writableFinished) last.once('finish', end);
     else end();
   }
 
@@ -144,24 +127,25 @@ export class Connections {
   }
 
   #add(socket: Socket): void {
-    const { max, log } = this.#options;
+    const { max, onFull } = this.#options;
     if (this.#connections.size >= max) {
       this.#makeRoom();
-      this.#lines.add('full', (omitted) =>
-        log.warn({ max, omitted }, 'too many connections: unused or new ones are closed'),
-      );
+      onFull();
       if (this.#connections.size >= max) return void socket.destroy();
     }
-    const connection = new Connection(socket);
+    const connection: Connection = { socket, responses: [], usedAt: 0, unreadSince: undefined, isRefused: false };
     this.#connections.set(socket, connection);
     socket.once('close', () => this.#connections.delete(socket));
     // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and time.
     const { parser } = socket as HttpSocket;
     const { onIncoming } = parser;
     parser.onIncoming = (...head) => {
-      if (!connection.current || connection.latest === connection.current) return onIncoming(...head);
+      // Its answer was sent before the end of its body, which has arrived now.
+      if (connection.responses[0]?.closed) connection.responses.shift();
+      if (connection.responses.length < 2) return onIncoming(...head);
       this.#close(connection);
-      return PARSE_NO_MORE;
+      // Makes the parser leave the rest of the bytes, as it does behind an upgrade.
+      return 2;
     };
   }
 
@@ -186,21 +170,11 @@ export class Connections {
     const now = performance.now();
     const { since, quietMs } = this.#draining;
     for (const connection of this.#connections.values()) {
-      if (connection.socket.writableLength === 0) connection.unreadSince = undefined;
-      else connection.unreadSince ??= now;
-      const isUnread = connection.unreadSince !== undefined && now - connection.unreadSince >= READ_TIMEOUT_MS;
+      connection.unreadSince = connection.socket.writableLength > 0 ? (connection.unreadSince ?? now) : undefined;
+      const isUnread = now - (connection.unreadSince ?? now) >= READ_TIMEOUT_MS;
       const isTooLong = isAnswering(connection) && now - connection.usedAt >= ANSWER_TIMEOUT_MS;
-      const isQuiet = !connection.current?.req.complete && now - Math.max(since, connection.usedAt) >= quietMs;
+      const isQuiet = !currentOf(connection) && now - Math.max(since, connection.usedAt) >= quietMs;
       if (isUnread || isTooLong || isQuiet) this.#close(connection);
     }
   }
-}
-
-/**
- * Sends the last bytes, and destroys the socket if the caller has not closed it soon. Destroying it at once would reset
- * the connection while the caller still sends, and the caller would lose the answer.
- */
-function endSoon(socket: Socket, bytes = ''): void {
-  socket.end(bytes);
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

@@ -102,7 +102,11 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
     logger.debug({ requestId, code }, 'unreadable request');
     return rawProblemAnswer(refusal, requestId);
   };
-  const connections = new Connections({ max: maxConnections, log: logger, answerTo });
+  const connections = new Connections({
+    max: maxConnections,
+    onFull: () => refusals.addFull(maxConnections, logger),
+    answerTo,
+  });
   const app = fastify({
     ...ZOD_VALIDATION,
     serverFactory: (serve) => createHttpServer(connections, serve, options),

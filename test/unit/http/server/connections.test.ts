@@ -174,6 +174,16 @@ it('a caller gets the answers to two requests that it sends at once, in order; a
   await vi.waitFor(() => expect(refused.resume().closed).toBe(true));
 });
 
+it('a caller that got its answer before the end of its body sends two more requests behind that end', async () => {
+  const { open } = await startBounded();
+  const socket = await open(HALF_BODY);
+  const received = receivedBy(socket);
+  const answers = () => received().match(/HTTP\/1\.1 200 /g)?.length;
+  await vi.waitFor(() => expect(answers()).toBe(1));
+  socket.write(`2${REQUEST}${REQUEST}`);
+  await vi.waitFor(() => expect(answers()).toBe(3));
+});
+
 it.each([
   ['with a body', HALF_BODY],
   [
