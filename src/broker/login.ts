@@ -65,9 +65,15 @@ export class TokenLogin {
       const start = { ...granted, generation: lease.generation };
       return await this.#logins.holding(request, granted, () => this.#logInAndWrite(request, start));
     } catch (error) {
-      const isClosed = error instanceof BrokerError && tokensEndedBy(error.code) === 'account';
-      if (isClosed) await granted.storeTimeout.wait(this.#removeTokens(lease.id, request.subject));
-      throw error;
+      const ended = error instanceof BrokerError ? tokensEndedBy(error.code) : undefined;
+      switch (ended) {
+        case 'account':
+          await granted.storeTimeout.wait(this.#removeTokens(lease.id, request.subject));
+          throw error;
+        case 'memory':
+        case undefined:
+          throw error;
+      }
     }
   }
 

@@ -6,21 +6,25 @@ interface ErrorKind {
   readonly title: string;
   /** Whether the same request may succeed later, unchanged. */
   readonly retryable: boolean;
-  /** The tokens that a renewal ends if it fails with this error: of its terminal, or of all terminals of its account. */
-  readonly endsTokens?: 'terminal' | 'account';
+  /**
+   * The tokens that have ended if a renewal fails with this error. `memory`: the store has lost the token of the terminal
+   * already, by a logout or an erasure, and memory must forget it. `account`: the vendor has ended all tokens of the account,
+   * and the store must forget them too.
+   */
+  readonly endsTokens?: 'memory' | 'account';
 }
 
 /** Every error code of the APIs, with its HTTP status. */
 export const ERRORS = {
   request_invalid: { status: 400, title: 'The request is not valid', retryable: false },
   session_missing: { status: 401, title: 'A session is required', retryable: false },
-  session_invalid: { status: 401, title: 'The session is not valid', retryable: false, endsTokens: 'terminal' },
+  session_invalid: { status: 401, title: 'The session is not valid', retryable: false, endsTokens: 'memory' },
   session_expired: { status: 401, title: 'The session has expired', retryable: false },
   session_forbidden: {
     status: 403,
     title: 'The session does not permit this',
     retryable: false,
-    endsTokens: 'terminal',
+    endsTokens: 'memory',
   },
   account_disabled: {
     status: 403,
@@ -43,7 +47,7 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** The tokens that a renewal ends if it fails with this error. */
+/** The tokens that have ended if a renewal fails with this error: `endsTokens` in {@link ERRORS}. */
 export function tokensEndedBy(code: ErrorCode): ErrorKind['endsTokens'] {
   const kind: ErrorKind = ERRORS[code];
   return kind.endsTokens;

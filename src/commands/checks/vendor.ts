@@ -98,7 +98,9 @@ function signedCallResult(name: string, exchange: VendorExchange): CheckResult {
     case 'too_frequent':
     case 'unknown':
       return warn(name, refusalProblem(exchange));
-    default:
+    case 'clock_skew':
+    case 'configuration':
+    case 'maintenance':
       return fail(name, refusalProblem(exchange));
   }
 }

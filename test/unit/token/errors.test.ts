@@ -39,8 +39,8 @@ describe('a broker error', () => {
     const codes = Object.keys(ERRORS) as ErrorCode[];
     const ended = codes.flatMap((code) => (tokensEndedBy(code) ? [[code, tokensEndedBy(code)]] : []));
     expect(Object.fromEntries(ended)).toEqual({
-      session_invalid: 'terminal',
-      session_forbidden: 'terminal',
+      session_invalid: 'memory',
+      session_forbidden: 'memory',
       account_disabled: 'account',
     });
   });
