@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { asciiJson, type SdkToken, type ServedToken, type TokenRecord } from '../token/sdk-token.ts';
+import type { ServedToken } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId } from '../token/subject.ts';
 
 /** A token and what this replica knows of it. It does not change: memory may know more by now. */
@@ -15,23 +15,8 @@ export interface CachedToken {
   readonly renewFrom: number;
 }
 
-type Times = Pick<SdkToken, 'issuedAt' | 'expiresAt'>;
-type Numbers = Pick<TokenRecord, 'generation' | 'answeredAt' | 'read' | 'suspect' | 'unreadRenewals'>;
-
-/**
- * A token in memory: one text and a few numbers. Most tokens in memory are not read again for a long time, and as objects
- * they would keep garbage collection busy.
- */
-interface Entry extends Times, Numbers, Pick<CachedToken, 'id' | 'erasedAt'> {
-  /** Entity tag, the subject and its country as JSON, a line feed, and the answer. Pure ASCII. */
-  readonly text: string;
-  read: boolean;
-  checkedAt: number;
-  renewFrom: number;
-}
-
-/** Bytes of an entry beside its text, and of an account with its entries, measured with Node.js 20 and 24. */
-const ENTRY_BYTES = 400;
+/** Bytes of a token beside its texts, and of an account with its tokens, measured with Node.js 20 and 24. */
+const TOKEN_BYTES = 800;
 const ACCOUNT_BYTES = 200;
 
 /**
@@ -39,16 +24,16 @@ const ACCOUNT_BYTES = 200;
  * first, with all its tokens.
  */
 export class CachedTokens {
-  readonly #accounts: LRUCache<AccountId, readonly Entry[]>;
+  readonly #accounts: LRUCache<AccountId, CachedToken[]>;
   #size = 0;
 
   /** @param maxBytes of memory, approximately */
   constructor(maxBytes: number) {
     this.#accounts = new LRUCache({
       maxSize: maxBytes,
-      sizeCalculation: (entries) => entries.reduce((sum, { text }) => sum + ENTRY_BYTES + text.length, ACCOUNT_BYTES),
-      dispose: (entries) => {
-        this.#size -= entries.length;
+      sizeCalculation: (tokens) => tokens.reduce((sum, token) => sum + bytesOf(token), ACCOUNT_BYTES),
+      dispose: (tokens) => {
+        this.#size -= tokens.length;
       },
     });
   }
@@ -69,24 +54,22 @@ export class CachedTokens {
    * @returns what is known of the terminal's token now
    */
   add(token: CachedToken): CachedToken {
-    const former = this.#entry(token.id);
-    const known = former === undefined ? token : merged(token, cachedToken(former));
     const account = accountOf(token.id);
-    const others = this.#entriesOf(account).filter((entry) => entry !== former);
-    this.#set(account, [...others, entryOf(known)]);
+    const tokens = this.#accounts.peek(account) ?? [];
+    const former = tokens.find(({ id }) => id === token.id);
+    const known = former === undefined ? token : merged(token, former);
+    this.#set(account, [...tokens.filter((one) => one !== former), known]);
     return known;
   }
 
   /** Its account counts as used, so that the token stays in memory while the store is down. */
   find(id: SubjectId): CachedToken | undefined {
-    this.#accounts.get(accountOf(id));
-    return this.peek(id);
+    return this.#accounts.get(accountOf(id))?.find((token) => token.id === id);
   }
 
   /** Its account does not count as used. */
   peek(id: SubjectId): CachedToken | undefined {
-    const entry = this.#entry(id);
-    return entry && cachedToken(entry);
+    return this.#accounts.peek(accountOf(id))?.find((token) => token.id === id);
   }
 
   /**
@@ -94,33 +77,33 @@ export class CachedTokens {
    * @returns whether memory has the token, and this is new
    */
   setRead(id: SubjectId, generation: number, read: boolean): boolean {
-    const entry = this.#entry(id);
-    if (entry?.generation !== generation || entry.read === read) return false;
-    entry.read = read;
+    const token = this.peek(id);
+    if (token?.served.record.generation !== generation || token.served.record.read === read) return false;
+    this.#change(token, { served: { ...token.served, record: { ...token.served.record, read } } });
     return true;
   }
 
   /** Reads of this generation of the terminal's token ask for no renewal before `renewFrom` (epoch ms). */
   setRenewFrom(id: SubjectId, generation: number, renewFrom: number): void {
-    const entry = this.#entry(id);
-    if (entry?.generation === generation) entry.renewFrom = renewFrom;
+    const token = this.peek(id);
+    if (token?.served.record.generation === generation) this.#change(token, { renewFrom });
   }
 
   /** Makes a token unconfirmed if it is older than `generation`. */
   invalidate(id: SubjectId, generation: number): void {
-    const entry = this.#entry(id);
-    if (entry && entry.generation < generation) entry.checkedAt = Number.NEGATIVE_INFINITY;
+    const token = this.peek(id);
+    const isOlder = token && token.served.record.generation < generation;
+    if (isOlder) this.#change(token, { checkedAt: Number.NEGATIVE_INFINITY });
   }
 
   /** Removes the token of a terminal unless it is newer than `generation`. */
   remove(id: SubjectId, generation = Number.POSITIVE_INFINITY): void {
-    const account = accountOf(id);
-    this.#keep(account, (entry) => entry.id !== id || entry.generation > generation);
+    this.#keep(accountOf(id), (token) => token.id !== id || token.served.record.generation > generation);
   }
 
   /** Removes the tokens of an account up to `generation`. */
   removeAccount(account: AccountId, generation: number): void {
-    this.#keep(account, (entry) => entry.generation > generation);
+    this.#keep(account, (token) => token.served.record.generation > generation);
   }
 
   /**
@@ -131,34 +114,37 @@ export class CachedTokens {
    */
   *confirmed(checkedUntil: number, now: number): Generator<CachedToken> {
     for (const account of [...this.#accounts.keys()]) {
-      for (const entry of this.#entriesOf(account)) {
-        if (entry.checkedAt <= checkedUntil && entry.expiresAt > now) yield cachedToken(entry);
+      for (const token of this.#accounts.peek(account) ?? []) {
+        if (token.checkedAt <= checkedUntil && token.served.record.token.expiresAt > now) yield token;
       }
     }
   }
 
-  #entry(id: SubjectId): Entry | undefined {
-    return this.#entriesOf(accountOf(id)).find((entry) => entry.id === id);
+  #change(token: CachedToken, changes: Partial<CachedToken>): void {
+    const tokens = this.#accounts.peek(accountOf(token.id)) ?? [];
+    tokens[tokens.indexOf(token)] = { ...token, ...changes };
   }
 
-  #entriesOf(account: AccountId): readonly Entry[] {
-    return this.#accounts.peek(account) ?? [];
+  #keep(account: AccountId, isKept: (token: CachedToken) => boolean): void {
+    const tokens = this.#accounts.peek(account) ?? [];
+    const kept = tokens.filter(isKept);
+    if (kept.length < tokens.length) this.#set(account, kept);
   }
 
-  #keep(account: AccountId, isKept: (entry: Entry) => boolean): void {
-    const entries = this.#entriesOf(account);
-    const kept = entries.filter(isKept);
-    if (kept.length < entries.length) this.#set(account, kept);
-  }
-
-  #set(account: AccountId, entries: readonly Entry[]): void {
-    if (entries.length === 0) {
+  #set(account: AccountId, tokens: CachedToken[]): void {
+    if (tokens.length === 0) {
       this.#accounts.delete(account);
       return;
     }
-    this.#accounts.set(account, entries);
-    if (this.#accounts.peek(account) === entries) this.#size += entries.length;
+    this.#accounts.set(account, tokens);
+    if (this.#accounts.peek(account) === tokens) this.#size += tokens.length;
   }
+}
+
+/** Approximate memory of a token. Each character of a unionId may take two bytes. */
+function bytesOf({ served }: CachedToken): number {
+  const { unionId, uniqueId } = served.record.subject;
+  return TOKEN_BYTES + served.body.length + 2 * unionId.length + uniqueId.length;
 }
 
 function merged(token: CachedToken, former: CachedToken): CachedToken {
@@ -169,34 +155,4 @@ function merged(token: CachedToken, former: CachedToken): CachedToken {
   const read = record.read || formerRecord.read;
   const renewFrom = record.suspect ? token.renewFrom : former.renewFrom;
   return { ...token, served: { ...token.served, record: { ...record, read } }, renewFrom };
-}
-
-function entryOf({ id, served, checkedAt, erasedAt, renewFrom }: CachedToken): Entry {
-  const { subject, region, generation, answeredAt, read, suspect, unreadRenewals, token } = served.record;
-  const names = asciiJson([subject.app, subject.unionId, subject.uniqueId, region]);
-  // `join` makes one flat string. A template would keep its parts in memory.
-  const text = [served.etag, names, '\n', served.body].join('');
-  const { issuedAt, expiresAt } = token;
-  const numbers = { generation, answeredAt, read, suspect, unreadRenewals };
-  return { id, text, issuedAt, expiresAt, ...numbers, checkedAt, erasedAt, renewFrom };
-}
-
-function cachedToken(entry: Entry): CachedToken {
-  const { id, text, generation, answeredAt, read, suspect, unreadRenewals, checkedAt, erasedAt, renewFrom } = entry;
-  const namesStart = text.indexOf('[');
-  const bodyStart = text.indexOf('\n') + 1;
-  const [app, unionId, uniqueId, region] = JSON.parse(text.slice(namesStart, bodyStart));
-  const [etag, body] = [text.slice(0, namesStart), text.slice(bodyStart)];
-  const { issuedAt, expiresAt } = entry;
-  const token: SdkToken = {
-    // Read from the body at each use, because few reads from memory need them.
-    get fields() {
-      return JSON.parse(body);
-    },
-    issuedAt,
-    expiresAt,
-  };
-  const subject = { app, unionId, uniqueId };
-  const record = { subject, region, token, generation, answeredAt, read, suspect, unreadRenewals };
-  return { id, served: { record, body, length: String(body.length), etag }, checkedAt, erasedAt, renewFrom };
 }

@@ -163,8 +163,8 @@ export class TokenCache {
 
   /** When the last change of the subject or its account was announced, by the monotonic clock. */
   #announcedAt(id: SubjectId): number {
-    const changes = [this.#saved.get(id), this.#removed.get(id), this.#removed.get(accountOf(id))];
-    return Math.max(...changes.map((change) => change?.at ?? Number.NEGATIVE_INFINITY));
+    const at = (change: Announced | undefined) => change?.at ?? Number.NEGATIVE_INFINITY;
+    return Math.max(at(this.#saved.get(id)), at(this.#removed.get(id)), at(this.#removed.get(accountOf(id))));
   }
 }
 

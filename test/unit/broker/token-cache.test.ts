@@ -281,7 +281,7 @@ describe('the token cache', () => {
     const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.tokens.size).toBe(1);
     expect(cache.tokens.bytes).toBeGreaterThan(entry.served.body.length);
-    expect(cache.tokens.bytes).toBeLessThan(1_000);
+    expect(cache.tokens.bytes).toBeLessThan(1_200);
     expect([...records()]).toEqual([[ID, entry.served.record]]);
   });
 
@@ -296,7 +296,7 @@ describe('the token cache', () => {
     }
     const cached = new Set([...records()].map(([, { subject }]) => subject.unionId));
     expect(cached.size).toBe(cache.tokens.size);
-    expect(cached.size).toBeGreaterThan(100);
+    expect(cached.size).toBeGreaterThan(80);
     expect(subjects.slice(-50).every(({ unionId }) => cached.has(unionId))).toBe(true);
   });
 
