@@ -58,7 +58,7 @@ function escapeCodeUnit(codeUnit: string): string {
 }
 
 /** Returns JSON in pure ASCII. */
-export function asciiJson(value: unknown): string {
+function asciiJson(value: unknown): string {
   const json = JSON.stringify(value);
   // To replace nothing takes longer than to search.
   return json.search(NON_ASCII) < 0 ? json : json.replace(NON_ASCII, escapeCodeUnit);
