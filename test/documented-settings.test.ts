@@ -50,6 +50,9 @@ const SETTINGS = (() => {
       environment: {
         ...example,
         NODE_ENV: 'production',
+        // The placeholders of .env.example are refused.
+        VENDOR_APP_TOKEN: 'token of the app',
+        VENDOR_APP_KEY: 'key of the app',
         REDIS_URL: 'redis://redis.example',
         TOKEN_ENCRYPTION_KEYS: 'off',
       },

@@ -33,8 +33,8 @@ interface SettingText extends Texts {
 export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   NODE_ENV: {
     group: 'process',
-    en: '`production` requires encryption of the tokens in Redis, refuses secrets that are published or easy to guess, and switches `/docs` off. The container image sets it',
-    zh: '`production` 要求加密 Redis 中的令牌，拒绝已公开或容易猜到的密钥，并关闭 `/docs`。容器镜像已设为 `production`',
+    en: '`production` requires encryption of the tokens in Redis, refuses secrets that are published or easy to guess, and switches `/docs` off. The container image sets it. Only `development` and `test` do not count as `production`',
+    zh: '`production` 要求加密 Redis 中的令牌，拒绝已公开或容易猜到的密钥，并关闭 `/docs`。容器镜像已设为 `production`。除 `development` 和 `test` 外，其他值一律视为 `production`',
   },
   HOST: { group: 'process', en: 'address of the public API', zh: '公开 API 的监听地址' },
   PORT: { group: 'process', en: 'port of the public API; 0: any free port', zh: '公开 API 的端口；0：任意空闲端口' },

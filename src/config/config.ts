@@ -83,7 +83,7 @@ function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { 
   const session = readSessionConfig(values, problems);
   const redis = readRedisConfig(values, problems);
   const tokens = readAdminTokens(values, problems);
-  if (values.NODE_ENV === 'production') refuseGuessable(values, problems);
+  if (isProduction(values)) refuseGuessable(values, problems);
   const ifValid = <T>(part: keyof Parts, value: T) => (problemsOf(part, problems).length === 0 ? value : undefined);
   const { SESSION_FORWARD_HEADERS: headers, SESSION_FORWARD_COOKIES: cookies } = values;
   return {
@@ -103,7 +103,7 @@ export function loadConfig(environment: Environment): Config {
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
-    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? values.NODE_ENV !== 'production' },
+    http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? !isProduction(values) },
     admin,
     vendor,
     session,
@@ -181,10 +181,20 @@ function readAdminTokens({ ADMIN_TOKEN: token, ADMIN_TOKENS: others = [] }: Valu
   return tokens;
 }
 
-/** Secrets that stand in this project, for trying it out. Everyone knows them. */
+/** Whether the broker serves real users. A name that it does not know, for example `staging` or `prod`, counts as yes. */
+export function isProduction({ NODE_ENV: name }: Pick<Values, 'NODE_ENV'>): boolean {
+  return name !== 'development' && name !== 'test';
+}
+
+/** Secrets that stand in this project, for trying it out, and those of jwt.io. Everyone knows them. */
 const PUBLISHED: ReadonlySet<string> = new Set([
   'only-for-trying-it-out',
   'b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=',
+  'your-app-token',
+  'your-app-key',
+  'b2c9d8',
+  'your-256-bit-secret',
+  'a-string-secret-at-least-256-bits-long',
 ]);
 /** A random secret of the shortest allowed length has many more. */
 const MIN_DIFFERENT_CHARACTERS = 8;
@@ -192,20 +202,33 @@ const MIN_DIFFERENT_CHARACTERS = 8;
 /** Refuses secrets that everyone knows, or that are no random text. */
 function refuseGuessable(values: Values, problems: Problems): void {
   const { ADMIN_TOKEN: token = '', ADMIN_TOKENS: tokens = [], TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
-  const secrets = {
+  const encryptionKeys = keys === 'off' ? [] : keys.map(({ key }) => key);
+  const ofCustomer = {
     ADMIN_TOKEN: [token],
     ADMIN_TOKENS: tokens.map((one) => one.token),
-    TOKEN_ENCRYPTION_KEYS: keys === 'off' ? [] : keys.map(({ key }) => key.toString('base64')),
+    TOKEN_ENCRYPTION_KEYS: encryptionKeys.map((key) => key.toString('base64')),
     SESSION_JWT_SECRET: (values.SESSION_JWT_SECRET ?? '').split(/\r?\n/),
   };
-  for (const [name, texts] of Object.entries(secrets)) {
-    const given = texts.filter((text) => text !== '');
-    if (given.some((text) => PUBLISHED.has(text))) {
-      problems.set(name, `${name} is a value that this project has published for trying it out: choose a random one`);
-    } else if (given.some((text) => new Set(text).size < MIN_DIFFERENT_CHARACTERS)) {
-      problems.set(name, `${name} can be guessed, because it has few different characters: choose a random one`);
-    }
+  const ofOthers = {
+    VENDOR_APP_TOKEN: [values.VENDOR_APP_TOKEN],
+    VENDOR_APP_KEY: [values.VENDOR_APP_KEY],
+    VENDOR_APPS: Object.values(values.VENDOR_APPS ?? {}).flatMap(({ appToken, appKey }) => [appToken, appKey]),
+    SESSION_INTROSPECTION_CLIENT_SECRET: [values.SESSION_INTROSPECTION_CLIENT_SECRET],
+  };
+  const isGuessable = (text: string) => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
+  const guessable = Object.entries(ofCustomer).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
+  if (encryptionKeys.some(isSequence)) guessable.push('TOKEN_ENCRYPTION_KEYS');
+  for (const name of guessable)
+    problems.set(name, `${name} can be guessed, because it is not random: choose a random one`);
+  for (const [name, texts] of Object.entries<readonly (string | undefined)[]>({ ...ofCustomer, ...ofOthers })) {
+    if (!texts.some((text) => PUBLISHED.has(text ?? ''))) continue;
+    problems.set(name, `${name} is a value that is published for trying things out: choose a random one`);
   }
+}
+
+/** Whether most bytes follow the ones before them, as in 1, 2, 3. */
+function isSequence(key: Buffer): boolean {
+  return key.subarray(1).filter((byte, at) => Math.abs(byte - (key[at] ?? 0)) <= 1).length > key.length / 2;
 }
 
 const SINGLE_APP = ['VENDOR_APP_ID', 'VENDOR_APP_TOKEN', 'VENDOR_APP_KEY'] as const;
@@ -246,7 +269,7 @@ function readSingleApp(values: Values, problems: Problems): VendorApp[] | undefi
 function readRedisConfig(values: Values, problems: Problems): RedisConfig | undefined {
   if (!values.REDIS_URL && !problems.has('REDIS_URL')) return undefined;
   const keys = values.TOKEN_ENCRYPTION_KEYS;
-  if (keys === undefined && values.NODE_ENV === 'production' && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
+  if (keys === undefined && isProduction(values) && !problems.has('TOKEN_ENCRYPTION_KEYS')) {
     problems.set(
       'TOKEN_ENCRYPTION_KEYS',
       'TOKEN_ENCRYPTION_KEYS is required in production with Redis: id:key with a 32-byte key in base64 ' +

@@ -33,7 +33,7 @@ type VendorResult =
   | { readonly kind: 'success'; readonly token: SdkToken }
   | { readonly kind: Exclude<ResultKind, 'success'>; readonly token: undefined };
 
-/** The form of a vendor request id that the log may show. It is shorter than any token. */
+/** The form of a vendor request id that the log may show, unless it is a secret of the app. It is shorter than any token. */
 const REQUEST_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /**
@@ -52,7 +52,8 @@ export async function exchange(login: UnsignedLogin, options: ExchangeOptions): 
   let facts: FaultFacts = { httpStatus: status, retryAfter };
   try {
     const { code, msg, requestId, data } = parseAnswer(text);
-    facts = { ...facts, vendorCode: code, ...(REQUEST_ID.test(requestId) && { vendorRequestId: requestId }) };
+    const isShown = REQUEST_ID.test(requestId) && ![login.app.appToken, login.app.appKey].includes(requestId);
+    facts = { ...facts, vendorCode: code, ...(isShown && { vendorRequestId: requestId }) };
     const kind = resultKind(code, msg);
     const reason = /:\s*(-\d{1,3})\s*$/.exec(msg)?.[1];
     const offsetMs = dateHeader === undefined ? undefined : measureOffset(dateHeader, sentAt, roundTripMs);

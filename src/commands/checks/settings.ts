@@ -1,4 +1,4 @@
-import type { ConfigParts } from '../../config/config.ts';
+import { type ConfigParts, isProduction } from '../../config/config.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
@@ -21,7 +21,7 @@ function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined):
   const remote = domains.filter(({ hostname }) => !LOOPBACK.test(hostname));
   const unencrypted = [...new Set(remote.filter(({ protocol }) => protocol === 'http:').map(({ host }) => host))];
   const results: CheckResult[] = [];
-  if (remote.length > 0 && nodeEnv !== 'production') {
+  if (remote.length > 0 && !isProduction({ NODE_ENV: nodeEnv || 'development' })) {
     const detail = 'NODE_ENV is not production, but the vendor is on another machine';
     const fix = 'Set NODE_ENV=production. The broker then insists on TOKEN_ENCRYPTION_KEYS if it uses Redis.';
     results.push(warn('environment', { detail, fix }));

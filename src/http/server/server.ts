@@ -8,7 +8,7 @@ import {
   type ServerOptions,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
@@ -25,6 +25,9 @@ const QUIET_MS = 2_000;
 
 /** From opening a connection, or from the first byte of a later request, to the last byte of the request. */
 const ARRIVAL_TIMEOUT_MS = 10_000;
+
+/** Header lines of a request. Node would drop more than 1,000 silently, and 3,800 short ones take 0.1 MB of memory. */
+const MAX_HEADERS = 100;
 
 const SERVER_OPTIONS: ServerOptions & { readonly optimizeEmptyRequests: boolean } = {
   // All times are explicit: Node's defaults suit a server of web pages.
@@ -59,10 +62,17 @@ function createHttpServer(
     ? (request, response) => tracer.request(request, response, () => answer(request, response))
     : answer;
   const listener: RequestListener = (request, response) => {
-    connections.handle(response, () => traced(request, response));
+    const hasTooMany = request.rawHeaders.length > 2 * MAX_HEADERS;
+    if (hasTooMany) connections.refuse({ code: 'TOO_MANY_HEADERS' }, request.socket);
+    else connections.handle(response, () => traced(request, response));
   };
-  // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
-  const server = createServer(SERVER_OPTIONS, listener).on('checkExpectation', listener);
+  const server = createServer(SERVER_OPTIONS, listener)
+    // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
+    .on('checkExpectation', listener)
+    // Node would close the connection without an answer.
+    .on('connect', (_request, socket: Socket) => connections.refuse({ code: 'CONNECT' }, socket));
+  // One more shows that there were too many.
+  server.maxHeadersCount = MAX_HEADERS + 1;
   connections.watch(server);
   return server;
 }
@@ -83,10 +93,12 @@ export interface BaseAppOptions extends RequestHooksOptions {
   readonly onRefusal?: ((code: ErrorCode) => void) | undefined;
 }
 
-/** By the code of Node's error. */
+/** By the code of Node's error, or of {@link createHttpServer}. */
 const UNREADABLE: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
   ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
+  TOO_MANY_HEADERS: `A request may have ${MAX_HEADERS} header lines`,
+  CONNECT: 'The broker is no proxy: the method CONNECT is not allowed',
 };
 
 /** The base of the public and the internal API: timeouts, limits, headers, errors and graceful shutdown. */

@@ -46,6 +46,10 @@ export class RedisDueQueue implements DueQueue {
   readonly #context: StoreContext;
   /** The first shard that gets one more than the others. It changes with each claim. */
   #first = 0;
+  /** Entries that no line of the log has counted. */
+  #dropped = 0;
+  /** When the last line was written, by the monotonic clock. */
+  #reportedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: StoreContext) {
     this.#context = context;
@@ -87,7 +91,7 @@ export class RedisDueQueue implements DueQueue {
   }
 
   async #claimIn(shard: number, most: number): Promise<DueSubjects> {
-    const { redis, keys, log } = this.#context;
+    const { redis, keys } = this.#context;
     const due = keys.due(shard);
     const answer = await redis.script('claimDue', [due], [most, HIDDEN_MS]);
     const [next, backlog, overdueMs, ...claimed] = answer as [number, number, number, ...Buffer[]];
@@ -100,9 +104,19 @@ export class RedisDueQueue implements DueQueue {
     }
     if (foreign.length > 0) {
       // No token's end would remove them, so they would be claimed again and again.
-      log.warn({ shard, entries: foreign.length }, 'due entries are dropped: no broker wrote them');
       await redis.run(due, (client) => client.zrem(due, ...foreign));
+      this.#reportDropped(foreign.length);
     }
     return { ids, nextInMs: next < 0 ? undefined : next, backlog, overdueMs };
+  }
+
+  /** At most one line a second, because anyone who can write to Redis can write any number of entries. */
+  #reportDropped(entries: number): void {
+    const { clock, log } = this.#context;
+    this.#dropped += entries;
+    if (clock.monotonic() - this.#reportedAt < 1_000) return;
+    log.warn({ entries: this.#dropped }, 'due entries are dropped: no broker wrote them');
+    this.#dropped = 0;
+    this.#reportedAt = clock.monotonic();
   }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { loadConfig } from '../../../src/config/config.ts';
 import { VARIABLES } from '../../../src/config/variables.ts';
@@ -216,10 +217,18 @@ describe('a secret that everyone knows, or that is no random text', () => {
     ['TOKEN_ENCRYPTION_KEYS', 'demo:b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=', USABLE],
     ['TOKEN_ENCRYPTION_KEYS', key(0), USABLE],
     ['TOKEN_ENCRYPTION_KEYS', key(7), USABLE],
+    [
+      'TOKEN_ENCRYPTION_KEYS',
+      `k1:${Buffer.from(Array.from({ length: 32 }, (_, at) => at)).toString('base64')}`,
+      USABLE,
+    ],
     ['ADMIN_TOKEN', 'only-for-trying-it-out', USABLE],
     ['ADMIN_TOKEN', 'a'.repeat(32), USABLE],
     ['ADMIN_TOKENS', 'try-out:only-for-trying-it-out', USABLE],
     ['SESSION_JWT_SECRET', 'a'.repeat(32), WITHOUT_KEYS],
+    ['SESSION_JWT_SECRET', 'a-string-secret-at-least-256-bits-long', WITHOUT_KEYS],
+    ['VENDOR_APP_TOKEN', 'your-app-token', USABLE],
+    ['VENDOR_APP_KEY', 'your-app-key', USABLE],
   ] as const;
 
   test.each(cases)('%s=%s is refused in production, and nowhere else', (name, value, environment) => {
@@ -227,6 +236,18 @@ describe('a secret that everyone knows, or that is no random text', () => {
     expect(problems).toEqual([expect.stringMatching(new RegExp(`^${name} (is a value that|can be guessed)`))]);
     expect(problems.join()).not.toContain(value.replace(/^.*:/, ''));
     expect(problemsOf({ ...environment, [name]: value })).toEqual([]);
+  });
+
+  test.each(['Production', 'prod', 'staging', 'production '])('is refused with NODE_ENV=%j too', (NODE_ENV) => {
+    expect(problemsOf({ ...USABLE, NODE_ENV, ADMIN_TOKEN: 'only-for-trying-it-out' })).toHaveLength(1);
+  });
+
+  test.each(['hex', 'base64url'] as const)('does not include a random one in %s', (form) => {
+    for (let round = 0; round < 1_000; round += 1) {
+      const bytes = randomBytes(32);
+      const secrets = { ADMIN_TOKEN: bytes.toString(form), TOKEN_ENCRYPTION_KEYS: `k1:${bytes.toString('base64')}` };
+      expect(problemsOf({ ...USABLE, NODE_ENV: 'production', ...secrets })).toEqual([]);
+    }
   });
 });
 

@@ -55,6 +55,11 @@ describe('a probe of the vendor', () => {
     expect(seen).toHaveLength(1);
   });
 
+  it.each([IOS.appToken, IOS.appKey])('shows no request id that is a secret of the app: %s', async (requestId) => {
+    const { exchange } = await probeOf(json({ ...SUCCESS, requestId }));
+    expect((await exchange).facts).toEqual({ httpStatus: 200, retryAfter: undefined, vendorCode: 0 });
+  });
+
   it.each([
     ['failed:-1', '-1'],
     ['failed:  -123  ', '-123'],

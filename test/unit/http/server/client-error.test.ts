@@ -17,6 +17,12 @@ describe('a request that is not valid HTTP', () => {
     ['headers above the limit', `GET /livez HTTP/1.1\r\nHost: x\r\nX-Canary: ${'c'.repeat(20_000)}\r\n\r\n`, '16 KiB'],
     ['bytes that are not HTTP', 'canary\r\n\r\n', 'not HTTP/1.1'],
     ['an unknown method', 'CANARY / HTTP/1.1\r\nHost: x\r\n\r\n', 'not HTTP/1.1'],
+    ['CONNECT', 'CONNECT canary:443 HTTP/1.1\r\nHost: x\r\n\r\n', 'CONNECT is not allowed'],
+    [
+      'more than 100 header lines',
+      `GET /livez HTTP/1.1\r\nHost: x\r\n${'x: canary\r\n'.repeat(100)}\r\n`,
+      '100 header lines',
+    ],
     [
       'two Content-Length headers',
       'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
