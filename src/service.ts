@@ -12,6 +12,7 @@ import { createPublicApp } from './http/public-app.ts';
 import { listenOn } from './http/server/server.ts';
 import { Status } from './http/status-report.ts';
 import { lostLogLines } from './logger.ts';
+import { userAgentOf } from './session/session-server.ts';
 import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
@@ -88,8 +89,8 @@ export async function startService(
   const { dueQueue, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
   const sessionServer = new ContactHistory();
-  const ofSessions = { maxBytes: bounds.sessionBytes, clock, observer };
-  const sessions = createSessionVerifier(config.session, ofSessions, sessionServer);
+  const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
+  const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
   if (acceptsForeignTokens(config.session)) {
     log.warn(
       {},
@@ -174,7 +175,7 @@ export async function startService(
     const parts = ['admin', 'vendor', 'session', 'redis', 'tracing'] as const;
     const changed = parts.filter((part) => !isDeepStrictEqual(current[part], next[part]));
     // Nothing below may throw after the first change. A new verifier would fetch the JWKS again, so keep an equal one.
-    const verifier = changed.includes('session') ? verifierFor(next.session, clock, sessionServer) : undefined;
+    const verifier = changed.includes('session') ? verifierFor(next.session, access) : undefined;
     if (verifier) sessions.useVerifier(verifier);
     adminTokens.replace(next.admin.tokens);
     vendor.useApps(next.vendor.apps);

@@ -142,7 +142,7 @@ describe('the package rule', () => {
     packageViolations(files({ [from]: `import { a } from '${specifier}';` }));
 
   it.each([
-    ['session/a.ts', 'undici'],
+    ['store/a.ts', 'undici'],
     ['store/memory/a.ts', 'ioredis'],
     ['store/codec.ts', 'ioredis'],
     ['service.ts', 'fastify'],
@@ -159,6 +159,7 @@ describe('the package rule', () => {
 
   it.each([
     ['vendor-api/a.ts', 'undici'],
+    ['session/a.ts', 'undici'],
     ['store/redis/a.ts', 'ioredis'],
     ['http/public/a.ts', 'fastify'],
     ['telemetry/a.ts', 'prom-client'],

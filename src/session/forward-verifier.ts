@@ -1,16 +1,18 @@
-import type { Clock } from '../token/clock.ts';
-import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFromServer } from './claims.ts';
-import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
+import {
+  boundedFetch,
+  noteContact,
+  type SessionServerAccess,
+  sessionCheckUnavailable,
+  UnexpectedStatus,
+} from './session-server.ts';
 
-export interface ForwardVerifierOptions {
+export interface ForwardVerifierOptions extends SessionServerAccess {
   /** Answers a GET with 2xx and the claims of the session as a JSON object, or with 401 or 403. */
   readonly url: URL;
   readonly claims: ClaimNames;
-  readonly clock: Clock;
-  readonly contact?: ContactHistory | undefined;
 }
 
 /**
@@ -52,20 +54,19 @@ export class ForwardVerifier implements SessionVerifier {
   }
 
   /** The claims, or the status of the refusal. */
-  async #claimsOrRefusal(headers: Headers): Promise<object | 401 | 403> {
-    const { url, clock } = this.#options;
-    const answer = await boundedFetch(url, { headers }, clock);
+  async #claimsOrRefusal(headers: Record<string, string>): Promise<object | 401 | 403> {
+    const answer = await boundedFetch(this.#options.url, { headers }, this.#options);
     if (answer.status === 401 || answer.status === 403) return answer.status;
     if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
     return claimsFrom(answer);
   }
 }
 
-function headersFrom(session: string): Headers {
+function headersFrom(session: string): Record<string, string> {
   try {
     const headers = new Headers(JSON.parse(session) as Record<string, string>);
     headers.set('accept', 'application/json');
-    return headers;
+    return Object.fromEntries(headers);
   } catch {
     throw new BrokerError('session_invalid', { detail: 'The session cannot be sent in HTTP headers' });
   }

@@ -7,14 +7,18 @@ import {
   OperationProcessingError,
   processIntrospectionResponse,
 } from 'oauth4webapi';
-import type { Clock } from '../token/clock.ts';
-import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFromServer, requireAccessToken } from './claims.ts';
-import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
+import {
+  boundedFetch,
+  noteContact,
+  type SessionServerAccess,
+  sessionCheckUnavailable,
+  UnexpectedStatus,
+} from './session-server.ts';
 
-export interface IntrospectionVerifierOptions {
+export interface IntrospectionVerifierOptions extends SessionServerAccess {
   /** The introspection endpoint. Use plain `http:` on trusted networks only. */
   readonly url: URL;
   readonly clientId: string;
@@ -24,8 +28,6 @@ export interface IntrospectionVerifierOptions {
   /** The `scope` of the answer must contain each of these. */
   readonly scopes?: readonly string[] | undefined;
   readonly claims: ClaimNames;
-  readonly clock: Clock;
-  readonly contact?: ContactHistory | undefined;
 }
 
 /**
@@ -68,11 +70,13 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async #ask(session: string): Promise<IntrospectionResponse> {
-    const { url, clientId, clientSecret, clock } = this.#options;
+    const { url, clientId, clientSecret, userAgent } = this.#options;
     const server = { issuer: url.href, introspection_endpoint: url.href };
     const client = { client_id: clientId };
     const response = await introspectionRequest(server, client, ClientSecretBasic(clientSecret), session, {
-      [customFetch]: (url, request) => boundedFetch(url, request, clock),
+      ...(userAgent !== undefined && { headers: { 'user-agent': userAgent } }),
+      [customFetch]: (url, { method, headers, body }) =>
+        boundedFetch(url, { method, headers, body: String(body) }, this.#options),
       [allowInsecureRequests]: true,
     });
     if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);

@@ -4,12 +4,17 @@ import * as errors from 'jose/errors';
 import { createLocalJWKSet } from 'jose/jwks/local';
 import { jwtVerify } from 'jose/jwt/verify';
 import { type Clock, raceTimeout, systemClock } from '../token/clock.ts';
-import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
 import { type ClaimNames, principalFrom, requireAccessToken } from './claims.ts';
 import { type KeySet, KnownHeaders, keysIn, signatureCheck } from './known-headers.ts';
-import { boundedFetch, noteContact, sessionCheckUnavailable, UnexpectedStatus } from './session-server.ts';
+import {
+  boundedFetch,
+  noteContact,
+  type SessionServerAccess,
+  sessionCheckUnavailable,
+  UnexpectedStatus,
+} from './session-server.ts';
 
 const MAX_JWKS_BYTES = 1_048_576;
 /**
@@ -32,8 +37,8 @@ const ACCEPT_JSON = { headers: { accept: 'application/json, application/jwk-set+
  * Fetches the keys published at `url` (RFC 7517 §5). Redirects are not followed.
  * @throws UnexpectedStatus; TypeError if the answer is not a JWK Set; Error if the keys cannot be fetched
  */
-export async function fetchJwks(url: URL, clock: Clock): Promise<JSONWebKeySet> {
-  const answer = await boundedFetch(url, ACCEPT_JSON, clock, MAX_JWKS_BYTES);
+export async function fetchJwks(url: URL, access: SessionServerAccess): Promise<JSONWebKeySet> {
+  const answer = await boundedFetch(url, ACCEPT_JSON, access, MAX_JWKS_BYTES);
   if (answer.status !== 200) throw new UnexpectedStatus('The JWKS URL', answer.status);
   const jwks: unknown = await answer.json().catch(() => undefined);
   if (typeof jwks === 'object' && jwks !== null && 'keys' in jwks && Array.isArray(jwks.keys)) {
@@ -53,7 +58,7 @@ interface PublishedKeySet extends KeySet {
 class PublishedKeys {
   readonly #url: URL;
   readonly #clock: Clock;
-  readonly #contact: ContactHistory | undefined;
+  readonly #access: SessionServerAccess;
   #keys: PublishedKeySet | undefined;
   /** When the keys arrived, by the monotonic clock. */
   #fetchedAt = Number.NEGATIVE_INFINITY;
@@ -63,10 +68,10 @@ class PublishedKeys {
   #failure: Error | undefined;
   #fetching: Promise<void> | undefined;
 
-  constructor(url: URL, clock: Clock, contact: ContactHistory | undefined) {
+  constructor(url: URL, access: SessionServerAccess) {
     this.#url = url;
-    this.#clock = clock;
-    this.#contact = contact;
+    this.#clock = access.clock;
+    this.#access = access;
   }
 
   /**
@@ -123,7 +128,7 @@ class PublishedKeys {
 
   async #fetch(): Promise<void> {
     try {
-      const fetched = await noteContact(this.#contact, this.#clock, () => fetchJwks(this.#url, this.#clock));
+      const fetched = await noteContact(this.#access.contact, this.#clock, () => fetchJwks(this.#url, this.#access));
       this.#keys = { find: createLocalJWKSet(fetched), keysFor: keysIn(fetched) };
       this.#fetchedAt = this.#clock.monotonic();
       this.#failure = undefined;
@@ -171,13 +176,9 @@ const AFTER_PEM = /(?<=-----END PUBLIC KEY-----)\s+/;
  * Prepares the key. A JWKS URL is not fetched before the first session arrives.
  * @throws Error that describes the required key, if the key cannot be used
  */
-export function verificationKey(
-  source: JwtKey,
-  clock: Clock = systemClock,
-  contact?: ContactHistory | undefined,
-): VerificationKey {
+export function verificationKey(source: JwtKey, access: SessionServerAccess = { clock: systemClock }): VerificationKey {
   if ('jwksUrl' in source) {
-    const { find, current } = new PublishedKeys(source.jwksUrl, clock, contact);
+    const { find, current } = new PublishedKeys(source.jwksUrl, access);
     return { find, current, algorithms: [...RSA, ...ECDSA_OF_CURVE.values(), EDDSA] };
   }
   const keys = 'secret' in source ? secretKeys(source.secret) : publicKeys(source.publicKeyPem);
@@ -238,7 +239,7 @@ function algorithmsOf(key: KeyObject): readonly string[] {
   );
 }
 
-export interface JwtVerifierOptions {
+export interface JwtVerifierOptions extends SessionServerAccess {
   readonly key: JwtKey;
   readonly issuer: string;
   /** The `aud` claim of a session must be or contain it. */
@@ -246,8 +247,6 @@ export interface JwtVerifierOptions {
   /** Accepted JWS algorithms (RFC 7518 §3.1); default: all that fit the key. */
   readonly algorithms?: readonly string[] | undefined;
   readonly claims: ClaimNames;
-  readonly clock: Clock;
-  readonly contact?: ContactHistory | undefined;
 }
 
 const SESSION_MAX_LENGTH = 8_192;
@@ -278,7 +277,7 @@ export class JwtVerifier implements SessionVerifier {
   /** @throws Error that names the allowed values, if the key or an algorithm cannot be used */
   constructor(options: JwtVerifierOptions) {
     this.#options = options;
-    this.#key = verificationKey(options.key, options.clock, options.contact);
+    this.#key = verificationKey(options.key, options);
     this.#algorithms = checkedAlgorithms(options.algorithms ?? this.#key.algorithms, this.#key.algorithms);
   }
 

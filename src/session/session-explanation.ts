@@ -103,7 +103,7 @@ async function jwtClaims(
 ): Promise<readonly CheckedClaim[]> {
   const [header, claims] = [readPart(() => decodeProtectedHeader(session)), readPart(() => decodeJwt(session))];
   if (!header || !claims) return [];
-  const { find, algorithms: usable } = verificationKey(key, clock);
+  const { find, algorithms: usable } = verificationKey(key, { clock });
   const signature = await compactVerify(session, (header, token) => find(header as JWTHeaderParameters, token), {
     algorithms: [...(algorithms ?? usable)],
   }).then(

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { type Dispatcher, request } from 'undici';
 import type { Clock, Timer } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
@@ -25,7 +26,7 @@ export class UnexpectedStatus extends Error {
   }
 }
 
-/** The code of the connection error that `fetch` wraps, or `undefined` if the server answered. */
+/** The code of the connection error, or `undefined` if the server answered. */
 export function networkErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error.name === 'TimeoutError') return 'timeout';
@@ -55,20 +56,41 @@ export async function noteContact<Answer>(
   }
 }
 
+/** How the broker names itself in its requests to session servers. */
+export function userAgentOf(version: string): string {
+  return `sdk-token-broker/${version}`;
+}
+
+/** What a verifier needs to reach a session server. */
+export interface SessionServerAccess {
+  readonly clock: Clock;
+  /** The `User-Agent` of the requests. Without it, they have none. */
+  readonly userAgent?: string | undefined;
+  /** Notes whether the server has answered. */
+  readonly contact?: ContactHistory | undefined;
+}
+
+export interface SessionServerRequest {
+  readonly method?: 'GET' | 'POST';
+  /** By lower-case name. Nothing is added but the user agent and the headers of the connection. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
 /**
- * Fetches text of at most `maxBytes` (default 64 KiB, after decompression) within 3 s. Redirects are not followed. The
- * body is read completely, whatever the status.
+ * Fetches text of at most `maxBytes` (default 64 KiB) within 3 s. Redirects are not followed. The body is read
+ * completely, whatever the status. It must not be compressed, which the request does not ask for.
  * @throws Error on a network error, if the body is too large or not UTF-8, and with the name `TimeoutError` after 3 s
  */
 export async function boundedFetch(
   url: string | URL,
-  request: RequestInit,
-  clock: Clock,
+  { method = 'GET', headers, body }: SessionServerRequest,
+  { clock, userAgent }: SessionServerAccess,
   maxBytes = MAX_BYTES,
 ): Promise<Response> {
   const deadline = new AbortController();
   let timer: Timer | undefined;
-  // Aborting is not enough: Node's fetch never ends a large body with a false Content-Encoding, also when it is aborted.
+  // Aborting is not enough: undici reacts to the signal only after it has a connection.
   const timedOut = new Promise<never>((_resolve, reject) => {
     timer = clock.setTimer(() => {
       const timeout = new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError');
@@ -76,18 +98,20 @@ export async function boundedFetch(
       deadline.abort(timeout);
     }, TIMEOUT_MS);
   });
-  const fetched = fetch(url, { ...request, redirect: 'manual', signal: deadline.signal });
+  const named = { ...(userAgent !== undefined && { 'user-agent': userAgent }), ...headers };
+  // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
+  const sent = request(url, { method, headers: named, body: body ?? null, signal: deadline.signal });
   try {
-    return await Promise.race([fetched.then((answer) => readBounded(answer, maxBytes)), timedOut]);
+    return await Promise.race([sent.then((answer) => readBounded(answer, maxBytes)), timedOut]);
   } finally {
     timer?.cancel();
   }
 }
 
-async function readBounded(answer: Response, maxBytes: number): Promise<Response> {
+async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Response> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of answer.body ?? []) {
+  for await (const chunk of answer.body) {
     length += chunk.byteLength;
     if (length > maxBytes) throw new RangeError(`The answer may have at most ${maxBytes} bytes`);
     chunks.push(chunk);
@@ -95,8 +119,11 @@ async function readBounded(answer: Response, maxBytes: number): Promise<Response
   const body = Buffer.concat(chunks);
   // Lenient decoding would turn different names in another encoding into the same replacement characters.
   if (!isUtf8(body)) throw new TypeError('The answer must be UTF-8');
+  const headers = Object.entries(answer.headers).flatMap(([name, values = []]) =>
+    [values].flat().map((value): [string, string] => [name, value]),
+  );
   // A status without content, such as 204, does not allow even an empty body.
-  return new Response(length > 0 ? body : null, { status: answer.status, headers: answer.headers });
+  return new Response(length > 0 ? body : null, { status: answer.statusCode, headers });
 }
 
 /** Questions to the session server at the same time. */

@@ -1,13 +1,11 @@
-import type { Clock } from '../token/clock.ts';
-import type { ContactHistory } from '../token/contact-history.ts';
 import type { SessionVerifier } from '../token/principal.ts';
 import { ForwardVerifier, type ForwardVerifierOptions } from './forward-verifier.ts';
 import { IntrospectionVerifier, type IntrospectionVerifierOptions } from './introspection-verifier.ts';
 import { JwtVerifier, type JwtVerifierOptions } from './jwt-verifier.ts';
 import { CheckQueue, SessionCache, type SessionCacheOptions } from './session-cache.ts';
-import { QuestionQueue } from './session-server.ts';
+import { QuestionQueue, type SessionServerAccess } from './session-server.ts';
 
-type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, 'clock' | 'contact'>;
+type Mode<Name extends string, Options> = { readonly mode: Name } & Omit<Options, keyof SessionServerAccess>;
 
 /** How the broker checks sessions, one type for each mode of `SESSION_MODE`. */
 export type SessionOptions = (
@@ -27,22 +25,18 @@ export function acceptsForeignTokens(options: SessionOptions): boolean {
 /** An app that repeats a refused session reaches the session server at most once in this time. */
 const REFUSAL_MS = 2_000;
 
-/**
- * @param contact notes whether the server that checks need has answered
- * @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used
- */
+/** @throws Error that names the allowed values, if the key or an algorithm for JWTs cannot be used */
 export function createSessionVerifier(
   options: SessionOptions,
-  cache: Pick<SessionCacheOptions, 'maxBytes' | 'clock' | 'observer'>,
-  contact?: ContactHistory,
+  environment: Pick<SessionCacheOptions, 'maxBytes' | 'observer'> & SessionServerAccess,
 ): SessionCache {
   const { cacheSeconds, mode } = options;
-  const { clock } = cache;
+  const { clock } = environment;
   const ofMode =
     mode === 'jwt'
       ? { refusalMs: 0, schedule: new CheckQueue(clock) }
       : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
-  return new SessionCache(verifierFor(options, clock, contact), { ...cache, ...ofMode, cacheSeconds });
+  return new SessionCache(verifierFor(options, environment), { ...environment, ...ofMode, cacheSeconds });
 }
 
 /** Whether checks need a server: the session server, or the one that publishes the keys. */
@@ -50,18 +44,14 @@ export function asksServer(options: SessionOptions): boolean {
   return options.mode !== 'jwt' || 'jwksUrl' in options.key;
 }
 
-/**
- * Checks each session anew.
- * @param contact notes whether the server that checks need has answered
- * @throws Error like {@link createSessionVerifier}
- */
-export function verifierFor(options: SessionOptions, clock: Clock, contact?: ContactHistory): SessionVerifier {
+/** Checks each session anew. @throws Error like {@link createSessionVerifier} */
+export function verifierFor(options: SessionOptions, access: SessionServerAccess): SessionVerifier {
   switch (options.mode) {
     case 'jwt':
-      return new JwtVerifier({ ...options, clock, contact });
+      return new JwtVerifier({ ...options, ...access });
     case 'introspection':
-      return new IntrospectionVerifier({ ...options, clock, contact });
+      return new IntrospectionVerifier({ ...options, ...access });
     case 'forward':
-      return new ForwardVerifier({ ...options, clock, contact });
+      return new ForwardVerifier({ ...options, ...access });
   }
 }

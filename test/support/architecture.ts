@@ -27,7 +27,7 @@ const mayImportTypesOf: Readonly<Record<string, readonly string[]>> = { '../cons
 
 /** Packages that only one part of `src/` may import. */
 const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
-  { npm: /^undici$/, home: /^vendor-api\// },
+  { npm: /^undici$/, home: /^(vendor-api|session)\// },
   { npm: /^ioredis$/, home: /^store\/redis\// },
   { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },
   { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },

@@ -34,12 +34,12 @@ type Mode<Name extends SessionOptions['mode']> = Extract<SessionOptions, { reado
 
 async function checkKey({ key, algorithms }: Mode<'jwt'>, clock: Clock): Promise<CheckResult> {
   const name = 'session keys';
-  const accepted = algorithms ?? verificationKey(key, clock).algorithms;
+  const accepted = algorithms ?? verificationKey(key).algorithms;
   if ('secret' in key) return ok(name, `a shared secret for ${accepted.join(', ')}`);
   if ('publicKeyPem' in key) return ok(name, `a public key for ${accepted.join(', ')}`);
   const address = withoutQuery(key.jwksUrl);
   try {
-    const { keys } = await fetchJwks(key.jwksUrl, clock);
+    const { keys } = await fetchJwks(key.jwksUrl, { clock });
     const published = `${address} publishes ${keys.length === 1 ? '1 key' : `${keys.length} keys`}`;
     const usable = await supportedOf(accepted, keys);
     if (usable.length > 0) return ok(name, `${published}, usable for ${usable.join(', ')}`);
@@ -105,7 +105,7 @@ async function checkForward({ url }: Mode<'forward'>, clock: Clock): Promise<Che
   const address = withoutQuery(url);
   const setting = 'SESSION_FORWARD_URL';
   try {
-    const { status } = await boundedFetch(url, { headers: { accept: 'application/json' } }, clock);
+    const { status } = await boundedFetch(url, { headers: { accept: 'application/json' } }, { clock });
     if (status === 401 || status === 403) return ok(name, `${address} refuses a request without a session (${status})`);
     const isAccepted = status >= 200 && status < 300;
     return fail(name, {

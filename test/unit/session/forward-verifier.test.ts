@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ForwardVerifier } from '../../../src/session/forward-verifier.ts';
+import { userAgentOf } from '../../../src/session/session-server.ts';
 import type { BrokerError, ErrorCode } from '../../../src/token/errors.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
@@ -17,7 +18,8 @@ beforeEach(async () => {
   clock = new TestClock();
   server = new RecordingServer(json({ sub: ACCOUNT }));
   await server.start();
-  verifier = new ForwardVerifier({ url: new URL('/me?full=1', server.origin), claims: CLAIM_NAMES, clock });
+  const url = new URL('/me?full=1', server.origin);
+  verifier = new ForwardVerifier({ url, claims: CLAIM_NAMES, clock, userAgent: userAgentOf('1.2.3') });
 });
 
 afterEach(() => server.stop());
@@ -39,14 +41,15 @@ describe('a forwarded session', () => {
       cookie: COOKIE,
       'x-device': 'a, b',
       accept: 'application/json',
-      // Headers that fetch adds.
+      'user-agent': 'sdk-token-broker/1.2.3',
       host: new URL(server.origin).host,
       connection: 'keep-alive',
-      'accept-encoding': expect.any(String),
-      'accept-language': '*',
-      'sec-fetch-mode': 'cors',
-      'user-agent': 'node',
     });
+  });
+
+  it('keeps the user agent of the app if that is one of its headers', async () => {
+    await verifier.verify(JSON.stringify({ cookie: COOKIE, 'user-agent': 'camera-app/7' }));
+    expect(server.received[0]?.headers).toMatchObject({ 'user-agent': 'camera-app/7' });
   });
 
   it.each([200, 201, 203])('is accepted with status %d, and has an account and an end', async (status) => {

@@ -29,6 +29,7 @@ function verifierAt(path: string): IntrospectionVerifier {
     clientSecret: CLIENT_SECRET,
     claims: CLAIM_NAMES,
     clock,
+    userAgent: 'sdk-token-broker/1.2.3',
   });
 }
 
@@ -44,6 +45,7 @@ describe('an opaque session', () => {
     });
     expect(request?.headers).toMatchObject({
       accept: 'application/json',
+      'user-agent': 'sdk-token-broker/1.2.3',
       'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
     });
     const [scheme, credentials = ''] = request?.headers.authorization?.split(' ') ?? [];

@@ -14,6 +14,7 @@ import { json, RecordingServer } from './recording-server.ts';
 
 const TIMEOUT_MS = 3_000;
 const LIMIT = 65_536;
+const PLAIN = { headers: {} };
 
 /** Its timers end only when the test calls their callback. */
 class StoppedClock implements Clock {
@@ -46,7 +47,7 @@ describe('the timeout of the session server', () => {
     ['in the middle of the body', (response: ServerResponse) => void response.write('{"sub":')],
   ])('ends a request %s when the clock says that 3 s are over', async (_when, begin) => {
     server.answer = (_request, response) => begin(response);
-    const failure = boundedFetch(server.origin, {}, clock).then(
+    const failure = boundedFetch(server.origin, PLAIN, { clock }).then(
       () => 'an answer',
       (error: Error) => error.name,
     );
@@ -59,11 +60,24 @@ describe('the timeout of the session server', () => {
   });
 
   it('leaves no timer behind, neither after an answer nor after a failure', async () => {
-    await boundedFetch(server.origin, {}, clock);
+    await boundedFetch(server.origin, PLAIN, { clock });
     expect(clock.timers.size).toBe(0);
     await server.stop();
-    await expect(boundedFetch(server.origin, {}, clock)).rejects.toThrow();
+    await expect(boundedFetch(server.origin, PLAIN, { clock })).rejects.toThrow();
     expect(clock.timers.size).toBe(0);
+  });
+});
+
+describe('a request to a session server', () => {
+  it('has the given headers, the name of the broker, and no header of a browser', async () => {
+    await boundedFetch(server.origin, { headers: { 'x-one': 'é' } }, { clock: systemClock, userAgent: 'broker/1' });
+    const { host } = new URL(server.origin);
+    expect(server.received[0]?.headers).toEqual({
+      host,
+      connection: 'keep-alive',
+      'user-agent': 'broker/1',
+      'x-one': 'é',
+    });
   });
 });
 
@@ -74,34 +88,34 @@ function answerWith(body: string | Buffer, headers: Record<string, string> = {})
 describe('an answer of a session server', () => {
   it('has its status, headers and text', async () => {
     server.answer = (_request, response) => response.writeHead(418, { 'x-kind': 'teapot' }).end('茶');
-    const answer = await boundedFetch(server.origin, {}, systemClock);
+    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
     expect([answer.status, answer.headers.get('x-kind'), await answer.text()]).toEqual([418, 'teapot', '茶']);
   });
 
   it('may have no content', async () => {
     server.answer = (_request, response) => response.writeHead(204).end();
-    const answer = await boundedFetch(server.origin, {}, systemClock);
+    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
     expect([answer.status, await answer.text()]).toEqual([204, '']);
   });
 
   it('may have 64 KiB, and not one byte more', async () => {
     answerWith('x'.repeat(LIMIT));
-    expect(await (await boundedFetch(server.origin, {}, systemClock)).text()).toHaveLength(LIMIT);
+    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text()).toHaveLength(LIMIT);
     answerWith('x'.repeat(LIMIT + 1));
-    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow(
+    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
       'The answer may have at most 65536 bytes',
     );
   });
 
-  it('is limited by its size after decompression', async () => {
-    answerWith(gzipSync('x'.repeat(LIMIT + 1)), { 'content-encoding': 'gzip' });
-    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow('at most 65536 bytes');
+  it('must not be compressed', async () => {
+    answerWith(gzipSync('x'), { 'content-encoding': 'gzip' });
+    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow('must be UTF-8');
   });
 
   it('may have another limit', async () => {
     answerWith('12345');
-    expect(await (await boundedFetch(server.origin, {}, systemClock, 5)).text()).toBe('12345');
-    await expect(boundedFetch(server.origin, {}, systemClock, 4)).rejects.toThrow('at most 4 bytes');
+    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock }, 5)).text()).toBe('12345');
+    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock }, 4)).rejects.toThrow('at most 4 bytes');
   });
 
   it('is UTF-8, also where a character is cut into two chunks', async () => {
@@ -109,9 +123,11 @@ describe('an answer of a session server', () => {
     server.answer = (_request, response) => {
       response.write(bytes.subarray(0, 1), () => setTimeout(() => response.end(bytes.subarray(1)), 20));
     };
-    expect(await (await boundedFetch(server.origin, {}, systemClock)).text()).toBe('é');
+    expect(await (await boundedFetch(server.origin, PLAIN, { clock: systemClock })).text()).toBe('é');
     answerWith(bytes.subarray(0, 1));
-    await expect(boundedFetch(server.origin, {}, systemClock)).rejects.toThrow('The answer must be UTF-8');
+    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
+      'The answer must be UTF-8',
+    );
   });
 });
 
