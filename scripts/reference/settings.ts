@@ -164,6 +164,21 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     en: 'the claim with the app that the session is bound to, by its name in `VENDOR_APPS`. Without it, a session is valid for every app',
     zh: '会话绑定的 App 取自哪个声明，其值是 `VENDOR_APPS` 中的名称。不设时，会话对所有 App 有效',
   },
+  SESSION_CLAIM_ISSUED_AT: {
+    group: 'sessions',
+    en: 'the claim with the time of issue: a name or a dotted path. Without it in a session, [an erased account](integrate-your-cloud.md#erase-an-account) cannot log in again',
+    zh: '签发时间取自哪个声明：名称，或用点分隔的路径。会话中没有它时，[已清除的账号](integrate-your-cloud.md#erase-an-account)无法再次登录',
+  },
+  SESSION_CLAIM_EXPIRES_AT: {
+    group: 'sessions',
+    en: 'the claim with the end of the session: a name or a dotted path. Required in a session with `jwt`',
+    zh: '会话的过期时间取自哪个声明：名称，或用点分隔的路径。`jwt` 模式下会话必须有它',
+  },
+  SESSION_CLAIM_TIME_UNIT: {
+    group: 'sessions',
+    en: 'the unit of these two times: seconds or milliseconds since 1970. The broker refuses a time that cannot be of this unit',
+    zh: '以上两个时间的单位：自 1970 年起的秒或毫秒。不可能属于该单位的时间会被拒绝',
+  },
   SESSION_INTROSPECTION_URL: {
     group: 'sessions',
     required: 'introspection',

@@ -12,6 +12,9 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
       unionId: values.SESSION_CLAIM_UNION_ID,
       region: values.SESSION_CLAIM_REGION,
       ...(values.SESSION_CLAIM_APP !== undefined && { app: values.SESSION_CLAIM_APP }),
+      issuedAt: values.SESSION_CLAIM_ISSUED_AT,
+      expiresAt: values.SESSION_CLAIM_EXPIRES_AT,
+      timeUnit: values.SESSION_CLAIM_TIME_UNIT,
     },
     cacheSeconds: values.SESSION_CACHE_SECONDS,
   };

@@ -1,8 +1,12 @@
+import { parse } from 'lossless-json';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
 import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN, isTextUpTo, UNION_ID_MAX_LENGTH } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
+
+/** The unit of a point in time since 1970. */
+export type TimeUnit = 's' | 'ms';
 
 /**
  * The claims that hold the parts of a principal. Each is a claim name or a dotted path into nested claims. A claim
@@ -13,18 +17,70 @@ export interface ClaimNames {
   readonly region: string;
   /** Without it, sessions are not bound to an app. */
   readonly app?: string | undefined;
+  readonly issuedAt: string;
+  readonly expiresAt: string;
+  /** The unit of `issuedAt` and `expiresAt`. `nbf` is in seconds. */
+  readonly timeUnit: TimeUnit;
 }
 
-/** The claims that are points in time, in seconds since 1970. */
-const TIME_CLAIMS = ['iat', 'nbf', 'exp'];
+/**
+ * What the claims were read from, as the modes of sessions. A JWT says its times as numbers, and has an end. In an answer of
+ * a session server, PHP and others write times from a database as strings, and a session may have no end of its own.
+ */
+export type ClaimSource = 'jwt' | 'introspection' | 'forward';
 
-const WHOLE_SECONDS = /^\d+$/;
+/**
+ * Parses claims. An account that is a number becomes a bigint if it is a JSON integer: `JSON.parse` would round a large
+ * one, and so give two accounts one id. Only a session with a number is parsed a second time, which takes 3 µs.
+ * @returns `undefined` if the text is not a JSON object
+ */
+export function parseClaims(text: string, { unionId }: ClaimNames): object | undefined {
+  try {
+    const claims: unknown = JSON.parse(text);
+    if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return undefined;
+    if (typeof claimAt(claims, unionId) !== 'number') return claims;
+    return { ...claims, [unionId]: claimAt(parse(text, undefined, EXACTLY) as object, unionId) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of several members of one name, the last one counts, as in `JSON.parse`. */
+const EXACTLY = {
+  parseNumber: (digits: string) => (/[.eE]/.test(digits) ? Number(digits) : BigInt(digits)),
+  onDuplicateKey: ({ newValue }: { readonly newValue: unknown }) => newValue,
+};
+
+const WHOLE_NUMBER = /^\d+$/;
 
 /** Clouds stamp a session with their own clock, often as valid from the moment of issue. It may be ahead by this much. */
 const MAX_AHEAD_MS = 60_000;
 
-/** The last second of the year 9999. A later time was given in milliseconds: those of today are 1.8e12. */
+/** The last second of the year 9999. A larger number is a time in milliseconds: those of today are 1.8e12. */
 const MAX_SECONDS = 253_402_300_799;
+
+interface Unit {
+  readonly ms: number;
+  readonly name: string;
+  readonly min: number;
+  /** The unit of a number below `min`, most likely. */
+  readonly below: string;
+  readonly max: number;
+  /** The unit of a number above `max`, most likely. */
+  readonly above: string;
+}
+
+const UNITS: Readonly<Record<TimeUnit, Unit>> = {
+  s: { ms: 1_000, name: 'seconds', min: -Infinity, below: '', max: MAX_SECONDS, above: 'milliseconds' },
+  ms: {
+    ms: 1,
+    name: 'milliseconds',
+    min: MAX_SECONDS + 1,
+    below: 'seconds',
+    max: (MAX_SECONDS + 1) * 1_000 - 1,
+    above: 'microseconds',
+  },
+};
 
 /** The claims by which an OAuth server says what kind of token it is. */
 const KIND_CLAIMS = ['token_type', 'token_use', 'typ'];
@@ -38,49 +94,24 @@ const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 const REGION_IN_ANY_CASE = new RegExp(ASSIGNED_REGION_PATTERN, 'i');
 
 /**
- * Reads the principal from claims that are already verified. Their times are numbers.
- * @param expiresAt epoch ms at which the session ends
- * @throws BrokerError `session_invalid`; the detail names the claim and the allowed values, never the actual value
+ * Reads the principal from claims that {@link parseClaims} returned and that are already verified.
+ * @throws BrokerError `session_expired`; `session_invalid`, with a detail that names the claim and the allowed values,
+ *   never the actual value; `session_check_unavailable` if an answer of a session server does not say enough: without an
+ *   account in mode `forward`, it may be the answer to a failure, and without a time of issue that is a number, the erasure of
+ *   an account would refuse also its later sessions
  */
-export function principalFrom(claims: object, names: ClaimNames, expiresAt: number, clock: Clock): Principal {
-  requirePlausibleTimes(claims, clock);
+export function principalFrom(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): Principal {
+  const { end, notBefore, issue } = timeClaims(names);
+  const unionId = unionIdFrom(claimAt(claims, names.unionId), names.unionId, source);
+  const expiresAt = timeFrom(claims, end, source, clock) ?? Number.MAX_SAFE_INTEGER;
+  timeFrom(claims, notBefore, source, clock);
   return {
-    unionId: unionIdFrom(claimAt(claims, names.unionId), names.unionId),
+    unionId,
     region: regionFrom(claimAt(claims, names.region), names.region),
     app: names.app === undefined ? undefined : appFrom(claimAt(claims, names.app), names.app),
-    issuedAt: epochMs(claimAt(claims, 'iat')),
-    expiresAt,
+    issuedAt: timeFrom(claims, issue, source, clock),
+    expiresAt: Math.min(expiresAt, Number.MAX_SAFE_INTEGER),
   };
-}
-
-/**
- * Reads the principal from the claims that a session server returned. Their `exp` (epoch seconds) is the end of the
- * session. Without `exp`, the session has no end of its own. A time may be a string of whole seconds: PHP and others read
- * numbers from a database as strings.
- * @throws BrokerError `session_expired`, `session_invalid`; `session_check_unavailable` if a time is not a number, because
- *   without `iat` the erasure of an account would refuse also its later sessions
- */
-export function principalFromServer(answer: object, names: ClaimNames, clock: Clock): Principal {
-  const claims = withNumericTimes(answer);
-  return principalFrom(claims, names, requireUnexpired(claims, clock), clock);
-}
-
-/**
- * Refuses times in milliseconds, and a session that begins or was issued in the future. With such an `exp` a session would
- * never end, and with such an `iat` it would survive the erasure of its account.
- * @throws BrokerError `session_invalid`
- */
-export function requirePlausibleTimes(claims: object, clock: Clock): void {
-  for (const name of TIME_CLAIMS) {
-    const value = claimAt(claims, name);
-    if (typeof value !== 'number') continue;
-    const refuse = (rule: string): never => {
-      throw new BrokerError('session_invalid', { detail: `The session's claim ${name} must be ${rule}` });
-    };
-    if (value > MAX_SECONDS) refuse('in seconds since 1970, not in milliseconds');
-    const isAhead = value * 1_000 > clock.now() + MAX_AHEAD_MS;
-    if (isAhead && name !== 'exp') refuse(`at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
-  }
 }
 
 /**
@@ -112,30 +143,16 @@ export interface CheckedClaim {
   readonly problem: string | undefined;
 }
 
-/** Checks each claim that {@link principalFromServer} reads, by the same rules, also after one that is refused. */
-export function checkServerClaims(answer: object, names: ClaimNames, clock: Clock): CheckedClaim[] {
-  const times = TIME_CLAIMS.map((name): CheckedClaim => {
-    const value = claimAt(answer, name);
-    const check = () => {
-      const claims = withNumericTimes({ [name]: value });
-      requireUnexpired(claims, clock);
-      requirePlausibleTimes(claims, clock);
-    };
-    return { name, value, problem: problemOf(check) };
-  });
-  const hasTimes = times.every(({ problem }) => problem === undefined);
-  return [...times, ...checkClaims(hasTimes ? withNumericTimes(answer) : answer, names)];
-}
-
-/** Checks each claim that {@link principalFrom} reads, except times, by the same rules, also after one that is refused. */
-export function checkClaims(claims: object, names: ClaimNames): CheckedClaim[] {
+/** Checks each claim that {@link principalFrom} reads, by the same rules, also after one that is refused. */
+export function checkClaims(claims: object, names: ClaimNames, source: ClaimSource, clock: Clock): CheckedClaim[] {
   const checked = (name: string, read: (value: unknown) => void): CheckedClaim => {
     const value = claimAt(claims, name);
     return { name, value, problem: problemOf(() => read(value)) };
   };
   const { unionId, region, app } = names;
   return [
-    checked(unionId, (value) => unionIdFrom(value, unionId)),
+    ...Object.values(timeClaims(names)).map((time) => checked(time.name, () => timeFrom(claims, time, source, clock))),
+    checked(unionId, (value) => unionIdFrom(value, unionId, source)),
     checked(region, (value) => regionFrom(value, region)),
     ...(app === undefined ? [] : [checked(app, (value) => appFrom(value, app))]),
   ];
@@ -157,53 +174,81 @@ function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-function unionIdFrom(value: unknown, name: string): string {
-  if (typeof value === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, value)) return value;
-  throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters`,
-  });
+const ACCOUNT_RULE =
+  `must be a string of 1 to ${UNION_ID_MAX_LENGTH} Unicode characters, or an integer of at most as many digits, ` +
+  'without a fraction or an exponent';
+
+function unionIdFrom(value: unknown, name: string, source: ClaimSource): string {
+  const id = typeof value === 'bigint' ? String(value) : value;
+  if (typeof id === 'string' && isTextUpTo(UNION_ID_MAX_LENGTH, id)) return id;
+  if (source !== 'forward') throw invalid(name, ACCOUNT_RULE);
+  const problem = isPresent(value) ? ACCOUNT_RULE : 'is missing. It is the account (SESSION_CLAIM_UNION_ID)';
+  throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer ${problem}`));
+}
+
+function invalid(name: string, rule: string): BrokerError {
+  return new BrokerError('session_invalid', { detail: `The session's claim ${name} ${rule}` });
 }
 
 function regionFrom(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'string' && REGION_IN_ANY_CASE.test(value)) return value.toUpperCase();
-  throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present`,
-  });
+  throw invalid(name, 'must be a two-letter country code that ISO 3166-1 assigns (GB, not UK), if it is present');
 }
 
 function appFrom(value: unknown, name: string): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'string' && APP_NAME_PATTERN.test(value)) return value;
-  throw new BrokerError('session_invalid', {
-    detail: `The session's claim ${name} must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`,
-  });
+  throw invalid(name, 'must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present');
 }
 
-function epochMs(seconds: unknown): number | undefined {
-  return typeof seconds === 'number' && Number.isFinite(seconds * 1_000) ? seconds * 1_000 : undefined;
+interface TimeClaim {
+  readonly name: string;
+  readonly unit: Unit;
+  readonly isEnd: boolean;
 }
 
-function withNumericTimes(answer: object): object {
-  const times = TIME_CLAIMS.map((name) => [name, secondsFrom(claimAt(answer, name), name)]);
-  return { ...answer, ...Object.fromEntries(times) };
+function timeClaims({ expiresAt, issuedAt, timeUnit }: ClaimNames) {
+  const unit = UNITS[timeUnit];
+  return {
+    end: { name: expiresAt, unit, isEnd: true },
+    notBefore: { name: 'nbf', unit: UNITS.s, isEnd: false },
+    issue: { name: issuedAt, unit, isEnd: false },
+  };
 }
 
-function secondsFrom(value: unknown, name: string): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === 'number') return value;
-  if (typeof value === 'string' && WHOLE_SECONDS.test(value)) return Number(value);
+/**
+ * Reads a time. With a wrong unit, a session would never end, or would survive the erasure of its account.
+ * @returns epoch ms; `undefined` if the session does not say it
+ */
+function timeFrom(claims: object, time: TimeClaim, source: ClaimSource, clock: Clock): number | undefined {
+  const { name, unit, isEnd } = time;
+  const value = numberFrom(claimAt(claims, name), name, source);
+  if (value === undefined) {
+    if (isEnd && source === 'jwt') throw invalid(name, 'is missing');
+    return undefined;
+  }
+  const rule = `must be in ${unit.name} since 1970, not in`;
+  if (value > unit.max) throw invalid(name, `${rule} ${unit.above}`);
+  if (value < unit.min) throw invalid(name, `${rule} ${unit.below}`);
+  const at = value * unit.ms;
+  if (isEnd && at <= clock.now()) throw new BrokerError('session_expired');
+  if (!isEnd && at > clock.now() + MAX_AHEAD_MS) {
+    throw invalid(name, `must be at most ${MAX_AHEAD_MS / 1_000} s ahead of the broker's clock`);
+  }
+  return at;
+}
+
+function numberFrom(value: unknown, name: string, source: ClaimSource): number | undefined {
+  if (value === undefined || typeof value === 'number') return value;
+  if (source === 'jwt') throw invalid(name, 'must be a number');
+  if (value === null) return undefined;
+  if (typeof value === 'string' && WHOLE_NUMBER.test(value)) return Number(value);
   throw sessionCheckUnavailable(new Error(`The claim ${name} in the answer is not a number`));
 }
 
-/** @returns epoch ms at which the session ends @throws BrokerError `session_expired` */
-function requireUnexpired(claims: object, clock: Clock): number {
-  const expiresAt = Math.min(epochMs(claimAt(claims, 'exp')) ?? Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER);
-  if (expiresAt <= clock.now()) throw new BrokerError('session_expired');
-  return expiresAt;
-}
-
-function claimAt(claims: object, name: string): unknown {
+/** The value of a claim, by its name or path; `undefined` if there is none. */
+export function claimAt(claims: object, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name as keyof typeof claims];
   return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
 }

@@ -1,6 +1,6 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFromServer } from './claims.ts';
+import { type ClaimNames, parseClaims, principalFrom } from './claims.ts';
 import {
   boundedFetch,
   noteContact,
@@ -30,10 +30,10 @@ export class ForwardVerifier implements SessionVerifier {
     return this.judge(await this.ask(session));
   }
 
-  /** Reads the principal from the claims that {@link ask} returned. @throws BrokerError as {@link principalFromServer} does */
+  /** Reads the principal from the claims that {@link ask} returned. @throws BrokerError as {@link principalFrom} does */
   judge(answer: object): Principal {
     const { claims, clock } = this.#options;
-    return principalFromServer(answer, claims, clock);
+    return principalFrom(answer, claims, 'forward', clock);
   }
 
   /**
@@ -58,7 +58,9 @@ export class ForwardVerifier implements SessionVerifier {
     const answer = await boundedFetch(this.#options.url, { headers }, this.#options);
     if (answer.status === 401 || answer.status === 403) return answer.status;
     if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
-    return claimsFrom(answer);
+    const claims = parseClaims(await answer.text(), this.#options.claims);
+    if (claims) return claims;
+    throw new Error('The session server did not answer with a JSON object');
   }
 }
 
@@ -70,10 +72,4 @@ function headersFrom(session: string): Record<string, string> {
   } catch {
     throw new BrokerError('session_invalid', { detail: 'The session cannot be sent in HTTP headers' });
   }
-}
-
-async function claimsFrom(answer: Response): Promise<object> {
-  const claims: unknown = await answer.json().catch(() => undefined);
-  if (typeof claims === 'object' && claims !== null && !Array.isArray(claims)) return claims;
-  throw new Error('The session server did not answer with a JSON object');
 }

@@ -9,7 +9,7 @@ import {
 } from 'oauth4webapi';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, principalFromServer, requireAccessToken } from './claims.ts';
+import { type ClaimNames, parseClaims, principalFrom, requireAccessToken } from './claims.ts';
 import {
   boundedFetch,
   noteContact,
@@ -48,13 +48,13 @@ export class IntrospectionVerifier implements SessionVerifier {
 
   /**
    * Reads the principal from an answer of {@link introspect}.
-   * @throws BrokerError `session_invalid`, and as {@link principalFromServer} does
+   * @throws BrokerError `session_invalid`, and as {@link principalFrom} does
    */
   judge(answer: IntrospectionResponse): Principal {
     if (!answer.active) throw new BrokerError('session_invalid', { detail: 'The session is not active' });
     requireAccessToken(answer);
     requirePurpose(answer, this.#options);
-    return principalFromServer(answer, this.#options.claims, this.#options.clock);
+    return principalFrom(answer, this.#options.claims, 'introspection', this.#options.clock);
   }
 
   /** Asks the OAuth server about a token. @throws BrokerError `session_check_unavailable` */
@@ -80,7 +80,10 @@ export class IntrospectionVerifier implements SessionVerifier {
       [allowInsecureRequests]: true,
     });
     if (response.status !== 200) throw new UnexpectedStatus('The introspection URL', response.status);
-    return processIntrospectionResponse(server, client, response);
+    const text = await response.clone().text();
+    const answer = await processIntrospectionResponse(server, client, response);
+    // The library has judged the answer, but it has rounded large numbers.
+    return { ...answer, ...parseClaims(text, this.#options.claims) };
   }
 }
 

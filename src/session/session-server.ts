@@ -79,8 +79,9 @@ export interface SessionServerRequest {
 
 /**
  * Fetches text of at most `maxBytes` (default 64 KiB) within 3 s. Redirects are not followed. The body is read
- * completely, whatever the status. It must not be compressed, which the request does not ask for.
- * @throws Error on a network error, if the body is too large or not UTF-8, and with the name `TimeoutError` after 3 s
+ * completely, whatever the status. It must be UTF-8, and not compressed, which the request does not ask for: with a status
+ * from 300 on, another body counts as empty.
+ * @throws Error on a network error, if the body is too large or no text, and with the name `TimeoutError` after 3 s
  */
 export async function boundedFetch(
   url: string | URL,
@@ -116,14 +117,18 @@ async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): P
     if (length > maxBytes) throw new RangeError(`The answer may have at most ${maxBytes} bytes`);
     chunks.push(chunk);
   }
+  const { statusCode: status } = answer;
+  const { 'content-encoding': encoding = 'identity' } = answer.headers;
   const body = Buffer.concat(chunks);
   // Lenient decoding would turn different names in another encoding into the same replacement characters.
-  if (!isUtf8(body)) throw new TypeError('The answer must be UTF-8');
+  const isText = encoding === 'identity' && isUtf8(body);
+  // The error page of a proxy may be anything.
+  if (!isText && status < 300) throw new TypeError('The answer must be UTF-8, and not compressed');
   const headers = Object.entries(answer.headers).flatMap(([name, values = []]) =>
     [values].flat().map((value): [string, string] => [name, value]),
   );
   // A status without content, such as 204, does not allow even an empty body.
-  return new Response(length > 0 ? body : null, { status: answer.statusCode, headers });
+  return new Response(isText && length > 0 ? body : null, { status, headers });
 }
 
 /** Questions to the session server at the same time. */

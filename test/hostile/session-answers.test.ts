@@ -7,7 +7,7 @@ import { plainRequest } from '../support/plain-request.ts';
 import { silentObserver } from '../support/silent-observer.ts';
 import { recordingTokens, startApp } from '../unit/http/running-app.ts';
 import { RecordingServer } from '../unit/session/recording-server.ts';
-import { ACCOUNT, AUDIENCE, ISSUER, newSigner } from '../unit/session/sessions.ts';
+import { ACCOUNT, AUDIENCE, CLAIM_NAMES, ISSUER, newSigner } from '../unit/session/sessions.ts';
 import { mutateBytes, mutateJson, oneOf, type Random, randomNumbers } from './mutated-json.ts';
 
 /** Mutated answers in all, a third of them in each test. `npm run fuzz` makes 20,000. */
@@ -36,6 +36,7 @@ const VALUES = [
   0.5,
   1e11,
   1.8e12,
+  -7,
   1e300,
   '',
   ' ',
@@ -147,13 +148,15 @@ function acceptable(mode: 'introspection' | 'forward', { status, headers, body, 
   const hasPurpose =
     (Array.isArray(aud) ? aud : [aud]).includes('sdk-token-broker') && String(scope).split(' ').includes('camera');
   if (mode === 'introspection' && (active !== true || !hasPurpose || (cnf ?? null) !== null)) return undefined;
-  if (typeof sub !== 'string' || sub === '' || [...sub].length > 128) return undefined;
+  const [, digits] = /"sub":\s*(-?\d+)\s*[,}]/.exec(String(body)) ?? [];
+  const account = typeof sub === 'number' ? digits : sub;
+  if (typeof account !== 'string' || account === '' || [...account].length > 128) return undefined;
   if ((region ?? null) !== null && !/^(?!ZZ)[a-z]{2}$/i.test(String(region))) return undefined;
   if ((exp ?? null) !== null && !(typeof exp === 'number' && exp > Date.now() / 1_000)) return undefined;
-  return times.some((time) => time > 253_402_300_799) ? undefined : sub;
+  return times.some((time) => time > 253_402_300_799) ? undefined : account;
 }
 
-const common = { claims: { unionId: 'sub', region: 'region' }, cacheSeconds: 0 };
+const common = { claims: CLAIM_NAMES, cacheSeconds: 0 };
 
 async function startServer(): Promise<RecordingServer> {
   const server = new RecordingServer(() => undefined);

@@ -5,9 +5,10 @@ import type { BrokerError } from '../../src/token/errors.ts';
 import type { SessionVerifier } from '../../src/token/principal.ts';
 import { accountId } from '../../src/token/subject.ts';
 import { silentObserver } from '../support/silent-observer.ts';
+import { CLAIM_NAMES } from '../unit/session/sessions.ts';
 import { AUDIENCE, BROKER, newSigningKey, OAuthServer } from './oauth-server.ts';
 
-const CLAIMS = { unionId: 'account.id', region: 'account.country' };
+const CLAIMS = { ...CLAIM_NAMES, unionId: 'account.id', region: 'account.country' };
 const CACHE_SECONDS = 30;
 
 let server: OAuthServer;

@@ -263,7 +263,7 @@ function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], {
 /** A value as JSON, unless it is a plain word. */
 function shortened(value: unknown): string {
   if (typeof value === 'string' && /^[\w.:/@+-]+$/.test(value)) return visible(value);
-  return visible(JSON.stringify(value) ?? '');
+  return visible(typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? ''));
 }
 
 /** In visible ASCII, so that it cannot control the terminal, and not too long. */

@@ -11,6 +11,7 @@ import { json, RecordingServer } from '../session/recording-server.ts';
 import {
   ACCOUNT,
   AUDIENCE,
+  CLAIM_NAMES,
   claimsWith,
   ISSUER,
   newSigner,
@@ -20,13 +21,12 @@ import {
 } from '../session/sessions.ts';
 
 const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
-const CLAIMS = { unionId: 'sub', region: 'region' };
 const JWT: SessionOptions = {
   mode: 'jwt',
   key: { secret: SECRET },
   issuer: ISSUER,
   audience: AUDIENCE,
-  claims: CLAIMS,
+  claims: CLAIM_NAMES,
   cacheSeconds: 30,
 };
 
@@ -79,16 +79,16 @@ describe('a JWT', () => {
   });
 
   test.each([
-    ['account', { sub: 7 }, 'SESSION_CLAIM_UNION_ID'],
+    ['account', { sub: 0.5 }, 'SESSION_CLAIM_UNION_ID'],
     ['country', { region: 'UK' }, 'SESSION_CLAIM_REGION'],
     ['app', { app: 'not an app' }, 'SESSION_CLAIM_APP'],
   ])('with a wrong %s: the only setting that names this claim', async (_, claims, setting) => {
-    const { fixes } = await check({ ...JWT, claims: { ...CLAIMS, app: 'app' } }, await session(claims));
+    const { fixes } = await check({ ...JWT, claims: { ...CLAIM_NAMES, app: 'app' } }, await session(claims));
     expect(fixes[0]?.match(/SESSION_\w+/g)).toEqual([setting]);
   });
 
   test('with several problems: all of them, where the verifier stops at the first', async () => {
-    const { failed } = await check(JWT, await session({ aud: 'other', exp: START_SECONDS - 10, sub: 7 }));
+    const { failed } = await check(JWT, await session({ aud: 'other', exp: START_SECONDS - 10, sub: 0.5 }));
     expect(failed).toEqual(['session aud', 'session exp', 'session sub', 'session']);
   });
 
@@ -132,7 +132,7 @@ describe('an opaque token', () => {
     const url = new URL('/introspect', server.origin);
     const options: SessionOptions = {
       mode: 'introspection',
-      ...{ url, ...client, audience: 'broker', claims: CLAIMS, cacheSeconds: 30 },
+      ...{ url, ...client, audience: 'broker', claims: CLAIM_NAMES, cacheSeconds: 30 },
     };
     return options;
   };
@@ -169,7 +169,12 @@ describe('headers', () => {
     const server = new RecordingServer((_request, response) => response.writeHead(status).end(JSON.stringify(answer)));
     await server.start();
     onTestFinished(() => server.stop());
-    const options: SessionOptions = { mode: 'forward', url: new URL(server.origin), claims: CLAIMS, cacheSeconds: 30 };
+    const options: SessionOptions = {
+      mode: 'forward',
+      url: new URL(server.origin),
+      claims: CLAIM_NAMES,
+      cacheSeconds: 30,
+    };
     return { server, options };
   }
 

@@ -7,7 +7,7 @@ import { problemsOf, USABLE } from './usable-environment.ts';
 const KEYS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;
 const HMAC_SECRET = 'canary-secret-of-at-least-32-bytes';
 const PEM = generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString();
-const CLAIMS = { unionId: 'sub', region: 'region' };
+const CLAIMS = { unionId: 'sub', region: 'region', issuedAt: 'iat', expiresAt: 'exp', timeUnit: 's' };
 
 const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
 const { SESSION_JWT_ISSUER: _issuer, SESSION_JWT_AUDIENCE: _audience, ...WITHOUT_SESSIONS } = WITHOUT_KEY;

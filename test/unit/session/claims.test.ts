@@ -1,18 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ClaimNames, principalFrom, principalFromServer } from '../../../src/session/claims.ts';
+import { type ClaimSource, parseClaims, principalFrom } from '../../../src/session/claims.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { START_MS } from './sessions.ts';
+import { CLAIM_NAMES, START_MS } from './sessions.ts';
 
-const EXPIRES_AT = 1_767_225_600_000;
 /** The sessions of these tests begin at any time. */
 const CLOCK = { ...systemClock, now: () => Number.MAX_SAFE_INTEGER };
-const NAMES: ClaimNames = { unionId: 'sub', region: 'region' };
+const NAMES = CLAIM_NAMES;
+
+const ACCOUNT_RULE =
+  'must be a string of 1 to 128 Unicode characters, or an integer of at most as many digits, ' +
+  'without a fraction or an exponent';
 
 function refusal(claims: object, names = NAMES): BrokerError {
   try {
-    principalFrom(claims, names, EXPIRES_AT, CLOCK);
+    principalFrom(claims, names, 'introspection', CLOCK);
   } catch (error) {
     if (error instanceof BrokerError) return error;
     throw error;
@@ -21,68 +24,58 @@ function refusal(claims: object, names = NAMES): BrokerError {
 }
 
 describe('the principal in the claims', () => {
-  it('has the account, the country in upper case and the end of the session', () => {
-    expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, EXPIRES_AT, CLOCK)).toEqual({
+  it('has the account, and the country in upper case', () => {
+    expect(principalFrom({ sub: 'u-1', region: 'cn' }, NAMES, 'introspection', CLOCK)).toEqual({
       unionId: 'u-1',
       region: 'CN',
       app: undefined,
       issuedAt: undefined,
-      expiresAt: EXPIRES_AT,
+      expiresAt: Number.MAX_SAFE_INTEGER,
     });
-  });
-
-  it('has the time of issue if the claim is a number', () => {
-    const issuedAt = (iat: unknown) => principalFrom({ sub: 'u-1', iat }, NAMES, EXPIRES_AT, CLOCK).issuedAt;
-    expect(issuedAt(1_767_139_200)).toBe(1_767_139_200_000);
-    expect(issuedAt(0)).toBe(0);
-    for (const iat of [undefined, null, '1767139200', Number.NaN, true, {}]) {
-      expect(issuedAt(iat)).toBeUndefined();
-    }
-  });
-
-  it.each(['iat', 'nbf', 'exp'])('is refused with a %s after the year 9999: it is in milliseconds', (name) => {
-    expect(principalFrom({ sub: 'u-1', [name]: 253_402_300_799 }, NAMES, EXPIRES_AT, CLOCK).unionId).toBe('u-1');
-    for (const time of [253_402_300_800, START_MS, 1e306, Number.POSITIVE_INFINITY]) {
-      const error = refusal({ sub: 'u-1', [name]: time });
-      expect(error.code).toBe('session_invalid');
-      expect(error.detail).toBe(`The session's claim ${name} must be in seconds since 1970, not in milliseconds`);
-    }
   });
 
   it('is bound to an app only if the app claim is configured', () => {
     const claims = { sub: 'u-1', app: 'ios', session: { edition: 'Android-2.0_beta' } };
-    expect(principalFrom(claims, NAMES, EXPIRES_AT, CLOCK).app).toBeUndefined();
-    expect(principalFrom(claims, { ...NAMES, app: 'app' }, EXPIRES_AT, CLOCK).app).toBe('ios');
-    expect(principalFrom(claims, { ...NAMES, app: 'session.edition' }, EXPIRES_AT, CLOCK).app).toBe('Android-2.0_beta');
-    expect(principalFrom(claims, { ...NAMES, app: 'edition' }, EXPIRES_AT, CLOCK).app).toBeUndefined();
-    expect(principalFrom({ sub: 'u-1', app: null }, { ...NAMES, app: 'app' }, EXPIRES_AT, CLOCK).app).toBeUndefined();
+    expect(principalFrom(claims, NAMES, 'introspection', CLOCK).app).toBeUndefined();
+    expect(principalFrom(claims, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app).toBe('ios');
+    expect(principalFrom(claims, { ...NAMES, app: 'session.edition' }, 'introspection', CLOCK).app).toBe(
+      'Android-2.0_beta',
+    );
+    expect(principalFrom(claims, { ...NAMES, app: 'edition' }, 'introspection', CLOCK).app).toBeUndefined();
+    expect(
+      principalFrom({ sub: 'u-1', app: null }, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app,
+    ).toBeUndefined();
     const longest = 'a'.repeat(64);
-    expect(principalFrom({ sub: 'u-1', app: longest }, { ...NAMES, app: 'app' }, EXPIRES_AT, CLOCK).app).toBe(longest);
+    expect(principalFrom({ sub: 'u-1', app: longest }, { ...NAMES, app: 'app' }, 'introspection', CLOCK).app).toBe(
+      longest,
+    );
   });
 
   it('has no country if the session does not name one', () => {
-    expect(principalFrom({ sub: 'u-1' }, NAMES, EXPIRES_AT, CLOCK).region).toBeUndefined();
-    expect(principalFrom({ sub: 'u-1', region: null }, NAMES, EXPIRES_AT, CLOCK).region).toBeUndefined();
+    expect(principalFrom({ sub: 'u-1' }, NAMES, 'introspection', CLOCK).region).toBeUndefined();
+    expect(principalFrom({ sub: 'u-1', region: null }, NAMES, 'introspection', CLOCK).region).toBeUndefined();
     expect(
-      principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, EXPIRES_AT, CLOCK).region,
+      principalFrom({ sub: 'u-1' }, { ...NAMES, region: 'address.country' }, 'introspection', CLOCK).region,
     ).toBeUndefined();
     for (const address of ['CN', null, 86]) {
       const claims = { sub: 'u-1', address };
-      expect(principalFrom(claims, { ...NAMES, region: 'address.country' }, EXPIRES_AT, CLOCK).region).toBeUndefined();
+      expect(
+        principalFrom(claims, { ...NAMES, region: 'address.country' }, 'introspection', CLOCK).region,
+      ).toBeUndefined();
     }
   });
 
   it('is found along a dotted path', () => {
-    const names = { unionId: 'user.id', region: 'user.address.country' };
+    const names = { ...NAMES, unionId: 'user.id', region: 'user.address.country' };
     const claims = { user: { id: 'u-1', address: { country: 'de' } } };
-    expect(principalFrom(claims, names, EXPIRES_AT, CLOCK)).toMatchObject({ unionId: 'u-1', region: 'DE' });
+    expect(principalFrom(claims, names, 'introspection', CLOCK)).toMatchObject({ unionId: 'u-1', region: 'DE' });
   });
 
   it('prefers a claim whose own name contains dots', () => {
     const unionId = 'https://example.com/union_id';
-    expect(principalFrom({ [unionId]: 'u-1' }, { ...NAMES, unionId }, EXPIRES_AT, CLOCK).unionId).toBe('u-1');
+    expect(principalFrom({ [unionId]: 'u-1' }, { ...NAMES, unionId }, 'introspection', CLOCK).unionId).toBe('u-1');
     const both = { 'user.id': 'literal', user: { id: 'nested' } };
-    expect(principalFrom(both, { ...NAMES, unionId: 'user.id' }, EXPIRES_AT, CLOCK).unionId).toBe('literal');
+    expect(principalFrom(both, { ...NAMES, unionId: 'user.id' }, 'introspection', CLOCK).unionId).toBe('literal');
   });
 
   it('is never read from inherited properties', () => {
@@ -94,18 +87,17 @@ describe('the principal in the claims', () => {
   it('has every well-formed account of 1 to 128 characters unchanged', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }), (unionId) => {
-        expect(principalFrom({ sub: unionId }, NAMES, EXPIRES_AT, CLOCK).unionId).toBe(unionId);
+        expect(principalFrom({ sub: unionId }, NAMES, 'introspection', CLOCK).unionId).toBe(unionId);
       }),
     );
     const astral = '🙂'.repeat(128);
-    expect(principalFrom({ sub: astral }, NAMES, EXPIRES_AT, CLOCK).unionId).toBe(astral);
+    expect(principalFrom({ sub: astral }, NAMES, 'introspection', CLOCK).unionId).toBe(astral);
   });
 
   it.each([
     ['missing', undefined],
     ['null', null],
     ['empty', ''],
-    ['a number', 47114711],
     ['an object', { id: 'somebody' }],
     ['a list', ['somebody']],
     ['129 characters long', 'x'.repeat(129)],
@@ -114,7 +106,7 @@ describe('the principal in the claims', () => {
   ])('does not accept an account that is %s; the error names the claim and not its value', (_what, sub) => {
     const error = refusal({ sub });
     expect(error.code).toBe('session_invalid');
-    expect(error.detail).toBe("The session's claim sub must be a string of 1 to 128 Unicode characters");
+    expect(error.detail).toBe(`The session's claim sub ${ACCOUNT_RULE}`);
   });
 
   it.each([
@@ -158,37 +150,120 @@ describe('the principal in the claims', () => {
   });
 });
 
-describe('the principal in the answer of a session server', () => {
+describe('an answer of a session server in mode forward', () => {
+  const failure = (sub: unknown) => {
+    try {
+      principalFrom({ sub }, NAMES, 'forward', CLOCK);
+    } catch (error) {
+      if (error instanceof BrokerError) return error;
+    }
+    throw new Error('the answer was accepted');
+  };
+
+  it.each([undefined, null])('says nothing about the session with an account that is %s', (sub) => {
+    expect(failure(sub)).toMatchObject({
+      code: 'session_check_unavailable',
+      cause: { message: 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)' },
+    });
+  });
+
+  it.each(['', 1.5, {}, 'x'.repeat(129)])('says nothing about the session with the account %j', (sub) => {
+    const cause = { message: `The claim sub in the answer ${ACCOUNT_RULE}` };
+    expect(failure(sub)).toMatchObject({ code: 'session_check_unavailable', cause });
+  });
+});
+
+describe.each(['jwt', 'introspection', 'forward'] as const)('the times of a session in mode %s', (source) => {
   const clock = { ...systemClock, now: () => START_MS };
-  const read = (claims: object) => principalFromServer({ sub: 'u-1', ...claims }, NAMES, clock);
   const seconds = START_MS / 1_000;
+  const names = { ...NAMES, issuedAt: 'login.at', expiresAt: 'login.until' };
+  const read = (login: object, timeUnit: 's' | 'ms' = 's', more = {}) =>
+    principalFrom(
+      { sub: 'u-1', login: { until: timeUnit === 's' ? seconds + 60 : START_MS + 60_000, ...login }, ...more },
+      { ...names, timeUnit },
+      source,
+      clock,
+    );
+  const refused = (rule: string) =>
+    expect.objectContaining({ code: 'session_invalid', detail: `The session's claim ${rule}` });
 
-  it('has its times from numbers, and from strings of whole seconds', () => {
+  it('are found along their paths, and have the unit that is configured', () => {
+    const times = { issuedAt: START_MS - 5_000, expiresAt: START_MS + 90_000 };
+    expect(read({ at: seconds - 5, until: seconds + 90 })).toMatchObject(times);
+    expect(read({ at: START_MS - 5_000, until: START_MS + 90_000 }, 'ms')).toMatchObject(times);
+    expect(read({ at: START_MS - 4_321, until: START_MS + 1 }, 'ms')).toMatchObject({ issuedAt: START_MS - 4_321 });
+  });
+
+  it('are those of the configured claims only', () => {
+    expect(read({ at: seconds }, 's', { iat: 1, exp: 1 })).toMatchObject({ issuedAt: START_MS });
+  });
+
+  it.each(['at', 'until'])('are refused in another unit, which is named: %s', (name) => {
+    for (const value of [253_402_300_800, START_MS, 1e306, Number.POSITIVE_INFINITY]) {
+      const rule = `login.${name} must be in seconds since 1970, not in milliseconds`;
+      expect(() => read({ [name]: value })).toThrow(refused(rule));
+    }
+    for (const value of [seconds, 0, -1, 253_402_300_799]) {
+      const rule = `login.${name} must be in milliseconds since 1970, not in seconds`;
+      expect(() => read({ [name]: value }, 'ms')).toThrow(refused(rule));
+    }
+    for (const value of [253_402_300_800_000, START_MS * 1_000]) {
+      const rule = `login.${name} must be in milliseconds since 1970, not in microseconds`;
+      expect(() => read({ [name]: value }, 'ms')).toThrow(refused(rule));
+    }
+  });
+
+  it('end the session, to the millisecond', () => {
+    const expired = expect.objectContaining({ code: 'session_expired' });
+    for (const until of [seconds, seconds - 1, 0]) expect(() => read({ until })).toThrow(expired);
+    expect(read({ until: seconds + 0.001 }).expiresAt).toBe(START_MS + 1);
+    expect(() => read({ until: START_MS }, 'ms')).toThrow(expired);
+  });
+
+  it('may be up to 60 s ahead of the clock, in the unit of each, and nbf is in seconds', () => {
+    expect(read({ at: seconds + 60 }).issuedAt).toBe(START_MS + 60_000);
+    expect(read({ at: START_MS + 60_000 }, 'ms', { nbf: seconds + 60 }).issuedAt).toBe(START_MS + 60_000);
+    const ahead = "must be at most 60 s ahead of the broker's clock";
+    expect(() => read({ at: seconds + 60.1 })).toThrow(refused(`login.at ${ahead}`));
+    expect(() => read({ at: START_MS + 60_001 }, 'ms')).toThrow(refused(`login.at ${ahead}`));
+    expect(() => read({}, 'ms', { nbf: seconds + 61 })).toThrow(refused(`nbf ${ahead}`));
+    expect(() => read({}, 'ms', { nbf: START_MS })).toThrow(
+      refused('nbf must be in seconds since 1970, not in milliseconds'),
+    );
+  });
+});
+
+describe('the times in a JWT', () => {
+  const clock = { ...systemClock, now: () => START_MS };
+  const read = (claims: object) => principalFrom({ sub: 'u-1', exp: 2e9, ...claims }, NAMES, 'jwt', clock);
+
+  it('must be numbers, and the end must be there', () => {
+    for (const name of ['iat', 'nbf', 'exp']) {
+      const detail = `The session's claim ${name} must be a number`;
+      for (const value of [null, '1767139200', true, {}]) {
+        expect(() => read({ [name]: value })).toThrow(expect.objectContaining({ code: 'session_invalid', detail }));
+      }
+    }
+    expect(() => read({ exp: undefined })).toThrow("The session's claim exp is missing");
+    expect(read({}).issuedAt).toBeUndefined();
+  });
+});
+
+describe.each(['introspection', 'forward'] as const)('the times in an answer in mode %s', (source: ClaimSource) => {
+  const clock = { ...systemClock, now: () => START_MS };
+  const seconds = START_MS / 1_000;
+  const read = (claims: object, names = NAMES) => principalFrom({ sub: 'u-1', ...claims }, names, source, clock);
+
+  it('may be strings of whole numbers, in both units', () => {
     const times = { issuedAt: START_MS - 5_000, expiresAt: START_MS + 60_000 };
-    expect(read({ iat: seconds - 5, exp: seconds + 60 })).toMatchObject(times);
     expect(read({ iat: `${seconds - 5}`, exp: `${seconds + 60}`, nbf: `${seconds - 5}` })).toMatchObject(times);
+    const inMs = { ...NAMES, timeUnit: 'ms' } as const;
+    expect(read({ iat: `${START_MS - 5_000}`, exp: `${START_MS + 60_000}` }, inMs)).toMatchObject(times);
     expect(() => read({ exp: `${seconds}` })).toThrow(expect.objectContaining({ code: 'session_expired' }));
+    expect(() => read({ iat: `${START_MS}` })).toThrow('must be in seconds since 1970, not in milliseconds');
   });
 
-  it.each(['iat', 'nbf'])('may have a %s up to 60 s ahead of the clock', (name) => {
-    for (const ahead of [seconds + 60, `${seconds + 60}`]) expect(read({ [name]: ahead }).unionId).toBe('u-1');
-    const refused = expect.objectContaining({
-      code: 'session_invalid',
-      detail: `The session's claim ${name} must be at most 60 s ahead of the broker's clock`,
-    });
-    for (const ahead of [seconds + 61, seconds + 60.1]) expect(() => read({ [name]: ahead })).toThrow(refused);
-  });
-
-  it.each(['iat', 'nbf', 'exp'])('is refused with a %s in milliseconds, also in a string', (name) => {
-    const refused = expect.objectContaining({
-      code: 'session_invalid',
-      detail: `The session's claim ${name} must be in seconds since 1970, not in milliseconds`,
-    });
-    expect(() => read({ [name]: START_MS })).toThrow(refused);
-    expect(() => read({ [name]: `${START_MS}` })).toThrow(refused);
-  });
-
-  it.each(['iat', 'nbf', 'exp'])('is not judged with a %s that is no number, and the cause names the claim', (name) => {
+  it.each(['iat', 'nbf', 'exp'])('are not judged if %s is no number, and the cause names the claim', (name) => {
     for (const value of ['', 'soon', '2026-01-01T00:00:00Z', '1e9', ' 1', '-1', '1.5', true, false, {}, [1]]) {
       const cause = expect.objectContaining({ message: `The claim ${name} in the answer is not a number` });
       expect(() => read({ [name]: value })).toThrow(
@@ -196,5 +271,19 @@ describe('the principal in the answer of a session server', () => {
       );
     }
     expect(read({ [name]: null })).toEqual(read({}));
+  });
+});
+
+describe('parsed claims', () => {
+  it('have an account that is an integer as a bigint, and other numbers as they are', () => {
+    const nested = { ...NAMES, unionId: 'data.user.id' };
+    const text = '{"data":{"user":{"id":9007199254740993,"age":9007199254740993}},"iat":1767225600.5}';
+    const claims = parseClaims(text, nested) ?? {};
+    expect(claims).toMatchObject({ data: { user: { age: 9007199254740992 } }, iat: 1767225600.5 });
+    expect(principalFrom(claims, nested, 'introspection', CLOCK).unionId).toBe('9007199254740993');
+  });
+
+  it.each(['', '{', '[]', 'null', '"text"', '7', '{"sub":01}', '{"sub":NaN}'])('are none in %j', (text) => {
+    expect(parseClaims(text, NAMES)).toBeUndefined();
   });
 });

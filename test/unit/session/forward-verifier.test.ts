@@ -82,13 +82,13 @@ describe('a forwarded session', () => {
     expect(error.detail).toBe(`The session server refused the session with status ${status}`);
   });
 
-  it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
-    'is refused with the claims %j',
-    async (claims) => {
-      server.answer = json(claims);
-      await expectError(SESSION, 'session_invalid');
-    },
-  );
+  it.each([
+    { sub: ACCOUNT, region: 'Germany' },
+    { sub: ACCOUNT, exp: START_MS },
+  ])('is refused with the claims %j', async (claims) => {
+    server.answer = json(claims);
+    await expectError(SESSION, 'session_invalid');
+  });
 
   it.each(['', SECRET, 'null', '"text"', `{"no header":"${SECRET}"}`, `{"cookie":"${SECRET}\\r\\nx: y"}`])(
     'is refused without a request if it is %j',

@@ -87,13 +87,10 @@ describe('an opaque session', () => {
     await expectRefused(verifier, SESSION, 'session_expired');
   });
 
-  it.each([{}, { sub: 47114711 }, { sub: ACCOUNT, region: 'Germany' }])(
-    'is refused with the claims %j',
-    async (claims) => {
-      server.answer = json({ active: true, ...claims });
-      await expectRefused(verifier, SESSION, 'session_invalid');
-    },
-  );
+  it.each([{}, { sub: 0.5 }, { sub: ACCOUNT, region: 'Germany' }])('is refused with the claims %j', async (claims) => {
+    server.answer = json({ active: true, ...claims });
+    await expectRefused(verifier, SESSION, 'session_invalid');
+  });
 });
 
 describe('a session is neither accepted nor refused', () => {

@@ -243,10 +243,10 @@ test('at most 64 headers are remembered', async () => {
     return `${signed}.${sign(null, Buffer.from(signed), signer.privateKey).toString('base64url')}`;
   };
   for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), { alg: 'EdDSA' }, keySet);
-  expect(headers.claimsOf(sessionWith(0), keySet)).toMatchObject({ sub: ACCOUNT });
+  expect(String(headers.payloadOf(sessionWith(0), keySet))).toContain(ACCOUNT);
   headers.learn(sessionWith(64), { alg: 'EdDSA' }, keySet);
-  expect(headers.claimsOf(sessionWith(64), keySet)).toMatchObject({ sub: ACCOUNT });
-  expect(headers.claimsOf(sessionWith(0), keySet)).toBeUndefined();
+  expect(String(headers.payloadOf(sessionWith(64), keySet))).toContain(ACCOUNT);
+  expect(headers.payloadOf(sessionWith(0), keySet)).toBeUndefined();
 });
 
 describe('a header that no session was accepted with', () => {

@@ -4,7 +4,16 @@ import { explainSession } from '../../../src/session/session-explanation.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { json, RecordingServer } from './recording-server.ts';
-import { ACCOUNT, AUDIENCE, ISSUER, START_MS, START_SECONDS, signWithSecret, TestClock } from './sessions.ts';
+import {
+  ACCOUNT,
+  AUDIENCE,
+  CLAIM_NAMES,
+  ISSUER,
+  START_MS,
+  START_SECONDS,
+  signWithSecret,
+  TestClock,
+} from './sessions.ts';
 
 const SECRET = 'a-secret-of-at-least-32-bytes-for-hs256';
 const MODES = ['jwt', 'introspection', 'forward'] as const;
@@ -15,7 +24,7 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 function optionsOf(mode: Mode, unionId = 'sub'): SessionOptions {
-  const ofAll = { claims: { unionId, region: 'region', app: 'app' }, cacheSeconds: 30 };
+  const ofAll = { claims: { ...CLAIM_NAMES, unionId, app: 'app' }, cacheSeconds: 30 };
   const url = new URL(server.origin);
   switch (mode) {
     case 'jwt':

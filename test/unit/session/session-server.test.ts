@@ -109,8 +109,20 @@ describe('an answer of a session server', () => {
 
   it('must not be compressed', async () => {
     answerWith(gzipSync('x'), { 'content-encoding': 'gzip' });
-    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow('must be UTF-8');
+    await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
+      'The answer must be UTF-8, and not compressed',
+    );
   });
+
+  it.each([gzipSync('x'), Buffer.from([0xff])])(
+    'counts as empty if it is an error page that is no text',
+    async (page) => {
+      server.answer = (_request, response) =>
+        response.writeHead(401, page.length > 1 ? { 'content-encoding': 'gzip' } : {}).end(page);
+      const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
+      expect([answer.status, await answer.text()]).toEqual([401, '']);
+    },
+  );
 
   it('may have another limit', async () => {
     answerWith('12345');

@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { inspect } from 'node:util';
 import { CompactSign, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 import { expect } from 'vitest';
+import type { ClaimNames } from '../../../src/session/claims.ts';
 import { type Clock, systemClock } from '../../../src/token/clock.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import type { SessionVerifier } from '../../../src/token/principal.ts';
@@ -13,7 +14,13 @@ export const ISSUER = 'https://accounts.customer.example';
 export const AUDIENCE = 'camera-app';
 export const ACCOUNT = 'account-of-somebody';
 
-export const CLAIM_NAMES = { unionId: 'sub', region: 'region' };
+export const CLAIM_NAMES: ClaimNames = {
+  unionId: 'sub',
+  region: 'region',
+  issuedAt: 'iat',
+  expiresAt: 'exp',
+  timeUnit: 's',
+};
 
 /** Time passes when a test changes `time`. */
 export class TestClock implements Clock {
