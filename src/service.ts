@@ -13,7 +13,7 @@ import { listenOn } from './http/server/server.ts';
 import { Status } from './http/status-report.ts';
 import { lostLogLines } from './logger.ts';
 import { userAgentOf } from './session/session-server.ts';
-import { acceptsForeignTokens, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
+import { acceptanceRisks, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
@@ -91,13 +91,7 @@ export async function startService(
   const sessionServer = new ContactHistory();
   const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
   const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
-  if (acceptsForeignTokens(config.session)) {
-    log.warn(
-      {},
-      'SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set: every active token of the OAuth ' +
-        'server is accepted, also one that was issued for another service',
-    );
-  }
+  for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk);
   const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer, tracer });
   const broker = createBroker({
     store,

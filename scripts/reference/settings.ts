@@ -139,14 +139,14 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   SESSION_JWT_ISSUER: {
     group: 'sessions',
     required: 'jwt',
-    en: 'the claim `iss` must be this value',
-    zh: '声明 `iss` 必须等于此值',
+    en: 'the claim `iss` must be this value. `any`: [the broker does not look at it](integrate-your-cloud.md#sessions-without-an-issuer-or-an-audience)',
+    zh: '声明 `iss` 必须等于此值。`any`：[Broker 不检查该声明](integrate-your-cloud.md#sessions-without-an-issuer-or-an-audience)',
   },
   SESSION_JWT_AUDIENCE: {
     group: 'sessions',
     required: 'jwt',
-    en: 'the claim `aud` must be or contain this value',
-    zh: '声明 `aud` 必须等于或包含此值',
+    en: 'the claim `aud` must be or contain this value. `any`: the same as with the issuer',
+    zh: '声明 `aud` 必须等于或包含此值。`any`：与上一项相同',
   },
   SESSION_JWT_ALGORITHMS: {
     group: 'sessions',
@@ -222,6 +222,16 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'sessions',
     en: '`forward`: the names of the cookies that make up the session, separated by commas. The broker sends only these',
     zh: '`forward`：组成会话的 cookie 名称，用逗号分隔。Broker 只转发这些 cookie',
+  },
+  SESSION_FORWARD_ACCEPTED: {
+    group: 'sessions',
+    en: '`forward`, if your cloud [always answers 200](integrate-your-cloud.md#if-your-cloud-always-answers-200): the condition of an accepted session, `path=value`, for example `code=200`. Without it, the HTTP status decides',
+    zh: '`forward`，且你的云[总是返回 200](integrate-your-cloud.md#if-your-cloud-always-answers-200) 时：接受会话的条件，`path=value`，例如 `code=200`。不设时由 HTTP 状态码决定',
+  },
+  SESSION_FORWARD_REFUSED: {
+    group: 'sessions',
+    en: '`forward`: the condition of a refused session, for example `code=401`. If an answer meets neither condition, the check has no result',
+    zh: '`forward`：拒绝会话的条件，例如 `code=401`。两个条件都不满足的响应视为无法判定',
   },
   SESSION_CACHE_SECONDS: {
     group: 'sessions',

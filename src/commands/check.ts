@@ -1,4 +1,5 @@
 import { readConfigParts } from '../config/config.ts';
+import { userAgentOf } from '../session/session-server.ts';
 import { raceTimeout, systemClock } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
 import { checkSession, checkSessions, readSession } from './checks/sessions.ts';
@@ -34,7 +35,7 @@ const OPTIONS = {
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError, HelpRequested */
-export async function check(args: readonly string[], { env, out, err }: CommandContext): Promise<number> {
+export async function check(args: readonly string[], { env, version, out, err }: CommandContext): Promise<number> {
   const { login: isRealLogin, session: file, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
   const [loginFlag] = Object.keys(flags);
   if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
@@ -43,13 +44,14 @@ export async function check(args: readonly string[], { env, out, err }: CommandC
   const headers = file === undefined ? undefined : await readSession(file, process.stdin, err);
 
   const parts = readConfigParts(env);
-  const { vendor, session, forwardedSession, store } = parts;
+  const { vendor, session, store } = parts;
+  const access = { clock: systemClock, userAgent: userAgentOf(version) };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
     finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
     store && finish('Redis', checkStore(store.redis, systemClock)),
-    session && finish('sessions', checkSessions(session, systemClock)),
-    session && headers && finish('session', checkSession(session, forwardedSession, headers, systemClock)),
+    session && finish('sessions', checkSessions(session, access)),
+    session && headers && finish('session', checkSession({ ...parts, session }, headers, access)),
     vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);

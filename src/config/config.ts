@@ -90,6 +90,7 @@ function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { 
     values,
     problems,
     forwardedSession: values.SESSION_MODE === 'forward' ? { headers, cookies } : undefined,
+    defaultRegion: values.DEFAULT_REGION,
     vendor: ifValid('vendor', vendor),
     session: ifValid('session', session),
     store: ifValid('store', { redis }),
@@ -99,7 +100,7 @@ function readParts(environment: Environment): Omit<ConfigParts, 'problems'> & { 
 
 /** Reads the configuration from the environment. @throws ConfigError */
 export function loadConfig(environment: Environment): Config {
-  const { values, problems, vendor, session, forwardedSession, store, admin } = readParts(environment);
+  const { values, problems, vendor, session, forwardedSession, defaultRegion, store, admin } = readParts(environment);
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
     logLevel: values.LOG_LEVEL,
@@ -109,7 +110,7 @@ export function loadConfig(environment: Environment): Config {
     session,
     forwardedSession,
     redis: store.redis,
-    defaultRegion: values.DEFAULT_REGION,
+    defaultRegion,
     terminalPolicy: values.TERMINAL_POLICY,
     terminalsPerAccount: values.TERMINALS_PER_ACCOUNT,
     refresh: { mode: refreshModeOf(values), share: values.REFRESH_AT, unreadLimit: values.REFRESH_UNREAD_LIMIT },
@@ -137,6 +138,7 @@ export function loadStoreConfig(environment: Environment): RedisConfig {
 
 export interface ConfigParts extends Parts {
   readonly forwardedSession: ForwardedSession | undefined;
+  readonly defaultRegion: string | undefined;
   /** All problems. They show no secret values. */
   readonly problems: readonly string[];
 }

@@ -1,7 +1,7 @@
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type Problems, required } from './environment.ts';
-import type { Values } from './variables.ts';
+import { VARIABLES, type Values } from './variables.ts';
 
 /** @returns `undefined` if a setting that the mode requires is missing or not valid; `problems` then names it */
 export function readSessionConfig(values: Values, problems: Problems): SessionOptions | undefined {
@@ -24,7 +24,8 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
       const key = readJwtKey(values, problems);
       if (!settings || !key) return undefined;
       const { SESSION_JWT_ISSUER: issuer, SESSION_JWT_AUDIENCE: audience } = settings;
-      return { mode: 'jwt', key, issuer, audience, algorithms: values.SESSION_JWT_ALGORITHMS, ...common };
+      const algorithms = values.SESSION_JWT_ALGORITHMS;
+      return { mode: 'jwt', key, issuer: unlessAny(issuer), audience: unlessAny(audience), algorithms, ...common };
     }
     case 'introspection': {
       const settings = required(
@@ -50,9 +51,19 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
         const name = 'SESSION_FORWARD_COOKIES';
         problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
       }
-      return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, ...common };
+      const { SESSION_FORWARD_ACCEPTED: accepted, SESSION_FORWARD_REFUSED: refused } = values;
+      if (refused && !accepted && !problems.has('SESSION_FORWARD_ACCEPTED')) {
+        const name = 'SESSION_FORWARD_ACCEPTED';
+        problems.set(name, `${name} is required with SESSION_FORWARD_REFUSED: ${VARIABLES[name].allowed}`);
+      }
+      return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, accepted, refused, ...common };
     }
   }
+}
+
+/** @returns `undefined` for `any`: the claim is not looked at */
+function unlessAny(value: string): string | undefined {
+  return value === 'any' ? undefined : value;
 }
 
 const KEY_SETTINGS = ['SESSION_JWT_JWKS_URL', 'SESSION_JWT_PUBLIC_KEY', 'SESSION_JWT_SECRET'] as const;

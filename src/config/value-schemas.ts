@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { AdminToken } from '../http/admin-access.ts';
+import type { AnswerCondition } from '../session/forward-verifier.ts';
 import { readTopology } from '../store/redis/connection/topology.ts';
 import { APP_NAME_PATTERN, ASSIGNED_REGION_PATTERN } from '../token/subject.ts';
 
@@ -118,6 +119,14 @@ export const refreshShare = z
 export const cookieNames = z
   .literal('all')
   .or(commaList.refine((names) => names.every((name) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))));
+
+/** `path=value[|value…]`. */
+export const answerCondition = text.transform((value, context): AnswerCondition => {
+  const [, path = '', values = ''] = /^([^=]*)=(.*)$/s.exec(value) ?? [];
+  const condition = { path: path.trim(), values: values.split('|').map((one) => one.trim()) };
+  if (condition.path === '' || condition.values.includes('')) context.addIssue('not a condition');
+  return condition;
+});
 
 /** Header names (RFC 9110 §5.1) in lower case, as in Node. The headers of a connection cannot be forwarded. */
 export const headerNames = commaList

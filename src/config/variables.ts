@@ -4,6 +4,7 @@ import {
   ADMIN_TOKEN_PATTERN,
   adminTokens,
   algorithms,
+  answerCondition,
   cookieNames,
   encryptionKeys,
   flag,
@@ -42,6 +43,7 @@ export interface Variable<T> {
 export const SESSION_MODES = ['jwt', 'introspection', 'forward'] as const;
 
 const IN_VISIBLE_ASCII = 'in visible ASCII characters without a space or a line break';
+const CONDITION = 'a condition on the JSON answer, path=value[|value…]';
 const WITHOUT_CONTROLS = 'without control characters';
 
 /** All environment variables of the service (docs/settings.md). */
@@ -112,8 +114,8 @@ export const VARIABLES = {
     allowed: 'the shared HMAC secret, at least 32 bytes, or two on two lines while you replace it',
     secret: true,
   },
-  SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions' },
-  SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions' },
+  SESSION_JWT_ISSUER: { schema: text, allowed: 'the `iss` claim of your sessions, or any' },
+  SESSION_JWT_AUDIENCE: { schema: text, allowed: 'the `aud` claim of your sessions, or any' },
   SESSION_JWT_ALGORITHMS: { schema: algorithms, allowed: 'a comma-separated list of JWS algorithms, like ES256' },
   SESSION_CLAIM_UNION_ID: { schema: text, allowed: 'a claim name or a dotted path', default: 'sub' },
   SESSION_CLAIM_REGION: { schema: text, allowed: 'a claim name or a dotted path', default: 'region' },
@@ -137,6 +139,8 @@ export const VARIABLES = {
     allowed: 'all, or a comma-separated list of cookie names, like PHPSESSID',
     default: 'all',
   },
+  SESSION_FORWARD_ACCEPTED: { schema: answerCondition, allowed: `${CONDITION}, like code=200` },
+  SESSION_FORWARD_REFUSED: { schema: answerCondition, allowed: `${CONDITION}, like code=401|403` },
   SESSION_CACHE_SECONDS: { ...wholeNumber(0, 3_600), default: '30' },
   DEFAULT_REGION: {
     schema: z.string().regex(ASSIGNED_REGION_PATTERN),

@@ -164,10 +164,13 @@ export function problemOf(check: () => void): string | undefined {
     check();
     return undefined;
   } catch (error) {
-    if (!(error instanceof Error)) return 'unknown';
-    // The text for an app does not say which claim made the check impossible.
-    return error.cause instanceof Error ? error.cause.message : error.message;
+    return error instanceof Error ? reasonOf(error) : 'unknown';
   }
+}
+
+/** The text for an app does not say what made the check of a session impossible. The cause does. */
+export function reasonOf({ message, cause }: Error): string {
+  return cause instanceof Error ? cause.message : message;
 }
 
 function isPresent(value: unknown): boolean {

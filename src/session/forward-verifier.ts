@@ -1,6 +1,6 @@
 import { BrokerError } from '../token/errors.ts';
 import type { Principal, SessionVerifier } from '../token/principal.ts';
-import { type ClaimNames, parseClaims, principalFrom } from './claims.ts';
+import { type ClaimNames, claimAt, parseClaims, principalFrom } from './claims.ts';
 import {
   boundedFetch,
   noteContact,
@@ -9,7 +9,23 @@ import {
   UnexpectedStatus,
 } from './session-server.ts';
 
-export interface ForwardVerifierOptions extends SessionServerAccess {
+/** A condition on the JSON answer of the session server. */
+export interface AnswerCondition {
+  /** A name or a dotted path, as for claims. */
+  readonly path: string;
+  /** The value there must be one of these: a string, or the text of a number, `true`, `false` or `null`. */
+  readonly values: readonly string[];
+}
+
+/** For a cloud whose answers are envelopes, such as `{"code":200,"data":{…}}`, with the HTTP status 200 for refusals. */
+export interface EnvelopeConditions {
+  /** What an answer about a valid session meets. Without it, the HTTP status decides. */
+  readonly accepted?: AnswerCondition | undefined;
+  /** What an answer that refuses the session meets, whatever its HTTP status. */
+  readonly refused?: AnswerCondition | undefined;
+}
+
+export interface ForwardVerifierOptions extends SessionServerAccess, EnvelopeConditions {
   /** Answers a GET with 2xx and the claims of the session as a JSON object, or with 401 or 403. */
   readonly url: URL;
   readonly claims: ClaimNames;
@@ -17,7 +33,7 @@ export interface ForwardVerifierOptions extends SessionServerAccess {
 
 /**
  * Checks a session by sending the configured headers of the app's request, for example its cookies, to the customer's
- * session server. Nothing else of the request is sent. Only 401 and 403 refuse a session.
+ * session server. Nothing else of the request is sent. Only 401, 403 and the configured condition refuse a session.
  */
 export class ForwardVerifier implements SessionVerifier {
   readonly #options: ForwardVerifierOptions;
@@ -30,38 +46,64 @@ export class ForwardVerifier implements SessionVerifier {
     return this.judge(await this.ask(session));
   }
 
-  /** Reads the principal from the claims that {@link ask} returned. @throws BrokerError as {@link principalFrom} does */
+  /**
+   * Reads the principal from an answer of {@link ask}.
+   * @throws BrokerError as {@link requireAcceptance} and {@link principalFrom} do
+   */
   judge(answer: object): Principal {
+    requireAcceptance(answer, this.#options);
     const { claims, clock } = this.#options;
     return principalFrom(answer, claims, 'forward', clock);
   }
 
   /**
-   * Returns the claims.
-   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session, or if HTTP
-   *   headers cannot hold it
+   * Returns the answer.
+   * @throws BrokerError `session_check_unavailable`; `session_invalid` if the server refuses the session with 401 or 403, or
+   *   if HTTP headers cannot hold it
    */
   async ask(session: string): Promise<object> {
     const { clock, contact } = this.#options;
     const headers = headersFrom(session);
-    const answer = await noteContact(contact, clock, () => this.#claimsOrRefusal(headers)).catch((error: unknown) => {
+    const answer = await noteContact(contact, clock, () => this.#answerOrRefusal(headers)).catch((error: unknown) => {
       throw sessionCheckUnavailable(error);
     });
     if (typeof answer === 'object') return answer;
-    throw new BrokerError('session_invalid', {
-      detail: `The session server refused the session with status ${answer}`,
-    });
+    throw refusal(`status ${answer}`);
   }
 
-  /** The claims, or the status of the refusal. */
-  async #claimsOrRefusal(headers: Record<string, string>): Promise<object | 401 | 403> {
-    const answer = await boundedFetch(this.#options.url, { headers }, this.#options);
-    if (answer.status === 401 || answer.status === 403) return answer.status;
-    if (!answer.ok) throw new UnexpectedStatus('The session server', answer.status, '');
-    const claims = parseClaims(await answer.text(), this.#options.claims);
-    if (claims) return claims;
+  /** The answer, or the status of the refusal. */
+  async #answerOrRefusal(headers: Record<string, string>): Promise<object | 401 | 403> {
+    const { url, claims, refused } = this.#options;
+    const response = await boundedFetch(url, { headers }, this.#options);
+    if (response.status === 401 || response.status === 403) return response.status;
+    const answer = parseClaims(await response.text(), claims);
+    const isRefusal = answer && refused && meets(answer, refused);
+    if (!response.ok && !isRefusal) throw new UnexpectedStatus('The session server', response.status, '');
+    if (answer) return answer;
     throw new Error('The session server did not answer with a JSON object');
   }
+}
+
+/**
+ * Judges the envelope of an answer.
+ * @throws BrokerError `session_invalid` if it refuses the session; `session_check_unavailable` if it says neither
+ */
+export function requireAcceptance(answer: object, { accepted, refused }: EnvelopeConditions): void {
+  if (refused && meets(answer, refused)) throw refusal(`${refused.path}=${claimAt(answer, refused.path)}`);
+  if (!accepted || meets(answer, accepted)) return;
+  const missing = claimAt(answer, accepted.path) === undefined ? `: it has no ${accepted.path}` : '';
+  const neither = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
+  throw sessionCheckUnavailable(new Error(neither + missing));
+}
+
+function meets(answer: object, { path, values }: AnswerCondition): boolean {
+  const value = claimAt(answer, path);
+  return value !== undefined && (typeof value !== 'object' || value === null) && values.includes(String(value));
+}
+
+/** @param answer what of the answer refuses the session */
+function refusal(answer: string): BrokerError {
+  return new BrokerError('session_invalid', { detail: `The session server refused the session with ${answer}` });
 }
 
 function headersFrom(session: string): Record<string, string> {

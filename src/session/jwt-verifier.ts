@@ -241,9 +241,10 @@ function algorithmsOf(key: KeyObject): readonly string[] {
 
 export interface JwtVerifierOptions extends SessionServerAccess {
   readonly key: JwtKey;
-  readonly issuer: string;
-  /** The `aud` claim of a session must be or contain it. */
-  readonly audience: string;
+  /** The `iss` claim of a session. Without it, the claim is not looked at. */
+  readonly issuer?: string | undefined;
+  /** The `aud` claim of a session must be or contain it. Without it, the claim is not looked at. */
+  readonly audience?: string | undefined;
   /** Accepted JWS algorithms (RFC 7518 §3.1); default: all that fit the key. */
   readonly algorithms?: readonly string[] | undefined;
   readonly claims: ClaimNames;
@@ -361,8 +362,8 @@ export function validClaims(
   { issuer, audience }: Pick<JwtVerifierOptions, 'issuer' | 'audience'>,
 ) {
   return {
-    iss: iss === issuer,
-    aud: aud === audience || (Array.isArray(aud) && aud.includes(audience)),
+    iss: issuer === undefined || iss === issuer,
+    aud: audience === undefined || aud === audience || (Array.isArray(aud) && aud.includes(audience)),
   };
 }
 

@@ -3,10 +3,11 @@ import type { IntrospectionResponse } from 'oauth4webapi';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
 import type { Principal } from '../token/principal.ts';
-import { type CheckedClaim, checkClaims, problemOf, requireAccessToken } from './claims.ts';
-import { ForwardVerifier } from './forward-verifier.ts';
+import { type CheckedClaim, checkClaims, claimAt, problemOf, requireAccessToken } from './claims.ts';
+import { ForwardVerifier, requireAcceptance } from './forward-verifier.ts';
 import { IntrospectionVerifier, requirePurpose } from './introspection-verifier.ts';
 import { brokerErrorFrom, claimsIn, isSessionType, JwtVerifier, validClaims, verificationKey } from './jwt-verifier.ts';
+import type { SessionServerAccess } from './session-server.ts';
 import type { SessionOptions } from './session-verifier.ts';
 
 /** The broker's decision about one session, and the reasons. */
@@ -27,23 +28,24 @@ type Claims = Readonly<Record<string, unknown>>;
 export async function explainSession(
   options: SessionOptions,
   session: string,
-  clock: Clock,
+  access: SessionServerAccess,
 ): Promise<SessionExplanation> {
+  const { clock } = access;
   switch (options.mode) {
     case 'jwt': {
-      const decision = await decisionOf(async () => new JwtVerifier({ ...options, clock }).verify(session));
-      return { decision, claims: await jwtClaims(options, session, clock) };
+      const decision = await decisionOf(async () => new JwtVerifier({ ...options, ...access }).verify(session));
+      return { decision, claims: await jwtClaims(options, session, access) };
     }
     case 'introspection': {
-      const verifier = new IntrospectionVerifier({ ...options, clock });
+      const verifier = new IntrospectionVerifier({ ...options, ...access });
       return explainAnswer(verifier.introspect(session), verifier, (answer) => {
         return introspectionClaims(answer, options, clock);
       });
     }
     case 'forward': {
-      const verifier = new ForwardVerifier({ ...options, clock });
+      const verifier = new ForwardVerifier({ ...options, ...access });
       return explainAnswer(verifier.ask(session), verifier, (answer) => {
-        return checkClaims(answer, options.claims, 'forward', clock);
+        return forwardClaims(answer, options, clock);
       });
     }
   }
@@ -89,16 +91,28 @@ function introspectionClaims(
   ];
 }
 
+function forwardClaims(
+  answer: object,
+  options: Extract<SessionOptions, { mode: 'forward' }>,
+  clock: Clock,
+): CheckedClaim[] {
+  const paths = [options.accepted, options.refused].flatMap((condition) => condition?.path ?? []);
+  const problem = problemOf(() => requireAcceptance(answer, options));
+  const envelope = [...new Set(paths)].map((name) => ({ name, value: claimAt(answer, name), problem }));
+  // An answer about a session that is not accepted holds nothing else.
+  return problem === undefined ? [...envelope, ...checkClaims(answer, options.claims, 'forward', clock)] : envelope;
+}
+
 async function jwtClaims(
   { key, algorithms, issuer, audience, claims: names }: Extract<SessionOptions, { mode: 'jwt' }>,
   session: string,
-  clock: Clock,
+  access: SessionServerAccess,
 ): Promise<readonly CheckedClaim[]> {
   const [, payload = ''] = session.split('.');
   const header = readPart(() => decodeProtectedHeader(session));
   const claims = readPart(() => claimsIn(Buffer.from(payload, 'base64url'), names));
   if (!header || !claims) return [];
-  const { find, algorithms: usable } = verificationKey(key, { clock });
+  const { find, algorithms: usable } = verificationKey(key, access);
   const signature = await compactVerify(session, (header, token) => find(header as JWTHeaderParameters, token), {
     algorithms: [...(algorithms ?? usable)],
   }).then(
@@ -114,7 +128,7 @@ async function jwtClaims(
     claim(claims, 'iss', unless(valid.iss, `must be ${JSON.stringify(issuer)}`)),
     claim(claims, 'aud', unless(valid.aud, `must hold ${audience}`)),
     ...kindOfToken(claims),
-    ...checkClaims(claims, names, 'jwt', clock),
+    ...checkClaims(claims, names, 'jwt', access.clock),
   ];
 }
 

@@ -17,9 +17,29 @@ export type SessionOptions = (
   readonly cacheSeconds: number;
 };
 
-/** Whether the broker accepts every active token of the OAuth server, also one that was issued for another service. */
-export function acceptsForeignTokens(options: SessionOptions): boolean {
-  return options.mode === 'introspection' && options.audience === undefined && options.scopes === undefined;
+/** Settings with which the broker also accepts sessions that were not issued for it. The start and `check` warn. */
+export function acceptanceRisks(options: SessionOptions): { readonly risk: string; readonly fix: string }[] {
+  const another = 'also one that was issued for another service';
+  if (options.mode === 'jwt') {
+    const ofIssuer = {
+      risk: 'SESSION_JWT_ISSUER is any: a session of any issuer is accepted, if one of the keys has signed it',
+      fix: 'Set SESSION_JWT_ISSUER to the claim iss of your sessions.',
+    };
+    const ofAudience = {
+      risk: `SESSION_JWT_AUDIENCE is any: every session that one of the keys has signed is accepted, ${another}`,
+      fix: 'Set SESSION_JWT_AUDIENCE to a value in the claim aud that only sessions for the broker have.',
+    };
+    return [options.issuer === undefined ? [ofIssuer] : [], options.audience === undefined ? [ofAudience] : []].flat();
+  }
+  if (options.mode === 'forward' || options.audience !== undefined || options.scopes !== undefined) return [];
+  return [
+    {
+      risk:
+        'SESSION_INTROSPECTION_AUDIENCE and SESSION_INTROSPECTION_SCOPE are not set: every active token of the OAuth ' +
+        `server is accepted, ${another}`,
+      fix: 'Set SESSION_INTROSPECTION_AUDIENCE or SESSION_INTROSPECTION_SCOPE to a value that only tokens for the broker have.',
+    },
+  ];
 }
 
 /** An app that repeats a refused session reaches the session server at most once in this time. */

@@ -64,6 +64,14 @@ describe('a broker with Redis and without encryption keys', () => {
   });
 });
 
+describe('a broker that accepts sessions of any issuer or for any audience', () => {
+  test.each(['SESSION_JWT_ISSUER', 'SESSION_JWT_AUDIENCE'])('says so at the start: %s=any', async (name) => {
+    const warnings = (await startWith({ [name]: 'any' })).log().filter((line) => line.includes('"level":"warn"'));
+    expect(warnings.filter((line) => line.includes(`${name} is any: `))).toHaveLength(1);
+    expect(warnings.filter((line) => line.includes(' is any: '))).toHaveLength(1);
+  });
+});
+
 describe('the API documentation', () => {
   test.each([
     ['production', '', 404],

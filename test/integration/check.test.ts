@@ -339,7 +339,7 @@ describe('sessions', () => {
     };
     expect((await check(settings)).problems).toEqual([
       expect.stringMatching(
-        /^warn token purpose — every active token .*\nTo fix it: Set SESSION_INTROSPECTION_AUDIENCE or/,
+        /^warn accepted sessions — SESSION_INTROSPECTION_AUDIENCE .* every active token .*\nTo fix it: Set SESSION_INTROSPECTION_AUDIENCE or/,
       ),
     ]);
     expect((await check({ ...settings, SESSION_INTROSPECTION_SCOPE: 'camera' })).problems).toEqual([]);
@@ -351,16 +351,16 @@ describe('sessions', () => {
     [
       200,
       [
-        /^FAIL session server — .*answers 200 to a request without a session: anyone could get in\nTo fix it: Make the server answer 401/,
+        /^FAIL session server — .*answers a request without a session: anyone could get in\nTo fix it: Make the server answer 401/,
       ],
     ],
     [
       302,
       [
-        /^FAIL session server — .*answers 302 .*\nTo fix it: Make the server answer 401 or 403 to such a request, without a redirect/,
+        /^FAIL session server — .*answered 302\nTo fix it: Make the server answer 401 or 403 to such a request, without a redirect/,
       ],
     ],
-    [500, [/^FAIL session server — .*answers 500/]],
+    [500, [/^FAIL session server — .*answered 500/]],
   ])('a session server that answers %s to a request without a session', async (status, expected) => {
     const url = await answering(answers(status, { sub: 'anonymous' }));
     const { problems } = await check({ SESSION_MODE: 'forward', SESSION_FORWARD_URL: url });

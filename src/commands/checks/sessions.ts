@@ -5,12 +5,12 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { compactVerify, createLocalJWKSet, errors, type JWK } from 'jose';
 import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
-import type { CheckedClaim } from '../../session/claims.ts';
+import { type CheckedClaim, reasonOf } from '../../session/claims.ts';
 import { IntrospectionVerifier } from '../../session/introspection-verifier.ts';
 import { fetchJwks, verificationKey } from '../../session/jwt-verifier.ts';
 import { explainSession } from '../../session/session-explanation.ts';
-import { boundedFetch, networkErrorCode, UnexpectedStatus } from '../../session/session-server.ts';
-import { acceptsForeignTokens, type SessionOptions } from '../../session/session-verifier.ts';
+import { networkErrorCode, type SessionServerAccess, UnexpectedStatus } from '../../session/session-server.ts';
+import { acceptanceRisks, type SessionOptions } from '../../session/session-verifier.ts';
 import type { Clock } from '../../token/clock.ts';
 import { BrokerError } from '../../token/errors.ts';
 import type { Principal } from '../../token/principal.ts';
@@ -19,27 +19,32 @@ import { UsageError } from '../command-line.ts';
 import { type CheckResult, fail, networkProblem, ok, type Target, warn } from './check-result.ts';
 
 /** Checks that the broker can verify sessions, and that the session server refuses requests without a session. */
-export async function checkSessions(session: SessionOptions, clock: Clock): Promise<CheckResult[]> {
+export async function checkSessions(session: SessionOptions, access: SessionServerAccess): Promise<CheckResult[]> {
+  const risks = acceptanceRisks(session).map(({ risk, fix }) => warn('accepted sessions', { detail: risk, fix }));
+  return [await checkServer(session, access), ...risks];
+}
+
+function checkServer(session: SessionOptions, access: SessionServerAccess): Promise<CheckResult> {
   switch (session.mode) {
     case 'jwt':
-      return [await checkKey(session, clock)];
+      return checkKey(session, access);
     case 'introspection':
-      return [await checkIntrospection(session, clock), ...checkPurpose(session)];
+      return checkIntrospection(session, access);
     case 'forward':
-      return [await checkForward(session, clock)];
+      return checkForward(session, access);
   }
 }
 
 type Mode<Name extends SessionOptions['mode']> = Extract<SessionOptions, { readonly mode: Name }>;
 
-async function checkKey({ key, algorithms }: Mode<'jwt'>, clock: Clock): Promise<CheckResult> {
+async function checkKey({ key, algorithms }: Mode<'jwt'>, access: SessionServerAccess): Promise<CheckResult> {
   const name = 'session keys';
   const accepted = algorithms ?? verificationKey(key).algorithms;
   if ('secret' in key) return ok(name, `a shared secret for ${accepted.join(', ')}`);
   if ('publicKeyPem' in key) return ok(name, `a public key for ${accepted.join(', ')}`);
   const address = withoutQuery(key.jwksUrl);
   try {
-    const { keys } = await fetchJwks(key.jwksUrl, { clock });
+    const { keys } = await fetchJwks(key.jwksUrl, access);
     const published = `${address} publishes ${keys.length === 1 ? '1 key' : `${keys.length} keys`}`;
     const usable = await supportedOf(accepted, keys);
     if (usable.length > 0) return ok(name, `${published}, usable for ${usable.join(', ')}`);
@@ -69,11 +74,11 @@ async function supports(key: JWK, algorithm: string): Promise<boolean> {
   return failure instanceof errors.JWSSignatureVerificationFailed;
 }
 
-async function checkIntrospection(session: Mode<'introspection'>, clock: Clock): Promise<CheckResult> {
+async function checkIntrospection(session: Mode<'introspection'>, access: SessionServerAccess): Promise<CheckResult> {
   const name = 'introspection';
   const address = withoutQuery(session.url);
   try {
-    const { active } = await new IntrospectionVerifier({ ...session, clock }).introspect(`made-up-${randomUUID()}`);
+    const { active } = await new IntrospectionVerifier({ ...session, ...access }).introspect(`made-up-${randomUUID()}`);
     if (!active) return ok(name, `${address} says that an invented token is inactive`);
     return fail(name, {
       detail: `${address} says that an invented token is active: it would accept any token`,
@@ -92,29 +97,26 @@ async function checkIntrospection(session: Mode<'introspection'>, clock: Clock):
   }
 }
 
-function checkPurpose(session: Mode<'introspection'>): CheckResult[] {
-  if (!acceptsForeignTokens(session)) return [];
-  const detail = 'every active token of the OAuth server is accepted, also one that was issued for another service';
-  const fix =
-    'Set SESSION_INTROSPECTION_AUDIENCE or SESSION_INTROSPECTION_SCOPE to a value that only tokens for the broker have.';
-  return [warn('token purpose', { detail, fix })];
-}
+const FOR_ENVELOPES =
+  ' If the server answers 200 with an envelope, such as {"code":401}, set SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED to what it says.';
 
-async function checkForward({ url }: Mode<'forward'>, clock: Clock): Promise<CheckResult> {
+async function checkForward(session: Mode<'forward'>, access: SessionServerAccess): Promise<CheckResult> {
   const name = 'session server';
-  const address = withoutQuery(url);
+  const address = withoutQuery(session.url);
   const setting = 'SESSION_FORWARD_URL';
-  try {
-    const { status } = await boundedFetch(url, { headers: { accept: 'application/json' } }, { clock });
-    if (status === 401 || status === 403) return ok(name, `${address} refuses a request without a session (${status})`);
-    const isAccepted = status >= 200 && status < 300;
-    return fail(name, {
-      detail: `${address} answers ${status} to a request without a session${isAccepted ? ': anyone could get in' : ''}`,
-      fix: `Make the server answer 401 or 403 to such a request, without a redirect, or correct ${setting}.`,
-    });
-  } catch (error) {
-    return requestFailed(name, error, { address, setting }, 'UTF-8 text of at most 64 KiB');
+  const { decision, claims } = await explainSession(session, '{}', access);
+  const refuse = `Make the server answer 401 or 403 to such a request, without a redirect, or correct ${setting}.`;
+  const hasAccount = claims.some((claim) => claim.name === session.claims.unionId && claim.problem === undefined);
+  if (hasAccount || !(decision instanceof BrokerError)) {
+    return fail(name, { detail: `${address} answers a request without a session: anyone could get in`, fix: refuse });
   }
+  if (decision.code === 'session_invalid') return ok(name, `${address} refuses a request without a session`);
+  const code = networkErrorCode(decision.cause);
+  if (code) return fail(name, networkProblem(code, { address, setting }));
+  return fail(name, {
+    detail: `${address} does not refuse a request without a session: ${reasonOf(decision)}`,
+    fix: claims.length > 0 ? refuse + FOR_ENVELOPES : refuse,
+  });
 }
 
 function requestFailed(name: string, error: unknown, target: Target, expected: string): CheckResult {
@@ -166,18 +168,25 @@ export function headersIn(session: string): IncomingHttpHeaders {
   return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
 }
 
+/** The settings that decide about a session and its request. */
+interface SessionSettings {
+  readonly session: SessionOptions;
+  readonly forwardedSession: ForwardedSession | undefined;
+  readonly defaultRegion: string | undefined;
+}
+
 /** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
 export async function checkSession(
-  options: SessionOptions,
-  forwarded: ForwardedSession | undefined,
+  { session: options, forwardedSession, defaultRegion }: SessionSettings,
   headers: IncomingHttpHeaders,
-  clock: Clock,
+  access: SessionServerAccess,
 ): Promise<CheckResult[]> {
   try {
-    const session = sessionSource(forwarded)(headers);
-    const { decision, claims } = await explainSession(options, session, clock);
-    const results = claims.map((claim) => claimResult(claim, options));
-    const last = decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, clock);
+    const session = sessionSource(forwardedSession)(headers);
+    const { decision, claims } = await explainSession(options, session, access);
+    const results = claims.map((claim) => claimResult(claim, options, defaultRegion));
+    const last =
+      decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, access.clock);
     return [...results, last];
   } catch (error) {
     if (error instanceof BrokerError) return [refused(error, [], options)];
@@ -185,20 +194,44 @@ export async function checkSession(
   }
 }
 
-function claimResult({ name, value, problem }: CheckedClaim, options: SessionOptions): CheckResult {
+function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion: string | undefined): CheckResult {
+  const { name, value, problem } = claim;
   const label = `session ${visible(name)}`;
-  const shown = value === undefined ? 'not there' : `${shortened(value)}${dateOf(name, value)}`;
-  if (problem === undefined) return ok(label, shown);
-  return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name, value, options) });
+  const shown = value === undefined ? 'not there' : `${shortened(value)}${dateOf(claim, options.claims)}`;
+  if (problem !== undefined) return fail(label, { detail: `${shown}: ${problem}`, fix: fixFor(name, value, options) });
+  const consequence = isThere(value) ? undefined : consequenceWithout(name, options.claims, defaultRegion);
+  return consequence === undefined
+    ? ok(label, shown)
+    : warn(label, { detail: `${shown}: ${consequence}`, fix: fixFor(name, value, options) });
 }
 
-/** The largest date of JavaScript, in seconds. */
-const MAX_DATE_SECONDS = 8.64e12;
+function isThere(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
 
-/** A time as a date, because nobody reads seconds since 1970. */
-function dateOf(name: string, value: unknown): string {
-  if (!['exp', 'nbf', 'iat'].includes(name) || typeof value !== 'number') return '';
-  return Math.abs(value) <= MAX_DATE_SECONDS ? ` (${new Date(value * 1_000).toISOString()})` : '';
+/** What an app or an account meets later if its sessions lack this optional claim. */
+function consequenceWithout(
+  name: string,
+  { region, issuedAt }: SessionOptions['claims'],
+  defaultRegion: string | undefined,
+): string | undefined {
+  if (name === issuedAt)
+    return 'after an erasure of its account, the broker refuses it and all later ones for 400 days';
+  if (name === region && defaultRegion === undefined) {
+    return 'the first request of its account gets 400 request_invalid, unless the app sends regRegion';
+  }
+  return undefined;
+}
+
+/** The last millisecond of the year 9999. */
+const MAX_SHOWN_MS = 253_402_300_799_999;
+
+/** A time as a date, because nobody reads numbers since 1970. */
+function dateOf({ name, value }: CheckedClaim, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): string {
+  const unit = name === 'nbf' ? 's' : timeUnit;
+  if (!['nbf', issuedAt, expiresAt].includes(name) || !/^-?[\d.]+$/.test(String(value))) return '';
+  const at = Number(value) * (unit === 's' ? 1_000 : 1);
+  return Math.abs(at) <= MAX_SHOWN_MS ? ` (${new Date(at).toISOString()})` : '';
 }
 
 /** By the name of a claim. `fixFor` has the others. */
@@ -208,27 +241,49 @@ const FIXES: Readonly<Record<string, string>> = {
   typ: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
   iss: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
   scope: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
-  exp: 'Let the app get a new session. If it is new, issue it with exp in seconds since 1970, and correct the clock of this host or of the issuer.',
-  nbf: 'Issue sessions with nbf in seconds since 1970, and correct the clock of this host or of the issuer.',
-  iat: 'Issue sessions with iat in seconds since 1970, and correct the clock of this host or of the issuer.',
   active: 'Let the app get a new session. Check that the OAuth server has issued it.',
   'kind of token': 'Let the app send an access token.',
 };
 
-function fixFor(name: string, value: unknown, { mode, claims }: SessionOptions): string {
+function fixFor(name: string, value: unknown, options: SessionOptions): string {
+  const { mode, claims } = options;
   if (name === 'aud') {
     const setting = mode === 'introspection' ? 'SESSION_INTROSPECTION_AUDIENCE' : 'SESSION_JWT_AUDIENCE';
     return `Issue sessions for this audience, or correct ${setting}.`;
   }
-  return FIXES[name] ?? fixForPrincipal(name, value, claims);
+  if (mode === 'forward' && [options.accepted?.path, options.refused?.path].includes(name)) {
+    return 'If your cloud refuses this session, let the app log in again. Otherwise look in the log of your cloud, or correct SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED.';
+  }
+  return (
+    FIXES[name] ?? (isThere(value) ? fixForTime(name, claims) : undefined) ?? fixForPrincipal(name, value, options)
+  );
 }
 
-function fixForPrincipal(name: string, value: unknown, { region, app }: SessionOptions['claims']): string {
-  const setting =
-    { [region]: 'SESSION_CLAIM_REGION', ...(app && { [app]: 'SESSION_CLAIM_APP' }) }[name] ?? 'SESSION_CLAIM_UNION_ID';
-  const isThere = value !== undefined && value !== null;
-  const action = isThere ? `Correct the value of the claim ${visible(name)}` : `Add the claim ${visible(name)}`;
-  return `${action} in the sessions that your cloud issues, or name another claim in ${setting}.`;
+/** @returns `undefined` if the claim is not a time */
+function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): string | undefined {
+  const clocks = 'and correct the clock of this host or of the issuer.';
+  if (name === 'nbf') return `Issue sessions with nbf in seconds since 1970, ${clocks}`;
+  const unit = timeUnit === 's' ? 'seconds' : 'milliseconds';
+  const other = timeUnit === 's' ? 'ms' : 's';
+  const rule = `with ${visible(name)} in ${unit} since 1970 or set SESSION_CLAIM_TIME_UNIT=${other}, ${clocks}`;
+  if (name === expiresAt) return `Let the app get a new session. If it is new, issue it ${rule}`;
+  return name === issuedAt ? `Issue sessions ${rule}` : undefined;
+}
+
+function fixForPrincipal(name: string, value: unknown, options: SessionOptions): string {
+  const { region, app, issuedAt, expiresAt } = options.claims;
+  const settings: Readonly<Record<string, string>> = {
+    [expiresAt]: 'SESSION_CLAIM_EXPIRES_AT',
+    [issuedAt]: 'SESSION_CLAIM_ISSUED_AT',
+    [region]: 'SESSION_CLAIM_REGION',
+    ...(app && { [app]: 'SESSION_CLAIM_APP' }),
+  };
+  const setting = settings[name] ?? 'SESSION_CLAIM_UNION_ID';
+  const correct = isThere(value) ? `Correct the value of the claim ${visible(name)}` : `Add the claim ${visible(name)}`;
+  const fix = `${correct} in the sessions that your cloud issues, or name another claim in ${setting}.`;
+  if (isThere(value)) return fix;
+  if (name === region) return `${fix} Or set DEFAULT_REGION.`;
+  return options.mode === 'forward' && !options.accepted && !(name in settings) ? fix + FOR_ENVELOPES : fix;
 }
 
 function accepted({ unionId, region, app, expiresAt }: Principal, clock: Clock): CheckResult {

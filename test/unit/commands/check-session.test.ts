@@ -2,9 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { CompactSign } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
 import { checkSession, headersIn, readSession } from '../../../src/commands/checks/sessions.ts';
+import type { ForwardedSession } from '../../../src/http/credentials.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { json, RecordingServer } from '../session/recording-server.ts';
@@ -15,6 +17,7 @@ import {
   claimsWith,
   ISSUER,
   newSigner,
+  START_MS,
   START_SECONDS,
   signWithSecret,
   TestClock,
@@ -31,15 +34,28 @@ const JWT: SessionOptions = {
 };
 
 /** Checks a session, and asserts that no result shows it. `lines` are the results as text. */
-async function check(options: SessionOptions, session: string, forwarded?: Parameters<typeof checkSession>[1]) {
-  const results = await checkSession(options, forwarded, headersIn(session), new TestClock());
+async function check(
+  options: SessionOptions,
+  session: string,
+  forwardedSession?: ForwardedSession,
+  defaultRegion?: string,
+) {
+  const settings = { session: options, forwardedSession, defaultRegion };
+  const results = await checkSession(settings, headersIn(session), { clock: new TestClock() });
   for (const part of [session, ...session.split('.').filter((one) => one.length > 20)]) {
     expect(JSON.stringify(results)).not.toContain(part);
   }
   for (const { name, detail } of results) expect(`${name}${detail}`).toMatch(/^[\x20-\x7e…]+$/);
   const lines = results.map(({ level, name, detail }) => `${level} ${name}: ${detail}`);
-  const failed = results.filter((result): result is Extract<CheckResult, { fix: string }> => result.level !== 'ok');
-  return { lines, failed: failed.map(({ name }) => name), fixes: failed.map(({ fix }) => fix) };
+  const withLevel = (level: 'warn' | 'FAIL') =>
+    results.filter((result): result is Extract<CheckResult, { fix: string }> => result.level === level);
+  const failed = withLevel('FAIL');
+  return {
+    lines,
+    failed: failed.map(({ name }) => name),
+    fixes: failed.map(({ fix }) => fix),
+    warnings: withLevel('warn'),
+  };
 }
 
 const session = (claims: Record<string, unknown> = {}) => signWithSecret(SECRET, 'HS256', {}, claimsWith(claims));
@@ -110,6 +126,83 @@ describe('a JWT', () => {
     const { failed, lines } = await check(options, await other.sign());
     expect(failed).toEqual(['session signature', 'session']);
     expect(lines).toContain('ok session kid: k2');
+  });
+
+  test.each([
+    ['exp', { exp: START_MS + 60_000 }, 's', 'seconds since 1970, not in milliseconds', 'SESSION_CLAIM_TIME_UNIT=ms'],
+    ['iat', { iat: START_MS }, 's', 'seconds since 1970, not in milliseconds', 'SESSION_CLAIM_TIME_UNIT=ms'],
+    ['exp', {}, 'ms', 'milliseconds since 1970, not in seconds', 'SESSION_CLAIM_TIME_UNIT=s'],
+  ] as const)(
+    'with %s in another unit than the configured one: both units, and the setting',
+    async (name, claims, timeUnit, rule, fix) => {
+      const options = { ...JWT, claims: { ...CLAIM_NAMES, timeUnit } };
+      const { failed, lines, fixes } = await check(options, await session(claims));
+      expect(failed).toEqual([`session ${name}`, 'session']);
+      expect(lines).toContainEqual(
+        expect.stringMatching(
+          `^FAIL session ${name}: \\d+[^:]*(:\\d+:[^:]*)?: The session's claim ${name} must be in ${rule}$`,
+        ),
+      );
+      expect(fixes[0]).toContain(fix);
+    },
+  );
+
+  test('with times in milliseconds at paths: their dates', async () => {
+    const names = { ...CLAIM_NAMES, issuedAt: 'login.at', expiresAt: 'login.until', timeUnit: 'ms' } as const;
+    const login = { at: START_MS - 1, until: START_MS + 60_000 };
+    const { lines, failed } = await check({ ...JWT, claims: names }, await session({ login, exp: undefined }));
+    expect(failed).toEqual([]);
+    expect(lines).toContain(`ok session login.at: ${START_MS - 1} (2025-12-31T23:59:59.999Z)`);
+    expect(lines).toContain(`ok session login.until: ${START_MS + 60_000} (2026-01-01T00:01:00.000Z)`);
+  });
+
+  test('without an end: that, and the setting that names it', async () => {
+    const { failed, lines, fixes } = await check(JWT, await session({ exp: undefined }));
+    expect(failed).toEqual(['session exp', 'session']);
+    expect(lines).toContain("FAIL session exp: not there: The session's claim exp is missing");
+    expect(fixes[0]).toContain('SESSION_CLAIM_EXPIRES_AT');
+  });
+
+  test('without a time of issue: a warning that an erased account could not log in again', async () => {
+    const { warnings, failed } = await check(JWT, await session({ region: 'DE' }));
+    expect(failed).toEqual([]);
+    expect(warnings).toEqual([
+      {
+        level: 'warn',
+        name: 'session iat',
+        detail: 'not there: after an erasure of its account, the broker refuses it and all later ones for 400 days',
+        fix: expect.stringContaining('SESSION_CLAIM_ISSUED_AT'),
+      },
+    ]);
+  });
+
+  test('without a country: a warning that a request may get 400, unless there is a default', async () => {
+    const jwt = await session({ iat: START_SECONDS });
+    const { warnings, failed } = await check(JWT, jwt);
+    expect(failed).toEqual([]);
+    expect(warnings).toEqual([
+      {
+        level: 'warn',
+        name: 'session region',
+        detail: 'not there: the first request of its account gets 400 request_invalid, unless the app sends regRegion',
+        fix: expect.stringMatching(/SESSION_CLAIM_REGION.*DEFAULT_REGION/),
+      },
+    ]);
+    expect((await check(JWT, jwt, undefined, 'DE')).warnings).toEqual([]);
+  });
+
+  test('of any issuer and audience: neither claim is a problem', async () => {
+    const options = { ...JWT, issuer: undefined, audience: undefined };
+    expect((await check(options, await session({ iss: 'other', aud: undefined }))).failed).toEqual([]);
+  });
+
+  test('with a number as its account: all its digits', async () => {
+    const id = '9223372036854775807';
+    const payload = Buffer.from(JSON.stringify(claimsWith({ sub: 0 })).replace('"sub":0', `"sub":${id}`));
+    const jwt = await new CompactSign(payload).setProtectedHeader({ alg: 'HS256' }).sign(Buffer.from(SECRET));
+    const { lines } = await check(JWT, jwt);
+    expect(lines).toContain(`ok session sub: ${id}`);
+    expect(lines.at(-1)).toContain(`accepted: account ${id} (digest ${accountId(id)})`);
   });
 
   test('that is none: the reason', async () => {
@@ -204,6 +297,51 @@ describe('headers', () => {
       'FAIL session: refused with session_invalid: The session server refused the session with status 401',
     ]);
     expect(fixes).toEqual([expect.stringMatching(/^Only your cloud knows the reason: look in its log/)]);
+  });
+
+  test('that get an answer without an account: that it is missing, and both ways to fix it', async () => {
+    const { options } = await forwardTo(200, { code: 401, data: null });
+    const { failed, lines, fixes } = await check(options, `Cookie: ${COOKIE}`, forwarded);
+    expect(failed).toEqual(['session sub', 'session']);
+    expect(lines).toContain(
+      'FAIL session sub: not there: The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)',
+    );
+    expect(fixes[0]).toMatch(/SESSION_CLAIM_UNION_ID.*SESSION_FORWARD_ACCEPTED/);
+  });
+
+  test.each([
+    [{ code: 200, data: { id: 7 } }, [], 'ok session code: 200', 'accepted: account 7'],
+    [
+      { code: 401 },
+      ['session code', 'session'],
+      'FAIL session code: 401: The session server refused the session with code=401',
+      'refused with session_invalid',
+    ],
+    [
+      { code: 500 },
+      ['session code', 'session'],
+      'FAIL session code: 500: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED',
+      'refused with session_check_unavailable',
+    ],
+    [
+      { data: { id: 7 } },
+      ['session code', 'session'],
+      'FAIL session code: not there: The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED: it has no code',
+      'refused with session_check_unavailable',
+    ],
+  ])('that get the envelope %j: what it says', async (answer, failing, line, last) => {
+    const { options } = await forwardTo(200, answer);
+    const conditions = { accepted: { path: 'code', values: ['200'] }, refused: { path: 'code', values: ['401'] } };
+    const claims = { ...CLAIM_NAMES, unionId: 'data.id' };
+    const { failed, lines, fixes } = await check(
+      { ...options, claims, ...conditions } as SessionOptions,
+      `Cookie: ${COOKIE}`,
+      forwarded,
+    );
+    expect(failed).toEqual(failing);
+    expect(lines).toContain(line);
+    expect(lines.at(-1)).toContain(last);
+    if (failing.length > 0) expect(fixes[0]).toContain('SESSION_FORWARD_ACCEPTED');
   });
 
   test('without the session: which ones are missing', async () => {

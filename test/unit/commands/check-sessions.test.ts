@@ -34,7 +34,9 @@ const common = { claims: CLAIM_NAMES, cacheSeconds: 30 };
 describe('the check of published keys', () => {
   const check = async (algorithms: readonly string[]) => {
     const options = { key: { jwksUrl: url }, issuer: ISSUER, audience: AUDIENCE, algorithms, ...common };
-    return (await checkSessions({ mode: 'jwt', ...options }, systemClock)).map(lineOf);
+    return (
+      await checkSessions({ mode: 'jwt', ...options }, { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' })
+    ).map(lineOf);
   };
 
   it('says how many there are, and the algorithms that at least one key supports', async () => {
@@ -88,7 +90,12 @@ describe('the check of published keys', () => {
 describe('the check of the introspection endpoint', () => {
   const check = async () => {
     const client = { clientId: 'broker', clientSecret: 'a secret', audience: AUDIENCE };
-    return (await checkSessions({ mode: 'introspection', url, ...client, ...common }, systemClock)).map(lineOf);
+    return (
+      await checkSessions(
+        { mode: 'introspection', url, ...client, ...common },
+        { clock: systemClock, userAgent: 'sdk-token-broker/1.2.3' },
+      )
+    ).map(lineOf);
   };
 
   it('succeeds if a token that was never issued is inactive, and fails if it is active', async () => {
@@ -121,25 +128,89 @@ describe('the check of the introspection endpoint', () => {
   });
 });
 
+describe('the check of a JWT that may have any issuer or audience', () => {
+  const check = async (settings: object) => {
+    const options = { mode: 'jwt', key: { secret: 'x'.repeat(32) }, ...settings, ...common } as const;
+    return (await checkSessions(options, { clock: systemClock })).slice(1);
+  };
+
+  it('warns of both, with what one gives up', async () => {
+    expect(await check({ issuer: ISSUER, audience: AUDIENCE })).toEqual([]);
+    const risk = (detail: string, fix: string) => ({
+      level: 'warn',
+      name: 'accepted sessions',
+      detail: expect.stringContaining(detail),
+      fix: expect.stringContaining(fix),
+    });
+    const issuer = risk('SESSION_JWT_ISSUER is any: a session of any issuer', 'Set SESSION_JWT_ISSUER');
+    const audience = risk('SESSION_JWT_AUDIENCE is any: every session', 'Set SESSION_JWT_AUDIENCE');
+    expect(await check({ audience: AUDIENCE })).toEqual([issuer]);
+    expect(await check({})).toEqual([issuer, audience]);
+  });
+});
+
 describe('the check of a session server that gets the headers of the app', () => {
-  const check = async () => (await checkSessions({ mode: 'forward', url, ...common }, systemClock)).map(lineOf);
+  const envelopes = { accepted: { path: 'code', values: ['200'] }, refused: { path: 'code', values: ['401'] } };
+  const check = async (conditions: object = {}) => {
+    const options = { mode: 'forward', url, ...conditions, ...common } as const;
+    const [result, ...others] = await checkSessions(options, {
+      clock: systemClock,
+      userAgent: 'sdk-token-broker/1.2.3',
+    });
+    expect(others).toEqual([]);
+    return { line: result && lineOf(result).replace(shown, 'URL'), fix: result && 'fix' in result ? result.fix : '' };
+  };
+  const REFUSES = 'ok session server: URL refuses a request without a session';
+  const OPEN = 'FAIL session server: URL answers a request without a session: anyone could get in';
+  const unclear = (reason: string) => `FAIL session server: URL does not refuse a request without a session: ${reason}`;
+  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
+  const NO_ACCOUNT = 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)';
 
   it.each([
-    [200, `FAIL session server: URL answers 200 to a request without a session: anyone could get in`],
-    [302, `FAIL session server: URL answers 302 to a request without a session`],
-    [401, `ok session server: URL refuses a request without a session (401)`],
-    [503, `FAIL session server: URL answers 503 to a request without a session`],
-  ])('sends it no session, and judges its status %i', async (status, line) => {
-    answerWith(status);
-    expect(await check()).toEqual([line.replace('URL', shown)]);
+    [200, '{"sub":"somebody"}', OPEN],
+    [200, '{"sub":7,"region":"none"}', OPEN],
+    [200, '{}', unclear(NO_ACCOUNT)],
+    [200, '<html>', unclear('The session server did not answer with a JSON object')],
+    [302, '{}', unclear('The session server answered 302')],
+    [401, '', REFUSES],
+    [403, '{"sub":"somebody"}', REFUSES],
+    [503, '{}', unclear('The session server answered 503')],
+  ])('sends it no session, and judges its status %i with %s', async (status, body, line) => {
+    answerWith(status, body);
+    expect((await check()).line).toBe(line);
     expect(server.received).toHaveLength(1);
-    expect(server.received[0]).toMatchObject({ method: 'GET', headers: { accept: 'application/json' } });
-    expect(server.received[0]?.headers).not.toHaveProperty('authorization');
-    expect(server.received[0]?.headers).not.toHaveProperty('cookie');
+    const { method, headers } = server.received[0] ?? {};
+    expect(method).toBe('GET');
+    expect(headers).toEqual({
+      accept: 'application/json',
+      'user-agent': 'sdk-token-broker/1.2.3',
+      host: new URL(server.origin).host,
+      connection: 'keep-alive',
+    });
+  });
+
+  it.each([
+    [200, '{"code":401,"msg":"log in"}', REFUSES],
+    [400, '{"code":"401"}', REFUSES],
+    [401, '{"code":200}', REFUSES],
+    [200, '{"code":200,"sub":"somebody"}', OPEN],
+    [200, '{"code":200}', unclear(NO_ACCOUNT)],
+    [200, '{"code":500}', unclear(NEITHER)],
+    [200, '{}', unclear(`${NEITHER}: it has no code`)],
+  ])('judges the envelope of an answer with the status %i: %s', async (status, body, line) => {
+    answerWith(status, body);
+    expect((await check(envelopes)).line).toBe(line);
+  });
+
+  it('names the settings for envelopes, if an answer may be one', async () => {
+    answerWith(200, '{"code":401}');
+    expect((await check()).fix).toMatch(/envelope.*SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED/);
+    answerWith(302);
+    expect((await check()).fix).not.toContain('envelope');
   });
 
   it('fails if the server cannot be reached', async () => {
     await server.stop();
-    expect(await check()).toEqual([expect.stringMatching(/^FAIL session server: nothing listens at /)]);
+    expect((await check()).line).toMatch(/^FAIL session server: nothing listens at /);
   });
 });

@@ -178,8 +178,8 @@ describe('the problems of a configuration', () => {
         'such as the line break that echo adds',
       'VENDOR_APP_KEY is required: the appKey that the vendor issued, without control characters, ' +
         'such as the line break that echo adds',
-      'SESSION_JWT_ISSUER is required: the `iss` claim of your sessions',
-      'SESSION_JWT_AUDIENCE is required: the `aud` claim of your sessions',
+      'SESSION_JWT_ISSUER is required: the `iss` claim of your sessions, or any',
+      'SESSION_JWT_AUDIENCE is required: the `aud` claim of your sessions, or any',
       'SESSION_JWT_JWKS_URL, SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET: one of them is required, to check sessions',
     ]);
     const wrong = { ...USABLE, PORT: 'http', VENDOR_APP_KEY: '', REDIS_URL: 'http://redis', NODE_ENV: 'production' };

@@ -73,11 +73,39 @@ describe('forward', () => {
     ]);
   });
 
+  test('judges envelopes by conditions, each a path and its values', () => {
+    const conditions = { SESSION_FORWARD_ACCEPTED: 'data.ok = a=b | true', SESSION_FORWARD_REFUSED: 'code=401|403' };
+    expect(loadConfig({ ...FORWARD, ...conditions }).session).toMatchObject({
+      accepted: { path: 'data.ok', values: ['a=b', 'true'] },
+      refused: { path: 'code', values: ['401', '403'] },
+    });
+    expect(loadConfig({ ...FORWARD, SESSION_FORWARD_ACCEPTED: 'code=0' }).session).toMatchObject({
+      accepted: { path: 'code', values: ['0'] },
+      refused: undefined,
+    });
+    expect(problemsOf({ ...FORWARD, SESSION_FORWARD_REFUSED: 'code=401' })).toEqual([
+      'SESSION_FORWARD_ACCEPTED is required with SESSION_FORWARD_REFUSED: ' +
+        'a condition on the JSON answer, path=value[|value…], like code=200',
+    ]);
+  });
+
   test('needs only a URL', () => {
     expect(problemsOf({ ...WITHOUT_SESSIONS, SESSION_MODE: 'forward' })).toEqual([
       'SESSION_FORWARD_URL is required: the http(s) URL that returns the claims of a session, ' +
         'without a password in it',
     ]);
+  });
+});
+
+test('the issuer and the audience of a JWT are not looked at if they are any', () => {
+  const session = (env: Environment) => loadConfig({ ...USABLE, ...env }).session;
+  expect(session({ SESSION_JWT_ISSUER: 'any' })).toMatchObject({
+    issuer: undefined,
+    audience: USABLE['SESSION_JWT_AUDIENCE'],
+  });
+  expect(session({ SESSION_JWT_AUDIENCE: 'any' })).toMatchObject({
+    issuer: USABLE['SESSION_JWT_ISSUER'],
+    audience: undefined,
   });
 });
 

@@ -109,6 +109,17 @@ const BAD: readonly [VariableName, allowed: string, values: readonly string[]][]
     'a comma-separated list of header names, like authorization,cookie, without headers of a connection',
     ['cookie,', 'x session', 'x:session', 'x-sé', ',', 'Host', 'cookie,connection', 'content-length', 'TE', 'upgrade'],
   ],
+  ['SESSION_CLAIM_TIME_UNIT', 'one of s, ms', ['S', 'seconds', 'us']],
+  [
+    'SESSION_FORWARD_ACCEPTED',
+    'a condition on the JSON answer, path=value[|value…], like code=200',
+    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200'],
+  ],
+  [
+    'SESSION_FORWARD_REFUSED',
+    'a condition on the JSON answer, path=value[|value…], like code=401|403',
+    ['code', '=200', ' =200', 'code=', 'code=200|', 'code=|200'],
+  ],
   ['SESSION_CACHE_SECONDS', 'a whole number from 0 to 3600', ['3601', '-1', '30s']],
   [
     'DEFAULT_REGION',

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ForwardVerifier } from '../../../src/session/forward-verifier.ts';
+import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/forward-verifier.ts';
 import { userAgentOf } from '../../../src/session/session-server.ts';
-import type { BrokerError, ErrorCode } from '../../../src/token/errors.ts';
+import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
 import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
@@ -100,6 +100,81 @@ describe('a forwarded session', () => {
   );
 });
 
+describe('a session whose answer is an envelope', () => {
+  const judge = async (status: number, answer: unknown, conditions: EnvelopeConditions = {}) => {
+    server.answer = (_request, response) => response.writeHead(status).end(JSON.stringify(answer));
+    const claims = { ...CLAIM_NAMES, unionId: 'data.id' };
+    const accepted = { path: 'code', values: ['200', '0'] };
+    const refused = { path: 'code', values: ['401', '403'] };
+    const options = { url: new URL(server.origin), claims, clock, accepted, refused, ...conditions };
+    try {
+      return (await new ForwardVerifier(options).verify(SESSION)).unionId;
+    } catch (error) {
+      if (error instanceof BrokerError)
+        return [error.code, error.cause instanceof Error ? error.cause.message : error.detail];
+      throw error;
+    }
+  };
+  const data = { id: ACCOUNT };
+  const NEITHER = 'The answer meets neither SESSION_FORWARD_ACCEPTED nor SESSION_FORWARD_REFUSED';
+  const refused = (by: string) => ['session_invalid', `The session server refused the session with ${by}`];
+
+  it.each([200, '200', 0, '0'])('is accepted with the code %j', async (code) => {
+    expect(await judge(200, { code, data })).toBe(ACCOUNT);
+  });
+
+  it.each([
+    [200, 401],
+    [200, '403'],
+    [400, 401],
+    [500, 401],
+  ])('is refused with status %i and the code %j, also if there is an account', async (status, code) => {
+    expect(await judge(status, { code, data })).toEqual(refused(`code=${code}`));
+  });
+
+  it.each([401, 403])('is refused with status %i, whatever the envelope', async (status) => {
+    expect(await judge(status, { code: 200, data })).toEqual(refused(`status ${status}`));
+  });
+
+  it.each([500, '', 'ok', 200.5, true, null, [200], { code: 200 }])('has no result with the code %j', async (code) => {
+    expect(await judge(200, { code, data })).toEqual(['session_check_unavailable', NEITHER]);
+  });
+
+  it('has no result without the code, or without an account, and the log says what is missing', async () => {
+    expect(await judge(200, { data })).toEqual(['session_check_unavailable', `${NEITHER}: it has no code`]);
+    expect(await judge(200, { code: 200, data: null })).toEqual([
+      'session_check_unavailable',
+      'The claim data.id in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)',
+    ]);
+  });
+
+  it('has no result with another status than 2xx, although the code is that of an accepted session', async () => {
+    expect(await judge(500, { code: 200, data })).toEqual([
+      'session_check_unavailable',
+      'The session server answered 500',
+    ]);
+  });
+
+  it('may have a condition of two paths, with texts, truth values and null; a refusal goes first', async () => {
+    const conditions = {
+      accepted: { path: 'meta.ok', values: ['true'] },
+      refused: { path: 'meta.error', values: ['null', 'expired'] },
+    };
+    expect(await judge(200, { meta: { ok: true }, data }, conditions)).toBe(ACCOUNT);
+    expect(await judge(200, { meta: { ok: true, error: null }, data }, conditions)).toEqual(refused('meta.error=null'));
+    expect(await judge(200, { meta: { error: 'expired' } }, conditions)).toEqual(refused('meta.error=expired'));
+  });
+
+  it('needs no condition for refusals if the cloud refuses with 401', async () => {
+    expect(await judge(200, { code: 200, data }, { refused: undefined })).toBe(ACCOUNT);
+    expect(await judge(401, {}, { refused: undefined })).toEqual(refused('status 401'));
+    expect(await judge(200, { code: 401, data }, { refused: undefined })).toEqual([
+      'session_check_unavailable',
+      NEITHER,
+    ]);
+  });
+});
+
 describe('a session is neither accepted nor refused', () => {
   async function expectUnavailable(): Promise<void> {
     const error = await expectError(SESSION, 'session_check_unavailable');
@@ -115,6 +190,7 @@ describe('a session is neither accepted nor refused', () => {
   it.each([
     [500, '{}', 'The session server answered 500'],
     [200, '[]', 'The session server did not answer with a JSON object'],
+    [200, '{}', 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)'],
     [200, '{"sub":"u-1","exp":"soon"}', 'The claim exp in the answer is not a number'],
   ])('and the cause of the error says why: status %d with %s', async (status, body, message) => {
     server.answer = (_request, response) => response.writeHead(status).end(body);

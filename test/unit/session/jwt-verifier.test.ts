@@ -138,6 +138,24 @@ describe('a forged session is refused', () => {
   });
 });
 
+describe('a session of any issuer or audience', () => {
+  const key = { secret: SECRET };
+  const signed = (claims: object) => signWithSecret(SECRET, 'HS256', {}, claimsWith({ ...claims }));
+  const expected = { iss: ISSUER, aud: AUDIENCE };
+
+  it.each([
+    ['iss', { key, audience: AUDIENCE }],
+    ['aud', { key, issuer: ISSUER }],
+  ] as const)('is accepted whatever its %s, and only that claim is not looked at', async (name, options) => {
+    const verifier = new JwtVerifier({ ...options, claims: CLAIM_NAMES, clock });
+    for (const value of [undefined, 'other', ['other'], 7]) {
+      expect((await verifier.verify(await signed({ ...expected, [name]: value }))).unionId).toBe(ACCOUNT);
+    }
+    const other = name === 'iss' ? 'aud' : 'iss';
+    await expectRefused(verifier, await signed({ [other]: 'other' }), 'session_invalid');
+  });
+});
+
 describe('a session with wrong claims is refused', () => {
   it.each([
     ['iss', { iss: 'https://somebody-else.example' }, 'has a wrong value'],

@@ -41,7 +41,7 @@ async function explain(mode: Mode, claims: Record<string, unknown>, { typ = 'JWT
   server.answer = json(claims);
   const bearer = mode === 'jwt' ? await signWithSecret(SECRET, 'HS256', { typ }, claims) : 'opaque';
   const session = mode === 'forward' ? JSON.stringify({ cookie: 'sid=1' }) : bearer;
-  const explanation = await explainSession(optionsOf(mode, unionId), session, new TestClock());
+  const explanation = await explainSession(optionsOf(mode, unionId), session, { clock: new TestClock() });
   const marked = explanation.claims.filter(({ problem }) => problem !== undefined).map(({ name }) => name);
   return { ...explanation, marked, refusal: explanation.decision instanceof BrokerError };
 }
