@@ -21,7 +21,7 @@ export class Sessions {
 
   static async open(keyFile, { issuer, audience }) {
     const sessions = new Sessions();
-    sessions.#privateKey = await importPKCS8(await readOrCreate(keyFile), ALGORITHM, { extractable: true });
+    sessions.#privateKey = await privateKeyIn(keyFile);
     const { d: _privatePart, ...jwk } = await exportJWK(sessions.#privateKey);
     sessions.#publicKey = { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: ALGORITHM, use: 'sig' };
     sessions.#expected = { issuer, audience };
@@ -51,6 +51,18 @@ export class Sessions {
     const expected = { ...this.#expected, algorithms: [ALGORITHM] };
     const verified = await jwtVerify(session, createLocalJWKSet(this.keys()), expected).catch(() => undefined);
     return verified?.payload;
+  }
+}
+
+async function privateKeyIn(keyFile) {
+  const content = await readOrCreate(keyFile);
+  try {
+    return await importPKCS8(content, ALGORITHM, { extractable: true });
+  } catch (cause) {
+    // An earlier start may have ended before it wrote the key.
+    const problem = content.trim() === '' ? 'is empty' : 'does not hold a private key in PEM';
+    const fix = 'Restore it from a backup. If there is none, delete it: this ends all sessions';
+    throw new Error(`The key file ${keyFile} ${problem}. ${fix}`, { cause });
   }
 }
 

@@ -58,7 +58,7 @@ function readText(
   try {
     const content = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
     if (content) return content;
-    problems.set(name, `${name}_FILE names a file that is empty`);
+    problems.set(name, `${name}_FILE names a file that is empty: ${path}`);
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? error.code : 'unknown error';
     problems.set(name, `${name}_FILE names a file that cannot be read (${reason})`);

@@ -16,6 +16,7 @@ import {
   playDeletionDuringLookup,
   playLifeOfAnAccount,
   playOutageOfTheBroker,
+  startWithoutKey,
 } from './scripted-app.ts';
 
 const FOLDER = fileURLToPath(new URL('../../examples/cloud-node', import.meta.url));
@@ -26,6 +27,9 @@ test('examples/cloud-node serves an app from its registration to the deletion of
 
 test('examples/cloud-node logs users in while it cannot reach the broker, and erases deleted accounts later', () =>
   playOutageOfTheBroker(CLOUD));
+
+test('examples/cloud-node names a key file that it cannot use, and what is wrong with it', () =>
+  startWithoutKey(CLOUD, 'session-key.pem'));
 
 test('examples/cloud-node has the versions of its packages that this project tests it with', () => {
   const dependenciesOf = (path: string) => JSON.parse(readFileSync(path, 'utf8')).dependencies;

@@ -6,6 +6,7 @@ import {
   playDeletionDuringLookup,
   playLifeOfAnAccount,
   playOutageOfTheBroker,
+  startWithoutKey,
 } from './scripted-app.ts';
 
 const FOLDER = fileURLToPath(new URL('../../examples/cloud-spring', import.meta.url));
@@ -32,5 +33,11 @@ test(
 test(
   'examples/cloud-spring erases a deleted account again if a look-up has created it anew at the broker',
   () => playDeletionDuringLookup(CLOUD),
+  400_000,
+);
+
+test(
+  'examples/cloud-spring names a key file that it cannot use, and what is wrong with it',
+  () => startWithoutKey(CLOUD, 'session-key.json'),
   400_000,
 );

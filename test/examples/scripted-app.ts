@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -97,6 +97,28 @@ async function startAll({ command, startMs }: ExampleCloud, reachesBroker: boole
     broker: (method: string, session: string, headers?: Record<string, string>) =>
       ask(method, `${broker.url}/sdk-token?uniqueId=${PHONE}`, session, undefined, headers),
   };
+}
+
+/**
+ * Starts the cloud with a key file that cannot be used, and expects that its output names the file and what is wrong.
+ * @param keyFile its name in the data directory
+ */
+export async function startWithoutKey({ command, startMs }: ExampleCloud, keyFile: string): Promise<void> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'example-cloud-'));
+  onTestFinished(() => rmSync(dataDir, { recursive: true }));
+  const path = join(dataDir, keyFile);
+  for (const [content, problem] of [
+    ['', 'is empty'],
+    ['{}', 'does not hold'],
+  ] as const) {
+    writeFileSync(path, content);
+    const env = { PORT: String(await freePort()), DATA_DIR: dataDir, BROKER_TOKEN, BROKER_URL: 'http://127.0.0.1:1' };
+    const program = startProgram(command, env);
+    onTestFinished(async () => void (await program.stop()));
+    await eventually(() => program.log().join('\n').includes(`The key file ${path} ${problem}`), {
+      timeoutMs: startMs,
+    });
+  }
 }
 
 /** Plays an app from the registration to the deletion of the account. */

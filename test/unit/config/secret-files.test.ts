@@ -78,8 +78,9 @@ describe('a secret in a file', () => {
     ]);
   });
 
-  test.each(['', '\n'])('that is %j is an error', (content) => {
-    expect(problemsFrom(fileOf(content))).toEqual(['VENDOR_APP_KEY_FILE names a file that is empty']);
+  test.each(['', '\n'])('that is %j is an error, which names the file', (content) => {
+    const path = fileOf(content);
+    expect(problemsFrom(path)).toEqual([`VENDOR_APP_KEY_FILE names a file that is empty: ${path}`]);
     expect(problemsOf({ ...USABLE, REDIS_URL_FILE: fileOf(content) })).toHaveLength(1);
   });
 

@@ -5,6 +5,7 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.text.ParseException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -112,6 +113,14 @@ public class Sessions {
         } catch (FileAlreadyExistsException exists) {
             // The key of an earlier start.
         }
-        return JWK.parse(Files.readString(file)).toECKey();
+        String content = Files.readString(file);
+        try {
+            return JWK.parse(content).toECKey();
+        } catch (ParseException | ClassCastException wrong) {
+            // An earlier start may have ended before it wrote the key.
+            throw new IllegalStateException("The key file " + file.toAbsolutePath()
+                    + (content.isBlank() ? " is empty" : " does not hold an EC key as a JWK")
+                    + ". Restore it from a backup. If there is none, delete it: this ends all sessions", wrong);
+        }
     }
 }
