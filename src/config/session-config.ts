@@ -1,7 +1,7 @@
 import { type JwtKey, verificationKey } from '../session/jwt-verifier.ts';
 import type { SessionOptions } from '../session/session-verifier.ts';
 import { type Problems, required } from './environment.ts';
-import { VARIABLES, type Values } from './variables.ts';
+import type { Values } from './variables.ts';
 
 /** @returns `undefined` if a setting that the mode requires is missing or not valid; `problems` then names it */
 export function readSessionConfig(values: Values, problems: Problems): SessionOptions | undefined {
@@ -52,10 +52,6 @@ export function readSessionConfig(values: Values, problems: Problems): SessionOp
         problems.set(name, `${name} needs the header cookie in SESSION_FORWARD_HEADERS`);
       }
       const { SESSION_FORWARD_ACCEPTED: accepted, SESSION_FORWARD_REFUSED: refused } = values;
-      if (refused && !accepted && !problems.has('SESSION_FORWARD_ACCEPTED')) {
-        const name = 'SESSION_FORWARD_ACCEPTED';
-        problems.set(name, `${name} is required with SESSION_FORWARD_REFUSED: ${VARIABLES[name].allowed}`);
-      }
       return settings && { mode: 'forward', url: settings.SESSION_FORWARD_URL, accepted, refused, ...common };
     }
   }

@@ -7,7 +7,7 @@ export interface Principal {
   readonly region: string | undefined;
   /** The app that the session is bound to. */
   readonly app: string | undefined;
-  /** When the session was issued: epoch ms, precise to the second. */
+  /** When the session was issued: epoch ms. Most sessions say it in whole seconds. */
   readonly issuedAt: number | undefined;
   /** When the session ends: epoch ms. */
   readonly expiresAt: number;

@@ -83,10 +83,10 @@ describe('forward', () => {
       accepted: { path: 'code', values: ['0'] },
       refused: undefined,
     });
-    expect(problemsOf({ ...FORWARD, SESSION_FORWARD_REFUSED: 'code=401' })).toEqual([
-      'SESSION_FORWARD_ACCEPTED is required with SESSION_FORWARD_REFUSED: ' +
-        'a condition on the JSON answer, path=value[|value…], like code=200',
-    ]);
+    expect(loadConfig({ ...FORWARD, SESSION_FORWARD_REFUSED: 'code=401' }).session).toMatchObject({
+      accepted: undefined,
+      refused: { path: 'code', values: ['401'] },
+    });
   });
 
   test('needs only a URL', () => {

@@ -1,7 +1,11 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { type EnvelopeConditions, ForwardVerifier } from '../../../src/session/forward-verifier.ts';
 import { userAgentOf } from '../../../src/session/session-server.ts';
+import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
+import { plainRequest } from '../../support/plain-request.ts';
+import { silentObserver } from '../../support/silent-observer.ts';
+import { startApp } from '../http/running-app.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
 import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
@@ -165,6 +169,13 @@ describe('a session whose answer is an envelope', () => {
     expect(await judge(200, { meta: { error: 'expired' } }, conditions)).toEqual(refused('meta.error=expired'));
   });
 
+  it('needs no condition of acceptance if only refusals are envelopes', async () => {
+    expect(await judge(200, { data }, { accepted: undefined })).toBe(ACCOUNT);
+    expect(await judge(200, { code: 401 }, { accepted: undefined })).toEqual(refused('code=401'));
+    const [code] = await judge(200, { code: 500 }, { accepted: undefined });
+    expect(code).toBe('session_check_unavailable');
+  });
+
   it('needs no condition for refusals if the cloud refuses with 401', async () => {
     expect(await judge(200, { code: 200, data }, { refused: undefined })).toBe(ACCOUNT);
     expect(await judge(401, {}, { refused: undefined })).toEqual(refused('status 401'));
@@ -173,6 +184,29 @@ describe('a session whose answer is an envelope', () => {
       NEITHER,
     ]);
   });
+});
+
+test('the log says what is missing in an answer that has no result', async () => {
+  server.answer = json({ code: 500, msg: SECRET });
+  const options: SessionOptions = {
+    mode: 'forward',
+    url: new URL(server.origin),
+    claims: CLAIM_NAMES,
+    cacheSeconds: 30,
+  };
+  const sessions = createSessionVerifier(options, { maxBytes: 2 ** 20, clock, observer: silentObserver });
+  const { origin, log } = await startApp({ sessions, forwardedSession: { headers: ['cookie'], cookies: 'all' } });
+  const { status, body } = await plainRequest(`${origin}/sdk-token?uniqueId=phone`, { headers: { cookie: COOKIE } });
+  expect([status, JSON.parse(body).code]).toEqual([503, 'session_check_unavailable']);
+  expect(log().filter(({ code }) => code !== undefined)).toEqual([
+    expect.objectContaining({
+      code: 'session_check_unavailable',
+      err: expect.objectContaining({
+        message: 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)',
+      }),
+    }),
+  ]);
+  expect(JSON.stringify(log())).not.toContain(SECRET);
 });
 
 describe('a session is neither accepted nor refused', () => {

@@ -23,6 +23,10 @@ const server = new RecordingServer(json({}));
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
+/** The envelope of an answer in mode forward. */
+const IS_ACTIVE = { path: 'active', values: ['true'] };
+const IS_OTHER = { path: 'scope', values: ['other', 'other cam'] };
+
 function optionsOf(mode: Mode, unionId = 'sub'): SessionOptions {
   const ofAll = { claims: { ...CLAIM_NAMES, unionId, app: 'app' }, cacheSeconds: 30 };
   const url = new URL(server.origin);
@@ -32,7 +36,7 @@ function optionsOf(mode: Mode, unionId = 'sub'): SessionOptions {
     case 'introspection':
       return { mode, url, clientId: 'broker', clientSecret: 'secret', audience: AUDIENCE, scopes: ['cam'], ...ofAll };
     case 'forward':
-      return { mode, url, ...ofAll };
+      return { mode, url, accepted: IS_ACTIVE, refused: IS_OTHER, ...ofAll };
   }
 }
 
