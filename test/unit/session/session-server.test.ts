@@ -107,8 +107,11 @@ describe('an answer of a session server', () => {
     );
   });
 
-  it('must not be compressed', async () => {
-    answerWith(gzipSync('x'), { 'content-encoding': 'gzip' });
+  it.each([
+    ['gzip', gzipSync('x')],
+    ['br', 'text whose header is wrong'],
+  ])('must not be compressed: %s', async (encoding, body) => {
+    answerWith(body, { 'content-encoding': encoding });
     await expect(boundedFetch(server.origin, PLAIN, { clock: systemClock })).rejects.toThrow(
       'The answer must be UTF-8, and not compressed',
     );
