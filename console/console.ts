@@ -153,18 +153,11 @@ function renderVerdict(): void {
   const { level, text, next, runbook, also = [], limits } = verdict();
   byId('verdict', HTMLElement).dataset['level'] = level;
   setText(byId('verdict-text', HTMLElement), ...withCode(text));
-  const { nextStep, runbook: runbookLabel, runbookFile, also: alsoLabel } = texts();
+  const { nextStep, runbook: runbookLabel, runbookAt, also: alsoLabel } = texts();
   const details = [
     ...(next ? [element('p', {}, element('b', {}, `${nextStep}: `), ...withCode(next))] : []),
     ...(runbook
-      ? [
-          element(
-            'p',
-            {},
-            element('b', {}, `${runbookLabel}: `),
-            element('code', {}, `${runbookFile}#${runbook.toLowerCase().replaceAll(' ', '-')}`),
-          ),
-        ]
+      ? [element('p', {}, element('b', {}, `${runbookLabel}: `), element('code', {}, runbookAt(runbook)))]
       : []),
     ...also.map((one) => element('p', {}, element('b', {}, `${alsoLabel}: `), ...withCode(one))),
     ...(limits ? [element('p', { class: 'muted' }, limits)] : []),

@@ -35,7 +35,8 @@ export const EN = {
   loading: 'The console asks the broker …',
   nextStep: 'Next step',
   runbook: 'Runbook',
-  runbookFile: 'docs/runbooks.md',
+  /** @param heading of docs/runbooks.md */
+  runbookAt: (heading: string) => `docs/runbooks.md#${heading.toLowerCase().replaceAll(' ', '-')}`,
   also: 'Also',
   asOf: (age: string) => `Updated ${age} ago`,
   noAnswer: (time: string) => `This replica does not answer. The data below is from ${time}.`,
@@ -60,26 +61,26 @@ export const EN = {
     }),
     signatureRefused: ({ host, since }: Of<'signatureRefused' | 'clockRefused'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has refused our signature since ${f.since(since, now)}.`,
-      next: 'Run `sdk-token-broker check`. Compare the appKey with the vendor’s.',
+      next: 'Run `node dist/main.js check`. Compare the appKey with the vendor’s.',
     }),
     clockRefused: ({ host, since }: Of<'signatureRefused' | 'clockRefused'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has refused the time in our signature since ${f.since(since, now)}.`,
-      next: 'Correct the clock of the hosts (NTP). Run `sdk-token-broker check` to see the difference.',
+      next: 'Correct the clock of the hosts (NTP). Run `node dist/main.js check` to see the difference.',
     }),
     appRefused: ({ host, since, vendorCode }: Of<'appRefused'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has refused our app since ${f.since(since, now)}${vendorCode === undefined ? '' : ` (code ${vendorCode})`}.`,
-      next: 'Run `sdk-token-broker check`. If all is ok, the appToken is wrong or the app is frozen: `check --login` with a test account shows it.',
+      next: 'Run `node dist/main.js check`. If all is ok, the appToken is wrong or the app is frozen: `check --login` with a test account shows it.',
     }),
     vendorDown: ({ host, since, reason }: Of<'vendorDown'>, f: Format, now: number) => ({
       text: `The vendor (${host}) is down${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. The circuit breaker is open.`,
-      next: 'Run `sdk-token-broker check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens. It tries again at the next login that is due, at most once in 5 s.',
+      next: 'Run `node dist/main.js check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens. It tries again at the next login that is due, at most once in 5 s.',
     }),
     vendorFails: ({ host, since, reason, logins }: Of<'vendorFails'>, f: Format, now: number) => ({
       text: `The last login at the vendor (${host}) failed (${reason}). None has succeeded since ${f.since(since, now)}.${logins.failed > 0 ? ` In the last 10 minutes, ${f.number(logins.failed)} of ${f.number(logins.all)} logins of this replica failed.` : ''}`,
       next:
         reason === 'maintenance'
           ? 'Ask the vendor when its maintenance ends. The broker still serves known tokens, and tries again by itself.'
-          : 'Run `sdk-token-broker check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens.',
+          : 'Run `node dist/main.js check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens.',
     }),
     vendorBroken: ({ host, since, reason }: Of<'vendorBroken'>, f: Format, now: number) => ({
       text: `The vendor (${host}) has sent answers that are not valid since ${f.since(since, now)} (${reason}).`,
@@ -95,7 +96,7 @@ export const EN = {
     }),
     sessionsRefused: ({ count, share }: Of<'sessionsRefused' | 'readsFail'>, f: Format) => ({
       text: `The broker refused ${f.percent(share)} of the sessions in the last 10 minutes (${f.number(count)}). Users may be locked out.`,
-      next: 'Take a session of a new login and run `sdk-token-broker check --session`.',
+      next: 'Take a session of a new login and run `node dist/main.js check --session`.',
     }),
     readsFail: ({ count, share }: Of<'sessionsRefused' | 'readsFail'>, f: Format) => ({
       text: `${f.percent(share)} of the reads failed on the server’s side in the last 5 minutes (${f.number(count)}).`,

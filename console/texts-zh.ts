@@ -29,7 +29,8 @@ export const ZH: Texts = {
   loading: '正在查询服务状态……',
   nextStep: '下一步',
   runbook: '运维手册',
-  runbookFile: 'docs/runbooks.md',
+  runbookAt: (heading) =>
+    `docs/zh/runbooks.md#${heading === 'The vendor is down' ? '厂商故障' : heading.toLowerCase()}`,
   also: '另外',
   asOf: (age) => `${age}前更新`,
   noAnswer: (time) => `本副本没有响应。以下是 ${time} 的数据。`,
@@ -54,26 +55,26 @@ export const ZH: Texts = {
     }),
     signatureRefused: ({ host, since }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的签名。`,
-      next: '运行 `sdk-token-broker check`，并与厂商核对 appKey。',
+      next: '运行 `node dist/main.js check`，并与厂商核对 appKey。',
     }),
     clockRefused: ({ host, since }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝签名中的时间。`,
-      next: '校准主机时钟（NTP）。运行 `sdk-token-broker check` 查看时间差。',
+      next: '校准主机时钟（NTP）。运行 `node dist/main.js check` 查看时间差。',
     }),
     appRefused: ({ host, since, vendorCode }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的 App${vendorCode === undefined ? '' : `（结果码 ${vendorCode}）`}。`,
-      next: '运行 `sdk-token-broker check`。如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 `check --login` 可以确认。',
+      next: '运行 `node dist/main.js check`。如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 `check --login` 可以确认。',
     }),
     vendorDown: ({ host, since, reason }, f, now) => ({
       text: `厂商（${host}）${since ? `从 ${f.since(since, now)} 起` : ''}不可用${reason ? `（${reason}）` : ''}，已熔断。`,
-      next: '运行 `sdk-token-broker check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。下一次需要登录时自动重试，最多每 5 秒一次。',
+      next: '运行 `node dist/main.js check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。下一次需要登录时自动重试，最多每 5 秒一次。',
     }),
     vendorFails: ({ host, since, reason, logins }, f, now) => ({
       text: `最近一次向厂商（${host}）的登录失败（${reason}），从 ${f.since(since, now)} 起没有成功的登录。${logins.failed > 0 ? `最近 10 分钟，本副本的 ${f.number(logins.all)} 次登录中有 ${f.number(logins.failed)} 次失败。` : ''}`,
       next:
         reason === 'maintenance'
           ? '询问厂商维护何时结束。已知的令牌照常提供，Broker 会自动重试。'
-          : '运行 `sdk-token-broker check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。',
+          : '运行 `node dist/main.js check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。',
     }),
     vendorBroken: ({ host, since, reason }, f, now) => ({
       text: `厂商（${host}）从 ${f.since(since, now)} 起返回无法识别的内容（${reason}）。`,
@@ -89,7 +90,7 @@ export const ZH: Texts = {
     }),
     sessionsRefused: ({ count, share }, f) => ({
       text: `最近 10 分钟有 ${f.percent(share)} 的会话被拒绝（${f.number(count)} 次），用户可能无法登录。`,
-      next: '用一次新登录的会话运行 `sdk-token-broker check --session`。',
+      next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
     }),
     readsFail: ({ count, share }, f) => ({
       text: `最近 5 分钟有 ${f.percent(share)} 的读取因服务端原因失败（${f.number(count)} 次）。`,
@@ -204,11 +205,11 @@ export const ZH: Texts = {
   unionId: 'unionId',
   accessId: 'accessId',
   lookUp: '查询',
-  lookupRequest: '要查明某个请求为何失败，请用它的 requestId 搜索日志（docs/runbooks.md#a-user-cannot-log-in）。',
+  lookupRequest: '要查明某个请求为何失败，请用它的 requestId 搜索日志（docs/zh/runbooks.md#用户无法登录）。',
   idMissing: '请输入 ID。',
   idUnsendable: '浏览器无法在路径中发送这个 ID，请用 curl --path-as-is。',
   unknownAccount: '没有这个账号：从未在此登录，或已被清除。',
-  unknownAccountBecause: (detail) => `没有这个账号：从未在此登录，或已被清除。Broker 的回答：${detail}。`,
+  unknownAccountBecause: (detail) => `没有这个账号：从未在此登录，或已被清除。Broker 的响应：${detail}。`,
   found: (terminals) => `找到账号，共 ${terminals} 个终端。`,
   region: '国家/地区',
   coolDown: '冷却',

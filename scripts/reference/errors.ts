@@ -13,7 +13,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   request_invalid: {
     app: {
       en: 'correct the app: `detail` names the parameter and what is allowed',
-      zh: '修正 App：`detail` 指出是哪个参数以及允许的值',
+      zh: '修改 App 代码：`detail` 指出是哪个参数以及允许的值',
     },
     operator: {
       en: 'nothing, unless the app is correct: then compare its parameters with the API document',
@@ -95,7 +95,7 @@ export const ERROR_TEXTS: Readonly<Record<ErrorCode, ErrorText>> = {
   vendor_rejected: {
     app: {
       en: 'stop asking. If `detail` names the account, the `uniqueId` or the region as malformed, correct the app',
-      zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修正 App',
+      zh: '停止请求。若 `detail` 指出账号、`uniqueId` 或地区格式不对，请修改 App 代码',
     },
     operator: {
       en: 'read the log line with `kind`, then run `check`. If all is ok, run [`check --login`](commands.md#check-before-you-start) with a test account. For 10007: [settle it with the vendor](commands.md#settle-a-10007-with-the-vendor)',

@@ -79,7 +79,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
     group: 'vendor',
     required: 'oneApp',
     en: 'the appId that the vendor issued. With its token and key it is the only app, named `default`. Visible ASCII characters without spaces',
-    zh: '厂商颁发的 appId。它与对应的 appToken、appKey 构成唯一的 App，名为 `default`。只能含可见的 ASCII 字符，不能含空格',
+    zh: '厂商颁发的 appId。它与 appToken、appKey 三者组成一个名为 `default` 的 App。只能含可见的 ASCII 字符，不能含空格',
   },
   VENDOR_APP_TOKEN: {
     group: 'vendor',
@@ -312,7 +312,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   OTEL_EXPORTER_OTLP_HEADERS: {
     group: 'tracing',
     en: 'headers of each export, for example an API key: `name=value[,name=value…]`, with percent-encoded values',
-    zh: '每次导出时附带的请求头，例如 API key：`name=value[,name=value…]`，值需百分号编码',
+    zh: '每次导出时附带的请求头，例如 API key：`name=value[,name=value…]`，值需做 URL 编码',
   },
   OTEL_SERVICE_NAME: {
     group: 'tracing',
@@ -322,7 +322,7 @@ export const SETTINGS: Readonly<Record<VariableName, SettingText>> = {
   OTEL_RESOURCE_ATTRIBUTES: {
     group: 'tracing',
     en: 'attributes of all spans: `key=value[,key=value…]`, with percent-encoded values',
-    zh: '所有 span 的属性：`key=value[,key=value…]`，值需百分号编码',
+    zh: '所有 span 的属性：`key=value[,key=value…]`，值需做 URL 编码',
   },
   OTEL_TRACES_SAMPLER: {
     group: 'tracing',

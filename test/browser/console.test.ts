@@ -100,7 +100,7 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     await opened.enter(FIRST_TOKEN);
     await opened.verdict(/The vendor \(127\.0\.0\.1:\d+\) has refused our signature since \d\d:\d\d\./);
     const details = opened.page.locator('#verdict-details');
-    expect(await details.textContent()).toContain('sdk-token-broker check');
+    expect(await details.textContent()).toContain('node dist/main.js check');
     expect(await details.textContent()).toContain('docs/runbooks.md#sdktokenbrokervendorrefuseslogins');
     for (let session = 0; session < 12; session += 1) await misconfigured.getToken(`made-up-${session}`, 'phone');
     await eventually(async () => {

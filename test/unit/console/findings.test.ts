@@ -5,6 +5,7 @@ import { EN } from '../../../console/texts-en.ts';
 import { ZH } from '../../../console/texts-zh.ts';
 import type { StatusReport } from '../../../src/http/status-report.ts';
 import { readFile } from '../../support/documents.ts';
+import { headingsOf } from '../../support/markdown.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');
 const SINCE = '2026-11-26T14:02:00.000Z';
@@ -186,7 +187,7 @@ describe.each([
     );
     expect(text).toContain('14:02');
     expect(text).toContain('vendor.example');
-    expect(next).toContain('`sdk-token-broker check`');
+    expect(next).toContain('`node dist/main.js check`');
   });
 
   it.each(['lost', 'went_back'] as const)('say when Redis has %s, and to repeat the erasures', (history) => {
@@ -215,7 +216,7 @@ describe.each([
     } as const;
     const { text, next } = texts.findings.vendorFails(finding, new Format(language, 'UTC'), NOW);
     expect(text).toMatch(/7 of 9 logins|9 次登录中有 7 次失败/);
-    expect(next).toContain('`sdk-token-broker check`');
+    expect(next).toContain('`node dist/main.js check`');
     expect(next).toMatch(/only the vendor’s login service is down|只是厂商的登录服务有故障/);
     const none = texts.findings.vendorFails(
       { ...finding, logins: { failed: 0, all: 0 } },
@@ -237,8 +238,10 @@ describe.each([
   });
 });
 
-it('each finding names a page of docs/runbooks.md', () => {
-  const runbooks = readFile('docs/runbooks.md');
-  for (const { runbook } of Object.values(RULES)) expect(runbooks).toContain(`\n## ${runbook}\n`);
-  expect(runbooks).toContain('\n## SdkTokenBrokerReplicaDown\n');
+it.each([EN, ZH])('each finding names a section of the runbooks, in the language of the page', ({ runbookAt }) => {
+  const headings = ['SdkTokenBrokerReplicaDown', ...Object.values(RULES).map(({ runbook }) => runbook)];
+  for (const heading of headings) {
+    const [file = '', anchor] = runbookAt(heading).split('#');
+    expect(headingsOf(readFile(file)).map((one) => one.anchor)).toContain(anchor);
+  }
 });

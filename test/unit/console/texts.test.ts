@@ -16,7 +16,7 @@ describe('the Chinese texts', () => {
   });
 
   it('are Chinese, except names and codes', () => {
-    const names = /^\.(redis|app|unionId|accessId|runbookFile|actors\.app|demo\.(app|broker))$/;
+    const names = /^\.(redis|app|unionId|accessId|runbookAt|actors\.app|demo\.(app|broker))$/;
     const foreign = textsOf(ZH).filter(([path, text]) => !names.test(path) && !/\p{Script=Han}/u.test(text));
     expect(foreign).toEqual([]);
   });
