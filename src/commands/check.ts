@@ -2,14 +2,20 @@ import { readConfigParts } from '../config/config.ts';
 import { userAgentOf } from '../session/session-server.ts';
 import { raceTimeout, systemClock } from '../token/clock.ts';
 import { type CheckResult, fail } from './checks/check-result.ts';
-import { checkSession, checkSessions, readSession } from './checks/sessions.ts';
+import { checkSession, readSession } from './checks/given-session.ts';
+import { columnsOf, type Language, languageOf, padded, type Text, untranslated } from './checks/language.ts';
+import { checkSessions } from './checks/sessions.ts';
 import { checkSettings } from './checks/settings.ts';
 import { checkStore } from './checks/store.ts';
 import { checkVendor } from './checks/vendor.ts';
 import { type CommandContext, parseFlags, UsageError } from './command-line.ts';
 import { chooseLogin, LOGIN_FLAGS_HELP, LOGIN_OPTIONS, readLogin } from './login-flags.ts';
 
-const HELP = `sdk-token-broker check [--session [FILE]] [--login --union-id ID --unique-id ID --region CC [--app NAME]]
+const USAGE =
+  'sdk-token-broker check [--session [FILE]] [--login --union-id ID --unique-id ID --region CC [--app NAME]] [--lang en|zh]';
+
+const HELP: Text = {
+  en: `${USAGE}
 
 Checks that the service can run with this environment: the settings, Redis, the session keys or the session server,
 and every vendor domain. For each problem it says how to fix it. It shows no secret and takes at most 15 s.
@@ -25,38 +31,70 @@ call, so no account is logged in. This does not test the appToken.
   --login              make a real login instead, which also tests the appToken. It may end the session of the SDK on
                        that phone: use a test account
 ${LOGIN_FLAGS_HELP}
+  --lang en|zh         the language of the output (default: that of the terminal, by LC_ALL, LC_MESSAGES or LANG)
 
-Exit code 0: no check failed. Exit code 1: a check failed.`;
+Exit code 0: no check failed. Exit code 1: a check failed.`,
+  zh: `${USAGE}
+
+检查服务能否用当前的环境变量运行：配置、Redis、会话密钥或会话服务器，以及每个厂商域名。对每个问题都说明如何修正。
+不显示任何机密，最多用时 15 秒。
+
+对厂商的检查是一次国家为空的签名调用。厂商校验签名，然后拒绝该调用，所以不会登录任何账号。这不能检验 appToken。
+
+  --session [FILE]     同时检查 App 的一个会话：逐个声明显示，并给出账号或拒绝的原因。
+                       文件（或标准输入）的内容是令牌，或构成会话的请求头，每行一个，
+                       例如：echo 'Cookie: sid=…' | sdk-token-broker check --session
+                       不打印会话本身，不查询账号是否已被清除。它会重新获取会话密钥，
+                       而运行中的 Broker 可能仍使用 kid 相同的旧密钥，最多 10 分钟
+  --login              改为真实登录一次，这样也能检验 appToken。可能使该手机上 SDK 的登录失效：请使用测试账号
+  --union-id ID        账号
+  --unique-id ID       手机：1 到 128 个可见 ASCII 字符
+  --region CC          账号所属的国家，两个大写字母
+  --app NAME           VENDOR_APPS 配置了多个 App 时，指定其中一个（默认：第一个）
+  --lang en|zh         输出的语言（默认取终端的语言：LC_ALL、LC_MESSAGES 或 LANG）
+
+退出码 0：没有任何一项失败。退出码 1：有检查项失败。`,
+};
 
 const OPTIONS = {
   ...LOGIN_OPTIONS,
   session: { type: 'string' },
   login: { type: 'boolean', default: false },
+  lang: { type: 'string' },
 } as const;
 
 /** The `check` command. @returns the exit code. @throws UsageError, HelpRequested */
 export async function check(args: readonly string[], { env, version, out, err }: CommandContext): Promise<number> {
-  const { login: isRealLogin, session: file, ...flags } = parseFlags(withFile(args), OPTIONS, HELP);
+  const language = languageOf(wantedLanguage(args), env);
+  const help = HELP[language];
+  const { login: isRealLogin, session: file, lang: _, ...flags } = parseFlags(withFile(args), OPTIONS, help);
   const [loginFlag] = Object.keys(flags);
-  if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${HELP}`);
-  const login = isRealLogin ? readLogin(flags, HELP) : undefined;
+  if (loginFlag && !isRealLogin) throw new UsageError(`--${loginFlag} requires --login\n\n${help}`);
+  const login = isRealLogin ? readLogin(flags, help) : undefined;
 
-  const headers = file === undefined ? undefined : await readSession(file, process.stdin, err);
+  const headers = file === undefined ? undefined : await readSession(file, process.stdin, err, language);
 
   const parts = readConfigParts(env);
   const { vendor, session, store } = parts;
   const access = { clock: systemClock, userAgent: userAgentOf(version) };
   const chosenLogin = vendor && login && chooseLogin(login, vendor);
   const checks = [
-    finish('configuration', Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
-    store && finish('Redis', checkStore(store.redis, systemClock)),
-    session && finish('sessions', checkSessions(session, access)),
-    session && headers && finish('session', checkSession({ ...parts, session }, headers, access)),
-    vendor && finish('vendor', checkVendor(vendor, systemClock, chosenLogin)),
+    finish({ en: 'configuration', zh: '配置' }, Promise.resolve(checkSettings(parts, env['NODE_ENV']))),
+    store && finish(untranslated('Redis'), checkStore(store.redis, systemClock)),
+    session && finish({ en: 'sessions', zh: '会话校验' }, checkSessions(session, access)),
+    session && headers && finish({ en: 'session', zh: '会话' }, checkSession({ ...parts, session }, headers, access)),
+    vendor && finish({ en: 'vendor', zh: '厂商' }, checkVendor(vendor, systemClock, chosenLogin)),
   ];
   const results = (await Promise.all(checks)).flatMap((partial) => partial ?? []);
-  out(report(results));
+  out(report(results, language));
   return results.some(({ level }) => level === 'FAIL') ? 1 : 0;
+}
+
+/** Known before the other arguments are read, because their errors show the help. */
+function wantedLanguage(args: readonly string[]): string | undefined {
+  const at = args.findLastIndex((arg) => /^--lang(=|$)/.test(arg));
+  if (at === -1) return undefined;
+  return args[at]?.startsWith('--lang=') ? args[at]?.slice('--lang='.length) : args[at + 1];
 }
 
 /** `--session` without a file reads standard input. */
@@ -71,27 +109,39 @@ function withFile(args: readonly string[]): string[] {
 const CHECK_TIMEOUT_MS = 12_000;
 
 /** Never rejects: a check that throws or takes too long is a failed check. */
-async function finish(name: string, check: Promise<readonly CheckResult[]>): Promise<readonly CheckResult[]> {
+async function finish(name: Text, check: Promise<readonly CheckResult[]>): Promise<readonly CheckResult[]> {
   try {
-    const timedOut = { detail: `no result after ${CHECK_TIMEOUT_MS / 1_000} s`, fix: 'Run the check again.' };
+    const seconds = CHECK_TIMEOUT_MS / 1_000;
+    const timedOut = {
+      detail: { en: `no result after ${seconds} s`, zh: `${seconds} 秒后仍没有结果` },
+      fix: { en: 'Run the check again.', zh: '再运行一次检查。' },
+    };
     return (await raceTimeout(systemClock, CHECK_TIMEOUT_MS, check)) ?? [fail(name, timedOut)];
   } catch (error) {
     // The message of the error may contain secrets.
-    const detail = `the check itself failed (${error instanceof Error ? error.name : typeof error})`;
-    return [fail(name, { detail, fix: 'This is a bug of the broker. Please report it.' })];
+    const kind = error instanceof Error ? error.name : typeof error;
+    const detail = { en: `the check itself failed (${kind})`, zh: `检查本身失败（${kind}）` };
+    const fix = { en: 'This is a bug of the broker. Please report it.', zh: '这是 Broker 的缺陷，请反馈。' };
+    return [fail(name, { detail, fix })];
   }
 }
 
+const FIX_LABEL: Text = { en: 'To fix it: ', zh: '修正方法：' };
+
 /** One line for each result, a second line with the fix for each problem, and the number of results by level. */
-function report(results: readonly CheckResult[]): string {
-  const width = Math.max(...results.map(({ name }) => name.length));
+function report(results: readonly CheckResult[], language: Language): string {
+  const width = Math.max(...results.map(({ name }) => columnsOf(name[language])));
   const lines = results.flatMap((result) => {
-    const line = `${result.level.padEnd(4)}  ${result.name.padEnd(width)}  — ${result.detail}`;
-    return result.level === 'ok' ? [line] : [line, `      To fix it: ${result.fix}`];
+    const name = padded(result.name[language], width);
+    const line = `${result.level.padEnd(4)}  ${name}  — ${result.detail[language]}`;
+    return result.level === 'ok' ? [line] : [line, `      ${FIX_LABEL[language]}${result.fix[language]}`];
   });
   const count = (level: CheckResult['level']) => results.filter((result) => result.level === level).length;
-  const summary = `${count('ok')} ok, ${plural(count('warn'), 'warning')}, ${plural(count('FAIL'), 'failure')}`;
-  return [...lines, '', summary].join('\n');
+  const summary: Text = {
+    en: `${count('ok')} ok, ${plural(count('warn'), 'warning')}, ${plural(count('FAIL'), 'failure')}`,
+    zh: `${count('ok')} 项正常，${count('warn')} 项警告，${count('FAIL')} 项失败`,
+  };
+  return [...lines, '', summary[language]].join('\n');
 }
 
 function plural(count: number, noun: string): string {

@@ -444,6 +444,20 @@ test('ends within 15 s if nothing answers', { timeout: 15_000 }, async () => {
   ]);
 });
 
+test('with --lang zh every line is in Chinese', async () => {
+  const env = { PATH: process.env['PATH'], ...(await validEnv()), ADMIN_HOST: '0.0.0.0' };
+  const args = ['check', '--lang', 'zh', '--session', ...LOGIN];
+  const child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: 'pipe' });
+  child.stdin.end(await cloud.issueSession({ unionId: 'alice', region: 'UK' }));
+  const [{ code }, out, err] = await Promise.all([exitOf(child), text(child.stdout), text(child.stderr)]);
+  expect([code, err]).toEqual([1, '']);
+  expect(out).toMatch(/^FAIL {2}会话 region +— UK：会话的声明 region 必须是 ISO 3166-1 .*\n {6}修正方法：/m);
+  expect(out).toMatch(/ 登录 default +— 成功：accessId …\d{4}，令牌有效期 30 天$/m);
+  const lines = out.split('\n').filter((line) => line !== '');
+  expect(lines.length).toBeGreaterThan(15);
+  expect(lines.filter((line) => !/\p{Script=Han}/u.test(line))).toEqual([]);
+});
+
 test('explains a wrong command line, with exit code 2', async () => {
   for (const args of ['--nonsense', '--login', '--union-id a', '--login --union-id a --unique-id b --region de']) {
     const child = spawn(process.execPath, [ENTRY, 'check', ...args.split(' ')], { env: {}, stdio: 'pipe' });

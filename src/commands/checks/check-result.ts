@@ -1,28 +1,30 @@
+import type { Text } from './language.ts';
+
 /** The result of one check, without secrets. */
-export type CheckResult = { readonly level: 'ok'; readonly name: string; readonly detail: string } | FailedCheck;
+export type CheckResult = { readonly level: 'ok'; readonly name: Text; readonly detail: Text } | FailedCheck;
 
 interface FailedCheck extends Problem {
   /** `warn`: it works, but the operator should know. */
   readonly level: 'warn' | 'FAIL';
-  readonly name: string;
+  readonly name: Text;
 }
 
 export interface Problem {
   /** The problem, in a short sentence. */
-  readonly detail: string;
+  readonly detail: Text;
   /** How to fix it: sentences in the imperative. */
-  readonly fix: string;
+  readonly fix: Text;
 }
 
-export function ok(name: string, detail: string): CheckResult {
+export function ok(name: Text, detail: Text): CheckResult {
   return { level: 'ok', name, detail };
 }
 
-export function warn(name: string, problem: Problem): CheckResult {
+export function warn(name: Text, problem: Problem): CheckResult {
   return { level: 'warn', name, ...problem };
 }
 
-export function fail(name: string, problem: Problem): CheckResult {
+export function fail(name: Text, problem: Problem): CheckResult {
   return { level: 'FAIL', name, ...problem };
 }
 
@@ -42,45 +44,81 @@ export function networkProblem(code: string, { address, setting }: Target): Prob
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return {
-        detail: `DNS has no address for the host of ${address} (${code})`,
-        fix: `Correct the host in ${setting}, or the DNS of this machine.`,
+        detail: {
+          en: `DNS has no address for the host of ${address} (${code})`,
+          zh: `DNS 无法解析 ${address} 的主机名（${code}）`,
+        },
+        fix: {
+          en: `Correct the host in ${setting}, or the DNS of this machine.`,
+          zh: `修正 ${setting} 中的主机名，或本机的 DNS。`,
+        },
       };
     case 'ECONNREFUSED':
       return {
-        detail: `nothing listens at ${address} (${code})`,
-        fix: `Start the server, or correct the host and the port in ${setting}.`,
+        detail: { en: `nothing listens at ${address} (${code})`, zh: `${address} 没有程序在监听（${code}）` },
+        fix: {
+          en: `Start the server, or correct the host and the port in ${setting}.`,
+          zh: `启动该服务器，或修正 ${setting} 中的主机名和端口。`,
+        },
       };
     case 'ETIMEDOUT':
     case 'timeout':
       return {
-        detail: `${address} did not answer in time`,
-        fix: `Check that the server runs, that DNS finds it and that no firewall blocks it. Correct the address or the scheme (with or without TLS) in ${setting} if it is wrong.`,
+        detail: { en: `${address} did not answer in time`, zh: `${address} 响应超时` },
+        fix: {
+          en: `Check that the server runs, that DNS finds it and that no firewall blocks it. Correct the address or the scheme (with or without TLS) in ${setting} if it is wrong.`,
+          zh: `检查服务器是否在运行、DNS 能否解析、防火墙是否拦截。如果 ${setting} 中的地址或协议（是否使用 TLS）不对，请修正。`,
+        },
       };
     case 'ECONNRESET':
     case 'EPIPE':
     case 'UND_ERR_SOCKET':
     case 'closed':
       return {
-        detail: `${address} closed the connection without an answer`,
-        fix: `Check whether the server requires TLS. If it does, use https:// or rediss:// in ${setting}.`,
+        detail: {
+          en: `${address} closed the connection without an answer`,
+          zh: `${address} 没有响应就关闭了连接`,
+        },
+        fix: {
+          en: `Check whether the server requires TLS. If it does, use https:// or rediss:// in ${setting}.`,
+          zh: `检查服务器是否要求 TLS。如果是，请在 ${setting} 中使用 https:// 或 rediss://。`,
+        },
       };
     case 'unknown':
       return {
-        detail: `${address} answers with an unexpected protocol`,
-        fix: `Correct the host, the port and the scheme in ${setting}.`,
+        detail: { en: `${address} answers with an unexpected protocol`, zh: `${address} 响应所用的协议不对` },
+        fix: {
+          en: `Correct the host, the port and the scheme in ${setting}.`,
+          zh: `修正 ${setting} 中的主机名、端口和协议。`,
+        },
       };
   }
   if (CERTIFICATE_ERRORS.test(code)) {
     return {
-      detail: `the certificate of ${address} is not trusted (${code})`,
-      fix: `Renew the certificate, or set NODE_EXTRA_CA_CERTS to the file of its CA. The certificate must cover the host in ${setting}.`,
+      detail: {
+        en: `the certificate of ${address} is not trusted (${code})`,
+        zh: `${address} 的证书不受信任（${code}）`,
+      },
+      fix: {
+        en: `Renew the certificate, or set NODE_EXTRA_CA_CERTS to the file of its CA. The certificate must cover the host in ${setting}.`,
+        zh: `更新证书，或把 NODE_EXTRA_CA_CERTS 设为其 CA 的文件路径。证书必须包含 ${setting} 中的主机名。`,
+      },
     };
   }
   if (TLS_ERRORS.test(code)) {
     return {
-      detail: `the TLS handshake with ${address} failed (${code})`,
-      fix: `Correct the scheme and the port in ${setting}. Either only one side uses TLS, or the TLS versions differ.`,
+      detail: {
+        en: `the TLS handshake with ${address} failed (${code})`,
+        zh: `与 ${address} 的 TLS 握手失败（${code}）`,
+      },
+      fix: {
+        en: `Correct the scheme and the port in ${setting}. Either only one side uses TLS, or the TLS versions differ.`,
+        zh: `修正 ${setting} 中的协议和端口。可能只有一方使用 TLS，或双方的 TLS 版本不一致。`,
+      },
     };
   }
-  return { detail: `${address} cannot be reached (${code})`, fix: `Correct ${setting}, or the network between.` };
+  return {
+    detail: { en: `${address} cannot be reached (${code})`, zh: `无法连接 ${address}（${code}）` },
+    fix: { en: `Correct ${setting}, or the network between.`, zh: `修正 ${setting}，或两者之间的网络。` },
+  };
 }

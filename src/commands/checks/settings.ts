@@ -1,18 +1,28 @@
 import { type ConfigParts, isProduction } from '../../config/config.ts';
 import { type CheckResult, fail, ok, warn } from './check-result.ts';
+import type { Text } from './language.ts';
+import { reasonText } from './reasons.ts';
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 const ALL_INTERFACES = new Set(['0.0.0.0', '::']);
 
+const CONFIGURATION: Text = { en: 'configuration', zh: '配置' };
+const ENVIRONMENT: Text = { en: 'environment', zh: '运行环境' };
+const ADMIN_TOKEN: Text = { en: 'admin token', zh: '管理令牌' };
+
 /** Reports every problem of the configuration, and settings that are allowed but risky. */
 export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): CheckResult[] {
-  const problems = parts.problems.map((detail) =>
-    fail('configuration', {
-      detail,
-      fix: 'Correct this setting in the environment. .env.example explains every setting.',
+  const problems = parts.problems.map((problem) =>
+    fail(CONFIGURATION, {
+      detail: reasonText(problem),
+      fix: {
+        en: 'Correct this setting in the environment. .env.example explains every setting.',
+        zh: '修正环境变量中的这一项。每个配置项的说明见 docs/zh/settings.md。',
+      },
     }),
   );
-  const configuration = problems.length > 0 ? problems : [ok('configuration', 'every setting is valid')];
+  const configuration =
+    problems.length > 0 ? problems : [ok(CONFIGURATION, { en: 'every setting is valid', zh: '所有配置项均有效' })];
   return [...configuration, ...checkEnvironment(parts, nodeEnv), ...checkAdmin(parts)];
 }
 
@@ -22,14 +32,27 @@ function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined):
   const unencrypted = [...new Set(remote.filter(({ protocol }) => protocol === 'http:').map(({ host }) => host))];
   const results: CheckResult[] = [];
   if (remote.length > 0 && !isProduction({ NODE_ENV: nodeEnv || 'development' })) {
-    const detail = 'NODE_ENV is not production, but the vendor is on another machine';
-    const fix = 'Set NODE_ENV=production. The broker then insists on TOKEN_ENCRYPTION_KEYS if it uses Redis.';
-    results.push(warn('environment', { detail, fix }));
+    const detail = {
+      en: 'NODE_ENV is not production, but the vendor is on another machine',
+      zh: 'NODE_ENV 不是 production，但厂商不在本机',
+    };
+    const fix = {
+      en: 'Set NODE_ENV=production. The broker then insists on TOKEN_ENCRYPTION_KEYS if it uses Redis.',
+      zh: '设置 NODE_ENV=production。这样，使用 Redis 时 Broker 会强制要求 TOKEN_ENCRYPTION_KEYS。',
+    };
+    results.push(warn(ENVIRONMENT, { detail, fix }));
   }
   if (unencrypted.length > 0) {
-    const detail = `the broker sends the appToken unencrypted to ${unencrypted.join(', ')}`;
-    const fix = 'Use https:// in VENDOR_BASE_URL and VENDOR_REGION_URLS.';
-    results.push(warn('environment', { detail, fix }));
+    const hosts = unencrypted.join(', ');
+    const detail = {
+      en: `the broker sends the appToken unencrypted to ${hosts}`,
+      zh: `Broker 以明文把 appToken 发送到 ${hosts}`,
+    };
+    const fix = {
+      en: 'Use https:// in VENDOR_BASE_URL and VENDOR_REGION_URLS.',
+      zh: '在 VENDOR_BASE_URL 和 VENDOR_REGION_URLS 中使用 https://。',
+    };
+    results.push(warn(ENVIRONMENT, { detail, fix }));
   }
   return results;
 }
@@ -37,11 +60,24 @@ function checkEnvironment({ vendor }: ConfigParts, nodeEnv: string | undefined):
 function checkAdmin({ admin }: ConfigParts): CheckResult[] {
   if (!admin) return [];
   const { host, tokens } = admin;
-  if (tokens.length === 0) return [ok('admin token', 'not set: the internal API serves only health and metrics')];
-  if (ALL_INTERFACES.has(host)) {
-    const detail = `ADMIN_HOST=${host} opens the internal API, which returns tokens, to every network`;
-    const fix = 'Set ADMIN_HOST to an internal address, or let only your own services reach ADMIN_PORT.';
-    return [warn('admin token', { detail, fix })];
+  if (tokens.length === 0) {
+    const detail = {
+      en: 'not set: the internal API serves only health and metrics',
+      zh: '未设置：内部 API 只提供健康检查和指标',
+    };
+    return [ok(ADMIN_TOKEN, detail)];
   }
-  return [ok('admin token', `callers: ${tokens.map(({ name }) => name).join(', ')}`)];
+  if (ALL_INTERFACES.has(host)) {
+    const detail = {
+      en: `ADMIN_HOST=${host} opens the internal API, which returns tokens, to every network`,
+      zh: `ADMIN_HOST=${host} 使内部 API 对所有网络开放，而它会返回令牌`,
+    };
+    const fix = {
+      en: 'Set ADMIN_HOST to an internal address, or let only your own services reach ADMIN_PORT.',
+      zh: '把 ADMIN_HOST 设为内网地址，或只允许你自己的服务访问 ADMIN_PORT。',
+    };
+    return [warn(ADMIN_TOKEN, { detail, fix })];
+  }
+  const callers = tokens.map(({ name }) => name).join(', ');
+  return [ok(ADMIN_TOKEN, { en: `callers: ${callers}`, zh: `调用方：${callers}` })];
 }

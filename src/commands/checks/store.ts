@@ -2,56 +2,116 @@ import type { RedisConfig } from '../../config/config.ts';
 import { probeRedis } from '../../store/redis/probe.ts';
 import type { Clock } from '../../token/clock.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
+import { type Text, untranslated } from './language.ts';
 
 /** Major and minor version of the oldest Redis that the broker supports. */
 const OLDEST_REDIS = [6, 2] as const;
 
-const FULL_DISK = 'See the log of Redis. Its disk may be full or not writable.';
+const FULL_DISK: Text = {
+  en: 'See the log of Redis. Its disk may be full or not writable.',
+  zh: '查看 Redis 的日志。磁盘可能已满，或不可写。',
+};
+
+const REDIS = untranslated('Redis');
 
 /** By the error code of Redis or of the probe. */
 const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
   NOAUTH: {
-    detail: 'it requires a password, but REDIS_URL has none (NOAUTH)',
-    fix: 'Add the password to the URL: redis://:password@host or redis://user:password@host.',
+    detail: {
+      en: 'it requires a password, but REDIS_URL has none (NOAUTH)',
+      zh: 'Redis 要求密码，但 REDIS_URL 中没有（NOAUTH）',
+    },
+    fix: {
+      en: 'Add the password to the URL: redis://:password@host or redis://user:password@host.',
+      zh: '在 URL 中加上密码：redis://:password@host 或 redis://user:password@host。',
+    },
   },
   WRONGPASS: {
-    detail: 'it rejects the user or the password in REDIS_URL (WRONGPASS)',
-    fix: 'Correct them. In a URL, characters such as @ / : # % must be percent-encoded.',
+    detail: {
+      en: 'it rejects the user or the password in REDIS_URL (WRONGPASS)',
+      zh: 'Redis 拒绝 REDIS_URL 中的用户名或密码（WRONGPASS）',
+    },
+    fix: {
+      en: 'Correct them. In a URL, characters such as @ / : # % must be percent-encoded.',
+      zh: '修正用户名和密码。URL 中的 @ / : # % 等字符需做 URL 编码。',
+    },
   },
   DENIED: {
-    detail: 'it accepts connections from its own machine only (DENIED, protected mode)',
-    fix: 'Set a password in Redis and add it to REDIS_URL.',
+    detail: {
+      en: 'it accepts connections from its own machine only (DENIED, protected mode)',
+      zh: 'Redis 只接受本机的连接（DENIED，保护模式）',
+    },
+    fix: {
+      en: 'Set a password in Redis and add it to REDIS_URL.',
+      zh: '为 Redis 设置密码，并写入 REDIS_URL。',
+    },
   },
   READONLY: {
-    detail: 'it is a replica, but the broker must write (READONLY)',
-    fix: 'Set REDIS_URL to the primary.',
+    detail: {
+      en: 'it is a replica, but the broker must write (READONLY)',
+      zh: '它是从节点，而 Broker 需要写入（READONLY）',
+    },
+    fix: { en: 'Set REDIS_URL to the primary.', zh: '把 REDIS_URL 改为主节点。' },
   },
-  MISCONF: { detail: 'it refuses to write because it cannot save to disk (MISCONF)', fix: FULL_DISK },
-  OOM: { detail: 'it has no memory left (OOM)', fix: 'Raise its maxmemory.' },
-  LOADING: { detail: 'it is still loading its data (LOADING)', fix: 'Wait, then run the check again.' },
+  MISCONF: {
+    detail: {
+      en: 'it refuses to write because it cannot save to disk (MISCONF)',
+      zh: 'Redis 无法保存到磁盘，因此拒绝写入（MISCONF）',
+    },
+    fix: FULL_DISK,
+  },
+  OOM: {
+    detail: { en: 'it has no memory left (OOM)', zh: 'Redis 内存已用完（OOM）' },
+    fix: { en: 'Raise its maxmemory.', zh: '调高 maxmemory。' },
+  },
+  LOADING: {
+    detail: { en: 'it is still loading its data (LOADING)', zh: 'Redis 仍在加载数据（LOADING）' },
+    fix: { en: 'Wait, then run the check again.', zh: '稍等，再运行一次检查。' },
+  },
   MOVED: {
-    detail: 'it is a node of a Redis Cluster, but REDIS_URL has another scheme (MOVED)',
-    fix: 'Use the scheme for a cluster: redis-cluster://host:port,host:port.',
+    detail: {
+      en: 'it is a node of a Redis Cluster, but REDIS_URL has another scheme (MOVED)',
+      zh: '它是 Redis Cluster 的节点，但 REDIS_URL 用了其他协议（MOVED）',
+    },
+    fix: {
+      en: 'Use the scheme for a cluster: redis-cluster://host:port,host:port.',
+      zh: '使用集群的写法：redis-cluster://host:port,host:port。',
+    },
   },
   NOMASTER: {
-    detail: 'the Sentinels know no master of that name',
-    fix: 'Correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name.',
+    detail: { en: 'the Sentinels know no master of that name', zh: 'Sentinel 不知道这个名称的主节点' },
+    fix: {
+      en: 'Correct the name at the end of REDIS_URL: redis-sentinel://host:port,host:port/name.',
+      zh: '修正 REDIS_URL 末尾的名称：redis-sentinel://host:port,host:port/name。',
+    },
   },
   NODATABASE: {
-    detail: 'the database in REDIS_URL cannot be selected',
-    fix: 'Correct its number at the end of REDIS_URL: Redis has databases 0 to 15, unless its setting `databases` differs. With ACLs, the user needs the right +select.',
+    detail: { en: 'the database in REDIS_URL cannot be selected', zh: '无法选择 REDIS_URL 中的数据库' },
+    fix: {
+      en: 'Correct its number at the end of REDIS_URL: Redis has databases 0 to 15, unless its setting `databases` differs. With ACLs, the user needs the right +select.',
+      zh: '修正 REDIS_URL 末尾的编号：Redis 的数据库为 0 到 15，除非改过它的 `databases` 设置。使用 ACL 时，用户需要 +select 权限。',
+    },
   },
   NOSENTINEL: {
-    detail: 'no Sentinel answers',
-    fix: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
+    detail: { en: 'no Sentinel answers', zh: '没有 Sentinel 响应' },
+    fix: {
+      en: 'Check that the Sentinels run at the addresses in REDIS_URL. If they require TLS, add ?tls=true. If they require a password, add ?sentinelPassword=….',
+      zh: '检查 REDIS_URL 中的各地址上是否运行着 Sentinel。如果要求 TLS，加上 ?tls=true。如果要求密码，加上 ?sentinelPassword=…。',
+    },
   },
   NONODE: {
-    detail: 'no node of the cluster answers',
-    fix: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true.',
+    detail: { en: 'no node of the cluster answers', zh: '集群中没有节点响应' },
+    fix: {
+      en: 'Check that the nodes run at the addresses in REDIS_URL. If they require TLS, add ?tls=true.',
+      zh: '检查 REDIS_URL 中的各节点是否在运行。如果要求 TLS，加上 ?tls=true。',
+    },
   },
   ERR: {
-    detail: 'it refuses a command of the broker (ERR)',
-    fix: 'Check that the server is Redis 6.2 or later with scripts.',
+    detail: { en: 'it refuses a command of the broker (ERR)', zh: 'Redis 拒绝 Broker 的某个命令（ERR）' },
+    fix: {
+      en: 'Check that the server is Redis 6.2 or later with scripts.',
+      zh: '检查服务器是否为支持脚本的 Redis 6.2 或更高版本。',
+    },
   },
 };
 
@@ -59,8 +119,11 @@ const REDIS_PROBLEMS: Readonly<Record<string, Problem>> = {
 function redisProblem(code: string, address: string, keyPrefix: string): Problem {
   if (code === 'NOPERM') {
     return {
-      detail: 'its user lacks a permission (NOPERM)',
-      fix: `Allow scripts, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+      detail: { en: 'its user lacks a permission (NOPERM)', zh: '用户缺少权限（NOPERM）' },
+      fix: {
+        en: `Allow scripts, the keys ${keyPrefix}:* and the channel ${keyPrefix}:*. For example: ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+        zh: `允许脚本、键 ${keyPrefix}:* 和频道 ${keyPrefix}:*。例如：ACL SETUSER … ~${keyPrefix}:* &${keyPrefix}:* +@all -@dangerous +info`,
+      },
     };
   }
   return REDIS_PROBLEMS[code] ?? networkProblem(code, { address, setting: 'REDIS_URL' });
@@ -68,26 +131,40 @@ function redisProblem(code: string, address: string, keyPrefix: string): Problem
 
 const CONNECT_TIMEOUT_MS = 4_000;
 
+const SCRIPTS: Text = { en: 'Redis scripts', zh: 'Redis 脚本' };
+const SCRIPT_SUCCEEDED: Text = {
+  en: 'a script wrote a key, published a message and deleted the key',
+  zh: '脚本写入了一个键，发布了一条消息，并删除了该键',
+};
+
 /** Checks that the broker can use Redis, that Redis does not lose tokens, and that the tokens are encrypted. */
 export async function checkStore(redis: RedisConfig | undefined, clock: Clock): Promise<CheckResult[]> {
   if (!redis) {
-    const detail = 'REDIS_URL is not set: this process alone keeps the tokens, and a restart loses them';
-    return [warn('Redis', { detail, fix: 'Set REDIS_URL, unless you run a single replica for a test.' })];
+    const detail = {
+      en: 'REDIS_URL is not set: this process alone keeps the tokens, and a restart loses them',
+      zh: '未设置 REDIS_URL：令牌只保存在本进程内存中，重启后丢失',
+    };
+    const fix = {
+      en: 'Set REDIS_URL, unless you run a single replica for a test.',
+      zh: '设置 REDIS_URL。只用单个副本做测试时可以不设。',
+    };
+    return [warn(REDIS, { detail, fix })];
   }
   // A password may contain an @ that is not percent-encoded: the last one ends it.
   const [, password, address = ''] = /:\/\/(?:[^:/?#]*:?([^/?#]*)@)?([^/?#]*)/.exec(redis.url) ?? [];
   const probe = await probeRedis({ ...redis, timeoutMs: CONNECT_TIMEOUT_MS, clock });
   const encryption = checkEncryption(redis);
-  if (!probe.connected) return [fail('Redis', redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];
+  if (!probe.connected) return [fail(REDIS, redisProblem(probe.trouble, address, redis.keyPrefix)), encryption];
   const { info, roundTripMs, scriptTrouble } = probe;
   // A writable replica accepts the script, but loses what it wrote at its next synchronisation.
   const scriptError = scriptTrouble ?? (info.get('role') === 'slave' ? 'READONLY' : undefined);
   return [
-    ok('Redis', `connected to ${address} ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`),
+    ok(REDIS, {
+      en: `connected to ${address} ${password ? 'with' : 'without'} a password; PING takes ${roundTripMs} ms`,
+      zh: `已连接 ${address}，${password ? '使用' : '没有'}密码；PING 耗时 ${roundTripMs} 毫秒`,
+    }),
     checkVersion(info.get('redis_version')),
-    scriptError
-      ? fail('Redis scripts', redisProblem(scriptError, address, redis.keyPrefix))
-      : ok('Redis scripts', 'a script wrote a key, published a message and deleted the key'),
+    scriptError ? fail(SCRIPTS, redisProblem(scriptError, address, redis.keyPrefix)) : ok(SCRIPTS, SCRIPT_SUCCEEDED),
     ...checkMemory(info.get('maxmemory_policy')),
     ...checkPersistence(info),
     encryption,
@@ -95,46 +172,74 @@ export async function checkStore(redis: RedisConfig | undefined, clock: Clock): 
 }
 
 function checkVersion(version: string | undefined): CheckResult {
-  const name = 'Redis version';
+  const name = { en: 'Redis version', zh: 'Redis 版本' };
   const oldest = OLDEST_REDIS.join('.');
   if (version === undefined) {
-    const fix = `Allow the user to run INFO, or make sure that the version is ${oldest} or later.`;
-    return warn(name, { detail: 'the version is unknown', fix });
+    const fix = {
+      en: `Allow the user to run INFO, or make sure that the version is ${oldest} or later.`,
+      zh: `允许该用户执行 INFO，或自行确认版本不低于 ${oldest}。`,
+    };
+    return warn(name, { detail: { en: 'the version is unknown', zh: '版本未知' }, fix });
   }
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isSupported = major > OLDEST_REDIS[0] || (major === OLDEST_REDIS[0] && minor >= OLDEST_REDIS[1]);
-  if (isSupported) return ok(name, version);
-  return fail(name, { detail: `${version} is too old`, fix: `Upgrade Redis to ${oldest} or later.` });
+  if (isSupported) return ok(name, untranslated(version));
+  return fail(name, {
+    detail: { en: `${version} is too old`, zh: `${version} 过旧` },
+    fix: { en: `Upgrade Redis to ${oldest} or later.`, zh: `把 Redis 升级到 ${oldest} 或更高版本。` },
+  });
 }
 
 function checkMemory(policy: string | undefined): CheckResult[] {
+  const name = { en: 'Redis memory', zh: 'Redis 内存' };
   if (policy === undefined) return [];
-  if (policy === 'noeviction') return [ok('Redis memory', 'Redis evicts no keys (noeviction)')];
-  const detail = `maxmemory-policy ${policy} lets Redis evict tokens and leases; each evicted token costs a login`;
-  return [warn('Redis memory', { detail, fix: 'Set maxmemory-policy to noeviction, and maxmemory high enough.' })];
+  if (policy === 'noeviction') {
+    return [ok(name, { en: 'Redis evicts no keys (noeviction)', zh: 'Redis 不淘汰键（noeviction）' })];
+  }
+  const detail = {
+    en: `maxmemory-policy ${policy} lets Redis evict tokens and leases; each evicted token costs a login`,
+    zh: `maxmemory-policy ${policy} 会使 Redis 淘汰令牌和租约；每淘汰一个令牌，就要多登录一次`,
+  };
+  const fix = {
+    en: 'Set maxmemory-policy to noeviction, and maxmemory high enough.',
+    zh: '把 maxmemory-policy 设为 noeviction，并留足 maxmemory。',
+  };
+  return [warn(name, { detail, fix })];
 }
 
 function checkPersistence(info: ReadonlyMap<string, string>): CheckResult[] {
-  const name = 'Redis persistence';
+  const name = { en: 'Redis persistence', zh: 'Redis 持久化' };
   const aof = info.get('aof_enabled');
   if (aof === undefined) return [];
   if (info.get('rdb_last_bgsave_status') === 'err' || info.get('aof_last_write_status') === 'err') {
-    return [warn(name, { detail: 'the last attempt of Redis to save to disk failed', fix: FULL_DISK })];
+    const detail = { en: 'the last attempt of Redis to save to disk failed', zh: 'Redis 最近一次保存到磁盘失败' };
+    return [warn(name, { detail, fix: FULL_DISK })];
   }
-  if (aof === '1') return [ok(name, 'append-only file')];
-  return [ok(name, 'no append-only file: after a crash, each token since the last snapshot costs a login')];
+  if (aof === '1') return [ok(name, { en: 'append-only file', zh: '已开启 AOF' })];
+  const detail = {
+    en: 'no append-only file: after a crash, each token since the last snapshot costs a login',
+    zh: '未开启 AOF：崩溃之后，上次快照以来的每个令牌都要重新登录',
+  };
+  return [ok(name, detail)];
 }
 
 function checkEncryption({ encryptionKeys }: RedisConfig): CheckResult {
-  const name = 'token encryption';
+  const name = { en: 'token encryption', zh: '令牌加密' };
   const [first, ...others] = encryptionKeys.map(({ id }) => id);
   if (first === undefined) {
-    const detail = 'off: anyone who can read Redis or its backups can use the tokens';
-    return warn(name, {
-      detail,
-      fix: 'Set TOKEN_ENCRYPTION_KEYS to what this prints: echo "k1:$(openssl rand -base64 32)".',
-    });
+    const detail = {
+      en: 'off: anyone who can read Redis or its backups can use the tokens',
+      zh: '关闭：能读 Redis 或其备份的人都能使用令牌',
+    };
+    const fix = {
+      en: 'Set TOKEN_ENCRYPTION_KEYS to what this prints: echo "k1:$(openssl rand -base64 32)".',
+      zh: '把 TOKEN_ENCRYPTION_KEYS 设为此命令的输出：echo "k1:$(openssl rand -base64 32)"',
+    };
+    return warn(name, { detail, fix });
   }
-  const decrypts = others.length > 0 ? `; ${others.join(', ')} can still decrypt` : '';
-  return ok(name, `AES-256-GCM with key ${first}${decrypts}`);
+  const older = others.join(', ');
+  return ok(name, {
+    en: `AES-256-GCM with key ${first}${older && `; ${older} can still decrypt`}`,
+    zh: `AES-256-GCM，密钥 ${first}${older && `；${older} 仍可解密`}`,
+  });
 }

@@ -5,6 +5,7 @@ import { VendorFault } from '../../vendor-api/faults.ts';
 import type { VendorApp } from '../../vendor-api/signed-call.ts';
 import type { ChosenLogin } from '../login-flags.ts';
 import { type CheckResult, fail, networkProblem, ok, type Problem, warn } from './check-result.ts';
+import type { Text } from './language.ts';
 
 /** Upper limit of an attempt in ms, whatever VENDOR_TIMEOUT_MS says: there may be two attempts. */
 const MAX_ATTEMPT_MS = 5_000;
@@ -55,46 +56,58 @@ function asFault(error: unknown): VendorFault {
 }
 
 function resultsOf(host: string, calls: readonly Call[]): CheckResult[] {
-  const name = `vendor ${host}`;
+  const name = { en: `vendor ${host}`, zh: `厂商 ${host}` };
   const [answer] = calls.flatMap(({ outcome }) => (outcome instanceof VendorFault ? [] : [outcome]));
   const [fault] = calls.flatMap(({ outcome }) => (outcome instanceof VendorFault ? [outcome] : []));
   if (!answer) return fault ? [fail(name, faultProblem(fault, host))] : [];
   return [
-    ok(name, `answered in ${answer.roundTripMs} ms`),
-    clockResult(`clock of ${host}`, answer.offsetMs),
+    ok(name, { en: `answered in ${answer.roundTripMs} ms`, zh: `${answer.roundTripMs} 毫秒内响应` }),
+    clockResult({ en: `clock of ${host}`, zh: `${host} 的时钟` }, answer.offsetMs),
     ...calls.map(({ app, isLogin, outcome }) => {
-      const callName = `${isLogin ? 'login' : 'app'} ${app.name} at ${host}`;
+      const callName = {
+        en: `${isLogin ? 'login' : 'app'} ${app.name} at ${host}`,
+        zh: `${host} ${isLogin ? '登录' : 'App'} ${app.name}`,
+      };
       if (outcome instanceof VendorFault) return fail(callName, faultProblem(outcome, host));
       return isLogin ? loginResult(callName, outcome) : signedCallResult(callName, outcome);
     }),
   ];
 }
 
-function clockResult(name: string, offsetMs: number | undefined): CheckResult {
+function clockResult(name: Text, offsetMs: number | undefined): CheckResult {
   if (offsetMs === undefined) {
-    const fix = 'Make sure that no proxy removes the header. Without it, the broker cannot notice a wrong clock.';
-    return warn(name, { detail: 'the answer has no Date header', fix });
+    const fix = {
+      en: 'Make sure that no proxy removes the header. Without it, the broker cannot notice a wrong clock.',
+      zh: '确认没有代理去掉这个响应头。没有它，Broker 无法发现时钟不准。',
+    };
+    return warn(name, { detail: { en: 'the answer has no Date header', zh: '响应中没有 Date 响应头' }, fix });
   }
-  if (offsetMs === 0) return ok(name, 'agrees with the clock of this machine');
-  const detail = `${Math.abs(Math.round(offsetMs / 1_000))} s ${offsetMs > 0 ? 'ahead of' : 'behind'} this machine`;
+  if (offsetMs === 0) return ok(name, { en: 'agrees with the clock of this machine', zh: '与本机时钟一致' });
+  const seconds = Math.abs(Math.round(offsetMs / 1_000));
+  const detail = {
+    en: `${seconds} s ${offsetMs > 0 ? 'ahead of' : 'behind'} this machine`,
+    zh: `比本机${offsetMs > 0 ? '快' : '慢'} ${seconds} 秒`,
+  };
   if (Math.abs(offsetMs) <= WARN_OFFSET_MS) return ok(name, detail);
-  const fix =
-    'Set the clock of this machine by NTP (chrony, systemd-timesyncd). The vendor refuses a difference above 300 s.';
+  const fix = {
+    en: 'Set the clock of this machine by NTP (chrony, systemd-timesyncd). The vendor refuses a difference above 300 s.',
+    zh: '用 NTP（chrony、systemd-timesyncd）校准本机时钟。相差超过 300 秒时，厂商会拒绝登录。',
+  };
   return Math.abs(offsetMs) <= MAX_OFFSET_MS ? warn(name, { detail, fix }) : fail(name, { detail, fix });
 }
 
 /** Judges the answer to the call without a country (docs/vendor-login.md, "Result codes"). */
-function signedCallResult(name: string, exchange: VendorExchange): CheckResult {
+function signedCallResult(name: Text, exchange: VendorExchange): CheckResult {
   const { code, kind } = exchange;
   switch (kind) {
     case 'request':
-      return ok(
-        name,
-        `signature accepted: the vendor refuses only the empty country (${code}); only a real login (--login) tests the appToken`,
-      );
+      return ok(name, {
+        en: `signature accepted: the vendor refuses only the empty country (${code}); only a real login (--login) tests the appToken`,
+        zh: `签名已通过：厂商只拒绝了空的国家（${code}）；要检验 appToken，需真实登录一次（--login）`,
+      });
     case 'success':
     case 'account_closed':
-      return ok(name, `signature and app accepted (${code})`);
+      return ok(name, { en: `signature and app accepted (${code})`, zh: `签名和 App 已通过（${code}）` });
     case 'too_frequent':
     case 'unknown':
       return warn(name, refusalProblem(exchange));
@@ -105,88 +118,149 @@ function signedCallResult(name: string, exchange: VendorExchange): CheckResult {
   }
 }
 
-function loginResult(name: string, exchange: VendorExchange): CheckResult {
+function loginResult(name: Text, exchange: VendorExchange): CheckResult {
   if (!exchange.token) return fail(name, refusalProblem(exchange));
   const { fields, issuedAt, expiresAt } = exchange.token;
   const end = fields['accessId']?.slice(-4);
-  return ok(name, `succeeded: accessId …${end}, a token for ${duration(expiresAt - issuedAt)}`);
+  const life = duration(expiresAt - issuedAt);
+  return ok(name, {
+    en: `succeeded: accessId …${end}, a token for ${life.en}`,
+    zh: `成功：accessId …${end}，令牌有效期 ${life.zh}`,
+  });
 }
 
 function refusalProblem({ code, reason, kind }: VendorExchange): Problem {
   switch (kind) {
     case 'request':
       return {
-        detail: `the vendor refuses a field of the login (${code})`,
-        fix: 'Correct --union-id, --unique-id or --region.',
+        detail: { en: `the vendor refuses a field of the login (${code})`, zh: `厂商拒绝登录的某个字段（${code}）` },
+        fix: {
+          en: 'Correct --union-id, --unique-id or --region.',
+          zh: '修正 --union-id、--unique-id 或 --region。',
+        },
       };
     case 'account_closed':
-      return { detail: `the vendor has closed this account (${code})`, fix: 'Use another --union-id.' };
+      return {
+        detail: { en: `the vendor has closed this account (${code})`, zh: `厂商已关闭该账号（${code}）` },
+        fix: { en: 'Use another --union-id.', zh: '换一个 --union-id。' },
+      };
     case 'too_frequent':
-      return { detail: `the vendor says that calls are too frequent (${code})`, fix: RETRY_LATER };
+      return {
+        detail: { en: `the vendor says that calls are too frequent (${code})`, zh: `厂商提示调用过于频繁（${code}）` },
+        fix: RETRY_LATER,
+      };
     case 'maintenance':
-      return { detail: `the vendor is under maintenance (${code})`, fix: RETRY_LATER };
+      return {
+        detail: { en: `the vendor is under maintenance (${code})`, zh: `厂商正在维护（${code}）` },
+        fix: RETRY_LATER,
+      };
     case 'unknown':
       return {
-        detail: `the vendor refuses with an unknown code (${code})`,
-        fix: 'Ask the vendor what the code means. A real login (--login) may still succeed.',
+        detail: { en: `the vendor refuses with an unknown code (${code})`, zh: `厂商以未知的结果码拒绝（${code}）` },
+        fix: {
+          en: 'Ask the vendor what the code means. A real login (--login) may still succeed.',
+          zh: '向厂商咨询该结果码的含义。真实登录（--login）仍可能成功。',
+        },
       };
   }
   if (code === 10_007) return signatureProblem(reason);
-  return APP_PROBLEMS[code] ?? { detail: `the vendor refuses the call (${code})`, fix: 'Ask the vendor why.' };
+  return (
+    APP_PROBLEMS[code] ?? {
+      detail: { en: `the vendor refuses the call (${code})`, zh: `厂商拒绝该调用（${code}）` },
+      fix: { en: 'Ask the vendor why.', zh: '向厂商咨询原因。' },
+    }
+  );
 }
 
-const RETRY_LATER = 'Wait a minute, then run the check again.';
+const RETRY_LATER: Text = { en: 'Wait a minute, then run the check again.', zh: '等一分钟，再运行一次检查。' };
 
 const APP_PROBLEMS: Readonly<Record<number, Problem>> = {
   10901050: {
-    detail: 'the vendor says that the identity of the app is wrong (10901050)',
-    fix: 'Correct its appToken (VENDOR_APP_TOKEN or VENDOR_APPS). appId, appToken and appKey must belong to one app.',
+    detail: {
+      en: 'the vendor says that the identity of the app is wrong (10901050)',
+      zh: '厂商提示 App 的身份不对（10901050）',
+    },
+    fix: {
+      en: 'Correct its appToken (VENDOR_APP_TOKEN or VENDOR_APPS). appId, appToken and appKey must belong to one app.',
+      zh: '修正 appToken（VENDOR_APP_TOKEN 或 VENDOR_APPS）。appId、appToken 和 appKey 必须属于同一个 App。',
+    },
   },
-  10901051: { detail: 'the vendor has frozen the app (10901051)', fix: 'Ask the vendor to unfreeze it.' },
+  10901051: {
+    detail: { en: 'the vendor has frozen the app (10901051)', zh: '厂商已冻结该 App（10901051）' },
+    fix: { en: 'Ask the vendor to unfreeze it.', zh: '请厂商解冻。' },
+  },
   10901052: {
-    detail: 'the vendor does not know the app (10901052)',
-    fix: 'Correct its appId, and its accessId if you set one. Some apps are known at one domain only.',
+    detail: { en: 'the vendor does not know the app (10901052)', zh: '厂商没有这个 App（10901052）' },
+    fix: {
+      en: 'Correct its appId, and its accessId if you set one. Some apps are known at one domain only.',
+      zh: '修正 appId；如果设置了 accessId，也请核对。有些 App 只在某一个域名下有效。',
+    },
   },
 };
 
 function signatureProblem(reason: string | undefined): Problem {
-  const shown = `(10007${reason === undefined ? '' : `:${reason}`})`;
+  const shown = `10007${reason === undefined ? '' : `:${reason}`}`;
   switch (reason) {
     case '-2':
       return {
-        detail: `the vendor refuses the timestamp, even one by its own Date header ${shown}`,
-        fix: 'Set the clock of this machine by NTP. If it is right, ask the vendor about its clock.',
+        detail: {
+          en: `the vendor refuses the timestamp, even one by its own Date header (${shown})`,
+          zh: `厂商拒绝时间戳，即使它取自厂商自己的 Date 响应头（${shown}）`,
+        },
+        fix: {
+          en: 'Set the clock of this machine by NTP. If it is right, ask the vendor about its clock.',
+          zh: '用 NTP 校准本机时钟。如果本机时钟没有问题，请厂商检查它的时钟。',
+        },
       };
     case '-1':
       return {
-        detail: `the vendor cannot read the body of the call ${shown}`,
-        fix: 'Make sure that no proxy changes the request: its bytes are signed.',
+        detail: { en: `the vendor cannot read the body of the call (${shown})`, zh: `厂商无法读取请求体（${shown}）` },
+        fix: {
+          en: 'Make sure that no proxy changes the request: its bytes are signed.',
+          zh: '确认没有代理改动请求：签名覆盖每一个字节。',
+        },
       };
     default:
       return {
-        detail: `the vendor says that the signature is wrong ${shown}`,
-        fix: 'Correct its appKey (VENDOR_APP_KEY or VENDOR_APPS), and its accessId if you set one. Make sure that no proxy changes the Host header. The command `sign` prints a signed login to compare with the vendor.',
+        detail: { en: `the vendor says that the signature is wrong (${shown})`, zh: `厂商提示签名错误（${shown}）` },
+        fix: {
+          en: 'Correct its appKey (VENDOR_APP_KEY or VENDOR_APPS), and its accessId if you set one. Make sure that no proxy changes the Host header. The command `sign` prints a signed login to compare with the vendor.',
+          zh: '修正 appKey（VENDOR_APP_KEY 或 VENDOR_APPS）；如果设置了 accessId，也请核对。确认没有代理改动 Host 请求头。`sign` 命令会打印一次签名后的登录，可与厂商核对。',
+        },
       };
   }
 }
 
 /** Explains why there is no valid answer. */
 function faultProblem({ kind, facts }: VendorFault, address: string): Problem {
-  const setting = 'VENDOR_BASE_URL or VENDOR_REGION_URLS';
+  const setting = 'VENDOR_BASE_URL / VENDOR_REGION_URLS';
   const { httpStatus, problem = 'unknown' } = facts;
   if (kind === 'timeout') return networkProblem('timeout', { address, setting });
   if (kind === 'unreachable') return networkProblem(problem, { address, setting });
-  if (kind === 'outage') return { detail: `${address} answers HTTP ${httpStatus} without a result`, fix: RETRY_LATER };
-  const status = httpStatus === undefined ? '' : ` (HTTP ${httpStatus}; ${problem})`;
+  if (kind === 'outage') {
+    const detail = {
+      en: `${address} answers HTTP ${httpStatus} without a result`,
+      zh: `${address} 返回 HTTP ${httpStatus}，没有结果码`,
+    };
+    return { detail, fix: RETRY_LATER };
+  }
+  const status = httpStatus === undefined ? undefined : `HTTP ${httpStatus}; ${problem}`;
   return {
-    detail: `${address} does not answer with the vendor's protocol${status}`,
-    fix: `Correct ${setting}. Its path must be the part before /openapi/…. Make sure that no proxy answers instead of the vendor.`,
+    detail: {
+      en: `${address} does not answer with the vendor's protocol${status === undefined ? '' : ` (${status})`}`,
+      zh: `${address} 没有按厂商的协议响应${status === undefined ? '' : `（${status}）`}`,
+    },
+    fix: {
+      en: `Correct ${setting}. Its path must be the part before /openapi/…. Make sure that no proxy answers instead of the vendor.`,
+      zh: `修正 ${setting}。路径只写 /openapi/… 之前的部分。确认没有代理代替厂商响应。`,
+    },
   };
 }
 
-function duration(ms: number): string {
+function duration(ms: number): Text {
   const seconds = Math.round(ms / 1_000);
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
+  if (seconds < 120) return { en: `${seconds} s`, zh: `${seconds} 秒` };
+  const [minutes, hours, days] = [60, 3_600, 86_400].map((unit) => Math.round(seconds / unit));
+  if (seconds < 7_200) return { en: `${minutes} min`, zh: `${minutes} 分钟` };
+  return seconds < 172_800 ? { en: `${hours} h`, zh: `${hours} 小时` } : { en: `${days} days`, zh: `${days} 天` };
 }

@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import { CompactSign } from 'jose';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { CheckResult } from '../../../src/commands/checks/check-result.ts';
-import { checkSession, headersIn, readSession } from '../../../src/commands/checks/sessions.ts';
+import { checkSession, headersIn, readSession } from '../../../src/commands/checks/given-session.ts';
+import type { Text } from '../../../src/commands/checks/language.ts';
 import type { ForwardedSession } from '../../../src/http/credentials.ts';
 import type { SessionOptions } from '../../../src/session/session-verifier.ts';
 import { accountId } from '../../../src/token/subject.ts';
@@ -45,16 +46,18 @@ async function check(
   for (const part of [session, ...session.split('.').filter((one) => one.length > 20)]) {
     expect(JSON.stringify(results)).not.toContain(part);
   }
-  for (const { name, detail } of results) expect(`${name}${detail}`).toMatch(/^[\x20-\x7e…]+$/);
-  const lines = results.map(({ level, name, detail }) => `${level} ${name}: ${detail}`);
+  for (const { name, detail } of results) expect(`${name.en}${detail.en}`).toMatch(/^[\x20-\x7e…]+$/);
+  const lines = results.map(({ level, name, detail }) => `${level} ${name.en}: ${detail.en}`);
   const withLevel = (level: 'warn' | 'FAIL') =>
-    results.filter((result): result is Extract<CheckResult, { fix: string }> => result.level === level);
+    results.filter((result): result is Extract<CheckResult, { fix: Text }> => result.level === level);
   const failed = withLevel('FAIL');
   return {
     lines,
-    failed: failed.map(({ name }) => name),
-    fixes: failed.map(({ fix }) => fix),
-    warnings: withLevel('warn'),
+    failed: failed.map(({ name }) => name.en),
+    fixes: failed.map(({ fix }) => fix.en),
+    warnings: withLevel('warn').map(({ level, name, detail, fix }) => {
+      return { level, name: name.en, detail: detail.en, fix: fix.en };
+    }),
   };
 }
 

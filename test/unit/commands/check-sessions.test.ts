@@ -26,7 +26,7 @@ function answerWith(status: number, body = '{}'): void {
 
 /** The result as one line, without the fix. */
 function lineOf({ level, name, detail }: CheckResult): string {
-  return `${level} ${name}: ${detail}`;
+  return `${level} ${name.en}: ${detail.en}`;
 }
 
 const common = { claims: CLAIM_NAMES, cacheSeconds: 30 };
@@ -138,9 +138,9 @@ describe('the check of a JWT that may have any issuer or audience', () => {
     expect(await check({ issuer: ISSUER, audience: AUDIENCE })).toEqual([]);
     const risk = (detail: string, fix: string) => ({
       level: 'warn',
-      name: 'accepted sessions',
-      detail: expect.stringContaining(detail),
-      fix: expect.stringContaining(fix),
+      name: { en: 'accepted sessions', zh: '接受的会话' },
+      detail: { en: expect.stringContaining(detail), zh: expect.stringMatching(/\p{Script=Han}/u) },
+      fix: { en: expect.stringContaining(fix), zh: expect.stringMatching(/\p{Script=Han}/u) },
     });
     const issuer = risk('SESSION_JWT_ISSUER is any: a session of any issuer', 'Set SESSION_JWT_ISSUER');
     const audience = risk('SESSION_JWT_AUDIENCE is any: every session', 'Set SESSION_JWT_AUDIENCE');
@@ -158,7 +158,10 @@ describe('the check of a session server that gets the headers of the app', () =>
       userAgent: 'sdk-token-broker/1.2.3',
     });
     expect(others).toEqual([]);
-    return { line: result && lineOf(result).replace(shown, 'URL'), fix: result && 'fix' in result ? result.fix : '' };
+    return {
+      line: result && lineOf(result).replace(shown, 'URL'),
+      fix: result && 'fix' in result ? result.fix.en : '',
+    };
   };
   const REFUSES = 'ok session server: URL refuses a request without a session';
   const OPEN = 'FAIL session server: URL answers a request without a session: anyone could get in';

@@ -19,5 +19,7 @@ it.each([
   const vendor = { baseUrl: url, regionUrls: new Map(), apps: new Map([['ios', IOS]]), timeoutMs: 5_000 };
   const clock = { ...systemClock, now: () => NOW, monotonic: () => 0 };
   const results = await checkVendor({ ...vendor, maxPerSecond: 0 }, clock, undefined);
-  expect(results).toContainEqual(expect.objectContaining({ name: `clock of ${url.host}`, level }));
+  expect(results).toContainEqual(
+    expect.objectContaining({ name: expect.objectContaining({ en: `clock of ${url.host}` }), level }),
+  );
 });

@@ -59,7 +59,7 @@ describe.each(['no such database', 'no right to select it'])('a database that ca
     const { url } = await withoutDatabase(why);
     const redis = { url, keyPrefix: 'sdkt', encryptionKeys: [KEY] };
     const [result] = await checkStore(redis, systemClock);
-    expect(result).toMatchObject({ name: 'Redis', level: 'FAIL' });
+    expect(result).toMatchObject({ name: { en: 'Redis' }, level: 'FAIL' });
     expect(JSON.stringify(result)).toContain('cannot be selected');
   });
 

@@ -1,0 +1,313 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
+import type { CheckedClaim } from '../../session/claims.ts';
+import { explainSession } from '../../session/session-explanation.ts';
+import type { SessionServerAccess } from '../../session/session-server.ts';
+import type { SessionOptions } from '../../session/session-verifier.ts';
+import type { Clock } from '../../token/clock.ts';
+import { BrokerError } from '../../token/errors.ts';
+import type { Principal } from '../../token/principal.ts';
+import { accountId } from '../../token/subject.ts';
+import { UsageError } from '../command-line.ts';
+import { type CheckResult, fail, ok, warn } from './check-result.ts';
+import { type Language, type Text, untranslated } from './language.ts';
+import { reasonText } from './reasons.ts';
+import { FOR_ENVELOPES } from './sessions.ts';
+
+const HEADER_LINE = /^([A-Za-z0-9-]+):[ \t]*(.*)$/;
+const MAX_SHOWN = 120;
+
+const PROMPT: Text = {
+  en: 'Paste the session: the token, or its headers, for example "Cookie: sid=…". Then press Enter and Ctrl-D.',
+  zh: '请粘贴会话：令牌，或构成会话的请求头，例如“Cookie: sid=…”。然后按回车键和 Ctrl-D。',
+};
+
+const UNREADABLE: Text = {
+  en: '--session: the file cannot be read. It holds the session; without it, standard input does',
+  zh: '--session：无法读取该文件。文件的内容应是会话；不写文件名时，从标准输入读取',
+};
+
+const NO_SESSION: Text = { en: '--session: there is no session in the input', zh: '--session：输入中没有会话' };
+
+/**
+ * Reads the session of `--session`.
+ * @param file `-`: standard input
+ * @param err gets a prompt if standard input is a terminal
+ * @throws UsageError if the file cannot be read, or is empty
+ */
+export async function readSession(
+  file: string,
+  stdin: Readable & { readonly isTTY?: boolean | undefined },
+  err: (line: string) => void,
+  language: Language = 'en',
+): Promise<IncomingHttpHeaders> {
+  if (file === '-' && stdin.isTTY) err(PROMPT[language]);
+  const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch(() => {
+    // The name may be a session that was given in place of a file.
+    throw new UsageError(UNREADABLE[language]);
+  });
+  const session = content.trim();
+  if (session === '') throw new UsageError(NO_SESSION[language]);
+  return headersIn(session);
+}
+
+/** The headers of an app that sends this session: a bearer token, or lines `Name: value`. */
+export function headersIn(session: string): IncomingHttpHeaders {
+  const lines = session.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const headers = lines.map((line) => HEADER_LINE.exec(line));
+  if (headers.every((match) => match !== null))
+    return Object.fromEntries(headers.map(([, name = '', value = '']) => [name.toLowerCase(), value.trim()]));
+  return { authorization: `Bearer ${session.replace(/^bearer +/i, '')}` };
+}
+
+/** The settings that decide about a session and its request. */
+interface SessionSettings {
+  readonly session: SessionOptions;
+  readonly forwardedSession: ForwardedSession | undefined;
+  readonly defaultRegion: string | undefined;
+}
+
+/** Whose session it is, or why the broker refuses it, claim by claim. The results do not show the session. */
+export async function checkSession(
+  { session: options, forwardedSession, defaultRegion }: SessionSettings,
+  headers: IncomingHttpHeaders,
+  access: SessionServerAccess,
+): Promise<CheckResult[]> {
+  try {
+    const session = sessionSource(forwardedSession)(headers);
+    const { decision, claims } = await explainSession(options, session, access);
+    const results = claims.map((claim) => claimResult(claim, options, defaultRegion));
+    const last =
+      decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, access.clock);
+    return [...results, last];
+  } catch (error) {
+    if (error instanceof BrokerError) return [refused(error, [], options)];
+    throw error;
+  }
+}
+
+function claimResult(claim: CheckedClaim, options: SessionOptions, defaultRegion: string | undefined): CheckResult {
+  const { name, value, problem } = claim;
+  const shownName = visible(name);
+  const label = { en: `session ${shownName}`, zh: `会话 ${name === KIND_OF_TOKEN ? '令牌类型' : shownName}` };
+  const shown: Text =
+    value === undefined
+      ? { en: 'not there', zh: '不存在' }
+      : untranslated(`${shortened(value)}${dateOf(claim, options.claims)}`);
+  const because = (reason: Text): Text => ({ en: `${shown.en}: ${reason.en}`, zh: `${shown.zh}：${reason.zh}` });
+  if (problem !== undefined) {
+    return fail(label, { detail: because(reasonText(problem)), fix: fixFor(name, value, options) });
+  }
+  const consequence = isThere(value) ? undefined : consequenceWithout(name, options.claims, defaultRegion);
+  return consequence === undefined
+    ? ok(label, shown)
+    : warn(label, { detail: because(consequence), fix: fixFor(name, value, options) });
+}
+
+function isThere(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+/** What an app or an account meets later if its sessions lack this optional claim. */
+function consequenceWithout(
+  name: string,
+  { region, issuedAt }: SessionOptions['claims'],
+  defaultRegion: string | undefined,
+): Text | undefined {
+  if (name === issuedAt) {
+    return {
+      en: 'after an erasure of its account, the broker refuses it and all later ones for 400 days',
+      zh: '账号清除之后的 400 天内，Broker 会拒绝该会话和之后的所有会话',
+    };
+  }
+  if (name === region && defaultRegion === undefined) {
+    return {
+      en: 'the first request of its account gets 400 request_invalid, unless the app sends regRegion',
+      zh: '账号的首次请求会得到 400 request_invalid，除非 App 发送 regRegion',
+    };
+  }
+  return undefined;
+}
+
+/** The last millisecond of the year 9999. */
+const MAX_SHOWN_MS = 253_402_300_799_999;
+
+/** A time as a date, because nobody reads numbers since 1970. */
+function dateOf({ name, value }: CheckedClaim, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): string {
+  const unit = name === 'nbf' ? 's' : timeUnit;
+  if (!['nbf', issuedAt, expiresAt].includes(name) || !/^-?[\d.]+$/.test(String(value))) return '';
+  const at = Number(value) * (unit === 's' ? 1_000 : 1);
+  return Math.abs(at) <= MAX_SHOWN_MS ? ` (${new Date(at).toISOString()})` : '';
+}
+
+const KIND_OF_TOKEN = 'kind of token';
+
+/** By the name of a claim. `fixFor` has the others. */
+const FIXES: Readonly<Record<string, Text>> = {
+  signature: {
+    en: 'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
+    zh: '在 SESSION_JWT_JWKS_URL 上发布签名所用的密钥，或修正 SESSION_JWT_PUBLIC_KEY、SESSION_JWT_SECRET 或 SESSION_JWT_ALGORITHMS。',
+  },
+  typ: {
+    en: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
+    zh: '签发会话时，把 header 中的 typ 设为 JWT 或 at+jwt，或不设。',
+  },
+  iss: {
+    en: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
+    zh: '用这个 issuer 签发会话，或修正 SESSION_JWT_ISSUER。',
+  },
+  scope: {
+    en: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
+    zh: '给 App 授予该 scope，或修正 SESSION_INTROSPECTION_SCOPE。',
+  },
+  active: {
+    en: 'Let the app get a new session. Check that the OAuth server has issued it.',
+    zh: '让 App 更新会话。确认它由该 OAuth 服务器签发。',
+  },
+  [KIND_OF_TOKEN]: { en: 'Let the app send an access token.', zh: '让 App 发送 access token。' },
+};
+
+function fixFor(name: string, value: unknown, options: SessionOptions): Text {
+  const { mode, claims } = options;
+  if (name === 'aud') {
+    const setting = mode === 'introspection' ? 'SESSION_INTROSPECTION_AUDIENCE' : 'SESSION_JWT_AUDIENCE';
+    return {
+      en: `Issue sessions for this audience, or correct ${setting}.`,
+      zh: `为这个 audience 签发会话，或修正 ${setting}。`,
+    };
+  }
+  if (mode === 'forward' && [options.accepted?.path, options.refused?.path].includes(name)) {
+    return {
+      en: 'If your cloud refuses this session, let the app log in again. Otherwise look in the log of your cloud, or correct SESSION_FORWARD_ACCEPTED and SESSION_FORWARD_REFUSED.',
+      zh: '如果你的云拒绝了该会话，让 App 重新登录。否则请查看你的云的日志，或修正 SESSION_FORWARD_ACCEPTED 和 SESSION_FORWARD_REFUSED。',
+    };
+  }
+  return (
+    FIXES[name] ?? (isThere(value) ? fixForTime(name, claims) : undefined) ?? fixForPrincipal(name, value, options)
+  );
+}
+
+/** @returns `undefined` if the claim is not a time */
+function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): Text | undefined {
+  const clocks = {
+    en: 'and correct the clock of this host or of the issuer.',
+    zh: '并校准本机或签发方的时钟。',
+  };
+  if (name === 'nbf') {
+    return {
+      en: `Issue sessions with nbf in seconds since 1970, ${clocks.en}`,
+      zh: `以秒为单位（Unix 时间戳）签发 nbf，${clocks.zh}`,
+    };
+  }
+  const [unit, other] =
+    timeUnit === 's' ? [{ en: 'seconds', zh: '秒' }, 'ms'] : [{ en: 'milliseconds', zh: '毫秒' }, 's'];
+  const claim = visible(name);
+  const rule: Text = {
+    en: `with ${claim} in ${unit.en} since 1970 or set SESSION_CLAIM_TIME_UNIT=${other}, ${clocks.en}`,
+    zh: `以${unit.zh}为单位（Unix 时间戳）签发 ${claim}，或设置 SESSION_CLAIM_TIME_UNIT=${other}，${clocks.zh}`,
+  };
+  if (name === expiresAt) {
+    return {
+      en: `Let the app get a new session. If it is new, issue it ${rule.en}`,
+      zh: `让 App 更新会话。如果会话是新的，请${rule.zh}`,
+    };
+  }
+  return name === issuedAt ? { en: `Issue sessions ${rule.en}`, zh: `请${rule.zh}` } : undefined;
+}
+
+function fixForPrincipal(name: string, value: unknown, options: SessionOptions): Text {
+  const { region, app, issuedAt, expiresAt } = options.claims;
+  const settings: Readonly<Record<string, string>> = {
+    [expiresAt]: 'SESSION_CLAIM_EXPIRES_AT',
+    [issuedAt]: 'SESSION_CLAIM_ISSUED_AT',
+    [region]: 'SESSION_CLAIM_REGION',
+    ...(app && { [app]: 'SESSION_CLAIM_APP' }),
+  };
+  const setting = settings[name] ?? 'SESSION_CLAIM_UNION_ID';
+  const claim = visible(name);
+  const [correct, correctInChinese] = isThere(value)
+    ? [`Correct the value of the claim ${claim}`, `修正声明 ${claim} 的值`]
+    : [`Add the claim ${claim}`, `加上声明 ${claim}`];
+  const fix: Text = {
+    en: `${correct} in the sessions that your cloud issues, or name another claim in ${setting}.`,
+    zh: `在你的云签发的会话中${correctInChinese}，或用 ${setting} 指定另一个声明。`,
+  };
+  if (isThere(value)) return fix;
+  if (name === region) return { en: `${fix.en} Or set DEFAULT_REGION.`, zh: `${fix.zh}也可以设置 DEFAULT_REGION。` };
+  const mayBeEnvelope = options.mode === 'forward' && !options.accepted && !(name in settings);
+  return mayBeEnvelope ? { en: fix.en + FOR_ENVELOPES.en, zh: fix.zh + FOR_ENVELOPES.zh } : fix;
+}
+
+function accepted({ unionId, region, app, expiresAt }: Principal, clock: Clock): CheckResult {
+  const seconds = Math.round((expiresAt - clock.now()) / 1_000);
+  const hasNoEnd = expiresAt >= Number.MAX_SAFE_INTEGER;
+  const account = shortened(unionId);
+  const digest = accountId(unionId);
+  const en = [
+    `accepted: account ${account} (digest ${digest})`,
+    region === undefined ? 'no country' : `country ${region}`,
+    ...(app === undefined ? [] : [`app ${app}`]),
+    hasNoEnd ? 'no end' : `ends in ${seconds} s`,
+  ];
+  const zh = [
+    `已接受：账号 ${account}（摘要 ${digest}）`,
+    region === undefined ? '没有国家' : `国家 ${region}`,
+    ...(app === undefined ? [] : [`App ${app}`]),
+    hasNoEnd ? '没有过期时间' : `${seconds} 秒后过期`,
+  ];
+  return ok(SESSION, { en: en.join(', '), zh: zh.join('，') });
+}
+
+const SESSION: Text = { en: 'session', zh: '会话' };
+
+function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
+  const reason = reasonText(error.message);
+  const detail = {
+    en: `refused with ${error.code}: ${reason.en}`,
+    zh: `被拒绝，错误码 ${error.code}：${reason.zh}`,
+  };
+  return fail(SESSION, { detail, fix: fixForRefusal(error, claims, options) });
+}
+
+function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): Text {
+  const isExplained = claims.some(({ problem }) => problem !== undefined);
+  // A JWT cannot cause it, but a claim in the answer of a session server can.
+  if (code === 'session_check_unavailable' && (mode === 'jwt' || !isExplained)) {
+    return {
+      en: 'See the check of the session keys or the session server.',
+      zh: '见会话密钥或会话服务器一项的检查结果。',
+    };
+  }
+  if (isExplained) return { en: 'See the lines above.', zh: '见上面各行。' };
+  if (mode !== 'forward') {
+    return {
+      en: `Send the session in the form that SESSION_MODE=${mode} expects: only the token.`,
+      zh: `按 SESSION_MODE=${mode} 的要求提供会话：只要令牌。`,
+    };
+  }
+  if (code !== 'session_invalid') {
+    return {
+      en: "Send the headers of SESSION_FORWARD_HEADERS, one per line, for example: echo 'Cookie: sid=…' | … check --session",
+      zh: "提供 SESSION_FORWARD_HEADERS 中的请求头，每行一个，例如：echo 'Cookie: sid=…' | … check --session",
+    };
+  }
+  return {
+    en: 'Only your cloud knows the reason: look in its log. If the session has expired, let the app log in again.',
+    zh: '只有你的云知道原因：请查看它的日志。如果会话已过期，让 App 重新登录。',
+  };
+}
+
+/** A value as JSON, unless it is a plain word. */
+function shortened(value: unknown): string {
+  if (typeof value === 'string' && /^[\w.:/@+-]+$/.test(value)) return visible(value);
+  return visible(typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? ''));
+}
+
+/** In visible ASCII, so that it cannot control the terminal, and not too long. */
+function visible(text: string): string {
+  const escaped = text.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return escaped.length > MAX_SHOWN ? `${escaped.slice(0, MAX_SHOWN)}…` : escaped;
+}
