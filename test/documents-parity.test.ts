@@ -21,7 +21,9 @@ const TRANSLATED = [
   'docs/security.md',
   'docs/console.md',
   'docs/tracing.md',
+  'docs/metrics.md',
   'docs/reliability.md',
+  'docs/scaling.md',
   'docs/glossary.md',
   'docs/README.md',
 ];
