@@ -26,6 +26,8 @@ const TRANSLATED = [
   'docs/scaling.md',
   'docs/glossary.md',
   'docs/README.md',
+  'clients/kotlin/README.md',
+  'clients/swift/README.md',
 ];
 
 /** A link of docs/zh/integrate-your-cloud.md, which another change rewrites. */

@@ -7,6 +7,7 @@ export type ReadDocument = (path: string) => string | undefined;
 /** The third line of a document and of its translation: each leads to the other one. */
 function languageLines(path: string): [original: string, translation: string] {
   if (path === 'README.md') return ['English | [简体中文](README.zh-CN.md)', '[English](README.md) | 简体中文'];
+  if (!path.startsWith('docs/')) return ['[简体中文](README.zh-CN.md)', '[English](README.md)'];
   const name = path.replace(/^docs\//, '');
   return [`[简体中文](zh/${name})`, `[English](../${name})`];
 }
@@ -186,7 +187,9 @@ function untranslatedLinks(path: string, section: Section, read: ReadDocument): 
     .map((link) => new URL(link, `file:///${translationOf(path)}`).pathname.slice(1))
     .filter((target) => {
       if (/-en\.(?:png|svg)$/.test(target)) return true;
-      return /^README\.md$|^docs\/[^/]+\.md$/.test(target) && read(translationOf(target)) !== undefined;
+      return (
+        /^(?:clients\/\w+\/)?README\.md$|^docs\/[^/]+\.md$/.test(target) && read(translationOf(target)) !== undefined
+      );
     })
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
 }
@@ -198,7 +201,7 @@ function linkTargets(path: string, section: Section, read: ReadDocument): string
     const url = new URL(link, `file:///${path}`);
     const target = url.pathname.slice(1);
     const name = target
-      .replace(/^README\.zh-CN\.md$/, 'README.md')
+      .replace(/README\.zh-CN\.md$/, 'README.md')
       .replace(/^docs\/zh\//, 'docs/')
       .replace(/-zh(?=\.(?:png|svg)$)/, '-en');
     if (url.hash === '') return name;
