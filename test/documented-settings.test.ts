@@ -111,6 +111,25 @@ describe('.env.example', () => {
   });
 });
 
+describe('.env.example.zh', () => {
+  const [english, chinese] = [readFile('.env.example'), readFile('.env.example.zh')];
+  /** Below the introduction, without the text: settings, empty lines, and the mark of a secret. */
+  const frameOf = (text: string) =>
+    text
+      .slice(text.indexOf('\n\n'))
+      .replaceAll(/(?:^# .*\n|^#\n)+/gm, (lines) => (/^# † .*\n$/m.test(lines) ? '# †\n' : '#\n'));
+
+  test('has the same settings, values and secrets as .env.example', () => {
+    expect(frameOf(chinese)).toBe(frameOf(english));
+  });
+
+  test('describes each setting in Chinese', () => {
+    const described = [...chinese.matchAll(/^# (.*)\n#?([A-Z][A-Z0-9_]*)=/gm)];
+    expect(described.map(([, , name]) => name)).toEqual(variables.map(([name]) => name));
+    expect(described.filter(([, text = '']) => !/\p{Script=Han}/u.test(text))).toEqual([]);
+  });
+});
+
 describe('docs/settings.md', () => {
   test('lists every variable once with its default, and marks the secrets', () => {
     const rows = ROWS.map(({ name, isSecret, shown }) => [

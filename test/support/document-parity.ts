@@ -202,6 +202,7 @@ function linkTargets(path: string, section: Section, read: ReadDocument): string
     const target = url.pathname.slice(1);
     const name = target
       .replace(/README\.zh-CN\.md$/, 'README.md')
+      .replace(/^\.env\.example\.zh$/, '.env.example')
       .replace(/^docs\/zh\//, 'docs/')
       .replace(/-zh(?=\.(?:png|svg)$)/, '-en');
     if (url.hash === '') return name;

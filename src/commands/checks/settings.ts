@@ -17,7 +17,7 @@ export function checkSettings(parts: ConfigParts, nodeEnv: string | undefined): 
       detail: reasonText(problem),
       fix: {
         en: 'Correct this setting in the environment. .env.example explains every setting.',
-        zh: '修正环境变量中的这一项。每个配置项的说明见 docs/zh/settings.md。',
+        zh: '修正环境变量中的这一项。每个配置项的说明见 .env.example.zh。',
       },
     }),
   );
