@@ -8,6 +8,7 @@ const HASH_BYTES = 32;
 /**
  * The accounts, in one JSON file. Replace this class by your database. An account is {unionId, account, nickName, country,
  * salt, hash}. The unionId never changes and says nothing about the person: the vendor learns it.
+ * 账号保存在一个 JSON 文件中：请换成你的数据库。unionId 永不改变，也不含个人信息，因为厂商会得到它。
  */
 export class Accounts {
   #file;

@@ -1,4 +1,7 @@
-/** The calls to the broker's internal API. Keep its token secret: it opens the account of every user. */
+/**
+ * The calls to the broker's internal API. Keep its token secret: it opens the account of every user.
+ * 对 Broker 内部 API 的调用。请妥善保管它的令牌：用它可以访问所有用户的账号。
+ */
 export class Broker {
   #url;
   #token;
@@ -34,6 +37,7 @@ export class Broker {
   /**
    * A first login at the vendor takes a second or two, and longer while the vendor has trouble. If the time is up, the
    * broker finishes the login all the same, and the next question gets its result.
+   * 首次向厂商登录需要一两秒，厂商有故障时更久。即使这里超时，Broker 也会完成登录，下一次调用就能得到结果。
    */
   async #call(method, path, body) {
     const headers = { authorization: `Bearer ${this.#token}` };

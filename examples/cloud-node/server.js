@@ -1,4 +1,5 @@
 // An example cloud. It has accounts and sessions of its own, and asks the broker's internal API for the rest.
+// 示例云：账号和会话由自己管理，其余的向 Broker 的内部 API 查询。
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fastify from 'fastify';
@@ -28,8 +29,10 @@ const sessions = await Sessions.open(join(DATA_DIR, 'session-key.pem'), { issuer
 const broker = new Broker(BROKER_URL, BROKER_TOKEN);
 
 // The log has the route of a request, not its URL: the query may hold a phone number or an e-mail address.
+// 日志只记录路由，不记录 URL：查询参数中可能有手机号或邮箱。
 const logger = { serializers: { req: ({ method, routeOptions }) => ({ method, route: routeOptions?.url }) } };
 // Without coercion: an accessId that comes as a number has lost digits, so it must not become a text.
+// 不做类型转换：以数字传来的 accessId 已经丢失了末几位，不能再转成字符串。
 const app = fastify({ logger, ajv: { customOptions: { coerceTypes: false } } });
 
 class Refused extends Error {
@@ -67,6 +70,7 @@ app.post(
   async (request, reply) => {
     const account = await accounts.create(request.body);
     // In a real cloud: confirm the e-mail address or the phone number first, and tell nobody here that a name is taken.
+    // 真实的云应先验证邮箱或手机号，并且不要在这里透露账号名已被占用。
     if (!account) throw new Refused(409, 'this account exists');
     return reply.code(201).send(await loginAnswer(account, request));
   },
@@ -97,6 +101,7 @@ async function loginAnswer(account, { body, log }) {
 app.get('/.well-known/jwks.json', async () => sessions.keys());
 
 // For SESSION_MODE=forward of the broker: the claims of the session that the broker passes on.
+// 供 Broker 的 forward 模式调用：返回 Broker 转发来的会话的声明。
 app.get('/whoami', async (request, reply) => {
   const { sub, region, iat, exp } = await claimsOf(request);
   reply.header('cache-control', 'no-store');
@@ -189,7 +194,10 @@ async function erase([unionId, number]) {
   }
 }
 
-/** Tries failed erasures again, also after a restart. The next loop begins after this one, because it can take long. */
+/**
+ * Tries failed erasures again, also after a restart. The next loop begins after this one, because it can take long.
+ * 重试失败的清除，重启之后也会继续。
+ */
 async function eraseAgain() {
   for (const pair of accounts.toErase()) await erase(pair);
   setTimeout(eraseAgain, ERASE_AGAIN_MS).unref();

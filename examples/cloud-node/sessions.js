@@ -13,7 +13,10 @@ import {
 const ALGORITHM = 'ES256';
 export const SESSION_SECONDS = 3_600;
 
-/** Sessions as signed JWTs. The key is in a file, so sessions survive a restart, and several processes can share it. */
+/**
+ * Sessions as signed JWTs. The key is in a file, so sessions survive a restart, and several processes can share it.
+ * 会话是签名的 JWT。密钥在文件中，所以重启后会话仍有效，多个进程也可以共用。
+ */
 export class Sessions {
   #privateKey;
   #publicKey;
@@ -33,7 +36,7 @@ export class Sessions {
     return { keys: [this.#publicKey] };
   }
 
-  /** `iat` lets the broker refuse the sessions of a deleted account. */
+  /** `iat` lets the broker refuse the sessions of a deleted account. 有了 iat，Broker 才能拒绝已清除账号的旧会话。 */
   issue({ unionId, country }) {
     const { issuer, audience } = this.#expected;
     return new SignJWT({ region: country })
