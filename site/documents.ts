@@ -31,6 +31,7 @@ export const GROUPS: readonly Group[] = [
       'docs/runbooks.md',
       'docs/console.md',
       'docs/tracing.md',
+      'docs/faq.md',
     ],
   },
   {

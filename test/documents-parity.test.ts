@@ -11,6 +11,7 @@ const TRANSLATED = [
   'docs/how-it-works.md',
   'docs/integrate-your-app.md',
   'docs/integrate-your-cloud.md',
+  'docs/faq.md',
   'docs/production.md',
   'docs/key-rotation.md',
   'docs/runbooks.md',
