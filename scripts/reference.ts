@@ -11,6 +11,7 @@ const DOCUMENTS = [
   { path: 'docs/errors.md', language: 'en', sectionsIn: errorSections },
   { path: 'docs/zh/errors.md', language: 'zh', sectionsIn: errorSections },
   { path: 'docs/guarantees.md', language: 'en', sectionsIn: guaranteeSections },
+  { path: 'docs/zh/guarantees.md', language: 'zh', sectionsIn: guaranteeSections },
   { path: 'docs/test-results.md', language: 'en', sectionsIn: mistakeSections },
 ] as const satisfies { path: string; language: Language; sectionsIn: (language: Language) => Map<string, string> }[];
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { GUARANTEES } from '../scripts/reference/guarantees.ts';
+import { GUARANTEES_ZH } from '../scripts/reference/guarantees-zh.ts';
 import { guaranteeSections } from '../scripts/reference/tables.ts';
 import { VARIABLES, type Variable } from '../src/config/variables.ts';
 import { readFile, tableAfter } from './support/documents.ts';
@@ -20,7 +21,13 @@ describe('docs/guarantees.md', () => {
   });
 
   test('shows each section and each row', () => {
-    expect(readFile('docs/guarantees.md')).toContain(guaranteeSections().get('guarantees'));
+    expect(readFile('docs/guarantees.md')).toContain(guaranteeSections('en').get('guarantees'));
+    expect(readFile('docs/zh/guarantees.md')).toContain(guaranteeSections('zh').get('guarantees'));
+  });
+
+  test('has no Chinese text of a guarantee that is gone', () => {
+    const texts = GUARANTEES.flatMap(({ title, text, rows }) => [title, text, ...rows.map((row) => row.guarantee)]);
+    expect(Object.keys(GUARANTEES_ZH).filter((text) => !texts.includes(text))).toEqual([]);
   });
 });
 

@@ -23,6 +23,7 @@ const TRANSLATED = [
   'docs/console.md',
   'docs/tracing.md',
   'docs/metrics.md',
+  'docs/guarantees.md',
   'docs/reliability.md',
   'docs/scaling.md',
   'docs/glossary.md',
