@@ -20,10 +20,8 @@ const REASONS: Readonly<Record<string, string>> = {
   '{X} must be among those that fit the key ({}), not {}': '{} 只能从与密钥匹配的算法（{}）中选择，不能是 {}',
   '{X} must not repeat ADMIN_TOKEN, nor its name, which is default':
     '{} 中不能再次出现 ADMIN_TOKEN 的值，也不能使用它的名称 default',
-  '{X} is a value that this project has published for trying it out: choose a random one':
-    '{} 是本项目公开的试用值：请换成随机值',
-  '{X} can be guessed, because it has few different characters: choose a random one':
-    '{} 中不同的字符太少，容易被猜到：请换成随机值',
+  '{X} is a value that is published for trying things out: choose a random one': '{} 是公开的试用值：请换成随机值',
+  '{X} can be guessed, because it is not random: choose a random one': '{} 不是随机值，容易被猜到：请换成随机值',
   '{X} replaces {}: set one or the other': '{} 替代 {}：只能设置其中一方',
   '{X} is required in production with Redis: id:key with a 32-byte key in base64 (the output of openssl rand -base64 32), or off to store tokens unencrypted':
     '生产环境使用 Redis 时必须设置 {}：id:key，其中 key 是 Base64 编码的 32 字节密钥（openssl rand -base64 32 的输出）；或设为 off，不加密保存令牌',
