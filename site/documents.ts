@@ -24,6 +24,7 @@ export const GROUPS: readonly Group[] = [
       'clients/kotlin/README.md',
       'clients/swift/README.md',
       'docs/integrate-your-cloud.md',
+      'clients/spring-boot-starter/README.md',
       'examples/cloud-node/README.md',
       'examples/cloud-spring/README.md',
       'docs/production.md',

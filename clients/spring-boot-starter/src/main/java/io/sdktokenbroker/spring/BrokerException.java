@@ -1,0 +1,89 @@
+package io.sdktokenbroker.spring;
+
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** A call that failed. It contains no token, no key and no id of an account, so it may appear in a log. */
+public class BrokerException extends RuntimeException {
+    /** There is no connection to the broker. */
+    public static final String NETWORK_UNAVAILABLE = "network_unavailable";
+    /** The broker did not answer within {@code sdk-token-broker.timeout}. */
+    public static final String NETWORK_TIMEOUT = "network_timeout";
+    /** Something else than the broker answered, for example a load balancer. */
+    public static final String UNEXPECTED_ANSWER = "unexpected_answer";
+    /** The thread was interrupted, for example because the application stops. */
+    public static final String INTERRUPTED = "interrupted";
+
+    private static final long serialVersionUID = 1;
+    /** A load balancer that reaches no replica answers with one of these statuses, and without a code. */
+    private static final Set<Integer> STATUSES_OF_BUSY_SERVERS = Set.of(429, 502, 503, 504);
+
+    private final String code;
+    private final int status;
+    private final boolean retryable;
+    private final Duration retryAfter;
+    private final String requestId;
+
+    private BrokerException(String message, String code, int status, boolean retryable, Duration retryAfter,
+            String requestId, Throwable cause) {
+        super(message, cause);
+        this.code = code;
+        this.status = status;
+        this.retryable = retryable;
+        this.retryAfter = retryAfter;
+        this.requestId = requestId;
+    }
+
+    /** The code of the broker, such as {@code account_disabled}, or one of the constants of this class. */
+    public String code() {
+        return code;
+    }
+
+    /** The status of HTTP. 0: there was no answer. */
+    public int status() {
+        return status;
+    }
+
+    /** Whether the same call may succeed later. */
+    public boolean retryable() {
+        return retryable;
+    }
+
+    /** The time after which a retry makes sense, if the broker has said it. */
+    public Optional<Duration> retryAfter() {
+        return Optional.ofNullable(retryAfter);
+    }
+
+    /** The name of the request in the broker's log. */
+    public Optional<String> requestId() {
+        return Optional.ofNullable(requestId);
+    }
+
+    static BrokerException withoutAnswer(String code, Throwable cause) {
+        return new BrokerException(code, code, 0, !code.equals(INTERRUPTED), null, null, cause);
+    }
+
+    /** @param problem the body (RFC 9457). Null: it is no JSON object */
+    static BrokerException ofAnswer(int status, Map<String, Object> problem, Duration retryAfter) {
+        if (status < 400 || problem == null || !(problem.get("code") instanceof String code)) {
+            boolean busy = STATUSES_OF_BUSY_SERVERS.contains(status);
+            return new BrokerException(UNEXPECTED_ANSWER + ", status " + status, UNEXPECTED_ANSWER, status, busy,
+                    retryAfter, null, null);
+        }
+        String requestId = problem.get("requestId") instanceof String id ? id : null;
+        String message = Stream.of(
+                code,
+                "status " + status,
+                status == 401 ? "the broker refused sdk-token-broker.key" : null,
+                problem.get("detail"),
+                problem.containsKey("vendorCode") ? "vendorCode " + problem.get("vendorCode") : null,
+                requestId == null ? null : "request " + requestId)
+                .filter(part -> part != null).map(String::valueOf).collect(Collectors.joining(", "));
+        boolean retryable = Boolean.TRUE.equals(problem.get("retryable"));
+        return new BrokerException(message, code, status, retryable, retryAfter, requestId, null);
+    }
+}

@@ -1,0 +1,117 @@
+package io.sdktokenbroker.spring;
+
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+import io.sdktokenbroker.spring.ErasureOutbox.Erasure;
+import org.apache.commons.logging.Log;
+import org.apache.commons.logging.LogFactory;
+import org.springframework.context.SmartLifecycle;
+import org.springframework.core.NestedExceptionUtils;
+
+/** Sends the erasures of the outbox to the broker, one after the other, until each one has succeeded. */
+class ErasureWorker implements SmartLifecycle {
+    static final String HOW_TO_GET_AN_OUTBOX = "Add a DataSource and spring-boot-starter-jdbc, or define a bean of "
+            + "the type ErasureOutbox, so that erasures survive a restart. Or call eraseAccountNow() and repeat it.";
+
+    private static final Log LOG = LogFactory.getLog(ErasureWorker.class);
+    private static final Duration MAX_PAUSE = Duration.ofMinutes(1);
+    /** For an erasure that the broker will refuse again. It stays in the outbox, so that somebody can look at it. */
+    private static final Duration PAUSE_AFTER_REFUSAL = Duration.ofHours(1);
+    /** The time that a claimed erasure may need besides its request. */
+    private static final Duration EXTRA_LEASE = Duration.ofSeconds(20);
+    private static final Duration STOP_TIMEOUT = Duration.ofSeconds(5);
+
+    private final BrokerHttp http;
+    private final ErasureOutbox outbox;
+    private final Measurements measurements;
+    private final Duration pollInterval;
+    private final Duration lease;
+    private volatile ScheduledExecutorService thread;
+    // Only the thread of the worker uses these two.
+    private int failuresInARow;
+    private Instant pausedUntil = Instant.MIN;
+
+    ErasureWorker(BrokerHttp http, ErasureOutbox outbox, Measurements measurements, SdkTokenBrokerProperties settings) {
+        this.http = http;
+        this.outbox = outbox;
+        this.measurements = measurements;
+        pollInterval = settings.outbox().pollInterval();
+        lease = settings.timeout().plus(EXTRA_LEASE);
+    }
+
+    @Override
+    public void start() {
+        thread = Executors.newSingleThreadScheduledExecutor(task -> {
+            Thread created = new Thread(task, "sdk-token-broker-erasures");
+            created.setDaemon(true);
+            return created;
+        });
+        long interval = pollInterval.toMillis();
+        thread.scheduleWithFixedDelay(this::poll, interval, interval, TimeUnit.MILLISECONDS);
+    }
+
+    @Override
+    public void stop() {
+        thread.shutdownNow();
+        try {
+            thread.awaitTermination(STOP_TIMEOUT.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    public boolean isRunning() {
+        return thread != null && !thread.isShutdown();
+    }
+
+    private void poll() {
+        try {
+            if (!Instant.now().isBefore(pausedUntil)) {
+                eraseWhatIsDue();
+            }
+            measurements.pendingErasures(outbox.count());
+        } catch (RuntimeException error) {
+            // The messages of a database can contain values.
+            Throwable cause = NestedExceptionUtils.getMostSpecificCause(error);
+            String state = cause instanceof SQLException sql ? ", SQL state " + sql.getSQLState() : "";
+            LOG.warn("The outbox of erasures failed: " + cause.getClass().getName() + state);
+        }
+    }
+
+    private void eraseWhatIsDue() {
+        for (Optional<Erasure> due = outbox.claim(lease); due.isPresent(); due = outbox.claim(lease)) {
+            Erasure erasure = due.get();
+            try {
+                http.send(SdkTokenBroker.erasure(erasure.unionId()), 1);
+                failuresInARow = 0;
+            } catch (BrokerException error) {
+                if (!error.code().equals("request_invalid")) {
+                    pause(erasure, error);
+                    return;
+                }
+                LOG.error("The broker cannot erase an account, erasure " + erasure.id() + ": " + error.getMessage());
+                outbox.postpone(erasure, PAUSE_AFTER_REFUSAL);
+                continue;
+            }
+            outbox.remove(erasure);
+        }
+    }
+
+    /** Pauses all erasures, because they would fail for the same reason. */
+    private void pause(Erasure erasure, BrokerException error) {
+        Duration backoff = pollInterval.multipliedBy(1L << Math.min(failuresInARow, 16));
+        Duration pause = BrokerHttp.jittered(backoff.compareTo(MAX_PAUSE) < 0 ? backoff : MAX_PAUSE);
+        Duration wait = error.retryAfter().filter(demanded -> demanded.compareTo(pause) > 0).orElse(pause);
+        failuresInARow += 1;
+        pausedUntil = Instant.now().plus(wait);
+        outbox.postpone(erasure, wait);
+        LOG.warn("An erasure failed and is repeated in " + wait.toMillis() + " ms: " + error.getMessage());
+    }
+}

@@ -1,0 +1,74 @@
+package io.sdktokenbroker.spring;
+
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.time.Duration;
+
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+
+/**
+ * The settings.
+ *
+ * @param url Address of the broker's internal API, for example http://broker.internal:9090.
+ * @param key Token of the internal API: ADMIN_TOKEN of the broker, or one of its ADMIN_TOKENS. Keep it secret.
+ * @param timeout How long a call may take, with its retries.
+ * @param app Name of the app in VENDOR_APPS of the broker. Leave it out if there is only one.
+ * @param outbox Where erasures wait until the broker has confirmed them.
+ */
+@ConfigurationProperties("sdk-token-broker")
+public record SdkTokenBrokerProperties(
+        String url,
+        String key,
+        @DefaultValue("10s") Duration timeout,
+        String app,
+        @DefaultValue Outbox outbox) {
+
+    /**
+     * The outbox.
+     *
+     * @param table Name of its table, which may have the name of a schema before it.
+     * @param createTable Whether to create the table at the start if it does not exist.
+     * @param pollInterval Time between two looks into the outbox.
+     */
+    public record Outbox(
+            @DefaultValue("sdk_token_broker_erasure") String table,
+            @DefaultValue("true") boolean createTable,
+            @DefaultValue("2s") Duration pollInterval) {
+    }
+
+    /** The broker refuses shorter tokens at its start. */
+    private static final int MIN_KEY_LENGTH = 16;
+
+    /** Without a slash at its end. */
+    String checkedUrl() {
+        try {
+            URI parsed = new URI(url == null ? "" : url.strip());
+            boolean isHttp = "http".equals(parsed.getScheme()) || "https".equals(parsed.getScheme());
+            if (isHttp && parsed.getHost() != null && parsed.getRawQuery() == null && parsed.getUserInfo() == null) {
+                return parsed.toString().replaceAll("/+$", "");
+            }
+        } catch (URISyntaxException error) {
+            // The same mistake as below.
+        }
+        throw new SettingsException("sdk-token-broker.url is missing, or is not an address with http:// or https://.",
+                "Set it to the internal API of the broker, for example http://broker.internal:9090.");
+    }
+
+    /** Without white space around it, such as the line end of a file. */
+    String checkedKey() {
+        String stripped = key == null ? "" : key.strip();
+        if (stripped.length() < MIN_KEY_LENGTH || !stripped.matches("[\\x21-\\x7e]+")) {
+            throw new SettingsException("sdk-token-broker.key is missing, has less than " + MIN_KEY_LENGTH
+                    + " characters, or has characters that are not visible ASCII.",
+                    "Set it to ADMIN_TOKEN of the broker, or to one of its ADMIN_TOKENS.");
+        }
+        return stripped;
+    }
+
+    /** Does not contain the key. */
+    @Override
+    public String toString() {
+        return "SdkTokenBrokerProperties[url=" + url + ", timeout=" + timeout + ", app=" + app + ", " + outbox + "]";
+    }
+}

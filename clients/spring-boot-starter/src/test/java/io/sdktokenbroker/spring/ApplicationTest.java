@@ -1,0 +1,138 @@
+package io.sdktokenbroker.spring;
+
+import java.net.http.HttpResponse;
+import java.nio.file.Path;
+import java.util.Map;
+
+import example.CameraCloud;
+import io.sdktokenbroker.spring.support.LocalBroker;
+import io.sdktokenbroker.spring.support.TestApplication;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+import org.springframework.boot.SpringBootVersion;
+import org.springframework.boot.test.system.CapturedOutput;
+import org.springframework.boot.test.system.OutputCaptureExtension;
+import org.springframework.context.ConfigurableApplicationContext;
+
+import static io.sdktokenbroker.spring.support.Eventually.eventually;
+import static io.sdktokenbroker.spring.support.LocalBroker.json;
+import static org.assertj.core.api.Assertions.assertThat;
+
+/** The example cloud, over HTTP, with a broker of its own that stops and starts again. */
+@ExtendWith(OutputCaptureExtension.class)
+class ApplicationTest {
+    private static LocalBroker local;
+    private static ConfigurableApplicationContext application;
+    private static String url;
+
+    private final String account = LocalBroker.newAccount();
+
+    @BeforeAll
+    static void start(@TempDir Path folder) {
+        local = new LocalBroker();
+        application = TestApplication.start(CameraCloud.class, TestApplication.settings(local.url(), folder,
+                "management.endpoints.web.exposure.include=health,metrics,configprops",
+                "management.endpoint.health.show-details=always",
+                "logging.level.io.sdktokenbroker=trace", "logging.level.org.springframework.jdbc=debug"));
+        url = "http://127.0.0.1:" + application.getEnvironment().getProperty("local.server.port");
+    }
+
+    @AfterAll
+    static void stop() {
+        application.close();
+        local.close();
+    }
+
+    private static HttpResponse<String> call(String method, String path) {
+        return LocalBroker.call(method, url + path, null);
+    }
+
+    private HttpResponse<String> login() {
+        return call("POST", "/login?uniqueId=phone-1&account=" + account);
+    }
+
+    private static Map<?, ?> healthOfTheBroker() {
+        return (Map<?, ?>) ((Map<?, ?>) json(call("GET", "/actuator/health")).get("components")).get("sdkTokenBroker");
+    }
+
+    private static double measured(String path) {
+        return LocalBroker.number(call("GET", "/actuator/metrics/" + path), "value");
+    }
+
+    @Test
+    void runsWithTheVersionOfSpringBootThatMavenHasChosen() {
+        assertThat(SpringBootVersion.getVersion()).isEqualTo(System.getProperty("spring-boot.version"));
+    }
+
+    @Test
+    void aLifeFromTheLoginToTheErasureLogsNoTokenNoKeyAndNoAccount(CapturedOutput output) {
+        call("POST", "/accounts/" + account);
+        Map<?, ?> token = (Map<?, ?>) json(login()).get("sdkToken");
+        assertThat(local.vendorAccepts((String) token.get("accessToken"))).isTrue();
+        assertThat(call("DELETE", "/accounts/" + account + "/phones/phone-1").statusCode()).isEqualTo(200);
+        assertThat(local.accountStatus(account)).isEqualTo(200);
+        assertThat(call("DELETE", "/accounts/" + account).statusCode()).isEqualTo(200);
+        eventually(() -> local.accountStatus(account) == 404);
+        assertThat(output.getAll()).doesNotContain(account, LocalBroker.KEY, (String) token.get("accessToken"),
+                (String) token.get("accessId"));
+    }
+
+    @Test
+    void theHealthFollowsTheBrokerAndTheStore() {
+        assertThat(healthOfTheBroker()).isEqualTo(Map.of("status", "UP",
+                "details", Map.of("checks", Map.of("store", "ok"))));
+        local.stopBroker();
+        assertThat(healthOfTheBroker())
+                .isEqualTo(Map.of("status", "DOWN", "details", Map.of("code", "network_unavailable")));
+        local.startBroker();
+        assertThat(healthOfTheBroker().get("status")).isEqualTo("UP");
+    }
+
+    @Test
+    void aLoginSucceedsWhileTheBrokerIsDown() {
+        local.stopBroker();
+        try {
+            HttpResponse<String> answer = login();
+            assertThat(answer.statusCode()).isEqualTo(200);
+            assertThat(json(answer)).isEmpty();
+        } finally {
+            local.startBroker();
+        }
+    }
+
+    @Test
+    void theCallsAreMeasuredByNameAndOutcome() {
+        login();
+        String path = "sdk.token.broker.calls?tag=call:sdk-token&tag=outcome:";
+        double before = measured(path + "success");
+        login();
+        assertThat(measured(path + "success")).isEqualTo(before + 1);
+        local.vendor(Map.of("fault", "account-closed"));
+        call("POST", "/login?uniqueId=phone-1&account=" + LocalBroker.newAccount());
+        local.vendor(Map.of("fault", "none"));
+        assertThat(measured(path + "account_disabled")).isEqualTo(1);
+    }
+
+    @Test
+    void theErasuresThatWaitAreMeasured() {
+        call("POST", "/accounts/" + account);
+        login();
+        local.stopBroker();
+        call("DELETE", "/accounts/" + account);
+        eventually(() -> measured("sdk.token.broker.erasures.pending") == 1);
+        local.startBroker();
+        eventually(() -> measured("sdk.token.broker.erasures.pending") == 0);
+        assertThat(local.accountStatus(account)).isEqualTo(404);
+    }
+
+    @Test
+    void theListOfSettingsDoesNotShowTheKey() {
+        HttpResponse<String> settings = call("GET", "/actuator/configprops");
+        assertThat(settings.body()).contains("sdk-token-broker").doesNotContain(LocalBroker.KEY);
+        assertThat(application.getBean(SdkTokenBrokerProperties.class).toString()).contains(local.url())
+                .doesNotContain(LocalBroker.KEY);
+    }
+}

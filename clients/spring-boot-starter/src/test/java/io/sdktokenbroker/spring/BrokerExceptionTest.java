@@ -1,0 +1,215 @@
+package io.sdktokenbroker.spring;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+import io.sdktokenbroker.spring.support.CannedServer;
+import io.sdktokenbroker.spring.support.LocalBroker;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+import static io.sdktokenbroker.spring.support.CannedServer.answer;
+import static io.sdktokenbroker.spring.support.CannedServer.problem;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+/** Failures, from the built broker and from what can stand before it. */
+class BrokerExceptionTest {
+    private static final String TOKEN = answer("200 OK", "{\"accessToken\":\"secret\"}", "ETag: \"1\"");
+    private static final String ERASED = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+
+    private final LocalBroker local = LocalBroker.shared();
+    private final SdkTokenBroker broker = Clients.of(local.url(), LocalBroker.KEY).forApp("ios");
+    private final String account = LocalBroker.newAccount();
+
+    private BrokerException failure(Runnable call) {
+        BrokerException error = catchThrowableOfType(BrokerException.class, call::run);
+        assertThat(error).isNotNull();
+        assertThat(error.getMessage()).contains(error.code()).doesNotContain(account, LocalBroker.KEY, "phone-1");
+        return error;
+    }
+
+    private BrokerException failure(SdkTokenBroker client) {
+        return failure(() -> client.sdkToken(account, "phone-1", "DE"));
+    }
+
+    private static SdkTokenBroker client(CannedServer server) {
+        return Clients.of(server.url(), LocalBroker.KEY, Duration.ofSeconds(3));
+    }
+
+    @AfterEach
+    void letTheVendorBeWell() {
+        local.vendor(Map.of("fault", "none"));
+    }
+
+    @Test
+    void aWrongKeyNamesTheSetting() {
+        BrokerException error = failure(Clients.of(local.url(), "wrong-key-with-enough-characters"));
+        assertThat(error.code()).isEqualTo("session_invalid");
+        assertThat(error.status()).isEqualTo(401);
+        assertThat(error.retryable()).isFalse();
+        assertThat(error).hasMessageContaining("the broker refused sdk-token-broker.key");
+        assertThat(error.requestId()).isPresent();
+        assertThat(error).hasMessageContaining(error.requestId().orElseThrow());
+    }
+
+    @Test
+    void aWrongCountryIsNamed() {
+        BrokerException error = failure(() -> broker.accessId(account, "UK"));
+        assertThat(error.code()).isEqualTo("request_invalid");
+        assertThat(error.status()).isEqualTo(400);
+        assertThat(error).hasMessageContaining("regRegion");
+    }
+
+    @Test
+    void anAccountThatTheVendorHasClosed() {
+        local.vendor(Map.of("fault", "account-closed"));
+        BrokerException error = failure(broker);
+        assertThat(error.code()).isEqualTo("account_disabled");
+        assertThat(error.status()).isEqualTo(403);
+        assertThat(error.retryable()).isFalse();
+    }
+
+    @Test
+    void aVendorThatRefusesSaysItsCode() {
+        local.vendor(Map.of("fault", "frozen-app"));
+        BrokerException error = failure(broker);
+        assertThat(error.code()).isEqualTo("vendor_rejected");
+        assertThat(error).hasMessageContaining("vendorCode ");
+    }
+
+    @Test
+    void aBrokerThatIsDown() {
+        BrokerException error = failure(Clients.of("http://127.0.0.1:" + LocalBroker.freePort(), LocalBroker.KEY));
+        assertThat(error.code()).isEqualTo(BrokerException.NETWORK_UNAVAILABLE);
+        assertThat(error.status()).isZero();
+        assertThat(error.retryable()).isTrue();
+        assertThat(error.retryAfter()).isEmpty();
+    }
+
+    @Test
+    void aCallThatTakesLongerThanTheTimeoutEndsAndItsLoginIsUsedByTheNextCall() {
+        local.vendor(Map.of("latencyMs", 1_500));
+        SdkTokenBroker hasty = Clients.of(local.url(), LocalBroker.KEY, Duration.ofMillis(500)).forApp("ios");
+        long start = System.nanoTime();
+        assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
+        assertThat(Duration.ofNanos(System.nanoTime() - start))
+                .isBetween(Duration.ofMillis(500), Duration.ofMillis(1_200));
+        local.vendor(Map.of("latencyMs", 0));
+        assertThat(broker.sdkToken(account, "phone-1", "DE")).isNotNull();
+        assertThat(local.vendorLogins(account)).isEqualTo(1);
+    }
+
+    @Test
+    void anAnswerThatStopsWithinItsBodyEndsWithTheTimeout() throws IOException {
+        try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")) {
+            assertThat(failure(client(server)).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
+        }
+    }
+
+    @Test
+    void aRetryWaitsAsLongAsRetryAfterDemands() throws IOException {
+        try (CannedServer server = new CannedServer(problem(503, "vendor_busy", true, "Retry-After: 1"), TOKEN)) {
+            assertThat(client(server).sdkToken(account, "phone-1", "DE").etag()).isEqualTo("\"1\"");
+            assertThat(Duration.ofNanos(server.requests.get(1) - server.requests.get(0)))
+                    .isBetween(Duration.ofSeconds(1), Duration.ofMillis(2_500));
+        }
+    }
+
+    @Test
+    void aRetryAfterBeyondTheTimeoutIsLeftToTheCaller() throws IOException {
+        try (CannedServer server = new CannedServer(problem(429, "rate_limited", true, "Retry-After: 30"), TOKEN)) {
+            BrokerException error = failure(client(server));
+            assertThat(error.code()).isEqualTo("rate_limited");
+            assertThat(error.retryAfter()).isEqualTo(Optional.of(Duration.ofSeconds(30)));
+            assertThat(server.requests).hasSize(1);
+        }
+    }
+
+    @Test
+    void aCallIsTriedThreeTimesAtMost() throws IOException {
+        try (CannedServer server = new CannedServer(problem(503, "store_unavailable", true))) {
+            BrokerException error = failure(client(server));
+            assertThat(error.code()).isEqualTo("store_unavailable");
+            assertThat(error.requestId()).contains("request-1");
+            assertThat(server.requests).hasSize(3);
+        }
+    }
+
+    @Test
+    void anErrorThatARetryCannotChangeIsNotRepeated() throws IOException {
+        try (CannedServer server = new CannedServer(problem(403, "terminal_limit", false))) {
+            assertThat(failure(client(server)).code()).isEqualTo("terminal_limit");
+            assertThat(server.requests).hasSize(1);
+        }
+    }
+
+    @Test
+    void aConnectionThatBreaksIsTriedAgain() throws IOException {
+        try (CannedServer server = new CannedServer(CannedServer.HANG_UP, TOKEN)) {
+            assertThat(client(server).sdkToken(account, "phone-1", "DE").values()).hasSize(1);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"502 Bad Gateway, true", "200 OK, false", "302 Found, false", "404 Not Found, false",
+            "204 No Content, false"})
+    void anAnswerOfSomethingElseIsUnexpected(String status, boolean retryable) throws IOException {
+        String body = status.startsWith("204") ? "" : "<html>";
+        try (CannedServer server = new CannedServer(answer(status, body, "Location: /login"))) {
+            BrokerException error = failure(client(server));
+            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            assertThat(error.status()).isEqualTo(Integer.parseInt(status.substring(0, 3)));
+            assertThat(error.retryable()).isEqualTo(retryable);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"200 OK", "404 Not Found"})
+    void onlyTheAnswerOfTheBrokerCountsAsAnErasure(String status) throws IOException {
+        try (CannedServer server = new CannedServer(answer(status, "{}"))) {
+            assertThat(failure(() -> client(server).eraseAccountNow(account)).code())
+                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+        }
+        try (CannedServer server = new CannedServer(ERASED)) {
+            client(server).eraseAccountNow(account);
+        }
+    }
+
+    @Test
+    void a404OfAnotherServerDoesNotMeanThatTheAccountIsUnknown() throws IOException {
+        try (CannedServer server = new CannedServer(answer("404 Not Found", "<html>"))) {
+            assertThat(failure(() -> client(server).account(account)).code())
+                    .isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{}", "{\"accessId\":null,\"accessToken\":7,\"terminals\":{}}"})
+    void anAnswerWithoutItsValuesIsUnexpected(String body) throws IOException {
+        try (CannedServer server = new CannedServer(answer("200 OK", body))) {
+            SdkTokenBroker client = client(server);
+            for (Runnable call : List.<Runnable>of(() -> client.sdkToken(account, "phone-1", "DE"),
+                    () -> client.accessId(account, "DE"), () -> client.account(account))) {
+                assertThat(failure(call).code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+            }
+        }
+    }
+
+    @Test
+    void anInterruptedCallEndsAtOnceAndKeepsTheInterruption() throws IOException {
+        try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\n")) {
+            Thread.currentThread().interrupt();
+            BrokerException error = failure(client(server));
+            assertThat(Thread.interrupted()).isTrue();
+            assertThat(error.code()).isEqualTo(BrokerException.INTERRUPTED);
+            assertThat(error.retryable()).isFalse();
+        }
+    }
+}
