@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 const results = process.argv[2];
+const STARTER = 'clients/spring-boot-starter/target';
 const readable = (file) => {
   try {
     return readFileSync(file, 'utf8');
@@ -27,10 +28,10 @@ function vitest(file) {
 }
 
 /** JUnit reports of Maven's surefire plugin. */
-function surefire(folder) {
+function surefire(...folders) {
   const sum = [0, 0];
-  for (const file of reportsIn(folder)) {
-    const [, head = ''] = /<testsuite\s([^>]*)>/.exec(readable(join(folder, file))) ?? [];
+  for (const file of folders.flatMap(reportsIn)) {
+    const [, head = ''] = /<testsuite\s([^>]*)>/.exec(readable(file)) ?? [];
     const count = (name) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
     const failed = count('failures') + count('errors');
     sum[0] += count('tests') - count('skipped') - failed;
@@ -41,7 +42,7 @@ function surefire(folder) {
 
 function reportsIn(folder) {
   try {
-    return readdirSync(folder).filter((name) => /^TEST-.*\.xml$/.test(name));
+    return readdirSync(folder).flatMap((name) => (/^TEST-.*\.xml$/.test(name) ? [join(folder, name)] : []));
   } catch {
     return [];
   }
@@ -60,11 +61,12 @@ function xctest(file) {
 const counters = {
   node: () => vitest('vitest.json'),
   kotlin: () => surefire('clients/kotlin/target/surefire-reports'),
+  spring: () => surefire(`${STARTER}/surefire-reports`, `${STARTER}/surefire-reports-boot4`),
   swift: () => xctest(join(results, 'swift.log')),
 };
 
 let [passed, failed] = [0, 0];
-for (const name of ['install', 'node', 'checks', 'history', 'kotlin', 'swift']) {
+for (const name of ['install', 'node', 'checks', 'history', 'kotlin', 'spring', 'swift']) {
   const succeeded = readable(join(results, `${name}.step`)).trim() === '0';
   const [good, bad] = counters[name]?.() ?? [succeeded ? 1 : 0, 0];
   const failures = succeeded ? bad : Math.max(bad, 1);
