@@ -72,16 +72,19 @@ class ErasureWorker implements SmartLifecycle {
     }
 
     private void poll() {
+        if (Instant.now().isBefore(pausedUntil)) {
+            return;
+        }
         try {
-            if (!Instant.now().isBefore(pausedUntil)) {
-                eraseWhatIsDue();
-            }
+            eraseWhatIsDue();
             measurements.pendingErasures(outbox.count());
         } catch (RuntimeException error) {
             // The messages of a database can contain values.
             Throwable cause = NestedExceptionUtils.getMostSpecificCause(error);
             String state = cause instanceof SQLException sql ? ", SQL state " + sql.getSQLState() : "";
-            LOG.warn("The outbox of erasures failed: " + cause.getClass().getName() + state);
+            Duration wait = pause(Duration.ZERO);
+            LOG.warn("The outbox of erasures failed and is used again in " + wait.toMillis() + " ms: "
+                    + cause.getClass().getName() + state);
         }
     }
 
@@ -90,28 +93,39 @@ class ErasureWorker implements SmartLifecycle {
             Erasure erasure = due.get();
             try {
                 http.send(SdkTokenBroker.erasure(erasure.unionId()), 1);
+                outbox.remove(erasure);
                 failuresInARow = 0;
             } catch (BrokerException error) {
                 if (!error.code().equals("request_invalid")) {
-                    pause(erasure, error);
+                    postponeAll(erasure, error);
                     return;
                 }
                 LOG.error("The broker cannot erase an account, erasure " + erasure.id() + ": " + error.getMessage());
                 outbox.postpone(erasure, PAUSE_AFTER_REFUSAL);
-                continue;
             }
-            outbox.remove(erasure);
         }
     }
 
-    /** Pauses all erasures, because they would fail for the same reason. */
-    private void pause(Erasure erasure, BrokerException error) {
-        Duration backoff = pollInterval.multipliedBy(1L << Math.min(failuresInARow, 16));
-        Duration pause = BrokerHttp.jittered(backoff.compareTo(MAX_PAUSE) < 0 ? backoff : MAX_PAUSE);
-        Duration wait = error.retryAfter().filter(demanded -> demanded.compareTo(pause) > 0).orElse(pause);
-        failuresInARow += 1;
-        pausedUntil = Instant.now().plus(wait);
+    /** The other erasures would fail for the same reason. */
+    private void postponeAll(Erasure erasure, BrokerException error) {
+        if (error.code().equals(BrokerException.INTERRUPTED)) {
+            // The application stops. Without the interruption, the outbox can still write.
+            Thread.interrupted();
+            outbox.postpone(erasure, Duration.ZERO);
+            return;
+        }
+        Duration wait = pause(error.retryAfter().orElse(Duration.ZERO));
         outbox.postpone(erasure, wait);
         LOG.warn("An erasure failed and is repeated in " + wait.toMillis() + " ms: " + error.getMessage());
+    }
+
+    /** Pauses for a time that grows with each failure, at least for the given time. */
+    private Duration pause(Duration least) {
+        Duration backoff = pollInterval.multipliedBy(1L << Math.min(failuresInARow, 16));
+        Duration jittered = BrokerHttp.jittered(backoff.compareTo(MAX_PAUSE) < 0 ? backoff : MAX_PAUSE);
+        Duration wait = jittered.compareTo(least) > 0 ? jittered : least;
+        failuresInARow += 1;
+        pausedUntil = Instant.now().plus(wait);
+        return wait;
     }
 }

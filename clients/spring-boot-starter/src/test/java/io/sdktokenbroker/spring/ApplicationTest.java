@@ -21,10 +21,10 @@ import static io.sdktokenbroker.spring.support.Eventually.eventually;
 import static io.sdktokenbroker.spring.support.LocalBroker.json;
 import static org.assertj.core.api.Assertions.assertThat;
 
-/** The example cloud, over HTTP, with a broker of its own that stops and starts again. */
+/** The example cloud, over HTTP. */
 @ExtendWith(OutputCaptureExtension.class)
 class ApplicationTest {
-    private static LocalBroker local;
+    private static final LocalBroker local = LocalBroker.shared();
     private static ConfigurableApplicationContext application;
     private static String url;
 
@@ -32,7 +32,6 @@ class ApplicationTest {
 
     @BeforeAll
     static void start(@TempDir Path folder) {
-        local = new LocalBroker();
         application = TestApplication.start(CameraCloud.class, TestApplication.settings(local.url(), folder,
                 "management.endpoints.web.exposure.include=health,metrics,configprops",
                 "management.endpoint.health.show-details=always",
@@ -43,7 +42,6 @@ class ApplicationTest {
     @AfterAll
     static void stop() {
         application.close();
-        local.close();
     }
 
     private static HttpResponse<String> call(String method, String path) {
@@ -81,26 +79,25 @@ class ApplicationTest {
     }
 
     @Test
-    void theHealthFollowsTheBrokerAndTheStore() {
-        assertThat(healthOfTheBroker()).isEqualTo(Map.of("status", "UP",
-                "details", Map.of("checks", Map.of("store", "ok"))));
-        local.stopBroker();
+    void anOutageOfTheBrokerIsVisibleAndStopsNoLogin() {
+        login();
         assertThat(healthOfTheBroker())
-                .isEqualTo(Map.of("status", "DOWN", "details", Map.of("code", "network_unavailable")));
-        local.startBroker();
-        assertThat(healthOfTheBroker().get("status")).isEqualTo("UP");
-    }
-
-    @Test
-    void aLoginSucceedsWhileTheBrokerIsDown() {
+                .isEqualTo(Map.of("status", "UP", "details", Map.of("checks", Map.of("store", "ok"))));
         local.stopBroker();
         try {
+            assertThat(healthOfTheBroker())
+                    .isEqualTo(Map.of("status", "DOWN", "details", Map.of("code", "network_unavailable")));
             HttpResponse<String> answer = login();
             assertThat(answer.statusCode()).isEqualTo(200);
             assertThat(json(answer)).isEmpty();
+            call("DELETE", "/accounts/" + account);
+            eventually(() -> measured("sdk.token.broker.erasures.pending") == 1);
         } finally {
             local.startBroker();
         }
+        assertThat(healthOfTheBroker().get("status")).isEqualTo("UP");
+        eventually(() -> measured("sdk.token.broker.erasures.pending") == 0);
+        assertThat(local.accountStatus(account)).isEqualTo(404);
     }
 
     @Test
@@ -114,18 +111,6 @@ class ApplicationTest {
         call("POST", "/login?uniqueId=phone-1&account=" + LocalBroker.newAccount());
         local.vendor(Map.of("fault", "none"));
         assertThat(measured(path + "account_disabled")).isEqualTo(1);
-    }
-
-    @Test
-    void theErasuresThatWaitAreMeasured() {
-        call("POST", "/accounts/" + account);
-        login();
-        local.stopBroker();
-        call("DELETE", "/accounts/" + account);
-        eventually(() -> measured("sdk.token.broker.erasures.pending") == 1);
-        local.startBroker();
-        eventually(() -> measured("sdk.token.broker.erasures.pending") == 0);
-        assertThat(local.accountStatus(account)).isEqualTo(404);
     }
 
     @Test

@@ -88,21 +88,21 @@ class ErasureTest {
 
     @Test
     void anErasureSurvivesAnOutageOfTheBrokerAndARestartOfTheApplication(CapturedOutput output) {
-        try (LocalBroker local = new LocalBroker()) {
-            try (ConfigurableApplicationContext application = start(local.url())) {
-                SdkTokenBroker broker = application.getBean(SdkTokenBroker.class);
-                broker.sdkToken(account, "phone-1", "DE");
-                local.stopBroker();
-                broker.eraseAccount(account);
-                eventually(() -> output.getAll().contains("An erasure failed and is repeated in "));
-                assertThat(rows(application)).isEqualTo(1);
-            }
+        LocalBroker local = LocalBroker.shared();
+        try (ConfigurableApplicationContext application = start(local.url())) {
+            SdkTokenBroker broker = application.getBean(SdkTokenBroker.class);
+            broker.sdkToken(account, "phone-1", "DE");
+            local.stopBroker();
+            broker.eraseAccount(account);
+            eventually(() -> output.getAll().contains("An erasure failed and is repeated in "));
+            assertThat(rows(application)).isEqualTo(1);
+        } finally {
             local.startBroker();
-            assertThat(local.accountStatus(account)).isEqualTo(200);
-            try (ConfigurableApplicationContext application = start(local.url())) {
-                eventually(() -> local.accountStatus(account) == 404);
-                eventually(() -> rows(application) == 0);
-            }
+        }
+        assertThat(local.accountStatus(account)).isEqualTo(200);
+        try (ConfigurableApplicationContext application = start(local.url())) {
+            eventually(() -> local.accountStatus(account) == 404);
+            eventually(() -> rows(application) == 0);
         }
         assertThat(output.getAll()).doesNotContain(account, LocalBroker.KEY);
     }
@@ -135,6 +135,21 @@ class ErasureTest {
             assertThat(Duration.ofNanos(server.requests.get(1) - server.requests.get(0)))
                     .isGreaterThanOrEqualTo(Duration.ofMillis(1_990));
         }
+    }
+
+    @Test
+    void anErasureThatAStopInterruptsIsSentAgainAtTheNextStart(CapturedOutput output) throws IOException {
+        try (CannedServer server = new CannedServer("HTTP/1.1 204 No")) {
+            try (ConfigurableApplicationContext application = start(server.url())) {
+                application.getBean(SdkTokenBroker.class).eraseAccount(account);
+                eventually(() -> server.requests.size() == 1);
+            }
+        }
+        try (CannedServer server = new CannedServer(ERASED);
+                ConfigurableApplicationContext application = start(server.url())) {
+            eventually(() -> rows(application) == 0);
+        }
+        assertThat(output.getAll()).doesNotContain("failed");
     }
 
     @Test
@@ -189,7 +204,7 @@ class ErasureTest {
     void aFailureOfTheDatabaseIsLoggedWithoutItsMessage(CapturedOutput output) {
         try (ConfigurableApplicationContext application = start("http://127.0.0.1:1")) {
             application.getBean(JdbcTemplate.class).execute("DROP TABLE sdk_token_broker_erasure");
-            eventually(() -> output.getAll().contains("The outbox of erasures failed: "));
+            eventually(() -> output.getAll().contains("The outbox of erasures failed and is used again in "));
             assertThat(output.getAll()).contains("SQL state 42S0");
         }
     }

@@ -26,7 +26,7 @@ import org.springframework.boot.json.JsonWriter;
 public class LocalBroker implements AutoCloseable {
     public static final String KEY = "key-of-the-tests-with-enough-characters";
 
-    /** For tests that leave it running and the vendor well. */
+    /** The one of all tests. A test that stops it starts it again. It ends with this process. */
     public static LocalBroker shared() {
         return Shared.BROKER;
     }
@@ -50,7 +50,7 @@ public class LocalBroker implements AutoCloseable {
     private final String vendorUrl = vendor.firstLine("^Vendor simulator +(http://\\S+)");
     private LocalProcess broker;
 
-    public LocalBroker() {
+    private LocalBroker() {
         redis.firstLine("(Ready to accept connections)");
         startBroker();
     }
