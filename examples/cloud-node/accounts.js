@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID, scrypt, timingSafeEqual } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { normalized } from '../clouds/node/names.js';
 
 const hashPassword = promisify(scrypt);
 const HASH_BYTES = 32;
@@ -32,15 +33,16 @@ export class Accounts {
   }
 
   byName(name) {
-    return this.#byName.get(name);
+    return this.#byName.get(normalized(name));
   }
 
   byUnionId(unionId) {
     return this.#byUnionId.get(unionId);
   }
 
-  /** Returns the new account, or undefined if somebody has this name. */
-  async create({ account, password, nickName, country }) {
+  /** Returns the new account, or undefined if somebody has this name or one that looks like it. */
+  async create({ account: name, password, nickName, country }) {
+    const account = normalized(name);
     const salt = randomBytes(16).toString('base64');
     const hash = (await hashPassword(password, salt, HASH_BYTES)).toString('base64');
     if (this.#byName.has(account)) return undefined;
@@ -52,7 +54,7 @@ export class Accounts {
 
   /** Returns the account with this name and password. It takes equally long for a name that nobody has. */
   async authenticate(name, password) {
-    const account = this.#byName.get(name);
+    const account = this.byName(name);
     const hash = await hashPassword(password, account?.salt ?? 'nobody', HASH_BYTES);
     return account && timingSafeEqual(hash, Buffer.from(account.hash, 'base64')) ? account : undefined;
   }

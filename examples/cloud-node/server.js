@@ -3,6 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fastify from 'fastify';
+import { normalized } from '../clouds/node/names.js';
 import { Accounts } from './accounts.js';
 import { Broker } from './broker.js';
 import { COUNTRIES } from './countries.js';
@@ -68,6 +69,7 @@ app.post(
   '/register',
   { schema: { body: objectWith(['account', 'password', 'nickName', 'country'], registration) } },
   async (request, reply) => {
+    if (!normalized(request.body.account)) throw new Refused(400, 'this account name is not allowed');
     const account = await accounts.create(request.body);
     // In a real cloud: confirm the e-mail address or the phone number first, and tell nobody here that a name is taken.
     // 真实的云应先验证邮箱或手机号，并且不要在这里透露账号名已被占用。
@@ -88,13 +90,19 @@ app.post(
 
 /** A session, and the first SDK token with it. If the broker has none now, the app asks the broker later. */
 async function loginAnswer(account, { body, log }) {
-  const answer = { session: await sessions.issue(account), expiresIn: SESSION_SECONDS };
-  if (body.uniqueId === undefined) return answer;
+  const session = await sessions.issue(account);
+  const token = body.uniqueId === undefined ? undefined : await firstToken(account, body.uniqueId, log);
+  // The account may have been deleted since its password was checked. Nobody gets this session then.
+  if (!accounts.byUnionId(account.unionId)) throw new Refused(401, 'account or password is wrong');
+  return { session, expiresIn: SESSION_SECONDS, ...token };
+}
+
+async function firstToken(account, uniqueId, log) {
   try {
-    return { ...answer, ...(await askAbout(account, broker.sdkToken(account, body.uniqueId))) };
+    return await askAbout(account, broker.sdkToken(account, uniqueId));
   } catch (error) {
     log.warn(error, 'login without an SDK token');
-    return answer;
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +42,21 @@ test('examples/cloud-node has the versions of its packages that this project tes
 test('examples/cloud-node erases a deleted account again if a look-up has created it anew at the broker', () =>
   playDeletionDuringLookup(CLOUD));
 
+test('examples/cloud-node refuses names that look like a registered one', async () => {
+  const { Accounts } = await import(`${FOLDER}/accounts.js`);
+  const accounts = await Accounts.open(join(newDataDir(), 'accounts.json'));
+  const bob = { account: 'bob@example.com', password: 'correct horse', nickName: 'Bob', country: 'DE' };
+  expect(await accounts.create(bob)).toMatchObject({ account: bob.account });
+  expect(await accounts.create({ ...bob, account: 'Bob@example.com' })).toBeUndefined();
+  const { normalized } = await import(`${FOLDER}/../clouds/node/names.js`);
+  for (const name of ['bob@example.com ', 'bo\u200Bb@example.com', 'b\u043Eb@example.com', '', undefined, ' ', 'a b']) {
+    expect([name, normalized(name)]).toEqual([name, '']);
+  }
+  for (const name of ['bob@example.com', '+4915112345678', '\u5F20\u4E09', 'j\u00F6rg']) {
+    expect(normalized(name)).toBe(name);
+  }
+});
+
 test('examples/cloud-node accepts the countries that the broker accepts', async () => {
   const { COUNTRIES } = await import(`${FOLDER}/countries.js`);
   const letters = Array.from({ length: 26 }, (_, number) => String.fromCharCode(65 + number));
@@ -49,42 +64,75 @@ test('examples/cloud-node accepts the countries that the broker accepts', async 
   expect(COUNTRIES).toEqual(codes.filter((code) => ASSIGNED_REGION_PATTERN.test(code)));
 });
 
-test('examples/cloud-node erases one account after the other, and a deleted account without waiting for the others', async () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'example-cloud-'));
-  onTestFinished(() => rmSync(dataDir, { recursive: true }));
-  const left = ['deleted-1', 'deleted-2', 'deleted-3', 'deleted-4', 'deleted-5'];
-  writeFileSync(join(dataDir, 'accounts.json'), JSON.stringify({ accounts: [], toErase: left }));
-  let open = 0;
-  let openAtOnce = 0;
-  const broker = createServer((request, response) => {
-    const isLeft = left.some((unionId) => request.url?.endsWith(unionId));
-    if (!isLeft) return response.writeHead(204).end();
-    open += 1;
-    openAtOnce = Math.max(openAtOnce, open);
-    return response.once('close', () => {
-      open -= 1;
-    });
-  });
+/** Starts the cloud with a broker that this test plays, until the test ends. Returns the cloud's answer to a request. */
+async function startCloud(dataDir: string, playBroker: RequestListener) {
+  const broker = createServer(playBroker);
   await once(broker.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
     broker.closeAllConnections();
     broker.close();
   });
   const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
   const BROKER_URL = `http://127.0.0.1:${(broker.address() as AddressInfo).port}`;
   const env = { PORT: String(port), DATA_DIR: dataDir, BROKER_TOKEN: 'token-of-the-internal-api', BROKER_URL };
   const program = startProgram(CLOUD.command, env);
   onTestFinished(async () => void (await program.stop()));
-  const answers = async () => (await plainRequest(`${url}/.well-known/jwks.json`)).status === 200;
+  const ask = (method: string, path: string, session?: string, body?: object) =>
+    plainRequest(`http://127.0.0.1:${port}${path}`, {
+      method,
+      headers: {
+        ...(session !== undefined && { authorization: `Bearer ${session}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  const answers = async () => (await ask('GET', '/.well-known/jwks.json')).status === 200;
   await eventually(answers, { timeoutMs: CLOUD.startMs });
+  return ask;
+}
+
+function newDataDir(): string {
+  const dataDir = mkdtempSync(join(tmpdir(), 'example-cloud-'));
+  onTestFinished(() => rmSync(dataDir, { recursive: true }));
+  return dataDir;
+}
+
+const ALICE = { account: 'alice', password: 'correct horse', nickName: 'Alice', country: 'DE' };
+
+test('examples/cloud-node gives no session to a login whose account is deleted meanwhile', async () => {
+  const held: ServerResponse[] = [];
+  const ask = await startCloud(newDataDir(), ({ method }, response) => {
+    if (method === 'GET') held.push(response);
+    else response.writeHead(204).end();
+  });
+  const { session } = JSON.parse((await ask('POST', '/register', undefined, ALICE)).body);
+  const login = ask('POST', '/login', undefined, { ...ALICE, uniqueId: 'my-phone' });
+  // The cloud has checked the password, and waits for the first token.
+  await eventually(() => expect(held).toHaveLength(1));
+  expect(await ask('DELETE', '/account', session)).toMatchObject({ status: 204 });
+  held[0]?.writeHead(200, { 'content-type': 'application/json' }).end('{"accessId":"1"}');
+  expect(await login).toMatchObject({ status: 401 });
+});
+
+test('examples/cloud-node erases one account after the other, and a deleted account without waiting for the others', async () => {
+  const dataDir = newDataDir();
+  const left = ['deleted-1', 'deleted-2', 'deleted-3', 'deleted-4', 'deleted-5'];
+  writeFileSync(join(dataDir, 'accounts.json'), JSON.stringify({ accounts: [], toErase: left }));
+  let open = 0;
+  let openAtOnce = 0;
+  const ask = await startCloud(dataDir, (request, response) => {
+    const isLeft = left.some((unionId) => request.url?.endsWith(unionId));
+    if (!isLeft) return void response.writeHead(204).end();
+    open += 1;
+    openAtOnce = Math.max(openAtOnce, open);
+    response.once('close', () => {
+      open -= 1;
+    });
+  });
   await eventually(() => expect(openAtOnce).toBeGreaterThan(0), { timeoutMs: 15_000 });
 
-  const body = JSON.stringify({ account: 'alice', password: 'correct horse', nickName: 'Alice', country: 'DE' });
-  const headers = { 'content-type': 'application/json' };
-  const registered = await plainRequest(`${url}/register`, { method: 'POST', headers, body });
-  const authorization = `Bearer ${JSON.parse(registered.body).session}`;
-  const deleted = plainRequest(`${url}/account`, { method: 'DELETE', headers: { authorization } });
+  const { session } = JSON.parse((await ask('POST', '/register', undefined, ALICE)).body);
+  const deleted = ask('DELETE', '/account', session);
   // The erasures that are left take 10 s each.
   const waited = new Promise((resolve) => setTimeout(resolve, 20_000, 'the request waited for other erasures'));
   expect(await Promise.race([deleted.then(({ status }) => status), waited])).toBe(204);
