@@ -31,11 +31,9 @@ export default defineConfig({
     include: process.env['TESTS'] === 'short' ? SHORT : ['test/**/*.test.ts'],
     // The fault tests take minutes, and run one after the other: `npm run chaos`.
     // The site needs its own packages and a browser: `npm run test:docs`.
-    // The Spring example needs Maven and a JDK: `npm run test:examples`.
     exclude: [
       ...(process.env['CHAOS_ROWS'] ? [] : ['test/faults/**']),
       ...(process.env['SITE_TESTS'] ? [] : ['test/site/site.test.ts']),
-      ...(process.env['MAVEN_EXAMPLES'] ? [] : ['test/examples/cloud-spring.test.ts']),
     ],
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default'],

@@ -26,7 +26,7 @@ export const GROUPS: readonly Group[] = [
       'docs/integrate-your-cloud.md',
       'clients/spring-boot-starter/README.md',
       'examples/cloud-node/README.md',
-      'examples/cloud-spring/README.md',
+      'examples/clouds/README.md',
       'docs/production.md',
       'docs/key-rotation.md',
       'docs/runbooks.md',

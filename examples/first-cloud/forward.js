@@ -1,5 +1,4 @@
 // The smallest cloud for SESSION_MODE=forward, with one account. Its sessions are cookies. docs/get-started.md runs it.
-// docs: forward
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 
@@ -46,4 +45,3 @@ createServer((request, response) => {
       return response.writeHead(404).end();
   }
 }).listen(3002, '127.0.0.1', () => console.log('The cloud listens at http://127.0.0.1:3002'));
-// docs end

@@ -1,5 +1,4 @@
 // The smallest cloud for SESSION_MODE=jwt, with one account. docs/get-started.md runs it.
-// docs: jwt
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { calculateJwkThumbprint, exportJWK, importPKCS8, SignJWT } from 'jose';
@@ -33,4 +32,3 @@ createServer(async (request, response) => {
       return response.writeHead(404).end();
   }
 }).listen(3000, '127.0.0.1', () => console.log('The cloud listens at http://127.0.0.1:3000'));
-// docs end

@@ -76,12 +76,17 @@ export interface ChildProgram {
   stop(): Promise<ProcessExit>;
 }
 
-/** Starts a program that gets only `env` and PATH as its environment. */
+/** Starts a program that gets only `env` and PATH as its environment. `cwd`: its working directory, if not that of this process. */
 export function startProgram(
   [program, ...args]: readonly [program: string, ...args: string[]],
   env: Readonly<Record<string, string>>,
+  cwd?: string,
 ): ChildProgram {
-  const child = spawn(program, args, { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, {
+    cwd,
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const exit = exitOf(child);
   const log = linesOf(child, 5_000);
   return { log, stop: () => end(child, exit, 10_000) };

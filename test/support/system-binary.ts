@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 
 export interface SystemBinary {
   readonly program: string;
-  /** Name of the package, by package manager. Only needed where it differs from the program's name. */
+  /** Names of the packages, by package manager. Only needed where they differ from the program's name. */
   readonly packages?: Readonly<Partial<Record<'apt-get' | 'apk' | 'dnf' | 'brew', string>>>;
   /** First part of the error message, for example "The tests need a real Redis". */
   readonly need: string;
@@ -46,7 +46,7 @@ export function systemBinary(wanted: SystemBinary): string {
   if (found) return found;
   const commands = installers.map(({ manager, system, steps }) => {
     const [verb] = steps.at(-1) ?? [];
-    return `${system}: ${manager} ${verb} ${packageOf(wanted, manager)}`;
+    return `${system}: ${manager} ${verb} ${packagesOf(wanted, manager)}`;
   });
   throw new Error(
     [
@@ -57,7 +57,7 @@ export function systemBinary(wanted: SystemBinary): string {
   );
 }
 
-function packageOf({ program, packages }: SystemBinary, manager: Installer['manager']): string {
+function packagesOf({ program, packages }: SystemBinary, manager: Installer['manager']): string {
   return packages?.[manager] ?? program;
 }
 
@@ -73,7 +73,7 @@ function install(wanted: SystemBinary): string | undefined {
   process.stderr.write(`Installing ${wanted.program} with ${manager} …\n`);
   try {
     for (const [index, step] of steps.entries()) {
-      const args = index === steps.length - 1 ? [...step, packageOf(wanted, manager)] : step;
+      const args = index === steps.length - 1 ? [...step, ...packagesOf(wanted, manager).split(' ')] : step;
       // Test files run in parallel, and apt-get does not wait for another `apt-get update`.
       const command = manager === 'apt-get' ? ['flock', join(tmpdir(), 'system-binary.lock'), manager] : [manager];
       execFileSync(command[0] ?? manager, [...command.slice(1), ...args], {

@@ -1,0 +1,222 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { readFile } from '../support/documents.ts';
+import { eventually } from '../support/eventually.ts';
+import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
+import {
+  CLOUDS,
+  CloudUnderTest,
+  clockBehind,
+  installPhp,
+  type Person,
+  reasonToSkip,
+  type Session,
+} from './cloud-under-test.ts';
+
+const ADMIN_TOKEN = 'internal-token-of-the-example-clouds';
+const CACHE_SECONDS = 4;
+const PASSWORD = 'correct horse battery staple';
+const LOGINS_IN_FLIGHT = 30;
+const DELETIONS = Number(process.env['CLOUD_DELETIONS'] ?? 2);
+const DONE = [200, 204];
+
+/** Beside `bob@…`: other case, a space, a zero-width space, a Cyrillic о, full-width letters. */
+const LOOK_ALIKES: readonly (readonly [kind: string, change: (name: string) => string])[] = [
+  ['another case', (name) => name.replace('bob', 'Bob')],
+  ['a space at the end', (name) => `${name} `],
+  ['U+200B inside', (name) => name.replace('bob', 'bo\u200Bb')],
+  ['a Cyrillic о', (name) => name.replace('bob', 'b\u043Eb')],
+  ['full-width letters', (name) => name.replace('bob', '\uFF42\uFF4F\uFF42')],
+];
+
+test('examples/clouds has clouds', () => expect(CLOUDS).not.toEqual([]));
+
+test.each(CLOUDS)('the README of examples/clouds/%s shows the settings of its broker.env', (name) => {
+  const settings = readFile(`examples/clouds/${name}/broker.env`);
+  expect(readFile(`examples/clouds/${name}/README.md`)).toContain(`\n\`\`\`sh\n${settings}\`\`\`\n`);
+});
+
+for (const name of CLOUDS) {
+  const reason = reasonToSkip(name);
+  if (reason) process.stderr.write(`SKIPPED examples/clouds/${name}: ${reason}\n`);
+  const title = `examples/clouds/${name}${reason ? ` (skipped: ${reason})` : ''}`;
+  // A test can start a Java cloud twice.
+  describe.skipIf(reason !== undefined)(title, { timeout: 600_000 }, () => testCloud(name));
+}
+
+function testCloud(name: string): void {
+  let vendor: VendorSimulator;
+  let broker: BrokerProcess;
+  let cloud: CloudUnderTest;
+  let brokerSettings: Record<string, string>;
+  const start = () => cloud.start({ url: broker.adminUrl, key: ADMIN_TOKEN });
+
+  beforeAll(async () => {
+    installPhp(name);
+    cloud = await CloudUnderTest.build(name);
+    vendor = await startVendorSimulator();
+    brokerSettings = {
+      ...vendor.brokerEnvironment,
+      REDIS_URL: inject('redisUrl'),
+      REDIS_KEY_PREFIX: `cloud-${randomUUID()}`,
+      ADMIN_TOKEN,
+      SESSION_CACHE_SECONDS: `${CACHE_SECONDS}`,
+      // The logins in flight are more than one account may cause.
+      RATE_LIMIT_PER_MINUTE: '0',
+      LOGIN_LIMIT_PER_HOUR: '0',
+      VENDOR_MAX_RPS: '0',
+      ...cloud.brokerSettings,
+    };
+    broker = await startBroker(brokerSettings);
+    await start();
+  }, 900_000);
+
+  afterAll(async () => {
+    await cloud?.remove();
+    await broker?.stop();
+    await vendor?.close();
+  });
+
+  const askBroker = (session: Session, uniqueId = 'my-phone', { url } = broker): Promise<PlainAnswer> =>
+    plainRequest(`${url}/sdk-token?uniqueId=${uniqueId}`, { headers: session });
+  const askAdmin = (path: string, body?: object): Promise<PlainAnswer> =>
+    plainRequest(broker.adminUrl + path, {
+      method: body ? 'POST' : 'GET',
+      headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  const accountAtBroker = (unionId: string) => askAdmin(`/accounts/${encodeURIComponent(unionId)}`);
+
+  const registered = async (name = 'alice'): Promise<Person> => {
+    const person = { name: `${name}@${randomUUID()}.example`, password: PASSWORD, country: 'DE' };
+    expect(await cloud.register(person)).toMatchObject({ status: 201 });
+    return person;
+  };
+  const loggedIn = async (person: Person): Promise<Session> => {
+    const session = await cloud.logIn(person);
+    if (!session) throw new Error(`the cloud refuses a login:\n${cloud.log()}`);
+    return session;
+  };
+  /** Gets a token, and returns the id of the account. */
+  const accepted = async (session: Session): Promise<string> => {
+    const answer = await askBroker(session);
+    expect(answer).toMatchObject({ status: 200 });
+    const { accessId } = JSON.parse(answer.body) as { accessId: string };
+    const { [accessId]: unionId } = JSON.parse((await askAdmin('/accounts/lookup', { accessIds: [accessId] })).body);
+    return unionId;
+  };
+  const refusalOf = async (session: Session): Promise<unknown> => {
+    const { status, body } = await askBroker(session);
+    return { status, code: JSON.parse(body).code };
+  };
+  const INVALID = { status: 401, code: 'session_invalid' };
+
+  test('gives a session that gets a token. The logout ends both', async () => {
+    const alice = await registered();
+    expect(await cloud.register(alice)).toMatchObject({ status: 409 });
+    expect(await cloud.logIn({ ...alice, password: 'wrong' })).toBeUndefined();
+    const session = await loggedIn(alice);
+    const unionId = await accepted(session);
+
+    expect(DONE).toContain((await cloud.logOut(session, 'my-phone')).status);
+    const { status, body } = await accountAtBroker(unionId);
+    if (status !== 404) expect(JSON.parse(body)).toMatchObject({ terminals: [] });
+    if (cloud.brokerSettings['SESSION_MODE'] !== 'jwt') {
+      await sleep(CACHE_SECONDS * 1_000 + 500);
+      expect(await refusalOf(session)).toEqual(INVALID);
+    }
+    expect(await accepted(await loggedIn(alice))).toBe(unionId);
+  });
+
+  test('ends all sessions of a deleted account at once. Its name can be registered again', async () => {
+    const alice = await registered();
+    const sessions = [await loggedIn(alice), await loggedIn(alice)] as const;
+    const unionId = await accepted(sessions[0]);
+    await accepted(sessions[1]);
+    expect(DONE).toContain((await cloud.deleteAccount(sessions[0])).status);
+    for (const session of sessions) expect(await refusalOf(session)).toEqual(INVALID);
+    expect(await accountAtBroker(unionId)).toMatchObject({ status: 404 });
+    expect(await cloud.logIn(alice)).toBeUndefined();
+
+    expect(await cloud.register(alice)).toMatchObject({ status: 201 });
+    expect(await accepted(await loggedIn(alice))).toEqual(expect.any(String));
+  });
+
+  test('keeps its sessions while it is down', async () => {
+    const alice = await registered();
+    const session = await loggedIn(alice);
+    const unionId = await accepted(session);
+    await cloud.stop();
+    expect(await accepted(session)).toBe(unionId);
+    await sleep(CACHE_SECONDS * 1_000);
+    // The broker asks the cloud again now, and gets no answer.
+    expect(await accepted(session)).toBe(unionId);
+    await start();
+    expect(await accepted(await loggedIn(alice))).toBe(unionId);
+    await sleep(2_500);
+    expect(await accepted(session)).toBe(unionId);
+  });
+
+  test("has its sessions accepted at once if its clock is 2 s ahead of the broker's", async () => {
+    const replica = await startBroker({ ...brokerSettings, ...clockBehind(2) });
+    try {
+      const answer = await askBroker(await loggedIn(await registered()), 'my-phone', replica);
+      expect(answer).toMatchObject({ status: 200 });
+      expect(Date.now() - Date.parse(String(answer.headers.date))).toBeGreaterThan(1_500);
+    } finally {
+      await replica.stop();
+    }
+  });
+
+  test.each(LOOK_ALIKES)('refuses a name that looks like a registered one: %s', async (_kind, change) => {
+    const bob = await registered('bob');
+    const { status } = await cloud.register({ ...bob, name: change(bob.name) });
+    expect([400, 409]).toContain(status);
+    await accepted(await loggedIn(bob));
+  });
+
+  test(
+    `leaves nothing at the broker if an account is deleted during ${LOGINS_IN_FLIGHT} logins`,
+    async () => {
+      const carol = await registered('carol');
+      let first = await loggedIn(carol);
+      for (let round = 1; round <= DELETIONS; round += 1) {
+        const unionId = await accepted(first);
+        let answered = 0;
+        const logins = Array.from({ length: LOGINS_IN_FLIGHT }, async (_, number) => {
+          const session = await cloud.logIn(carol);
+          answered += 1;
+          if (session) await askBroker(session, `phone-${number % 10}`);
+          return session;
+        });
+        const before = randomInt(LOGINS_IN_FLIGHT);
+        await eventually(() => answered >= before, { timeoutMs: 60_000, everyMs: 1 });
+        expect(DONE).toContain((await cloud.deleteAccount(first)).status);
+        const sessions = (await Promise.all(logins)).filter((session) => session !== undefined);
+        const isLeft = async () => (await accountAtBroker(unionId)).status !== 404;
+        expect(await isLeft()).toBe(false);
+        const refusals = await Promise.all(sessions.map(refusalOf));
+        expect(refusals).toEqual(sessions.map(() => INVALID));
+        expect(await isLeft()).toBe(false);
+        process.stderr.write(`${name}: deletion ${round} during logins, ${sessions.length} gave a session\n`);
+        expect(await cloud.register(carol)).toMatchObject({ status: 201 });
+        first = await loggedIn(carol);
+      }
+    },
+    120_000 * (DELETIONS + 1),
+  );
+
+  test('keeps its files to itself, without passwords, and logs no name', async () => {
+    await cloud.stop();
+    const files = cloud.files();
+    expect(files).not.toEqual([]);
+    expect(files.filter(({ mode }) => (mode & 0o077) !== 0)).toEqual([]);
+    expect(files.filter(({ path }) => readFileSync(path).includes(PASSWORD))).toEqual([]);
+    expect(cloud.log()).not.toMatch(/(?:alice|bob|carol)@/i);
+    expect(cloud.log()).not.toContain(PASSWORD);
+  });
+}
