@@ -194,7 +194,7 @@ const PUBLISHED: ReadonlySet<string> = new Set([
   'b25seS1mb3ItdGhlLWRlbW8tbm90LWEtc2VjcmV0ISE=',
   'your-app-token',
   'your-app-key',
-  'b2c9d8',
+  'onlyForTryingItOut',
   'your-256-bit-secret',
   'a-string-secret-at-least-256-bits-long',
 ]);
@@ -205,24 +205,24 @@ const MIN_DIFFERENT_CHARACTERS = 8;
 function refuseGuessable(values: Values, problems: Problems): void {
   const { ADMIN_TOKEN: token = '', ADMIN_TOKENS: tokens = [], TOKEN_ENCRYPTION_KEYS: keys = [] } = values;
   const encryptionKeys = keys === 'off' ? [] : keys.map(({ key }) => key);
-  const ofCustomer = {
+  const chosenHere = {
     ADMIN_TOKEN: [token],
     ADMIN_TOKENS: tokens.map((one) => one.token),
     TOKEN_ENCRYPTION_KEYS: encryptionKeys.map((key) => key.toString('base64')),
     SESSION_JWT_SECRET: (values.SESSION_JWT_SECRET ?? '').split(/\r?\n/),
   };
-  const ofOthers = {
+  const chosenElsewhere = {
     VENDOR_APP_TOKEN: [values.VENDOR_APP_TOKEN],
     VENDOR_APP_KEY: [values.VENDOR_APP_KEY],
     VENDOR_APPS: Object.values(values.VENDOR_APPS ?? {}).flatMap(({ appToken, appKey }) => [appToken, appKey]),
     SESSION_INTROSPECTION_CLIENT_SECRET: [values.SESSION_INTROSPECTION_CLIENT_SECRET],
   };
   const isGuessable = (text: string) => text !== '' && new Set(text).size < MIN_DIFFERENT_CHARACTERS;
-  const guessable = Object.entries(ofCustomer).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
+  const guessable = Object.entries(chosenHere).flatMap(([name, texts]) => (texts.some(isGuessable) ? [name] : []));
   if (encryptionKeys.some(isSequence)) guessable.push('TOKEN_ENCRYPTION_KEYS');
   for (const name of guessable)
     problems.set(name, `${name} can be guessed, because it is not random: choose a random one`);
-  for (const [name, texts] of Object.entries<readonly (string | undefined)[]>({ ...ofCustomer, ...ofOthers })) {
+  for (const [name, texts] of Object.entries<readonly (string | undefined)[]>({ ...chosenHere, ...chosenElsewhere })) {
     if (!texts.some((text) => PUBLISHED.has(text ?? ''))) continue;
     problems.set(name, `${name} is a value that is published for trying things out: choose a random one`);
   }

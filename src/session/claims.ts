@@ -39,14 +39,14 @@ export function parseClaims(text: string, { unionId }: ClaimNames): object | und
     const claims: unknown = JSON.parse(text);
     if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return undefined;
     if (typeof claimAt(claims, unionId) !== 'number') return claims;
-    return { ...claims, [unionId]: claimAt(parse(text, undefined, EXACTLY) as object, unionId) };
+    return { ...claims, [unionId]: claimAt(parse(text, undefined, EXACT_INTEGERS) as object, unionId) };
   } catch {
     return undefined;
   }
 }
 
 /** Of several members of one name, the last one counts, as in `JSON.parse`. */
-const EXACTLY = {
+const EXACT_INTEGERS = {
   parseNumber: (digits: string) => (/[.eE]/.test(digits) ? Number(digits) : BigInt(digits)),
   onDuplicateKey: ({ newValue }: { readonly newValue: unknown }) => newValue,
 };

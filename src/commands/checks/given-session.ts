@@ -146,29 +146,31 @@ function dateOf({ name, value }: CheckedClaim, { issuedAt, expiresAt, timeUnit }
 const KIND_OF_TOKEN = 'kind of token';
 
 /** By the name of a claim. `fixFor` has the others. */
-const FIXES: Readonly<Record<string, Text>> = {
-  signature: {
-    en: 'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
-    zh: '在 SESSION_JWT_JWKS_URL 上发布签名所用的密钥，或修正 SESSION_JWT_PUBLIC_KEY、SESSION_JWT_SECRET 或 SESSION_JWT_ALGORITHMS。',
-  },
-  typ: {
-    en: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
-    zh: '签发会话时，把 header 中的 typ 设为 JWT 或 at+jwt，或不设。',
-  },
-  iss: {
-    en: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
-    zh: '用这个 issuer 签发会话，或修正 SESSION_JWT_ISSUER。',
-  },
-  scope: {
-    en: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
-    zh: '给 App 授予该 scope，或修正 SESSION_INTROSPECTION_SCOPE。',
-  },
-  active: {
-    en: 'Let the app get a new session. Check that the OAuth server has issued it.',
-    zh: '让 App 更新会话。确认它由该 OAuth 服务器签发。',
-  },
-  [KIND_OF_TOKEN]: { en: 'Let the app send an access token.', zh: '让 App 发送 access token。' },
-};
+const FIXES: ReadonlyMap<string, Text> = new Map(
+  Object.entries({
+    signature: {
+      en: 'Publish the key that signs your sessions at SESSION_JWT_JWKS_URL, or correct SESSION_JWT_PUBLIC_KEY, SESSION_JWT_SECRET or SESSION_JWT_ALGORITHMS.',
+      zh: '在 SESSION_JWT_JWKS_URL 上发布签名所用的密钥，或修正 SESSION_JWT_PUBLIC_KEY、SESSION_JWT_SECRET 或 SESSION_JWT_ALGORITHMS。',
+    },
+    typ: {
+      en: 'Issue sessions with the header parameter typ JWT or at+jwt, or without it.',
+      zh: '签发会话时，把 header 中的 typ 设为 JWT 或 at+jwt，或不设。',
+    },
+    iss: {
+      en: 'Issue sessions with this issuer, or correct SESSION_JWT_ISSUER.',
+      zh: '用这个 issuer 签发会话，或修正 SESSION_JWT_ISSUER。',
+    },
+    scope: {
+      en: 'Grant the scope to the app, or correct SESSION_INTROSPECTION_SCOPE.',
+      zh: '给 App 授予该 scope，或修正 SESSION_INTROSPECTION_SCOPE。',
+    },
+    active: {
+      en: 'Let the app get a new session. Check that the OAuth server has issued it.',
+      zh: '让 App 更新会话。确认它由该 OAuth 服务器签发。',
+    },
+    [KIND_OF_TOKEN]: { en: 'Let the app send an access token.', zh: '让 App 发送 access token。' },
+  }),
+);
 
 function fixFor(name: string, value: unknown, options: SessionOptions): Text {
   const { mode, claims } = options;
@@ -186,7 +188,9 @@ function fixFor(name: string, value: unknown, options: SessionOptions): Text {
     };
   }
   return (
-    FIXES[name] ?? (isThere(value) ? fixForTime(name, claims) : undefined) ?? fixForPrincipal(name, value, options)
+    (mode === 'forward' ? undefined : FIXES.get(name)) ??
+    (isThere(value) ? fixForTime(name, claims) : undefined) ??
+    fixForPrincipal(name, value, options)
   );
 }
 

@@ -135,15 +135,15 @@ export class Connections {
     }
     const connection: Connection = { socket, responses: [], usedAt: 0, unreadSince: undefined, isRefused: false };
     this.#connections.set(socket, connection);
-    socket.once('close', () => this.#connections.delete(socket));
+    socket.on('error', () => undefined).once('close', () => this.#connections.delete(socket));
     // One request may wait. At the head of another one, nothing is parsed any more: its objects would cost memory and time.
     const { parser } = socket as HttpSocket;
     const { onIncoming } = parser;
     parser.onIncoming = (...head) => {
       // Its answer was sent before the end of its body, which has arrived now.
       if (connection.responses[0]?.closed) connection.responses.shift();
-      if (connection.responses.length < 2) return onIncoming(...head);
-      this.#close(connection);
+      if (!connection.isRefused && connection.responses.length < 2) return onIncoming(...head);
+      if (!connection.isRefused) this.#close(connection);
       // Makes the parser leave the rest of the bytes, as it does behind an upgrade.
       return 2;
     };

@@ -8,7 +8,7 @@ import {
   type ServerOptions,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import { BrokerError, type ErrorCode } from '../../token/errors.ts';
 import type { RequestTracer } from '../../token/tracer.ts';
@@ -69,8 +69,8 @@ function createHttpServer(
   const server = createServer(SERVER_OPTIONS, listener)
     // Node would answer an unknown `Expect` by itself, with an answer that is not a problem.
     .on('checkExpectation', listener)
-    // Node would close the connection without an answer.
-    .on('connect', (_request, socket: Socket) => connections.refuse({ code: 'CONNECT' }, socket));
+    // Node would close the connection without an answer. It has removed its own listener for errors of the socket.
+    .on('connect', ({ socket }) => connections.refuse({ code: 'CONNECT' }, socket));
   // One more shows that there were too many.
   server.maxHeadersCount = MAX_HEADERS + 1;
   connections.watch(server);

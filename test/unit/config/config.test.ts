@@ -239,6 +239,7 @@ describe('a secret that everyone knows, or that is no random text', () => {
     ['SESSION_JWT_SECRET', 'a-string-secret-at-least-256-bits-long', WITHOUT_KEYS],
     ['VENDOR_APP_TOKEN', 'your-app-token', USABLE],
     ['VENDOR_APP_KEY', 'your-app-key', USABLE],
+    ['SESSION_INTROSPECTION_CLIENT_SECRET', 'onlyForTryingItOut', USABLE],
   ] as const;
 
   test.each(cases)('%s=%s is refused in production, and nowhere else', (name, value, environment) => {

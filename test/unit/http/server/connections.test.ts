@@ -217,6 +217,29 @@ it('what a caller sends beyond that is not handled', async () => {
   expect(log.lines().filter(({ msg }) => !String(msg).startsWith('Server listening'))).toEqual([]);
 });
 
+it('nothing is parsed behind a request that was refused', async () => {
+  const { app, open } = await startBounded();
+  let parsed = 0;
+  app.server.on('request', () => {
+    parsed += 1;
+  });
+  const refused = await open(`GET /quick HTTP/1.1\r\nHost: x\r\n${'x: y\r\n'.repeat(100)}\r\n${REQUEST.repeat(1_000)}`);
+  expect(await text(refused)).toMatch(/^HTTP\/1\.1 400 .*100 header lines/s);
+  expect(parsed).toBe(1);
+});
+
+it.each([
+  ['CONNECT', 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
+  ['a request that is no HTTP', 'no HTTP\r\n\r\n'],
+])('a caller may reset the connection after the answer to %s', async (_, bytes) => {
+  const { open, connectionCount } = await startBounded();
+  const socket = await open(bytes);
+  await once(socket, 'data');
+  socket.resetAndDestroy();
+  await vi.waitFor(async () => expect(await connectionCount()).toBe(0));
+  expect(await isAnswered(await open())).toBe(true);
+});
+
 it('a request that waits for its turn is not handled after an answer that closes the connection', async () => {
   const { open, running } = await startBounded();
   const socket = await open(`GET /last HTTP/1.1\r\nHost: x\r\n\r\n${SLOW}`);
