@@ -21,6 +21,8 @@ class ErasureWorker implements SmartLifecycle {
 
     private static final Log LOG = LogFactory.getLog(ErasureWorker.class);
     private static final Duration MAX_PAUSE = Duration.ofMinutes(1);
+    /** A page of maintenance may ask for years. */
+    private static final Duration MAX_RETRY_AFTER = Duration.ofMinutes(5);
     /** For an erasure that the broker will refuse again. It stays in the outbox, so that somebody can look at it. */
     private static final Duration PAUSE_AFTER_REFUSAL = Duration.ofHours(1);
     /** The time that a claimed erasure may need besides its request. */
@@ -78,8 +80,8 @@ class ErasureWorker implements SmartLifecycle {
         try {
             eraseWhatIsDue();
             measurements.pendingErasures(outbox.count());
-        } catch (RuntimeException error) {
-            // The messages of a database can contain values.
+        } catch (Throwable error) {
+            // Otherwise the thread would end without a word. The messages of a database can contain values.
             Throwable cause = NestedExceptionUtils.getMostSpecificCause(error);
             String state = cause instanceof SQLException sql ? ", SQL state " + sql.getSQLState() : "";
             Duration wait = pause(Duration.ZERO);
@@ -119,8 +121,9 @@ class ErasureWorker implements SmartLifecycle {
         LOG.warn("An erasure failed and is repeated in " + wait.toMillis() + " ms: " + error.getMessage());
     }
 
-    /** Pauses for a time that grows with each failure, at least for the given time. */
-    private Duration pause(Duration least) {
+    /** Pauses for a time that grows with each failure, at least for the given time if that is not too long. */
+    private Duration pause(Duration retryAfter) {
+        Duration least = retryAfter.compareTo(MAX_RETRY_AFTER) < 0 ? retryAfter : MAX_RETRY_AFTER;
         Duration backoff = pollInterval.multipliedBy(1L << Math.min(failuresInARow, 16));
         Duration jittered = BrokerHttp.jittered(backoff.compareTo(MAX_PAUSE) < 0 ? backoff : MAX_PAUSE);
         Duration wait = jittered.compareTo(least) > 0 ? jittered : least;

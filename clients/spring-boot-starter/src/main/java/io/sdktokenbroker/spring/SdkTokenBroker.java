@@ -3,6 +3,7 @@ package io.sdktokenbroker.spring;
 import java.nio.charset.StandardCharsets;
 import java.net.URLEncoder;
 import java.time.Instant;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
@@ -125,6 +126,8 @@ public class SdkTokenBroker {
                 return Optional.empty();
             }
             throw error;
+        } catch (ClassCastException | DateTimeParseException error) {
+            throw BrokerException.ofAnswer(200, null, null);
         }
     }
 

@@ -106,6 +106,15 @@ class BrokerExceptionTest {
     }
 
     @Test
+    void anAccountWithTerminalsThatAreNoObjectsIsAnUnexpectedAnswer() throws IOException {
+        String json = "{\"accessId\":\"-1\",\"region\":\"DE\",\"terminals\":[7]}";
+        try (CannedServer server = new CannedServer(answer("200 OK", json))) {
+            BrokerException error = failure(() -> client(server).account(account));
+            assertThat(error.code()).isEqualTo(BrokerException.UNEXPECTED_ANSWER);
+        }
+    }
+
+    @Test
     void anAnswerThatStopsWithinItsBodyEndsWithTheTimeout() throws IOException {
         try (CannedServer server = new CannedServer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")) {
             SdkTokenBroker hasty = Clients.of(server.url(), LocalBroker.KEY, Duration.ofMillis(500));
