@@ -24,11 +24,13 @@ const LOGINS_IN_FLIGHT = 30;
 const DELETIONS = Number(process.env['CLOUD_DELETIONS'] ?? 2);
 const DONE = [200, 204];
 
-/** Beside `bob@…`: other case, a space, a zero-width space, a Cyrillic о, full-width letters. */
+/** Beside `bob@…`: other case, a space, a zero-width space, a letter of phonetics, a typographic hyphen, a Cyrillic о, full-width letters. */
 const LOOK_ALIKES: readonly (readonly [kind: string, change: (name: string) => string])[] = [
   ['another case', (name) => name.replace('bob', 'Bob')],
   ['a space at the end', (name) => `${name} `],
   ['U+200B inside', (name) => name.replace('bob', 'bo\u200Bb')],
+  ['a letter of phonetics', (name) => name.replace('bob', 'b\u0252b')],
+  ['a typographic hyphen', (name) => name.replace('bob', 'bob\u2010')],
   ['a Cyrillic о', (name) => name.replace('bob', 'b\u043Eb')],
   ['full-width letters', (name) => name.replace('bob', '\uFF42\uFF4F\uFF42')],
 ];

@@ -28,7 +28,7 @@ const hashOf = (password, salt) => promisify(scrypt)(`${password}`, salt, 32);
 export async function register({ name, password, country }) {
   const normal = normalized(name);
   // The broker accepts only the codes of ISO 3166-1, for example not UK.
-  if (!normal || !password || !/^[A-Z]{2}$/.test(country)) return 400;
+  if (!normal || !password || typeof password !== 'string' || !/^[A-Z]{2}$/.test(country)) return 400;
   const salt = randomBytes(16).toString('base64');
   const hash = await hashOf(password, salt);
   if (accounts.has(normal)) return 409;
@@ -41,7 +41,9 @@ export async function register({ name, password, country }) {
 export async function authenticate({ name, password }) {
   const account = accounts.get(normalized(name));
   const hash = await hashOf(password, account?.salt ?? '');
-  return account && timingSafeEqual(hash, Buffer.from(account.hash, 'base64')) ? account : undefined;
+  return account && typeof password === 'string' && timingSafeEqual(hash, Buffer.from(account.hash, 'base64'))
+    ? account
+    : undefined;
 }
 
 /** Deletes the account here, and then at the broker. If that fails, it is tried again until it succeeds. */

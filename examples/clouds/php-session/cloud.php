@@ -3,8 +3,11 @@
 declare(strict_types=1);
 
 const SESSION_SECONDS = 30 * 86400;
-/** A name has letters of one of these scripts only. Otherwise a Cyrillic о could stand for a Latin o. */
-const ONE_SCRIPT = '/^(?:[\p{Latin}\p{Common}]+|[\p{Han}\p{Common}]+)$/Du';
+/**
+ * Digits, some punctuation, and letters of one script: the Latin letters of European languages and Vietnamese, or Chinese
+ * ones. Otherwise a Cyrillic о, or the letter ɡ of phonetics, could stand for a Latin one.
+ */
+const ALLOWED = '/^(?:[0-9._%+@a-z\x{DF}-\x{17F}\x{1A1}\x{1B0}\x{1E00}-\x{1EFF}-]+|[0-9._%+@\p{Han}-]+)$/Du';
 const SPACE_OR_INVISIBLE = '/[\p{Z}\p{C}]/u';
 umask(0077); // Only this user may read the files.
 getenv('BROKER_ADMIN_KEY') ?: throw new Exception('set BROKER_ADMIN_KEY to a token of the internal API of the broker');
@@ -42,7 +45,7 @@ function normalized(string $name): string
 {
     $normal = (string) Normalizer::normalize($name, Normalizer::NFKC_CF);
     $isVisible = preg_match(SPACE_OR_INVISIBLE, $name . $normal) === 0;
-    return $isVisible && strlen($normal) <= 100 && preg_match(ONE_SCRIPT, $normal) ? $normal : '';
+    return $isVisible && strlen($normal) <= 100 && preg_match(ALLOWED, $normal) ? $normal : '';
 }
 
 /** Deletes an account at the broker, or one terminal of it. Returns whether that succeeded. */

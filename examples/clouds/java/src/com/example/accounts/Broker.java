@@ -48,7 +48,8 @@ public final class Broker implements AutoCloseable {
             try {
                 delete("/accounts/" + encode(id));
                 accounts.erased(id);
-            } catch (IOException error) {
+            } catch (IOException | RuntimeException error) {
+                // Otherwise the executor would never call this again.
                 LOG.warn("an erasure failed and is tried again: {}", error.toString());
                 return;
             }
