@@ -81,7 +81,9 @@ export async function checkSession(
     const { decision, claims } = await explainSession(options, session, access);
     const results = claims.map((claim) => claimResult(claim, options, defaultRegion));
     const last =
-      decision instanceof BrokerError ? refused(decision, claims, options) : accepted(decision, access.clock);
+      decision instanceof BrokerError
+        ? refused(decision, claims, options)
+        : accepted(decision, access.clock, defaultRegion);
     return [...results, last];
   } catch (error) {
     if (error instanceof BrokerError) return [refused(error, [], options)];
@@ -114,9 +116,15 @@ function isThere(value: unknown): boolean {
 /** What an app or an account meets later if its sessions lack this optional claim. */
 function consequenceWithout(
   name: string,
-  { region, issuedAt }: SessionOptions['claims'],
+  { region, issuedAt, expiresAt }: SessionOptions['claims'],
   defaultRegion: string | undefined,
 ): Text | undefined {
+  if (name === expiresAt && expiresAt !== 'exp') {
+    return {
+      en: 'the broker takes it for a session without an end',
+      zh: 'Broker 会认为该会话没有过期时间',
+    };
+  }
   if (name === issuedAt) {
     return {
       en: 'after an erasure of its account, the broker refuses it and all later ones for 400 days',
@@ -197,21 +205,21 @@ function fixFor(name: string, value: unknown, options: SessionOptions): Text {
 /** @returns `undefined` if the claim is not a time */
 function fixForTime(name: string, { issuedAt, expiresAt, timeUnit }: SessionOptions['claims']): Text | undefined {
   const clocks = {
-    en: 'and correct the clock of this host or of the issuer.',
-    zh: '并校准本机或签发方的时钟。',
+    en: 'If the unit is right, correct the clock of this host or of the issuer.',
+    zh: '如果单位正确，请校准本机或签发方的时钟。',
   };
   if (name === 'nbf') {
     return {
-      en: `Issue sessions with nbf in seconds since 1970, ${clocks.en}`,
-      zh: `以秒为单位（Unix 时间戳）签发 nbf，${clocks.zh}`,
+      en: `Issue sessions with nbf in seconds since 1970. ${clocks.en}`,
+      zh: `以秒为单位（Unix 时间戳）签发 nbf。${clocks.zh}`,
     };
   }
   const [unit, other] =
     timeUnit === 's' ? [{ en: 'seconds', zh: '秒' }, 'ms'] : [{ en: 'milliseconds', zh: '毫秒' }, 's'];
   const claim = visible(name);
   const rule: Text = {
-    en: `with ${claim} in ${unit.en} since 1970 or set SESSION_CLAIM_TIME_UNIT=${other}, ${clocks.en}`,
-    zh: `以${unit.zh}为单位（Unix 时间戳）签发 ${claim}，或设置 SESSION_CLAIM_TIME_UNIT=${other}，${clocks.zh}`,
+    en: `with ${claim} in ${unit.en} since 1970, as a number, or set SESSION_CLAIM_TIME_UNIT=${other}. ${clocks.en}`,
+    zh: `以${unit.zh}为单位（Unix 时间戳，数字）签发 ${claim}，或设置 SESSION_CLAIM_TIME_UNIT=${other}。${clocks.zh}`,
   };
   if (name === expiresAt) {
     return {
@@ -245,20 +253,28 @@ function fixForPrincipal(name: string, value: unknown, options: SessionOptions):
   return mayBeEnvelope ? { en: fix.en + FOR_ENVELOPES.en, zh: fix.zh + FOR_ENVELOPES.zh } : fix;
 }
 
-function accepted({ unionId, region, app, expiresAt }: Principal, clock: Clock): CheckResult {
+function accepted(
+  { unionId, region, app, expiresAt }: Principal,
+  clock: Clock,
+  defaultRegion: string | undefined,
+): CheckResult {
   const seconds = Math.round((expiresAt - clock.now()) / 1_000);
   const hasNoEnd = expiresAt >= Number.MAX_SAFE_INTEGER;
   const account = shortened(unionId);
   const digest = accountId(unionId);
   const en = [
     `accepted: account ${account} (digest ${digest})`,
-    region === undefined ? 'no country' : `country ${region}`,
+    region !== undefined
+      ? `country ${region}`
+      : defaultRegion
+        ? `country ${defaultRegion} (DEFAULT_REGION)`
+        : 'no country',
     ...(app === undefined ? [] : [`app ${app}`]),
     hasNoEnd ? 'no end' : `ends in ${seconds} s`,
   ];
   const zh = [
     `已接受：账号 ${account}（摘要 ${digest}）`,
-    region === undefined ? '没有国家' : `国家 ${region}`,
+    region !== undefined ? `国家 ${region}` : defaultRegion ? `国家 ${defaultRegion}（DEFAULT_REGION）` : '没有国家',
     ...(app === undefined ? [] : [`App ${app}`]),
     hasNoEnd ? '没有过期时间' : `${seconds} 秒后过期`,
   ];
@@ -269,9 +285,11 @@ const SESSION: Text = { en: 'session', zh: '会话' };
 
 function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
   const reason = reasonText(error.message);
+  // What the session server answered, or why it did not. An app does not get it.
+  const cause = error.cause instanceof Error ? visible(error.cause.message) : '';
   const detail = {
-    en: `refused with ${error.code}: ${reason.en}`,
-    zh: `被拒绝，错误码 ${error.code}：${reason.zh}`,
+    en: `refused with ${error.code}: ${reason.en}${cause && ` (${cause})`}`,
+    zh: `被拒绝，错误码 ${error.code}：${reason.zh}${cause && `（${cause}）`}`,
   };
   return fail(SESSION, { detail, fix: fixForRefusal(error, claims, options) });
 }
@@ -279,10 +297,13 @@ function refused(error: BrokerError, claims: readonly CheckedClaim[], options: S
 function fixForRefusal({ code }: BrokerError, claims: readonly CheckedClaim[], { mode }: SessionOptions): Text {
   const isExplained = claims.some(({ problem }) => problem !== undefined);
   // A JWT cannot cause it, but a claim in the answer of a session server can.
-  if (code === 'session_check_unavailable' && (mode === 'jwt' || !isExplained)) {
+  if (code === 'session_check_unavailable' && mode === 'jwt') {
+    return { en: 'See the check of the session keys.', zh: '见会话密钥一项的检查结果。' };
+  }
+  if (code === 'session_check_unavailable' && !isExplained) {
     return {
-      en: 'See the check of the session keys or the session server.',
-      zh: '见会话密钥或会话服务器一项的检查结果。',
+      en: 'Correct the URL of the session server, or look in its log: it does not say whether it accepts this session.',
+      zh: '请修正会话服务器的 URL，或查看它的日志：它没有说明是否接受该会话。',
     };
   }
   if (isExplained) return { en: 'See the lines above.', zh: '见上面各行。' };

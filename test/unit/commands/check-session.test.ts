@@ -274,6 +274,23 @@ describe('headers', () => {
     return { server, options };
   }
 
+  test('that the session server does not judge say what it answered instead', async () => {
+    const { options } = await forwardTo(500, {});
+    const { lines, fixes } = await check(options, `Cookie: ${COOKIE}`, forwarded);
+    expect(lines).toEqual([
+      expect.stringMatching(/^FAIL session: refused with session_check_unavailable: .*answered 500/),
+    ]);
+    expect(fixes).toEqual([expect.stringContaining('Correct the URL of the session server')]);
+  });
+
+  test('without the country and the end that settings name: which one counts', async () => {
+    const { options } = await forwardTo(200, { sub: ACCOUNT, iat: START_SECONDS });
+    const claims = { ...options.claims, expiresAt: 'until' };
+    const { lines, warnings } = await check({ ...options, claims }, `Cookie: ${COOKIE}`, forwarded, 'FR');
+    expect(lines.at(-1)).toContain('country FR (DEFAULT_REGION), no end');
+    expect(warnings).toEqual([expect.objectContaining({ name: 'session until' })]);
+  });
+
   test('go to the session server as the broker forwards them, and nothing else does', async () => {
     const { server, options } = await forwardTo(200, { sub: ACCOUNT });
     const text = `Host: app.example\nCookie: other=1; ${COOKIE}\nUser-Agent: app`;
