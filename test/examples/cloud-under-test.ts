@@ -2,6 +2,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseEnv, promisify } from 'node:util';
 import { type ChildProgram, startProgram } from '../support/child-process.ts';
@@ -26,6 +27,8 @@ interface Run {
   /** One command or several. Empty: there is nothing to build. */
   readonly build: readonly string[] | readonly Command[];
   readonly start: Command;
+  /** Repeats the erasures that failed, if the cloud does not do so by itself. */
+  readonly cron?: Command;
   /** `cookie NAME` or `bearer at PATH`, where PATH leads to the token in the answer of a login. */
   readonly session: string;
 }
@@ -51,7 +54,7 @@ export function reasonToSkip(cloud: string): string | undefined {
 export class CloudUnderTest {
   readonly #folder: string;
   readonly #run: Run;
-  readonly #env: Readonly<Record<string, string>>;
+  readonly #env: Record<string, string>;
   readonly #programs: ChildProgram[] = [];
   readonly dataDir = mkdtempSync(join(tmpdir(), 'example-cloud-'));
   readonly url: string;
@@ -78,13 +81,21 @@ export class CloudUnderTest {
 
   /** Starts the cloud, and waits until it answers. */
   async start(broker: { readonly url: string; readonly key: string }): Promise<void> {
-    const env = { ...this.#env, BROKER_ADMIN_URL: broker.url, BROKER_ADMIN_KEY: broker.key };
-    const program = startProgram(this.#run.start, env, this.#folder);
+    Object.assign(this.#env, { BROKER_ADMIN_URL: broker.url, BROKER_ADMIN_KEY: broker.key });
+    const program = startProgram(this.#run.start, this.#env, this.#folder);
     this.#programs.push(program);
     const isUp = async () => (await plainRequest(`${this.url}/healthz`, { timeoutMs: 5_000 })).status === 200;
     await eventually(isUp, { timeoutMs: START_MS, everyMs: 100 }).catch((cause: unknown) => {
       throw new Error(`the cloud does not answer: ${cause}\n${program.log().join('\n')}`, { cause });
     });
+  }
+
+  /** Repeats the erasures that failed, or lets the cloud do so. */
+  async eraseAgain(): Promise<void> {
+    const [program, ...args] = this.#run.cron ?? [];
+    const options = { cwd: this.#folder, env: { ...process.env, ...this.#env } };
+    if (program) await promisify(execFile)(program, args, options);
+    else await sleep(2_500);
   }
 
   async stop(): Promise<void> {
