@@ -30,6 +30,7 @@ const TRANSLATED = [
   'docs/README.md',
   'clients/kotlin/README.md',
   'clients/swift/README.md',
+  'clients/spring-boot-starter/README.md',
 ];
 
 const readDocument = (path: string) =>

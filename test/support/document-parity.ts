@@ -188,7 +188,8 @@ function untranslatedLinks(path: string, section: Section, read: ReadDocument): 
     .filter((target) => {
       if (/-en\.(?:png|svg)$/.test(target)) return true;
       return (
-        /^(?:clients\/\w+\/)?README\.md$|^docs\/[^/]+\.md$/.test(target) && read(translationOf(target)) !== undefined
+        /^(?:(?:clients|examples)\/.+\/)?README\.md$|^docs\/[^/]+\.md$/.test(target) &&
+        read(translationOf(target)) !== undefined
       );
     })
     .map((target) => `the link of the translation to ${target} leads to the original, not to its translation`);
