@@ -31,6 +31,14 @@ const TRANSLATED = [
   'clients/kotlin/README.md',
   'clients/swift/README.md',
   'clients/spring-boot-starter/README.md',
+  'examples/clouds/README.md',
+  'examples/clouds/express-session/README.md',
+  'examples/clouds/oidc-provider/README.md',
+  'examples/clouds/php-session/README.md',
+  'examples/clouds/ruoyi/README.md',
+  'examples/clouds/sa-token/README.md',
+  'examples/clouds/spring-authorization-server/README.md',
+  'examples/clouds/spring-session/README.md',
 ];
 
 const readDocument = (path: string) =>
