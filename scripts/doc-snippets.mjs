@@ -27,8 +27,9 @@ if (problems.length > 0) {
 
 function documents() {
   const inDocs = readdirSync('docs', { recursive: true }).map((name) => `docs/${name}`);
-  const clients = existsSync('clients') ? readdirSync('clients').map((name) => `clients/${name}/README.md`) : [];
-  return ['README.md', ...inDocs, ...clients].filter((name) => name.endsWith('.md') && existsSync(name));
+  const clients = existsSync('clients') ? readdirSync('clients') : [];
+  const readmes = clients.flatMap((name) => [`clients/${name}/README.md`, `clients/${name}/README.zh-CN.md`]);
+  return ['README.md', ...inDocs, ...readmes].filter((name) => name.endsWith('.md') && existsSync(name));
 }
 
 /** The lines of the document, with the code from its sources. A line that cannot be replaced is a problem, and stays. */
