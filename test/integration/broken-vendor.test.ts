@@ -105,7 +105,8 @@ describe('a vendor that fails', () => {
       ),
     );
     expect(answers.map(({ status }) => status)).toEqual(Array(ENDLESS_ANSWERS).fill(503));
-    expect(fleet.vendor.state().requests).toBeGreaterThanOrEqual(ENDLESS_ANSWERS);
+    // The first failures open the circuit. A login that comes later is not sent.
+    expect(fleet.vendor.state().requests).toBeGreaterThan(ENDLESS_ANSWERS / 2);
     expect(memoryMb(pid)).toBeGreaterThan(10);
     expect(memoryMb(pid)).toBeLessThan(MOST_MEMORY_MB);
   });

@@ -16,7 +16,7 @@ const [VENDOR = '', ...SESSIONS] = [...PAGE.matchAll(/^```sh\n((?:VENDOR|SESSION
 function settingsIn(table: readonly (readonly string[])[]): Map<string, string> {
   return new Map(
     table.map(([, example = '', settings = '']) => {
-      const [, folder = ''] = /\(\S*(examples\/\S+)\/README\.md\)/.exec(example) ?? [];
+      const [, folder = ''] = /\(\S*(examples\/\S+)\/README(?:\.zh-CN)?\.md\)/.exec(example) ?? [];
       return [folder, [...settings.matchAll(/`([^`]+)`/g)].map(([, line]) => `${line}\n`).join('')];
     }),
   );

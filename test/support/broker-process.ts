@@ -49,8 +49,9 @@ export interface BrokerProcess {
  */
 export async function startBroker(
   env: Readonly<Record<string, string>>,
-  { until = '/readyz', timeoutMs = 60_000, entry = ENTRY, descriptors }: StartOptions = {},
+  options: StartOptions = {},
 ): Promise<BrokerProcess> {
+  const { until = '/readyz', timeoutMs = 60_000, entry = ENTRY, descriptors } = options;
   const [port, adminPort] = [await freePort(), await freePort()];
   const url = `http://127.0.0.1:${port}`;
   const command = [process.execPath, ...NODE_FLAGS, entry, 'serve'];
@@ -82,6 +83,8 @@ export async function startBroker(
   } catch (error) {
     child.kill('SIGKILL');
     const output = log().join('\n');
+    // Another program has taken the port meanwhile.
+    if (output.includes('EADDRINUSE')) return startBroker(env, options);
     throw new Error(`the broker never answered ${until} with 200: ${error}\n${output}`, { cause: error });
   }
   if (child.pid === undefined) throw new Error('the broker process could not be started');
