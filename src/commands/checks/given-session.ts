@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { type ForwardedSession, sessionSource } from '../../http/credentials.ts';
-import type { CheckedClaim } from '../../session/claims.ts';
+import { type CheckedClaim, reasonOf } from '../../session/claims.ts';
 import { explainSession } from '../../session/session-explanation.ts';
 import type { SessionServerAccess } from '../../session/session-server.ts';
 import type { SessionOptions } from '../../session/session-verifier.ts';
@@ -284,12 +284,10 @@ function accepted(
 const SESSION: Text = { en: 'session', zh: '会话' };
 
 function refused(error: BrokerError, claims: readonly CheckedClaim[], options: SessionOptions): CheckResult {
-  const reason = reasonText(error.message);
-  // What the session server answered, or why it did not. An app does not get it.
-  const cause = error.cause instanceof Error ? visible(error.cause.message) : '';
+  const reason = reasonText(reasonOf(error));
   const detail = {
-    en: `refused with ${error.code}: ${reason.en}${cause && ` (${cause})`}`,
-    zh: `被拒绝，错误码 ${error.code}：${reason.zh}${cause && `（${cause}）`}`,
+    en: `refused with ${error.code}: ${reason.en}`,
+    zh: `被拒绝，错误码 ${error.code}：${reason.zh}`,
   };
   return fail(SESSION, { detail, fix: fixForRefusal(error, claims, options) });
 }

@@ -13,7 +13,7 @@ export interface HealthRoutesOptions {
 const CLOSING: ReadinessReport = { ready: false, checks: { replica: 'shutting down' } };
 
 const HEAD_TOO_LARGE = {
-  request_invalid: { detail: 'The request line and the headers together may have 16 KiB' },
+  request_invalid: { detail: 'The request line and the headers together may have 16 KiB, in 100 header lines' },
 };
 
 const liveness = z.looseObject({ status: z.literal('ok') }).meta({ id: 'Liveness' });

@@ -95,7 +95,8 @@ export interface BaseAppOptions extends RequestHooksOptions {
 
 /** By the code of Node's error, or of {@link createHttpServer}. */
 const UNREADABLE: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: 'The request line and the headers together may have 16 KiB',
+  // Node.js 24 also says so of too many header lines.
+  HPE_HEADER_OVERFLOW: `The request line and the headers together may have 16 KiB, in ${MAX_HEADERS} header lines`,
   ERR_HTTP_REQUEST_TIMEOUT: 'The request did not arrive in time',
   TOO_MANY_HEADERS: `A request may have ${MAX_HEADERS} header lines`,
   CONNECT: 'The broker is no proxy: the method CONNECT is not allowed',

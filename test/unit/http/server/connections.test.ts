@@ -228,6 +228,16 @@ it('nothing is parsed behind a request that was refused', async () => {
   expect(parsed).toBe(1);
 });
 
+it('Node keeps few more than 100 header lines of a request, however many there are', async () => {
+  const { app, open } = await startBounded();
+  const kept: number[] = [];
+  app.server.on('request', ({ rawHeaders }) => void kept.push(rawHeaders.length / 2));
+  const refused = await open(`GET /quick HTTP/1.1\r\nHost: x\r\n${'a: b\r\n'.repeat(1_000)}\r\n`);
+  expect(await text(refused)).toMatch(/^HTTP\/1\.1 400 .*100 header lines/s);
+  // Node.js 20 reads 32 at a time. Node.js 24 refuses the request itself.
+  expect(Math.max(0, ...kept)).toBeLessThanOrEqual(101 + 32);
+});
+
 it.each([
   ['CONNECT', 'CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
   ['a request that is no HTTP', 'no HTTP\r\n\r\n'],
