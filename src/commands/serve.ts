@@ -1,3 +1,4 @@
+import { executionAsyncResource } from 'node:async_hooks';
 import { Script } from 'node:vm';
 import { loadConfig } from '../config/config.ts';
 import { ConfigError, type Environment } from '../config/environment.ts';
@@ -21,6 +22,7 @@ const SCRIPT_INTERVAL_MS = 60_000;
  */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
+  keepTickFast();
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
@@ -61,6 +63,21 @@ function letV8FreeMemory(): void {
   const allocate = (): void => void new Script('');
   allocate();
   setInterval(allocate, SCRIPT_INTERVAL_MS).unref();
+}
+
+/** Holds the object of one call of `process.nextTick`. */
+const keptTicks: object[] = [];
+
+/**
+ * Keeps `process.nextTick` fast, which Node.js calls several times for each request. Each call creates an object. When a
+ * full garbage collection finds none of them, as in an idle process, V8 forgets how they are made. From then on it makes
+ * each one in a slow way, for as long as the process runs. First reads took 1.07 times the CPU with Node.js 20, and 1.19
+ * times with Node.js 24 (scenario `first`). One such object that stays prevents it.
+ */
+function keepTickFast(): void {
+  process.nextTick(function keepTick() {
+    keptTicks.push(executionAsyncResource());
+  });
 }
 
 /** Reads every `X_FILE` again. If the configuration is not valid, the old secrets stay. */

@@ -54,8 +54,8 @@ export function createSessionVerifier(
   const { clock } = environment;
   const ofMode =
     mode === 'jwt'
-      ? { refusalMs: 0, schedule: new CheckQueue(clock) }
-      : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock) };
+      ? { refusalMs: 0, schedule: new CheckQueue(clock), isCheckLocal: true }
+      : { refusalMs: REFUSAL_MS, schedule: new QuestionQueue(clock), isCheckLocal: false };
   return new SessionCache(verifierFor(options, environment), { ...environment, ...ofMode, cacheSeconds });
 }
 

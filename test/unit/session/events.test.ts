@@ -19,6 +19,7 @@ function observed() {
     cacheSeconds: 30,
     refusalMs: 2_000,
     schedule: new CheckQueue(clock),
+    isCheckLocal: false,
     maxBytes: 2 ** 20,
     clock,
     observer,
