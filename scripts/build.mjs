@@ -36,6 +36,8 @@ const { metafile } = await build({
   lineLimit: 160,
   legalComments: 'external',
   metafile: true,
+  // So that the paths of packages are below the project, also if its node_modules is a link.
+  preserveSymlinks: true,
 });
 // Where the bundled code looks for them: beside its chunk.
 await cp('src/store/redis/scripts', 'dist/lib/scripts', { recursive: true });

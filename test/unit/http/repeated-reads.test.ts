@@ -26,7 +26,15 @@ async function startWhole(path: string, settings: AppSettings = {}) {
   const { broker, accounts, renewInBackground } = brokerParts({ clock, observer });
   const expiresAt = clock.now() + 86_400_000;
   const verify = (session: string) => principal({ unionId: session, region: 'DE', issuedAt: clock.now(), expiresAt });
-  const cache = { cacheSeconds: 30, refusalMs: 0, schedule: new CheckQueue(clock), isCheckLocal: false, maxBytes: 2 ** 20, clock, observer };
+  const cache = {
+    cacheSeconds: 30,
+    refusalMs: 0,
+    schedule: new CheckQueue(clock),
+    isCheckLocal: false,
+    maxBytes: 2 ** 20,
+    clock,
+    observer,
+  };
   const sessions = new SessionCache({ verify }, cache);
   const { origin } = await startApp({ tokens: broker, accounts, sessions, observer, ...settings });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
