@@ -17,7 +17,8 @@ import { acceptanceRisks, asksServer, createSessionVerifier, verifierFor } from 
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import { hasSameServers } from './store/redis/connection/topology.ts';
 import { createRedisStore, type RedisStore } from './store/redis/redis-store.ts';
-import { countingObserver, countsByMinute } from './telemetry/last-hour.ts';
+import { Fleet } from './telemetry/fleet.ts';
+import { countingObserver, countsByMinute, recentCounts } from './telemetry/last-hour.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './telemetry/traced-ports.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -110,9 +111,31 @@ export async function startService(
   const { tokens, accounts, accessIds, cache, worker } = broker;
   metrics.watch(cache.tokens);
   const readiness = new Readiness(health, clock);
+  const replica = hostname();
+  const sessionContact = asksServer(config.session) ? sessionServer : undefined;
+  const fleet = new Fleet({
+    clock,
+    log,
+    summaries: store.replicas,
+    replica,
+    version,
+    configuration: () => current.digest,
+    facts: () => ({
+      now: clock.now(),
+      ...recentCounts(counts),
+      redis: redisStore && {
+        outage: redisStore.outage(),
+        refusedWrites: redisStore.refusedWrites(),
+        lastLoss: redisStore.lastLoss(),
+      },
+      vendorDomains: vendor.domains(),
+      sessionServer: sessionContact,
+      clockOffsetMs: redisStore?.clockOffsetMs(),
+    }),
+  });
   const status = new Status({
     version,
-    replica: hostname(),
+    replica,
     clock,
     health,
     dueQueue,
@@ -123,7 +146,9 @@ export async function startService(
     vendorDomains: () => vendor.domains(),
     redis: redisStore,
     encryptionKeys: () => current.redis?.encryptionKeys.map(({ id }) => id) ?? [],
-    sessions: { mode: config.session.mode, server: asksServer(config.session) ? sessionServer : undefined },
+    sessions: { mode: config.session.mode, server: sessionContact },
+    others: () => store.replicas.others(),
+    fleet,
     counts,
   });
   const adminTokens = new AdminTokens(admin.tokens);
@@ -201,6 +226,7 @@ export async function startService(
     await raceTimeout(clock, DRAIN_MS, Promise.all([worker.stop(), stopServing()]));
     // A login that was sent is not cut off, although its caller may have disconnected.
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
+    await fleet.stop();
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
   };
   let ended: Promise<void> | undefined;
@@ -213,6 +239,7 @@ export async function startService(
     const adminUrl = await listenOn(internalApp, admin);
     // Without the store there is nothing to claim.
     void readiness.start().then(() => worker.start());
+    fleet.start();
     return { url, adminUrl, reloadSecrets, close };
   } catch (error) {
     await close();

@@ -5,12 +5,15 @@ import type { TracingOptions } from '../telemetry/tracing.ts';
 import type { RefreshPolicy } from '../token/renewal-timing.ts';
 import type { HttpVendorLoginOptions } from '../vendor-api/login.ts';
 import type { VendorApp } from '../vendor-api/signed-call.ts';
+import { configurationDigest } from './digest.ts';
 import { ConfigError, type Environment, type Problems, readVariables, required } from './environment.ts';
 import { readSessionConfig } from './session-config.ts';
 import { areDifferent } from './value-schemas.ts';
 import type { Values } from './variables.ts';
 
 export interface Config {
+  /** See {@link configurationDigest}. */
+  readonly digest: string;
   readonly logLevel: Values['LOG_LEVEL'];
   readonly http: {
     readonly host: string;
@@ -103,6 +106,7 @@ export function loadConfig(environment: Environment): Config {
   const { values, problems, vendor, session, forwardedSession, defaultRegion, store, admin } = readParts(environment);
   if (problems.size > 0 || !vendor || !session || !store || !admin) throw new ConfigError([...problems.values()]);
   return {
+    digest: configurationDigest(values),
     logLevel: values.LOG_LEVEL,
     http: { host: values.HOST, port: values.PORT, apiDocs: values.API_DOCS ?? !isProduction(values) },
     admin,

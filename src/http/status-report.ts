@@ -1,7 +1,16 @@
 import * as z from 'zod';
 import { type Clock, raceTimeout } from '../token/clock.ts';
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
-import type { DueQueue, LoginQueue, ScheduleOutlook, StoreHealth, StoreHistory } from '../token/ports.ts';
+import { FINDING_CODES, FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
+import type {
+  DueQueue,
+  LeftSummary,
+  LoginQueue,
+  ReplicaSummaries,
+  ScheduleOutlook,
+  StoreHealth,
+  StoreHistory,
+} from '../token/ports.ts';
 
 /** A later version may add fields to an object. The type has those of this version. */
 function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape> {
@@ -17,6 +26,9 @@ const contact = {
     at: instant,
     reason: z.string().meta({ description: 'The kind of failure.' }),
     vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+    problem: z.string().optional().meta({
+      description: 'What exactly went wrong, for example `CERT_HAS_EXPIRED` or `ENOTFOUND`.',
+    }),
   }).nullable(),
   failingSince: instant.nullable().meta({
     description: 'The first failure after the last success; `null` if the last contact was a success.',
@@ -30,11 +42,55 @@ const perMinute = z
 const failures = z.record(z.string(), count).meta({ description: 'By `code`.' });
 const recentFailures = open({ last5Minutes: failures, last60Minutes: failures });
 
+const findingCode = z.enum(FINDING_CODES);
+
+const finding = open({
+  code: findingCode,
+  level: z.enum(['bad', 'warn']).meta({ description: '`bad`: apps get errors, or will soon. `warn`: look at it.' }),
+  message: z.string().meta({ description: 'What is wrong, and the first step.' }),
+  count: count.optional().meta({ description: 'Number of events, accounts, tokens or replicas.' }),
+  share: z.number().min(0).max(1).optional().meta({ description: 'Of all events of their kind.' }),
+  host: z.string().optional().meta({ description: "The vendor's domain." }),
+  reason: z.string().optional().meta({ description: 'The kind of failure, or the code of an error.' }),
+  vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
+  seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
+  replicas: z
+    .array(z.string())
+    .optional()
+    .meta({ description: 'The replicas that it concerns. Missing: the one that answers, or all.' }),
+  since: instant,
+  runbook: z.string().meta({ description: 'Where the documents say what to do.' }),
+});
+
+const replicaState = open({
+  replica: z.string().meta({ description: 'Host name.' }),
+  version: z.string(),
+  startedAt: instant,
+  findings: z.array(findingCode).meta({ description: 'What this replica itself finds wrong.' }),
+  clockOffsetSeconds: z.number().nullable().meta({ description: "Its clock minus Redis's; `null` if not known." }),
+  configuration: z.string().meta({
+    description: 'A digest of its settings and secrets. Replicas with the same ones have the same digest.',
+  }),
+  missingSince: instant.nullable().meta({
+    description: 'When a replica that did not shut down was last seen; `null` for a live one.',
+  }),
+});
+
 export const statusReport = open({
   version: z.string(),
   replica: z.string().meta({ description: 'Host name of the replica that answers.' }),
   at: instant.meta({ description: 'The time of this report.' }),
   startedAt: instant,
+  findings: z.array(finding).meta({ description: 'What is wrong, the most urgent first. Empty when all is well.' }),
+  replicas: z.array(replicaState).meta({
+    description: 'The fleet: this replica first, then the others by name. While Redis is down: this one alone.',
+  }),
+  tokensEnded: count.meta({
+    description: 'Tokens in use that ended without a renewal, in the last hour, over all replicas.',
+  }),
+  firstEndAt: instant.nullable().meta({
+    description: 'When the first token in use ends, unless it is renewed; `null` if there is none, or it is not known.',
+  }),
   vendorDomains: z.array(
     open({
       host: z.string(),
@@ -82,6 +138,9 @@ export const statusReport = open({
       .array(count)
       .meta({ description: 'Tokens that fall due in each of the next 24 hours, counted up to a minute ago.' }),
     next30Days: z.array(count).meta({ description: 'The same for each of the next 30 days.' }),
+    endNext24Hours: z.array(count).nullable().meta({
+      description: 'Tokens in use that end in each of the next 24 hours, unless they are renewed; `null` if not known.',
+    }),
     total: count,
     oldestOverdueSeconds: z.number().min(0),
   })
@@ -128,7 +187,7 @@ const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
  */
 const FINER_CACHE_MS = 30_000;
 
-const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
+const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
 interface CountedEvents {
   /** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
@@ -138,6 +197,13 @@ interface CountedEvents {
 interface CountedFailures {
   /** Counts by code. */
   within(minutes: number): Readonly<Record<string, number>>;
+}
+
+export interface FleetReport {
+  readonly findings: readonly Finding[];
+  readonly replicas: readonly ReplicaState[];
+  /** In the last hour. */
+  readonly tokensEnded: number;
 }
 
 export interface StatusOptions {
@@ -165,6 +231,9 @@ export interface StatusOptions {
   readonly encryptionKeys: () => string[];
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
+  readonly others: ReplicaSummaries['others'];
+  /** Reports on the fleet. The outlook is `undefined` if the store does not answer. */
+  readonly fleet: { report(others: readonly LeftSummary[], outlook: ScheduleOutlook | undefined): FleetReport };
   readonly counts: Readonly<Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>> &
     Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>>;
 }
@@ -191,7 +260,8 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [isReachable, outlook, nextPlace, finer] = await Promise.all([
+    const [others, isReachable, outlook, nextPlace, finer] = await Promise.all([
+      this.#answer(this.#options.others()),
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
@@ -199,11 +269,28 @@ export class Status {
     ]);
     const { reads, renewals, logins, sessions: checks, failedRequests, failedRenewals } = this.#options.counts;
     const loss = redis?.lastLoss();
+    const fleet = this.#options.fleet.report(others ?? [], outlook);
     return {
       version,
       replica,
       at: isoTime(clock.now()),
       startedAt: this.#startedAt,
+      findings: fleet.findings.map(({ since, replicas, ...finding }) => {
+        const runbook = runbookOf(finding.code);
+        const { level } = FINDINGS[finding.code];
+        return { level, ...finding, ...(replicas && { replicas: [...replicas] }), since: isoTime(since), runbook };
+      }),
+      replicas: fleet.replicas.map(({ replica, version, startedAt, findings, clockOffsetMs, ...state }) => ({
+        replica,
+        version,
+        startedAt: isoTime(startedAt),
+        findings: [...findings],
+        clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / SECOND_MS,
+        configuration: state.configuration,
+        missingSince: state.missingSince === undefined ? null : isoTime(state.missingSince),
+      })),
+      tokensEnded: fleet.tokensEnded,
+      firstEndAt: null,
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
         return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
       }),
@@ -275,6 +362,7 @@ function scheduleReport(
     due: Object.fromEntries(due) as Record<Horizon, number>,
     next24Hours: differences(HOURS_MS.map(dueUntil)),
     next30Days: differences(DAYS_MS.map(dueUntil)),
+    endNext24Hours: null,
     total,
     oldestOverdueSeconds: overdueMs / SECOND_MS,
   };

@@ -1,11 +1,14 @@
 import type { Clock } from '../token/clock.ts';
-import type { ErrorCode } from '../token/errors.ts';
+import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome, RenewalOutcome, SessionOutcome } from '../token/observer.ts';
+import { type RecentCounts, SLOW_LOGIN_MS } from './findings.ts';
 import { errorCodeOf } from './metrics.ts';
 
 const MINUTE_MS = 60_000;
 /** The current minute, and the 60 minutes before it. */
 const MINUTES = 61;
+/** Findings look at the last whole minutes, and the current one. */
+const MINUTES_OF_FINDINGS = 5;
 
 /**
  * Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no
@@ -84,7 +87,52 @@ export function countsByMinute(clock: Clock) {
     failedRequests: new MinuteCounts<ErrorCode>(clock),
     failedRenewals: new MinuteCounts<ErrorCode>(clock),
     loginsSent: new MinuteCounts<'login'>(clock),
+    events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock),
   };
+}
+
+/** The outcomes of logins that are no failures of the vendor. `busy`: the broker kept its own pace. */
+const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', 'request', 'account_closed', 'busy']);
+const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'clock_skew']);
+
+/** The numbers that findings are made of, and the most frequent failures. */
+export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
+  const [reads, logins, sessions, events] = [
+    counts.reads.within(MINUTES_OF_FINDINGS),
+    counts.logins.within(MINUTES_OF_FINDINGS),
+    counts.sessions.within(MINUTES_OF_FINDINGS),
+    counts.events.within(MINUTES_OF_FINDINGS),
+  ];
+  const failedLogins = pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
+  const failedReads = pick(reads, (outcome) => isErrorCode(outcome) && ERRORS[outcome].status >= 500);
+  const recent: RecentCounts = {
+    logins: sum(logins) - (logins.busy ?? 0),
+    failedLogins: sum(failedLogins),
+    rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
+    slowLogins: events.slowLogins ?? 0,
+    closedAccounts: events.closedAccounts ?? 0,
+    sessions: sum(sessions),
+    refusedSessions: (sessions.session_invalid ?? 0) + (sessions.session_expired ?? 0),
+    uncheckedSessions: sessions.session_check_unavailable ?? 0,
+    reads: sum(reads),
+    failedReads: sum(failedReads),
+    endedTokens: counts.events.within(60).endedTokens ?? 0,
+  };
+  return { counts: recent, reasons: { logins: mostFrequent(failedLogins), reads: mostFrequent(failedReads) } };
+}
+
+type Counts = Readonly<Record<string, number>>;
+
+function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
+  return Object.fromEntries(Object.entries(counts).filter(([kind]) => isChosen(kind)));
+}
+
+function sum(counts: Counts): number {
+  return Object.values(counts).reduce((total, one) => total + one, 0);
+}
+
+function mostFrequent(counts: Counts): string | undefined {
+  return Object.entries(counts).sort(([, one], [, other]) => other - one)[0]?.[0];
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */
@@ -112,9 +160,18 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       observer.loginSent();
       counts.loginsSent.add('login');
     },
-    loginEnded(outcome, vendorCode, durationMs) {
-      observer.loginEnded(outcome, vendorCode, durationMs);
+    loginEnded(outcome, vendorCode, durationMs, waitedMs) {
+      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs);
       counts.logins.add(outcome);
+      if (outcome === 'success' && durationMs - waitedMs > SLOW_LOGIN_MS) counts.events.add('slowLogins');
+    },
+    accountClosed() {
+      observer.accountClosed();
+      counts.events.add('closedAccounts');
+    },
+    endedUnrenewed(tokens) {
+      observer.endedUnrenewed(tokens);
+      for (let token = 0; token < tokens; token += 1) counts.events.add('endedTokens');
     },
     sessionChecked(outcome) {
       observer.sessionChecked(outcome);

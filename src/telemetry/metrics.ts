@@ -236,6 +236,11 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     label: 'urgency',
     values: ['foreground', 'background'],
   });
+  const closed = new Counter({
+    registers,
+    name: 'sdk_token_broker_accounts_closed_total',
+    help: 'Accounts that the vendor has closed, as its answers to logins show. Each counts once per replica.',
+  });
   const circuits = new Gauge({
     registers,
     name: 'sdk_token_broker_vendor_circuit_state',
@@ -261,6 +266,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
       logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
       durations.observe({ outcome }, durationMs / 1_000);
     },
+    accountClosed: () => closed.inc(),
     budgetWaited: (urgency, waitMs) => waits.observe({ urgency }, waitMs / 1_000),
     budgetDenied,
     circuitChanged: (host, status) => circuits.set({ host }, CIRCUIT_STATES[status]),
@@ -274,7 +280,7 @@ function redisMetrics(registry: Registry) {
     name: 'sdk_token_broker_redis_errors_total',
     help: 'Failed Redis commands, by kind of failure.',
     label: 'kind',
-    values: ['timeout', 'connection', 'readonly', 'oom', 'loading', 'not_sent', 'other'],
+    values: ['timeout', 'connection', 'readonly', 'oom', 'misconf', 'loading', 'not_sent', 'other'],
   });
   const storeLostData = countBy(registry, {
     name: 'sdk_token_broker_redis_data_losses_total',

@@ -5,10 +5,12 @@ export interface ContactFailure {
   readonly reason: string;
   /** The vendor's result code. */
   readonly vendorCode?: number | undefined;
+  /** What exactly went wrong: the code of an error, for example `CERT_HAS_EXPIRED`, or a sentence. No secret. */
+  readonly problem?: string | undefined;
 }
 
 /** When another system was last reached, and when not. */
-export type Contact = Readonly<Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'failingSince'>>;
+export type Contact = Readonly<Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'failingSince' | 'failures'>>;
 
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {
@@ -29,15 +31,24 @@ export class ContactHistory {
   lastFailure: ContactFailure | undefined;
   /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
   failingSince: number | undefined;
+  /** Number of failures since then. */
+  failures = 0;
 
   /** @param at epoch ms */
   succeeded(at: number): void {
     this.lastSuccessAt = at;
     this.failingSince = undefined;
+    this.failures = 0;
   }
 
   failed(failure: ContactFailure): void {
     this.lastFailure = failure;
     this.failingSince ??= failure.at;
+    this.failures += 1;
+  }
+
+  /** The system works, but it has refused what one account asked for. */
+  refused(failure: ContactFailure): void {
+    this.lastFailure = failure;
   }
 }

@@ -47,8 +47,19 @@ export type SessionOutcome = 'cached' | 'accepted' | 'kept' | ErrorCode;
 /** The limits of an account: requests, logins, and replacements of refused tokens. */
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';
 
-/** `not_sent`: the command failed at once because Redis did not answer recent commands. */
-export type RedisErrorKind = 'timeout' | 'connection' | 'readonly' | 'oom' | 'loading' | 'not_sent' | 'other';
+/**
+ * `readonly`, `oom`, `misconf`: Redis refuses writes. `not_sent`: the command failed at once because Redis did not answer
+ * recent commands.
+ */
+export type RedisErrorKind =
+  | 'timeout'
+  | 'connection'
+  | 'readonly'
+  | 'oom'
+  | 'misconf'
+  | 'loading'
+  | 'not_sent'
+  | 'other';
 
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
@@ -86,8 +97,11 @@ export interface Observer {
   /**
    * @param vendorCode the result code in the vendor's last answer
    * @param durationMs total time, including waits and retries
+   * @param waitedMs the part of it in which the login waited for its turn or a connection
    */
-  loginEnded(outcome: LoginOutcome, vendorCode: number | undefined, durationMs: number): void;
+  loginEnded(outcome: LoginOutcome, vendorCode: number | undefined, durationMs: number, waitedMs: number): void;
+  /** The vendor has closed an account. Counts once per account, as far as memory reaches. */
+  accountClosed(): void;
   budgetWaited(urgency: Urgency, waitMs: number): void;
   budgetDenied(urgency: Urgency): void;
   /** @param host host of the vendor's domain, with the port if it is not the default */

@@ -298,6 +298,28 @@ export interface StoreHealth {
   onReturn(listener: (history: StoreHistory) => void): void;
 }
 
+/** A text that another replica has left. */
+export interface LeftSummary {
+  /** Ms since then, by the store's clock. */
+  readonly ageMs: number;
+  readonly text: string;
+}
+
+/**
+ * A short text of each replica, for the others. The store keeps it for an hour.
+ * @throws BrokerError `store_unavailable`, from every method
+ */
+export interface ReplicaSummaries {
+  /** Replaces the text of this replica. */
+  leave(text: string): Promise<void>;
+
+  /** The texts of the other replicas, also of those that have ended without {@link end}. */
+  others(): Promise<readonly LeftSummary[]>;
+
+  /** Deletes the text of this replica. */
+  end(): Promise<void>;
+}
+
 /** The state that all replicas share, by concern. */
 export interface TokenStore {
   readonly terminals: TerminalStore;
@@ -307,5 +329,6 @@ export interface TokenStore {
   readonly loginQueue: LoginQueue;
   readonly announcements: AnnouncementFeed;
   readonly health: StoreHealth;
+  readonly replicas: ReplicaSummaries;
   close(): Promise<void>;
 }

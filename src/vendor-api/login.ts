@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type Clock, raceTimeout, sleep } from '../token/clock.ts';
 import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent } from '../token/errors.ts';
@@ -15,6 +16,8 @@ import { ruleFor, toBrokerError, VendorFault } from './faults.ts';
 import type { VendorApp } from './signed-call.ts';
 
 const MAX_ATTEMPTS = 3;
+/** Number of closed accounts that are remembered. */
+const MAX_CLOSED = 1_000;
 const FIRST_BACKOFF_MS = 250;
 
 /** The share of the login budget that each replica uses while the shared queue is unavailable. */
@@ -134,6 +137,8 @@ export class HttpVendorLogin implements VendorLogin {
   readonly #domains: Domains;
   readonly #turns: LoginTurns;
   readonly #transport: VendorTransport;
+  /** Accounts that the vendor has closed, the last ones. */
+  readonly #closed = new LRUCache<AccountId, true>({ max: MAX_CLOSED });
   #isStopping = false;
 
   constructor(options: HttpVendorLoginOptions) {
@@ -154,10 +159,11 @@ export class HttpVendorLogin implements VendorLogin {
     const { clock, log, observer } = this.#options;
     const startedAt = clock.monotonic();
     const domain = this.#domains.forRegion(request.region);
+    const waits: LoginWaits = { totalMs: 0 };
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
-      observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt);
+      observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt, waits.totalMs);
     try {
-      const token = await this.#loginWithRetries(request, domain);
+      const token = await this.#loginWithRetries(request, domain, waits);
       ended('success', SUCCESS);
       domain.logins.succeeded(clock.now());
       observer.lastLoginSeen(domain.url.host, clock.now());
@@ -166,10 +172,17 @@ export class HttpVendorLogin implements VendorLogin {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
+      if (error.kind === 'account_closed') this.#noteClosed(accountId(request.subject.unionId));
       const { level, message } = ruleFor(error);
       log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
       throw toBrokerError(error);
     }
+  }
+
+  /** An app of a closed account may ask again and again. */
+  #noteClosed(account: AccountId): void {
+    if (!this.#closed.has(account)) this.#options.observer.accountClosed();
+    this.#closed.set(account, true);
   }
 
   /** The state of each vendor domain. */
@@ -188,7 +201,7 @@ export class HttpVendorLogin implements VendorLogin {
   }
 
   /** The only retry loop for logins. Each attempt has a signature and a turn of its own. */
-  async #loginWithRetries(request: LoginRequest, domain: Domain): Promise<SdkToken> {
+  async #loginWithRetries(request: LoginRequest, domain: Domain, waits: LoginWaits): Promise<SdkToken> {
     const { clock, log, timeoutMs } = this.#options;
     // The budget decides only whether an attempt begins. Cutting off a login that was sent may lose the old token and the new.
     const latestAt = clock.monotonic() + request.budgetMs - timeoutMs;
@@ -196,7 +209,7 @@ export class HttpVendorLogin implements VendorLogin {
     let sent: VendorFault | undefined;
     for (;;) {
       try {
-        return await this.#attempt(request, domain, latestAt);
+        return await this.#attempt(request, domain, latestAt, waits);
       } catch (error) {
         if (sent && isUnsent(error)) throw sent;
         if (!(error instanceof VendorFault)) throw error;
@@ -212,8 +225,9 @@ export class HttpVendorLogin implements VendorLogin {
     }
   }
 
-  async #attempt(request: LoginRequest, domain: Domain, latestAt: number): Promise<SdkToken> {
+  async #attempt(request: LoginRequest, domain: Domain, latestAt: number, waits: LoginWaits): Promise<SdkToken> {
     const { clock } = this.#options;
+    const waitsFrom = clock.monotonic();
     const { subject, urgency } = request;
     const app = this.#apps.get(subject.app);
     if (!app) throw new VendorFault('configuration', { problem: 'no vendor app with this name is configured' });
@@ -222,6 +236,7 @@ export class HttpVendorLogin implements VendorLogin {
     domain.circuit.throwIfOpen();
     await this.#turns.wait(accountId(subject.unionId), urgency, latestAt);
     const isConnected = await domain.connections.take(latestAt - clock.monotonic());
+    waits.totalMs += clock.monotonic() - waitsFrom;
     if (!isConnected) throw new BrokerError('vendor_busy', { retryAfter: 1 });
     try {
       // A wait may end a little late.
@@ -251,14 +266,24 @@ export class HttpVendorLogin implements VendorLogin {
   }
 }
 
+/** How long the attempts of a login have waited for their turn, and for a connection. */
+interface LoginWaits {
+  totalMs: number;
+}
+
 /** The login found no place in the queue, no free connection, or an open circuit. */
 function isUnsent(error: unknown): boolean {
   return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
-/** An open circuit is no news from the domain. */
-function noteFailure({ logins }: Domain, { kind, facts: { vendorCode } }: VendorFault, at: number): void {
-  if (kind !== 'circuit_open') logins.failed({ at, reason: kind, vendorCode });
+/** An open circuit is no news from the domain. The refusal of one account is no failure of the domain. */
+function noteFailure({ logins }: Domain, fault: VendorFault, at: number): void {
+  const { kind, facts } = fault;
+  if (kind === 'circuit_open') return;
+  const { isOutage, level } = ruleFor(fault);
+  const failure = { at, reason: kind, vendorCode: facts.vendorCode, problem: facts.problem };
+  if (isOutage || level === 'error') logins.failed(failure);
+  else logins.refused(failure);
 }
 
 function labels({ region, subject }: LoginRequest): { region: string; app: string } {

@@ -171,6 +171,8 @@ export class StoreConnection {
       },
       announcements: this.#feed(),
       health: this.#health(),
+      // No status is simulated.
+      replicas: { leave: async () => undefined, others: async () => [], end: async () => undefined },
       close: async () => this.#heartbeat?.cancel(),
     };
   }

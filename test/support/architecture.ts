@@ -31,7 +31,10 @@ const homes: readonly { readonly npm: RegExp; readonly home: RegExp }[] = [
   { npm: /^ioredis$/, home: /^store\/redis\// },
   { npm: /^(fastify|fastify-.*|@fastify\/.*)$/, home: /^http\// },
   { npm: /^(prom-client|@opentelemetry\/.*)$/, home: /^telemetry\// },
-  { npm: /^zod$/, home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|http\/.*)$/ },
+  {
+    npm: /^zod$/,
+    home: /^(config(\.ts|\/.*)|vendor-api\/answer\.ts|store\/(.*\/)?[\w-]*codec\.ts|telemetry\/fleet\.ts|http\/.*)$/,
+  },
 ];
 
 /** Globals that only one file may use. */

@@ -30,6 +30,7 @@ export function watchedStore(store: TokenStore) {
     loginQueue: watch(store.loginQueue),
     announcements: watch(store.announcements),
     health: watch(store.health),
+    replicas: watch(store.replicas),
     close: () => store.close(),
   };
   return { store: watched, down, late, calls: (name: StoreMethod) => calls.get(name) ?? 0 };

@@ -18,6 +18,7 @@ export const silentObserver: Observer = {
   endedUnrenewed: ignore,
   loginSent: ignore,
   loginEnded: ignore,
+  accountClosed: ignore,
   budgetWaited: ignore,
   budgetDenied: ignore,
   circuitChanged: ignore,

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { runbookOf } from '../../token/findings.ts';
 import { ADMIN_SECURITY, problemResponses, responseWithBody } from '../documented-responses.ts';
 import { type StatusReport, statusReport } from '../status-report.ts';
 import { noQuery } from './accounts.ts';
@@ -13,6 +14,31 @@ const EXAMPLE: StatusReport = {
   replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
   at: '2023-10-08T09:39:48.000Z',
   startedAt: '2023-10-01T07:00:02.120Z',
+  findings: [
+    {
+      code: 'vendor_fails_logins',
+      level: 'bad',
+      message: 'The vendor fails 62 % of the logins (timeout). See which ones, and ask the vendor.',
+      count: 59,
+      share: 0.62,
+      reason: 'timeout',
+      since: '2023-10-08T09:36:10.000Z',
+      runbook: runbookOf('vendor_fails_logins'),
+    },
+  ],
+  replicas: [
+    {
+      replica: 'sdk-token-broker-6d5f9c7b8-x2x4q',
+      version: '1.4.0',
+      startedAt: '2023-10-01T07:00:02.120Z',
+      findings: ['vendor_fails_logins'],
+      clockOffsetSeconds: 0.004,
+      configuration: '5f1d7c0a93be',
+      missingSince: null,
+    },
+  ],
+  tokensEnded: 0,
+  firstEndAt: '2023-10-11T11:20:31.000Z',
   vendorDomains: [
     {
       host: 'vendor.example',
@@ -41,6 +67,7 @@ const EXAMPLE: StatusReport = {
     due: { now: 0, in1h: 412, in24h: 9_870, in7d: 70_114, in30d: 301_250 },
     next24Hours: evenSeries(412, 24),
     next30Days: evenSeries(10_041, 30),
+    endNext24Hours: evenSeries(0, 24),
     total: 301_250,
     oldestOverdueSeconds: 0,
   },
@@ -62,8 +89,8 @@ const getStatus = {
   operationId: 'getStatus',
   summary: 'The state of the service',
   description:
-    'Vendor domains, login budget, store, session server, due tokens and recent failures. It also answers while the ' +
-    'store is down. A report answers all callers for one second.',
+    'What is wrong, the replicas, vendor domains, login budget, store, session server, due tokens and recent failures. ' +
+    'It also answers while the store is down. A report answers all callers for one second.',
   tags: ['status'],
   security: ADMIN_SECURITY,
   querystring: noQuery,

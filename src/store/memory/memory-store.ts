@@ -336,6 +336,8 @@ export function createMemoryStore({ clock, terminalsPerAccount }: MemoryStoreOpt
     loginQueue: rates,
     announcements,
     health: { ping: async () => undefined, onReturn: () => undefined },
+    // There is one replica.
+    replicas: { leave: async () => undefined, others: async () => [], end: async () => undefined },
     close: async () => undefined,
   };
 }

@@ -97,6 +97,11 @@ export class Keys {
     return `${this.#startFor(id)}:r:${id}`;
   }
 
+  /** HASH: what each replica leaves for the others, by a random id. */
+  get replicas(): string {
+    return `${this.#prefix}:{replicas}`;
+  }
+
   /** STRING: `check` writes and deletes it to test its rights. */
   get probe(): string {
     return `${this.#prefix}:probe`;

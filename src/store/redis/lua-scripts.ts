@@ -32,6 +32,8 @@ const NAMES = [
   'reserve',
   'nextPlace',
   'beat',
+  'leave',
+  'leftByOthers',
   'probe',
 ] as const;
 
@@ -65,6 +67,9 @@ const CONSTANTS = {
   RETURNING_SHARE,
   /** The stream of changes keeps this many. A replica compares the last change that it knows of once a second. */
   MAX_CHANGES: 256,
+  MAX_REPLICAS: 200,
+  MAX_SUMMARY_BYTES: 2_048,
+  SUMMARIES_MS: 3_600_000,
 };
 
 const PRELUDE = Object.entries(CONSTANTS)

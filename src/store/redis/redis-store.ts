@@ -1,18 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import { type Clock, raceTimeout } from '../../token/clock.ts';
 import type { Contact } from '../../token/contact-history.ts';
 import type { Log } from '../../token/log.ts';
 import type { Observer } from '../../token/observer.ts';
-import type { TokenStore } from '../../token/ports.ts';
+import type { LeftSummary, ReplicaSummaries, TokenStore } from '../../token/ports.ts';
 import { RedisAccounts } from './accounts.ts';
 import { type DataLoss, RedisAnnouncements } from './announcements.ts';
 import { databaseOf } from './connection/clients.ts';
-import { RedisCommands } from './connection/commands.ts';
+import { RedisCommands, type RefusedWrites } from './connection/commands.ts';
 import { connectRedis, connectSubscriber, type RedisLog, useCredentials } from './connection/connection.ts';
 import { Keys } from './keys.ts';
 import { KnownChanges } from './known-changes.ts';
 import { DirectoryCodec, RecordCodec } from './records/record-codec.ts';
 import { type EncryptionKey, TokenCipher } from './records/token-cipher.ts';
 import { RedisDueQueue, RedisRates } from './schedule.ts';
+import type { StoreContext } from './store-context.ts';
 import { RedisTerminals } from './terminals.ts';
 
 /** At the end, commands that were sent get this long. */
@@ -38,6 +40,12 @@ export interface RedisStore extends TokenStore {
   useSecrets(secrets: Pick<RedisStoreOptions, 'url' | 'encryptionKeys'>): void;
   /** When Redis last answered a command of this replica, and when it did not. */
   readonly contact: Contact;
+  /** Set while Redis, or a part of a cluster, answers nothing. */
+  outage(): Contact | undefined;
+  /** Set while Redis refuses writes. */
+  refusedWrites(): RefusedWrites | undefined;
+  /** The clock of this host minus that of Redis; `undefined` before its first answer. */
+  clockOffsetMs(): number | undefined;
   /** The last time that Redis was found to have lost data. */
   lastLoss(): DataLoss | undefined;
 }
@@ -87,7 +95,14 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
         redis.onRecovery(() => listener('same'));
       },
     },
+    replicas: new RedisReplicas(context),
     contact: redis.contact,
+    outage: () => redis.outage(),
+    refusedWrites: () => redis.refusedWrites(),
+    clockOffsetMs() {
+      const now = redis.clocks.now(redis.partOf(keys.changes(0)));
+      return now === undefined ? undefined : Math.round(clock.now() - now);
+    },
     lastLoss: () => announcements.lastLoss(),
     useSecrets(secrets) {
       cipher.useKeys(secrets.encryptionKeys);
@@ -100,4 +115,32 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
       connection.disconnect();
     },
   };
+}
+
+/** The texts that replicas leave for each other: one hash, with one field per process. */
+export class RedisReplicas implements ReplicaSummaries {
+  readonly #context: Pick<StoreContext, 'redis' | 'keys'>;
+  readonly #id = randomUUID();
+
+  constructor(context: Pick<StoreContext, 'redis' | 'keys'>) {
+    this.#context = context;
+  }
+
+  async leave(text: string): Promise<void> {
+    const { redis, keys } = this.#context;
+    await redis.script('leave', [keys.replicas], [this.#id, text]);
+  }
+
+  async others(): Promise<readonly LeftSummary[]> {
+    const { redis, keys } = this.#context;
+    const answer = (await redis.script('leftByOthers', [keys.replicas], [this.#id])) as (number | Buffer)[];
+    return Array.from({ length: answer.length / 2 }, (_, at) => {
+      return { ageMs: Number(answer[2 * at]), text: String(answer[2 * at + 1]) };
+    });
+  }
+
+  async end(): Promise<void> {
+    const { redis, keys } = this.#context;
+    await redis.run(keys.replicas, (client) => client.hdel(keys.replicas, this.#id));
+  }
 }

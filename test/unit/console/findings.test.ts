@@ -14,6 +14,10 @@ const FINE: StatusReport = {
   replica: 'broker-1',
   at: '2026-11-26T14:10:00.000Z',
   startedAt: '2026-11-25T08:00:00.000Z',
+  findings: [],
+  replicas: [],
+  tokensEnded: 0,
+  firstEndAt: null,
   vendorDomains: [
     {
       host: 'vendor.example',
@@ -39,6 +43,7 @@ const FINE: StatusReport = {
     due: { now: 0, in1h: 0, in24h: 1, in7d: 4, in30d: 9 },
     next24Hours: [],
     next30Days: [],
+    endNext24Hours: null,
     total: 9,
     oldestOverdueSeconds: 0,
   },

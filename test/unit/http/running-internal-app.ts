@@ -16,6 +16,10 @@ export const STATUS: StatusReport = {
   replica: 'broker-1',
   at: '2026-11-26T08:00:00.000Z',
   startedAt: '2026-11-25T08:00:00.000Z',
+  findings: [],
+  replicas: [],
+  tokensEnded: 0,
+  firstEndAt: null,
   vendorDomains: [
     {
       host: 'vendor.example:8443',

@@ -35,11 +35,13 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
     cache: { size: 7, bytes: 7_000 },
     vendorDomains: () => [],
     redis: {
-      contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined },
+      contact: { lastSuccessAt: clock.now(), lastFailure: undefined, failingSince: undefined, failures: 0 },
       lastLoss: () => undefined,
     },
     encryptionKeys: () => ['2026-11', '2025-11'],
     sessions: { mode: 'jwt', server: undefined },
+    others: async () => [],
+    fleet: { report: () => ({ findings: [], replicas: [], tokensEnded: 0 }) },
     counts: NO_COUNTS,
     ...changes,
   });
@@ -60,6 +62,7 @@ describe('the status', () => {
       // The first interval includes what is due now.
       next24Hours: [6, ...Array.from({ length: 23 }, () => 1)],
       next30Days: [29, ...Array.from({ length: 29 }, () => 24)],
+      endNext24Hours: null,
       total: 9_999,
       oldestOverdueSeconds: 1.5,
     });
@@ -78,6 +81,7 @@ describe('the status', () => {
           lastSuccessAt: at,
           lastFailure: failure,
           failingSince: since,
+          failures: 1,
         },
         {
           host: 'de.example',
@@ -86,6 +90,7 @@ describe('the status', () => {
           lastSuccessAt: undefined,
           lastFailure: undefined,
           failingSince: undefined,
+          failures: 0,
         },
       ],
     });
@@ -234,7 +239,7 @@ describe('the status', () => {
 
 describe('the last data loss of the store', () => {
   const statusWith = (redis: StatusOptions['redis']) => createStatus({ redis }).status.report();
-  const contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined };
+  const contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
   test.each(['lost', 'went_back'] as const)('has its time, and says that Redis has %s', async (history) => {
     const at = Date.parse('2026-11-26T14:02:00.000Z');

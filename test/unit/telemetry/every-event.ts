@@ -18,6 +18,7 @@ export const KINDS: readonly RedisErrorKind[] = [
   'connection',
   'readonly',
   'oom',
+  'misconf',
   'loading',
   'not_sent',
   'other',
@@ -60,7 +61,8 @@ export function reportEveryEvent(observer: Observer): void {
   observer.overdueSeen(90_000);
   observer.endedUnrenewed(2);
   observer.loginSent();
-  for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300);
+  for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300, 100);
+  observer.accountClosed();
   for (const urgency of ['foreground', 'background'] as const) {
     observer.budgetWaited(urgency, 400);
     observer.budgetDenied(urgency);

@@ -39,9 +39,9 @@ describe('the last hour', () => {
     observer.renewalEnded('background', 'login');
     observer.renewalEnded('new', 'login');
     observer.renewalFailed('due', new Error('unknown'));
-    observer.loginEnded('success', 0, 100);
-    observer.loginEnded('request', 10_016, 100);
-    observer.loginEnded('request', 10_017, 100);
+    observer.loginEnded('success', 0, 100, 0);
+    observer.loginEnded('request', 10_016, 100, 0);
+    observer.loginEnded('request', 10_017, 100, 0);
     observer.sessionChecked('session_invalid');
     expect(counts.renewals.series()).toEqual({ login: [...zeros(60), 2], internal: [...zeros(60), 1] });
     expect(counts.logins.series()).toEqual({ success: [...zeros(60), 1], request: [...zeros(60), 2] });

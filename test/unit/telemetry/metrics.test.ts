@@ -49,7 +49,7 @@ describe('a scrape', () => {
     for (const outcome of ['memory', 'internal', 'vendor_unavailable', 'store_unavailable']) {
       expect(text).toContain(`${PREFIX}reads_total{outcome="${outcome}"} 0\n`);
     }
-    expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    expect(shown('redis_errors_total')).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
     expect(shown('cool_downs_total')).toEqual([0, 0]);
     expect(shown('unasked_renewals_read_total')).toEqual([0]);
     expect(shown('tokens_expired_unrenewed_total')).toEqual([0]);
@@ -80,7 +80,7 @@ describe('times and durations', () => {
     const upTo = (le: number) => value('served_token_expiry_seconds_bucket', { le: String(le) });
     expect([await upTo(5), await upTo(15), await upTo(1_814_400), await upTo(2_592_000)]).toEqual([1, 2, 2, 3]);
     expect(await value('served_token_expiry_seconds_count')).toBe(4);
-    observer.loginEnded('success', 0, 1_500);
+    observer.loginEnded('success', 0, 1_500, 0);
     observer.budgetWaited('foreground', 0);
     observer.budgetWaited('foreground', 250);
     observer.renewalClaimed(45_000);
@@ -115,9 +115,9 @@ describe('a gauge', () => {
 describe('labels', () => {
   test('show the result codes of the protocol; all other codes of a vendor share one value', async () => {
     const { observer, value, scraped } = newMetrics();
-    observer.loginEnded('too_frequent', 10015, 1);
-    observer.loginEnded('timeout', undefined, 1);
-    fc.assert(fc.property(fc.oneof(fc.double(), fc.integer()), (code) => observer.loginEnded('unknown', code, 1)));
+    observer.loginEnded('too_frequent', 10015, 1, 0);
+    observer.loginEnded('timeout', undefined, 1, 0);
+    fc.assert(fc.property(fc.oneof(fc.double(), fc.integer()), (code) => observer.loginEnded('unknown', code, 1, 0)));
     const logins = parsePrometheus(await scraped()).get(`${PREFIX}logins_total`)?.samples ?? [];
     const codes = new Set(logins.map(({ labels }) => labels['vendor_code']));
     expect([...codes].filter((code) => !['0', '10007', '10015'].includes(code ?? '')).sort()).toEqual([
@@ -149,7 +149,7 @@ describe('labels', () => {
     const before = await series();
     for (let code = 1; code < 500; code += 1) {
       reportEveryEvent(observer);
-      observer.loginEnded('unknown', code * 7_919, 1);
+      observer.loginEnded('unknown', code * 7_919, 1, 0);
     }
     // The new series is the one with the code `other`.
     expect(await series()).toBe(before + 1);

@@ -24,7 +24,7 @@ describe('a login reports its outcome', () => {
   ])('once: %s', async (_, answering, outcome, code, attempts) => {
     const { vendor, vendorLogin, told } = await watchedLogin(answering);
     await vendorLogin.login(REQUEST).catch(() => undefined);
-    expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number)]]);
+    expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number)]]);
     expect(told('loginSent')).toHaveLength(attempts);
     expect(vendor.seen).toHaveLength(attempts);
   });
@@ -44,7 +44,7 @@ describe('a login reports its outcome', () => {
     const queue = { reserve: async () => ({ granted: false, waitMs: 1_000 }) };
     const { vendorLogin, told } = await watchedLogin(success, { maxPerSecond: 10, queue });
     await refusalOf(vendorLogin.login({ ...REQUEST, urgency: 'background' }));
-    expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number)]]);
+    expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number), expect.any(Number)]]);
     expect(told('budgetDenied')).toEqual([['background']]);
     expect(told('loginSent')).toEqual([]);
   });
@@ -74,7 +74,7 @@ describe('a vendor domain', () => {
       [host, 'closed'],
       [host, 'open'],
     ]);
-    expect(told('loginEnded').at(-1)).toEqual(['circuit_open', undefined, expect.any(Number)]);
+    expect(told('loginEnded').at(-1)).toEqual(['circuit_open', undefined, expect.any(Number), expect.any(Number)]);
     expect(told('loginSent')).toHaveLength(vendor.seen.length);
   });
 
@@ -95,11 +95,11 @@ describe('a vendor domain', () => {
   it('has its last success and its last failure in its report', async () => {
     const { vendor, vendorLogin } = await watchedLogin(inTurn(json({ code: 10902013, msg: '' })));
     const { host } = vendor.url;
-    const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined };
+    const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined, failures: 0 };
     expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined, failingSince: undefined }]);
     await refusalOf(vendorLogin.login(REQUEST));
     const lastFailure = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
-    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure, failingSince: lastFailure.at }]);
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure, failingSince: undefined }]);
     await vendorLogin.login(REQUEST);
     expect(vendorLogin.domains()).toEqual([
       { ...before, lastSuccessAt: expect.any(Number), lastFailure, failingSince: undefined },

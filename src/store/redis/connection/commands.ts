@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { Cluster, ReplyError } from 'ioredis';
 import { type Clock, Timeout } from '../../../token/clock.ts';
-import { ContactHistory } from '../../../token/contact-history.ts';
+import { type Contact, ContactHistory } from '../../../token/contact-history.ts';
 import type { Observer, RedisErrorKind } from '../../../token/observer.ts';
 import { isFenced, runScript, type ScriptCall } from '../lua-scripts.ts';
 import { mastersOf, type RedisClient } from './clients.ts';
@@ -22,10 +22,28 @@ const REPLIES = new Map<string, RedisErrorKind>([
   // Too few replicas follow this master: as with READONLY, another server may be the master by now.
   ['NOREPLICAS', 'readonly'],
   ['OOM', 'oom'],
+  // Redis cannot save its data to its disk.
+  ['MISCONF', 'misconf'],
   ['LOADING', 'loading'],
   // A script that arrived after its deadline.
   ['LATE', 'timeout'],
 ]);
+
+/** Redis answers reads, but refuses writes. */
+const WRITE_REFUSALS: ReadonlySet<RedisErrorKind> = new Set(['readonly', 'oom', 'misconf']);
+
+/** Redis refuses writes. Times are epoch ms. */
+export interface RefusedWrites {
+  readonly kind: RedisErrorKind;
+  /** The first and the last refusal. */
+  readonly since: number;
+  readonly lastAt: number;
+}
+
+/** Without another refusal for so long, Redis takes writes again: each replica writes once a second until then. */
+const REFUSAL_MEMORY_MS = 5_000;
+/** The same for a part of the servers that has not answered. Each one is asked every 5 s. */
+const FAILURE_MEMORY_MS = 15_000;
 
 /** @param error what a command threw */
 export function redisErrorKind(error: unknown): RedisErrorKind {
@@ -132,6 +150,13 @@ const LATE = /^LATE (\d+)/;
 
 const HASH_TAG = /\{\d+\}/;
 
+/** What is known of a part of the servers. */
+interface Part {
+  readonly breaker: CommandBreaker;
+  readonly contact: ContactHistory;
+  refusedWrites?: RefusedWrites;
+}
+
 /**
  * Sends commands with a timeout and a circuit breaker. A cluster has one breaker per hash tag, and one per key without
  * a tag, so that one master that hangs does not stop commands to the others.
@@ -141,7 +166,7 @@ export class RedisCommands {
   readonly #writes: WriteCoalescer;
   readonly #timeoutMs: number;
   readonly #clock: Clock;
-  readonly #breakers = new Map<string, CommandBreaker>();
+  readonly #parts = new Map<string, Part>();
   readonly #observer: Pick<Observer, 'redisFailed'>;
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
@@ -201,7 +226,8 @@ export class RedisCommands {
    * @throws BrokerError `store_unavailable`
    */
   run<T>(key: string | undefined, command: (redis: RedisClient, leftMs: () => number) => Promise<T>): Promise<T> {
-    const breaker = this.#breakerOf(key);
+    const part = this.#partAt(this.partOf(key));
+    const { breaker, contact } = part;
     if (!breaker.admit()) {
       this.#observer.redisFailed('not_sent');
       return Promise.reject(storeUnavailable(new CommandTimeout(this.#timeoutMs)));
@@ -212,7 +238,11 @@ export class RedisCommands {
         timeout.cancel();
         const reason = redisErrorKind(error);
         this.#observer.redisFailed(reason);
-        this.contact.failed({ at: this.#clock.now(), reason });
+        const failure = { at: this.#clock.now(), reason };
+        if (WRITE_REFUSALS.has(reason)) {
+          for (const history of [this.contact, contact]) history.refused(failure);
+          part.refusedWrites = { kind: reason, since: this.#refusalsOf(part)?.since ?? failure.at, lastAt: failure.at };
+        } else for (const history of [this.contact, contact]) history.failed(failure);
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
       };
@@ -221,7 +251,7 @@ export class RedisCommands {
         (answer) => {
           if (timeout.isOver) return;
           timeout.cancel();
-          this.contact.succeeded(this.#clock.now());
+          for (const history of [this.contact, contact]) history.succeeded(this.#clock.now());
           if (breaker.settle('answered')) for (const listener of this.#recoveryListeners) listener();
           resolve(answer);
         },
@@ -244,12 +274,32 @@ export class RedisCommands {
     return this.#redis instanceof Cluster ? (HASH_TAG.exec(key)?.[0] ?? key) : '';
   }
 
-  #breakerOf(key: string | undefined): CommandBreaker {
-    const part = this.partOf(key);
-    const known = this.#breakers.get(part);
+  /** The part of the servers that has failed for the longest time; `undefined` if every part answers. */
+  outage(): Contact | undefined {
+    const now = this.#clock.now();
+    return [...this.#parts.values()]
+      .map(({ contact }) => contact)
+      .filter(({ failingSince, lastFailure }) => failingSince && now - (lastFailure?.at ?? 0) < FAILURE_MEMORY_MS)
+      .sort((one, other) => (one.failingSince ?? 0) - (other.failingSince ?? 0))[0];
+  }
+
+  /** The refusals of the part of the servers that has refused writes for the longest time. */
+  refusedWrites(): RefusedWrites | undefined {
+    return [...this.#parts.values()]
+      .flatMap((part) => this.#refusalsOf(part) ?? [])
+      .sort((one, other) => one.since - other.since)[0];
+  }
+
+  #refusalsOf({ refusedWrites }: Part): RefusedWrites | undefined {
+    const isOver = refusedWrites && this.#clock.now() - refusedWrites.lastAt >= REFUSAL_MEMORY_MS;
+    return isOver ? undefined : refusedWrites;
+  }
+
+  #partAt(name: string): Part {
+    const known = this.#parts.get(name);
     if (known) return known;
-    const breaker = new CommandBreaker(this.#clock);
-    this.#breakers.set(part, breaker);
-    return breaker;
+    const part = { breaker: new CommandBreaker(this.#clock), contact: new ContactHistory() };
+    this.#parts.set(name, part);
+    return part;
   }
 }

@@ -1,0 +1,218 @@
+import * as z from 'zod';
+import type { Clock, Timer } from '../token/clock.ts';
+import { FINDING_CODES, type Finding, type ReplicaState } from '../token/findings.ts';
+import type { Log } from '../token/log.ts';
+import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
+import {
+  asFinding,
+  type FoundFacts,
+  fleetFindings,
+  inOrder,
+  NO_COUNTS,
+  type RecentCounts,
+  type ReplicaFacts,
+  replicaFindings,
+} from './findings.ts';
+
+/** How often a replica leaves its summary. */
+const SUMMARY_MS = 5_000;
+/** How soon it tries again if the store has not taken it. */
+const RETRY_MS = 1_000;
+/** A replica without a summary for so long has ended. If it did not say so, it is missing. */
+const SILENT_MS = 4 * SUMMARY_MS;
+/** How long a missing replica is shown. */
+const MISSING_MS = 15 * 60_000;
+/** Number of replicas that a report shows. */
+const MAX_SHOWN = 100;
+
+const count = z.number().int().min(0).catch(0);
+const name = z.string().max(256);
+
+/** What a replica leaves for the others. A later version may add to it. */
+const summary = z.object({
+  replica: name,
+  version: name,
+  configuration: name,
+  startedAt: z.number(),
+  configuredAt: z.number(),
+  clockOffsetMs: z.number().optional(),
+  /** Since when, by code. */
+  findings: z.record(z.string(), z.number()),
+  counts: z.object(
+    Object.fromEntries(Object.keys(NO_COUNTS).map((key) => [key, count])) as Record<keyof RecentCounts, typeof count>,
+  ),
+});
+
+type Summary = z.infer<typeof summary>;
+type Replica = ReplicaState & { readonly configuredAt: number };
+
+export interface FleetOptions {
+  readonly clock: Clock;
+  readonly log: Pick<Log, 'info' | 'warn'>;
+  readonly summaries: ReplicaSummaries;
+  readonly replica: string;
+  readonly version: string;
+  /** The digest of the present configuration. */
+  readonly configuration: () => string;
+  readonly facts: () => ReplicaFacts;
+}
+
+/**
+ * What this replica finds wrong, and the other replicas. Each one leaves a summary in the store every 5 s, so that every
+ * replica can report on all of them. The end of a replica that shuts down deletes its summary.
+ */
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #startedAt: number;
+  #configuration: { readonly digest: string; readonly since: number };
+  /** Since when each finding is there, by its name: those of this replica, and those of the fleet. */
+  #own: ReadonlyMap<string, Finding> = new Map();
+  #all: ReadonlyMap<string, Finding> = new Map();
+  #timer: Timer | undefined;
+  /** Since when the store has taken every summary, by the monotonic clock. */
+  #leavingSince: number | undefined;
+  #isStopped = false;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    this.#startedAt = options.clock.now();
+    this.#configuration = { digest: options.configuration(), since: this.#startedAt };
+  }
+
+  start(): void {
+    void this.#leave();
+  }
+
+  /** Tells the other replicas that this one ends. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#options.summaries.end().catch(() => undefined);
+  }
+
+  /**
+   * @param others what {@link ReplicaSummaries.others} answered
+   * @param schedule `undefined`: the store does not answer
+   */
+  report(others: readonly LeftSummary[], schedule: ScheduleOutlook | undefined) {
+    const facts = this.#options.facts();
+    const own = this.#look(facts);
+    const self = this.#summary(facts, own);
+    const known = this.#known(others, self, facts.now);
+    const alive = known.filter(({ missingSince }) => missingSince === undefined);
+    const replicas = [{ ...self, missingSince: undefined }, ...known].map(replicaState);
+    const counts = sumOf([self, ...alive].map((one) => one.counts));
+    const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now)];
+    const here = own.filter((one) => !found.some(({ code }) => code === one.code));
+    const codes = new Set([...found, ...here].map(({ code }) => code));
+    const elsewhere = foundBy(alive).filter(({ code }) => !codes.has(code));
+    const all = [...found, ...here.map((one) => ({ ...one, replicas: [self.replica] })), ...elsewhere];
+    this.#all = withSince(all, this.#all, facts.now);
+    return {
+      findings: inOrder([...this.#all.values()]),
+      replicas: replicas.slice(0, MAX_SHOWN),
+      tokensEnded: counts.endedTokens,
+    };
+  }
+
+  async #leave(): Promise<void> {
+    const { clock, summaries } = this.#options;
+    const facts = this.#options.facts();
+    const text = JSON.stringify(this.#summary(facts, this.#look(facts)));
+    const isLeft = await summaries.leave(text).then(
+      () => true,
+      () => false,
+    );
+    this.#leavingSince = isLeft ? (this.#leavingSince ?? clock.monotonic()) : undefined;
+    if (this.#isStopped) return;
+    this.#timer = clock.setTimer(() => void this.#leave(), isLeft ? SUMMARY_MS : RETRY_MS);
+  }
+
+  #summary({ clockOffsetMs, counts, now }: ReplicaFacts, own: readonly Finding[]): Summary {
+    const { replica, version, configuration } = this.#options;
+    const digest = configuration();
+    if (digest !== this.#configuration.digest) this.#configuration = { digest, since: now };
+    return {
+      replica,
+      version,
+      configuration: digest,
+      startedAt: this.#startedAt,
+      configuredAt: this.#configuration.since,
+      clockOffsetMs,
+      findings: Object.fromEntries(own.map(({ code, since }) => [code, since])),
+      counts: { ...counts },
+    };
+  }
+
+  /** The findings of this replica. The log has a line when one begins, and one when it is over. */
+  #look(facts: ReplicaFacts): readonly Finding[] {
+    const { log } = this.#options;
+    const before = this.#own;
+    this.#own = withSince(replicaFindings(facts), before, facts.now);
+    for (const [id, { message, code, since: _, ...fields }] of this.#own) {
+      if (!before.has(id)) log.warn({ finding: code, ...fields }, message);
+    }
+    for (const [id, { code, since }] of before) {
+      if (!this.#own.has(id))
+        log.info({ finding: code, seconds: Math.round((facts.now - since) / 1_000) }, 'a finding is over');
+    }
+    return [...this.#own.values()];
+  }
+
+  /** The other replicas by name: those that are alive, and those that ended without a shutdown. */
+  #known(others: readonly LeftSummary[], self: Summary, now: number): (Summary & Missing)[] {
+    // After an outage of the store, each summary is old until its replica leaves the next one.
+    const leavingMs = this.#options.clock.monotonic() - (this.#leavingSince ?? Number.POSITIVE_INFINITY);
+    const known = others.flatMap(({ ageMs, text }) => {
+      const read = ageMs < MISSING_MS ? readSummary(text) : undefined;
+      const isSilent = Math.min(ageMs, leavingMs) >= SILENT_MS;
+      return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined }] : [];
+    });
+    const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Missing) =>
+      [self, ...known].some((other) => other.replica === replica && other.startedAt > missingSince);
+    return known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
+  }
+}
+
+interface Missing {
+  readonly missingSince: number | undefined;
+}
+
+function readSummary(text: string): Summary | undefined {
+  try {
+    return summary.parse(JSON.parse(text));
+  } catch {
+    // Anyone who can write to Redis can store another text.
+    return undefined;
+  }
+}
+
+function replicaState({ counts: _, findings, clockOffsetMs, ...state }: Summary & Missing): Replica {
+  return { ...state, clockOffsetMs, findings: FINDING_CODES.filter((code) => Object.hasOwn(findings, code)) };
+}
+
+/** What other replicas find, with their names. */
+function foundBy(alive: readonly Summary[]): FoundFacts[] {
+  return FINDING_CODES.flatMap((code): FoundFacts[] => {
+    const by = alive.filter(({ findings }) => Object.hasOwn(findings, code));
+    if (by.length === 0) return [];
+    const since = Math.min(...by.map(({ findings }) => findings[code] ?? Number.POSITIVE_INFINITY));
+    return [{ code, since, replicas: by.map(({ replica }) => replica) }];
+  });
+}
+
+function sumOf(counts: readonly RecentCounts[]): RecentCounts {
+  const names = Object.keys(NO_COUNTS) as (keyof RecentCounts)[];
+  const sums = names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)]);
+  return Object.fromEntries(sums) as unknown as RecentCounts;
+}
+
+/** The same findings with the time at which each was first seen, by code and host. */
+function withSince(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
+  return new Map(
+    found.map((facts) => {
+      const id = `${facts.code} ${facts.host ?? ''}`;
+      return [id, asFinding(facts, before.get(id)?.since ?? now)];
+    }),
+  );
+}
