@@ -166,7 +166,6 @@ export const statusReport = open({
 export type StatusReport = z.infer<typeof statusReport>;
 
 const SECOND_MS = 1_000;
-const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** How long one report answers every caller, so that many callers cost no more than one. */
@@ -189,10 +188,8 @@ const FINER_CACHE_MS = 30_000;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
-interface CountedEvents {
-  /** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
-  series(): Record<string, number[]>;
-}
+/** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
+type CountedEvents = Record<string, number[]>;
 
 interface CountedFailures {
   /** Counts by code. */
@@ -234,8 +231,10 @@ export interface StatusOptions {
   readonly others: ReplicaSummaries['others'];
   /** Reports on the fleet. The outlook is `undefined` if the store does not answer. */
   readonly fleet: { report(others: readonly LeftSummary[], outlook: ScheduleOutlook | undefined): FleetReport };
-  readonly counts: Readonly<Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>> &
-    Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>>;
+  readonly counts: Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>> & {
+    /** `from`: epoch ms. */
+    lastHour(): { from: number } & Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>;
+  };
 }
 
 /** Reports the state of the service for `GET /status`. */
@@ -267,7 +266,9 @@ export class Status {
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finerCounts()),
     ]);
-    const { reads, renewals, logins, sessions: checks, failedRequests, failedRenewals } = this.#options.counts;
+    const { counts } = this.#options;
+    const { failedRequests, failedRenewals } = counts;
+    const { from, ...series } = counts.lastHour();
     const loss = redis?.lastLoss();
     const fleet = this.#options.fleet.report(others ?? [], outlook);
     return {
@@ -306,13 +307,7 @@ export class Status {
       schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
-      lastHour: {
-        from: isoTime(Math.floor(clock.now() / MINUTE_MS) * MINUTE_MS - HOUR_MS),
-        reads: reads.series(),
-        renewals: renewals.series(),
-        logins: logins.series(),
-        sessions: checks.series(),
-      },
+      lastHour: { from: isoTime(from), ...series },
     };
   }
 

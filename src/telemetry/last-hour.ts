@@ -11,34 +11,61 @@ const MINUTES = 61;
 const MINUTES_OF_FINDINGS = 5;
 
 /**
- * Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no
- * timer. The minutes are those of the wall clock at the start. A later change of the wall clock moves no event.
+ * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves no
+ * event.
  */
-export class MinuteCounts<Kind extends string> {
+class Minutes {
   readonly #clock: Clock;
   /** The wall clock minus the monotonic clock, at the start. */
   readonly #startMs: number;
-  readonly #counts = new Map<Kind, Uint32Array>();
-  /** The newest minute that has a slot: minutes since 1970. */
-  #newest: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#startMs = clock.now() - clock.monotonic();
-    this.#newest = Math.floor(this.#now() / MINUTE_MS);
+  }
+
+  /** The present moment as epoch ms, by the wall clock at the start. */
+  now(): number {
+    return this.#startMs + this.#clock.monotonic();
+  }
+
+  /** Epoch ms by the wall clock of now. Its minute may begin a millisecond before or after that of the counts. */
+  startOf(minute: number): number {
+    const setMinutes = Math.round((this.#clock.now() - this.now()) / MINUTE_MS);
+    return (minute + setMinutes) * MINUTE_MS;
+  }
+}
+
+function minuteOf(ms: number): number {
+  return Math.floor(ms / MINUTE_MS);
+}
+
+/** Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no timer. */
+export class MinuteCounts<Kind extends string> {
+  readonly #minutes: Minutes;
+  readonly #counts = new Map<Kind, Uint32Array>();
+  /** The newest minute that has a slot: minutes since 1970. */
+  #newest: number;
+
+  constructor(clock: Clock, minutes = new Minutes(clock)) {
+    this.#minutes = minutes;
+    this.#newest = minuteOf(minutes.now());
   }
 
   add(kind: Kind): void {
-    this.#clearNewSlots();
+    this.#clearNewSlots(minuteOf(this.#minutes.now()));
     const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES);
     this.#counts.set(kind, counts);
     const slot = this.#newest % MINUTES;
     counts[slot] = (counts[slot] ?? 0) + 1;
   }
 
-  /** Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an event. */
-  series(): Record<string, number[]> {
-    this.#clearNewSlots();
+  /**
+   * Returns the counts of the last 60 whole minutes, the oldest first, and of the current one. Omits kinds without an event.
+   * @param minute the current one
+   */
+  series(minute = minuteOf(this.#minutes.now())): Record<string, number[]> {
+    this.#clearNewSlots(minute);
     const oldest = this.#newest + 1;
     const lists = [...this.#counts].map(([kind, counts]) => {
       return [kind, Array.from(counts, (_, at) => counts[(oldest + at) % MINUTES] ?? 0)] as const;
@@ -50,8 +77,8 @@ export class MinuteCounts<Kind extends string> {
    * Returns the counts of the last `minutes` whole minutes and of the current one, without zeros.
    * @param minutes at most 60
    */
-  within(minutes: number): Readonly<Partial<Record<Kind, number>>> {
-    const sums = Object.entries(this.series()).map(([kind, list]) => {
+  within(minutes: number, minute?: number): Readonly<Partial<Record<Kind, number>>> {
+    const sums = Object.entries(this.series(minute)).map(([kind, list]) => {
       return [kind, list.slice(-minutes - 1).reduce((sum, count) => sum + count, 0)] as const;
     });
     return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
@@ -59,35 +86,45 @@ export class MinuteCounts<Kind extends string> {
 
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
-    const seconds = (MINUTE_MS + (this.#now() % MINUTE_MS)) / 1_000;
-    return (this.within(1)[kind] ?? 0) / seconds;
+    const now = this.#minutes.now();
+    const seconds = (MINUTE_MS + (now % MINUTE_MS)) / 1_000;
+    return (this.within(1, minuteOf(now))[kind] ?? 0) / seconds;
   }
 
-  /** Epoch ms by the wall clock at the start. */
-  #now(): number {
-    return this.#startMs + this.#clock.monotonic();
-  }
-
-  #clearNewSlots(): void {
-    const now = Math.floor(this.#now() / MINUTE_MS);
+  #clearNewSlots(now: number): void {
     for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
       for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
     }
-    this.#newest = now;
+    this.#newest = Math.max(this.#newest, now);
   }
 }
 
 /** What a replica counts by minute, for its status. `failedRenewals`: those in the background. */
 export function countsByMinute(clock: Clock) {
+  const minutes = new Minutes(clock);
+  const counts = {
+    reads: new MinuteCounts<ReadOutcome | ErrorCode>(clock, minutes),
+    renewals: new MinuteCounts<RenewalOutcome | ErrorCode>(clock, minutes),
+    logins: new MinuteCounts<LoginOutcome>(clock, minutes),
+    sessions: new MinuteCounts<SessionOutcome>(clock, minutes),
+  };
   return {
-    reads: new MinuteCounts<ReadOutcome | ErrorCode>(clock),
-    renewals: new MinuteCounts<RenewalOutcome | ErrorCode>(clock),
-    logins: new MinuteCounts<LoginOutcome>(clock),
-    sessions: new MinuteCounts<SessionOutcome>(clock),
-    failedRequests: new MinuteCounts<ErrorCode>(clock),
-    failedRenewals: new MinuteCounts<ErrorCode>(clock),
-    loginsSent: new MinuteCounts<'login'>(clock),
-    events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock),
+    ...counts,
+    failedRequests: new MinuteCounts<ErrorCode>(clock, minutes),
+    failedRenewals: new MinuteCounts<ErrorCode>(clock, minutes),
+    loginsSent: new MinuteCounts<'login'>(clock, minutes),
+    events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock, minutes),
+    /** The series of one and the same hour, and its start: the clock is read once, because a minute may begin meanwhile. */
+    lastHour() {
+      const minute = minuteOf(minutes.now());
+      return {
+        from: minutes.startOf(minute - MINUTES + 1),
+        reads: counts.reads.series(minute),
+        renewals: counts.renewals.series(minute),
+        logins: counts.logins.series(minute),
+        sessions: counts.sessions.series(minute),
+      };
+    },
   };
 }
 

@@ -4,14 +4,11 @@ import { BrokerError } from '../../../src/token/errors.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
-const NO_EVENTS = { series: () => ({}), within: () => ({}) };
+const NO_EVENTS = { within: () => ({}) };
 const NO_COUNTS: StatusOptions['counts'] = {
-  reads: NO_EVENTS,
-  renewals: NO_EVENTS,
-  logins: NO_EVENTS,
-  sessions: NO_EVENTS,
   failedRequests: NO_EVENTS,
   failedRenewals: NO_EVENTS,
+  lastHour: () => ({ from: 0, reads: {}, renewals: {}, logins: {}, sessions: {} }),
 };
 
 /** A status in virtual time. `asked` counts the questions to the store. */
@@ -130,21 +127,15 @@ describe('the status', () => {
   });
 
   test('has the counts of the last hour by minute, from the first minute on', async () => {
-    const ofKind = (kind: string) => ({ series: () => ({ [kind]: [1, 2] }) });
-    const counts = {
-      reads: ofKind('memory'),
-      renewals: ofKind('login'),
-      logins: ofKind('busy'),
-      sessions: ofKind('kept'),
-    };
-    const { status, clock } = createStatus({ counts: { ...NO_COUNTS, ...counts } });
-    expect((await status.report()).lastHour).toEqual({
-      from: new Date(clock.now() - (clock.now() % 60_000) - HOUR_MS).toISOString(),
+    const series = {
       reads: { memory: [1, 2] },
       renewals: { login: [1, 2] },
       logins: { busy: [1, 2] },
       sessions: { kept: [1, 2] },
-    });
+    };
+    const from = Date.parse('2026-11-26T08:00:00.000Z');
+    const { status } = createStatus({ counts: { ...NO_COUNTS, lastHour: () => ({ from, ...series }) } });
+    expect((await status.report()).lastHour).toEqual({ from: '2026-11-26T08:00:00.000Z', ...series });
   });
 
   test('waits for the counts of each hour and day only if the known ones are older than a minute', async () => {

@@ -101,6 +101,36 @@ describe('the last hour', () => {
   );
 });
 
+describe('the series of the last hour', () => {
+  test.each([-1, 1])('begin with the minute of their first count if the wall clock is %i ms off', (ms) => {
+    const { clock, counts, observer } = startCounts();
+    const start = clock.now();
+    // A timer for a whole minute fires when one of the two clocks has not reached it yet.
+    clock.advance(MINUTE_MS - (ms < 0 ? 0 : 1));
+    clock.jump(ms);
+    observer.tokenServed('memory', 1_000);
+    const { from, reads } = counts.lastHour();
+    const at = (reads['memory'] ?? []).indexOf(1);
+    expect(from + at * MINUTE_MS).toBe(ms < 0 ? start + MINUTE_MS : start);
+  });
+
+  test('are of the same hour, although a minute begins while they are read', () => {
+    const { clock, counts, observer } = startCounts();
+    observer.tokenServed('memory', 1_000);
+    observer.sessionChecked('accepted');
+    clock.advance(MINUTE_MS - 1);
+    const { monotonic } = clock;
+    clock.monotonic = () => {
+      const now = monotonic.call(clock);
+      clock.advance(1);
+      return now;
+    };
+    const { reads, sessions } = counts.lastHour();
+    expect(sessions['accepted']).toEqual(reads['memory']);
+    expect(reads['memory']).toEqual([...zeros(60), 1]);
+  });
+});
+
 /** Counts on a clock that begins with a whole minute. */
 function createCounts() {
   const clock = new TestClock();
