@@ -76,14 +76,18 @@ interface DescribedError {
   readonly cause?: DescribedError;
 }
 
-/** A BrokerError is expected and needs no stack: its code shows its origin. */
+/** An expected fault needs no stack, and neither does its cause: its code shows its origin. */
 function describeError(error: unknown): DescribedError {
+  return describe(error, !(error instanceof BrokerError) || error.code === 'internal');
+}
+
+function describe(error: unknown, hasStack: boolean): DescribedError {
   if (!(error instanceof Error)) return { type: typeof error, message: 'the thrown value is not an Error' };
   return {
     type: error.name,
     ...('code' in error && { code: error.code }),
     message: error.message,
-    ...(!(error instanceof BrokerError) && { stack: error.stack }),
-    ...(error.cause !== undefined && { cause: describeError(error.cause) }),
+    ...(hasStack && !(error instanceof BrokerError) && { stack: error.stack }),
+    ...(error.cause !== undefined && { cause: describe(error.cause, hasStack) }),
   };
 }

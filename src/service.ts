@@ -9,6 +9,7 @@ import { ConfigError } from './config/environment.ts';
 import { AdminTokens } from './http/admin-access.ts';
 import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
+import { LogSampler } from './http/refusal-log.ts';
 import { listenOn } from './http/server/server.ts';
 import { Status } from './http/status-report.ts';
 import { lostLogLines } from './logger.ts';
@@ -24,6 +25,7 @@ import { tracedLogin, tracedObserver, tracedSessions, tracedStore } from './tele
 import type { Tracing } from './telemetry/tracing.ts';
 import { type Clock, raceTimeout, sleep, systemClock } from './token/clock.ts';
 import { ContactHistory } from './token/contact-history.ts';
+import type { Log } from './token/log.ts';
 import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import { refreshAt } from './token/renewal-timing.ts';
@@ -36,6 +38,9 @@ const DRAIN_MS = 9_000;
 
 /** After shutdown has begun, new connections are accepted for this long: load balancers learn late that a replica ends. */
 const ACCEPT_MS = 1_000;
+
+/** In an outage, each request and each renewal would write the same line. There is one of a kind in this time. */
+const OUTAGE_LINE_MS = 10_000;
 
 const MIB = 2 ** 20;
 /** Heap of a replica with empty caches. */
@@ -77,14 +82,15 @@ export async function startService(
   const clock = systemClock;
   /** Changes when the secrets are read again. */
   let current = config;
-  const log = logger;
+  const lines = new LogSampler<string>(OUTAGE_LINE_MS);
+  const log = sampledLog(logger, lines);
   const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS, lostLogLines });
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
   const tracer = tracing ?? noTracer;
   const observer = tracing ? tracedObserver(counted, (facts) => tracing.note(facts)) : counted;
   const { refresh: policy, defaultRegion, terminalPolicy, requestsPerMinute, http, admin } = config;
-  const redisStore = openRedis(config, clock, logger, observer);
+  const redisStore = openRedis(config, clock, log, observer);
   const plainStore = redisStore ?? createMemoryStore({ clock, terminalsPerAccount: config.terminalsPerAccount });
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
   const { dueQueue, health } = store;
@@ -115,7 +121,7 @@ export async function startService(
   const sessionContact = asksServer(config.session) ? sessionServer : undefined;
   const fleet = new Fleet({
     clock,
-    log,
+    log: logger,
     summaries: store.replicas,
     replica,
     version,
@@ -228,6 +234,7 @@ export async function startService(
     await broker.settle(Math.max(0, drainUntil - clock.monotonic()));
     await fleet.stop();
     await Promise.all([vendor.close(), store.close(), tracing?.stop()]);
+    lines.flush();
   };
   let ended: Promise<void> | undefined;
   const close = (): Promise<void> => {
@@ -247,6 +254,18 @@ export async function startService(
   }
 }
 
+/** The same log, with one line of a kind at `warn` and `error` per interval of `lines`, and the number of the others. */
+function sampledLog(log: Logger, lines: LogSampler<string>): Log {
+  const at = (level: 'warn' | 'error') => (fields: object, message: string) =>
+    lines.add(message, (omitted) => log[level](omitted > 0 ? { ...fields, omitted } : fields, message));
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: at('warn'),
+    error: at('error'),
+  };
+}
+
 function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number {
   const given = execArgv.map((flag) => /^--max[-_]semi[-_]space[-_]size=(\d+)$/.exec(flag)?.[1]).findLast(Boolean);
   return Number(given ?? (Number.parseInt(nodeVersion, 10) >= 24 ? 64 : 16));
@@ -256,7 +275,7 @@ function semiSpaceMib(execArgv: readonly string[], nodeVersion: string): number 
  * Bounds of what a replica keeps in the heap. They are smaller where the container, the machine or the heap could not hold
  * all of it, because V8 ends a process whose heap is full. Measured: a session takes up to twice its counted bytes.
  */
-function memoryBounds(tokenBytes: number, log: Logger) {
+function memoryBounds(tokenBytes: number, log: Log) {
   const systemBytes = Math.min(process.constrainedMemory() || Infinity, totalmem()) - OUTSIDE_HEAP_BYTES;
   const heapBytes = Math.min(getHeapStatistics().heap_size_limit, systemBytes);
   const freeBytes = Math.max(8 * MIB, heapBytes - 3 * SEMI_SPACE_BYTES - HEAP_BASE_BYTES);
@@ -274,7 +293,7 @@ function memoryBounds(tokenBytes: number, log: Logger) {
   return bounds;
 }
 
-function openRedis(config: Config, clock: Clock, log: Logger, observer: Observer): RedisStore | undefined {
+function openRedis(config: Config, clock: Clock, log: Log, observer: Observer): RedisStore | undefined {
   const { redis, terminalsPerAccount } = config;
   if (!redis) {
     log.warn({}, 'REDIS_URL is not set: tokens are kept in this process only, so run a single replica');

@@ -117,7 +117,7 @@ export class TokenLogin {
 
   async #logInAndWrite(request: RenewalRequest, start: LoginStart): Promise<Renewed | undefined> {
     const { vendor, limits, loginBudgetMs: budgetMs } = this.#options;
-    const { id, subject, cause, urgency } = request;
+    const { id, subject, cause, urgency, requestId } = request;
     const { lease, current, storeTimeout, erasedAt } = start;
     const isByApp = cause !== 'background';
     if (isByApp) refuseErased(request, erasedAt);
@@ -129,8 +129,8 @@ export class TokenLogin {
       generation ??= lease ? start.generation : this.#generationOnceSent(request, start.generation);
       return lease ? this.#logins.isHeld(lease) : !this.#inMemory(request);
     };
-    const login = { subject, region, budgetMs, urgency: lease ? urgency : 'foreground', mayBeSent } as const;
-    const token = await vendor.login(login);
+    const chosen = lease ? urgency : 'foreground';
+    const token = await vendor.login({ subject, region, budgetMs, urgency: chosen, mayBeSent, requestId });
     generation ??= start.generation;
     const record = {
       subject,

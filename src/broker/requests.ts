@@ -15,6 +15,8 @@ export interface ReadRequest {
   readonly sessionIssuedAt: number | undefined;
   /** The entity tag of a token that the vendor has refused. */
   readonly refused?: string | undefined;
+  /** For the log. */
+  readonly requestId?: string | undefined;
 }
 
 /** A request for a newer token. */
@@ -30,6 +32,8 @@ export interface RenewalRequest {
   readonly urgency: Urgency;
   /** Epoch ms; `undefined` for a background renewal, or if the session does not say. */
   readonly sessionIssuedAt: number | undefined;
+  /** For the log. */
+  readonly requestId?: string | undefined;
   /** Returns whether a record from another login will do: usable, newer than `known`, not suspect, and not the refused token. */
   readonly satisfies: (record: TokenRecord) => boolean;
 }

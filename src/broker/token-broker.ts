@@ -17,6 +17,8 @@ import type { WriteBack } from './write-back.ts';
 const RENEWAL_WAIT_MS = 2_000;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;
+/** After the store has not taken a read, a replica stores no read for this long: otherwise each read would try it again. */
+const MARK_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
 
@@ -43,6 +45,8 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
+  /** Until then no read is stored, by the monotonic clock: the store has refused one. */
+  #marksPausedUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
@@ -68,7 +72,8 @@ export class TokenBroker {
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
-      if (!record.read && cache.tokens.setRead(id, record.generation, true)) this.#markRead(id, record);
+      if (!record.read && this.#mayMarkRead() && cache.tokens.setRead(id, record.generation, true))
+        this.#markRead(id, record);
       return entry.served;
     } catch (error) {
       observer.readFailed(error);
@@ -126,7 +131,7 @@ export class TokenBroker {
     urgency: Urgency = 'foreground',
   ): Promise<ReadResult> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
-    const { subject, refused, sessionIssuedAt, region = defaultRegion } = request;
+    const { subject, refused, sessionIssuedAt, region = defaultRegion, requestId } = request;
     const known = entry?.served.record;
     const isUsable = ({ token }: TokenRecord) =>
       clock.now() < (cause === 'refused' ? servableUntil(token) : waitFrom(token));
@@ -136,7 +141,8 @@ export class TokenBroker {
       !record.suspect &&
       isUsable(record);
     try {
-      const renewed = await renewal.renew({ id, subject, region, known, cause, urgency, sessionIssuedAt, satisfies });
+      const wanted = { id, subject, region, known, cause, urgency, sessionIssuedAt, requestId, satisfies };
+      const renewed = await renewal.renew(wanted);
       const { record, outcome, checkedAt, erasedAt } = renewed;
       refuseErased(request, erasedAt);
       const cached = cache.put(record, { id, checkedAt, erasedAt });
@@ -206,16 +212,21 @@ export class TokenBroker {
     return undefined;
   }
 
+  #mayMarkRead(): boolean {
+    return this.#options.clock.monotonic() >= this.#marksPausedUntil;
+  }
+
   /**
    * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
    * tokens are stored as read.
    */
   #markRead(id: SubjectId, record: TokenRecord): void {
-    const { terminals, cache, policy, log, observer } = this.#options;
+    const { terminals, cache, policy, clock, log, observer } = this.#options;
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
         cache.tokens.setRead(id, record.generation, false);
+        this.#marksPausedUntil = clock.monotonic() + MARK_PAUSE_MS;
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

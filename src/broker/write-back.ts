@@ -70,7 +70,7 @@ export class WriteBack {
    */
   add(record: TokenRecord, sessionIssuedAt?: number): void {
     this.#remember({ id: subjectId(record.subject), generation: record.generation, record, sessionIssuedAt });
-    void this.#flush();
+    this.#flushUnlessRefused();
   }
 
   /**
@@ -131,7 +131,7 @@ export class WriteBack {
   /** Repeats a logout or an erasure that the store has lost. @param generation its generation */
   repeatRemoval(id: SubjectId | AccountId, generation: number): void {
     this.#remember({ id, generation });
-    void this.#flush();
+    this.#flushUnlessRefused();
   }
 
   /** Waits at most `timeoutMs` until the store has everything, and gives up what is still missing then. */
@@ -171,6 +171,11 @@ export class WriteBack {
     if (!other || other.generation < missing.generation) waiting.set(missing.id, missing);
     const [oldest] = waiting.keys();
     if (oldest !== undefined && waiting.size > MAX_MISSING) waiting.delete(oldest);
+  }
+
+  /** While the store takes nothing, each new entry would repeat the writes of the oldest ones. The next retry has it too. */
+  #flushUnlessRefused(): void {
+    if (!this.#retry) void this.#flush();
   }
 
   async #flush(): Promise<void> {

@@ -22,19 +22,24 @@ interface Interval {
 }
 
 /**
- * Logs the first event of a kind at once, and then at most one per kind and second: the latest one, with the number of
+ * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest one, with the number of
  * those that it stands for. So a client cannot fill the log.
  */
 export class LogSampler<Kind> {
+  readonly #intervalMs: number;
   /** The running interval of each kind. It began with a line. */
   readonly #intervals = new Map<Kind, Interval>();
 
-  /** Number of kinds that had a line within the last second. */
+  constructor(intervalMs = INTERVAL_MS) {
+    this.#intervalMs = intervalMs;
+  }
+
+  /** Number of kinds that had a line within the last interval. */
   get size(): number {
     return this.#intervals.size;
   }
 
-  /** Whether the kind had a line within the last second. */
+  /** Whether the kind had a line within the last interval. */
   has(kind: Kind): boolean {
     return this.#intervals.has(kind);
   }
@@ -60,7 +65,7 @@ export class LogSampler<Kind> {
 
   #write(kind: Kind, write: Write, omitted: number): void {
     write(omitted);
-    const timer = setTimeout(() => this.#endInterval(kind), INTERVAL_MS).unref();
+    const timer = setTimeout(() => this.#endInterval(kind), this.#intervalMs).unref();
     this.#intervals.set(kind, { timer, latest: undefined, count: 0 });
   }
 

@@ -11,6 +11,7 @@ import type {
   StoreHealth,
   StoreHistory,
 } from '../token/ports.ts';
+import type { TokenEnds } from '../token/token-ends.ts';
 
 /** A later version may add fields to an object. The type has those of this version. */
 function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape> {
@@ -180,11 +181,49 @@ type Horizon = keyof typeof HORIZONS;
 const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
 const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
-/**
- * The finer counts cost ten times as much as the others, and change slowly. So the store is asked for them once in this
- * time, and a report waits for them only if the last answer is older than twice that.
- */
+/** The finer counts cost ten times as much as the others, and change slowly. */
 const FINER_CACHE_MS = 30_000;
+/** So do the ends of tokens: the store looks at up to 100,000 tokens. */
+const ENDS_CACHE_MS = 60_000;
+
+/** An answer of the store that costs much and changes slowly. A report waits only for one that is much too old. */
+class SlowAnswer<Answer> {
+  readonly #clock: Clock;
+  readonly #maxAgeMs: number;
+  readonly #ask: () => Promise<Answer>;
+  #asking: Promise<Answer> | undefined;
+  #newest: { readonly askedAt: number; readonly answer: Answer } | undefined;
+
+  /** @param maxAgeMs how old an answer may be. Of twice that age it is of no use */
+  constructor(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>) {
+    this.#clock = clock;
+    this.#maxAgeMs = maxAgeMs;
+    this.#ask = ask;
+  }
+
+  async get(): Promise<Answer> {
+    const ageMs = this.#clock.monotonic() - (this.#newest?.askedAt ?? Number.NEGATIVE_INFINITY);
+    if (this.#newest && ageMs < this.#maxAgeMs) return this.#newest.answer;
+    const asking = this.#askOnce();
+    if (!this.#newest || ageMs >= 2 * this.#maxAgeMs) return asking;
+    // The next report has the new answer.
+    asking.catch(() => undefined);
+    return this.#newest.answer;
+  }
+
+  #askOnce(): Promise<Answer> {
+    const askedAt = this.#clock.monotonic();
+    this.#asking ??= this.#ask()
+      .then((answer) => {
+        this.#newest = { askedAt, answer };
+        return answer;
+      })
+      .finally(() => {
+        this.#asking = undefined;
+      });
+    return this.#asking;
+  }
+}
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
@@ -208,7 +247,7 @@ export interface StatusOptions {
   readonly replica: string;
   readonly clock: Clock;
   readonly health: Pick<StoreHealth, 'ping'>;
-  readonly dueQueue: Pick<DueQueue, 'outlook'>;
+  readonly dueQueue: Pick<DueQueue, 'outlook' | 'ends'>;
   readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
   /** Logins per second over all replicas; 0: no limit. */
   readonly loginsPerSecond: number;
@@ -241,13 +280,16 @@ export interface StatusOptions {
 export class Status {
   readonly #options: StatusOptions;
   readonly #startedAt: string;
-  /** The newest answer to the question for {@link FINER_MS}. */
-  #finer: { readonly askedAt: number; readonly dueWithin: readonly number[] } | undefined;
+  readonly #finer: SlowAnswer<readonly number[]>;
+  readonly #ends: SlowAnswer<TokenEnds>;
   #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
 
   constructor(options: StatusOptions) {
     this.#options = options;
     this.#startedAt = isoTime(options.clock.now());
+    const { clock, dueQueue } = options;
+    this.#finer = new SlowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
+    this.#ends = new SlowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
   }
 
   /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
@@ -259,12 +301,13 @@ export class Status {
 
   async #ask(): Promise<StatusReport> {
     const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
-    const [others, isReachable, outlook, nextPlace, finer] = await Promise.all([
+    const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
       this.#answer(this.#options.others()),
       this.#answer(health.ping().then(() => true)),
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
-      this.#answer(this.#finerCounts()),
+      this.#answer(this.#finer.get()),
+      this.#answer(this.#ends.get()),
     ]);
     const { counts } = this.#options;
     const { failedRequests, failedRenewals } = counts;
@@ -291,7 +334,7 @@ export class Status {
         missingSince: state.missingSince === undefined ? null : isoTime(state.missingSince),
       })),
       tokensEnded: fleet.tokensEnded,
-      firstEndAt: null,
+      firstEndAt: ends?.firstAt === undefined ? null : isoTime(ends.firstAt),
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
         return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
       }),
@@ -304,26 +347,11 @@ export class Status {
         ...contactReport(redis?.contact ?? NO_CONTACT),
       },
       sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
-      schedule: outlook && finer ? scheduleReport(outlook, finer) : null,
+      schedule: outlook && finer ? scheduleReport(outlook, finer, ends) : null,
       memory: { tokens: cache.size, bytes: cache.bytes },
       recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
       lastHour: { from: isoTime(from), ...series },
     };
-  }
-
-  async #finerCounts(): Promise<readonly number[]> {
-    const { clock, dueQueue } = this.#options;
-    const now = clock.monotonic();
-    const ageMs = now - (this.#finer?.askedAt ?? Number.NEGATIVE_INFINITY);
-    if (this.#finer && ageMs < FINER_CACHE_MS) return this.#finer.dueWithin;
-    const asking = dueQueue.outlook(FINER_MS).then(({ dueWithin }) => {
-      this.#finer = { askedAt: now, dueWithin };
-      return dueWithin;
-    });
-    if (!this.#finer || ageMs >= 2 * FINER_CACHE_MS) return asking;
-    // The next report has the new counts.
-    asking.catch(() => undefined);
-    return this.#finer.dueWithin;
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
@@ -350,6 +378,7 @@ export class Status {
 function scheduleReport(
   { dueWithin, total, overdueMs }: ScheduleOutlook,
   finer: readonly number[],
+  ends: TokenEnds | undefined,
 ): StatusReport['schedule'] {
   const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
   const due = Object.keys(HORIZONS).map((name, at) => [name, dueWithin[at] ?? 0]);
@@ -357,7 +386,7 @@ function scheduleReport(
     due: Object.fromEntries(due) as Record<Horizon, number>,
     next24Hours: differences(HOURS_MS.map(dueUntil)),
     next30Days: differences(DAYS_MS.map(dueUntil)),
-    endNext24Hours: null,
+    endNext24Hours: ends ? [...ends.byHour] : null,
     total,
     oldestOverdueSeconds: overdueMs / SECOND_MS,
   };

@@ -2,6 +2,7 @@ import type { ErrorCode } from './errors.ts';
 import type { Pace, Place, reservePlace, returningMs, Urgency } from './login-queue.ts';
 import type { SdkToken, TokenRecord } from './sdk-token.ts';
 import type { AccountId, Subject, SubjectId } from './subject.ts';
+import type { TokenEnds } from './token-ends.ts';
 
 export interface LoginRequest {
   readonly subject: Subject;
@@ -11,6 +12,8 @@ export interface LoginRequest {
   readonly urgency: Urgency;
   /** Asked right before each attempt is sent. Default: it may. */
   readonly mayBeSent?: () => boolean;
+  /** Of the app's request that caused the login. For the log. */
+  readonly requestId?: string | undefined;
 }
 
 /** The vendor's `thirdCustLogin`. */
@@ -231,6 +234,13 @@ export interface DueQueue {
    * @throws BrokerError `store_unavailable`, also if a part of the store does not answer
    */
   outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook>;
+
+  /**
+   * Looks at the tokens that are due first, until none of the others can end sooner, and at 100,000 at most. Changes
+   * nothing, but is not cheap.
+   * @throws BrokerError `store_unavailable`
+   */
+  ends(): Promise<TokenEnds>;
 }
 
 /** A rate limit shared by all replicas (GCRA): one per `intervalMs` on average, `burst` at once. */

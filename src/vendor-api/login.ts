@@ -6,7 +6,7 @@ import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/l
 import type { LoginOutcome } from '../token/observer.ts';
 import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
-import { type AccountId, accountId } from '../token/subject.ts';
+import { type AccountId, accountId, subjectId } from '../token/subject.ts';
 import type { Tracer } from '../token/tracer.ts';
 import { SUCCESS } from './answer.ts';
 import { VendorClient, type VendorTransport } from './client.ts';
@@ -174,7 +174,9 @@ export class HttpVendorLogin implements VendorLogin {
       ended(error.kind, error.facts.vendorCode);
       if (error.kind === 'account_closed') this.#noteClosed(accountId(request.subject.unionId));
       const { level, message } = ruleFor(error);
-      log[level]({ kind: error.kind, ...error.facts, ...labels(request) }, message);
+      const { subject, requestId } = request;
+      const caller = { ...(requestId !== undefined && { requestId }), subject: subjectId(subject) };
+      log[level]({ kind: error.kind, ...error.facts, host: domain.url.host, ...labels(request), ...caller }, message);
       throw toBrokerError(error);
     }
   }

@@ -163,7 +163,11 @@ export class StoreConnection {
         erase: call('accounts', 'erase'),
         repeatErasure: call('accounts', 'repeatErasure'),
       },
-      dueQueue: { claim: call('dueQueue', 'claim'), outlook: call('dueQueue', 'outlook') },
+      dueQueue: {
+        claim: call('dueQueue', 'claim'),
+        outlook: call('dueQueue', 'outlook'),
+        ends: call('dueQueue', 'ends'),
+      },
       rateLimiter: { take: call('rateLimiter', 'take'), giveBack: call('rateLimiter', 'giveBack') },
       loginQueue: {
         reserve: call('loginQueue', 'reserve'),

@@ -83,10 +83,10 @@ export function tokenReader({ tokens, ...rules }: TokenReaderOptions) {
     caller.latest = { uniqueId, app, subject, id: subjectIdIn(caller.account, subject) };
     return caller.latest;
   };
-  return (caller: CachedPrincipal, query: TokenQuery, refused?: string): Promise<ServedToken> => {
+  return (caller: CachedPrincipal, query: TokenQuery, requestId: string, refused?: string): Promise<ServedToken> => {
     const { subject, id } = subjectOf(caller, query);
     const { issuedAt: sessionIssuedAt, region = query.regRegion } = caller;
-    return tokens.read({ subject, id, region, sessionIssuedAt, refused });
+    return tokens.read({ subject, id, region, sessionIssuedAt, refused, requestId });
   };
 }
 
@@ -106,7 +106,7 @@ export async function sdkTokenRoutes(app: FastifyInstance, options: SdkTokenRout
 
   app.get<{ Querystring: z.infer<typeof sdkTokenQuery> }>('/sdk-token', { schema: getSchema }, (request, reply) => {
     const { caller, query } = request;
-    return answerToken((refused) => tokenFor(caller, query, refused), request, reply);
+    return answerToken((refused) => tokenFor(caller, query, request.id, refused), request, reply);
   });
 
   app.delete<{ Querystring: z.infer<typeof logOutQuery> }>(

@@ -84,7 +84,7 @@ export async function terminalRoutes(app: FastifyInstance, options: TerminalRout
       // The caller is the cloud that issues the sessions, so no erasure makes its request too old.
       const sessionIssuedAt = Number.POSITIVE_INFINITY;
       const read = { subject, id, region: query.regRegion, sessionIssuedAt };
-      return answerToken((refused) => tokens.read({ ...read, refused }), request, reply);
+      return answerToken((refused) => tokens.read({ ...read, refused, requestId: request.id }), request, reply);
     },
   );
 

@@ -14,7 +14,11 @@ export interface DirectReadsOptions {
   /** The caller of the route `GET /sdk-token`, by the headers of its request. */
   readonly callerOf: (headers: IncomingHttpHeaders) => CachedPrincipal | Promise<CachedPrincipal>;
   /** The token of the route. */
-  readonly tokenFor: (caller: CachedPrincipal, query: { readonly uniqueId: string }) => Promise<ServedToken>;
+  readonly tokenFor: (
+    caller: CachedPrincipal,
+    query: { readonly uniqueId: string },
+    requestId: string,
+  ) => Promise<ServedToken>;
   readonly overload: Pick<OverloadMonitor, 'isOverloaded'>;
   /** Aborted when shutdown begins. */
   readonly closing: AbortSignal;
@@ -60,12 +64,13 @@ export class DirectReads {
   async #answer(request: IncomingMessage, response: ServerResponse, uniqueId: string, serve: RequestListener) {
     const { callerOf, tokenFor, closing } = this.#options;
     let caller: CachedPrincipal | undefined;
+    const requestId = requestIdOf(request);
     try {
       caller = await callerOf(request.headers);
-      const { etag, length, body } = await tokenFor(caller, { uniqueId });
+      const { etag, length, body } = await tokenFor(caller, { uniqueId }, requestId);
       this.#headers[ETAG_AT] = etag;
       this.#headers[LENGTH_AT] = length;
-      this.#headers[ID_AT] = requestIdOf(request);
+      this.#headers[ID_AT] = requestId;
       // Node would wait for an open connection.
       if (closing.aborted) response.shouldKeepAlive = false;
       response.writeHead(200, this.#headers).write(body, 'latin1');
@@ -75,6 +80,8 @@ export class DirectReads {
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error('The read failed', { cause: thrown });
       this.#failures.set(request, { error, caller });
+      // A line of the log may have the id already.
+      request.headers['x-request-id'] = requestId;
       serve(request as never, response as never);
     }
   }

@@ -57,6 +57,10 @@ export class MemorySchedule {
       .map(([id]) => id);
   }
 
+  ids(): Iterable<SubjectId> {
+    return this.#dueAt.keys();
+  }
+
   /** The number of subjects that are due until `at` (epoch ms). */
   dueUntil(at: number): number {
     let count = 0;

@@ -21,6 +21,7 @@ import type {
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
 import type { TokenRecord } from '../../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../token/subject.ts';
+import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import {
   MemoryAccounts,
   MemoryAnnouncements,
@@ -218,6 +219,16 @@ class MemoryTerminals implements TerminalStore, DueQueue {
     const now = clock.now();
     const dueWithin = horizonsMs.map((ms) => schedule.dueUntil(now + ms));
     return { dueWithin, total: schedule.size, overdueMs: Math.max(0, now - schedule.first) };
+  }
+
+  async ends(): Promise<TokenEnds> {
+    const { clock, schedule } = this.#context;
+    const search = new EndsSearch(clock.now());
+    for (const id of schedule.ids()) {
+      const record = this.#accounts.get(id)?.records.get(id);
+      if (record?.read) search.add(record.token.expiresAt);
+    }
+    return search;
   }
 
   /** See `TerminalStore.save` and `SaveOutcome`. */

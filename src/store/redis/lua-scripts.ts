@@ -27,6 +27,7 @@ const NAMES = [
   'resealField',
   'claimDue',
   'outlook',
+  'endsOf',
   'take',
   'giveBack',
   'reserve',

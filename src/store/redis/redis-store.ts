@@ -21,6 +21,8 @@ import { RedisTerminals } from './terminals.ts';
 const QUIT_MS = 1_000;
 /** How long a ping waits for the first connection, on a busy host too. A refused connection ends the wait. */
 const CONNECT_WAIT_MS = 2_000;
+/** How long a ping waits for a connection that is being replaced, for example because Redis was read-only. */
+const RECONNECT_WAIT_MS = 250;
 
 export interface RedisStoreOptions {
   readonly url: string;
@@ -78,6 +80,13 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
   const ended = ['ready', 'error', 'close'].map((event) => new Promise<void>((end) => connection.once(event, end)));
   // At the start, the connection is still being opened. That is no failure.
   const connected = raceTimeout(clock, CONNECT_WAIT_MS, Promise.race(ended));
+  let ready: Promise<void> | undefined;
+  const nextConnection = (): Promise<void> => {
+    ready ??= new Promise((end) => connection.once('ready', end)).then(() => {
+      ready = undefined;
+    });
+    return ready;
+  };
   return {
     terminals: new RedisTerminals(context, accounts),
     accounts,
@@ -88,6 +97,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
     health: {
       async ping() {
         await connected;
+        if (connection.status !== 'ready') await raceTimeout(clock, RECONNECT_WAIT_MS, nextConnection());
         await redis.ping();
       },
       onReturn(listener) {

@@ -1,7 +1,8 @@
 import { type Pace, type Place, returningMs, type Urgency } from '../../token/login-queue.ts';
 import type { DueQueue, DueSubjects, LoginQueue, RateLimiter, ScheduleOutlook } from '../../token/ports.ts';
 import { HIDDEN_MS } from '../../token/renewal-timing.ts';
-import { type AccountId, accountOf, type SubjectId } from '../../token/subject.ts';
+import { type AccountId, accountOf, type SubjectId, terminalOf } from '../../token/subject.ts';
+import { EndsSearch, type TokenEnds } from '../../token/token-ends.ts';
 import { SHARDS } from './keys.ts';
 import type { StoreContext } from './store-context.ts';
 
@@ -40,6 +41,10 @@ export class RedisRates implements RateLimiter, LoginQueue {
 }
 
 const SUBJECT_ID = /^[\w-]{44}$/;
+
+/** A search for the ends of tokens looks at so many tokens of a shard at once, and in all. */
+const ENDS_AT_ONCE = 500;
+const MAX_ENDS = 100_000;
 
 /** The due queue: one sorted set per shard, by due time. */
 export class RedisDueQueue implements DueQueue {
@@ -88,6 +93,28 @@ export class RedisDueQueue implements DueQueue {
       total: sum(shards.map(([, count]) => count)),
       overdueMs: Math.max(...shards.map(([overdueMs]) => overdueMs)),
     };
+  }
+
+  async ends(): Promise<TokenEnds> {
+    const search = new EndsSearch(this.#context.clock.now());
+    // One after the other, because other commands go first.
+    for (let shard = 0; shard < SHARDS; shard += 1) await this.#searchIn(shard, search);
+    return search;
+  }
+
+  async #searchIn(shard: number, search: EndsSearch): Promise<void> {
+    const { redis, keys } = this.#context;
+    const due = keys.due(shard);
+    for (let from = 0; from < MAX_ENDS / SHARDS; from += ENDS_AT_ONCE) {
+      const to = from + ENDS_AT_ONCE - 1;
+      const entries = await redis.run(due, (client) => client.zrange(due, from, String(to), 'WITHSCORES'));
+      const ids = entries.filter((entry, at) => at % 2 === 0 && SUBJECT_ID.test(entry)) as SubjectId[];
+      const own = ids.filter((id) => keys.dueOf(accountOf(id)) === due);
+      const accounts = own.map((id) => keys.account(accountOf(id)));
+      const ends = own.length > 0 ? await redis.script('endsOf', accounts, own.map(terminalOf)) : [];
+      for (const end of ends as number[]) if (end > 0) search.add(end);
+      if (ids.length < ENDS_AT_ONCE || search.isComplete(Number(entries.at(-1)))) return;
+    }
   }
 
   async #claimIn(shard: number, most: number): Promise<DueSubjects> {

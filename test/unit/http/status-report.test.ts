@@ -5,6 +5,7 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const NO_EVENTS = { within: () => ({}) };
+const NO_ENDS = async () => ({ firstAt: undefined, byHour: [] });
 const NO_COUNTS: StatusOptions['counts'] = {
   failedRequests: NO_EVENTS,
   failedRenewals: NO_EVENTS,
@@ -25,6 +26,7 @@ function createStatus(changes: Partial<StatusOptions> = {}) {
         asked.times += 1;
         return { dueWithin: horizonsMs.map((ms) => ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
       },
+      ends: NO_ENDS,
     },
     loginQueue: { nextPlaceInMs: async () => -50 },
     loginsPerSecond: 10,
@@ -52,6 +54,7 @@ describe('the status', () => {
         outlook: async (horizonsMs) => {
           return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
         },
+        ends: async () => ({ firstAt: Date.parse('2026-11-27T08:00:00.000Z'), byHour: [0, 3] }),
       },
     });
     expect((await status.report()).schedule).toEqual({
@@ -59,7 +62,7 @@ describe('the status', () => {
       // The first interval includes what is due now.
       next24Hours: [6, ...Array.from({ length: 23 }, () => 1)],
       next30Days: [29, ...Array.from({ length: 29 }, () => 24)],
-      endNext24Hours: null,
+      endNext24Hours: [0, 3],
       total: 9_999,
       oldestOverdueSeconds: 1.5,
     });
@@ -143,7 +146,7 @@ describe('the status', () => {
     const outlook = async (horizonsMs: readonly number[]) => {
       return { dueWithin: horizonsMs.map(() => total), total: 1, overdueMs: 0 };
     };
-    const { status, pass } = createStatus({ dueQueue: { outlook } });
+    const { status, pass } = createStatus({ dueQueue: { outlook, ends: NO_ENDS } });
     const firstHour = async () => (await status.report()).schedule?.next24Hours[0];
     expect(await firstHour()).toBe(1);
     total = 2;
@@ -199,7 +202,7 @@ describe('the status', () => {
       sizes.push(horizonsMs.length);
       return { dueWithin: horizonsMs.map(() => 1), total: 1, overdueMs: 0 };
     };
-    const { status, pass } = createStatus({ dueQueue: { outlook } });
+    const { status, pass } = createStatus({ dueQueue: { outlook, ends: NO_ENDS } });
     for (let second = 0; second < 60; second += 1) {
       expect((await status.report()).schedule?.next30Days).toHaveLength(30);
       await pass(1_000);
@@ -214,7 +217,7 @@ describe('the status', () => {
   ])('says so within a second if the store %s, and has the rest', async (_, answer) => {
     const { status, pass } = createStatus({
       health: { ping: answer },
-      dueQueue: { outlook: answer },
+      dueQueue: { outlook: answer, ends: answer },
       loginQueue: { nextPlaceInMs: answer },
     });
     const reporting = status.report();

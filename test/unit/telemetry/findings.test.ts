@@ -1,0 +1,282 @@
+import { describe, expect, test } from 'vitest';
+import {
+  asFinding,
+  type FoundFacts,
+  fleetFindings,
+  NO_COUNTS,
+  type RecentCounts,
+  type ReplicaFacts,
+  replicaFindings,
+  THRESHOLDS,
+} from '../../../src/telemetry/findings.ts';
+import { FINDING_CODES, type FindingCode, runbookOf } from '../../../src/token/findings.ts';
+import { readFile } from '../../support/documents.ts';
+import { headingsOf } from '../../support/markdown.ts';
+
+const NOW = Date.parse('2026-11-26T14:10:00.000Z');
+const MINUTE_MS = 60_000;
+const FINE_CONTACT = { lastSuccessAt: NOW - 1_000, lastFailure: undefined, failingSince: undefined, failures: 0 };
+const DOMAIN = { host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...FINE_CONTACT } as const;
+const FINE: ReplicaFacts = {
+  now: NOW,
+  counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 },
+  reasons: {},
+  redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
+  vendorDomains: [DOMAIN],
+  sessionServer: FINE_CONTACT,
+  clockOffsetMs: 3,
+};
+
+const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => ({
+  ...FINE,
+  counts: { ...FINE.counts, ...counts },
+});
+const withRedis = (redis: Partial<NonNullable<ReplicaFacts['redis']>>): ReplicaFacts => {
+  return { ...FINE, redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined, ...redis } };
+};
+/** A system that has failed for `ms`, the last time `agoMs` ago. */
+const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) => ({
+  lastSuccessAt: NOW - ms - 1_000,
+  lastFailure: { at: NOW - agoMs, reason },
+  failingSince: NOW - ms,
+  failures,
+});
+const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): ReplicaFacts => {
+  return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
+};
+const refused = (kind: 'oom' | 'readonly' | 'misconf', ms: number) =>
+  withRedis({ refusedWrites: { kind, since: NOW - ms, lastAt: NOW } });
+const lossAgo = (history: 'lost' | 'went_back', ms: number) => withRedis({ lastLoss: { history, at: NOW - ms } });
+
+const codesOf = (found: readonly FoundFacts[]) => found.map(({ code }) => code);
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+describe('what a replica finds', () => {
+  // The facts that are a finding, and those just below its threshold.
+  test.each<[FindingCode, string, ReplicaFacts, ReplicaFacts]>([
+    [
+      'redis_unreachable',
+      'no answer for 5 s, three times',
+      withRedis({ outage: failing('timeout', 5_000, 3) }),
+      withRedis({ outage: failing('timeout', 4_999, 3) }),
+    ],
+    [
+      'redis_unreachable',
+      'three times without an answer',
+      withRedis({ outage: failing('timeout', 105_000, 3) }),
+      withRedis({ outage: failing('timeout', 105_000, 2) }),
+    ],
+    ['redis_refuses_writes', 'full for 3 s', refused('oom', 3_000), refused('oom', 2_999)],
+    ['redis_refuses_writes', 'read-only for 3 s', refused('readonly', 3_000), refused('readonly', 2_999)],
+    ['redis_refuses_writes', 'a full disk for 3 s', refused('misconf', 3_000), refused('misconf', 2_999)],
+    ['redis_lost_data', 'within a day', lossAgo('lost', DAY_MS - 1), lossAgo('lost', DAY_MS)],
+    ['redis_went_back', 'within a day', lossAgo('went_back', DAY_MS - 1), lossAgo('went_back', DAY_MS)],
+    [
+      'vendor_down',
+      'an open circuit, and no success for 20 s',
+      withDomain({ circuit: 'open', ...failing('unreachable', 20_000, 4) }),
+      withDomain({ circuit: 'open', ...failing('unreachable', 19_999, 4) }),
+    ],
+    [
+      'vendor_down',
+      '20 failed attempts in 5 minutes without a success',
+      withDomain(failing('timeout', 5 * MINUTE_MS, 20)),
+      withDomain(failing('timeout', 5 * MINUTE_MS, 19)),
+    ],
+    [
+      'vendor_down',
+      'no success for 5 minutes',
+      withDomain(failing('timeout', 5 * MINUTE_MS, 20)),
+      withDomain(failing('timeout', 5 * MINUTE_MS - 1, 20)),
+    ],
+    [
+      'vendor_down',
+      'a failure in the last 15 minutes',
+      withDomain({ circuit: 'open', ...failing('timeout', 60 * MINUTE_MS, 20, 15 * MINUTE_MS - 1) }),
+      withDomain({ circuit: 'open', ...failing('timeout', 60 * MINUTE_MS, 20, 15 * MINUTE_MS) }),
+    ],
+    [
+      'vendor_rejects',
+      '20 refused attempts in 5 minutes without a success',
+      withDomain(failing('configuration', 5 * MINUTE_MS, 20)),
+      withDomain(failing('configuration', 5 * MINUTE_MS, 19)),
+    ],
+    ['vendor_rejects', '5 of 100 logins', withCounts({ rejectedLogins: 5 }), withCounts({ rejectedLogins: 4 })],
+    [
+      'vendor_rejects',
+      '5 % of the logins',
+      withCounts({ rejectedLogins: 5, logins: 100 }),
+      withCounts({ rejectedLogins: 5, logins: 101 }),
+    ],
+    ['vendor_fails_logins', '10 logins', withCounts({ failedLogins: 10 }), withCounts({ failedLogins: 9, logins: 9 })],
+    [
+      'vendor_fails_logins',
+      '10 % of the logins',
+      withCounts({ failedLogins: 10, logins: 100 }),
+      withCounts({ failedLogins: 10, logins: 101 }),
+    ],
+    ['vendor_slow', '10 logins', withCounts({ slowLogins: 10, logins: 50 }), withCounts({ slowLogins: 9, logins: 9 })],
+    [
+      'vendor_slow',
+      '20 % of the logins',
+      withCounts({ slowLogins: 20, logins: 100 }),
+      withCounts({ slowLogins: 20, logins: 101 }),
+    ],
+    [
+      'accounts_closed',
+      '10 accounts',
+      withCounts({ closedAccounts: 10, logins: 10 }),
+      withCounts({ closedAccounts: 9, logins: 9 }),
+    ],
+    [
+      'accounts_closed',
+      'one account for 20 logins',
+      withCounts({ closedAccounts: 10, logins: 200 }),
+      withCounts({ closedAccounts: 10, logins: 201 }),
+    ],
+    ['tokens_ended', 'one token', withCounts({ endedTokens: 1 }), withCounts({ endedTokens: 0 })],
+    [
+      'sessions_refused',
+      '10 sessions',
+      withCounts({ refusedSessions: 10, sessions: 10 }),
+      withCounts({ refusedSessions: 9, sessions: 9 }),
+    ],
+    [
+      'sessions_refused',
+      'half of the sessions',
+      withCounts({ refusedSessions: 50, sessions: 100 }),
+      withCounts({ refusedSessions: 50, sessions: 101 }),
+    ],
+    [
+      'session_check_fails',
+      '10 sessions',
+      withCounts({ uncheckedSessions: 10, sessions: 100 }),
+      withCounts({ uncheckedSessions: 9, sessions: 9 }),
+    ],
+    [
+      'session_check_fails',
+      '5 % of the sessions',
+      withCounts({ uncheckedSessions: 10, sessions: 200 }),
+      withCounts({ uncheckedSessions: 10, sessions: 201 }),
+    ],
+    [
+      'session_check_fails',
+      '20 failed questions in 5 minutes without an answer',
+      { ...FINE, sessionServer: failing('HTTP 500', 5 * MINUTE_MS, 20) },
+      { ...FINE, sessionServer: failing('HTTP 500', 5 * MINUTE_MS, 19) },
+    ],
+    ['reads_fail', '10 reads', withCounts({ failedReads: 10 }), withCounts({ failedReads: 9, reads: 9 })],
+    [
+      'reads_fail',
+      '5 % of the reads',
+      withCounts({ failedReads: 10, reads: 200 }),
+      withCounts({ failedReads: 10, reads: 201 }),
+    ],
+    [
+      'clock_differs',
+      "30 s from the vendor's",
+      withDomain({ clockOffsetMs: -30_000 }),
+      withDomain({ clockOffsetMs: -29_999 }),
+    ],
+    ['clock_differs', '30 s from Redis', { ...FINE, clockOffsetMs: 30_000 }, { ...FINE, clockOffsetMs: 29_999 }],
+  ])('%s: %s, and no less', (code, _, facts, below) => {
+    expect(codesOf(replicaFindings(facts))).toEqual([code]);
+    expect(codesOf(replicaFindings(below))).toEqual([]);
+  });
+
+  test.each<[string, ReplicaFacts]>([
+    ['all is well', FINE],
+    ['nothing has happened yet', { ...FINE, counts: NO_COUNTS, vendorDomains: [], clockOffsetMs: undefined }],
+    ['the store is in this process', { ...FINE, redis: undefined }],
+    [
+      'five requests at night all fail',
+      withCounts({ logins: 5, failedLogins: 5, reads: 5, failedReads: 5, sessions: 5, refusedSessions: 5 }),
+    ],
+    ['two timeouts of Redis are 105 s apart', withRedis({ outage: failing('timeout', 105_000, 2) })],
+    ['one account has two failing logins', withDomain(failing('unknown', 16 * MINUTE_MS, 6))],
+    [
+      'a circuit is open that nobody has needed since',
+      withDomain({ circuit: 'open', ...failing('timeout', DAY_MS, 40, DAY_MS) }),
+    ],
+  ])('is nothing if %s', (_, facts) => expect(replicaFindings(facts)).toEqual([]));
+
+  test('names the share, the domain and the reason', () => {
+    const [partial] = replicaFindings({
+      ...withCounts({ failedLogins: 59, logins: 99 }),
+      reasons: { logins: 'timeout' },
+    });
+    expect(partial).toEqual({ code: 'vendor_fails_logins', count: 59, share: 0.6, reason: 'timeout' });
+    const expired = failing('unreachable', 20_000, 1);
+    const lastFailure = { ...expired.lastFailure, problem: 'CERT_HAS_EXPIRED' };
+    const [down] = replicaFindings(withDomain({ circuit: 'half-open', ...expired, lastFailure }));
+    const reason = 'unreachable: CERT_HAS_EXPIRED';
+    expect(down).toEqual({ code: 'vendor_down', host: 'vendor.example', since: NOW - 20_000, reason });
+  });
+
+  test('says what is most urgent first, and once', () => {
+    const facts = {
+      ...withCounts({ failedLogins: 100, failedReads: 100, endedTokens: 3 }),
+      vendorDomains: [{ ...DOMAIN, circuit: 'open' as const, ...failing('outage', 60_000, 9), clockOffsetMs: 90_000 }],
+    };
+    expect(codesOf(replicaFindings(facts))).toEqual(['vendor_down', 'tokens_ended', 'clock_differs']);
+  });
+});
+
+const REPLICA = {
+  replica: 'a',
+  version: '1.0.0',
+  startedAt: NOW - DAY_MS,
+  configuredAt: NOW - DAY_MS,
+  findings: [],
+  clockOffsetMs: 0,
+  configuration: 'c1',
+  missingSince: undefined,
+};
+const OUTLOOK = { dueWithin: [7], total: 9, overdueMs: 0 };
+
+describe('what only a fleet shows', () => {
+  test('a missing replica', () => {
+    const missing = { ...REPLICA, replica: 'b', missingSince: NOW - 60_000 };
+    expect(fleetFindings([REPLICA, missing], OUTLOOK, NOW)).toEqual([
+      { code: 'replica_missing', count: 1, since: NOW - 60_000, replicas: ['b'] },
+    ]);
+  });
+
+  test.each([
+    ['configuration', { configuration: 'c2' }],
+    ['version', { version: '1.1.0' }],
+  ])('another %s, once no replica has got its own within five minutes', (_, change) => {
+    const other = (configuredAt: number) => ({ ...REPLICA, replica: 'b', ...change, configuredAt });
+    const since = NOW - THRESHOLDS.configurationMs;
+    // The fewer ones are named, and of as many, the older ones.
+    const found = { code: 'configuration_differs', count: 1, since };
+    expect(fleetFindings([REPLICA, other(since)], OUTLOOK, NOW)).toEqual([{ ...found, replicas: ['a'] }]);
+    expect(fleetFindings([REPLICA, { ...REPLICA, replica: 'c' }, other(since)], OUTLOOK, NOW)).toEqual([
+      { ...found, replicas: ['b'] },
+    ]);
+    expect(fleetFindings([REPLICA, other(since + 1)], OUTLOOK, NOW)).toEqual([]);
+    expect(fleetFindings([REPLICA, { ...other(since), missingSince: NOW }], OUTLOOK, NOW)).toMatchObject([
+      { code: 'replica_missing' },
+    ]);
+  });
+
+  test('renewals that are five minutes late', () => {
+    const late = { code: 'renewals_late', count: 7, seconds: 300 };
+    expect(fleetFindings([REPLICA], { ...OUTLOOK, overdueMs: 300_000 }, NOW)).toEqual([late]);
+    expect(fleetFindings([REPLICA], { ...OUTLOOK, overdueMs: 299_999 }, NOW)).toEqual([]);
+    expect(fleetFindings([REPLICA], undefined, NOW)).toEqual([]);
+  });
+});
+
+describe('each finding', () => {
+  test.each(FINDING_CODES)('%s has a sentence with and without facts, and a section of the runbooks', (code) => {
+    const facts = { code, count: 12, share: 0.5, host: 'vendor.example', reason: 'oom', seconds: 90, replicas: ['a'] };
+    for (const { message } of [asFinding(facts, NOW), asFinding({ code }, NOW)]) {
+      expect(message).toMatch(/^[A-Z\d].*[^ ]\.$/);
+      expect(message).not.toMatch(/undefined|NaN| {2}/);
+    }
+    const [document, anchor] = runbookOf(code).split('#');
+    expect(document).toBe('docs/runbooks.md');
+    expect(headingsOf(readFile('docs/runbooks.md')).map((heading) => heading.anchor)).toContain(anchor);
+  });
+});
