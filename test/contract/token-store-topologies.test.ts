@@ -3,6 +3,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { newKey, openRedisStore } from '../support/filled-store.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 import { type RedisSentinels, startRedisSentinels } from '../support/redis-sentinel.ts';
+import { replicaSummariesContract } from './replica-summaries.contract.ts';
 import { tokenStoreContract } from './token-store.contract.ts';
 
 const openStore = (url: string) => openRedisStore(url, `test-${randomUUID()}`, [newKey('k1')]);
@@ -16,5 +17,8 @@ afterAll(async () => {
   await Promise.all([cluster.close(), sentinels.close()]);
 });
 
+const prefix = `test-${randomUUID()}`;
+replicaSummariesContract('Redis Cluster', () => openRedisStore(cluster.url, prefix, []));
+replicaSummariesContract('Redis behind Sentinels', () => openRedisStore(sentinels.url, prefix, []));
 tokenStoreContract('Redis Cluster', () => openStore(cluster.url));
 tokenStoreContract('Redis behind Sentinels', () => openStore(sentinels.url));

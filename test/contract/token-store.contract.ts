@@ -751,6 +751,24 @@ export function tokenStoreContract(name: string, open: () => Promise<TokenStore>
       await eventually(async () => (await store.dueQueue.outlook([])).overdueMs === 0);
     });
 
+    test('tells when the first token in use ends, and how many end in each hour', async () => {
+      const HOUR_MS = 3_600_000;
+      const before = await store.dueQueue.ends();
+      const lives = [3.5, 3.6, 5.5, 30].map((hours) => hours * HOUR_MS);
+      for (const lifeMs of lives) {
+        const { subject, id } = newSubject();
+        await saved(store, subject, id, 0.8 * lifeMs, lifeMs);
+      }
+      const { subject, id } = newSubject();
+      const lease = await acquired(store, id);
+      const unread = { ...recordOf(subject, lease.generation, 3.5 * HOUR_MS), read: false };
+      expect(await store.terminals.save(lease, unread, systemClock.now() + HOUR_MS)).toBe('saved');
+      const after = await store.dueQueue.ends();
+      const added = after.byHour.map((count, hour) => count - (before.byHour[hour] ?? 0)).slice(1);
+      expect(added).toEqual([0, 0, 2, 0, 1, ...Array.from({ length: 18 }, () => 0)]);
+      expect(after.firstAt).toBeLessThanOrEqual(systemClock.now() + 3.5 * HOUR_MS);
+    });
+
     test('gives a subject to another worker after its worker died', async () => {
       const { subject, id } = newSubject();
       await saved(store, subject, id, 1);

@@ -1,9 +1,32 @@
 import { randomUUID } from 'node:crypto';
-import { inject } from 'vitest';
+import { Redis } from 'ioredis';
+import { expect, inject, onTestFinished, test } from 'vitest';
 import { newKey, openRedisStore, type TestKey } from '../support/filled-store.ts';
+import { replicaSummariesContract } from './replica-summaries.contract.ts';
 import { tokenStoreContract } from './token-store.contract.ts';
 
 const openRedis = (keys: readonly TestKey[]) => openRedisStore(inject('redisUrl'), `test-${randomUUID()}`, keys);
 
 tokenStoreContract('Redis, encrypted', () => openRedis([newKey('k1')]));
 tokenStoreContract('Redis, in the clear', () => openRedis([]));
+
+const prefix = `test-${randomUUID()}`;
+replicaSummariesContract('Redis', () => openRedisStore(inject('redisUrl'), prefix, []));
+
+test('rubbish among the summaries of replicas costs little, and lasts until the next summary', async () => {
+  const keyPrefix = `test-${randomUUID()}`;
+  const redis = new Redis(inject('redisUrl'));
+  onTestFinished(() => redis.disconnect());
+  const [one, other] = await Promise.all([1, 2].map(() => openRedisStore(inject('redisUrl'), keyPrefix, [])));
+  onTestFinished(async () => void (await Promise.all([one?.close(), other?.close()])));
+  const key = `${keyPrefix}:{replicas}`;
+  const now = Date.now();
+  await redis.hset(key, { long: `${now} ${'x'.repeat(3_000)}`, none: 'no time', early: `${now + 60_000} early` });
+  await other?.replicas.leave('mine');
+  expect((await one?.replicas.others())?.map(({ text }) => text).sort()).toEqual(['early', 'mine']);
+  expect(await redis.pttl(key)).toBeGreaterThan(3_000_000);
+  await redis.hset(key, Object.fromEntries(Array.from({ length: 201 }, (_, field) => [`f${field}`, `${now} rubbish`])));
+  expect(await one?.replicas.others()).toEqual([]);
+  await other?.replicas.leave('mine');
+  expect((await one?.replicas.others())?.map(({ text }) => text)).toEqual(['mine']);
+});

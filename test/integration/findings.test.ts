@@ -1,0 +1,176 @@
+import type { Redis } from 'ioredis';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { StatusReport } from '../../src/http/status-report.ts';
+import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { askRedis, startRedis } from '../support/redis-server.ts';
+
+const ADMIN_TOKEN = 'an-admin-token-of-32-characters-or-more';
+const SOON = { timeoutMs: 30_000, everyMs: 200 };
+
+async function statusOf({ adminUrl }: BrokerProcess): Promise<StatusReport> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+  return JSON.parse((await plainRequest(`${adminUrl}/status`, { headers })).body) as StatusReport;
+}
+
+async function startOnRedis(replicas: number, env: Readonly<Record<string, string>> = {}) {
+  const redis = await startRedis();
+  onTestFinished(() => redis.stop());
+  const fleet = await startFleet({ replicas, env: { ADMIN_TOKEN, REDIS_URL: redis.url, ...env } });
+  onTestFinished(() => fleet.close());
+  const onRedis = <T>(commands: (client: Redis) => Promise<T>) => askRedis(redis, commands);
+  return { fleet, broker: fleet.broker(0), onRedis };
+}
+
+const codesOf = ({ findings }: StatusReport) => findings.map(({ code }) => code);
+
+/** Lines of the log at `warn` and above, without their times. */
+function warnings(broker: BrokerProcess): readonly { readonly msg: string; readonly finding?: string }[] {
+  return broker
+    .log()
+    .filter((line) => /"level":"(warn|error)"/.test(line))
+    .map((line) => JSON.parse(line));
+}
+
+/** Scripts that Redis has been asked to run. */
+async function scriptsRun(client: Redis): Promise<number> {
+  return Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await client.info('commandstats'))?.[1]);
+}
+
+async function logIn(fleet: Fleet, from: number, phones: number): Promise<void> {
+  for (let phone = from; phone < from + phones; phone += 1) {
+    const session = await fleet.session(`account-${phone}`);
+    expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
+  }
+}
+
+describe('a Redis that refuses writes', () => {
+  test('is noticed on an idle replica if it is full, and logged in one line', { timeout: 90_000 }, async () => {
+    const { broker, onRedis } = await startOnRedis(1);
+    await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]));
+    await onRedis((client) => client.config('SET', 'maxmemory', '1'));
+    await eventually(async () => {
+      expect(await statusOf(broker)).toMatchObject({
+        store: { reachable: true, lastFailure: { reason: 'oom' } },
+        findings: [
+          { code: 'redis_refuses_writes', level: 'bad', reason: 'oom', message: expect.stringContaining('full') },
+        ],
+      });
+    }, SOON);
+    const metrics = (await plainRequest(`${broker.adminUrl}/metrics`)).body;
+    expect(metrics).toMatch(/redis_errors_total\{kind="oom"\} [1-9]/);
+    await onRedis((client) => client.config('SET', 'maxmemory', '0'));
+    await eventually(async () => expect(codesOf(await statusOf(broker))).toEqual([]), SOON);
+    expect(warnings(broker).map(({ finding }) => finding)).toEqual(['redis_refuses_writes']);
+  });
+
+  const makeReadOnly = {
+    'too few replicas follow it': (client: Redis) => client.config('SET', 'min-replicas-to-write', '1'),
+    'it is no master any more': async (client: Redis) => client.replicaof('127.0.0.1', await freePort()),
+  };
+  test.each(Object.entries(makeReadOnly))(
+    'gets few commands and stays reachable if it is read-only: %s',
+    { timeout: 120_000 },
+    async (_, refuseWrites) => {
+      const { fleet, broker, onRedis } = await startOnRedis(1);
+      await logIn(fleet, 0, 5);
+      await onRedis(refuseWrites);
+      // As many as one batch of what waits for the store, and more.
+      await logIn(fleet, 100, 80);
+      const startedAt = performance.now();
+      const before = await onRedis(scriptsRun);
+      const reachable: boolean[] = [];
+      for (let round = 0; round < 10; round += 1) {
+        await logIn(fleet, 200 + 10 * round, 10);
+        reachable.push((await statusOf(broker)).store.reachable);
+      }
+      const scripts = (await onRedis(scriptsRun)) - before;
+      const seconds = (performance.now() - startedAt) / 1_000;
+      // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and a
+      // status has 50 scripts.
+      expect(scripts).toBeLessThan(100 * 10 + (seconds + 1) * (64 + 16) + 10 * 50);
+      expect(new Set(reachable)).toEqual(new Set([true]));
+      await eventually(async () => {
+        const { findings, store } = await statusOf(broker);
+        expect(store.reachable).toBe(true);
+        expect(findings).toMatchObject([{ code: 'redis_refuses_writes', reason: 'readonly' }]);
+      }, SOON);
+      const lines = warnings(broker);
+      expect(lines.filter(({ finding }) => finding === 'redis_refuses_writes')).toHaveLength(1);
+      for (const { msg } of lines) {
+        expect(lines.filter((line) => line.msg === msg).length).toBeLessThanOrEqual(
+          2 + (performance.now() - startedAt) / 10_000,
+        );
+      }
+    },
+  );
+});
+
+test('a fleet shows all its replicas: the missing one, the one with another setting, and not the one that was stopped', {
+  timeout: 120_000,
+}, async () => {
+  const { fleet } = await startOnRedis(3, { VENDOR_MAX_RPS: '9' });
+  const [one, stopped, killed] = [fleet.broker(0), fleet.broker(1), fleet.broker(2)];
+  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(3), SOON);
+  const { replicas, findings, version } = await statusOf(one);
+  expect(findings).toEqual([]);
+  expect(new Set(replicas.map(({ configuration }) => configuration)).size).toBe(1);
+  for (const replica of replicas) {
+    expect(replica).toMatchObject({ version, findings: [], missingSince: null });
+    expect(Math.abs(replica.clockOffsetSeconds ?? Number.NaN)).toBeLessThan(5);
+  }
+  await stopped.stop();
+  await eventually(async () => expect((await statusOf(one)).replicas).toHaveLength(2), SOON);
+  const other = await startBroker({ ...fleet.env, VENDOR_MAX_RPS: '8' });
+  onTestFinished(() => void other.signal('SIGKILL'));
+  await eventually(async () => {
+    const digests = (await statusOf(one)).replicas.map(({ configuration }) => configuration);
+    expect(digests).toHaveLength(3);
+    expect(new Set(digests).size).toBe(2);
+  }, SOON);
+  killed.signal('SIGKILL');
+  await eventually(
+    async () => {
+      const report = await statusOf(one);
+      expect(report.findings).toMatchObject([{ code: 'replica_missing', count: 1 }]);
+      expect(report.replicas.filter(({ missingSince }) => missingSince !== null)).toHaveLength(1);
+    },
+    { timeoutMs: 60_000, everyMs: 500 },
+  );
+});
+
+test('a vendor that cannot be reached has the reason in the status, and the line of a login its request', async () => {
+  const { fleet, broker } = await startOnRedis(1, { VENDOR_BASE_URL: `http://127.0.0.1:${await freePort()}` });
+  const headers = { 'x-request-id': 'the-request-of-alice' };
+  const { status } = await broker.getToken(await fleet.session('alice'), 'phone', { headers });
+  expect(status).toBe(503);
+  const host = new URL(broker.url).hostname;
+  expect(await statusOf(broker)).toMatchObject({
+    vendorDomains: [{ lastFailure: { reason: 'unreachable', problem: 'ECONNREFUSED' } }],
+  });
+  const line = warnings(broker).find(({ msg }) => msg === 'vendor cannot be reached');
+  const facts = { kind: 'unreachable', problem: 'ECONNREFUSED', requestId: 'the-request-of-alice' };
+  expect(line).toMatchObject({
+    ...facts,
+    host: expect.stringContaining(host),
+    subject: expect.stringMatching(/^[\w-]{44}$/),
+  });
+  for (const text of broker.log()) expect(text).not.toContain('"stack"');
+});
+
+test('the status says when the first token in use ends, and how many end in each hour', async () => {
+  const { fleet, broker } = await startOnRedis(1);
+  fleet.vendor.configure({ tokenLifetimeSeconds: 2 * 3_600 + 1_800 });
+  const [first, later] = [await fleet.session('alice'), await fleet.session('bob')];
+  const { expireTime } = JSON.parse((await broker.getToken(first, 'phone')).body) as { expireTime: string };
+  fleet.vendor.configure({ tokenLifetimeSeconds: 5 * 3_600 + 1_800 });
+  expect((await broker.getToken(later, 'phone')).status).toBe(200);
+  const report = await statusOf(broker);
+  expect(Math.abs(Date.parse(report.firstEndAt ?? '') / 1_000 - Number(expireTime))).toBeLessThanOrEqual(2);
+  const hours = report.schedule?.endNext24Hours ?? [];
+  expect(hours.map((count, hour) => (count > 0 ? hour : -1)).filter((hour) => hour >= 0)).toEqual([2, 5]);
+  expect(hours).toHaveLength(24);
+});

@@ -1,0 +1,188 @@
+import { describe, expect, test } from 'vitest';
+import { NO_COUNTS, type RecentCounts } from '../../../src/telemetry/findings.ts';
+import { Fleet } from '../../../src/telemetry/fleet.ts';
+import { BrokerError } from '../../../src/token/errors.ts';
+import type { LeftSummary } from '../../../src/token/ports.ts';
+import { virtualClock } from '../../support/virtual-clock.ts';
+
+const CONTACT = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
+
+/** Replicas in virtual time, with a store that keeps what they leave. */
+function createFleet() {
+  const { clock, pass } = virtualClock();
+  const left = new Map<string, { readonly at: number; readonly text: string }>();
+  const store = { refuses: false, left };
+  const start = (replica: string, changes: { version?: string } = {}) => {
+    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration: 'c1', alive: true };
+    const id = `${replica}-${left.size}`;
+    const lines: object[] = [];
+    const fleet = new Fleet({
+      clock,
+      log: {
+        warn: (fields, message) => lines.push({ level: 'warn', ...fields, message }),
+        info: (fields, message) => lines.push({ level: 'info', ...fields, message }),
+      },
+      summaries: {
+        async leave(text) {
+          if (store.refuses) throw new BrokerError('store_unavailable');
+          if (state.alive) left.set(id, { at: clock.now(), text });
+        },
+        others: async () => [],
+        async end() {
+          left.delete(id);
+        },
+      },
+      replica,
+      version: changes.version ?? '1.0.0',
+      configuration: () => state.configuration,
+      facts: () => ({
+        now: clock.now(),
+        counts: state.counts,
+        reasons: { logins: 'timeout' },
+        redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
+        vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...CONTACT }],
+        sessionServer: undefined,
+        clockOffsetMs: 5,
+      }),
+    });
+    fleet.start();
+    const others = (): LeftSummary[] =>
+      [...left].flatMap(([other, { at, text }]) => (other === id ? [] : [{ ageMs: clock.now() - at, text }]));
+    return {
+      state,
+      lines,
+      stop: () => fleet.stop(),
+      report: (more: LeftSummary[] = []) => fleet.report([...others(), ...more], undefined),
+    };
+  };
+  return { clock, pass, store, start };
+}
+
+describe('a fleet', () => {
+  test('shows every replica with its version, its configuration and its clock', async () => {
+    const { clock, pass, start } = createFleet();
+    const startedAt = clock.now();
+    const [one] = [start('b'), start('c'), start('a')];
+    await pass(1_000);
+    const { findings, replicas } = one.report();
+    const state = { version: '1.0.0', configuration: 'c1', clockOffsetMs: 5, findings: [], missingSince: undefined };
+    expect(replicas.map(({ replica }) => replica)).toEqual(['b', 'a', 'c']);
+    for (const replica of replicas) expect(replica).toMatchObject({ ...state, startedAt });
+    expect(findings).toEqual([]);
+  });
+
+  test('adds up what its replicas saw: no share of one alone is above the threshold', async () => {
+    const { pass, start } = createFleet();
+    const replicas = [start('a'), start('b'), start('c')];
+    for (const { state } of replicas) state.counts = { ...NO_COUNTS, logins: 10, failedLogins: 4, endedTokens: 2 };
+    await pass(6_000);
+    const { findings, tokensEnded } = replicas[1]?.report() ?? { findings: [], tokensEnded: 0 };
+    expect(findings).toMatchObject([
+      { code: 'vendor_fails_logins', count: 12, share: 0.4, reason: 'timeout' },
+      { code: 'tokens_ended', count: 6 },
+    ]);
+    expect(tokensEnded).toBe(6);
+  });
+
+  test('shows what one replica alone finds, with its name and since when, also on another replica', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    one.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    other.state.counts = { ...NO_COUNTS, logins: 1_000 };
+    const since = clock.now() + 5_000;
+    await pass(11_000);
+    const found = { code: 'vendor_fails_logins', since, replicas: ['a'] };
+    expect(other.report().findings).toMatchObject([found]);
+    expect(other.report().replicas.map(({ findings }) => findings)).toEqual([[], ['vendor_fails_logins']]);
+    expect(one.report().findings).toMatchObject([found]);
+  });
+
+  test('misses a replica that ended without a word for 20 s, and forgets it after 15 minutes', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    await pass(30_000);
+    other.state.alive = false;
+    const lastAt = clock.now();
+    await pass(19_000);
+    expect(one.report().findings).toEqual([]);
+    await pass(6_000);
+    const [missing] = one.report().findings;
+    expect(missing).toMatchObject({ code: 'replica_missing', count: 1, replicas: ['b'] });
+    expect(Math.abs((missing?.since ?? 0) - lastAt)).toBeLessThanOrEqual(5_000);
+    expect(one.report().replicas).toHaveLength(2);
+    await pass(15 * 60_000);
+    expect(one.report()).toMatchObject({ findings: [], replicas: [{ replica: 'a' }] });
+  });
+
+  test('does not miss a replica that shut down, nor one that started again under its name', async () => {
+    const { pass, start } = createFleet();
+    const [one, stopped, killed] = [start('a'), start('b'), start('c')];
+    await pass(30_000);
+    await stopped.stop();
+    stopped.state.alive = false;
+    killed.state.alive = false;
+    await pass(10_000);
+    start('c');
+    await pass(30_000);
+    expect(one.report().findings).toEqual([]);
+    expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'c']);
+  });
+
+  test('misses nobody right after an outage of the store', async () => {
+    const { pass, start, store } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    await pass(30_000);
+    store.refuses = true;
+    await pass(60_000);
+    store.refuses = false;
+    other.state.alive = false;
+    await pass(10_000);
+    expect(one.report().findings).toEqual([]);
+    await pass(15_000);
+    expect(one.report().findings).toMatchObject([{ code: 'replica_missing' }]);
+  });
+
+  test('shows a forgotten reload after five minutes', async () => {
+    const { pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b'), start('c')];
+    await pass(10 * 60_000);
+    other.state.configuration = 'c2';
+    await pass(4 * 60_000);
+    expect(one.report().findings).toEqual([]);
+    await pass(70_000);
+    expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b'] }]);
+  });
+
+  test('ignores what no broker has left, and codes of a later version', async () => {
+    const { pass, start } = createFleet();
+    const [one] = [start('a'), start('b')];
+    await pass(1_000);
+    const later = {
+      ...{ replica: 'z', version: '2.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 },
+      ...{ findings: { moon_is_full: 1 }, counts: { reads: 'many' } },
+    };
+    const texts = ['', 'null', '{}', '[1]', '{"replica":1}', JSON.stringify({ ...later, replica: 'x'.repeat(1_000) })];
+    const { replicas, findings } = one.report([...texts, JSON.stringify(later)].map((text) => ({ ageMs: 0, text })));
+    expect(replicas.map(({ replica, findings }) => [replica, findings])).toEqual([
+      ['a', []],
+      ['b', []],
+      ['z', []],
+    ]);
+    // It has another version.
+    expect(findings.map(({ code }) => code)).toEqual([]);
+  });
+
+  test('logs one line when a finding begins and one when it is over', async () => {
+    const { pass, start } = createFleet();
+    const { state, lines } = start('a');
+    await pass(1_000);
+    state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    await pass(60_000);
+    state.counts = NO_COUNTS;
+    await pass(60_000);
+    expect(lines).toMatchObject([
+      { level: 'warn', finding: 'vendor_fails_logins', count: 20, share: 1, message: expect.any(String) },
+      { level: 'info', finding: 'vendor_fails_logins', seconds: 60, message: 'a finding is over' },
+    ]);
+  });
+});
