@@ -245,8 +245,10 @@ export async function startService(
     const url = await listenOn(publicApp, http);
     const adminUrl = await listenOn(internalApp, admin);
     // Without the store there is nothing to claim.
-    void readiness.start().then(() => worker.start());
-    fleet.start();
+    void readiness.start().then(() => {
+      worker.start();
+      fleet.start();
+    });
     return { url, adminUrl, reloadSecrets, close };
   } catch (error) {
     await close();

@@ -12,6 +12,7 @@ import type {
   StoreHistory,
 } from '../token/ports.ts';
 import type { TokenEnds } from '../token/token-ends.ts';
+import { SlowAnswer } from './slow-answer.ts';
 
 /** A later version may add fields to an object. The type has those of this version. */
 function open<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape> {
@@ -185,45 +186,6 @@ const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
 const FINER_CACHE_MS = 30_000;
 /** So do the ends of tokens: the store looks at up to 100,000 tokens. */
 const ENDS_CACHE_MS = 60_000;
-
-/** An answer of the store that costs much and changes slowly. A report waits only for one that is much too old. */
-class SlowAnswer<Answer> {
-  readonly #clock: Clock;
-  readonly #maxAgeMs: number;
-  readonly #ask: () => Promise<Answer>;
-  #asking: Promise<Answer> | undefined;
-  #newest: { readonly askedAt: number; readonly answer: Answer } | undefined;
-
-  /** @param maxAgeMs how old an answer may be. Of twice that age it is of no use */
-  constructor(clock: Clock, maxAgeMs: number, ask: () => Promise<Answer>) {
-    this.#clock = clock;
-    this.#maxAgeMs = maxAgeMs;
-    this.#ask = ask;
-  }
-
-  async get(): Promise<Answer> {
-    const ageMs = this.#clock.monotonic() - (this.#newest?.askedAt ?? Number.NEGATIVE_INFINITY);
-    if (this.#newest && ageMs < this.#maxAgeMs) return this.#newest.answer;
-    const asking = this.#askOnce();
-    if (!this.#newest || ageMs >= 2 * this.#maxAgeMs) return asking;
-    // The next report has the new answer.
-    asking.catch(() => undefined);
-    return this.#newest.answer;
-  }
-
-  #askOnce(): Promise<Answer> {
-    const askedAt = this.#clock.monotonic();
-    this.#asking ??= this.#ask()
-      .then((answer) => {
-        this.#newest = { askedAt, answer };
-        return answer;
-      })
-      .finally(() => {
-        this.#asking = undefined;
-      });
-    return this.#asking;
-  }
-}
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 

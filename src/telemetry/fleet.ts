@@ -79,8 +79,9 @@ export class Fleet {
     this.#configuration = { digest: options.configuration(), since: this.#startedAt };
   }
 
+  /** Does nothing after {@link stop}. */
   start(): void {
-    void this.#leave();
+    if (!this.#isStopped) void this.#leave();
   }
 
   /** Tells the other replicas that this one ends. */

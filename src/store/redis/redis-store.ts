@@ -128,7 +128,7 @@ export function createRedisStore(options: RedisStoreOptions): RedisStore {
 }
 
 /** The texts that replicas leave for each other: one hash, with one field per process. */
-export class RedisReplicas implements ReplicaSummaries {
+class RedisReplicas implements ReplicaSummaries {
   readonly #context: Pick<StoreContext, 'redis' | 'keys'>;
   readonly #id = randomUUID();
 
