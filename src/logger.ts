@@ -87,7 +87,7 @@ function describe(error: unknown, hasStack: boolean): DescribedError {
     type: error.name,
     ...('code' in error && { code: error.code }),
     message: error.message,
-    ...(hasStack && !(error instanceof BrokerError) && { stack: error.stack }),
+    ...(hasStack && error.stack && !(error instanceof BrokerError) && { stack: error.stack }),
     ...(error.cause !== undefined && { cause: describe(error.cause, hasStack) }),
   };
 }

@@ -69,8 +69,7 @@ export class WriteBack {
    * @param sessionIssuedAt see `TerminalStore.restore`
    */
   add(record: TokenRecord, sessionIssuedAt?: number): void {
-    this.#remember({ id: subjectId(record.subject), generation: record.generation, record, sessionIssuedAt });
-    this.#flushUnlessRefused();
+    this.#add({ id: subjectId(record.subject), generation: record.generation, record, sessionIssuedAt });
   }
 
   /**
@@ -130,8 +129,7 @@ export class WriteBack {
 
   /** Repeats a logout or an erasure that the store has lost. @param generation its generation */
   repeatRemoval(id: SubjectId | AccountId, generation: number): void {
-    this.#remember({ id, generation });
-    this.#flushUnlessRefused();
+    this.#add({ id, generation });
   }
 
   /** Waits at most `timeoutMs` until the store has everything, and gives up what is still missing then. */
@@ -173,9 +171,19 @@ export class WriteBack {
     if (oldest !== undefined && waiting.size > MAX_MISSING) waiting.delete(oldest);
   }
 
-  /** While the store takes nothing, each new entry would repeat the writes of the oldest ones. The next retry has it too. */
-  #flushUnlessRefused(): void {
-    if (!this.#retry) void this.#flush();
+  /**
+   * While the store takes nothing, the new one is tried alone. Otherwise each would repeat the writes of the oldest 64. If
+   * the store takes it, the others follow at once.
+   */
+  #add(missing: Missing): void {
+    if (this.#retry) {
+      void this.#write(missing).then((isAccepted) => {
+        if (isAccepted) void this.#flush();
+      });
+    } else {
+      this.#remember(missing);
+      void this.#flush();
+    }
   }
 
   async #flush(): Promise<void> {

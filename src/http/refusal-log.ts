@@ -150,5 +150,9 @@ function write(error: BrokerError, request: RefusedRequest, digests: Digests, om
   // A refusal that the caller caused is explained by its detail. The message of its cause may echo the request.
   if (status < 500) request.log.info(counted, 'request refused');
   else if (status === 500) request.log.error({ ...counted, err }, 'request failed');
-  else request.log.warn({ ...counted, err }, 'request failed');
+  else {
+    // It is expected, and its code shows its origin.
+    if (err instanceof Error) err.stack = '';
+    request.log.warn({ ...counted, err }, 'request failed');
+  }
 }

@@ -131,6 +131,12 @@ test('a fleet shows all its replicas: the missing one, the one with another sett
     expect(digests).toHaveLength(3);
     expect(new Set(digests).size).toBe(2);
   }, SOON);
+  // A replica that starts under the same name after the last summary of another one would have replaced it. All have one.
+  await eventually(async () => {
+    const report = await statusOf(one);
+    const youngest = Math.max(...report.replicas.map(({ startedAt }) => Date.parse(startedAt)));
+    expect(Date.parse(report.at) - youngest).toBeGreaterThan(6_000);
+  }, SOON);
   killed.signal('SIGKILL');
   await eventually(
     async () => {

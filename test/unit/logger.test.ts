@@ -95,7 +95,6 @@ describe('a logged error', () => {
       cause: {
         type: 'Error',
         message: 'login failed',
-        stack: cause.stack,
         cause: {
           type: 'BrokerError',
           code: 'internal',

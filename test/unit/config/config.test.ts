@@ -13,6 +13,7 @@ const { SESSION_JWT_JWKS_URL: _, ...WITHOUT_KEY } = USABLE;
 describe('a valid environment', () => {
   test('needs only the variables without a default', () => {
     expect(loadConfig(USABLE)).toEqual({
+      digest: expect.any(String),
       logLevel: 'info',
       http: { host: '0.0.0.0', port: 8080, apiDocs: true },
       admin: { host: '127.0.0.1', port: 9090, tokens: [] },

@@ -58,7 +58,10 @@ describe('GET /sdk-token', () => {
     const { getToken } = await startApp({ tokens });
     await getToken();
     const subject = { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID };
-    expect(reads).toEqual([{ subject, id: subjectId(subject), region: undefined, sessionIssuedAt: undefined }]);
+    const requestId = expect.any(String);
+    expect(reads).toEqual([
+      { subject, id: subjectId(subject), region: undefined, sessionIssuedAt: undefined, requestId },
+    ]);
   });
 
   it('tells the broker when the session was issued', async () => {

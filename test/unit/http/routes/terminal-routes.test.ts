@@ -35,6 +35,7 @@ describe('GET /accounts/{unionId}/terminals/{uniqueId}/sdk-token', () => {
         region: 'DE',
         sessionIssuedAt: Number.POSITIVE_INFINITY,
         refused: undefined,
+        requestId: expect.any(String),
       },
     ]);
   });
