@@ -104,10 +104,11 @@ export class Fleet {
     const replicas = [{ ...self, missingSince: undefined }, ...known].map(replicaState);
     const counts = sumOf([self, ...alive].map((one) => one.counts));
     const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now)];
-    const here = own.filter((one) => !found.some(({ code }) => code === one.code));
-    const codes = new Set([...found, ...here].map(({ code }) => code));
-    const elsewhere = foundBy(alive).filter(({ code }) => !codes.has(code));
-    const all = [...found, ...here.map((one) => ({ ...one, replicas: [self.replica] })), ...elsewhere];
+    const reported = new Map(foundBy([self, ...alive]).map((one) => [one.code, one]));
+    // A share is of all replicas. What only some of them find has their names.
+    const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(one.code), ...one }));
+    for (const { code } of found) reported.delete(code);
+    for (const one of reported.values()) all.push({ ...own.find(({ code }) => code === one.code), ...one });
     this.#all = withSince(all, this.#all, facts.now);
     return {
       findings: inOrder([...this.#all.values()]),
@@ -192,13 +193,13 @@ function replicaState({ counts: _, findings, clockOffsetMs, ...state }: Summary 
   return { ...state, clockOffsetMs, findings: FINDING_CODES.filter((code) => Object.hasOwn(findings, code)) };
 }
 
-/** What other replicas find, with their names. */
-function foundBy(alive: readonly Summary[]): FoundFacts[] {
+/** What replicas find, with the names of those that do, unless all do. */
+function foundBy(replicas: readonly Summary[]): FoundFacts[] {
   return FINDING_CODES.flatMap((code): FoundFacts[] => {
-    const by = alive.filter(({ findings }) => Object.hasOwn(findings, code));
+    const by = replicas.filter(({ findings }) => Object.hasOwn(findings, code));
     if (by.length === 0) return [];
     const since = Math.min(...by.map(({ findings }) => findings[code] ?? Number.POSITIVE_INFINITY));
-    return [{ code, since, replicas: by.map(({ replica }) => replica) }];
+    return [{ code, since, ...(by.length < replicas.length && { replicas: by.map(({ replica }) => replica) }) }];
   });
 }
 

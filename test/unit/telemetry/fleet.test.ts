@@ -13,7 +13,7 @@ function createFleet() {
   const left = new Map<string, { readonly at: number; readonly text: string }>();
   const store = { refuses: false, left };
   const start = (replica: string, changes: { version?: string } = {}) => {
-    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration: 'c1', alive: true };
+    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration: 'c1', alive: true, fullSince: 0 };
     const id = `${replica}-${left.size}`;
     const lines: object[] = [];
     const fleet = new Fleet({
@@ -39,7 +39,11 @@ function createFleet() {
         now: clock.now(),
         counts: state.counts,
         reasons: { logins: 'timeout' },
-        redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
+        redis: {
+          outage: undefined,
+          refusedWrites: state.fullSince ? { kind: 'oom', since: state.fullSince, lastAt: clock.now() } : undefined,
+          lastLoss: undefined,
+        },
         vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...CONTACT }],
         sessionServer: undefined,
         clockOffsetMs: 5,
@@ -95,6 +99,23 @@ describe('a fleet', () => {
     expect(other.report().findings).toMatchObject([found]);
     expect(other.report().replicas.map(({ findings }) => findings)).toEqual([[], ['vendor_fails_logins']]);
     expect(one.report().findings).toMatchObject([found]);
+  });
+
+  test('names the replicas that find something, unless all do', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    await pass(1_000);
+    const since = clock.now();
+    one.state.fullSince = since;
+    await pass(10_000);
+    const found = { code: 'redis_refuses_writes', reason: 'oom', since };
+    expect(one.report().findings).toMatchObject([{ ...found, replicas: ['a'] }]);
+    expect(other.report().findings).toMatchObject([{ code: 'redis_refuses_writes', since, replicas: ['a'] }]);
+    other.state.fullSince = since + 1_000;
+    await pass(10_000);
+    const [everywhere] = one.report().findings;
+    expect(everywhere).toMatchObject(found);
+    expect(everywhere?.replicas).toBeUndefined();
   });
 
   test('misses a replica that ended without a word for 20 s, and forgets it after 15 minutes', async () => {
