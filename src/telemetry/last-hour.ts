@@ -155,7 +155,9 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     failedReads: sum(failedReads),
     endedTokens: counts.events.within(60).endedTokens ?? 0,
   };
-  return { counts: recent, reasons: { logins: mostFrequent(failedLogins), reads: mostFrequent(failedReads) } };
+  // An open circuit is no reason, but what opened it.
+  const reason = mostFrequent(pick(failedLogins, (outcome) => outcome !== 'circuit_open'));
+  return { counts: recent, reasons: { logins: reason, reads: mostFrequent(failedReads) } };
 }
 
 type Counts = Readonly<Record<string, number>>;

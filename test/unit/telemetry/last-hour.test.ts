@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { countingObserver, countsByMinute, MinuteCounts } from '../../../src/telemetry/last-hour.ts';
+import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { TestClock } from '../../support/test-clock.ts';
@@ -99,6 +99,52 @@ describe('the last hour', () => {
       });
     },
   );
+});
+
+describe('the numbers behind findings', () => {
+  test('are of five minutes, and leave out the pace that the broker keeps itself', () => {
+    const { clock, counts, observer } = startCounts();
+    observer.endedUnrenewed(2);
+    observer.loginEnded('timeout', undefined, 100, 0);
+    clock.advance(6 * MINUTE_MS);
+    for (const outcome of [
+      'success',
+      'busy',
+      'busy',
+      'timeout',
+      'circuit_open',
+      'circuit_open',
+      'clock_skew',
+    ] as const) {
+      observer.loginEnded(outcome, undefined, 100, 0);
+    }
+    for (const outcome of ['request', 'account_closed'] as const) observer.loginEnded(outcome, undefined, 9_000, 0);
+    observer.accountClosed();
+    // Its own wait makes no login slow.
+    observer.loginEnded('success', 0, 5_000, 2_000);
+    observer.loginEnded('success', 0, 5_001, 2_000);
+    for (const code of ['vendor_busy', 'account_disabled'] as const) observer.readFailed(new BrokerError(code));
+    observer.tokenServed('fallback', 1_000);
+    for (const outcome of ['cached', 'session_invalid', 'session_expired', 'session_check_unavailable'] as const) {
+      observer.sessionChecked(outcome);
+    }
+    expect(recentCounts(counts)).toEqual({
+      counts: {
+        logins: 9,
+        failedLogins: 3,
+        rejectedLogins: 1,
+        slowLogins: 1,
+        closedAccounts: 1,
+        sessions: 4,
+        refusedSessions: 2,
+        uncheckedSessions: 1,
+        reads: 3,
+        failedReads: 1,
+        endedTokens: 2,
+      },
+      reasons: { logins: 'timeout', reads: 'vendor_busy' },
+    });
+  });
 });
 
 describe('the series of the last hour', () => {
