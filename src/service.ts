@@ -30,7 +30,7 @@ import { loginBudget } from './token/login-queue.ts';
 import type { Observer } from './token/observer.ts';
 import { refreshAt } from './token/renewal-timing.ts';
 import { noTracer } from './token/tracer.ts';
-import { KNOWN_RESULTS } from './vendor-api/answer.ts';
+import { POSSIBLE_RESULTS } from './vendor-api/answer.ts';
 import { HttpVendorLogin } from './vendor-api/login.ts';
 
 /** At shutdown, running requests and renewals get this long. The rest of the promised 10 s is for closing connections. */
@@ -84,7 +84,7 @@ export async function startService(
   let current = config;
   const lines = new LogSampler<string>(OUTAGE_LINE_MS);
   const log = sampledLog(logger, lines);
-  const metrics = createMetrics({ version, vendorResults: KNOWN_RESULTS, lostLogLines });
+  const metrics = createMetrics({ version, vendorResults: POSSIBLE_RESULTS, lostLogLines });
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
   const tracer = tracing ?? noTracer;

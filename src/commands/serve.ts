@@ -2,6 +2,7 @@ import { executionAsyncResource } from 'node:async_hooks';
 import { Script } from 'node:vm';
 import { loadConfig } from '../config/config.ts';
 import { ConfigError, type Environment } from '../config/environment.ts';
+import { SecretFiles } from '../config/secret-files.ts';
 import { createLogger } from '../logger.ts';
 import { type Service, startService } from '../service.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -17,12 +18,14 @@ Runs the service. The environment configures it; .env.example lists every settin
 const SCRIPT_INTERVAL_MS = 60_000;
 
 /**
- * The `serve` command. It runs until a signal ends it. SIGHUP reads the secrets again.
+ * The `serve` command. It runs until a signal ends it. SIGHUP, or a change of a file with a secret, reads the secrets again.
  * @throws UsageError, HelpRequested, ConfigError
  */
 export async function serve(args: readonly string[], { env, version }: CommandContext): Promise<void> {
   parseFlags(args, {}, HELP);
   keepTickFast();
+  const secretFiles = new SecretFiles(env);
+  await secretFiles.noteRead();
   const config = loadConfig(env);
   let tracing: Tracing | undefined;
   const log = createLogger(config.logLevel, config.tracing && (() => tracing?.logFields() ?? {}));
@@ -42,13 +45,18 @@ export async function serve(args: readonly string[], { env, version }: CommandCo
   };
   closeOnSignal(close, log, ['SIGHUP']);
   // Without a listener, a SIGHUP during the start would end the process.
-  process.on('SIGHUP', () => {
+  const reload = (cause: string): void => {
     starting.then(
-      (service) => reloadSecrets(service, env, log),
+      (service) => reloadSecrets(service, env, log, cause),
       () => undefined,
     );
+  };
+  process.on('SIGHUP', async () => {
+    await secretFiles.noteRead();
+    reload('SIGHUP');
   });
   const { url } = await starting;
+  secretFiles.watch(() => reload('a file has changed'));
   letV8FreeMemory();
   if (!isClosing) log.info({ url, version }, 'ready');
 }
@@ -81,11 +89,11 @@ function keepTickFast(): void {
 }
 
 /** Reads every `X_FILE` again. If the configuration is not valid, the old secrets stay. */
-function reloadSecrets(service: Service, env: Environment, log: Log): void {
+function reloadSecrets(service: Service, env: Environment, log: Log, cause: string): void {
   try {
-    log.info({ changed: service.reloadSecrets(() => loadConfig(env)) }, 'SIGHUP: the secrets were read again');
+    log.info({ changed: service.reloadSecrets(() => loadConfig(env)) }, `${cause}: the secrets were read again`);
   } catch (error) {
     const reason = error instanceof ConfigError ? { problems: error.problems } : { err: error };
-    log.error(reason, 'SIGHUP: the old secrets stay, because the configuration is not usable');
+    log.error(reason, `${cause}: the old secrets stay, because the configuration is not usable`);
   }
 }

@@ -11,8 +11,8 @@ export interface Occupancy {
 
 export interface MetricsOptions {
   readonly version: string;
-  /** The result codes of the vendor that get a label value of their own, with their outcome. Any other code is `other`. */
-  readonly vendorResults: ReadonlyMap<number, LoginOutcome>;
+  /** The result codes of the vendor that get a label value of their own, with their outcomes. Any other code is `other`. */
+  readonly vendorResults: readonly (readonly [code: number, LoginOutcome])[];
   /** Number of log lines that were lost so far. Default: none. */
   readonly lostLogLines?: () => number;
 }
@@ -113,10 +113,7 @@ function readMetrics(registry: Registry) {
     name: 'sdk_token_broker_reads_total',
     help: 'Reads of a token, by the source of the token or by the code of the error.',
     label: 'outcome',
-    values: [
-      ...(['memory', 'redis', 'login', 'waited', 'fallback'] as const),
-      ...CODES.filter((code) => ERRORS[code].status >= 500),
-    ],
+    values: ['memory', 'redis', 'login', 'waited', 'fallback', ...CODES.filter((code) => code !== 'not_found')],
   });
   const remainingLife = new Histogram({
     registers: [registry],
@@ -146,6 +143,11 @@ function renewalMetrics(registry: Registry) {
     help: 'Renewals by cause and outcome. Callers that share one renewal count once.',
     labelNames: ['cause', 'outcome'],
   });
+  for (const cause of ['new', 'due', 'refused', 'background'] as const) {
+    for (const outcome of ['login', 'waited', ...CODES.filter((code) => code.startsWith('vendor_'))]) {
+      renewals.inc({ cause, outcome }, 0);
+    }
+  }
   const read = new Counter({
     registers,
     name: 'sdk_token_broker_unasked_renewals_read_total',
@@ -199,6 +201,11 @@ function renewalMetrics(registry: Registry) {
 
 const DURATIONS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 30];
 const WAITS = [0, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2];
+/** The outcomes of logins without a result code. */
+const WITHOUT_CODE = [
+  ...(['busy', 'circuit_open', 'timeout', 'unreachable', 'outage'] as const),
+  ...(['too_frequent', 'too_large', 'broken_answer'] as const),
+] satisfies LoginOutcome[];
 const CIRCUIT_STATES = { closed: 0, 'half-open': 1, open: 2 } as const;
 
 /** Vendor logins, the login budget and the vendor's domains. */
@@ -210,7 +217,10 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     help: 'Vendor logins by outcome and last result code: a code of the protocol, `other` or `none`.',
     labelNames: ['outcome', 'vendor_code'],
   });
+  const codes = new Set(results.map(([code]) => code));
   for (const [code, outcome] of results) logins.inc({ outcome, vendor_code: code }, 0);
+  for (const outcome of WITHOUT_CODE) logins.inc({ outcome, vendor_code: 'none' }, 0);
+  logins.inc({ outcome: 'unknown', vendor_code: 'other' }, 0);
   const sent = new Counter({
     registers,
     name: 'sdk_token_broker_login_attempts_total',
@@ -223,6 +233,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
     labelNames: ['outcome'],
     buckets: DURATIONS,
   });
+  durations.zero({ outcome: 'success' });
   const waits = new Histogram({
     registers,
     name: 'sdk_token_broker_login_budget_wait_seconds',
@@ -262,7 +273,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
   return {
     loginSent: () => sent.inc(),
     loginEnded(outcome, vendorCode, durationMs) {
-      const known = vendorCode !== undefined && results.has(vendorCode) ? vendorCode : 'other';
+      const known = vendorCode !== undefined && codes.has(vendorCode) ? vendorCode : 'other';
       logins.inc({ outcome, vendor_code: vendorCode === undefined ? 'none' : known });
       durations.observe({ outcome }, durationMs / 1_000);
     },
@@ -276,6 +287,11 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
 }
 
 function redisMetrics(registry: Registry) {
+  const asked = new Counter({
+    registers: [registry],
+    name: 'sdk_token_broker_redis_commands_total',
+    help: 'Commands for Redis, also the failed ones and those that were not sent.',
+  });
   const redisFailed = countBy(registry, {
     name: 'sdk_token_broker_redis_errors_total',
     help: 'Failed Redis commands, by kind of failure.',
@@ -288,7 +304,7 @@ function redisMetrics(registry: Registry) {
     label: 'history',
     values: ['lost', 'went_back'],
   });
-  return { redisFailed, storeLostData };
+  return { redisAsked: () => asked.inc(), redisFailed, storeLostData };
 }
 
 function adminMetrics(registry: Registry) {
@@ -298,13 +314,24 @@ function adminMetrics(registry: Registry) {
     label: 'reason',
     values: ['missing', 'wrong'],
   });
-  const secretsReloaded = countBy<ReloadOutcome>(registry, {
+  const countReload = countBy<ReloadOutcome>(registry, {
     name: 'sdk_token_broker_secret_reloads_total',
-    help: 'SIGHUP signals by result: secrets changed, stayed the same, or were refused because the configuration is not usable.',
+    help: 'Times that the secrets were read again, by result: they changed, stayed the same, or were refused because the configuration is not usable.',
     label: 'outcome',
     values: ['changed', 'unchanged', 'refused'],
   });
-  return { adminRefused, secretsReloaded };
+  const refused = new Gauge({
+    registers: [registry],
+    name: 'sdk_token_broker_secrets_refused',
+    help: '1 while the replica keeps its old secrets, because the configuration with the new ones is not usable.',
+  });
+  return {
+    adminRefused,
+    secretsReloaded(outcome) {
+      countReload(outcome);
+      refused.set(outcome === 'refused' ? 1 : 0);
+    },
+  } satisfies Partial<Observer>;
 }
 
 /** Reads the size of `cache` at each scrape. */

@@ -64,7 +64,7 @@ export type RedisErrorKind =
 /** Why the internal API refused a request: it had no bearer token, or a wrong one. */
 export type AdminRefusal = 'missing' | 'wrong';
 
-/** The result of a SIGHUP. `refused`: the configuration was not usable, so the old secrets stay. */
+/** The result of reading the secrets again. `refused`: the configuration was not usable, so the old secrets stay. */
 export type ReloadOutcome = 'changed' | 'unchanged' | 'refused';
 
 /** Receives the events of all modules, for metrics. A call is cheap, never throws, and identifies no account. */
@@ -112,6 +112,8 @@ export interface Observer {
   clockOffsetSeen(host: string, offsetMs: number): void;
 
   sessionChecked(outcome: SessionOutcome): void;
+  /** A command for Redis began, whatever its result. */
+  redisAsked(): void;
   redisFailed(kind: RedisErrorKind): void;
   /** Redis has lost changes that this replica knows of. */
   storeLostData(history: 'lost' | 'went_back'): void;

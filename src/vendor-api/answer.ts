@@ -77,6 +77,12 @@ export const KNOWN_RESULTS: ReadonlyMap<number, ResultKind> = new Map<number, Re
   [10902013, 'account_closed'],
 ]);
 
+/** Each known code with each result that it can mean. */
+export const POSSIBLE_RESULTS: readonly (readonly [code: number, ResultKind])[] = [
+  ...KNOWN_RESULTS,
+  [SIGNATURE_REFUSED, 'clock_skew'],
+];
+
 /** Classifies a result (docs/vendor-login.md, "Result codes"). Only the end of `msg` shows the reason of a 10007. */
 export function resultKind(code: number, msg: string): ResultKind {
   if (code === SIGNATURE_REFUSED && /:\s*-2\s*$/.test(msg)) return 'clock_skew';

@@ -75,7 +75,7 @@ test("the vendor's appKey is replaced under load, with no failed request", async
   await expectNoFailure(load, fleet);
 });
 
-test('a vendor that accepts one appKey at a time refuses logins until SIGHUP, and known tokens stay readable', async () => {
+test('a vendor that accepts one appKey at a time refuses logins until the replicas have the new one, and known tokens stay readable', async () => {
   const app = { ...DEMO_APP };
   const fleet = await startWithSecretFiles({ VENDOR_APP_KEY: app.appKey }, { replicas: 2, vendor: { apps: [app] } });
   const [known, late] = [await fleet.session('known'), await fleet.session('late')];

@@ -1,14 +1,18 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { SignJWT } from 'jose';
 import { expect, inject, onTestFinished, test } from 'vitest';
 import { DEMO_APP } from '../../src/simulator/vendor-simulator.ts';
 import type { BrokerProcess } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { startFleet } from '../support/fleet.ts';
 import { startLoad } from '../support/load.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { sampled } from '../support/prometheus-text.ts';
-import { type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
+import { kubernetesVolume, type Secrets, startWithSecretFiles } from '../support/secret-files.ts';
 
 const hex = () => randomBytes(20).toString('hex');
 const encryptionKey = (id: string) => `${id}:${randomBytes(32).toString('base64')}`;
@@ -70,6 +74,32 @@ test('one SIGHUP replaces several secrets under load, with no failed request', a
   expect(fleet.brokers.map((broker) => broker.log().filter((line) => line.includes('canary-')))).toEqual([[], []]);
 });
 
+test('a replica takes new secrets of a Kubernetes volume without a signal, and keeps the old ones if they are not valid', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'volume-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const volume = kubernetesVolume(folder, { ADMIN_TOKENS: 'ops:canary-0123456789' });
+  const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKENS_FILE: volume.path('ADMIN_TOKENS') } });
+  onTestFinished(() => fleet.close());
+  const { adminUrl, log } = fleet.broker(0);
+  const logs = (text: string) =>
+    eventually(() => log().some((line) => line.includes(text)), { timeoutMs: 60_000, everyMs: 100 });
+  const accepts = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await plainRequest(`${adminUrl}/accounts/nobody`, { headers })).status === 404;
+  };
+  expect(await accepts('canary-0123456789')).toBe(true);
+  volume.replace({ ADMIN_TOKENS: 'ops:canary-9876543210' });
+  await logs('a file has changed: the secrets were read again');
+  expect(await accepts('canary-9876543210')).toBe(true);
+  expect(await accepts('canary-0123456789')).toBe(false);
+  volume.replace({ ADMIN_TOKENS: 'ops:short' });
+  await logs('a file has changed: the old secrets stay');
+  expect(await accepts('canary-9876543210')).toBe(true);
+  const { body: metrics } = await plainRequest(`${adminUrl}/metrics`);
+  expect(sampled(metrics, 'sdk_token_broker_secrets_refused')).toBe(1);
+  expect(log().filter((line) => line.includes('canary-'))).toEqual([]);
+}, 150_000);
+
 test('after SIGHUP the new secrets are in use, and the old ones are not', async () => {
   const { fleet, secrets, reload, session, adminToken, ops } = await startReplicas(1);
   const broker = fleet.broker(0);
@@ -118,7 +148,10 @@ test('an invalid configuration changes no secret at all, and the log says why', 
   await reload({ ADMIN_TOKENS: `ops:canary-${hex()}` });
   const { body: metrics } = await plainRequest(`${broker.adminUrl}/metrics`);
   const reloads = (outcome: string) => sampled(metrics, 'sdk_token_broker_secret_reloads_total', { outcome });
-  expect([reloads('changed'), reloads('unchanged'), reloads('refused')]).toEqual([1, 1, REFUSED.length]);
+  expect(reloads('changed')).toBe(1);
+  // A slow replica may notice a change before the signal, and then reads the files twice.
+  expect(reloads('unchanged')).toBeGreaterThanOrEqual(1);
+  expect(reloads('refused')).toBeGreaterThanOrEqual(REFUSED.length);
   expect(broker.log().join('\n')).not.toContain('canary');
 });
 

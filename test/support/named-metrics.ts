@@ -1,11 +1,11 @@
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { KNOWN_RESULTS } from '../../src/vendor-api/answer.ts';
+import { POSSIBLE_RESULTS } from '../../src/vendor-api/answer.ts';
 import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
 import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
 
 /** The metrics of a replica after every possible event, by name. */
 export async function metricsOfReplica(): Promise<ReadonlyMap<string, MetricFamily>> {
-  const metrics = createMetrics({ version: '1.2.3', vendorResults: KNOWN_RESULTS });
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
   metrics.watch({ size: 1, bytes: 1 });
   reportEveryEvent(metrics.observer);
   return parsePrometheus((await metrics.scrape()).body);

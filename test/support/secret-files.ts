@@ -1,3 +1,4 @@
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +10,10 @@ import { type Fleet, type FleetOptions, startFleet } from './fleet.ts';
 /** Secrets by the name of their setting. */
 export type Secrets = Readonly<Record<string, string>>;
 
-/** The line that a replica logs after SIGHUP. */
+/** The line that a replica logs once it has read the secrets again. */
 export interface ReloadLine {
   readonly level: string;
+  readonly msg: string;
   readonly changed?: readonly string[];
   readonly problems?: readonly string[];
 }
@@ -38,19 +40,48 @@ export async function startWithSecretFiles(secrets: Secrets, options: FleetOptio
   ]);
   const fleet = await startFleet({ ...options, env: { ...options.env, ...Object.fromEntries(files) } });
   onTestFinished(() => fleet.close());
-  const linesOf = (broker: BrokerProcess) => broker.log().filter((line) => line.includes('SIGHUP'));
+  const linesOf = (broker: BrokerProcess): ReloadLine[] =>
+    broker
+      .log()
+      .flatMap((line) => (/: the (secrets were read again|old secrets stay)/.test(line) ? JSON.parse(line) : []));
   return {
     ...fleet,
     async reload(changes) {
+      const before = fleet.brokers.map((broker) => linesOf(broker).length);
       await write(changes);
       const lines: ReloadLine[] = [];
-      for (const broker of fleet.brokers) {
-        const before = linesOf(broker).length;
+      for (const [number, broker] of fleet.brokers.entries()) {
+        const since = () => linesOf(broker).slice(before[number]);
         broker.signal('SIGHUP');
-        await eventually(() => linesOf(broker).length > before);
-        lines.push(JSON.parse(linesOf(broker).at(-1) ?? ''));
+        await eventually(() => since().some(({ msg }) => msg.startsWith('SIGHUP')));
+        // A slow replica may have noticed the change of the files before the signal.
+        lines.push(since().find(({ changed }) => changed?.length !== 0) ?? (since()[0] as ReloadLine));
       }
       return lines;
     },
   };
+}
+
+export interface KubernetesVolume {
+  /** The path that a container sees: a symbolic link into `..data`. */
+  path(name: string): string;
+  /** Replaces all files at once, as the kubelet does: a new folder, then `..data` points to it. */
+  replace(secrets: Secrets): void;
+}
+
+/** Lays out a folder as the kubelet lays out the volume of a Secret. */
+export function kubernetesVolume(folder: string, secrets: Secrets): KubernetesVolume {
+  let version = 0;
+  const fill = (files: Secrets) => {
+    const former = join(folder, `..${version}`);
+    version += 1;
+    mkdirSync(join(folder, `..${version}`));
+    for (const [name, value] of Object.entries(files)) writeFileSync(join(folder, `..${version}`, name), value);
+    symlinkSync(`..${version}`, join(folder, '..data_tmp'));
+    renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
+    rmSync(former, { recursive: true, force: true });
+  };
+  fill(secrets);
+  for (const name of Object.keys(secrets)) symlinkSync(join('..data', name), join(folder, name));
+  return { path: (name) => join(folder, name), replace: fill };
 }

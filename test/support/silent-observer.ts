@@ -25,6 +25,7 @@ export const silentObserver: Observer = {
   lastLoginSeen: ignore,
   clockOffsetSeen: ignore,
   sessionChecked: ignore,
+  redisAsked: ignore,
   redisFailed: ignore,
   storeLostData: ignore,
   adminRefused: ignore,

@@ -34,7 +34,7 @@ export interface RedisStoreOptions {
   readonly commandTimeoutMs?: number;
   readonly clock: Clock;
   readonly log: RedisLog & Pick<Log, 'error'>;
-  readonly observer: Pick<Observer, 'redisFailed' | 'storeLostData'>;
+  readonly observer: Pick<Observer, 'redisAsked' | 'redisFailed' | 'storeLostData'>;
 }
 
 export interface RedisStore extends TokenStore {

@@ -1,92 +1,66 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../../../src/config/config.ts';
-import { VARIABLES } from '../../../src/config/variables.ts';
-import { problemsOf, USABLE } from './usable-environment.ts';
+import { expect, onTestFinished, test } from 'vitest';
+import { SecretFiles } from '../../../src/config/secret-files.ts';
+import { kubernetesVolume } from '../../support/secret-files.ts';
 
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'secret-files-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function fileOf(content: string): string {
-  const path = join(folder, `secret-${content.length}`);
-  writeFileSync(path, content);
-  return path;
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
 }
 
-const { VENDOR_APP_KEY: _, ...WITHOUT_KEY } = USABLE;
-const appKeyFrom = (path: string) =>
-  loadConfig({ ...WITHOUT_KEY, VENDOR_APP_KEY_FILE: path }).vendor.apps.get('default')?.appKey;
-const problemsFrom = (path: string) => problemsOf({ ...WITHOUT_KEY, VENDOR_APP_KEY_FILE: path });
+test('a change behind the symbolic link of a Kubernetes volume counts once, when it is found for the second time', async () => {
+  const volume = kubernetesVolume(newFolder(), { ADMIN_TOKENS: 'one' });
+  const files = new SecretFiles({ ADMIN_TOKENS_FILE: volume.path('ADMIN_TOKENS') });
+  await files.noteRead();
+  expect(await files.hasChanged()).toBe(false);
+  volume.replace({ ADMIN_TOKENS: 'two' });
+  expect([await files.hasChanged(), await files.hasChanged(), await files.hasChanged()]).toEqual([false, true, false]);
+  // The same content in a new folder is no change.
+  volume.replace({ ADMIN_TOKENS: 'two' });
+  expect([await files.hasChanged(), await files.hasChanged()]).toEqual([false, false]);
+});
 
-describe('a secret in a file', () => {
-  test.each([
-    ['canary', 'canary'],
-    ['canary\n', 'canary'],
-    ['canary\r\n', 'canary'],
-    [' canary ', ' canary '],
-  ])('%j is read as %j', (content, value) => {
-    expect(appKeyFrom(fileOf(content))).toBe(value);
-  });
+test('files that go on changing do not count until they stop', async () => {
+  const file = join(newFolder(), 'REDIS_URL');
+  writeFileSync(file, 'redis://a');
+  const files = new SecretFiles({ REDIS_URL_FILE: file });
+  await files.noteRead();
+  for (const half of ['redis://', 'redis://b', 'redis://bc']) {
+    writeFileSync(file, half);
+    expect(await files.hasChanged()).toBe(false);
+  }
+  expect(await files.hasChanged()).toBe(true);
+});
 
-  test('loses one line break at its end and keeps a second one, which an appKey must not have', () => {
-    expect(problemsFrom(fileOf('canary\n\n'))).toEqual([
-      'VENDOR_APP_KEY must be the appKey that the vendor issued, without control characters, such as the line break ' +
-        'that echo adds',
-    ]);
-  });
+test('a missing file is a change, and so is its return', async () => {
+  const file = join(newFolder(), 'REDIS_URL');
+  writeFileSync(file, 'redis://a');
+  const files = new SecretFiles({ REDIS_URL_FILE: file });
+  await files.noteRead();
+  renameSync(file, `${file}.away`);
+  expect([await files.hasChanged(), await files.hasChanged()]).toEqual([false, true]);
+  renameSync(`${file}.away`, file);
+  expect([await files.hasChanged(), await files.hasChanged()]).toEqual([false, true]);
+});
 
-  test('is possible for every secret, and for no other variable', () => {
-    const path = join(folder, 'nowhere');
-    const problems = Object.keys(VARIABLES).flatMap((name) =>
-      problemsOf({ ...USABLE, [name]: '', [`${name}_FILE`]: path }),
-    );
-    const named = problems.flatMap(
-      (problem) => problem.match(/^(\w+)_FILE names a file that cannot be read/)?.[1] ?? [],
-    );
-    const secrets = Object.entries(VARIABLES).flatMap(([name, variable]) => ('secret' in variable ? [name] : []));
-    expect(named).toEqual(secrets);
-    expect(secrets).toEqual(
-      expect.arrayContaining([
-        'ADMIN_TOKEN',
-        'ADMIN_TOKENS',
-        'VENDOR_APPS',
-        'SESSION_INTROSPECTION_CLIENT_SECRET',
-        'REDIS_URL',
-      ]),
-    );
-  });
+test('what SIGHUP has read is no change', async () => {
+  const file = join(newFolder(), 'REDIS_URL');
+  writeFileSync(file, 'redis://a');
+  const files = new SecretFiles({ REDIS_URL_FILE: file });
+  await files.noteRead();
+  writeFileSync(file, 'redis://b');
+  await files.noteRead();
+  expect([await files.hasChanged(), await files.hasChanged()]).toEqual([false, false]);
+});
 
-  test('is validated like a secret in the environment', () => {
-    const [problem, ...others] = problemsOf({ ...USABLE, REDIS_URL_FILE: fileOf('http://canary') });
-    expect(problem).toMatch(/^REDIS_URL must be a redis:\/\/ or rediss:\/\/ URL/);
-    expect(problem).not.toContain('canary');
-    expect(others).toEqual([]);
-  });
-
-  test('that cannot be read is reported once, with the reason', () => {
-    expect(problemsFrom(join(folder, 'nowhere'))).toEqual([
-      'VENDOR_APP_KEY_FILE names a file that cannot be read (ENOENT)',
-    ]);
-    expect(problemsFrom(folder)).toEqual(['VENDOR_APP_KEY_FILE names a file that cannot be read (EISDIR)']);
-    expect(problemsFrom('\0')).toEqual([
-      'VENDOR_APP_KEY_FILE names a file that cannot be read (ERR_INVALID_ARG_VALUE)',
-    ]);
-  });
-
-  test.each(['', '\n'])('that is %j is an error, which names the file', (content) => {
-    const path = fileOf(content);
-    expect(problemsFrom(path)).toEqual([`VENDOR_APP_KEY_FILE names a file that is empty: ${path}`]);
-    expect(problemsOf({ ...USABLE, REDIS_URL_FILE: fileOf(content) })).toHaveLength(1);
-  });
-
-  test('must not be in the environment too', () => {
-    expect(problemsOf({ ...USABLE, VENDOR_APP_KEY_FILE: fileOf('other-canary') })).toEqual([
-      'VENDOR_APP_KEY and VENDOR_APP_KEY_FILE are both set: set only one of them',
-    ]);
-  });
+test('a pipe, which can be read only once, and a setting that is no secret are left alone', async () => {
+  const pipe = join(newFolder(), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const files = new SecretFiles({ REDIS_URL_FILE: pipe, VENDOR_BASE_URL_FILE: '/no/such/file' });
+  await files.noteRead();
+  expect([await files.hasChanged(), await files.hasChanged()]).toEqual([false, false]);
 });

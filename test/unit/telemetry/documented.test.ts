@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
-import { KNOWN_RESULTS } from '../../../src/vendor-api/answer.ts';
+import { KNOWN_RESULTS, POSSIBLE_RESULTS } from '../../../src/vendor-api/answer.ts';
 import { readFile } from '../../support/documents.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
 import { reportEveryEvent } from './every-event.ts';
@@ -22,7 +22,7 @@ function tableAfter(firstCell: string): string[][] {
 
 /** The metrics of a broker after every possible event. */
 async function allMetrics(): Promise<[string, MetricFamily][]> {
-  const metrics = createMetrics({ version: '1.2.3', vendorResults: KNOWN_RESULTS });
+  const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
   metrics.watch({ size: 1, bytes: 1 });
   reportEveryEvent(metrics.observer);
   return [...parsePrometheus((await metrics.scrape()).body)];

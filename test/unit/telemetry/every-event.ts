@@ -71,7 +71,10 @@ export function reportEveryEvent(observer: Observer): void {
   observer.lastLoginSeen('vendor.example', 1_700_000_000_000);
   observer.clockOffsetSeen('vendor.example', -15_000);
   for (const outcome of ['cached', 'accepted', 'kept', ...CODES] as const) observer.sessionChecked(outcome);
-  for (const kind of KINDS) observer.redisFailed(kind);
+  for (const kind of KINDS) {
+    observer.redisAsked();
+    observer.redisFailed(kind);
+  }
   for (const history of ['lost', 'went_back'] as const) observer.storeLostData(history);
   observer.adminRefused('missing');
   observer.adminRefused('wrong');

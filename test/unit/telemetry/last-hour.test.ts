@@ -13,7 +13,7 @@ function startCounts() {
   const clock = new TestClock();
   clock.advance(MINUTE_MS - (clock.now() % MINUTE_MS));
   const counts = countsByMinute(clock);
-  const { observer } = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+  const { observer } = createMetrics({ version: '1.2.3', vendorResults: [] });
   return { clock, counts, observer: countingObserver(observer, counts) };
 }
 
@@ -59,8 +59,8 @@ describe('the last hour', () => {
 
   test('counts in the metrics too', async () => {
     const clock = new TestClock();
-    const metrics = createMetrics({ version: '1.2.3', vendorResults: new Map() });
-    const every = createMetrics({ version: '1.2.3', vendorResults: new Map() });
+    const metrics = createMetrics({ version: '1.2.3', vendorResults: [] });
+    const every = createMetrics({ version: '1.2.3', vendorResults: [] });
     reportEveryEvent(countingObserver(metrics.observer, countsByMinute(clock)));
     reportEveryEvent(every.observer);
     const ours = async ({ scrape }: typeof metrics) => (await scrape()).body.match(/^sdk_token_broker.*$/gm);

@@ -167,7 +167,7 @@ export class RedisCommands {
   readonly #timeoutMs: number;
   readonly #clock: Clock;
   readonly #parts = new Map<string, Part>();
-  readonly #observer: Pick<Observer, 'redisFailed'>;
+  readonly #observer: Pick<Observer, 'redisAsked' | 'redisFailed'>;
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
   /** When Redis last answered a command, and when it did not. */
@@ -176,7 +176,7 @@ export class RedisCommands {
   constructor(
     redis: RedisClient,
     clock: Clock,
-    observer: Pick<Observer, 'redisFailed'>,
+    observer: Pick<Observer, 'redisAsked' | 'redisFailed'>,
     timeoutMs = COMMAND_TIMEOUT_MS,
   ) {
     this.#redis = redis;
@@ -226,6 +226,7 @@ export class RedisCommands {
    * @throws BrokerError `store_unavailable`
    */
   run<T>(key: string | undefined, command: (redis: RedisClient, leftMs: () => number) => Promise<T>): Promise<T> {
+    this.#observer.redisAsked();
     const part = this.#partAt(this.partOf(key));
     const { breaker, contact } = part;
     if (!breaker.admit()) {
