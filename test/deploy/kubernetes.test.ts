@@ -33,7 +33,13 @@ interface PodSpec {
   readonly serviceAccountName?: string;
   readonly automountServiceAccountToken: boolean;
   readonly terminationGracePeriodSeconds: number;
+  readonly topologySpreadConstraints: readonly unknown[];
   readonly volumes: readonly { readonly name: string; readonly secret?: { readonly secretName: string } }[];
+}
+
+interface Egress {
+  readonly ports: readonly { readonly port: number | string; readonly protocol: string }[];
+  readonly to: readonly { readonly ipBlock?: { readonly cidr: string; readonly except: readonly string[] } }[];
 }
 
 interface Manifest extends Resource {
@@ -167,11 +173,14 @@ describe.each(FOLDERS)('kustomize build %s', (folder) => {
     ]);
   });
 
-  test('opens the internal port to Prometheus and the customer cloud alone', () => {
+  test('opens the public port to the Ingress alone, and the internal port to Prometheus and the customer cloud', () => {
     const { policyTypes, ingress } = only(folder, 'NetworkPolicy').spec;
-    expect(policyTypes).toEqual(['Ingress']);
+    expect(policyTypes).toEqual(['Ingress', 'Egress']);
     expect(ingress).toHaveLength(2);
-    expect(ingress[0]).toEqual({ ports: [{ port: 'api', protocol: 'TCP' }] });
+    expect(ingress[0]).toEqual({
+      ports: [{ port: 'api', protocol: 'TCP' }],
+      from: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'ingress-nginx' } } }],
+    });
     expect(ingress[1].ports).toEqual([{ port: 'internal', protocol: 'TCP' }]);
     const namespaces = ingress[1].from.map(
       (peer: { namespaceSelector: { matchLabels: Record<string, string> } }) =>
@@ -179,6 +188,33 @@ describe.each(FOLDERS)('kustomize build %s', (folder) => {
     );
     expect(namespaces).toEqual(['monitoring', 'customer-cloud']);
     expect(ingress[1].from[0].podSelector.matchLabels).toEqual({ 'app.kubernetes.io/name': 'prometheus' });
+  });
+
+  test('lets a replica reach DNS, Redis, and HTTPS outside private networks', () => {
+    const { egress } = only(folder, 'NetworkPolicy').spec as { egress: Egress[] };
+    for (const { to } of egress) expect(to.length).toBeGreaterThan(0);
+    const rule = (port: number) => egress.filter(({ ports }) => ports.some((one) => one.port === port));
+    expect(rule(53)).toHaveLength(1);
+    expect(rule(53)[0]?.ports.map(({ protocol }) => protocol)).toEqual(['UDP', 'TCP']);
+    expect(rule(6379)).toHaveLength(1);
+    const blocks = rule(443).flatMap(({ to }) => to.map(({ ipBlock }) => ipBlock));
+    expect(blocks.map((block) => block?.cidr)).toEqual(['0.0.0.0/0', '::/0']);
+    // The address of the cloud's metadata, and the nodes and pods of most clusters.
+    expect(blocks[0]?.except).toEqual(expect.arrayContaining(['169.254.0.0/16', '10.0.0.0/8', '192.168.0.0/16']));
+  });
+
+  test('spreads the replicas of one version over zones and nodes, and starts them also where that is impossible', () => {
+    const { topologySpreadConstraints } = podOf(only(folder, 'Deployment'));
+    const { matchLabels } = only(folder, 'Deployment').spec.selector;
+    expect(topologySpreadConstraints).toEqual(
+      ['topology.kubernetes.io/zone', 'kubernetes.io/hostname'].map((topologyKey) => ({
+        maxSkew: 1,
+        topologyKey,
+        whenUnsatisfiable: 'ScheduleAnyway',
+        labelSelector: { matchLabels },
+        matchLabelKeys: ['pod-template-hash'],
+      })),
+    );
   });
 
   test('sets only settings that exist, and takes secrets from files of the Secret alone', () => {
@@ -239,16 +275,32 @@ test('the production overlay is valid with secrets of your own, and contains non
   });
   expect(loadConfig(environment).redis).toBeDefined();
   const [, command = ''] =
-    /folder with the files (.*?):\n/s.exec(readFile('deploy/kubernetes/overlays/production/kustomization.yaml')) ?? [];
+    /folder with the\n# files (.*?):\n/s.exec(readFile('deploy/kubernetes/overlays/production/kustomization.yaml')) ??
+    [];
   const named = [...command.matchAll(/\b([A-Z]+_[A-Z_]+)\b/g)].map(([, name]) => name);
   const files = Object.keys(only(folder, 'ConfigMap').data ?? {}).filter((name) => name.endsWith('_FILE'));
   expect(new Set(named)).toEqual(new Set(files.map((name) => name.replace(/_FILE$/, ''))));
 });
 
-test('the production overlay pins the image, and puts everything into one namespace', () => {
+test('the try-out overlay lets the broker reach its Redis and its simulator', () => {
+  const folder = 'overlays/try-out';
+  const { egress } = only(folder, 'NetworkPolicy').spec;
+  const allowed = (
+    egress as { ports: { port: unknown }[]; to: { podSelector?: { matchLabels: unknown } }[] }[]
+  ).flatMap(({ ports, to }) =>
+    to.flatMap(({ podSelector }) => ports.map(({ port }) => [port, podSelector?.matchLabels])),
+  );
+  for (const name of ['redis', 'simulator']) {
+    const { template } = only(folder, 'Deployment', new RegExp(`^${name}$`)).spec;
+    for (const { name: port, containerPort } of template.spec.containers[0].ports)
+      expect(allowed).toContainEqual([name === 'redis' ? containerPort : port, template.metadata.labels]);
+  }
+});
+
+test('the production overlay pins the image by its digest, and puts everything into one namespace', () => {
   const folder = 'overlays/production';
-  const { version } = JSON.parse(readFile('package.json'));
-  expect(podOf(only(folder, 'Deployment')).containers[0].image).toBe(`registry.example/sdk-token-broker:${version}`);
+  const { image } = podOf(only(folder, 'Deployment')).containers[0];
+  expect(image).toMatch(/^registry\.example\/sdk-token-broker@sha256:[0-9a-f]{64}$/);
   const namespaces = built(folder)
     .filter(({ kind }) => kind !== 'Namespace')
     .map(({ metadata }) => metadata.namespace);
