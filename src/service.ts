@@ -115,7 +115,6 @@ export async function startService(
     loginBurst: config.terminalsPerAccount,
   });
   const { tokens, accounts, accessIds, cache, worker } = broker;
-  metrics.watch(cache.tokens);
   const readiness = new Readiness(health, clock);
   const replica = hostname();
   const sessionContact = asksServer(config.session) ? sessionServer : undefined;
@@ -138,6 +137,16 @@ export async function startService(
       sessionServer: sessionContact,
       clockOffsetMs: redisStore?.clockOffsetMs(),
     }),
+  });
+  metrics.watch({
+    cache: cache.tokens,
+    configuration: () => current.digest,
+    missingReplicas: () =>
+      store.replicas.others().then(
+        (others) => fleet.missing(others),
+        () => undefined,
+      ),
+    vendorDomains: () => vendor.domains(),
   });
   const status = new Status({
     version,

@@ -117,6 +117,13 @@ export class Fleet {
     };
   }
 
+  /** The number of replicas that ended without a shutdown. */
+  missing(others: readonly LeftSummary[]): number {
+    const facts = this.#options.facts();
+    const known = this.#known(others, this.#summary(facts, []), facts.now);
+    return known.filter(({ missingSince }) => missingSince !== undefined).length;
+  }
+
   async #leave(): Promise<void> {
     const { clock, summaries } = this.#options;
     const facts = this.#options.facts();

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome, ReloadOutcome } from '../token/observer.ts';
 import { coolsDown } from '../token/renewal-timing.ts';
@@ -7,6 +8,16 @@ import { coolsDown } from '../token/renewal-timing.ts';
 export interface Occupancy {
   readonly size: number;
   readonly bytes: number;
+}
+
+/** What each scrape reads. */
+export interface WatchedState {
+  readonly cache: Occupancy;
+  /** The digest of the present configuration. */
+  readonly configuration: () => string;
+  /** Number of replicas that ended without a shutdown; `undefined` if the store does not answer. */
+  readonly missingReplicas: () => Promise<number | undefined>;
+  readonly vendorDomains: () => readonly VendorDomain[];
 }
 
 export interface MetricsOptions {
@@ -20,8 +31,8 @@ export interface MetricsOptions {
 export interface Metrics {
   /** Counts the events that it receives. */
   readonly observer: Observer;
-  /** From now on, the metrics include the size of `cache`. */
-  watch(cache: Occupancy): void;
+  /** From now on, the metrics include this state. */
+  watch(state: WatchedState): void;
   /** All metrics of the service and of the process, in the Prometheus text format. */
   scrape(): Promise<{ readonly contentType: string; readonly body: string }>;
 }
@@ -36,12 +47,6 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
     ...redisMetrics(registry),
     ...adminMetrics(registry),
   };
-  new Gauge({
-    registers: [registry],
-    name: 'sdk_token_broker_build_info',
-    help: 'Always 1, with the version of the service and of Node.js as labels.',
-    labelNames: ['version', 'node_version'],
-  }).set({ version, node_version: process.version }, 1);
   new Counter({
     registers: [registry],
     name: 'sdk_token_broker_log_lines_lost_total',
@@ -54,7 +59,11 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   collectDefaultMetrics({ register: registry });
   return {
     observer,
-    watch: (cache) => cacheMetrics(registry, cache),
+    watch(state) {
+      replicaMetrics(registry, version, state);
+      failureMetrics(registry, state);
+      cacheMetrics(registry, state.cache);
+    },
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
@@ -332,6 +341,47 @@ function adminMetrics(registry: Registry) {
       refused.set(outcome === 'refused' ? 1 : 0);
     },
   } satisfies Partial<Observer>;
+}
+
+/** Reads the state of this replica, and of the fleet, at each scrape. */
+function replicaMetrics(registry: Registry, version: string, state: WatchedState): void {
+  new Gauge({
+    registers: [registry],
+    name: 'sdk_token_broker_build_info',
+    help: 'Always 1, with the version of the service and of Node.js, and a digest of settings and secrets, as labels.',
+    labelNames: ['version', 'node_version', 'configuration'],
+    collect() {
+      this.reset();
+      this.set({ version, node_version: process.version, configuration: state.configuration() }, 1);
+    },
+  });
+  new Gauge({
+    registers: [registry],
+    name: 'sdk_token_broker_replicas_missing',
+    help: 'Replicas that ended without a shutdown in the last 15 minutes, and that no replica of this name has replaced.',
+    async collect() {
+      const missing = await state.missingReplicas();
+      if (missing !== undefined) this.set(missing);
+    },
+  });
+}
+
+/** Reads what logins fail with at each scrape. */
+function failureMetrics(registry: Registry, { vendorDomains }: WatchedState): void {
+  new Gauge({
+    registers: [registry],
+    name: 'sdk_token_broker_vendor_failing',
+    help: 'Always 1. Shown while the logins of this replica at a vendor domain fail, with the reason of the last one.',
+    labelNames: ['host', 'reason'],
+    collect() {
+      this.reset();
+      for (const { host, lastFailure, failingSince } of vendorDomains()) {
+        if (!lastFailure || failingSince === undefined) continue;
+        const { reason, problem } = lastFailure;
+        this.set({ host, reason: problem === undefined ? reason : `${reason}: ${problem}` }, 1);
+      }
+    },
+  });
 }
 
 /** Reads the size of `cache` at each scrape. */

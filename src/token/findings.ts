@@ -4,21 +4,21 @@
  */
 export const FINDINGS = {
   redis_unreachable: { level: 'bad', runbook: 'SdkTokenBrokerRedisTrouble' },
-  redis_refuses_writes: { level: 'bad', runbook: 'SdkTokenBrokerRedisTrouble' },
+  redis_refuses_writes: { level: 'bad', runbook: 'SdkTokenBrokerRedisRefusesWrites' },
   vendor_rejects: { level: 'bad', runbook: 'SdkTokenBrokerVendorRefusesLogins' },
   vendor_down: { level: 'bad', runbook: 'The vendor is down' },
-  accounts_closed: { level: 'bad', runbook: 'SdkTokenBrokerNoLoginSucceeds' },
+  accounts_closed: { level: 'bad', runbook: 'SdkTokenBrokerAccountsClosed' },
   session_check_fails: { level: 'bad', runbook: 'SdkTokenBrokerSessionChecksUnavailable' },
   sessions_refused: { level: 'bad', runbook: 'SdkTokenBrokerSessionsRefused' },
-  vendor_fails_logins: { level: 'bad', runbook: 'The vendor is down' },
+  vendor_fails_logins: { level: 'bad', runbook: 'SdkTokenBrokerLoginsFail' },
   reads_fail: { level: 'bad', runbook: 'SdkTokenBrokerReadsFail' },
   tokens_ended: { level: 'bad', runbook: 'SdkTokenBrokerTokensExpiredUnrenewed' },
   redis_lost_data: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
   redis_went_back: { level: 'warn', runbook: 'SdkTokenBrokerRedisLostData' },
   renewals_late: { level: 'warn', runbook: 'SdkTokenBrokerRenewalsOverdue' },
-  vendor_slow: { level: 'warn', runbook: 'The vendor is down' },
-  replica_missing: { level: 'warn', runbook: 'SdkTokenBrokerReplicaDown' },
-  configuration_differs: { level: 'warn', runbook: 'SdkTokenBrokerSecretReloadRefused' },
+  vendor_slow: { level: 'warn', runbook: 'SdkTokenBrokerVendorSlow' },
+  replica_missing: { level: 'warn', runbook: 'SdkTokenBrokerReplicaMissing' },
+  configuration_differs: { level: 'warn', runbook: 'SdkTokenBrokerReplicasDiffer' },
   clock_differs: { level: 'warn', runbook: 'SdkTokenBrokerVendorClockOff' },
 } as const satisfies Readonly<Record<string, { readonly level: 'bad' | 'warn'; readonly runbook: string }>>;
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
+import { FINDINGS } from '../../src/token/findings.ts';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
 import { promtoolBinary } from '../support/promtool.ts';
@@ -149,6 +150,11 @@ test('docs/runbooks.md begins with the three questions of an operator, and has a
   const questions = ['A user cannot log in', 'Are all tokens fine tonight?', 'The vendor is down'];
   expect(headings.slice(0, 5)).toEqual([...questions, 'Backup and restore', 'Use the rules']);
   expect(headings.slice(5)).toEqual(alerts.map(({ alert }) => alert));
+});
+
+test('docs/runbooks.md has a section for every finding of GET /status', () => {
+  const headings = [...RUNBOOKS.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+  for (const { runbook } of Object.values(FINDINGS)) expect(headings).toContain(runbook);
 });
 
 test('docs/runbooks.md says what to do for every error that an app can get', () => {

@@ -1,12 +1,29 @@
-import { createMetrics } from '../../src/telemetry/metrics.ts';
+import { createMetrics, type WatchedState } from '../../src/telemetry/metrics.ts';
 import { POSSIBLE_RESULTS } from '../../src/vendor-api/answer.ts';
 import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
 import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
 
+export const WATCHED: WatchedState = {
+  cache: { size: 1, bytes: 1 },
+  configuration: () => '0123456789ab',
+  missingReplicas: async () => 1,
+  vendorDomains: () => [
+    {
+      host: 'vendor.example',
+      circuit: 'open',
+      clockOffsetMs: 0,
+      lastSuccessAt: undefined,
+      lastFailure: { at: 1, reason: 'unreachable', problem: 'CERT_HAS_EXPIRED' },
+      failingSince: 1,
+      failures: 1,
+    },
+  ],
+};
+
 /** The metrics of a replica after every possible event, by name. */
 export async function metricsOfReplica(): Promise<ReadonlyMap<string, MetricFamily>> {
   const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
-  metrics.watch({ size: 1, bytes: 1 });
+  metrics.watch(WATCHED);
   reportEveryEvent(metrics.observer);
   return parsePrometheus((await metrics.scrape()).body);
 }

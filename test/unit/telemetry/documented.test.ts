@@ -3,6 +3,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
 import { KNOWN_RESULTS, POSSIBLE_RESULTS } from '../../../src/vendor-api/answer.ts';
 import { readFile } from '../../support/documents.ts';
+import { WATCHED } from '../../support/named-metrics.ts';
 import { type MetricFamily, parsePrometheus } from '../../support/prometheus-text.ts';
 import { reportEveryEvent } from './every-event.ts';
 
@@ -23,7 +24,7 @@ function tableAfter(firstCell: string): string[][] {
 /** The metrics of a broker after every possible event. */
 async function allMetrics(): Promise<[string, MetricFamily][]> {
   const metrics = createMetrics({ version: '1.2.3', vendorResults: POSSIBLE_RESULTS });
-  metrics.watch({ size: 1, bytes: 1 });
+  metrics.watch(WATCHED);
   reportEveryEvent(metrics.observer);
   return [...parsePrometheus((await metrics.scrape()).body)];
 }
@@ -48,7 +49,7 @@ test('docs/metrics.md explains every value of a label', async () => {
   const missing = (await allMetrics()).filter(isOwn).flatMap(([name, { samples }]) =>
     samples.flatMap(({ labels }) =>
       Object.entries(labels)
-        .filter(([label]) => !['le', 'host', 'version', 'node_version'].includes(label))
+        .filter(([label]) => !['le', 'host', 'version', 'node_version', 'configuration'].includes(label))
         .filter(([, value]) => !(hasErrorCodes(name) && Object.hasOwn(ERRORS, value)))
         .filter(([, value]) => !KNOWN_RESULTS.has(Number(value)))
         .filter(([label, value]) => !explained.some(([of, values]) => of === label && values?.includes(`\`${value}\``)))

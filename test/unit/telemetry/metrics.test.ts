@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { WATCHED } from '../../support/named-metrics.ts';
 import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
 import { KINDS, LIMITS, READS, reportEveryEvent } from './every-event.ts';
 
@@ -65,11 +66,19 @@ describe('a scrape', () => {
   test('shows the process, the version and the current size of the cache', async () => {
     const { watch, value, scraped } = newMetrics();
     const cache = { size: 0, bytes: 0 };
-    watch(cache);
+    let configuration = 'former';
+    watch({ ...WATCHED, cache, configuration: () => configuration, missingReplicas: async () => undefined });
     expect(await value('cached_tokens')).toBe(0);
     Object.assign(cache, { size: 3, bytes: 4_711 });
     expect([await value('cached_tokens'), await value('cached_tokens_bytes')]).toEqual([3, 4_711]);
-    expect(await value('build_info', { version: '1.2.3', node_version: process.version })).toBe(1);
+    const build = { version: '1.2.3', node_version: process.version };
+    expect(await value('build_info', { ...build, configuration: 'former' })).toBe(1);
+    configuration = 'present';
+    expect(await value('build_info', { ...build, configuration: 'present' })).toBe(1);
+    expect(await scraped()).not.toContain('former');
+    expect(await value('replicas_missing')).toBe(0);
+    const reason = 'unreachable: CERT_HAS_EXPIRED';
+    expect(await value('vendor_failing', { host: 'vendor.example', reason })).toBe(1);
     for (const name of ['process_resident_memory_bytes', 'nodejs_eventloop_lag_seconds']) {
       expect(parsePrometheus(await scraped()).has(name)).toBe(true);
     }
