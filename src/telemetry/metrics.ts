@@ -1,24 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, ERRORS, type ErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome, ReloadOutcome } from '../token/observer.ts';
 import { coolsDown } from '../token/renewal-timing.ts';
-
-/** The size of this replica's token cache. */
-export interface Occupancy {
-  readonly size: number;
-  readonly bytes: number;
-}
-
-/** What each scrape reads. */
-export interface WatchedState {
-  readonly cache: Occupancy;
-  /** The digest of the present configuration. */
-  readonly configuration: () => string;
-  /** Number of replicas that ended without a shutdown; `undefined` if the store does not answer. */
-  readonly missingReplicas: () => Promise<number | undefined>;
-  readonly vendorDomains: () => readonly VendorDomain[];
-}
+import { type WatchedState, watchState } from './watched-state.ts';
 
 export interface MetricsOptions {
   readonly version: string;
@@ -59,11 +43,7 @@ export function createMetrics({ version, vendorResults, lostLogLines = () => 0 }
   collectDefaultMetrics({ register: registry });
   return {
     observer,
-    watch(state) {
-      replicaMetrics(registry, version, state);
-      failureMetrics(registry, state);
-      cacheMetrics(registry, state.cache);
-    },
+    watch: (state) => watchState(registry, version, state),
     scrape: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }
@@ -341,66 +321,4 @@ function adminMetrics(registry: Registry) {
       refused.set(outcome === 'refused' ? 1 : 0);
     },
   } satisfies Partial<Observer>;
-}
-
-/** Reads the state of this replica, and of the fleet, at each scrape. */
-function replicaMetrics(registry: Registry, version: string, state: WatchedState): void {
-  new Gauge({
-    registers: [registry],
-    name: 'sdk_token_broker_build_info',
-    help: 'Always 1, with the version of the service and of Node.js, and a digest of settings and secrets, as labels.',
-    labelNames: ['version', 'node_version', 'configuration'],
-    collect() {
-      this.reset();
-      this.set({ version, node_version: process.version, configuration: state.configuration() }, 1);
-    },
-  });
-  new Gauge({
-    registers: [registry],
-    name: 'sdk_token_broker_replicas_missing',
-    help: 'Replicas that ended without a shutdown in the last 15 minutes, and that no replica of this name has replaced.',
-    async collect() {
-      const missing = await state.missingReplicas();
-      if (missing !== undefined) this.set(missing);
-    },
-  });
-}
-
-/** Reads what logins fail with at each scrape. */
-function failureMetrics(registry: Registry, { vendorDomains }: WatchedState): void {
-  new Gauge({
-    registers: [registry],
-    name: 'sdk_token_broker_vendor_failing',
-    help: 'Always 1. Shown while the logins of this replica at a vendor domain fail, with the reason of the last one.',
-    labelNames: ['host', 'reason'],
-    collect() {
-      this.reset();
-      for (const { host, lastFailure, failingSince } of vendorDomains()) {
-        if (!lastFailure || failingSince === undefined) continue;
-        const { reason, problem } = lastFailure;
-        this.set({ host, reason: problem === undefined ? reason : `${reason}: ${problem}` }, 1);
-      }
-    },
-  });
-}
-
-/** Reads the size of `cache` at each scrape. */
-function cacheMetrics(registry: Registry, cache: Occupancy): void {
-  const registers = [registry];
-  new Gauge({
-    registers,
-    name: 'sdk_token_broker_cached_tokens',
-    help: "Tokens in this replica's memory.",
-    collect() {
-      this.set(cache.size);
-    },
-  });
-  new Gauge({
-    registers,
-    name: 'sdk_token_broker_cached_tokens_bytes',
-    help: "Approximate size of the tokens in this replica's memory, in bytes; limited by `CACHE_MAX_MB`.",
-    collect() {
-      this.set(cache.bytes);
-    },
-  });
 }

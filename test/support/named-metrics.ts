@@ -1,4 +1,5 @@
-import { createMetrics, type WatchedState } from '../../src/telemetry/metrics.ts';
+import { createMetrics } from '../../src/telemetry/metrics.ts';
+import type { WatchedState } from '../../src/telemetry/watched-state.ts';
 import { POSSIBLE_RESULTS } from '../../src/vendor-api/answer.ts';
 import { reportEveryEvent } from '../unit/telemetry/every-event.ts';
 import { type MetricFamily, parsePrometheus } from './prometheus-text.ts';
