@@ -1,4 +1,4 @@
-// npm run rules: writes deploy/kubernetes/components/prometheus-rule/prometheusrule.yaml from deploy/prometheus/rules.yml.
+// npm run rules: writes deploy/prometheus/rules.yml into the component prometheus-rule of Kustomize and into the Helm chart.
 // npm run rules -- --runbooks URL: also lets every alert link to URL, where you publish docs/runbooks.md.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -26,6 +26,7 @@ spec:
 `;
 const rules = readFileSync(RULES, 'utf8');
 const groups = rules.slice(rules.indexOf('groups:\n'));
+writeFileSync(file('helm/sdk-token-broker/files/rules.yml'), rules);
 writeFileSync(
   file('kubernetes/components/prometheus-rule/prometheusrule.yaml'),
   head + groups.replaceAll(/^(?=.)/gm, '  '),

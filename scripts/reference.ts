@@ -1,7 +1,8 @@
-// Writes the tables of settings, errors, guarantees and mistakes into the documents: npm run reference. With --check, it changes
-// nothing, and fails if a table differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
+// Writes the tables of settings, errors, guarantees, mistakes and values of the chart into the documents, and the settings into
+// the schema of the chart: npm run reference. With --check, it changes nothing, and fails if a table or the schema differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
+import { chartSections, writeChartSchema } from './reference/chart.ts';
 import type { Language } from './reference/language.ts';
 import { errorSections, guaranteeSections, mistakeSections, settingSections } from './reference/tables.ts';
 
@@ -13,6 +14,8 @@ const DOCUMENTS = [
   { path: 'docs/guarantees.md', language: 'en', sectionsIn: guaranteeSections },
   { path: 'docs/zh/guarantees.md', language: 'zh', sectionsIn: guaranteeSections },
   { path: 'docs/test-results.md', language: 'en', sectionsIn: mistakeSections },
+  { path: 'deploy/helm/sdk-token-broker/README.md', language: 'en', sectionsIn: chartSections },
+  { path: 'deploy/helm/sdk-token-broker/README.zh-CN.md', language: 'zh', sectionsIn: chartSections },
 ] as const satisfies { path: string; language: Language; sectionsIn: (language: Language) => Map<string, string> }[];
 
 const mayWrite = !process.argv.includes('--check');
@@ -25,8 +28,10 @@ const outdated = DOCUMENTS.filter(({ path, language, sectionsIn }) => {
   );
   return changed.length > 0 && !mayWrite;
 });
-if (outdated.length > 0) {
-  const lines = outdated.map(({ path }) => `${path}: a table differs from the code. Run: npm run reference`);
+const paths: string[] = outdated.map(({ path }) => path);
+if (writeChartSchema({ mayWrite }) && !mayWrite) paths.push('values.schema.json');
+if (paths.length > 0) {
+  const lines = paths.map((path) => `${path} differs from the code. Run: npm run reference`);
   process.stderr.write(`${lines.join('\n')}\n`);
   process.exit(1);
 }

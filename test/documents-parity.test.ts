@@ -31,6 +31,7 @@ const TRANSLATED = [
   'clients/kotlin/README.md',
   'clients/swift/README.md',
   'clients/spring-boot-starter/README.md',
+  'deploy/helm/sdk-token-broker/README.md',
   'examples/clouds/README.md',
   'examples/clouds/express-session/README.md',
   'examples/clouds/oidc-provider/README.md',

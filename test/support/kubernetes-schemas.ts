@@ -1,3 +1,4 @@
+import * as gateway from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1';
 import * as monitoring from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 import * as apps from 'kubernetes-models/apps/v1';
 import * as autoscaling from 'kubernetes-models/autoscaling/v2';
@@ -15,16 +16,17 @@ export interface Resource {
   };
 }
 
-/** A class with a validator that was compiled from an OpenAPI document: of Kubernetes 1.27, or of the Prometheus Operator. */
+/** A class with a validator compiled from an OpenAPI document: of Kubernetes 1.27, the Gateway API or the Prometheus Operator. */
 interface Model {
   readonly prototype: { validate(): void };
 }
 
-/** The API versions that `deploy/kubernetes` uses. All are stable, so newer versions of Kubernetes have them too. */
+/** The API versions that `deploy/` uses. All are stable, so newer versions of Kubernetes have them too. */
 const models: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   v1: core,
   'apps/v1': apps,
   'autoscaling/v2': autoscaling,
+  'gateway.networking.k8s.io/v1': gateway,
   'networking.k8s.io/v1': networking,
   'policy/v1': policy,
   'monitoring.coreos.com/v1': monitoring,
@@ -39,7 +41,9 @@ export function schemaViolations(resource: Resource): string[] {
   const unread = new Set<string>();
   const unknown = () => [...unread].map((path) => `${kind}: unknown field ${path}`);
   try {
-    model.prototype.validate.call(observed(resource, '', unread, new WeakMap()));
+    // The older validators look for their schema on the prototype.
+    const instance = Object.assign(Object.create(model.prototype), resource);
+    model.prototype.validate.call(observed(instance, '', unread, new WeakMap()));
     return unknown();
   } catch (error) {
     return [`${kind}: ${error instanceof Error ? error.message : error}`, ...unknown()];

@@ -1,0 +1,49 @@
+{{/* The names of all objects begin with this: the name of the release, if it contains that of the chart. */}}
+{{- define "broker.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Rules and dashboard expect the job sdk-token-broker, which is the value of the first label. */}}
+{{- define "broker.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "broker.labels" -}}
+{{ include "broker.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "broker.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with the secrets, whether the chart makes it or not. */}}
+{{- define "broker.secret" -}}
+{{ .Values.secrets.existing | default (printf "%s-secrets" (include "broker.name" .)) }}
+{{- end -}}
+
+{{/* The names of the secrets that the broker reads from files, as JSON. */}}
+{{- define "broker.secretKeys" -}}
+{{- if .Values.secrets.values -}}
+{{ keys .Values.secrets.values | sortAlpha | toJson }}
+{{- else -}}
+{{ .Values.secrets.keys | toJson }}
+{{- end -}}
+{{- end -}}
+
+{{- define "broker.certificates" -}}
+{{- if .Values.certificates.pem -}}
+{{ include "broker.name" . }}-certificates
+{{- else -}}
+{{ .Values.certificates.configMap }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,348 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+import { loadConfig } from '../../src/config/config.ts';
+import { readFile } from '../support/documents.ts';
+import { type HelmResult, type HelmTask, runHelm } from '../support/helm-engine.ts';
+import { type Resource, schemaViolations } from '../support/kubernetes-schemas.ts';
+import { systemBinary } from '../support/system-binary.ts';
+
+interface Manifest extends Resource {
+  readonly data?: Readonly<Record<string, string>>;
+  readonly stringData?: Readonly<Record<string, string>>;
+  // biome-ignore lint/suspicious/noExplicitAny: the schemas have checked it.
+  readonly spec?: any;
+}
+type Values = Readonly<Record<string, unknown>>;
+
+const CHART = fileURLToPath(new URL('../../deploy/helm/sdk-token-broker', import.meta.url));
+const NAMESPACE = 'cameras';
+const DEFAULTS: Values = parse(readFile('deploy/helm/sdk-token-broker/values.yaml'));
+const { version } = JSON.parse(readFile('package.json'));
+
+const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+const JWT = {
+  VENDOR_BASE_URL: 'https://vendor.example',
+  VENDOR_APP_ID: 'your-app-id',
+  SESSION_JWT_JWKS_URL: 'https://accounts.example/.well-known/jwks.json',
+  SESSION_JWT_ISSUER: 'https://accounts.example',
+  SESSION_JWT_AUDIENCE: 'sdk-token-broker',
+};
+const SECRETS: Readonly<Record<string, string>> = {
+  ADMIN_TOKENS: 'cloud:0123456789abcdef0123456789abcdef',
+  REDIS_URL: 'rediss://broker:password@redis.example:6379',
+  TOKEN_ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}`,
+  VENDOR_APP_TOKEN: 'app-token',
+  VENDOR_APP_KEY: 'app-key',
+  VENDOR_APPS: '{"ios":{"appId":"1","appToken":"t","appKey":"k"},"android":{"appId":"2","appToken":"t","appKey":"k"}}',
+};
+
+/** The values that must work. */
+const GOOD = {
+  'few values': { settings: JWT },
+  'the example of the README': parse(
+    /```yaml\n(.*?)```/s.exec(readFile('deploy/helm/sdk-token-broker/README.md'))?.[1] ?? '',
+  ),
+  'every value for production': {
+    image: { repository: 'mirror.example/sdk-token-broker', digest: `sha256:${'0a'.repeat(32)}` },
+    imagePullSecrets: [{ name: 'registry-login' }],
+    settings: { ...JWT, RATE_LIMIT_PER_MINUTE: 1_000_000, API_DOCS: true, OTEL_EXPORTER_OTLP_TIMEOUT: 5000 },
+    certificates: { pem: PEM },
+    autoscaling: { minReplicas: 3, maxReplicas: 12, cpu: 1 },
+    resources: { limits: { cpu: 2 } },
+    ingress: {
+      enabled: true,
+      className: 'nginx',
+      annotations: { a: 'b' },
+      host: 'broker.example',
+      path: '/sdk-token',
+      tlsSecret: 'tls',
+    },
+    serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+    prometheusRule: { enabled: true, labels: { release: 'prometheus' }, runbooks: 'https://wiki.example/runbooks' },
+    podAnnotations: { 'sidecar.istio.io/inject': 'false' },
+    nodeSelector: { 'kubernetes.io/arch': 'arm64' },
+    tolerations: [{ key: 'dedicated', operator: 'Exists' }],
+    affinity: { nodeAffinity: {} },
+  },
+  'the Gateway API, a Secret and a CA of your own': {
+    settings: {
+      VENDOR_BASE_URL: 'https://vendor.example',
+      SESSION_MODE: 'forward',
+      SESSION_FORWARD_URL: 'https://cloud.example/me',
+    },
+    secrets: {
+      existing: 'from-the-vault',
+      keys: ['ADMIN_TOKENS', 'REDIS_URL', 'TOKEN_ENCRYPTION_KEYS', 'VENDOR_APPS'],
+    },
+    certificates: { configMap: 'company-ca' },
+    gateway: { enabled: true, parentRefs: [{ name: 'public', namespace: 'gateways' }], hostnames: ['broker.example'] },
+  },
+  'one replica without Redis, and secrets in the values': {
+    settings: JWT,
+    secrets: {
+      values: { ADMIN_TOKENS: SECRETS['ADMIN_TOKENS'], VENDOR_APP_TOKEN: 'app-token', VENDOR_APP_KEY: 'app-key' },
+    },
+    autoscaling: { enabled: false },
+    replicas: 1,
+    networkPolicy: { enabled: false },
+  },
+} satisfies Record<string, Values>;
+
+/** The values that Helm must refuse, with a part of the message. */
+const BAD: readonly (readonly [string, Values, string])[] = [
+  ['no settings', {}, 'VENDOR_BASE_URL is required'],
+  ['a misspelled setting', { settings: { ...JWT, VENDOR_BASE_ULR: 'x' } }, 'VENDOR_BASE_ULR is not allowed'],
+  ['a secret among the settings', { settings: { ...JWT, REDIS_URL: 'redis://a' } }, 'settings.REDIS_URL'],
+  [
+    'a secret of OpenTelemetry among the settings',
+    { settings: { ...JWT, OTEL_EXPORTER_OTLP_HEADERS: 'a=b' } },
+    'settings.OTEL_EXPORTER_OTLP_HEADERS',
+  ],
+  ['another port than that of the probes', { settings: { ...JWT, PORT: 80 } }, 'PORT is not allowed'],
+  ['a number that is too large', { settings: { ...JWT, VENDOR_MAX_RPS: 100_000 } }, 'settings.VENDOR_MAX_RPS'],
+  [
+    'a session mode without its settings',
+    { settings: { ...JWT, SESSION_MODE: 'introspection' } },
+    'SESSION_INTROSPECTION_URL is required',
+  ],
+  ['a misspelled value', { settings: JWT, imagePullSecret: 'login' }, 'imagePullSecret is not allowed'],
+  ['a digest that is none', { settings: JWT, image: { digest: 'sha256:abc' } }, 'image.digest'],
+  [
+    'two sources of secrets',
+    { settings: JWT, secrets: { existing: 'a', values: { REDIS_URL: 'redis://a' } } },
+    'secrets: Must not validate',
+  ],
+  ['a secret that does not exist', { settings: JWT, secrets: { values: { PASSWORD: 'a' } } }, 'secrets'],
+  ['an Ingress without a host', { settings: JWT, ingress: { enabled: true } }, 'ingress.host'],
+  [
+    'a route without a Gateway',
+    { settings: JWT, gateway: { enabled: true, hostnames: ['a.example'] } },
+    'gateway.parentRefs',
+  ],
+  [
+    'several replicas without Redis',
+    { settings: JWT, secrets: { keys: ['ADMIN_TOKENS'] } },
+    'Set autoscaling.enabled to false',
+  ],
+];
+
+type GoodName = keyof typeof GOOD;
+const NAMES = Object.keys(GOOD) as GoodName[];
+const results = new Map<string, HelmResult>();
+let folder: string;
+let kustomized: { readonly base: readonly Manifest[]; readonly production: readonly Manifest[] };
+
+// One start of the JVM for all tests of this file.
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'chart-'));
+  const tasks = new Map<string, HelmTask>();
+  const file = (name: string, values: Values) => {
+    const path = join(folder, `${name.replaceAll(/\W/g, '-')}.yaml`);
+    writeFileSync(path, stringify(values));
+    return path;
+  };
+  const render = { chart: CHART, release: 'sdk-token-broker', namespace: NAMESPACE } as const;
+  for (const [name, values] of Object.entries<Values>(GOOD)) {
+    // The library lints a chart with the values of the chart alone.
+    const copy = join(folder, name.replaceAll(/\W/g, '-'));
+    cpSync(CHART, copy, { recursive: true });
+    writeFileSync(join(copy, 'values.yaml'), stringify(merged(DEFAULTS, values)));
+    tasks.set(`lint ${name}`, { command: 'lint', chart: copy });
+    tasks.set(name, { ...render, command: 'template', values: file(name, values) });
+    tasks.set(`notes ${name}`, { ...render, command: 'notes', values: file(name, values) });
+  }
+  for (const [name, values] of BAD) tasks.set(name, { ...render, command: 'template', values: file(name, values) });
+  const values = file('two', { settings: JWT });
+  tasks.set('another name', { ...render, release: 'europe', command: 'template', values });
+  tasks.set('package', { command: 'package', chart: CHART, into: folder });
+  const archive = join(folder, `sdk-token-broker-${version}.tgz`);
+  tasks.set('from the package', { ...render, chart: archive, command: 'template', values });
+  for (const [index, result] of runHelm([...tasks.values()]).entries())
+    results.set([...tasks.keys()][index] ?? '', result);
+  kustomized = { base: kustomize('base'), production: kustomize('overlays/production') };
+}, 300_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function merged(one: Values, other: Values): Values {
+  const isMap = (value: unknown): value is Values =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const entries = Object.entries(other).map(([key, value]) => [
+    key,
+    isMap(value) && isMap(one[key]) ? merged(one[key], value) : value,
+  ]);
+  return { ...one, ...Object.fromEntries(entries) };
+}
+
+function kustomize(of: string): Manifest[] {
+  const program = systemBinary({ program: 'kustomize', need: 'The tests of the Helm chart need kustomize' });
+  const path = fileURLToPath(new URL(`../../deploy/kubernetes/${of}`, import.meta.url));
+  return manifestsIn(execFileSync(program, ['build', path], { encoding: 'utf8' }));
+}
+
+const manifestsIn = (text: string): Manifest[] => parseAllDocuments(text).map((document) => document.toJS());
+
+function rendered(name: string): Manifest[] {
+  const { succeeded, text } = results.get(name) ?? { succeeded: false, text: 'not run' };
+  if (!succeeded) throw new Error(text);
+  return manifestsIn(text);
+}
+
+function only(manifests: readonly Manifest[], kind: string, name = /./): Manifest {
+  const [found, ...others] = manifests.filter((one) => one.kind === kind && name.test(one.metadata.name));
+  if (!found || others.length > 0) throw new Error(`There are ${others.length + (found ? 1 : 0)} of ${kind}`);
+  return found;
+}
+
+const podOf = (manifests: readonly Manifest[]) => only(manifests, 'Deployment').spec.template.spec;
+
+describe.each(NAMES)('with %s', (name) => {
+  test('the chart passes the strict lint', () => {
+    expect(results.get(`lint ${name}`)).toMatchObject({ succeeded: true });
+  });
+
+  test('the chart prints only resources that the schemas of Kubernetes, Gateway API and Prometheus Operator allow', () => {
+    expect(rendered(name).length).toBeGreaterThan(6);
+    expect(rendered(name).flatMap(schemaViolations)).toEqual([]);
+  });
+
+  test('the broker accepts the settings, with the secrets that it finds in its files', () => {
+    const manifests = rendered(name);
+    const settings = Object.entries(only(manifests, 'ConfigMap', /-settings$/).data ?? {});
+    const own = manifests.find(({ kind }) => kind === 'Secret');
+    const environment = settings.flatMap(([variable, value]): [string, string][] => {
+      expect(typeof value).toBe('string');
+      const secret = /^(.+)_FILE$/.exec(variable)?.[1];
+      if (variable === 'NODE_EXTRA_CA_CERTS') return [];
+      if (secret === undefined) return [[variable, value]];
+      expect(value).toBe(`/run/secrets/sdk-token-broker/${secret}`);
+      return [[secret, (own?.stringData ?? SECRETS)[secret] ?? '']];
+    });
+    const { vendor } = loadConfig({ NODE_ENV: 'production', ...Object.fromEntries(environment) });
+    expect(vendor).toBeDefined();
+  });
+
+  test('the notes name only objects that exist, and every command that they need', () => {
+    const notes = results.get(`notes ${name}`)?.text ?? '';
+    const manifests = rendered(name);
+    const exists = (kind: string, of = '') =>
+      manifests.some((one) => one.kind.toLowerCase() === kind && one.metadata.name === of);
+    const named = [...notes.matchAll(/ (deployment|service)\/(\S+)/g)];
+    expect(named.length).toBe(4);
+    for (const [, kind = '', of] of named) expect(exists(kind, of), of).toBe(true);
+    for (const [, namespace] of notes.matchAll(/kubectl -n (\S+)/g)) expect(namespace).toBe(NAMESPACE);
+    const secret = podOf(manifests).volumes[0].secret.secretName;
+    expect(notes.includes(`create secret generic ${secret} --from-file=secrets/`)).toBe(!exists('secret', secret));
+    expect(notes).toContain(`http://sdk-token-broker-internal.${NAMESPACE}:9090`);
+    const route = manifests.find(({ kind }) => kind === 'Ingress' || kind === 'HTTPRoute');
+    expect(notes).toContain(route ? 'https://broker.example/sdk-token' : 'the values ingress or gateway');
+  });
+});
+
+test.each(BAD)('Helm refuses %s, and says why', (name, _, reason) => {
+  const { succeeded, text } = results.get(name) ?? {};
+  expect(succeeded).toBe(false);
+  expect(text).toContain(reason);
+});
+
+/** The objects without what only one of the two tools adds: labels of a release, hashes, checksums and the tag. */
+function comparable(manifests: readonly Manifest[]): unknown[] {
+  const settings = new Set(Object.keys(JWT));
+  const text = JSON.stringify(manifests, (key, value) => {
+    if (/^(app\.kubernetes\.io\/(instance|version|managed-by)|helm\.sh\/chart|checksum\/settings)$/.test(key))
+      return undefined;
+    // Kustomize gives no label to a generated ConfigMap.
+    if (key === 'metadata' && value.name?.startsWith('sdk-token-broker-settings')) return { name: value.name };
+    if (settings.has(key)) return undefined;
+    if (key === 'annotations' && Object.keys(value).every((name) => name === 'checksum/settings')) return undefined;
+    if (key === 'image') return 'sdk-token-broker';
+    return typeof value === 'string' ? value.replace(/^(sdk-token-broker-settings)-[0-9a-z]{10}$/, '$1') : value;
+  });
+  const nameOf = ({ kind, metadata }: Manifest) => `${kind}/${metadata.name}`;
+  return (JSON.parse(text) as Manifest[]).sort((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
+}
+
+test('the chart has the same objects as the Kustomize base', () => {
+  expect(comparable(rendered('few values'))).toEqual(comparable(kustomized.base));
+});
+
+test('the ServiceMonitor and the rules are those of the Kustomize components, with your labels and your runbooks', () => {
+  const chart = rendered('every value for production');
+  for (const kind of ['ServiceMonitor', 'PrometheusRule']) {
+    const { metadata, spec } = only(comparable(chart) as Manifest[], kind);
+    const component = only(comparable(kustomized.production) as Manifest[], kind);
+    expect(metadata.labels).toEqual({ ...component.metadata.labels, release: 'prometheus' });
+    const text = JSON.stringify(spec).replaceAll('https://wiki.example/runbooks#', 'docs/runbooks.md#');
+    expect(JSON.parse(text)).toEqual(component.spec);
+  }
+  expect(JSON.stringify(chart)).toContain('https://wiki.example/runbooks#');
+  expect(readFile('deploy/helm/sdk-token-broker/files/rules.yml')).toBe(readFile('deploy/prometheus/rules.yml'));
+});
+
+test('the image is the one of the version, or the one with your digest', () => {
+  expect(podOf(rendered('few values')).containers[0].image).toBe(`sdk-token-broker:${version}`);
+  const { containers, imagePullSecrets } = podOf(rendered('every value for production'));
+  expect(containers[0].image).toBe(`mirror.example/sdk-token-broker@sha256:${'0a'.repeat(32)}`);
+  expect(imagePullSecrets).toEqual([{ name: 'registry-login' }]);
+});
+
+test('a large number stays a number with all of its digits', () => {
+  const { data } = only(rendered('every value for production'), 'ConfigMap', /-settings$/);
+  expect(data).toMatchObject({
+    RATE_LIMIT_PER_MINUTE: '1000000',
+    API_DOCS: 'true',
+    OTEL_EXPORTER_OTLP_TIMEOUT: '5000',
+  });
+});
+
+test.each([
+  ['every value for production', 'sdk-token-broker-certificates'],
+  ['the Gateway API, a Secret and a CA of your own', 'company-ca'],
+])('with %s, the broker trusts the private CA in the ConfigMap %s', (name, configMap) => {
+  const manifests = rendered(name);
+  const { volumes, containers } = podOf(manifests);
+  const path = only(manifests, 'ConfigMap', /-settings$/).data?.['NODE_EXTRA_CA_CERTS'];
+  const volume = volumes.find((one: { configMap?: { name: string } }) => one.configMap?.name === configMap);
+  const mount = containers[0].volumeMounts.find((one: { name: string }) => one.name === volume.name);
+  expect(path).toBe(`${mount.mountPath}/ca.crt`);
+  const own = manifests.find(({ metadata }) => metadata.name === configMap);
+  expect(own?.data).toEqual(name.includes('production') ? { 'ca.crt': PEM } : undefined);
+});
+
+test('a new setting and a new certificate replace the replicas, and the number of replicas is left to the autoscaler', () => {
+  const [one, other] = (['few values', 'the example of the README'] as const).map(
+    (name) => only(rendered(name), 'Deployment').spec,
+  );
+  const checksum = (spec: Manifest['spec']) => spec.template.metadata.annotations['checksum/settings'];
+  expect(checksum(one)).toBe(checksum(other));
+  expect(checksum(one)).not.toBe(checksum(only(rendered('every value for production'), 'Deployment').spec));
+  expect(one.replicas).toBeUndefined();
+  const alone = rendered('one replica without Redis, and secrets in the values');
+  expect(only(alone, 'Deployment').spec.replicas).toBe(1);
+  expect(alone.map(({ kind }) => kind)).not.toContain('HorizontalPodAutoscaler');
+});
+
+test('two releases in one namespace share no object and no replica', () => {
+  const nameOf = ({ kind, metadata }: Manifest) => `${kind}/${metadata.name}`;
+  const [one, other] = [rendered('few values'), rendered('another name')];
+  expect(one.map(nameOf).filter((name) => other.map(nameOf).includes(name))).toEqual([]);
+  const labelsOf = (manifests: Manifest[]) => only(manifests, 'Deployment').spec.template.metadata.labels;
+  for (const kind of ['Service', 'PodDisruptionBudget', 'NetworkPolicy'] as const) {
+    for (const { spec } of other.filter((manifest) => manifest.kind === kind)) {
+      const selector = spec.podSelector?.matchLabels ?? spec.selector.matchLabels ?? spec.selector;
+      expect(selector).toEqual(labelsOf(other));
+      expect(selector).not.toEqual(labelsOf(one));
+    }
+  }
+});
+
+test('the packaged chart has the version of the broker, and prints the same objects', () => {
+  expect(parse(readFile('deploy/helm/sdk-token-broker/Chart.yaml'))).toMatchObject({ version, appVersion: version });
+  expect(rendered('from the package')).toEqual(rendered('few values'));
+});

@@ -1,0 +1,76 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { systemBinary } from './system-binary.ts';
+
+/** `values` is the path of a file. */
+export type HelmTask =
+  | { readonly command: 'lint'; readonly chart: string }
+  | { readonly command: 'package'; readonly chart: string; readonly into: string }
+  | {
+      readonly command: 'template' | 'notes';
+      readonly chart: string;
+      readonly release: string;
+      readonly namespace: string;
+      readonly values: string;
+    };
+
+export interface HelmResult {
+  readonly succeeded: boolean;
+  /** What Helm prints, or its error message. */
+  readonly text: string;
+}
+
+const FOLDER = fileURLToPath(new URL('helm-engine/', import.meta.url));
+
+/**
+ * Runs tasks with the real engine of Helm, which Maven Central has as a library for Java. One start of the JVM serves all
+ * tasks. `lint` is strict, and `notes` gives what `helm install` prints.
+ */
+export function runHelm(tasks: readonly HelmTask[]): HelmResult[] {
+  const java = systemBinary({
+    program: 'java',
+    packages: {
+      'apt-get': 'default-jdk-headless',
+      apk: 'openjdk21',
+      dnf: 'java-latest-openjdk-devel',
+      brew: 'openjdk',
+    },
+    need: 'The tests of the Helm chart need a JDK',
+  });
+  const input = tasks.map((task) => [task.command, task.chart, ...optionsOf(task)].join('\t'));
+  const { stdout, stderr, status } = spawnSync(java, ['-cp', join(libraries(), '*'), join(FOLDER, 'HelmEngine.java')], {
+    input: input.join('\n'),
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+  });
+  const results = stdout.split('\n').filter((line) => line.includes('\t'));
+  if (status !== 0 || results.length !== tasks.length) throw new Error(`The engine of Helm failed: ${stderr}`);
+  return results.map((line) => {
+    const [outcome, text = ''] = line.split('\t');
+    return { succeeded: outcome === 'ok', text: Buffer.from(text, 'base64').toString() };
+  });
+}
+
+function optionsOf(task: HelmTask): string[] {
+  if (task.command === 'lint') return [];
+  return task.command === 'package' ? [task.into] : [task.release, task.namespace, task.values];
+}
+
+/** The folder with the library. Maven copies it there the first time. */
+function libraries(): string {
+  const folder = join(FOLDER, 'target/lib');
+  if (existsSync(folder)) return folder;
+  const maven = systemBinary({
+    program: 'mvn',
+    packages: { 'apt-get': 'maven', apk: 'maven', dnf: 'maven', brew: 'maven' },
+    need: 'The tests of the Helm chart need Maven',
+  });
+  const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.7.0:copy-dependencies';
+  const { status, stdout } = spawnSync(maven, ['-q', '-B', '-f', FOLDER, goal, `-DoutputDirectory=${folder}`], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`Maven could not copy the engine of Helm: ${stdout}`);
+  return folder;
+}
