@@ -1,12 +1,15 @@
-# To pin the base image: --build-arg BASE_IMAGE=node:24-trixie-slim@sha256:… (docs/production.md)
-ARG BASE_IMAGE=default-base
+# BASE_IMAGE pins the base image or takes it from a mirror, and NPM_REGISTRY is a mirror of the packages: docs/production.md.
+ARG BASE_IMAGE
 
 FROM node:24-trixie-slim AS default-base
+# dist/ is the same for every platform, so the machine that builds it needs no emulator.
+FROM --platform=$BUILDPLATFORM node:24-trixie-slim AS default-build-base
 
-FROM ${BASE_IMAGE} AS build
+FROM --platform=$BUILDPLATFORM ${BASE_IMAGE:-default-build-base} AS build
+ARG NPM_REGISTRY=https://registry.npmjs.org
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --ignore-scripts --no-audit --no-fund
+RUN npm ci --ignore-scripts --no-audit --no-fund --registry "$NPM_REGISTRY"
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
@@ -14,7 +17,7 @@ COPY console console
 COPY openapi openapi
 RUN npm run build
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE:-default-base}
 LABEL org.opencontainers.image.title="sdk-token-broker" \
       org.opencontainers.image.description="Gives a camera app's SDK its vendor token and keeps it fresh" \
       org.opencontainers.image.licenses="MIT"
