@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemBinary } from './system-binary.ts';
@@ -23,6 +23,7 @@ export interface HelmResult {
 }
 
 const FOLDER = fileURLToPath(new URL('helm-engine/', import.meta.url));
+const LIBRARIES = fileURLToPath(new URL('../../node_modules/.cache/helm-engine', import.meta.url));
 
 /**
  * Runs tasks with the real engine of Helm, which Maven Central has as a library for Java. One start of the JVM serves all
@@ -58,19 +59,22 @@ function optionsOf(task: HelmTask): string[] {
   return task.command === 'package' ? [task.into] : [task.release, task.namespace, task.values];
 }
 
-/** The folder with the library. Maven copies it there the first time. */
+/** Maven copies the library there the first time. */
 function libraries(): string {
-  const folder = join(FOLDER, 'target/lib');
-  if (existsSync(folder)) return folder;
+  if (existsSync(LIBRARIES)) return LIBRARIES;
   const maven = systemBinary({
     program: 'mvn',
     packages: { 'apt-get': 'maven', apk: 'maven', dnf: 'maven', brew: 'maven' },
     need: 'The tests of the Helm chart need Maven',
   });
+  // Another test may do the same at this moment.
+  const folder = `${LIBRARIES}-${process.pid}`;
   const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.7.0:copy-dependencies';
   const { status, stdout } = spawnSync(maven, ['-q', '-B', '-f', FOLDER, goal, `-DoutputDirectory=${folder}`], {
     encoding: 'utf8',
   });
   if (status !== 0) throw new Error(`Maven could not copy the engine of Helm: ${stdout}`);
-  return folder;
+  if (existsSync(LIBRARIES)) rmSync(folder, { recursive: true });
+  else renameSync(folder, LIBRARIES);
+  return LIBRARIES;
 }

@@ -1,0 +1,178 @@
+// npm run release -- 1.2.0: gives all files the version and the changelog its section, commits, and tags. It pushes nothing.
+// With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the release
+// that needs no internet, and leaves it in the folder release/ (--to FOLDER). On a tag, it takes the version that is there.
+// --without jars (or chart, or site) leaves a slow part out.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runHelm } from '../test/support/helm-engine.ts';
+import { followDockerfile } from './release/image-recipe.ts';
+import { assertFollows, presentVersion, sectionOf, setVersion } from './release/version.ts';
+
+const HERE = join(import.meta.dirname, '..');
+const PROJECTS = ['clients/kotlin', 'clients/spring-boot-starter'];
+const print = (line: string) => void process.stdout.write(`${line}\n`);
+const git = (folder: string, ...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
+
+try {
+  const { positionals, values: options } = parseArgs({
+    allowPositionals: true,
+    options: {
+      'dry-run': { type: 'boolean', default: false },
+      to: { type: 'string', default: 'release' },
+      without: { type: 'string', multiple: true, default: [] },
+    },
+  });
+  const [version = ''] = positionals;
+  assertFollows(version, presentVersion(HERE));
+  if (options['dry-run']) dryRun(version, resolve(options.to), new Set(options.without));
+  else release(version);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
+}
+
+function release(version: string): void {
+  if (git(HERE, 'status', '--porcelain') !== '') throw new Error('There are changes that are not committed');
+  if (git(HERE, 'tag', '--list', `v${version}`) !== '') throw new Error(`The tag v${version} exists`);
+  const files = setVersion(HERE, version, today());
+  git(HERE, 'commit', '--quiet', '--message', `Release ${version}`, '--', ...files);
+  git(HERE, 'tag', '--annotate', '--message', `Version ${version}`, `v${version}`);
+  print(`Committed and tagged v${version}. To publish it: git push origin HEAD v${version}`);
+}
+
+function dryRun(version: string, to: string, without: ReadonlySet<string>): void {
+  const temporary = mkdtempSync(join(tmpdir(), 'release-'));
+  const tree = join(temporary, 'tree');
+  if (git(HERE, 'status', '--porcelain') !== '') print('Changes that are not committed are not part of this run.');
+  git(HERE, 'worktree', 'add', '--quiet', '--detach', tree, 'HEAD');
+  try {
+    rmSync(to, { recursive: true, force: true });
+    const files = join(to, 'files');
+    mkdirSync(files, { recursive: true });
+    symlinkSync(join(HERE, 'node_modules'), join(tree, 'node_modules'));
+    step('version', () => prepare(tree, version, to));
+    step('image recipe', () => {
+      const image = followDockerfile(tree, join(HERE, 'node_modules'), join(temporary, 'image'));
+      if (image.version !== version) throw new Error(`The program of the image says that it is ${image.version}`);
+      copyFileSync(join(image.app, 'dist/sbom.cdx.json'), join(files, 'sbom.cdx.json'));
+      return `the program of the image says ${image.version}`;
+    });
+    step('files', () => {
+      for (const path of [
+        'openapi/openapi.json',
+        'openapi/internal.json',
+        'deploy/prometheus/rules.yml',
+        'deploy/grafana/dashboard.json',
+      ])
+        copyFileSync(join(tree, path), join(files, basename(path)));
+      return readdirSync(files).join(', ');
+    });
+    if (!without.has('chart')) step('chart', () => packageChart(tree, to));
+    if (!without.has('jars')) step('jars', () => buildJars(tree, join(to, 'maven')));
+    if (!without.has('site')) step('site', () => buildSite(tree, join(to, 'site')));
+    writeFileSync(join(files, 'SHA256SUMS'), checksums(files));
+    print(`Version ${version} is in ${to}. This repository is as it was.`);
+  } finally {
+    git(HERE, 'worktree', 'remove', '--force', tree);
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
+function step(name: string, run: () => string): void {
+  const startedAt = Date.now();
+  const result = run();
+  print(`${name.padEnd(12)} ${((Date.now() - startedAt) / 1000).toFixed(1).padStart(5)} s  ${result}`);
+}
+
+/** On a tag, all versions must be there already. Otherwise, this sets them. */
+function prepare(tree: string, version: string, to: string): string {
+  const isTagged = git(tree, 'tag', '--points-at', 'HEAD').split('\n').includes(`v${version}`);
+  if (isTagged && presentVersion(tree) !== version)
+    throw new Error(`The tag v${version} is on version ${presentVersion(tree)}`);
+  const changed = isTagged ? [] : setVersion(tree, version, today());
+  run(tree, process.execPath, '--import', 'tsx', 'scripts/openapi.ts', '--check');
+  const section = sectionOf(readFileSync(join(tree, 'CHANGELOG.md'), 'utf8'), version);
+  // The notes are read outside the repository.
+  const repository = process.env['DOCS_REPOSITORY_URL'];
+  writeFileSync(
+    join(to, 'NOTES.md'),
+    repository ? section.replaceAll(/\]\((?!https?:)/g, `](${repository}/`) : section,
+  );
+  return isTagged ? `the tag v${version} has it` : `set in ${changed.length} files: ${changed.join(', ')}`;
+}
+
+function packageChart(tree: string, to: string): string {
+  const chart = join(tree, 'deploy/helm/sdk-token-broker');
+  const [packaged] = runHelm([{ command: 'package', chart, into: to }]);
+  if (!packaged?.succeeded) throw new Error(`The chart cannot be packaged: ${packaged?.text}`);
+  return readdirSync(to)
+    .filter((name) => name.endsWith('.tgz'))
+    .join(', ');
+}
+
+/** Without signatures: the key is not here. */
+function buildJars(tree: string, repository: string): string {
+  for (const project of PROJECTS) {
+    run(
+      tree,
+      'mvn',
+      '-q',
+      '-B',
+      '-f',
+      `${project}/pom.xml`,
+      '-Prelease',
+      'deploy',
+      '-DskipTests',
+      '-Dgpg.skip',
+      `-DaltDeploymentRepository=folder::file:${repository}`,
+    );
+  }
+  const files = readdirSync(repository, { recursive: true, encoding: 'utf8' });
+  return files
+    .filter((name) => name.endsWith('.jar'))
+    .map((name) => basename(name))
+    .join(', ');
+}
+
+function buildSite(tree: string, to: string): string {
+  const packages = join(HERE, 'site/node_modules');
+  if (existsSync(packages)) symlinkSync(packages, join(tree, 'site/node_modules'));
+  run(tree, process.execPath, '--import', 'tsx', 'scripts/docs.ts');
+  cpSync(join(tree, 'site/dist/html'), to, { recursive: true });
+  return `${readdirSync(to, { recursive: true }).length} files`;
+}
+
+function checksums(folder: string): string {
+  const lines = readdirSync(folder).map((name) => {
+    const digest = createHash('sha256')
+      .update(readFileSync(join(folder, name)))
+      .digest('hex');
+    return `${digest}  ${name}\n`;
+  });
+  return lines.join('');
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
+}
+
+function run(cwd: string, program: string, ...args: string[]): void {
+  const { error, status, stdout, stderr } = spawnSync(program, args, { cwd, encoding: 'utf8', maxBuffer: 2 ** 26 });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`This command failed: ${[program, ...args].join(' ')}\n${stdout}${stderr}`);
+}

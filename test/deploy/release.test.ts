@@ -1,0 +1,204 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parse } from 'yaml';
+import {
+  assertFollows,
+  filesWithVersions,
+  presentVersion,
+  sectionOf,
+  withRelease,
+  withVersion,
+} from '../../scripts/release/version.ts';
+import { readFile } from '../support/documents.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PRESENT = presentVersion(ROOT);
+const NEXT = '97.98.99';
+
+/** Sentences about the past, which keep their version, and versions of other things. */
+const STAYS: readonly RegExp[] = [
+  /0\.1\.0.*(?:first release|第一个版本|from it on|起)|(?:Before|before|From|自|从) 0\.1\.0/,
+  /placeholder: 0\.1\.0/,
+];
+
+describe('the version', () => {
+  test('has changed in every line of the project that names it', () => {
+    const left = filesWithVersions(ROOT)
+      .filter((path) => !/^(test|docs\/adr|[a-z-]+\/package-lock\.json)/.test(path))
+      .flatMap((path) => {
+        const names = new RegExp(`(?<![\\w.])v?${PRESENT.replaceAll('.', '\\.')}(?![\\w-]|\\.\\d)`);
+        const lines = withVersion(readFile(path), PRESENT, NEXT).split('\n');
+        const isDependency = path === 'package-lock.json' || path === 'package.json';
+        return isDependency
+          ? []
+          : lines
+              .filter((line) => names.test(line) && !STAYS.some((one) => one.test(line)))
+              .map((line) => `${path}: ${line.trim()}`);
+      });
+    expect(left).toEqual([]);
+  });
+
+  test.each([
+    ['package.json', 1],
+    ['package-lock.json', 2],
+    ['openapi/openapi.json', 1],
+    ['openapi/internal.json', 1],
+    ['deploy/helm/sdk-token-broker/Chart.yaml', 2],
+    ['clients/spring-boot-starter/pom.xml', 1],
+  ])('changes in %s %d times', (path, times) => {
+    expect(withVersion(readFile(path), PRESENT, NEXT).split(NEXT)).toHaveLength(times + 1);
+  });
+
+  test.each([
+    ['<groupId>io.sdktokenbroker</groupId>\n  <artifactId>sdk-token-client</artifactId>\n  <version>1.2.3</version>'],
+    ["implementation 'io.sdktokenbroker:sdk-token-client-okhttp:1.2.3'"],
+    ["  spec.version = '1.2.3'"],
+    ["pod 'SdkTokenBroker', '~> 1.2.3'"],
+    ['.package(url: "https://git.example/a.git", from: "1.2.3")'],
+    ['helm install a oci://registry.example/charts/sdk-token-broker --version 1.2.3'],
+    ['docker pull registry.example/sdk-token-broker:1.2.3'],
+  ])('changes in %s', (text) => {
+    expect(withVersion(text, '1.2.3', '1.3.0')).toBe(text.replace('1.2.3', '1.3.0'));
+  });
+
+  test.each([
+    ['<artifactId>json</artifactId>\n<version>1.2.3</version>'],
+    ['registry.example/sdk-token-broker:1.2.30'],
+    ['sdk-token-broker:1.2.3-rc.1'],
+    ['"node_modules/a": {\n "version": "1.2.3"'],
+  ])('stays in %s', (text) => {
+    expect(withVersion(text, '1.2.3', '1.3.0')).toBe(text);
+  });
+
+  test('never goes down', () => {
+    expect(() => assertFollows('0.10.0', '0.9.9')).not.toThrow();
+    expect(() => assertFollows('0.9.9', '0.9.9')).not.toThrow();
+    expect(() => assertFollows('0.9.9', '0.10.0')).toThrow('0.9.9 is below the present version, 0.10.0');
+    for (const wrong of ['', '1', 'v1.2.3', '1.2.3-rc.1'])
+      expect(() => assertFollows(wrong, '0.1.0')).toThrow('not a version');
+  });
+});
+
+describe('the changelog', () => {
+  const CHANGELOG =
+    '# Changelog\n\nText.\n\n## Unreleased\n\n### For apps\n\n- New.\n\n## 0.1.0 (2026-01-01)\n\nThe first.\n';
+
+  test('gets a section with the version and the day, which becomes the text of the release', () => {
+    const released = withRelease(CHANGELOG, '0.2.0', '2026-02-03');
+    expect(released).toBe(CHANGELOG.replace('Unreleased', '0.2.0 (2026-02-03)'));
+    expect(sectionOf(released, '0.2.0')).toBe('### For apps\n\n- New.\n');
+    expect(sectionOf(released, '0.1.0')).toBe('The first.\n');
+    expect(() => sectionOf(released, '0.3.0')).toThrow('no section "0.3.0"');
+  });
+
+  test.each([
+    ['has no such section', CHANGELOG.replace('## Unreleased', '## 0.2.0 (2026-01-02)')],
+    ['has an empty one', CHANGELOG.replace('### For apps\n\n- New.\n\n', '')],
+  ])('stops a release if it %s', (_, text) => {
+    expect(() => withRelease(text, '0.2.0', '2026-02-03')).toThrow('nothing to release');
+  });
+});
+
+describe('npm run release, in a clone', () => {
+  let clone: string;
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: clone, encoding: 'utf8' }).trim();
+  const release = (...args: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', 'scripts/release.ts', ...args], { cwd: clone, encoding: 'utf8' });
+
+  beforeAll(() => {
+    const folder = mkdtempSync(join(tmpdir(), 'release-test-'));
+    clone = join(folder, 'clone');
+    // The files as they are here, also those that are not committed.
+    execFileSync('git', ['clone', '--quiet', '--shared', ROOT, clone]);
+    for (const [name, value] of [
+      ['user.name', 'A tester'],
+      ['user.email', 'tester@example.com'],
+    ] as const)
+      git('config', name, value);
+    const patch = execFileSync('git', ['diff', '--binary', 'HEAD'], { cwd: ROOT, maxBuffer: 2 ** 28 });
+    if (patch.length > 0) {
+      execFileSync('git', ['apply', '--index'], { cwd: clone, input: patch });
+      git('commit', '--quiet', '--message', 'What is not committed yet');
+    }
+    symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
+    writeFileSync(join(clone, '.git/info/exclude'), 'node_modules\n');
+    return () => rmSync(folder, { recursive: true });
+  });
+
+  test('--dry-run makes what needs no internet, and leaves no trace in the repository', () => {
+    const state = () => [
+      git('status', '--porcelain', '--', ':!made'),
+      git('log', '-1', '--format=%H'),
+      git('tag'),
+      git('worktree', 'list'),
+    ];
+    const before = state();
+    const { status, stdout, stderr } = release(
+      NEXT,
+      '--dry-run',
+      '--to',
+      'made',
+      '--without',
+      'jars',
+      '--without',
+      'site',
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain(`the program of the image says ${NEXT}`);
+    expect(state()).toEqual(before);
+    const made = (path: string) => readFileSync(join(clone, 'made', path), 'utf8');
+    expect(existsSync(join(clone, 'made', `sdk-token-broker-${NEXT}.tgz`))).toBe(true);
+    for (const name of ['openapi.json', 'internal.json'])
+      expect(JSON.parse(made(`files/${name}`)).info.version).toBe(NEXT);
+    expect(JSON.parse(made('files/sbom.cdx.json')).metadata.component.version).toBe(NEXT);
+    expect(parse(made('files/rules.yml')).groups.length).toBeGreaterThan(1);
+    expect(made('NOTES.md')).toContain('### For apps');
+    const sums = spawnSync('sha256sum', ['--check', '--quiet', 'SHA256SUMS'], {
+      cwd: join(clone, 'made/files'),
+      encoding: 'utf8',
+    });
+    expect(sums).toMatchObject({ status: 0, stdout: '' });
+    rmSync(join(clone, 'made'), { recursive: true });
+  });
+
+  test('commits and tags the version, pushes nothing, and its tag has everything for the workflow', () => {
+    onTestFinished(() => void git('reset', '--quiet', '--hard', 'HEAD~1'));
+    const remote = () => git('ls-remote', '.', 'refs/remotes/*');
+    const before = remote();
+    expect(release(NEXT)).toMatchObject({ status: 0, stderr: '' });
+    expect(git('show', '--no-patch', '--format=%s', `v${NEXT}^{commit}`)).toBe(`Release ${NEXT}`);
+    expect(git('cat-file', '-t', `v${NEXT}`)).toBe('tag');
+    expect(git('status', '--porcelain')).toBe('');
+    expect(remote()).toBe(before);
+    expect(JSON.parse(git('show', 'HEAD:package-lock.json')).packages[''].version).toBe(NEXT);
+    expect(git('show', 'HEAD:CHANGELOG.md')).toMatch(
+      new RegExp(`^## ${NEXT.replaceAll('.', '\\.')} \\(\\d{4}-\\d\\d-\\d\\d\\)$`, 'm'),
+    );
+    // What the workflow runs.
+    const { status, stdout } = release(
+      NEXT,
+      '--dry-run',
+      '--to',
+      'made',
+      '--without',
+      'jars',
+      '--without',
+      'site',
+      '--without',
+      'chart',
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining(`the tag v${NEXT} has it`) });
+    rmSync(join(clone, 'made'), { recursive: true });
+    expect(release(NEXT)).toMatchObject({ status: 1, stderr: `The tag v${NEXT} exists\n` });
+  });
+
+  test('stops if something is not committed', () => {
+    onTestFinished(() => void git('checkout', '--quiet', '--', 'README.md'));
+    writeFileSync(join(clone, 'README.md'), 'changed');
+    expect(release(NEXT)).toMatchObject({ status: 1, stderr: 'There are changes that are not committed\n' });
+  });
+});
