@@ -14,6 +14,13 @@ const ROOT = new URL('../', import.meta.url);
 const README = readFile('README.md');
 /** Variables that the SDK of OpenTelemetry reads by itself. */
 const READ_BY_THE_SDK = ['OTEL_EXPORTER_OTLP_TIMEOUT', 'OTEL_EXPORTER_OTLP_COMPRESSION', 'OTEL_BSP_SCHEDULE_DELAY'];
+/** Variables that are not settings of the broker, and where they are. */
+const OTHER_VARIABLES = [
+  ...['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL', 'DOCS_REPOSITORY_URL', ...READ_BY_THE_SDK],
+  ...namesIn('Dockerfile', /^ARG (\w+)/gm),
+  ...namesIn('docker-compose.yml', /\$\{(\w+)/g),
+  ...namesIn('.github/workflows/release.yml', /secrets\.(\w+)/g),
+];
 const INDEX = readFile('docs/README.md');
 const CLOUD = readFile('docs/integrate-your-cloud.md');
 const SECURITY = readFile('docs/security.md');
@@ -25,11 +32,15 @@ const { version, scripts } = JSON.parse(readFile('package.json')) as {
 const DOCUMENTS = markdownIn('');
 const DECISIONS = DOCUMENTS.filter((path) => /^docs\/adr\/\d/.test(path));
 
+function namesIn(path: string, name: RegExp): string[] {
+  return [...readFile(path).matchAll(name)].map(([, found = '']) => found);
+}
+
 function markdownIn(folder: string): string[] {
   return readdirSync(new URL(`./${folder}`, ROOT), { withFileTypes: true }).flatMap((entry) => {
     const path = folder + entry.name;
     if (entry.isDirectory())
-      return /^(?:node_modules|dist|target|\.git|\.build)$/.test(entry.name) ? [] : markdownIn(`${path}/`);
+      return /^(?:node_modules|dist|release|target|\.git|\.build)$/.test(entry.name) ? [] : markdownIn(`${path}/`);
     return path.endsWith('.md') ? [path] : [];
   });
 }
@@ -124,11 +135,7 @@ describe.each(DOCUMENTS)('%s', (path) => {
   test.skipIf(/^(?:examples|clients)\//.test(path))('names only variables that exist', () => {
     const known = new Set(Object.keys(VARIABLES).flatMap((name) => [name, `${name}_FILE`]));
     const named = [...text.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`/g)].map(([, name = '']) => name);
-    const unknown = named.filter(
-      (name) =>
-        !known.has(name) &&
-        !['X_FILE', 'NODE_EXTRA_CA_CERTS', 'TEST_REDIS_URL', 'DOCS_REPOSITORY_URL', ...READ_BY_THE_SDK].includes(name),
-    );
+    const unknown = named.filter((name) => !known.has(name) && !OTHER_VARIABLES.includes(name));
     expect(unknown).toEqual([]);
   });
 });

@@ -20,6 +20,8 @@ const PLACES: readonly RegExp[] = [
   // The container image.
   /(sdk-token-broker:)VERSION/g,
   /(newTag: )VERSION/g,
+  // The tag, in the address of the workflow that signs.
+  /(refs\/tags\/v)VERSION/g,
   // Maven and Gradle.
   /(<groupId>io\.sdktokenbroker<\/groupId>\s+<artifactId>[\w-]+<\/artifactId>\s+<version>)VERSION/g,
   /(io\.sdktokenbroker:[\w-]+:)VERSION/g,
