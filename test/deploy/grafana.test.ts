@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse, stringify } from 'yaml';
+import { composeServices } from '../support/compose.ts';
 import { readFile } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
 import { promtoolBinary } from '../support/promtool.ts';
-import { systemBinary } from '../support/system-binary.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 interface Panel {
   readonly id: number;
@@ -19,15 +21,6 @@ interface Panel {
   readonly datasource?: { readonly uid: string };
   readonly targets?: readonly { readonly expr: string; readonly refId: string }[];
   readonly fieldConfig?: { readonly defaults: { readonly unit: string } };
-}
-
-interface Service {
-  readonly profiles?: readonly string[];
-  readonly environment?: Readonly<Record<string, string>>;
-  readonly read_only?: boolean;
-  readonly cap_drop?: readonly string[];
-  readonly ports?: readonly { readonly host_ip: string; readonly target: number }[];
-  readonly volumes?: readonly { readonly source: string; readonly target: string }[];
 }
 
 const { panels } = JSON.parse(readFile('deploy/grafana/dashboard.json')) as { panels: Panel[] };
@@ -86,7 +79,7 @@ test('Grafana is provisioned with the data source and the dashboard', () => {
   const { datasources } = parse(readFile('deploy/grafana/provisioning/datasources/prometheus.yml'));
   expect(datasources).toEqual([expect.objectContaining({ type: 'prometheus', url: 'http://prometheus:9090' })]);
   const { providers } = parse(readFile('deploy/grafana/provisioning/dashboards/sdk-token-broker.yml'));
-  const services = composeServices('--profile', 'monitoring');
+  const services = composeServices(ROOT, ['--profile', 'monitoring']);
   const mounted = services['grafana']?.volumes?.map(({ target }) => target) ?? [];
   expect(mounted).toContain(`${providers[0].options.path}/dashboard.json`);
   expect(services['grafana']?.environment?.['GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH']).toBe(
@@ -95,8 +88,8 @@ test('Grafana is provisioned with the data source and the dashboard', () => {
 }, 300_000);
 
 test('docker-compose.yml starts Prometheus and Grafana with the profile "monitoring" alone, on loopback', () => {
-  expect(Object.keys(composeServices()).sort()).toEqual(['broker', 'redis', 'simulator']);
-  const services = composeServices('--profile', 'monitoring');
+  expect(Object.keys(composeServices(ROOT)).sort()).toEqual(['broker', 'redis', 'simulator']);
+  const services = composeServices(ROOT, ['--profile', 'monitoring']);
   expect(Object.keys(services).sort()).toEqual(['broker', 'grafana', 'prometheus', 'redis', 'simulator']);
   for (const [name, service] of Object.entries(services)) {
     expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'] });
@@ -105,18 +98,3 @@ test('docker-compose.yml starts Prometheus and Grafana with the profile "monitor
   const { scrape_configs: jobs } = parse(readFile('deploy/prometheus/prometheus.yml'));
   expect(jobs).toEqual([{ job_name: 'sdk-token-broker', static_configs: [{ targets: ['broker:9090'] }] }]);
 }, 300_000);
-
-/** The services in docker-compose.yml, as Docker Compose understands them. */
-function composeServices(...options: string[]): Readonly<Record<string, Service>> {
-  const hasPlugin = spawnSync('docker', ['compose', 'version']).status === 0;
-  const compose = hasPlugin
-    ? 'docker'
-    : systemBinary({ program: 'docker-compose', need: 'This test needs Docker Compose' });
-  const { status, stdout, stderr } = spawnSync(
-    compose,
-    [...(hasPlugin ? ['compose'] : []), ...options, 'config', '--format', 'json'],
-    { cwd: fileURLToPath(new URL('../..', import.meta.url)), encoding: 'utf8' },
-  );
-  expect({ status, stderr }).toMatchObject({ status: 0 });
-  return JSON.parse(stdout).services;
-}

@@ -1,70 +1,38 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { startBroker } from '../support/broker-process.ts';
-import { exitOf } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { NGINX, startNginx } from '../support/nginx.ts';
 import { plainRequest } from '../support/plain-request.ts';
 
-const NGINX = ['/usr/sbin/nginx', '/usr/local/bin/nginx', '/opt/homebrew/bin/nginx'].find(
-  (path) => spawnSync(path, ['-v']).status === 0,
-);
 /** How long a load balancer takes to learn that a replica ends. */
 const LEARNS_AFTER_MS = 700;
 const CALLERS = 8;
 
 /** A real nginx that keeps connections to the replicas, and sends no request twice. */
-async function startNginx(urls: readonly string[]) {
-  const folder = mkdtempSync(join(tmpdir(), 'nginx-'));
+async function startProxy(urls: readonly string[]) {
   const port = await freePort();
-  const file = join(folder, 'nginx.conf');
-  const write = (replicas: readonly string[]) =>
-    writeFileSync(
-      file,
-      `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
-      events { worker_connections 512; }
-      http {
-        access_log off;
-        client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f;
-        uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
-        upstream brokers { ${replicas.map((url) => `server ${new URL(url).host};`).join(' ')} keepalive 32; }
-        server {
-          listen 127.0.0.1:${port};
-          location / { proxy_pass http://brokers; proxy_http_version 1.1; proxy_set_header Connection "";
-            proxy_next_upstream off; }
-        }
-      }`,
-    );
-  write(urls);
-  const child = spawn(NGINX ?? '', ['-c', file, '-e', join(folder, 'error.log')], { stdio: 'ignore' });
-  const exit = exitOf(child);
-  onTestFinished(async () => {
-    child.kill('SIGTERM');
-    await exit;
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-  });
+  const to = (replicas: readonly string[]) => `
+    upstream brokers { ${replicas.map((url) => `server ${new URL(url).host};`).join(' ')} keepalive 32; }
+    server {
+      listen 127.0.0.1:${port};
+      location / { proxy_pass http://brokers; proxy_http_version 1.1; proxy_set_header Connection "";
+        proxy_next_upstream off; }
+    }`;
+  const reload = startNginx(to(urls));
   const url = `http://127.0.0.1:${port}`;
   await eventually(async () => (await plainRequest(`${url}/livez`)).status === 200);
-  return {
-    url,
-    use: (replicas: readonly string[]) => {
-      write(replicas);
-      child.kill('SIGHUP');
-    },
-  };
+  return { url, use: (replicas: readonly string[]) => reload(to(replicas)) };
 }
 
 test.skipIf(!NGINX)('two replicas are restarted three times each behind nginx, and no request fails', async () => {
   const fleet = await startFleet({ replicas: 2 });
   onTestFinished(() => fleet.close());
   const replicas = [...fleet.brokers];
-  const nginx = await startNginx(replicas.map(({ url }) => url));
+  const nginx = await startProxy(replicas.map(({ url }) => url));
   const session = await fleet.session('alice');
   // On a new connection to nginx each time: a reload of nginx ends those that its callers keep.
   const read = () =>
