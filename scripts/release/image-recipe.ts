@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
@@ -30,7 +30,7 @@ export function followDockerfile(source: string, nodeModules: string, into: stri
       for (const path of sources)
         copy(from ? (stages[from] ?? '') : context, path.replace(/^\/app\//, ''), app, to === './' ? path : to);
     } else if (instruction === 'RUN' && rest.startsWith('npm ci ')) {
-      linkFiles(nodeModules, join(app, 'node_modules'));
+      symlinkSync(nodeModules, join(app, 'node_modules'));
     } else if (instruction === 'RUN') {
       output(app, 'sh', '-c', rest);
     } else if (instruction === 'ENTRYPOINT') {
@@ -53,13 +53,6 @@ function copy(from: string, path: string, into: string, to: string): void {
   if (!existsSync(source)) throw new Error(`The Dockerfile copies ${path}, which is not in its context`);
   mkdirSync(dirname(target), { recursive: true });
   cpSync(source, target, { recursive: true });
-}
-
-/** The bill of materials needs the packages below the folder that it is about, so a symbolic link is not enough. */
-function linkFiles(from: string, to: string): void {
-  const { status } = spawnSync('cp', ['-al', from, to]);
-  // The other file system, or another `cp`, has no hard links.
-  if (status !== 0) cpSync(from, to, { recursive: true, verbatimSymlinks: true });
 }
 
 function output(cwd: string, program: string, ...args: string[]): string {

@@ -4,6 +4,7 @@ import { systemBinary } from './system-binary.ts';
 /** A service, as `docker compose config` prints it. */
 export interface ComposeService {
   readonly image: string;
+  readonly build?: { readonly args?: Readonly<Record<string, string | null>> };
   readonly command?: readonly string[] | null;
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly { readonly host_ip: string; readonly published: string; readonly target: number }[];
