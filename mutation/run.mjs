@@ -26,7 +26,8 @@ const args = process.argv.slice(2);
 const names = args.filter((arg) => !arg.startsWith('--'));
 const options = args.filter((arg) => arg.startsWith('--'));
 
-if (!existsSync(stryker)) execFileSync('npm', ['ci', '--ignore-scripts', '--prefix', 'mutation'], { cwd: root, stdio: 'inherit' });
+if (!existsSync(stryker))
+  execFileSync('npm', ['ci', '--ignore-scripts', '--prefix', 'mutation'], { cwd: root, stdio: 'inherit' });
 const results = [];
 for (const folder of FOLDERS) {
   const all = names.length === 0 || names.includes(folder);

@@ -40,6 +40,7 @@ export const GROUPS: readonly Group[] = [
     files: [
       'docs/errors.md',
       'docs/settings.md',
+      'deploy/helm/sdk-token-broker/README.md',
       'docs/commands.md',
       'docs/api.md',
       'docs/metrics.md',

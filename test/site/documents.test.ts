@@ -27,6 +27,7 @@ describe('the list of documents in site/documents.ts', () => {
     ...markdownIn(''),
     ...markdownIn('docs', true),
     ...readmesBelow('clients'),
+    ...readmesBelow('deploy/helm'),
     ...readmesBelow('examples'),
   ];
   const chinese = (path: string) => path.endsWith('.zh-CN.md') || path.startsWith('docs/zh/');
