@@ -27,7 +27,7 @@ const PLACES: readonly RegExp[] = [
   /(io\.sdktokenbroker:[\w-]+:)VERSION/g,
   // CocoaPods and Swift Package Manager.
   /(spec\.version = ')VERSION/g,
-  /(pod 'SdkTokenBroker', '(?:~> )?)VERSION/g,
+  /(pod 'SdkTokenBroker', .*\btag: 'v)VERSION/g,
   /(from: ")VERSION/g,
 ];
 

@@ -54,7 +54,7 @@ describe('the version', () => {
     ['<groupId>io.sdktokenbroker</groupId>\n  <artifactId>sdk-token-client</artifactId>\n  <version>1.2.3</version>'],
     ["implementation 'io.sdktokenbroker:sdk-token-client-okhttp:1.2.3'"],
     ["  spec.version = '1.2.3'"],
-    ["pod 'SdkTokenBroker', '~> 1.2.3'"],
+    ["pod 'SdkTokenBroker', git: 'https://git.example/a.git', tag: 'v1.2.3'"],
     ['.package(url: "https://git.example/a.git", from: "1.2.3")'],
     ['helm install a oci://registry.example/charts/sdk-token-broker --version 1.2.3'],
     ['docker pull registry.example/sdk-token-broker:1.2.3'],
