@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { systemBinary } from './system-binary.ts';
+import { onPath, systemBinary } from './system-binary.ts';
 
 /** `values` is the path of a file. */
 export type HelmTask =
@@ -67,12 +68,13 @@ function libraries(): string {
     packages: { 'apt-get': 'maven', apk: 'maven', dnf: 'maven', brew: 'maven' },
     need: 'The tests of the Helm chart need Maven',
   });
-  // Another test may do the same at this moment.
+  // Another test may do the same at this moment, and two runs of Maven must not write to its repository at once.
   const folder = `${LIBRARIES}-${process.pid}`;
   const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.7.0:copy-dependencies';
-  const { status, stdout } = spawnSync(maven, ['-q', '-B', '-f', FOLDER, goal, `-DoutputDirectory=${folder}`], {
-    encoding: 'utf8',
-  });
+  const command = [maven, '-q', '-B', '-f', FOLDER, goal, `-DoutputDirectory=${folder}`];
+  const lock = onPath('flock');
+  const [program = '', ...args] = lock ? [lock, join(tmpdir(), 'helm-engine.lock'), ...command] : command;
+  const { status, stdout } = spawnSync(program, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`Maven could not copy the engine of Helm: ${stdout}`);
   if (existsSync(LIBRARIES)) rmSync(folder, { recursive: true });
   else renameSync(folder, LIBRARIES);
