@@ -176,7 +176,7 @@ export class WriteBack {
    * the store takes it, the others follow at once.
    */
   #add(missing: Missing): void {
-    if (this.#retry) {
+    if (this.#retry && !this.#stopped) {
       void this.#write(missing).then((isAccepted) => {
         if (isAccepted) void this.#flush();
       });

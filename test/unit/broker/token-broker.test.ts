@@ -584,7 +584,7 @@ describe('a subject whose logins fail repeatedly', () => {
 });
 
 describe('the read mark of a token', () => {
-  test('is stored once per generation, and a second later if the store fails', async () => {
+  test('is stored once per generation, and retried if the store fails', async () => {
     const { clock, watched, renewal, read } = parts();
     await read();
     clock.advance(50_000);
