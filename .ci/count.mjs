@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 const results = process.argv[2];
+const KOTLIN_MODULES = ['core', 'okhttp', 'android-storage'];
 const STARTER = 'clients/spring-boot-starter/target';
 const readable = (file) => {
   try {
@@ -60,7 +61,7 @@ function xctest(file) {
 /** The tests of each step. A step that fails without a failed test (for example, because it does not compile) counts as one failure. */
 const counters = {
   node: () => vitest('vitest.json'),
-  kotlin: () => surefire('clients/kotlin/target/surefire-reports'),
+  kotlin: () => surefire(...KOTLIN_MODULES.map((name) => `clients/kotlin/${name}/target/surefire-reports`)),
   spring: () => surefire(`${STARTER}/surefire-reports`, `${STARTER}/surefire-reports-boot4`),
   swift: () => xctest(join(results, 'swift.log')),
 };

@@ -1,5 +1,5 @@
 // Keeps code in documents equal to tested source code. In Markdown, a comment stands before the fence:
-//   <!-- code: clients/kotlin/src/test/kotlin/example/CameraApp.kt#login -->
+//   <!-- code: clients/kotlin/core/src/test/kotlin/example/CameraApp.kt#login -->
 // In the source file, the code stands between two comment lines:
 //   // docs: login
 //   // docs end

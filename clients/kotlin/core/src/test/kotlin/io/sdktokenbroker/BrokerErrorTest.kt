@@ -12,7 +12,7 @@ class BrokerErrorTest {
 
     @Test
     fun `every code of the broker's API has the kind that tells the app what to do`() {
-        val api = JSONObject(File("../../openapi/openapi.json").readText())
+        val api = JSONObject(File("../../../openapi/openapi.json").readText())
         val codes = api.query("/components/schemas/Problem/properties/code/enum") as Iterable<*>
         val responses = (api.query("/paths/~1sdk-token/get/responses") as JSONObject)
         val statuses = responses.keySet().associateWith { "${responses.getJSONObject(it)}" }

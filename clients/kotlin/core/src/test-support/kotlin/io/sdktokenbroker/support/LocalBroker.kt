@@ -176,6 +176,6 @@ private class NodeProcess(arguments: List<String>, environment: Map<String, Stri
     }
 
     private companion object {
-        val main = File("../../dist/main.js")
+        val main = File("../../../dist/main.js")
     }
 }
