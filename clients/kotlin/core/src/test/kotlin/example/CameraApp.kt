@@ -2,15 +2,15 @@
 package example
 
 import android.content.SharedPreferences
+import io.sdktokenbroker.AccountListener
 import io.sdktokenbroker.BrokerError
 import io.sdktokenbroker.BrokerError.Kind
 import io.sdktokenbroker.CloudShareDirectory
+import io.sdktokenbroker.SdkFailure
 import io.sdktokenbroker.SdkTokenClient
 import io.sdktokenbroker.SessionSource
 import io.sdktokenbroker.TokenStorage
-import io.sdktokenbroker.gwiot.AccountListener
 import io.sdktokenbroker.gwiot.BrokerHostAccountService
-import io.sdktokenbroker.gwiot.SdkFailure
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
 import sdkstub.GWIoT
@@ -105,7 +105,7 @@ class CameraApp(
     // docs: account-events
     override fun onKickedOut() = screen.showKickedOut() // with a button that calls logIn()
 
-    override fun onLoginFailed(error: Throwable) = screen.showError((error as? BrokerError)?.code ?: "sdk")
+    override fun onLoginFailed(error: Exception) = screen.showError((error as? BrokerError)?.code ?: "sdk")
     // docs end
 
     // docs: logout

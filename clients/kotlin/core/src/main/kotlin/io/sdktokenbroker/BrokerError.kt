@@ -53,10 +53,14 @@ class BrokerError internal constructor(
         /** The error that an exception of the network or of the app's own login stands for. */
         internal fun of(error: Exception): BrokerError = when (error) {
             is IOException -> BrokerError(Kind.NETWORK, NETWORK_UNAVAILABLE, retryable = true, cause = error)
-            is TimeoutCancellationException ->
-                BrokerError(Kind.NETWORK, NETWORK_TIMEOUT, retryable = true, cause = error)
+            is TimeoutCancellationException -> timeout(error)
             else -> BrokerError(Kind.SESSION_NEEDED, SESSION_UNAVAILABLE, cause = error)
         }
+
+        internal fun timeout(cause: Exception? = null) =
+            BrokerError(Kind.NETWORK, NETWORK_TIMEOUT, retryable = true, cause = cause)
+
+        internal fun loggedOut() = BrokerError(Kind.SESSION_NEEDED, LOGGED_OUT)
 
         /** The error that an answer stands for, if it is not the success that the caller expects. */
         internal fun of(answer: HttpAnswer): BrokerError {

@@ -1,56 +1,73 @@
 package io.sdktokenbroker
 
-import io.sdktokenbroker.BrokerError.Kind
 import java.net.URLEncoder
 import kotlin.time.*
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
 import kotlinx.coroutines.sync.*
-import org.json.JSONObject
 
 /**
  * Gets the SDK's token from the broker. It knows nothing of the vendor's SDK. Create one for the whole app: two clients
  * with the same storage overwrite each other's values.
  *
+ * You may call every function on the main thread: storage, network and your [SessionSource] are used on background
+ * threads only. Calls take effect in the order in which you make them, also if you do not wait for the first one.
+ *
  * @param brokerUrl such as `https://broker.example`
  * @param uniqueId names the phone: 1 to 128 visible ASCII characters, always the same while the app is installed
- * @param app the app, for example `android`, where the broker knows several and the session names none
- * @param regRegion ISO 3166-1 alpha-2, where neither the session nor the broker's settings name the account's country
+ * @param app the app, for example `android`, if the broker knows several and the session names none
+ * @param regRegion ISO 3166-1 alpha-2, if neither the session nor the broker's settings name the account's country
  * @param totalDeadline for one call, with all its waits and attempts
  * @param attemptTimeout for one request, from connect to the last byte
- * @param openConnection for an app that pins certificates, needs a proxy, or sends its session in a cookie
+ * @param transport sends the requests, for example with the OkHttp client of your app
+ * @param sessionHeaders for an app whose session is a cookie or another header
  */
 class SdkTokenClient(
     brokerUrl: String,
     uniqueId: String,
-    sessions: SessionSource,
+    private val sessions: SessionSource,
     private val storage: TokenStorage,
     app: String? = null,
     regRegion: String? = null,
-    totalDeadline: Duration = 30.seconds,
+    private val totalDeadline: Duration = 30.seconds,
     attemptTimeout: Duration = 10.seconds,
-    openConnection: OpenConnection = ::bearerConnection,
+    transport: Transport = UrlConnectionTransport(),
+    sessionHeaders: SessionHeaders = SessionHeaders.BEARER,
 ) {
-    private val sessions = AppSessions(sessions, totalDeadline)
-    private val requests = SessionRequests(totalDeadline, attemptTimeout, openConnection)
+    private val requests = SessionRequests(totalDeadline, attemptTimeout, transport, sessionHeaders)
     private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
     private val shared = SharedRequest(::fetch)
-    private val logouts = Mutex()
-    /** Guards the storage. */
-    private val lock = Any()
+    @OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
+    private val order = Dispatchers.IO.limitedParallelism(1)
+    private val logoutScope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+    private val deletes = Mutex()
+    @Volatile private var user = UserSessions(sessions, totalDeadline)
+    /** What the storage holds. Only steps of [inOrder] use it, and the list of logouts under way. */
+    private val logouts = StoredLogouts(storage)
+    private val leaving = mutableListOf<Leaving>()
+
+    /** A logout that waits for a session. */
+    private class Leaving(val sessions: UserSessions, val account: Account) { val last = sessions.last }
 
     /**
      * The token for the SDK. Callers at the same time share one request. A logout that is still stored is finished
      * first: later, it would delete the new token. Throws [BrokerError].
      */
-    suspend fun sdkToken(): SdkToken = takeHandedIn() ?: shared.await()
+    suspend fun sdkToken(): SdkToken {
+        val caller = shared.Caller()
+        try {
+            return inOrder { takeHandedIn().also { if (it == null) caller.join() } } ?: caller.await()
+        } finally {
+            caller.leave()
+        }
+    }
 
     /**
      * Call it when the vendor no longer accepts the SDK's token. The next [sdkToken] tells the broker, and returns
-     * another token. The storage remembers the call until the broker has answered.
+     * another token. When this function returns, the call is in the storage, until the broker has answered.
      */
-    fun tokenWasRefused() = synchronized(lock) {
+    suspend fun tokenWasRefused() = inOrder {
         stored()?.let { store(it.copy(refused = true, handedIn = false)) }
         // A request that has not seen the mark must not answer later callers.
         shared.detach()
@@ -61,58 +78,66 @@ class SdkTokenClient(
      * that user's requests with `logged_out`. It does not log that user out: call [logout] before.
      * @param userId your own id of the account, always the same for one account
      */
-    fun switchUser(userId: String) = synchronized(lock) {
-        if (storage.get(USER_KEY) != userId) {
-            forget()
-            storage.put(USER_KEY, userId)
-        }
-    }
+    suspend fun switchUser(userId: String) = inOrder { switchTo(userId) }
 
     /**
      * Takes the token that your own login response contained. The next [sdkToken] returns it without a request. A
-     * stored logout of the same account is dropped: the user is back, and the logout would delete this token.
+     * logout of the same account that is stored or waits for a session is dropped: it would delete this token.
      * @param userId as in [switchUser], which this function calls
      * @param json the body that the broker gave to your cloud
      * @param etag the header `ETag` of that answer
      * @throws IllegalArgumentException if it is not a token
      */
-    fun useToken(userId: String, json: String, etag: String? = null) {
+    suspend fun useToken(userId: String, json: String, etag: String? = null) {
         val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
-        synchronized(lock) {
-            switchUser(userId)
-            editLogouts { all -> all.filterValues { it != token.accessId && it != UNKNOWN_ACCOUNT } }
+        inOrder {
+            switchTo(userId)
+            val account = Account(userId, token.accessId)
+            logouts.edit { all -> all.filterValues { !account.isSameAs(it) } }
+            leaving.removeAll { account.isSameAs(it.account) }
             store(StoredToken(token, etag, handedIn = true))
         }
     }
 
     /**
-     * Forgets the token here and at the broker. Call it while the session is still good, and always before another
-     * account signs in. The client stores the logout first, with the session, and tries once. If the broker does not
-     * answer now, [finishLogout] repeats it. If your [SessionSource] throws, or does not answer within the deadline, the
-     * client uses the last session that it got since the app started. If the caller is cancelled, the logout is stored,
-     * and the broker may not know it yet.
-     * @return `false` if it is only stored
+     * Logs out the user of this moment: forgets the token here and at the broker. Call it while the session is still
+     * good, and always before another account signs in.
+     *
+     * The client deletes the token at once, and stores the logout together with the last session that it used since
+     * the app started. Then it asks your [SessionSource] for the present session, and tries once. If the source throws,
+     * does not answer within the deadline, or answers after [switchUser] has named another user, the client uses the
+     * last session instead. If the broker does not answer now, [finishLogout] repeats the logout. If the caller is
+     * cancelled, the logout continues.
+     * @return `false` if the broker has not confirmed it. The logout is stored
      * @throws BrokerError if the logout is refused, for example because the session has ended, or if there is no
      * session to log out with. Then nothing is repeated, and the broker keeps the token until it expires
      */
-    suspend fun logout(): Boolean {
-        // Also if the caller is cancelled: without a session, nothing could be stored.
-        val source = runCatching { withContext(NonCancellable) { sessions.current() } }
-            .recoverCatching { sessions.last ?: throw it }
-        synchronized(lock) {
-            val account = stored()?.token?.accessId ?: UNKNOWN_ACCOUNT
-            source.onSuccess { session -> editLogouts { mapOf(session to account) + it } }
-            forget()
+    suspend fun logout(): Boolean =
+        // Undispatched, so that the first step takes its place in the order now.
+        logoutScope.async(start = CoroutineStart.UNDISPATCHED) { logOut() }.await()
+
+    private suspend fun logOut(): Boolean {
+        val own = inOrder {
+            Leaving(user, Account(storage.get(USER_KEY), stored()?.token?.accessId)).also { own ->
+                own.last?.let { session -> logouts.edit { mapOf(session to own.account) + it } }
+                leaving += own
+                user = user.afterLogout()
+                forget()
+            }
         }
-        val failure = sendLogout(source.getOrThrow(), requests.deadline(), repeat = false, mayRenew = true)
+        val answer = runCatching { own.sessions.current() }
+        val session = inOrder {
+            // The same user may have logged in again, or another call may have finished this logout.
+            val isOver = !leaving.remove(own) || own.last != null && own.last !in logouts.all()
+            if (isOver) return@inOrder null
+            val latest = answer.getOrNull()?.takeIf { own.sessions.isPresent }
+                ?: return@inOrder own.last ?: throw answer.exceptionOrNull() ?: BrokerError.loggedOut()
+            logouts.edit { mapOf(latest to own.account) + (it - setOfNotNull(own.last)) }
+            latest
+        } ?: return true
+        val failure = sendLogout(session, requests.deadline(), repeat = false, renewWith = own.sessions)
         if (failure?.endsLogout() == true) throw failure
         return failure == null
-    }
-
-    private fun forget() {
-        shared.cancel(BrokerError(Kind.SESSION_NEEDED, BrokerError.LOGGED_OUT))
-        storage.remove(TOKEN_KEY)
-        sessions.last = null
     }
 
     /**
@@ -123,8 +148,8 @@ class SdkTokenClient(
 
     /** @return why one is still stored */
     private suspend fun sendStoredLogouts(deadline: TimeMark, repeat: Boolean): BrokerError? =
-        editLogouts { it }.keys.firstNotNullOfOrNull { session ->
-            sendLogout(session, deadline, repeat, mayRenew = false)?.takeUnless { it.endsLogout() }
+        inOrder { logouts.all() }.keys.firstNotNullOfOrNull { session ->
+            sendLogout(session, deadline, repeat, renewWith = null)?.takeUnless { it.endsLogout() }
         }
 
     /**
@@ -133,25 +158,29 @@ class SdkTokenClient(
      * @return why the broker has not done it
      */
     private suspend fun sendLogout(
-        session: String, deadline: TimeMark, repeat: Boolean, mayRenew: Boolean,
-    ) = logouts.withLock {
-        val account = editLogouts { it }[session] ?: return@withLock null
+        session: String, deadline: TimeMark, repeat: Boolean, renewWith: UserSessions?,
+    ) = deletes.withLock {
+        val account = inOrder { logouts.all() }[session] ?: return@withLock null
         var latest = session
-        val renew = suspend {
-            latest = sessions.renewed()
-            sessions.last = null
-            editLogouts { it - session + (latest to account) }
-            latest
+        suspend fun renew(leaving: UserSessions): String {
+            val renewed = leaving.renewed()
+            inOrder {
+                if (!leaving.isPresent) throw BrokerError.loggedOut()
+                logouts.edit { it - session + (renewed to account) }
+            }
+            latest = renewed
+            return renewed
         }
         val failure = try {
             // Only 204 is the broker's answer: a page of a public Wi-Fi comes with 200.
             val delete = HttpRequest("DELETE", logoutUrl)
-            requests.send(delete, { session }, renew.takeIf { mayRenew }, deadline, repeat) { it.status == 204 }
+            val renew = renewWith?.let { suspend { renew(it) } }
+            requests.send(delete, { session }, renew, deadline, repeat) { it.status == 204 }
             null
         } catch (error: BrokerError) {
             error
         }
-        if (failure == null || failure.endsLogout()) editLogouts { it - latest }
+        if (failure == null || failure.endsLogout()) inOrder { logouts.edit { it - latest } }
         failure
     }
 
@@ -159,25 +188,29 @@ class SdkTokenClient(
      * Whether this logout will never succeed: the session has ended, or may not do it. Also if something between app
      * and broker refuses it for good, for example a firewall that blocks DELETE: it would stop every later [fetch].
      */
-    private fun BrokerError.endsLogout() = status in 400..499 && status != 429 || kind == Kind.SESSION_NEEDED
+    private fun BrokerError.endsLogout() = status in 400..499 && status != 429 || kind == BrokerError.Kind.SESSION_NEEDED
 
-    private fun takeHandedIn(): SdkToken? = synchronized(lock) {
+    private fun takeHandedIn(): SdkToken? {
         val handedIn = stored()?.takeIf { it.handedIn } ?: return null
         store(handedIn.copy(handedIn = false))
-        handedIn.token.takeUnless { it.isExpired() }
+        return handedIn.token.takeUnless { it.isExpired() }
     }
 
     private suspend fun fetch(): SdkToken {
+        val user = user
         val deadline = requests.deadline()
+        // A logout that still waits for a session would delete the new token, too.
+        withTimeoutOrNull(totalDeadline) { logoutScope.coroutineContext.job.children.toList().joinAll() }
+            ?: throw BrokerError.timeout()
         sendStoredLogouts(deadline, repeat = true)?.let { throw it }
         while (true) {
-            val before = synchronized(lock) { stored() }
+            val before = inOrder { stored() }
             val reports = before?.refused == true && before.etag != null
             val etag = before?.etag?.let { "If-None-Match" to it }
             val headers = listOfNotNull(etag, ("Cache-Control" to "no-cache").takeIf { reports }).toMap()
             val request = HttpRequest("GET", tokenUrl, headers)
             var received: StoredToken? = null
-            requests.send(request, sessions::current, sessions::renewed, deadline) { answer ->
+            requests.send(request, user::current, user::renewed, deadline) { answer ->
                 received = when (answer.status) {
                     200 -> answer.json?.let(SdkToken::of)?.let { StoredToken(it, answer.etag) }
                     304 -> before.takeUnless { reports }
@@ -187,39 +220,42 @@ class SdkTokenClient(
             }
             val after = checkNotNull(received)
             val context = currentCoroutineContext()
-            synchronized(lock) {
+            inOrder {
                 // After a logout, an answer must not restore the token.
                 context.ensureActive()
                 val now = stored()
                 // Another request may have stored a newer token since. Then this answer may be the refused one.
-                if (now?.token == before?.token) {
-                    val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
-                    store(after.copy(refused = isRefused))
-                    if (!isRefused) return after.token
-                }
-            }
+                if (now?.token != before?.token) return@inOrder null
+                val isRefused = now?.refused == true && now.token == after.token && !reports && after.etag != null
+                store(after.copy(refused = isRefused))
+                after.token.takeUnless { isRefused }
+            }?.let { return it }
         }
+    }
+
+    /** Runs [step] on a background thread, after the steps of all earlier calls, also if the caller is cancelled. */
+    private suspend fun <T> inOrder(step: () -> T): T = withContext(NonCancellable + order) { step() }
+
+    private fun switchTo(userId: String) {
+        if (storage.get(USER_KEY) == userId) return
+        user.end()
+        user = UserSessions(sessions, totalDeadline)
+        forget()
+        storage.put(USER_KEY, userId)
+    }
+
+    private fun forget() {
+        shared.cancel(BrokerError.loggedOut())
+        storage.remove(TOKEN_KEY)
     }
 
     private fun stored(): StoredToken? = StoredToken.of(storage.get(TOKEN_KEY))
 
     private fun store(token: StoredToken) = storage.put(TOKEN_KEY, token.toText())
 
-    /** Session and `accessId` of each logout that the broker has not answered. */
-    private fun editLogouts(edit: (Map<String, String>) -> Map<String, String>) = synchronized(lock) {
-        val json = storage.get(LOGOUTS_KEY)?.let(::jsonObject) ?: JSONObject()
-        val before = json.keys().asSequence().associateWith { json.optString(it) }
-        val after = edit(before)
-        if (after != before) storage.put(LOGOUTS_KEY, JSONObject(after).toString())
-        after
-    }
-
     private companion object {
         const val TOKEN_KEY = "sdk-token"
         const val USER_KEY = "sdk-token.user"
-        const val LOGOUTS_KEY = "sdk-token.logouts"
-        /** The account of a logout without a stored token. */
-        const val UNKNOWN_ACCOUNT = ""
         fun parameter(name: String, value: String?) = if (value == null) "" else "&$name=${value.encoded()}"
     }
 }

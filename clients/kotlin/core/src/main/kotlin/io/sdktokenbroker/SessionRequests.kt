@@ -1,8 +1,10 @@
 package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
+import java.io.ByteArrayOutputStream
 import java.io.IOException
-import java.net.*
+import java.io.InputStream
+import java.io.InterruptedIOException
 import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.random.Random
 import kotlin.time.*
@@ -10,25 +12,19 @@ import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.*
 import org.json.JSONObject
 
-/** Opens a connection, without connecting, that sends the session. */
-typealias OpenConnection = (url: URL, session: String) -> HttpURLConnection
-
-/** Sends the session as `Authorization: Bearer …`. */
-fun bearerConnection(url: URL, session: String): HttpURLConnection =
-    (url.openConnection() as HttpURLConnection).apply { setRequestProperty("Authorization", "Bearer $session") }
-
 internal class HttpRequest(
     val method: String, val url: String, val headers: Map<String, String> = emptyMap(), val body: JSONObject? = null,
 )
 
-/** @property json the body, if it is a JSON object */
+/** @property json the body, if it is a JSON object of at most 64 KiB */
 internal data class HttpAnswer(val status: Int, val etag: String?, val retryAfter: Long?, val json: JSONObject?)
 
 /** Requests with a session: renewed once after 401, and repeated while that helps, within a total deadline. */
 internal class SessionRequests(
     private val totalDeadline: Duration,
     private val attemptTimeout: Duration,
-    private val openConnection: OpenConnection,
+    private val transport: Transport,
+    private val sessionHeaders: SessionHeaders,
 ) {
     fun deadline(): TimeMark = TimeSource.Monotonic.markNow() + totalDeadline
 
@@ -46,7 +42,7 @@ internal class SessionRequests(
         repeat: Boolean = true,
         accept: (HttpAnswer) -> Boolean,
     ): HttpAnswer {
-        var failure = BrokerError(Kind.NETWORK, BrokerError.NETWORK_TIMEOUT, retryable = true)
+        var failure = BrokerError.timeout()
         suspend fun attempts(): HttpAnswer {
             var current = session()
             var mayRenew = renew != null
@@ -75,49 +71,59 @@ internal class SessionRequests(
     }
 
     private suspend fun attempt(request: HttpRequest, session: String): HttpAnswer {
-        // HttpURLConnection would throw an exception that contains the session.
+        // The exception of an HTTP library would contain the session.
         if (session.any { it !in ' '..'~' }) throw BrokerError(Kind.SESSION_NEEDED, "session_invalid")
+        val json = request.body?.let { mapOf("Content-Type" to "application/json") }.orEmpty()
+        // Without this header, HttpURLConnection adds `no-cache`. To the broker that means a refused token.
+        val headers = mapOf("Cache-Control" to "max-age=0") + json + request.headers + sessionHeaders.headersFor(session)
+        val body = request.body?.toString()?.toByteArray()
+        val timeoutMs = attemptTimeout.inWholeMilliseconds
         try {
-            return withTimeoutOrNull(attemptTimeout) { exchange(request, session) }
-                ?: throw BrokerError(Kind.NETWORK, BrokerError.NETWORK_TIMEOUT, retryable = true)
+            return withTimeoutOrNull(attemptTimeout) {
+                exchange(TransportRequest(request.method, request.url, headers, body, timeoutMs))
+            } ?: throw BrokerError.timeout()
+        } catch (error: InterruptedIOException) {
+            // The timeout of the transport was the first to end. SocketTimeoutException is one, too.
+            throw BrokerError.timeout(error)
         } catch (error: IOException) {
             throw BrokerError.of(error)
         }
     }
 
     /** Cancellation returns at once. Another thread closes the connection, because that can block. */
-    private suspend fun exchange(request: HttpRequest, session: String): HttpAnswer = suspendCancellableCoroutine {
-        val connection = openConnection(URL(request.url), session)
-        it.invokeOnCancellation { Dispatchers.IO.dispatch(EmptyCoroutineContext) { connection.disconnect() } }
+    private suspend fun exchange(request: TransportRequest): HttpAnswer = suspendCancellableCoroutine {
+        it.invokeOnCancellation { Dispatchers.IO.dispatch(EmptyCoroutineContext) { request.cancel() } }
         Dispatchers.IO.dispatch(EmptyCoroutineContext) {
-            it.resumeWith(runCatching { connection.exchange(request) })
+            it.resumeWith(runCatching { read(request, transport.send(request)) })
         }
     }
 
-    private fun HttpURLConnection.exchange(request: HttpRequest): HttpAnswer {
-        requestMethod = request.method
-        connectTimeout = attemptTimeout.inWholeMilliseconds.toInt()
-        readTimeout = connectTimeout
-        // A redirect comes from a proxy, for example the login page of a public Wi-Fi. It must not get the session.
-        instanceFollowRedirects = false
-        // It adds `Cache-Control: no-cache` to a request without this header. To the broker that means a refused token.
-        useCaches = false
-        setRequestProperty("Cache-Control", "max-age=0")
-        request.headers.forEach(::setRequestProperty)
-        request.body?.let { body ->
-            setRequestProperty("Content-Type", "application/json")
-            doOutput = true
-            outputStream.use { it.write(body.toString().toByteArray()) }
-        }
-        val status = responseCode
-        val mediaType = contentType?.substringBefore(';')?.trim()?.lowercase()
-        // Other bodies are not read: nothing bounds their size.
+    private fun read(request: TransportRequest, answer: TransportAnswer): HttpAnswer {
+        val mediaType = answer.header("Content-Type")?.substringBefore(';')?.trim()?.lowercase()
         val isJson = mediaType == "application/json" || mediaType == "application/problem+json"
-        if (!isJson && mediaType != null) disconnect()
-        val stream = (if (status < 400) inputStream else errorStream).takeIf { isJson }
-        val json = stream?.use { jsonObject(it.readBytes().decodeToString()) }
+        val text = answer.body?.use { body ->
+            // Closing the stream first would read the rest of the body, which may have no end.
+            body.takeIf { isJson }?.readAtMost(MAX_BYTES).also { if (it == null && mediaType != null) request.cancel() }
+        }
         // 0 counts as no header: it would be a loop without a pause.
-        val retryAfter = getHeaderField("Retry-After")?.toLongOrNull()?.takeIf { it > 0 }
-        return HttpAnswer(status, getHeaderField("ETag"), retryAfter, json)
+        val retryAfter = answer.header("Retry-After")?.toLongOrNull()?.takeIf { it > 0 }
+        return HttpAnswer(answer.status, answer.header("ETag"), retryAfter, text?.let(::jsonObject))
+    }
+
+    private companion object {
+        /** A token has less than 1 KiB. */
+        const val MAX_BYTES = 64 * 1024
+    }
+}
+
+/** @return `null` if there are more than [limit] bytes */
+private fun InputStream.readAtMost(limit: Int): String? {
+    val bytes = ByteArrayOutputStream()
+    val buffer = ByteArray(8 * 1024)
+    while (true) {
+        val count = read(buffer)
+        if (count < 0) return bytes.toByteArray().decodeToString()
+        if (bytes.size() + count > limit) return null
+        bytes.write(buffer, 0, count)
     }
 }

@@ -16,13 +16,14 @@ interface ShareDirectory {
 }
 
 /** The look-ups by `GET /share/account?account=…` and `POST /share/accounts`. They throw [BrokerError]. */
-class CloudShareDirectory(
+class CloudShareDirectory @JvmOverloads constructor(
     cloudUrl: String,
     sessions: SessionSource,
-    openConnection: OpenConnection = ::bearerConnection,
+    transport: Transport = UrlConnectionTransport(),
+    sessionHeaders: SessionHeaders = SessionHeaders.BEARER,
 ) : ShareDirectory {
-    private val requests = SessionRequests(30.seconds, 10.seconds, openConnection)
-    private val sessions = AppSessions(sessions, 30.seconds)
+    private val requests = SessionRequests(30.seconds, 10.seconds, transport, sessionHeaders)
+    private val sessions = UserSessions(sessions, 30.seconds)
     private val baseUrl = "${cloudUrl.trimEnd('/')}/share"
 
     override suspend fun accountByName(account: String): HostAccount? {

@@ -2,31 +2,36 @@ package io.sdktokenbroker
 
 import kotlinx.coroutines.*
 
-/** Runs [work] once for all callers that wait at the same time. It is cancelled when the last of them is cancelled. */
+/** Runs [work] once for all callers that wait at the same time. It is cancelled when the last of them leaves. */
 internal class SharedRequest<T>(private val work: suspend () -> T) {
     private class Run<T>(val result: Deferred<T>, var waiting: Int = 0)
 
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.IO)
     private var current: Run<T>? = null
 
-    /** Throws the reason if [cancel] ended the request. */
-    suspend fun await(): T {
-        val run = synchronized(this) {
-            (current?.takeIf { it.result.isActive } ?: Run(scope.async { work() })).also {
+    inner class Caller {
+        private var run: Run<T>? = null
+
+        fun join() = synchronized(this@SharedRequest) {
+            run = (current?.takeIf { it.result.isActive } ?: Run(scope.async { work() })).also {
                 it.waiting += 1
                 current = it
             }
         }
-        try {
-            return run.result.await()
+
+        /** Throws the reason if [cancel] ended the request. Call [join] before. */
+        suspend fun await(): T = try {
+            checkNotNull(run).result.await()
         } catch (error: CancellationException) {
             currentCoroutineContext().ensureActive()
             // The coroutine machinery may have wrapped the cause.
             throw generateSequence<Throwable>(error) { it.cause }.firstOrNull { it is BrokerError } ?: error
-        } finally {
-            synchronized(this) {
-                run.waiting -= 1
-                if (run.waiting == 0) run.result.cancel()
+        }
+
+        fun leave() = synchronized(this@SharedRequest) {
+            run?.let {
+                it.waiting -= 1
+                if (it.waiting == 0) it.result.cancel()
             }
         }
     }

@@ -1,8 +1,6 @@
 package io.sdktokenbroker
 
-import io.sdktokenbroker.gwiot.AccountListener
 import io.sdktokenbroker.gwiot.BrokerHostAccountService
-import io.sdktokenbroker.gwiot.SdkFailure
 import io.sdktokenbroker.support.LocalBroker
 import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestCloud
@@ -46,7 +44,7 @@ class BrokerHostAccountServiceTest {
     private val heard = CopyOnWriteArrayList<String>()
     private val listener = object : AccountListener {
         override fun onKickedOut() { heard += "kicked out" }
-        override fun onLoginFailed(error: Throwable) { heard += "login failed: ${(error as? BrokerError)?.code}" }
+        override fun onLoginFailed(error: Exception) { heard += "login failed: ${(error as? BrokerError)?.code}" }
     }
     private val service = BrokerHostAccountService(
         client, CloudShareDirectory(cloud.url, sessions), listener, scope, expirySettles = 100.milliseconds,
@@ -96,7 +94,7 @@ class BrokerHostAccountServiceTest {
         runBlocking {
             service.login("alice")
             GWIoT.loginFailure = GWError("the SDK has no network")
-            assertEquals("the SDK has no network", assertThrows<SdkFailure> { service.login("alice") }.error.message)
+            assertEquals("the SDK has no network", assertThrows<SdkFailure> { service.login("alice") }.cause?.message)
             client.sdkToken()
             assertEquals(1, logins())
         }

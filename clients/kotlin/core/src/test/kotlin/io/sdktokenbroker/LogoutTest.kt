@@ -219,7 +219,7 @@ class LogoutTest {
             restarted.logout()
         }
         caller.join()
-        assertNull(storage.get("sdk-token"))
+        eventually { storage.get("sdk-token") == null && sessions.current in storage.get("sdk-token.logouts").orEmpty() }
         proxy.reconnect()
         assertTrue(restarted.finishLogout())
         assertEquals(0, broker.terminals(sessions.account))

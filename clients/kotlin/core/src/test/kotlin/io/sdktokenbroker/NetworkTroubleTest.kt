@@ -8,7 +8,6 @@ import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import io.sdktokenbroker.support.page
 import java.io.File
-import java.net.HttpURLConnection
 import java.security.KeyStore
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
@@ -148,19 +147,6 @@ class NetworkTroubleTest {
     }
 
     @Test
-    fun `cancellation returns at once and closes the connection`() = runBlocking {
-        val client = patientClient()
-        proxy.silent = true
-        val call = launch(Dispatchers.Default) { client.sdkToken() }
-        awaitRequests(1)
-        val duration = measureTime { call.cancelAndJoin() }
-        assertTrue(duration < 5.seconds, "$duration")
-        eventually { proxy.abandoned.isNotEmpty() }
-        proxy.silent = false
-        assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
-    }
-
-    @Test
     fun `callers at the same time share one request`() = runBlocking {
         val released = CountDownLatch(1)
         proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
@@ -237,34 +223,21 @@ class NetworkTroubleTest {
     }
 
     @Test
-    fun `an app can send its session in a cookie`() {
-        proxy.answer = { page("401 Unauthorized", "") }
-        val openConnection: OpenConnection = { url, session ->
-            (url.openConnection() as HttpURLConnection).apply { setRequestProperty("Cookie", "sid=$session") }
-        }
-        val url = "http://127.0.0.1:${proxy.port}"
-        val withCookie = SdkTokenClient(url, PHONE, sessions, storage, openConnection = openConnection)
-        val first = sessions.current
-        failure(withCookie)
-        val sent = proxy.requests.map { head -> head.lines().filter { it.matches(Regex("(Cookie|Authorization):.*")) } }
-        assertEquals(listOf(listOf("Cookie: sid=$first"), listOf("Cookie: sid=${sessions.current}")), sent)
-    }
-
-    @Test
     fun `over TLS it talks to a server whose certificate it trusts, and sends no session to another`(
         @TempDir folder: File,
     ) {
         val certificate = TestCertificate(folder)
         TestProxy(broker.port, certificate.server.serverSocketFactory as ServerSocketFactory).use { tls ->
-            fun client(openConnection: OpenConnection) = SdkTokenClient(
-                "https://localhost:${tls.port}/", PHONE, sessions, storage, openConnection = openConnection,
+            fun client(transport: Transport) =
+                SdkTokenClient("https://localhost:${tls.port}/", PHONE, sessions, storage, transport = transport)
+            val trusting = client(
+                UrlConnectionTransport { url ->
+                    (url.openConnection() as HttpsURLConnection)
+                        .apply { sslSocketFactory = certificate.client.socketFactory }
+                },
             )
-            val trusting = client { url, session ->
-                bearerConnection(url, session)
-                    .apply { (this as HttpsURLConnection).sslSocketFactory = certificate.client.socketFactory }
-            }
             assertTrue(broker.vendorAccepts(runBlocking { trusting.sdkToken() }.accessToken))
-            val error = failure(client(::bearerConnection))
+            val error = failure(client(UrlConnectionTransport()))
             assertEquals(BrokerError.NETWORK_UNAVAILABLE, error.code)
             assertEquals(1, tls.requests.size)
         }

@@ -2,6 +2,7 @@ package io.sdktokenbroker
 
 import java.io.File
 import java.util.Properties
+import kotlinx.coroutines.runBlocking
 
 const val EXIT_CODE_OF_DEATH = 9
 
@@ -35,6 +36,7 @@ fun main(arguments: Array<String>) {
         override suspend fun session() = error("there is no session")
         override suspend fun renewedSession() = error("there is no session")
     }
-    SdkTokenClient("http://127.0.0.1:1", "phone-1", noSessions, FileStorage(File(arguments[0]))).tokenWasRefused()
+    val client = SdkTokenClient("http://127.0.0.1:1", "phone-1", noSessions, FileStorage(File(arguments[0])))
+    runBlocking { client.tokenWasRefused() }
     Runtime.getRuntime().halt(EXIT_CODE_OF_DEATH)
 }

@@ -200,7 +200,7 @@ class SdkTokenClientTest {
     @Test
     fun `the token of the app's own login response is returned once without a request, and then asked for`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken("alice", handedIn.body, handedIn.etag)
+        runBlocking { client.useToken("alice", handedIn.body, handedIn.etag) }
         TestProxy(broker.port).use { proxy ->
             val restarted = broker.client(sessions, storage, proxy.port)
             runBlocking {
@@ -216,8 +216,11 @@ class SdkTokenClientTest {
     @Test
     fun `a handed-in token that has expired is not returned`() {
         val handedIn = broker.internal("/accounts/${sessions.account}/terminals/$PHONE/sdk-token")
-        client.useToken("alice", JSONObject(handedIn.body).put("expireTime", "1").toString())
-        assertNotEquals("1", runBlocking { client.sdkToken() }.expireTime)
+        val token = runBlocking {
+            client.useToken("alice", JSONObject(handedIn.body).put("expireTime", "1").toString())
+            client.sdkToken()
+        }
+        assertNotEquals("1", token.expireTime)
     }
 
     @Test
@@ -232,7 +235,7 @@ class SdkTokenClientTest {
     @Test
     fun `a handed-in text that is no token is refused, and the error does not contain it`() {
         for (text in listOf("""{"accessToken":"secret"}""", "secret", "")) {
-            val error = assertThrows<IllegalArgumentException> { client.useToken("alice", text) }
+            val error = assertThrows<IllegalArgumentException> { runBlocking { client.useToken("alice", text) } }
             assertFalse("secret" in error.stackTraceToString())
         }
         assertNull(storage.get("sdk-token"))

@@ -124,7 +124,7 @@ fun call(url: String, body: JSONObject? = null, authorization: String? = null): 
     }
 
 /** The app's own login: sessions of one account, and how often one was renewed. */
-class TestSessions(
+class TestSessions @JvmOverloads constructor(
     private val broker: LocalBroker,
     val account: String = broker.newAccount(),
     @Volatile var current: String = broker.session(account),

@@ -9,7 +9,7 @@ import javax.net.ServerSocketFactory
 import kotlin.concurrent.thread
 
 /** Stands between the client and the broker, on sockets, and plays the trouble that a phone has with its network. */
-class TestProxy(
+class TestProxy @JvmOverloads constructor(
     private val targetPort: Int,
     private val sockets: ServerSocketFactory = ServerSocketFactory.getDefault(),
 ) : AutoCloseable {
@@ -18,6 +18,9 @@ class TestProxy(
 
     /** Takes requests and never answers. */
     @Volatile var silent = false
+
+    /** Answers with this head, and after it with bytes of JSON without an end. */
+    @Volatile var endless: String? = null
 
     /** Waits before it passes a request on. */
     @Volatile var beforeForwarding: () -> Unit = {}
@@ -31,7 +34,7 @@ class TestProxy(
     /** The first lines of all answers of the broker. */
     val answers = CopyOnWriteArrayList<String>()
 
-    /** Connections that the client closed while [silent]. */
+    /** Connections that the client closed while [silent] or [endless]. */
     val abandoned = CopyOnWriteArrayList<Socket>()
 
     /** A thread that waits in accept() can take one more connection after close(). */
@@ -74,7 +77,9 @@ class TestProxy(
         val head = readHead(client.getInputStream())
         requests += head
         val canned = answer(requests.size)
+        val endless = endless
         when {
+            endless != null -> answerWithoutEnd(endless, client)
             canned != null -> client.getOutputStream().write(canned.toByteArray())
             silent -> {
                 client.getInputStream().read()
@@ -84,10 +89,20 @@ class TestProxy(
         }
     }
 
+    private fun answerWithoutEnd(head: String, client: Socket) {
+        // Valid as chunks, and as one long string of JSON.
+        val chunk = "2000\r\n" + "{\"a\":".repeat(8_192).take(8_192) + "\r\n"
+        runCatching {
+            client.getOutputStream().write(head.toByteArray())
+            while (true) client.getOutputStream().write(chunk.toByteArray())
+        }
+        abandoned += client
+    }
+
     private fun forward(head: String, client: Socket) {
         beforeForwarding()
         Socket("127.0.0.1", targetPort).use { target ->
-            target.getOutputStream().write(head.replace("Connection: keep-alive", "Connection: close").toByteArray())
+            target.getOutputStream().write(head.replace("Connection: keep-alive", "Connection: close", ignoreCase = true).toByteArray())
             val answer = target.getInputStream().readBytes()
             answers += answer.decodeToString().lineSequence().first()
             beforeAnswering(answers.size)

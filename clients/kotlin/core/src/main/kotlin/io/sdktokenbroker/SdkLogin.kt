@@ -1,0 +1,119 @@
+package io.sdktokenbroker
+
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.*
+
+/** Tells the app about the SDK's account. [SdkLogin] calls these functions in its scope. */
+interface AccountListener {
+    /** Another phone has logged in. Say so, and log in again only if the user wants it. */
+    fun onKickedOut()
+    /** The SDK's token had expired, and [SdkLogin.login] failed. */
+    fun onLoginFailed(error: Exception)
+}
+
+/** The vendor's SDK, as the adapter in your app presents it. */
+interface VendorSdk {
+    /** @throws SdkFailure */
+    suspend fun login(hostUserId: String)
+    /** @throws SdkFailure */
+    suspend fun logout()
+    fun isLoggedIn(): Boolean
+}
+
+/** The SDK failed for a reason of its own, which is the cause. */
+class SdkFailure(cause: Throwable) : Exception("The SDK failed: ${cause.message}", cause)
+
+/**
+ * Logs the vendor's SDK in and out, and does what its account events need. The adapter in your app connects it with
+ * the SDK. You may call all functions on the main thread.
+ *
+ * @param scope lives as long as the app
+ * @param expirySettles how long the SDK gets to renew an expired token by itself
+ */
+class SdkLogin(
+    private val client: SdkTokenClient,
+    private val sdk: VendorSdk,
+    private val listener: AccountListener,
+    private val scope: CoroutineScope,
+    private val expirySettles: Duration = 5.seconds,
+) {
+    /** The account of the last login. */
+    @Volatile private var hostUserId: String? = null
+    /** Since a logout, or since the account was kicked out: nothing logs in without the user. */
+    @Volatile private var isLoggedOut = false
+    /** The answer to the SDK's last question for a token, since the last login began. */
+    @Volatile private var lastToken: Result<SdkToken>? = null
+
+    /** For the SDK's question for a token. Throws [BrokerError]. After a logout, the SDK gets no token. */
+    suspend fun token(): SdkToken =
+        attempt { if (isLoggedOut) throw BrokerError.loggedOut() else client.sdkToken() }
+            .also { lastToken = it }
+            .getOrThrow()
+
+    /**
+     * Logs the SDK in: call it after your own login, and at each start of the app. Before another account logs in, call
+     * [logout]. If the login fails although the SDK has just got a token, the token counts as refused, and the SDK gets
+     * one more try with another. After a [logout] there is no such try.
+     * @param hostUserId your own id of the account, always the same for one account
+     * @throws Exception why there was no token, for example a [BrokerError], or else [SdkFailure]
+     */
+    suspend fun login(hostUserId: String) {
+        // Before the first wait, so that a later logout() or login() is not undone.
+        this.hostUserId = hostUserId
+        isLoggedOut = false
+        client.switchUser(hostUserId)
+        lastToken = null
+        var failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
+        if (lastToken?.isSuccess == true && !isLoggedOut && this.hostUserId == hostUserId) {
+            client.tokenWasRefused()
+            failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
+        }
+        throw lastToken?.exceptionOrNull() ?: failure
+    }
+
+    /**
+     * Logs out of the SDK and of the broker. Call it before your own logout, while the session is still good.
+     * @return `false` if the broker's part is only stored, see [SdkTokenClient.logout]
+     * @throws Exception [SdkFailure], or else what the client throws
+     */
+    suspend fun logout(): Boolean = coroutineScope {
+        isLoggedOut = true
+        val ofSdk = async { attempt { sdk.logout() } }
+        val ofBroker = attempt { client.logout() }
+        ofSdk.await().getOrThrow()
+        ofBroker.getOrThrow()
+    }
+
+    /** The account has logged in on another phone. */
+    fun onKickedOut() {
+        isLoggedOut = true
+        // Undispatched, so that the refusal takes its place in the order of the client's calls now.
+        scope.launch(start = CoroutineStart.UNDISPATCHED) {
+            client.tokenWasRefused()
+            // Not from the broker: with TERMINAL_POLICY=single, that would take the token from the other phone.
+            // It can fail, because the SDK may have logged out by itself.
+            attempt { sdk.logout() }
+            listener.onKickedOut()
+        }
+    }
+
+    /**
+     * The vendor's documents contradict each other about an expired token: the SDK renews it by itself, or it logs out.
+     * In the first case there is nothing to do. In the second, the SDK has to log in again.
+     */
+    fun onTokenExpired() {
+        scope.launch(start = CoroutineStart.UNDISPATCHED) {
+            client.tokenWasRefused()
+            delay(expirySettles)
+            val user = hostUserId?.takeUnless { isLoggedOut || sdk.isLoggedIn() } ?: return@launch
+            attempt { login(user) }.onFailure { listener.onLoginFailed(it as Exception) }
+        }
+    }
+
+    /** Passes on the cancellation of the caller, and errors of the virtual machine. */
+    private suspend fun <T> attempt(block: suspend () -> T): Result<T> = runCatching { block() }.onFailure {
+        currentCoroutineContext().ensureActive()
+        if (it !is Exception) throw it
+    }
+}

@@ -1,0 +1,32 @@
+package io.sdktokenbroker
+
+import org.json.JSONObject
+
+/** Names an account by the app's own id and by the vendor's, as far as they are known. */
+internal data class Account(val userId: String?, val accessId: String?) {
+    fun isSameAs(other: Account) =
+        userId != null && userId == other.userId || accessId != null && accessId == other.accessId
+}
+
+/** Session and account of each logout that the broker has not answered. */
+internal class StoredLogouts(private val storage: TokenStorage) {
+    fun all(): Map<String, Account> {
+        val json = storage.get(KEY)?.let(::jsonObject) ?: return emptyMap()
+        return json.keys().asSequence().associateWith { session ->
+            val account = json.optJSONObject(session)
+            Account(account?.text("userId"), account?.text("accessId"))
+        }
+    }
+
+    fun edit(change: (Map<String, Account>) -> Map<String, Account>) {
+        val before = all()
+        val after = change(before)
+        if (after == before) return
+        val json = after.mapValues { (_, it) -> JSONObject().put("userId", it.userId).put("accessId", it.accessId) }
+        storage.put(KEY, JSONObject(json).toString())
+    }
+
+    private companion object {
+        const val KEY = "sdk-token.logouts"
+    }
+}

@@ -1,0 +1,111 @@
+/* An app in Java, as small as it can be. Its code is in the documents, between the marks, and is tested. */
+package example;
+
+import io.sdktokenbroker.AccountListener;
+import io.sdktokenbroker.BrokerError;
+import io.sdktokenbroker.CloudShareDirectory;
+import io.sdktokenbroker.TokenStorage;
+import io.sdktokenbroker.Transport;
+import io.sdktokenbroker.gwiot.CallbackHostAccountService;
+import io.sdktokenbroker.java.BlockingSessionSource;
+import io.sdktokenbroker.java.Callback;
+import io.sdktokenbroker.java.CallbackTokenClient;
+import java.util.concurrent.Executor;
+import sdkstub.GWIoT;
+
+public final class JavaCameraApp implements AccountListener {
+    /** The app's own login to the customer's cloud. */
+    public interface OwnLogin {
+        String userId();
+
+        String session() throws Exception;
+
+        String renewedSession() throws Exception;
+
+        void end();
+    }
+
+    public interface Screen {
+        void showCameras();
+
+        void showLogin();
+
+        void showKickedOut();
+
+        void showError(String code);
+    }
+
+    private final OwnLogin ownLogin;
+    private final Screen screen;
+    private final CallbackTokenClient client;
+    private final CallbackHostAccountService service;
+
+    public JavaCameraApp(
+        OwnLogin ownLogin, Screen screen, TokenStorage storage, Transport transport, Executor mainExecutor,
+        String brokerUrl, String cloudUrl
+    ) {
+        this.ownLogin = ownLogin;
+        this.screen = screen;
+        // docs: set-up
+        BlockingSessionSource sessions = new BlockingSessionSource() {
+            @Override protected String currentSession() throws Exception { return ownLogin.session(); }
+            @Override protected String newSession() throws Exception { return ownLogin.renewedSession(); }
+        };
+        String uniqueId = GWIoT.INSTANCE.phoneUniqueId();
+        client = new CallbackTokenClient.Builder(brokerUrl, uniqueId, sessions, storage)
+            .transport(transport) // for example new OkHttpTransport(okHttpClient)
+            .callbackExecutor(mainExecutor) // ContextCompat.getMainExecutor(context)
+            .build();
+        service = new CallbackHostAccountService(client, new CloudShareDirectory(cloudUrl, sessions, transport), this);
+        // docs end
+    }
+
+    // docs: start
+    public void onProcessStart() {
+        GWIoT.INSTANCE.registerHostAccountService(service);
+        GWIoT.INSTANCE.getAccountEvent().observeForever(service::onAccountEvent);
+        client.finishLogout(); // a logout that found no network
+        if (ownLogin.userId() != null) logIn(ownLogin.userId());
+    }
+    // docs end
+
+    // docs: login
+    public void logIn(String userId) {
+        service.login(userId, new Callback<Void>() {
+            @Override public void onSuccess(Void nothing) { screen.showCameras(); }
+            @Override public void onFailure(Exception error) { show(error); }
+        });
+    }
+
+    private void show(Exception error) {
+        if (!(error instanceof BrokerError)) { screen.showError("sdk"); return; }
+        BrokerError refusal = (BrokerError) error;
+        if (refusal.getKind() != BrokerError.Kind.SESSION_NEEDED) { screen.showError(refusal.getCode()); return; }
+        // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
+        if (!refusal.getCode().equals(BrokerError.LOGGED_OUT)) logOut();
+        screen.showLogin();
+    }
+    // docs end
+
+    /** The user has just logged in to your cloud. Its response contains the token already. */
+    public void onOwnLogin(String userId, String sdkToken, String sdkTokenEtag) {
+        client.useToken(userId, sdkToken, sdkTokenEtag);
+        logIn(userId);
+    }
+
+    // docs: account-events
+    @Override public void onKickedOut() { screen.showKickedOut(); } // with a button that calls logIn()
+
+    @Override public void onLoginFailed(Exception error) { show(error); }
+    // docs end
+
+    // docs: logout
+    public void logOut() {
+        service.logout(new Callback<Boolean>() {
+            @Override public void onSuccess(Boolean confirmed) { ownLogin.end(); }
+            // The session had ended, or there was none, or the SDK did not log out.
+            @Override public void onFailure(Exception error) { ownLogin.end(); }
+        });
+    }
+    // docs end
+}

@@ -1,0 +1,284 @@
+package io.sdktokenbroker;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import example.JavaCameraApp;
+import io.sdktokenbroker.java.BlockingSessionSource;
+import io.sdktokenbroker.java.BlockingShareDirectory;
+import io.sdktokenbroker.java.Callback;
+import io.sdktokenbroker.java.CallbackTokenClient;
+import io.sdktokenbroker.java.Cancellable;
+import io.sdktokenbroker.gwiot.CallbackHostAccountService;
+import io.sdktokenbroker.support.LocalBroker;
+import io.sdktokenbroker.support.TestAnswer;
+import io.sdktokenbroker.support.TestCloud;
+import io.sdktokenbroker.support.TestProxy;
+import io.sdktokenbroker.support.TestSessions;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import kotlin.coroutines.Continuation;
+import kotlin.coroutines.CoroutineContext;
+import kotlin.coroutines.EmptyCoroutineContext;
+import kotlin.coroutines.intrinsics.IntrinsicsKt;
+import org.jetbrains.annotations.NotNull;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import sdkstub.AccountEvent;
+import sdkstub.GWIoT;
+import sdkstub.GWResult;
+import sdkstub.HostAccountInfo;
+
+/** An app in Java alone, with the built broker and the vendor simulator. */
+class JavaAppTest {
+    private final LocalBroker broker = LocalBroker.Companion.getShared();
+    private final TestSessions sessions = new TestSessions(broker);
+    private final InMemoryTokenStorage storage = new InMemoryTokenStorage();
+    private final TestProxy proxy = new TestProxy(broker.getPort());
+    private final TestCloud cloud = new TestCloud(broker, session -> session.equals(sessions.getCurrent()));
+    private final ExecutorService mainThread = Executors.newSingleThreadExecutor();
+    private final BlockingQueue<String> shown = new LinkedBlockingQueue<>();
+    private volatile String userId;
+
+    private final BlockingSessionSource source = new BlockingSessionSource() {
+        @Override protected String currentSession() { return sessions.getCurrent(); }
+        @Override protected String newSession() {
+            sessions.setCurrent(sessions.getNext().invoke());
+            return sessions.getCurrent();
+        }
+    };
+
+    @AfterEach
+    void close() {
+        proxy.close();
+        cloud.close();
+        mainThread.shutdown();
+    }
+
+    /** A callback that a test can wait for. */
+    private static final class Answer<T> implements Callback<T> {
+        private final CompletableFuture<T> future = new CompletableFuture<>();
+
+        @Override public void onSuccess(T result) { future.complete(result); }
+        @Override public void onFailure(Exception error) { future.completeExceptionally(error); }
+
+        T get() throws Exception { return future.get(60, TimeUnit.SECONDS); }
+
+        Throwable failure() throws Exception {
+            try {
+                throw new AssertionError("no failure: " + get());
+            } catch (ExecutionException error) {
+                return error.getCause();
+            }
+        }
+    }
+
+    /** What a `suspend` function answers to the SDK. */
+    private static final class SdkContinuation<T> implements Continuation<T> {
+        private final CompletableFuture<Object> future = new CompletableFuture<>();
+
+        @Override public @NotNull CoroutineContext getContext() { return EmptyCoroutineContext.INSTANCE; }
+        @Override public void resumeWith(@NotNull Object result) { future.complete(result); }
+
+        /** @param result what the function returned: its result, or that it answers later */
+        Object await(Object result) throws Exception {
+            return result == IntrinsicsKt.getCOROUTINE_SUSPENDED() ? future.get(60, TimeUnit.SECONDS) : result;
+        }
+    }
+
+    private String url() {
+        return "http://127.0.0.1:" + proxy.getPort();
+    }
+
+    private CallbackTokenClient.Builder builder() {
+        return new CallbackTokenClient.Builder(url(), "phone-1", source, storage).callbackExecutor(mainThread);
+    }
+
+    private JavaCameraApp start() {
+        GWIoT.INSTANCE.reset();
+        GWIoT.INSTANCE.setVendorAccepts(info -> broker.vendorAccepts(info.getAccessToken()));
+        JavaCameraApp.OwnLogin ownLogin = new JavaCameraApp.OwnLogin() {
+            @Override public String userId() { return userId; }
+            @Override public String session() { return sessions.getCurrent(); }
+            @Override public String renewedSession() { throw new IllegalStateException("The user must log in"); }
+            @Override public void end() {
+                userId = null;
+                shown.add("logged out");
+            }
+        };
+        JavaCameraApp.Screen screen = new JavaCameraApp.Screen() {
+            @Override public void showCameras() { shown.add("cameras"); }
+            @Override public void showLogin() { shown.add("login"); }
+            @Override public void showKickedOut() { shown.add("kicked out"); }
+            @Override public void showError(String code) { shown.add(code); }
+        };
+        JavaCameraApp app = new JavaCameraApp(
+            ownLogin, screen, storage, new UrlConnectionTransport(), mainThread, url(), cloud.getUrl()
+        );
+        app.onProcessStart();
+        return app;
+    }
+
+    private void assertShown(String... expected) throws Exception {
+        for (String text : expected) assertEquals(text, shown.poll(60, TimeUnit.SECONDS));
+    }
+
+    private static String tokenOfSdk() {
+        return GWIoT.INSTANCE.token() == null ? null : GWIoT.INSTANCE.token().getAccessToken();
+    }
+
+    @Test
+    void theWholeLifeOfAnAppInJava() throws Exception {
+        JavaCameraApp app = start();
+        TestAnswer handedIn = broker.internal(
+            "/accounts/" + sessions.getAccount() + "/terminals/" + GWIoT.INSTANCE.phoneUniqueId() + "/sdk-token", null
+        );
+        userId = "alice";
+        app.onOwnLogin("alice", handedIn.getBody(), handedIn.getEtag());
+        assertShown("cameras");
+        assertTrue(handedIn.getBody().contains(tokenOfSdk()));
+        assertEquals(0, proxy.getRequests().size());
+
+        // Kicked out, and the user wants to go on here.
+        String first = tokenOfSdk();
+        GWIoT.INSTANCE.getAccountEvent().postValue(AccountEvent.KickedOut.INSTANCE);
+        assertShown("kicked out");
+        app.logIn("alice");
+        assertShown("cameras");
+        assertNotEquals(first, tokenOfSdk());
+
+        // The vendor refuses the next token that the SDK gets.
+        String second = tokenOfSdk();
+        GWIoT.INSTANCE.dropLogin();
+        GWIoT.INSTANCE.setVendorAccepts(info -> !info.getAccessToken().equals(second));
+        app.logIn("alice");
+        assertShown("cameras");
+        assertNotEquals(second, tokenOfSdk());
+
+        // The next start finds the SDK's login gone, and the token expired.
+        app = start();
+        assertShown("cameras");
+        GWIoT.INSTANCE.getAccountEvent().postValue(new AccountEvent.AccountUnregistered(true));
+
+        // Log out in airplane mode. The next start finishes it.
+        proxy.disconnect();
+        app.logOut();
+        assertShown("logged out");
+        assertNull(tokenOfSdk());
+        proxy.reconnect();
+        start();
+        for (int i = 0; i < 2_000 && broker.terminals(sessions.getAccount()) > 0; i++) Thread.sleep(10);
+        assertEquals(0, broker.terminals(sessions.getAccount()));
+    }
+
+    @Test
+    void anErrorOfTheBrokerReachesTheScreen() throws Exception {
+        userId = "alice";
+        proxy.disconnect();
+        start();
+        assertShown("network_unavailable");
+        proxy.reconnect();
+        sessions.setCurrent("ended");
+        start();
+        assertShown("login", "logged out");
+    }
+
+    @Test
+    void theClientHasCallbacksOnTheThreadOfTheApp() throws Exception {
+        CallbackTokenClient client = builder().app("default").regRegion("FR").totalDeadlineMillis(20_000)
+            .attemptTimeoutMillis(5_000).transport(new UrlConnectionTransport()).build();
+        CompletableFuture<Thread> thread = new CompletableFuture<>();
+        mainThread.execute(() -> thread.complete(Thread.currentThread()));
+        CompletableFuture<Thread> ofCallback = new CompletableFuture<>();
+        sessions.setCurrent("ended");
+        Answer<SdkToken> first = new Answer<>();
+        client.sdkToken(first);
+        client.sdkToken(new Callback<SdkToken>() {
+            @Override public void onSuccess(SdkToken token) { ofCallback.complete(Thread.currentThread()); }
+            @Override public void onFailure(Exception error) { ofCallback.completeExceptionally(error); }
+        });
+        assertSame(thread.get(), ofCallback.get(60, TimeUnit.SECONDS));
+
+        Answer<Void> refused = new Answer<>();
+        client.tokenWasRefused(refused);
+        assertNull(refused.get());
+        Answer<SdkToken> second = new Answer<>();
+        client.sdkToken(second);
+        assertNotEquals(first.get().getAccessToken(), second.get().getAccessToken());
+
+        Answer<Boolean> loggedOut = new Answer<>();
+        client.logout(loggedOut);
+        assertTrue(loggedOut.get());
+        Answer<Boolean> finished = new Answer<>();
+        client.finishLogout(finished);
+        assertTrue(finished.get());
+    }
+
+    @Test
+    void anErrorReachesTheCallback() throws Exception {
+        CallbackTokenClient client = builder()
+            .sessionHeaders(session -> Collections.singletonMap("Cookie", "sid=" + session)).build();
+        Answer<SdkToken> refused = new Answer<>();
+        client.sdkToken(refused);
+        assertEquals("session_missing", assertInstanceOf(BrokerError.class, refused.failure()).getCode());
+        Answer<Void> rubbish = new Answer<>();
+        client.useToken("alice", "rubbish", null, rubbish);
+        assertInstanceOf(IllegalArgumentException.class, rubbish.failure());
+    }
+
+    @Test
+    void aCancelledCallHasNoCallbackAndEndsItsRequest() throws Exception {
+        proxy.setSilent(true);
+        AtomicInteger answers = new AtomicInteger();
+        Cancellable call = builder().build().sdkToken(new Callback<SdkToken>() {
+            @Override public void onSuccess(SdkToken token) { answers.incrementAndGet(); }
+            @Override public void onFailure(Exception error) { answers.incrementAndGet(); }
+        });
+        for (int i = 0; i < 2_000 && proxy.getRequests().isEmpty(); i++) Thread.sleep(10);
+        call.cancel();
+        for (int i = 0; i < 2_000 && proxy.getAbandoned().isEmpty(); i++) Thread.sleep(10);
+        assertFalse(proxy.getAbandoned().isEmpty());
+        assertEquals(0, answers.get());
+    }
+
+    @Test
+    void theSdkLearnsOfAccountsFromADirectoryInJava() throws Exception {
+        BlockingShareDirectory directory = new BlockingShareDirectory() {
+            @Override protected HostAccount findByName(String account) {
+                return account.equals("bob") ? new HostAccount("7", "Bob", null) : null;
+            }
+            @Override protected List<HostAccount> findByAccessIds(List<String> accessIds) {
+                return Collections.singletonList(new HostAccount(accessIds.get(0), "Bob", null));
+            }
+        };
+        AccountListener listener = new AccountListener() {
+            @Override public void onKickedOut() { }
+            @Override public void onLoginFailed(Exception error) { }
+        };
+        CallbackHostAccountService service = new CallbackHostAccountService(builder().build(), directory, listener);
+        SdkContinuation<GWResult<HostAccountInfo>> byName = new SdkContinuation<>();
+        Object bob = byName.await(service.onRequestAccountInfoByAccount("bob", byName));
+        Object found = assertInstanceOf(GWResult.Success.class, bob).getData();
+        assertEquals(new HostAccountInfo("7", "Bob", null), found);
+        SdkContinuation<GWResult<HostAccountInfo>> unknown = new SdkContinuation<>();
+        Object nobody = unknown.await(service.onRequestAccountInfoByAccount("nobody", unknown));
+        assertInstanceOf(GWResult.Failure.class, nobody);
+        SdkContinuation<GWResult<List<HostAccountInfo>>> byIds = new SdkContinuation<>();
+        Object shared = byIds.await(service.onRequestAccountInfoByAccessId(Collections.singletonList("7"), byIds));
+        Object list = assertInstanceOf(GWResult.Success.class, shared).getData();
+        assertEquals(Collections.singletonList(found), list);
+    }
+}

@@ -1,0 +1,208 @@
+package io.sdktokenbroker
+
+import io.sdktokenbroker.support.LocalBroker
+import io.sdktokenbroker.support.PHONE
+import io.sdktokenbroker.support.TestProxy
+import io.sdktokenbroker.support.TestSessions
+import io.sdktokenbroker.support.eventually
+import java.util.concurrent.atomic.AtomicInteger
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.NonCancellable
+import kotlinx.coroutines.async
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withContext
+import kotlinx.coroutines.withTimeout
+import org.junit.jupiter.api.AfterEach
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.assertThrows
+
+/** A logout belongs to the user who was there when it was called, however slow the app's session source is. */
+class LogoutOwnerTest {
+    private val broker = LocalBroker.shared
+    private val alice = TestSessions(broker)
+    private val bob = TestSessions(broker)
+    private val storage = InMemoryTokenStorage()
+    private val proxy = TestProxy(broker.port)
+    private val own = OwnLogin()
+    private val client = broker.client(own, storage, proxy.port)
+
+    /** The app's own login, of one user after the other. It can hang, and ignores a cancellation. */
+    private inner class OwnLogin : SessionSource {
+        @Volatile var user = alice
+        @Volatile var gate = CompletableDeferred(Unit)
+        val waiting = AtomicInteger()
+
+        fun hang() { gate = CompletableDeferred() }
+
+        override suspend fun session() = afterGate { it.session() }
+        override suspend fun renewedSession() = afterGate { it.renewedSession() }
+
+        private suspend fun afterGate(ask: suspend (TestSessions) -> String): String {
+            waiting.incrementAndGet()
+            withContext(NonCancellable) { gate.await() }
+            waiting.decrementAndGet()
+            return ask(user)
+        }
+    }
+
+    @AfterEach
+    fun close() {
+        own.gate.complete(Unit)
+        proxy.close()
+    }
+
+    /** Not a child of the test, which would wait for it. */
+    private fun hangingLogout(client: SdkTokenClient): Deferred<Boolean> {
+        own.hang()
+        val logout = CoroutineScope(Dispatchers.Default).async { client.logout() }
+        runBlocking { eventually { own.waiting.get() == 1 } }
+        return logout
+    }
+
+    private fun <T> await(call: Deferred<T>): T = runBlocking { withTimeout(20.seconds) { call.await() } }
+
+    private fun terminals() = listOf(alice, bob).map { broker.terminals(it.account) }
+
+    private fun stored() = storage.get("sdk-token.logouts").orEmpty()
+
+    private fun methods() = proxy.requests.map { it.substringBefore(' ') }
+
+    private suspend fun logInAlice() {
+        client.switchUser("alice")
+        client.sdkToken()
+    }
+
+    /** As after a start of the app: there is a token, and no session has been used yet. */
+    private suspend fun restartedClient(): SdkTokenClient {
+        logInAlice()
+        return broker.client(own, storage, proxy.port)
+    }
+
+    @Test
+    fun `the token is forgotten and the logout is stored before the session source answers`() = runBlocking {
+        logInAlice()
+        val logout = hangingLogout(client)
+        assertNull(storage.get("sdk-token"))
+        assertTrue(alice.current in stored())
+        own.gate.complete(Unit)
+        assertTrue(await(logout))
+        assertFalse(alice.current in stored())
+        assertEquals(0, broker.terminals(alice.account))
+    }
+
+    @Test
+    fun `a logout of A that waits for its session logs A out, and not B who signs in meanwhile`() = runBlocking {
+        logInAlice()
+        val logout = hangingLogout(client)
+        own.user = bob
+        client.switchUser("bob")
+        // Does not wait for the source.
+        assertTrue(await(logout))
+        own.gate.complete(Unit)
+        client.sdkToken()
+        assertEquals(listOf(0, 1), terminals())
+    }
+
+    @Test
+    fun `without a last session, the logout of A fails when B signs in, and B stays logged in`() = runBlocking {
+        val restarted = restartedClient()
+        broker.client(bob).sdkToken()
+        val logout = hangingLogout(restarted)
+        assertNull(storage.get("sdk-token"))
+        own.user = bob
+        restarted.switchUser("bob")
+        assertEquals(BrokerError.LOGGED_OUT, assertThrows<BrokerError> { await(logout) }.code)
+        own.gate.complete(Unit)
+        restarted.sdkToken()
+        assertEquals(listOf("GET", "GET"), methods())
+        assertEquals(listOf(1, 1), terminals())
+    }
+
+    @Test
+    fun `a renewed session that arrives after B has signed in is not used for the logout of A`() = runBlocking {
+        logInAlice()
+        val renewals = OwnLogin()
+        val source = object : SessionSource {
+            override suspend fun session() = broker.session(alice.account, (-3_600).seconds)
+            override suspend fun renewedSession() = renewals.renewedSession()
+        }
+        val restarted = broker.client(source, storage, proxy.port)
+        renewals.hang()
+        val logout = CoroutineScope(Dispatchers.Default).async { restarted.logout() }
+        eventually { renewals.waiting.get() == 1 }
+        broker.client(bob).sdkToken()
+        renewals.user = bob
+        restarted.switchUser("bob")
+        renewals.gate.complete(Unit)
+        assertEquals(BrokerError.LOGGED_OUT, assertThrows<BrokerError> { await(logout) }.code)
+        assertEquals("{}", stored())
+        assertEquals(listOf(1, 1), terminals())
+    }
+
+    @Test
+    fun `a logout uses the present session of the same user, and not an older one`() = runBlocking {
+        val old = broker.session(alice.account, 2.seconds)
+        val present = alice.current
+        alice.current = old
+        logInAlice()
+        alice.current = present
+        assertTrue(client.logout())
+        assertTrue("Bearer $present" in proxy.requests.last())
+        assertEquals(0, broker.terminals(alice.account))
+    }
+
+    @Test
+    fun `a token of B's own login response does not drop the logout of A, who had no stored token`() = runBlocking {
+        broker.client(alice).sdkToken()
+        client.switchUser("alice")
+        proxy.disconnect()
+        assertFalse(client.logout())
+        proxy.reconnect()
+        val handedIn = broker.internal("/accounts/${bob.account}/terminals/$PHONE/sdk-token")
+        client.useToken("bob", handedIn.body, handedIn.etag)
+        assertTrue(client.finishLogout())
+        assertEquals(listOf(0, 1), terminals())
+    }
+
+    @Test
+    fun `a token of A's own login response drops the logout of A that waits for a session`() = runBlocking {
+        val restarted = restartedClient()
+        val handedIn = broker.internal("/accounts/${alice.account}/terminals/$PHONE/sdk-token")
+        val logout = hangingLogout(restarted)
+        restarted.useToken("alice", handedIn.body, handedIn.etag)
+        own.gate.complete(Unit)
+        assertTrue(await(logout))
+        assertEquals(listOf("GET"), methods())
+        assertEquals(1, broker.terminals(alice.account))
+    }
+
+    @Test
+    fun `a token that the same user asks for while a logout waits for a session is fetched after the logout`() =
+        runBlocking {
+            val restarted = restartedClient()
+            val logout = hangingLogout(restarted)
+            val token = CoroutineScope(Dispatchers.Default).async { restarted.sdkToken() }
+            own.gate.complete(Unit)
+            assertTrue(broker.vendorAccepts(await(token).accessToken))
+            assertTrue(await(logout))
+            assertEquals(listOf("GET", "DELETE", "GET"), methods())
+        }
+
+    @Test
+    fun `a logout whose caller is cancelled while it waits for a session continues`() = runBlocking {
+        val restarted = restartedClient()
+        val logout = hangingLogout(restarted)
+        logout.cancelAndJoin()
+        own.gate.complete(Unit)
+        eventually { broker.terminals(alice.account) == 0 }
+    }
+}

@@ -1,0 +1,5 @@
+package io.sdktokenbroker
+
+import io.sdktokenbroker.support.TransportContract
+
+class UrlConnectionTransportTest : TransportContract(UrlConnectionTransport())
