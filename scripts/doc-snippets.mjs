@@ -3,11 +3,12 @@
 // In the source file, the code stands between two comment lines:
 //   // docs: login
 //   // docs end
-// Fails if a document differs. With --write, it changes the documents. Kotlin, Swift and Java need such a comment everywhere.
+// One part may contain others. Fails if a document differs. With --write, it changes the documents. Kotlin, Swift and Java need such a comment everywhere.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 const MARK = /^<!-- code: (\S+)#(\S+) -->$/;
 const FENCE = /^```(\w*)$/;
+const PART = /^\s*\/\/ docs(?:: \S+| end)$/;
 const TESTED_LANGUAGES = new Set(['kotlin', 'swift', 'java']);
 
 const write = process.argv.includes('--write');
@@ -61,9 +62,14 @@ function snippet(path, name) {
   const lines = readFileSync(path, 'utf8').split('\n');
   const begins = lines.flatMap((line, at) => (line.trim() === `// docs: ${name}` ? [at] : []));
   const [begin] = begins;
-  const end = lines.findIndex((line, at) => at > begin && line.trim() === '// docs end');
+  let open = 0;
+  const end = lines.findIndex((line, at) => {
+    if (at < begin || !PART.test(line)) return false;
+    open += line.includes('docs:') ? 1 : -1;
+    return open === 0;
+  });
   if (begins.length !== 1 || end === -1) return undefined;
-  const code = lines.slice(begin + 1, end);
+  const code = lines.slice(begin + 1, end).filter((line) => !PART.test(line));
   const indents = code.filter((line) => line.trim() !== '').map((line) => line.search(/\S/));
   const indent = Math.min(...indents);
   return code.map((line) => line.slice(indent));

@@ -42,6 +42,13 @@ describe('the script that compares code in documents with its source', () => {
     expect(run().status).toBe(0);
   });
 
+  test('accepts a part that contains others, without their comments', () => {
+    writeFileSync(join(folder, 'App.kt'), `// docs: app\n${SOURCE}// docs end\n`);
+    expect(check(page(CODE)).status).toBe(0);
+    const whole = SOURCE.replaceAll(/^ *\/\/ docs.*\n/gm, '').trimEnd();
+    expect(check(page(whole, '<!-- code: App.kt#app -->\n')).status).toBe(0);
+  });
+
   test.each([
     ['the source has no such part', page(CODE).replace('#login', '#logout'), 'App.kt has no single part named logout'],
     ['the source does not exist', page(CODE).replace('App.kt', 'Gone.kt'), 'Gone.kt has no single part named login'],
