@@ -13,6 +13,7 @@ import io.sdktokenbroker.java.CallbackTokenClient;
 import java.util.concurrent.Executor;
 import sdkstub.GWIoT;
 
+// docs: app
 public final class JavaCameraApp implements AccountListener {
     /** The app's own login to the customer's cloud. */
     public interface OwnLogin {
@@ -109,3 +110,4 @@ public final class JavaCameraApp implements AccountListener {
     }
     // docs end
 }
+// docs end

@@ -1,7 +1,6 @@
 /* An app as small as it can be. Its code is in the documents, between the marks, and is tested. */
 package example
 
-import android.content.SharedPreferences
 import io.sdktokenbroker.AccountListener
 import io.sdktokenbroker.BrokerError
 import io.sdktokenbroker.BrokerError.Kind
@@ -15,6 +14,7 @@ import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.launch
 import sdkstub.GWIoT
 
+// docs: app
 /** The app's own login to the customer's cloud. */
 interface OwnLogin {
     val userId: String?
@@ -29,19 +29,11 @@ interface Screen {
     fun showError(code: String)
 }
 
-// docs: storage
-class PreferencesTokenStorage(private val encrypted: SharedPreferences) : TokenStorage {
-    override fun get(key: String) = encrypted.getString(key, null)
-    override fun put(key: String, value: String) { encrypted.edit().putString(key, value).commit() }
-    override fun remove(key: String) { encrypted.edit().remove(key).commit() }
-}
-// docs end
-
 class CameraApp(
     private val ownLogin: OwnLogin,
     private val screen: Screen,
     private val appScope: CoroutineScope,
-    encryptedPreferences: SharedPreferences,
+    storage: TokenStorage,
     brokerUrl: String,
     cloudUrl: String,
 ) : AccountListener {
@@ -54,7 +46,7 @@ class CameraApp(
         brokerUrl, // https://broker.example
         uniqueId = GWIoT.phoneUniqueId(),
         sessions,
-        PreferencesTokenStorage(encryptedPreferences),
+        storage, // KeystoreTokenStorage(context)
     )
     private val service = BrokerHostAccountService(
         client,
@@ -122,3 +114,4 @@ class CameraApp(
     }
     // docs end
 }
+// docs end

@@ -1,6 +1,5 @@
 package io.sdktokenbroker
 
-import android.content.SharedPreferences
 import example.CameraApp
 import example.OwnLogin
 import example.Screen
@@ -10,7 +9,6 @@ import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import java.io.IOException
-import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -26,17 +24,6 @@ import sdkstub.GWResult
 
 /** The example of the documents, from the first login to the logout. */
 class WholeLifeTest {
-    private class MapPreferences : SharedPreferences {
-        private val values = ConcurrentHashMap<String, String>()
-        override fun getString(key: String, defValue: String?) = values[key] ?: defValue
-        override fun edit() = object : SharedPreferences.Editor {
-            private val changes = mutableListOf<() -> Unit>()
-            override fun putString(key: String, value: String?) = apply { changes += { values[key] = "$value" } }
-            override fun remove(key: String) = apply { changes += { values.remove(key) } }
-            override fun commit() = changes.forEach { it() }.let { true }
-        }
-    }
-
     private class TestLogin(private val sessions: TestSessions) : OwnLogin, SessionSource by sessions {
         override var userId: String? = null
         override fun end() { userId = null }
@@ -53,7 +40,7 @@ class WholeLifeTest {
     fun `the whole life of the example app`() = LocalBroker().use { broker ->
         val sessions = TestSessions(broker)
         val login = TestLogin(sessions)
-        val preferences = MapPreferences()
+        val storage = InMemoryTokenStorage()
         val scope = CoroutineScope(Dispatchers.Default)
         val proxy = TestProxy(broker.port)
         val cloud = TestCloud(broker) { it == sessions.current }
@@ -62,7 +49,7 @@ class WholeLifeTest {
         fun start(): CameraApp {
             GWIoT.reset()
             GWIoT.vendorAccepts = { broker.vendorAccepts(it.accessToken) }
-            return CameraApp(login, screen, scope, preferences, url, cloud.url).also { it.onProcessStart() }
+            return CameraApp(login, screen, scope, storage, url, cloud.url).also { it.onProcessStart() }
         }
         try {
             runBlocking {
@@ -135,9 +122,9 @@ class WholeLifeTest {
         val broker = LocalBroker.shared
         val sessions = TestSessions(broker)
         val login = TestLogin(sessions)
-        val preferences = MapPreferences()
+        val storage = InMemoryTokenStorage()
         val scope = CoroutineScope(Dispatchers.Default)
-        val app = CameraApp(login, screen, scope, preferences, broker.url, "http://127.0.0.1:1")
+        val app = CameraApp(login, screen, scope, storage, broker.url, "http://127.0.0.1:1")
         app.onProcessStart()
         login.userId = "alice"
         app.logIn("alice")
@@ -147,7 +134,7 @@ class WholeLifeTest {
         app.logIn("alice")
         assertEquals(listOf("login"), seen)
         assertEquals(null, login.userId)
-        assertEquals(null, preferences.getString("sdk-token", null))
+        assertEquals(null, storage.get("sdk-token"))
         scope.cancel()
     }
 
@@ -162,7 +149,7 @@ class WholeLifeTest {
                 override fun end() { userId = null }
             }
             val scope = CoroutineScope(Dispatchers.Default)
-            val app = CameraApp(login, screen, scope, MapPreferences(), LocalBroker.shared.url, "http://127.0.0.1:1")
+            val app = CameraApp(login, screen, scope, InMemoryTokenStorage(), LocalBroker.shared.url, "http://127.0.0.1:1")
             app.onProcessStart()
             eventually { seen == listOf("network_unavailable") }
             app.logOut()

@@ -83,16 +83,15 @@ private object KeystoreKey {
     /** @return the initialization vector, followed by the encrypted bytes and the authentication tag */
     fun encrypt(bytes: ByteArray): ByteArray =
         try {
-            encrypt(bytes, existing() ?: generated())
+            encrypt(bytes, existing())
         } catch (_: Exception) {
-            // An invalidated key never works again.
+            // There is none yet, or it never works again.
             encrypt(bytes, generated())
         }
 
     fun decrypt(bytes: ByteArray): ByteArray {
-        val key = existing() ?: throw UnrecoverableKeyException()
         val parameters = GCMParameterSpec(128, bytes, 0, IV_BYTES)
-        return cipher().apply { init(Cipher.DECRYPT_MODE, key, parameters) }
+        return cipher().apply { init(Cipher.DECRYPT_MODE, existing(), parameters) }
             .doFinal(bytes, IV_BYTES, bytes.size - IV_BYTES)
     }
 
@@ -103,7 +102,10 @@ private object KeystoreKey {
 
     private fun cipher() = Cipher.getInstance("AES/GCM/NoPadding")
 
-    private fun existing() = KeyStore.getInstance(PROVIDER).apply { load(null) }.getKey(ALIAS, null) as SecretKey?
+    private fun existing(): SecretKey {
+        val keystore = KeyStore.getInstance(PROVIDER).apply { load(null) }
+        return keystore.getKey(ALIAS, null) as SecretKey? ?: throw UnrecoverableKeyException()
+    }
 
     /** Replaces the existing key. */
     private fun generated(): SecretKey {
