@@ -1,10 +1,10 @@
 #!/bin/sh
-# Tests the Swift client against the built broker (npm ci), and demands that the tests run 90 % of its lines. The last
-# line is the coverage. Arguments go to `swift test`.
+# Tests the Swift client against the built broker (npm ci), and demands that it compiles without a warning and that the
+# tests run 90 % of its lines. The last line is the coverage. Arguments go to `swift test`.
 set -eu
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/../.."
 
-swift test --enable-code-coverage "$@"
+swift test --enable-code-coverage -Xswiftc -warnings-as-errors "$@"
 # The report covers the tests too. These are the files of the client.
 report=$(swift test --show-codecov-path)
 node -e '

@@ -56,7 +56,7 @@ final class BrokerHostAccountService: IHostAccountService {
     /// - Throws: the `BrokerError` if the SDK got no token, else the SDK's error.
     func login(hostUserId: String) async throws {
         (self.hostUserId, isLoggedOut) = (hostUserId, false)
-        await client.switchUser(to: hostUserId)
+        try await client.switchUser(to: hostUserId)
         for isRepeated in [false, true] {
             handedOut = nil
             do {
@@ -67,7 +67,7 @@ final class BrokerHostAccountService: IHostAccountService {
                 if case .failure(let reason) = handedOut { throw reason }
                 // The SDK failed with its own login, or twice with a new token, or somebody has logged out.
                 guard handedOut != nil, !isRepeated, !isLoggedOut, self.hostUserId == hostUserId else { throw error }
-                await client.tokenWasRefused()
+                try await client.tokenWasRefused()
             }
         }
     }
@@ -75,15 +75,17 @@ final class BrokerHostAccountService: IHostAccountService {
     /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
     func logout() async throws {
         isLoggedOut = true
+        // The first task begins before a login that the app calls later, so it takes the present account's token and session.
+        let broker = Task { try await client.logout() }
         // The SDK does not wait for the broker. If the broker refuses, or there is no session, nothing is left to do there.
-        async let broker = try? client.logout()
-        _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get()
-        _ = await broker
+        let sdk = Task { _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get() }
+        _ = await broker.result
+        try await sdk.value
     }
 
     private func wasKickedOut() async {
         isLoggedOut = true
-        await client.tokenWasRefused()
+        try? await client.tokenWasRefused()
         // Ends a login that the SDK may still have. No logout at the broker: the other phone may share its token.
         _ = try? await GWIoT.shared.logout()
         onEvent(.kickedOut)
@@ -91,7 +93,7 @@ final class BrokerHostAccountService: IHostAccountService {
 
     /// The SDK's documents contradict each other: it renews an expired token itself, or it logs out. Both work here.
     private func tokenHasExpired() async {
-        await client.tokenWasRefused()
+        try? await client.tokenWasRefused()
         try? await Task.sleep(nanoseconds: UInt64(expiryGrace * 1e9))
         guard let hostUserId, !isLoggedOut, GWIoT.shared.isLogin.value?.boolValue != true else { return }
         do { try await login(hostUserId: hostUserId) } catch { onEvent(.loginFailed(error)) }

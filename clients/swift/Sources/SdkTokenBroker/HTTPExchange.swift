@@ -4,7 +4,8 @@ import Foundation
     import FoundationNetworking
 #endif
 
-/// Sends one request and follows no redirect. Replace it to pin certificates, or to send cookies as the session.
+/// Sends one request and follows no redirect. Replace it to pin certificates, or to send cookies as the session. Yours
+/// should also bound the answer, and throw `URLError(.dataLengthExceedsMaximum)` for a longer one.
 public typealias HTTPTransport = @Sendable (URLRequest) async throws -> (Data, HTTPURLResponse)
 
 struct HTTPAnswer: Sendable {
@@ -66,12 +67,10 @@ struct HTTPExchange: Sendable {
     }
 
     /// A session of the app's own login. Its errors become a `BrokerError`.
-    /// - Parameter last: the result if it throws.
-    func current(renewed: Bool = false, orElse last: String? = nil) async throws -> String {
+    func current(renewed: Bool = false) async throws -> String {
         do {
             return try await within(newDeadline()) { try await renewed ? sessions.renewedSession() : sessions.session() }
         } catch {
-            if let last { return last }
             try Task.checkCancellation()
             throw error as? BrokerError ?? (error is URLError ? .networkUnavailable : .sessionUnavailable)
         }
@@ -90,13 +89,17 @@ struct HTTPExchange: Sendable {
                 return HTTPAnswer(body: body, response: response, session: session)
             } catch {
                 try Task.checkCancellation()
-                throw (error as? URLError)?.code == .timedOut ? BrokerError.networkTimeout : .networkUnavailable
+                switch (error as? URLError)?.code {
+                case .timedOut?: throw BrokerError.networkTimeout
+                case .dataLengthExceedsMaximum?: throw BrokerError.unexpectedAnswer
+                default: throw BrokerError.networkUnavailable
+                }
             }
         }
     }
 
     /// Cancels the operation at the given time, and does not wait for it: it may ignore the cancellation.
-    private func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
+    func within<T: Sendable>(_ endsAt: TimeInterval, _ run: @escaping @Sendable () async throws -> T) async throws -> T {
         let (results, first) = AsyncThrowingStream<T, any Error>.makeStream()
         let running = Task { do { first.yield(try await run()) } catch { first.finish(throwing: error) } }
         let timer = Task {
@@ -110,24 +113,61 @@ struct HTTPExchange: Sendable {
         throw CancellationError()
     }
 
-    /// Seconds. Unlike `Date`, nobody sets this clock.
-    private static func now() -> TimeInterval { ProcessInfo.processInfo.systemUptime }
+    /// Seconds. Unlike `Date`, nobody sets this clock. Unlike `systemUptime`, it needs no reason in the privacy manifest.
+    private static func now() -> TimeInterval { TimeInterval(DispatchTime.now().uptimeNanoseconds) / 1e9 }
 }
 
-/// The default transport: a `URLSession` without redirects, cookies and cache.
-public let directTransport: HTTPTransport = { request in
-    let (body, response) = try await DirectSession.shared.data(for: request)
-    guard let response = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
-    return (body, response)
-}
+/// The default transport: a `URLSession` without redirects, cookies and cache. An answer has at most 64 KiB.
+public let directTransport: HTTPTransport = { try await BoundedSession.shared.answer(to: $0) }
 
-private final class DirectSession: NSObject, URLSessionTaskDelegate {
-    static let shared: URLSession = {
+/// `URLSession.data(for:)` would load an answer without an end.
+private final class BoundedSession: NSObject, URLSessionDataDelegate, @unchecked Sendable {
+    static let shared = BoundedSession()
+    static let maxBytes = 64 << 10
+
+    private struct Exchange {
+        let answered: CheckedContinuation<(Data, HTTPURLResponse), any Error>
+        var body = Data()
+        var isTooLong: Bool { body.count > maxBytes }
+    }
+
+    private let lock = NSLock()
+    private var exchanges: [Int: Exchange] = [:]
+    private lazy var session = {
         let configuration = URLSessionConfiguration.ephemeral
         configuration.httpCookieStorage = nil
         configuration.urlCache = nil
-        return URLSession(configuration: configuration, delegate: DirectSession(), delegateQueue: nil)
+        return URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
     }()
+
+    func answer(to request: URLRequest) async throws -> (Data, HTTPURLResponse) {
+        let task = lock.withLock { session.dataTask(with: request) }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { answered in
+                lock.withLock { exchanges[task.taskIdentifier] = Exchange(answered: answered) }
+                task.resume()
+            }
+        } onCancel: { task.cancel() }
+    }
+
+    func urlSession(_: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
+        let isTooLong = lock.withLock {
+            exchanges[dataTask.taskIdentifier]?.body.append(data)
+            return exchanges[dataTask.taskIdentifier]?.isTooLong == true
+        }
+        if isTooLong { dataTask.cancel() }
+    }
+
+    func urlSession(_: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
+        guard let exchange = lock.withLock({ exchanges.removeValue(forKey: task.taskIdentifier) }) else { return }
+        if exchange.isTooLong {
+            exchange.answered.resume(throwing: URLError(.dataLengthExceedsMaximum))
+        } else if error == nil, let response = task.response as? HTTPURLResponse {
+            exchange.answered.resume(returning: (exchange.body, response))
+        } else {
+            exchange.answered.resume(throwing: error ?? URLError(.badServerResponse))
+        }
+    }
 
     /// A redirect would show the session to another server.
     func urlSession(

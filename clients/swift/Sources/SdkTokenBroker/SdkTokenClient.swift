@@ -9,9 +9,13 @@ public actor SdkTokenClient {
     private let exchange: HTTPExchange
     private var waiters: [UUID: CheckedContinuation<SdkToken, any Error>] = [:]
     private var fetch: Task<Void, Never>?
-    /// For a logout when the app cannot get a session. It is not in the storage.
+    /// The last session of the present user that the broker has accepted, for a logout. It is not in the storage.
     private var lastSession: String?
-    private var lastLogout: Task<Void, any Error>?
+    /// Logouts run one after the other, so that all of them are over before the next token is fetched.
+    private var lastLogout: Task<Bool, any Error>?
+    /// What the logouts of the present user ask the session source. After another user has come, its answers are not used.
+    private var questions: [Task<String, any Error>] = []
+    private var userChanges = 0
 
     /// - Parameters:
     ///   - broker: base URL of the broker.
@@ -48,51 +52,72 @@ public actor SdkTokenClient {
 
     /// Call it when the vendor refuses the token that the SDK has. The next `sdkToken()` tells the broker, and returns
     /// another token. The storage keeps the mark until the broker has answered.
-    public func tokenWasRefused() {
-        if let known = stored { replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true)) }
+    public func tokenWasRefused() throws {
+        if let known = try stored() { try replaceStored(StoredToken(token: known.token, etag: known.etag, refused: true)) }
     }
 
     /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that
     /// user's requests with `logged_out`. It does not log that user out: call `logout()` before.
     /// - Parameter userId: the app's own id of the account, always the same for one account.
-    public func switchUser(to userId: String) {
-        guard storage.value(forKey: "sdk-token.user") != userId else { return }
-        forget()
-        storage.set(userId, forKey: "sdk-token.user")
+    public func switchUser(to userId: String) throws {
+        guard try storage.value(forKey: Key.user) != userId else { return }
+        endQuestions()
+        try forget()
+        try storage.set(userId, forKey: Key.user)
     }
 
-    /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request. A stored
-    /// logout of the same account is dropped: the user is back, and the logout would delete this token.
+    /// Takes the token of the app's own login response. The next `sdkToken()` returns it without a request. A pending
+    /// logout of the same user is dropped: the user is back, and the logout would delete this token.
     /// - Parameters:
     ///   - body: the broker's answer to the app's cloud, unchanged.
     ///   - etag: the `ETag` of that answer.
     ///   - userId: as in `switchUser(to:)`, which this function calls.
     public func useToken(_ body: Data, etag: String? = nil, userId: String) throws {
         let token = try decode(SdkToken.self, from: body)
-        switchUser(to: userId)
-        pendingLogouts = pendingLogouts.filter { ![token.accessId, ""].contains($0.value) }
-        replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
+        try switchUser(to: userId)
+        endQuestions()
+        try store(pendingLogouts().filter { $0.value.accessId != token.accessId && $0.value.userId != userId })
+        try replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }
 
     /// Forgets the token here and at the broker. Call it while the session is valid, and always before another account signs in.
-    /// The storage holds the logout and its session until the broker answers: `finishLogout()` repeats it. If the session
-    /// source throws, the client uses the last session that the broker has accepted since the app started. A caller that
-    /// is cancelled does not stop the logout.
+    /// It belongs to the user who is present at the call. The token and the last session of this user are taken at once, and
+    /// the storage holds the logout until the broker answers: `finishLogout()` repeats it. The client prefers the session that
+    /// the session source has now. If that throws, or if another user has come before it answers, the client uses the last
+    /// session that the broker has accepted since the app started. A caller that is cancelled does not stop the logout.
     /// - Returns: `false` if the logout is only stored.
     /// - Throws: `BrokerError` if the logout is refused, for example because the session has ended, or if there is no session
     ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
     @discardableResult
     public func logout() async throws -> Bool {
-        let (account, last) = (stored?.token.accessId ?? "", lastSession)
-        forget()
-        // A task of its own, which is not cancelled with the caller: until a session is stored, the logout could be lost.
-        return try await Task {
+        let (user, last) = (userChanges, lastSession)
+        let account = PendingLogout(accessId: try stored()?.token.accessId, userId: try storage.value(forKey: Key.user))
+        if let last { try store(account, session: last) }
+        try forget()
+        let latest = Task {
             do {
-                return try await logOut(of: try await exchange.current(orElse: last), account: account)
-            } catch let error as BrokerError where error.status == 401 {
-                return try await logOut(of: try await exchange.current(renewed: true), account: account)
+                let session = try await askForSession(user: user)
+                if session != last { try store(account, session: session, insteadOf: last) }
+                return session
+            } catch {
+                if let last { return last }
+                throw error
             }
-        }.value
+        }
+        // A task of its own, which is not cancelled with the caller.
+        let logout = Task { [lastLogout] in
+            let session = try await latest.value
+            _ = await lastLogout?.result
+            do {
+                return try await sendLogout(of: session)
+            } catch let error as BrokerError where error.status == 401 {
+                guard let renewed = try? await askForSession(user: user, renewed: true) else { throw error }
+                try store(account, session: renewed)
+                return try await sendLogout(of: renewed)
+            }
+        }
+        lastLogout = logout
+        return try await logout.value
     }
 
     /// Repeats the stored logouts. Call it when the app starts. Each uses the session of its own account.
@@ -103,49 +128,67 @@ public actor SdkTokenClient {
         (try? await sendStoredLogouts(until: exchange.newDeadline(), repeats: false)) != nil
     }
 
-    private func forget() {
-        (stored, lastSession) = (nil, nil)
+    private func forget() throws {
+        lastSession = nil
         endFetch(with: .failure(BrokerError.loggedOut))
+        try storage.removeValue(forKey: Key.token)
     }
 
-    private func logOut(of session: String, account: String) async throws -> Bool {
-        pendingLogouts.merge([session: account]) { known, _ in known }
+    private func askForSession(user: Int, renewed: Bool = false) async throws -> String {
+        guard user == userChanges else { throw BrokerError.loggedOut }
+        let question = Task { try await exchange.current(renewed: renewed) }
+        questions.append(question)
+        let answer = await question.result
+        guard user == userChanges else { throw BrokerError.loggedOut }
+        return try answer.get()
+    }
+
+    private func endQuestions() {
+        userChanges += 1
+        questions.forEach { $0.cancel() }
+        questions = []
+    }
+
+    /// - Parameter repeats: only for a fetch, which fails without the logout. At a logout the user should not wait.
+    private func sendStoredLogouts(until deadline: TimeInterval, repeats: Bool) async throws {
+        let sending = Task { [lastLogout] in
+            _ = await lastLogout?.result
+            for session in try pendingLogouts().keys {
+                // A logout that is refused is over.
+                do {
+                    try await deleteToken(of: session, until: deadline, repeats: repeats)
+                } catch let error as BrokerError where error.endsLogout {}
+            }
+            return true
+        }
+        lastLogout = sending
+        _ = try await withTaskCancellationHandler {
+            try await exchange.within(deadline) { try await sending.value }
+        } onCancel: { sending.cancel() }
+    }
+
+    private func sendLogout(of session: String) async throws -> Bool {
         do {
-            try await sendLogout(of: session, until: exchange.newDeadline())
+            try await deleteToken(of: session, until: exchange.newDeadline(), repeats: false)
         } catch let error as BrokerError where !error.endsLogout { return false }
         return true
     }
 
-    private func sendStoredLogouts(until deadline: TimeInterval, repeats: Bool) async throws {
-        for session in pendingLogouts.keys {
-            // A logout that is refused is over.
-            do {
-                try await sendLogout(of: session, until: deadline, repeats: repeats)
-            } catch let error as BrokerError where error.endsLogout {}
+    private func deleteToken(of session: String, until deadline: TimeInterval, repeats: Bool) async throws {
+        // Another call may have finished this logout, or `useToken` has dropped it.
+        guard try pendingLogouts()[session] != nil else { return }
+        do {
+            _ = try await exchange.send(
+                logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
+        } catch let error as BrokerError {
+            if error.endsLogout { try store(nil, session: session) }
+            throw error
         }
+        try store(nil, session: session)
     }
 
-    /// One at a time, so that a logout is over before the next token is fetched.
-    /// - Parameter repeats: only for a fetch, which fails without the logout. At a logout the user should not wait.
-    private func sendLogout(of session: String, until deadline: TimeInterval, repeats: Bool = false) async throws {
-        let sending = Task { [lastLogout] in
-            _ = await lastLogout?.result
-            guard pendingLogouts[session] != nil else { return }
-            do {
-                _ = try await exchange.send(
-                    logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
-                pendingLogouts[session] = nil
-            } catch let error as BrokerError {
-                if error.endsLogout { pendingLogouts[session] = nil }
-                throw error
-            }
-        }
-        lastLogout = sending
-        try await withTaskCancellationHandler { try await sending.value } onCancel: { sending.cancel() }
-    }
-
-    private func replaceStored(_ changed: StoredToken) {
-        stored = changed
+    private func replaceStored(_ changed: StoredToken) throws {
+        try store(changed, forKey: Key.token)
         // A fetch that began before must not overwrite it.
         if fetch != nil { startFetch() }
     }
@@ -173,14 +216,14 @@ public actor SdkTokenClient {
     }
 
     private func fetchToken() async throws -> SdkToken {
-        if let known = stored, known.handedIn, !known.token.isExpired {
-            stored = StoredToken(token: known.token, etag: known.etag)
+        if let known = try stored(), known.handedIn, !known.token.isExpired {
+            try store(StoredToken(token: known.token, etag: known.etag), forKey: Key.token)
             return known.token
         }
         let deadline = exchange.newDeadline()
         try await sendStoredLogouts(until: deadline, repeats: true)
         while true {
-            let known = stored
+            let known = try stored()
             let isReport = known?.refused == true && known?.etag != nil
             let headers = ["If-None-Match": known?.etag, "Cache-Control": isReport ? "no-cache" : "max-age=0"]
             let accepted: Set = known?.etag == nil || isReport ? [200] : [200, 304]
@@ -193,27 +236,50 @@ public actor SdkTokenClient {
             let etag = answer.header("ETag")
             // A refused token without an ETag cannot be reported. If the answer is this token again, it has one now.
             let isRefused = known?.refused == true && !isReport && token == known?.token && etag != nil
-            stored = StoredToken(token: token, etag: etag, refused: isRefused)
+            try store(StoredToken(token: token, etag: etag, refused: isRefused), forKey: Key.token)
             if !isRefused { return token }
         }
     }
 
-    /// One value, so that a process that ends leaves no half of it.
-    private var stored: StoredToken? {
-        get { storage.value(forKey: "sdk-token").flatMap { try? decode(StoredToken.self, from: Data($0.utf8)) } }
-        set { store(newValue, forKey: "sdk-token") }
+    private enum Key {
+        /// One value, so that a process that ends leaves no half of it.
+        static let token = "sdk-token"
+        static let user = "sdk-token.user"
+        static let logouts = "sdk-token.logouts"
     }
 
-    /// Session and `accessId` of each logout that the broker has not answered. Without a stored token, the id is empty.
-    private var pendingLogouts: [String: String] {
-        get { storage.value(forKey: "sdk-token.logouts").flatMap { try? decode([String: String].self, from: Data($0.utf8)) } ?? [:] }
-        set { store(newValue.isEmpty ? nil : newValue, forKey: "sdk-token.logouts") }
+    private func stored() throws -> StoredToken? { try value(forKey: Key.token) }
+
+    /// The logouts that the broker has not answered, by their sessions.
+    private func pendingLogouts() throws -> [String: PendingLogout] { try value(forKey: Key.logouts) ?? [:] }
+
+    private func store(_ account: PendingLogout?, session: String, insteadOf former: String? = nil) throws {
+        var all = try pendingLogouts()
+        if let former { all[former] = nil }
+        all[session] = account
+        try store(all)
     }
 
-    private func store(_ value: (some Encodable)?, forKey key: String) {
-        guard let value, let json = try? JSONEncoder().encode(value) else { return storage.removeValue(forKey: key) }
-        storage.set(String(decoding: json, as: UTF8.self), forKey: key)
+    private func store(_ logouts: [String: PendingLogout]) throws {
+        if logouts.isEmpty { try storage.removeValue(forKey: Key.logouts) } else { try store(logouts, forKey: Key.logouts) }
     }
+
+    /// A value that is damaged counts as none.
+    private func value<T: Decodable>(forKey key: String) throws -> T? {
+        try storage.value(forKey: key).flatMap { try? decode(T.self, from: Data($0.utf8)) }
+    }
+
+    private func store(_ value: some Encodable, forKey key: String) throws {
+        try storage.set(String(decoding: JSONEncoder().encode(value), as: UTF8.self), forKey: key)
+    }
+}
+
+/// Whose logout it is: it is dropped when this user comes back with a token.
+private struct PendingLogout: Codable {
+    /// `nil` if no token was stored.
+    let accessId: String?
+    /// `nil` if the app has named no user.
+    let userId: String?
 }
 
 private struct StoredToken: Codable {

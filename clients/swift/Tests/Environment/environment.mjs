@@ -73,6 +73,18 @@ let requests = [];
 let abandoned = 0;
 let portalVisits = 0;
 let refusedCertificates = 0;
+let bytesOfEndlessAnswers = 0;
+
+/** JSON that never ends, as fast as the client reads it. */
+function endless(response) {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  const chunk = Buffer.alloc(16_384, ' ');
+  const write = () => {
+    while (!response.destroyed && response.write(chunk)) bytesOfEndlessAnswers += chunk.length;
+  };
+  response.on('drain', write);
+  write();
+}
 
 async function play(request, response) {
   if (mode === 'gone') return request.socket.destroy();
@@ -82,6 +94,7 @@ async function play(request, response) {
     seen.status = response.statusCode;
   });
   const answer = answers.shift() ?? { portal, page, hang: { status: 0 } }[mode];
+  if (mode === 'endless') return endless(response);
   if (answer?.status === 0) return response.once('close', () => abandoned++);
   if (answer) return response.writeHead(answer.status, answer.headers).end(answer.body);
   const { method, url, headers } = request;
@@ -101,10 +114,12 @@ const control = createServer(async (request, response) => {
   switch (request.url) {
     case '/set':
       ({ mode = 'forward', answers = [] } = JSON.parse(await text(request)));
-      [requests, abandoned, portalVisits, refusedCertificates] = [[], 0, 0, 0];
+      [requests, abandoned, portalVisits, refusedCertificates, bytesOfEndlessAnswers] = [[], 0, 0, 0, 0];
       return response.end();
     case '/seen':
-      return response.end(JSON.stringify({ requests, abandoned, portalVisits, refusedCertificates }));
+      return response.end(
+        JSON.stringify({ requests, abandoned, portalVisits, refusedCertificates, bytesOfEndlessAnswers }),
+      );
     default:
       portalVisits++;
       return response.setHeader('content-type', 'text/html').end('<h1>Welcome to our Wi-Fi</h1>');

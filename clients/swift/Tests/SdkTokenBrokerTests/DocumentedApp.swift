@@ -5,7 +5,11 @@ import SdkTokenBroker
     import FoundationNetworking
 #endif
 
-/// An app as the documents show it. LifeTests runs it.
+// An app as the documents show it. LifeTests runs it.
+
+// docs: app
+/// The camera part of an app. The SDK's questions (a token, the people of a shared camera), refused tokens and expired
+/// tokens need no code here: `BrokerHostAccountService` answers them.
 @MainActor
 final class DocumentedApp {
     let client: SdkTokenClient
@@ -92,3 +96,4 @@ protocol AppScreen: AnyObject {
     func showKickedOut()
     func showError(_ code: String)
 }
+// docs end

@@ -33,7 +33,7 @@ private struct SlowSessions: SessionSource {
 
 /// The adapter, and the app of the documents, with the stub of the SDK.
 @MainActor
-final class LifeTests: ClientTestCase {
+final class LifeTests: ClientTestCase, @unchecked Sendable {
     private let screen = TestScreen()
     private let sdk = GWIoT.shared
 
@@ -45,9 +45,9 @@ final class LifeTests: ClientTestCase {
         sdk.vendorAccepts = { try await environment.vendorAccepts($0) }
     }
 
-    private func start(_ sessions: TestSessions? = nil) -> DocumentedApp {
+    private func start(_ sessions: TestSessions? = nil, storage: (any TokenStorage)? = nil) -> DocumentedApp {
         DocumentedApp(
-            login: TestLogin(sessions ?? TestSessions(session)), screen: screen, storage: storage,
+            login: TestLogin(sessions ?? TestSessions(session)), screen: screen, storage: storage ?? self.storage,
             broker: environment.proxy, cloud: environment.proxy)
     }
 
@@ -65,7 +65,7 @@ final class LifeTests: ClientTestCase {
         return try JSONDecoder().decode(SdkToken.self, from: body).accessId
     }
 
-    private func start(expiryGrace: TimeInterval, onEvent: @escaping (BrokerHostAccountService.Event) -> Void)
+    private func start(expiryGrace: TimeInterval, onEvent: @escaping @MainActor (BrokerHostAccountService.Event) -> Void)
         -> BrokerHostAccountService
     {
         let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
@@ -133,6 +133,56 @@ final class LifeTests: ClientTestCase {
         XCTAssertEqual(screen.shown, ["kicked out"])
         let logins = try await logins()
         XCTAssertEqual(logins, 3)
+    }
+
+    func testTheMainThreadNeverWaitsForTheStorage() async throws {
+        let watched = WatchedStorage(storage)
+        let app = start(storage: watched)
+        await app.logInToCameras()
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await app.onOwnLogin(sdkToken: body, etag: etag)
+        sdk.endLogin()
+        await app.logInToCameras()
+        sdk.accountEvent.raise(AccountEvent.AccessTokenExpired())
+        try await eventually { storage.value(forKey: "sdk-token")?.contains(#""refused":true"#) == true }
+        sdk.accountEvent.raise(AccountEvent.KickedOut())
+        try await eventually { screen.shown == ["kicked out"] }
+        try await app.client.switchUser(to: "somebody else")
+        await app.logOut()
+
+        XCTAssertTrue(isMainThread(), "this test does not run on the main thread")
+        XCTAssertGreaterThan(watched.accesses, 20)
+        XCTAssertEqual(watched.accessesOnMain, 0)
+    }
+
+    private func isMainThread() -> Bool { Thread.isMainThread }
+
+    func testALogoutThatHangsNeitherStopsNorHarmsTheNextAccount() async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        let sessions = HangingSessions(session)
+        let service = BrokerHostAccountService(
+            client: newClient(sessions), directory: CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        ) { _ in }
+        service.start()
+        try await service.login(hostUserId: "alice")
+        sessions.hang()
+        let logout = Task { try await service.logout() }
+        try await eventually { sessions.waiting == 1 }
+        let login = Task { try await service.login(hostUserId: "bob") }
+        try await logout.value
+        try await eventually { sessions.waiting == 2 }
+        sessions.answer(bob)
+        try await login.value
+
+        let expected = try await accessId(bob)
+        XCTAssertEqual(sdk.credentials?.accessId, expected)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET"])
+        XCTAssertEqual(
+            requests.map { $0.headers["authorization"] }, ["Bearer \(session)", "Bearer \(session)", "Bearer \(bob)"])
+        _ = try await newClient(TestSessions(bob)).sdkToken()
+        let last = try await environment.seen().requests.last
+        XCTAssertEqual(last?.status, 304, "the broker still has the token of the next account")
     }
 
     func testALoginThatFailsWithAFreshTokenIsRepeatedOnceWithAnotherToken() async throws {

@@ -3,7 +3,7 @@ import XCTest
 
 @testable import SdkTokenBroker
 
-final class LogoutTests: ClientTestCase {
+final class LogoutTests: ClientTestCase, @unchecked Sendable {
     func testALogoutMakesTheBrokerForgetTheToken() async throws {
         let client = newClient()
         let before = try await client.sdkToken()
@@ -287,4 +287,151 @@ final class LogoutTests: ClientTestCase {
         XCTAssertEqual(error.code, "session_unavailable")
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
+
+    func testWhileTheSessionSourceHangsTheTokenIsForgottenAndTheLogoutIsStoredAndTheNextUserIsSafe() async throws {
+        let sessions = HangingSessions(session)
+        let client = newClient(sessions)
+        try await client.switchUser(to: "alice")
+        _ = try await client.sdkToken()
+        sessions.hang()
+        let logout = Task { try await client.logout() }
+        try await eventually { sessions.waiting == 1 }
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        XCTAssertEqual(storage.value(forKey: "sdk-token.logouts")?.contains(session), true)
+
+        let bob = try await environment.session(account: UUID().uuidString)
+        try await client.switchUser(to: "bob")
+        let isDone = try await logout.value
+        XCTAssertTrue(isDone)
+        sessions.answer(bob)
+        let token = try await client.sdkToken()
+        let same = try await newClient(TestSessions(bob)).sdkToken()
+        XCTAssertEqual(same, token)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET", "GET"])
+        XCTAssertEqual(requests.map(\.status), [200, 204, 200, 304])
+        XCTAssertEqual(requests[1].headers["authorization"], "Bearer \(session)")
+        XCTAssertEqual(requests[2].headers["authorization"], "Bearer \(bob)")
+    }
+
+    func testALogoutThatWaitsForItsFirstSessionEndsWhenAnotherUserComesAndUsesNoSessionOfThatUser() async throws {
+        _ = try await newClient().sdkToken()
+        let sessions = HangingSessions(session)
+        let client = newClient(sessions, totalDeadline: 60)
+        sessions.hang()
+        let logout = Task { try await client.logout() }
+        try await eventually { sessions.waiting == 1 }
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        try await client.switchUser(to: "bob")
+        let error = try await brokerError { try await logout.value }
+        XCTAssertEqual(error.code, "logged_out")
+
+        sessions.answer(try await environment.session(account: UUID().uuidString))
+        _ = try await client.sdkToken()
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "GET"])
+    }
+
+    func testASessionThatIsRenewedAfterAnotherUserHasComeIsNotUsedForTheLogout() async throws {
+        let sessions = HangingSessions("ended", hangsOnRenewal: true)
+        let client = newClient(sessions, totalDeadline: 60)
+        try await client.switchUser(to: "alice")
+        let logout = Task { try await client.logout() }
+        try await eventually { sessions.waiting == 1 }
+        try await client.switchUser(to: "bob")
+        let error = try await brokerError { try await logout.value }
+        XCTAssertEqual(error.status, 401)
+
+        sessions.answer(try await environment.session(account: UUID().uuidString))
+        _ = try await client.sdkToken()
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.status), [401, 200])
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+    }
+
+    func testTheTokenOfAnotherUsersLoginKeepsAPendingLogoutOfAnUnknownAccount() async throws {
+        let client = newClient()
+        try await client.switchUser(to: "alice")
+        try await environment.network(.gone)
+        let isDone = try await client.logout()
+        XCTAssertFalse(isDone)
+        try await environment.network(.forward)
+
+        let other = try await environment.session(account: UUID().uuidString)
+        let (body, etag) = try await environment.tokenForTheCloud(session: other, uniqueId: phone)
+        try await newClient(TestSessions(other)).useToken(body, etag: etag, userId: "bob")
+        let isFinished = await newClient(TestSessions(other)).finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map { $0.headers["authorization"] }, ["Bearer \(session)"])
+    }
+
+    func testTheTokenOfTheSameUsersLoginDropsAPendingLogoutAlthoughTheAccountWasUnknown() async throws {
+        let client = newClient()
+        try await client.switchUser(to: "alice")
+        try await environment.network(.gone)
+        _ = try await client.logout()
+        try await environment.network(.forward)
+
+        let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
+        try await newClient().useToken(body, etag: etag, userId: "alice")
+        let isFinished = await newClient().finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.count, 0)
+    }
+
+    func testATokenOfTheSameUserWaitsForALogoutThatStillAsksForASession() async throws {
+        let sessions = HangingSessions(session)
+        let client = newClient(sessions)
+        try await client.switchUser(to: "alice")
+        sessions.hang()
+        let logout = Task { try await client.logout() }
+        try await eventually { sessions.waiting == 1 }
+        let token = Task { try await client.sdkToken() }
+        try await client.switchUser(to: "alice")
+        sessions.answer(session)
+        _ = try await (logout.value, token.value)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+    }
+
+    func testALogoutStoresTheNewerSessionOfTheSourceInsteadOfTheLastOne() async throws {
+        let newer = try await environment.session(account: UUID().uuidString)
+        let sessions = TestSessions(session, next: newer)
+        let client = newClient(sessions)
+        _ = try await client.sdkToken()
+        _ = try await sessions.renewedSession()
+        try await environment.network(.gone)
+        _ = try await client.logout()
+        let pending = try XCTUnwrap(storage.value(forKey: "sdk-token.logouts"))
+        XCTAssertTrue(pending.contains(newer))
+        XCTAssertFalse(pending.contains(session))
+    }
+
+    func testALogoutThatCannotBeStoredFailsWithTheErrorOfTheStorage() async throws {
+        let locked = LockedStorage()
+        let client = SdkTokenClient(
+            broker: environment.proxy, uniqueId: phone, sessions: TestSessions(session), storage: locked)
+        for call in [{ _ = try await client.logout() }, { _ = try await client.sdkToken() }, { try await client.switchUser(to: "a") }]
+            as [@Sendable () async throws -> Void]
+        {
+            do {
+                try await call()
+                XCTFail("nothing was thrown")
+            } catch { XCTAssertTrue(error is LockedStorage.Locked, "\(error)") }
+        }
+        let isFinished = await client.finishLogout()
+        XCTAssertFalse(isFinished)
+        let seen = try await environment.seen()
+        XCTAssertEqual(seen.requests.count, 0)
+    }
+}
+
+/// As the Keychain before the first unlock of the phone.
+private struct LockedStorage: TokenStorage {
+    struct Locked: Error {}
+    func value(forKey _: String) throws -> String? { throw Locked() }
+    func set(_: String, forKey _: String) throws { throw Locked() }
+    func removeValue(forKey _: String) throws { throw Locked() }
 }

@@ -7,7 +7,7 @@ import XCTest
     import FoundationNetworking
 #endif
 
-final class SessionAndErrorTests: ClientTestCase {
+final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
     func testA401RenewsTheSessionOnce() async throws {
         let sessions = TestSessions("ended", next: session)
         _ = try await newClient(sessions).sdkToken()
@@ -66,10 +66,10 @@ final class SessionAndErrorTests: ClientTestCase {
         _ = try await client.sdkToken()
         // Three reports at once are allowed, then one each 20 s.
         for _ in 0..<3 {
-            await client.tokenWasRefused()
+            try await client.tokenWasRefused()
             _ = try await client.sdkToken()
         }
-        await client.tokenWasRefused()
+        try await client.tokenWasRefused()
         let startedAt = Date()
         let error = try await brokerError { try await client.sdkToken() }
 
@@ -213,5 +213,29 @@ final class SessionAndErrorTests: ClientTestCase {
 
         try await environment.network(.forward, answers: [.hang])
         _ = try await client.sdkToken()
+    }
+
+    func testAnAnswerWithoutAnEndIsAnErrorAfter64KiB() async throws {
+        try await environment.network(.endless)
+        let error = try await brokerError { try await newClient(totalDeadline: 60, attemptTimeout: 60).sdkToken() }
+        XCTAssertEqual(error.kind, .unexpectedAnswer)
+        XCTAssertEqual(error.code, "unexpected_answer")
+        XCTAssertFalse(error.retryable)
+        let seen = try await environment.seen()
+        XCTAssertEqual(seen.requests.count, 1)
+        // 64 KiB, and the buffers of the sockets.
+        XCTAssertLessThan(seen.bytesOfEndlessAnswers, 32 << 20)
+    }
+
+    func testAnAnswerOf64KiBIsReadAndALongerOneIsNot() async throws {
+        for (length, isRead) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+            let start = #"{"accounts":[{"accessId":"1","nickName":"#
+            let body = start + "\"" + String(repeating: "n", count: length - start.utf8.count - 5) + #""}]}"#
+            XCTAssertEqual(body.utf8.count, length)
+            try await environment.network(.forward, answers: [.json(body)])
+            let directory = CloudShareDirectory(cloud: environment.proxy, sessions: TestSessions(session))
+            let found = try? await directory.accounts(byAccessIds: ["1"])
+            XCTAssertEqual(found?.count, isRead ? 1 : nil)
+        }
     }
 }

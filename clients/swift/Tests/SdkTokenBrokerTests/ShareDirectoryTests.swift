@@ -3,7 +3,7 @@ import XCTest
 
 @testable import SdkTokenBroker
 
-final class ShareDirectoryTests: ClientTestCase {
+final class ShareDirectoryTests: ClientTestCase, @unchecked Sendable {
     private func newDirectory(_ sessions: TestSessions? = nil) -> CloudShareDirectory {
         CloudShareDirectory(cloud: environment.proxy, sessions: sessions ?? TestSessions(session))
     }

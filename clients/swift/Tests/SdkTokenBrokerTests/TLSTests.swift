@@ -3,7 +3,7 @@ import XCTest
 
 @testable import SdkTokenBroker
 
-final class TLSTests: ClientTestCase {
+final class TLSTests: ClientTestCase, @unchecked Sendable {
     func testACertificateThatNobodySignedGetsNoSession() async throws {
         let error = try await brokerError { try await newClient(broker: environment.tls).sdkToken() }
         XCTAssertEqual(error.kind, .network)

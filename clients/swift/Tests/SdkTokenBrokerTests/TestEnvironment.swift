@@ -17,11 +17,11 @@ struct TestEnvironment: Codable {
             /// `nil` while there is no answer.
             let status: Int?
         }
-        let requests: [Request], abandoned: Int, portalVisits: Int, refusedCertificates: Int
+        let requests: [Request], abandoned: Int, portalVisits: Int, refusedCertificates: Int, bytesOfEndlessAnswers: Int
     }
 
     /// How the network behaves. The proxy gives the answers first, one for each request.
-    enum Network: String { case forward, gone, portal, page, hang }
+    enum Network: String { case forward, gone, portal, page, hang, endless }
     struct Answer {
         var status = 200, headers: [String: String] = [:], body = ""
         /// No answer.
@@ -44,14 +44,11 @@ struct TestEnvironment: Codable {
         if let json = ProcessInfo.processInfo.environment[inherited] {
             return try JSONDecoder().decode(TestEnvironment.self, from: Data(json.utf8))
         }
-        let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let repository = package.deletingLastPathComponent().deletingLastPathComponent()
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [
-            "node", package.appendingPathComponent("Tests/Environment/environment.mjs").path,
-            repository.appendingPathComponent("dist/main.js").path,
+            "node", Repository.root.appendingPathComponent("clients/swift/Tests/Environment/environment.mjs").path,
+            Repository.root.appendingPathComponent("dist/main.js").path,
         ]
         let output = Pipe()
         process.standardInput = input
@@ -177,6 +174,68 @@ final class FailingSessions: SessionSource, @unchecked Sendable {
     func renewedSession() async throws -> String { try await session() }
 }
 
+/// The app's own login: from `hang` on, a question waits until `answer`, also if it is cancelled.
+final class HangingSessions: SessionSource, @unchecked Sendable {
+    private let lock = NSLock()
+    private var current: String
+    private var questions: [CheckedContinuation<String, any Error>] = []
+    private var isHanging = false
+    private let hangsOnRenewal: Bool
+
+    init(_ current: String, hangsOnRenewal: Bool = false) { (self.current, self.hangsOnRenewal) = (current, hangsOnRenewal) }
+
+    var waiting: Int { lock.withLock { questions.count } }
+    func hang() { lock.withLock { isHanging = true } }
+    /// Later questions get the same session.
+    func answer(_ session: String) {
+        let open = lock.withLock {
+            (current, isHanging) = (session, false)
+            defer { questions = [] }
+            return questions
+        }
+        open.forEach { $0.resume(returning: session) }
+    }
+    func session() async throws -> String {
+        try await withCheckedThrowingContinuation { question in
+            let answer = lock.withLock {
+                if isHanging { questions.append(question) }
+                return isHanging ? nil : current
+            }
+            if let answer { question.resume(returning: answer) }
+        }
+    }
+    func renewedSession() async throws -> String {
+        if hangsOnRenewal { hang() }
+        return try await session()
+    }
+}
+
+/// Counts the calls, and those on the main thread.
+final class WatchedStorage: TokenStorage, @unchecked Sendable {
+    private let storage: any TokenStorage
+    private let lock = NSLock()
+    private var counts = (all: 0, onMain: 0)
+
+    init(_ storage: any TokenStorage) { self.storage = storage }
+
+    var accesses: Int { lock.withLock { counts.all } }
+    var accessesOnMain: Int { lock.withLock { counts.onMain } }
+    private func count() { lock.withLock { counts = (counts.all + 1, counts.onMain + (Thread.isMainThread ? 1 : 0)) } }
+
+    func value(forKey key: String) throws -> String? {
+        count()
+        return try storage.value(forKey: key)
+    }
+    func set(_ value: String, forKey key: String) throws {
+        count()
+        try storage.set(value, forKey: key)
+    }
+    func removeValue(forKey key: String) throws {
+        count()
+        try storage.removeValue(forKey: key)
+    }
+}
+
 /// The app's own login whose question is never answered, not even after a cancellation: a callback that never comes.
 final class SilentSessions: SessionSource, @unchecked Sendable {
     private let lock = NSLock()
@@ -197,7 +256,7 @@ final class SilentSessions: SessionSource, @unchecked Sendable {
 }
 
 /// A test with an account and a phone of its own. The network and the vendor work when it begins.
-class ClientTestCase: XCTestCase {
+class ClientTestCase: XCTestCase, @unchecked Sendable {
     var environment: TestEnvironment!
     var session = ""
     let phone = "phone-\(UUID().uuidString)"
@@ -238,7 +297,7 @@ extension XCTestCase {
 
     /// Waits until the condition holds, for 10 seconds at most.
     func eventually(
-        _ condition: () async throws -> Bool, file: StaticString = #filePath, line: UInt = #line
+        _ condition: () async throws -> Bool, isolation _: isolated (any Actor)? = #isolation, file: StaticString = #filePath, line: UInt = #line
     ) async throws {
         for _ in 0..<200 {
             if try await condition() { return }

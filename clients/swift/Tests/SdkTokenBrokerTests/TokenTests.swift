@@ -7,7 +7,7 @@ import XCTest
     import FoundationNetworking
 #endif
 
-final class TokenTests: ClientTestCase {
+final class TokenTests: ClientTestCase, @unchecked Sendable {
     func testFirstLoginReturnsTheFiveStringsOfTheBroker() async throws {
         let token = try await newClient().sdkToken()
 
@@ -49,7 +49,7 @@ final class TokenTests: ClientTestCase {
     func testARefusedTokenIsReportedOnceAndReplaced() async throws {
         let client = newClient()
         let refused = try await client.sdkToken()
-        await client.tokenWasRefused()
+        try await client.tokenWasRefused()
         let next = try await client.sdkToken()
         let after = try await client.sdkToken()
 
@@ -63,7 +63,7 @@ final class TokenTests: ClientTestCase {
 
     func testARefusalSurvivesTheDeathOfTheProcessAndAFailedReport() async throws {
         let refused = try await newClient().sdkToken()
-        await newClient().tokenWasRefused()
+        try await newClient().tokenWasRefused()
         try await environment.network(.gone)
         _ = try await brokerError { try await newClient().sdkToken() }
         try await environment.network(.forward)
@@ -78,7 +78,7 @@ final class TokenTests: ClientTestCase {
         try await environment.network(.forward, answers: [.hang])
         let waiting = Task { try await client.sdkToken() }
         try await eventually { try await environment.requests().count == 1 }
-        await client.tokenWasRefused()
+        try await client.tokenWasRefused()
 
         let next = try await waiting.value
         XCTAssertNotEqual(next.accessToken, refused.accessToken)
@@ -86,7 +86,7 @@ final class TokenTests: ClientTestCase {
 
     func testNothingIsReportedWithoutAToken() async throws {
         let client = newClient()
-        await client.tokenWasRefused()
+        try await client.tokenWasRefused()
         _ = try await client.sdkToken()
         let requests = try await environment.requests()
         let request = try XCTUnwrap(requests.first)
@@ -110,7 +110,7 @@ final class TokenTests: ClientTestCase {
         let (body, etag) = try await environment.tokenForTheCloud(session: session, uniqueId: phone)
         try await environment.network(.hang)
         let client = newClient()
-        await client.switchUser(to: "alice")
+        try await client.switchUser(to: "alice")
         let waiting = Task { try await client.sdkToken() }
         try await eventually { try await environment.requests().count == 1 }
         try await client.useToken(body, etag: etag, userId: "alice")
@@ -124,7 +124,7 @@ final class TokenTests: ClientTestCase {
         let client = newClient()
         try await client.useToken(body, userId: "alice")
         let refused = try await client.sdkToken()
-        await client.tokenWasRefused()
+        try await client.tokenWasRefused()
         let next = try await client.sdkToken()
 
         XCTAssertNotEqual(next.accessToken, refused.accessToken)
