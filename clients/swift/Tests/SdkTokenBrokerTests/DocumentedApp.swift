@@ -17,7 +17,6 @@ final class DocumentedApp {
     private let login: any AppLogin
     private let screen: any AppScreen
 
-    // docs: set-up
     init(login: any AppLogin, screen: any AppScreen, storage: any TokenStorage, broker: URL, cloud: URL) {
         (self.login, self.screen) = (login, screen)
         client = SdkTokenClient(
@@ -31,7 +30,6 @@ final class DocumentedApp {
         }
         camera.start()  // registers with the SDK, and finishes a logout that found no network
     }
-    // docs end
 
     // docs: login
     /// After the app's own login, and at each start that finds somebody logged in.
@@ -81,14 +79,12 @@ final class DocumentedApp {
     // docs end
 }
 
-// docs: sessions
 protocol AppLogin: SessionSource {  // your own login
     var accountId: String { get }
     func session() async throws -> String
     func renewedSession() async throws -> String  // the broker answered 401 to the session
     func end()
 }
-// docs end
 
 @MainActor
 protocol AppScreen: AnyObject {
