@@ -17,7 +17,7 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, S
         case invalidRequest
         /// No answer: no network, no trusted certificate, or a timeout.
         case network
-        /// Something else answered: for example the login page of a public Wi-Fi network.
+        /// Something else answered, for example the login page of a public Wi-Fi network, or an answer of more than 64 KiB.
         case unexpectedAnswer
 
         fileprivate init(code: String, status: Int) {

@@ -104,12 +104,12 @@ public actor SdkTokenClient {
                 throw error
             }
         }
-        // A task of its own, which is not cancelled with the caller.
+        // A task of its own, which is not cancelled with the caller. It ends after all earlier ones.
         let logout = Task { [lastLogout] in
-            let session = try await latest.value
+            let session = await latest.result
             _ = await lastLogout?.result
             do {
-                return try await sendLogout(of: session)
+                return try await sendLogout(of: session.get())
             } catch let error as BrokerError where error.status == 401 {
                 guard let renewed = try? await askForSession(user: user, renewed: true) else { throw error }
                 try store(account, session: renewed)
