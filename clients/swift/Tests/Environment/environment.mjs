@@ -80,7 +80,10 @@ function endless(response) {
   response.writeHead(200, { 'content-type': 'application/json' });
   const chunk = Buffer.alloc(16_384, ' ');
   const write = () => {
-    while (!response.destroyed && response.write(chunk)) bytesOfEndlessAnswers += chunk.length;
+    while (!response.destroyed) {
+      bytesOfEndlessAnswers += chunk.length;
+      if (!response.write(chunk)) return;
+    }
   };
   response.on('drain', write);
   write();

@@ -322,9 +322,11 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         let logout = Task { try await client.logout() }
         try await eventually { sessions.waiting == 1 }
         XCTAssertNil(storage.value(forKey: "sdk-token"))
+        let switchedAt = Date()
         try await client.switchUser(to: "bob")
         let error = try await brokerError { try await logout.value }
         XCTAssertEqual(error.code, "logged_out")
+        XCTAssertLessThan(Date().timeIntervalSince(switchedAt), 30, "the logout waited for the session source")
 
         sessions.answer(try await environment.session(account: UUID().uuidString))
         _ = try await client.sdkToken()
