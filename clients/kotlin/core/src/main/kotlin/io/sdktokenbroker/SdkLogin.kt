@@ -63,6 +63,7 @@ class SdkLogin(
         this.hostUserId = hostUserId
         isLoggedOut = false
         client.switchUser(hostUserId)
+        if (isLoggedOut || this.hostUserId != hostUserId) throw BrokerError.loggedOut()
         lastToken = null
         var failure = attempt { sdk.login(hostUserId) }.exceptionOrNull() ?: return
         if (lastToken?.isSuccess == true && !isLoggedOut && this.hostUserId == hostUserId) {

@@ -12,6 +12,8 @@ import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.async
@@ -207,6 +209,21 @@ class BrokerHostAccountServiceTest {
         first.join()
         second.join()
         assertEquals(accessId(bob), GWIoT.token()?.accessId)
+    }
+
+    @Test
+    fun `a login that another login or a logout follows at once does not reach the SDK`() = runBlocking {
+        fun <T> now(call: suspend () -> T) = async(start = CoroutineStart.UNDISPATCHED) { runCatching { call() } }
+        suspend fun <T> code(call: Deferred<Result<T>>) = (call.await().exceptionOrNull() as? BrokerError)?.code
+        val first = now { service.login("alice") }
+        val second = now { service.login("bob") }
+        assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(code(first), code(second)))
+        assertEquals(1, GWIoT.logins)
+        val third = now { service.login("alice") }
+        val logout = now { service.logout() }
+        assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(code(third), code(logout)))
+        assertEquals(1, GWIoT.logins)
+        assertEquals(false, GWIoT.isLogin.value)
     }
 
     @Test

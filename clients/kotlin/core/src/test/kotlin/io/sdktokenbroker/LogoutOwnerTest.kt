@@ -5,15 +5,20 @@ import io.sdktokenbroker.support.PHONE
 import io.sdktokenbroker.support.TestProxy
 import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withContext
 import kotlinx.coroutines.withTimeout
@@ -39,11 +44,12 @@ class LogoutOwnerTest {
     private inner class OwnLogin : SessionSource {
         @Volatile var user = alice
         @Volatile var gate = CompletableDeferred(Unit)
+        @Volatile var hangsOnlyForRenewal = false
         val waiting = AtomicInteger()
 
         fun hang() { gate = CompletableDeferred() }
 
-        override suspend fun session() = afterGate { it.session() }
+        override suspend fun session() = if (hangsOnlyForRenewal) user.session() else afterGate { it.session() }
         override suspend fun renewedSession() = afterGate { it.renewedSession() }
 
         private suspend fun afterGate(ask: suspend (TestSessions) -> String): String {
@@ -128,21 +134,50 @@ class LogoutOwnerTest {
     }
 
     @Test
+    fun `a session that arrives after the call of switchUser is not used, although the storage is slow`() = runBlocking {
+        logInAlice()
+        var released = CountDownLatch(1)
+        val slow = object : TokenStorage by storage {
+            @Volatile var isSlow = false
+            override fun get(key: String): String? {
+                if (isSlow) released.await(60, TimeUnit.SECONDS)
+                return storage.get(key)
+            }
+        }
+        for (renewal in listOf(false, true)) {
+            storage.put("sdk-token.user", "alice")
+            slow.isSlow = false
+            released = CountDownLatch(1)
+            val client = broker.client(own, slow, proxy.port)
+            broker.client(bob).sdkToken()
+            own.user = alice
+            own.hangsOnlyForRenewal = renewal
+            if (renewal) alice.current = broker.session(alice.account, (-3_600).seconds)
+            val logout = hangingLogout(client)
+            slow.isSlow = true
+            val switch = async(start = CoroutineStart.UNDISPATCHED) { client.switchUser("bob") }
+            own.user = bob
+            own.gate.complete(Unit)
+            eventually { own.waiting.get() == 0 }
+            delay(100.milliseconds)
+            released.countDown()
+            switch.await()
+            assertEquals(BrokerError.LOGGED_OUT, assertThrows<BrokerError> { await(logout) }.code)
+            assertEquals(listOf(1, 1), terminals())
+        }
+    }
+
+    @Test
     fun `a renewed session that arrives after B has signed in is not used for the logout of A`() = runBlocking {
         logInAlice()
-        val renewals = OwnLogin()
-        val source = object : SessionSource {
-            override suspend fun session() = broker.session(alice.account, (-3_600).seconds)
-            override suspend fun renewedSession() = renewals.renewedSession()
-        }
-        val restarted = broker.client(source, storage, proxy.port)
-        renewals.hang()
-        val logout = CoroutineScope(Dispatchers.Default).async { restarted.logout() }
-        eventually { renewals.waiting.get() == 1 }
+        alice.current = broker.session(alice.account, (-3_600).seconds)
+        own.hangsOnlyForRenewal = true
+        val restarted = broker.client(own, storage, proxy.port)
+        val logout = hangingLogout(restarted)
         broker.client(bob).sdkToken()
-        renewals.user = bob
+        own.user = bob
         restarted.switchUser("bob")
-        renewals.gate.complete(Unit)
+        own.gate.complete(Unit)
         assertEquals(BrokerError.LOGGED_OUT, assertThrows<BrokerError> { await(logout) }.code)
         assertEquals("{}", stored())
         assertEquals(listOf(1, 1), terminals())
@@ -190,8 +225,12 @@ class LogoutOwnerTest {
         runBlocking {
             val restarted = restartedClient()
             val logout = hangingLogout(restarted)
+            val gateOfLogout = own.gate
+            own.gate = CompletableDeferred(Unit)
             val token = CoroutineScope(Dispatchers.Default).async { restarted.sdkToken() }
-            own.gate.complete(Unit)
+            delay(300.milliseconds)
+            assertEquals(listOf("GET"), methods())
+            gateOfLogout.complete(Unit)
             assertTrue(broker.vendorAccepts(await(token).accessToken))
             assertTrue(await(logout))
             assertEquals(listOf("GET", "DELETE", "GET"), methods())

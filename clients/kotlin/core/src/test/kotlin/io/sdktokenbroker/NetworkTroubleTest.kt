@@ -8,6 +8,7 @@ import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import io.sdktokenbroker.support.page
 import java.io.File
+import java.net.SocketTimeoutException
 import java.security.KeyStore
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
@@ -144,6 +145,13 @@ class NetworkTroubleTest {
             assertEquals(BrokerError.NETWORK_TIMEOUT, failure(noSession).code)
         }
         assertTrue(duration < 8.seconds, "$duration")
+    }
+
+    @Test
+    fun `a timeout of the transport is a network timeout`() {
+        val slow = Transport { throw SocketTimeoutException("Read timed out") }
+        val client = SdkTokenClient(broker.url, PHONE, sessions, storage, totalDeadline = 300.milliseconds, transport = slow)
+        assertEquals(BrokerError.NETWORK_TIMEOUT, failure(client).code)
     }
 
     @Test

@@ -168,6 +168,12 @@ abstract class TransportContract(private val transport: Transport) {
     }
 
     @Test
+    fun `an address that is none is an error, as a network without a server is`() {
+        val client = SdkTokenClient("broker.example", PHONE, sessions, storage, transport = transport)
+        assertEquals(BrokerError.NETWORK_UNAVAILABLE, failure(client).code)
+    }
+
+    @Test
     fun `cancellation returns at once and closes the connection`() = runBlocking {
         val patient = client(attemptTimeoutMs = 90_000)
         proxy.silent = true
