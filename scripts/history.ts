@@ -11,6 +11,7 @@ import { reportFindings } from '../test/history/finding-report.ts';
 import { type Fault, type History, type RedisTopology, TOPOLOGIES } from '../test/history/history.ts';
 import { judge } from '../test/history/judge.ts';
 import { type Plan, planRun } from '../test/history/plan.ts';
+import { fakeTimeLibrary } from '../test/history/replica.ts';
 import { playPlan } from '../test/history/run.ts';
 import { startWorld } from '../test/history/world.ts';
 
@@ -56,7 +57,7 @@ const startedAt = performance.now();
 const plan = planRun(chance.fork(), topology, durationMs);
 const tokenLifeSeconds = chance.whole(30, 60);
 print(`seed ${seed}, ${topology}, tokens of ${tokenLifeSeconds} s, ${minutes} min: ${planned(plan)}`);
-const world = await startWorld({ topology, tokenLifeSeconds, folder });
+const world = await startWorld({ topology, tokenLifeSeconds, folder, replicas: 3, fakeTime: fakeTimeLibrary() });
 await playPlan(world, plan, chance.fork(), durationMs);
 const { exchanges, logins, faults } = world.history;
 const history: History = { topology, exchanges, logins, faults };

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
+import { type BrokerProcess, type StartOptions, startBroker } from '../support/broker-process.ts';
 import { systemBinary } from '../support/system-binary.ts';
 
 /** Path of the library that changes the wall clock of a process. Installs it where this user may do so. */
@@ -15,7 +15,8 @@ interface ReplicaOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Folder for the file with the offset of the clock. */
   readonly folder: string;
-  readonly fakeTime: string;
+  /** See {@link fakeTimeLibrary}. Without it, the clock stays true. */
+  readonly fakeTime?: string | undefined;
 }
 
 /** A replica in a process of its own, which may die and come back, and whose wall clock may jump. */
@@ -30,13 +31,13 @@ export class Replica {
     this.index = index;
     this.#clockFile = join(folder, `clock-${index}`);
     // The process reads the file at each look at its clock. Its monotonic clock stays true.
-    this.#env = {
-      ...env,
+    const clock = fakeTime && {
       LD_PRELOAD: fakeTime,
       FAKETIME_TIMESTAMP_FILE: this.#clockFile,
       FAKETIME_NO_CACHE: '1',
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
     };
+    this.#env = { ...env, ...clock };
     this.setClockAhead(0);
   }
 
@@ -51,8 +52,8 @@ export class Replica {
   }
 
   /** Starts the process and waits until it lives. It need not be ready: Redis may be down. */
-  async start(): Promise<void> {
-    this.#process = await startBroker(this.#env, { until: '/livez', timeoutMs: 30_000 });
+  async start(options?: StartOptions): Promise<void> {
+    this.#process = await startBroker(this.#env, { until: '/livez', timeoutMs: 30_000, ...options });
   }
 
   async kill(): Promise<void> {

@@ -17,7 +17,7 @@ const LAG_MS = 90;
 const LOOK_EVERY_MS = 20;
 
 /** Records when this process got no CPU for a while: neither did the replicas and Redis. */
-async function watchMachine({ history }: World, signal: AbortSignal): Promise<void> {
+export async function watchMachine({ history }: World, signal: AbortSignal): Promise<void> {
   for (let seenAt = history.now(); !signal.aborted; seenAt = history.now()) {
     await sleep(LOOK_EVERY_MS);
     const lagMs = history.now() - seenAt - LOOK_EVERY_MS;

@@ -56,8 +56,10 @@ export class User {
     switch (chance.weighted(ACTS)) {
       case 'read':
         return this.#maybeAwait(this.#read(terminal, session, this.#replica()));
-      case 'readEverywhere':
-        return this.#maybeAwait(Promise.all([0, 1, 2].map((replica) => this.#read(terminal, session, replica))));
+      case 'readEverywhere': {
+        const up = this.#world.replicas.filter(({ isUp }) => isUp);
+        return this.#maybeAwait(Promise.all(up.map(({ index }) => this.#read(terminal, session, index))));
+      }
       case 'newSession':
         this.#session = undefined;
         return;
@@ -118,7 +120,7 @@ export class User {
       const session = await this.#requests.openSession(this.#account);
       const first = heldToken(await this.#requests.read(terminal, session, 0));
       if (first && this.#isRefused(first)) await this.#requests.report(terminal, session, 1, first);
-      await Promise.all([0, 1, 2].map((replica) => this.#requests.read(terminal, session, replica, true)));
+      await Promise.all(this.#world.replicas.map(({ index }) => this.#requests.read(terminal, session, index, true)));
     }
   }
 
@@ -144,9 +146,10 @@ export class User {
 
   /** Mostly one that is up, as a load balancer does. */
   #replica(): number {
-    const index = this.#chance.whole(0, 2);
-    if (this.#world.replicas[index]?.isUp) return index;
-    return this.#world.replicas.find(({ isUp }) => isUp)?.index ?? index;
+    const { replicas } = this.#world;
+    const index = this.#chance.whole(0, replicas.length - 1);
+    if (replicas[index]?.isUp) return index;
+    return replicas.find(({ isUp }) => isUp)?.index ?? index;
   }
 
   #terminal(number: number): Terminal {

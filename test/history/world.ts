@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { type CustomerCloud, startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
 import { startVendorSimulator, type VendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import type { StartOptions } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { HistoryRecorder, LOGINS_PER_SECOND, type RedisTopology } from './history.ts';
 import { type RedisUnderTest, startRedisUnderTest } from './redis-under-test.ts';
-import { fakeTimeLibrary, Replica } from './replica.ts';
+import { Replica } from './replica.ts';
 
-const REPLICAS = 3;
 export const ADMIN_TOKEN = 'history-admin-token';
 /** Latency of a vendor in good health. */
 export const VENDOR_LATENCY_MS = 40;
@@ -27,13 +27,18 @@ export interface WorldOptions {
   readonly tokenLifeSeconds: number;
   /** An empty folder for all files of the run. */
   readonly folder: string;
+  readonly replicas: number;
+  /** See {@link Replica}. */
+  readonly fakeTime?: string;
+  /** Of the first start of the replicas. */
+  readonly start?: StartOptions;
 }
 
-/** Starts three replicas, their Redis, and the vendor where each login of a terminal ends its former token. */
-export async function startWorld({ topology, tokenLifeSeconds, folder }: WorldOptions): Promise<World> {
+/** Starts the replicas, their Redis, and the vendor where each login of a terminal ends its former token. */
+export async function startWorld(options: WorldOptions): Promise<World> {
+  const { topology, tokenLifeSeconds, folder, fakeTime } = options;
   const history = new HistoryRecorder(topology);
-  const fakeTime = fakeTimeLibrary();
-  const redis = await startRedisUnderTest(topology, REPLICAS, folder);
+  const redis = await startRedisUnderTest(topology, options.replicas, folder);
   const vendor = await startVendorSimulator({
     mode: 'replace',
     tokenLifetimeSeconds: tokenLifeSeconds,
@@ -61,7 +66,7 @@ export async function startWorld({ topology, tokenLifeSeconds, folder }: WorldOp
     LOGIN_LIMIT_PER_HOUR: '0',
   };
   const replicas = Array.from(
-    { length: REPLICAS },
+    { length: options.replicas },
     (_, index) => new Replica({ index, env: { ...env, REDIS_URL: redis.urlOf(index) }, folder, fakeTime }),
   );
   const close = async () => {
@@ -69,7 +74,7 @@ export async function startWorld({ topology, tokenLifeSeconds, folder }: WorldOp
     await Promise.all([vendor.close(), cloud.close(), redis.close()]);
   };
   try {
-    for (const replica of replicas) await replica.start();
+    for (const replica of replicas) await replica.start(options.start);
     await untilReady(replicas);
   } catch (error) {
     await close();

@@ -9,7 +9,7 @@ import { type PlainAnswer, plainRequest } from './plain-request.ts';
 export const NODE_FLAGS = ['--min-semi-space-size=16', '--max-semi-space-size=16'];
 const ENTRY = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-interface StartOptions {
+export interface StartOptions {
   /** Path that must answer 200 before the start is complete. Default `/readyz`. Use `/livez` if the store is down. */
   readonly until?: '/readyz' | '/livez';
   /** Default: 60,000 ms. */
