@@ -13,7 +13,17 @@ const SHORT = [
 ];
 
 /** Folders whose files take long, the longest first. */
-const LONG_FILES = ['simulation', 'examples', 'site', 'integration', 'contract', 'browser', 'hostile', 'deploy'];
+const LONG_FILES = [
+  'upgrade',
+  'simulation',
+  'examples',
+  'site',
+  'integration',
+  'contract',
+  'browser',
+  'hostile',
+  'deploy',
+];
 
 /** Starts the files that take long first, so that no worker runs one of them alone at the end. */
 class LongFilesFirst extends BaseSequencer {

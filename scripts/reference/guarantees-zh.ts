@@ -232,6 +232,7 @@ export const GUARANTEES_ZH: Readonly<Record<string, string>> = {
   'signatures equal the vendor’s': '签名与厂商的一致',
   'whole logins equal the vendor’s test vectors': '完整的登录请求与厂商的测试向量一致',
   'a shutdown answers running requests and leaves nothing behind': '停机时处理完进行中的请求，不留下任何残余',
+  'an upgrade, and the way back, lose no token and no logout': '升级和回退都不会丢失令牌和登出',
   'no connection outlives a service': '没有连接会比服务存活更久',
   'a wrong configuration is reported in full': '配置错误会完整地报告',
 };

@@ -646,6 +646,10 @@ export const GUARANTEES: readonly GuaranteeSection[] = [
         'on %s answers requests in flight and those that a load balancer still sends':
           'a shutdown answers running requests and leaves nothing behind',
       }),
+      ...shownIn('test/upgrade/upgrade.test.ts', {
+        'replicas of the last release and of the present code share one Redis, upgraded and taken back under load':
+          'an upgrade, and the way back, lose no token and no logout',
+      }),
       ...shownIn('test/integration/service.test.ts', {
         'leaves no connection open, after it closes and after a start that fails': 'no connection outlives a service',
       }),

@@ -1,0 +1,81 @@
+import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Chance } from '../history/chance.ts';
+import type { Terminal } from '../history/history.ts';
+import { RecordedRequests } from '../history/recorded-requests.ts';
+import { watchMachine } from '../history/run.ts';
+import { User } from '../history/users.ts';
+import { VENDOR_LATENCY_MS, type World } from '../history/world.ts';
+
+const USERS = 8;
+const READERS = 24;
+const LEAVERS = 4;
+const READ_EVERY_MS = 150;
+const READS_OF_SESSION = 10;
+
+/** Whether the account only reads, so that it logs in for renewals alone. */
+export function isReader(account: string): boolean {
+  return account.startsWith('reader-');
+}
+
+/** Whether the account logs out again and again, half of the time while a login is in flight. */
+export function isLeaver(account: string): boolean {
+  return account.startsWith('leaver-');
+}
+
+/**
+ * Starts the users of `npm run history`, and beside them apps that only read, and apps that log out, also during a login, and
+ * then read on all replicas at once.
+ * @returns the function that ends them, and then asks every replica for the token and the account of every terminal
+ */
+export function startApps(world: World, seed: number): () => Promise<void> {
+  const requests = new RecordedRequests(world);
+  const chance = new Chance(seed);
+  const over = new AbortController();
+  // Each user that waits adds a listener.
+  setMaxListeners(0, over.signal);
+  const users = Array.from({ length: USERS }, (_, number) => new User(world, requests, chance.fork(), number + 1));
+  const readers = terminals('reader', READERS);
+  const leavers = terminals('leaver', LEAVERS);
+  const up = () => world.replicas.filter(({ isUp }) => isUp).map(({ index }) => index);
+  /** The replicas in turn. */
+  const replica = (turn: number) => up()[turn % up().length] ?? 0;
+
+  const act = async (terminal: Terminal, leaves: boolean) => {
+    let session = await requests.openSession(terminal.account);
+    for (let turn = 0; !over.signal.aborted; turn += 1) {
+      if (turn % READS_OF_SESSION === 0) session = await requests.openSession(terminal.account);
+      if (leaves) {
+        await requests.logOut(terminal, session, replica(turn + 1));
+        // The second logout ends the login that the read has begun.
+        const interrupted = requests.read(terminal, session, replica(turn));
+        await sleep(VENDOR_LATENCY_MS / 2);
+        await requests.logOut(terminal, session, replica(turn + 1));
+        await interrupted;
+        await Promise.all(up().map((index) => requests.read(terminal, session, index)));
+      }
+      await requests.read(terminal, session, replica(turn));
+      await sleep(READ_EVERY_MS);
+    }
+  };
+  const acting = [
+    watchMachine(world, over.signal),
+    ...users.map((user) => user.run(over.signal)),
+    ...readers.map((terminal) => act(terminal, false)),
+    ...leavers.map((terminal) => act(terminal, true)),
+  ];
+  return async () => {
+    over.abort();
+    await Promise.all(acting);
+    for (const terminal of [...users.flatMap((user) => user.terminals), ...readers, ...leavers]) {
+      const session = await requests.openSession(terminal.account);
+      for (const { index } of world.replicas) {
+        await Promise.all([requests.read(terminal, session, index, true), requests.find(terminal.account, index)]);
+      }
+    }
+  };
+}
+
+function terminals(name: string, count: number): Terminal[] {
+  return Array.from({ length: count }, (_, number) => ({ account: `${name}-${number}`, uniqueId: 'phone' }));
+}

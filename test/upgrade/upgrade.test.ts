@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import { Facts } from '../history/facts.ts';
+import { reportFindings } from '../history/finding-report.ts';
+import type { VendorLogin } from '../history/history.ts';
+import { judge } from '../history/judge.ts';
+import type { Replica } from '../history/replica.ts';
+import { ADMIN_TOKEN, startWorld, type World } from '../history/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { isLeaver, isReader, startApps } from './apps.ts';
+import { buildLastRelease, hasHistory } from './last-release-build.ts';
+
+/** Short, so that each token is renewed more than once. */
+const TOKEN_LIFE_SECONDS = 10;
+const PHASE_MS = 3_000;
+const IDLE_TERMINALS = 10;
+/** For this long after this machine stood still, replicas may take Redis for down, and then log in without a lease. */
+const LATE_ANSWERS_MS = 2_000;
+
+test.skipIf(!hasHistory)(
+  'replicas of the last release and of the present code share one Redis, upgraded and taken back under load',
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'upgrade-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+    const release = { entry: buildLastRelease(folder), until: '/readyz' } as const;
+    const present = { until: '/readyz' } as const;
+    const world = await startWorld({
+      topology: 'single',
+      tokenLifeSeconds: TOKEN_LIFE_SECONDS,
+      folder,
+      replicas: 2,
+      start: release,
+    });
+    onTestFinished(() => world.close());
+    const { history, vendor } = world;
+    const [first, second] = world.replicas as [Replica, Replica];
+    const traveller = await Traveller.arrive(world);
+    const endApps = startApps(world, 1);
+    const mixed: { readonly from: number; readonly until: number }[] = [];
+    await sleep(PHASE_MS);
+    for (const build of [present, release]) {
+      await replace(first, build);
+      const from = history.now();
+      await traveller.returnsTo(first);
+      await traveller.returnsTo(second);
+      await sleep(PHASE_MS);
+      mixed.push({ from, until: history.now() });
+      const idle = await logInIdleTerminals(world, second);
+      await replace(second, build);
+      // No app reads these tokens: what one build has scheduled, the other one renews. On a busy machine, a few expire first.
+      const renewed = () => idle.filter((account) => vendor.loginsOf(account, 'phone') > 1).length;
+      await eventually(() => renewed() > IDLE_TERMINALS / 2, { timeoutMs: TOKEN_LIFE_SECONDS * 1_000, everyMs: 50 });
+    }
+    await endApps();
+
+    const facts = new Facts(history);
+    const reads = facts.reads();
+    const failed = reads.filter(({ status }) => status !== 200);
+    const perTerminal = [...facts.terminals()];
+    const overlaps = perTerminal.flatMap((logins) => twoAtATime(facts, logins));
+    const readers = perTerminal.filter(([login]) => login && isReader(login.account));
+    const stale = reads.filter((read) => isFromBeforeLogout(facts, read));
+    process.stdout.write(
+      `upgrade: ${reads.length} reads, ${failed.length} without a token, ${stale.length} with one from before a logout, ` +
+        `${history.logins.length} logins of ${perTerminal.length} terminals (readers at most ` +
+        `${Math.max(...readers.map(({ length }) => length))}), ${overlaps.length} while another was in flight\n`,
+    );
+
+    expect(reportFindings(history, judge(history))).toEqual([]);
+    // Nothing excuses these, however busy the machine is.
+    expect(failed.filter(({ account }) => isReader(account))).toEqual([]);
+    expect(failed.filter(({ account, code }) => isLeaver(account) && code !== 'session_forbidden')).toEqual([]);
+    const found = history.exchanges.filter(({ kind, account }) => kind === 'account' && isReader(account));
+    expect(found.filter(({ status, code }) => status !== 200 && code !== 'store_unavailable')).toEqual([]);
+    expect(overlaps).toEqual([]);
+    const mostLogins = 2 + history.now() / (0.6 * TOKEN_LIFE_SECONDS * 1_000);
+    expect(readers.filter(({ length }) => length > mostLogins)).toEqual([]);
+    expect(stale.length).toBeLessThan(0.05 * reads.filter(({ account }) => isLeaver(account)).length);
+    // Upgraded and taken back: each build has served tokens that the other one obtained.
+    for (const phase of mixed) expect(sharedTokens(facts, phase)).toBeGreaterThan(0);
+  },
+);
+
+/** As a rolling update does: the new process takes over while the former one ends. */
+async function replace(replica: Replica, build: Parameters<Replica['start']>[0]): Promise<void> {
+  const ended = replica.terminate();
+  await replica.start(build);
+  await ended;
+}
+
+/** @returns the accounts, which log in at this replica and do nothing after that */
+async function logInIdleTerminals({ cloud, history }: World, { urls }: Replica): Promise<readonly string[]> {
+  const accounts = Array.from({ length: IDLE_TERMINALS }, (_, number) => `idle-${history.now().toFixed(0)}-${number}`);
+  for (const unionId of accounts) {
+    const authorization = `Bearer ${await cloud.issueSession({ unionId, region: 'DE' })}`;
+    const answer = await plainRequest(`${urls?.public}/sdk-token?uniqueId=phone`, { headers: { authorization } });
+    expect(answer.status, answer.body).toBe(200);
+  }
+  return accounts;
+}
+
+/** An account from France, whose later sessions come from Germany. */
+class Traveller {
+  readonly #world: World;
+  #accessId = '';
+
+  private constructor(world: World) {
+    this.#world = world;
+  }
+
+  static async arrive(world: World): Promise<Traveller> {
+    const traveller = new Traveller(world);
+    const [replica] = world.replicas;
+    if (replica) await traveller.#logIn(replica, 'FR');
+    return traveller;
+  }
+
+  /** Expects that this replica knows the account's accessId, and its country after a logout. */
+  async returnsTo(replica: Replica): Promise<void> {
+    const answer = await plainRequest(`${replica.urls?.internal}/accounts/lookup`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ accessIds: [this.#accessId] }),
+    });
+    expect(answer.body).toContain('"traveller"');
+    await this.#logIn(replica, 'DE');
+  }
+
+  async #logIn({ urls }: Replica, region: string): Promise<void> {
+    const headers = {
+      authorization: `Bearer ${await this.#world.cloud.issueSession({ unionId: 'traveller', region })}`,
+    };
+    const url = `${urls?.public}/sdk-token?uniqueId=phone`;
+    expect((await plainRequest(url, { method: 'DELETE', headers })).status).toBe(204);
+    const { body } = await plainRequest(url, { headers });
+    const { accessId, expand } = JSON.parse(body);
+    expect(expand).toContain('"FR"');
+    this.#accessId = accessId;
+  }
+}
+
+/** The logins that began before the former one of the terminal was answered. */
+function twoAtATime(facts: Facts, logins: readonly VendorLogin[]): VendorLogin[] {
+  const inOrder = logins.toSorted((one, other) => one.receivedAt - other.receivedAt);
+  return inOrder.filter(({ receivedAt }, index) => {
+    const former = inOrder[index - 1];
+    if (!former || former.answeredAt <= receivedAt) return false;
+    return facts.faultsBetween(former.receivedAt - LATE_ANSWERS_MS, receivedAt).length === 0;
+  });
+}
+
+/** Whether a read was answered with a token whose login began before a logout that had been answered. */
+function isFromBeforeLogout(facts: Facts, read: Parameters<Facts['served']>[0]): boolean {
+  const token = isLeaver(read.account) ? facts.served(read) : undefined;
+  if (!token) return false;
+  return facts.removalsOf(read).some(({ sentAt, endedAt }) => token.receivedAt < sentAt && endedAt < read.sentAt);
+}
+
+/** How many tokens that were issued in this time were served by both replicas within it. */
+function sharedTokens(facts: Facts, { from, until }: { readonly from: number; readonly until: number }): number {
+  const servedBy = new Map<string, Set<number>>();
+  for (const [read, { token, receivedAt }] of facts.servedTokens()) {
+    if (receivedAt < from || read.endedAt > until) continue;
+    servedBy.set(token, (servedBy.get(token) ?? new Set()).add(read.replica));
+  }
+  return [...servedBy.values()].filter(({ size }) => size === 2).length;
+}
