@@ -1,0 +1,200 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { loadConfig } from '../../src/config/config.ts';
+import { startCustomerCloud } from '../../src/simulator/customer-cloud.ts';
+import { startVendorSimulator } from '../../src/simulator/vendor-simulator.ts';
+import { startBroker } from '../support/broker-process.ts';
+import { exitOf } from '../support/child-process.ts';
+import { type ComposeService, composeServices } from '../support/compose.ts';
+import { readFile } from '../support/documents.ts';
+import { eventually } from '../support/eventually.ts';
+import { freePort } from '../support/free-port.ts';
+import { sectionsOf } from '../support/markdown.ts';
+import { NGINX, startNginx } from '../support/nginx.ts';
+import { redisBinary } from '../support/redis-server.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const sections = sectionsOf(readFile('docs/first-hour.md'));
+const IMAGE = 'registry.example/sdk-token-broker:0.1.0';
+
+/** The code of a section of the page. */
+function code(section: number, language: string): string {
+  const { blocks = [] } = sections.find(({ heading }) => heading?.title.startsWith(`${section}. `)) ?? {};
+  return blocks.flatMap((block) => (block.language === language ? [block.code] : [])).join('\n');
+}
+
+/** A clone with the secrets of the page, and the folder `broker-host` that its commands make. */
+let clone: string;
+let services: Readonly<Record<string, ComposeService>>;
+const host = (file = '') => join(clone, 'broker-host', file);
+
+beforeAll(() => {
+  clone = mkdtempSync(join(tmpdir(), 'first-hour-'));
+  symlinkSync(join(ROOT, 'deploy'), join(clone, 'deploy'));
+  const here = code(4, 'sh')
+    .split('\n')
+    .filter((line) => /^(cp|mv) /.test(line));
+  // The broker refuses the placeholders of the page.
+  const secrets = code(1, 'sh').replace(/'your-app-(token|key)'/g, "'the-$1-of-the-vendor'");
+  execFileSync('bash', ['-e', '-c', [secrets, ...here].join('\n')], { cwd: clone });
+  services = composeServices(host(), [], { BROKER_IMAGE: IMAGE });
+});
+afterAll(() => rmSync(clone, { recursive: true }));
+
+/** The environment of a replica, with the secrets at their places on this machine. */
+function replicaEnvironment(): Record<string, string> {
+  const { environment = {} } = services['broker-1'] ?? {};
+  const onHost = Object.entries(environment).map(([name, value]) => [
+    name,
+    value.replace('/run/secrets/', host('secrets/')),
+  ]);
+  return { NODE_ENV: 'production', ...Object.fromEntries(onHost) };
+}
+
+describe('on one host', () => {
+  test('the broker accepts the settings and the secrets that the page makes', () => {
+    expect(loadConfig(replicaEnvironment()).redis).toBeDefined();
+    for (const replica of ['broker-1', 'broker-2']) {
+      const files = Object.keys(services[replica]?.environment ?? {}).filter((name) => name.endsWith('_FILE'));
+      const given = services[replica]?.secrets?.map(({ source }) => `${source}_FILE`);
+      expect(given?.sort()).toEqual(files.sort());
+    }
+  });
+
+  test('Compose starts two replicas of the named image, and opens every port on loopback alone', () => {
+    const all = Object.entries(services);
+    expect(all.map(([name]) => name).sort()).toEqual(['broker-1', 'broker-2', 'redis']);
+    expect([services['broker-1']?.image, services['broker-2']?.image]).toEqual([IMAGE, IMAGE]);
+    for (const [name, service] of all) {
+      expect(service, name).toMatchObject({ read_only: true, cap_drop: ['ALL'], restart: 'unless-stopped' });
+      for (const port of service.ports ?? []) expect(port.host_ip, name).toBe('127.0.0.1');
+    }
+  });
+
+  test('the timeouts of the proxy fit those of the broker and of the app', () => {
+    const config = readFile('deploy/compose/nginx.conf');
+    const seconds = (name: string) => Number(new RegExp(`^ *${name} (\\d+)s;`, 'm').exec(config)?.[1]);
+    expect(seconds('keepalive_timeout')).toBeLessThan(72);
+    expect(seconds('proxy_read_timeout')).toBeGreaterThan(30);
+    const rows = sections.flatMap(({ tables }) => tables.flat()).join('\n');
+    for (const line of ['keepalive_timeout', 'proxy_read_timeout'])
+      expect(rows).toContain(`\`${line} ${seconds(line)}s\``);
+  });
+
+  test.skipIf(!NGINX)(
+    'real nginx and Redis with these files serve a token over TLS, also while a replica is replaced',
+    async () => {
+      const redis = await startRedisOfCompose();
+      const vendor = await startVendorSimulator();
+      const cloud = await startCustomerCloud();
+      onTestFinished(async () => void (await Promise.all([vendor.close(), cloud.close()])));
+      const env = {
+        ...replicaEnvironment(),
+        ...vendor.brokerEnvironment,
+        ...cloud.brokerEnvironment,
+        ADMIN_HOST: '127.0.0.1',
+        REDIS_URL: redis.url,
+      };
+      for (const name of ['VENDOR_APP_TOKEN_FILE', 'VENDOR_APP_KEY_FILE', 'REDIS_URL_FILE'])
+        Reflect.deleteProperty(env, name);
+      const replicas = [await startBroker(env), await startBroker(env)];
+      onTestFinished(() => {
+        for (const replica of replicas) replica.signal('SIGKILL');
+      });
+      const proxy = await startNginxOfPage(replicas.map(({ url }) => new URL(url).port));
+      const session = await cloud.issueSession({ unionId: 'alice', region: 'DE' });
+      const read = () => proxy.get('/sdk-token?uniqueId=my-phone', { authorization: `Bearer ${session}` });
+
+      const served = await eventually(read);
+      expect(served.status, served.body).toBe(200);
+      const refused = await proxy.get('/sdk-token?uniqueId=my-phone');
+      expect(refused).toMatchObject({ status: 401, body: expect.stringContaining('"session_missing"') });
+      for (const path of ['/metrics', '/status', '/console', '/accounts/alice'])
+        expect((await proxy.get(path)).status, path).toBe(404);
+
+      const ending = replicas[0]?.stop();
+      const statuses = new Set<number>();
+      let hasEnded = false;
+      void ending?.finally(() => {
+        hasEnded = true;
+      });
+      for (let after = 0; after < 10; after += hasEnded ? 1 : 0) {
+        statuses.add((await read()).status);
+        await sleep(20);
+      }
+      expect([...statuses]).toEqual([200]);
+    },
+  );
+});
+
+test('with Kustomize, the commands name objects that exist', () => {
+  const commands = code(3, 'sh');
+  const [, folder = ''] = /kubectl apply -k (\S+)/.exec(commands) ?? [];
+  expect(existsSync(join(ROOT, folder, 'kustomization.yaml'))).toBe(true);
+  const [, service, port] = /=([\w-]+):(\d+),tls=/.exec(commands) ?? [];
+  const documents = parseAllDocuments(readFile('deploy/kubernetes/base/services.yaml')).map((one) => one.toJS());
+  const ports = documents.flatMap(({ kind, metadata, spec }) =>
+    kind === 'Service' && metadata.name === service ? spec.ports : [],
+  );
+  expect(ports).toEqual([expect.objectContaining({ name: 'api', port: Number(port) })]);
+});
+
+test('the values for Helm and the settings for Kustomize and Compose are the same', () => {
+  const { settings } = parse(code(2, 'yaml'));
+  const lines = readFileSync(host('settings.env'), 'utf8').split('\n');
+  const values = lines.filter((line) => /^[A-Z]/.test(line)).map((line) => line.split(/=(.*)/).slice(0, 2));
+  expect(Object.fromEntries(values)).toEqual(settings);
+});
+
+/** Runs the command of the service `redis` on this machine. */
+async function startRedisOfCompose(): Promise<{ readonly url: string }> {
+  const [shell = '', ...args] = services['redis']?.command ?? [];
+  const port = await freePort();
+  const script = (args.at(-1) ?? '')
+    .replaceAll('/run/secrets/', host('secrets/'))
+    .replaceAll('/tmp/redis.conf', host('redis.conf'))
+    .replace('exec redis-server', `exec ${redisBinary()}`);
+  const child = spawn(shell, [...args.slice(0, -1), `${script} --port ${port} --bind 127.0.0.1`], {
+    cwd: host(),
+    stdio: 'ignore',
+  });
+  const exit = exitOf(child);
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await exit;
+  });
+  const url = readFileSync(host('secrets/REDIS_URL'), 'utf8');
+  return { url: url.replace('@redis:6379', `@127.0.0.1:${port}`) };
+}
+
+/** Starts nginx with the file of the page, a certificate of its own, and these ports of the replicas. */
+async function startNginxOfPage(ports: readonly string[]) {
+  const [certificate, key, port] = [host('fullchain.pem'), host('privkey.pem'), await freePort()];
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
+  const names = ['-subj', '/CN=broker.example', '-addext', 'subjectAltName=DNS:broker.example'];
+  execFileSync('openssl', [...args, ...names, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  const config = readFileSync(host('nginx.conf'), 'utf8')
+    .replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
+    .replace('/etc/ssl/broker.example/fullchain.pem', certificate)
+    .replace('/etc/ssl/broker.example/privkey.pem', key)
+    .replace(':8080 ', `:${ports[0]} `)
+    .replace(':8081 ', `:${ports[1]} `);
+  startNginx(config);
+  const ca = readFileSync(certificate);
+  const get = (path: string, headers: Readonly<Record<string, string>> = {}) =>
+    new Promise<{ readonly status: number; readonly body: string }>((resolve, reject) => {
+      const options = { host: '127.0.0.1', port, path, headers, ca, servername: 'broker.example', agent: false };
+      request(options, async (answer) => resolve({ status: answer.statusCode ?? 0, body: await text(answer) }))
+        .once('error', reject)
+        .end();
+    });
+  return { get };
+}
