@@ -76,6 +76,6 @@ describe('docs/key-rotation.md', () => {
 
 /** The titles of the tests in a file. */
 function titlesIn(code: string): ReadonlySet<string> {
-  const calls = code.matchAll(/(?:\b(?:it|test)|\))\(\s*(['"`])((?:(?!\1)[^\\\n]|\\.)+)\1,/g);
+  const calls = code.matchAll(/(?:\b(?:it|test)(?:\.concurrent)?|\))\(\s*(['"`])((?:(?!\1)[^\\\n]|\\.)+)\1,/g);
   return new Set([...calls].map(([, , title = '']) => title));
 }

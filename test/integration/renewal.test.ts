@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { accessTokenOf, startFleet } from '../support/fleet.ts';
 
 const LIFETIME_SECONDS = 10;
 
-describe('tokens of ten seconds on two replicas', () => {
-  test('that apps read ten times per second for a minute are always valid, without extra logins', async () => {
+// They wait for tokens to become due, so they wait at the same time.
+describe.concurrent('tokens of ten seconds on two replicas', () => {
+  test('that apps read ten times per second for a minute are always valid, without extra logins', async ({
+    onTestFinished,
+  }) => {
     const fleet = await startFleet({
       replicas: 2,
       vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS, latencyMs: 50, mode: 'overlap' },
@@ -34,7 +37,9 @@ describe('tokens of ten seconds on two replicas', () => {
     expect(fleet.vendor.state().concurrent).toBe(0);
   });
 
-  test('that an app reads once after each renewal are renewed again, without another read', async () => {
+  test('that an app reads once after each renewal are renewed again, without another read', async ({
+    onTestFinished,
+  }) => {
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');
@@ -51,7 +56,9 @@ describe('tokens of ten seconds on two replicas', () => {
     }
   });
 
-  test('that no app reads are renewed once, then expire, and the next read logs in again', async () => {
+  test('that no app reads are renewed once, then expire, and the next read logs in again', async ({
+    onTestFinished,
+  }) => {
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: LIFETIME_SECONDS } });
     onTestFinished(() => fleet.close());
     const session = await fleet.session('alice');

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { LEASE_MS } from '../../src/token/renewal-timing.ts';
 import type { SubjectId } from '../../src/token/subject.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
@@ -24,8 +24,8 @@ async function expectOneLiveToken(fleet: Awaited<ReturnType<typeof startFleet>>)
   );
 }
 
-describe('a replica that freezes during a login, until after the end of its lease', () => {
-  test('is replaced by the other replica, and overwrites nothing after it resumes', async () => {
+describe.concurrent('a replica that freezes during a login, until after the end of its lease', () => {
+  test('is replaced by the other replica, and overwrites nothing after it resumes', async ({ onTestFinished }) => {
     const fleet = await startFleet({
       replicas: 2,
       vendor: { latencyMs: 400, mode: 'replace' },
@@ -49,8 +49,10 @@ describe('a replica that freezes during a login, until after the end of its leas
   });
 });
 
-describe('a replica that resumes while another one logs in for the same terminal', () => {
-  test('gives its app a token: no logout, and at most one more login, whose token both serve', async () => {
+describe.concurrent('a replica that resumes while another one logs in for the same terminal', () => {
+  test('gives its app a token: no logout, and at most one more login, whose token both serve', async ({
+    onTestFinished,
+  }) => {
     const fleet = await startFleet({
       replicas: 2,
       vendor: { latencyMs: 3_000, mode: 'replace' },
@@ -72,8 +74,8 @@ describe('a replica that resumes while another one logs in for the same terminal
   });
 });
 
-describe('a replica that crashes during renewals', () => {
-  test('loses no token: the other replica renews every token in time', async () => {
+describe.concurrent('a replica that crashes during renewals', () => {
+  test('loses no token: the other replica renews every token in time', async ({ onTestFinished }) => {
     const lifetimeMs = 26_000;
     const fleet = await startFleet({
       replicas: 2,
@@ -123,51 +125,55 @@ describe('a replica that crashes during renewals', () => {
   });
 });
 
-describe('a replica that dies, with leases that it has extended beyond their first 5 s', () => {
+describe.concurrent('a replica that dies, with leases that it has extended beyond their first 5 s', () => {
   const SUBJECTS = 12;
   const HANGING_MS = 30_000;
 
-  test.each([
+  test.for([
     { during: 'logins that apps wait for', isWaitedFor: true },
     { during: 'renewals that it has claimed', isWaitedFor: false },
-  ])("a dead replica's subjects are renewed by another within 7 s: it dies during $during", async ({ isWaitedFor }) => {
-    const key = newKey('k1');
-    const fleet = await startFleet({
-      replicas: 1,
-      vendor: { tokenLifetimeSeconds: 600 },
-      // A token is due 3 s to 6 s after its login.
-      env: { TOKEN_ENCRYPTION_KEYS: keyRing(key), VENDOR_TIMEOUT_MS: '30000', REFRESH_AT: '0.005-0.01' },
-    });
-    onTestFinished(() => fleet.close());
-    const { vendor } = fleet;
-    const sessions = await Promise.all(
-      Array.from({ length: SUBJECTS }, (_, number) => fleet.session(`account-${number}`)),
-    );
-    const read = (replica: BrokerProcess) => Promise.all(sessions.map((session) => replica.getToken(session, 'phone')));
-    const dying = fleet.broker(0);
-    if (!isWaitedFor) await read(dying);
-    const before = vendor.state().requests;
-    vendor.configure({ latencyMs: HANGING_MS });
-    if (isWaitedFor) read(dying).catch(() => undefined);
-    await eventually(() => vendor.state().requests === before + SUBJECTS, { timeoutMs: 15_000 });
-    const survivor = await startBroker(fleet.env);
-    onTestFinished(async () => void (await survivor.stop()));
-    await sleep(LEASE_MS + 1_000);
-    expect(vendor.state().requests).toBe(before + SUBJECTS);
+  ])(
+    "a dead replica's subjects are renewed by another within 7 s: it dies during $during",
+    async ({ isWaitedFor }, { onTestFinished }) => {
+      const key = newKey('k1');
+      const fleet = await startFleet({
+        replicas: 1,
+        vendor: { tokenLifetimeSeconds: 600 },
+        // A token is due 3 s to 6 s after its login.
+        env: { TOKEN_ENCRYPTION_KEYS: keyRing(key), VENDOR_TIMEOUT_MS: '30000', REFRESH_AT: '0.005-0.01' },
+      });
+      onTestFinished(() => fleet.close());
+      const { vendor } = fleet;
+      const sessions = await Promise.all(
+        Array.from({ length: SUBJECTS }, (_, number) => fleet.session(`account-${number}`)),
+      );
+      const read = (replica: BrokerProcess) =>
+        Promise.all(sessions.map((session) => replica.getToken(session, 'phone')));
+      const dying = fleet.broker(0);
+      if (!isWaitedFor) await read(dying);
+      const before = vendor.state().requests;
+      vendor.configure({ latencyMs: HANGING_MS });
+      if (isWaitedFor) read(dying).catch(() => undefined);
+      await eventually(() => vendor.state().requests === before + SUBJECTS, { timeoutMs: 15_000 });
+      const survivor = await startBroker(fleet.env);
+      onTestFinished(async () => void (await survivor.stop()));
+      await sleep(LEASE_MS + 1_000);
+      expect(vendor.state().requests).toBe(before + SUBJECTS);
 
-    const store = await openRedisStore(fleet.env['REDIS_URL'] ?? '', fleet.keyPrefix, [key]);
-    onTestFinished(() => store.close());
-    await eventually(() => store.announcements.completeSince() !== undefined);
-    const savedAfterMs = new Map<SubjectId, number>();
-    dying.signal('SIGKILL');
-    const killedAt = performance.now();
-    store.announcements.subscribe((announcement) => {
-      if (announcement.kind !== 'saved' || savedAfterMs.has(announcement.id)) return;
-      savedAfterMs.set(announcement.id, performance.now() - killedAt);
-    });
-    vendor.configure({ latencyMs: 200 });
-    if (isWaitedFor) expect((await read(survivor)).filter(({ status }) => status !== 200)).toEqual([]);
-    await eventually(() => savedAfterMs.size === SUBJECTS, { timeoutMs: 2 * TAKEOVER_MS });
-    expect(Math.max(...savedAfterMs.values())).toBeLessThanOrEqual(TAKEOVER_MS);
-  });
+      const store = await openRedisStore(fleet.env['REDIS_URL'] ?? '', fleet.keyPrefix, [key]);
+      onTestFinished(() => store.close());
+      await eventually(() => store.announcements.completeSince() !== undefined);
+      const savedAfterMs = new Map<SubjectId, number>();
+      dying.signal('SIGKILL');
+      const killedAt = performance.now();
+      store.announcements.subscribe((announcement) => {
+        if (announcement.kind !== 'saved' || savedAfterMs.has(announcement.id)) return;
+        savedAfterMs.set(announcement.id, performance.now() - killedAt);
+      });
+      vendor.configure({ latencyMs: 200 });
+      if (isWaitedFor) expect((await read(survivor)).filter(({ status }) => status !== 200)).toEqual([]);
+      await eventually(() => savedAfterMs.size === SUBJECTS, { timeoutMs: 2 * TAKEOVER_MS });
+      expect(Math.max(...savedAfterMs.values())).toBeLessThanOrEqual(TAKEOVER_MS);
+    },
+  );
 });

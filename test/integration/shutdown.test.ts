@@ -183,8 +183,14 @@ describe('a replica that shuts down', () => {
     expect(tookMs).toBeLessThan(3_000);
     await closed;
   });
+});
 
-  test('completes a renewal that a read has started and not waited for, so nobody repeats the login', async () => {
+// They wait for the same seconds.
+describe.concurrent('a replica that shuts down during a login', () => {
+  test('completes a renewal that a read has started and not waited for, so nobody repeats the login', async ({
+    expect,
+    onTestFinished,
+  }) => {
     // The token is due after 6 of 100 s. The read gets the old token after 2 s, while the login takes 3 s.
     const env = { REFRESH_MODE: 'on-demand', REFRESH_AT: '0.06-0.06' };
     const fleet = await startFleet({ replicas: 2, vendor: { tokenLifetimeSeconds: 100, mode: 'replace' }, env });
@@ -208,7 +214,10 @@ describe('a replica that shuts down', () => {
     expect(await leasesOf(fleet)).toEqual([]);
   });
 
-  test('during a renewal leaves no lease behind, so another replica can renew immediately', async () => {
+  test('during a renewal leaves no lease behind, so another replica can renew immediately', async ({
+    expect,
+    onTestFinished,
+  }) => {
     // The token is due after 2 of 100 s. The vendor timeout is longer than the time that a shutdown may take.
     const env = { REFRESH_AT: '0.02-0.02', VENDOR_TIMEOUT_MS: '20000' };
     const fleet = await startFleet({ replicas: 1, vendor: { tokenLifetimeSeconds: 100 }, env });
@@ -229,7 +238,10 @@ describe('a replica that shuts down', () => {
     expect(fleet.vendor.state()).toMatchObject({ requests: 3, succeeded: 2 });
   });
 
-  test('during a login for an accessId leaves no lease behind, although its caller has disconnected', async () => {
+  test('during a login for an accessId leaves no lease behind, although its caller has disconnected', async ({
+    expect,
+    onTestFinished,
+  }) => {
     // The vendor timeout is longer than the time that a shutdown may take.
     const fleet = await startFleet({ replicas: 1, env: { ADMIN_TOKEN, VENDOR_TIMEOUT_MS: '20000' } });
     onTestFinished(() => fleet.close());

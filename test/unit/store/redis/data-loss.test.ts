@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import { Keys } from '../../../../src/store/redis/keys.ts';
 import { createRedisStore } from '../../../../src/store/redis/redis-store.ts';
 import { systemClock } from '../../../../src/token/clock.ts';
@@ -16,7 +16,7 @@ const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' }
 const MAX_CHANGES = 256;
 
 /** A Redis of its own, and the stores of two replicas. Only the first one writes. */
-async function openStores() {
+async function openStores({ onTestFinished }: TestContext) {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const keyPrefix = `loss-${randomUUID()}`;
@@ -66,9 +66,10 @@ async function expectNoLoss({ store, returns, errors, told }: Replica): Promise<
   expect([store.lastLoss(), errors, told('storeLostData')]).toEqual([undefined, [], []]);
 }
 
-describe('each replica, also one that only heard of the changes, reports of a Redis that has restarted', () => {
-  test('from an older snapshot: that it went back', async () => {
-    const { server, admin, writer, replicas, heardAll } = await openStores();
+// Each test waits for seconds, at a Redis of its own. So they wait at the same time.
+describe.concurrent('each replica, also one that only heard of the changes, reports of a Redis that has restarted', () => {
+  test('from an older snapshot: that it went back', async (context) => {
+    const { server, admin, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
     await admin.save();
     await writer.store.terminals.remove(subjectId(SUBJECT));
@@ -78,29 +79,29 @@ describe('each replica, also one that only heard of the changes, reports of a Re
     expect((await writer.store.terminals.read(subjectId(SUBJECT))).record).toBeDefined();
   });
 
-  test('from an older snapshot, and has new changes since: that it went back', async () => {
-    const { server, admin, writer, reader, heardAll, keys } = await openStores();
+  test('from an older snapshot, and has new changes since: that it went back', async (context) => {
+    const { server, admin, writer, reader, heardAll, keys } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
     await admin.save();
     await writer.store.terminals.remove(subjectId(SUBJECT));
     await heardAll();
     await server.restart();
     const other = new Redis(server.url);
-    onTestFinished(() => other.disconnect());
+    context.onTestFinished(() => other.disconnect());
     await other.xadd(keys.changes(0), '*', '', '');
     await expectLoss(reader, 'went_back');
   });
 
-  test('without its data: that it has lost it', async () => {
-    const { server, writer, replicas, heardAll } = await openStores();
+  test('without its data: that it has lost it', async (context) => {
+    const { server, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
     await heardAll();
     await server.restart();
     await Promise.all(replicas.map((replica) => expectLoss(replica, 'lost')));
   });
 
-  test('with all of its data: that it is the same', async () => {
-    const { server, admin, writer, replicas, heardAll } = await openStores();
+  test('with all of its data: that it is the same', async (context) => {
+    const { server, admin, writer, replicas, heardAll } = await openStores(context);
     await saveToken(writer.store, SUBJECT);
     await writer.store.accounts.erase('bob');
     await heardAll();
@@ -109,15 +110,15 @@ describe('each replica, also one that only heard of the changes, reports of a Re
     await Promise.all(replicas.map(expectNoLoss));
   });
 
-  test('before anything was ever stored: that it is the same', async () => {
-    const { server, replicas } = await openStores();
+  test('before anything was ever stored: that it is the same', async (context) => {
+    const { server, replicas } = await openStores(context);
     await server.restart();
     await Promise.all(replicas.map(expectNoLoss));
   });
 });
 
-test('a Redis that has dropped the last known change, because many others came after it, is the same', async () => {
-  const { admin, writer, replicas, heardAll, keys } = await openStores();
+test.concurrent('a Redis that has dropped the last known change, because many others came after it, is the same', async (context) => {
+  const { admin, writer, replicas, heardAll, keys } = await openStores(context);
   await saveToken(writer.store, SUBJECT);
   await heardAll();
   const changes = admin.multi();
@@ -129,8 +130,8 @@ test('a Redis that has dropped the last known change, because many others came a
   await Promise.all(replicas.map(expectNoLoss));
 });
 
-test('a loss is reported although the connection was never lost, as after a restore in place', async () => {
-  const { admin, writer, replicas, heardAll } = await openStores();
+test.concurrent('a loss is reported although the connection was never lost, as after a restore in place', async (context) => {
+  const { admin, writer, replicas, heardAll } = await openStores(context);
   await saveToken(writer.store, SUBJECT);
   await heardAll();
   await admin.flushall();

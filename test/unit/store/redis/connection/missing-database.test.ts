@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import { checkStore } from '../../../../../src/commands/checks/store.ts';
 import { rekey } from '../../../../../src/commands/rekey.ts';
 import { createRedisStore } from '../../../../../src/store/redis/redis-store.ts';
@@ -13,7 +13,7 @@ const SUBJECT = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
 const KEY = newKey('k');
 
 /** A Redis with data in database 0, and a URL with another database that cannot be selected. */
-async function withoutDatabase(why: string) {
+async function withoutDatabase(why: string, { onTestFinished }: TestContext) {
   const server = await startRedis({ args: ['--databases', '2'] });
   onTestFinished(() => server.kill());
   await askRedis(server, (redis) => redis.acl('SETUSER', 'broker', 'on', '>secret', '~*', '&*', '+@all', '-select'));
@@ -24,54 +24,58 @@ async function withoutDatabase(why: string) {
   return { server, url };
 }
 
-describe.each(['no such database', 'no right to select it'])('a database that cannot be selected: %s', (why) => {
-  test('the store does not use another one, and the log says why', async () => {
-    const { server, url } = await withoutDatabase(why);
-    const log: string[] = [];
-    const options = {
-      url,
-      keyPrefix: 'sdkt',
-      encryptionKeys: [KEY],
-      terminalsPerAccount: 20,
-      observer: silentObserver,
-    };
-    const store = createRedisStore({
-      ...options,
-      clock: systemClock,
-      log: {
-        info: (_, text) => void log.push(text),
-        warn: (fields, text) => void log.push(`${text} ${JSON.stringify(fields)}`),
-        error: (_, text) => void log.push(text),
-      },
+// `rekey` waits for 10 s. Each test has a Redis of its own, so they wait at the same time.
+describe.concurrent.each(['no such database', 'no right to select it'])(
+  'a database that cannot be selected: %s',
+  (why) => {
+    test('the store does not use another one, and the log says why', async (context) => {
+      const { server, url } = await withoutDatabase(why, context);
+      const log: string[] = [];
+      const options = {
+        url,
+        keyPrefix: 'sdkt',
+        encryptionKeys: [KEY],
+        terminalsPerAccount: 20,
+        observer: silentObserver,
+      };
+      const store = createRedisStore({
+        ...options,
+        clock: systemClock,
+        log: {
+          info: (_, text) => void log.push(text),
+          warn: (fields, text) => void log.push(`${text} ${JSON.stringify(fields)}`),
+          error: (_, text) => void log.push(text),
+        },
+      });
+      context.onTestFinished(() => store.close());
+      await eventually(() => expect(log.filter((line) => line.includes('announcements')).length).toBeGreaterThan(1));
+      await eventually(() => expect(log.filter((line) => line.includes('commands')).length).toBeGreaterThan(1));
+      for (const line of log) expect(line).toContain('the database of REDIS_URL cannot be selected');
+      await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
+      await expect(store.terminals.read(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
+      await expect(store.terminals.remove(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
+      expect(store.announcements.completeSince()).toBeUndefined();
+      expect(await askRedis(server, (redis) => redis.pubsub('CHANNELS', 'sdkt:*'))).toEqual([]);
     });
-    onTestFinished(() => store.close());
-    await eventually(() => expect(log.filter((line) => line.includes('announcements')).length).toBeGreaterThan(1));
-    await eventually(() => expect(log.filter((line) => line.includes('commands')).length).toBeGreaterThan(1));
-    for (const line of log) expect(line).toContain('the database of REDIS_URL cannot be selected');
-    await expect(store.health.ping()).rejects.toMatchObject({ code: 'store_unavailable' });
-    await expect(store.terminals.read(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
-    await expect(store.terminals.remove(subjectId(SUBJECT))).rejects.toMatchObject({ code: 'store_unavailable' });
-    expect(store.announcements.completeSince()).toBeUndefined();
-    expect(await askRedis(server, (redis) => redis.pubsub('CHANNELS', 'sdkt:*'))).toEqual([]);
-  });
 
-  test('check fails and says so', async () => {
-    const { url } = await withoutDatabase(why);
-    const redis = { url, keyPrefix: 'sdkt', encryptionKeys: [KEY] };
-    const [result] = await checkStore(redis, systemClock);
-    expect(result).toMatchObject({ name: { en: 'Redis' }, level: 'FAIL' });
-    expect(JSON.stringify(result)).toContain('cannot be selected');
-  });
+    test('check fails and says so', async (context) => {
+      const { url } = await withoutDatabase(why, context);
+      const redis = { url, keyPrefix: 'sdkt', encryptionKeys: [KEY] };
+      const [result] = await checkStore(redis, systemClock);
+      expect(result).toMatchObject({ name: { en: 'Redis' }, level: 'FAIL' });
+      expect(JSON.stringify(result)).toContain('cannot be selected');
+    });
 
-  test('rekey fails and says so, and changes nothing in database 0', async () => {
-    const { server, url } = await withoutDatabase(why);
-    const account = `sdkt:*:a:${accountId(SUBJECT.unionId)}`;
-    const dump = () => askRedis(server, async (redis) => redis.hgetall((await redis.keys(account))[0] ?? ''));
-    const before = await dump();
-    const env = { REDIS_URL: url, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('new'), KEY) };
-    const out: string[] = [];
-    const ended = rekey([], { env, out: (line: string) => void out.push(line) } as never);
-    await expect(ended).rejects.toThrow('the database of REDIS_URL cannot be selected');
-    expect(await dump()).toEqual(before);
-  });
-});
+    test('rekey fails and says so, and changes nothing in database 0', async (context) => {
+      const { server, url } = await withoutDatabase(why, context);
+      const account = `sdkt:*:a:${accountId(SUBJECT.unionId)}`;
+      const dump = () => askRedis(server, async (redis) => redis.hgetall((await redis.keys(account))[0] ?? ''));
+      const before = await dump();
+      const env = { REDIS_URL: url, TOKEN_ENCRYPTION_KEYS: keyRing(newKey('new'), KEY) };
+      const out: string[] = [];
+      const ended = rekey([], { env, out: (line: string) => void out.push(line) } as never);
+      await expect(ended).rejects.toThrow('the database of REDIS_URL cannot be selected');
+      expect(await dump()).toEqual(before);
+    });
+  },
+);
