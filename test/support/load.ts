@@ -22,9 +22,9 @@ export interface Load {
 
 const CALLERS = 4;
 /** A session is used for this many turns of a caller. */
-const TURNS_OF_SESSION = 10;
+const TURNS_OF_SESSION = 5;
 /** Between the turns of a caller. Without it the callers take the CPU that Redis needs to answer in time. */
-const PAUSE_MS = 20;
+const PAUSE_MS = 40;
 
 /** Sends requests of each kind to the replicas in turn, until it is ended. */
 export async function startLoad(fleet: Pick<Fleet, 'broker'>, callers: Callers): Promise<Load> {
