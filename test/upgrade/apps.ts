@@ -9,7 +9,7 @@ import { VENDOR_LATENCY_MS, type World } from '../history/world.ts';
 
 const USERS = 8;
 const READERS = 24;
-const LEAVERS = 4;
+const LEAVERS = 3;
 const READ_EVERY_MS = 150;
 const READS_OF_SESSION = 10;
 

@@ -10,7 +10,7 @@ import { judge } from '../history/judge.ts';
 import type { Replica } from '../history/replica.ts';
 import { ADMIN_TOKEN, startWorld, type World } from '../history/world.ts';
 import { eventually } from '../support/eventually.ts';
-import { plainRequest } from '../support/plain-request.ts';
+import { type PlainAnswer, plainRequest } from '../support/plain-request.ts';
 import { isLeaver, isReader, startApps } from './apps.ts';
 import { buildLastRelease, hasHistory } from './last-release-build.ts';
 
@@ -70,7 +70,10 @@ test.skipIf(!hasHistory)(
         `${Math.max(...readers.map(({ length }) => length))}), ${overlaps.length} while another was in flight\n`,
     );
 
-    expect(reportFindings(history, judge(history))).toEqual([]);
+    // The logouts of the traveller are not in the history.
+    const logins = history.logins.filter(({ account }) => account !== 'traveller');
+    const judged = { topology: history.topology, exchanges: history.exchanges, faults: history.faults, logins };
+    expect(reportFindings(judged, judge(judged))).toEqual([]);
     // Nothing excuses these, however busy the machine is.
     expect(failed.filter(({ account }) => isReader(account))).toEqual([]);
     expect(failed.filter(({ account, code }) => isLeaver(account) && code !== 'session_forbidden')).toEqual([]);
@@ -79,7 +82,7 @@ test.skipIf(!hasHistory)(
     expect(overlaps).toEqual([]);
     const mostLogins = 2 + history.now() / (0.6 * TOKEN_LIFE_SECONDS * 1_000);
     expect(readers.filter(({ length }) => length > mostLogins)).toEqual([]);
-    expect(stale.length).toBeLessThan(0.05 * reads.filter(({ account }) => isLeaver(account)).length);
+    expect(stale.length).toBeLessThan(0.02 * reads.filter(({ account }) => isLeaver(account)).length);
     // Upgraded and taken back: each build has served tokens that the other one obtained.
     for (const phase of mixed) expect(sharedTokens(facts, phase)).toBeGreaterThan(0);
   },
@@ -92,12 +95,20 @@ async function replace(replica: Replica, build: Parameters<Replica['start']>[0])
   await ended;
 }
 
+/** Repeats the request while Redis does not answer in time, because the machine is busy. */
+function answerTo(...request: Parameters<typeof plainRequest>): Promise<PlainAnswer> {
+  return eventually(async () => {
+    const answer = await plainRequest(...request);
+    return answer.status === 503 ? Promise.reject(new Error(answer.body)) : answer;
+  });
+}
+
 /** @returns the accounts, which log in at this replica and do nothing after that */
 async function logInIdleTerminals({ cloud, history }: World, { urls }: Replica): Promise<readonly string[]> {
   const accounts = Array.from({ length: IDLE_TERMINALS }, (_, number) => `idle-${history.now().toFixed(0)}-${number}`);
   for (const unionId of accounts) {
     const authorization = `Bearer ${await cloud.issueSession({ unionId, region: 'DE' })}`;
-    const answer = await plainRequest(`${urls?.public}/sdk-token?uniqueId=phone`, { headers: { authorization } });
+    const answer = await answerTo(`${urls?.public}/sdk-token?uniqueId=phone`, { headers: { authorization } });
     expect(answer.status, answer.body).toBe(200);
   }
   return accounts;
@@ -121,7 +132,7 @@ class Traveller {
 
   /** Expects that this replica knows the account's accessId, and its country after a logout. */
   async returnsTo(replica: Replica): Promise<void> {
-    const answer = await plainRequest(`${replica.urls?.internal}/accounts/lookup`, {
+    const answer = await answerTo(`${replica.urls?.internal}/accounts/lookup`, {
       method: 'POST',
       headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
       body: JSON.stringify({ accessIds: [this.#accessId] }),
@@ -135,8 +146,8 @@ class Traveller {
       authorization: `Bearer ${await this.#world.cloud.issueSession({ unionId: 'traveller', region })}`,
     };
     const url = `${urls?.public}/sdk-token?uniqueId=phone`;
-    expect((await plainRequest(url, { method: 'DELETE', headers })).status).toBe(204);
-    const { body } = await plainRequest(url, { headers });
+    expect((await answerTo(url, { method: 'DELETE', headers })).status).toBe(204);
+    const { body } = await answerTo(url, { headers });
     const { accessId, expand } = JSON.parse(body);
     expect(expand).toContain('"FR"');
     this.#accessId = accessId;
