@@ -148,10 +148,11 @@ test('with Kustomize, the commands name objects that exist', () => {
 });
 
 test('the values for Helm and the settings for Kustomize and Compose are the same', () => {
-  const { settings } = parse(code(2, 'yaml'));
+  const [, values = ''] = /```yaml\n(.*?)```/s.exec(readFile('deploy/helm/sdk-token-broker/README.md')) ?? [];
+  const { settings } = parse(values);
   const lines = readFileSync(host('settings.env'), 'utf8').split('\n');
-  const values = lines.filter((line) => /^[A-Z]/.test(line)).map((line) => line.split(/=(.*)/).slice(0, 2));
-  expect(Object.fromEntries(values)).toEqual(settings);
+  const pairs = lines.filter((line) => /^[A-Z]/.test(line)).map((line) => line.split(/=(.*)/).slice(0, 2));
+  expect(Object.fromEntries(pairs)).toEqual(settings);
 });
 
 /** Runs the command of the service `redis` on this machine. */
