@@ -8,6 +8,7 @@ import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.TransportContract
 import java.net.InetAddress
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.TimeUnit
 import kotlinx.coroutines.runBlocking
 import okhttp3.Dns
 import okhttp3.OkHttpClient
@@ -25,7 +26,10 @@ private class HttpDns(private val addresses: Map<String, String>) {
     }
 }
 
-class OkHttpTransportTest : TransportContract(OkHttpTransport(OkHttpClient())) {
+/** Without a read timeout, so that OkHttp closes no connection that the transport should close. */
+private val patient = OkHttpClient.Builder().readTimeout(0, TimeUnit.SECONDS).build()
+
+class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
     private val broker = LocalBroker.shared
     private val sessions = TestSessions(broker)
 
