@@ -184,8 +184,9 @@ const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
 const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
 /** The finer counts cost ten times as much as the others, and change slowly. */
 const FINER_CACHE_MS = 30_000;
-/** So do the ends of tokens: the store looks at up to 100,000 tokens. */
+/** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
 const ENDS_CACHE_MS = 60_000;
+const ENDS_WAIT_MS = 50;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
@@ -269,7 +270,7 @@ export class Status {
       this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
       this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
       this.#answer(this.#finer.get()),
-      this.#answer(this.#ends.get()),
+      this.#answer(this.#ends.get(), ENDS_WAIT_MS),
     ]);
     const { counts } = this.#options;
     const { failedRequests, failedRenewals } = counts;
@@ -317,11 +318,11 @@ export class Status {
   }
 
   /** Returns `undefined` if the store fails, or does not answer in time. */
-  #answer<Answer>(asked: Promise<Answer>): Promise<Answer | undefined> {
+  #answer<Answer>(asked: Promise<Answer>, timeoutMs = STORE_TIMEOUT_MS): Promise<Answer | undefined> {
     const { clock } = this.#options;
     return raceTimeout(
       clock,
-      STORE_TIMEOUT_MS,
+      timeoutMs,
       asked.catch(() => undefined),
     );
   }

@@ -236,7 +236,7 @@ export interface DueQueue {
   outlook(horizonsMs: readonly number[]): Promise<ScheduleOutlook>;
 
   /**
-   * Looks at the tokens that are due first, until none of the others can end sooner, and at 100,000 at most. Changes
+   * Looks at the tokens that are due first, until none of the others can end sooner, and at 50,000 at most. Changes
    * nothing, but is not cheap.
    * @throws BrokerError `store_unavailable`
    */
