@@ -186,7 +186,7 @@ const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
 const FINER_CACHE_MS = 30_000;
 /** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
 const ENDS_CACHE_MS = 60_000;
-const ENDS_WAIT_MS = 50;
+const ENDS_WAIT_MS = 20;
 
 const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
 
