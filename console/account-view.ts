@@ -129,6 +129,8 @@ export class AccountView {
         return this.#say(texts.tooMany(format.duration(failure.waitMs)));
       case 'unreachable':
         return this.#say(texts.unreachable);
+      case 'foreign':
+        return this.#say(texts.foreign);
       case 'problem': {
         const { status, title, code, detail, requestId } = failure;
         if (status !== 404) return this.#say(texts.problem(title, code, requestId));

@@ -4,7 +4,8 @@ import { DemoView } from './demo-view.ts';
 import { byId, element, setText, withCode } from './elements.ts';
 import { type Finding, findingsOf, type Level, RULES } from './findings.ts';
 import { Format, type Language, preferredLanguage } from './format.ts';
-import { type Failure, InternalApi, TabToken } from './internal-api.ts';
+import { type Answer, type Failure, InternalApi } from './internal-api.ts';
+import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
 import { showStatus, type Writing } from './status-view.ts';
 import { EN, type Texts } from './texts-en.ts';
@@ -17,8 +18,8 @@ const POLL_MS = IS_DEMO ? 1_000 : 5_000;
 /** Older data are marked as old. */
 const STALE_MS = POLL_MS + 10_000;
 
-const token = new TabToken();
-const api = new InternalApi(() => token.value);
+const sealed = new SealedCalls(document.documentElement.dataset['broker'] ?? '');
+const api = new InternalApi(IS_DEMO ? plainCall : (call) => sealed.send(call));
 const form = byId('ask', HTMLFormElement);
 const input = byId('token', HTMLInputElement);
 const main = byId('content', HTMLElement);
@@ -28,9 +29,9 @@ let status: { readonly report: StatusReport; readonly receivedAt: number } | und
 /** Why the last question failed; `undefined` if it was answered. */
 let failure: Failure | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Raised with each change of the token. Answers to questions with an earlier one are ignored. */
-let tokenNumber = 0;
-/** The number of the token of the running question. */
+/** Raised with each session. Answers to questions of an earlier one are ignored. */
+let sessionNumber = 0;
+/** The number of the session of the running question. */
 let asking: number | undefined;
 
 const accounts = new AccountView({ api, writing, onUnauthorized: () => askForToken(texts().tokenEnded) });
@@ -129,7 +130,8 @@ function lastLogin({ vendorDomains }: StatusReport): string {
 }
 
 function failureVerdict(failed: Failure): Verdict {
-  const { noAnswer, noAnswerYet, noAnswerNext, noAnswerStatus, closing, closingNext } = texts();
+  const { noAnswer, noAnswerYet, noAnswerNext, noAnswerStatus, closing, closingNext, foreign, foreignNext } = texts();
+  if (failed.kind === 'foreign') return { level: 'bad', text: foreign, next: foreignNext };
   if (failed.kind === 'problem' && failed.code === 'shutting_down') {
     return { level: 'warn', text: closing, next: closingNext };
   }
@@ -172,16 +174,12 @@ function renderAge(): void {
   main.classList.toggle('stale', ms > STALE_MS);
 }
 
-function useToken(value: string | undefined): void {
-  token.set(value);
-  tokenNumber += 1;
-}
-
 /** Shows the form. Input elsewhere stays. */
 function askForToken(message: string): void {
   clearTimeout(timer);
   const wasHidden = form.hidden;
-  useToken(undefined);
+  sealed.forget();
+  sessionNumber += 1;
   accounts.clear();
   form.hidden = false;
   main.hidden = true;
@@ -203,17 +201,42 @@ function showContent(): void {
   byId('verdict', HTMLElement).focus();
 }
 
+/** The token goes to the process that served the page, once. */
+async function signIn(token: string): Promise<void> {
+  clearTimeout(timer);
+  sessionNumber += 1;
+  const number = sessionNumber;
+  const answer = await api.signIn(token);
+  if (number !== sessionNumber) return;
+  const { tokenWrong, tooManyWrong } = texts();
+  switch (answer.kind) {
+    case 'answer':
+      return showAnswer(answer);
+    case 'unauthorized':
+      return askForToken(tokenWrong);
+    case 'limited':
+      return askForToken(tooManyWrong(format.duration(answer.waitMs)));
+    default: {
+      if (answer.kind === 'foreign') input.value = '';
+      const { text, next } = failureVerdict(answer);
+      return askForToken(`${text} ${next}`);
+    }
+  }
+}
+
 async function poll(): Promise<void> {
-  if (asking === tokenNumber) return;
-  const number = tokenNumber;
+  if (asking === sessionNumber) return;
+  const number = sessionNumber;
   asking = number;
   clearTimeout(timer);
-  const isFirst = !form.hidden;
   const answer = await api.status();
-  if (number !== tokenNumber) return;
+  if (number !== sessionNumber) return;
   asking = undefined;
-  if (answer.kind === 'unauthorized') return askForToken(isFirst ? texts().tokenWrong : texts().tokenEnded);
-  if (answer.kind === 'limited') return askForToken(texts().tooManyWrong(format.duration(answer.waitMs)));
+  if (answer.kind === 'unauthorized') return askForToken(texts().tokenEnded);
+  showAnswer(answer);
+}
+
+function showAnswer(answer: Answer<StatusReport>): void {
   if (answer.kind === 'answer') status = { report: answer.value, receivedAt: performance.now() };
   failure = answer.kind === 'answer' ? undefined : answer;
   showContent();
@@ -226,8 +249,7 @@ form.addEventListener('submit', (event) => {
   const typed = input.value.trim();
   if (typed === '') return askForToken(texts().tokenMissing);
   if (!isSendable(typed)) return askForToken(texts().tokenCharacters);
-  useToken(typed);
-  void poll();
+  void signIn(typed);
 });
 byId('token-show', HTMLInputElement).addEventListener('change', (event) => {
   input.type = (event.target as HTMLInputElement).checked ? 'text' : 'password';
@@ -249,10 +271,11 @@ setInterval(() => {
 }, 1_000);
 
 renderAll();
-if (IS_DEMO || token.value !== undefined) {
+if (IS_DEMO) {
   showContent();
   void poll();
 } else {
-  askForToken('');
+  byId('token-row', HTMLElement).hidden = !isSecureContext;
+  askForToken(isSecureContext ? '' : texts().insecure);
 }
 demo?.start();

@@ -1,4 +1,5 @@
 import type { StatusReport } from '../src/http/status-report.ts';
+import type { Call, Reply, Send } from './sealed-calls.ts';
 
 /** An account as `GET /accounts/{unionId}` shows it. */
 export interface Account {
@@ -32,50 +33,27 @@ export type Failure =
       readonly detail: string | undefined;
       readonly requestId: string;
     }
-  | { readonly kind: 'unreachable' };
+  | { readonly kind: 'unreachable' }
+  /** The answer is not of the process that this page is of, or that process has ended the session. */
+  | { readonly kind: 'foreign' };
 
 export type Answer<Value> = { readonly kind: 'answer'; readonly value: Value } | Failure;
 
-const TIMEOUT_MS = 10_000;
-const STORAGE_KEY = 'sdk-token-broker.admin-token';
-
-/** The token of this tab. If the browser forbids storage, a reload forgets the token. */
-export class TabToken {
-  #value: string | undefined;
-
-  constructor() {
-    try {
-      this.#value = sessionStorage.getItem(STORAGE_KEY) ?? undefined;
-    } catch {
-      this.#value = undefined;
-    }
-  }
-
-  get value(): string | undefined {
-    return this.#value;
-  }
-
-  set(value: string | undefined): void {
-    this.#value = value;
-    try {
-      if (value === undefined) sessionStorage.removeItem(STORAGE_KEY);
-      else sessionStorage.setItem(STORAGE_KEY, value);
-    } catch {
-      // It stays in memory.
-    }
-  }
-}
-
 /** The calls to the internal API of the replica that served the page. A call never throws. */
 export class InternalApi {
-  readonly #token: () => string | undefined;
+  readonly #send: Send;
 
-  constructor(token: () => string | undefined) {
-    this.#token = token;
+  constructor(send: Send) {
+    this.#send = send;
   }
 
   status(): Promise<Answer<StatusReport>> {
     return this.ask('GET', 'status');
+  }
+
+  /** Asks for the status with this token, and begins a session with it. */
+  signIn(token: string): Promise<Answer<StatusReport>> {
+    return this.#ask({ method: 'GET', path: 'status', token });
   }
 
   account(unionId: string): Promise<Answer<Account>> {
@@ -97,24 +75,17 @@ export class InternalApi {
   }
 
   /** @param path relative to the page, so that a proxy may add a prefix */
-  async ask<Value>(method: string, path: string, body?: object): Promise<Answer<Value>> {
-    const token = this.#token();
+  ask<Value>(method: string, path: string, body?: object): Promise<Answer<Value>> {
+    return this.#ask({ method, path, ...(body && { body: JSON.stringify(body) }) });
+  }
+
+  async #ask<Value>(call: Call): Promise<Answer<Value>> {
     try {
-      const response = await fetch(path, {
-        method,
-        headers: {
-          ...(token !== undefined && { authorization: `Bearer ${token}` }),
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-        cache: 'no-store',
-        credentials: 'omit',
-        redirect: 'error',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      const text = await response.text();
-      if (response.ok) return { kind: 'answer', value: (text === '' ? undefined : JSON.parse(text)) as Value };
-      return failureOf(response, text);
+      const reply = await this.#send(call);
+      const { status, text } = reply;
+      if (!reply.isProved) return unprovedFailure(reply);
+      if (status < 300) return { kind: 'answer', value: (text === '' ? undefined : JSON.parse(text)) as Value };
+      return failureOf(reply);
     } catch {
       return { kind: 'unreachable' };
     }
@@ -125,10 +96,15 @@ function accountPath(unionId: string): string {
   return `accounts/${encodeURIComponent(unionId)}`;
 }
 
-function failureOf({ status, headers }: Response, text: string): Failure {
+/** A replica that shuts down says so to everybody. */
+function unprovedFailure(reply: Reply): Failure {
+  const failure = reply.status === 503 ? failureOf(reply) : undefined;
+  return failure?.kind === 'problem' && failure.code === 'shutting_down' ? failure : { kind: 'foreign' };
+}
+
+function failureOf({ status, retryAfter, text }: Reply): Failure {
   if (status === 401) return { kind: 'unauthorized' };
-  const waitMs = 1_000 * Number(headers.get('retry-after') ?? 1);
-  if (status === 429) return { kind: 'limited', waitMs };
+  if (status === 429) return { kind: 'limited', waitMs: 1_000 * retryAfter };
   let problem: { code?: string; title?: string; detail?: string; requestId?: string } = {};
   try {
     problem = JSON.parse(text);

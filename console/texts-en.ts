@@ -7,14 +7,15 @@ type Of<Kind extends Finding['kind']> = Extract<Finding, { kind: Kind }>;
 export const EN = {
   title: 'Broker console',
   language: 'Language',
-  forget: 'Forget the token',
+  forget: 'End the session',
   skip: 'Skip to the content',
   version: 'version',
 
   askTitle: 'Admin token',
   askWhy:
     'The console asks the internal API of this replica, which needs an admin token (ADMIN_TOKEN, or one of ADMIN_TOKENS).',
-  askKept: 'This tab keeps the token until you close it (sessionStorage). A reload keeps it. It is never in a URL.',
+  askKept:
+    'The page sends the token once, encrypted for the process that served the page, and forgets it. After a reload it asks again.',
   askLabel: 'Token',
   askSubmit: 'Open the console',
   askShow: 'Show the token',
@@ -25,6 +26,13 @@ export const EN = {
   tokenCharacters: 'A token has visible ASCII characters only. Check that you copied the token itself.',
   tooManyWrong: (wait: string) =>
     `Too many wrong tokens. The broker answers the next wrong one in ${wait}. The correct token works at once.`,
+
+  insecure:
+    'The browser encrypts nothing on this address. Open the console over a port-forward as http://127.0.0.1, or over HTTPS.',
+  foreign:
+    'The session of this page has ended, or something else answers at this address. It got nothing that it can use.',
+  foreignNext:
+    'Check that your port-forward leads to the broker. Then reload the page and enter the token. A session ends when the broker restarts, after 30 minutes without a question, and after 12 hours.',
 
   allFine: 'All tokens are fine, as far as this replica knows.',
   lastLogin: (ago: string) => `Its last vendor login: ${ago}.`,

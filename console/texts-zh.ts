@@ -4,13 +4,13 @@ import type { Texts } from './texts-en.ts';
 export const ZH: Texts = {
   title: 'Broker 控制台',
   language: '语言',
-  forget: '移除令牌',
+  forget: '结束会话',
   skip: '跳到正文',
   version: '版本',
 
   askTitle: '管理令牌',
   askWhy: '控制台访问本副本的内部 API，需要管理令牌（ADMIN_TOKEN，或 ADMIN_TOKENS 中的任意一个）。',
-  askKept: '令牌只保存在当前标签页（sessionStorage），关闭标签页即删除，刷新页面仍保留。令牌不会出现在 URL 中。',
+  askKept: '页面只发送一次令牌，并加密为只有提供本页面的进程才能读取，随后即丢弃。刷新页面后需要重新输入。',
   askLabel: '令牌',
   askSubmit: '打开控制台',
   askShow: '显示令牌',
@@ -19,6 +19,11 @@ export const ZH: Texts = {
   tokenMissing: '请输入令牌。',
   tokenCharacters: '令牌只能包含可见的 ASCII 字符。请确认复制的是令牌本身。',
   tooManyWrong: (wait) => `错误令牌次数过多，已限流：${wait}后才会处理下一个错误令牌。正确的令牌不受影响。`,
+
+  insecure: '浏览器在这个地址上无法加密。请通过端口转发以 http://127.0.0.1 打开控制台，或使用 HTTPS。',
+  foreign: '本页面的会话已结束，或者现在响应这个地址的是别的程序。它没有得到任何可用的内容。',
+  foreignNext:
+    '请确认端口转发连到 Broker，然后刷新页面并重新输入令牌。Broker 重启、30 分钟没有请求或满 12 小时，会话都会结束。',
 
   allFine: '据本副本所知，所有令牌正常。',
   lastLogin: (ago) => `本副本最近一次成功登录厂商：${ago}。`,

@@ -5,8 +5,8 @@ import type * as z from 'zod';
 import type { DocumentedResponse } from '../src/http/documented-responses.ts';
 import { accessIdRoute } from '../src/http/routes/access-id.ts';
 import { accountRoutes } from '../src/http/routes/accounts.ts';
+import { consoleRoutes } from '../src/http/routes/console.ts';
 import { healthRoutes, metricsRoutes } from '../src/http/routes/monitoring.ts';
-import { consoleRoutes } from '../src/http/routes/pages.ts';
 import { sdkTokenRoutes } from '../src/http/routes/sdk-token.ts';
 import { statusRoutes } from '../src/http/routes/status.ts';
 import { terminalRoutes } from '../src/http/routes/terminals.ts';
@@ -118,7 +118,7 @@ export function internalOpenApiDocument(version: string): Promise<object> {
     await app.register(accessIdRoute, { ...rules, accountStore, accessIds: { obtain: neverCalled } });
     await app.register(terminalRoutes, { ...rules, tokens, accounts });
     await app.register(statusRoutes, { status: neverCalled });
-    await app.register(consoleRoutes, { adminTokens: { isEmpty: false } });
+    await app.register(consoleRoutes, { adminTokens: { isEmpty: false, callerOf: neverCalled }, ...health });
     await app.register(healthRoutes, health);
     await app.register(metricsRoutes, { metrics: neverCalled });
   });

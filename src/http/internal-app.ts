@@ -4,13 +4,13 @@ import type { RequestTracer } from '../token/tracer.ts';
 import { type AdminAccessOptions, type AdminTokens, requireAdminToken } from './admin-access.ts';
 import { type AccessIdRouteOptions, accessIdRoute } from './routes/access-id.ts';
 import { type AccountRoutesOptions, accountRoutes } from './routes/accounts.ts';
+import { type ConsoleRoutesOptions, consoleRoutes } from './routes/console.ts';
 import {
   type HealthRoutesOptions,
   healthRoutes,
   type MetricsRoutesOptions,
   metricsRoutes,
 } from './routes/monitoring.ts';
-import { type ConsoleRoutesOptions, consoleRoutes } from './routes/pages.ts';
 import { type StatusRoutesOptions, statusRoutes } from './routes/status.ts';
 import { type TerminalRoutesOptions, terminalRoutes } from './routes/terminals.ts';
 import { connectionBound, createBaseApp } from './server/server.ts';
