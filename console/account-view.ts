@@ -1,4 +1,4 @@
-import { byId, element, facts, setText, withCode } from './elements.ts';
+import { byId, element, facts, idElement, isolated, setText, withCode } from './elements.ts';
 import type { Account, Answer, Failure, InternalApi, Terminal } from './internal-api.ts';
 import { isSendableInPath } from './sendable-input.ts';
 import type { Writing } from './status-view.ts';
@@ -19,7 +19,7 @@ interface Shown {
 /** Something that the operator must confirm. */
 interface Question {
   readonly title: string;
-  readonly text: string;
+  readonly text: readonly (Node | string)[];
   readonly button: string;
   /** The text that the operator must type. */
   readonly retype?: string;
@@ -109,7 +109,7 @@ export class AccountView {
     if (by === 'unionId') return this.#find(id);
     const answer = await this.#options.api.lookUp(id);
     if (answer.kind !== 'answer') return answer;
-    const unionId = answer.value[id];
+    const unionId = Object.hasOwn(answer.value, id) ? answer.value[id] : undefined;
     return unionId === undefined || !isCurrent() ? { kind: 'answer', value: undefined } : this.#find(unionId);
   }
 
@@ -139,8 +139,8 @@ export class AccountView {
     }
   }
 
-  #say(text: string): undefined {
-    setText(this.#message, text);
+  #say(...text: readonly (Node | string)[]): undefined {
+    setText(this.#message, ...text);
   }
 
   #accountElements({ unionId, account }: Shown): HTMLElement[] {
@@ -150,8 +150,8 @@ export class AccountView {
     const erase = element('button', { type: 'button', class: 'danger' }, texts.erase);
     erase.addEventListener('click', () => this.#askErase(unionId));
     const summary = facts([
-      [texts.unionId, element('code', {}, unionId)],
-      [texts.accessId, element('code', {}, accessId)],
+      [texts.unionId, idElement(unionId)],
+      [texts.accessId, idElement(accessId)],
       [texts.region, region],
       [
         texts.coolDown,
@@ -184,7 +184,7 @@ export class AccountView {
     const title = element(
       'h4',
       {},
-      element('code', {}, terminal.uniqueId),
+      idElement(terminal.uniqueId),
       ' ',
       element('span', { class: 'detail' }, terminal.app),
     );
@@ -201,7 +201,7 @@ export class AccountView {
     const { texts } = this.#options.writing();
     this.#ask({
       title: texts.confirmLogOut,
-      text: texts.confirmLogOutText(terminal.uniqueId),
+      text: isolated(texts.confirmLogOutText, terminal.uniqueId),
       button: texts.confirmLogOutButton,
       act: async () => {
         const clears = this.#clears;
@@ -211,7 +211,7 @@ export class AccountView {
         if (clears !== this.#clears) return;
         this.#shown = found.kind === 'answer' ? found.value : undefined;
         this.render();
-        if (!this.#failed(found)) this.#say(texts.loggedOut(terminal.uniqueId));
+        if (!this.#failed(found)) this.#say(...isolated(texts.loggedOut, terminal.uniqueId));
       },
     });
   }
@@ -220,7 +220,7 @@ export class AccountView {
     const { texts } = this.#options.writing();
     this.#ask({
       title: texts.confirmErase,
-      text: texts.confirmEraseText,
+      text: [texts.confirmEraseText],
       button: texts.confirmEraseButton,
       retype: unionId,
       act: async () => {
@@ -241,14 +241,13 @@ export class AccountView {
   }
 
   #ask(question: Question): void {
-    const { texts } = this.#options.writing();
     this.#question = question;
     byId('confirm-title', HTMLElement).textContent = question.title;
-    byId('confirm-text', HTMLElement).textContent = question.text;
+    byId('confirm-text', HTMLElement).replaceChildren(...question.text);
     byId('confirm-act', HTMLButtonElement).textContent = question.button;
     byId('confirm-error', HTMLElement).textContent = '';
     byId('confirm-retype-row', HTMLElement).hidden = question.retype === undefined;
-    byId('confirm-retype-label', HTMLElement).textContent = texts.retype(question.retype ?? '');
+    byId('confirm-id', HTMLElement).textContent = question.retype ?? '';
     this.#retype.value = '';
     this.#retype.removeAttribute('aria-invalid');
     this.#dialog.showModal();

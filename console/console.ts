@@ -2,13 +2,12 @@ import type { StatusReport } from '../src/http/status-report.ts';
 import { AccountView } from './account-view.ts';
 import { DemoView } from './demo-view.ts';
 import { byId, element, setText, withCode } from './elements.ts';
-import { type Finding, findingsOf, type Level, RULES } from './findings.ts';
 import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
 import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
-import { showStatus, type Writing } from './status-view.ts';
-import { EN, type Texts } from './texts-en.ts';
+import { endsChart, endsMatter, showStatus, type Writing } from './status-view.ts';
+import { EN, type Finding, type Texts } from './texts-en.ts';
 import { ZH } from './texts-zh.ts';
 
 const TEXTS: Readonly<Record<Language, Texts>> = { en: EN, zh: ZH };
@@ -80,6 +79,8 @@ function renderAll(): void {
   for (const button of document.querySelectorAll<HTMLButtonElement>('[data-language]')) {
     button.setAttribute('aria-pressed', String(button.dataset['language'] === language));
   }
+  const link = runbookLink('a-user-cannot-log-in', texts().lookupRunbook);
+  byId('lookup-runbook', HTMLElement).replaceChildren(link);
   accounts.render();
   demo?.render();
   render();
@@ -96,28 +97,73 @@ function render(): void {
 }
 
 interface Verdict {
-  readonly level: Level;
+  /** `bad`: apps are affected, or will be soon. `warn`: look at it. */
+  readonly level: 'ok' | 'warn' | 'bad';
   readonly text: string;
-  readonly next: string;
-  readonly runbook?: string | undefined;
-  /** The other findings. */
-  readonly also?: readonly string[];
-  /** Facts that the verdict does not know. */
-  readonly limits?: string;
+  readonly details: readonly (HTMLElement | undefined)[];
 }
 
+/** What the broker finds. The page only says it. */
 function verdict(): Verdict {
-  const { allFine, otherReplicas, noTokens, noTokensNext, loading } = texts();
+  const { allFine, noTokens, noTokensNext, loading } = texts();
   if (failure) return failureVerdict(failure);
-  if (!status) return { level: 'ok', text: loading, next: '' };
+  if (!status) return { level: 'ok', text: loading, details: [] };
   const { report } = status;
-  const [first, ...others] = findingsOf(report);
+  const [first, ...others] = report.findings;
   if (first) {
-    const also = others.map((finding) => sentences(finding).text);
-    return { ...RULES[first.kind], ...sentences(first), also };
+    const { text } = sentences(first);
+    const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
+    return { level: first.level, text, details };
   }
-  if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, next: noTokensNext };
-  return { level: 'ok', text: allFine, next: '', limits: `${lastLogin(report)} ${otherReplicas}` };
+  if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
+  return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
+}
+
+/** While no new token comes from the vendor: until when the ones in use last. */
+function ends(report: StatusReport): (HTMLElement | undefined)[] {
+  if (!endsMatter(report)) return [];
+  const { firstEnd, firstEndUnknown } = texts();
+  const { firstEndAt } = report;
+  const { now } = writing();
+  const text =
+    firstEndAt === null ? firstEndUnknown : firstEnd(format.relative(firstEndAt, now), format.since(firstEndAt, now));
+  return [element('p', { class: 'first-end' }, text), endsChart(report, writing())];
+}
+
+function findingDetails(finding: Finding): HTMLElement[] {
+  const { since, replicas, code, runbook } = finding;
+  const { foundSince, seenBy, runbookOf } = texts();
+  const { now } = writing();
+  const { text, next } = sentences(finding);
+  const times = foundSince(format.since(since, now), format.relative(since, now));
+  // A replica that the sentence names is not named twice.
+  const isNamed = replicas?.every((name) => text.includes(name)) ?? true;
+  const link = runbookLink(runbook.split('#')[1] ?? '', runbookOf(code));
+  const seen = isNamed ? '' : ` ${seenBy(replicas?.join(', ') ?? '')}`;
+  return [nextStep(next), element('p', { class: 'muted' }, `${times}${seen} `, link)];
+}
+
+function otherFinding(finding: Finding): HTMLElement {
+  const title = element('p', {}, element('b', {}, `${texts().also}: `), ...withCode(sentences(finding).text));
+  return element('div', { class: 'also' }, title, ...findingDetails(finding));
+}
+
+function sentences(finding: Finding): { readonly text: string; readonly next: string } {
+  return texts().findings[finding.code](finding, format);
+}
+
+function nextStep(next: string): HTMLElement {
+  return element('p', {}, element('b', {}, `${texts().nextStep}: `), ...withCode(next));
+}
+
+function muted(text: string): HTMLElement {
+  return element('p', { class: 'muted' }, text);
+}
+
+/** The broker serves the runbooks, also in Chinese with the anchors of the English ones. */
+function runbookLink(anchor: string, text: string): HTMLElement {
+  const href = `console/runbooks/${format.language}#${anchor}`;
+  return element('a', { href, target: '_blank', rel: 'noopener' }, text);
 }
 
 /** Says when this replica last logged in at the vendor. */
@@ -130,41 +176,29 @@ function lastLogin({ vendorDomains }: StatusReport): string {
 }
 
 function failureVerdict(failed: Failure): Verdict {
-  const { noAnswer, noAnswerYet, noAnswerNext, noAnswerStatus, closing, closingNext, foreign, foreignNext } = texts();
-  if (failed.kind === 'foreign') return { level: 'bad', text: foreign, next: foreignNext };
-  if (failed.kind === 'problem' && failed.code === 'shutting_down') {
-    return { level: 'warn', text: closing, next: closingNext };
-  }
-  const lead = status ? noAnswer(format.clock(Date.parse(status.report.at))) : noAnswerYet;
-  const detail = failed.kind === 'problem' ? ` ${noAnswerStatus(failed.status, failed.requestId)}` : '';
-  return { level: 'bad', text: lead + detail, next: noAnswerNext, runbook: 'SdkTokenBrokerReplicaDown' };
+  const { text, next } = failureTexts(failed);
+  const isClosing = failed.kind === 'problem' && failed.code === 'shutting_down';
+  return { level: isClosing ? 'warn' : 'bad', text, details: [nextStep(next)] };
 }
 
-function sentences(finding: Finding): { readonly text: string; readonly next: string } {
-  const { now } = writing();
-  // TypeScript cannot relate the kind of a finding to the function for this kind.
-  const write = texts().findings[finding.kind] as (
-    one: Finding,
-    format: Format,
-    now: number,
-  ) => { text: string; next: string };
-  return write(finding, format, now);
+function failureTexts(failed: Failure): { readonly text: string; readonly next: string } {
+  const { noAnswer, noAnswerYet, noAnswerNext, noAnswerStatus, closing, closingNext, foreign, foreignNext } = texts();
+  if (failed.kind === 'foreign') return { text: foreign, next: foreignNext };
+  if (failed.kind === 'problem' && failed.code === 'shutting_down') return { text: closing, next: closingNext };
+  const lead = status ? noAnswer(format.clock(Date.parse(status.report.at))) : noAnswerYet;
+  const detail = failed.kind === 'problem' ? ` ${noAnswerStatus(failed.status, failed.requestId)}` : '';
+  return { text: lead + detail, next: noAnswerNext };
 }
 
 function renderVerdict(): void {
-  const { level, text, next, runbook, also = [], limits } = verdict();
+  const { level, text, details } = verdict();
   byId('verdict', HTMLElement).dataset['level'] = level;
   setText(byId('verdict-text', HTMLElement), ...withCode(text));
-  const { nextStep, runbook: runbookLabel, runbookAt, also: alsoLabel } = texts();
-  const details = [
-    ...(next ? [element('p', {}, element('b', {}, `${nextStep}: `), ...withCode(next))] : []),
-    ...(runbook
-      ? [element('p', {}, element('b', {}, `${runbookLabel}: `), element('code', {}, runbookAt(runbook)))]
-      : []),
-    ...also.map((one) => element('p', {}, element('b', {}, `${alsoLabel}: `), ...withCode(one))),
-    ...(limits ? [element('p', { class: 'muted' }, limits)] : []),
-  ];
-  byId('verdict-details', HTMLElement).replaceChildren(...details);
+  const target = byId('verdict-details', HTMLElement);
+  const focused = target.contains(document.activeElement) ? document.activeElement?.textContent : undefined;
+  target.replaceChildren(...details.filter((one) => one !== undefined));
+  // The keyboard stays on the link to a runbook.
+  for (const link of target.querySelectorAll('a')) if (link.textContent === focused) link.focus();
 }
 
 function renderAge(): void {
@@ -218,7 +252,7 @@ async function signIn(token: string): Promise<void> {
       return askForToken(tooManyWrong(format.duration(answer.waitMs)));
     default: {
       if (answer.kind === 'foreign') input.value = '';
-      const { text, next } = failureVerdict(answer);
+      const { text, next } = failureTexts(answer);
       return askForToken(`${text} ${next}`);
     }
   }

@@ -34,6 +34,17 @@ export function withCode(text: string): (HTMLElement | string)[] {
   return text.split('`').map((part, at) => (at % 2 === 1 ? element('code', {}, part) : part));
 }
 
+/** An id. Its characters cannot change the order of the text around it. */
+export function idElement(id: string): HTMLElement {
+  return element('bdi', { class: 'id' }, id);
+}
+
+/** A sentence with an id. */
+export function isolated(sentence: (id: string) => string, id: string): (HTMLElement | string)[] {
+  const [before = '', after = ''] = sentence('\0').split('\0');
+  return [before, idElement(id), after];
+}
+
 /** A list of terms and values. */
 export function facts(entries: readonly (readonly [string, Child])[]): HTMLElement {
   const rows = entries.map(([term, value]) => element('div', {}, element('dt', {}, term), element('dd', {}, value)));

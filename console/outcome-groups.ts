@@ -10,11 +10,23 @@ export type Tone = 'good' | 'aged' | 'refused' | 'bad';
 
 export interface OutcomeGroup {
   /** A key of the texts. */
-  readonly name: 'served' | 'fallback' | 'refused' | 'failed' | 'renewed' | 'accepted' | 'unchecked' | 'loggedIn';
+  readonly name:
+    | 'served'
+    | 'fallback'
+    | 'refused'
+    | 'failed'
+    | 'renewed'
+    | 'accepted'
+    | 'unchecked'
+    | 'loggedIn'
+    | 'paced';
   readonly tone: Tone;
   /** Counts per minute, the oldest first. */
   readonly counts: readonly number[];
 }
+
+/** A background renewal that found no place in the login budget. It is tried again: this is no failure. */
+export const OWN_PACE: ErrorCode = 'vendor_busy';
 
 /** The errors that are not the caller's: their status is 500 or more. */
 export const SERVER_ERRORS: ReadonlySet<string> = new Set<ErrorCode>([
@@ -40,11 +52,13 @@ const GROUPS: Readonly<Record<ChartName, readonly (readonly [OutcomeGroup['name'
   ],
   renewals: [
     ['renewed', 'good'],
+    ['paced', 'aged'],
     ['refused', 'refused'],
     ['failed', 'bad'],
   ],
   logins: [
     ['loggedIn', 'good'],
+    ['paced', 'aged'],
     ['refused', 'refused'],
     ['failed', 'bad'],
   ],
@@ -63,10 +77,12 @@ const GROUP_OF: Readonly<Record<ChartName, (outcome: string) => OutcomeGroup['na
   },
   renewals: (outcome) => {
     if (outcome === 'login' || outcome === 'waited') return 'renewed';
+    if (outcome === OWN_PACE) return 'paced';
     return SERVER_ERRORS.has(outcome) ? 'failed' : 'refused';
   },
   logins: (outcome) => {
     if (outcome === 'success') return 'loggedIn';
+    if (outcome === 'busy') return 'paced';
     return REFUSED_LOGINS.has(outcome) ? 'refused' : 'failed';
   },
   sessions: (outcome) => {
@@ -87,9 +103,4 @@ export function outcomeGroups(lastHour: LastHour, chart: ChartName): readonly Ou
     );
     return { name, tone, counts };
   });
-}
-
-/** The sum of the last `minutes` whole minutes and the current one. */
-export function sumOfLast(minutes: number, counts: readonly number[]): number {
-  return counts.slice(-minutes - 1).reduce((sum, count) => sum + count, 0);
 }

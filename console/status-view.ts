@@ -3,10 +3,9 @@ import type { ErrorCode } from '../src/token/errors.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
 import { byId, element, facts, svgElement, withCode } from './elements.ts';
 import { ERROR_MEANINGS } from './error-meanings.ts';
-import { loginFinding } from './findings.ts';
 import type { Format } from './format.ts';
-import { type ChartName, outcomeGroups } from './outcome-groups.ts';
-import type { Texts } from './texts-en.ts';
+import { type ChartName, OWN_PACE, outcomeGroups } from './outcome-groups.ts';
+import type { Finding, Texts } from './texts-en.ts';
 
 /** The texts, and the language and time with which a part of the page writes them. */
 export interface Writing {
@@ -42,6 +41,7 @@ export function showStatus(status: StatusReport, writing: Writing): void {
   const { texts } = writing;
   byId('dependencies', HTMLElement).replaceChildren(...dependencies(status, writing));
   byId('due', HTMLElement).replaceChildren(...due(status, writing));
+  byId('fleet', HTMLElement).replaceChildren(fleet(status, writing));
   byId('replica-only', HTMLElement).textContent = texts.replicaOnly(status.replica);
   byId('charts', HTMLElement).replaceChildren(...CHARTS.map((name) => chart(outcomes(name, status, writing), writing)));
   byId('load', HTMLElement).replaceChildren(load(status, writing));
@@ -50,21 +50,42 @@ export function showStatus(status: StatusReport, writing: Writing): void {
 
 type Contact = Pick<StatusReport['store'], 'lastSuccessAt' | 'lastFailure' | 'failingSince'>;
 
-function dependencies({ vendorDomains, store, sessions, lastHour }: StatusReport, writing: Writing): HTMLElement[] {
+/** What is wrong with the logins of a domain. */
+const LOGIN_FINDINGS: ReadonlySet<Finding['code']> = new Set([
+  'vendor_rejects',
+  'vendor_down',
+  'vendor_fails_logins',
+  'vendor_slow',
+]);
+
+/** Whether no new token can be had from the vendor, so that it matters when those in use end. */
+export function endsMatter({ findings }: StatusReport): boolean {
+  return findings.some(({ code, level }) => LOGIN_FINDINGS.has(code) && level === 'bad');
+}
+
+function dependencies({ vendorDomains, store, sessions, findings }: StatusReport, writing: Writing): HTMLElement[] {
   const { texts, format } = writing;
+  const has = (code: Finding['code']) => findings.some((finding) => finding.code === code);
   const domains = vendorDomains.map((domain) => {
     const open = { closed: undefined, open: 'open', 'half-open': 'halfOpen' } as const;
     const seconds = domain.clockOffsetSeconds;
     const notes = seconds === 0 ? [] : [texts.clockOffset(format.duration(seconds * 1_000))];
-    const isOneAccount = domain.failingSince !== null && loginFinding(domain, lastHour) === undefined;
-    const state = isOneAccount ? 'ok' : stateOf(domain);
+    const isFailing = findings.some(({ code, host = domain.host }) => LOGIN_FINDINGS.has(code) && host === domain.host);
+    const state = stateOf(domain, isFailing);
     return dependency(texts.vendor, domain.host, open[domain.circuit] ?? state, domain, notes, writing);
   });
   const isRedis = store.kind === 'redis';
-  const storeState = store.reachable ? 'ok' : 'down';
+  const storeState = !store.reachable ? 'down' : has('redis_refuses_writes') ? 'refusesWrites' : 'ok';
   const storeName = isRedis ? texts.redis : texts.memoryStore;
   const server = sessions.server
-    ? dependency(texts.sessionServer, sessions.mode, stateOf(sessions.server), sessions.server, [], writing)
+    ? dependency(
+        texts.sessionServer,
+        sessions.mode,
+        stateOf(sessions.server, has('session_check_fails')),
+        sessions.server,
+        [],
+        writing,
+      )
     : dependency(texts.sessionServer, sessions.mode, 'ok', undefined, [texts.noSessionServer], writing);
   return [...domains, dependency(storeName, '', storeState, isRedis ? store : undefined, [], writing), server];
 }
@@ -72,15 +93,17 @@ function dependencies({ vendorDomains, store, sessions, lastHour }: StatusReport
 type State = keyof Texts['states'];
 const LEVELS: Readonly<Record<State, string>> = {
   ok: 'ok',
-  failing: 'warn',
+  failing: 'bad',
+  refusesWrites: 'bad',
   down: 'bad',
   open: 'bad',
   halfOpen: 'warn',
   unknown: 'idle',
 };
 
-function stateOf({ lastSuccessAt, failingSince }: Contact): State {
-  if (failingSince !== null) return 'failing';
+/** One failure is none of the system: the findings decide. */
+function stateOf({ lastSuccessAt }: Contact, isFailing: boolean): State {
+  if (isFailing) return 'failing';
   return lastSuccessAt === null ? 'unknown' : 'ok';
 }
 
@@ -102,7 +125,9 @@ function dependency(
       [texts.lastSuccess, moment(contact.lastSuccessAt, texts.never)],
       [
         texts.lastFailure,
-        failure ? element('span', {}, moment(failure.at, ''), ` · ${failure.reason}${code}`) : texts.none,
+        failure
+          ? element('span', {}, moment(failure.at, ''), ` · ${failure.problem ?? failure.reason}${code}`)
+          : texts.none,
       ],
     ]);
   const note = notes.length > 0 ? element('p', { class: 'muted' }, notes.join(' · ')) : undefined;
@@ -114,39 +139,114 @@ function dependency(
   }
 }
 
-function due({ schedule }: StatusReport, writing: Writing): HTMLElement[] {
+/** All replicas, so that a missing one, a mixed roll-out or a forgotten reload shows. */
+function fleet({ replicas }: StatusReport, { texts, format, now }: Writing): HTMLElement {
+  const mostVersion = mostFrequent(replicas.map(({ version }) => version));
+  const mostConfiguration = mostFrequent(replicas.map(({ configuration }) => configuration));
+  const compared = (value: string, most: string) =>
+    value === most
+      ? element('code', {}, value)
+      : element('span', {}, element('code', {}, value), ' ', element('b', { class: 'bad' }, texts.differs));
+  const rows = replicas.map(
+    ({ replica, version, startedAt, findings, clockOffsetSeconds, configuration, missingSince }) => {
+      const verdict =
+        missingSince !== null
+          ? element('b', { class: 'bad' }, texts.missingFor(format.duration(now - Date.parse(missingSince))))
+          : element(
+              'span',
+              {},
+              ...(findings.length > 0 ? findings.map((code) => element('code', {}, `${code} `)) : [texts.fine]),
+            );
+      const clock = clockOffsetSeconds === null ? texts.unknown : `${format.number(clockOffsetSeconds)} s`;
+      return element(
+        'tr',
+        {},
+        element('th', { scope: 'row' }, element('code', {}, replica)),
+        element('td', {}, compared(version, mostVersion)),
+        element('td', {}, verdict),
+        element('td', {}, clock),
+        element('td', {}, compared(configuration, mostConfiguration)),
+        element('td', {}, format.relative(startedAt, now)),
+      );
+    },
+  );
+  const { replica, replicaVersion, replicaFindings, clockDifference, configuration, upSince } = texts;
+  return table([replica, replicaVersion, replicaFindings, clockDifference, configuration, upSince], rows);
+}
+
+function mostFrequent(values: readonly string[]): string {
+  const count = (value: string) => values.filter((other) => other === value).length;
+  return values.toSorted((one, other) => count(other) - count(one))[0] ?? '';
+}
+
+function table(heads: readonly string[], rows: readonly HTMLElement[], caption?: string): HTMLElement {
+  return element(
+    'table',
+    {},
+    caption === undefined ? undefined : element('caption', {}, caption),
+    element('thead', {}, element('tr', {}, ...heads.map((text) => element('th', { scope: 'col' }, text)))),
+    element('tbody', {}, ...rows),
+  );
+}
+
+/** The chart of the tokens in use that end, if the broker knows them. */
+export function endsChart({ schedule }: StatusReport, writing: Writing): HTMLElement | undefined {
+  const counts = schedule?.endNext24Hours;
+  return counts ? hourChart(writing.texts.endsPerHour, counts, 'bad', writing) : undefined;
+}
+
+function hourChart(title: string, counts: readonly number[], tone: string, writing: Writing): HTMLElement {
   const { texts, format, now } = writing;
-  if (!schedule) return [element('p', { class: 'muted' }, texts.dueUnknown)];
-  const { due, total, oldestOverdueSeconds, next24Hours, next30Days } = schedule;
-  const numbers = facts([
-    [texts.dueNow, format.number(due.now)],
-    [texts.dueHour, format.number(due.in1h)],
-    [texts.dueDay, format.number(due.in24h)],
-    [texts.dueWeek, format.number(due.in7d)],
-    [texts.dueMonth, format.number(due.in30d)],
-    [texts.total, format.number(total)],
-    [texts.overdueFor, oldestOverdueSeconds > 0 ? format.duration(oldestOverdueSeconds * 1_000) : texts.none],
-  ]);
-  numbers.className = 'numbers';
-  const dueChart = (title: string, counts: readonly number[], axis: string[], interval: (at: number) => string) => {
-    const sum = counts.reduce((one, other) => one + other, 0);
-    const summary = texts.summaryDue(title, format.number(sum), format.number(Math.max(...counts)));
-    return chart(
-      { title, series: [{ tone: 'good', label: '', counts }], summary, axis, interval, hasLegend: false },
-      writing,
-    );
-  };
   const hour = (at: number) => `${format.minute(now + at * 3_600_000)}–${format.minute(now + (at + 1) * 3_600_000)}`;
+  return countsChart(title, counts, tone, [texts.now, texts.hours(12), texts.hours(24)], hour, writing);
+}
+
+function countsChart(
+  title: string,
+  counts: readonly number[],
+  tone: string,
+  axis: readonly string[],
+  interval: (at: number) => string,
+  writing: Writing,
+): HTMLElement {
+  const { texts, format } = writing;
+  const summary = texts.summaryDue(title, format.number(sumOf(counts)), format.number(Math.max(...counts)));
+  return chart({ title, series: [{ tone, label: '', counts }], summary, axis, interval, hasLegend: false }, writing);
+}
+
+function due({ schedule, tokensEnded, firstEndAt }: StatusReport, writing: Writing): HTMLElement[] {
+  const { texts, format, now } = writing;
+  const ends: readonly (readonly [string, string])[] = [
+    [texts.firstEndAt, firstEndAt === null ? texts.unknown : format.relative(firstEndAt, now)],
+    [texts.ended, format.number(tokensEnded)],
+  ];
+  if (!schedule) return [element('p', { class: 'muted' }, texts.dueUnknown), numbers(ends)];
+  const { due, total, oldestOverdueSeconds, next24Hours, next30Days } = schedule;
   const day = (at: number) => format.day(now + at * 86_400_000);
   return [
-    numbers,
+    numbers([
+      [texts.dueNow, format.number(due.now)],
+      [texts.dueHour, format.number(due.in1h)],
+      [texts.dueDay, format.number(due.in24h)],
+      [texts.dueWeek, format.number(due.in7d)],
+      [texts.dueMonth, format.number(due.in30d)],
+      [texts.total, format.number(total)],
+      [texts.overdueFor, oldestOverdueSeconds > 0 ? format.duration(oldestOverdueSeconds * 1_000) : texts.none],
+      ...ends,
+    ]),
     element(
       'div',
       { class: 'charts' },
-      dueChart(texts.next24, next24Hours, [texts.now, texts.hours(12), texts.hours(24)], hour),
-      dueChart(texts.next30, next30Days, [texts.now, texts.days(15), texts.days(30)], day),
+      hourChart(texts.next24, next24Hours, 'good', writing),
+      countsChart(texts.next30, next30Days, 'good', [texts.now, texts.days(15), texts.days(30)], day, writing),
     ),
   ];
+}
+
+function numbers(entries: readonly (readonly [string, string])[]): HTMLElement {
+  const list = facts(entries);
+  list.className = 'numbers';
+  return list;
 }
 
 function outcomes(name: ChartName, { lastHour }: StatusReport, { texts, format }: Writing): Chart {
@@ -178,11 +278,8 @@ function chart({ title, series, summary, axis, interval, hasLegend }: Chart, { t
     ...bars,
   );
   const top = scaleTop(counts);
-  const scale = element(
-    'span',
-    { class: 'scale', 'aria-hidden': 'true' },
-    top === 0 ? texts.noEvents : texts.atMost(format.number(top)),
-  );
+  const scale = [top === 0 ? texts.noEvents : format.number(top), '0'].map((text) => element('span', {}, text));
+  const plot = element('div', { class: 'plot' }, drawing);
   const legend = series.map(({ tone, label, counts }) =>
     element(
       'li',
@@ -195,8 +292,8 @@ function chart({ title, series, summary, axis, interval, hasLegend }: Chart, { t
   return element(
     'figure',
     {},
-    element('figcaption', {}, title, scale),
-    element('div', { class: 'plot' }, drawing),
+    element('figcaption', {}, title),
+    element('div', { class: 'scaled' }, element('div', { class: 'scale', 'aria-hidden': 'true' }, ...scale), plot),
     element('div', { class: 'axis', 'aria-hidden': 'true' }, ...axis.map((text) => element('span', {}, text))),
     hasLegend ? element('ul', { class: 'legend' }, ...legend) : undefined,
   );
@@ -230,13 +327,29 @@ function load(
 }
 
 function failures({ recentFailures }: StatusReport, writing: Writing): HTMLElement[] {
-  const { texts } = writing;
+  const { texts, format } = writing;
   const { requests, backgroundRenewals } = recentFailures;
   const tables = [
-    failureTable(texts.requests, requests, writing),
-    failureTable(texts.backgroundRenewals, backgroundRenewals, writing),
+    failureTable(texts.requests, Object.entries<number>(requests.last60Minutes), requests, writing),
+    failureTable(
+      texts.backgroundRenewals,
+      Object.entries<number>(backgroundRenewals.last60Minutes).filter(([code]) => code !== OWN_PACE),
+      backgroundRenewals,
+      writing,
+    ),
   ].filter((table) => table !== undefined);
-  return tables.length > 0 ? tables : [element('p', { class: 'muted' }, texts.noFailures)];
+  const paced = countOf(backgroundRenewals.last60Minutes, OWN_PACE);
+  const recently = countOf(backgroundRenewals.last5Minutes, OWN_PACE);
+  return [
+    ...(tables.length > 0 ? tables : [element('p', { class: 'muted' }, texts.noFailures)]),
+    ...(paced > 0
+      ? [element('p', { class: 'muted' }, texts.paced(format.number(recently), format.number(paced)))]
+      : []),
+  ];
+}
+
+function countOf(counts: Readonly<Record<string, number>>, code: string): number {
+  return Object.hasOwn(counts, code) ? (counts[code] ?? 0) : 0;
 }
 
 /** In a few words: what a code means, and who must act. */
@@ -249,26 +362,22 @@ function meaningOf(code: string, { texts, format }: Pick<Writing, 'texts' | 'for
 
 type Failures = StatusReport['recentFailures']['requests'];
 
-function failureTable(title: string, { last5Minutes, last60Minutes }: Failures, { texts, format }: Writing) {
-  const recent: Readonly<Record<string, number>> = last5Minutes;
-  const rows = Object.entries<number>(last60Minutes)
-    .sort(([, one], [, other]) => other - one)
+function failureTable(
+  title: string,
+  counts: readonly (readonly [string, number])[],
+  { last5Minutes }: Failures,
+  { texts, format }: Writing,
+): HTMLElement | undefined {
+  const rows = counts
+    .toSorted(([, one], [, other]) => other - one)
     .map(([code, count]) =>
       element(
         'tr',
         {},
         element('th', { scope: 'row' }, element('code', {}, code), ...meaningOf(code, { texts, format })),
-        element('td', {}, format.number(recent[code] ?? 0)),
+        element('td', {}, format.number(countOf(last5Minutes, code))),
         element('td', {}, format.number(count)),
       ),
     );
-  if (rows.length === 0) return undefined;
-  const heads = [texts.code, texts.minutes5, texts.minutes60].map((text) => element('th', { scope: 'col' }, text));
-  return element(
-    'table',
-    {},
-    element('caption', {}, title),
-    element('thead', {}, element('tr', {}, ...heads)),
-    element('tbody', {}, ...rows),
-  );
+  return rows.length > 0 ? table([texts.code, texts.minutes5, texts.minutes60], rows, title) : undefined;
 }

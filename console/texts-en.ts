@@ -1,7 +1,115 @@
-import type { Finding } from './findings.ts';
+import type { StatusReport } from '../src/http/status-report.ts';
 import type { Format } from './format.ts';
 
-type Of<Kind extends Finding['kind']> = Extract<Finding, { kind: Kind }>;
+export type Finding = StatusReport['findings'][number];
+/** What is wrong, and one action. */
+type Write = (finding: Finding, format: Format) => { readonly text: string; readonly next: string };
+
+const run = 'Run `node dist/main.js check`.';
+
+function plural(count: number | undefined, one: string, many: string, f: Format): string {
+  return `${f.number(count ?? 0)} ${count === 1 ? one : many}`;
+}
+
+function named(fact: string | undefined): string {
+  return fact === undefined ? '' : ` (${fact})`;
+}
+
+const findings: Readonly<Record<Finding['code'], Write>> = {
+  redis_unreachable: ({ reason }) => ({
+    text: `Redis does not answer${named(reason)}. Known tokens come from memory.`,
+    next: 'Restore Redis. Do not restart the replicas: their memory holds the tokens.',
+  }),
+  redis_refuses_writes: ({ reason = '' }) => {
+    const why: Readonly<Record<string, string>> = {
+      oom: 'its memory is full',
+      readonly: 'it is read-only',
+      misconf: 'it cannot save to its disk',
+    };
+    return {
+      text: `Redis refuses writes${reason === '' ? '' : `: ${why[reason] ?? reason}`}. No new token can be kept.`,
+      next:
+        reason === 'readonly'
+          ? 'See which Redis is the master, and whether enough replicas follow it. Do not restart the replicas of the broker.'
+          : 'Give Redis more room. Do not restart the replicas: their memory holds the tokens.',
+    };
+  },
+  vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {
+    const isClock = reason === 'clock_skew';
+    const isSignature = vendorCode === 10_007;
+    const what = isClock ? 'the time in our signature' : isSignature ? 'our signature' : 'our app';
+    const often =
+      share === undefined ? '' : ` in ${f.percent(share)} of the logins (${f.number(count ?? 0)} in 5 minutes)`;
+    const code = vendorCode === undefined ? '' : `, code ${vendorCode}`;
+    return {
+      text: `The vendor${named(host)} refuses ${what}${often}${isSignature || isClock ? '' : code}.`,
+      next: isClock
+        ? `Correct the clock of the hosts (NTP). ${run}`
+        : isSignature
+          ? `${run} Compare the appKey with the vendor’s.`
+          : `${run} If all is ok, the appToken is wrong or the app is frozen: \`check --login\` with a test account shows it.`,
+    };
+  },
+  vendor_down: ({ host, reason }) => ({
+    text: `No login succeeds at the vendor${named(host)}${reason ? `: ${reason}` : ''}. Known tokens are served.`,
+    next: `${run} If all is ok, only the vendor’s login service is down: tell the vendor. The broker tries again by itself.`,
+  }),
+  accounts_closed: ({ count }, f) => ({
+    text: `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 5 minutes. Their tokens are deleted.`,
+    next: 'Ask the vendor at once whether it meant to.',
+  }),
+  session_check_fails: ({ reason }) => ({
+    text: `Sessions cannot be checked${named(reason)}. Known ones are accepted for a while.`,
+    next: 'Restore your session server or its JWKS URL, or the way to it.',
+  }),
+  sessions_refused: ({ count, share }, f) => ({
+    text: `The broker refused ${f.percent(share ?? 0)} of the sessions in the last 5 minutes (${f.number(count ?? 0)}). Users may be locked out.`,
+    next: 'Take a session of a new login and run `node dist/main.js check --session`.',
+  }),
+  vendor_fails_logins: ({ count, share, reason }, f) => ({
+    text: `The vendor fails ${f.percent(share ?? 0)} of the logins in the last 5 minutes (${f.number(count ?? 0)})${reason ? `, most with ${reason}` : ''}. Known tokens are served.`,
+    next:
+      reason === 'maintenance'
+        ? 'Ask the vendor when its maintenance ends. The broker tries again by itself.'
+        : `${run} If all is ok, tell the vendor the share and the reason.`,
+  }),
+  reads_fail: ({ count, share, reason }, f) => ({
+    text: `${f.percent(share ?? 0)} of the reads failed in the last 5 minutes (${f.number(count ?? 0)})${reason ? `, most with ${reason}` : ''}.`,
+    next: 'Look at the codes under “Recent failures”, and at the log lines with this code.',
+  }),
+  tokens_ended: ({ count }, f) => ({
+    text: `${plural(count, 'token', 'tokens', f)} in use ended without a renewal in the last hour.`,
+    next: 'Look for the cause in the other findings. If there is none, report it.',
+  }),
+  redis_lost_data: () => ({
+    text: 'Redis came back without its data. Each replica writes back what it remembers.',
+    next: 'Let your cloud repeat recent erasures. Do not restart the replicas.',
+  }),
+  redis_went_back: () => ({
+    text: 'Redis came back with older data, for example from a snapshot. Each replica writes back what it remembers.',
+    next: 'Let your cloud repeat the erasures since that snapshot. Do not restart the replicas.',
+  }),
+  renewals_late: ({ count, seconds }, f) => ({
+    text: `${plural(count, 'token is', 'tokens are', f)} overdue for renewal, the oldest by ${f.duration((seconds ?? 0) * 1_000)}.`,
+    next: 'See whether logins fail, or VENDOR_MAX_RPS is too small.',
+  }),
+  vendor_slow: ({ count, share }, f) => ({
+    text: `${f.percent(share ?? 0)} of the logins take more than 3 s at the vendor (${f.number(count ?? 0)} in 5 minutes).`,
+    next: 'Ask the vendor.',
+  }),
+  replica_missing: ({ count, replicas = [] }, f) => ({
+    text: `${plural(count, 'replica', 'replicas', f)} ended without a shutdown: ${replicas.join(', ')}.`,
+    next: 'See why the process or its host ended, and whether a new one took its place.',
+  }),
+  configuration_differs: ({ count, replicas = [] }, f) => ({
+    text: `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
+    next: 'Finish the roll-out, or make these replicas read the secrets again.',
+  }),
+  clock_differs: ({ host, seconds = 0 }, f) => ({
+    text: `The clocks of this host and of ${host ?? 'Redis'} differ by ${f.duration(seconds * 1_000)}.`,
+    next: 'Correct the clock of the host (NTP).',
+  }),
+};
 
 /** The page in English. The other language has the same keys. */
 export const EN = {
@@ -34,18 +142,20 @@ export const EN = {
   foreignNext:
     'Check that your port-forward leads to the broker. Then reload the page and enter the token. A session ends when the broker restarts, after 30 minutes without a question, and after 12 hours.',
 
-  allFine: 'All tokens are fine, as far as this replica knows.',
-  lastLogin: (ago: string) => `Its last vendor login: ${ago}.`,
-  noLogin: 'It has not logged in at the vendor yet.',
-  otherReplicas: 'Other replicas: see the alerts.',
+  allFine: 'All tokens are fine.',
+  lastLogin: (ago: string) => `Last vendor login of the replica that answers: ${ago}.`,
+  noLogin: 'The replica that answers has not logged in at the vendor yet.',
   noTokens: 'Everything works. There is no token yet.',
   noTokensNext: 'The first token comes with the first request of an app.',
   loading: 'The console asks the broker …',
   nextStep: 'Next step',
-  runbook: 'Runbook',
-  /** @param heading of docs/runbooks.md */
-  runbookAt: (heading: string) => `docs/runbooks.md#${heading.toLowerCase().replaceAll(' ', '-')}`,
   also: 'Also',
+  runbookOf: (code: string) => `Runbook for ${code}`,
+  seenBy: (replicas: string) => `Seen by ${replicas}.`,
+  foundSince: (time: string, ago: string) => `Since ${time} (${ago}).`,
+  firstEnd: (left: string, time: string) => `The first token in use ends ${left} (${time}).`,
+  firstEndUnknown: 'When the first token in use ends is not known at this moment.',
+  endsPerHour: 'Tokens in use that end, per hour',
   asOf: (age: string) => `Updated ${age} ago`,
   noAnswer: (time: string) => `This replica does not answer. The data below is from ${time}.`,
   noAnswerYet: 'This replica does not answer.',
@@ -54,79 +164,7 @@ export const EN = {
   closing: 'This replica is shutting down.',
   closingNext: 'Connect the port-forward to another replica.',
 
-  findings: {
-    storeDown: ({ since, reason }: Of<'storeDown'>, f: Format, now: number) => ({
-      text: `Redis does not answer${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. Known tokens are served from memory.`,
-      next: 'Restore Redis. Do not restart the replicas: their memory holds the tokens.',
-    }),
-    storeLostData: ({ at }: Of<'storeLostData' | 'storeWentBack'>, f: Format, now: number) => ({
-      text: `Redis came back without its data at ${f.since(at, now)}. Each replica writes back what it remembers.`,
-      next: 'Let your cloud repeat recent erasures. Do not restart the replicas.',
-    }),
-    storeWentBack: ({ at }: Of<'storeLostData' | 'storeWentBack'>, f: Format, now: number) => ({
-      text: `Redis came back with older data at ${f.since(at, now)}, for example from a snapshot. Each replica writes back what it remembers.`,
-      next: 'Let your cloud repeat the erasures since that snapshot. Do not restart the replicas.',
-    }),
-    signatureRefused: ({ host, since }: Of<'signatureRefused' | 'clockRefused'>, f: Format, now: number) => ({
-      text: `The vendor (${host}) has refused our signature since ${f.since(since, now)}.`,
-      next: 'Run `node dist/main.js check`. Compare the appKey with the vendor’s.',
-    }),
-    clockRefused: ({ host, since }: Of<'signatureRefused' | 'clockRefused'>, f: Format, now: number) => ({
-      text: `The vendor (${host}) has refused the time in our signature since ${f.since(since, now)}.`,
-      next: 'Correct the clock of the hosts (NTP). Run `node dist/main.js check` to see the difference.',
-    }),
-    appRefused: ({ host, since, vendorCode }: Of<'appRefused'>, f: Format, now: number) => ({
-      text: `The vendor (${host}) has refused our app since ${f.since(since, now)}${vendorCode === undefined ? '' : ` (code ${vendorCode})`}.`,
-      next: 'Run `node dist/main.js check`. If all is ok, the appToken is wrong or the app is frozen: `check --login` with a test account shows it.',
-    }),
-    vendorDown: ({ host, since, reason }: Of<'vendorDown'>, f: Format, now: number) => ({
-      text: `The vendor (${host}) is down${since ? ` since ${f.since(since, now)}` : ''}${reason ? ` (${reason})` : ''}. The circuit breaker is open.`,
-      next: 'Run `node dist/main.js check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens. It tries again at the next login that is due, at most once in 5 s.',
-    }),
-    vendorFails: ({ host, since, reason, logins }: Of<'vendorFails'>, f: Format, now: number) => ({
-      text: `The last login at the vendor (${host}) failed (${reason}). None has succeeded since ${f.since(since, now)}.${logins.failed > 0 ? ` In the last 10 minutes, ${f.number(logins.failed)} of ${f.number(logins.all)} logins of this replica failed.` : ''}`,
-      next:
-        reason === 'maintenance'
-          ? 'Ask the vendor when its maintenance ends. The broker still serves known tokens, and tries again by itself.'
-          : 'Run `node dist/main.js check`. If all is ok, only the vendor’s login service is down: tell the vendor. The broker still serves known tokens.',
-    }),
-    vendorBroken: ({ host, since, reason }: Of<'vendorBroken'>, f: Format, now: number) => ({
-      text: `The vendor (${host}) has sent answers that are not valid since ${f.since(since, now)} (${reason}).`,
-      next: 'Look for a proxy between the broker and the vendor. Then ask the vendor.',
-    }),
-    sessionServerFails: ({ since, reason }: Of<'sessionServerFails' | 'keysNotFetched'>, f: Format, now: number) => ({
-      text: `The session server has failed since ${f.since(since, now)} (${reason}). New sessions cannot be checked.`,
-      next: 'Restore the session server or its JWKS URL. Known sessions are still accepted for a while.',
-    }),
-    keysNotFetched: ({ since, reason }: Of<'sessionServerFails' | 'keysNotFetched'>, f: Format, now: number) => ({
-      text: `Fetching the JWKS has failed since ${f.since(since, now)} (${reason}). Known keys are used for up to an hour.`,
-      next: 'Restore the JWKS URL. Sessions that are signed with a new key cannot be checked.',
-    }),
-    sessionsRefused: ({ count, share }: Of<'sessionsRefused' | 'readsFail'>, f: Format) => ({
-      text: `The broker refused ${f.percent(share)} of the sessions in the last 10 minutes (${f.number(count)}). Users may be locked out.`,
-      next: 'Take a session of a new login and run `node dist/main.js check --session`.',
-    }),
-    readsFail: ({ count, share }: Of<'sessionsRefused' | 'readsFail'>, f: Format) => ({
-      text: `${f.percent(share)} of the reads failed on the server’s side in the last 5 minutes (${f.number(count)}).`,
-      next: 'Look at the codes under “Recent failures”.',
-    }),
-    internalErrors: ({ count }: Of<'internalErrors'>, f: Format) => ({
-      text: `${f.number(count)} reads failed with an internal error in the last 5 minutes.`,
-      next: 'Search the log of this replica for lines at `error`, and report them.',
-    }),
-    overdue: ({ seconds, count }: Of<'overdue'>, f: Format) => ({
-      text: `${f.number(count)} tokens are overdue for renewal, the oldest by ${f.duration(seconds * 1000)}.`,
-      next: 'See whether logins fail or the login budget is too small.',
-    }),
-    budgetSpent: ({ waiting }: Of<'budgetSpent'>, f: Format) => ({
-      text: `The login budget is used up. ${f.number(waiting)} logins wait.`,
-      next: 'If this lasts, raise VENDOR_MAX_RPS in agreement with the vendor.',
-    }),
-    clockOff: ({ host, seconds }: Of<'clockOff'>, f: Format) => ({
-      text: `The clocks of this host and of ${host} differ by ${f.duration(seconds * 1000)}.`,
-      next: 'Check NTP on this host. Logins are signed with the vendor’s time meanwhile.',
-    }),
-  },
+  findings,
 
   dependencies: 'Dependencies',
   dependency: 'System',
@@ -143,6 +181,7 @@ export const EN = {
   states: {
     ok: 'works',
     failing: 'fails',
+    refusesWrites: 'refuses writes',
     down: 'unreachable',
     open: 'circuit open',
     halfOpen: 'circuit half-open',
@@ -151,18 +190,34 @@ export const EN = {
   clockOffset: (duration: string) => `clock differs by ${duration}`,
   vendorCode: (code: number) => `code ${code}`,
 
+  fleet: 'Replicas',
+  replica: 'Replica',
+  replicaVersion: 'Version',
+  replicaFindings: 'Findings',
+  clockDifference: 'Clock difference',
+  configuration: 'Configuration',
+  fine: 'none',
+  unknown: 'not known',
+  missingFor: (age: string) => `missing for ${age}`,
+  differs: 'differs',
+  fleetWhy:
+    'Clock difference: to the clock of Redis. Configuration: a digest of settings and secrets, the same on replicas with the same ones.',
+
   due: 'What falls due',
-  dueWhy: 'Over all replicas. A token is due for renewal some days before it ends.',
+  dueWhy:
+    'Over all replicas. A token is due for renewal some days before it ends. Each count includes the ones before it.',
   dueUnknown: 'Unknown while Redis does not answer.',
   dueNow: 'now',
-  dueHour: '1 h',
-  dueDay: '24 h',
-  dueWeek: '7 d',
-  dueMonth: '30 d',
+  dueHour: 'within 1 h',
+  dueDay: 'within 24 h',
+  dueWeek: 'within 7 d',
+  dueMonth: 'within 30 d',
   total: 'all tokens',
   overdueFor: 'oldest overdue',
-  next24: 'Next 24 hours, per hour',
-  next30: 'Next 30 days, per day',
+  ended: 'ended unrenewed, last hour',
+  firstEndAt: 'first token ends',
+  next24: 'Tokens due per hour, next 24 hours',
+  next30: 'Tokens due per day, next 30 days',
   now: 'now',
   hours: (count: number) => `+${count} h`,
   days: (count: number) => `+${count} d`,
@@ -171,7 +226,12 @@ export const EN = {
 
   lastHour: 'Last hour',
   replicaOnly: (replica: string) => `Counted by this replica (${replica}) alone, per minute.`,
-  charts: { reads: 'Reads', renewals: 'Renewals', logins: 'Logins at the vendor', sessions: 'Session checks' },
+  charts: {
+    reads: 'Reads per minute',
+    renewals: 'Renewals per minute',
+    logins: 'Logins at the vendor per minute',
+    sessions: 'Session checks per minute',
+  },
   groups: {
     served: 'served',
     fallback: 'old token served',
@@ -179,12 +239,12 @@ export const EN = {
     failed: 'failed',
     renewed: 'renewed',
     loggedIn: 'succeeded',
+    paced: 'held back by our own pace',
     accepted: 'accepted',
     unchecked: 'not checked',
   },
   hourAgo: '60 min ago',
   noEvents: 'nothing',
-  atMost: (top: string) => `scale to ${top}`,
 
   load: 'Load',
   budget: 'Login budget',
@@ -213,6 +273,8 @@ export const EN = {
   requests: 'Requests',
   backgroundRenewals: 'Background renewals',
   noFailures: 'No failure in the last hour.',
+  paced: (recent: string, hour: string) =>
+    `The login budget held ${recent} background renewals back in 5 min, ${hour} in 60 min. They are tried again: no failure.`,
 
   account: 'Account',
   accountWhy: 'Each look-up leaves an audit line with the name of your token.',
@@ -220,8 +282,8 @@ export const EN = {
   unionId: 'unionId',
   accessId: 'accessId',
   lookUp: 'Look up',
-  lookupRequest:
-    'To find out why one request failed, search the log for its requestId (docs/runbooks.md#a-user-cannot-log-in).',
+  lookupRequest: 'Why did one request fail? Search the log for its requestId:',
+  lookupRunbook: 'A user cannot log in',
   idMissing: 'Enter an id.',
   idUnsendable: 'A browser cannot send this id in a path. Use curl with --path-as-is.',
   unknownAccount: 'The broker does not know this account. It has never logged in here, or it was erased.',
@@ -255,7 +317,7 @@ export const EN = {
   confirmErase: 'Erase this account?',
   confirmEraseText:
     'The broker deletes all tokens, the schedule and the accessId of the account. It refuses every session issued until now. This cannot be undone.',
-  retype: (unionId: string) => `Type the unionId to confirm: ${unionId}`,
+  retype: 'Type the unionId to confirm:',
   retypeWrong: 'This is not the unionId of the account.',
   cancel: 'Cancel',
   confirmLogOutButton: 'Log out',

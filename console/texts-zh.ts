@@ -1,5 +1,106 @@
 import type { Texts } from './texts-en.ts';
 
+const run = '运行 `node dist/main.js check`。';
+
+function named(fact: string | undefined): string {
+  return fact === undefined ? '' : `（${fact}）`;
+}
+
+const findings: Texts['findings'] = {
+  redis_unreachable: ({ reason }) => ({
+    text: `Redis 无响应${named(reason)}。已知的令牌由内存提供。`,
+    next: '请恢复 Redis。不要重启副本：令牌还在它们的内存里。',
+  }),
+  redis_refuses_writes: ({ reason = '' }) => {
+    const why: Readonly<Record<string, string>> = {
+      oom: '内存已满',
+      readonly: '处于只读状态',
+      misconf: '无法写入磁盘',
+    };
+    return {
+      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。新的令牌无法保存。`,
+      next:
+        reason === 'readonly'
+          ? '确认哪个 Redis 是主节点，以及跟随它的从节点是否足够。不要重启 Broker 的副本。'
+          : '给 Redis 更多空间。不要重启副本：令牌还在它们的内存里。',
+    };
+  },
+  vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {
+    const isClock = reason === 'clock_skew';
+    const isSignature = vendorCode === 10_007;
+    const what = isClock ? '签名中的时间' : isSignature ? '我们的签名' : '我们的 App';
+    const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}（5 分钟内 ${f.number(count ?? 0)} 次）`;
+    const code = vendorCode === undefined ? '' : `，结果码 ${vendorCode}`;
+    return {
+      text: `厂商${named(host)}拒绝${what}${often}${isSignature || isClock ? '' : code}。`,
+      next: isClock
+        ? `校准主机时钟（NTP）。${run}`
+        : isSignature
+          ? `${run}并与厂商核对 appKey。`
+          : `${run}如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 \`check --login\` 可以确认。`,
+    };
+  },
+  vendor_down: ({ host, reason }) => ({
+    text: `向厂商${named(host)}的登录无一成功${reason ? `：${reason}` : ''}。已知的令牌照常提供。`,
+    next: `${run}如果全部正常，就只是厂商的登录服务有故障：通知厂商。Broker 会自动重试。`,
+  }),
+  accounts_closed: ({ count }, f) => ({
+    text: `最近 5 分钟厂商关闭了 ${f.number(count ?? 0)} 个账号，它们的令牌已删除。`,
+    next: '立即向厂商确认是否有意为之。',
+  }),
+  session_check_fails: ({ reason }) => ({
+    text: `无法校验会话${named(reason)}。已校验过的会话在一段时间内仍被接受。`,
+    next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。',
+  }),
+  sessions_refused: ({ count, share }, f) => ({
+    text: `最近 5 分钟有 ${f.percent(share ?? 0)} 的会话被拒绝（${f.number(count ?? 0)} 次），用户可能无法登录。`,
+    next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
+  }),
+  vendor_fails_logins: ({ count, share, reason }, f) => ({
+    text: `最近 5 分钟向厂商的登录有 ${f.percent(share ?? 0)} 失败（${f.number(count ?? 0)} 次）${reason ? `，多数为 ${reason}` : ''}。已知的令牌照常提供。`,
+    next:
+      reason === 'maintenance'
+        ? '询问厂商维护何时结束。Broker 会自动重试。'
+        : `${run}如果全部正常，把比例和原因告诉厂商。`,
+  }),
+  reads_fail: ({ count, share, reason }, f) => ({
+    text: `最近 5 分钟有 ${f.percent(share ?? 0)} 的读取失败（${f.number(count ?? 0)} 次）${reason ? `，多数为 ${reason}` : ''}。`,
+    next: '查看“最近的失败”中的错误码，并在日志中查找该错误码。',
+  }),
+  tokens_ended: ({ count }, f) => ({
+    text: `最近一小时有 ${f.number(count ?? 0)} 个使用中的令牌未刷新就已过期。`,
+    next: '从其他问题中查找原因。如果没有，请上报。',
+  }),
+  redis_lost_data: () => ({
+    text: 'Redis 恢复后数据为空。各副本会写回内存中的内容。',
+    next: '请让你的云重做近期的清除。不要重启副本。',
+  }),
+  redis_went_back: () => ({
+    text: 'Redis 恢复后数据变旧，例如来自快照。各副本会写回内存中的内容。',
+    next: '请让你的云重做该快照之后的清除。不要重启副本。',
+  }),
+  renewals_late: ({ count, seconds }, f) => ({
+    text: `${f.number(count ?? 0)} 个令牌逾期未刷新，最久的已逾期 ${f.duration((seconds ?? 0) * 1_000)}。`,
+    next: '查看登录是否失败，或 VENDOR_MAX_RPS 是否太小。',
+  }),
+  vendor_slow: ({ count, share }, f) => ({
+    text: `有 ${f.percent(share ?? 0)} 的登录在厂商处耗时超过 3 秒（5 分钟内 ${f.number(count ?? 0)} 次）。`,
+    next: '请询问厂商。',
+  }),
+  replica_missing: ({ count, replicas = [] }, f) => ({
+    text: `${f.number(count ?? 0)} 个副本未经停机流程就消失了：${replicas.join('、')}。`,
+    next: '查明进程或主机为何终止，以及新副本是否已接替。',
+  }),
+  configuration_differs: ({ count, replicas = [] }, f) => ({
+    text: `${f.number(count ?? 0)} 个副本的版本或配置不同：${replicas.join('、')}。`,
+    next: '完成滚动升级，或让这些副本重新读取密钥。',
+  }),
+  clock_differs: ({ host, seconds = 0 }, f) => ({
+    text: `本机与 ${host ?? 'Redis'} 的时钟相差 ${f.duration(seconds * 1_000)}。`,
+    next: '校准主机时钟（NTP）。',
+  }),
+};
+
 /** The page in Chinese, with the terms that the vendor's documents use. */
 export const ZH: Texts = {
   title: 'Broker 控制台',
@@ -25,18 +126,20 @@ export const ZH: Texts = {
   foreignNext:
     '请确认端口转发连到 Broker，然后刷新页面并重新输入令牌。Broker 重启、30 分钟没有请求或满 12 小时，会话都会结束。',
 
-  allFine: '据本副本所知，所有令牌正常。',
-  lastLogin: (ago) => `本副本最近一次成功登录厂商：${ago}。`,
-  noLogin: '本副本还没有登录过厂商。',
-  otherReplicas: '其他副本请看告警。',
+  allFine: '所有令牌正常。',
+  lastLogin: (ago) => `应答的副本最近一次成功登录厂商：${ago}。`,
+  noLogin: '应答的副本还没有登录过厂商。',
   noTokens: '各部分正常，目前还没有令牌。',
   noTokensNext: 'App 第一次请求时会产生第一个令牌。',
   loading: '正在查询服务状态……',
   nextStep: '下一步',
-  runbook: '运维手册',
-  runbookAt: (heading) =>
-    `docs/zh/runbooks.md#${heading === 'The vendor is down' ? '厂商故障' : heading.toLowerCase()}`,
   also: '另外',
+  runbookOf: (code) => `运维手册：${code}`,
+  seenBy: (replicas) => `发现于 ${replicas}。`,
+  foundSince: (time, ago) => `始于 ${time}（${ago}）。`,
+  firstEnd: (left, time) => `第一个使用中的令牌将在${left}过期（${time}）。`,
+  firstEndUnknown: '暂时不知道第一个使用中的令牌何时过期。',
+  endsPerHour: '每小时过期的使用中令牌（个）',
   asOf: (age) => `${age}前更新`,
   noAnswer: (time) => `本副本没有响应。以下是 ${time} 的数据。`,
   noAnswerYet: '本副本没有响应。',
@@ -45,79 +148,7 @@ export const ZH: Texts = {
   closing: '本副本正在停机。',
   closingNext: '请把端口转发连到另一个副本。',
 
-  findings: {
-    storeDown: ({ since, reason }, f, now) => ({
-      text: `Redis ${since ? `从 ${f.since(since, now)} 起` : ''}无响应${reason ? `（${reason}）` : ''}。已知的令牌由内存提供。`,
-      next: '请恢复 Redis。不要重启副本：令牌还在它们的内存里。',
-    }),
-    storeLostData: ({ at }, f, now) => ({
-      text: `Redis 于 ${f.since(at, now)} 恢复，但数据为空。各副本会写回内存中的内容。`,
-      next: '请让你的云重做近期的清除。不要重启副本。',
-    }),
-    storeWentBack: ({ at }, f, now) => ({
-      text: `Redis 于 ${f.since(at, now)} 回到了较旧的数据，例如来自快照。各副本会写回内存中的内容。`,
-      next: '请让你的云重做该快照之后的清除。不要重启副本。',
-    }),
-    signatureRefused: ({ host, since }, f, now) => ({
-      text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的签名。`,
-      next: '运行 `node dist/main.js check`，并与厂商核对 appKey。',
-    }),
-    clockRefused: ({ host, since }, f, now) => ({
-      text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝签名中的时间。`,
-      next: '校准主机时钟（NTP）。运行 `node dist/main.js check` 查看时间差。',
-    }),
-    appRefused: ({ host, since, vendorCode }, f, now) => ({
-      text: `厂商（${host}）从 ${f.since(since, now)} 起拒绝我们的 App${vendorCode === undefined ? '' : `（结果码 ${vendorCode}）`}。`,
-      next: '运行 `node dist/main.js check`。如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 `check --login` 可以确认。',
-    }),
-    vendorDown: ({ host, since, reason }, f, now) => ({
-      text: `厂商（${host}）${since ? `从 ${f.since(since, now)} 起` : ''}不可用${reason ? `（${reason}）` : ''}，已熔断。`,
-      next: '运行 `node dist/main.js check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。下一次需要登录时自动重试，最多每 5 秒一次。',
-    }),
-    vendorFails: ({ host, since, reason, logins }, f, now) => ({
-      text: `最近一次向厂商（${host}）的登录失败（${reason}），从 ${f.since(since, now)} 起没有成功的登录。${logins.failed > 0 ? `最近 10 分钟，本副本的 ${f.number(logins.all)} 次登录中有 ${f.number(logins.failed)} 次失败。` : ''}`,
-      next:
-        reason === 'maintenance'
-          ? '询问厂商维护何时结束。已知的令牌照常提供，Broker 会自动重试。'
-          : '运行 `node dist/main.js check`。如果全部正常，就只是厂商的登录服务有故障：通知厂商。已知的令牌照常提供。',
-    }),
-    vendorBroken: ({ host, since, reason }, f, now) => ({
-      text: `厂商（${host}）从 ${f.since(since, now)} 起返回无法识别的内容（${reason}）。`,
-      next: '检查 Broker 与厂商之间的代理，再联系厂商。',
-    }),
-    sessionServerFails: ({ since, reason }, f, now) => ({
-      text: `会话服务器从 ${f.since(since, now)} 起失败（${reason}），无法校验新会话。`,
-      next: '请恢复会话服务器或 JWKS 地址。已校验过的会话在一段时间内仍被接受。',
-    }),
-    keysNotFetched: ({ since, reason }, f, now) => ({
-      text: `从 ${f.since(since, now)} 起无法获取 JWKS（${reason}）。已知的密钥最多使用一小时。`,
-      next: '请恢复 JWKS 地址。用新密钥签名的会话无法校验。',
-    }),
-    sessionsRefused: ({ count, share }, f) => ({
-      text: `最近 10 分钟有 ${f.percent(share)} 的会话被拒绝（${f.number(count)} 次），用户可能无法登录。`,
-      next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
-    }),
-    readsFail: ({ count, share }, f) => ({
-      text: `最近 5 分钟有 ${f.percent(share)} 的读取因服务端原因失败（${f.number(count)} 次）。`,
-      next: '查看“最近的失败”中的错误码。',
-    }),
-    internalErrors: ({ count }, f) => ({
-      text: `最近 5 分钟有 ${f.number(count)} 次读取发生内部错误。`,
-      next: '在本副本的日志中查找 `error` 级别的记录并上报。',
-    }),
-    overdue: ({ seconds, count }, f) => ({
-      text: `${f.number(count)} 个令牌逾期未刷新，最久的已逾期 ${f.duration(seconds * 1000)}。`,
-      next: '查看登录是否失败，或登录配额是否太小。',
-    }),
-    budgetSpent: ({ waiting }, f) => ({
-      text: `登录配额已用完，${f.number(waiting)} 个登录在排队。`,
-      next: '如果持续如此，与厂商商定后调大 VENDOR_MAX_RPS。',
-    }),
-    clockOff: ({ host, seconds }, f) => ({
-      text: `本机与 ${host} 的时钟相差 ${f.duration(seconds * 1000)}。`,
-      next: '检查本机的 NTP。在此期间签名使用厂商的时间。',
-    }),
-  },
+  findings,
 
   dependencies: '依赖',
   dependency: '系统',
@@ -134,6 +165,7 @@ export const ZH: Texts = {
   states: {
     ok: '正常',
     failing: '失败',
+    refusesWrites: '拒绝写入',
     down: '无响应',
     open: '已熔断',
     halfOpen: '半开（试探中）',
@@ -142,8 +174,20 @@ export const ZH: Texts = {
   clockOffset: (duration) => `时钟相差 ${duration}`,
   vendorCode: (code) => `结果码 ${code}`,
 
+  fleet: '副本',
+  replica: '副本',
+  replicaVersion: '版本',
+  replicaFindings: '问题',
+  clockDifference: '时钟差',
+  configuration: '配置',
+  fine: '无',
+  unknown: '未知',
+  missingFor: (age) => `已消失 ${age}`,
+  differs: '不同',
+  fleetWhy: '时钟差：与 Redis 时钟之差。配置：设置与密钥的摘要，相同则摘要相同。',
+
   due: '待刷新',
-  dueWhy: '所有副本合计。令牌会在过期前数天刷新。',
+  dueWhy: '所有副本合计。令牌会在过期前数天刷新。每个数字都包含前面的数字。',
   dueUnknown: 'Redis 无响应，暂时未知。',
   dueNow: '现在',
   dueHour: '1 小时内',
@@ -152,8 +196,10 @@ export const ZH: Texts = {
   dueMonth: '30 天内',
   total: '令牌总数',
   overdueFor: '最久逾期',
-  next24: '未来 24 小时（每小时）',
-  next30: '未来 30 天（每天）',
+  ended: '未刷新就过期（1 小时内）',
+  firstEndAt: '首个令牌过期',
+  next24: '未来 24 小时，每小时待刷新令牌（个）',
+  next30: '未来 30 天，每天待刷新令牌（个）',
   now: '现在',
   hours: (count) => `+${count} 小时`,
   days: (count) => `+${count} 天`,
@@ -161,7 +207,12 @@ export const ZH: Texts = {
 
   lastHour: '最近一小时',
   replicaOnly: (replica) => `仅本副本（${replica}）的计数，按分钟。`,
-  charts: { reads: '读取', renewals: '刷新', logins: '向厂商登录', sessions: '会话校验' },
+  charts: {
+    reads: '读取（次/分钟）',
+    renewals: '刷新（次/分钟）',
+    logins: '向厂商登录（次/分钟）',
+    sessions: '会话校验（次/分钟）',
+  },
   groups: {
     served: '已提供',
     fallback: '提供旧令牌',
@@ -169,12 +220,12 @@ export const ZH: Texts = {
     failed: '失败',
     renewed: '已刷新',
     loggedIn: '成功',
+    paced: '受自身节奏限制',
     accepted: '接受',
     unchecked: '无法校验',
   },
   hourAgo: '60 分钟前',
   noEvents: '无',
-  atMost: (top) => `刻度上限 ${top}`,
 
   load: '负载',
   budget: '登录配额',
@@ -203,6 +254,8 @@ export const ZH: Texts = {
   requests: '请求',
   backgroundRenewals: '后台刷新',
   noFailures: '最近一小时没有失败。',
+  paced: (recent, hour) =>
+    `登录配额推迟了后台刷新：5 分钟内 ${recent} 次，60 分钟内 ${hour} 次。它们会重试，不是失败。`,
 
   account: '账号',
   accountWhy: '每次查询都会留下审计日志，含你的令牌名称。',
@@ -210,7 +263,8 @@ export const ZH: Texts = {
   unionId: 'unionId',
   accessId: 'accessId',
   lookUp: '查询',
-  lookupRequest: '要查明某个请求为何失败，请用它的 requestId 搜索日志（docs/zh/runbooks.md#用户无法登录）。',
+  lookupRequest: '某个请求为何失败？请用它的 requestId 搜索日志：',
+  lookupRunbook: '用户无法登录',
   idMissing: '请输入 ID。',
   idUnsendable: '浏览器无法在路径中发送这个 ID，请用 curl --path-as-is。',
   unknownAccount: '没有这个账号：从未在此登录，或已被清除。',
@@ -241,7 +295,7 @@ export const ZH: Texts = {
   confirmLogOutText: (terminal) => `将在所有副本上删除 ${terminal} 的令牌。App 用有效会话可以重新获取令牌。`,
   confirmErase: '清除这个账号？',
   confirmEraseText: '将删除该账号的所有令牌、刷新计划和 accessId，并拒绝此刻之前签发的所有会话。此操作无法撤销。',
-  retype: (unionId) => `请输入 unionId 以确认：${unionId}`,
+  retype: '请输入 unionId 以确认：',
   retypeWrong: '与该账号的 unionId 不一致。',
   cancel: '取消',
   confirmLogOutButton: '登出',

@@ -2,6 +2,7 @@
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { runbookPages } from './runbook-pages.mjs';
 import { billOfMaterials } from './sbom.mjs';
 
 /** The variables that CommonJS provides in every module. */
@@ -56,6 +57,9 @@ await build({
   charset: 'utf8',
 });
 for (const file of ['console.html', 'icon.svg']) await cp(`console/${file}`, `dist/static/console/${file}`);
+for (const [language, page] of Object.entries(await runbookPages())) {
+  await writeFile(`dist/static/console/runbooks-${language}.html`, page);
+}
 const folders = packages(Object.keys(metafile.inputs));
 const texts = await licences(folders);
 await writeFile('dist/THIRD-PARTY-LICENSES', [STATIC, ...texts].join(`\n\n${'-'.repeat(80)}\n\n`));

@@ -70,9 +70,9 @@ test('axe finds no violation in any state, in both languages, light and dark', a
   await opened.enter('');
   runs += await expectAccessible('form with an error');
   await opened.enter(FIRST_TOKEN);
-  await opened.verdict(/All tokens are fine, as far as this replica knows/);
+  await opened.verdict(/^All tokens are fine\.$/);
   expect(await page.locator('#verdict-details').textContent()).toMatch(
-    /Its last vendor login: \d+ s ago\. Other replicas: see the alerts\./,
+    /Last vendor login of the replica that answers: \d+ s ago\./,
   );
   runs += await expectAccessible('status');
   await page.locator('#lookup-id').fill(UNION_ID);
@@ -102,13 +102,16 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     VENDOR_APP_KEY: 'wrong-key',
   });
   try {
-    expect((await misconfigured.getToken(await fleet.session('bob'), 'phone')).status).toBe(502);
+    for (let account = 0; account < 5; account += 1) {
+      expect((await misconfigured.getToken(await fleet.session(`bob-${account}`), 'phone')).status).toBe(502);
+    }
     const opened = await openConsole(browser, `${misconfigured.adminUrl}/console`);
     await opened.enter(FIRST_TOKEN);
-    await opened.verdict(/The vendor \(127\.0\.0\.1:\d+\) has refused our signature since \d\d:\d\d\./);
+    await opened.verdict(/The vendor refuses our signature in 100% of the logins \(5 in 5 minutes\)\./);
     const details = opened.page.locator('#verdict-details');
     expect(await details.textContent()).toContain('node dist/main.js check');
-    expect(await details.textContent()).toContain('docs/runbooks.md#sdktokenbrokervendorrefuseslogins');
+    const runbook = details.getByRole('link', { name: 'vendor_rejects' });
+    expect(await runbook.getAttribute('href')).toBe('console/runbooks/en#sdktokenbrokervendorrefuseslogins');
     for (let session = 0; session < 12; session += 1) await misconfigured.getToken(`made-up-${session}`, 'phone');
     await eventually(async () => {
       await opened.askNow();
@@ -320,7 +323,7 @@ describe('an account', () => {
       await page.locator('#lookup-id').press('Enter');
       await page.getByText('2 of 2 phones').waitFor();
       await page.getByText('A new phone gets terminal_limit: log a lost one out.').waitFor();
-      expect(await page.locator('.terminals h4 code').allTextContents()).toEqual(['z-old', 'a-new']);
+      expect(await page.locator('.terminals h4 bdi').allTextContents()).toEqual(['z-old', 'a-new']);
       const failures = await page.locator('#failures').textContent();
       expect(failures).toContain('TERMINALS_PER_ACCOUNT phones with a valid token. Who acts: the user.');
     } finally {
@@ -388,7 +391,7 @@ describe('an account', () => {
   test('whose unionId begins with a blank is not mistaken for the one without it', async () => {
     for (const unionId of [' eve', 'eve']) await logIn(unionId, unionId === 'eve' ? 'plain' : 'blank');
     const { page } = await openWithToken();
-    const terminals = page.locator('.terminals h4 code');
+    const terminals = page.locator('.terminals h4 bdi');
     const lookUp = async (id: string) => {
       await page.locator('#lookup-id').fill(id);
       await page.locator('#lookup-id').press('Enter');
@@ -515,10 +518,7 @@ test('while Redis is down the verdict says so, and the rest of the page works', 
   const opened = await openWithToken();
   await redis.stop();
   try {
-    await eventually(async () => {
-      await opened.askNow();
-      await opened.verdict(/Redis does not answer since \d\d:\d\d/);
-    });
+    await opened.verdict(/Redis does not answer.*Known tokens come from memory/, 60_000);
     expect(await opened.page.locator('#due').textContent()).toContain('Unknown while Redis does not answer');
     expect(await opened.page.locator('#dependencies').textContent()).toContain('unreachable');
     expect(await opened.expectAccessible('Redis down')).toBe(4);

@@ -12,6 +12,12 @@ const CONSOLE_FILES = {
   '/console/icon.svg': 'console/icon.svg',
 };
 
+/** The console links to the runbooks, and an operator in an outage may have no other copy. */
+const RUNBOOKS = {
+  '/console/runbooks/en': 'console/runbooks-en.html',
+  '/console/runbooks/zh': 'console/runbooks-zh.html',
+};
+
 /** The page loads only its own files, asks only its own server, and cannot make HTML from text. */
 const CONSOLE_CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
@@ -84,6 +90,10 @@ export async function consoleRoutes(
   });
   if (adminTokens.isEmpty) return;
   serveFiles(app, CONSOLE_FILES);
+  await app.register(async (documents) => {
+    documents.addHook('onSend', async (_request, reply) => void reply.header('content-security-policy', CONSOLE_CSP));
+    serveFiles(documents, RUNBOOKS);
+  });
 
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, body);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { outcomeGroups, SERVER_ERRORS, sumOfLast } from '../../../console/outcome-groups.ts';
+import { outcomeGroups, SERVER_ERRORS } from '../../../console/outcome-groups.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
 
 const NONE = { from: '2026-11-26T13:10:00.000Z', reads: {}, renewals: {}, logins: {}, sessions: {} };
@@ -23,13 +23,15 @@ describe('the groups of a chart', () => {
       'vendor_timeout',
     ];
     expect(totals('reads', reads)).toEqual({ served: 4, fallback: 1, refused: 2, failed: 1 });
-    expect(totals('renewals', ['login', 'waited', 'account_disabled', 'internal'])).toEqual({
+    expect(totals('renewals', ['login', 'waited', 'account_disabled', 'internal', 'vendor_busy'])).toEqual({
       renewed: 2,
+      paced: 1,
       refused: 1,
       failed: 1,
     });
-    expect(totals('logins', ['success', 'account_closed', 'request', 'configuration', 'timeout'])).toEqual({
+    expect(totals('logins', ['success', 'account_closed', 'request', 'configuration', 'timeout', 'busy'])).toEqual({
       loggedIn: 1,
+      paced: 1,
       refused: 2,
       failed: 2,
     });
@@ -47,8 +49,4 @@ describe('the groups of a chart', () => {
 it('the errors of the server are those with a status of 500 or more', () => {
   const expected = Object.entries(ERRORS).flatMap(([code, { status }]) => (status >= 500 ? [code] : []));
   expect(SERVER_ERRORS).toEqual(new Set(expected));
-});
-
-it('the sum of the last minutes includes the current one', () => {
-  expect(sumOfLast(2, [100, 10, 4, 2, 1])).toBe(7);
 });

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { EN } from '../../../console/texts-en.ts';
+import { Format } from '../../../console/format.ts';
+import { EN, type Texts } from '../../../console/texts-en.ts';
 import { ZH } from '../../../console/texts-zh.ts';
+import { FINDING_CODES, type FindingCode } from '../../../src/token/findings.ts';
 import { readFile } from '../../support/documents.ts';
 
 /** All texts by path. A function gets its name's arguments as numbers or texts, which is enough to see what it writes. */
@@ -16,19 +18,63 @@ describe('the Chinese texts', () => {
   });
 
   it('are Chinese, except names and codes', () => {
-    const names = /^\.(redis|app|unionId|accessId|runbookAt|actors\.app|demo\.(app|broker))$/;
+    const names = /^\.(redis|app|unionId|accessId|actors\.app|demo\.(app|broker))$/;
     const foreign = textsOf(ZH).filter(([path, text]) => !names.test(path) && !/\p{Script=Han}/u.test(text));
     expect(foreign).toEqual([]);
   });
 
   it('use the terms of the vendor and of engineers', () => {
-    const all =
-      textsOf(ZH)
-        .map(([, text]) => text)
-        .join('\n') +
-      String(ZH.findings.vendorDown) +
-      String(ZH.findings.signatureRefused);
+    const all = [
+      ...textsOf(ZH).map(([, text]) => text),
+      ...FACTS.flatMap((facts) => FINDING_CODES.map((code) => said(code, ZH, facts))),
+    ].join('\n');
     for (const term of ['令牌', '会话', '熔断', '限流', '终端', '签名', '过期', '刷新']) expect(all).toContain(term);
+  });
+});
+
+/** A finding with all facts that it may have. */
+function said(code: FindingCode, texts: Texts, facts: object = ALL_FACTS): string {
+  const finding = {
+    code,
+    level: 'bad',
+    message: '',
+    since: '2026-11-26T14:02:00.000Z',
+    runbook: '',
+    ...facts,
+  } as const;
+  const { text, next } = texts.findings[code](finding, new Format(texts === ZH ? 'zh' : 'en', 'UTC'));
+  return `${text}\n${next}`;
+}
+
+const ALL_FACTS = {
+  count: 43,
+  share: 0.488,
+  host: 'vendor.example',
+  reason: 'timeout',
+  seconds: 400,
+  replicas: ['b-1'],
+};
+const FACTS = [
+  ALL_FACTS,
+  { ...ALL_FACTS, count: 1 },
+  { reason: 'oom' },
+  { reason: 'readonly' },
+  { reason: 'clock_skew' },
+  { reason: 'configuration', vendorCode: 10_007 },
+  { reason: 'configuration', vendorCode: 10_012 },
+  { reason: 'maintenance' },
+  {},
+];
+
+describe.each(FINDING_CODES)('the finding %s', (code) => {
+  it('says what is wrong and one action, in both languages, with whatever facts are known', () => {
+    for (const facts of FACTS) {
+      for (const texts of [EN, ZH]) {
+        const [text = '', next = ''] = said(code, texts, facts).split('\n');
+        for (const one of [text, next]) expect(one).toMatch(texts === ZH ? /\p{Script=Han}.*。$/u : /^[A-Z0-9].*\.$/);
+        expect(text + next).not.toMatch(/undefined|NaN|null/);
+      }
+    }
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FINDING_CODES, runbookOf } from '../../../../src/token/findings.ts';
 import { plainRequest } from '../../../support/plain-request.ts';
 import { startInternalApp } from '../running-internal-app.ts';
 
@@ -29,11 +30,27 @@ describe('GET /console', () => {
     expect(body).not.toMatch(/ on\w+=|style=|<style|<script>/);
   });
 
+  it.each(['en', 'zh'])('serves the runbooks in %s, with a section for each finding', async (language) => {
+    const { origin } = await startInternalApp({ logLevel: 'warn' });
+    const { status, headers, body } = await plainRequest(`${origin}/console/runbooks/${language}`);
+    expect([status, headers['content-type']]).toEqual([200, 'text/html; charset=utf-8']);
+    expect(headers['content-security-policy']).toContain("default-src 'none'");
+    for (const code of FINDING_CODES) expect(body).toContain(`<h2 id="${runbookOf(code).split('#')[1]}">`);
+    const ids = new Set([...body.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id));
+    const targets = [...body.matchAll(/ href="#([^"]+)"/g)].map(([, target]) => decodeURI(target ?? ''));
+    expect(targets.length).toBeGreaterThan(20);
+    expect(targets.filter((target) => !ids.has(target))).toEqual([]);
+    const others = [...body.matchAll(/ href="(?!#)([^"]+)"/g)].map(([, target]) => target);
+    expect(others).toEqual(['../icon.svg', '../console.css', language === 'en' ? 'zh' : 'en']);
+  });
+
   it('says what is missing if there is no admin token, and serves no file', async () => {
     const { origin } = await startInternalApp({ adminToken: undefined });
     const page = await plainRequest(`${origin}/console`);
     expect(page.status).toBe(404);
     expect(JSON.parse(page.body)).toMatchObject({ code: 'not_found', detail: expect.stringContaining('ADMIN_TOKEN') });
-    expect((await plainRequest(`${origin}/console/console.js`)).status).toBe(404);
+    for (const file of ['console.js', 'runbooks/en', 'calls']) {
+      expect((await plainRequest(`${origin}/console/${file}`)).status, file).toBe(404);
+    }
   });
 });
