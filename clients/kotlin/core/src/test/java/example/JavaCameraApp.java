@@ -47,7 +47,6 @@ public final class JavaCameraApp implements AccountListener {
     ) {
         this.ownLogin = ownLogin;
         this.screen = screen;
-        // docs: set-up
         BlockingSessionSource sessions = new BlockingSessionSource() {
             @Override protected String currentSession() throws Exception { return ownLogin.session(); }
             @Override protected String newSession() throws Exception { return ownLogin.renewedSession(); }
@@ -58,19 +57,15 @@ public final class JavaCameraApp implements AccountListener {
             .callbackExecutor(mainExecutor) // ContextCompat.getMainExecutor(context)
             .build();
         service = new CallbackHostAccountService(client, new CloudShareDirectory(cloudUrl, sessions, transport), this);
-        // docs end
     }
 
-    // docs: start
     public void onProcessStart() {
         GWIoT.INSTANCE.registerHostAccountService(service);
         GWIoT.INSTANCE.getAccountEvent().observeForever(service::onAccountEvent);
         client.finishLogout(); // a logout that found no network
         if (ownLogin.userId() != null) logIn(ownLogin.userId());
     }
-    // docs end
 
-    // docs: login
     public void logIn(String userId) {
         service.login(userId, new Callback<Void>() {
             @Override public void onSuccess(Void nothing) { screen.showCameras(); }
@@ -86,7 +81,6 @@ public final class JavaCameraApp implements AccountListener {
         if (!refusal.getCode().equals(BrokerError.LOGGED_OUT)) logOut();
         screen.showLogin();
     }
-    // docs end
 
     /** The user has just logged in to your cloud. Its response contains the token already. */
     public void onOwnLogin(String userId, String sdkToken, String sdkTokenEtag) {
@@ -94,13 +88,10 @@ public final class JavaCameraApp implements AccountListener {
         logIn(userId);
     }
 
-    // docs: account-events
     @Override public void onKickedOut() { screen.showKickedOut(); } // with a button that calls logIn()
 
     @Override public void onLoginFailed(Exception error) { show(error); }
-    // docs end
 
-    // docs: logout
     public void logOut() {
         service.logout(new Callback<Boolean>() {
             @Override public void onSuccess(Boolean confirmed) { ownLogin.end(); }
@@ -108,6 +99,5 @@ public final class JavaCameraApp implements AccountListener {
             @Override public void onFailure(Exception error) { ownLogin.end(); }
         });
     }
-    // docs end
 }
 // docs end

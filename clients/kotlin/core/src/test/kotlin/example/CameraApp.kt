@@ -37,7 +37,6 @@ class CameraApp(
     brokerUrl: String,
     cloudUrl: String,
 ) : AccountListener {
-    // docs: set-up
     private val sessions = object : SessionSource {
         override suspend fun session() = ownLogin.session()
         override suspend fun renewedSession() = ownLogin.renewedSession()
@@ -54,7 +53,6 @@ class CameraApp(
         listener = this,
         appScope,
     )
-    // docs end
 
     // docs: start
     fun onProcessStart() {
