@@ -9,6 +9,7 @@ import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
+import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
 import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CoroutineScope
@@ -213,14 +214,29 @@ class BrokerHostAccountServiceTest {
 
     @Test
     fun `a login that another login or a logout follows at once does not reach the SDK`() = runBlocking {
+        // The first call waits for the storage until the second one has been made.
+        val bothCalled = Semaphore(0)
+        val values = InMemoryTokenStorage()
+        val storage = object : TokenStorage by values {
+            override fun get(key: String): String? {
+                if (key == "sdk-token.user") assertTrue(bothCalled.tryAcquire(60, TimeUnit.SECONDS))
+                return values.get(key)
+            }
+        }
+        val client = broker.client(sessions, storage = storage, port = proxy.port)
+        val service = BrokerHostAccountService(client, CloudShareDirectory(cloud.url, sessions), listener, scope)
+        GWIoT.registerHostAccountService(service)
         fun <T> now(call: suspend () -> T) = async(start = CoroutineStart.UNDISPATCHED) { runCatching { call() } }
         suspend fun <T> code(call: Deferred<Result<T>>) = (call.await().exceptionOrNull() as? BrokerError)?.code
         val first = now { service.login("alice") }
         val second = now { service.login("bob") }
+        bothCalled.release(100)
         assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(code(first), code(second)))
         assertEquals(1, GWIoT.logins)
+        bothCalled.drainPermits()
         val third = now { service.login("alice") }
         val logout = now { service.logout() }
+        bothCalled.release(100)
         assertEquals(listOf(BrokerError.LOGGED_OUT, null), listOf(code(third), code(logout)))
         assertEquals(1, GWIoT.logins)
         assertEquals(false, GWIoT.isLogin.value)
