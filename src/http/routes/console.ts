@@ -98,12 +98,12 @@ export async function consoleRoutes(
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {
     done(null, body);
   });
-  const schema = { hide: true, querystring: numberedCall };
+  const schema = { hide: true, querystring: numberedCall, body: z.instanceof(Buffer) };
   app.post('/console/calls', { schema, bodyLimit: CALL_LIMIT }, async (request, reply) => {
     // Fastify injects no request then.
     if (closing.aborted) throw new BrokerError('shutting_down', { retryAfter: 1 });
     const { page, number } = request.query as z.infer<typeof numberedCall>;
-    const opened = Buffer.isBuffer(request.body) ? sessions.open(page, number, request.body) : undefined;
+    const opened = sessions.open(page, number, request.body as Buffer);
     if (!opened) throw new BrokerError('session_invalid', NO_SESSION);
     const { method, path, body: payload, token: sent = '' } = callIn(opened.text);
     const token = opened.token ?? sent;
