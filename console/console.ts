@@ -122,12 +122,15 @@ function verdict(): Verdict {
 /** While no new token comes from the vendor: until when the ones in use last. */
 function ends(report: StatusReport): (HTMLElement | undefined)[] {
   if (!endsMatter(report)) return [];
-  const { firstEnd, firstEndUnknown } = texts();
-  const { firstEndAt } = report;
+  return [element('p', { class: 'first-end' }, firstEndText(report.firstEndAt)), endsChart(report, writing())];
+}
+
+function firstEndText(at: string | null): string {
+  const { firstEnd, firstEnded, firstEndUnknown } = texts();
+  if (at === null) return firstEndUnknown;
   const { now } = writing();
-  const text =
-    firstEndAt === null ? firstEndUnknown : firstEnd(format.relative(firstEndAt, now), format.since(firstEndAt, now));
-  return [element('p', { class: 'first-end' }, text), endsChart(report, writing())];
+  const time = format.since(at, now);
+  return Date.parse(at) > now ? firstEnd(format.relative(at, now), time) : firstEnded(time);
 }
 
 function findingDetails(finding: Finding): HTMLElement[] {

@@ -154,6 +154,7 @@ export const EN = {
   seenBy: (replicas: string) => `Seen by ${replicas}.`,
   foundSince: (time: string, ago: string) => `Since ${time} (${ago}).`,
   firstEnd: (left: string, time: string) => `The first token in use ends ${left} (${time}).`,
+  firstEnded: (time: string) => `The first token in use has ended (${time}).`,
   firstEndUnknown: 'When the first token in use ends is not known at this moment.',
   endsPerHour: 'Tokens in use that end, per hour',
   asOf: (age: string) => `Updated ${age} ago`,
