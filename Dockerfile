@@ -15,6 +15,9 @@ COPY scripts scripts
 COPY src src
 COPY console console
 COPY openapi openapi
+# The console links to them.
+COPY docs/runbooks.md docs/
+COPY docs/zh/runbooks.md docs/zh/
 RUN npm run build
 
 FROM ${BASE_IMAGE:-default-base}

@@ -127,7 +127,7 @@ describe('the verdict', () => {
     const opening = page.context().waitForEvent('page');
     await page.keyboard.press('Enter');
     const runbook = await opening;
-    expect(await runbook.locator(':target').textContent()).toBe('厂商故障');
+    expect(await runbook.locator(':target').textContent()).toBe('SdkTokenBrokerLoginsFail');
     expect(await runbook.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     await runbook.evaluate(axe.source);
     expect(await runbook.evaluate('axe.run().then(({ violations }) => violations.map(({ id }) => id))')).toEqual([]);

@@ -68,8 +68,9 @@ async function keysOf({ keyPrefix }: Fleet): Promise<string[]> {
   const keys: string[] = [];
   for await (const batch of redis.scanStream({ match: `${keyPrefix}:*`, count: 1_000 })) keys.push(...batch);
   redis.disconnect();
-  // Every replica writes this key, which detects the loss of data in Redis.
-  return keys.filter((key) => key !== `${keyPrefix}:{0}:changes`);
+  // Every replica writes these keys: what detects the loss of data in Redis, and what the replicas tell each other.
+  const own = [`${keyPrefix}:{0}:changes`, `${keyPrefix}:{replicas}`];
+  return keys.filter((key) => !own.includes(key));
 }
 
 /** Sends every attempt and then a good session. Only the good session may cause a login and Redis keys. */

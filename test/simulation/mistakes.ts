@@ -199,8 +199,8 @@ const WRITE_BACK: readonly Change[] = [
   },
   {
     name: 'a write-back waits for its timer although the store answers',
-    from: 'sessionIssuedAt });\n    void this.#flush();',
-    to: 'sessionIssuedAt });\n    this.#retryLater();',
+    from: 'this.#remember(missing);\n      void this.#flush();',
+    to: 'this.#remember(missing);\n      this.#retryLater();',
     foundBy: '10 tests of `test/unit/broker`',
   },
   {
