@@ -16,8 +16,8 @@ COPY src src
 COPY console console
 COPY openapi openapi
 # The console links to them.
-COPY docs/runbooks.md docs/
-COPY docs/zh/runbooks.md docs/zh/
+COPY docs/runbooks.md docs/runbooks.md
+COPY docs/zh/runbooks.md docs/zh/runbooks.md
 RUN npm run build
 
 FROM ${BASE_IMAGE:-default-base}
