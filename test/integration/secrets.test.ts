@@ -13,7 +13,8 @@ import { startFleet } from '../support/fleet.ts';
 import { plainRequest } from '../support/plain-request.ts';
 import { startRedis } from '../support/redis-server.ts';
 
-const KEY = /^[\w-]+:(?:\{\d{1,2}\}:(?:[aifcr]:[\w-]{22}|l:[\w-]{44}|due|changes)|\{logins\}(?::[\w-]{22})?|\{replicas\})$/;
+const KEY =
+  /^[\w-]+:(?:\{\d{1,2}\}:(?:[aifcr]:[\w-]{22}|l:[\w-]{44}|due|changes)|\{logins\}(?::[\w-]{22})?|\{replicas\})$/;
 
 /** Everything that must not be shown. */
 const secrets = new Set<string>();
