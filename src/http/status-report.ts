@@ -364,10 +364,11 @@ function failureReport(counted: CountedFailures) {
   return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
 }
 
-function contactReport({ lastSuccessAt, lastFailure, failingSince }: Contact) {
+function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Contact) {
+  const last = (lastRefusal?.at ?? 0) > (lastFailure?.at ?? 0) ? lastRefusal : lastFailure;
   return {
     lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
-    lastFailure: lastFailure ? { ...lastFailure, at: isoTime(lastFailure.at) } : null,
+    lastFailure: last ? { ...last, at: isoTime(last.at) } : null,
     failingSince: failingSince === undefined ? null : isoTime(failingSince),
   };
 }

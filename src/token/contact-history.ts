@@ -10,7 +10,9 @@ export interface ContactFailure {
 }
 
 /** When another system was last reached, and when not. */
-export type Contact = Readonly<Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'failingSince' | 'failures'>>;
+export type Contact = Readonly<
+  Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'lastRefusal' | 'failingSince' | 'failures'>
+>;
 
 /** One domain of the vendor, as this replica sees it. */
 export interface VendorDomain extends Contact {
@@ -29,6 +31,8 @@ export class ContactHistory {
   /** Epoch ms; `undefined` before the first success. */
   lastSuccessAt: number | undefined;
   lastFailure: ContactFailure | undefined;
+  /** Apart from {@link lastFailure}, so that it neither prolongs an outage nor gives it another reason. */
+  lastRefusal?: ContactFailure | undefined;
   /** Epoch ms of the first failure after the last success; `undefined` if the last contact was a success, or there was none. */
   failingSince: number | undefined;
   /** Number of failures since then. */
@@ -37,6 +41,11 @@ export class ContactHistory {
   /** @param at epoch ms */
   succeeded(at: number): void {
     this.lastSuccessAt = at;
+    this.works();
+  }
+
+  /** The system works: what failed before is over. */
+  works(): void {
     this.failingSince = undefined;
     this.failures = 0;
   }
@@ -47,8 +56,8 @@ export class ContactHistory {
     this.failures += 1;
   }
 
-  /** The system works, but it has refused what one account asked for. */
+  /** The system has answered, but refused what it was asked. This alone does not end an outage. */
   refused(failure: ContactFailure): void {
-    this.lastFailure = failure;
+    this.lastRefusal = failure;
   }
 }

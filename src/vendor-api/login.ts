@@ -278,14 +278,18 @@ function isUnsent(error: unknown): boolean {
   return error instanceof BrokerError || (error instanceof VendorFault && error.kind === 'circuit_open');
 }
 
-/** An open circuit is no news from the domain. The refusal of one account is no failure of the domain. */
+/** An open circuit is no news from the domain. The refusal of one account is no failure of the domain: it shows that it works. */
 function noteFailure({ logins }: Domain, fault: VendorFault, at: number): void {
   const { kind, facts } = fault;
   if (kind === 'circuit_open') return;
-  const { isOutage, level } = ruleFor(fault);
+  const { isOutage, level, retry } = ruleFor(fault);
   const failure = { at, reason: kind, vendorCode: facts.vendorCode, problem: facts.problem };
-  if (isOutage || level === 'error') logins.failed(failure);
-  else logins.refused(failure);
+  if (isOutage || level === 'error') {
+    logins.failed(failure);
+    return;
+  }
+  logins.refused(failure);
+  if (!retry) logins.works();
 }
 
 function labels({ region, subject }: LoginRequest): { region: string; app: string } {

@@ -13,3 +13,13 @@ test('a system fails since the first failure after its last success', () => {
   contact.failed({ at: 4_000, reason: 'timeout' });
   expect(contact.failingSince).toBe(4_000);
 });
+
+test('a refusal neither ends an outage nor gives it another reason, until the system is known to work', () => {
+  const contact = new ContactHistory();
+  contact.failed({ at: 1_000, reason: 'timeout' });
+  contact.refused({ at: 2_000, reason: 'readonly' });
+  expect(contact).toMatchObject({ failingSince: 1_000, failures: 1, lastFailure: { reason: 'timeout' } });
+  contact.works();
+  expect(contact).toMatchObject({ failingSince: undefined, failures: 0, lastSuccessAt: undefined });
+  expect(contact.lastRefusal).toEqual({ at: 2_000, reason: 'readonly' });
+});

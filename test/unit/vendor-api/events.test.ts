@@ -98,12 +98,25 @@ describe('a vendor domain', () => {
     const before = { host, circuit: 'closed', clockOffsetMs: 0, lastSuccessAt: undefined, failures: 0 };
     expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure: undefined, failingSince: undefined }]);
     await refusalOf(vendorLogin.login(REQUEST));
-    const lastFailure = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
-    expect(vendorLogin.domains()).toEqual([{ ...before, lastFailure, failingSince: undefined }]);
+    const lastRefusal = { at: expect.any(Number), reason: 'account_closed', vendorCode: 10902013 };
+    expect(vendorLogin.domains()).toEqual([{ ...before, lastRefusal, failingSince: undefined }]);
     await vendorLogin.login(REQUEST);
     expect(vendorLogin.domains()).toEqual([
-      { ...before, lastSuccessAt: expect.any(Number), lastFailure, failingSince: undefined },
+      { ...before, lastSuccessAt: expect.any(Number), lastRefusal, failingSince: undefined },
     ]);
+  });
+
+  it.each([
+    ['its app is refused', json({ code: 10007, msg: '' }), 'configuration'],
+    ['it fails', json('<html>', 502), 'outage'],
+  ])('fails no longer once it refuses one account, after %s', async (_, failing, reason) => {
+    let answer = failing;
+    const { vendorLogin } = await watchedLogin((...call) => answer(...call));
+    await refusalOf(vendorLogin.login(REQUEST));
+    expect(vendorLogin.domains()).toMatchObject([{ failingSince: expect.any(Number), lastFailure: { reason } }]);
+    answer = json({ code: 10902013, msg: '' });
+    await refusalOf(vendorLogin.login(REQUEST));
+    expect(vendorLogin.domains()).toMatchObject([{ failingSince: undefined, failures: 0, lastFailure: { reason } }]);
   });
 
   it('has the failure of an attempt in its report, also if the next attempt succeeds', async () => {
