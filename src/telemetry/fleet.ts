@@ -25,7 +25,9 @@ const MISSING_MS = 15 * 60_000;
 /** Number of replicas that a report shows. */
 const MAX_SHOWN = 100;
 
-const count = z.number().int().min(0).catch(0);
+// Anyone who can write to Redis can store any number: what a date or a sum could not hold is no summary, or no count.
+const count = z.int().min(0).max(1e9).catch(0);
+const instant = z.number().min(0).max(8.64e15);
 const name = z.string().max(256);
 
 /** What a replica leaves for the others. A later version may add to it. */
@@ -33,11 +35,11 @@ const summary = z.object({
   replica: name,
   version: name,
   configuration: name,
-  startedAt: z.number(),
-  configuredAt: z.number(),
-  clockOffsetMs: z.number().optional(),
+  startedAt: instant,
+  configuredAt: instant,
+  clockOffsetMs: z.number().min(-8.64e15).max(8.64e15).optional(),
   /** Since when, by code. */
-  findings: z.record(z.string(), z.number()),
+  findings: z.record(z.string(), instant),
   counts: z.object(
     Object.fromEntries(Object.keys(NO_COUNTS).map((key) => [key, count])) as Record<keyof RecentCounts, typeof count>,
   ),

@@ -193,6 +193,35 @@ describe('a fleet', () => {
     expect(findings.map(({ code }) => code)).toEqual([]);
   });
 
+  test.each([
+    ['a start', { startedAt: 1e300 }],
+    ['a configuration', { configuredAt: -1e300 }],
+    ['a finding', { findings: { vendor_down: 1e300 } }],
+    ['a clock', { clockOffsetMs: 1e300 }],
+  ])('ignores a summary with an impossible time: %s', async (_, forged) => {
+    const { pass, start } = createFleet();
+    const one = start('a');
+    await pass(1_000);
+    const fine = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 };
+    const text = JSON.stringify({ ...fine, findings: {}, counts: {}, ...forged });
+    expect(one.report([{ ageMs: 0, text }]).replicas.map(({ replica }) => replica)).toEqual(['a']);
+  });
+
+  test('reports a number that is safe, whatever the others have counted', async () => {
+    const { pass, start } = createFleet();
+    const one = start('a');
+    one.state.counts = { ...NO_COUNTS, endedTokens: 3 };
+    await pass(1_000);
+    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: {} };
+    const forged = ['y', 'z'].map((replica) => {
+      return {
+        ageMs: 0,
+        text: JSON.stringify({ ...other, replica, counts: { endedTokens: Number.MAX_SAFE_INTEGER } }),
+      };
+    });
+    expect(one.report(forged).tokensEnded).toBe(3);
+  });
+
   test('logs one line when a finding begins and one when it is over', async () => {
     const { pass, start } = createFleet();
     const { state, lines } = start('a');
