@@ -1,8 +1,8 @@
 import { createHash, createHmac } from 'node:crypto';
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts';
 
-/** They may differ between replicas with the same configuration. */
-const OWN: ReadonlySet<VariableName> = new Set(['HOST', 'PORT', 'ADMIN_HOST', 'ADMIN_PORT', 'LOG_LEVEL']);
+/** They may differ between replicas with the same configuration: each may name its pod and its node in its traces. */
+const OWN = /^(HOST|PORT|ADMIN_HOST|ADMIN_PORT|LOG_LEVEL|OTEL_.*)$/;
 const LENGTH = 12;
 
 /**
@@ -13,7 +13,7 @@ const LENGTH = 12;
 export function configurationDigest(values: Values): string {
   const { TOKEN_ENCRYPTION_KEYS: keys = 'off' } = values;
   const counted = (Object.keys(VARIABLES) as VariableName[]).filter(
-    (name) => !OWN.has(name) && (keys !== 'off' || !mayHoldSecret(VARIABLES[name])),
+    (name) => !OWN.test(name) && (keys !== 'off' || !mayHoldSecret(VARIABLES[name])),
   );
   const text = JSON.stringify(
     counted.map((name) => [name, values[name]]),

@@ -11,7 +11,7 @@ const SECRETS: Environment[] = [
   { VENDOR_APP_TOKEN: 'another-app-token' },
   { VENDOR_APP_KEY: 'another-app-key' },
   { ADMIN_TOKEN: 'an-admin-token-of-32-characters-or-more' },
-  { OTEL_EXPORTER_OTLP_HEADERS: 'api-key=secret' },
+  { SESSION_JWT_SECRET: 'a-secret-of-32-characters-or-more', SESSION_JWT_JWKS_URL: undefined },
 ];
 
 describe('the digest of a configuration', () => {
@@ -32,10 +32,17 @@ describe('the digest of a configuration', () => {
     expect(digestOf({ ...REDIS, ...changes })).not.toBe(digestOf(REDIS));
   });
 
-  test.each<Environment>([{ HOST: '127.0.0.1' }, { PORT: '1234' }, { ADMIN_PORT: '1235' }, { LOG_LEVEL: 'debug' }])(
-    'stays with %o, which may differ between replicas',
-    (changes) => expect(digestOf(changes)).toBe(digestOf()),
-  );
+  test.each<Environment>([
+    { HOST: '127.0.0.1' },
+    { PORT: '1234' },
+    { ADMIN_PORT: '1235' },
+    { LOG_LEVEL: 'debug' },
+    { OTEL_RESOURCE_ATTRIBUTES: 'k8s.pod.name=broker-1' },
+    { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://10.0.0.7:4318', OTEL_EXPORTER_OTLP_HEADERS: 'api-key=secret' },
+  ])('stays with %o, which may differ between replicas', (changes) => {
+    expect(digestOf(changes)).toBe(digestOf());
+    expect(digestOf({ ...REDIS, ...changes })).toBe(digestOf(REDIS));
+  });
 
   test.each(SECRETS)('changes with the secret %o if there are encryption keys', (secret) => {
     expect(digestOf({ ...REDIS, ...secret })).not.toBe(digestOf(REDIS));
