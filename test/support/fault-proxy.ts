@@ -19,18 +19,21 @@ export interface FaultProxy {
   readonly port: number;
   /** Applies the fault to existing and future connections. */
   set(fault: ProxyFault): void;
+  /** Leads future connections to another port, as a change of an address does. */
+  leadTo(port: number): void;
   close(): Promise<void>;
 }
 
 /** Starts a TCP proxy on loopback that simulates a faulty network in front of the port `target`. */
 export async function startFaultProxy(target: number): Promise<FaultProxy> {
+  let port = target;
   let fault: ProxyFault = { kind: 'none' };
   let stalled = Promise.resolve();
   let endStall = (): void => undefined;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
     if (fault.kind === 'refuse') return void client.destroy();
-    const upstream = connect(target, '127.0.0.1');
+    const upstream = connect(port, '127.0.0.1');
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
@@ -74,6 +77,9 @@ export async function startFaultProxy(target: number): Promise<FaultProxy> {
       // `refuse` closes existing connections. After most faults they are useless: a part of their traffic is lost.
       const isUseless = next.kind === 'none' && !wasStalled;
       if (next.kind === 'refuse' || isUseless) for (const socket of sockets) socket.destroy();
+    },
+    leadTo(next) {
+      port = next;
     },
     async close() {
       endStall();

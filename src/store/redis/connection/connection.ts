@@ -23,10 +23,10 @@ const OPTIONS = {
 const COMMAND_TIMEOUT_MS = 2_000;
 
 /**
- * Time between two reconnections after such an answer. A new connection finds the master only after a failover. If it does
- * not, each pause is twice as long as the one before.
+ * Minimum time between two reconnections after such an answer. A new connection finds the master only after a failover, and
+ * an address may lead to it late. So the pause does not grow.
  */
-const NOT_MASTER_PAUSE_MS = { first: 5_000, longest: 60_000 };
+const NOT_MASTER_PAUSE_MS = 5_000;
 /** Answers of a server that is no master any more, or one that has lost its replicas. */
 const NOT_MASTER = /\b(READONLY|NOREPLICAS)\b/;
 
@@ -74,13 +74,9 @@ function topologyOf(url: string): Topology {
 }
 
 function optionsOf(role: string): ClientOptions {
-  let pauseMs = NOT_MASTER_PAUSE_MS.first;
   let reconnectedAt = Number.NEGATIVE_INFINITY;
   const reconnectOnError = ({ message }: Error): boolean => {
-    const sinceMs = performance.now() - reconnectedAt;
-    if (!NOT_MASTER.test(message) || sinceMs < pauseMs) return false;
-    const { first, longest } = NOT_MASTER_PAUSE_MS;
-    pauseMs = sinceMs < 2 * pauseMs ? Math.min(longest, 2 * pauseMs) : first;
+    if (!NOT_MASTER.test(message) || performance.now() - reconnectedAt < NOT_MASTER_PAUSE_MS) return false;
     reconnectedAt = performance.now();
     return true;
   };

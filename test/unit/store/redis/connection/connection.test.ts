@@ -9,8 +9,9 @@ import { connectRedis, storeUnavailable } from '../../../../../src/store/redis/c
 import { systemClock } from '../../../../../src/token/clock.ts';
 import { BrokerError } from '../../../../../src/token/errors.ts';
 import { eventually } from '../../../../support/eventually.ts';
+import { startFaultProxy } from '../../../../support/fault-proxy.ts';
 import { freePort } from '../../../../support/free-port.ts';
-import { type RedisServer, startRedis } from '../../../../support/redis-server.ts';
+import { askRedis, type RedisServer, startRedis } from '../../../../support/redis-server.ts';
 import { silentObserver } from '../../../../support/silent-observer.ts';
 
 const ARGUMENT = 'argument-canary';
@@ -222,6 +223,31 @@ test('a command without an answer fails, although commands before and after it w
   const [first, second, third, fourth, fifth] = await Promise.all(sent);
   expect([first, third, fifth]).toEqual(['PONG', 'PONG', 'PONG']);
   for (const failure of [second, fourth, await later]) expect(failure).toMatchObject({ code: 'store_unavailable' });
+});
+
+describe('an address whose server is no master any more', () => {
+  // A managed Redis or a DNS failover changes what the address leads to, often long after the demotion.
+  test('is asked again every 5 s, so that writes work soon after it leads to the new master', {
+    timeout: 90_000,
+  }, async () => {
+    const [demoted, master] = await Promise.all([ownServer(), ownServer()]);
+    const proxy = await startFaultProxy(demoted.port);
+    onTestFinished(() => proxy.close());
+    const { redis, log } = open(`redis://127.0.0.1:${proxy.port}`);
+    const connections = () => log.filter((line) => line.includes('connected to Redis')).length;
+    await eventually(() => redis.set('key', 'before'));
+    await askRedis(demoted, async (client) => client.replicaof('127.0.0.1', await freePort()));
+    // The first refusal reconnects at once.
+    const write = () => redis.set('key', 'after').then(Boolean, () => false);
+    await eventually(async () => expect([await write(), connections()]).toEqual([false, 4]), {
+      timeoutMs: 60_000,
+      everyMs: 100,
+    });
+    const movedAt = performance.now();
+    proxy.leadTo(master.port);
+    await eventually(async () => expect(await write()).toBe(true), { timeoutMs: 60_000, everyMs: 100 });
+    expect(performance.now() - movedAt).toBeLessThan(12_000);
+  });
 });
 
 describe('a stall of this process is no timeout', () => {
