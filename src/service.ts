@@ -95,7 +95,7 @@ export async function startService(
   const store = tracing ? tracedStore(plainStore, tracing, redisStore && 'redis') : plainStore;
   const { dueQueue, health } = store;
   const bounds = memoryBounds(config.cacheMaxBytes, log);
-  const sessionServer = new ContactHistory();
+  const sessionServer = new ContactHistory(clock);
   const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
   const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk);
@@ -127,6 +127,7 @@ export async function startService(
     configuration: () => current.digest,
     facts: () => ({
       now: clock.now(),
+      monotonic: clock.monotonic(),
       ...recentCounts(counts),
       redis: redisStore && {
         outage: redisStore.outage(),

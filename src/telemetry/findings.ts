@@ -81,9 +81,10 @@ export const NO_COUNTS: RecentCounts = {
   endedTokens: 0,
 };
 
-/** What one replica knows. Times are epoch ms. */
+/** What one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */
 export interface ReplicaFacts {
   readonly now: number;
+  readonly monotonic: number;
   readonly counts: RecentCounts;
   /** The most frequent kinds of failure. */
   readonly reasons: { readonly logins?: string | undefined; readonly reads?: string | undefined };
@@ -93,9 +94,11 @@ export interface ReplicaFacts {
         /** Set while it, or a part of it, does not answer. */
         readonly outage: Contact | undefined;
         readonly refusedWrites:
-          | { readonly kind: RedisErrorKind; readonly since: number; readonly lastAt: number }
+          | Readonly<{ kind: RedisErrorKind; since: number; sinceMonotonic: number; lastMonotonic: number }>
           | undefined;
-        readonly lastLoss: { readonly at: number; readonly history: Exclude<StoreHistory, 'same'> } | undefined;
+        readonly lastLoss:
+          | Readonly<{ at: number; monotonic: number; history: Exclude<StoreHistory, 'same'> }>
+          | undefined;
       }
     | undefined;
   readonly vendorDomains: readonly VendorDomain[];
@@ -111,7 +114,7 @@ export type FoundFacts = FindingFacts & { readonly code: FindingCode; readonly s
 export function replicaFindings(facts: ReplicaFacts): FoundFacts[] {
   const found = [
     ...redisFindings(facts),
-    ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.now)),
+    ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)),
     ...loginFindings(facts),
     ...sessionFindings(facts),
     ...clockFindings(facts),
@@ -133,21 +136,21 @@ const EXPLAIN_READS: ReadonlySet<FindingCode> = new Set([
   'session_check_fails',
 ]);
 
-function redisFindings({ redis, now }: ReplicaFacts): FoundFacts[] {
+function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   if (!redis) return [];
   const { outage, refusedWrites, lastLoss } = redis;
   const found: FoundFacts[] = [];
-  if (outage && isLong(outage, now, THRESHOLDS.redisOutage)) {
+  if (outage && isLong(outage, monotonic, THRESHOLDS.redisOutage)) {
     found.push({
       code: 'redis_unreachable',
       since: outage.failingSince,
       ...named({ reason: outage.lastFailure?.reason }),
     });
   }
-  if (refusedWrites && refusedWrites.lastAt - refusedWrites.since >= THRESHOLDS.refusedWritesMs) {
+  if (refusedWrites && refusedWrites.lastMonotonic - refusedWrites.sinceMonotonic >= THRESHOLDS.refusedWritesMs) {
     found.push({ code: 'redis_refuses_writes', since: refusedWrites.since, reason: refusedWrites.kind });
   }
-  if (lastLoss && now - lastLoss.at < THRESHOLDS.dataLossMs) {
+  if (lastLoss && monotonic - lastLoss.monotonic < THRESHOLDS.dataLossMs) {
     found.push({ code: lastLoss.history === 'lost' ? 'redis_lost_data' : 'redis_went_back', since: lastLoss.at });
   }
   return found;
@@ -169,19 +172,16 @@ function domainFindings(domain: VendorDomain, now: number): FoundFacts[] {
   return found;
 }
 
-/** Whether nothing succeeds there. A circuit that is not closed has seen many accounts fail. */
+/** Whether nothing succeeds there. `now` is of the monotonic clock. A circuit that is not closed has seen many accounts fail. */
 function isOutage(contact: Contact, now: number, isCircuitOpen = false): boolean {
   const { outage, openCircuit, outageForgottenMs } = THRESHOLDS;
-  if (now - (contact.lastFailure?.at ?? 0) >= outageForgottenMs) return false;
+  if (now - (contact.failedMonotonic ?? now) >= outageForgottenMs) return false;
   return isLong(contact, now, isCircuitOpen ? openCircuit : outage);
 }
 
-function isLong(
-  { failingSince, failures }: Contact,
-  now: number,
-  long: { readonly least: number; readonly ms: number },
-) {
-  return failingSince !== undefined && failures >= long.least && now - failingSince >= long.ms;
+function isLong(contact: Contact, now: number, long: { readonly least: number; readonly ms: number }) {
+  const { failingSince, failingSinceMonotonic = now, failures } = contact;
+  return failingSince !== undefined && failures >= long.least && now - failingSinceMonotonic >= long.ms;
 }
 
 /** The kind of the failure, and what exactly went wrong. */
@@ -189,10 +189,10 @@ function reasonOf({ reason, problem }: NonNullable<Contact['lastFailure']>): str
   return problem === undefined ? reason : `${reason}: ${problem}`;
 }
 
-function loginFindings({ counts, reasons, vendorDomains, now }: ReplicaFacts): FoundFacts[] {
+function loginFindings({ counts, reasons, vendorDomains, monotonic }: ReplicaFacts): FoundFacts[] {
   const { logins, failedLogins, rejectedLogins, slowLogins, closedAccounts } = counts;
   const { lastFailure } = vendorDomains.find((domain) => REJECTIONS.has(domain.lastFailure?.reason ?? '')) ?? {};
-  const isDown = vendorDomains.some((domain) => isOutage(domain, now, domain.circuit !== 'closed'));
+  const isDown = vendorDomains.some((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
   const rejected = frequent('vendor_rejects', rejectedLogins, logins, THRESHOLDS.rejectedLogins).map((one) => ({
     ...one,
     ...named({ reason: lastFailure?.reason, vendorCode: lastFailure?.vendorCode }),
@@ -209,10 +209,10 @@ function loginFindings({ counts, reasons, vendorDomains, now }: ReplicaFacts): F
   ];
 }
 
-function sessionFindings({ counts, sessionServer, now }: ReplicaFacts): FoundFacts[] {
+function sessionFindings({ counts, sessionServer, monotonic }: ReplicaFacts): FoundFacts[] {
   const { sessions, refusedSessions, uncheckedSessions } = counts;
   const unchecked = frequent('session_check_fails', uncheckedSessions, sessions, THRESHOLDS.uncheckedSessions);
-  const isDown = sessionServer !== undefined && isOutage(sessionServer, now);
+  const isDown = sessionServer !== undefined && isOutage(sessionServer, monotonic);
   const reason = named({ reason: sessionServer?.lastFailure?.reason });
   const fails =
     isDown && unchecked.length === 0

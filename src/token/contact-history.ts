@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts';
+
 export interface ContactFailure {
   /** Epoch ms. */
   readonly at: number;
@@ -11,7 +13,16 @@ export interface ContactFailure {
 
 /** When another system was last reached, and when not. */
 export type Contact = Readonly<
-  Pick<ContactHistory, 'lastSuccessAt' | 'lastFailure' | 'lastRefusal' | 'failingSince' | 'failures'>
+  Pick<
+    ContactHistory,
+    | 'lastSuccessAt'
+    | 'lastFailure'
+    | 'lastRefusal'
+    | 'failingSince'
+    | 'failures'
+    | 'failingSinceMonotonic'
+    | 'failedMonotonic'
+  >
 >;
 
 /** One domain of the vendor, as this replica sees it. */
@@ -37,6 +48,14 @@ export class ContactHistory {
   failingSince: number | undefined;
   /** Number of failures since then. */
   failures = 0;
+  /** The time of {@link failingSince} and of the last call of {@link failed}, by the monotonic clock. */
+  failingSinceMonotonic?: number;
+  failedMonotonic?: number;
+  readonly #clock: Pick<Clock, 'monotonic'>;
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.#clock = clock;
+  }
 
   /** @param at epoch ms */
   succeeded(at: number): void {
@@ -52,6 +71,8 @@ export class ContactHistory {
 
   failed(failure: ContactFailure): void {
     this.lastFailure = failure;
+    this.failedMonotonic = this.#clock.monotonic();
+    if (this.failingSince === undefined) this.failingSinceMonotonic = this.failedMonotonic;
     this.failingSince ??= failure.at;
     this.failures += 1;
   }

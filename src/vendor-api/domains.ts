@@ -159,7 +159,7 @@ function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions)
   return {
     clock: { offsetMs: 0 },
     circuit,
-    logins: new ContactHistory(),
+    logins: new ContactHistory(clock),
     connections: new ConnectionPlaces(clock),
   };
 }

@@ -80,6 +80,8 @@ export interface DataLoss {
   readonly history: Exclude<StoreHistory, 'same'>;
   /** Epoch ms. */
   readonly at: number;
+  /** The same by the monotonic clock. */
+  readonly monotonic: number;
 }
 
 const LOSSES = {
@@ -213,7 +215,7 @@ export class RedisAnnouncements implements AnnouncementFeed {
     const loss = histories.find((history) => history === 'lost' || history === 'went_back');
     const isBack = this.#isReturning && histories.length === beats.length;
     if (loss) {
-      this.#lastLoss = { history: loss, at: this.#clock.now() };
+      this.#lastLoss = { history: loss, at: this.#clock.now(), monotonic: this.#clock.monotonic() };
       observer.storeLostData(loss);
       log.error({}, LOSSES[loss]);
     }

@@ -164,7 +164,7 @@ describe('the error', () => {
 
 describe('the contact with a session server', () => {
   const noted = async (ask: () => Promise<unknown>) => {
-    const contact = new ContactHistory();
+    const contact = new ContactHistory(systemClock);
     await noteContact(contact, systemClock, ask).catch(() => undefined);
     return contact;
   };

@@ -14,11 +14,14 @@ import { readFile } from '../../support/documents.ts';
 import { headingsOf } from '../../support/markdown.ts';
 
 const NOW = Date.parse('2026-11-26T14:10:00.000Z');
+/** The monotonic clock. */
+const MONOTONIC = 7 * 86_400_000;
 const MINUTE_MS = 60_000;
 const FINE_CONTACT = { lastSuccessAt: NOW - 1_000, lastFailure: undefined, failingSince: undefined, failures: 0 };
 const DOMAIN = { host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...FINE_CONTACT } as const;
 const FINE: ReplicaFacts = {
   now: NOW,
+  monotonic: MONOTONIC,
   counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 },
   reasons: {},
   redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
@@ -39,14 +42,17 @@ const failing = (reason: string, ms: number, failures: number, agoMs = 1_000) =>
   lastSuccessAt: NOW - ms - 1_000,
   lastFailure: { at: NOW - agoMs, reason },
   failingSince: NOW - ms,
+  failingSinceMonotonic: MONOTONIC - ms,
+  failedMonotonic: MONOTONIC - agoMs,
   failures,
 });
 const withDomain = (changes: Partial<ReplicaFacts['vendorDomains'][number]>): ReplicaFacts => {
   return { ...FINE, vendorDomains: [{ ...DOMAIN, ...changes }] };
 };
 const refused = (kind: 'oom' | 'readonly' | 'misconf', ms: number) =>
-  withRedis({ refusedWrites: { kind, since: NOW - ms, lastAt: NOW } });
-const lossAgo = (history: 'lost' | 'went_back', ms: number) => withRedis({ lastLoss: { history, at: NOW - ms } });
+  withRedis({ refusedWrites: { kind, since: NOW - ms, sinceMonotonic: MONOTONIC - ms, lastMonotonic: MONOTONIC } });
+const lossAgo = (history: 'lost' | 'went_back', ms: number) =>
+  withRedis({ lastLoss: { history, at: NOW - ms, monotonic: MONOTONIC - ms } });
 
 const codesOf = (found: readonly FoundFacts[]) => found.map(({ code }) => code);
 const DAY_MS = 24 * 60 * MINUTE_MS;

@@ -37,11 +37,19 @@ function createFleet() {
       configuration: () => state.configuration,
       facts: () => ({
         now: clock.now(),
+        monotonic: clock.monotonic(),
         counts: state.counts,
         reasons: { logins: 'timeout' },
         redis: {
           outage: undefined,
-          refusedWrites: state.fullSince ? { kind: 'oom', since: state.fullSince, lastAt: clock.now() } : undefined,
+          refusedWrites: state.fullSince
+            ? {
+                kind: 'oom',
+                since: state.fullSince,
+                sinceMonotonic: clock.monotonic() - (clock.now() - state.fullSince),
+                lastMonotonic: clock.monotonic(),
+              }
+            : undefined,
           lastLoss: undefined,
         },
         vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...CONTACT }],

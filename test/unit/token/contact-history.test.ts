@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
+import { TestClock } from '../../support/test-clock.ts';
 
 test('a system fails since the first failure after its last success', () => {
-  const contact = new ContactHistory();
+  const contact = new ContactHistory(new TestClock());
   expect(contact.failingSince).toBeUndefined();
   contact.failed({ at: 1_000, reason: 'timeout' });
   contact.failed({ at: 2_000, reason: 'reset' });

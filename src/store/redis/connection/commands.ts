@@ -32,12 +32,14 @@ const REPLIES = new Map<string, RedisErrorKind>([
 /** Redis answers reads, but refuses writes. */
 const WRITE_REFUSALS: ReadonlySet<RedisErrorKind> = new Set(['readonly', 'oom', 'misconf']);
 
-/** Redis refuses writes. Times are epoch ms. */
+/** Redis refuses writes. */
 export interface RefusedWrites {
   readonly kind: RedisErrorKind;
-  /** The first and the last refusal. */
+  /** The first refusal, epoch ms. */
   readonly since: number;
-  readonly lastAt: number;
+  /** The first and the last refusal, by the monotonic clock. */
+  readonly sinceMonotonic: number;
+  readonly lastMonotonic: number;
 }
 
 /** Without another refusal for so long, Redis takes writes again: each replica writes once a second until then. */
@@ -171,7 +173,7 @@ export class RedisCommands {
   readonly #recoveryListeners: (() => void)[] = [];
   readonly clocks: ServerClocks;
   /** When Redis last answered a command, and when it did not. */
-  readonly contact = new ContactHistory();
+  readonly contact: ContactHistory;
 
   constructor(
     redis: RedisClient,
@@ -185,6 +187,7 @@ export class RedisCommands {
     this.#clock = clock;
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
+    this.contact = new ContactHistory(clock);
   }
 
   /** Calls `listener` when Redis answers again after a timeout. */
@@ -242,7 +245,9 @@ export class RedisCommands {
         const failure = { at: this.#clock.now(), reason };
         if (WRITE_REFUSALS.has(reason)) {
           for (const history of [this.contact, contact]) history.refused(failure);
-          part.refusedWrites = { kind: reason, since: this.#refusalsOf(part)?.since ?? failure.at, lastAt: failure.at };
+          const lastMonotonic = this.#clock.monotonic();
+          const first = this.#refusalsOf(part) ?? { since: failure.at, sinceMonotonic: lastMonotonic };
+          part.refusedWrites = { ...first, kind: reason, lastMonotonic };
         } else for (const history of [this.contact, contact]) history.failed(failure);
         breaker.settle(error instanceof CommandTimeout ? 'timeout' : 'answered');
         reject(storeUnavailable(error));
@@ -277,29 +282,29 @@ export class RedisCommands {
 
   /** The part of the servers that has failed for the longest time; `undefined` if every part answers. */
   outage(): Contact | undefined {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     return [...this.#parts.values()]
       .map(({ contact }) => contact)
-      .filter(({ failingSince, lastFailure }) => failingSince && now - (lastFailure?.at ?? 0) < FAILURE_MEMORY_MS)
-      .sort((one, other) => (one.failingSince ?? 0) - (other.failingSince ?? 0))[0];
+      .filter(({ failingSince, failedMonotonic = now }) => failingSince && now - failedMonotonic < FAILURE_MEMORY_MS)
+      .sort((one, other) => (one.failingSinceMonotonic ?? 0) - (other.failingSinceMonotonic ?? 0))[0];
   }
 
   /** The refusals of the part of the servers that has refused writes for the longest time. */
   refusedWrites(): RefusedWrites | undefined {
     return [...this.#parts.values()]
       .flatMap((part) => this.#refusalsOf(part) ?? [])
-      .sort((one, other) => one.since - other.since)[0];
+      .sort((one, other) => one.sinceMonotonic - other.sinceMonotonic)[0];
   }
 
   #refusalsOf({ refusedWrites }: Part): RefusedWrites | undefined {
-    const isOver = refusedWrites && this.#clock.now() - refusedWrites.lastAt >= REFUSAL_MEMORY_MS;
+    const isOver = refusedWrites && this.#clock.monotonic() - refusedWrites.lastMonotonic >= REFUSAL_MEMORY_MS;
     return isOver ? undefined : refusedWrites;
   }
 
   #partAt(name: string): Part {
     const known = this.#parts.get(name);
     if (known) return known;
-    const part = { breaker: new CommandBreaker(this.#clock), contact: new ContactHistory() };
+    const part = { breaker: new CommandBreaker(this.#clock), contact: new ContactHistory(this.#clock) };
     this.#parts.set(name, part);
     return part;
   }
