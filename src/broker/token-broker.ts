@@ -17,8 +17,6 @@ import type { WriteBack } from './write-back.ts';
 const RENEWAL_WAIT_MS = 2_000;
 /** After a read has started a renewal, reads start no other one for this long. */
 const RENEWAL_PAUSE_MS = 1_000;
-/** After the store has not taken a read, a replica stores no read for this long: otherwise each read would try it again. */
-const MARK_PAUSE_MS = 1_000;
 /** The store remembers each logout for twice this long. */
 const LOGOUT_KNOWN_MS = 1_800_000;
 
@@ -45,8 +43,6 @@ interface ReadResult {
 /** Reads tokens: from memory, from the store, or by a renewal. */
 export class TokenBroker {
   readonly #options: TokenBrokerOptions;
-  /** Until then no read is stored, by the monotonic clock: the store has refused one. */
-  #marksPausedUntil = Number.NEGATIVE_INFINITY;
 
   constructor(options: TokenBrokerOptions) {
     this.#options = options;
@@ -72,8 +68,7 @@ export class TokenBroker {
       const { entry, outcome } = result instanceof Promise ? await result : result;
       const { record } = entry.served;
       observer.tokenServed(outcome, record.token.expiresAt - clock.now());
-      if (!record.read && this.#mayMarkRead() && cache.tokens.setRead(id, record.generation, true))
-        this.#markRead(id, record);
+      if (!record.read && cache.tokens.setRead(id, record.generation, true)) this.#markRead(id, record);
       return entry.served;
     } catch (error) {
       observer.readFailed(error);
@@ -212,21 +207,16 @@ export class TokenBroker {
     return undefined;
   }
 
-  #mayMarkRead(): boolean {
-    return this.#options.clock.monotonic() >= this.#marksPausedUntil;
-  }
-
   /**
    * Tells the store about the first read of a token from a background renewal, so that a worker renews it again. Other
-   * tokens are stored as read.
+   * tokens are stored as read. If the store fails, the next read of the token tries again.
    */
   #markRead(id: SubjectId, record: TokenRecord): void {
-    const { terminals, cache, policy, clock, log, observer } = this.#options;
+    const { terminals, cache, policy, log, observer } = this.#options;
     terminals.markRead(id, record.generation, dueOnceRead(record, policy, id)).then(
       (isFirstRead) => isFirstRead && observer.backgroundRenewalRead(),
       (error: unknown) => {
         cache.tokens.setRead(id, record.generation, false);
-        this.#marksPausedUntil = clock.monotonic() + MARK_PAUSE_MS;
         log.debug({ subject: id, err: error }, 'the read of a token could not be stored');
       },
     );

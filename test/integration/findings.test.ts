@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { StatusReport } from '../../src/http/status-report.ts';
 import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { openRedisStore, saveToken } from '../support/filled-store.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { plainRequest } from '../support/plain-request.ts';
@@ -40,7 +41,18 @@ async function scriptsRun(client: Redis): Promise<number> {
   return Number(/^cmdstat_evalsha:calls=(\d+)/m.exec(await client.info('commandstats'))?.[1]);
 }
 
-async function logIn(fleet: Fleet, from: number, phones: number): Promise<void> {
+/** Stores a token that no app has read for each of the first accounts, like a background renewal. */
+async function storeUnread({ env, keyPrefix }: Fleet, accounts: number): Promise<void> {
+  const [id = '', key = ''] = (env.TOKEN_ENCRYPTION_KEYS ?? '').split(':');
+  const store = await openRedisStore(env.REDIS_URL ?? '', keyPrefix, [{ id, key: Buffer.from(key, 'base64') }]);
+  for (let account = 0; account < accounts; account += 1) {
+    await saveToken(store, { app: 'default', unionId: `account-${account}`, uniqueId: 'phone' });
+  }
+  await store.close();
+}
+
+/** Asks for the tokens of accounts, one after the other. */
+async function getTokens(fleet: Fleet, from: number, phones: number): Promise<void> {
   for (let phone = from; phone < from + phones; phone += 1) {
     const session = await fleet.session(`account-${phone}`);
     expect((await fleet.broker(0).getToken(session, 'phone')).status).toBe(200);
@@ -76,15 +88,16 @@ describe('a Redis that refuses writes', () => {
     { timeout: 120_000 },
     async (_, refuseWrites) => {
       const { fleet, broker, onRedis } = await startOnRedis(1);
-      await logIn(fleet, 0, 5);
+      await storeUnread(fleet, 20);
+      await getTokens(fleet, 20, 5);
       await onRedis(refuseWrites);
       // As many as one batch of what waits for the store, and more.
-      await logIn(fleet, 100, 80);
+      await getTokens(fleet, 100, 80);
       const startedAt = performance.now();
       const before = await onRedis(scriptsRun);
       const reachable: boolean[] = [];
       for (let round = 0; round < 10; round += 1) {
-        await logIn(fleet, 200 + 10 * round, 10);
+        await getTokens(fleet, 200 + 10 * round, 10);
         reachable.push((await statusOf(broker)).store.reachable);
       }
       const scripts = (await onRedis(scriptsRun)) - before;
@@ -92,6 +105,12 @@ describe('a Redis that refuses writes', () => {
       // A login asks for its lease, its limits and its write. Every second, one batch of 64 writes is tried again, and a
       // status has 50 scripts.
       expect(scripts).toBeLessThan(100 * 10 + (seconds + 1) * (64 + 16) + 10 * 50);
+      const readAt = performance.now();
+      const beforeReads = await onRedis(scriptsRun);
+      for (let round = 0; round < 10; round += 1) await getTokens(fleet, 0, 20);
+      const readSeconds = (performance.now() - readAt) / 1_000;
+      // Each of the 200 reads tries once to store that the token is read.
+      expect((await onRedis(scriptsRun)) - beforeReads).toBeLessThan(200 + (readSeconds + 1) * (64 + 16));
       expect(new Set(reachable)).toEqual(new Set([true]));
       await eventually(async () => {
         const { findings, store } = await statusOf(broker);

@@ -595,13 +595,27 @@ describe('the read mark of a token', () => {
     await read();
     await eventually(() => watched.calls('markRead') === 1);
     watched.down.delete('markRead');
-    // A store that refuses writes does not get one for each read.
-    await read();
-    clock.advance(1_000);
     await read();
     await read();
     expect(watched.calls('markRead')).toBe(2);
     expect((await watched.store.terminals.read(ID)).record?.read).toBe(true);
+  });
+
+  test('is stored for every other account while the store refuses those of one account', async () => {
+    const { broker, store, renewInBackground } = parts();
+    const subjects = ['alice', 'bob', 'carol'].map((unionId) => ({ ...SUBJECT, unionId }));
+    const readAll = async () => {
+      for (const subject of subjects) await broker.read({ subject, region: 'CN', sessionIssuedAt: undefined });
+    };
+    await readAll();
+    for (const subject of subjects) await renewInBackground(subjectId(subject));
+    const { markRead } = store.terminals;
+    vi.spyOn(store.terminals, 'markRead').mockImplementation((id, ...rest) =>
+      id === ID ? Promise.reject(new BrokerError('store_unavailable')) : markRead(id, ...rest),
+    );
+    await readAll();
+    const stored = await Promise.all(subjects.map((subject) => store.terminals.read(subjectId(subject))));
+    expect(stored.map(({ record }) => record?.read)).toEqual([false, true, true]);
   });
 
   test('is stored once, although many reads get the token after a wait for a renewal that fails', async () => {
