@@ -76,13 +76,14 @@ public final class JavaCameraApp implements AccountListener {
     private void show(Exception error) {
         if (!(error instanceof BrokerError)) { screen.showError("sdk"); return; }
         BrokerError refusal = (BrokerError) error;
-        if (refusal.getKind() != BrokerError.Kind.SESSION_NEEDED) { screen.showError(refusal.getCode()); return; }
-        // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
-        if (!refusal.getCode().equals(BrokerError.LOGGED_OUT)) logOut();
-        screen.showLogin();
+        // A logout or another login is under way, and shows its own screen.
+        if (refusal.getCode().equals(BrokerError.LOGGED_OUT)) return;
+        // Another account may be the next to log in.
+        if (refusal.getKind() == BrokerError.Kind.SESSION_NEEDED) logOut();
+        else screen.showError(refusal.getCode());
     }
 
-    /** The user has just logged in to your cloud. Its response contains the token already. */
+    /** The user has just logged in to your cloud. If its response contains no token, the SDK's comes from the broker. */
     public void onOwnLogin(String userId, String sdkToken, String sdkTokenEtag) {
         client.useToken(userId, sdkToken, sdkTokenEtag);
         logIn(userId);
@@ -94,9 +95,15 @@ public final class JavaCameraApp implements AccountListener {
 
     public void logOut() {
         service.logout(new Callback<Boolean>() {
-            @Override public void onSuccess(Boolean confirmed) { ownLogin.end(); }
+            @Override public void onSuccess(Boolean confirmed) { end(); }
             // The session had ended, or there was none, or the SDK did not log out.
-            @Override public void onFailure(Exception error) { ownLogin.end(); }
+            @Override public void onFailure(Exception error) { end(); }
+
+            // Not before the callback, which would end the next user's login.
+            private void end() {
+                ownLogin.end();
+                screen.showLogin();
+            }
         });
     }
 }

@@ -70,12 +70,9 @@ class CameraApp(
         try {
             service.login(userId)
         } catch (error: BrokerError) {
-            when (error.kind) {
-                Kind.SESSION_NEEDED -> {
-                    // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
-                    if (error.code != BrokerError.LOGGED_OUT) logOut()
-                    screen.showLogin()
-                }
+            when {
+                error.code == BrokerError.LOGGED_OUT -> {} // a logout or another login shows its own screen
+                error.kind == Kind.SESSION_NEEDED -> logOut() // another account may be the next to log in
                 else -> screen.showError(error.code) // account_disabled, terminal_limit, network_unavailable, …
             }
         } catch (error: SdkFailure) {
@@ -86,8 +83,12 @@ class CameraApp(
 
     // docs: own-login
     /** The user has just logged in to your cloud. Its response contains the token already. */
-    suspend fun onOwnLogin(userId: String, sdkToken: String, sdkTokenEtag: String?) {
-        client.useToken(userId, sdkToken, sdkTokenEtag)
+    suspend fun onOwnLogin(userId: String, sdkToken: String?, sdkTokenEtag: String?) {
+        try {
+            client.useToken(userId, sdkToken, sdkTokenEtag)
+        } catch (error: IllegalArgumentException) {
+            // It contains none. The SDK's token comes from the broker.
+        }
         logIn(userId)
     }
     // docs end
@@ -108,6 +109,7 @@ class CameraApp(
             screen.showError("sdk")
         } finally {
             ownLogin.end()
+            screen.showLogin() // not before end(), which would end the next user's login
         }
     }
     // docs end

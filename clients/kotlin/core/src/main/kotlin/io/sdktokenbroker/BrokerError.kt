@@ -35,7 +35,7 @@ class BrokerError internal constructor(
         TEMPORARY,
         /** A mistake in the app or in its settings. */
         INVALID_REQUEST,
-        /** There was no answer. */
+        /** There was no answer. Whatever exception the transport or [SessionHeaders] threw is the `cause`. */
         NETWORK,
         /** Something else answered, for example the login page of a public Wi-Fi. */
         UNEXPECTED_ANSWER,
@@ -45,17 +45,20 @@ class BrokerError internal constructor(
         const val NETWORK_UNAVAILABLE = "network_unavailable"
         const val NETWORK_TIMEOUT = "network_timeout"
         const val UNEXPECTED_ANSWER = "unexpected_answer"
-        /** Your [SessionSource] has thrown an exception. */
+        /** Your [SessionSource] has thrown an exception, or has no session. */
         const val SESSION_UNAVAILABLE = "session_unavailable"
         /** The user logged out, or another user logged in, while the request was running. */
         const val LOGGED_OUT = "logged_out"
 
         /** The error that an exception of the network or of the app's own login stands for. */
         internal fun of(error: Exception): BrokerError = when (error) {
-            is IOException -> BrokerError(Kind.NETWORK, NETWORK_UNAVAILABLE, retryable = true, cause = error)
+            is IOException -> noAnswer(error)
             is TimeoutCancellationException -> timeout(error)
             else -> BrokerError(Kind.SESSION_NEEDED, SESSION_UNAVAILABLE, cause = error)
         }
+
+        internal fun noAnswer(cause: Exception) =
+            BrokerError(Kind.NETWORK, NETWORK_UNAVAILABLE, retryable = true, cause = cause)
 
         internal fun timeout(cause: Exception? = null) =
             BrokerError(Kind.NETWORK, NETWORK_TIMEOUT, retryable = true, cause = cause)

@@ -13,7 +13,7 @@ import kotlinx.coroutines.sync.*
  * You may call every function on the main thread: storage, network and your [SessionSource] are used on background
  * threads only. Calls take effect in the order in which you make them, also if you do not wait for the first one.
  *
- * @param brokerUrl such as `https://broker.example`
+ * @param brokerUrl an http or https URL, such as `https://broker.example`
  * @param uniqueId names the phone: 1 to 128 visible ASCII characters, always the same while the app is installed
  * @param app the app, for example `android`, if the broker knows several and the session names none
  * @param regRegion ISO 3166-1 alpha-2, if neither the session nor the broker's settings name the account's country
@@ -21,6 +21,7 @@ import kotlinx.coroutines.sync.*
  * @param attemptTimeout for one request, from connect to the last byte
  * @param transport sends the requests, for example with the OkHttp client of your app
  * @param sessionHeaders for an app whose session is a cookie or another header
+ * @throws IllegalArgumentException if [brokerUrl] or [uniqueId] is not valid
  */
 class SdkTokenClient(
     brokerUrl: String,
@@ -35,7 +36,8 @@ class SdkTokenClient(
     sessionHeaders: SessionHeaders = SessionHeaders.BEARER,
 ) {
     private val requests = SessionRequests(totalDeadline, attemptTimeout, transport, sessionHeaders)
-    private val logoutUrl = "${brokerUrl.trimEnd('/')}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
+    private val logoutUrl =
+        "${baseUrl("brokerUrl", brokerUrl)}/sdk-token?uniqueId=${uniqueId.encoded()}${parameter("app", app)}"
     private val tokenUrl = logoutUrl + parameter("regRegion", regRegion)
     private val shared = SharedRequest(::fetch)
     @OptIn(ExperimentalCoroutinesApi::class) // Stable since kotlinx-coroutines 1.9.
@@ -46,6 +48,11 @@ class SdkTokenClient(
     /** What the storage holds. Only steps of [inOrder] use it, and the list of logouts under way. */
     private val logouts = StoredLogouts(storage)
     private val leaving = mutableListOf<Leaving>()
+
+    init {
+        val isName = uniqueId.length in 1..128 && uniqueId.all { it in '!'..'~' }
+        require(isName) { "uniqueId must be 1 to 128 visible ASCII characters" }
+    }
 
     /** A logout that waits for a session. */
     private class Leaving(val sessions: UserSessions, val account: Account) { val last = sessions.last }
@@ -86,12 +93,13 @@ class SdkTokenClient(
      * @param userId as in [switchUser], which this function calls
      * @param json the body that the broker gave to your cloud
      * @param etag the header `ETag` of that answer
-     * @throws IllegalArgumentException if it is not a token
+     * @throws IllegalArgumentException if [json] is not a token. The user is then switched all the same
      */
-    suspend fun useToken(userId: String, json: String, etag: String? = null) {
-        val token = requireNotNull(jsonObject(json)?.let(SdkToken::of)) { "This is not the body of a token" }
+    suspend fun useToken(userId: String, json: String?, etag: String? = null) {
+        val parsed = json?.let(::jsonObject)?.let(SdkToken::of)
         inOrder {
             switchTo(userId)
+            val token = requireNotNull(parsed) { "This is not the body of a token" }
             val account = Account(userId, token.accessId)
             logouts.edit { all -> all.filterValues { !account.isSameAs(it) } }
             leaving.removeAll { account.isSameAs(it.account) }

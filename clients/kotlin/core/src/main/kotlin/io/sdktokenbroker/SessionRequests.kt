@@ -2,9 +2,10 @@ package io.sdktokenbroker
 
 import io.sdktokenbroker.BrokerError.Kind
 import java.io.ByteArrayOutputStream
-import java.io.IOException
 import java.io.InputStream
 import java.io.InterruptedIOException
+import java.net.MalformedURLException
+import java.net.URL
 import kotlin.coroutines.EmptyCoroutineContext
 import kotlin.random.Random
 import kotlin.time.*
@@ -74,20 +75,24 @@ internal class SessionRequests(
         // The exception of an HTTP library would contain the session.
         if (session.any { it !in ' '..'~' }) throw BrokerError(Kind.SESSION_NEEDED, "session_invalid")
         val json = request.body?.let { mapOf("Content-Type" to "application/json") }.orEmpty()
-        // Without this header, HttpURLConnection adds `no-cache`. To the broker that means a refused token.
-        val headers = mapOf("Cache-Control" to "max-age=0") + json + request.headers + sessionHeaders.headersFor(session)
         val body = request.body?.toString()?.toByteArray()
         val timeoutMs = attemptTimeout.inWholeMilliseconds
-        try {
-            return withTimeoutOrNull(attemptTimeout) {
+        val answer = try {
+            // Without the first header, HttpURLConnection adds `no-cache`. To the broker that means a refused token.
+            val headers =
+                mapOf("Cache-Control" to "max-age=0") + json + request.headers + sessionHeaders.headersFor(session)
+            withTimeoutOrNull(attemptTimeout) {
                 exchange(TransportRequest(request.method, request.url, headers, body, timeoutMs))
-            } ?: throw BrokerError.timeout()
+            }
         } catch (error: InterruptedIOException) {
             // The timeout of the transport was the first to end. SocketTimeoutException is one, too.
             throw BrokerError.timeout(error)
-        } catch (error: IOException) {
-            throw BrokerError.of(error)
+        } catch (error: Exception) {
+            // Passes on the cancellation of the caller. HTTP libraries, and the app's parts of them, throw anything.
+            currentCoroutineContext().ensureActive()
+            throw BrokerError.noAnswer(error)
         }
+        return answer ?: throw BrokerError.timeout()
     }
 
     /** Cancellation returns at once. Another thread closes the connection, because that can block. */
@@ -114,6 +119,15 @@ internal class SessionRequests(
         /** A token has less than 1 KiB. */
         const val MAX_BYTES = 64 * 1024
     }
+}
+
+/** @return [url] without slashes at its end */
+internal fun baseUrl(name: String, url: String): String {
+    val parsed = try { URL(url) } catch (_: MalformedURLException) { null }
+    val isBase = parsed != null && parsed.protocol in setOf("http", "https") && parsed.host.isNotEmpty() &&
+        parsed.port <= 65_535 && url.none { it <= ' ' || it in "?#" }
+    require(isBase) { "$name must be an http or https URL without a query, such as https://broker.example" }
+    return url.trimEnd('/')
 }
 
 /** @return `null` if there are more than [limit] bytes */

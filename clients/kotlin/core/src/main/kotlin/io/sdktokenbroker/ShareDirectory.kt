@@ -15,7 +15,11 @@ interface ShareDirectory {
     suspend fun accountsByAccessIds(accessIds: List<String>): List<HostAccount>
 }
 
-/** The look-ups by `GET /share/account?account=…` and `POST /share/accounts`. They throw [BrokerError]. */
+/**
+ * The look-ups by `GET /share/account?account=…` and `POST /share/accounts`. They throw [BrokerError].
+ *
+ * @param cloudUrl an http or https URL. Another one is an [IllegalArgumentException]
+ */
 class CloudShareDirectory @JvmOverloads constructor(
     cloudUrl: String,
     sessions: SessionSource,
@@ -24,7 +28,7 @@ class CloudShareDirectory @JvmOverloads constructor(
 ) : ShareDirectory {
     private val requests = SessionRequests(30.seconds, 10.seconds, transport, sessionHeaders)
     private val sessions = UserSessions(sessions, 30.seconds)
-    private val baseUrl = "${cloudUrl.trimEnd('/')}/share"
+    private val baseUrl = "${baseUrl("cloudUrl", cloudUrl)}/share"
 
     override suspend fun accountByName(account: String): HostAccount? {
         val request = HttpRequest("GET", "$baseUrl/account?account=${account.encoded()}")

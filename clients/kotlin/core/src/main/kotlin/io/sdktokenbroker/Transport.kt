@@ -13,7 +13,7 @@ import java.net.URL
 fun interface Transport {
     /**
      * Sends [request] and returns as soon as the head of the answer is there. It may block.
-     * @throws IOException if there is no answer
+     * @throws IOException if there is no answer. Any other exception counts as one
      */
     @Throws(IOException::class)
     fun send(request: TransportRequest): TransportAnswer
@@ -64,6 +64,7 @@ fun interface OpenConnection {
 class UrlConnectionTransport @JvmOverloads constructor(
     private val openConnection: OpenConnection = OpenConnection { it.openConnection() as HttpURLConnection },
 ) : Transport {
+    @Throws(IOException::class)
     override fun send(request: TransportRequest): TransportAnswer {
         val connection = openConnection.open(URL(request.url))
         request.onCancel(connection::disconnect)

@@ -24,18 +24,22 @@ import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import kotlin.Unit;
 import kotlin.coroutines.Continuation;
 import kotlin.coroutines.CoroutineContext;
 import kotlin.coroutines.EmptyCoroutineContext;
 import kotlin.coroutines.intrinsics.IntrinsicsKt;
 import org.jetbrains.annotations.NotNull;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import sdkstub.AccountEvent;
 import sdkstub.GWIoT;
@@ -51,6 +55,7 @@ class JavaAppTest {
     private final TestCloud cloud = new TestCloud(broker, session -> session.equals(sessions.getCurrent()));
     private final ExecutorService mainThread = Executors.newSingleThreadExecutor();
     private final BlockingQueue<String> shown = new LinkedBlockingQueue<>();
+    private final List<Throwable> uncaught = new CopyOnWriteArrayList<>();
     private volatile String userId;
 
     private final BlockingSessionSource source = new BlockingSessionSource() {
@@ -61,8 +66,14 @@ class JavaAppTest {
         }
     };
 
+    @BeforeEach
+    void collectUncaught() {
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> uncaught.add(error));
+    }
+
     @AfterEach
     void close() {
+        Thread.setDefaultUncaughtExceptionHandler(null);
         proxy.close();
         cloud.close();
         mainThread.shutdown();
@@ -136,6 +147,19 @@ class JavaAppTest {
         for (String text : expected) assertEquals(text, shown.poll(60, TimeUnit.SECONDS));
     }
 
+    /** On Android, each of them ends the app. */
+    private void assertNothingUncaught() {
+        assertEquals(Collections.emptyList(), uncaught);
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            latch.await(60, TimeUnit.SECONDS);
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
     private static String tokenOfSdk() {
         return GWIoT.INSTANCE.token() == null ? null : GWIoT.INSTANCE.token().getAccessToken();
     }
@@ -176,7 +200,7 @@ class JavaAppTest {
         // Log out in airplane mode. The next start finishes it.
         proxy.disconnect();
         app.logOut();
-        assertShown("logged out");
+        assertShown("logged out", "login");
         assertNull(tokenOfSdk());
         proxy.reconnect();
         start();
@@ -193,7 +217,112 @@ class JavaAppTest {
         proxy.reconnect();
         sessions.setCurrent("ended");
         start();
-        assertShown("login", "logged out");
+        assertShown("logged out", "login");
+    }
+
+    @Test
+    void theLoginScreenComesAfterTheOwnLogoutSoThatTheLogoutEndsNoLaterLogin() throws Exception {
+        userId = "alice";
+        sessions.setCurrent("ended");
+        CountDownLatch released = new CountDownLatch(1);
+        proxy.setBeforeForwarding(() -> {
+            if (proxy.getRequests().size() > 1) await(released);
+            return Unit.INSTANCE;
+        });
+        start();
+        for (int i = 0; i < 2_000 && proxy.getRequests().size() < 2; i++) Thread.sleep(10);
+        assertTrue(proxy.getRequests().get(1).startsWith("DELETE "));
+        mainThread.submit(() -> { }).get(60, TimeUnit.SECONDS);
+        assertTrue(shown.isEmpty(), shown.toString());
+        released.countDown();
+        assertShown("logged out", "login");
+    }
+
+    @Test
+    void anOwnLoginWithoutATokenInItsResponseSucceeds() throws Exception {
+        userId = "alice";
+        JavaCameraApp app = start();
+        assertShown("cameras");
+        for (String text : new String[] { null, "", "{}" }) {
+            GWIoT.INSTANCE.dropLogin();
+            app.onOwnLogin("alice", text, null);
+            assertShown("cameras");
+        }
+        assertNothingUncaught();
+    }
+
+    @Test
+    void aCallWithoutACallbackNeverCrashesTheApp() throws Exception {
+        AtomicInteger calls = new AtomicInteger();
+        TokenStorage broken = new TokenStorage() {
+            @Override public String get(@NotNull String key) {
+                calls.incrementAndGet();
+                throw new IllegalStateException("no storage");
+            }
+            @Override public void put(@NotNull String key, @NotNull String value) { throw new IllegalStateException(); }
+            @Override public void remove(@NotNull String key) { throw new IllegalStateException(); }
+        };
+        CallbackTokenClient client = new CallbackTokenClient.Builder(url(), "phone-1", source, broken).build();
+        client.finishLogout();
+        client.switchUser("alice");
+        client.tokenWasRefused();
+        client.useToken("alice", null, null);
+        Answer<Boolean> last = new Answer<>();
+        client.finishLogout(last);
+        last.failure();
+        // A logout that is stored, and an app whose DNS fails in its own way.
+        storage.put("sdk-token.logouts", "{\"session\":{}}");
+        Transport noDns = request -> {
+            calls.incrementAndGet();
+            throw new IllegalStateException("no DNS");
+        };
+        CallbackTokenClient offline = builder().transport(noDns).build();
+        offline.finishLogout();
+        Answer<Boolean> finished = new Answer<>();
+        offline.finishLogout(finished);
+        assertFalse(finished.get());
+        for (int i = 0; i < 2_000 && calls.get() < 7; i++) Thread.sleep(10);
+        assertEquals(7, calls.get());
+        assertNothingUncaught();
+    }
+
+    @Test
+    void anErrorOfTheSessionSourceReachesTheUncaughtExceptionHandlerAndARejectingExecutorDoesNot() throws Exception {
+        mainThread.shutdown();
+        Answer<Boolean> rejected = new Answer<>();
+        builder().build().finishLogout(rejected);
+        BlockingSessionSource broken = new BlockingSessionSource() {
+            @Override protected String currentSession() { throw new StackOverflowError("of the app"); }
+            @Override protected String newSession() { return null; }
+        };
+        Answer<SdkToken> answer = new Answer<>();
+        new CallbackTokenClient.Builder(url(), "phone-1", broken, storage).build().sdkToken(answer);
+        for (int i = 0; i < 2_000 && uncaught.isEmpty(); i++) Thread.sleep(10);
+        assertEquals(1, uncaught.size());
+        assertInstanceOf(StackOverflowError.class, uncaught.get(0));
+        assertFalse(rejected.future.isDone() || answer.future.isDone());
+    }
+
+    @Test
+    void nullInPlaceOfASessionMeansThatASessionIsNeeded() throws Exception {
+        for (String first : new String[] { null, "ended" }) {
+            BlockingSessionSource none = new BlockingSessionSource() {
+                @Override protected String currentSession() { return first; }
+                @Override protected String newSession() { return null; }
+            };
+            Answer<SdkToken> answer = new Answer<>();
+            new CallbackTokenClient.Builder(url(), "phone-1", none, storage).build().sdkToken(answer);
+            BrokerError error = assertInstanceOf(BrokerError.class, answer.failure());
+            assertEquals(BrokerError.Kind.SESSION_NEEDED, error.getKind());
+            assertEquals(BrokerError.SESSION_UNAVAILABLE, error.getCode());
+        }
+    }
+
+    @Test
+    void aTransportInJavaThatAnswersNullIsANetworkWithoutAnAnswer() throws Exception {
+        Answer<SdkToken> answer = new Answer<>();
+        builder().transport(request -> null).build().sdkToken(answer);
+        assertEquals(BrokerError.NETWORK_UNAVAILABLE, assertInstanceOf(BrokerError.class, answer.failure()).getCode());
     }
 
     @Test
@@ -234,9 +363,11 @@ class JavaAppTest {
         Answer<SdkToken> refused = new Answer<>();
         client.sdkToken(refused);
         assertEquals("session_missing", assertInstanceOf(BrokerError.class, refused.failure()).getCode());
-        Answer<Void> rubbish = new Answer<>();
-        client.useToken("alice", "rubbish", null, rubbish);
-        assertInstanceOf(IllegalArgumentException.class, rubbish.failure());
+        for (String text : new String[] { null, "", "rubbish" }) {
+            Answer<Void> rubbish = new Answer<>();
+            client.useToken("alice", text, null, rubbish);
+            assertInstanceOf(IllegalArgumentException.class, rubbish.failure());
+        }
     }
 
     @Test

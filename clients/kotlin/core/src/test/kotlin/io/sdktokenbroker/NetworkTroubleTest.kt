@@ -30,6 +30,7 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.junit.jupiter.api.AfterEach
 import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
 import org.junit.jupiter.api.Assertions.assertNotEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
@@ -228,6 +229,27 @@ class NetworkTroubleTest {
             override suspend fun renewedSession() = ""
         }
         assertEquals(BrokerError.NETWORK_TIMEOUT, failure(broker.client(slow)).code)
+    }
+
+    @Test
+    fun `whatever a transport or the function of the session headers throws is a BrokerError, and a logout stays stored`() {
+        val thrown = listOf(IllegalStateException("no DNS"), java.util.concurrent.CancellationException("not the caller's"))
+        fun client(transport: Transport, headers: SessionHeaders = SessionHeaders.BEARER) =
+            SdkTokenClient(broker.url, PHONE, sessions, storage, transport = transport, sessionHeaders = headers)
+        val clients = thrown.flatMap { reason ->
+            listOf(
+                client({ throw reason }),
+                client(UrlConnectionTransport { throw reason }),
+                client(UrlConnectionTransport()) { throw reason },
+            )
+        }
+        for (client in clients) {
+            val error = failure(client)
+            assertEquals(Kind.NETWORK to BrokerError.NETWORK_UNAVAILABLE, error.kind to error.code)
+            assertTrue(generateSequence<Throwable>(error) { it.cause }.last().message in thrown.map { it.message })
+        }
+        assertFalse(runBlocking { clients.first().logout() })
+        assertFalse(runBlocking { clients.first().finishLogout() })
     }
 
     @Test

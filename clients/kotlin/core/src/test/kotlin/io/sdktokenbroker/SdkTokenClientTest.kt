@@ -186,10 +186,10 @@ class SdkTokenClientTest {
 
     @Test
     fun `app and regRegion are sent where they are set, and a wrong one is the app's mistake`() {
-        val wrong = SdkTokenClient(broker.url, "a+b &c", sessions, storage, app = "default", regRegion = "XX")
+        val wrong = SdkTokenClient(broker.url, "a+b&c=", sessions, storage, app = "default", regRegion = "XX")
         val error = failure(wrong)
         assertEquals(Kind.INVALID_REQUEST, error.kind)
-        assertTrue("uniqueId" in error.message.orEmpty(), error.message)
+        assertTrue("regRegion" in error.message.orEmpty(), error.message)
         val right = SdkTokenClient(broker.url, "a+b&c=", sessions, storage, app = "default", regRegion = "FR")
         runBlocking { right.sdkToken() }
         val account = JSONObject(broker.internal("/accounts/${sessions.account}").body)
@@ -239,6 +239,35 @@ class SdkTokenClientTest {
             assertFalse("secret" in error.stackTraceToString())
         }
         assertNull(storage.get("sdk-token"))
+    }
+
+    @Test
+    fun `a handed-in text that is no token switches to its user, who never gets the token of the user before`() =
+        runBlocking {
+            client.switchUser("alice")
+            client.sdkToken()
+            assertThrows<IllegalArgumentException> { client.useToken("bob", "{}") }
+            assertNull(storage.get("sdk-token"))
+            assertEquals("bob", storage.get("sdk-token.user"))
+        }
+
+    @Test
+    fun `an address or a name of the phone that cannot work is refused at once, with what is allowed`() {
+        val urls = listOf(
+            "", "broker.example", "htp://x", "https://", "http://:80", "file:///tmp", "https://x:99999", "https://x:a",
+            "https://x y", "https://x?a=b",
+        )
+        for (url in urls) {
+            val client = assertThrows<IllegalArgumentException>(url) { SdkTokenClient(url, PHONE, sessions, storage) }
+            assertTrue("brokerUrl must be an http or https URL" in client.message.orEmpty())
+            val directory = assertThrows<IllegalArgumentException>(url) { CloudShareDirectory(url, sessions) }
+            assertTrue("cloudUrl must be an http or https URL" in directory.message.orEmpty())
+        }
+        for (name in listOf("", "a b", "手机", "a".repeat(129))) {
+            val error = assertThrows<IllegalArgumentException> { SdkTokenClient(broker.url, name, sessions, storage) }
+            assertEquals("uniqueId must be 1 to 128 visible ASCII characters", error.message)
+        }
+        SdkTokenClient("HTTPS://[::1]:8443/a/", "a".repeat(128), sessions, storage)
     }
 
     @Test

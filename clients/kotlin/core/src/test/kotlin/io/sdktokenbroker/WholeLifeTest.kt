@@ -10,9 +10,14 @@ import io.sdktokenbroker.support.TestSessions
 import io.sdktokenbroker.support.eventually
 import java.io.IOException
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.TimeUnit
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.cancel
+import kotlinx.coroutines.job
+import kotlinx.coroutines.joinAll
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -36,6 +41,9 @@ class WholeLifeTest {
         override fun showError(code: String) { seen += code }
     }
 
+    /** Until then, the start itself would log in a user who is set. */
+    private suspend fun CoroutineScope.awaitStart() = coroutineContext.job.children.toList().joinAll()
+
     @Test
     fun `the whole life of the example app`() = LocalBroker().use { broker ->
         val sessions = TestSessions(broker)
@@ -56,6 +64,7 @@ class WholeLifeTest {
                 // First login. The token is in the response of the app's own login. It lives for 6 s.
                 broker.vendor("tokenLifetimeSeconds" to 6, "mode" to "replace")
                 var app = start()
+                scope.awaitStart()
                 val path = "/accounts/${sessions.account}/terminals/${GWIoT.phoneUniqueId()}/sdk-token"
                 val handedIn = broker.internal(path)
                 login.userId = "alice"
@@ -107,7 +116,7 @@ class WholeLifeTest {
                 proxy.reconnect()
                 start()
                 eventually { broker.terminals(sessions.account) == 0 }
-                assertEquals(listOf("kicked out"), seen)
+                assertEquals(listOf("kicked out", "login"), seen)
             }
         } finally {
             scope.cancel()
@@ -126,6 +135,7 @@ class WholeLifeTest {
         val scope = CoroutineScope(Dispatchers.Default)
         val app = CameraApp(login, screen, scope, storage, broker.url, "http://127.0.0.1:1")
         app.onProcessStart()
+        scope.awaitStart()
         login.userId = "alice"
         app.logIn("alice")
         GWIoT.dropLogin()
@@ -135,6 +145,52 @@ class WholeLifeTest {
         assertEquals(listOf("login"), seen)
         assertEquals(null, login.userId)
         assertEquals(null, storage.get("sdk-token"))
+        scope.cancel()
+    }
+
+    @Test
+    fun `the example app shows the login screen after its own logout, so that the logout ends no later login`() =
+        runBlocking {
+            GWIoT.reset()
+            val broker = LocalBroker.shared
+            val login = TestLogin(TestSessions(broker))
+            val scope = CoroutineScope(Dispatchers.Default)
+            TestProxy(broker.port).use { proxy ->
+                val released = CountDownLatch(1)
+                proxy.beforeForwarding = { released.await(60, TimeUnit.SECONDS) }
+                val url = "http://127.0.0.1:${proxy.port}"
+                val app = CameraApp(login, screen, scope, InMemoryTokenStorage(), url, "http://127.0.0.1:1")
+                app.onProcessStart()
+                scope.awaitStart()
+                login.userId = "alice"
+                val loggingIn = launch(Dispatchers.Default) { app.logIn("alice") }
+                eventually { proxy.requests.size == 1 }
+                val loggingOut = launch(Dispatchers.Default) { app.logOut() }
+                // It ends with `logged_out`, while the logout still waits for the broker.
+                loggingIn.join()
+                assertEquals(emptyList<String>(), seen)
+                released.countDown()
+                loggingOut.join()
+                assertEquals(listOf("login"), seen)
+                assertEquals(null, login.userId)
+            }
+            scope.cancel()
+        }
+
+    @Test
+    fun `the example app logs in, although the response of its own login contains no token`() = runBlocking {
+        GWIoT.reset()
+        val broker = LocalBroker.shared
+        val login = TestLogin(TestSessions(broker))
+        val scope = CoroutineScope(Dispatchers.Default)
+        val app = CameraApp(login, screen, scope, InMemoryTokenStorage(), broker.url, "http://127.0.0.1:1")
+        app.onProcessStart()
+        scope.awaitStart()
+        for (text in listOf("", "{}")) {
+            app.onOwnLogin("alice", text, null)
+            assertEquals(true, GWIoT.isLogin.value)
+            GWIoT.dropLogin()
+        }
         scope.cancel()
     }
 

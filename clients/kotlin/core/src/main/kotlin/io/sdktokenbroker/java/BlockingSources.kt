@@ -8,19 +8,21 @@ import kotlinx.coroutines.runInterruptible
 
 /**
  * A [SessionSource] in Java. The client calls both methods on a background thread, so they may block. It interrupts
- * the thread when nobody waits for the result any more.
+ * the thread when nobody waits for the result any more. `null` is `session_unavailable`, as an exception is.
  */
 abstract class BlockingSessionSource : SessionSource {
     /** The session of the user who is logged in now. Return the one that you have, without a request. */
     @Throws(Exception::class)
-    protected abstract fun currentSession(): String
+    protected abstract fun currentSession(): String?
 
     /** A new session, after the broker answered 401 to [currentSession]. It may use the network. */
     @Throws(Exception::class)
-    protected abstract fun newSession(): String
+    protected abstract fun newSession(): String?
 
-    final override suspend fun session() = runInterruptible(Dispatchers.IO) { currentSession() }
-    final override suspend fun renewedSession() = runInterruptible(Dispatchers.IO) { newSession() }
+    final override suspend fun session() = runInterruptible(Dispatchers.IO) { present(currentSession()) }
+    final override suspend fun renewedSession() = runInterruptible(Dispatchers.IO) { present(newSession()) }
+
+    private fun present(session: String?) = checkNotNull(session) { "There is no session" }
 }
 
 /** A [ShareDirectory] in Java, for an app whose cloud has other calls than `CloudShareDirectory`. It may block. */

@@ -8,7 +8,7 @@ import kotlinx.coroutines.*
 /** The result of a call. One of the methods is called once, on the executor of the client, unless the call is cancelled. */
 interface Callback<T> {
     fun onSuccess(result: T)
-    /** @param error a [BrokerError], or for calls of the SDK an [SdkFailure] */
+    /** @param error a [BrokerError], for calls of the SDK an [SdkFailure], or what your [TokenStorage] throws */
     fun onFailure(error: Exception)
 }
 
@@ -20,8 +20,8 @@ fun interface Cancellable {
 
 /**
  * [SdkTokenClient] for Java: callbacks in place of coroutines. You may call all methods on the main thread. Calls take
- * effect in the order in which you make them, also if you do not wait for a callback. A method without a callback
- * passes an exception of your [TokenStorage] to the uncaught exception handler.
+ * effect in the order in which you make them, also if you do not wait for a callback. A call without a callback drops
+ * its exception. An [Error], for example of your [SessionSource], goes to the uncaught exception handler.
  */
 class CallbackTokenClient private constructor(private val client: SdkTokenClient, callbackExecutor: Executor) {
     private val callbacks = callbackExecutor.asCoroutineDispatcher()
@@ -40,9 +40,9 @@ class CallbackTokenClient private constructor(private val client: SdkTokenClient
     fun switchUser(userId: String, callback: Callback<Void?>? = null): Cancellable =
         start(callback) { client.switchUser(userId).let { null } }
 
-    /** See [SdkTokenClient.useToken]. A text that is not a token is an `IllegalArgumentException` for the callback. */
+    /** See [SdkTokenClient.useToken]. [json] that is not a token is an `IllegalArgumentException` for the callback. */
     @JvmOverloads
-    fun useToken(userId: String, json: String, etag: String?, callback: Callback<Void?>? = null): Cancellable =
+    fun useToken(userId: String, json: String?, etag: String?, callback: Callback<Void?>? = null): Cancellable =
         start(callback) { client.useToken(userId, json, etag).let { null } }
 
     /** See [SdkTokenClient.logout]. The result is `false` if the logout is only stored. */
@@ -64,12 +64,10 @@ class CallbackTokenClient private constructor(private val client: SdkTokenClient
         // Undispatched, so that the call takes its place in the order of the client's calls now.
         val job = scope.launch(start = CoroutineStart.UNDISPATCHED) {
             val result = runCatching { function() }
-            val error = result.exceptionOrNull()
             ensureActive()
-            if (error != null && (callback == null || error !is Exception)) throw error
-            withContext(callbacks) {
-                result.onSuccess { callback?.onSuccess(it) }.onFailure { callback?.onFailure(it as Exception) }
-            }
+            result.onFailure { if (it !is Exception) throw it }
+            if (callback == null) return@launch
+            withContext(callbacks) { result.onSuccess(callback::onSuccess).onFailure { callback.onFailure(it as Exception) } }
         }
         return Cancellable(job::cancel)
     }
@@ -95,7 +93,10 @@ class CallbackTokenClient private constructor(private val client: SdkTokenClient
         fun attemptTimeoutMillis(millis: Long) = apply { attemptTimeoutMillis = millis }
         fun transport(transport: Transport) = apply { this.transport = transport }
         fun sessionHeaders(sessionHeaders: SessionHeaders) = apply { this.sessionHeaders = sessionHeaders }
-        /** Runs the callbacks, for example `ContextCompat.getMainExecutor(context)`. Without it: a background thread. */
+        /**
+         * Runs the callbacks, for example `ContextCompat.getMainExecutor(context)`. Without it: a background thread.
+         * The callback of a call is lost if the executor rejects it.
+         */
         fun callbackExecutor(executor: Executor) = apply { callbackExecutor = executor }
 
         fun build() = CallbackTokenClient(

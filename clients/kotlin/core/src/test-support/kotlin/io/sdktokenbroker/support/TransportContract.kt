@@ -7,6 +7,8 @@ import io.sdktokenbroker.InMemoryTokenStorage
 import io.sdktokenbroker.SdkTokenClient
 import io.sdktokenbroker.SessionHeaders
 import io.sdktokenbroker.Transport
+import io.sdktokenbroker.TransportRequest
+import java.io.IOException
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.measureTime
@@ -168,9 +170,24 @@ abstract class TransportContract(private val transport: Transport) {
     }
 
     @Test
-    fun `an address that is none is an error, as a network without a server is`() {
-        val client = SdkTokenClient("broker.example", PHONE, sessions, storage, transport = transport)
-        assertEquals(BrokerError.NETWORK_UNAVAILABLE, failure(client).code)
+    fun `an address that no library accepts is an error, as a network without a server is`() {
+        for (host in listOf("%", "broker.invalid")) {
+            val client = SdkTokenClient("http://$host", PHONE, sessions, storage, transport = transport)
+            assertEquals(BrokerError.NETWORK_UNAVAILABLE, failure(client).code)
+        }
+    }
+
+    @Test
+    fun `a Retry-After that is larger than any wait is an error without a second request`() {
+        proxy.answer = { page("503 Service Unavailable", "", "Retry-After: 99999999999999") }
+        assertTrue(failure().retryable)
+        assertEquals(1, proxy.requests.size)
+    }
+
+    @Test
+    fun `a decorator in Java can catch the IOException of the transport`() {
+        val send = transport.javaClass.getMethod("send", TransportRequest::class.java)
+        assertEquals(listOf(IOException::class.java), send.exceptionTypes.toList())
     }
 
     @Test

@@ -3,11 +3,10 @@ package io.sdktokenbroker.okhttp
 import io.sdktokenbroker.Transport
 import io.sdktokenbroker.TransportAnswer
 import io.sdktokenbroker.TransportRequest
-import java.net.MalformedURLException
+import java.io.IOException
 import java.util.concurrent.TimeUnit
 import okhttp3.Authenticator
 import okhttp3.Headers.Companion.toHeaders
-import okhttp3.HttpUrl.Companion.toHttpUrlOrNull
 import okhttp3.OkHttpClient
 import okhttp3.Request
 import okhttp3.RequestBody.Companion.toRequestBody
@@ -25,10 +24,11 @@ class OkHttpTransport(client: OkHttpClient) : Transport {
         .authenticator(Authenticator.NONE)
         .build()
 
+    @Throws(IOException::class)
     override fun send(request: TransportRequest): TransportAnswer {
         val call = client.newCall(
             Request.Builder()
-                .url(request.url.toHttpUrlOrNull() ?: throw MalformedURLException(request.url))
+                .url(request.url)
                 .headers(request.headers.toHeaders())
                 .method(request.method, request.body?.toRequestBody())
                 .build(),

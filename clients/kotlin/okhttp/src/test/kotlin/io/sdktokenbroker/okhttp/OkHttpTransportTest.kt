@@ -1,5 +1,8 @@
 package io.sdktokenbroker.okhttp
 
+import example.HttpDns
+import example.JavaHttpDns
+import io.sdktokenbroker.BrokerError
 import io.sdktokenbroker.InMemoryTokenStorage
 import io.sdktokenbroker.SdkTokenClient
 import io.sdktokenbroker.support.LocalBroker
@@ -15,16 +18,7 @@ import okhttp3.OkHttpClient
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertTrue
 import org.junit.jupiter.api.Test
-
-/** Stands for the HTTPDNS service of a cloud provider, which the app asks over HTTPS. */
-private class HttpDns(private val addresses: Map<String, String>) {
-    val asked = CopyOnWriteArrayList<String>()
-
-    fun resolve(host: String): String? {
-        asked += host
-        return addresses[host]
-    }
-}
+import org.junit.jupiter.api.assertThrows
 
 /** Without a read timeout, so that OkHttp closes no connection that the transport should close. */
 private val patient = OkHttpClient.Builder().readTimeout(0, TimeUnit.SECONDS).build()
@@ -36,23 +30,52 @@ class OkHttpTransportTest : TransportContract(OkHttpTransport(patient)) {
     private fun client(url: String, http: OkHttpClient) =
         SdkTokenClient(url, PHONE, sessions, InMemoryTokenStorage(), transport = OkHttpTransport(http))
 
-    @Test
-    fun `the broker's address comes from HTTPDNS, if the app's OkHttp client uses it`() = runBlocking {
-        val httpDns = HttpDns(mapOf("broker.invalid" to "127.0.0.1"))
+    private fun kotlinTransport(httpDns: HttpDns): OkHttpTransport {
         // docs: httpdns
         val http = OkHttpClient.Builder()
             .dns(object : Dns {
                 override fun lookup(hostname: String) =
-                    httpDns.resolve(hostname)?.let { listOf(InetAddress.getByName(it)) } ?: Dns.SYSTEM.lookup(hostname)
+                    httpDns.resolve(hostname).map(InetAddress::getByName).ifEmpty { Dns.SYSTEM.lookup(hostname) }
             })
             .build()
         val transport = OkHttpTransport(http)
         // docs end
-        val client = SdkTokenClient(
-            "http://broker.invalid:${broker.port}", PHONE, sessions, InMemoryTokenStorage(), transport = transport,
+        return transport
+    }
+
+    @Test
+    fun `the broker's addresses come from HTTPDNS, if the app's OkHttp client uses it, and each of them is tried`() =
+        runBlocking {
+            val asked = CopyOnWriteArrayList<String>()
+            // Nothing listens on the first address.
+            val httpDns = HttpDns { host ->
+                asked += host
+                listOf("127.0.0.9", "127.0.0.1").takeIf { host == "broker.invalid" }.orEmpty()
+            }
+            for (transport in listOf(kotlinTransport(httpDns), JavaHttpDns.transport(httpDns))) {
+                for (host in listOf("broker.invalid", "localhost")) {
+                    val url = "http://$host:${broker.port}"
+                    val client = SdkTokenClient(url, PHONE, sessions, InMemoryTokenStorage(), transport = transport)
+                    assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
+                }
+            }
+            assertEquals(listOf("broker.invalid", "localhost", "broker.invalid", "localhost"), asked)
+        }
+
+    @Test
+    fun `an exception of the app's Dns or interceptor is a BrokerError`() {
+        val clients = listOf(
+            OkHttpClient.Builder().dns(JavaHttpDns.returningNull()),
+            OkHttpClient.Builder().dns(object : Dns {
+                override fun lookup(hostname: String) = throw IllegalStateException("no HTTPDNS")
+            }),
+            OkHttpClient.Builder().addInterceptor { throw IllegalStateException("no token of the app") },
         )
-        assertTrue(broker.vendorAccepts(client.sdkToken().accessToken))
-        assertEquals(listOf("broker.invalid"), httpDns.asked)
+        for (http in clients) {
+            val client = client("http://localhost:${broker.port}", http.build())
+            val error = assertThrows<BrokerError> { runBlocking { client.sdkToken() } }
+            assertEquals(BrokerError.NETWORK_UNAVAILABLE, error.code)
+        }
     }
 
     @Test
