@@ -16,7 +16,7 @@ test('a system fails since the first failure after its last success', () => {
 });
 
 test('a refusal neither ends an outage nor gives it another reason, until the system is known to work', () => {
-  const contact = new ContactHistory();
+  const contact = new ContactHistory(new TestClock());
   contact.failed({ at: 1_000, reason: 'timeout' });
   contact.refused({ at: 2_000, reason: 'readonly' });
   expect(contact).toMatchObject({ failingSince: 1_000, failures: 1, lastFailure: { reason: 'timeout' } });
