@@ -73,14 +73,17 @@ final class BrokerHostAccountService: IHostAccountService {
     }
 
     /// Logs out of the broker and the SDK. Call it before the app's own logout. Without network the broker is told later.
+    /// - Throws: the SDK's error, or the storage's if the token or the logout is not stored as it should be. Not the broker's:
+    ///   if it refuses, or there is no session, nothing is left to do there.
     func logout() async throws {
         isLoggedOut = true
-        // The first task begins before a login that the app calls later, so it takes the present account's token and session.
-        let broker = Task { try await client.logout() }
-        // The SDK does not wait for the broker. If the broker refuses, or there is no session, nothing is left to do there.
+        // The SDK does not wait for the broker.
         let sdk = Task { _ = try gwiot_swiftResult(of: try await GWIoT.shared.logout()).get() }
-        _ = await broker.result
+        // No task of its own: the call takes its place in the client's order before a login that the app calls later.
+        var failure: (any Error)?
+        do { try await client.logout() } catch { failure = error is BrokerError ? nil : error }
         try await sdk.value
+        if let failure { throw failure }
     }
 
     private func wasKickedOut() async {
@@ -102,11 +105,14 @@ final class BrokerHostAccountService: IHostAccountService {
     // The SDK calls these three. A Swift error becomes `GWResult.Failure`.
 
     nonisolated func onRequestUserC2CInfo(completionHandler: @escaping (GWResult<UserC2CInfo>?, (any Error)?) -> Void) {
-        Callback(handler: completionHandler).answer { [self] in
+        answer(completionHandler) { [self] in
             if isLoggedOut { throw CancellationError() }
-            let answer = await Task { try await client.sdkToken() }.result
-            handedOut = answer
-            let token = try answer.get()
+            let token: SdkToken
+            do { token = try await client.sdkToken() } catch {
+                handedOut = .failure(error)
+                throw error
+            }
+            handedOut = .success(token)
             return UserC2CInfo(
                 accessId: token.accessId, accessToken: token.accessToken, expireTime: token.expireTime,
                 terminalId: token.terminalId, expend: token.expend)
@@ -116,7 +122,7 @@ final class BrokerHostAccountService: IHostAccountService {
     nonisolated func onRequestAccountInfoByAccount(
         account: String, completionHandler: @escaping (GWResult<HostAccountInfo>?, (any Error)?) -> Void
     ) {
-        Callback(handler: completionHandler).answer { [directory] in
+        answer(completionHandler) { [directory] in
             guard let found = try await directory.account(byName: account) else { throw AccountNotFound() }
             return found.info
         }
@@ -125,17 +131,17 @@ final class BrokerHostAccountService: IHostAccountService {
     nonisolated func onRequestAccountInfoByAccessId(
         accessIds: [String], completionHandler: @escaping (GWResult<NSArray>?, (any Error)?) -> Void
     ) {
-        Callback(handler: completionHandler).answer { [directory] in
+        answer(completionHandler) { [directory] in
             try await directory.accounts(byAccessIds: accessIds).map(\.info) as NSArray
         }
     }
-}
 
-/// A callback of the SDK. It takes its answer on any thread.
-private struct Callback<T: AnyObject>: @unchecked Sendable {
-    let handler: (GWResult<T>?, (any Error)?) -> Void
-
-    func answer(_ operation: @escaping @MainActor @Sendable () async throws -> T) {
+    private nonisolated func answer<T: AnyObject>(
+        _ handler: @escaping (GWResult<T>?, (any Error)?) -> Void,
+        with operation: @escaping @MainActor @Sendable () async throws -> T
+    ) {
+        // The SDK takes the answer on any thread.
+        nonisolated(unsafe) let handler = handler
         Task { @MainActor in
             do {
                 let value = try await operation()
@@ -145,8 +151,14 @@ private struct Callback<T: AnyObject>: @unchecked Sendable {
     }
 }
 
-struct AccountNotFound: LocalizedError { var errorDescription: String? { "There is no such account" } }
+// `nonisolated`: the file also compiles in a target whose default isolation is the main actor, as that of a new app is.
+
+private struct AccountNotFound: LocalizedError {
+    nonisolated var errorDescription: String? { "There is no such account" }
+}
 
 extension HostAccount {
-    fileprivate var info: HostAccountInfo { HostAccountInfo(accessId: accessId, nickName: nickName, avatarUrl: avatarUrl) }
+    fileprivate nonisolated var info: HostAccountInfo {
+        HostAccountInfo(accessId: accessId, nickName: nickName, avatarUrl: avatarUrl)
+    }
 }

@@ -2,7 +2,11 @@ import Foundation
 
 /// Gets the vendor's token from the broker, for the account that is signed in to the app. It knows nothing of the SDK.
 /// Keep one instance: two with the same storage overwrite each other's values.
+///
+/// Calls take effect in the order in which the app makes them, whatever the priorities of their tasks.
 public actor SdkTokenClient {
+    private let order = CallOrder()
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { order.asUnownedSerialExecutor() }
     private let logoutUrl: URL
     private let tokenUrl: URL
     private let storage: any TokenStorage
@@ -11,11 +15,13 @@ public actor SdkTokenClient {
     private var fetch: Task<Void, Never>?
     /// The last session of the present user that the broker has accepted, for a logout. It is not in the storage.
     private var lastSession: String?
+    /// The logouts that the storage has refused.
+    private var unstoredLogouts: [String: PendingLogout] = [:]
     /// Logouts run one after the other, so that all of them are over before the next token is fetched.
     private var lastLogout: Task<Bool, any Error>?
-    /// What the logouts of the present user ask the session source. After another user has come, its answers are not used.
+    /// What running logouts ask the session source. After the next login, its answers are not used.
     private var questions: [Task<String, any Error>] = []
-    private var userChanges = 0
+    private var logins = 0
 
     /// - Parameters:
     ///   - broker: base URL of the broker.
@@ -57,11 +63,12 @@ public actor SdkTokenClient {
     }
 
     /// Names the user whose tokens the client gets from now on. It deletes the stored token of another user, and ends that
-    /// user's requests with `logged_out`. It does not log that user out: call `logout()` before.
+    /// user's requests with `logged_out`. It does not log that user out: call `logout()` before. A logout that waits for the
+    /// session source stops waiting.
     /// - Parameter userId: the app's own id of the account, always the same for one account.
     public func switchUser(to userId: String) throws {
-        guard try storage.value(forKey: Key.user) != userId else { return }
         endQuestions()
+        guard try storage.value(forKey: Key.user) != userId else { return }
         try forget()
         try storage.set(userId, forKey: Key.user)
     }
@@ -75,29 +82,30 @@ public actor SdkTokenClient {
     public func useToken(_ body: Data, etag: String? = nil, userId: String) throws {
         let token = try decode(SdkToken.self, from: body)
         try switchUser(to: userId)
-        endQuestions()
-        try store(pendingLogouts().filter { $0.value.accessId != token.accessId && $0.value.userId != userId })
+        try editLogouts { all in all = all.filter { $0.value.accessId != token.accessId && $0.value.userId != userId } }
         try replaceStored(StoredToken(token: token, etag: etag, handedIn: true))
     }
 
     /// Forgets the token here and at the broker. Call it while the session is valid, and always before another account signs in.
     /// It belongs to the user who is present at the call. The token and the last session of this user are taken at once, and
     /// the storage holds the logout until the broker answers: `finishLogout()` repeats it. The client prefers the session that
-    /// the session source has now. If that throws, or if another user has come before it answers, the client uses the last
+    /// the session source has now. If that throws, or if somebody has logged in before it answers, the client uses the last
     /// session that the broker has accepted since the app started. A caller that is cancelled does not stop the logout.
     /// - Returns: `false` if the logout is only stored.
     /// - Throws: `BrokerError` if the logout is refused, for example because the session has ended, or if there is no session
-    ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires.
+    ///   to log out with. Then nothing is repeated, and the broker keeps the token until it expires. The error of the storage,
+    ///   if that still holds the token, or does not hold a logout that has to be repeated. The broker has been asked even so.
     @discardableResult
     public func logout() async throws -> Bool {
-        let (user, last) = (userChanges, lastSession)
-        let account = PendingLogout(accessId: try stored()?.token.accessId, userId: try storage.value(forKey: Key.user))
-        if let last { try store(account, session: last) }
-        try forget()
+        let (login, last) = (logins, lastSession)
+        // Where `try?` ignores the storage, `unstoredLogouts` has the logout, and `sendLogout` throws if it has to be repeated.
+        let account = PendingLogout(accessId: (try? stored())?.token.accessId, userId: try? storage.value(forKey: Key.user))
+        if let last { try? store(account, session: last) }
+        let forgotten = Result { try forget() }
         let latest = Task {
             do {
-                let session = try await askForSession(user: user)
-                if session != last { try store(account, session: session, insteadOf: last) }
+                let session = try await askForSession(login: login)
+                if session != last { try? store(account, session: session, insteadOf: last) }
                 return session
             } catch {
                 if let last { return last }
@@ -111,13 +119,15 @@ public actor SdkTokenClient {
             do {
                 return try await sendLogout(of: session.get())
             } catch let error as BrokerError where error.status == 401 {
-                guard let renewed = try? await askForSession(user: user, renewed: true) else { throw error }
-                try store(account, session: renewed)
+                guard let renewed = try? await askForSession(login: login, renewed: true) else { throw error }
+                try? store(account, session: renewed)
                 return try await sendLogout(of: renewed)
             }
         }
         lastLogout = logout
-        return try await logout.value
+        let isDone = try await logout.value
+        try forgotten.get()
+        return isDone
     }
 
     /// Repeats the stored logouts. Call it when the app starts. Each uses the session of its own account.
@@ -134,17 +144,17 @@ public actor SdkTokenClient {
         try storage.removeValue(forKey: Key.token)
     }
 
-    private func askForSession(user: Int, renewed: Bool = false) async throws -> String {
-        guard user == userChanges else { throw BrokerError.loggedOut }
+    private func askForSession(login: Int, renewed: Bool = false) async throws -> String {
+        guard login == logins else { throw BrokerError.loggedOut }
         let question = Task { try await exchange.current(renewed: renewed) }
         questions.append(question)
         let answer = await question.result
-        guard user == userChanges else { throw BrokerError.loggedOut }
+        guard login == logins else { throw BrokerError.loggedOut }
         return try answer.get()
     }
 
     private func endQuestions() {
-        userChanges += 1
+        logins += 1
         questions.forEach { $0.cancel() }
         questions = []
     }
@@ -170,13 +180,16 @@ public actor SdkTokenClient {
     private func sendLogout(of session: String) async throws -> Bool {
         do {
             try await deleteToken(of: session, until: exchange.newDeadline(), repeats: false)
-        } catch let error as BrokerError where !error.endsLogout { return false }
+        } catch let error as BrokerError where !error.endsLogout {
+            if !unstoredLogouts.isEmpty { try editLogouts { _ in } }
+            return false
+        }
         return true
     }
 
     private func deleteToken(of session: String, until deadline: TimeInterval, repeats: Bool) async throws {
         // Another call may have finished this logout, or `useToken` has dropped it.
-        guard try pendingLogouts()[session] != nil else { return }
+        guard try unstoredLogouts[session] != nil || pendingLogouts()[session] != nil else { return }
         do {
             _ = try await exchange.send(
                 logoutUrl, method: "DELETE", accepted: [204], session: session, until: deadline, repeats: repeats)
@@ -251,17 +264,28 @@ public actor SdkTokenClient {
     private func stored() throws -> StoredToken? { try value(forKey: Key.token) }
 
     /// The logouts that the broker has not answered, by their sessions.
-    private func pendingLogouts() throws -> [String: PendingLogout] { try value(forKey: Key.logouts) ?? [:] }
-
-    private func store(_ account: PendingLogout?, session: String, insteadOf former: String? = nil) throws {
-        var all = try pendingLogouts()
-        if let former { all[former] = nil }
-        all[session] = account
-        try store(all)
+    private func pendingLogouts() throws -> [String: PendingLogout] {
+        let stored: [String: PendingLogout] = try value(forKey: Key.logouts) ?? [:]
+        return stored.merging(unstoredLogouts) { $1 }
     }
 
-    private func store(_ logouts: [String: PendingLogout]) throws {
-        if logouts.isEmpty { try storage.removeValue(forKey: Key.logouts) } else { try store(logouts, forKey: Key.logouts) }
+    private func store(_ account: PendingLogout?, session: String, insteadOf former: String? = nil) throws {
+        try editLogouts { all in
+            if let former { all[former] = nil }
+            all[session] = account
+        }
+    }
+
+    private func editLogouts(_ edit: (inout [String: PendingLogout]) -> Void) throws {
+        do {
+            var all = try pendingLogouts()
+            edit(&all)
+            if all.isEmpty { try storage.removeValue(forKey: Key.logouts) } else { try store(all, forKey: Key.logouts) }
+            unstoredLogouts = [:]
+        } catch {
+            edit(&unstoredLogouts)
+            throw error
+        }
     }
 
     /// A value that is damaged counts as none.
@@ -272,6 +296,15 @@ public actor SdkTokenClient {
     private func store(_ value: some Encodable, forKey key: String) throws {
         try storage.set(String(decoding: JSONEncoder().encode(value), as: UTF8.self), forKey: key)
     }
+}
+
+/// Runs the steps of the client in the order in which they are called. An actor without it orders them by priority. A call
+/// takes its place at once, on the caller's thread.
+private final class CallOrder: SerialExecutor {
+    private let queue = DispatchQueue(label: "SdkTokenClient")
+
+    func enqueue(_ job: UnownedJob) { queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) } }
+    func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
 /// Whose logout it is: it is dropped when this user comes back with a token.

@@ -185,6 +185,59 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(last?.status, 304, "the broker still has the token of the next account")
     }
 
+    /// The client is busy with another call, so that the two calls wait for their turn.
+    private func logOutAndLogInAnotherAccount(_ wait: @MainActor (() -> Bool) async throws -> Void) async throws {
+        let bob = try await environment.session(account: UUID().uuidString)
+        let (sessions, slow) = (TestSessions(session, next: bob), SlowStorage(storage))
+        let client = newClient(sessions, storage: slow)
+        let directory = CloudShareDirectory(cloud: environment.proxy, sessions: sessions)
+        let service = BrokerHostAccountService(client: client, directory: directory) { _ in }
+        service.start()
+        try await service.login(hostUserId: "alice")
+        slow.close()
+        let busy = Task { try await client.tokenWasRefused() }
+        try await eventually { slow.isWaitedFor }
+        _ = try await sessions.renewedSession()
+        var calls: [String] = []
+        let logout = Task(priority: .utility) {
+            calls.append("logout")
+            try await service.logout()
+        }
+        try await wait { calls == ["logout"] }
+        let login = Task(priority: .userInitiated) {
+            calls.append("login")
+            try await service.login(hostUserId: "bob")
+        }
+        try await eventually { calls == ["logout", "login"] }
+        slow.open()
+        _ = try await (busy.value, logout.value, login.value)
+
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET"])
+        XCTAssertEqual(
+            requests.map { $0.headers["authorization"] }, ["Bearer \(session)", "Bearer \(session)", "Bearer \(bob)"])
+    }
+
+    func testALogoutTakesEffectBeforeALaterLoginWhoseTaskHasAHigherPriority() async throws {
+        try await logOutAndLogInAnotherAccount { try await eventually($0) }
+    }
+
+    func testALogoutTakesEffectBeforeALoginThatTheAppCallsRightAfterIt() async throws {
+        try await logOutAndLogInAnotherAccount { _ in }
+    }
+
+    func testALogoutShowsTheErrorOfTheStorageAfterTheSdkAndTheBrokerAreLoggedOut() async throws {
+        let failing = FailingStorage(storage)
+        let app = start(storage: failing)
+        await app.logInToCameras()
+        failing.fails = [.remove]
+        await app.logOut()
+        XCTAssertEqual(screen.shown, ["sdk"])
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
     func testALoginThatFailsWithAFreshTokenIsRepeatedOnceWithAnotherToken() async throws {
         var offered: [String] = []
         sdk.vendorAccepts = { token in

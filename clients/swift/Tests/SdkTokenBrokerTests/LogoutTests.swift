@@ -383,19 +383,24 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(requests.count, 0)
     }
 
-    func testATokenOfTheSameUserWaitsForALogoutThatStillAsksForASession() async throws {
+    func testATokenOfTheSameUserWaitsForTheLogoutButNotForTheSessionThatTheLogoutAsksFor() async throws {
         let sessions = HangingSessions(session)
-        let client = newClient(sessions)
+        let client = newClient(sessions, totalDeadline: 60)
         try await client.switchUser(to: "alice")
+        _ = try await client.sdkToken()
         sessions.hang()
         let logout = Task { try await client.logout() }
         try await eventually { sessions.waiting == 1 }
-        let token = Task { try await client.sdkToken() }
+        let returnedAt = Date()
         try await client.switchUser(to: "alice")
+        let token = Task { try await client.sdkToken() }
+        let isDone = try await logout.value
+        XCTAssertTrue(isDone)
+        XCTAssertLessThan(Date().timeIntervalSince(returnedAt), 30, "the logout waited for the session source")
         sessions.answer(session)
-        _ = try await (logout.value, token.value)
+        _ = try await token.value
         let requests = try await environment.seen().requests
-        XCTAssertEqual(requests.map(\.method), ["DELETE", "GET"])
+        XCTAssertEqual(requests.map(\.method), ["GET", "DELETE", "GET"])
     }
 
     func testALogoutStoresTheNewerSessionOfTheSourceInsteadOfTheLastOne() async throws {
@@ -411,7 +416,50 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         XCTAssertFalse(pending.contains(session))
     }
 
-    func testALogoutThatCannotBeStoredFailsWithTheErrorOfTheStorage() async throws {
+    func testALogoutThatCannotBeStoredStillForgetsTheTokenAndReachesTheBroker() async throws {
+        let failing = FailingStorage(storage)
+        let client = newClient(storage: failing)
+        _ = try await client.sdkToken()
+        failing.fails = [.set]
+        let isDone = try await client.logout()
+        XCTAssertTrue(isDone)
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
+    func testALogoutThatNeitherTheBrokerNorTheStorageTakesIsAnErrorAndIsRepeatedByThisProcess() async throws {
+        let failing = FailingStorage(storage)
+        let client = newClient(storage: failing)
+        _ = try await client.sdkToken()
+        try await environment.network(.gone)
+        failing.fails = [.set]
+        do {
+            _ = try await client.logout()
+            XCTFail("nothing was thrown")
+        } catch { XCTAssertTrue(error is FailingStorage.Failure, "\(error)") }
+        XCTAssertNil(storage.value(forKey: "sdk-token"))
+        try await environment.network(.forward)
+        let isFinished = await client.finishLogout()
+        XCTAssertTrue(isFinished)
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
+    func testALogoutThatCannotDeleteTheStoredTokenReachesTheBrokerAndIsAnError() async throws {
+        let failing = FailingStorage(storage)
+        let client = newClient(storage: failing)
+        _ = try await client.sdkToken()
+        failing.fails = [.remove]
+        do {
+            _ = try await client.logout()
+            XCTFail("nothing was thrown")
+        } catch { XCTAssertTrue(error is FailingStorage.Failure, "\(error)") }
+        let requests = try await environment.requests("DELETE")
+        XCTAssertEqual(requests.map(\.status), [204])
+    }
+
+    func testWhileTheStorageIsLockedEachCallThrowsItsErrorAndALogoutStillReachesTheBroker() async throws {
         let locked = LockedStorage()
         let client = SdkTokenClient(
             broker: environment.proxy, uniqueId: phone, sessions: TestSessions(session), storage: locked)
@@ -425,8 +473,8 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
         }
         let isFinished = await client.finishLogout()
         XCTAssertFalse(isFinished)
-        let seen = try await environment.seen()
-        XCTAssertEqual(seen.requests.count, 0)
+        let requests = try await environment.seen().requests
+        XCTAssertEqual(requests.map(\.method), ["DELETE"])
     }
 }
 

@@ -54,6 +54,27 @@ final class PackageTests: XCTestCase {
         XCTAssertTrue(FileManager.default.fileExists(atPath: bundle.appendingPathComponent("PrivacyInfo.xcprivacy").path))
     }
 
+    /// As in a new app of Xcode 26, where everything without an annotation belongs to the main actor. Swift 6.0 has no such
+    /// setting, so this test adds the annotations.
+    func testTheAdapterAndTheDocumentedAppCompileIfTheirTargetBelongsToTheMainActor() throws {
+        let folder = try temporaryFolder()
+        func copy(_ path: String, isolated: Bool) throws {
+            var text = try Repository.text(path).replacing("@testable ", with: "").replacing("import SdkTokenBroker\n", with: "")
+            if isolated {
+                text.replace(/(?m)^(?=(private |fileprivate )?(final )?(struct|class|enum|protocol|func|extension) )/, with: "@MainActor ")
+                text.replace("@MainActor\n@MainActor ", with: "@MainActor\n")
+            }
+            let file = folder.appendingPathComponent((path as NSString).lastPathComponent)
+            try text.write(to: file, atomically: true, encoding: .utf8)
+        }
+        for name in try Repository.swiftFiles().keys { try copy("clients/swift/Sources/SdkTokenBroker/\(name)", isolated: false) }
+        try copy("clients/swift/Tests/SdkStubs/GWIoTKitStubs.swift", isolated: false)
+        try copy("clients/swift/SdkAdapter/BrokerHostAccountService.swift", isolated: true)
+        try copy("clients/swift/Tests/SdkTokenBrokerTests/DocumentedApp.swift", isolated: true)
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        try run(["swiftc", "-typecheck", "-swift-version", "6", "-warnings-as-errors"] + files, in: folder)
+    }
+
     func testTheReadmesAndThePodNameTheVersionOfTheRepository() throws {
         struct Package: Decodable { let version: String }
         let version = try JSONDecoder().decode(Package.self, from: Data(Repository.text("package.json").utf8)).version

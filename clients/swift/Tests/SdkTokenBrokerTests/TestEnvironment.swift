@@ -236,6 +236,58 @@ final class WatchedStorage: TokenStorage, @unchecked Sendable {
     }
 }
 
+/// Storage whose functions fail when the test wants it.
+final class FailingStorage: TokenStorage, @unchecked Sendable {
+    enum Function { case set, remove }
+    struct Failure: Error {}
+    private let storage: any TokenStorage
+    private let lock = NSLock()
+    private var failing: Set<Function> = []
+
+    init(_ storage: any TokenStorage) { self.storage = storage }
+
+    var fails: Set<Function> {
+        get { lock.withLock { failing } }
+        set { lock.withLock { failing = newValue } }
+    }
+    func value(forKey key: String) throws -> String? { try storage.value(forKey: key) }
+    func set(_ value: String, forKey key: String) throws {
+        if fails.contains(.set) { throw Failure() }
+        try storage.set(value, forKey: key)
+    }
+    func removeValue(forKey key: String) throws {
+        if fails.contains(.remove) { throw Failure() }
+        try storage.removeValue(forKey: key)
+    }
+}
+
+/// Storage whose reads wait while it is closed.
+final class SlowStorage: TokenStorage, @unchecked Sendable {
+    private let storage: any TokenStorage
+    private let state = NSCondition()
+    private var (isClosed, waiting) = (false, false)
+
+    init(_ storage: any TokenStorage) { self.storage = storage }
+
+    var isWaitedFor: Bool { state.withLock { waiting } }
+    func close() { state.withLock { isClosed = true } }
+    func open() {
+        state.withLock { isClosed = false }
+        state.broadcast()
+    }
+    func value(forKey key: String) throws -> String? {
+        state.withLock {
+            while isClosed {
+                waiting = true
+                state.wait()
+            }
+        }
+        return try storage.value(forKey: key)
+    }
+    func set(_ value: String, forKey key: String) throws { try storage.set(value, forKey: key) }
+    func removeValue(forKey key: String) throws { try storage.removeValue(forKey: key) }
+}
+
 /// The app's own login whose question is never answered, not even after a cancellation: a callback that never comes.
 final class SilentSessions: SessionSource, @unchecked Sendable {
     private let lock = NSLock()
@@ -270,12 +322,12 @@ class ClientTestCase: XCTestCase, @unchecked Sendable {
     }
 
     func newClient(
-        _ sessions: (any SessionSource)? = nil, broker: URL? = nil, totalDeadline: TimeInterval = 20,
-        attemptTimeout: TimeInterval = 10
+        _ sessions: (any SessionSource)? = nil, broker: URL? = nil, storage: (any TokenStorage)? = nil,
+        totalDeadline: TimeInterval = 20, attemptTimeout: TimeInterval = 10
     ) -> SdkTokenClient {
         SdkTokenClient(
             broker: broker ?? environment.proxy, uniqueId: phone, sessions: sessions ?? TestSessions(session),
-            storage: storage, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
+            storage: storage ?? self.storage, totalDeadline: totalDeadline, attemptTimeout: attemptTimeout)
     }
 
     func logins() async throws -> Int { try await environment.logins(uniqueId: phone) }
