@@ -1,5 +1,6 @@
-/// The app's own login. The client asks it for the session that the broker checks. If it throws, the caller of the client
-/// gets a `BrokerError`: `network_unavailable` for a `URLError`, else `session_unavailable`.
+/// The app's own login. The client asks it for the session that the broker checks. If nobody is logged in, or the session
+/// cannot be renewed, throw `BrokerError.noSession`. Any other error counts as temporary, and the caller of the client gets
+/// a `BrokerError` that is `retryable`: `network_unavailable` for a `URLError`, else `session_unavailable`.
 public protocol SessionSource: Sendable {
     /// The session of the account that is signed in now. Return the one that you have, without a request.
     func session() async throws -> String

@@ -1,17 +1,16 @@
 import Foundation
 
-/// Why a call failed. It never contains a session or a token, so it may go into the app's log.
-public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
+/// Why a call failed. Its description never contains a session or a token, so it may go into the app's log.
+public struct BrokerError: LocalizedError, CustomStringConvertible, Sendable {
     public enum Kind: Sendable {
-        /// The session is missing or has ended, also after one renewal, or the app's own login threw an error: the user
-        /// has to log in to the app's cloud.
+        /// The session has ended, also after one renewal, or there is none: the user has to log in to the app's cloud.
         case sessionNeeded
         /// `account_disabled`, `terminal_limit` or `session_forbidden`: tell the user.
         case forbidden
         case rateLimited
         /// The vendor refused the login, or did not answer.
         case vendorTrouble
-        /// The broker cannot answer at this moment.
+        /// The broker, or the session source, cannot answer at this moment.
         case temporary
         /// A mistake in the app or in its settings.
         case invalidRequest
@@ -34,11 +33,25 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, S
     }
 
     public let kind: Kind
-    /// The broker's code, or one of the client: `network_unavailable`, `network_timeout`, `unexpected_answer`,
-    /// `session_invalid`, `session_unavailable` (the session source threw an error), `logged_out`.
+    /// The codes of the client itself.
+    public enum Code {
+        public static let networkUnavailable = "network_unavailable"
+        public static let networkTimeout = "network_timeout"
+        public static let unexpectedAnswer = "unexpected_answer"
+        /// The session source has no session: it threw `BrokerError.noSession`.
+        public static let noSession = "no_session"
+        /// The session source threw another error.
+        public static let sessionUnavailable = "session_unavailable"
+        /// The user has logged out, or another user has logged in, during the call.
+        public static let loggedOut = "logged_out"
+    }
+
+    /// The broker's code, or one of `Code`.
     public let code: String
     /// HTTP status, `nil` without an answer.
     public internal(set) var status: Int?
+    /// The broker's sentence about the error, for developers.
+    public internal(set) var detail: String?
     /// Names the request in the broker's log.
     public internal(set) var requestId: String?
     /// Whether the same call may succeed later, unchanged.
@@ -46,23 +59,48 @@ public struct BrokerError: LocalizedError, CustomStringConvertible, Equatable, S
     /// Seconds after which a retry makes sense.
     public internal(set) var retryAfter: TimeInterval?
 
-    public var description: String { code + (requestId.map { ", request \($0)" } ?? "") }
+    /// What the session source or the transport threw. Not part of the description.
+    public internal(set) var underlyingError: (any Error)?
+
+    /// For the app's own tests. A session source throws `noSession`.
+    public init(
+        kind: Kind, code: String, status: Int? = nil, detail: String? = nil, requestId: String? = nil,
+        retryable: Bool = false, retryAfter: TimeInterval? = nil, underlyingError: (any Error)? = nil
+    ) {
+        (self.kind, self.code, self.status, self.detail) = (kind, code, status, detail)
+        (self.requestId, self.retryable, self.retryAfter) = (requestId, retryable, retryAfter)
+        self.underlyingError = underlyingError
+    }
+
+    /// A session source throws it if the user has to log in to the app's cloud.
+    public static let noSession = BrokerError(kind: .sessionNeeded, code: Code.noSession)
+
+    public var description: String {
+        [code, detail, requestId.map { "request \($0)" }].compactMap { $0 }.joined(separator: ", ")
+    }
     public var errorDescription: String? { description }
 }
 
 extension BrokerError {
-    static let networkUnavailable = BrokerError(kind: .network, code: "network_unavailable", retryable: true)
-    static let networkTimeout = BrokerError(kind: .network, code: "network_timeout", retryable: true)
-    static let unexpectedAnswer = BrokerError(kind: .unexpectedAnswer, code: "unexpected_answer")
-    static let sessionInvalid = BrokerError(kind: .sessionNeeded, code: "session_invalid")
-    static let sessionUnavailable = BrokerError(kind: .sessionNeeded, code: "session_unavailable")
-    static let loggedOut = BrokerError(kind: .sessionNeeded, code: "logged_out")
+    static func networkUnavailable(_ error: any Error) -> Self {
+        Self(kind: .network, code: Code.networkUnavailable, retryable: true, underlyingError: error)
+    }
+    static func networkTimeout(_ error: (any Error)? = nil) -> Self {
+        Self(kind: .network, code: Code.networkTimeout, retryable: true, underlyingError: error)
+    }
+    static func sessionUnavailable(_ error: any Error) -> Self {
+        Self(kind: .temporary, code: Code.sessionUnavailable, retryable: true, underlyingError: error)
+    }
+    static let unexpectedAnswer = Self(kind: .unexpectedAnswer, code: Code.unexpectedAnswer)
+    /// The code of the broker. The client uses it for a session that no header can hold.
+    static let sessionInvalid = Self(kind: .sessionNeeded, code: "session_invalid")
+    static let loggedOut = Self(kind: .sessionNeeded, code: Code.loggedOut)
 
     /// An answer that is none of those that the call expects.
     init(_ answer: HTTPAnswer) {
         if answer.isJSON, let problem = try? JSONDecoder().decode(Problem.self, from: answer.body) {
             self.init(kind: Kind(code: problem.code, status: answer.status), code: problem.code)
-            requestId = problem.requestId
+            (detail, requestId) = (problem.detail, problem.requestId)
             retryable = problem.retryable ?? false
         } else {
             self = .unexpectedAnswer
@@ -79,6 +117,6 @@ extension BrokerError {
     var endsLogout: Bool { 400..<500 ~= status ?? 0 && status != 429 || kind == .sessionNeeded }
 
     private struct Problem: Decodable {
-        let code: String, requestId: String?, retryable: Bool?
+        let code: String, detail: String?, requestId: String?, retryable: Bool?
     }
 }

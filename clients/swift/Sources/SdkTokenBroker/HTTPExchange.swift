@@ -59,9 +59,9 @@ struct HTTPExchange: Sendable {
             // The random part keeps apart the phones that lost the broker at the same time.
             let wait = failure.retryAfter ?? backoff * Double.random(in: 0.5...1)
             // Without a network the app learns it at once: the app knows best when the network is back.
-            let mayHelp = repeats && failure.retryable && failure != .networkUnavailable
+            let mayHelp = repeats && failure.retryable && failure.code != BrokerError.Code.networkUnavailable
             guard mayHelp, Self.now() + wait < endsAt else { throw failure }
-            try await Task.sleep(nanoseconds: UInt64(wait * 1e9))
+            try await Self.sleep(wait)
             backoff *= 2
         }
     }
@@ -72,7 +72,7 @@ struct HTTPExchange: Sendable {
             return try await within(newDeadline()) { try await renewed ? sessions.renewedSession() : sessions.session() }
         } catch {
             try Task.checkCancellation()
-            throw error as? BrokerError ?? (error is URLError ? .networkUnavailable : .sessionUnavailable)
+            throw error as? BrokerError ?? (error is URLError ? .networkUnavailable(error) : .sessionUnavailable(error))
         }
     }
 
@@ -90,9 +90,9 @@ struct HTTPExchange: Sendable {
             } catch {
                 try Task.checkCancellation()
                 switch (error as? URLError)?.code {
-                case .timedOut?: throw BrokerError.networkTimeout
+                case .timedOut?: throw BrokerError.networkTimeout(error)
                 case .dataLengthExceedsMaximum?: throw BrokerError.unexpectedAnswer
-                default: throw BrokerError.networkUnavailable
+                default: throw BrokerError.networkUnavailable(error)
                 }
             }
         }
@@ -103,14 +103,19 @@ struct HTTPExchange: Sendable {
         let (results, first) = AsyncThrowingStream<T, any Error>.makeStream()
         let running = Task { do { first.yield(try await run()) } catch { first.finish(throwing: error) } }
         let timer = Task {
-            try await Task.sleep(nanoseconds: UInt64(max(0, endsAt - Self.now()) * 1e9))
-            first.finish(throwing: BrokerError.networkTimeout)
+            try await Self.sleep(endsAt - Self.now())
+            first.finish(throwing: BrokerError.networkTimeout())
         }
         defer { running.cancel() }
         defer { timer.cancel() }
         for try await result in results { return result }
         // The caller was cancelled.
         throw CancellationError()
+    }
+
+    /// - Parameter seconds: more than 30 years end after 30 years. Nanoseconds of an infinite time would stop the app.
+    private static func sleep(_ seconds: TimeInterval) async throws {
+        try await Task.sleep(nanoseconds: UInt64(min(max(0, seconds), 1e9) * 1e9))
     }
 
     /// Seconds. Unlike `Date`, nobody sets this clock. Unlike `systemUptime`, it needs no reason in the privacy manifest.
@@ -174,6 +179,11 @@ private final class BoundedSession: NSObject, URLSessionDataDelegate, @unchecked
         _: URLSession, task _: URLSessionTask, willPerformHTTPRedirection _: HTTPURLResponse, newRequest _: URLRequest,
         completionHandler: @escaping (URLRequest?) -> Void
     ) { completionHandler(nil) }
+}
+
+func requireAddress(_ url: URL) {
+    let isAddress = ["http", "https"].contains(url.scheme?.lowercased()) && url.host?.isEmpty == false
+    precondition(isAddress, "\(url) is not an absolute http or https URL")
 }
 
 /// Values may hold any character. `URLComponents` alone would leave `+`, which servers read as a space.

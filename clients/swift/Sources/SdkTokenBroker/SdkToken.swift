@@ -10,6 +10,12 @@ public struct SdkToken: Codable, Equatable, Sendable {
     public let terminalId: String
     public let expend: String
 
+    /// For the app's own tests.
+    public init(accessId: String, accessToken: String, expireTime: String, terminalId: String, expend: String) {
+        (self.accessId, self.accessToken, self.expireTime) = (accessId, accessToken, expireTime)
+        (self.terminalId, self.expend) = (terminalId, expend)
+    }
+
     var isExpired: Bool { Date().timeIntervalSince1970 >= Double(expireTime) ?? 0 }
 }
 

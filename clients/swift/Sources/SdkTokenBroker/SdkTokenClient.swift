@@ -24,7 +24,7 @@ public actor SdkTokenClient {
     private var logins = 0
 
     /// - Parameters:
-    ///   - broker: base URL of the broker.
+    ///   - broker: base URL of the broker. Anything but an absolute `http` or `https` URL stops the app, as a mistake in it.
     ///   - uniqueId: names the phone: 1 to 128 visible ASCII characters, the same for as long as the app is installed.
     ///   - app: only if the broker serves several apps and the sessions do not name theirs.
     ///   - regRegion: country of the account (ISO 3166-1 alpha-2), only if neither the sessions nor the broker know it.
@@ -35,6 +35,7 @@ public actor SdkTokenClient {
         storage: any TokenStorage, totalDeadline: TimeInterval = 30, attemptTimeout: TimeInterval = 10,
         transport: @escaping HTTPTransport = directTransport
     ) {
+        requireAddress(broker)
         logoutUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app])
         tokenUrl = endpoint("sdk-token", of: broker, query: ["uniqueId": uniqueId, "app": app, "regRegion": regRegion])
         self.storage = storage

@@ -24,8 +24,9 @@ public struct CloudShareDirectory: ShareDirectory {
     private let cloud: URL
     private let exchange: HTTPExchange
 
-    /// - Parameter cloud: base URL of the app's cloud.
+    /// - Parameter cloud: base URL of the app's cloud: absolute, as for `SdkTokenClient`.
     public init(cloud: URL, sessions: any SessionSource, transport: @escaping HTTPTransport = directTransport) {
+        requireAddress(cloud)
         self.cloud = cloud
         exchange = HTTPExchange(sessions: sessions, transport: transport, totalDeadline: 30, attemptTimeout: 10)
     }

@@ -40,12 +40,12 @@ final class DocumentedApp {
             switch error.kind {
             case .sessionNeeded:
                 // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
-                if error.code != "logged_out" { await logOut() }
+                if error.code != BrokerError.Code.loggedOut { await logOut() }
                 screen.showLogin()
             default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
             }
         } catch {
-            screen.showError("sdk")  // or an error of your own login
+            screen.showError("sdk")  // the SDK's error, or that of the storage
         }
     }
     // docs end
@@ -72,18 +72,43 @@ final class DocumentedApp {
         do {
             try await camera.logout()
         } catch {
-            screen.showError("sdk")  // the SDK did not log out
+            screen.showError("sdk")  // the SDK did not log out, or the storage has failed
         }
         login.end()
     }
     // docs end
 }
 
+@MainActor
 protocol AppLogin: SessionSource {  // your own login
     var accountId: String { get }
-    func session() async throws -> String
-    func renewedSession() async throws -> String  // the broker answered 401 to the session
+    func session() async throws -> String  // throws BrokerError.noSession if the user has to log in
+    func renewedSession() async throws -> String  // the same, after the broker answered 401 to the session
     func end()
+}
+
+/// One way to write it.
+@MainActor
+final class OwnLogin: AppLogin {
+    let accountId: String
+    private var current: String?
+    private let renew: () async throws -> String?  // asks your cloud. `nil`: the user has to log in again
+
+    init(accountId: String, session: String?, renew: @escaping () async throws -> String?) {
+        (self.accountId, current, self.renew) = (accountId, session, renew)
+    }
+
+    func session() async throws -> String {
+        guard let current else { throw BrokerError.noSession }
+        return current
+    }
+
+    func renewedSession() async throws -> String {
+        current = try await renew()  // a `URLError` counts as temporary, like any error but `noSession`
+        return try await session()
+    }
+
+    func end() { current = nil }
 }
 
 @MainActor

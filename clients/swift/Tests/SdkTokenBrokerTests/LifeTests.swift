@@ -12,10 +12,12 @@ private final class TestScreen: AppScreen {
     func showError(_ code: String) { shown.append(code) }
 }
 
-private final class TestLogin: AppLogin, @unchecked Sendable {
+/// As most apps have it: an object of the main actor.
+@MainActor
+private final class TestLogin: AppLogin {
     let accountId = UUID().uuidString
-    private let sessions: TestSessions
-    init(_ sessions: TestSessions) { self.sessions = sessions }
+    private let sessions: any SessionSource
+    init(_ sessions: any SessionSource) { self.sessions = sessions }
     func session() async throws -> String { try await sessions.session() }
     func renewedSession() async throws -> String { try await sessions.renewedSession() }
     private(set) var hasEnded = false
@@ -226,6 +228,24 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         try await logOutAndLogInAnotherAccount { _ in }
     }
 
+    func testAnAppWithoutASessionShowsTheLoginAndATemporaryErrorOfItsLoginLogsNobodyOut() async throws {
+        enum AppError: Error { case transport(any Error) }
+        let temporary: [any Error] = [
+            CancellationError(), URLError(.timedOut), AppError.transport(URLError(.notConnectedToInternet)),
+        ]
+        for (reason, isLoggedOut) in temporary.map({ ($0, false) }) + [(BrokerError.noSession as any Error, true)] {
+            sdk.reset()
+            let sessions = FailingSessions(session)
+            sessions.error = reason
+            let login = TestLogin(sessions)
+            let app = DocumentedApp(
+                login: login, screen: screen, storage: storage, broker: environment.proxy, cloud: environment.proxy)
+            await app.logInToCameras()
+            XCTAssertEqual(login.hasEnded, isLoggedOut, "\(reason)")
+        }
+        XCTAssertEqual(screen.shown, ["session_unavailable", "network_unavailable", "session_unavailable", "login"])
+    }
+
     func testALogoutShowsTheErrorOfTheStorageAfterTheSdkAndTheBrokerAreLoggedOut() async throws {
         let failing = FailingStorage(storage)
         let app = start(storage: failing)
@@ -367,14 +387,23 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
     func testTheAppLogsOutWhenItsSessionHasEndedSoThatAnotherAccountCanLogIn() async throws {
         await start().logInToCameras()
         sdk.reset()
-        let login = TestLogin(TestSessions("ended"))
+        let login = OwnLogin(accountId: "alice", session: "ended") { nil }
         let app = DocumentedApp(
             login: login, screen: screen, storage: storage, broker: environment.proxy, cloud: environment.proxy)
         await app.logInToCameras()
 
         XCTAssertEqual(screen.shown, ["login"])
-        XCTAssertTrue(login.hasEnded)
         XCTAssertNil(storage.value(forKey: "sdk-token"))
+    }
+
+    func testTheOwnLoginOfTheDocumentsRenewsItsSession() async throws {
+        let login = OwnLogin(accountId: "alice", session: "ended") { [session] in session }
+        await DocumentedApp(
+            login: login, screen: screen, storage: storage, broker: environment.proxy, cloud: environment.proxy
+        ).logInToCameras()
+        XCTAssertEqual(sdk.isLogin.value?.boolValue, true)
+        let requests = try await environment.requests()
+        XCTAssertEqual(requests.map(\.status), [401, 200])
     }
 
     func testAnExpiredTokenLogsInAgainIfTheSdkLoggedItselfOut() async throws {

@@ -281,10 +281,10 @@ final class LogoutTests: ClientTestCase, @unchecked Sendable {
     func testIfTheAppHasHadNoSessionSinceItsStartTheTokenIsForgottenAndTheErrorSaysWhy() async throws {
         _ = try await newClient().sdkToken()
         let sessions = FailingSessions(session)
-        sessions.error = CocoaError(.userCancelled)
+        sessions.error = BrokerError.noSession
         let error = try await brokerError { try await newClient(sessions).logout() }
         XCTAssertEqual(error.kind, .sessionNeeded)
-        XCTAssertEqual(error.code, "session_unavailable")
+        XCTAssertEqual(error.code, "no_session")
         XCTAssertNil(storage.value(forKey: "sdk-token"))
     }
 

@@ -6,7 +6,7 @@ final class PackageTests: XCTestCase {
     /// The lines of the README, with the repository at the address that they name.
     func testAnAppGetsThePackageByTheLineOfTheReadmeFromATagOfTheRepository() throws {
         let readme = try Repository.text("clients/swift/README.md")
-        let dependency = try XCTUnwrap(readme.firstMatch(of: /`(\.package\(url: "([^"]+)", from: "([^"]+)"\))`/)?.output)
+        let dependency = try XCTUnwrap(readme.firstMatch(of: /`(\.package\(url: "([^"]+)", \.upToNextMinor\(from: "([^"]+)"\)\))`/)?.output)
         let product = try XCTUnwrap(readme.firstMatch(of: /`(\.product\([^`]+\))`/)?.output.1)
 
         // A clone with the files as they are now, and the tag of this version.
@@ -19,7 +19,7 @@ final class PackageTests: XCTestCase {
         try run(git + ["commit", "-q", "--allow-empty", "--message", "Now"], in: folder)
         try run(git + ["tag", "v\(dependency.3)"], in: folder)
 
-        // The app may be in Swift 5 mode.
+        // The app may be in Swift 5 mode. Its tests create tokens and errors.
         let files = [
             "Package.swift": """
                 // swift-tools-version:5.9
@@ -31,7 +31,8 @@ final class PackageTests: XCTestCase {
                 """,
             "Sources/App/main.swift": """
                 import SdkTokenBroker
-                print(BrokerError.Kind.network, SdkTokenClient.self)
+                let token = SdkToken(accessId: "1", accessToken: "secret", expireTime: "0", terminalId: "2", expend: "{}")
+                print(BrokerError(kind: .network, code: BrokerError.Code.networkTimeout), token, SdkTokenClient.self)
                 """,
         ]
         for (name, text) in files {
@@ -47,7 +48,7 @@ final class PackageTests: XCTestCase {
                 "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "url.file://\(clone).insteadOf",
                 "GIT_CONFIG_VALUE_0": String(dependency.2),
             ])
-        XCTAssertEqual(output.split(separator: "\n").last, "network SdkTokenClient")
+        XCTAssertEqual(output.split(separator: "\n").last, "network_timeout SdkToken(expireTime: 0) SdkTokenClient")
         let checkout = app.appendingPathComponent(".build/checkouts/sdk-token-broker")
         XCTAssertTrue(FileManager.default.fileExists(atPath: checkout.appendingPathComponent("Package.swift").path))
         let bundle = app.appendingPathComponent(".build/debug/SdkTokenBroker_SdkTokenBroker.resources")
@@ -82,7 +83,7 @@ final class PackageTests: XCTestCase {
         XCTAssertTrue(podspec.contains("spec.version = '\(version)'"))
         for path in ["clients/swift/README.md", "clients/swift/README.zh-CN.md"] {
             let readme = try Repository.text(path)
-            XCTAssertTrue(readme.contains(#", from: "\#(version)")"#), path)
+            XCTAssertTrue(readme.contains(#", .upToNextMinor(from: "\#(version)"))"#), path)
             XCTAssertTrue(readme.contains("', tag: 'v\(version)'"), path)
         }
     }

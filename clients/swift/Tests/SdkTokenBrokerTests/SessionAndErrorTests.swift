@@ -31,15 +31,50 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
 
     func testWhatTheAppsOwnLoginThrowsBecomesABrokerError() async throws {
         struct Locked: Error {}
-        let thrown: [any Error] = [URLError(.dnsLookupFailed), Locked(), CancellationError()]
+        let thrown: [any Error] = [URLError(.dnsLookupFailed), Locked(), CancellationError(), BrokerError.noSession]
         let sessions = FailingSessions(session)
-        var codes: [String] = []
+        var errors: [BrokerError] = []
         for reason in thrown {
             sessions.error = reason
-            codes.append(try await brokerError { try await newClient(sessions).sdkToken() }.code)
+            errors.append(try await brokerError { try await newClient(sessions).sdkToken() })
         }
-        XCTAssertEqual(codes, ["network_unavailable", "session_unavailable", "session_unavailable"])
+        XCTAssertEqual(
+            errors.map(\.code), ["network_unavailable", "session_unavailable", "session_unavailable", "no_session"])
+        XCTAssertEqual(errors.map(\.kind), [.network, .temporary, .temporary, .sessionNeeded])
+        XCTAssertEqual(errors.map(\.retryable), [true, true, true, false])
+        XCTAssertEqual((errors[0].underlyingError as? URLError)?.code, .dnsLookupFailed)
+        XCTAssertTrue(errors[1].underlyingError is Locked)
     }
+
+    func testTheErrorHasTheSentenceOfTheBroker() async throws {
+        let problem = #"{"code":"request_invalid","detail":"What is wrong","requestId":"r-1"}"#
+        try await environment.network(.forward, answers: [.json(problem, status: 400)])
+        let error = try await brokerError { try await newClient().sdkToken() }
+        XCTAssertEqual(error.detail, "What is wrong")
+        XCTAssertEqual("\(error)", "request_invalid, What is wrong, request r-1")
+    }
+
+    func testADeadlineWithoutAnEndIsALongOne() async throws {
+        _ = try await newClient(totalDeadline: .infinity, attemptTimeout: 1e300).sdkToken()
+    }
+
+    #if os(Linux)
+        /// Runs this test once more, in a process that has to end.
+        func testABrokerWithoutASchemeStopsTheAppAtItsStartAndSaysWhy() throws {
+            let name = "SdkTokenBrokerTests.SessionAndErrorTests/testABrokerWithoutASchemeStopsTheAppAtItsStartAndSaysWhy"
+            if ProcessInfo.processInfo.environment["SDK_TOKEN_BROKER_TEST_ADDRESS"] != nil {
+                _ = newClient(broker: URL(string: "broker.example"))
+                return
+            }
+            let settings = ["SDK_TOKEN_BROKER_TEST_ADDRESS": "1", "SWIFT_BACKTRACE": "enable=no"]
+            let json = String(decoding: try JSONEncoder().encode(environment), as: UTF8.self)
+            XCTAssertThrowsError(
+                try run(
+                    [CommandLine.arguments[0], name], in: Repository.root,
+                    environment: settings.merging([TestEnvironment.inherited: json]) { $1 })
+            ) { XCTAssertTrue("\($0)".contains("broker.example is not an absolute http or https URL"), "\($0)") }
+        }
+    #endif
 
     func testASessionWithALineBreakIsNotSent() async throws {
         let error = try await brokerError { try await newClient(TestSessions("a\r\nX: b")).sdkToken() }
@@ -197,6 +232,7 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(error.kind, .network)
         XCTAssertEqual(error.code, "network_unavailable")
         XCTAssertNil(error.status)
+        XCTAssertTrue(error.underlyingError is URLError)
         XCTAssertLessThan(Date().timeIntervalSince(startedAt), 5)
 
         try await environment.network(.forward)
