@@ -38,10 +38,8 @@ final class DocumentedApp {
             try await camera.login(hostUserId: login.accountId)
         } catch let error as BrokerError {
             switch error.kind {
-            case .sessionNeeded:
-                // Another account may be the next to log in. After `logged_out`, there is nobody to log out.
-                if error.code != BrokerError.Code.loggedOut { await logOut() }
-                screen.showLogin()
+            case _ where error.code == BrokerError.Code.loggedOut: break  // a logout or another login shows its own screen
+            case .sessionNeeded: await logOut()  // another account may be the next to log in
             default: screen.showError(error.code)  // account_disabled, terminal_limit, network_unavailable, …
             }
         } catch {
@@ -75,6 +73,7 @@ final class DocumentedApp {
             screen.showError("sdk")  // the SDK did not log out, or the storage has failed
         }
         login.end()
+        screen.showLogin()  // not before end(), which would end the next user's login
     }
     // docs end
 }

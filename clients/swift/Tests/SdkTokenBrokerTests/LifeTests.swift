@@ -132,7 +132,7 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
         let deletes = try await environment.requests("DELETE").map(\.status)
         XCTAssertEqual(deletes, [204])
-        XCTAssertEqual(screen.shown, ["kicked out"])
+        XCTAssertEqual(screen.shown, ["kicked out", "login"])
         let logins = try await logins()
         XCTAssertEqual(logins, 3)
     }
@@ -246,13 +246,23 @@ final class LifeTests: ClientTestCase, @unchecked Sendable {
         XCTAssertEqual(screen.shown, ["session_unavailable", "network_unavailable", "session_unavailable", "login"])
     }
 
+    func testALoginThatTheNextLoginEndsShowsNothing() async throws {
+        try await environment.network(.forward, answers: [.hang])
+        let app = start()
+        let login = Task { await app.logInToCameras() }
+        try await eventually { try await environment.requests().count == 1 }
+        try await app.client.switchUser(to: "bob")
+        await login.value
+        XCTAssertEqual(screen.shown, [])
+    }
+
     func testALogoutShowsTheErrorOfTheStorageAfterTheSdkAndTheBrokerAreLoggedOut() async throws {
         let failing = FailingStorage(storage)
         let app = start(storage: failing)
         await app.logInToCameras()
         failing.fails = [.remove]
         await app.logOut()
-        XCTAssertEqual(screen.shown, ["sdk"])
+        XCTAssertEqual(screen.shown, ["sdk", "login"])
         XCTAssertEqual(sdk.isLogin.value?.boolValue, false)
         let requests = try await environment.requests("DELETE")
         XCTAssertEqual(requests.map(\.status), [204])
