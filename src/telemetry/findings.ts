@@ -17,6 +17,8 @@ const MINUTE_MS = 60 * SECOND_MS;
  * events, so that a few requests at night say nothing.
  */
 export const THRESHOLDS = {
+  /** The counts are of five whole minutes and the current one. */
+  countedMs: 6 * MINUTE_MS,
   failedLogins: { least: 10, share: 0.1 },
   rejectedLogins: { least: 5, share: 0.05 },
   slowLogins: { least: 10, share: 0.2 },
@@ -121,7 +123,7 @@ export function replicaFindings(facts: ReplicaFacts): FoundFacts[] {
   ];
   const { counts, reasons } = facts;
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
-  const isExplained = found.some(({ code }) => EXPLAIN_READS.has(code));
+  const isExplained = found.some(({ code, host }) => EXPLAIN_READS.has(code) && (!host || outagesExplain(facts)));
   const failing = isExplained ? [] : frequent('reads_fail', counts.failedReads, counts.reads, THRESHOLDS.failedReads);
   return inOrder([...found, ...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) }))]);
 }
@@ -189,10 +191,18 @@ function reasonOf({ reason, problem }: NonNullable<Contact['lastFailure']>): str
   return problem === undefined ? reason : `${reason}: ${problem}`;
 }
 
-function loginFindings({ counts, reasons, vendorDomains, monotonic }: ReplicaFacts): FoundFacts[] {
+/** Whether every domain with failures in the time of the counts is down. The finding of each domain then says more. */
+function outagesExplain({ vendorDomains, monotonic }: ReplicaFacts): boolean {
+  const failing = vendorDomains.filter(
+    ({ failedMonotonic: at }) => at !== undefined && monotonic - at < THRESHOLDS.countedMs,
+  );
+  return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
+}
+
+function loginFindings(facts: ReplicaFacts): FoundFacts[] {
+  const { counts, reasons, vendorDomains } = facts;
   const { logins, failedLogins, rejectedLogins, slowLogins, closedAccounts } = counts;
   const { lastFailure } = vendorDomains.find((domain) => REJECTIONS.has(domain.lastFailure?.reason ?? '')) ?? {};
-  const isDown = vendorDomains.some((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
   const rejected = frequent('vendor_rejects', rejectedLogins, logins, THRESHOLDS.rejectedLogins).map((one) => ({
     ...one,
     ...named({ reason: lastFailure?.reason, vendorCode: lastFailure?.vendorCode }),
@@ -202,8 +212,7 @@ function loginFindings({ counts, reasons, vendorDomains, monotonic }: ReplicaFac
     ...named({ reason: reasons.logins }),
   }));
   return [
-    // The outage of a domain says more.
-    ...(isDown ? [] : [...rejected, ...failed]),
+    ...(outagesExplain(facts) ? [] : [...rejected, ...failed]),
     ...frequent('accounts_closed', closedAccounts, logins, THRESHOLDS.closedAccounts),
     ...frequent('vendor_slow', slowLogins, logins, THRESHOLDS.slowLogins),
   ];

@@ -219,6 +219,33 @@ describe('what a replica finds', () => {
     expect(down).toEqual({ code: 'vendor_down', host: 'vendor.example', since: NOW - 20_000, reason });
   });
 
+  describe('with one of two domains down', () => {
+    const down = { ...DOMAIN, host: 'eu.example', circuit: 'open' as const, ...failing('unreachable', 60_000, 9) };
+    const cn = (reason: string | undefined, agoMs = 1_000) => {
+      return { ...DOMAIN, host: 'cn.example', lastFailure: reason ? { at: NOW - agoMs, reason } : undefined };
+    };
+    const found = (other: ReplicaFacts['vendorDomains'][number], counts: Partial<RecentCounts>) =>
+      codesOf(replicaFindings({ ...withCounts(counts), vendorDomains: [down, other] }));
+
+    test('shows what the other one rejects and fails', () => {
+      const rejected = { rejectedLogins: 40, failedLogins: 20, failedReads: 60 };
+      const codes = ['vendor_rejects', 'vendor_down', 'vendor_fails_logins'];
+      expect(found(cn('configuration'), rejected)).toEqual(codes);
+    });
+
+    test('shows reads that fail at the other one, with too few logins for a finding', () => {
+      expect(found(cn('timeout'), { failedLogins: 9, failedReads: 60 })).toEqual(['vendor_down', 'reads_fail']);
+    });
+
+    test.each([
+      ['has not failed', cn(undefined)],
+      ['failed before the time that counts', cn('timeout', 6 * MINUTE_MS)],
+      ['is down too', { ...down, host: 'cn.example' }],
+    ])('shows the outage alone if the other one %s', (_, other) => {
+      expect(new Set(found(other, { failedLogins: 60, failedReads: 60 }))).toEqual(new Set(['vendor_down']));
+    });
+  });
+
   test('says what is most urgent first, and once', () => {
     const facts = {
       ...withCounts({ failedLogins: 100, failedReads: 100, endedTokens: 3 }),
