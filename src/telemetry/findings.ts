@@ -235,11 +235,17 @@ function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {
   return [{ code: 'clock_differs', seconds: Math.round(clockOffsetMs / SECOND_MS), reason: 'redis' }];
 }
 
-/** What only the whole fleet shows. */
+type FleetReplica = ReplicaState & { readonly configuredAt: number };
+
+/**
+ * What only the whole fleet shows.
+ * @param differentSince since when the replicas are known to differ, epoch ms; `undefined`: they do not
+ */
 export function fleetFindings(
-  replicas: readonly (ReplicaState & { readonly configuredAt: number })[],
+  replicas: readonly FleetReplica[],
   schedule: ScheduleOutlook | undefined,
   now: number,
+  differentSince = differingSince(replicas),
 ): FoundFacts[] {
   const found: FoundFacts[] = [];
   const missing = replicas.filter(({ missingSince }) => missingSince !== undefined);
@@ -248,11 +254,9 @@ export function fleetFindings(
     const since = Math.min(...missing.map(({ missingSince }) => missingSince ?? now));
     found.push({ code: 'replica_missing', count: missing.length, since, replicas: namesOf(missing) });
   }
-  const different = differing(alive);
-  const configuredAt = Math.max(...alive.map((replica) => replica.configuredAt));
-  if (different.length > 0 && now - configuredAt >= THRESHOLDS.configurationMs) {
-    const names = namesOf(different);
-    found.push({ code: 'configuration_differs', count: different.length, since: configuredAt, replicas: names });
+  if (differentSince !== undefined && now - differentSince >= THRESHOLDS.configurationMs) {
+    const names = namesOf(differing(alive));
+    found.push({ code: 'configuration_differs', count: names.length, since: differentSince, replicas: names });
   }
   if (schedule && schedule.overdueMs >= THRESHOLDS.overdueMs) {
     const [count = 0] = schedule.dueWithin;
@@ -261,18 +265,31 @@ export function fleetFindings(
   return found;
 }
 
+/**
+ * Since when the replicas that are alive differ, as far as their own times tell, epoch ms: since the first replica of the
+ * latest group. `undefined`: they do not differ.
+ */
+export function differingSince(replicas: readonly FleetReplica[]): number | undefined {
+  const groups = groupsOf(replicas.filter(({ missingSince }) => missingSince === undefined));
+  if (groups.length < 2) return undefined;
+  return Math.max(...groups.map((group) => Math.min(...group.map(({ configuredAt }) => configuredAt))));
+}
+
 /** The replicas that differ from the largest group with one version and one configuration. Of two, from the newer one. */
-function differing<Replica extends ReplicaState & { readonly configuredAt: number }>(alive: readonly Replica[]) {
-  const groups = new Map<string, Replica[]>();
-  for (const replica of alive) {
+function differing(alive: readonly FleetReplica[]): FleetReplica[] {
+  const newest = (group: readonly FleetReplica[]) => Math.max(...group.map(({ configuredAt }) => configuredAt));
+  const [, ...others] = groupsOf(alive).sort((one, other) => other.length - one.length || newest(other) - newest(one));
+  return others.flat();
+}
+
+/** The replicas with one version and one configuration. */
+function groupsOf(replicas: readonly FleetReplica[]): FleetReplica[][] {
+  const groups = new Map<string, FleetReplica[]>();
+  for (const replica of replicas) {
     const name = `${replica.version} ${replica.configuration}`;
     groups.set(name, [...(groups.get(name) ?? []), replica]);
   }
-  const newest = (group: readonly Replica[]) => Math.max(...group.map(({ configuredAt }) => configuredAt));
-  const [, ...others] = [...groups.values()].sort(
-    (one, other) => other.length - one.length || newest(other) - newest(one),
-  );
-  return others.flat();
+  return [...groups.values()];
 }
 
 function namesOf(replicas: readonly ReplicaState[]): string[] {

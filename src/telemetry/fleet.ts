@@ -5,6 +5,7 @@ import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
 import {
   asFinding,
+  differingSince,
   type FoundFacts,
   fleetFindings,
   inOrder,
@@ -22,6 +23,8 @@ const RETRY_MS = 1_000;
 const SILENT_MS = 4 * SUMMARY_MS;
 /** How long a missing replica is shown. */
 const MISSING_MS = 15 * 60_000;
+/** A difference of configurations that nobody has seen for so long is over. A replica that restarts is away for a moment. */
+const DIFFERENCE_MS = 60_000;
 /** Number of replicas that a report shows. */
 const MAX_SHOWN = 100;
 
@@ -70,6 +73,8 @@ export class Fleet {
   /** Since when each finding is there, by its name: those of this replica, and those of the fleet. */
   #own: ReadonlyMap<string, Finding> = new Map();
   #all: ReadonlyMap<string, Finding> = new Map();
+  /** Since when the configurations differ, epoch ms, and when that was seen last, by the monotonic clock. */
+  #difference: { readonly since: number; readonly seenAt: number } | undefined;
   #timer: Timer | undefined;
   /** Since when the store has taken every summary, by the monotonic clock. */
   #leavingSince: number | undefined;
@@ -105,7 +110,8 @@ export class Fleet {
     const alive = known.filter(({ missingSince }) => missingSince === undefined);
     const replicas = [{ ...self, missingSince: undefined }, ...known].map(replicaState);
     const counts = sumOf([self, ...alive].map((one) => one.counts));
-    const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now)];
+    const since = this.#differentSince(replicas);
+    const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now, since)];
     const reported = new Map(foundBy([self, ...alive]).map((one) => [one.code, one]));
     // A share is of all replicas. What only some of them find has their names.
     const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(one.code), ...one }));
@@ -122,8 +128,20 @@ export class Fleet {
   /** The number of replicas that ended without a shutdown. */
   missing(others: readonly LeftSummary[]): number {
     const facts = this.#options.facts();
-    const known = this.#known(others, this.#summary(facts, []), facts.now);
+    const self = this.#summary(facts, []);
+    const known = this.#known(others, self, facts.now);
+    this.#differentSince([{ ...self, missingSince: undefined }, ...known].map(replicaState));
     return known.filter(({ missingSince }) => missingSince !== undefined).length;
+  }
+
+  /** A replica that starts again and again does not begin the difference anew. */
+  #differentSince(replicas: readonly Replica[]): number | undefined {
+    const since = differingSince(replicas);
+    if (since === undefined) return undefined;
+    const seenAt = this.#options.clock.monotonic();
+    const isSame = this.#difference && seenAt - this.#difference.seenAt < DIFFERENCE_MS;
+    this.#difference = { since: Math.min(since, isSame ? (this.#difference?.since ?? since) : since), seenAt };
+    return this.#difference.since;
   }
 
   async #leave(): Promise<void> {

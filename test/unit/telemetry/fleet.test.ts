@@ -12,8 +12,9 @@ function createFleet() {
   const { clock, pass } = virtualClock();
   const left = new Map<string, { readonly at: number; readonly text: string }>();
   const store = { refuses: false, left };
-  const start = (replica: string, changes: { version?: string } = {}) => {
-    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration: 'c1', alive: true, fullSince: 0 };
+  const start = (replica: string, changes: { version?: string; configuration?: string } = {}) => {
+    const configuration = changes.configuration ?? 'c1';
+    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration, alive: true, fullSince: 0 };
     const id = `${replica}-${left.size}`;
     const lines: object[] = [];
     const fleet = new Fleet({
@@ -180,6 +181,30 @@ describe('a fleet', () => {
     expect(one.report().findings).toEqual([]);
     await pass(70_000);
     expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b'] }]);
+  });
+
+  test.each([
+    ['another one', 'c1'],
+    ['one with the new configuration, alone', 'c2'],
+  ])('shows a forgotten reload although a replica starts again and again: %s', async (_, configuration) => {
+    const { pass, start } = createFleet();
+    const one = start('a');
+    let other = start('b');
+    if (configuration === 'c1') start('c').state.configuration = 'c2';
+    const codes = () => one.report().findings.map(({ code }) => code);
+    for (let restart = 0; restart < 4; restart += 1) {
+      await other.stop();
+      other.state.alive = false;
+      // Somebody looks while it is away.
+      codes();
+      await pass(2_000);
+      other = start('b', { configuration });
+      for (let seconds = 0; seconds < 120; seconds += 30) {
+        await pass(30_000);
+        codes();
+      }
+    }
+    expect(codes()).toEqual(['configuration_differs']);
   });
 
   test('ignores what no broker has left, and codes of a later version', async () => {
