@@ -99,7 +99,8 @@ export async function startService(
   const access = { clock, userAgent: userAgentOf(version), contact: sessionServer };
   const sessions = createSessionVerifier(config.session, { ...access, maxBytes: bounds.sessionBytes, observer });
   for (const { risk } of acceptanceRisks(config.session)) log.warn({}, risk);
-  const vendor = new HttpVendorLogin({ ...config.vendor, queue: store.loginQueue, clock, log, observer, tracer });
+  const { loginQueue: queue, rateLimiter: rates } = store;
+  const vendor = new HttpVendorLogin({ ...config.vendor, queue, rates, clock, log, observer, tracer });
   const broker = createBroker({
     store,
     vendor: tracing ? tracedLogin(vendor, tracing) : vendor,

@@ -239,7 +239,7 @@ function vendorMetrics(registry: Registry, results: MetricsOptions['vendorResult
   const closed = new Counter({
     registers,
     name: 'sdk_token_broker_accounts_closed_total',
-    help: 'Accounts that the vendor has closed, as its answers to logins show. Each counts once per replica.',
+    help: 'Accounts that the vendor has closed, as its answers to logins show. Each counts once, over all replicas.',
   });
   const circuits = new Gauge({
     registers,

@@ -100,7 +100,7 @@ export interface Observer {
    * @param waitedMs the part of it in which the login waited for its turn or a connection
    */
   loginEnded(outcome: LoginOutcome, vendorCode: number | undefined, durationMs: number, waitedMs: number): void;
-  /** The vendor has closed an account. Counts once per account, as far as memory reaches. */
+  /** The vendor has closed an account. Counts once per account, over all replicas. */
   accountClosed(): void;
   budgetWaited(urgency: Urgency, waitMs: number): void;
   budgetDenied(urgency: Urgency): void;

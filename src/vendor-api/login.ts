@@ -4,7 +4,7 @@ import type { VendorDomain } from '../token/contact-history.ts';
 import { BrokerError, LoginNotSent } from '../token/errors.ts';
 import { LocalLoginQueue, type Pace, type Place, type Urgency } from '../token/login-queue.ts';
 import type { LoginOutcome } from '../token/observer.ts';
-import type { LoginQueue, LoginRequest, VendorLogin } from '../token/ports.ts';
+import type { LoginQueue, LoginRequest, RateLimiter, VendorLogin } from '../token/ports.ts';
 import type { SdkToken } from '../token/sdk-token.ts';
 import { type AccountId, accountId, subjectId } from '../token/subject.ts';
 import type { Tracer } from '../token/tracer.ts';
@@ -18,6 +18,8 @@ import type { VendorApp } from './signed-call.ts';
 const MAX_ATTEMPTS = 3;
 /** Number of closed accounts that are remembered. */
 const MAX_CLOSED = 1_000;
+/** How long another replica does not count a closed account again. */
+const CLOSED_MS = 24 * 3_600_000;
 const FIRST_BACKOFF_MS = 250;
 
 /** The share of the login budget that each replica uses while the shared queue is unavailable. */
@@ -125,6 +127,8 @@ export interface HttpVendorLoginOptions extends DomainsOptions, LoginTurnsOption
   readonly apps: ReadonlyMap<string, VendorApp>;
   /** Timeout of one attempt in ms, from the start of the connection to the last byte. */
   readonly timeoutMs: number;
+  /** Over all replicas. */
+  readonly rates: Pick<RateLimiter, 'take'>;
   readonly tracer: Tracer;
   /** Default: HTTP over a pool of connections. */
   readonly transport?: VendorTransport;
@@ -172,7 +176,7 @@ export class HttpVendorLogin implements VendorLogin {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
-      if (error.kind === 'account_closed') this.#noteClosed(accountId(request.subject.unionId));
+      if (error.kind === 'account_closed') void this.#noteClosed(accountId(request.subject.unionId));
       const { level, message } = ruleFor(error);
       const { subject, requestId } = request;
       const caller = { ...(requestId !== undefined && { requestId }), subject: subjectId(subject) };
@@ -181,10 +185,14 @@ export class HttpVendorLogin implements VendorLogin {
     }
   }
 
-  /** An app of a closed account may ask again and again. */
-  #noteClosed(account: AccountId): void {
-    if (!this.#closed.has(account)) this.#options.observer.accountClosed();
+  /** An app of a closed account may ask again and again, on any replica. */
+  async #noteClosed(account: AccountId): Promise<void> {
+    const { rates, observer } = this.#options;
+    if (this.#closed.has(account)) return;
     this.#closed.set(account, true);
+    // Without the store, each replica counts for itself.
+    const waitMs = await rates.take(`closed:${account}`, CLOSED_MS, 1).catch(() => 0);
+    if (waitMs === 0) observer.accountClosed();
   }
 
   /** The state of each vendor domain. */

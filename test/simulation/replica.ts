@@ -63,6 +63,7 @@ export class Replica {
       apps: new Map([[APP.name, APP]]),
       timeoutMs: vendorTimeoutMs,
       queue: store.loginQueue,
+      rates: store.rateLimiter,
       maxPerSecond: options.maxLoginsPerSecond,
       clock,
       log,

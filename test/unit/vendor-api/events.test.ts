@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
@@ -59,6 +60,29 @@ describe('a login reports its outcome', () => {
       ['foreground', 30],
     ]);
     expect(told('budgetDenied')).toEqual([]);
+  });
+});
+
+describe('a closed account', () => {
+  const closed = json({ code: 10902013, msg: '' });
+  const { rateLimiter: rates } = createMemoryStore({ clock: systemClock, terminalsPerAccount: 20 });
+
+  it('counts once, however often its app asks, and over all replicas', async () => {
+    const replicas = await Promise.all([watchedLogin(closed, { rates }), watchedLogin(closed, { rates })]);
+    for (let round = 0; round < 2; round += 1) {
+      for (const { vendorLogin } of replicas) await refusalOf(vendorLogin.login(REQUEST));
+    }
+    expect(replicas.flatMap(({ told }) => told('accountClosed'))).toEqual([[]]);
+    const [one] = replicas;
+    await refusalOf(one.vendorLogin.login({ ...REQUEST, subject: { ...SUBJECT, unionId: 'another' } }));
+    expect(one.told('accountClosed')).toHaveLength(2);
+  });
+
+  it('counts once for each replica while the store does not answer', async () => {
+    const take = () => Promise.reject(new Error('no store'));
+    const { vendorLogin, told } = await watchedLogin(closed, { rates: { take } });
+    for (let round = 0; round < 2; round += 1) await refusalOf(vendorLogin.login(REQUEST));
+    expect(told('accountClosed')).toHaveLength(1);
   });
 });
 
