@@ -385,7 +385,7 @@ export function isSessionType(type: unknown): boolean {
 /** Maps an error of jose. Its message and payload are left out, because they may contain parts of the session. */
 export function brokerErrorFrom(error: unknown): BrokerError {
   const detail = error instanceof errors.JOSEError ? REFUSALS[error.code] : undefined;
-  if (detail) return new BrokerError('session_invalid', { detail });
+  if (detail) return new BrokerError('session_invalid', { detail, isMalformed: error instanceof errors.JWSInvalid });
   // Keys that cannot be fetched or used say nothing about the session.
   return sessionCheckUnavailable(error);
 }

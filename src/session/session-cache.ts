@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import { BrokerError } from '../token/errors.ts';
-import type { Observer } from '../token/observer.ts';
+import type { Observer, SessionOutcome } from '../token/observer.ts';
 import type { CachedPrincipal, Principal, SessionVerifier } from '../token/principal.ts';
 import { accountId } from '../token/subject.ts';
 import { sessionCheckUnavailable } from './session-server.ts';
@@ -151,7 +151,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     }
     const refused = this.#refused.get(session);
     if (refused && now < refused.repeatedUntil) {
-      observer.sessionChecked(refused.refusal.code);
+      observer.sessionChecked(outcomeOf(refused.refusal));
       return Promise.reject(refused.refusal);
     }
     return this.#running.get(session) ?? this.#check(session, accepted !== undefined, now);
@@ -179,7 +179,7 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
       if (!(error instanceof BrokerError)) throw error;
       if (error.code === 'session_check_unavailable') return this.#acceptStale(session, error);
       const { observer, refusalMs } = this.#options;
-      observer.sessionChecked(error.code);
+      observer.sessionChecked(outcomeOf(error));
       this.#accepted.delete(session);
       if (refusalMs > 0) this.#refused.set(session, { refusal: error, repeatedUntil: startedAt + refusalMs });
       throw error;
@@ -225,6 +225,10 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     this.#remember(session, principal, accepted.staleUntil);
     return principal;
   }
+}
+
+function outcomeOf({ isMalformed, code }: BrokerError): SessionOutcome {
+  return isMalformed ? 'malformed' : code;
 }
 
 function freshPrincipal(principal: Principal, freshUntil: number): CachedPrincipal {

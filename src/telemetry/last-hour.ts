@@ -148,7 +148,8 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
     slowLogins: events.slowLogins ?? 0,
     closedAccounts: events.closedAccounts ?? 0,
-    sessions: sum(sessions),
+    // Anybody can send junk, and it locks no user out.
+    sessions: sum(sessions) - (sessions.malformed ?? 0),
     refusedSessions: (sessions.session_invalid ?? 0) + (sessions.session_expired ?? 0),
     uncheckedSessions: sessions.session_check_unavailable ?? 0,
     reads: sum(reads),

@@ -90,7 +90,15 @@ function readMetrics(registry: Registry) {
     name: 'sdk_token_broker_session_checks_total',
     help: 'Session checks by outcome. Callers that share one check count once.',
     label: 'outcome',
-    values: ['cached', 'accepted', 'kept', 'session_invalid', 'session_expired', 'session_check_unavailable'],
+    values: [
+      'cached',
+      'accepted',
+      'kept',
+      'malformed',
+      'session_invalid',
+      'session_expired',
+      'session_check_unavailable',
+    ],
   });
   const rateLimited = countBy(registry, {
     name: 'sdk_token_broker_rate_limit_refusals_total',

@@ -70,6 +70,8 @@ export interface BrokerErrorOptions {
   readonly isUnsent?: boolean;
   /** Only for the log: the account, if the request does not tell. */
   readonly account?: AccountId;
+  /** Only for the metrics: the bearer token has not even the form of a session. */
+  readonly isMalformed?: boolean;
   /** Only for the log. */
   readonly cause?: unknown;
 }
@@ -82,6 +84,7 @@ export class BrokerError extends Error {
   readonly waitMs: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
+  readonly isMalformed: boolean;
   readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
@@ -93,6 +96,7 @@ export class BrokerError extends Error {
     this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
+    this.isMalformed = options.isMalformed ?? false;
     this.#isUnsent = options.isUnsent;
   }
 

@@ -40,9 +40,10 @@ export type LoginOutcome =
 
 /**
  * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
- * from memory because the session server could not be reached. An error code: refused, or not checked.
+ * from memory because the session server could not be reached. `malformed`: refused, and no session of anybody. An error
+ * code: refused, or not checked.
  */
-export type SessionOutcome = 'cached' | 'accepted' | 'kept' | ErrorCode;
+export type SessionOutcome = 'cached' | 'accepted' | 'kept' | 'malformed' | ErrorCode;
 
 /** The limits of an account: requests, logins, and replacements of refused tokens. */
 export type LimitName = 'requests' | 'logins' | 'refused_tokens';

@@ -86,7 +86,11 @@ test('/metrics counts the work of a real broker, and shows no secret', async () 
   for (let time = 0; time < 3; time += 1) {
     expect((await broker.getToken(`${hmac}.${hmac}.${hmac}`, 'phone')).status).toBe(401);
   }
-  expect(await value('session_checks_total', { outcome: 'session_invalid' })).toBe(3);
+  expect(await value('session_checks_total', { outcome: 'malformed' })).toBe(3);
+  const payload = Buffer.from('{"sub":"alice"}').toString('base64url');
+  const ofStranger = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${payload}.${hmac}`;
+  expect((await broker.getToken(ofStranger, 'phone')).status).toBe(401);
+  expect(await value('session_checks_total', { outcome: 'session_invalid' })).toBe(1);
   // Each session twice: it is cached from its second check on.
   expect(await value('session_checks_total', { outcome: 'accepted' })).toBe(4);
 

@@ -209,7 +209,7 @@ describe('with an endpoint', () => {
     await traceOf(receiver, lookup.traceId, 'POST /accounts/lookup');
     expect(treeOf(receiver.spans(), refused.traceId, shown)).toEqual([
       'GET /sdk-token session_invalid',
-      '  session check session_invalid session_invalid',
+      '  session check malformed session_invalid',
     ]);
     expect(treeOf(receiver.spans(), unknown.traceId, shown)).toEqual(['GET not_found']);
     expect(treeOf(receiver.spans(), lookup.traceId)).toEqual(['POST /accounts/lookup', '  store look_up']);

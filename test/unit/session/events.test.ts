@@ -52,6 +52,14 @@ it('a session check reports the reason of every refusal', async () => {
   expect(outcomes()).toEqual(['session_expired', 'session_expired', 'session_invalid']);
 });
 
+it('a session check tells junk from the refusals of sessions, also when it comes again', async () => {
+  const { server, verify, outcomes } = observed();
+  server.failure = new BrokerError('session_invalid', { isMalformed: true });
+  await verify('junk');
+  await verify('junk');
+  expect(outcomes()).toEqual(['malformed', 'malformed']);
+});
+
 it('a session check reports an unavailable server, and whether the stale session was accepted', async () => {
   const { clock, server, verify, outcomes } = observed();
   await verify('one');

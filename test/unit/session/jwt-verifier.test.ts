@@ -203,6 +203,19 @@ describe('a text that is not a session is refused', () => {
   it.each(['', 'text', 'a.b', 'a.b.c', 'a.b.c.d'])('if it is %j, and the detail says so', async (session) => {
     const error = await expectRefused(verifier, session, 'session_invalid');
     expect(error.detail).toBe('The session is not a signed JWT');
+    expect(error.isMalformed).toBe(true);
+  });
+
+  it('but counts as a session if it is a signed JWT, whoever signed it', async () => {
+    const sessions = [
+      stranger.sign(),
+      stranger.sign({ iss: 'https://somebody-else.example' }),
+      rsa.sign({ iss: 'https://somebody-else.example' }),
+      rsa.sign({ padding: 'p'.repeat(8_192) }),
+    ];
+    for (const session of await Promise.all(sessions)) {
+      expect(await expectRefused(verifier, session, 'session_invalid')).toMatchObject({ isMalformed: false });
+    }
   });
 
   it('if it is a valid session that is too long', async () => {

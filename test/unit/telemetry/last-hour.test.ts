@@ -125,7 +125,14 @@ describe('the numbers behind findings', () => {
     observer.loginEnded('success', 0, 5_001, 2_000);
     for (const code of ['vendor_busy', 'account_disabled'] as const) observer.readFailed(new BrokerError(code));
     observer.tokenServed('fallback', 1_000);
-    for (const outcome of ['cached', 'session_invalid', 'session_expired', 'session_check_unavailable'] as const) {
+    const outcomes = [
+      'cached',
+      'malformed',
+      'session_invalid',
+      'session_expired',
+      'session_check_unavailable',
+    ] as const;
+    for (const outcome of outcomes) {
       observer.sessionChecked(outcome);
     }
     expect(recentCounts(counts)).toEqual({
