@@ -6,7 +6,7 @@ import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
 import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
-import { endsChart, endsMatter, showStatus, type Writing } from './status-view.ts';
+import { endsChart, endsMatter, firstEndIn, showStatus, type Writing } from './status-view.ts';
 import { EN, type Finding, type Texts } from './texts-en.ts';
 import { ZH } from './texts-zh.ts';
 
@@ -122,15 +122,15 @@ function verdict(): Verdict {
 /** While no new token comes from the vendor: until when the ones in use last. */
 function ends(report: StatusReport): (HTMLElement | undefined)[] {
   if (!endsMatter(report)) return [];
-  return [element('p', { class: 'first-end' }, firstEndText(report.firstEndAt)), endsChart(report, writing())];
+  return [element('p', { class: 'first-end' }, firstEndText(report)), endsChart(report, writing())];
 }
 
-function firstEndText(at: string | null): string {
+function firstEndText({ firstEndAt: at, endsCut }: StatusReport): string {
   const { firstEnd, firstEnded, firstEndUnknown } = texts();
   if (at === null) return firstEndUnknown;
   const { now } = writing();
   const time = format.since(at, now);
-  return Date.parse(at) > now ? firstEnd(format.relative(at, now), time) : firstEnded(time);
+  return Date.parse(at) > now ? firstEnd(firstEndIn(at, endsCut, writing()), time) : firstEnded(time);
 }
 
 function findingDetails(finding: Finding): HTMLElement[] {

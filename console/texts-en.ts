@@ -157,6 +157,8 @@ export const EN = {
   firstEnded: (time: string) => `The first token in use has ended (${time}).`,
   firstEndUnknown: 'When the first token in use ends is not known at this moment.',
   endsPerHour: 'Tokens in use that end, per hour',
+  endsPerHourCut: 'Tokens in use that end, per hour: at least',
+  orSooner: (time: string) => `${time} or sooner`,
   asOf: (age: string) => `Updated ${age} ago`,
   noAnswer: (time: string) => `This replica does not answer. The data below is from ${time}.`,
   noAnswerYet: 'This replica does not answer.',

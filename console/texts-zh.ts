@@ -141,6 +141,8 @@ export const ZH: Texts = {
   firstEnded: (time) => `第一个使用中的令牌已过期（${time}）。`,
   firstEndUnknown: '暂时不知道第一个使用中的令牌何时过期。',
   endsPerHour: '每小时过期的使用中令牌（个）',
+  endsPerHourCut: '每小时至少过期的使用中令牌（个）',
+  orSooner: (time) => `${time}（或更早）`,
   asOf: (age) => `${age}前更新`,
   noAnswer: (time) => `本副本没有响应。以下是 ${time} 的数据。`,
   noAnswerYet: '本副本没有响应。',

@@ -93,6 +93,10 @@ export const statusReport = open({
   firstEndAt: instant.nullable().meta({
     description: 'When the first token in use ends, unless it is renewed; `null` if there is none, or it is not known.',
   }),
+  endsCut: z.boolean().meta({
+    description:
+      '`true`: too many tokens are due to look at each. `firstEndAt` may be too late, and `endNext24Hours` too small.',
+  }),
   vendorDomains: z.array(
     open({
       host: z.string(),
@@ -298,6 +302,7 @@ export class Status {
       })),
       tokensEnded: fleet.tokensEnded,
       firstEndAt: ends?.firstAt === undefined ? null : isoTime(ends.firstAt),
+      endsCut: ends?.isCut ?? false,
       vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
         return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
       }),

@@ -7,12 +7,15 @@ export interface TokenEnds {
   readonly firstAt: number | undefined;
   /** How many end in each of the next 24 hours. */
   readonly byHour: readonly number[];
+  /** Whether the search stopped before its end. Then `firstAt` may be too late, and the counts of `byHour` too small. */
+  readonly isCut: boolean;
 }
 
 /** Collects when tokens end. A token is due before it ends, so the search may stop at {@link isComplete}. */
 export class EndsSearch implements TokenEnds {
   readonly #now: number;
   firstAt: number | undefined;
+  isCut = false;
   readonly byHour: number[] = Array.from({ length: HOURS }, () => 0);
 
   /** @param now epoch ms */

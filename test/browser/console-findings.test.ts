@@ -146,6 +146,20 @@ describe('the verdict', () => {
     expect(await details.locator('rect').count()).toBe(19);
   });
 
+  test.each([
+    ['en', 'The first token in use ends in 5 h or sooner (13:20).', 'end, per hour: at least'],
+    ['zh', '第一个使用中的令牌将在 5 小时后（或更早）过期（13:20）。', '每小时至少过期'],
+  ])(
+    'says that more tokens may end, and sooner, if there are too many to look at: %s',
+    async (locale, first, title) => {
+      const opened = await show({ ...FINE, endsCut: true, findings: [finding('vendor_down')] }, { ...PHONE, locale });
+      await opened.verdict(/timeout/);
+      const details = opened.page.locator('#verdict-details');
+      expect(await details.locator(':scope > :first-child').textContent()).toBe(first);
+      expect(await details.getByRole('img').getAttribute('aria-label')).toContain(title);
+    },
+  );
+
   test('is no failure while only the broker holds its own renewals back', async () => {
     const vendor_busy = { vendor_busy: 43 };
     const opened = await show({

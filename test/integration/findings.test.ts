@@ -42,9 +42,12 @@ async function scriptsRun(client: Redis): Promise<number> {
 }
 
 /** Stores a token that no app has read for each of the first accounts, like a background renewal. */
-async function storeUnread({ env, keyPrefix }: Fleet, accounts: number): Promise<void> {
-  const [id = '', key = ''] = (env.TOKEN_ENCRYPTION_KEYS ?? '').split(':');
-  const store = await openRedisStore(env.REDIS_URL ?? '', keyPrefix, [{ id, key: Buffer.from(key, 'base64') }]);
+async function storeUnread(
+  { env: { TOKEN_ENCRYPTION_KEYS = '', REDIS_URL = '' }, keyPrefix }: Fleet,
+  accounts: number,
+): Promise<void> {
+  const [id = '', key = ''] = TOKEN_ENCRYPTION_KEYS.split(':');
+  const store = await openRedisStore(REDIS_URL, keyPrefix, [{ id, key: Buffer.from(key, 'base64') }]);
   for (let account = 0; account < accounts; account += 1) {
     await saveToken(store, { app: 'default', unionId: `account-${account}`, uniqueId: 'phone' });
   }

@@ -39,6 +39,7 @@ const EXAMPLE: StatusReport = {
   ],
   tokensEnded: 0,
   firstEndAt: '2023-10-11T11:20:31.000Z',
+  endsCut: false,
   vendorDomains: [
     {
       host: 'vendor.example',

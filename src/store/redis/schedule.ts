@@ -115,6 +115,7 @@ export class RedisDueQueue implements DueQueue {
       for (const end of ends as number[]) if (end > 0) search.add(end);
       if (ids.length < ENDS_AT_ONCE || search.isComplete(Number(entries.at(-1)))) return;
     }
+    search.isCut = true;
   }
 
   async #claimIn(shard: number, most: number): Promise<DueSubjects> {

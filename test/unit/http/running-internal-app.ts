@@ -20,6 +20,7 @@ export const STATUS: StatusReport = {
   replicas: [],
   tokensEnded: 0,
   firstEndAt: null,
+  endsCut: false,
   vendorDomains: [
     {
       host: 'vendor.example:8443',

@@ -5,7 +5,7 @@ import { virtualClock } from '../../support/virtual-clock.ts';
 
 const HOUR_MS = 3_600_000;
 const NO_EVENTS = { within: () => ({}) };
-const NO_ENDS = async () => ({ firstAt: undefined, byHour: [] });
+const NO_ENDS = async () => ({ firstAt: undefined, byHour: [], isCut: false });
 const NO_COUNTS: StatusOptions['counts'] = {
   failedRequests: NO_EVENTS,
   failedRenewals: NO_EVENTS,
@@ -54,7 +54,7 @@ describe('the status', () => {
         outlook: async (horizonsMs) => {
           return { dueWithin: horizonsMs.map((ms) => 5 + ms / HOUR_MS), total: 9_999, overdueMs: 1_500 };
         },
-        ends: async () => ({ firstAt: Date.parse('2026-11-27T08:00:00.000Z'), byHour: [0, 3] }),
+        ends: async () => ({ firstAt: Date.parse('2026-11-27T08:00:00.000Z'), byHour: [0, 3], isCut: false }),
       },
     });
     expect((await status.report()).schedule).toEqual({
@@ -113,6 +113,12 @@ describe('the status', () => {
         failingSince: null,
       },
     ]);
+  });
+
+  test.each([true, false])('says whether the search for the ends of tokens was cut: %s', async (isCut) => {
+    const outlook = async () => ({ dueWithin: [], total: 80_000, overdueMs: 0 });
+    const { status } = createStatus({ dueQueue: { outlook, ends: async () => ({ ...(await NO_ENDS()), isCut }) } });
+    expect((await status.report()).endsCut).toBe(isCut);
   });
 
   test('has the failures of the last 5 and 60 minutes by code', async () => {
