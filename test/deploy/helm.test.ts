@@ -159,7 +159,8 @@ beforeAll(() => {
   }
   for (const [name, values] of BAD) tasks.set(name, { ...render, command: 'template', values: file(name, values) });
   const values = file('two', { settings: JWT });
-  tasks.set('another name', { ...render, release: 'europe', command: 'template', values });
+  const withRules = file('rules', { settings: JWT, prometheusRule: { enabled: true } });
+  tasks.set('another name', { ...render, release: 'europe', command: 'template', values: withRules });
   tasks.set('package', { command: 'package', chart: CHART, into: folder });
   const archive = join(folder, `sdk-token-broker-${version}.tgz`);
   tasks.set('from the package', { ...render, chart: archive, command: 'template', values });
@@ -283,6 +284,12 @@ test('the ServiceMonitor and the rules are those of the Kustomize components, wi
   }
   expect(JSON.stringify(chart)).toContain('https://wiki.example/runbooks#');
   expect(readFile('deploy/helm/sdk-token-broker/files/rules.yml')).toBe(readFile('deploy/prometheus/rules.yml'));
+});
+
+test('the rules count the replicas of the Deployment, whatever its release is called', () => {
+  const chart = rendered('another name');
+  const deployments = JSON.stringify(only(chart, 'PrometheusRule').spec).match(/deployment=\\"[^"]+\\"/g);
+  expect(new Set(deployments)).toEqual(new Set([`deployment=\\"${only(chart, 'Deployment').metadata.name}\\"`]));
 });
 
 test('the image is the one of the version, or the one with your digest', () => {
