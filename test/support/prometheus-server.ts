@@ -36,7 +36,7 @@ export interface PrometheusServer {
 function fasterRules(rules: string, factor: number): string {
   const seconds = (minutes: string) => `${(Number(minutes) * 60) / factor}s`;
   return rules
-    .replaceAll(/\[(\d+)[mh]\]/g, (_, minutes) => `[${seconds(minutes)}]`)
+    .replaceAll(/\[(\d+)[mh](?=:?\])/g, (_, minutes) => `[${seconds(minutes)}`)
     .replaceAll(/for: (\d+)m/g, (_, minutes) => `for: ${seconds(minutes)}`)
     .replaceAll(/(oldest_overdue_seconds\) > )(\d+)/g, (_, before, limit) => `${before}${Number(limit) / factor}`)
     .replaceAll('"300(.0)?"', `"${300 / factor}(.0)?"`);
