@@ -78,11 +78,15 @@ test('a job of a release that may write runs no code of a package', () => {
   for (const job of writing) expect(commandsOf(job).filter((line) => /\b(npm|npx|node|mvn)\b/.test(line))).toEqual([]);
 });
 
-test('nothing of a release is published before everything was verified', () => {
-  const verified = (name: string): boolean => {
+test('nothing of a release is published before everything was verified, and the tag was compared with the version', () => {
+  const comesAfter = (name: string, job: string): boolean => {
     const needs = [release[name]?.needs ?? []].flat();
-    return needs.includes('verify') || needs.some(verified);
+    return needs.includes(job) || needs.some((one) => comesAfter(one, job));
   };
   expect(release['verify']?.uses).toBe('./.github/workflows/ci.yml');
-  for (const name of Object.keys(release).filter((name) => name !== 'verify')) expect(verified(name), name).toBe(true);
+  expect(comesAfter('files', 'verify')).toBe(true);
+  expect(commandsOf(release['files'] ?? {}).join('\n')).toMatch(/npm run release -- "\$\{VERSION#v\}" --dry-run/);
+  const publishing = Object.keys(release).filter((name) => !['verify', 'files'].includes(name));
+  expect(publishing).toHaveLength(5);
+  for (const name of publishing) expect(comesAfter(name, 'files'), name).toBe(true);
 });
