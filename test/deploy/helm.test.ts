@@ -112,6 +112,11 @@ const BAD: readonly (readonly [string, Values, string])[] = [
     'SESSION_INTROSPECTION_URL is required',
   ],
   ['a misspelled value', { settings: JWT, imagePullSecret: 'login' }, 'imagePullSecret is not allowed'],
+  [
+    'a tag besides a digest, which would be ignored',
+    { settings: JWT, image: { tag: '1.2.3', digest: `sha256:${'0a'.repeat(32)}` } },
+    'image.digest and image.tag are both set',
+  ],
   ['a digest that is none', { settings: JWT, image: { digest: 'sha256:abc' } }, 'image.digest'],
   [
     'two sources of secrets',

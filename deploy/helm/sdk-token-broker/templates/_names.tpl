@@ -22,6 +22,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "broker.image" -}}
 {{- with .Values.image -}}
+{{- if and .digest .tag -}}
+{{- fail "image.digest and image.tag are both set, and one image has one of them. The published chart comes with a digest: to use a tag, also set image.digest to \"\"." -}}
+{{- end -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end -}}
 {{- end -}}
