@@ -95,11 +95,11 @@ async function newSession(broker: string): Promise<Session> {
   const brokerKey = await subtle.importKey('raw', fromHex(broker), CURVE, false, []);
   const shared = await subtle.deriveBits({ name: 'ECDH', public: brokerKey }, own.privateKey, 256);
   const secret = await subtle.importKey('raw', shared, 'HKDF', false, ['deriveKey']);
-  const derivation = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(), info: new TextEncoder().encode(PURPOSE) };
+  const salt = await subtle.exportKey('raw', own.publicKey);
+  const derivation = { name: 'HKDF', hash: 'SHA-256', salt, info: new TextEncoder().encode(PURPOSE) };
   const aes = { name: 'AES-GCM', length: 256 };
   const key = await subtle.deriveKey(derivation, secret, aes, false, ['encrypt', 'decrypt']);
-  const publicKey = toHex(new Uint8Array(await subtle.exportKey('raw', own.publicKey)));
-  return { key, publicKey, id: '', count: 0 };
+  return { key, publicKey: toHex(new Uint8Array(salt)), id: '', count: 0 };
 }
 
 async function seal(key: CryptoKey, context: string, text: string): Promise<Blob> {

@@ -9,6 +9,8 @@ const PURPOSE = 'sdk-token-broker console';
 
 /** Open consoles. One more ends the one that was quiet for the longest time. */
 const MAX_SESSIONS = 32;
+/** Sign-ins whose first call is known, and refused if it comes again. Only an admin token adds one. */
+const MAX_USED = 10_000;
 /** A page whose tab is hidden asks nothing. */
 const IDLE_MS = 30 * 60_000;
 const LIFETIME_MS = 12 * 3_600_000;
@@ -46,6 +48,8 @@ interface OpenedCall {
 export class ConsoleSessions {
   readonly #own = createECDH(CURVE);
   readonly #sessions = new LRUCache<string, Session>({ max: MAX_SESSIONS });
+  /** The keys of pages that have signed in. */
+  readonly #used = new Set<string>();
   readonly #now: () => number;
   /** In hexadecimal. */
   readonly publicKey = this.#own.generateKeys('hex');
@@ -63,10 +67,10 @@ export class ConsoleSessions {
    */
   open(page: string, number: number, sealed: Buffer): OpenedCall | undefined {
     const now = this.#now();
+    if (number === 0 && this.#used.has(page)) return undefined;
     const known = this.#sessions.peek(page);
     const isOpen = known && now - known.usedAt < IDLE_MS && now - known.startedAt < LIFETIME_MS;
     const session = isOpen ? known : undefined;
-    // A first call that comes again is refused as long as its session lasts: it cannot push others out.
     if ((session === undefined) !== (number === 0)) return undefined;
     const key = session?.key ?? this.#sharedKey(page);
     const about = `${number} ${session?.id ?? ''}`;
@@ -83,15 +87,24 @@ export class ConsoleSessions {
       seal: (answer) => seal(key, `answer ${about}`, answer),
       start: (token) => {
         const id = randomBytes(16).toString('hex');
+        this.#remember(page);
         this.#sessions.set(page, { id, key, token, startedAt: now, usedAt: now, seen: new Set([0]) });
         return id;
       },
     };
   }
 
+  #remember(page: string): void {
+    this.#used.add(page);
+    const [oldest] = this.#used;
+    if (this.#used.size > MAX_USED && oldest !== undefined) this.#used.delete(oldest);
+  }
+
+  /** The page's key is the salt, because several keys lead to one secret: a point and its mirror, and other encodings. */
   #sharedKey(page: string): Buffer | undefined {
     try {
-      return Buffer.from(hkdfSync('sha256', this.#own.computeSecret(page, 'hex'), '', PURPOSE, 32));
+      const secret = this.#own.computeSecret(page, 'hex');
+      return Buffer.from(hkdfSync('sha256', secret, Buffer.from(page, 'hex'), PURPOSE, 32));
     } catch {
       // No point of the curve.
       return undefined;

@@ -69,7 +69,8 @@ class Page {
     const own = createECDH('prime256v1');
     this.#publicKey = own.generateKeys('hex');
     const shared = own.computeSecret(this.#broker, 'hex');
-    this.#key = Buffer.from(hkdfSync('sha256', shared, '', 'sdk-token-broker console', 32));
+    const salt = own.getPublicKey();
+    this.#key = Buffer.from(hkdfSync('sha256', shared, salt, 'sdk-token-broker console', 32));
     this.#session = '';
     this.#number = 0;
   }
@@ -85,6 +86,19 @@ function deliverTo(origin: string): Deliver {
     });
     return { status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
   };
+}
+
+/** Sessions with a clock of the test, without a server. */
+function sessionsAt(now: () => number): { readonly sessions: ConsoleSessions; readonly deliver: Deliver } {
+  const sessions = new ConsoleSessions(now);
+  const deliver: Deliver = async ({ query, body }) => {
+    const sent = new URLSearchParams(query);
+    const opened = sessions.open(sent.get('page') ?? '', Number(sent.get('number')), body);
+    if (!opened) return { status: 401, body: Buffer.alloc(0) };
+    const session = opened.token === undefined ? opened.start(ADMIN_TOKEN) : undefined;
+    return { status: 200, body: opened.seal(JSON.stringify({ session })) };
+  };
+  return { sessions, deliver };
 }
 
 async function openPage(origin: string): Promise<Page> {
@@ -189,7 +203,29 @@ describe('a sealed call of the console', () => {
   });
 });
 
+/** Other texts for the key of a page that lead to the same secret. 2^256 - 2^224 + … is the field of P-256. */
+function aliasesOf(key: string): readonly string[] {
+  const [x, y] = [key.slice(2, 66), BigInt(`0x${key.slice(66)}`)];
+  const mirrored = (2n ** 256n - 2n ** 224n + 2n ** 192n + 2n ** 96n - 1n - y).toString(16).padStart(64, '0');
+  return [`04${x}${mirrored}`, `0${6n + (y & 1n)}${key.slice(2)}`];
+}
+
 describe('the session of a console', () => {
+  it('does not begin again with a recorded call, neither after its end nor under another form of its key', async () => {
+    let now = 0;
+    const { sessions, deliver } = sessionsAt(() => now);
+    const page = new Page(sessions.publicKey, deliver);
+    expect(await page.send(SIGN_IN)).toMatchObject({ isProved: true });
+    const [{ query, body } = { query: '', body: Buffer.alloc(0) }] = page.sent;
+    const key = new URLSearchParams(query).get('page') ?? '';
+    const recorded = [key, ...aliasesOf(key)].map((one) => ({ query: query.replace(key, one), body }));
+    for (const minutes of [0, 31, 13 * 60]) {
+      now += minutes * MINUTE_MS;
+      for (const one of recorded) expect((await deliver(one)).status).toBe(401);
+    }
+    expect(await page.send(SIGN_IN)).toMatchObject({ isProved: true });
+  });
+
   it('needs an admin token, and counts wrong ones as the rest of the API does', async () => {
     const { origin } = await startInternalApp();
     const page = await openPage(origin);
@@ -203,14 +239,8 @@ describe('the session of a console', () => {
 
   it('ends after 30 minutes without a call, and after 12 hours', async () => {
     let now = 0;
-    const sessions = new ConsoleSessions(() => now);
-    const page = new Page(sessions.publicKey, async ({ query, body }) => {
-      const sent = new URLSearchParams(query);
-      const opened = sessions.open(sent.get('page') ?? '', Number(sent.get('number')), body);
-      if (!opened) return { status: 401, body: Buffer.alloc(0) };
-      const session = opened.token === undefined ? opened.start(ADMIN_TOKEN) : undefined;
-      return { status: 200, body: opened.seal(JSON.stringify({ session })) };
-    });
+    const { sessions, deliver } = sessionsAt(() => now);
+    const page = new Page(sessions.publicKey, deliver);
     const isOpenAfter = async (minutes: number) => {
       now += minutes * MINUTE_MS;
       return (await page.send(STATUS_CALL)).isProved;
