@@ -17,7 +17,9 @@ const POLL_MS = IS_DEMO ? 1_000 : 5_000;
 /** Older data are marked as old. */
 const STALE_MS = POLL_MS + 10_000;
 
-const sealed = new SealedCalls(document.documentElement.dataset['broker'] ?? '');
+/** The public key of the process. */
+const BROKER = document.documentElement.dataset['broker'] ?? '';
+const sealed = new SealedCalls(BROKER);
 const api = new InternalApi(IS_DEMO ? plainCall : (call) => sealed.send(call));
 const form = byId('ask', HTMLFormElement);
 const input = byId('token', HTMLInputElement);
@@ -92,6 +94,8 @@ function render(): void {
     byId('replica', HTMLElement).textContent = `${report.replica} · ${texts().version} ${report.version}`;
     showStatus(report, writing());
   }
+  // Something else would answer.
+  byId('lookup-runbook', HTMLElement).hidden = failure?.kind === 'foreign';
   renderVerdict();
   renderAge();
 }
@@ -165,7 +169,7 @@ function muted(text: string): HTMLElement {
 
 /** The broker serves the runbooks, also in Chinese with the anchors of the English ones. */
 function runbookLink(anchor: string, text: string): HTMLElement {
-  const href = `console/runbooks/${format.language}#${anchor}`;
+  const href = `console/runbooks/${format.language}?broker=${BROKER}#${anchor}`;
   return element('a', { href, target: '_blank', rel: 'noopener' }, text);
 }
 

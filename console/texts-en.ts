@@ -140,7 +140,7 @@ export const EN = {
   foreign:
     'The session of this page has ended, or something else answers at this address. It got nothing that it can use.',
   foreignNext:
-    'Check that your port-forward leads to the broker. Then reload the page and enter the token. A session ends when the broker restarts, after 30 minutes without a question, and after 12 hours.',
+    'If your port-forward has ended, start a new one and open its address in a private window. Otherwise, reload the page and enter the token. A session ends when the broker restarts, after 30 minutes without a question, and after 12 hours.',
 
   allFine: 'All tokens are fine.',
   lastLogin: (ago: string) => `Last vendor login of the replica that answers: ${ago}.`,

@@ -111,7 +111,9 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     const details = opened.page.locator('#verdict-details');
     expect(await details.textContent()).toContain('node dist/main.js check');
     const runbook = details.getByRole('link', { name: 'vendor_rejects' });
-    expect(await runbook.getAttribute('href')).toBe('console/runbooks/en#sdktokenbrokervendorrefuseslogins');
+    expect(await runbook.getAttribute('href')).toMatch(
+      /^console\/runbooks\/en\?broker=[0-9a-f]{130}#sdktokenbrokervendorrefuseslogins$/,
+    );
     for (let session = 0; session < 12; session += 1) await misconfigured.getToken(`made-up-${session}`, 'phone');
     await eventually(async () => {
       await opened.askNow();
@@ -194,11 +196,19 @@ describe('the token', () => {
 
 /** What another program got that listens on an address, and how it ends. */
 interface Stranger {
+  readonly port: number;
   readonly requests: readonly { readonly url: string; readonly head: string; readonly body: Buffer }[];
   readonly close: () => Promise<void>;
 }
 
-/** Takes an address. It answers each GET with a page of its own, and everything else as a broker would that is fine. */
+/** A script that shows that it ran, and a page that leaves it in the browser. */
+const PLANTED_SCRIPT = 'window.stranger = true';
+const PLANTING_PAGE = '<script type="module" src="console.js"></script><p>stranger</p>';
+
+/**
+ * Takes an address. It answers each GET with a page of its own, or with a script that a browser may keep for a year, and
+ * everything else as a broker would that is fine.
+ */
 async function takeAddress(port: number): Promise<Stranger> {
   const requests: { url: string; head: string; body: Buffer }[] = [];
   const server = createServer(async (request, response) => {
@@ -206,7 +216,13 @@ async function takeAddress(port: number): Promise<Stranger> {
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     requests.push({ url: request.url ?? '', head: JSON.stringify(request.headers), body });
-    if (request.method === 'GET') response.setHeader('content-type', 'text/html').end('<p>stranger</p>');
+    if (request.url === '/console/console.js')
+      response
+        .setHeader('content-type', 'text/javascript')
+        .setHeader('cache-control', 'max-age=31536000, immutable')
+        .end(PLANTED_SCRIPT);
+    else if (request.url === '/console/planting') response.setHeader('content-type', 'text/html').end(PLANTING_PAGE);
+    else if (request.method === 'GET') response.setHeader('content-type', 'text/html').end('<p>stranger</p>');
     else response.end(JSON.stringify({ status: 200, text: JSON.stringify({ findings: [] }) }));
   });
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
@@ -215,7 +231,7 @@ async function takeAddress(port: number): Promise<Stranger> {
       server.close(() => resolve());
       server.closeAllConnections();
     });
-  return { requests, close };
+  return { port: (server.address() as AddressInfo).port, requests, close };
 }
 
 /** A port-forward to the broker: bytes in both directions. */
@@ -264,6 +280,8 @@ describe('a stranger that listens where the broker was', () => {
       await opened.page.locator('#lookup-id').fill('alice');
       await opened.page.locator('#lookup-id').press('Enter');
       await opened.page.locator('#lookup-message').getByText(FOREIGN).waitFor();
+      // No link leads to the stranger.
+      expect(await opened.page.locator('a[href*="console/"]:visible').count()).toBe(0);
       // The token is typed only now.
       await asking.enter(FIRST_TOKEN);
       await asking.page.locator('#token-error').getByText(FOREIGN).waitFor();
@@ -277,6 +295,41 @@ describe('a stranger that listens where the broker was', () => {
     } finally {
       await stranger.close();
     }
+  });
+
+  test('before the broker did has left no script that its page runs', async () => {
+    const stranger = await takeAddress(0);
+    const origin = `http://127.0.0.1:${stranger.port}`;
+    const opened = await openConsole(browser, `${origin}/console/planting`);
+    const { page } = opened;
+    expect(await page.evaluate('window.stranger')).toBe(true);
+    await stranger.close();
+    const genuine = await forward(broker.adminUrl, stranger.port);
+    await page.goto(`${origin}/console`);
+    await opened.enter(FIRST_TOKEN);
+    await page.locator('#content').waitFor();
+    expect(await page.evaluate('window.stranger')).toBeUndefined();
+    const kept =
+      "fetch('console/console.js', { cache: 'only-if-cached', mode: 'same-origin' }).then((file) => file.text())";
+    expect(await page.evaluate(kept)).toBe(PLANTED_SCRIPT);
+    expect(await opened.problems()).toEqual([]);
+    await genuine.close();
+  });
+
+  test('in the middle of a load runs no script and no style in the page', async () => {
+    const opened = await open();
+    const { page } = opened;
+    await page.route('**/console/console.js*', (route) =>
+      route.fulfill({ contentType: 'text/javascript', body: PLANTED_SCRIPT }),
+    );
+    await page.route('**/console/console.css*', (route) =>
+      route.fulfill({ contentType: 'text/css', body: 'html { --stranger: 1 }' }),
+    );
+    await page.reload();
+    expect(await page.evaluate('window.stranger')).toBeUndefined();
+    expect(await page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--stranger')")).toBe('');
+    const problems = (await opened.problems()).filter((problem) => problem.includes("'integrity' attribute"));
+    expect(problems).toHaveLength(2);
   });
 
   test('after a port-forward died cannot use what it got at the broker that lives', async () => {

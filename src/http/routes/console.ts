@@ -81,9 +81,15 @@ export async function consoleRoutes(
   { adminTokens, closing }: ConsoleRoutesOptions,
 ): Promise<void> {
   const sessions = new ConsoleSessions();
-  const page = staticFile('console/console.html', (html) =>
-    Buffer.from(html.toString().replace('<html ', `<html data-broker="${sessions.publicKey}" `)),
-  );
+  // With the key in all addresses, a browser takes nothing from its cache that another program left there.
+  const withKey = (html: Buffer) =>
+    Buffer.from(
+      html
+        .toString()
+        .replace('<html ', `<html data-broker="${sessions.publicKey}" `)
+        .replaceAll(/ (?:href|src)="(?!#)[^"#]+/g, (address) => `${address}?broker=${sessions.publicKey}`),
+    );
+  const page = staticFile('console/console.html', withKey);
   app.get('/console', { schema: getConsole }, async (_request, reply) => {
     if (adminTokens.isEmpty) throw new BrokerError('not_found', NO_TOKEN);
     return page(reply.headers({ 'content-security-policy': CONSOLE_CSP, 'cache-control': 'no-store' }));
@@ -92,7 +98,7 @@ export async function consoleRoutes(
   serveFiles(app, CONSOLE_FILES);
   await app.register(async (documents) => {
     documents.addHook('onSend', async (_request, reply) => void reply.header('content-security-policy', CONSOLE_CSP));
-    serveFiles(documents, RUNBOOKS);
+    serveFiles(documents, RUNBOOKS, withKey);
   });
 
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, body, done) => {

@@ -36,9 +36,13 @@ export function staticFile(name: string, change = (file: Buffer) => file): (repl
 }
 
 /** @param files names in dist/static/ by path */
-export function serveFiles(app: FastifyInstance, files: Readonly<Record<string, string>>): void {
+export function serveFiles(
+  app: FastifyInstance,
+  files: Readonly<Record<string, string>>,
+  change?: (file: Buffer) => Buffer,
+): void {
   for (const [path, name] of Object.entries(files)) {
-    const file = staticFile(name);
+    const file = staticFile(name, change);
     app.get(path, { schema: { hide: true } }, async (_request, reply) =>
       file(reply.header('cache-control', 'no-cache')),
     );

@@ -1,7 +1,10 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { FINDING_CODES, runbookOf } from '../../../../src/token/findings.ts';
 import { plainRequest } from '../../../support/plain-request.ts';
 import { startInternalApp } from '../running-internal-app.ts';
+
+const pathOf = (address: string) => address.split('?')[0];
 
 describe('GET /console', () => {
   it('serves the page and its files without a token, and without a cookie', async () => {
@@ -9,8 +12,8 @@ describe('GET /console', () => {
     const page = await plainRequest(`${origin}/console`);
     expect(page.status).toBe(200);
     expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
-    const files = [...page.body.matchAll(/(?:src|href)="(console\/[^"]+)"/g)].map(([, path]) => path);
-    expect(files.sort()).toEqual(['console/console.css', 'console/console.js', 'console/icon.svg']);
+    const files = [...page.body.matchAll(/(?:src|href)="(console\/[^"]+)"/g)].map(([, path = '']) => path);
+    expect(files.map(pathOf).sort()).toEqual(['console/console.css', 'console/console.js', 'console/icon.svg']);
     for (const file of files) {
       const answer = await plainRequest(`${origin}/${file}`);
       expect(answer.status, file).toBe(200);
@@ -18,6 +21,26 @@ describe('GET /console', () => {
     }
     expect(log()).toBe('');
   });
+
+  it.each(['console', 'console/runbooks/en'])(
+    'names the files of /%s with the key of its process, and scripts and styles with their digest',
+    async (path) => {
+      const { origin } = await startInternalApp();
+      const { body } = await plainRequest(`${origin}/${path}`);
+      const [, key] = /<html data-broker="([0-9a-f]{130})"/.exec(body) ?? [];
+      const tags = [...body.matchAll(/<(?:link|script) [^>]*(?:src|href)="([^"]+)"[^>]*>/g)];
+      expect(tags.length).toBeGreaterThan(1);
+      for (const [tag, address = ''] of tags) {
+        const url = new URL(address, `${origin}/${path}`);
+        expect(url.search).toBe(`?broker=${key}`);
+        if (tag.includes('rel="icon"')) continue;
+        const digest = createHash('sha384')
+          .update((await plainRequest(url.href)).body)
+          .digest('base64');
+        expect(tag).toContain(`integrity="sha384-${digest}"`);
+      }
+    },
+  );
 
   it('has a policy that allows only its own files, and no inline code', async () => {
     const { origin } = await startInternalApp();
@@ -40,8 +63,8 @@ describe('GET /console', () => {
     const targets = [...body.matchAll(/ href="#([^"]+)"/g)].map(([, target]) => decodeURI(target ?? ''));
     expect(targets.length).toBeGreaterThan(20);
     expect(targets.filter((target) => !ids.has(target))).toEqual([]);
-    const others = [...body.matchAll(/ href="(?!#)([^"]+)"/g)].map(([, target]) => target);
-    expect(others).toEqual(['../icon.svg', '../console.css', language === 'en' ? 'zh' : 'en']);
+    const others = [...body.matchAll(/ href="(?!#)([^"]+)"/g)].map(([, target = '']) => target);
+    expect(others.map(pathOf)).toEqual(['../icon.svg', '../console.css', language === 'en' ? 'zh' : 'en']);
   });
 
   it('says what is missing if there is no admin token, and serves no file', async () => {
