@@ -80,19 +80,17 @@ export function filesWithVersions(folder: string): string[] {
 /**
  * Gives all files of the project the version, and the changelog its section.
  * @returns the files that changed
+ * @throws Error if there is nothing to release. Nothing has changed then
  */
 export function setVersion(folder: string, version: string, date: string): string[] {
   const present = presentVersion(folder);
-  const changed = filesWithVersions(folder).filter((path) =>
-    change(path, (text) => withVersion(text, present, version)),
-  );
-  change('CHANGELOG.md', (text) => withRelease(text, version, date));
-  return [...changed, 'CHANGELOG.md'];
-
-  function change(path: string, to: (text: string) => string): boolean {
-    const before = readFileSync(join(folder, path), 'utf8');
-    const after = to(before);
-    if (after !== before) writeFileSync(join(folder, path), after);
-    return after !== before;
-  }
+  const textOf = (path: string) => readFileSync(join(folder, path), 'utf8');
+  const files = filesWithVersions(folder).flatMap((path) => {
+    const before = textOf(path);
+    const after = withVersion(before, present, version);
+    return after === before ? [] : [{ path, after }];
+  });
+  files.push({ path: 'CHANGELOG.md', after: withRelease(textOf('CHANGELOG.md'), version, date) });
+  for (const { path, after } of files) writeFileSync(join(folder, path), after);
+  return files.map(({ path }) => path);
 }

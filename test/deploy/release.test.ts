@@ -198,6 +198,15 @@ describe('npm run release, in a clone', () => {
     expect(release(NEXT)).toMatchObject({ status: 1, stderr: `The tag v${NEXT} exists\n` });
   });
 
+  test('stops without text for the changelog, and has changed no file', () => {
+    onTestFinished(() => void git('reset', '--quiet', '--hard', 'HEAD~1'));
+    const changelog = readFileSync(join(clone, 'CHANGELOG.md'), 'utf8');
+    writeFileSync(join(clone, 'CHANGELOG.md'), changelog.replace('## Unreleased', `## ${PRESENT} (2026-01-01)`));
+    git('commit', '--quiet', '--all', '--message', 'Nothing is new');
+    expect(release('98.0.0')).toMatchObject({ status: 1, stderr: expect.stringContaining('nothing to release') });
+    expect(git('status', '--porcelain')).toBe('');
+  });
+
   test('stops if something is not committed', () => {
     onTestFinished(() => void git('checkout', '--quiet', '--', 'README.md'));
     writeFileSync(join(clone, 'README.md'), 'changed');
