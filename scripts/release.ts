@@ -1,6 +1,6 @@
 // npm run release -- 1.2.0: gives all files the version and the changelog its section, commits, and tags. It pushes nothing.
 // With --dry-run, it changes nothing here: it does the same in a worktree of the last commit, makes everything of the release
-// that needs no internet, and leaves it in the folder release/ (--to FOLDER). On a tag, it takes the version that is there.
+// that needs no internet, and leaves it in the new folder release/ (--to FOLDER). On a tag, it takes the version that is there.
 // --without jars (or chart, or site) leaves a slow part out.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,7 +24,6 @@ import { followDockerfile } from './release/image-recipe.ts';
 import { assertFollows, presentVersion, sectionOf, setVersion } from './release/version.ts';
 
 const HERE = join(import.meta.dirname, '..');
-const PROJECTS = ['clients/kotlin', 'clients/spring-boot-starter'];
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 const git = (folder: string, ...args: string[]) => execFileSync('git', args, { cwd: folder, encoding: 'utf8' }).trim();
 
@@ -56,13 +55,14 @@ function release(version: string): void {
 }
 
 function dryRun(version: string, to: string, without: ReadonlySet<string>): void {
+  // It might hold anything, so nothing there is deleted or mixed with something older.
+  if (existsSync(to)) throw new Error(`${to} exists. Remove it, or name a new folder with --to`);
+  const files = join(to, 'files');
   const temporary = mkdtempSync(join(tmpdir(), 'release-'));
   const tree = join(temporary, 'tree');
   if (git(HERE, 'status', '--porcelain') !== '') print('Changes that are not committed are not part of this run.');
   git(HERE, 'worktree', 'add', '--quiet', '--detach', tree, 'HEAD');
   try {
-    rmSync(to, { recursive: true, force: true });
-    const files = join(to, 'files');
     mkdirSync(files, { recursive: true });
     symlinkSync(join(HERE, 'node_modules'), join(tree, 'node_modules'));
     step('version', () => prepare(tree, version, to));
@@ -83,7 +83,7 @@ function dryRun(version: string, to: string, without: ReadonlySet<string>): void
       return readdirSync(files).join(', ');
     });
     if (!without.has('chart')) step('chart', () => packageChart(tree, to));
-    if (!without.has('jars')) step('jars', () => buildJars(tree, join(to, 'maven')));
+    if (!without.has('jars')) step('jars', () => publishJars(tree, join(to, 'maven')));
     if (!without.has('site')) step('site', () => buildSite(tree, join(to, 'site')));
     writeFileSync(join(files, 'SHA256SUMS'), checksums(files));
     print(`Version ${version} is in ${to}. This repository is as it was.`);
@@ -125,23 +125,9 @@ function packageChart(tree: string, to: string): string {
     .join(', ');
 }
 
-/** Without signatures: the key is not here. */
-function buildJars(tree: string, repository: string): string {
-  for (const project of PROJECTS) {
-    run(
-      tree,
-      'mvn',
-      '-q',
-      '-B',
-      '-f',
-      `${project}/pom.xml`,
-      '-Prelease',
-      'deploy',
-      '-DskipTests',
-      '-Dgpg.skip',
-      `-DaltDeploymentRepository=folder::file:${repository}`,
-    );
-  }
+/** As Maven Central gets them, but signed with a key that is gone afterwards. */
+function publishJars(tree: string, repository: string): string {
+  run(tree, 'scripts/test-publication.sh', repository);
   const files = readdirSync(repository, { recursive: true, encoding: 'utf8' });
   return files
     .filter((name) => name.endsWith('.jar'))

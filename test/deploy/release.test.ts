@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
@@ -196,6 +196,17 @@ describe('npm run release, in a clone', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining(`the tag v${NEXT} has it`) });
     rmSync(join(clone, 'made'), { recursive: true });
     expect(release(NEXT)).toMatchObject({ status: 1, stderr: `The tag v${NEXT} exists\n` });
+  });
+
+  test('--dry-run stops if its folder exists, and deletes nothing there', () => {
+    for (const to of ['.', '..', 'docs']) {
+      const { status, stderr } = release(NEXT, '--dry-run', '--to', to);
+      expect({ status, stderr }).toEqual({
+        status: 1,
+        stderr: `${resolve(clone, to)} exists. Remove it, or name a new folder with --to\n`,
+      });
+    }
+    expect(git('status', '--porcelain')).toBe('');
   });
 
   test('stops without text for the changelog, and has changed no file', () => {
