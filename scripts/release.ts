@@ -48,6 +48,8 @@ try {
 function release(version: string): void {
   if (git(HERE, 'status', '--porcelain') !== '') throw new Error('There are changes that are not committed');
   if (git(HERE, 'tag', '--list', `v${version}`) !== '') throw new Error(`The tag v${version} exists`);
+  if (readFileSync(join(HERE, 'SdkTokenBroker.podspec'), 'utf8').includes('github.com/OWNER/'))
+    throw new Error('OWNER is not the account on GitHub yet: CONTRIBUTING.md, "Release"');
   const files = setVersion(HERE, version, today());
   git(HERE, 'commit', '--quiet', '--message', `Release ${version}`, '--', ...files);
   git(HERE, 'tag', '--annotate', '--message', `Version ${version}`, `v${version}`);

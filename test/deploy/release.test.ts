@@ -80,6 +80,17 @@ describe('the version', () => {
   });
 });
 
+test('the repository has one address in all files', () => {
+  const ADDRESS = /(?:github\.com|ghcr\.io)\/([\w.-]+)\/(?:charts\/)?sdk-token-broker\b/g;
+  const lines = execFileSync('git', ['grep', '-hIE', '(github\\.com|ghcr\\.io)/', '--', ':!test'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  const owners = [...lines.matchAll(ADDRESS)].map(([, owner]) => owner);
+  expect(owners.length).toBeGreaterThan(10);
+  expect(new Set(owners).size).toBe(1);
+});
+
 describe('the changelog', () => {
   const CHANGELOG =
     '# Changelog\n\nText.\n\n## Unreleased\n\n### For apps\n\n- New.\n\n## 0.1.0 (2026-01-01)\n\nThe first.\n';
@@ -106,6 +117,12 @@ describe('npm run release, in a clone', () => {
   const release = (...args: string[]) =>
     spawnSync(process.execPath, ['--import', 'tsx', 'scripts/release.ts', ...args], { cwd: clone, encoding: 'utf8' });
 
+  const setOwner = (owner: string) => {
+    const path = join(clone, 'SdkTokenBroker.podspec');
+    writeFileSync(path, readFileSync(path, 'utf8').replaceAll(/(github\.com\/)[\w-]+/g, `$1${owner}`));
+    git('commit', '--quiet', '--all', '--message', 'Name the account');
+  };
+
   beforeAll(() => {
     const folder = mkdtempSync(join(tmpdir(), 'release-test-'));
     clone = join(folder, 'clone');
@@ -121,6 +138,7 @@ describe('npm run release, in a clone', () => {
       execFileSync('git', ['apply', '--index'], { cwd: clone, input: patch });
       git('commit', '--quiet', '--message', 'What is not committed yet');
     }
+    setOwner('an-account');
     symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
     writeFileSync(join(clone, '.git/info/exclude'), 'node_modules\n');
     return () => rmSync(folder, { recursive: true });
@@ -207,6 +225,12 @@ describe('npm run release, in a clone', () => {
       });
     }
     expect(git('status', '--porcelain')).toBe('');
+  });
+
+  test('stops while the address of the repository has a placeholder', () => {
+    onTestFinished(() => void git('reset', '--quiet', '--hard', 'HEAD~1'));
+    setOwner('OWNER');
+    expect(release('98.0.0')).toMatchObject({ status: 1, stderr: expect.stringContaining('OWNER is not the account') });
   });
 
   test('stops without text for the changelog, and has changed no file', () => {
