@@ -222,7 +222,8 @@ describe('what a replica finds', () => {
   describe('with one of two domains down', () => {
     const down = { ...DOMAIN, host: 'eu.example', circuit: 'open' as const, ...failing('unreachable', 60_000, 9) };
     const cn = (reason: string | undefined, agoMs = 1_000) => {
-      return { ...DOMAIN, host: 'cn.example', lastFailure: reason ? { at: NOW - agoMs, reason } : undefined };
+      const failed = reason ? { lastFailure: { at: NOW - agoMs, reason }, failedMonotonic: MONOTONIC - agoMs } : {};
+      return { ...DOMAIN, host: 'cn.example', ...failed };
     };
     const found = (other: ReplicaFacts['vendorDomains'][number], counts: Partial<RecentCounts>) =>
       codesOf(replicaFindings({ ...withCounts(counts), vendorDomains: [down, other] }));

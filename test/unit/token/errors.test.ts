@@ -58,6 +58,7 @@ describe('a broker error', () => {
       detail: 'no',
       retryAfter: 3,
       vendorCode: 10007,
+      isMalformed: false,
     });
   });
 
