@@ -84,7 +84,7 @@ export class BrokerError extends Error {
   readonly waitMs: number | undefined;
   readonly vendorCode: number | undefined;
   readonly account: AccountId | undefined;
-  readonly isMalformed: boolean;
+  readonly isMalformed: boolean | undefined;
   readonly #isUnsent: boolean | undefined;
 
   constructor(code: ErrorCode, options: BrokerErrorOptions = {}) {
@@ -96,7 +96,7 @@ export class BrokerError extends Error {
     this.waitMs = options.waitMs;
     this.vendorCode = options.vendorCode;
     this.account = options.account;
-    this.isMalformed = options.isMalformed ?? false;
+    this.isMalformed = options.isMalformed;
     this.#isUnsent = options.isUnsent;
   }
 

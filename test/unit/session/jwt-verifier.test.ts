@@ -214,7 +214,7 @@ describe('a text that is not a session is refused', () => {
       rsa.sign({ padding: 'p'.repeat(8_192) }),
     ];
     for (const session of await Promise.all(sessions)) {
-      expect(await expectRefused(verifier, session, 'session_invalid')).toMatchObject({ isMalformed: false });
+      expect((await expectRefused(verifier, session, 'session_invalid')).isMalformed).not.toBe(true);
     }
   });
 

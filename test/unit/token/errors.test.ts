@@ -58,7 +58,6 @@ describe('a broker error', () => {
       detail: 'no',
       retryAfter: 3,
       vendorCode: 10007,
-      isMalformed: false,
     });
   });
 
