@@ -115,12 +115,19 @@ function verdict(): Verdict {
   const { report } = status;
   const [first, ...others] = report.findings;
   if (first) {
-    const { text } = sentences(first);
+    const errors = report.findings.find(({ code }) => code === 'reads_fail');
+    // Apps first, then why.
+    const lead = errors && errors !== first ? `${texts().appsGetErrors(shareOf(errors))} ` : '';
+    const { text, kept } = sentences(first);
     const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
-    return { level: first.level, text, details };
+    return { level: first.level, text: `${lead}${text}${errors || !kept ? '' : ` ${kept}`}`, details };
   }
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
   return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
+}
+
+function shareOf({ share }: Finding): string {
+  return share === undefined ? '' : format.percent(share);
 }
 
 /** While no new token comes from the vendor: until when the ones in use last. */
@@ -155,7 +162,7 @@ function otherFinding(finding: Finding): HTMLElement {
   return element('div', { class: 'also' }, title, ...findingDetails(finding));
 }
 
-function sentences(finding: Finding): { readonly text: string; readonly next: string } {
+function sentences(finding: Finding): { readonly text: string; readonly kept?: string; readonly next: string } {
   return texts().findings[finding.code](finding, format);
 }
 

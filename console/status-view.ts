@@ -155,7 +155,8 @@ function fleet({ replicas }: StatusReport, { texts, format, now }: Writing): HTM
           : element(
               'span',
               {},
-              ...(findings.length > 0 ? findings.map((code) => element('code', {}, `${code} `)) : [texts.fine]),
+              ...(findings?.length ? findings.map((code) => element('code', {}, `${code} `)) : []),
+              findings === null ? texts.unknown : findings.length === 0 ? texts.fine : '',
             );
       const clock = clockOffsetSeconds === null ? texts.unknown : `${format.number(clockOffsetSeconds)} s`;
       return element(

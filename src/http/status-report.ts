@@ -68,7 +68,9 @@ const replicaState = open({
   replica: z.string().meta({ description: 'Host name.' }),
   version: z.string(),
   startedAt: instant,
-  findings: z.array(findingCode).meta({ description: 'What this replica itself finds wrong.' }),
+  findings: z.array(findingCode).nullable().meta({
+    description: 'What this replica itself finds wrong; `null` if it has not told the others lately.',
+  }),
   clockOffsetSeconds: z.number().nullable().meta({ description: "Its clock minus Redis's; `null` if not known." }),
   configuration: z.string().meta({
     description: 'A digest of its settings and secrets. Replicas with the same ones have the same digest.',
@@ -295,7 +297,7 @@ export class Status {
         replica,
         version,
         startedAt: isoTime(startedAt),
-        findings: [...findings],
+        findings: findings ? [...findings] : null,
         clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / SECOND_MS,
         configuration: state.configuration,
         missingSince: state.missingSince === undefined ? null : isoTime(state.missingSince),

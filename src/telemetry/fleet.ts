@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { Clock, Timer } from '../token/clock.ts';
-import { FINDING_CODES, type Finding, type ReplicaState } from '../token/findings.ts';
+import { FINDING_CODES, type Finding, type FindingFacts, type ReplicaState } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
 import {
@@ -19,6 +19,8 @@ import {
 const SUMMARY_MS = 5_000;
 /** How soon it tries again if the store has not taken it. */
 const RETRY_MS = 1_000;
+/** An older summary no longer tells what its replica finds. Its replica may be unable to leave another one. */
+const STALE_MS = 2 * SUMMARY_MS;
 /** A replica without a summary for so long has ended. If it did not say so, it is missing. */
 const SILENT_MS = 4 * SUMMARY_MS;
 /** How long a missing replica is shown. */
@@ -33,6 +35,18 @@ const count = z.int().min(0).max(1e9).catch(0);
 const instant = z.number().min(0).max(8.64e15);
 const name = z.string().max(256);
 
+const word = z.string().transform((text) => text.slice(0, 100));
+
+/** {@link FindingFacts} without the replicas. */
+const facts = z.object({
+  count: z.int().min(0).max(1e9).optional().catch(undefined),
+  share: z.number().min(0).max(1).optional().catch(undefined),
+  host: word.optional().catch(undefined),
+  reason: word.optional().catch(undefined),
+  vendorCode: z.int().optional().catch(undefined),
+  seconds: z.number().min(-1e12).max(1e12).optional().catch(undefined),
+});
+
 /** What a replica leaves for the others. A later version may add to it. */
 const summary = z.object({
   replica: name,
@@ -43,6 +57,8 @@ const summary = z.object({
   clockOffsetMs: z.number().min(-8.64e15).max(8.64e15).optional(),
   /** Since when, by code. */
   findings: z.record(z.string(), instant),
+  /** By code. An earlier version leaves none. */
+  facts: z.record(z.string(), facts).catch({}),
   counts: z.object(
     Object.fromEntries(Object.keys(NO_COUNTS).map((key) => [key, count])) as Record<keyof RecentCounts, typeof count>,
   ),
@@ -108,15 +124,19 @@ export class Fleet {
     const self = this.#summary(facts, own);
     const known = this.#known(others, self, facts.now);
     const alive = known.filter(({ missingSince }) => missingSince === undefined);
-    const replicas = [{ ...self, missingSince: undefined }, ...known].map(replicaState);
-    const counts = sumOf([self, ...alive].map((one) => one.counts));
+    const replicas = [{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState);
+    const fresh = [self, ...alive.filter(({ isStale }) => !isStale)];
+    const counts = {
+      ...sumOf(fresh.map((one) => one.counts)),
+      endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
+    };
     const since = this.#differentSince(replicas);
     const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now, since)];
-    const reported = new Map(foundBy([self, ...alive]).map((one) => [one.code, one]));
+    const reported = new Map(foundBy(fresh, fresh.length <= alive.length).map((one) => [one.code, one]));
     // A share is of all replicas. What only some of them find has their names.
     const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(one.code), ...one }));
     for (const { code } of found) reported.delete(code);
-    for (const one of reported.values()) all.push({ ...own.find(({ code }) => code === one.code), ...one });
+    all.push(...reported.values());
     this.#all = withSince(all, this.#all, facts.now);
     return {
       findings: inOrder([...this.#all.values()]),
@@ -169,6 +189,7 @@ export class Fleet {
       configuredAt: this.#configuration.since,
       clockOffsetMs,
       findings: Object.fromEntries(own.map(({ code, since }) => [code, since])),
+      facts: Object.fromEntries(own.map((finding) => [finding.code, facts.parse(finding)])),
       counts: { ...counts },
     };
   }
@@ -189,22 +210,23 @@ export class Fleet {
   }
 
   /** The other replicas by name: those that are alive, and those that ended without a shutdown. */
-  #known(others: readonly LeftSummary[], self: Summary, now: number): (Summary & Missing)[] {
+  #known(others: readonly LeftSummary[], self: Summary, now: number): (Summary & Age)[] {
     // After an outage of the store, each summary is old until its replica leaves the next one.
     const leavingMs = this.#options.clock.monotonic() - (this.#leavingSince ?? Number.POSITIVE_INFINITY);
     const known = others.flatMap(({ ageMs, text }) => {
       const read = ageMs < MISSING_MS ? readSummary(text) : undefined;
       const isSilent = Math.min(ageMs, leavingMs) >= SILENT_MS;
-      return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined }] : [];
+      return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined, isStale: ageMs > STALE_MS }] : [];
     });
-    const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Missing) =>
+    const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Age) =>
       [self, ...known].some((other) => other.replica === replica && other.startedAt > missingSince);
     return known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
   }
 }
 
-interface Missing {
+interface Age {
   readonly missingSince: number | undefined;
+  readonly isStale: boolean;
 }
 
 function readSummary(text: string): Summary | undefined {
@@ -216,17 +238,25 @@ function readSummary(text: string): Summary | undefined {
   }
 }
 
-function replicaState({ counts: _, findings, clockOffsetMs, ...state }: Summary & Missing): Replica {
-  return { ...state, clockOffsetMs, findings: FINDING_CODES.filter((code) => Object.hasOwn(findings, code)) };
+function replicaState({ counts: _, facts: __, findings, isStale, clockOffsetMs, ...state }: Summary & Age): Replica {
+  const found = isStale ? undefined : FINDING_CODES.filter((code) => Object.hasOwn(findings, code));
+  return { ...state, clockOffsetMs, findings: found };
 }
 
-/** What replicas find, with the names of those that do, unless all do. */
-function foundBy(replicas: readonly Summary[]): FoundFacts[] {
+/**
+ * What replicas find, with the facts of the one that saw most of it, and the names of those that do. Without names if all
+ * do, or what some find is not known. A replica with a fault of Redis can seldom tell the others.
+ */
+function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   return FINDING_CODES.flatMap((code): FoundFacts[] => {
     const by = replicas.filter(({ findings }) => Object.hasOwn(findings, code));
     if (by.length === 0) return [];
     const since = Math.min(...by.map(({ findings }) => findings[code] ?? Number.POSITIVE_INFINITY));
-    return [{ code, since, ...(by.length < replicas.length && { replicas: by.map(({ replica }) => replica) }) }];
+    const [most] = by
+      .map(({ facts }) => (Object.hasOwn(facts, code) ? facts[code] : undefined) ?? {})
+      .sort((one, other) => (other.count ?? 0) - (one.count ?? 0));
+    const isNamed = by.length < replicas.length && !someUnknown && !code.startsWith('redis_');
+    return [{ ...(most as FindingFacts), code, since, ...(isNamed && { replicas: by.map(({ replica }) => replica) }) }];
   });
 }
 

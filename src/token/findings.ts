@@ -63,7 +63,8 @@ export interface ReplicaState {
   readonly version: string;
   /** Epoch ms. */
   readonly startedAt: number;
-  readonly findings: readonly FindingCode[];
+  /** `undefined`: what it last left is too old to tell. */
+  readonly findings: readonly FindingCode[] | undefined;
   /** Its clock minus that of Redis; `undefined` if it is not known. */
   readonly clockOffsetMs: number | undefined;
   /** A digest of its configuration, the same for the same settings and secrets. */

@@ -69,7 +69,7 @@ const CONSTANTS = {
   /** The stream of changes keeps this many. A replica compares the last change that it knows of once a second. */
   MAX_CHANGES: 256,
   MAX_REPLICAS: 200,
-  MAX_SUMMARY_BYTES: 2_048,
+  MAX_SUMMARY_BYTES: 4_096,
   SUMMARIES_MS: 3_600_000,
 };
 

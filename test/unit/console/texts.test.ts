@@ -78,6 +78,19 @@ describe.each(FINDING_CODES)('the finding %s', (code) => {
   });
 });
 
+it.each([EN, ZH])('a finding of another replica shows no zero for what is not known (%#)', (texts) => {
+  const empty = FINDING_CODES.map((code) => said(code, texts, {}).replace('14:02', ''));
+  expect(empty.filter((text) => /(?<!\d)0(?!\d)/.test(text.replaceAll('VENDOR_MAX_RPS', '')))).toEqual([]);
+  expect(said('redis_refuses_writes', texts, {})).not.toBe(said('redis_refuses_writes', texts, { reason: 'oom' }));
+});
+
+it('one is not many', () => {
+  expect(said('tokens_ended', EN, { count: 1 })).toMatch(/^1 token in use/);
+  expect(said('replica_missing', EN, { count: 1, replicas: ['b'] })).toMatch(
+    /^1 replica does not answer since 14:02: b\. It has ended without a shutdown, or hangs\./,
+  );
+});
+
 it('every text that console.html names exists in both languages', () => {
   const named = [...readFile('console/console.html').matchAll(/data-text="([^"]+)"/g)].map(([, path]) => `.${path}`);
   expect(named.length).toBeGreaterThan(20);

@@ -111,20 +111,69 @@ describe('a fleet', () => {
   });
 
   test('names the replicas that find something, unless all do', async () => {
-    const { clock, pass, start } = createFleet();
+    const { pass, start } = createFleet();
     const [one, other] = [start('a'), start('b')];
-    await pass(1_000);
-    const since = clock.now();
-    one.state.fullSince = since;
-    await pass(10_000);
-    const found = { code: 'redis_refuses_writes', reason: 'oom', since };
-    expect(one.report().findings).toMatchObject([{ ...found, replicas: ['a'] }]);
-    expect(other.report().findings).toMatchObject([{ code: 'redis_refuses_writes', since, replicas: ['a'] }]);
-    other.state.fullSince = since + 1_000;
-    await pass(10_000);
+    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
+    other.state.counts = { ...NO_COUNTS, logins: 1_000 };
+    await pass(6_000);
+    const found = { code: 'vendor_slow', count: 20, share: 1 };
+    for (const { report } of [one, other]) expect(report().findings).toMatchObject([{ ...found, replicas: ['a'] }]);
+    other.state.counts = one.state.counts;
+    await pass(6_000);
     const [everywhere] = one.report().findings;
-    expect(everywhere).toMatchObject(found);
+    expect(everywhere).toMatchObject({ ...found, count: 40 });
     expect(everywhere?.replicas).toBeUndefined();
+  });
+
+  test('knows why, how much and how often, when only another replica finds it', async () => {
+    const { pass, start, clock } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    one.state.counts = { ...NO_COUNTS, logins: 1_000 };
+    other.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    other.state.fullSince = clock.now();
+    await pass(12_000);
+    const { findings } = one.report();
+    expect(findings).toMatchObject([
+      { code: 'redis_refuses_writes', reason: 'oom' },
+      { code: 'vendor_fails_logins', count: 20, share: 1, reason: 'timeout', replicas: ['b'] },
+    ]);
+    expect(findings[0]?.message).toContain('its memory is full');
+  });
+
+  test('reports what a replica of an earlier version finds without the facts that it does not leave', async () => {
+    const { pass, start } = createFleet();
+    const one = start('a');
+    one.state.counts = { ...NO_COUNTS, logins: 1_000 };
+    await pass(1_000);
+    const earlier = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, counts: {} };
+    const text = JSON.stringify({ ...earlier, findings: { vendor_fails_logins: 1 } });
+    expect(one.report([{ ageMs: 0, text }]).findings).toEqual([
+      {
+        code: 'vendor_fails_logins',
+        since: 1,
+        replicas: ['z'],
+        message: 'The vendor fails logins. Ask the vendor.',
+      },
+    ]);
+  });
+
+  test('blames no replica for a fault of Redis, and does not say that a silent one is fine', async () => {
+    const { clock, pass, start, store } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    await pass(10_000);
+    one.state.fullSince = clock.now();
+    // The summary that says so is the last one that Redis takes.
+    await pass(5_000);
+    expect(one.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
+    store.refuses = true;
+    await pass(11_000);
+    one.state.counts = { ...NO_COUNTS, logins: 20, slowLogins: 20 };
+    for (const { report } of [one, other]) expect(report().replicas.map((of) => of.findings)[1]).toBeUndefined();
+    const { findings } = one.report();
+    expect(findings.map(({ code, replicas }) => [code, replicas])).toEqual([
+      ['redis_refuses_writes', undefined],
+      ['vendor_slow', undefined],
+    ]);
   });
 
   test('misses a replica that ended without a word for 20 s, and forgets it after 15 minutes', async () => {
