@@ -20,6 +20,8 @@ export const THRESHOLDS = {
   /** The counts are of five whole minutes and the current one. */
   countedMs: 6 * MINUTE_MS,
   failedLogins: { least: 10, share: 0.1 },
+  /** So many logins of the last minute tell whether the vendor still fails them. */
+  recoveredLogins: { least: 20 },
   rejectedLogins: { least: 5, share: 0.05 },
   slowLogins: { least: 10, share: 0.2 },
   closedAccounts: { least: 10, share: 0.05 },
@@ -50,12 +52,15 @@ export const THRESHOLDS = {
 export const SLOW_LOGIN_MS = 3_000;
 
 /**
- * What apps and the vendor did in the last five minutes. Logins that found no place in the login budget are not in it: the
- * broker's own pace is no failure. The numbers of several replicas add up.
+ * What apps and the vendor did in the last five minutes. Logins that were not sent are not in it: the circuit was open, or the
+ * login budget had no place. The numbers of several replicas add up.
  */
 export interface RecentCounts {
   readonly logins: number;
   readonly failedLogins: number;
+  /** In the last whole minute and the current one. */
+  readonly recentLogins: number;
+  readonly recentFailedLogins: number;
   /** The vendor refused the app, its signature or the clock. */
   readonly rejectedLogins: number;
   readonly slowLogins: number;
@@ -72,6 +77,8 @@ export interface RecentCounts {
 export const NO_COUNTS: RecentCounts = {
   logins: 0,
   failedLogins: 0,
+  recentLogins: 0,
+  recentFailedLogins: 0,
   rejectedLogins: 0,
   slowLogins: 0,
   closedAccounts: 0,
@@ -123,20 +130,10 @@ export function replicaFindings(facts: ReplicaFacts): FoundFacts[] {
   ];
   const { counts, reasons } = facts;
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
-  const isExplained = found.some(({ code, host }) => EXPLAIN_READS.has(code) && (!host || outagesExplain(facts)));
-  const failing = isExplained ? [] : frequent('reads_fail', counts.failedReads, counts.reads, THRESHOLDS.failedReads);
+  // Also if another finding explains it: apps get errors, which no cause alone says.
+  const failing = frequent('reads_fail', counts.failedReads, counts.reads, THRESHOLDS.failedReads);
   return inOrder([...found, ...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) }))]);
 }
-
-/** Findings that say better why reads fail. */
-const EXPLAIN_READS: ReadonlySet<FindingCode> = new Set([
-  'redis_unreachable',
-  'redis_refuses_writes',
-  'vendor_down',
-  'vendor_rejects',
-  'vendor_fails_logins',
-  'session_check_fails',
-]);
 
 function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   if (!redis) return [];
@@ -212,10 +209,17 @@ function loginFindings(facts: ReplicaFacts): FoundFacts[] {
     ...named({ reason: reasons.logins }),
   }));
   return [
-    ...(outagesExplain(facts) ? [] : [...rejected, ...failed]),
+    // The outage of every failing domain says more.
+    ...(outagesExplain(facts) ? [] : [...rejected, ...(isRecovered(counts) ? [] : failed)]),
     ...frequent('accounts_closed', closedAccounts, logins, THRESHOLDS.closedAccounts),
     ...frequent('vendor_slow', slowLogins, logins, THRESHOLDS.slowLogins),
   ];
+}
+
+/** A repaired vendor is not broken for five minutes more. */
+function isRecovered({ recentLogins, recentFailedLogins }: RecentCounts): boolean {
+  const { recoveredLogins, failedLogins } = THRESHOLDS;
+  return recentLogins >= recoveredLogins.least && recentFailedLogins / recentLogins < failedLogins.share;
 }
 
 function sessionFindings({ counts, sessionServer, monotonic }: ReplicaFacts): FoundFacts[] {
@@ -344,21 +348,26 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   reads_fail: ({ share, reason }, part) =>
     `${part(share, `${percent(share)} of the reads`) || 'Reads'} fail${part(reason, `, most with ${reason}`)}. See the log.`,
   tokens_ended: ({ count }, part) =>
-    `${part(count, `${count} `) || 'Some '}tokens in use ended without a renewal in the last hour. Look for the cause above, or report it.`,
+    `${part(count, many(count, 'token')) || 'Some tokens'} in use ended without a renewal in the last hour. Look for the cause above, or report it.`,
   redis_lost_data: () =>
     'Redis came back without its data. The replicas write back what they remember. Repeat recent erasures.',
   redis_went_back: () =>
     'Redis came back with older data. The replicas write back what they remember. Repeat recent erasures.',
   renewals_late: ({ seconds, count }, part) =>
-    `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${count} tokens wait`)}. Compare VENDOR_MAX_RPS with what falls due.`,
+    `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${many(count, 'token')} ${count === 1 ? 'waits' : 'wait'}`)}. Compare VENDOR_MAX_RPS with what falls due.`,
   vendor_slow: ({ share }, part) =>
     `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${SLOW_LOGIN_MS / SECOND_MS} s at the vendor. Ask the vendor.`,
-  replica_missing: ({ replicas = [] }) => `Replicas ended without a shutdown: ${replicas.join(', ')}. See why.`,
+  replica_missing: ({ replicas = [] }) =>
+    `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, or hangs. See why.`,
   configuration_differs: ({ replicas = [] }) =>
     `Replicas have another version or configuration: ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
   clock_differs: ({ host, seconds }, part) =>
     `The clocks of this host and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
 };
+
+function many(count = 0, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
 
 function percent(share = 0): string {
   return `${Math.round(share * 100)} %`;

@@ -1,6 +1,12 @@
 import * as z from 'zod';
 import type { Clock, Timer } from '../token/clock.ts';
-import { FINDING_CODES, type Finding, type FindingFacts, type ReplicaState } from '../token/findings.ts';
+import {
+  FINDING_CODES,
+  type Finding,
+  type FindingCode,
+  type FindingFacts,
+  type ReplicaState,
+} from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
 import {
@@ -150,7 +156,7 @@ export class Fleet {
     const facts = this.#options.facts();
     const self = this.#summary(facts, []);
     const known = this.#known(others, self, facts.now);
-    this.#differentSince([{ ...self, missingSince: undefined }, ...known].map(replicaState));
+    this.#differentSince([{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState));
     return known.filter(({ missingSince }) => missingSince !== undefined).length;
   }
 
@@ -266,12 +272,16 @@ function sumOf(counts: readonly RecentCounts[]): RecentCounts {
   return Object.fromEntries(sums) as unknown as RecentCounts;
 }
 
+/** After an outage, logins that still fail are no new fault: they have failed since it began. */
+const CONTINUED: Partial<Readonly<Record<FindingCode, FindingCode>>> = { vendor_fails_logins: 'vendor_down' };
+
 /** The same findings with the time at which each was first seen, by code and host. */
 function withSince(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
   return new Map(
     found.map((facts) => {
       const id = `${facts.code} ${facts.host ?? ''}`;
-      return [id, asFinding(facts, before.get(id)?.since ?? now)];
+      const earlier = before.get(id) ?? [...before.values()].find(({ code }) => code === CONTINUED[facts.code]);
+      return [id, asFinding(facts, earlier?.since ?? now)];
     }),
   );
 }

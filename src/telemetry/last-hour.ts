@@ -128,23 +128,28 @@ export function countsByMinute(clock: Clock) {
   };
 }
 
-/** The outcomes of logins that are no failures of the vendor. `busy`: the broker kept its own pace. */
-const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', 'request', 'account_closed', 'busy']);
+/** The outcomes of logins that the vendor has not seen. `busy`: the broker kept its own pace. */
+const UNSENT: ReadonlySet<string> = new Set<LoginOutcome>(['busy', 'circuit_open']);
+/** The outcomes of logins that are no failures of the vendor. */
+const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', 'request', 'account_closed']);
 const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'clock_skew']);
 
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   const [reads, logins, sessions, events] = [
     counts.reads.within(MINUTES_OF_FINDINGS),
-    counts.logins.within(MINUTES_OF_FINDINGS),
+    sentIn(counts.logins.within(MINUTES_OF_FINDINGS)),
     counts.sessions.within(MINUTES_OF_FINDINGS),
     counts.events.within(MINUTES_OF_FINDINGS),
   ];
-  const failedLogins = pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
+  const recentLogins = sentIn(counts.logins.within(1));
+  const failedLogins = failedOf(logins);
   const failedReads = pick(reads, (outcome) => isErrorCode(outcome) && ERRORS[outcome].status >= 500);
   const recent: RecentCounts = {
-    logins: sum(logins) - (logins.busy ?? 0),
+    logins: sum(logins),
     failedLogins: sum(failedLogins),
+    recentLogins: sum(recentLogins),
+    recentFailedLogins: sum(failedOf(recentLogins)),
     rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
     slowLogins: events.slowLogins ?? 0,
     closedAccounts: events.closedAccounts ?? 0,
@@ -156,12 +161,18 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     failedReads: sum(failedReads),
     endedTokens: counts.events.within(60).endedTokens ?? 0,
   };
-  // An open circuit is no reason, but what opened it.
-  const reason = mostFrequent(pick(failedLogins, (outcome) => outcome !== 'circuit_open'));
-  return { counts: recent, reasons: { logins: reason, reads: mostFrequent(failedReads) } };
+  return { counts: recent, reasons: { logins: mostFrequent(failedLogins), reads: mostFrequent(failedReads) } };
 }
 
 type Counts = Readonly<Record<string, number>>;
+
+function sentIn(logins: Counts): Counts {
+  return pick(logins, (outcome) => !UNSENT.has(outcome));
+}
+
+function failedOf(logins: Counts): Counts {
+  return pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
+}
 
 function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
   return Object.fromEntries(Object.entries(counts).filter(([kind]) => isChosen(kind)));

@@ -132,7 +132,7 @@ const FAULTS: readonly Played[] = [
   {
     fault: 'the vendor answers 500 to many new terminals',
     alerts: ['LoginsFail', 'ReadsFail', 'VendorDomainDown'],
-    findings: ['vendor_down'],
+    findings: ['reads_fail', 'vendor_down'],
     alsoRight: ['NoLoginSucceeds', 'vendor_fails_logins'],
     again: ({ newTerminal }) => newTerminal(),
     everyMs: 80,
@@ -165,7 +165,7 @@ const FAULTS: readonly Played[] = [
   {
     fault: 'the vendor limits the rate of logins, so that none succeeds, at night',
     alerts: ['NoLoginSucceeds'],
-    findings: ['vendor_fails_logins'],
+    findings: ['reads_fail', 'vendor_fails_logins'],
     knownReads: 0,
     again: ({ newTerminal }) => newTerminal(),
     everyMs: 2_500,
@@ -220,7 +220,7 @@ const FAULTS: readonly Played[] = [
   {
     fault: 'keys of unknown sessions cannot be fetched',
     alerts: ['ReadsFail', 'SessionChecksUnavailable'],
-    findings: ['session_check_fails'],
+    findings: ['reads_fail', 'session_check_fails'],
     begin: ({ keyProxy }) => keyProxy.set({ kind: 'refuse' }),
     again: ({ newTerminal, strangers }) => newTerminal(strangers),
     everyMs: 200,

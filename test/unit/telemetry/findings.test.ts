@@ -230,8 +230,8 @@ describe('what a replica finds', () => {
 
     test('shows what the other one rejects and fails', () => {
       const rejected = { rejectedLogins: 40, failedLogins: 20, failedReads: 60 };
-      const codes = ['vendor_rejects', 'vendor_down', 'vendor_fails_logins'];
-      expect(found(cn('configuration'), rejected)).toEqual(codes);
+      const codes = ['vendor_rejects', 'vendor_down', 'vendor_fails_logins', 'reads_fail'];
+      expect(new Set(found(cn('configuration'), rejected))).toEqual(new Set(codes));
     });
 
     test('shows reads that fail at the other one, with too few logins for a finding', () => {
@@ -243,7 +243,7 @@ describe('what a replica finds', () => {
       ['failed before the time that counts', cn('timeout', 6 * MINUTE_MS)],
       ['is down too', { ...down, host: 'cn.example' }],
     ])('shows the outage alone if the other one %s', (_, other) => {
-      expect(new Set(found(other, { failedLogins: 60, failedReads: 60 }))).toEqual(new Set(['vendor_down']));
+      expect(new Set(found(other, { failedLogins: 60 }))).toEqual(new Set(['vendor_down']));
     });
   });
 
@@ -252,7 +252,17 @@ describe('what a replica finds', () => {
       ...withCounts({ failedLogins: 100, failedReads: 100, endedTokens: 3 }),
       vendorDomains: [{ ...DOMAIN, circuit: 'open' as const, ...failing('outage', 60_000, 9), clockOffsetMs: 90_000 }],
     };
-    expect(codesOf(replicaFindings(facts))).toEqual(['vendor_down', 'tokens_ended', 'clock_differs']);
+    // What apps notice is said also if the outage explains it.
+    expect(codesOf(replicaFindings(facts))).toEqual(['vendor_down', 'reads_fail', 'tokens_ended', 'clock_differs']);
+  });
+
+  test.each([
+    ['20 logins of the last minute succeed', 20, 1, []],
+    ['no more than 19 do', 19, 0, ['vendor_fails_logins']],
+    ['a tenth of them still fails', 20, 2, ['vendor_fails_logins']],
+  ])('forgets the failed logins of a repaired vendor only if %s', (_, recentLogins, recentFailedLogins, expected) => {
+    const facts = withCounts({ logins: 200, failedLogins: 120, recentLogins, recentFailedLogins });
+    expect(codesOf(replicaFindings(facts))).toEqual(expected);
   });
 });
 
@@ -311,6 +321,7 @@ describe('each finding', () => {
     }
     const [document, anchor] = runbookOf(code).split('#');
     expect(document).toBe('docs/runbooks.md');
+    expect(asFinding({ code, count: 1 }, NOW).message).not.toMatch(/\b1 tokens/);
     expect(headingsOf(readFile('docs/runbooks.md')).map((heading) => heading.anchor)).toContain(anchor);
   });
 });

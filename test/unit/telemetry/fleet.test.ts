@@ -13,8 +13,13 @@ function createFleet() {
   const left = new Map<string, { readonly at: number; readonly text: string }>();
   const store = { refuses: false, left };
   const start = (replica: string, changes: { version?: string; configuration?: string } = {}) => {
-    const configuration = changes.configuration ?? 'c1';
-    const state = { counts: { ...NO_COUNTS } as RecentCounts, configuration, alive: true, fullSince: 0 };
+    const state = {
+      counts: { ...NO_COUNTS } as RecentCounts,
+      configuration: changes.configuration ?? 'c1',
+      alive: true,
+      fullSince: 0,
+      downMs: 0,
+    };
     const id = `${replica}-${left.size}`;
     const lines: object[] = [];
     const fleet = new Fleet({
@@ -53,7 +58,18 @@ function createFleet() {
             : undefined,
           lastLoss: undefined,
         },
-        vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...CONTACT }],
+        vendorDomains: [
+          {
+            ...{ host: 'vendor.example', circuit: state.downMs > 0 ? 'open' : 'closed', clockOffsetMs: 0, ...CONTACT },
+            ...(state.downMs > 0 && {
+              lastFailure: { at: clock.now(), reason: 'timeout' },
+              failingSince: clock.now() - state.downMs,
+              failingSinceMonotonic: clock.monotonic() - state.downMs,
+              failedMonotonic: clock.monotonic(),
+              failures: 20,
+            }),
+          },
+        ],
         sessionServer: undefined,
         clockOffsetMs: 5,
       }),
@@ -174,6 +190,20 @@ describe('a fleet', () => {
       ['redis_refuses_writes', undefined],
       ['vendor_slow', undefined],
     ]);
+  });
+
+  test('takes the failed logins of an outage that has just ended for no new fault', async () => {
+    const { clock, pass, start } = createFleet();
+    const one = start('a');
+    one.state.counts = { ...NO_COUNTS, logins: 20, failedLogins: 20 };
+    one.state.downMs = 60_000;
+    const since = clock.now() - 60_000;
+    expect(one.report().findings).toMatchObject([{ code: 'vendor_down', since }]);
+    one.state.downMs = 0;
+    await pass(3_000);
+    expect(one.report().findings).toMatchObject([{ code: 'vendor_fails_logins', since }]);
+    one.state.counts = { ...one.state.counts, logins: 60, recentLogins: 40 };
+    expect(one.report().findings).toEqual([]);
   });
 
   test('misses a replica that ended without a word for 20 s, and forgets it after 15 minutes', async () => {

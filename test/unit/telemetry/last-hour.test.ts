@@ -102,7 +102,7 @@ describe('the last hour', () => {
 });
 
 describe('the numbers behind findings', () => {
-  test('are of five minutes, and leave out the pace that the broker keeps itself', () => {
+  test('are of five minutes, and leave out logins that were not sent', () => {
     const { clock, counts, observer } = startCounts();
     observer.endedUnrenewed(2);
     observer.loginEnded('timeout', undefined, 100, 0);
@@ -137,8 +137,10 @@ describe('the numbers behind findings', () => {
     }
     expect(recentCounts(counts)).toEqual({
       counts: {
-        logins: 9,
-        failedLogins: 3,
+        logins: 7,
+        failedLogins: 1,
+        recentLogins: 7,
+        recentFailedLogins: 1,
         rejectedLogins: 1,
         slowLogins: 1,
         closedAccounts: 1,
