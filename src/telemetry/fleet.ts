@@ -113,11 +113,14 @@ export class Fleet {
     if (!this.#isStopped) void this.#leave();
   }
 
-  /** Tells the other replicas that this one ends. */
+  /** Tells the other replicas that this one ends, and so does what was killed under its name before it started. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#timer?.cancel();
-    await this.#options.summaries.end().catch(() => undefined);
+    const { summaries, replica } = this.#options;
+    const others = await summaries.others().catch(() => []);
+    const replaced = others.filter(({ ageMs, text }) => ageMs > STALE_MS && readSummary(text)?.replica === replica);
+    await summaries.end(replaced.map(({ id }) => id)).catch(() => undefined);
   }
 
   /**

@@ -310,6 +310,8 @@ export interface StoreHealth {
 
 /** A text that another replica has left. */
 export interface LeftSummary {
+  /** Of the process that left it. */
+  readonly id: string;
   /** Ms since then, by the store's clock. */
   readonly ageMs: number;
   readonly text: string;
@@ -326,8 +328,8 @@ export interface ReplicaSummaries {
   /** The texts of the other replicas, also of those that have ended without {@link end}. */
   others(): Promise<readonly LeftSummary[]>;
 
-  /** Deletes the text of this replica. */
-  end(): Promise<void>;
+  /** Deletes the text of this replica, and those of `others`. */
+  end(others?: readonly string[]): Promise<void>;
 }
 
 /** The state that all replicas share, by concern. */

@@ -20,6 +20,9 @@ export function replicaSummariesContract(name: string, open: () => Promise<Token
         }
         await third?.end();
         expect(await textsFor()).toEqual(['other second']);
+        const ids = (await one?.others())?.map(({ id }) => id);
+        await third?.end(ids);
+        expect(await textsFor()).toEqual([]);
       } finally {
         await Promise.all(stores.map((store) => store.close()));
       }

@@ -144,13 +144,14 @@ class RedisReplicas implements ReplicaSummaries {
   async others(): Promise<readonly LeftSummary[]> {
     const { redis, keys } = this.#context;
     const answer = (await redis.script('leftByOthers', [keys.replicas], [this.#id])) as (number | Buffer)[];
-    return Array.from({ length: answer.length / 2 }, (_, at) => {
-      return { ageMs: Number(answer[2 * at]), text: String(answer[2 * at + 1]) };
+    return Array.from({ length: answer.length / 3 }, (_, at) => {
+      const [id, ageMs, text] = answer.slice(3 * at);
+      return { id: String(id), ageMs: Number(ageMs), text: String(text) };
     });
   }
 
-  async end(): Promise<void> {
+  async end(others: readonly string[] = []): Promise<void> {
     const { redis, keys } = this.#context;
-    await redis.run(keys.replicas, (client) => client.hdel(keys.replicas, this.#id));
+    await redis.run(keys.replicas, (client) => client.hdel(keys.replicas, this.#id, ...others));
   }
 }

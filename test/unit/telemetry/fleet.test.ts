@@ -22,6 +22,10 @@ function createFleet() {
     };
     const id = `${replica}-${left.size}`;
     const lines: object[] = [];
+    const others = (): LeftSummary[] =>
+      [...left].flatMap(([other, { at, text }]) =>
+        other === id ? [] : [{ id: other, ageMs: clock.now() - at, text }],
+      );
     const fleet = new Fleet({
       clock,
       log: {
@@ -33,9 +37,9 @@ function createFleet() {
           if (store.refuses) throw new BrokerError('store_unavailable');
           if (state.alive) left.set(id, { at: clock.now(), text });
         },
-        others: async () => [],
-        async end() {
-          left.delete(id);
+        others: async () => others(),
+        async end(more = []) {
+          for (const one of [id, ...more]) left.delete(one);
         },
       },
       replica,
@@ -75,13 +79,12 @@ function createFleet() {
       }),
     });
     fleet.start();
-    const others = (): LeftSummary[] =>
-      [...left].flatMap(([other, { at, text }]) => (other === id ? [] : [{ ageMs: clock.now() - at, text }]));
     return {
       state,
       lines,
       stop: () => fleet.stop(),
-      report: (more: LeftSummary[] = []) => fleet.report([...others(), ...more], undefined),
+      report: (more: Omit<LeftSummary, 'id'>[] = []) =>
+        fleet.report([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], undefined),
     };
   };
   return { clock, pass, store, start };
@@ -235,6 +238,24 @@ describe('a fleet', () => {
     await pass(30_000);
     expect(one.report().findings).toEqual([]);
     expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'c']);
+  });
+
+  test('does not miss a killed replica that started again under its name and then shut down', async () => {
+    const { pass, start } = createFleet();
+    const [one, killed, other] = [start('a'), start('b'), start('c')];
+    await pass(30_000);
+    killed.state.alive = false;
+    await pass(3_000);
+    const again = start('b');
+    await pass(30_000);
+    await again.stop();
+    again.state.alive = false;
+    await pass(30_000);
+    expect(one.report().findings).toEqual([]);
+    expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'c']);
+    other.state.alive = false;
+    await pass(30_000);
+    expect(one.report().findings).toMatchObject([{ code: 'replica_missing', replicas: ['c'] }]);
   });
 
   test('misses nobody right after an outage of the store', async () => {

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] replicas
 -- ARGV[1] id of the replica that asks
--- Returns {ms since it was left, summary, …}. Nothing if the hash has more fields than replicas write, and no summary that
+-- Returns {id, ms since it was left, summary, …}. Nothing if the hash has more fields than replicas write, and no summary that
 --   is longer than theirs.
 
 local answer = {}
@@ -12,6 +12,7 @@ for at = 1, #fields, 2 do
   local left = fields[at + 1]
   local instant, summary = string.match(#left <= MAX_SUMMARY_BYTES and left or '', '^(%d+) (.*)$')
   if instant and fields[at] ~= ARGV[1] then
+    table.insert(answer, fields[at])
     table.insert(answer, math.max(0, now - tonumber(instant)))
     table.insert(answer, summary)
   end
