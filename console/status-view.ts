@@ -143,7 +143,7 @@ function dependency(
 function fleet({ replicas }: StatusReport, { texts, format, now }: Writing): HTMLElement {
   const mostVersion = mostFrequent(replicas.map(({ version }) => version));
   const mostConfiguration = mostFrequent(replicas.map(({ configuration }) => configuration));
-  const compared = (value: string, most: string) =>
+  const compared = (value: string, most: string | undefined) =>
     value === most
       ? element('code', {}, value)
       : element('span', {}, element('code', {}, value), ' ', element('b', { class: 'bad' }, texts.differs));
@@ -175,9 +175,11 @@ function fleet({ replicas }: StatusReport, { texts, format, now }: Writing): HTM
   return table([replica, replicaVersion, replicaFindings, clockDifference, configuration, upSince], rows);
 }
 
-function mostFrequent(values: readonly string[]): string {
+/** `undefined`: no value is more frequent than all others. */
+function mostFrequent(values: readonly string[]): string | undefined {
   const count = (value: string) => values.filter((other) => other === value).length;
-  return values.toSorted((one, other) => count(other) - count(one))[0] ?? '';
+  const [most = '', next = ''] = [...new Set(values)].sort((one, other) => count(other) - count(one));
+  return count(most) > count(next) ? most : undefined;
 }
 
 function table(heads: readonly string[], rows: readonly HTMLElement[], caption?: string): HTMLElement {

@@ -131,8 +131,11 @@ const findings: Readonly<Record<Finding['code'], Write>> = {
     next: 'See why the process or its host ended or hangs, and whether a new one took its place.',
   }),
   configuration_differs: ({ count, replicas = [] }, f) => ({
-    text: `${capital(plural(count, 'replica has', 'replicas have', f))} another version or configuration: ${replicas.join(', ')}.`,
-    next: 'Finish the roll-out, or make these replicas read the secrets again.',
+    text:
+      count === undefined
+        ? `The versions or configurations differ between ${replicas.join(' and ')}.`
+        : `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
+    next: 'Finish the roll-out, or make all replicas read the secrets again.',
   }),
   clock_differs: ({ host, seconds }, f) => ({
     text: `The clocks of this host and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,

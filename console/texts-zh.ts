@@ -115,8 +115,11 @@ const findings: Texts['findings'] = {
     next: '查明进程或主机为何终止或挂起，以及新副本是否已接替。',
   }),
   configuration_differs: ({ count, replicas = [] }, f) => ({
-    text: `有${some(count, f)}个副本的版本或配置不同：${replicas.join('、')}。`,
-    next: '完成滚动升级，或让这些副本重新读取密钥。',
+    text:
+      count === undefined
+        ? `副本之间的版本或配置不一致：${replicas.join('、')}。`
+        : `有 ${f.number(count)} 个副本的版本或配置不同：${replicas.join('、')}。`,
+    next: '完成滚动升级，或让所有副本重新读取密钥。',
   }),
   clock_differs: ({ host, seconds }, f) => ({
     text: `本机与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,

@@ -259,8 +259,10 @@ export function fleetFindings(
     found.push({ code: 'replica_missing', count: missing.length, since, replicas: namesOf(missing) });
   }
   if (differentSince !== undefined && now - differentSince >= THRESHOLDS.configurationMs) {
-    const names = namesOf(differing(alive));
-    found.push({ code: 'configuration_differs', count: names.length, since: differentSince, replicas: names });
+    const different = differing(alive);
+    // Without a count, none of them is the odd one.
+    const count = different.length < alive.length ? { count: different.length } : {};
+    found.push({ code: 'configuration_differs', ...count, since: differentSince, replicas: namesOf(different) });
   }
   if (schedule && schedule.overdueMs >= THRESHOLDS.overdueMs) {
     const [count = 0] = schedule.dueWithin;
@@ -279,11 +281,10 @@ export function differingSince(replicas: readonly FleetReplica[]): number | unde
   return Math.max(...groups.map((group) => Math.min(...group.map(({ configuredAt }) => configuredAt))));
 }
 
-/** The replicas that differ from the largest group with one version and one configuration. Of two, from the newer one. */
-function differing(alive: readonly FleetReplica[]): FleetReplica[] {
-  const newest = (group: readonly FleetReplica[]) => Math.max(...group.map(({ configuredAt }) => configuredAt));
-  const [, ...others] = groupsOf(alive).sort((one, other) => other.length - one.length || newest(other) - newest(one));
-  return others.flat();
+/** The replicas that differ from the largest group with one version and one configuration. All, if no group is the largest. */
+function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
+  const [largest, ...others] = groupsOf(alive).sort((one, other) => other.length - one.length);
+  return others[0]?.length === largest?.length ? alive : others.flat();
 }
 
 /** The replicas with one version and one configuration. */
@@ -359,8 +360,8 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
     `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${SLOW_LOGIN_MS / SECOND_MS} s at the vendor. Ask the vendor.`,
   replica_missing: ({ replicas = [] }) =>
     `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, or hangs. See why.`,
-  configuration_differs: ({ replicas = [] }) =>
-    `Replicas have another version or configuration: ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
+  configuration_differs: ({ count, replicas = [] }) =>
+    `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
   clock_differs: ({ host, seconds }, part) =>
     `The clocks of this host and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
 };
