@@ -20,7 +20,9 @@ export class BrokenAnswer extends Error {
  * @param otherwise the kind if the status does not say it
  */
 export function answerFault(otherwise: FaultKind, facts: FaultFacts): VendorFault {
-  return new VendorFault(errorPageKind(facts) ?? otherwise, facts);
+  const kind = errorPageKind(facts);
+  if (kind === undefined) return new VendorFault(otherwise, facts);
+  return new VendorFault(kind, { ...facts, problem: `answers HTTP ${facts.httpStatus}` });
 }
 
 function errorPageKind({ vendorCode, httpStatus = 200 }: FaultFacts): FaultKind | undefined {

@@ -148,7 +148,7 @@ describe('a probe whose timestamp is refused', () => {
 
 describe('a probe without a valid answer fails with', () => {
   it.each([
-    ['outage', '<html>', 502, { httpStatus: 502, problem: 'the answer is not JSON' }],
+    ['outage', '<html>', 502, { httpStatus: 502, problem: 'answers HTTP 502' }],
     ['broken_answer', '<html>', 404, { httpStatus: 404, problem: 'the answer is not JSON' }],
     [
       'broken_answer',
