@@ -117,13 +117,17 @@ function verdict(): Verdict {
   if (first) {
     const errors = report.findings.find(({ code }) => code === 'reads_fail');
     // Apps first, then why.
-    const lead = errors && errors !== first ? `${texts().appsGetErrors(shareOf(errors))} ` : '';
+    const lead = errors && errors !== first ? texts().appsGetErrors(shareOf(errors)) : undefined;
     const { text, kept } = sentences(first);
     const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
-    return { level: first.level, text: `${lead}${text}${errors || !kept ? '' : ` ${kept}`}`, details };
+    return { level: first.level, text: joined(lead, text, errors ? undefined : kept), details };
   }
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
   return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
+}
+
+function joined(...parts: readonly (string | undefined)[]): string {
+  return parts.filter((part) => part !== undefined).join(format.language === 'zh' ? '' : ' ');
 }
 
 function shareOf({ share }: Finding): string {

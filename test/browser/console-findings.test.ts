@@ -62,7 +62,7 @@ const WORST: StatusReport = {
   replicas: [
     { ...replica('broker-1'), findings: ['redis_refuses_writes', 'vendor_fails_logins'] },
     { ...replica('sdk-token-broker-6d5f9c7b8-x2x4q'), configuration: '00c0ffee0000', clockOffsetSeconds: -41.2 },
-    { ...replica('broker-3'), version: '1.2.2', clockOffsetSeconds: null },
+    { ...replica('broker-3'), version: '1.2.2', clockOffsetSeconds: null, findings: null },
     { ...replica('broker-4'), missingSince: '2026-11-26T07:51:00.000Z' },
   ],
   tokensEnded: 17,
@@ -93,7 +93,9 @@ describe('the verdict', () => {
   test('is what the broker finds: each finding with one action, its start and its runbook, on a phone, for everybody', async () => {
     const opened = await show(WORST);
     const { page } = opened;
-    await opened.verdict(/^Redis does not answer \(timeout\)\. Known tokens come from memory\.$/);
+    await opened.verdict(
+      /^Apps get errors: 49% of the reads fail\. Redis does not answer \(timeout\)\. Known tokens come from memory\.$/,
+    );
     const details = page.locator('#verdict-details');
     const text = (await details.textContent()) ?? '';
     for (const words of [
@@ -117,7 +119,7 @@ describe('the verdict', () => {
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
     expect(await opened.expectAccessible('every finding')).toBe(4);
     await page.getByRole('button', { name: '中文' }).click();
-    await opened.verdict(/^Redis 无响应（timeout）。已知的令牌由内存提供。$/);
+    await opened.verdict(/^App 正在收到错误：有 49% 的读取失败。Redis 无响应（timeout）。已知的令牌由内存提供。$/);
     expect(await details.textContent()).toContain('最近 5 分钟厂商关闭了 43 个账号');
     expect(await hrefs()).toEqual(links('zh'));
     const link = details.getByRole('link', { name: 'vendor_fails_logins' });
@@ -163,6 +165,15 @@ describe('the verdict', () => {
     },
   );
 
+  test('says first that apps get errors, and not that known tokens are served, once reads fail in an outage', async () => {
+    const findings = [finding('vendor_down'), finding('reads_fail')];
+    const opened = await show({ ...FINE, findings, firstEndAt: '2026-11-26T07:59:26.000Z' });
+    await opened.verdict(/^Apps get errors: 49% of the reads fail\. No login succeeds at the vendor: timeout\.$/);
+    expect(await opened.page.locator('#verdict-details > :first-child').textContent()).toBe(
+      'Tokens in use have ended since 07:59.',
+    );
+  });
+
   test('is no failure while only the broker holds its own renewals back', async () => {
     const vendor_busy = { vendor_busy: 43 };
     const opened = await show({
@@ -190,7 +201,7 @@ test('the fleet shows a missing replica, another version, another configuration 
   expect(rows).toHaveLength(4);
   expect(rows[0]).toMatch(/^broker-11\.2\.3redis_refuses_writes vendor_fails_logins 0 s5f1d7c0a93be24 h ago$/);
   expect(rows[1]).toMatch(/x2x4q1\.2\.3none-41\.2 s00c0ffee0000 differs/);
-  expect(rows[2]).toMatch(/broker-31\.2\.2 differsnonenot known/);
+  expect(rows[2]).toMatch(/broker-31\.2\.2 differsnot knownnot known/);
   expect(rows[3]).toMatch(/broker-4.*missing for 9 min/);
 });
 
