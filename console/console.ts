@@ -2,12 +2,13 @@ import type { StatusReport } from '../src/http/status-report.ts';
 import { AccountView } from './account-view.ts';
 import { DemoView } from './demo-view.ts';
 import { byId, element, setText, withCode } from './elements.ts';
+import type { Finding } from './findings-en.ts';
 import { Format, type Language, preferredLanguage } from './format.ts';
 import { type Answer, type Failure, InternalApi } from './internal-api.ts';
 import { plainCall, SealedCalls } from './sealed-calls.ts';
 import { isSendable } from './sendable-input.ts';
 import { endsChart, endsMatter, firstEndIn, showStatus, type Writing } from './status-view.ts';
-import { EN, type Finding, type Texts } from './texts-en.ts';
+import { EN, type Texts } from './texts-en.ts';
 import { ZH } from './texts-zh.ts';
 
 const TEXTS: Readonly<Record<Language, Texts>> = { en: EN, zh: ZH };

@@ -3,9 +3,10 @@ import type { ErrorCode } from '../src/token/errors.ts';
 import { type ChartSize, scaleTop, stackedBars } from './chart-geometry.ts';
 import { byId, element, facts, svgElement, withCode } from './elements.ts';
 import { ERROR_MEANINGS } from './error-meanings.ts';
+import type { Finding } from './findings-en.ts';
 import type { Format } from './format.ts';
 import { type ChartName, OWN_PACE, outcomeGroups } from './outcome-groups.ts';
-import type { Finding, Texts } from './texts-en.ts';
+import type { Texts } from './texts-en.ts';
 
 /** The texts, and the language and time with which a part of the page writes them. */
 export interface Writing {

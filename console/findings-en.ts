@@ -1,0 +1,146 @@
+import type { StatusReport } from '../src/http/status-report.ts';
+import type { Format } from './format.ts';
+
+export type Finding = StatusReport['findings'][number];
+/** What is wrong, and one action. */
+type Write = (
+  finding: Finding,
+  format: Format,
+) => {
+  readonly text: string;
+  /** Said only while apps get no errors. */
+  readonly kept?: string;
+  readonly next: string;
+};
+
+const run = 'Run `node dist/main.js check`.';
+const kept = 'Known tokens are served.';
+
+function plural(count: number | undefined, one: string, many: string, f: Format): string {
+  return count === undefined ? `some ${many}` : `${f.number(count)} ${count === 1 ? one : many}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Nothing if the count is not known, for example of another replica of an earlier version. */
+function counted(count: number | undefined, f: Format, after = ''): string {
+  return count === undefined ? '' : ` (${f.number(count)}${after})`;
+}
+
+function shareOf(share: number | undefined, what: string, f: Format): string {
+  return share === undefined ? what : `${f.percent(share)} of the ${what}`;
+}
+
+function withReason(reason: string | undefined): string {
+  return reason === undefined ? '' : `, most with ${reason}`;
+}
+
+function named(fact: string | undefined): string {
+  return fact === undefined ? '' : ` (${fact})`;
+}
+
+export type Findings = Readonly<Record<Finding['code'], Write>>;
+
+export const FINDINGS_EN: Findings = {
+  redis_unreachable: ({ reason }) => ({
+    text: `Redis does not answer${named(reason)}. Known tokens come from memory.`,
+    next: 'Restore Redis. Do not restart the replicas: their memory holds the tokens.',
+  }),
+  redis_refuses_writes: ({ reason = '' }) => {
+    const why: Readonly<Record<string, string>> = {
+      oom: 'its memory is full',
+      readonly: 'it is read-only',
+      misconf: 'it cannot save to its disk',
+    };
+    return {
+      text: `Redis refuses writes${reason === '' ? '' : `: ${why[reason] ?? reason}`}. No new token can be kept.`,
+      next:
+        reason === 'readonly'
+          ? 'See which Redis is the master, and whether enough replicas follow it. Do not restart the replicas of the broker.'
+          : reason === ''
+            ? 'See why in the log of Redis. Do not restart the replicas: their memory holds the tokens.'
+            : 'Give Redis more room. Do not restart the replicas: their memory holds the tokens.',
+    };
+  },
+  vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {
+    const isClock = reason === 'clock_skew';
+    const isSignature = vendorCode === 10_007;
+    const what = isClock ? 'the time in our signature' : isSignature ? 'our signature' : 'our app';
+    const often = share === undefined ? '' : ` in ${shareOf(share, 'logins', f)}${counted(count, f, ' in 5 minutes')}`;
+    const code = vendorCode === undefined ? '' : `, code ${vendorCode}`;
+    return {
+      text: `The vendor${named(host)} refuses ${what}${often}${isSignature || isClock ? '' : code}.`,
+      next: isClock
+        ? `Correct the clock of the hosts (NTP). ${run}`
+        : isSignature
+          ? `${run} Compare the appKey with the vendor’s.`
+          : `${run} If all is ok, the appToken is wrong or the app is frozen: \`check --login\` with a test account shows it.`,
+    };
+  },
+  vendor_down: ({ host, reason }) => ({
+    text: `No login succeeds at the vendor${named(host)}${reason ? `: ${reason}` : ''}.`,
+    kept,
+    next: `${run} If all is ok, only the vendor’s login service is down: tell the vendor. The broker tries again by itself.`,
+  }),
+  accounts_closed: ({ count }, f) => ({
+    text: `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 5 minutes. Their tokens are deleted.`,
+    next: 'Ask the vendor at once whether it meant to.',
+  }),
+  session_check_fails: ({ reason }) => ({
+    text: `Sessions cannot be checked${named(reason)}. Known ones are accepted for a while.`,
+    next: 'Restore your session server or its JWKS URL, or the way to it.',
+  }),
+  sessions_refused: ({ count, share }, f) => ({
+    text: `The broker refused ${shareOf(share, 'sessions', f)} in the last 5 minutes${counted(count, f)}. Users may be locked out.`,
+    next: 'Take a session of a new login and run `node dist/main.js check --session`.',
+  }),
+  vendor_fails_logins: ({ count, share, reason }, f) => ({
+    text: `The vendor fails ${shareOf(share, 'logins', f)} in the last 5 minutes${counted(count, f)}${withReason(reason)}.`,
+    kept,
+    next:
+      reason === 'maintenance'
+        ? 'Ask the vendor when its maintenance ends. The broker tries again by itself.'
+        : `${run} If all is ok, tell the vendor the share and the reason.`,
+  }),
+  reads_fail: ({ count, share, reason }, f) => ({
+    text: `${capital(shareOf(share, 'reads', f))} failed in the last 5 minutes${counted(count, f)}${withReason(reason)}.`,
+    next: 'Look at the codes under “Recent failures”, and at the log lines with this code.',
+  }),
+  tokens_ended: ({ count }, f) => ({
+    text: `${capital(plural(count, 'token', 'tokens', f))} in use ended without a renewal in the last hour.`,
+    next: 'Look for the cause in the other findings. If there is none, report it.',
+  }),
+  redis_lost_data: () => ({
+    text: 'Redis came back without its data. Each replica writes back what it remembers.',
+    next: 'Let your cloud repeat recent erasures. Do not restart the replicas.',
+  }),
+  redis_went_back: () => ({
+    text: 'Redis came back with older data, for example from a snapshot. Each replica writes back what it remembers.',
+    next: 'Let your cloud repeat the erasures since that snapshot. Do not restart the replicas.',
+  }),
+  renewals_late: ({ count, seconds }, f) => ({
+    text: `${capital(plural(count, 'token is', 'tokens are', f))} overdue for renewal${seconds === undefined ? '' : `, the oldest by ${f.duration(seconds * 1_000)}`}.`,
+    next: 'See whether logins fail, or VENDOR_MAX_RPS is too small.',
+  }),
+  vendor_slow: ({ count, share }, f) => ({
+    text: `${capital(shareOf(share, 'logins', f))} take more than 3 s at the vendor${counted(count, f, ' in 5 minutes')}.`,
+    next: 'Ask the vendor.',
+  }),
+  replica_missing: ({ count, replicas = [], since }, f) => ({
+    text: `${count === 1 ? '1 replica does' : `${capital(plural(count, 'replica', 'replicas', f))} do`} not answer since ${f.minute(Date.parse(since))}: ${replicas.join(', ')}. ${count === 1 ? 'It' : 'Each'} has ended without a shutdown, or hangs.`,
+    next: 'See why the process or its host ended or hangs, and whether a new one took its place.',
+  }),
+  configuration_differs: ({ count, replicas = [] }, f) => ({
+    text:
+      count === undefined
+        ? `The versions or configurations differ between ${replicas.join(' and ')}.`
+        : `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
+    next: 'Finish the roll-out, or make all replicas read the secrets again.',
+  }),
+  clock_differs: ({ host, seconds }, f) => ({
+    text: `The clocks of this host and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,
+    next: 'Correct the clock of the host (NTP).',
+  }),
+};

@@ -1,0 +1,128 @@
+import type { Findings } from './findings-en.ts';
+import type { Format } from './format.ts';
+
+const run = '运行 `node dist/main.js check`。';
+const kept = '已知的令牌照常提供。';
+
+/** Nothing if the count is not known, for example of another replica of an earlier version. */
+function counted(count: number | undefined, f: Format, before = ''): string {
+  return count === undefined ? '' : `（${before}${f.number(count)} 次）`;
+}
+
+function shareOf(share: number | undefined, f: Format): string {
+  return share === undefined ? '一部分' : ` ${f.percent(share)} `;
+}
+
+function some(count: number | undefined, f: Format): string {
+  return count === undefined ? '若干' : ` ${f.number(count)} `;
+}
+
+function withReason(reason: string | undefined): string {
+  return reason === undefined ? '' : `，多数为 ${reason}`;
+}
+
+function named(fact: string | undefined): string {
+  return fact === undefined ? '' : `（${fact}）`;
+}
+
+export const FINDINGS_ZH: Findings = {
+  redis_unreachable: ({ reason }) => ({
+    text: `Redis 无响应${named(reason)}。已知的令牌由内存提供。`,
+    next: '请恢复 Redis。不要重启副本：令牌还在它们的内存里。',
+  }),
+  redis_refuses_writes: ({ reason = '' }) => {
+    const why: Readonly<Record<string, string>> = {
+      oom: '内存已满',
+      readonly: '处于只读状态',
+      misconf: '无法写入磁盘',
+    };
+    return {
+      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。新的令牌无法保存。`,
+      next:
+        reason === 'readonly'
+          ? '确认哪个 Redis 是主节点，以及跟随它的从节点是否足够。不要重启 Broker 的副本。'
+          : reason === ''
+            ? '在 Redis 的日志中查看原因。不要重启副本：令牌还在它们的内存里。'
+            : '给 Redis 更多空间。不要重启副本：令牌还在它们的内存里。',
+    };
+  },
+  vendor_rejects: ({ host, reason, vendorCode, share, count }, f) => {
+    const isClock = reason === 'clock_skew';
+    const isSignature = vendorCode === 10_007;
+    const what = isClock ? '签名中的时间' : isSignature ? '我们的签名' : '我们的 App';
+    const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}${counted(count, f, '5 分钟内 ')}`;
+    const code = vendorCode === undefined ? '' : `，结果码 ${vendorCode}`;
+    return {
+      text: `厂商${named(host)}拒绝${what}${often}${isSignature || isClock ? '' : code}。`,
+      next: isClock
+        ? `校准主机时钟（NTP）。${run}`
+        : isSignature
+          ? `${run}并与厂商核对 appKey。`
+          : `${run}如果全部正常，就是 appToken 错误或 App 被冻结：用测试账号运行 \`check --login\` 可以确认。`,
+    };
+  },
+  vendor_down: ({ host, reason }) => ({
+    text: `向厂商${named(host)}的登录无一成功${reason ? `：${reason}` : ''}。`,
+    kept,
+    next: `${run}如果全部正常，就只是厂商的登录服务有故障：通知厂商。Broker 会自动重试。`,
+  }),
+  accounts_closed: ({ count }, f) => ({
+    text: `最近 5 分钟厂商关闭了${some(count, f)}个账号，它们的令牌已删除。`,
+    next: '立即向厂商确认是否有意为之。',
+  }),
+  session_check_fails: ({ reason }) => ({
+    text: `无法校验会话${named(reason)}。已校验过的会话在一段时间内仍被接受。`,
+    next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。',
+  }),
+  sessions_refused: ({ count, share }, f) => ({
+    text: `最近 5 分钟有${shareOf(share, f)}的会话被拒绝${counted(count, f)}，用户可能无法登录。`,
+    next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
+  }),
+  vendor_fails_logins: ({ count, share, reason }, f) => ({
+    text: `最近 5 分钟向厂商的登录有${shareOf(share, f)}失败${counted(count, f)}${withReason(reason)}。`,
+    kept,
+    next:
+      reason === 'maintenance'
+        ? '询问厂商维护何时结束。Broker 会自动重试。'
+        : `${run}如果全部正常，把比例和原因告诉厂商。`,
+  }),
+  reads_fail: ({ count, share, reason }, f) => ({
+    text: `最近 5 分钟有${shareOf(share, f)}的读取失败${counted(count, f)}${withReason(reason)}。`,
+    next: '查看“最近的失败”中的错误码，并在日志中查找该错误码。',
+  }),
+  tokens_ended: ({ count }, f) => ({
+    text: `最近一小时有${some(count, f)}个使用中的令牌未刷新就已过期。`,
+    next: '从其他问题中查找原因。如果没有，请上报。',
+  }),
+  redis_lost_data: () => ({
+    text: 'Redis 恢复后数据为空。各副本会写回内存中的内容。',
+    next: '请让你的云重做近期的清除。不要重启副本。',
+  }),
+  redis_went_back: () => ({
+    text: 'Redis 恢复后数据变旧，例如来自快照。各副本会写回内存中的内容。',
+    next: '请让你的云重做该快照之后的清除。不要重启副本。',
+  }),
+  renewals_late: ({ count, seconds }, f) => ({
+    text: `有${some(count, f)}个令牌逾期未刷新${seconds === undefined ? '' : `，最久的已逾期 ${f.duration(seconds * 1_000)}`}。`,
+    next: '查看登录是否失败，或 VENDOR_MAX_RPS 是否太小。',
+  }),
+  vendor_slow: ({ count, share }, f) => ({
+    text: `有${shareOf(share, f)}的登录在厂商处耗时超过 3 秒${counted(count, f, '5 分钟内 ')}。`,
+    next: '请询问厂商。',
+  }),
+  replica_missing: ({ count, replicas = [], since }, f) => ({
+    text: `自 ${f.minute(Date.parse(since))} 起有${some(count, f)}个副本没有响应：${replicas.join('、')}。可能未经停机流程就结束了，也可能已挂起。`,
+    next: '查明进程或主机为何终止或挂起，以及新副本是否已接替。',
+  }),
+  configuration_differs: ({ count, replicas = [] }, f) => ({
+    text:
+      count === undefined
+        ? `副本之间的版本或配置不一致：${replicas.join('、')}。`
+        : `有 ${f.number(count)} 个副本的版本或配置不同：${replicas.join('、')}。`,
+    next: '完成滚动升级，或让所有副本重新读取密钥。',
+  }),
+  clock_differs: ({ host, seconds }, f) => ({
+    text: `本机与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,
+    next: '校准主机时钟（NTP）。',
+  }),
+};
