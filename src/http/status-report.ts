@@ -59,7 +59,9 @@ const finding = open({
   replicas: z
     .array(z.string())
     .optional()
-    .meta({ description: 'The replicas that it concerns. Missing: the one that answers, or all.' }),
+    .meta({
+      description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
+    }),
   since: instant,
   runbook: z.string().meta({ description: 'Where the documents say what to do.' }),
 });

@@ -39,7 +39,7 @@ export interface FindingFacts {
   /** The vendor's result code. */
   readonly vendorCode?: number;
   readonly seconds?: number;
-  /** The replicas that it concerns. Missing: this one, or all. */
+  /** The replicas that it concerns. Missing: this one, all, or it is not known which. */
   readonly replicas?: readonly string[];
 }
 
