@@ -53,6 +53,7 @@ class LogoutOwnerTest {
         override suspend fun renewedSession() = afterGate { it.renewedSession() }
 
         private suspend fun afterGate(ask: suspend (TestSessions) -> String): String {
+            val gate = gate
             waiting.incrementAndGet()
             withContext(NonCancellable) { gate.await() }
             waiting.decrementAndGet()
