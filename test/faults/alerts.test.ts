@@ -219,9 +219,9 @@ const FAULTS: readonly Played[] = [
   },
   {
     fault: 'keys of unknown sessions cannot be fetched',
-    alerts: ['ReadsFail', 'SessionChecksUnavailable'],
+    // A read whose session cannot be checked is no read of a token.
+    alerts: ['SessionChecksUnavailable'],
     findings: ['session_check_fails'],
-    alsoRight: ['reads_fail'],
     begin: ({ keyProxy }) => keyProxy.set({ kind: 'refuse' }),
     again: ({ newTerminal, strangers }) => newTerminal(strangers),
     everyMs: 200,
