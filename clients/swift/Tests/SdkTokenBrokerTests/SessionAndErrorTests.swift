@@ -259,8 +259,8 @@ final class SessionAndErrorTests: ClientTestCase, @unchecked Sendable {
         XCTAssertFalse(error.retryable)
         let seen = try await environment.seen()
         XCTAssertEqual(seen.requests.count, 1)
-        // 64 KiB, and the buffers of the sockets.
-        XCTAssertLessThan(seen.bytesOfEndlessAnswers, 32 << 20)
+        // 64 KiB, and what URLSession reads until it has ended the request: much on a busy machine. It drops that.
+        XCTAssertLessThan(seen.bytesOfEndlessAnswers, 512 << 20)
     }
 
     func testAnAnswerOf64KiBIsReadAndALongerOneIsNot() async throws {
