@@ -103,6 +103,22 @@ describe('a fleet', () => {
     expect(findings).toEqual([]);
   });
 
+  test('leaves out what a replica saw whose summary is old, and its findings: they may be over', async () => {
+    const { pass, store, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    other.state.counts = { ...NO_COUNTS, logins: 100, failedLogins: 90 };
+    await pass(6_000);
+    expect(one.report().findings.map(({ code }) => code)).toEqual(['vendor_fails_logins']);
+    store.refuses = true;
+    await pass(12_000);
+    const { findings, replicas } = one.report();
+    expect(findings).toEqual([]);
+    expect(replicas.map(({ replica, findings: found }) => [replica, found])).toEqual([
+      ['a', []],
+      ['b', undefined],
+    ]);
+  });
+
   test('adds up what its replicas saw: no share of one alone is above the threshold', async () => {
     const { pass, start } = createFleet();
     const replicas = [start('a'), start('b'), start('c')];
