@@ -75,8 +75,7 @@ test('axe finds no violation in any state, in both languages, light and dark', a
     /Last vendor login of the replica that answers: \d+ s ago\./,
   );
   runs += await expectAccessible('status');
-  await page.locator('#lookup-id').fill(UNION_ID);
-  await page.locator('#lookup-id').press('Enter');
+  await opened.lookUp(UNION_ID);
   await page.getByRole('button', { name: `Log out ${PHONE}` }).click();
   runs += await expectAccessible('dialog that logs out');
   await page.keyboard.press('Escape');
@@ -371,10 +370,9 @@ describe('an account', () => {
       const session = await fleet.session('erin');
       for (const phone of ['z-old', 'a-new']) expect((await full.getToken(session, phone)).status).toBe(200);
       expect((await full.getToken(session, 'third')).status).toBe(403);
-      const { page, enter } = await openConsole(browser, `${full.adminUrl}/console`);
+      const { page, enter, lookUp } = await openConsole(browser, `${full.adminUrl}/console`);
       await enter(FIRST_TOKEN);
-      await page.locator('#lookup-id').fill('erin');
-      await page.locator('#lookup-id').press('Enter');
+      await lookUp('erin');
       await page.getByText('2 of 2 phones').waitFor();
       await page.getByText('A new phone gets terminal_limit: log a lost one out.').waitFor();
       expect(await page.locator('.terminals h4 bdi').allTextContents()).toEqual(['z-old', 'a-new']);
@@ -426,9 +424,8 @@ describe('an account', () => {
 
   test('is erased only if its unionId is typed again', async () => {
     await logIn();
-    const { page } = await openWithToken();
-    await page.locator('#lookup-id').fill(UNION_ID);
-    await page.locator('#lookup-id').press('Enter');
+    const { page, lookUp } = await openWithToken();
+    await lookUp(UNION_ID);
     await page.getByRole('button', { name: 'Erase the account' }).click();
     await page.locator('#confirm-retype').fill('another');
     await page.locator('#confirm-act').click();
@@ -518,9 +515,8 @@ describe('an answer that arrives late', () => {
 
   test('to a logout does not show an account again after the session was ended', async () => {
     await logIn('frank', 'phone-1');
-    const { page } = await openWithToken();
-    await page.locator('#lookup-id').fill('frank');
-    await page.locator('#lookup-id').press('Enter');
+    const { page, lookUp } = await openWithToken();
+    await lookUp('frank');
     await page.getByRole('button', { name: 'Log out phone-1' }).click();
     const release = await holdNext(page, 2);
     await page.locator('#confirm-act').click();

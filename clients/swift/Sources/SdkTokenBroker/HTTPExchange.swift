@@ -156,18 +156,19 @@ private final class BoundedSession: NSObject, URLSessionDataDelegate, @unchecked
     }
 
     func urlSession(_: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-        let isTooLong = lock.withLock {
+        let tooLong: Exchange? = lock.withLock {
             exchanges[dataTask.taskIdentifier]?.body.append(data)
-            return exchanges[dataTask.taskIdentifier]?.isTooLong == true
+            guard exchanges[dataTask.taskIdentifier]?.isTooLong == true else { return nil }
+            return exchanges.removeValue(forKey: dataTask.taskIdentifier)
         }
-        if isTooLong { dataTask.cancel() }
+        guard let tooLong else { return }
+        dataTask.cancel()
+        tooLong.answered.resume(throwing: URLError(.dataLengthExceedsMaximum))
     }
 
     func urlSession(_: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
         guard let exchange = lock.withLock({ exchanges.removeValue(forKey: task.taskIdentifier) }) else { return }
-        if exchange.isTooLong {
-            exchange.answered.resume(throwing: URLError(.dataLengthExceedsMaximum))
-        } else if error == nil, let response = task.response as? HTTPURLResponse {
+        if error == nil, let response = task.response as? HTTPURLResponse {
             exchange.answered.resume(returning: (exchange.body, response))
         } else {
             exchange.answered.resume(throwing: error ?? URLError(.badServerResponse))

@@ -17,7 +17,7 @@ struct TestEnvironment: Codable {
             /// `nil` while there is no answer.
             let status: Int?
         }
-        let requests: [Request], abandoned: Int, portalVisits: Int, refusedCertificates: Int, bytesOfEndlessAnswers: Int
+        let requests: [Request], abandoned: Int, portalVisits: Int, refusedCertificates: Int
     }
 
     /// How the network behaves. The proxy gives the answers first, one for each request.
@@ -351,7 +351,7 @@ extension XCTestCase {
     func eventually(
         _ condition: () async throws -> Bool, isolation _: isolated (any Actor)? = #isolation, file: StaticString = #filePath, line: UInt = #line
     ) async throws {
-        for _ in 0..<200 {
+        for _ in 0..<1_200 {
             if try await condition() { return }
             try await Task.sleep(nanoseconds: 50_000_000)
         }
