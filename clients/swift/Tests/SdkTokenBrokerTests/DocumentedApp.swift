@@ -31,7 +31,6 @@ final class DocumentedApp {
         camera.start()  // registers with the SDK, and finishes a logout that found no network
     }
 
-    // docs: login
     /// After the app's own login, and at each start that finds somebody logged in.
     func logInToCameras() async {
         do {
@@ -46,26 +45,20 @@ final class DocumentedApp {
             screen.showError("sdk")  // the SDK's error, or that of the storage
         }
     }
-    // docs end
 
-    // docs: own-login
     /// The user has just logged in to your cloud. Its response contains the broker's answer.
     func onOwnLogin(sdkToken: Data, etag: String?) async throws {
         try await client.useToken(sdkToken, etag: etag, userId: login.accountId)
         await logInToCameras()
     }
-    // docs end
 
-    // docs: account-events
     func receive(_ event: BrokerHostAccountService.Event) {
         switch event {
         case .kickedOut: screen.showKickedOut()  // with a button that calls logInToCameras()
         case .loginFailed(let error): screen.showError((error as? BrokerError)?.code ?? "sdk")
         }
     }
-    // docs end
 
-    // docs: logout
     func logOut() async {
         do {
             try await camera.logout()
@@ -75,7 +68,6 @@ final class DocumentedApp {
         login.end()
         screen.showLogin()  // not before end(), which would end the next user's login
     }
-    // docs end
 }
 
 @MainActor

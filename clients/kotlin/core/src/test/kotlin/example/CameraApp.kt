@@ -54,7 +54,6 @@ class CameraApp(
         appScope,
     )
 
-    // docs: start
     fun onProcessStart() {
         GWIoT.registerHostAccountService(service)
         GWIoT.accountEvent.observeForever { event -> service.onAccountEvent(event) }
@@ -63,9 +62,7 @@ class CameraApp(
             ownLogin.userId?.let { logIn(it) }
         }
     }
-    // docs end
 
-    // docs: login
     suspend fun logIn(userId: String) {
         try {
             service.login(userId)
@@ -79,9 +76,7 @@ class CameraApp(
             screen.showError("sdk")
         }
     }
-    // docs end
 
-    // docs: own-login
     /** The user has just logged in to your cloud. Its response contains the token already. */
     suspend fun onOwnLogin(userId: String, sdkToken: String?, sdkTokenEtag: String?) {
         try {
@@ -91,15 +86,11 @@ class CameraApp(
         }
         logIn(userId)
     }
-    // docs end
 
-    // docs: account-events
     override fun onKickedOut() = screen.showKickedOut() // with a button that calls logIn()
 
     override fun onLoginFailed(error: Exception) = screen.showError((error as? BrokerError)?.code ?: "sdk")
-    // docs end
 
-    // docs: logout
     suspend fun logOut() {
         try {
             service.logout()
@@ -112,6 +103,5 @@ class CameraApp(
             screen.showLogin() // not before end(), which would end the next user's login
         }
     }
-    // docs end
 }
 // docs end
