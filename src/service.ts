@@ -11,7 +11,7 @@ import { createInternalApp } from './http/internal-app.ts';
 import { createPublicApp } from './http/public-app.ts';
 import { LogSampler } from './http/refusal-log.ts';
 import { listenOn } from './http/server/server.ts';
-import { Status } from './http/status-report.ts';
+import { Status } from './http/status.ts';
 import { lostLogLines } from './logger.ts';
 import { userAgentOf } from './session/session-server.ts';
 import { acceptanceRisks, asksServer, createSessionVerifier, verifierFor } from './session/session-verifier.ts';

@@ -9,17 +9,10 @@ import {
 } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
-import {
-  asFinding,
-  differingSince,
-  type FoundFacts,
-  fleetFindings,
-  inOrder,
-  NO_COUNTS,
-  type RecentCounts,
-  type ReplicaFacts,
-  replicaFindings,
-} from './findings.ts';
+import { type FoundFacts, NO_COUNTS, type RecentCounts, type ReplicaFacts } from './finding-facts.ts';
+import { asFinding } from './finding-sentences.ts';
+import { inOrder, replicaFindings } from './findings.ts';
+import { differingSince, fleetFindings } from './fleet-findings.ts';
 
 /** How often a replica leaves its summary. */
 const SUMMARY_MS = 5_000;

@@ -1,7 +1,7 @@
 import type { Clock } from '../token/clock.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome, RenewalOutcome, SessionOutcome } from '../token/observer.ts';
-import { type RecentCounts, SLOW_LOGIN_MS } from './findings.ts';
+import { type RecentCounts, SLOW_LOGIN_MS } from './finding-facts.ts';
 import { errorCodeOf } from './metrics.ts';
 
 const MINUTE_MS = 60_000;

@@ -1,7 +1,8 @@
 import { Redis, ReplyError } from 'ioredis';
 import { expect, test } from 'vitest';
 import { RedisCommands } from '../../../src/store/redis/connection/commands.ts';
-import { NO_COUNTS, type ReplicaFacts, replicaFindings } from '../../../src/telemetry/findings.ts';
+import { NO_COUNTS, type ReplicaFacts } from '../../../src/telemetry/finding-facts.ts';
+import { replicaFindings } from '../../../src/telemetry/findings.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';

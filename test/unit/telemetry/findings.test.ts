@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import {
-  asFinding,
   type FoundFacts,
-  fleetFindings,
   NO_COUNTS,
   type RecentCounts,
   type ReplicaFacts,
-  replicaFindings,
   THRESHOLDS,
-} from '../../../src/telemetry/findings.ts';
+} from '../../../src/telemetry/finding-facts.ts';
+import { asFinding } from '../../../src/telemetry/finding-sentences.ts';
+import { replicaFindings } from '../../../src/telemetry/findings.ts';
+import { fleetFindings } from '../../../src/telemetry/fleet-findings.ts';
 import { FINDING_CODES, type FindingCode, runbookOf } from '../../../src/token/findings.ts';
 import { readFile } from '../../support/documents.ts';
 import { headingsOf } from '../../support/markdown.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NO_COUNTS, type RecentCounts } from '../../../src/telemetry/findings.ts';
+import { NO_COUNTS, type RecentCounts } from '../../../src/telemetry/finding-facts.ts';
 import { Fleet } from '../../../src/telemetry/fleet.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LeftSummary } from '../../../src/token/ports.ts';

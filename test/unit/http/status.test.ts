@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Status, type StatusOptions } from '../../../src/http/status-report.ts';
+import { Status, type StatusOptions } from '../../../src/http/status.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 

@@ -1,0 +1,226 @@
+import { type Clock, raceTimeout } from '../token/clock.ts';
+import type { Contact, VendorDomain } from '../token/contact-history.ts';
+import { FINDINGS, type Finding, type ReplicaState, runbookOf } from '../token/findings.ts';
+import type {
+  DueQueue,
+  LeftSummary,
+  LoginQueue,
+  ReplicaSummaries,
+  ScheduleOutlook,
+  StoreHealth,
+  StoreHistory,
+} from '../token/ports.ts';
+import type { TokenEnds } from '../token/token-ends.ts';
+import { SlowAnswer } from './slow-answer.ts';
+import type { StatusReport } from './status-report.ts';
+
+const SECOND_MS = 1_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** How long one report answers every caller, so that many callers cost no more than one. */
+const CACHE_MS = 1_000;
+/** How long a report waits for the store. */
+const STORE_TIMEOUT_MS = 1_000;
+
+const HORIZONS = { now: 0, in1h: HOUR_MS, in24h: DAY_MS, in7d: 7 * DAY_MS, in30d: 30 * DAY_MS } as const;
+type Horizon = keyof typeof HORIZONS;
+
+/** Where the finer counts end: each of the next 24 hours, and each of the next 30 days. */
+const HOURS_MS = Array.from({ length: 24 }, (_, hour) => (hour + 1) * HOUR_MS);
+const DAYS_MS = Array.from({ length: 30 }, (_, day) => (day + 1) * DAY_MS);
+const FINER_MS = [...new Set([...HOURS_MS, ...DAYS_MS])];
+/** The finer counts cost ten times as much as the others, and change slowly. */
+const FINER_CACHE_MS = 30_000;
+/** So do the ends of tokens: the store looks at up to 50,000 tokens. With many tokens, only a later report has them. */
+const ENDS_CACHE_MS = 60_000;
+const ENDS_WAIT_MS = 20;
+
+const NO_CONTACT: Contact = { lastSuccessAt: undefined, lastFailure: undefined, failingSince: undefined, failures: 0 };
+
+/** Counts of each minute by outcome, the oldest first: the last hour, then the current minute. */
+type CountedEvents = Record<string, number[]>;
+
+interface CountedFailures {
+  /** Counts by code. */
+  within(minutes: number): Readonly<Record<string, number>>;
+}
+
+export interface FleetReport {
+  readonly findings: readonly Finding[];
+  readonly replicas: readonly ReplicaState[];
+  /** In the last hour. */
+  readonly tokensEnded: number;
+}
+
+export interface StatusOptions {
+  readonly version: string;
+  readonly replica: string;
+  readonly clock: Clock;
+  readonly health: Pick<StoreHealth, 'ping'>;
+  readonly dueQueue: Pick<DueQueue, 'outlook' | 'ends'>;
+  readonly loginQueue: Pick<LoginQueue, 'nextPlaceInMs'>;
+  /** Logins per second over all replicas; 0: no limit. */
+  readonly loginsPerSecond: number;
+  /** Login requests of this replica per second, in the recent past. */
+  readonly loginsSentPerSecond: () => number;
+  readonly cache: { readonly size: number; readonly bytes: number };
+  readonly vendorDomains: () => readonly VendorDomain[];
+  /** `undefined`: the store is in this process. */
+  readonly redis:
+    | {
+        readonly contact: Contact;
+        /** `at`: epoch ms. */
+        lastLoss(): { readonly at: number; readonly history: Exclude<StoreHistory, 'same'> } | undefined;
+      }
+    | undefined;
+  /** Ids of the key ring. */
+  readonly encryptionKeys: () => string[];
+  /** The server is `undefined` if session checks need none. */
+  readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
+  readonly others: ReplicaSummaries['others'];
+  /** Reports on the fleet. The outlook is `undefined` if the store does not answer. */
+  readonly fleet: { report(others: readonly LeftSummary[], outlook: ScheduleOutlook | undefined): FleetReport };
+  readonly counts: Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>> & {
+    /** `from`: epoch ms. */
+    lastHour(): { from: number } & Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>;
+  };
+}
+
+/** Reports the state of the service for `GET /status`. */
+export class Status {
+  readonly #options: StatusOptions;
+  readonly #startedAt: string;
+  readonly #finer: SlowAnswer<readonly number[]>;
+  readonly #ends: SlowAnswer<TokenEnds>;
+  #cached: { readonly until: number; readonly report: Promise<StatusReport> } | undefined;
+
+  constructor(options: StatusOptions) {
+    this.#options = options;
+    this.#startedAt = isoTime(options.clock.now());
+    const { clock, dueQueue } = options;
+    this.#finer = new SlowAnswer(clock, FINER_CACHE_MS, async () => (await dueQueue.outlook(FINER_MS)).dueWithin);
+    this.#ends = new SlowAnswer(clock, ENDS_CACHE_MS, () => dueQueue.ends());
+  }
+
+  /** Never fails: a value that cannot be read is `null`. It asks the store at most once per second. */
+  report(): Promise<StatusReport> {
+    const now = this.#options.clock.monotonic();
+    if (!this.#cached || now >= this.#cached.until) this.#cached = { until: now + CACHE_MS, report: this.#ask() };
+    return this.#cached.report;
+  }
+
+  async #ask(): Promise<StatusReport> {
+    const { version, replica, clock, health, dueQueue, loginQueue, cache, redis, sessions } = this.#options;
+    const [others, isReachable, outlook, nextPlace, finer, ends] = await Promise.all([
+      this.#answer(this.#options.others()),
+      this.#answer(health.ping().then(() => true)),
+      this.#answer(dueQueue.outlook(Object.values(HORIZONS))),
+      this.#answer(loginQueue.nextPlaceInMs().then((ms) => ({ ms }))),
+      this.#answer(this.#finer.get()),
+      this.#answer(this.#ends.get(), ENDS_WAIT_MS),
+    ]);
+    const { counts } = this.#options;
+    const { failedRequests, failedRenewals } = counts;
+    const { from, ...series } = counts.lastHour();
+    const loss = redis?.lastLoss();
+    const fleet = this.#options.fleet.report(others ?? [], outlook);
+    return {
+      version,
+      replica,
+      at: isoTime(clock.now()),
+      startedAt: this.#startedAt,
+      findings: fleet.findings.map(({ since, replicas, ...finding }) => {
+        const runbook = runbookOf(finding.code);
+        const { level } = FINDINGS[finding.code];
+        return { level, ...finding, ...(replicas && { replicas: [...replicas] }), since: isoTime(since), runbook };
+      }),
+      replicas: fleet.replicas.map(({ replica, version, startedAt, findings, clockOffsetMs, ...state }) => ({
+        replica,
+        version,
+        startedAt: isoTime(startedAt),
+        findings: findings ? [...findings] : null,
+        clockOffsetSeconds: clockOffsetMs === undefined ? null : clockOffsetMs / SECOND_MS,
+        configuration: state.configuration,
+        missingSince: state.missingSince === undefined ? null : isoTime(state.missingSince),
+      })),
+      tokensEnded: fleet.tokensEnded,
+      firstEndAt: ends?.firstAt === undefined ? null : isoTime(ends.firstAt),
+      endsCut: ends?.isCut ?? false,
+      vendorDomains: this.#options.vendorDomains().map(({ host, circuit, clockOffsetMs, ...contact }) => {
+        return { host, circuit, clockOffsetSeconds: clockOffsetMs / SECOND_MS, ...contactReport(contact) };
+      }),
+      loginBudget: this.#loginBudget(nextPlace),
+      store: {
+        kind: redis ? 'redis' : 'memory',
+        reachable: isReachable === true,
+        encryptionKeys: this.#options.encryptionKeys(),
+        lastDataLoss: loss ? { at: isoTime(loss.at), history: loss.history } : null,
+        ...contactReport(redis?.contact ?? NO_CONTACT),
+      },
+      sessions: { mode: sessions.mode, server: sessions.server ? contactReport(sessions.server) : null },
+      schedule: outlook && finer ? scheduleReport(outlook, finer, ends) : null,
+      memory: { tokens: cache.size, bytes: cache.bytes },
+      recentFailures: { requests: failureReport(failedRequests), backgroundRenewals: failureReport(failedRenewals) },
+      lastHour: { from: isoTime(from), ...series },
+    };
+  }
+
+  /** Returns `undefined` if the store fails, or does not answer in time. */
+  #answer<Answer>(asked: Promise<Answer>, timeoutMs = STORE_TIMEOUT_MS): Promise<Answer | undefined> {
+    const { clock } = this.#options;
+    return raceTimeout(
+      clock,
+      timeoutMs,
+      asked.catch(() => undefined),
+    );
+  }
+
+  #loginBudget(nextPlace: { readonly ms: number | undefined } | undefined): StatusReport['loginBudget'] {
+    const { loginsPerSecond: perSecond, loginsSentPerSecond } = this.#options;
+    if (perSecond === 0) return { perSecond: null, used: null, waiting: null };
+    const used = Math.min(1, Math.round((loginsSentPerSecond() / perSecond) * 100) / 100);
+    if (!nextPlace) return { perSecond, used, waiting: null };
+    // The last login in the queue has the place before the next free one.
+    const aheadMs = (nextPlace.ms ?? 0) - SECOND_MS / perSecond;
+    return { perSecond, used, waiting: Math.max(0, Math.ceil((aheadMs * perSecond) / SECOND_MS)) };
+  }
+}
+
+function scheduleReport(
+  { dueWithin, total, overdueMs }: ScheduleOutlook,
+  finer: readonly number[],
+  ends: TokenEnds | undefined,
+): StatusReport['schedule'] {
+  const dueUntil = (ms: number) => finer[FINER_MS.indexOf(ms)] ?? 0;
+  const due = Object.keys(HORIZONS).map((name, at) => [name, dueWithin[at] ?? 0]);
+  return {
+    due: Object.fromEntries(due) as Record<Horizon, number>,
+    next24Hours: differences(HOURS_MS.map(dueUntil)),
+    next30Days: differences(DAYS_MS.map(dueUntil)),
+    endNext24Hours: ends ? [...ends.byHour] : null,
+    total,
+    oldestOverdueSeconds: overdueMs / SECOND_MS,
+  };
+}
+
+/** The difference of each count to the one before it. */
+function differences(counts: readonly number[]): number[] {
+  return counts.map((count, at) => count - (counts[at - 1] ?? 0));
+}
+
+function failureReport(counted: CountedFailures) {
+  return { last5Minutes: counted.within(5), last60Minutes: counted.within(60) };
+}
+
+function contactReport({ lastSuccessAt, lastFailure, lastRefusal, failingSince }: Contact) {
+  const last = (lastRefusal?.at ?? 0) > (lastFailure?.at ?? 0) ? lastRefusal : lastFailure;
+  return {
+    lastSuccessAt: lastSuccessAt === undefined ? null : isoTime(lastSuccessAt),
+    lastFailure: last ? { ...last, at: isoTime(last.at) } : null,
+    failingSince: failingSince === undefined ? null : isoTime(failingSince),
+  };
+}
+
+function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString();
+}

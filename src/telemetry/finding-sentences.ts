@@ -1,0 +1,62 @@
+import type { Finding, FindingCode, FindingFacts } from '../token/findings.ts';
+import { type FoundFacts, SECOND_MS, SLOW_LOGIN_MS } from './finding-facts.ts';
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  oom: 'its memory is full: give it more',
+  readonly: 'it is read-only: it is no master, or too few replicas follow it',
+  misconf: 'it cannot save its data to its disk',
+};
+
+type Sentence = (facts: FindingFacts, part: (fact: unknown, text: string) => string) => string;
+
+const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
+  redis_unreachable: ({ reason }, part) =>
+    `Redis does not answer${part(reason, ` (${reason})`)}. Tokens come from memory: do not restart the replicas.`,
+  redis_refuses_writes: ({ reason = '' }) =>
+    `Redis refuses writes, because ${REFUSALS[reason] ?? 'of a fault of its own'}. Do not restart the replicas.`,
+  vendor_rejects: ({ host, reason, vendorCode }, part) =>
+    `The vendor${part(host, ` at ${host}`)} refuses your app, its signature or your clock` +
+    `${part(reason, ` (${reason}${part(vendorCode, ` ${vendorCode}`)})`)}. Run check.`,
+  vendor_down: ({ host, reason }, part) =>
+    `No login succeeds at the vendor${part(host, ` at ${host}`)}${part(reason, ` (${reason})`)}. Run check, then ask the vendor.`,
+  accounts_closed: ({ count }, part) =>
+    `The vendor closed ${part(count, `${count} `)}accounts within five minutes. Ask the vendor at once: their tokens are deleted.`,
+  session_check_fails: ({ reason }, part) =>
+    `Sessions cannot be checked${part(reason, ` (${reason})`)}. Repair your session server, or the way to it.`,
+  sessions_refused: ({ share }, part) =>
+    `${part(share, `${percent(share)} of the`) || 'Most'} sessions are refused. Try one with check --session.`,
+  vendor_fails_logins: ({ share, reason }, part) =>
+    `The vendor fails ${part(share, `${percent(share)} of the `)}logins${part(reason, `, most with ${reason}`)}. Ask the vendor.`,
+  reads_fail: ({ share, reason }, part) =>
+    `${part(share, `${percent(share)} of the reads`) || 'Reads'} fail${part(reason, `, most with ${reason}`)}. See the log.`,
+  tokens_ended: ({ count }, part) =>
+    `${part(count, many(count, 'token')) || 'Some tokens'} in use ended without a renewal in the last hour. Look for the cause above, or report it.`,
+  redis_lost_data: () =>
+    'Redis came back without its data. The replicas write back what they remember. Repeat recent erasures.',
+  redis_went_back: () =>
+    'Redis came back with older data. The replicas write back what they remember. Repeat recent erasures.',
+  renewals_late: ({ seconds, count }, part) =>
+    `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${many(count, 'token')} ${count === 1 ? 'waits' : 'wait'}`)}. Compare VENDOR_MAX_RPS with what falls due.`,
+  vendor_slow: ({ share }, part) =>
+    `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${SLOW_LOGIN_MS / SECOND_MS} s at the vendor. Ask the vendor.`,
+  replica_missing: ({ replicas = [] }) =>
+    `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, or hangs. See why.`,
+  configuration_differs: ({ count, replicas = [] }) =>
+    `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
+  clock_differs: ({ host, seconds }, part) =>
+    `The clocks of this host and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
+};
+
+function many(count = 0, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
+
+function percent(share = 0): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** @param since epoch ms, if the facts do not tell */
+export function asFinding({ since: known, ...found }: FoundFacts, since: number): Finding {
+  const part = (fact: unknown, text: string) => (fact === undefined ? '' : text);
+  return { ...found, message: SENTENCES[found.code](found, part), since: known ?? since };
+}

@@ -1,0 +1,65 @@
+import type { ReplicaState } from '../token/findings.ts';
+import type { ScheduleOutlook } from '../token/ports.ts';
+import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
+
+type FleetReplica = ReplicaState & { readonly configuredAt: number };
+
+/**
+ * What only the whole fleet shows.
+ * @param differentSince since when the replicas are known to differ, epoch ms; `undefined`: they do not
+ */
+export function fleetFindings(
+  replicas: readonly FleetReplica[],
+  schedule: ScheduleOutlook | undefined,
+  now: number,
+  differentSince = differingSince(replicas),
+): FoundFacts[] {
+  const found: FoundFacts[] = [];
+  const missing = replicas.filter(({ missingSince }) => missingSince !== undefined);
+  const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
+  if (missing.length > 0) {
+    const since = Math.min(...missing.map(({ missingSince }) => missingSince ?? now));
+    found.push({ code: 'replica_missing', count: missing.length, since, replicas: namesOf(missing) });
+  }
+  if (differentSince !== undefined && now - differentSince >= THRESHOLDS.configurationMs) {
+    const different = differing(alive);
+    // Without a count, none of them is the odd one.
+    const count = different.length < alive.length ? { count: different.length } : {};
+    found.push({ code: 'configuration_differs', ...count, since: differentSince, replicas: namesOf(different) });
+  }
+  if (schedule && schedule.overdueMs >= THRESHOLDS.overdueMs) {
+    const [count = 0] = schedule.dueWithin;
+    found.push({ code: 'renewals_late', count, seconds: Math.round(schedule.overdueMs / SECOND_MS) });
+  }
+  return found;
+}
+
+/**
+ * Since when the replicas that are alive differ, as far as their own times tell, epoch ms: since the first replica of the
+ * latest group. `undefined`: they do not differ.
+ */
+export function differingSince(replicas: readonly FleetReplica[]): number | undefined {
+  const groups = groupsOf(replicas.filter(({ missingSince }) => missingSince === undefined));
+  if (groups.length < 2) return undefined;
+  return Math.max(...groups.map((group) => Math.min(...group.map(({ configuredAt }) => configuredAt))));
+}
+
+/** The replicas that differ from the largest group with one version and one configuration. All, if no group is the largest. */
+function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
+  const [largest, ...others] = groupsOf(alive).sort((one, other) => other.length - one.length);
+  return others[0]?.length === largest?.length ? alive : others.flat();
+}
+
+/** The replicas with one version and one configuration. */
+function groupsOf(replicas: readonly FleetReplica[]): FleetReplica[][] {
+  const groups = new Map<string, FleetReplica[]>();
+  for (const replica of replicas) {
+    const name = `${replica.version} ${replica.configuration}`;
+    groups.set(name, [...(groups.get(name) ?? []), replica]);
+  }
+  return [...groups.values()];
+}
+
+function namesOf(replicas: readonly ReplicaState[]): string[] {
+  return replicas.map(({ replica }) => replica).sort();
+}
