@@ -7,21 +7,29 @@ export const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
 /**
- * When the facts become a finding (docs/console.md). Shares are of the last five minutes. A share needs a minimum of
- * events, so that a few requests at night say nothing.
+ * When the facts become a finding. `npm run reference` writes the table of docs/console.md. A share needs a minimum of events,
+ * so that a few requests at night say nothing.
  */
 export const THRESHOLDS = {
-  /** The counts are of five whole minutes and the current one. */
+  /** Shares are of five whole minutes and the current one. */
   countedMs: 6 * MINUTE_MS,
-  failedLogins: { least: 10, share: 0.1 },
-  /** So many logins of the last minute tell whether the vendor still fails them. */
-  recoveredLogins: { least: 20 },
-  rejectedLogins: { least: 5, share: 0.05 },
-  slowLogins: { least: 10, share: 0.2 },
-  closedAccounts: { least: 10, share: 0.05 },
-  refusedSessions: { least: 10, share: 0.5 },
-  uncheckedSessions: { least: 10, share: 0.05 },
-  failedReads: { least: 10, share: 0.05 },
+  shares: {
+    failedLogins: { code: 'vendor_fails_logins', of: 'logins', least: 10, share: 0.1 },
+    rejectedLogins: { code: 'vendor_rejects', of: 'logins', least: 5, share: 0.05 },
+    slowLogins: { code: 'vendor_slow', of: 'logins', least: 10, share: 0.2 },
+    closedAccounts: { code: 'accounts_closed', of: 'logins', least: 10, share: 0.05 },
+    refusedSessions: { code: 'sessions_refused', of: 'sessions', least: 10, share: 0.5 },
+    uncheckedSessions: { code: 'session_check_fails', of: 'sessions', least: 10, share: 0.05 },
+    failedReads: { code: 'reads_fail', of: 'reads', least: 10, share: 0.05 },
+  },
+  /** The share of the last 20 to 30 s that is a finding, too: old successes must not hide a fault that has just begun. */
+  lately: { times: 2, most: 0.75 },
+  /** What was found stays until it is less than so much of its threshold, so that it does not come and go. */
+  kept: 0.5,
+  /** With few logins: none succeeds. One account alone may be the cause itself. */
+  noLogin: { least: 5, accounts: 2, minutes: 30 },
+  /** A login that takes longer, without its waits, is slow. */
+  slowLoginMs: 3 * SECOND_MS,
   redisOutage: { least: 3, ms: 5 * SECOND_MS },
   /** From the first refusal to the last. A planned failover takes less. */
   refusedWritesMs: 3 * SECOND_MS,
@@ -40,21 +48,19 @@ export const THRESHOLDS = {
   clockMs: 30 * SECOND_MS,
   /** Longer than a roll-out, or a reload of all replicas, lets them differ. */
   configurationMs: 5 * MINUTE_MS,
+  /** A replica without a summary for so long has ended. If it did not say so, it is missing. */
+  silentMs: 20 * SECOND_MS,
+  /** How long a missing replica is shown. */
+  missingMs: 15 * MINUTE_MS,
 } as const;
 
-/** A login that takes longer, without its waits, is slow. */
-export const SLOW_LOGIN_MS = 3_000;
-
 /**
- * What apps and the vendor did in the last five minutes. Logins that were not sent are not in it: the circuit was open, or the
- * login budget had no place. The numbers of several replicas add up.
+ * What apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open, or the login
+ * budget had no place. The numbers of several replicas add up.
  */
-export interface RecentCounts {
+export interface ShareCounts {
   readonly logins: number;
   readonly failedLogins: number;
-  /** In the last whole minute and the current one. */
-  readonly recentLogins: number;
-  readonly recentFailedLogins: number;
   /** The vendor refused the app, its signature or the clock. */
   readonly rejectedLogins: number;
   readonly slowLogins: number;
@@ -64,15 +70,23 @@ export interface RecentCounts {
   readonly uncheckedSessions: number;
   readonly reads: number;
   readonly failedReads: number;
+}
+
+/** Of the last five minutes, unless something else is said. */
+export interface RecentCounts extends ShareCounts {
+  /** In the last half hour. */
+  readonly halfHourLogins: number;
+  /** Failed and rejected ones. */
+  readonly halfHourFailedLogins: number;
+  /** Accounts whose logins have failed since one succeeded, two at most. Of several replicas, the largest number counts. */
+  readonly failedAccounts: number;
   /** In the last hour. */
   readonly endedTokens: number;
 }
 
-export const NO_COUNTS: RecentCounts = {
+export const NO_SHARES: ShareCounts = {
   logins: 0,
   failedLogins: 0,
-  recentLogins: 0,
-  recentFailedLogins: 0,
   rejectedLogins: 0,
   slowLogins: 0,
   closedAccounts: 0,
@@ -81,6 +95,13 @@ export const NO_COUNTS: RecentCounts = {
   uncheckedSessions: 0,
   reads: 0,
   failedReads: 0,
+};
+
+export const NO_COUNTS: RecentCounts = {
+  ...NO_SHARES,
+  halfHourLogins: 0,
+  halfHourFailedLogins: 0,
+  failedAccounts: 0,
   endedTokens: 0,
 };
 
@@ -89,6 +110,8 @@ export interface ReplicaFacts {
   readonly now: number;
   readonly monotonic: number;
   readonly counts: RecentCounts;
+  /** The same of the last 20 to 30 s. */
+  readonly lately: ShareCounts;
   /** The most frequent kinds of failure. */
   readonly reasons: { readonly logins?: string | undefined; readonly reads?: string | undefined };
   /** `undefined`: the store is in this process. */
@@ -125,14 +148,29 @@ export function isLong(contact: Contact, now: number, long: { readonly least: nu
   return failingSince !== undefined && failures >= long.least && now - failingSinceMonotonic >= long.ms;
 }
 
-export function frequent(
-  code: FindingCode,
-  count: number,
-  all: number,
-  { least, share: most }: { readonly least: number; readonly share: number },
+/** The codes of what was found before. */
+export type FoundBefore = ReadonlySet<FindingCode>;
+
+/**
+ * The finding of a share that is too large: in the last five minutes, or in the last half minute. It is over once so many
+ * events came lately that the fault would show, and it did not.
+ */
+export function shareFinding(
+  name: keyof typeof THRESHOLDS.shares,
+  { counts, lately }: Pick<ReplicaFacts, 'counts' | 'lately'>,
+  before: FoundBefore,
 ): FoundFacts[] {
-  const share = count / Math.max(1, all);
-  return count >= least && share >= most ? [{ code, count, share: Math.min(1, Math.round(share * 100) / 100) }] : [];
+  const { code, of, least, share } = THRESHOLDS.shares[name];
+  const { times, most } = THRESHOLDS.lately;
+  const shareOf = (all: ShareCounts) => all[name] / Math.max(1, all[of]);
+  const kept = before.has(code) ? THRESHOLDS.kept : 1;
+  const isOver = lately[of] * shareOf(counts) >= least && shareOf(lately) < kept * share;
+  const isFrequent = (all: ShareCounts, asShare: number) => all[name] >= kept * least && shareOf(all) >= kept * asShare;
+  // The tokens of closed accounts are deleted, so this is not over when no more accounts are closed.
+  const isFound = isFrequent(counts, share) && (code === 'accounts_closed' || !isOver);
+  if (!isFound && !isFrequent(lately, Math.min(times * share, most))) return [];
+  const largest = Math.min(1, Math.max(shareOf(counts), shareOf(lately)));
+  return [{ code, count: counts[name], share: Math.round(largest * 100) / 100 }];
 }
 
 /** Without what is not known. */

@@ -1,5 +1,5 @@
 import type { Finding, FindingCode, FindingFacts } from '../token/findings.ts';
-import { type FoundFacts, SECOND_MS, SLOW_LOGIN_MS } from './finding-facts.ts';
+import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
 
 const REFUSALS: Readonly<Record<string, string>> = {
   oom: 'its memory is full: give it more',
@@ -38,7 +38,7 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   renewals_late: ({ seconds, count }, part) =>
     `Renewals are ${part(seconds, `${seconds} s `)}late${part(count, `, and ${many(count, 'token')} ${count === 1 ? 'waits' : 'wait'}`)}. Compare VENDOR_MAX_RPS with what falls due.`,
   vendor_slow: ({ share }, part) =>
-    `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${SLOW_LOGIN_MS / SECOND_MS} s at the vendor. Ask the vendor.`,
+    `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${THRESHOLDS.slowLoginMs / SECOND_MS} s at the vendor. Ask the vendor.`,
   replica_missing: ({ replicas = [] }) =>
     `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, or hangs. See why.`,
   configuration_differs: ({ count, replicas = [] }) =>

@@ -1,23 +1,32 @@
 import { FINDING_CODES, type FindingCode } from '../token/findings.ts';
 import {
+  type FoundBefore,
   type FoundFacts,
-  frequent,
   isLong,
   isOutage,
   named,
   type ReplicaFacts,
   SECOND_MS,
+  shareFinding,
   THRESHOLDS,
 } from './finding-facts.ts';
 import { vendorFindings } from './vendor-findings.ts';
 
-/** What one replica finds. With the sum of all counts, it is what the fleet finds. */
-export function replicaFindings(facts: ReplicaFacts): FoundFacts[] {
-  const found = [...redisFindings(facts), ...vendorFindings(facts), ...sessionFindings(facts), ...clockFindings(facts)];
+/**
+ * What one replica finds. With the sum of all counts, it is what the fleet finds.
+ * @param before what it found the last time
+ */
+export function replicaFindings(facts: ReplicaFacts, before: FoundBefore = new Set()): FoundFacts[] {
+  const found = [
+    ...redisFindings(facts),
+    ...vendorFindings(facts, before),
+    ...sessionFindings(facts, before),
+    ...clockFindings(facts),
+  ];
   const { counts, reasons } = facts;
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
   // Also if another finding explains it: apps get errors, which no cause alone says.
-  const failing = frequent('reads_fail', counts.failedReads, counts.reads, THRESHOLDS.failedReads);
+  const failing = shareFinding('failedReads', facts, before);
   return inOrder([...found, ...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) }))]);
 }
 
@@ -41,16 +50,16 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   return found;
 }
 
-function sessionFindings({ counts, sessionServer, monotonic }: ReplicaFacts): FoundFacts[] {
-  const { sessions, refusedSessions, uncheckedSessions } = counts;
-  const unchecked = frequent('session_check_fails', uncheckedSessions, sessions, THRESHOLDS.uncheckedSessions);
+function sessionFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
+  const { sessionServer, monotonic } = facts;
+  const unchecked = shareFinding('uncheckedSessions', facts, before);
   const isDown = sessionServer !== undefined && isOutage(sessionServer, monotonic);
   const reason = named({ reason: sessionServer?.lastFailure?.reason });
   const fails =
     isDown && unchecked.length === 0
       ? [{ code: 'session_check_fails', since: sessionServer.failingSince, ...reason } as const]
       : unchecked.map((one) => ({ ...one, ...reason }));
-  return [...fails, ...frequent('sessions_refused', refusedSessions, sessions, THRESHOLDS.refusedSessions)];
+  return [...fails, ...shareFinding('refusedSessions', facts, before)];
 }
 
 function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {

@@ -1,15 +1,9 @@
 import * as z from 'zod';
 import type { Clock, Timer } from '../token/clock.ts';
-import {
-  FINDING_CODES,
-  type Finding,
-  type FindingCode,
-  type FindingFacts,
-  type ReplicaState,
-} from '../token/findings.ts';
+import { FINDING_CODES, FINDINGS, type Finding, type FindingCode, type ReplicaState } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
-import { type FoundFacts, NO_COUNTS, type RecentCounts, type ReplicaFacts } from './finding-facts.ts';
+import { type FoundFacts, NO_COUNTS, NO_SHARES, type ReplicaFacts, THRESHOLDS } from './finding-facts.ts';
 import { asFinding } from './finding-sentences.ts';
 import { inOrder, replicaFindings } from './findings.ts';
 import { differingSince, fleetFindings } from './fleet-findings.ts';
@@ -20,10 +14,8 @@ const SUMMARY_MS = 5_000;
 const RETRY_MS = 1_000;
 /** An older summary no longer tells what its replica finds. Its replica may be unable to leave another one. */
 const STALE_MS = 2 * SUMMARY_MS;
-/** A replica without a summary for so long has ended. If it did not say so, it is missing. */
-const SILENT_MS = 4 * SUMMARY_MS;
-/** How long a missing replica is shown. */
-const MISSING_MS = 15 * 60_000;
+/** Number of findings in a summary: a domain may have two. The store reads no long summary. */
+const MAX_LEFT = 12;
 /** A difference of configurations that nobody has seen for so long is over. A replica that restarts is away for a moment. */
 const DIFFERENCE_MS = 60_000;
 /** Number of replicas that a report shows. */
@@ -36,8 +28,10 @@ const name = z.string().max(256);
 
 const word = z.string().transform((text) => text.slice(0, 100));
 
-/** {@link FindingFacts} without the replicas. */
-const facts = z.object({
+/** A finding without its sentence and the replicas. A later version may have other codes. */
+const leftFinding = z.object({
+  code: name,
+  since: instant,
   count: z.int().min(0).max(1e9).optional().catch(undefined),
   share: z.number().min(0).max(1).optional().catch(undefined),
   host: word.optional().catch(undefined),
@@ -54,14 +48,19 @@ const summary = z.object({
   startedAt: instant,
   configuredAt: instant,
   clockOffsetMs: z.number().min(-8.64e15).max(8.64e15).optional(),
-  /** Since when, by code. */
-  findings: z.record(z.string(), instant),
-  /** By code. An earlier version leaves none. */
-  facts: z.record(z.string(), facts).catch({}),
-  counts: z.object(
-    Object.fromEntries(Object.keys(NO_COUNTS).map((key) => [key, count])) as Record<keyof RecentCounts, typeof count>,
-  ),
+  findings: z.array(leftFinding).transform((left) => left.slice(0, MAX_LEFT).filter(isKnown)),
+  counts: countsLike(NO_COUNTS),
+  lately: countsLike(NO_SHARES),
 });
+
+function countsLike<Counts extends object>(none: Counts) {
+  const names = Object.keys(none) as (keyof Counts & string)[];
+  return z.object(Object.fromEntries(names.map((key) => [key, count])) as Record<keyof Counts & string, typeof count>);
+}
+
+function isKnown<Left extends { readonly code: string }>(left: Left): left is Left & { readonly code: FindingCode } {
+  return Object.hasOwn(FINDINGS, left.code);
+}
 
 type Summary = z.infer<typeof summary>;
 type Replica = ReplicaState & { readonly configuredAt: number };
@@ -130,14 +129,19 @@ export class Fleet {
     const fresh = [self, ...alive.filter(({ isStale }) => !isStale)];
     const counts = {
       ...sumOf(fresh.map((one) => one.counts)),
+      failedAccounts: Math.max(...fresh.map((one) => one.counts.failedAccounts)),
       endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
     };
+    const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
     const since = this.#differentSince(replicas);
-    const found = [...replicaFindings({ ...facts, counts }), ...fleetFindings(replicas, schedule, facts.now, since)];
-    const reported = new Map(foundBy(fresh, fresh.length <= alive.length).map((one) => [one.code, one]));
+    const found = [
+      ...replicaFindings(sums, codesOf(this.#all)),
+      ...fleetFindings(replicas, schedule, facts.now, since),
+    ];
+    const reported = new Map(foundBy(fresh, fresh.length <= alive.length).map((one) => [idOf(one), one]));
     // A share is of all replicas. What only some of them find has their names.
-    const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(one.code), ...one }));
-    for (const { code } of found) reported.delete(code);
+    const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(idOf(one)), ...one }));
+    for (const one of found) reported.delete(idOf(one));
     all.push(...reported.values());
     this.#all = withSince(all, this.#all, facts.now);
     return {
@@ -179,7 +183,7 @@ export class Fleet {
     this.#timer = clock.setTimer(() => void this.#leave(), isLeft ? SUMMARY_MS : RETRY_MS);
   }
 
-  #summary({ clockOffsetMs, counts, now }: ReplicaFacts, own: readonly Finding[]): Summary {
+  #summary({ clockOffsetMs, counts, lately, now }: ReplicaFacts, own: readonly Finding[]): Summary {
     const { replica, version, configuration } = this.#options;
     const digest = configuration();
     if (digest !== this.#configuration.digest) this.#configuration = { digest, since: now };
@@ -190,9 +194,9 @@ export class Fleet {
       startedAt: this.#startedAt,
       configuredAt: this.#configuration.since,
       clockOffsetMs,
-      findings: Object.fromEntries(own.map(({ code, since }) => [code, since])),
-      facts: Object.fromEntries(own.map((finding) => [finding.code, facts.parse(finding)])),
+      findings: own.slice(0, MAX_LEFT).map((finding) => ({ ...leftFinding.parse(finding), code: finding.code })),
       counts: { ...counts },
+      lately: { ...lately },
     };
   }
 
@@ -200,7 +204,7 @@ export class Fleet {
   #look(facts: ReplicaFacts): readonly Finding[] {
     const { log } = this.#options;
     const before = this.#own;
-    this.#own = withSince(replicaFindings(facts), before, facts.now);
+    this.#own = withSince(replicaFindings(facts, codesOf(before)), before, facts.now);
     for (const [id, { message, code, since: _, ...fields }] of this.#own) {
       if (!before.has(id)) log.warn({ finding: code, ...fields }, message);
     }
@@ -216,8 +220,8 @@ export class Fleet {
     // After an outage of the store, each summary is old until its replica leaves the next one.
     const leavingMs = this.#options.clock.monotonic() - (this.#leavingSince ?? Number.POSITIVE_INFINITY);
     const known = others.flatMap(({ ageMs, text }) => {
-      const read = ageMs < MISSING_MS ? readSummary(text) : undefined;
-      const isSilent = Math.min(ageMs, leavingMs) >= SILENT_MS;
+      const read = ageMs < THRESHOLDS.missingMs ? readSummary(text) : undefined;
+      const isSilent = Math.min(ageMs, leavingMs) >= THRESHOLDS.silentMs;
       return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined, isStale: ageMs > STALE_MS }] : [];
     });
     const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Age) =>
@@ -240,8 +244,8 @@ function readSummary(text: string): Summary | undefined {
   }
 }
 
-function replicaState({ counts: _, facts: __, findings, isStale, clockOffsetMs, ...state }: Summary & Age): Replica {
-  const found = isStale ? undefined : FINDING_CODES.filter((code) => Object.hasOwn(findings, code));
+function replicaState({ counts: _, lately: __, findings, isStale, clockOffsetMs, ...state }: Summary & Age): Replica {
+  const found = isStale ? undefined : FINDING_CODES.filter((code) => findings.some((one) => one.code === code));
   return { ...state, clockOffsetMs, findings: found };
 }
 
@@ -250,22 +254,31 @@ function replicaState({ counts: _, facts: __, findings, isStale, clockOffsetMs, 
  * do, or what some find is not known. A replica with a fault of Redis can seldom tell the others.
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
-  return FINDING_CODES.flatMap((code): FoundFacts[] => {
-    const by = replicas.filter(({ findings }) => Object.hasOwn(findings, code));
-    if (by.length === 0) return [];
-    const since = Math.min(...by.map(({ findings }) => findings[code] ?? Number.POSITIVE_INFINITY));
-    const [most] = by
-      .map(({ facts }) => (Object.hasOwn(facts, code) ? facts[code] : undefined) ?? {})
-      .sort((one, other) => (other.count ?? 0) - (one.count ?? 0));
-    const isNamed = by.length < replicas.length && !someUnknown && !code.startsWith('redis_');
-    return [{ ...(most as FindingFacts), code, since, ...(isNamed && { replicas: by.map(({ replica }) => replica) }) }];
+  const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
+  for (const { replica, findings } of replicas) {
+    for (const finding of findings) byId.set(idOf(finding), [...(byId.get(idOf(finding)) ?? []), { replica, finding }]);
+  }
+  return [...byId.values()].map((by) => {
+    const since = Math.min(...by.map(({ finding }) => finding.since));
+    const [most] = by.map(({ finding }) => finding).sort((one, other) => (other.count ?? 0) - (one.count ?? 0));
+    const names = [...new Set(by.map(({ replica }) => replica))];
+    const isNamed = by.length < replicas.length && !someUnknown && !most?.code.startsWith('redis_');
+    return { ...(most as FoundFacts), since, ...(isNamed && { replicas: names }) };
   });
 }
 
-function sumOf(counts: readonly RecentCounts[]): RecentCounts {
-  const names = Object.keys(NO_COUNTS) as (keyof RecentCounts)[];
-  const sums = names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)]);
-  return Object.fromEntries(sums) as unknown as RecentCounts;
+/** Each host of the vendor has a finding of its own. */
+function idOf({ code, host = '' }: { readonly code: string; readonly host?: string | undefined }): string {
+  return `${code} ${host}`;
+}
+
+function codesOf(found: ReadonlyMap<string, Finding>): ReadonlySet<FindingCode> {
+  return new Set([...found.values()].map(({ code }) => code));
+}
+
+function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {
+  const names = Object.keys(counts[0] ?? {}) as (keyof Counts)[];
+  return Object.fromEntries(names.map((key) => [key, counts.reduce((sum, one) => sum + one[key], 0)])) as Counts;
 }
 
 /** After an outage, logins that still fail are no new fault: they have failed since it began. */
@@ -275,7 +288,7 @@ const CONTINUED: Partial<Readonly<Record<FindingCode, FindingCode>>> = { vendor_
 function withSince(found: readonly FoundFacts[], before: ReadonlyMap<string, Finding>, now: number) {
   return new Map(
     found.map((facts) => {
-      const id = `${facts.code} ${facts.host ?? ''}`;
+      const id = idOf(facts);
       const earlier = before.get(id) ?? [...before.values()].find(({ code }) => code === CONTINUED[facts.code]);
       return [id, asFinding(facts, earlier?.since ?? now)];
     }),

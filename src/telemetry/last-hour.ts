@@ -1,12 +1,18 @@
 import type { Clock } from '../token/clock.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
 import type { LoginOutcome, Observer, ReadOutcome, RenewalOutcome, SessionOutcome } from '../token/observer.ts';
-import { type RecentCounts, SLOW_LOGIN_MS } from './finding-facts.ts';
+import type { AccountId } from '../token/subject.ts';
+import { type RecentCounts, type ShareCounts, THRESHOLDS } from './finding-facts.ts';
 import { errorCodeOf } from './metrics.ts';
 
 const MINUTE_MS = 60_000;
 /** The current minute, and the 60 minutes before it. */
 const MINUTES = 61;
+/** Events are counted in slots of 10 s. */
+const SLOTS = 6;
+const SLOT_MS = MINUTE_MS / SLOTS;
+/** Slots of {@link MinuteCounts.lately}: two whole ones, and the current one. */
+const LATE_SLOTS = 3;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
 
@@ -40,6 +46,10 @@ function minuteOf(ms: number): number {
   return Math.floor(ms / MINUTE_MS);
 }
 
+function slotOf(ms: number): number {
+  return Math.floor(ms / SLOT_MS) % (MINUTES * SLOTS);
+}
+
 /** Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
@@ -53,10 +63,11 @@ export class MinuteCounts<Kind extends string> {
   }
 
   add(kind: Kind): void {
-    this.#clearNewSlots(minuteOf(this.#minutes.now()));
-    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES);
+    const now = this.#minutes.now();
+    this.#clearNewSlots(minuteOf(now));
+    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES * SLOTS);
     this.#counts.set(kind, counts);
-    const slot = this.#newest % MINUTES;
+    const slot = slotOf(now);
     counts[slot] = (counts[slot] ?? 0) + 1;
   }
 
@@ -68,7 +79,11 @@ export class MinuteCounts<Kind extends string> {
     this.#clearNewSlots(minute);
     const oldest = this.#newest + 1;
     const lists = [...this.#counts].map(([kind, counts]) => {
-      return [kind, Array.from(counts, (_, at) => counts[(oldest + at) % MINUTES] ?? 0)] as const;
+      const countOf = (minute: number) => {
+        const first = (minute % MINUTES) * SLOTS;
+        return counts.subarray(first, first + SLOTS).reduce((sum, count) => sum + count, 0);
+      };
+      return [kind, Array.from({ length: MINUTES }, (_, at) => countOf(oldest + at))] as const;
     });
     return Object.fromEntries(lists.filter(([, list]) => list.some((count) => count > 0)));
   }
@@ -84,6 +99,17 @@ export class MinuteCounts<Kind extends string> {
     return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
   }
 
+  /** Returns the counts of the last 20 to 30 s, without zeros. */
+  lately(): Readonly<Partial<Record<Kind, number>>> {
+    const now = this.#minutes.now();
+    this.#clearNewSlots(minuteOf(now));
+    const slots = Array.from({ length: LATE_SLOTS }, (_, ago) => slotOf(now - ago * SLOT_MS));
+    const sums = [...this.#counts].map(([kind, counts]) => {
+      return [kind, slots.reduce((sum, slot) => sum + (counts[slot] ?? 0), 0)] as const;
+    });
+    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
+  }
+
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
     const now = this.#minutes.now();
@@ -93,9 +119,37 @@ export class MinuteCounts<Kind extends string> {
 
   #clearNewSlots(now: number): void {
     for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
-      for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
+      const first = ((now - step) % MINUTES) * SLOTS;
+      for (const counts of this.#counts.values()) counts.fill(0, first, first + SLOTS);
     }
     this.#newest = Math.max(this.#newest, now);
+  }
+}
+
+/** The accounts whose logins have failed since one succeeded here: the last ones, as many as a finding needs. */
+class FailedAccounts {
+  readonly #clock: Clock;
+  /** The time of the last failure of each, by the monotonic clock. */
+  readonly #failedAt = new Map<AccountId, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  failed(account: AccountId): void {
+    this.#failedAt.delete(account);
+    this.#failedAt.set(account, this.#clock.monotonic());
+    const [oldest] = this.#failedAt.keys();
+    if (oldest !== undefined && this.#failedAt.size > THRESHOLDS.noLogin.accounts) this.#failedAt.delete(oldest);
+  }
+
+  succeeded(): void {
+    this.#failedAt.clear();
+  }
+
+  within(minutes: number): number {
+    const from = this.#clock.monotonic() - minutes * MINUTE_MS;
+    return [...this.#failedAt.values()].filter((at) => at > from).length;
   }
 }
 
@@ -114,6 +168,7 @@ export function countsByMinute(clock: Clock) {
     failedRenewals: new MinuteCounts<ErrorCode>(clock, minutes),
     loginsSent: new MinuteCounts<'login'>(clock, minutes),
     events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock, minutes),
+    failedAccounts: new FailedAccounts(clock),
     /** The series of one and the same hour, and its start: the clock is read once, because a minute may begin meanwhile. */
     lastHour() {
       const minute = minuteOf(minutes.now());
@@ -136,32 +191,49 @@ const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'c
 
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
-  const [reads, logins, sessions, events] = [
-    counts.reads.within(MINUTES_OF_FINDINGS),
-    sentIn(counts.logins.within(MINUTES_OF_FINDINGS)),
-    counts.sessions.within(MINUTES_OF_FINDINGS),
-    counts.events.within(MINUTES_OF_FINDINGS),
-  ];
-  const recentLogins = sentIn(counts.logins.within(1));
-  const failedLogins = failedOf(logins);
-  const failedReads = pick(reads, (outcome) => isErrorCode(outcome) && ERRORS[outcome].status >= 500);
+  const { minutes } = THRESHOLDS.noLogin;
+  const halfHour = sentIn(counts.logins.within(minutes));
+  const halfHourFailed = pick(halfHour, (outcome) => !NO_FAULTS.has(outcome));
   const recent: RecentCounts = {
-    logins: sum(logins),
-    failedLogins: sum(failedLogins),
-    recentLogins: sum(recentLogins),
-    recentFailedLogins: sum(failedOf(recentLogins)),
-    rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
-    slowLogins: events.slowLogins ?? 0,
-    closedAccounts: events.closedAccounts ?? 0,
-    // Anybody can send junk, and it locks no user out.
-    sessions: sum(sessions) - (sessions.malformed ?? 0),
-    refusedSessions: (sessions.session_invalid ?? 0) + (sessions.session_expired ?? 0),
-    uncheckedSessions: sessions.session_check_unavailable ?? 0,
-    reads: sum(reads),
-    failedReads: sum(failedReads),
+    ...shareCounts(counts, (kind) => kind.within(MINUTES_OF_FINDINGS)),
+    halfHourLogins: sum(halfHour),
+    halfHourFailedLogins: sum(halfHourFailed),
+    failedAccounts: counts.failedAccounts.within(minutes),
     endedTokens: counts.events.within(60).endedTokens ?? 0,
   };
-  return { counts: recent, reasons: { logins: mostFrequent(failedLogins), reads: mostFrequent(failedReads) } };
+  const reasons = {
+    logins: mostFrequent(failedOf(sentIn(counts.logins.within(MINUTES_OF_FINDINGS)))) ?? mostFrequent(halfHourFailed),
+    reads: mostFrequent(failedReadsIn(counts.reads.within(MINUTES_OF_FINDINGS))),
+  };
+  return { counts: recent, lately: shareCounts(counts, (kind) => kind.lately()), reasons };
+}
+
+interface AnyCounts {
+  within(minutes: number): Counts;
+  lately(): Counts;
+}
+
+function shareCounts(counts: ReturnType<typeof countsByMinute>, of: (kind: AnyCounts) => Counts): ShareCounts {
+  const [reads, logins, sessions, events] = [
+    of(counts.reads),
+    sentIn(of(counts.logins)),
+    of(counts.sessions),
+    of(counts.events),
+  ];
+  const count = (kinds: Counts, kind: string) => kinds[kind] ?? 0;
+  return {
+    logins: sum(logins),
+    failedLogins: sum(failedOf(logins)),
+    rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
+    slowLogins: count(events, 'slowLogins'),
+    closedAccounts: count(events, 'closedAccounts'),
+    // Anybody can send junk, and it locks no user out.
+    sessions: sum(sessions) - count(sessions, 'malformed'),
+    refusedSessions: count(sessions, 'session_invalid') + count(sessions, 'session_expired'),
+    uncheckedSessions: count(sessions, 'session_check_unavailable'),
+    reads: sum(reads),
+    failedReads: sum(failedReadsIn(reads)),
+  };
 }
 
 type Counts = Readonly<Record<string, number>>;
@@ -172,6 +244,10 @@ function sentIn(logins: Counts): Counts {
 
 function failedOf(logins: Counts): Counts {
   return pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
+}
+
+function failedReadsIn(reads: Counts): Counts {
+  return pick(reads, (outcome) => isErrorCode(outcome) && ERRORS[outcome].status >= 500);
 }
 
 function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
@@ -211,10 +287,13 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       observer.loginSent();
       counts.loginsSent.add('login');
     },
-    loginEnded(outcome, vendorCode, durationMs, waitedMs) {
-      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs);
+    loginEnded(outcome, vendorCode, durationMs, waitedMs, account) {
+      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs, account);
       counts.logins.add(outcome);
-      if (outcome === 'success' && durationMs - waitedMs > SLOW_LOGIN_MS) counts.events.add('slowLogins');
+      if (NO_FAULTS.has(outcome)) counts.failedAccounts.succeeded();
+      else if (!UNSENT.has(outcome)) counts.failedAccounts.failed(account);
+      const tookMs = durationMs - waitedMs;
+      if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) counts.events.add('slowLogins');
     },
     accountClosed() {
       observer.accountClosed();

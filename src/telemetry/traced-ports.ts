@@ -83,9 +83,9 @@ export function tracedObserver(observer: Observer, note: (facts: SpanFacts) => v
       note({ 'broker.renewal_cause': cause });
       observer.renewalFailed(cause, error);
     },
-    loginEnded(outcome, vendorCode, durationMs, waitedMs) {
+    loginEnded(outcome, vendorCode, durationMs, waitedMs, account) {
       note({ 'broker.login_outcome': outcome, ...(vendorCode !== undefined && { 'broker.vendor_code': vendorCode }) });
-      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs);
+      observer.loginEnded(outcome, vendorCode, durationMs, waitedMs, account);
     },
     budgetWaited(urgency, waitMs) {
       note({ 'broker.login_queue_ms': waitMs });

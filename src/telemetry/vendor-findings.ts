@@ -1,18 +1,21 @@
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import {
+  type FoundBefore,
   type FoundFacts,
-  frequent,
   isOutage,
   named,
-  type RecentCounts,
   type ReplicaFacts,
   SECOND_MS,
+  shareFinding,
   THRESHOLDS,
 } from './finding-facts.ts';
 
 /** What is wrong at the vendor, as far as this replica sees. */
-export function vendorFindings(facts: ReplicaFacts): FoundFacts[] {
-  return [...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)), ...loginFindings(facts)];
+export function vendorFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
+  return [
+    ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)),
+    ...loginFindings(facts, before),
+  ];
 }
 
 const REJECTIONS: ReadonlySet<string> = new Set(['configuration', 'clock_skew']);
@@ -44,28 +47,34 @@ function outagesExplain({ vendorDomains, monotonic }: ReplicaFacts): boolean {
   return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
 }
 
-function loginFindings(facts: ReplicaFacts): FoundFacts[] {
-  const { counts, reasons, vendorDomains } = facts;
-  const { logins, failedLogins, rejectedLogins, slowLogins, closedAccounts } = counts;
+function loginFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
+  const { reasons, vendorDomains } = facts;
   const { lastFailure } = vendorDomains.find((domain) => REJECTIONS.has(domain.lastFailure?.reason ?? '')) ?? {};
-  const rejected = frequent('vendor_rejects', rejectedLogins, logins, THRESHOLDS.rejectedLogins).map((one) => ({
+  const rejected = shareFinding('rejectedLogins', facts, before).map((one) => ({
     ...one,
     ...named({ reason: lastFailure?.reason, vendorCode: lastFailure?.vendorCode }),
   }));
-  const failed = frequent('vendor_fails_logins', failedLogins, logins, THRESHOLDS.failedLogins).map((one) => ({
+  const failed = shareFinding('failedLogins', facts, before).map((one) => ({
     ...one,
     ...named({ reason: reasons.logins }),
   }));
+  const shares = [...rejected, ...failed];
   return [
     // The outage of every failing domain says more.
-    ...(outagesExplain(facts) ? [] : [...rejected, ...(isRecovered(counts) ? [] : failed)]),
-    ...frequent('accounts_closed', closedAccounts, logins, THRESHOLDS.closedAccounts),
-    ...frequent('vendor_slow', slowLogins, logins, THRESHOLDS.slowLogins),
+    ...(outagesExplain(facts) ? [] : shares.length > 0 ? shares : noLoginFinding(facts)),
+    ...shareFinding('closedAccounts', facts, before),
+    ...shareFinding('slowLogins', facts, before),
   ];
 }
 
-/** A repaired vendor is not broken for five minutes more. */
-function isRecovered({ recentLogins, recentFailedLogins }: RecentCounts): boolean {
-  const { recoveredLogins, failedLogins } = THRESHOLDS;
-  return recentLogins >= recoveredLogins.least && recentFailedLogins / recentLogins < failedLogins.share;
+/** At night, a few logins are all that there is. */
+function noLoginFinding({ counts, reasons: { logins: reason } }: ReplicaFacts): FoundFacts[] {
+  const { least, accounts } = THRESHOLDS.noLogin;
+  const failAll = (failed: number, all: number) => failed >= least && failed >= all;
+  const isFound =
+    failAll(counts.failedLogins + counts.rejectedLogins, counts.logins) ||
+    failAll(counts.halfHourFailedLogins, counts.halfHourLogins);
+  if (!isFound || counts.failedAccounts < accounts) return [];
+  const code = REJECTIONS.has(reason ?? '') ? 'vendor_rejects' : 'vendor_fails_logins';
+  return [{ code, share: 1, ...named({ reason }) }];
 }

@@ -1,5 +1,6 @@
 import type { ErrorCode } from './errors.ts';
 import type { Urgency } from './login-queue.ts';
+import type { AccountId } from './subject.ts';
 
 /**
  * The source of a served token. `login`: a login for this read. `waited`: the login of another request or replica.
@@ -100,7 +101,13 @@ export interface Observer {
    * @param durationMs total time, including waits and retries
    * @param waitedMs the part of it in which the login waited for its turn or a connection
    */
-  loginEnded(outcome: LoginOutcome, vendorCode: number | undefined, durationMs: number, waitedMs: number): void;
+  loginEnded(
+    outcome: LoginOutcome,
+    vendorCode: number | undefined,
+    durationMs: number,
+    waitedMs: number,
+    account: AccountId,
+  ): void;
   /** The vendor has closed an account. Counts once per account, over all replicas. */
   accountClosed(): void;
   budgetWaited(urgency: Urgency, waitMs: number): void;

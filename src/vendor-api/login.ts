@@ -164,8 +164,9 @@ export class HttpVendorLogin implements VendorLogin {
     const startedAt = clock.monotonic();
     const domain = this.#domains.forRegion(request.region);
     const waits: LoginWaits = { totalMs: 0 };
+    const account = accountId(request.subject.unionId);
     const ended = (outcome: LoginOutcome, vendorCode?: number) =>
-      observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt, waits.totalMs);
+      observer.loginEnded(outcome, vendorCode, clock.monotonic() - startedAt, waits.totalMs, account);
     try {
       const token = await this.#loginWithRetries(request, domain, waits);
       ended('success', SUCCESS);
@@ -176,7 +177,7 @@ export class HttpVendorLogin implements VendorLogin {
       if (error instanceof BrokerError) ended('busy');
       if (!(error instanceof VendorFault)) throw error;
       ended(error.kind, error.facts.vendorCode);
-      if (error.kind === 'account_closed') void this.#noteClosed(accountId(request.subject.unionId));
+      if (error.kind === 'account_closed') void this.#noteClosed(account);
       const { level, message } = ruleFor(error);
       const { subject, requestId } = request;
       const caller = { ...(requestId !== undefined && { requestId }), subject: subjectId(subject) };

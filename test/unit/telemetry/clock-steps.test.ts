@@ -1,7 +1,7 @@
 import { Redis, ReplyError } from 'ioredis';
 import { expect, test } from 'vitest';
 import { RedisCommands } from '../../../src/store/redis/connection/commands.ts';
-import { NO_COUNTS, type ReplicaFacts } from '../../../src/telemetry/finding-facts.ts';
+import { NO_COUNTS, NO_SHARES, type ReplicaFacts } from '../../../src/telemetry/finding-facts.ts';
 import { replicaFindings } from '../../../src/telemetry/findings.ts';
 import { ContactHistory } from '../../../src/token/contact-history.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -18,6 +18,7 @@ function createReplica() {
     now: clock.now(),
     monotonic: clock.monotonic(),
     counts: NO_COUNTS,
+    lately: NO_SHARES,
     reasons: {},
     redis: { outage: redis.outage(), refusedWrites: redis.refusedWrites(), lastLoss: undefined },
     vendorDomains: [{ host: 'vendor.example', circuit: 'closed', clockOffsetMs: 0, ...vendor }],

@@ -8,6 +8,7 @@ import type {
   RenewalCause,
   RenewalOutcome,
 } from '../../../src/token/observer.ts';
+import { accountId } from '../../../src/token/subject.ts';
 
 export const READS: readonly ReadOutcome[] = ['memory', 'redis', 'login', 'waited', 'fallback'];
 const CAUSES: readonly RenewalCause[] = ['new', 'due', 'refused', 'background'];
@@ -41,6 +42,7 @@ const LOGINS: readonly LoginOutcome[] = [
   'circuit_open',
 ];
 const CODES = Object.keys(ERRORS) as ErrorCode[];
+export const ACCOUNT = accountId('account');
 
 /** Reports every possible event to an observer, once. */
 export function reportEveryEvent(observer: Observer): void {
@@ -61,7 +63,7 @@ export function reportEveryEvent(observer: Observer): void {
   observer.overdueSeen(90_000);
   observer.endedUnrenewed(2);
   observer.loginSent();
-  for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300, 100);
+  for (const outcome of LOGINS) observer.loginEnded(outcome, undefined, 300, 100, ACCOUNT);
   observer.accountClosed();
   for (const urgency of ['foreground', 'background'] as const) {
     observer.budgetWaited(urgency, 400);

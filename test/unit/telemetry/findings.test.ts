@@ -2,8 +2,10 @@ import { describe, expect, test } from 'vitest';
 import {
   type FoundFacts,
   NO_COUNTS,
+  NO_SHARES,
   type RecentCounts,
   type ReplicaFacts,
+  type ShareCounts,
   THRESHOLDS,
 } from '../../../src/telemetry/finding-facts.ts';
 import { asFinding } from '../../../src/telemetry/finding-sentences.ts';
@@ -23,6 +25,7 @@ const FINE: ReplicaFacts = {
   now: NOW,
   monotonic: MONOTONIC,
   counts: { ...NO_COUNTS, logins: 100, sessions: 100, reads: 100 },
+  lately: NO_SHARES,
   reasons: {},
   redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined },
   vendorDomains: [DOMAIN],
@@ -195,11 +198,15 @@ describe('what a replica finds', () => {
     ['nothing has happened yet', { ...FINE, counts: NO_COUNTS, vendorDomains: [], clockOffsetMs: undefined }],
     ['the store is in this process', { ...FINE, redis: undefined }],
     [
-      'five requests at night all fail',
-      withCounts({ logins: 5, failedLogins: 5, reads: 5, failedReads: 5, sessions: 5, refusedSessions: 5 }),
+      'five reads at night all fail, and their sessions are refused',
+      withCounts({ reads: 5, failedReads: 5, sessions: 5, refusedSessions: 5 }),
     ],
     ['two timeouts of Redis are 105 s apart', withRedis({ outage: failing('timeout', 105_000, 2) })],
-    ['one account has two failing logins', withDomain(failing('unknown', 16 * MINUTE_MS, 6))],
+    [
+      'one account has two failing logins',
+      { ...withDomain(failing('unknown', 16 * MINUTE_MS, 6)), counts: atNight(2, 1) },
+    ],
+    ['all five logins of one account fail at night', withCounts(atNight(5, 1))],
     [
       'a circuit is open that nobody has needed since',
       withDomain({ circuit: 'open', ...failing('timeout', DAY_MS, 40, DAY_MS) }),
@@ -256,13 +263,83 @@ describe('what a replica finds', () => {
     expect(codesOf(replicaFindings(facts))).toEqual(['vendor_down', 'reads_fail', 'tokens_ended', 'clock_differs']);
   });
 
+  test.each<[string, Partial<RecentCounts>, string[]]>([
+    ['five logins of two accounts fail, and none succeeds', atNight(5, 2), ['vendor_fails_logins']],
+    ['no more than four fail', atNight(4, 2), []],
+    ['one succeeds', { ...atNight(5, 2), halfHourLogins: 6 }, []],
+    [
+      'one succeeds before five fail within minutes',
+      { ...atNight(5, 2), logins: 5, failedLogins: 5, halfHourLogins: 99 },
+      ['vendor_fails_logins'],
+    ],
+  ])('at night, says that no login succeeds only if %s', (_, counts, expected) => {
+    expect(codesOf(replicaFindings({ ...FINE, counts: { ...NO_COUNTS, ...counts } }))).toEqual(expected);
+  });
+
+  test('at night, tells a vendor that refuses the app from one that fails', () => {
+    const facts = { ...FINE, counts: { ...NO_COUNTS, ...atNight(5, 2) }, reasons: { logins: 'configuration' } };
+    expect(replicaFindings(facts)).toEqual([{ code: 'vendor_rejects', share: 1, reason: 'configuration' }]);
+  });
+});
+
+/** Logins of the last half hour that all failed. */
+function atNight(failed: number, accounts: number) {
+  return { ...NO_COUNTS, halfHourLogins: failed, halfHourFailedLogins: failed, failedAccounts: accounts };
+}
+
+/** Five minutes of good results. */
+const BUSY = { ...NO_COUNTS, logins: 3_000, sessions: 3_000, reads: 3_000 };
+
+describe('a share', () => {
+  const found = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>, before: FindingCode[] = []) => {
+    const facts = { ...FINE, counts: { ...BUSY, ...counts }, lately: { ...NO_SHARES, ...lately } };
+    return replicaFindings(facts, new Set(before)).map(({ code, share }) => ({ code, share }));
+  };
+  const names = Object.keys(THRESHOLDS.shares) as (keyof typeof THRESHOLDS.shares)[];
+
+  test.each(names)(
+    'of %s is found within 20 s after a busy time with good results, and no blip of a second is',
+    (name) => {
+      const { of, code } = THRESHOLDS.shares[name];
+      const share = 20 / 25;
+      // Ten a second, and all of the last 20 s fail.
+      expect(found({ [name]: 200 }, { [of]: 250, [name]: 200 })).toContainEqual({ code, share });
+      expect(found({ [name]: 10 }, { [of]: 250, [name]: 10 })).toEqual([]);
+      expect(found({ [name]: 4 }, { [of]: 4, [name]: 4 })).toEqual([]);
+    },
+  );
+
+  test('is over soon after the vendor was repaired, but not because of a few successes', () => {
+    const broken = { logins: 200, failedLogins: 120 };
+    const expected = [{ code: 'vendor_fails_logins', share: 0.6 }];
+    for (const before of [[], ['vendor_fails_logins']] as const) {
+      expect(found(broken, { logins: 20, failedLogins: 0 }, [...before])).toEqual([]);
+      expect(found(broken, { logins: 16, failedLogins: 0 }, [...before])).toEqual(expected);
+    }
+  });
+
   test.each([
-    ['20 logins of the last minute succeed', 20, 1, []],
-    ['no more than 19 do', 19, 0, ['vendor_fails_logins']],
-    ['a tenth of them still fails', 20, 2, ['vendor_fails_logins']],
-  ])('forgets the failed logins of a repaired vendor only if %s', (_, recentLogins, recentFailedLogins, expected) => {
-    const facts = withCounts({ logins: 200, failedLogins: 120, recentLogins, recentFailedLogins });
-    expect(codesOf(replicaFindings(facts))).toEqual(expected);
+    ['the last five minutes', (share: number) => found({ failedReads: 3_000 * share }, {}, ['reads_fail']), 0.025],
+    [
+      'the last half minute',
+      (share: number) => found({}, { reads: 1_000, failedReads: 1_000 * share }, ['reads_fail']),
+      0.05,
+    ],
+  ])('that was found stays until it is half as large, in %s', (_, of, half) => {
+    expect(of(half)).toEqual([{ code: 'reads_fail', share: expect.any(Number) }]);
+    expect(of(half - 0.002)).toEqual([]);
+  });
+
+  test('does not come back because of the past: what was repaired must fail again', () => {
+    const past = { logins: 1_000, failedLogins: 600 };
+    expect(found(past, { logins: 100, failedLogins: 9 })).toEqual([]);
+    expect(found(past, { logins: 100, failedLogins: 9 }, ['vendor_fails_logins'])).toHaveLength(1);
+    expect(found(past, { logins: 100, failedLogins: 10 })).toHaveLength(1);
+  });
+
+  test('of closed accounts stays for five minutes, because their tokens are deleted', () => {
+    const closed = { logins: 200, closedAccounts: 100 };
+    expect(found(closed, { logins: 100 })).toEqual([{ code: 'accounts_closed', share: 0.5 }]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NO_COUNTS, type RecentCounts } from '../../../src/telemetry/finding-facts.ts';
+import { NO_COUNTS, NO_SHARES, type RecentCounts, type ShareCounts } from '../../../src/telemetry/finding-facts.ts';
 import { Fleet } from '../../../src/telemetry/fleet.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LeftSummary } from '../../../src/token/ports.ts';
@@ -15,10 +15,13 @@ function createFleet() {
   const start = (replica: string, changes: { version?: string; configuration?: string } = {}) => {
     const state = {
       counts: { ...NO_COUNTS } as RecentCounts,
+      lately: { ...NO_SHARES } as ShareCounts,
       configuration: changes.configuration ?? 'c1',
       alive: true,
       fullSince: 0,
       downMs: 0,
+      host: 'vendor.example',
+      domains: 1,
     };
     const id = `${replica}-${left.size}`;
     const lines: object[] = [];
@@ -49,6 +52,7 @@ function createFleet() {
         now: clock.now(),
         monotonic: clock.monotonic(),
         counts: state.counts,
+        lately: state.lately,
         reasons: { logins: 'timeout' },
         redis: {
           outage: undefined,
@@ -62,18 +66,21 @@ function createFleet() {
             : undefined,
           lastLoss: undefined,
         },
-        vendorDomains: [
-          {
-            ...{ host: 'vendor.example', circuit: state.downMs > 0 ? 'open' : 'closed', clockOffsetMs: 0, ...CONTACT },
-            ...(state.downMs > 0 && {
-              lastFailure: { at: clock.now(), reason: 'timeout' },
-              failingSince: clock.now() - state.downMs,
-              failingSinceMonotonic: clock.monotonic() - state.downMs,
-              failedMonotonic: clock.monotonic(),
-              failures: 20,
-            }),
+        vendorDomains: Array.from({ length: state.domains }, (_, domain) => ({
+          ...{
+            host: state.host + (domain || ''),
+            circuit: state.downMs > 0 ? 'open' : 'closed',
+            clockOffsetMs: 0,
+            ...CONTACT,
           },
-        ],
+          ...(state.downMs > 0 && {
+            lastFailure: { at: clock.now(), reason: 'timeout' },
+            failingSince: clock.now() - state.downMs,
+            failingSinceMonotonic: clock.monotonic() - state.downMs,
+            failedMonotonic: clock.monotonic(),
+            failures: 20,
+          }),
+        })),
         sessionServer: undefined,
         clockOffsetMs: 5,
       }),
@@ -175,21 +182,72 @@ describe('a fleet', () => {
     expect(findings[0]?.message).toContain('its memory is full');
   });
 
-  test('reports what a replica of an earlier version finds without the facts that it does not leave', async () => {
-    const { pass, start } = createFleet();
-    const one = start('a');
-    one.state.counts = { ...NO_COUNTS, logins: 1_000 };
-    await pass(1_000);
-    const earlier = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, counts: {} };
-    const text = JSON.stringify({ ...earlier, findings: { vendor_fails_logins: 1 } });
-    expect(one.report([{ ageMs: 0, text }]).findings).toEqual([
-      {
-        code: 'vendor_fails_logins',
-        since: 1,
-        replicas: ['z'],
-        message: 'The vendor fails logins. Ask the vendor.',
-      },
+  test('shows each domain that is down for some replicas, with what each of them knows', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, cn, eu, both] = [start('a'), start('b'), start('c'), start('d')];
+    Object.assign(cn.state, { downMs: 60_000, host: 'cn.example' });
+    for (const { state } of [eu, both]) Object.assign(state, { downMs: 90_000, host: 'eu.example' });
+    await pass(6_000);
+    const at = (ms: number) => expect.closeTo(clock.now() - ms, -4);
+    expect(one.report().findings).toMatchObject([
+      { code: 'vendor_down', host: 'cn.example', since: at(60_000), replicas: ['b'] },
+      { code: 'vendor_down', host: 'eu.example', since: at(90_000), replicas: ['c', 'd'] },
     ]);
+    expect(cn.report().findings.map(({ host, replicas }) => [host, replicas])).toEqual([
+      ['cn.example', ['b']],
+      ['eu.example', ['c', 'd']],
+    ]);
+    expect(one.report().replicas.map(({ findings }) => findings)).toEqual([[], ...Array(3).fill(['vendor_down'])]);
+  });
+
+  test('sees that all replicas together have no login at night, and that one account is not many', async () => {
+    const { pass, start } = createFleet();
+    const replicas = [start('a'), start('b'), start('c')];
+    const fail = (halfHourFailedLogins: number, failedAccounts: number) => {
+      return { ...NO_COUNTS, halfHourLogins: halfHourFailedLogins, halfHourFailedLogins, failedAccounts };
+    };
+    for (const { state } of replicas) state.counts = fail(2, 1);
+    await pass(6_000);
+    for (const { report } of replicas) expect(report().findings).toEqual([]);
+    for (const { state } of replicas.slice(1)) state.counts = fail(2, 2);
+    await pass(6_000);
+    for (const { report } of replicas) expect(report().findings).toMatchObject([{ code: 'vendor_fails_logins' }]);
+    for (const { state } of replicas.slice(0, 1)) state.counts = { ...fail(2, 1), halfHourLogins: 3 };
+    await pass(6_000);
+    for (const { report } of replicas) expect(report().findings).toEqual([]);
+  });
+
+  test('turns while all sessions are refused after a busy time, and keeps its verdict near the threshold', async () => {
+    const { pass, start } = createFleet();
+    const replicas = [start('a'), start('b'), start('c')];
+    const see = async (lately: Partial<ShareCounts>) => {
+      for (const { state } of replicas) {
+        state.counts = { ...NO_COUNTS, sessions: 3_000, refusedSessions: 60 };
+        state.lately = { ...NO_SHARES, ...lately };
+      }
+      await pass(6_000);
+      const found = replicas.map(({ report }) => report().findings.map(({ code, share }) => [code, share]));
+      expect(found[1]).toEqual(found[0]);
+      return found[0];
+    };
+    expect(await see({ sessions: 100, refusedSessions: 70 })).toEqual([]);
+    expect(await see({ sessions: 100, refusedSessions: 80 })).toEqual([['sessions_refused', 0.8]]);
+    expect(await see({ sessions: 100, refusedSessions: 70 })).toEqual([['sessions_refused', 0.7]]);
+    expect(await see({ sessions: 100, refusedSessions: 30 })).toEqual([]);
+    expect(await see({ sessions: 100, refusedSessions: 70 })).toEqual([]);
+  });
+
+  test('leaves a summary that the store reads, however many domains are down', async () => {
+    const { pass, start, store } = createFleet();
+    const one = start('a');
+    one.state.downMs = 60_000;
+    one.state.host = 'h'.repeat(40);
+    one.state.domains = 30;
+    await pass(6_000);
+    const [{ text } = { text: '' }] = store.left.values();
+    expect(one.report().findings).toHaveLength(30);
+    expect(text.length).toBeLessThan(4_000);
+    expect(JSON.parse(text).findings).toHaveLength(12);
   });
 
   test('blames no replica for a fault of Redis, and does not say that a silent one is fine', async () => {
@@ -221,7 +279,7 @@ describe('a fleet', () => {
     one.state.downMs = 0;
     await pass(3_000);
     expect(one.report().findings).toMatchObject([{ code: 'vendor_fails_logins', since }]);
-    one.state.counts = { ...one.state.counts, logins: 60, recentLogins: 40 };
+    one.state.lately = { ...NO_SHARES, logins: 40 };
     expect(one.report().findings).toEqual([]);
   });
 
@@ -329,7 +387,7 @@ describe('a fleet', () => {
     await pass(1_000);
     const later = {
       ...{ replica: 'z', version: '2.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 },
-      ...{ findings: { moon_is_full: 1 }, counts: { reads: 'many' } },
+      ...{ findings: [{ code: 'moon_is_full', since: 1 }], counts: { reads: 'many' }, lately: {} },
     };
     const texts = ['', 'null', '{}', '[1]', '{"replica":1}', JSON.stringify({ ...later, replica: 'x'.repeat(1_000) })];
     const { replicas, findings } = one.report([...texts, JSON.stringify(later)].map((text) => ({ ageMs: 0, text })));
@@ -345,14 +403,14 @@ describe('a fleet', () => {
   test.each([
     ['a start', { startedAt: 1e300 }],
     ['a configuration', { configuredAt: -1e300 }],
-    ['a finding', { findings: { vendor_down: 1e300 } }],
+    ['a finding', { findings: [{ code: 'vendor_down', since: 1e300 }] }],
     ['a clock', { clockOffsetMs: 1e300 }],
   ])('ignores a summary with an impossible time: %s', async (_, forged) => {
     const { pass, start } = createFleet();
     const one = start('a');
     await pass(1_000);
     const fine = { replica: 'z', version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0 };
-    const text = JSON.stringify({ ...fine, findings: {}, counts: {}, ...forged });
+    const text = JSON.stringify({ ...fine, findings: [], counts: {}, lately: {}, ...forged });
     expect(one.report([{ ageMs: 0, text }]).replicas.map(({ replica }) => replica)).toEqual(['a']);
   });
 
@@ -361,7 +419,7 @@ describe('a fleet', () => {
     const one = start('a');
     one.state.counts = { ...NO_COUNTS, endedTokens: 3 };
     await pass(1_000);
-    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: {} };
+    const other = { version: '1.0.0', configuration: 'c1', startedAt: 0, configuredAt: 0, findings: [], lately: {} };
     const forged = ['y', 'z'].map((replica) => {
       return {
         ageMs: 0,

@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { NO_SHARES } from '../../../src/telemetry/finding-facts.ts';
 import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '../../../src/telemetry/last-hour.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
+import type { LoginOutcome } from '../../../src/token/observer.ts';
+import { accountId } from '../../../src/token/subject.ts';
 import { TestClock } from '../../support/test-clock.ts';
-import { reportEveryEvent } from './every-event.ts';
+import { ACCOUNT, reportEveryEvent } from './every-event.ts';
 
 const MINUTE_MS = 60_000;
 const zeros = (length: number) => Array.from({ length }, () => 0);
@@ -39,9 +42,9 @@ describe('the last hour', () => {
     observer.renewalEnded('background', 'login');
     observer.renewalEnded('new', 'login');
     observer.renewalFailed('due', new Error('unknown'));
-    observer.loginEnded('success', 0, 100, 0);
-    observer.loginEnded('request', 10_016, 100, 0);
-    observer.loginEnded('request', 10_017, 100, 0);
+    observer.loginEnded('success', 0, 100, 0, ACCOUNT);
+    observer.loginEnded('request', 10_016, 100, 0, ACCOUNT);
+    observer.loginEnded('request', 10_017, 100, 0, ACCOUNT);
     observer.sessionChecked('session_invalid');
     expect(counts.renewals.series()).toEqual({ login: [...zeros(60), 2], internal: [...zeros(60), 1] });
     expect(counts.logins.series()).toEqual({ success: [...zeros(60), 1], request: [...zeros(60), 2] });
@@ -105,7 +108,7 @@ describe('the numbers behind findings', () => {
   test('are of five minutes, and leave out logins that were not sent', () => {
     const { clock, counts, observer } = startCounts();
     observer.endedUnrenewed(2);
-    observer.loginEnded('timeout', undefined, 100, 0);
+    observer.loginEnded('timeout', undefined, 100, 0, ACCOUNT);
     clock.advance(6 * MINUTE_MS);
     for (const outcome of [
       'success',
@@ -116,13 +119,14 @@ describe('the numbers behind findings', () => {
       'circuit_open',
       'clock_skew',
     ] as const) {
-      observer.loginEnded(outcome, undefined, 100, 0);
+      observer.loginEnded(outcome, undefined, 100, 0, ACCOUNT);
     }
-    for (const outcome of ['request', 'account_closed'] as const) observer.loginEnded(outcome, undefined, 9_000, 0);
+    for (const outcome of ['request', 'account_closed'] as const)
+      observer.loginEnded(outcome, undefined, 9_000, 0, ACCOUNT);
     observer.accountClosed();
     // Its own wait makes no login slow.
-    observer.loginEnded('success', 0, 5_000, 2_000);
-    observer.loginEnded('success', 0, 5_001, 2_000);
+    observer.loginEnded('success', 0, 5_000, 2_000, ACCOUNT);
+    observer.loginEnded('success', 0, 5_001, 2_000, ACCOUNT);
     for (const code of ['vendor_busy', 'account_disabled'] as const) observer.readFailed(new BrokerError(code));
     observer.tokenServed('fallback', 1_000);
     const outcomes = [
@@ -135,24 +139,50 @@ describe('the numbers behind findings', () => {
     for (const outcome of outcomes) {
       observer.sessionChecked(outcome);
     }
+    const shares = {
+      logins: 7,
+      failedLogins: 1,
+      rejectedLogins: 1,
+      slowLogins: 1,
+      closedAccounts: 1,
+      sessions: 4,
+      refusedSessions: 2,
+      uncheckedSessions: 1,
+      reads: 3,
+      failedReads: 1,
+    };
     expect(recentCounts(counts)).toEqual({
-      counts: {
-        logins: 7,
-        failedLogins: 1,
-        recentLogins: 7,
-        recentFailedLogins: 1,
-        rejectedLogins: 1,
-        slowLogins: 1,
-        closedAccounts: 1,
-        sessions: 4,
-        refusedSessions: 2,
-        uncheckedSessions: 1,
-        reads: 3,
-        failedReads: 1,
-        endedTokens: 2,
-      },
+      counts: { ...shares, halfHourLogins: 8, halfHourFailedLogins: 3, failedAccounts: 0, endedTokens: 2 },
+      lately: shares,
       reasons: { logins: 'timeout', reads: 'vendor_busy' },
     });
+    clock.advance(20_000);
+    expect(recentCounts(counts).lately).toEqual(shares);
+    clock.advance(10_000);
+    expect(recentCounts(counts)).toMatchObject({ counts: shares, lately: NO_SHARES });
+  });
+
+  test('tell one account with failing logins from several, since the last success and for half an hour', () => {
+    const { clock, counts, observer } = startCounts();
+    const failedAccounts = () => recentCounts(counts).counts.failedAccounts;
+    const end = (outcome: LoginOutcome, account: string) =>
+      observer.loginEnded(outcome, undefined, 100, 0, accountId(account));
+    for (const outcome of ['timeout', 'configuration', 'timeout'] as const) end(outcome, 'alice');
+    for (const outcome of ['busy', 'circuit_open'] as const) end(outcome, 'bob');
+    expect(failedAccounts()).toBe(1);
+    end('timeout', 'bob');
+    end('timeout', 'carol');
+    expect(failedAccounts()).toBe(2);
+    end('request', 'dave');
+    expect(failedAccounts()).toBe(0);
+    end('timeout', 'alice');
+    clock.advance(20 * MINUTE_MS);
+    end('too_frequent', 'bob');
+    expect(recentCounts(counts)).toMatchObject({ counts: { failedAccounts: 2 }, reasons: { logins: 'too_frequent' } });
+    clock.advance(10 * MINUTE_MS);
+    expect(recentCounts(counts)).toMatchObject({ counts: { failedAccounts: 1 }, reasons: { logins: 'timeout' } });
+    end('success', 'dave');
+    expect(failedAccounts()).toBe(0);
   });
 });
 
@@ -215,6 +245,18 @@ describe('the counts of the last minutes', () => {
     counts.add('one');
     clock.advance(7 * 24 * 60 * MINUTE_MS);
     expect(counts.within(60)).toEqual({});
+  });
+
+  test('are those of the last 20 to 30 s too, also across minutes and hours', () => {
+    const { clock, counts } = createCounts();
+    for (let second = 0; second < 2 * 3_600; second += 1) {
+      counts.add('one');
+      clock.advance(1_000);
+      const late = counts.lately().one ?? 0;
+      expect(late === Math.min(second + 1, 20 + ((second + 1) % 10))).toBe(true);
+    }
+    clock.advance(3_600_000);
+    expect(counts.lately()).toEqual({});
   });
 
   test('lose nothing when the clock is set back', () => {

@@ -4,7 +4,7 @@ import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { WATCHED } from '../../support/named-metrics.ts';
 import { parsePrometheus, sampled } from '../../support/prometheus-text.ts';
-import { KINDS, LIMITS, READS, reportEveryEvent } from './every-event.ts';
+import { ACCOUNT, KINDS, LIMITS, READS, reportEveryEvent } from './every-event.ts';
 
 const PREFIX = 'sdk_token_broker_';
 const RESULTS = [
@@ -95,7 +95,7 @@ describe('times and durations', () => {
     const upTo = (le: number) => value('served_token_expiry_seconds_bucket', { le: String(le) });
     expect([await upTo(5), await upTo(15), await upTo(1_814_400), await upTo(2_592_000)]).toEqual([1, 2, 2, 3]);
     expect(await value('served_token_expiry_seconds_count')).toBe(4);
-    observer.loginEnded('success', 0, 1_500, 0);
+    observer.loginEnded('success', 0, 1_500, 0, ACCOUNT);
     observer.budgetWaited('foreground', 0);
     observer.budgetWaited('foreground', 250);
     observer.renewalClaimed(45_000);
@@ -130,9 +130,11 @@ describe('a gauge', () => {
 describe('labels', () => {
   test('show the result codes of the protocol; all other codes of a vendor share one value', async () => {
     const { observer, value, scraped } = newMetrics();
-    observer.loginEnded('too_frequent', 10015, 1, 0);
-    observer.loginEnded('timeout', undefined, 1, 0);
-    fc.assert(fc.property(fc.oneof(fc.double(), fc.integer()), (code) => observer.loginEnded('unknown', code, 1, 0)));
+    observer.loginEnded('too_frequent', 10015, 1, 0, ACCOUNT);
+    observer.loginEnded('timeout', undefined, 1, 0, ACCOUNT);
+    fc.assert(
+      fc.property(fc.oneof(fc.double(), fc.integer()), (code) => observer.loginEnded('unknown', code, 1, 0, ACCOUNT)),
+    );
     const logins = parsePrometheus(await scraped()).get(`${PREFIX}logins_total`)?.samples ?? [];
     const codes = new Set(logins.map(({ labels }) => labels['vendor_code']));
     expect([...codes].filter((code) => !['0', '10007', '10015'].includes(code ?? '')).sort()).toEqual([
@@ -164,7 +166,7 @@ describe('labels', () => {
     const before = await series();
     for (let code = 1; code < 500; code += 1) {
       reportEveryEvent(observer);
-      observer.loginEnded('unknown', code * 7_919, 1, 0);
+      observer.loginEnded('unknown', code * 7_919, 1, 0, ACCOUNT);
     }
     expect(await series()).toBe(before);
     expect(before).toBeLessThan(600);
