@@ -82,8 +82,8 @@ export async function startService(
   const clock = systemClock;
   /** Changes when the secrets are read again. */
   let current = config;
-  const lines = new LogSampler<string>(OUTAGE_LINE_MS);
-  const log = sampledLog(logger, lines, clock);
+  const lines = new LogSampler<string>(OUTAGE_LINE_MS, clock);
+  const log = sampledLog(logger, lines);
   const metrics = createMetrics({ version, vendorResults: POSSIBLE_RESULTS, lostLogLines });
   const counts = countsByMinute(clock);
   const counted = countingObserver(metrics.observer, counts);
@@ -275,19 +275,14 @@ interface KindOfLine {
 }
 
 /**
- * The same log, with one line of a kind at `warn` and `error` per interval of `lines`, and the number of the others. A line
- * that waits for the end of the interval has the time of its event. Each change of a circuit has its line, in order.
+ * The same log, with one line of a kind at `warn` and `error` per interval of `lines`, and the number of the others. Each
+ * change of a circuit has its line, in order.
  */
-export function sampledLog(log: Logger, lines: LogSampler<string>, clock: Pick<Clock, 'now'>): Log {
+export function sampledLog(log: Logger, lines: LogSampler<string>): Log {
   const at = (level: 'warn' | 'error') => (fields: object, message: string) => {
     const { host, role, node, circuitState }: KindOfLine = fields;
     if (circuitState !== undefined) return log[level](fields, message);
-    const happenedAt = new Date(clock.now());
-    let isLate = false;
-    lines.add([message, host, role, node].join(' '), (omitted) =>
-      log[level]({ ...fields, ...(isLate && { happenedAt }), ...(omitted > 0 && { omitted }) }, message),
-    );
-    isLate = true;
+    lines.add([message, host, role, node].join(' '), (sampled) => log[level]({ ...fields, ...sampled }, message));
   };
   return {
     debug: (fields, message) => log.debug(fields, message),

@@ -97,7 +97,7 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
       request.hasRefusalLine = true;
       const refusal = refusalOf(reason);
       const line = { ...fields, status: ERRORS[refusal.code].status, reason };
-      refusals.add('refusal', (omitted) => log.warn({ ...line, omitted }, 'internal API call refused'));
+      refusals.add('refusal', (sampled) => log.warn({ ...line, ...sampled }, 'internal API call refused'));
       done(refusal);
       return;
     }

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify';
+import { type Clock, systemClock } from '../token/clock.ts';
 import { type BrokerError, ERRORS } from '../token/errors.ts';
 
 declare module 'fastify' {
@@ -10,28 +11,37 @@ declare module 'fastify' {
 
 const INTERVAL_MS = 1_000;
 
-/** Writes a line. @param omitted the number of earlier events of the same kind that got no line of their own */
-type Write = (omitted: number) => void;
+/** What a line says besides its event. */
+interface Sampled {
+  /** The number of earlier events of the same kind that got no line of their own. */
+  readonly omitted?: number;
+  /** If the line is late. */
+  readonly happenedAt?: Date;
+}
+
+type Write = (sampled: Sampled) => void;
 
 interface Interval {
   readonly timer: NodeJS.Timeout;
-  /** Writes the latest event since the interval began. */
-  latest: Write | undefined;
+  /** The latest event since the interval began. */
+  latest: { readonly write: Write; readonly happenedAt: Date } | undefined;
   /** Events since the interval began. */
   count: number;
 }
 
 /**
- * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest one, with the number of
- * those that it stands for. So a client cannot fill the log.
+ * Logs the first event of a kind at once, and then at most one per kind and interval, by default a second: the latest one,
+ * with the number of those that it stands for. So neither a client nor an outage fills the log.
  */
 export class LogSampler<Kind> {
   readonly #intervalMs: number;
+  readonly #clock: Pick<Clock, 'now'>;
   /** The running interval of each kind. It began with a line. */
   readonly #intervals = new Map<Kind, Interval>();
 
-  constructor(intervalMs = INTERVAL_MS) {
+  constructor(intervalMs = INTERVAL_MS, clock: Pick<Clock, 'now'> = systemClock) {
     this.#intervalMs = intervalMs;
+    this.#clock = clock;
   }
 
   /** Number of kinds that had a line within the last interval. */
@@ -47,75 +57,91 @@ export class LogSampler<Kind> {
   add(kind: Kind, write: Write): void {
     const interval = this.#intervals.get(kind);
     if (!interval) {
-      this.#write(kind, write, 0);
+      this.#begin(kind);
+      write({});
       return;
     }
-    interval.latest = write;
+    interval.latest = { write, happenedAt: new Date(this.#clock.now()) };
     interval.count += 1;
   }
 
   /** Writes the events that wait for the end of an interval. */
   flush(): void {
-    for (const { timer, latest, count } of this.#intervals.values()) {
-      clearTimeout(timer);
-      latest?.(count - 1);
+    for (const interval of this.#intervals.values()) {
+      clearTimeout(interval.timer);
+      writeLatest(interval);
     }
     this.#intervals.clear();
   }
 
-  #write(kind: Kind, write: Write, omitted: number): void {
-    write(omitted);
+  #begin(kind: Kind): void {
     const timer = setTimeout(() => this.#endInterval(kind), this.#intervalMs).unref();
     this.#intervals.set(kind, { timer, latest: undefined, count: 0 });
   }
 
   #endInterval(kind: Kind): void {
-    const { latest, count = 0 } = this.#intervals.get(kind) ?? {};
+    const interval = this.#intervals.get(kind);
     this.#intervals.delete(kind);
-    if (latest) this.#write(kind, latest, count - 1);
+    if (!interval?.latest) return;
+    this.#begin(kind);
+    writeLatest(interval);
   }
 }
 
-/** Accounts that have log lines of their own at the same time. */
-const MAX_ACCOUNTS = 20;
+function writeLatest({ latest, count }: Interval): void {
+  latest?.write({ ...(count > 1 && { omitted: count - 1 }), happenedAt: latest.happenedAt });
+}
+
+/** Kinds of lines at the same time that are of one account. */
+const MAX_REFUSED = 20;
+/** In an outage, the requests of all accounts fail for one reason. */
+const MAX_FAILED = 5;
+const FAILURE_INTERVAL_MS = 10_000;
 
 /**
  * Writes one line for each refused request, so that support finds a request by its id or by the digest of the account:
  * at `info`, or at `warn` and `error` if the status is 5xx. A line may stand for several requests, and then it has their
- * number. In one second there is at most one line for each code of an account. If the account is unknown, or if 20
- * accounts are refused, there is one for each code.
+ * number. In one second, and in 10 s for a 5xx, there is at most one line for each code of an account. If the account is
+ * unknown, or if 20 accounts are refused, or if 5 get a 5xx, there is one for each code.
  */
 export class RefusalLog {
   /** A kind is a code with an account, or a code alone. */
-  readonly #lines = new LogSampler<string>();
+  readonly #refused = new LogSampler<string>();
+  readonly #failed = new LogSampler<string>(FAILURE_INTERVAL_MS);
 
   add(error: BrokerError, request: FastifyRequest): void {
     // A replica that shuts down refuses every request, which is no fault.
     if (error.code === 'shutting_down' || request.hasRefusalLine) return;
     const digests = digestsOf(error, request);
-    this.#lines.add(this.#kindOf(error, digests), (omitted) => write(error, request, digests, omitted));
+    this.#add(error, request, digests);
   }
 
   /** The same for a request that Fastify never saw: its bytes are no HTTP, or they did not arrive in time. */
   addUnreadable(error: BrokerError, request: RefusedRequest): void {
-    this.#lines.add(error.code, (omitted) => write(error, request, {}, omitted));
+    this.#add(error, request, {});
   }
 
   /** One line a second for connections that are closed because there are too many. @param max how many there may be */
   addFull(max: number, log: FastifyBaseLogger): void {
-    this.#lines.add('full', (omitted) =>
-      log.warn({ max, omitted }, 'too many connections: unused or new ones are closed'),
+    this.#refused.add('full', (sampled) =>
+      log.warn({ max, ...sampled }, 'too many connections: unused or new ones are closed'),
     );
   }
 
-  /** Writes the lines that wait for the end of their second. */
+  /** Writes the lines that wait for the end of their interval. */
   flush(): void {
-    this.#lines.flush();
+    this.#refused.flush();
+    this.#failed.flush();
   }
 
-  #kindOf({ code }: BrokerError, { account }: Digests): string {
-    const own = `${code} ${account}`;
-    return account !== undefined && (this.#lines.has(own) || this.#lines.size < MAX_ACCOUNTS) ? own : code;
+  #add(error: BrokerError, request: RefusedRequest, digests: Digests): void {
+    const { code } = error;
+    const isFailure = ERRORS[code].status >= 500;
+    const lines = isFailure ? this.#failed : this.#refused;
+    const own = `${code} ${digests.account}`;
+    const hasOwn =
+      digests.account !== undefined && (lines.has(own) || lines.size < (isFailure ? MAX_FAILED : MAX_REFUSED));
+    lines.add(hasOwn ? own : code, (sampled) => write(error, request, digests, sampled));
   }
 }
 
@@ -140,13 +166,12 @@ function digestsOf({ account }: BrokerError, { caller, query, audited }: Fastify
   return { account: caller.account, ...(subject !== undefined && { subject }) };
 }
 
-/** @param omitted the number of other refused requests that this line stands for */
-function write(error: BrokerError, request: RefusedRequest, digests: Digests, omitted: number): void {
+function write(error: BrokerError, request: RefusedRequest, digests: Digests, sampled: Sampled): void {
   const { code, detail, vendorCode, cause: err } = error;
   const { status } = ERRORS[code];
   const { id: requestId, routeOptions } = request;
   const fields = { requestId, code, status, detail, vendorCode, route: routeOptions?.url, ...digests };
-  const counted = { ...fields, ...(omitted > 0 && { omitted }) };
+  const counted = { ...fields, ...sampled };
   // A refusal that the caller caused is explained by its detail. The message of its cause may echo the request.
   if (status < 500) request.log.info(counted, 'request refused');
   else if (status === 500) request.log.error({ ...counted, err }, 'request failed');

@@ -9,8 +9,8 @@ const UNREACHABLE = 'vendor cannot be reached';
 function createLog() {
   const { logger, lines } = captureLog('info');
   const clock = new TestClock();
-  const sampler = new LogSampler<string>();
-  return { clock, log: sampledLog(logger, sampler, clock), lines, endInterval: () => sampler.flush() };
+  const sampler = new LogSampler<string>(1_000, clock);
+  return { clock, log: sampledLog(logger, sampler), lines, endInterval: () => sampler.flush() };
 }
 
 describe('the log of an outage', () => {

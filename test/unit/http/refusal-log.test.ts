@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import type { FastifyRequest } from 'fastify';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RefusalLog } from '../../../src/http/refusal-log.ts';
 import { BrokerError, type ErrorCode } from '../../../src/token/errors.ts';
 import { accountId, subjectId } from '../../../src/token/subject.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -85,17 +87,17 @@ function linesOf(text: string): Record<string, unknown>[] {
 }
 
 /** The number of requests that these lines stand for. */
-function sumOf(lines: readonly Record<string, unknown>[]): number {
+function sumOf(lines: readonly { readonly omitted?: unknown }[]): number {
   return lines.reduce((sum, { omitted = 0 }) => sum + 1 + Number(omitted), 0);
 }
 
 /** An app in which each request comes from the account that its session names. */
-function manyAccounts(isRefused: (unionId: string) => boolean): AppSettings {
+function manyAccounts(isRefused: (unionId: string) => boolean, code: ErrorCode = 'terminal_limit'): AppSettings {
   return {
     sessions: { verify: (session) => principal({ unionId: session }) },
     tokens: {
       read: async ({ subject }) => {
-        if (isRefused(subject.unionId)) throw new BrokerError('terminal_limit');
+        if (isRefused(subject.unionId)) throw new BrokerError(code);
         return servedToken();
       },
     },
@@ -151,5 +153,37 @@ describe('a flood of refused requests', () => {
     expect(new Set(atOnce.map(({ account }) => account)).size).toBe(21);
     await eventually(() => refused().length > 21);
     expect(sumOf(refused())).toBe(60);
+  });
+});
+
+describe('an outage', () => {
+  it('leaves lines of 5 accounts, and one for all others together, which count all requests', async () => {
+    const { app, getToken, refused } = await refusingApp(manyAccounts(() => true, 'vendor_unavailable'));
+    const accounts = Array.from({ length: 60 }, (_, number) => `account-${number}`);
+    await Promise.all(accounts.map((unionId) => getToken({ authorization: `Bearer ${unionId}` })));
+    const atOnce = refused();
+    expect(atOnce).toHaveLength(6);
+    expect(new Set(atOnce.map(({ account }) => account)).size).toBe(6);
+    await app.close();
+    expect(refused()).toHaveLength(7);
+    expect(sumOf(refused())).toBe(60);
+    expect(refused().at(-1)).toMatchObject({ level: 40, omitted: 53, happenedAt: expect.any(String) });
+  });
+
+  it('of the vendor and of Redis leaves at most 48 lines a minute, however many requests fail', () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const lines: { readonly omitted?: number }[] = [];
+    const log = { warn: (fields: object) => void lines.push(fields) };
+    const refusals = new RefusalLog();
+    for (let number = 0; number < 6_000; number += 1) {
+      const error = new BrokerError(number % 3 === 0 ? 'store_unavailable' : 'vendor_unavailable');
+      const caller = { account: accountId(`account-${number % 1_000}`) };
+      refusals.add(error, { id: `${number}`, log, query: {}, caller } as unknown as FastifyRequest);
+      vi.advanceTimersByTime(10);
+    }
+    expect(lines.length).toBeLessThanOrEqual(48);
+    refusals.flush();
+    expect(sumOf(lines)).toBe(6_000);
   });
 });
