@@ -24,9 +24,9 @@ function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** Nothing if the count is not known, for example of another replica of an earlier version. */
-function counted(count: number | undefined, f: Format, after = ''): string {
-  return count === undefined ? '' : ` (${f.number(count)}${after})`;
+/** Nothing if the count is not known. */
+function counted(count: number | undefined, f: Format): string {
+  return count === undefined ? '' : ` (${f.number(count)} in 5 minutes)`;
 }
 
 function shareOf(share: number | undefined, what: string, f: Format): string {
@@ -68,7 +68,7 @@ export const FINDINGS_EN: Findings = {
     const isClock = reason === 'clock_skew';
     const isSignature = vendorCode === 10_007;
     const what = isClock ? 'the time in our signature' : isSignature ? 'our signature' : 'our app';
-    const often = share === undefined ? '' : ` in ${shareOf(share, 'logins', f)}${counted(count, f, ' in 5 minutes')}`;
+    const often = share === undefined ? '' : ` in ${shareOf(share, 'logins', f)}${counted(count, f)}`;
     const code = vendorCode === undefined ? '' : `, code ${vendorCode}`;
     return {
       text: `The vendor${named(host)} refuses ${what}${often}${isSignature || isClock ? '' : code}.`,
@@ -93,11 +93,11 @@ export const FINDINGS_EN: Findings = {
     next: 'Restore your session server or its JWKS URL, or the way to it.',
   }),
   sessions_refused: ({ count, share }, f) => ({
-    text: `The broker refused ${shareOf(share, 'sessions', f)} in the last 5 minutes${counted(count, f)}. Users may be locked out.`,
+    text: `The broker refuses ${shareOf(share, 'sessions', f)}${counted(count, f)}. Users may be locked out.`,
     next: 'Take a session of a new login and run `node dist/main.js check --session`.',
   }),
   vendor_fails_logins: ({ count, share, reason }, f) => ({
-    text: `The vendor fails ${shareOf(share, 'logins', f)} in the last 5 minutes${counted(count, f)}${withReason(reason)}.`,
+    text: `The vendor fails ${shareOf(share, 'logins', f)}${counted(count, f)}${withReason(reason)}.`,
     kept,
     next:
       reason === 'maintenance'
@@ -105,7 +105,7 @@ export const FINDINGS_EN: Findings = {
         : `${run} If all is ok, tell the vendor the share and the reason.`,
   }),
   reads_fail: ({ count, share, reason }, f) => ({
-    text: `${capital(shareOf(share, 'reads', f))} failed in the last 5 minutes${counted(count, f)}${withReason(reason)}.`,
+    text: `${capital(shareOf(share, 'reads', f))} fail${counted(count, f)}${withReason(reason)}.`,
     next: 'Look at the codes under “Recent failures”, and at the log lines with this code.',
   }),
   tokens_ended: ({ count }, f) => ({
@@ -125,7 +125,7 @@ export const FINDINGS_EN: Findings = {
     next: 'See whether logins fail, or VENDOR_MAX_RPS is too small.',
   }),
   vendor_slow: ({ count, share }, f) => ({
-    text: `${capital(shareOf(share, 'logins', f))} take more than 3 s at the vendor${counted(count, f, ' in 5 minutes')}.`,
+    text: `${capital(shareOf(share, 'logins', f))} take more than 3 s at the vendor${counted(count, f)}.`,
     next: 'Ask the vendor.',
   }),
   replica_missing: ({ count, replicas = [], since }, f) => ({

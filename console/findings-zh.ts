@@ -4,9 +4,9 @@ import type { Format } from './format.ts';
 const run = '运行 `node dist/main.js check`。';
 const kept = '已知的令牌照常提供。';
 
-/** Nothing if the count is not known, for example of another replica of an earlier version. */
-function counted(count: number | undefined, f: Format, before = ''): string {
-  return count === undefined ? '' : `（${before}${f.number(count)} 次）`;
+/** Nothing if the count is not known. */
+function counted(count: number | undefined, f: Format): string {
+  return count === undefined ? '' : `（5 分钟内 ${f.number(count)} 次）`;
 }
 
 function shareOf(share: number | undefined, f: Format): string {
@@ -50,7 +50,7 @@ export const FINDINGS_ZH: Findings = {
     const isClock = reason === 'clock_skew';
     const isSignature = vendorCode === 10_007;
     const what = isClock ? '签名中的时间' : isSignature ? '我们的签名' : '我们的 App';
-    const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}${counted(count, f, '5 分钟内 ')}`;
+    const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}${counted(count, f)}`;
     const code = vendorCode === undefined ? '' : `，结果码 ${vendorCode}`;
     return {
       text: `厂商${named(host)}拒绝${what}${often}${isSignature || isClock ? '' : code}。`,
@@ -75,11 +75,11 @@ export const FINDINGS_ZH: Findings = {
     next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。',
   }),
   sessions_refused: ({ count, share }, f) => ({
-    text: `最近 5 分钟有${shareOf(share, f)}的会话被拒绝${counted(count, f)}，用户可能无法登录。`,
+    text: `有${shareOf(share, f)}的会话被拒绝${counted(count, f)}，用户可能无法登录。`,
     next: '用一次新登录的会话运行 `node dist/main.js check --session`。',
   }),
   vendor_fails_logins: ({ count, share, reason }, f) => ({
-    text: `最近 5 分钟向厂商的登录有${shareOf(share, f)}失败${counted(count, f)}${withReason(reason)}。`,
+    text: `向厂商的登录有${shareOf(share, f)}失败${counted(count, f)}${withReason(reason)}。`,
     kept,
     next:
       reason === 'maintenance'
@@ -87,7 +87,7 @@ export const FINDINGS_ZH: Findings = {
         : `${run}如果全部正常，把比例和原因告诉厂商。`,
   }),
   reads_fail: ({ count, share, reason }, f) => ({
-    text: `最近 5 分钟有${shareOf(share, f)}的读取失败${counted(count, f)}${withReason(reason)}。`,
+    text: `有${shareOf(share, f)}的读取失败${counted(count, f)}${withReason(reason)}。`,
     next: '查看“最近的失败”中的错误码，并在日志中查找该错误码。',
   }),
   tokens_ended: ({ count }, f) => ({
@@ -107,7 +107,7 @@ export const FINDINGS_ZH: Findings = {
     next: '查看登录是否失败，或 VENDOR_MAX_RPS 是否太小。',
   }),
   vendor_slow: ({ count, share }, f) => ({
-    text: `有${shareOf(share, f)}的登录在厂商处耗时超过 3 秒${counted(count, f, '5 分钟内 ')}。`,
+    text: `有${shareOf(share, f)}的登录在厂商处耗时超过 3 秒${counted(count, f)}。`,
     next: '请询问厂商。',
   }),
   replica_missing: ({ count, replicas = [], since }, f) => ({

@@ -1,8 +1,9 @@
-// Writes the tables of settings, errors, guarantees, mistakes and values of the chart into the documents, and the settings into
+// Writes the tables of settings, errors, findings, guarantees, mistakes and values of the chart into the documents, and the settings into
 // the schema of the chart: npm run reference. With --check, it changes nothing, and fails if a table or the schema differs. Each table stands between two comments: "settings-vendor: written by npm run reference".
 import { existsSync } from 'node:fs';
 import { writeMarkedSection } from './markdown.ts';
 import { chartSections, writeChartSchema } from './reference/chart.ts';
+import { findingSections } from './reference/findings.ts';
 import type { Language } from './reference/language.ts';
 import { errorSections, guaranteeSections, mistakeSections, settingSections } from './reference/tables.ts';
 
@@ -11,6 +12,8 @@ const DOCUMENTS = [
   { path: 'docs/zh/settings.md', language: 'zh', sectionsIn: settingSections },
   { path: 'docs/errors.md', language: 'en', sectionsIn: errorSections },
   { path: 'docs/zh/errors.md', language: 'zh', sectionsIn: errorSections },
+  { path: 'docs/console.md', language: 'en', sectionsIn: findingSections },
+  { path: 'docs/zh/console.md', language: 'zh', sectionsIn: findingSections },
   { path: 'docs/guarantees.md', language: 'en', sectionsIn: guaranteeSections },
   { path: 'docs/zh/guarantees.md', language: 'zh', sectionsIn: guaranteeSections },
   { path: 'docs/test-results.md', language: 'en', sectionsIn: mistakeSections },

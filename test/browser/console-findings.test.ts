@@ -99,7 +99,7 @@ describe('the verdict', () => {
     const details = page.locator('#verdict-details');
     const text = (await details.textContent()) ?? '';
     for (const words of [
-      'The vendor fails 49% of the logins in the last 5 minutes (43), most with timeout.',
+      'The vendor fails 49% of the logins (43 in 5 minutes), most with timeout.',
       'The vendor closed 43 accounts in the last 5 minutes.',
       '43 tokens in use ended without a renewal in the last hour.',
       'Redis came back with older data',

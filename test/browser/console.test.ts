@@ -117,7 +117,7 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     for (let number = 10; number < 22; number += 1) await misconfigured.getToken(`${forged}made-u${number}`, 'phone');
     await eventually(async () => {
       await opened.askNow();
-      expect(await details.textContent()).toMatch(/The broker refused \d+% of the sessions/);
+      expect(await details.textContent()).toMatch(/The broker refuses \d+% of the sessions/);
     });
   } finally {
     await misconfigured.stop();

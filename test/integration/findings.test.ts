@@ -189,6 +189,19 @@ test('a vendor that cannot be reached has the reason in the status, and the line
   for (const text of broker.log()) expect(text).not.toContain('"stack"');
 });
 
+test('five failing logins at night are noticed, although each of two replicas saw fewer', async () => {
+  const { fleet, broker } = await startOnRedis(2);
+  fleet.vendor.configure({ fault: 'too-frequent' });
+  for (let account = 0; account < 5; account += 1) {
+    expect(codesOf(await statusOf(broker))).toEqual([]);
+    const session = await fleet.session(`account-${account}`);
+    expect((await fleet.broker(account).getToken(session, 'phone')).status).toBe(503);
+  }
+  await eventually(async () => {
+    expect((await statusOf(broker)).findings).toMatchObject([{ code: 'vendor_fails_logins', share: 1 }]);
+  }, SOON);
+});
+
 test('the status says when the first token in use ends, and how many end in each hour', async () => {
   const { fleet, broker } = await startOnRedis(1);
   fleet.vendor.configure({ tokenLifetimeSeconds: 2 * 3_600 + 1_800 });

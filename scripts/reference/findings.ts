@@ -1,0 +1,121 @@
+import { THRESHOLDS } from '../../src/telemetry/finding-facts.ts';
+import { FINDING_CODES, type FindingCode } from '../../src/token/findings.ts';
+import { markdownTable } from '../markdown.ts';
+import type { Language, Texts } from './language.ts';
+
+const {
+  shares,
+  lately,
+  kept,
+  noLogin,
+  slowLoginMs,
+  redisOutage,
+  refusedWritesMs,
+  dataLossMs,
+  outage,
+  openCircuit,
+  overdueMs,
+  clockMs,
+  configurationMs,
+  silentMs,
+  missingMs,
+} = THRESHOLDS;
+
+const percent = (share: number) => `${share * 100} %`;
+const seconds = (ms: number) => ms / 1_000;
+const minutes = (ms: number) => ms / 60_000;
+const hours = (ms: number) => ms / 3_600_000;
+
+/** @param unit the Chinese measure word of what is counted */
+function share(name: keyof typeof shares, en: string, zh: string, unit = '次'): Texts {
+  const { least, share: most } = shares[name];
+  return {
+    en: `${percent(most)} of the ${en}, and at least ${least}`,
+    zh: `占${zh}的 ${percent(most)}，并且至少 ${least} ${unit}`,
+  };
+}
+
+function also({ en, zh }: Texts, more: Texts): Texts {
+  return { en: en + more.en, zh: zh + more.zh };
+}
+
+const LOST: Texts = {
+  en: `for ${hours(dataLossMs)} hours after a replica noticed it`,
+  zh: `某个副本发现之后的 ${hours(dataLossMs)} 小时内`,
+};
+
+/** When the facts become a finding, with the numbers of the code. */
+const RULES: Readonly<Record<FindingCode, Texts>> = {
+  redis_unreachable: {
+    en: `nothing succeeds for ${seconds(redisOutage.ms)} s, with ${redisOutage.least} failures`,
+    zh: `${seconds(redisOutage.ms)} 秒内无一成功，并且失败 ${redisOutage.least} 次`,
+  },
+  redis_refuses_writes: {
+    en: `for ${seconds(refusedWritesMs)} s, while Redis answers`,
+    zh: `持续 ${seconds(refusedWritesMs)} 秒，而 Redis 仍有响应`,
+  },
+  vendor_rejects: also(share('rejectedLogins', 'logins', '登录'), {
+    en: `; or only such answers for ${minutes(outage.ms)} minutes. The app, its signature or the clock is refused`,
+    zh: `；或 ${minutes(outage.ms)} 分钟内只有这类响应。App、它的签名或时钟被拒绝`,
+  }),
+  vendor_down: {
+    en: `nothing succeeds at a domain for ${minutes(outage.ms)} minutes, with ${outage.least} failures, or for ${seconds(openCircuit.ms)} s with an open circuit`,
+    zh: `某个域名 ${minutes(outage.ms)} 分钟内无一成功，并且失败 ${outage.least} 次；或已熔断，${seconds(openCircuit.ms)} 秒内无一成功`,
+  },
+  accounts_closed: also(share('closedAccounts', 'logins', '登录', '个'), {
+    en: '. It stays for 5 minutes',
+    zh: '。显示 5 分钟',
+  }),
+  session_check_fails: also(share('uncheckedSessions', 'checks', '校验'), {
+    en: `; or nothing succeeds for ${minutes(outage.ms)} minutes`,
+    zh: `；或 ${minutes(outage.ms)} 分钟内无一成功`,
+  }),
+  sessions_refused: also(share('refusedSessions', 'checks', '校验'), {
+    en: '. In mode `jwt`, a bearer token that is no signed JWT does not count, because anybody can send one. Every JWT counts, also one of another issuer: after a wrong deployment, all of them are',
+    zh: '。`jwt` 模式下，不是已签名 JWT 的 bearer 令牌不计入，因为任何人都能发送。JWT 一律计入，其他签发者的也算：部署出错后，所有会话都会如此',
+  }),
+  vendor_fails_logins: also(share('failedLogins', 'logins that were sent', '已发送登录'), {
+    en: `. At night: in 5 or ${noLogin.minutes} minutes none succeeds, and ${noLogin.least} fail, of ${noLogin.accounts} accounts or more`,
+    zh: `。夜间：5 或 ${noLogin.minutes} 分钟内无一成功，并且失败 ${noLogin.least} 次，涉及至少 ${noLogin.accounts} 个账号`,
+  }),
+  reads_fail: share('failedReads', 'reads', '读取'),
+  tokens_ended: {
+    en: 'one token in use ended without a renewal in the last hour',
+    zh: '最近一小时内有一个使用中的令牌未刷新就过期',
+  },
+  redis_lost_data: LOST,
+  redis_went_back: LOST,
+  renewals_late: {
+    en: `the oldest one by ${minutes(overdueMs)} minutes`,
+    zh: `最久的逾期 ${minutes(overdueMs)} 分钟`,
+  },
+  vendor_slow: also(share('slowLogins', 'logins', '登录'), {
+    en: `: they take more than ${seconds(slowLoginMs)} s`,
+    zh: `：它们超过 ${seconds(slowLoginMs)} 秒`,
+  }),
+  replica_missing: {
+    en: `one that did not shut down is silent for ${seconds(silentMs)} s. It is shown for ${minutes(missingMs)} minutes`,
+    zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有消息。显示 ${minutes(missingMs)} 分钟`,
+  },
+  configuration_differs: {
+    en: `for ${minutes(configurationMs)} minutes. Addresses, ports, \`LOG_LEVEL\` and \`OTEL_*\` may differ`,
+    zh: `持续 ${minutes(configurationMs)} 分钟。地址、端口、\`LOG_LEVEL\` 和 \`OTEL_*\` 可以不同`,
+  },
+  clock_differs: {
+    en: `by ${seconds(clockMs)} s from Redis or the vendor`,
+    zh: `与 Redis 或厂商相差 ${seconds(clockMs)} 秒`,
+  },
+};
+
+const SHARES: Texts = {
+  en: `Shares are of all replicas, in the last 5 minutes. ${lately.times} times the share in the last half minute counts too, ${percent(lately.most)} at most, so a new fault shows within 30 s. A finding ends at ${percent(kept)} of its share, or when enough new events go well.`,
+  zh: `比例为所有副本最近 5 分钟的合计。最近半分钟内达到该比例的 ${lately.times} 倍（最多 ${percent(lately.most)}）也算，因此新的故障会在 30 秒内显示。降到该比例的 ${percent(kept)}，或有足够多的新事件正常时，问题结束。`,
+};
+
+const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;
+
+/** The section of docs/console.md on the findings. */
+export function findingSections(language: Language): Map<string, string> {
+  const rows = FINDING_CODES.map((code) => [`\`${code}\``, RULES[code][language]]);
+  return new Map([['findings', `${SHARES[language]}\n\n${markdownTable([[...HEAD[language]], ...rows])}`]]);
+}
