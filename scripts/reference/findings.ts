@@ -71,8 +71,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `；或 ${minutes(outage.ms)} 分钟内无一成功`,
   }),
   sessions_refused: also(share('refusedSessions', 'checks', '校验'), {
-    en: '. In mode `jwt`, a bearer token that is no signed JWT does not count, because anybody can send one. Every JWT counts, also one of another issuer: after a wrong deployment, all of them are',
-    zh: '。`jwt` 模式下，不是已签名 JWT 的 bearer 令牌不计入，因为任何人都能发送。JWT 一律计入，其他签发者的也算：部署出错后，所有会话都会如此',
+    en: '. In mode `jwt`, only signed JWTs count, of any issuer: anybody can send another bearer token',
+    zh: '。`jwt` 模式下只计已签名的 JWT，不论签发者：其他 bearer 令牌任何人都能发送',
   }),
   vendor_fails_logins: also(share('failedLogins', 'logins that were sent', '已发送登录'), {
     en: `. At night: in 5 or ${noLogin.minutes} minutes none succeeds, and ${noLogin.least} fail, of ${noLogin.accounts} accounts or more`,
