@@ -108,8 +108,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
 };
 
 const SHARES: Texts = {
-  en: `Shares are of all replicas, in the last 5 minutes. ${lately.times} times the share in the last half minute counts too, ${percent(lately.most)} at most, so a new fault shows within 30 s. A finding ends at ${percent(kept)} of its share, or when enough new events go well.`,
-  zh: `比例为所有副本最近 5 分钟的合计。最近半分钟内达到该比例的 ${lately.times} 倍（最多 ${percent(lately.most)}）也算，因此新的故障会在 30 秒内显示。降到该比例的 ${percent(kept)}，或有足够多的新事件正常时，问题结束。`,
+  en: `Shares are of all replicas, in the last 5 minutes. ${lately.times} times the share in the last half minute counts too, ${percent(lately.most)} at most, so a fault of most events shows within 30 s. A finding ends at ${percent(kept)} of its share, or when enough new events go well.`,
+  zh: `比例为所有副本最近 5 分钟的合计。最近半分钟内达到该比例的 ${lately.times} 倍（最多 ${percent(lately.most)}）也算，因此影响多数事件的故障会在 30 秒内显示。降到该比例的 ${percent(kept)}，或有足够多的新事件正常时，问题结束。`,
 };
 
 const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;

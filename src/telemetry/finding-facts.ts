@@ -153,7 +153,7 @@ export type FoundBefore = ReadonlySet<FindingCode>;
 
 /**
  * The finding of a share that is too large: in the last five minutes, or in the last half minute. It is over once so many
- * events came lately that the fault would show, and it did not.
+ * events came lately that the fault would show, and it did not. Then it does not begin again because of the past alone.
  */
 export function shareFinding(
   name: keyof typeof THRESHOLDS.shares,
@@ -163,8 +163,10 @@ export function shareFinding(
   const { code, of, least, share } = THRESHOLDS.shares[name];
   const { times, most } = THRESHOLDS.lately;
   const shareOf = (all: ShareCounts) => all[name] / Math.max(1, all[of]);
-  const kept = before.has(code) ? THRESHOLDS.kept : 1;
-  const isOver = lately[of] * shareOf(counts) >= least && shareOf(lately) < kept * share;
+  const wasFound = before.has(code);
+  const kept = wasFound ? THRESHOLDS.kept : 1;
+  const hasEnough = lately[of] * (wasFound ? shareOf(counts) : 1) >= least;
+  const isOver = hasEnough && shareOf(lately) < THRESHOLDS.kept * share;
   const isFrequent = (all: ShareCounts, asShare: number) => all[name] >= kept * least && shareOf(all) >= kept * asShare;
   // The tokens of closed accounts are deleted, so this is not over when no more accounts are closed.
   const isFound = isFrequent(counts, share) && (code === 'accounts_closed' || !isOver);

@@ -312,10 +312,9 @@ describe('a share', () => {
   test('is over soon after the vendor was repaired, but not because of a few successes', () => {
     const broken = { logins: 200, failedLogins: 120 };
     const expected = [{ code: 'vendor_fails_logins', share: 0.6 }];
-    for (const before of [[], ['vendor_fails_logins']] as const) {
-      expect(found(broken, { logins: 20, failedLogins: 0 }, [...before])).toEqual([]);
-      expect(found(broken, { logins: 16, failedLogins: 0 }, [...before])).toEqual(expected);
-    }
+    const before: FindingCode[] = ['vendor_fails_logins'];
+    expect(found(broken, { logins: 17, failedLogins: 0 }, before)).toEqual([]);
+    expect(found(broken, { logins: 16, failedLogins: 0 }, before)).toEqual(expected);
   });
 
   test.each([
@@ -330,11 +329,13 @@ describe('a share', () => {
     expect(of(half - 0.002)).toEqual([]);
   });
 
-  test('does not come back because of the past: what was repaired must fail again', () => {
+  test('does not come back because of the past alone: what was repaired must fail again', () => {
     const past = { logins: 1_000, failedLogins: 600 };
-    expect(found(past, { logins: 100, failedLogins: 9 })).toEqual([]);
-    expect(found(past, { logins: 100, failedLogins: 9 }, ['vendor_fails_logins'])).toHaveLength(1);
-    expect(found(past, { logins: 100, failedLogins: 10 })).toHaveLength(1);
+    for (const logins of [10, 100]) {
+      expect(found(past, { logins, failedLogins: 0.04 * logins })).toEqual([]);
+      expect(found(past, { logins, failedLogins: 0.05 * logins })).toHaveLength(1);
+    }
+    expect(found(past, { logins: 9 })).toHaveLength(1);
   });
 
   test('of closed accounts stays for five minutes, because their tokens are deleted', () => {
