@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { systemClock } from '../../../src/token/clock.ts';
+import { accountId } from '../../../src/token/subject.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
 import { hastyClock, REQUEST, refusalOf, SKEWED, SUBJECT, vendorLoginAt } from './running-vendor-login.ts';
 import { type Answering, inTurn, json, SUCCESS, scriptedVendor } from './scripted-vendor.ts';
 
 const maintenance = json({ code: 10901060, msg: '', requestId: '' });
 const success = json(SUCCESS);
+const ACCOUNT = accountId(SUBJECT.unionId);
 
 async function watchedLogin(answering: Answering, options: Parameters<typeof vendorLoginAt>[1] = {}) {
   const vendor = await scriptedVendor(answering);
@@ -25,7 +27,7 @@ describe('a login reports its outcome', () => {
   ])('once: %s', async (_, answering, outcome, code, attempts) => {
     const { vendor, vendorLogin, told } = await watchedLogin(answering);
     await vendorLogin.login(REQUEST).catch(() => undefined);
-    expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number)]]);
+    expect(told('loginEnded')).toEqual([[outcome, code, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('loginSent')).toHaveLength(attempts);
     expect(vendor.seen).toHaveLength(attempts);
   });
@@ -45,7 +47,7 @@ describe('a login reports its outcome', () => {
     const queue = { reserve: async () => ({ granted: false, waitMs: 1_000 }) };
     const { vendorLogin, told } = await watchedLogin(success, { maxPerSecond: 10, queue });
     await refusalOf(vendorLogin.login({ ...REQUEST, urgency: 'background' }));
-    expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number), expect.any(Number)]]);
+    expect(told('loginEnded')).toEqual([['busy', undefined, expect.any(Number), expect.any(Number), ACCOUNT]]);
     expect(told('budgetDenied')).toEqual([['background']]);
     expect(told('loginSent')).toEqual([]);
   });
@@ -98,7 +100,13 @@ describe('a vendor domain', () => {
       [host, 'closed'],
       [host, 'open'],
     ]);
-    expect(told('loginEnded').at(-1)).toEqual(['circuit_open', undefined, expect.any(Number), expect.any(Number)]);
+    expect(told('loginEnded').at(-1)).toEqual([
+      'circuit_open',
+      undefined,
+      expect.any(Number),
+      expect.any(Number),
+      expect.any(String),
+    ]);
     expect(told('loginSent')).toHaveLength(vendor.seen.length);
   });
 
