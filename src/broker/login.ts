@@ -5,6 +5,7 @@ import { dueAt, dueOnceRead, isRenewedInBackground, waitFrom } from '../token/re
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type Subject, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
+import { recordOf } from './cached-tokens.ts';
 import {
   type GrantedLease,
   isCounted,
@@ -90,7 +91,7 @@ export class TokenLogin {
     if (inMemory) return inMemory;
     const isDue = cause === 'due' && known && !known.suspect && clock.now() < waitFrom(known.token);
     // The country of a token that has ended still applies: it was pinned at the account's first login.
-    const region = (known ?? cache.tokens.find(id)?.served.record)?.region;
+    const region = (known ?? cache.tokens.find(id))?.region;
     if (isDue || !(region ?? request.region)) throw storeError;
     try {
       return await this.#logInAndWrite(request, {
@@ -110,7 +111,8 @@ export class TokenLogin {
   /** A token that will do, which another request brought into memory while this one waited for the store or its place. */
   #inMemory({ id, satisfies }: RenewalRequest): Renewed | undefined {
     const { cache } = this.#options;
-    const record = cache.tokens.find(id)?.served.record;
+    const entry = cache.tokens.find(id);
+    const record = entry && recordOf(entry);
     if (!record || !satisfies(record)) return undefined;
     return { record, outcome: 'waited', checkedAt: Number.NEGATIVE_INFINITY, erasedAt: cache.erasedAt(id) };
   }

@@ -7,10 +7,10 @@ import { dueOnceRead, servableUntil, waitFrom } from '../token/renewal-timing.ts
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
 import { type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import type { CachedToken } from './cached-tokens.ts';
+import { type CachedToken, cachedToken, type RecordFacts, recordOf } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
 import { type ReadRequest, refuseErased } from './requests.ts';
-import type { RecordFacts, TokenCache } from './token-cache.ts';
+import type { TokenCache } from './token-cache.ts';
 import type { WriteBack } from './write-back.ts';
 
 /** Longest wait of a read for a renewal while its token is still valid. */
@@ -66,10 +66,9 @@ export class TokenBroker {
         : await this.#lookUp(id, now);
       const result = this.#resultOf(lookup, id, request);
       const { entry, outcome } = result instanceof Promise ? await result : result;
-      const { record } = entry.served;
-      observer.tokenServed(outcome, record.token.expiresAt - clock.now());
-      if (!record.read && cache.tokens.setRead(id, record.generation, true)) this.#markRead(id, record);
-      return entry.served;
+      observer.tokenServed(outcome, entry.expiresAt - clock.now());
+      if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
+      return entry;
     } catch (error) {
       observer.readFailed(error);
       throw error;
@@ -81,16 +80,15 @@ export class TokenBroker {
     const { entry, erasedAt, outcome } = lookup;
     refuseErased(request, erasedAt);
     const now = clock.now();
-    if (!entry || now >= servableUntil(entry.served.record.token)) return this.#renew(id, request, 'new', undefined);
+    if (!entry || now >= servableUntil(entry)) return this.#renew(id, request, 'new', undefined);
     if (request.refused !== undefined) {
-      return entry.served.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
+      return entry.etag === request.refused ? this.#renew(id, request, 'refused', entry) : { entry, outcome };
     }
     if (now < entry.renewFrom) return { entry, outcome };
-    const { token, generation } = entry.served.record;
-    const isAwaited = policy.mode !== 'proactive' || entry.served.record.suspect || now >= waitFrom(token);
+    const isAwaited = policy.mode !== 'proactive' || entry.suspect || now >= waitFrom(entry);
     const renewal = this.#renew(id, request, 'due', entry, isAwaited ? 'foreground' : 'background');
     if (!isAwaited) {
-      cache.tokens.setRenewFrom(id, generation, Math.min(waitFrom(token), now + RENEWAL_PAUSE_MS));
+      cache.tokens.setRenewFrom(id, entry.generation, Math.min(waitFrom(entry), now + RENEWAL_PAUSE_MS));
       renewal.catch(() => undefined);
       return { entry, outcome };
     }
@@ -103,8 +101,8 @@ export class TokenBroker {
    */
   async #waitOrFallBack(id: SubjectId, entry: CachedToken, renewal: Promise<ReadResult>): Promise<ReadResult> {
     const { clock, cache } = this.#options;
-    const { token, generation } = entry.served.record;
-    const until = servableUntil(token);
+    const { generation } = entry;
+    const until = servableUntil(entry);
     const waitMs = Math.min(RENEWAL_WAIT_MS, Math.max(0, until - clock.now()));
     const succeeded = renewal.catch((error: unknown) => {
       if (hasEndedToken(error)) throw error;
@@ -127,7 +125,7 @@ export class TokenBroker {
   ): Promise<ReadResult> {
     const { clock, renewal, cache, defaultRegion } = this.#options;
     const { subject, refused, sessionIssuedAt, region = defaultRegion, requestId } = request;
-    const known = entry?.served.record;
+    const known = entry && recordOf(entry);
     const isUsable = ({ token }: TokenRecord) =>
       clock.now() < (cause === 'refused' ? servableUntil(token) : waitFrom(token));
     const satisfies = (record: TokenRecord) =>
@@ -142,8 +140,7 @@ export class TokenBroker {
       refuseErased(request, erasedAt);
       const cached = cache.put(record, { id, checkedAt, erasedAt });
       // Memory may have a newer token by now, but one that is refused or past its margin.
-      const isUseful = satisfies(cached.served.record);
-      return { entry: isUseful ? cached : { ...cached, served: serveToken(record) }, outcome };
+      return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
     } catch (error) {
       // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
       if (known && hasEndedToken(error)) cache.tokens.remove(id, known.generation);
@@ -163,8 +160,8 @@ export class TokenBroker {
       const { record, erasedAt } = this.#withLostRemovals(id, stored, checkedAt);
       const facts = { id, checkedAt, erasedAt };
       const entry = record ? cache.put(record, facts) : await this.#restore(id, facts);
-      const isNewer = record && entry && entry.served.record.generation > record.generation;
-      if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(entry.served.record);
+      const isNewer = record && entry && entry.generation > record.generation;
+      if (isNewer && !writeBack.hasRecordOf(id)) writeBack.add(recordOf(entry));
       return { entry, erasedAt, outcome: 'redis' };
     } catch (error) {
       log.debug({ subject: id, err: error }, 'the store could not be asked for a token');
@@ -190,7 +187,7 @@ export class TokenBroker {
     const { terminals, cache, clock, observer, writeBack } = this.#options;
     const known = cache.tokens.find(id);
     if (!known || writeBack.hasRecordOf(id)) return known;
-    const { record } = known.served;
+    const record = recordOf(known);
     const ageMs = Math.min(clock.monotonic() - known.checkedAt, (terminals.clockFor(id) ?? 0) - record.generation);
     if (clock.now() < servableUntil(record.token) && ageMs < LOGOUT_KNOWN_MS) {
       const outcome = await writeBack.write(id, record);

@@ -2,10 +2,10 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../token/clock.ts';
 import type { Announcement, StoredTerminal } from '../token/ports.ts';
 import { refreshAt } from '../token/renewal-timing.ts';
-import { serveToken, type TokenRecord } from '../token/sdk-token.ts';
+import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
-import { type CachedToken, CachedTokens } from './cached-tokens.ts';
+import { type CachedToken, CachedTokens, cachedToken, type RecordFacts } from './cached-tokens.ts';
 
 /** How long an entry is fresh: while announcements arrive without a gap, and otherwise. */
 const FRESH_ANNOUNCED_MS = 60_000;
@@ -24,16 +24,6 @@ interface Announced {
 
 export interface TokenCacheOptions extends Pick<BrokerPorts, 'announcements' | 'clock' | 'policy'> {
   readonly maxBytes: number;
-}
-
-/** Facts that come with a record. */
-export interface RecordFacts {
-  /** The id of its subject, if the caller has it. */
-  readonly id?: SubjectId;
-  /** When the store was asked for it, or to save it, by the monotonic clock. `-Infinity`: the store has not confirmed it. */
-  readonly checkedAt: number;
-  /** The account's last erasure: epoch ms. */
-  readonly erasedAt: number | undefined;
 }
 
 /**
@@ -73,11 +63,11 @@ export class TokenCache {
     const isNewest = checkedAt > this.#announcedAt(id);
     const renewFrom = refreshAt(record, this.#options.policy, id);
     const knownErasure = isNewest ? erasedAt : latest(erasedAt, this.erasedAt(id));
-    const entry = { id, served: serveToken(record), checkedAt, erasedAt: knownErasure, renewFrom };
+    const entry = cachedToken(record, { id, checkedAt, erasedAt: knownErasure, renewFrom });
     if (isNewest || record.generation >= this.newestKnown(id)) return this.tokens.add(entry);
     // An outdated record is not kept, but memory may have a newer one.
     const known = this.tokens.peek(id);
-    return known && known.served.record.generation > record.generation ? known : entry;
+    return known && known.generation > record.generation ? known : entry;
   }
 
   /**
@@ -119,7 +109,7 @@ export class TokenCache {
 
   /** Whether memory has a newer token of the subject, or knows of a logout or an erasure since. */
   outdates(id: SubjectId, generation: number): boolean {
-    return Math.max(this.outdatedUntil(id), this.tokens.peek(id)?.served.record.generation ?? 0) > generation;
+    return Math.max(this.outdatedUntil(id), this.tokens.peek(id)?.generation ?? 0) > generation;
   }
 
   /**

@@ -5,6 +5,7 @@ import { dueAt, servableUntil } from '../token/renewal-timing.ts';
 import type { TokenRecord } from '../token/sdk-token.ts';
 import { type AccountId, isSubjectId, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
+import { recordOf } from './cached-tokens.ts';
 import type { TokenCache } from './token-cache.ts';
 
 const RETRY_MS = 1_000;
@@ -153,12 +154,12 @@ export class WriteBack {
     const { cache, clock } = this.#options;
     const now = clock.monotonic();
     for (const [id, generation] of cache.removals()) yield { id, generation };
-    for (const { id, served } of cache.tokens.confirmed(now, clock.now())) {
-      const { record } = served;
+    for (const known of cache.tokens.confirmed(now, clock.now())) {
+      const { id, generation } = known;
       if (this.hasRecordOf(id)) continue;
       // A later login has ended the token, but nobody may have its token any more.
-      const suspect = record.suspect || cache.newestKnown(id) > record.generation;
-      yield { id, generation: record.generation, record: { ...record, suspect } };
+      const suspect = known.suspect || cache.newestKnown(id) > generation;
+      yield { id, generation, record: recordOf({ ...known, suspect }) };
     }
     return undefined;
   }

@@ -5,44 +5,38 @@ import type { AccountId } from '../token/subject.ts';
 const WINDOW_MS = 60_000;
 
 /** Counts a request. @returns a `rate_limited` error if the request exceeds the limit */
-type RateLimit = () => BrokerError | undefined;
+type RateLimit<Sender extends string> = (sender: Sender) => BrokerError | undefined;
 
 /**
- * The generic cell rate algorithm: `perMinute` requests at once after a pause, and then as many per minute, evenly spread.
+ * The generic cell rate algorithm: each sender may send `perMinute` requests at once after a pause, and then as many per
+ * minute, evenly spread. Beyond `maxSenders`, the limit of the one that has sent no request for longest starts again.
  * @param detail of the error
  */
-export function rateLimit(perMinute: number, detail: string): RateLimit {
+export function rateLimit(perMinute: number, detail: string, maxSenders: number): RateLimit<string> {
   const intervalMs = WINDOW_MS / perMinute;
   /** When the whole burst is available again, by `performance.now()`. */
-  let fullAt = 0;
-  return () => {
+  const fullAt = new LRUCache<string, number>({ max: maxSenders });
+  return (sender) => {
     const now = performance.now();
-    const next = Math.max(now, fullAt) + intervalMs;
+    const next = Math.max(now, fullAt.get(sender) ?? 0) + intervalMs;
     const waitMs = next - now - WINDOW_MS;
     // Less than 1 ms may be a rounding error of the sum of intervals.
     if (waitMs >= 1) return new BrokerError('rate_limited', { detail, retryAfter: Math.ceil(waitMs / 1_000) });
-    fullAt = next;
+    fullAt.set(sender, next);
     return undefined;
   };
 }
 
-/** Counts a request of an account. @returns a `rate_limited` error if the request exceeds the limit */
-export type AccountLimit = (account: AccountId) => BrokerError | undefined;
+export type AccountLimit = RateLimit<AccountId>;
 
 /** They take 8 MiB. */
 const MAX_ACCOUNTS = 30_000;
 
 /**
- * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many. Beyond
- * 30,000 accounts, the limit of the one that has sent no request for longest starts again.
+ * Limits the requests of each account to this replica. The counts are in memory, so every replica allows as many.
  * @param perMinute requests per account and minute; 0: no limit
  */
 export function accountLimit(perMinute: number): AccountLimit {
   if (perMinute === 0) return () => undefined;
-  const detail = `An account may send ${perMinute} requests per minute`;
-  const limits = new LRUCache<AccountId, RateLimit>({
-    max: MAX_ACCOUNTS,
-    memoMethod: () => rateLimit(perMinute, detail),
-  });
-  return (account) => limits.memo(account)();
+  return rateLimit(perMinute, `An account may send ${perMinute} requests per minute`, MAX_ACCOUNTS);
 }

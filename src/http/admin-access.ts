@@ -77,12 +77,13 @@ export function requireAdminToken(app: FastifyInstance, { adminTokens, observer,
   const tooMany = rateLimit(
     WRONG_TOKENS_PER_MINUTE,
     `Requests with a wrong token are limited to ${WRONG_TOKENS_PER_MINUTE} per minute`,
+    1,
   );
   const refusalOf = (reason: AdminRefusal): BrokerError => {
     if (reason === 'missing') {
       return new BrokerError('session_missing', { detail: 'Send Authorization: Bearer <ADMIN_TOKEN>' });
     }
-    return tooMany() ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
+    return tooMany(reason) ?? new BrokerError('session_invalid', { detail: 'The bearer token is no admin token' });
   };
 
   app.decorateRequest('audited');

@@ -115,11 +115,11 @@ export async function answerToken(
 }
 
 /** The headers of an answer with this token, besides those of every answer. */
-export function tokenHeaders({ etag, length }: Pick<ServedToken, 'etag' | 'length'>) {
+export function tokenHeaders({ etag, body }: ServedToken) {
   return {
     'cache-control': 'no-store',
     'content-type': 'application/json; charset=utf-8',
     etag,
-    'content-length': length,
+    'content-length': String(body.length),
   };
 }

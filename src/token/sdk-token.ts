@@ -38,14 +38,10 @@ export interface TokenRecord {
   readonly suspect: boolean;
 }
 
-/** A record with the answer for the app. The answer is built when the store or the vendor returns the token. */
+/** The answer for the app. It is built when the store or the vendor returns the token. */
 export interface ServedToken {
-  /** Its token is an {@link AnsweredToken}. */
-  readonly record: TokenRecord;
   /** JSON of the token's fields in pure ASCII. Node writes an ASCII string and the headers in one piece. */
   readonly body: string;
-  /** Length of the body in bytes, as `Content-Length` needs it. */
-  readonly length: string;
   /** Strong entity tag (RFC 9110 §8.8.3), equal on every replica. */
   readonly etag: string;
 }
@@ -66,29 +62,7 @@ function asciiJson(value: unknown): string {
 
 const TAG_LENGTH = 22;
 
-/**
- * A token whose fields are read from the answer at each use. Few reads from memory need them, and they would take as much
- * memory as the rest of the token.
- */
-class AnsweredToken implements SdkToken {
-  readonly #body: string;
-  readonly issuedAt: number;
-  readonly expiresAt: number;
-
-  constructor(body: string, { issuedAt, expiresAt }: SdkToken) {
-    this.#body = body;
-    this.issuedAt = issuedAt;
-    this.expiresAt = expiresAt;
-  }
-
-  get fields(): SdkToken['fields'] {
-    return JSON.parse(this.#body);
-  }
-}
-
-export function serveToken(record: TokenRecord): ServedToken {
-  const body = asciiJson(record.token.fields);
-  const etag = `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"`;
-  const token = new AnsweredToken(body, record.token);
-  return { record: { ...record, token }, body, length: String(body.length), etag };
+export function serveToken({ token }: Pick<TokenRecord, 'token'>): ServedToken {
+  const body = asciiJson(token.fields);
+  return { body, etag: `"${hash('sha256', body, 'base64url').slice(0, TAG_LENGTH)}"` };
 }

@@ -83,9 +83,13 @@ export function terminalOf(id: SubjectId): string {
   return id.slice(DIGEST_LENGTH);
 }
 
+const digestBytes = Buffer.alloc(DIGEST_LENGTH);
+
 /** Returns {@link DIGEST_LENGTH} characters of base64url that stand for `text`. */
 export function digest(text: string): string {
-  return hash('sha256', text, 'base64url').slice(0, DIGEST_LENGTH);
+  // A slice of the hash keeps the whole hash in memory, for each account and each terminal.
+  digestBytes.write(hash('sha256', text, 'base64url'), 'latin1');
+  return digestBytes.toString('latin1');
 }
 
 /** Maximum number of accessIds of an account. The vendor may give each app another one, and may change them. */

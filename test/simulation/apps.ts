@@ -10,6 +10,7 @@ import {
   type SubjectId,
   subjectId,
 } from '../../src/token/subject.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 import type { Conditions } from './conditions.ts';
 import type { Facts, ReadFact, RemovalFact } from './facts.ts';
 import type { Fleet } from './fleet.ts';
@@ -101,7 +102,7 @@ export class Apps {
   async read(client: Client, replica: Replica, refused?: ServedToken): Promise<void> {
     const { time, facts, oracle, note } = this.#options;
     const { subject, id, account, terminal, sessionIssuedAt } = client;
-    const refusedToken = refused?.record.token.fields['accessToken'];
+    const refusedToken = refused && accessTokenOf(refused);
     const read = { id, account, terminal, by: replica.name, beganAt: time.now, sessionIssuedAt, refused: refusedToken };
     this.#reads.add(read);
     this.readCount += 1;
@@ -112,7 +113,7 @@ export class Apps {
       const served = await replica.broker.read({ subject, id, region: 'CN', sessionIssuedAt, refused: refused?.etag });
       if (!replica.process.alive) return;
       client.held = served;
-      if (refused) note(`${terminal} reported ${refusedToken} and got ${served.record.token.fields['accessToken']}`);
+      if (refused) note(`${terminal} reported ${refusedToken} and got ${accessTokenOf(served)}`);
       oracle.onServed(read, served);
     } catch (error) {
       if (!replica.process.alive) return;

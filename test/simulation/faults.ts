@@ -1,3 +1,4 @@
+import { accessTokenOf } from '../support/served-token.ts';
 import type { Apps, Client } from './apps.ts';
 import type { Conditions } from './conditions.ts';
 import type { Facts } from './facts.ts';
@@ -205,7 +206,7 @@ export class Faults {
   async #refusalInStall(): Promise<void> {
     const { fleet, apps, facts } = this.#options;
     const issuedAt = (client: Client): number =>
-      facts.loginOf(client.held?.record.token.fields['accessToken'])?.issuedAt ?? Number.POSITIVE_INFINITY;
+      facts.loginOf(client.held && accessTokenOf(client.held))?.issuedAt ?? Number.POSITIVE_INFINITY;
     const [oldest] = [...apps.clients].sort((one, other) => issuedAt(one) - issuedAt(other));
     const replica = fleet.pick();
     if (!oldest || !replica) return;

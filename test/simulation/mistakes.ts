@@ -153,13 +153,13 @@ const READS: readonly Change[] = [
   },
   {
     name: 'a read falls back on a token until its end instead of its margin',
-    from: 'const until = servableUntil(token);',
-    to: 'const until = token.expiresAt;',
+    from: 'const until = servableUntil(entry);',
+    to: 'const until = entry.expiresAt;',
   },
   {
     name: 'the comparison with the refused token is swapped',
-    from: 'entry.served.etag === request.refused',
-    to: 'entry.served.etag !== request.refused',
+    from: 'entry.etag === request.refused',
+    to: 'entry.etag !== request.refused',
   },
 ];
 
@@ -236,8 +236,8 @@ const OTHERS: readonly Mistake[] = [
   {
     name: 'an older token replaces a newer one in memory',
     file: 'src/broker/cached-tokens.ts',
-    from: 'if (formerRecord.generation > record.generation) return former;',
-    to: 'if (formerRecord.generation < record.generation) return former;',
+    from: 'if (former.generation > token.generation) return former;',
+    to: 'if (former.generation < token.generation) return former;',
   },
   {
     name: 'a suspect token is not due',

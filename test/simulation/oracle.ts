@@ -3,6 +3,7 @@ import type { Announcement } from '../../src/token/ports.ts';
 import { servableUntil } from '../../src/token/renewal-timing.ts';
 import type { ServedToken } from '../../src/token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId } from '../../src/token/subject.ts';
+import { accessTokenOf } from '../support/served-token.ts';
 import { type Conditions, SETTLE_MS } from './conditions.ts';
 import type { Facts, LoginFact, ReadFact, RemovalFact } from './facts.ts';
 import { LoginRules } from './login-rules.ts';
@@ -50,10 +51,10 @@ export class Oracle {
 
   // --- reads
 
-  onServed(read: ReadFact, { record }: ServedToken): void {
+  onServed(read: ReadFact, token: ServedToken): void {
     const { time, facts, conditions, fail } = this.#options;
     const { terminal, by, beganAt } = read;
-    const { accessToken } = record.token.fields;
+    const accessToken = accessTokenOf(token);
     const login = facts.loginOf(accessToken);
     if (!login || login.id !== read.id) {
       fail('an app gets a token that the vendor issued for its terminal', terminal);

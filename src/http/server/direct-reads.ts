@@ -24,7 +24,7 @@ export interface DirectReadsOptions {
   readonly closing: AbortSignal;
 }
 
-const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', length: '' }), 'x-request-id': '' };
+const ALL_HEADERS = { ...SECURITY_HEADERS, ...tokenHeaders({ etag: '', body: '' }), 'x-request-id': '' };
 const NAMES = Object.keys(ALL_HEADERS);
 const valueAt = (name: keyof typeof ALL_HEADERS) => 2 * NAMES.indexOf(name) + 1;
 const [ETAG_AT, LENGTH_AT, ID_AT] = [valueAt('etag'), valueAt('content-length'), valueAt('x-request-id')];
@@ -67,9 +67,9 @@ export class DirectReads {
     const requestId = requestIdOf(request);
     try {
       caller = await callerOf(request.headers);
-      const { etag, length, body } = await tokenFor(caller, { uniqueId }, requestId);
+      const { etag, body } = await tokenFor(caller, { uniqueId }, requestId);
       this.#headers[ETAG_AT] = etag;
-      this.#headers[LENGTH_AT] = length;
+      this.#headers[LENGTH_AT] = String(body.length);
       this.#headers[ID_AT] = requestId;
       // Node would wait for an open connection.
       if (closing.aborted) response.shouldKeepAlive = false;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CachedToken, CachedTokens } from '../../../src/broker/cached-tokens.ts';
-import { serveToken } from '../../../src/token/sdk-token.ts';
+import { type CachedToken, CachedTokens, cachedToken, recordOf } from '../../../src/broker/cached-tokens.ts';
+import type { TokenRecord } from '../../../src/token/sdk-token.ts';
 import { type AccountId, accountOf, type SubjectId, subjectId } from '../../../src/token/subject.ts';
 
 interface Changes {
@@ -17,15 +17,18 @@ interface Changes {
   readonly renewFrom?: number;
 }
 
-function tokenOf(changes: Changes = {}): CachedToken {
+function recordFrom(changes: Changes): TokenRecord {
   const { unionId = 'alice', uniqueId = 'phone', accessToken = 'token' } = changes;
   const { generation = 1, answeredAt = 2, read = true, suspect = false } = changes;
-  const { erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
   const subject = { app: 'default', unionId, uniqueId };
   const token = { fields: { accessToken, expand: '{"area":"cn"}' }, issuedAt: 0.5, expiresAt: 1e13 };
-  const flags = { read, unreadRenewals: 2, suspect };
-  const served = serveToken({ subject, region: 'CN', token, generation, answeredAt, ...flags });
-  return { id: subjectId(subject), served, checkedAt, erasedAt, renewFrom };
+  return { subject, region: 'CN', token, generation, answeredAt, read, unreadRenewals: 2, suspect };
+}
+
+function tokenOf(changes: Changes = {}): CachedToken {
+  const record = recordFrom(changes);
+  const { erasedAt, checkedAt = -0.5, renewFrom = 0.25 } = changes;
+  return cachedToken(record, { id: subjectId(record.subject), checkedAt, erasedAt, renewFrom });
 }
 
 function all(memory: CachedTokens): CachedToken[] {
@@ -55,7 +58,7 @@ describe('tokens in memory', () => {
         expect(memory.add(token)).toBe(token);
         const found = memory.find(token.id);
         expect(found).toEqual(token);
-        expect(found?.served.record.token.fields).toEqual(token.served.record.token.fields);
+        expect(found && recordOf(found)).toEqual(recordFrom(changes));
         expect([all(memory), memory.size]).toEqual([[token], 1]);
       }),
     );
@@ -140,7 +143,7 @@ describe('tokens in memory', () => {
     expect(memory.add({ ...token, checkedAt: 3, erasedAt: 1 })).toEqual(again);
     expect(memory.find(token.id)).toEqual(again);
     expect(memory.setRead(token.id, 2, false)).toBe(true);
-    expect(memory.find(token.id)?.served.record.read).toBe(false);
+    expect(memory.find(token.id)?.read).toBe(false);
     expect(memory.setRead(tokenOf({ unionId: 'carol' }).id, 2, true)).toBe(false);
     for (const other of [{ accessToken: 'other' }, { accessToken: 'other', generation: 3 }]) {
       const unread = tokenOf({ generation: 2, read: false, ...other });

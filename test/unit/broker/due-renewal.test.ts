@@ -7,6 +7,7 @@ import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -100,7 +101,7 @@ describe('a due token', () => {
     expect(await renewal.renewDue(ID, () => undefined)).toBeUndefined();
     expect(watched.calls('acquire')).toBe(2);
     const answer = await read();
-    expect(answer.record.token.fields['accessToken']).toBe('token-2');
+    expect(accessTokenOf(answer)).toBe('token-2');
     await first;
     expect(vendor.requests).toHaveLength(2);
     expect(told('renewalEnded')).toEqual([
@@ -239,7 +240,7 @@ describe('a due token', () => {
     await pass(300);
     expect(await renewing).toMatchObject({ code: 'store_unavailable' } satisfies Partial<BrokerError>);
     await pass(300);
-    expect((await answer).record.token.fields['accessToken']).toBe('token-2');
+    expect(accessTokenOf(await answer)).toBe('token-2');
     expect(vendor.requests.at(-1)).toMatchObject({ urgency: 'foreground' });
     open();
     await pass(0);

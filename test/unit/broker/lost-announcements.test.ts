@@ -50,7 +50,7 @@ describe('when an announcement is lost', () => {
     expect((await read(unsubscribed)).etag).toBe(etag);
     clock.advance(1);
     expect((await read(unsubscribed)).etag).not.toBe(etag);
-    expect(unsubscribed.cache.tokens.find(ID)?.served.etag).not.toBe(etag);
+    expect(unsubscribed.cache.tokens.find(ID)?.etag).not.toBe(etag);
     expect(vendor.requests).toHaveLength(2);
   });
 

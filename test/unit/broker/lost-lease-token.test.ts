@@ -5,6 +5,7 @@ import type { SaveOutcome } from '../../../src/token/ports.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -20,15 +21,12 @@ async function reportWithLostLease(onLoss: (parts: ReturnType<typeof createRepli
   const { store, broker, clock, pass, tokenInMemory } = parts;
   const read = async (refused?: string) => {
     const reading = broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
-    const answer = reading.then(
-      ({ record }) => record.token.fields['accessToken'],
-      ({ code }: BrokerError) => code,
-    );
+    const answer = reading.then(accessTokenOf, ({ code }: BrokerError) => code);
     await pass(1_000);
     return answer;
   };
   expect(await read()).toBe('token-1');
-  const etag = parts.cache.tokens.find(ID)?.served.etag;
+  const etag = parts.cache.tokens.find(ID)?.etag;
   const { terminals } = store;
   const save = terminals.save.bind(terminals);
   terminals.save = async (lease): Promise<SaveOutcome> => {
@@ -45,7 +43,10 @@ function createReplica() {
   const store = createMemoryStore({ clock, terminalsPerAccount: 20 });
   const watched = watchedStore(store);
   const parts = brokerParts({ clock, store: watched.store });
-  const tokenInMemory = () => parts.cache.tokens.find(ID)?.served.record.token.fields['accessToken'];
+  const tokenInMemory = () => {
+    const known = parts.cache.tokens.find(ID);
+    return known && accessTokenOf(known);
+  };
   return { ...parts, store, watched, clock, pass, tokenInMemory };
 }
 

@@ -3,6 +3,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -18,10 +19,7 @@ async function replicaWithToken() {
   const sessionIssuedAt = clock.now();
   const read = async () => {
     const reading = parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt });
-    const answer = reading.then(
-      ({ record }) => record.token.fields['accessToken'],
-      ({ code }) => code,
-    );
+    const answer = reading.then(accessTokenOf, ({ code }) => code);
     await pass(0);
     return answer;
   };

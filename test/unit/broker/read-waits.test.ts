@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import type { Renewal } from '../../../src/broker/renewal.ts';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { TokenBroker } from '../../../src/broker/token-broker.ts';
@@ -10,6 +11,7 @@ import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { captureLog } from '../../support/captured-log.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { recordingObserver } from '../../support/recording-observer.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -33,12 +35,11 @@ async function partsWithToken(lifeMs = 60_000, hearsChanges = true) {
     parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused });
   const first = read();
   await pass(0);
-  const { record } = await first;
+  await first;
+  const known = parts.cache.tokens.find(ID);
+  if (!known) throw new Error('there is no token in memory');
+  const record = recordOf(known);
   return { ...parts, clock, pass, watched, told, lines, read, record };
-}
-
-function tokenOf({ record }: ServedToken): string | undefined {
-  return record.token.fields['accessToken'];
 }
 
 /** The token of a read, its error code, or `waits`. */
@@ -46,7 +47,7 @@ function follow(reading: Promise<ServedToken>): () => string | undefined {
   let state: string | undefined = 'waits';
   reading.then(
     (served) => {
-      state = tokenOf(served);
+      state = accessTokenOf(served);
     },
     (error: BrokerError) => {
       state = error.code;
@@ -59,11 +60,11 @@ describe('a read of a due token', () => {
   test('starts a renewal from the due time on, and not before', async () => {
     const { pass, vendor, watched, read } = await partsWithToken();
     await pass(29_999);
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     await pass(0);
     expect(vendor.requests).toHaveLength(1);
     await pass(1);
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     await pass(0);
     expect(vendor.requests).toHaveLength(2);
     expect(watched.calls('read')).toBe(1);
@@ -76,7 +77,7 @@ describe('a read of a due token', () => {
     const logins: number[] = [];
     for (const ms of [0, 999, 1]) {
       await pass(ms);
-      expect(tokenOf(await read())).toBe('token-1');
+      expect(accessTokenOf(await read())).toBe('token-1');
       await pass(0);
       logins.push(vendor.requests.length);
     }
@@ -135,7 +136,7 @@ describe('a read of a token near its end', () => {
     const { pass, vendor, read } = await partsWithToken(4_000);
     vendor.failure = new BrokerError('vendor_rejected');
     await pass(3_599);
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     await pass(201);
     const next = follow(read());
     await pass(0);
@@ -198,7 +199,7 @@ describe('a read while the store fails', () => {
     const { pass, watched, told, read, lines } = await partsWithToken(600_000);
     await pass(61_000);
     watched.down.add('read');
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect(told('tokenServed').at(-1)?.[0]).toBe('memory');
     const error = { code: 'store_unavailable' };
     expect(lines()).toMatchObject([{ msg: 'the store could not be asked for a token', subject: ID, err: error }]);
@@ -234,7 +235,7 @@ describe('a read after the store has lost its data', () => {
       stored = record;
       return 'saved';
     };
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect(stored?.token.fields['accessToken']).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
     expect(watched.calls('acquire')).toBe(1);

@@ -7,6 +7,7 @@ import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { claimLeases } from '../../support/due-claims.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { makeDue } from '../../support/make-due.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
@@ -43,11 +44,13 @@ function startWorker(policy: Partial<RefreshPolicy> = {}) {
 
 describe('the refresh worker', () => {
   test('renews a token in use early enough that no read waits for a login', async () => {
-    const { clock, pass, vendor, read } = startWorker();
+    const { cache, clock, pass, vendor, read } = startWorker();
     await read();
     for (const end = clock.now() + 3 * LIFE_MS; clock.now() < end; await pass(20)) {
-      const { record } = await read();
-      expect(record.token.expiresAt).toBeGreaterThan(clock.now());
+      const { etag } = await read();
+      const known = cache.tokens.find(ID);
+      expect(known?.etag).toBe(etag);
+      expect(known?.expiresAt).toBeGreaterThan(clock.now());
     }
     expect(vendor.requests.length).toBeGreaterThanOrEqual(4);
     expect(vendor.requests.length).toBeLessThanOrEqual(6);
@@ -69,7 +72,7 @@ describe('the refresh worker', () => {
     await read();
     for (const logins of [2, 3]) {
       await until(() => vendor.requests.length === logins, 6_000);
-      expect((await read()).record.token.fields['accessToken']).toBe(`token-${logins}`);
+      expect(accessTokenOf(await read())).toBe(`token-${logins}`);
     }
     await until(() => vendor.requests.length === 4, 6_000);
     expect(vendor.requests.map(({ urgency }) => urgency)).toEqual([

@@ -3,6 +3,7 @@ import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts } from '../../support/broker-parts.ts';
 import { watchedStore } from '../../support/failing-store.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { virtualClock } from '../../support/virtual-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -22,7 +23,7 @@ async function afterLoss({ isConfirmed }: { readonly isConfirmed: boolean }) {
   const read = async () => {
     const reading = parts.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
     await pass(0);
-    return (await reading).record.token.fields['accessToken'];
+    return accessTokenOf(await reading);
   };
   if (!isConfirmed) watched.down.add('save').add('restore');
   expect(await read()).toBe('token-1');

@@ -10,6 +10,7 @@ import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
 import { madeUpRecord } from '../../support/made-up-tokens.ts';
+import { accessTokenOf } from '../../support/served-token.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const SUBJECT: Subject = { app: 'default', unionId: 'alice', uniqueId: 'phone' };
@@ -28,10 +29,6 @@ function parts(options: { mode?: 'proactive' | 'on-demand' } = {}) {
   return { ...built, clock, watched, read };
 }
 
-function tokenOf(served: { readonly body: string }): string {
-  return JSON.parse(served.body).accessToken;
-}
-
 describe('a first read', () => {
   test('needs one lease and one login for 300 concurrent reads', async () => {
     const { vendor, watched, read } = parts();
@@ -39,7 +36,7 @@ describe('a first read', () => {
     const served = await Promise.all(Array.from({ length: 300 }, () => read()));
     expect(vendor.requests).toHaveLength(1);
     expect(watched.calls('acquire')).toBe(1);
-    expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
+    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
   });
 
   test('names the missing parameter when the country is unknown', async () => {
@@ -59,13 +56,13 @@ describe('a first read', () => {
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable', vendorCode: 10901060 });
     expect((await store.terminals.read(ID)).record).toBeUndefined();
     vendor.failure = undefined;
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
   });
 
   test('serves the new token even if the store fails to save it', async () => {
     const { vendor, watched, read } = parts();
     watched.down.add('save');
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
   });
 
@@ -103,7 +100,7 @@ describe('a read of a known token', () => {
   test('does not need the country', async () => {
     const { broker, read } = parts();
     await read();
-    expect(tokenOf(await broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }))).toBe(
+    expect(accessTokenOf(await broker.read({ subject: SUBJECT, region: undefined, sessionIssuedAt: undefined }))).toBe(
       'token-1',
     );
   });
@@ -114,8 +111,8 @@ describe('a read of a known token', () => {
     clock.advance(54_000 - 1);
     vendor.latencyMs = 30;
     const served = await Promise.all(Array.from({ length: 50 }, () => read()));
-    expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
-    await eventually(async () => expect(tokenOf(await read())).toBe('token-2'));
+    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
+    await eventually(async () => expect(accessTokenOf(await read())).toBe('token-2'));
     expect(vendor.requests).toHaveLength(2);
   });
 
@@ -145,7 +142,7 @@ describe('a read of a known token', () => {
     await read();
     clock.advance(54_000);
     vendor.latencyMs = 50;
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
   });
 
   test.each([
@@ -164,9 +161,9 @@ describe('a read of a known token', () => {
     const { clock, read } = parts({ mode: 'on-demand' });
     await read();
     clock.advance(41_999);
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     clock.advance(12_000);
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
   });
 
   test('serves the old token when its renewal fails, and does not retry at every read', async () => {
@@ -174,7 +171,7 @@ describe('a read of a known token', () => {
     await read();
     clock.advance(55_000);
     vendor.failure = new BrokerError('vendor_unavailable');
-    for (let round = 0; round < 20; round += 1) expect(tokenOf(await read())).toBe('token-1');
+    for (let round = 0; round < 20; round += 1) expect(accessTokenOf(await read())).toBe('token-1');
     expect(vendor.requests).toHaveLength(2);
   });
 
@@ -183,7 +180,7 @@ describe('a read of a known token', () => {
     await read();
     vendor.failure = new BrokerError('vendor_timeout');
     clock.advance(57_000 - 1);
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     clock.advance(1);
     await expect(read()).rejects.toMatchObject({ code: 'vendor_timeout' });
   });
@@ -194,7 +191,7 @@ describe('a read of a known token', () => {
     clock.advance(57_000 - 40);
     vendor.latencyMs = 5_000;
     const startedAt = performance.now();
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect(performance.now() - startedAt).toBeLessThan(2_500);
   });
 });
@@ -209,7 +206,7 @@ test('a report is never answered with the refused token, even if memory learns o
   cache.put(refused, { id: ID, checkedAt: clock.now(), erasedAt: undefined });
   const served = await reading;
   expect(served.etag).not.toBe(etag);
-  expect(tokenOf(served)).toBe('token-1');
+  expect(accessTokenOf(served)).toBe('token-1');
 });
 
 describe('a read that finds the store behind memory', () => {
@@ -253,9 +250,9 @@ describe('a read that finds the store behind memory', () => {
     await takeSnapshot();
     clock.advance(1_000);
     await renewInBackground(ID);
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
     goBack();
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
     await eventually(async () => expect((await stored())?.token.fields['accessToken']).toBe('token-2'));
     expect(vendor.requests).toHaveLength(2);
   });
@@ -272,7 +269,7 @@ describe('a read that finds the store behind memory', () => {
       restored += 1;
       return restore(...args);
     };
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     await restore(newer, clock.now() + 9_000);
     clock.advance(60_001);
     await read();
@@ -289,7 +286,7 @@ describe('a read that finds the store behind memory', () => {
     await accounts.logOut(SUBJECT, 'operator');
     goBack();
     expect(await stored()).toEqual(lost);
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
     expect(vendor.requests).toHaveLength(2);
     expect((await stored())?.token.fields['accessToken']).toBe('token-2');
     // The lost token cannot come back by another replica either.
@@ -325,7 +322,7 @@ describe('a read that finds the store behind memory', () => {
     const account = await past.accounts.find('alice');
     expect(account).toMatchObject({ identity: undefined, records: [] });
     expect(account.erasedAt).toBeGreaterThan(sessionIssuedAt);
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
     expect(vendor.requests).toHaveLength(2);
   });
 
@@ -337,7 +334,7 @@ describe('a read that finds the store behind memory', () => {
     await accounts.logOut(SUBJECT, 'operator');
     clock.jump(-3_600_000);
     goBack();
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
   });
 });
 
@@ -365,7 +362,7 @@ describe('a read after the store has lost its data', () => {
     loseData();
     clock.advance(60_001);
     vendor.failure = new BrokerError('vendor_unavailable');
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect((await empty.terminals.read(ID)).record?.token.fields['accessToken']).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
   });
@@ -416,7 +413,7 @@ describe('a read after the store has lost its data', () => {
     await read();
     loseData();
     clock.advance(1_800_000);
-    expect(tokenOf(await read())).toBe('token-2');
+    expect(accessTokenOf(await read())).toBe('token-2');
     expect(vendor.requests).toHaveLength(2);
   });
 });
@@ -436,7 +433,7 @@ describe('a read during an outage of the store', () => {
     startOutage();
     for (const ms of [30_000, 15_000, 8_000]) {
       clock.advance(ms);
-      expect(tokenOf(await read())).toBe('token-1');
+      expect(accessTokenOf(await read())).toBe('token-1');
     }
     expect(vendor.requests).toHaveLength(1);
   });
@@ -447,11 +444,11 @@ describe('a read during an outage of the store', () => {
     startOutage();
     clock.advance(56_999);
     vendor.failure = new BrokerError('vendor_unavailable');
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     clock.advance(1);
     await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
     vendor.failure = undefined;
-    expect(tokenOf(await read())).toBe(`token-${vendor.requests.length}`);
+    expect(accessTokenOf(await read())).toBe(`token-${vendor.requests.length}`);
     expect(vendor.requests.length).toBeLessThanOrEqual(4);
   });
 
@@ -460,8 +457,8 @@ describe('a read during an outage of the store', () => {
     startOutage();
     vendor.latencyMs = 20;
     const served = await Promise.all(Array.from({ length: 50 }, () => read()));
-    expect(new Set(served.map(tokenOf))).toEqual(new Set(['token-1']));
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(new Set(served.map(accessTokenOf))).toEqual(new Set(['token-1']));
+    expect(accessTokenOf(await read())).toBe('token-1');
     expect(vendor.requests).toHaveLength(1);
     watched.down.clear();
     await eventually(async () =>
@@ -498,11 +495,12 @@ describe('a read during an outage of the store', () => {
   });
 
   test('stores a token that loses against any later login, even if the clock of this replica is 4 s fast, and it does not know the clock of the store', async () => {
-    const { clock, store, watched, startOutage, read } = outageParts();
+    const { cache, clock, store, watched, startOutage, read } = outageParts();
     startOutage();
     store.terminals.clockFor = () => undefined;
     clock.jump(4_000);
-    const { generation } = (await read()).record;
+    await read();
+    const generation = cache.tokens.find(ID)?.generation ?? Number.POSITIVE_INFINITY;
     clock.jump(-4_000);
     watched.down.clear();
     watched.down.add('restore');
@@ -522,13 +520,13 @@ describe('a read during an outage of the store', () => {
     const { etag } = refused;
     const answer = await broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now(), refused: etag });
     expect(answer.etag).not.toBe(etag);
-    expect(tokenOf(answer)).toBe(`token-${vendor.requests.length}`);
+    expect(accessTokenOf(answer)).toBe(`token-${vendor.requests.length}`);
   });
 
   test('writes a token back that the store failed to save', async () => {
     const { store, watched, read } = outageParts();
     watched.down.add('save');
-    expect(tokenOf(await read())).toBe('token-1');
+    expect(accessTokenOf(await read())).toBe('token-1');
     await eventually(async () => expect((await store.terminals.read(ID)).record).toBeDefined());
   });
 });
@@ -556,7 +554,7 @@ describe('a subject whose logins fail repeatedly', () => {
     }
     vendor.failure = undefined;
     clock.advance(4_000);
-    expect(tokenOf(await read())).toBe('token-6');
+    expect(accessTokenOf(await read())).toBe('token-6');
   });
 
   test.each([-3_600_000, 3_600_000])(
@@ -571,7 +569,7 @@ describe('a subject whose logins fail repeatedly', () => {
       await expect(read()).rejects.toMatchObject({ code: 'vendor_unavailable' });
       expect(vendor.requests).toHaveLength(2);
       clock.advance(1);
-      expect(tokenOf(await read())).toBe('token-3');
+      expect(accessTokenOf(await read())).toBe('token-3');
     },
   );
 
@@ -626,7 +624,7 @@ describe('the read mark of a token', () => {
     clock.advance(55_000);
     vendor.failure = new BrokerError('vendor_unavailable');
     const answers = await Promise.all(Array.from({ length: 20 }, read));
-    expect(answers.map(tokenOf)).toEqual(Array(20).fill('token-2'));
+    expect(answers.map(accessTokenOf)).toEqual(Array(20).fill('token-2'));
     expect(watched.calls('markRead')).toBe(1);
   });
 });

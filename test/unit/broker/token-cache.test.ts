@@ -1,6 +1,7 @@
 import { Session } from 'node:inspector/promises';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { recordOf } from '../../../src/broker/cached-tokens.ts';
 import { TokenCache } from '../../../src/broker/token-cache.ts';
 import type { Announcement } from '../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../src/token/sdk-token.ts';
@@ -30,7 +31,7 @@ function createCache(maxBytes = 2 ** 20) {
     for (const listener of listeners) listener(announcement);
   };
   function* records(checkedUntil = Number.POSITIVE_INFINITY): Generator<[SubjectId, TokenRecord]> {
-    for (const { id, served } of cache.tokens.confirmed(checkedUntil, clock.now())) yield [id, served.record];
+    for (const known of cache.tokens.confirmed(checkedUntil, clock.now())) yield [known.id, recordOf(known)];
   }
   return { cache, clock, record, announce, feed, records };
 }
@@ -95,7 +96,7 @@ describe('the token cache', () => {
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     announce({ kind: 'saved', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect(cache.tokens.find(ID)?.served.record.generation).toBe(1);
+    expect(cache.tokens.find(ID)?.generation).toBe(1);
   });
 
   test('keeps an entry fresh when its own generation or a failed login is announced', () => {
@@ -149,7 +150,7 @@ describe('the token cache', () => {
 
   test('holds the newest entry of a subject until the entry is removed', () => {
     const { cache, clock, record, announce } = createCache();
-    const generation = () => cache.tokens.find(ID)?.served.record.generation;
+    const generation = () => cache.tokens.find(ID)?.generation;
     cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(generation()).toBe(2);
@@ -165,10 +166,8 @@ describe('the token cache', () => {
   test('never replaces a newer token with an older one', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).served.record.generation).toBe(
-      2,
-    );
-    expect(cache.getFresh(ID, clock.monotonic())?.served.record.generation).toBe(2);
+    expect(cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined }).generation).toBe(2);
+    expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
   });
 
   test('replaces a token that another token of the same generation has displaced from the store', () => {
@@ -176,7 +175,7 @@ describe('the token cache', () => {
     const own = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const stored = { ...record(1), token: { ...record(1).token, fields: { accessToken: 'of another replica' } } };
     const entry = cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(entry.served.etag).not.toBe(own.served.etag);
+    expect(entry.etag).not.toBe(own.etag);
     expect(cache.tokens.find(ID)).toEqual(entry);
   });
 
@@ -184,7 +183,7 @@ describe('the token cache', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.renew(record(2), ID, Number.NEGATIVE_INFINITY);
-    expect(cache.tokens.find(ID)?.served.record.generation).toBe(2);
+    expect(cache.tokens.find(ID)?.generation).toBe(2);
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
   });
 
@@ -194,7 +193,7 @@ describe('the token cache', () => {
     expect(cache.tokens.find(ID)).toBeUndefined();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     cache.renew(record(2), ID, clock.monotonic());
-    expect(cache.tokens.find(ID)?.served.record.generation).toBe(2);
+    expect(cache.tokens.find(ID)?.generation).toBe(2);
   });
 
   test('serves a renewed token that the store has confirmed without asking the store', () => {
@@ -203,30 +202,29 @@ describe('the token cache', () => {
     clock.advance(30_000);
     cache.renew(record(2), ID, clock.monotonic());
     clock.advance(59_999);
-    expect(cache.getFresh(ID, clock.monotonic())?.served.record.generation).toBe(2);
+    expect(cache.getFresh(ID, clock.monotonic())?.generation).toBe(2);
   });
 
   test('holds the newer record even if the vendor gave the same token again', () => {
     const { cache, clock, record } = createCache();
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     const renewed = { ...record(2), token: { ...record(2).token, fields: record(1).token.fields } };
-    const { generation, token } = cache.put(renewed, { checkedAt: clock.monotonic(), erasedAt: undefined }).served
-      .record;
-    expect([generation, token.fields]).toEqual([2, record(1).token.fields]);
+    const { generation, body } = cache.put(renewed, { checkedAt: clock.monotonic(), erasedAt: undefined });
+    expect([generation, JSON.parse(body)]).toEqual([2, record(1).token.fields]);
   });
 
   test('keeps the renewal time and the read mark of a token when the store confirms it again', () => {
     const { cache, clock, record } = createCache();
     const stored = record(1);
-    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined }).served.record.read).toBe(false);
+    expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined }).read).toBe(false);
     cache.tokens.setRead(ID, 1, true);
     cache.tokens.setRenewFrom(ID, 1, 7);
     expect(cache.put(stored, { checkedAt: clock.monotonic(), erasedAt: undefined })).toMatchObject({
-      served: { record: { read: true } },
+      read: true,
       renewFrom: 7,
     });
     const renewed = cache.put(record(2), { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(renewed.served.record.read).toBe(false);
+    expect(renewed.read).toBe(false);
     expect(renewed.renewFrom).toBeGreaterThan(clock.now());
   });
 
@@ -280,9 +278,9 @@ describe('the token cache', () => {
     const { cache, clock, record, records } = createCache();
     const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.tokens.size).toBe(1);
-    expect(cache.tokens.bytes).toBeGreaterThan(entry.served.body.length);
+    expect(cache.tokens.bytes).toBeGreaterThan(entry.body.length);
     expect(cache.tokens.bytes).toBeLessThan(1_200);
-    expect([...records()]).toEqual([[ID, entry.served.record]]);
+    expect([...records()]).toEqual([[ID, recordOf(entry)]]);
   });
 
   test('stays within its memory limit, and keeps the tokens that came or were read last', () => {
@@ -305,7 +303,7 @@ describe('the token cache', () => {
     cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     clock.advance(60_000);
     for (let number = 0; number < 400; number += 1) {
-      expect(cache.tokens.find(ID)?.served.record.generation).toBe(1);
+      expect(cache.tokens.find(ID)?.generation).toBe(1);
       cache.put(record(1, { ...SUBJECT, unionId: `account-${number}` }), {
         checkedAt: Number.NEGATIVE_INFINITY,
         erasedAt: undefined,
@@ -348,7 +346,7 @@ describe('the token cache', () => {
     cache.put(record(1, SUBJECT, true), { checkedAt: clock.monotonic(), erasedAt: 5 });
     cache.renew(record(2), ID, clock.monotonic());
     expect([...records()].map(([, { generation, read }]) => [generation, read])).toEqual([[2, false]]);
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ served: { record: { read: false } }, erasedAt: 5 });
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ read: false, erasedAt: 5 });
   });
 
   test('lists a renewed token whose former one has ended, and none that has ended itself', () => {
@@ -415,12 +413,12 @@ describe('a token that the store calls suspect', () => {
     expect(cache.getFresh(ID, clock.monotonic())).toBeDefined();
     announce({ kind: 'suspected', id: ID, generation: 2 });
     expect(cache.getFresh(ID, clock.monotonic())).toBeUndefined();
-    expect(cache.tokens.find(ID)?.served.record).toMatchObject({ generation: 2, suspect: false });
+    expect(cache.tokens.find(ID)).toMatchObject({ generation: 2, suspect: false });
     const suspected = { ...record(2), suspect: true };
     const entry = cache.put(suspected, { checkedAt: clock.monotonic(), erasedAt: undefined });
-    expect(entry.served.record.suspect).toBe(true);
+    expect(entry.suspect).toBe(true);
     expect(entry.renewFrom).toBeLessThanOrEqual(clock.now());
-    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ served: { record: { suspect: true } } });
+    expect(cache.getFresh(ID, clock.monotonic())).toMatchObject({ suspect: true });
   });
 });
 
@@ -536,7 +534,7 @@ describe('an erasure', () => {
             const subject = { ...SUBJECT, unionId, uniqueId: `phone-${phone}` };
             cache.put(record(generation, subject, read), { checkedAt: clock.monotonic(), erasedAt: undefined });
             latest.set(id, generation);
-            const known = isUsed ? cache.tokens.find(id)?.served.record : new Map(records()).get(id);
+            const known = isUsed ? cache.tokens.find(id) : new Map(records()).get(id);
             expect(known?.generation).toBe(generation);
           } else if (kind === 'renew') {
             cache.renew(record(generation, { ...SUBJECT, unionId, uniqueId: `phone-${phone}` }), id, clock.monotonic());

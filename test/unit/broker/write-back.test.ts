@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { cachedToken } from '../../../src/broker/cached-tokens.ts';
 import type { TokenCache } from '../../../src/broker/token-cache.ts';
 import { WriteBack } from '../../../src/broker/write-back.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
@@ -29,7 +30,10 @@ function createWriteBack() {
     tokens: {
       *confirmed(checkedUntil: number, now: number) {
         expect([checkedUntil, now]).toEqual([clock.monotonic(), clock.now()]);
-        for (const record of inMemory) yield { id: subjectId(record.subject), served: { record } };
+        for (const record of inMemory) {
+          const id = subjectId(record.subject);
+          yield cachedToken(record, { id, checkedAt: 0, erasedAt: undefined, renewFrom: 0 });
+        }
       },
       remove: (id: SubjectId, generation?: number) => void removed.push([id, generation]),
     },
@@ -582,14 +586,13 @@ describe('after the store has lost its data', () => {
 
   test('a token that a later login has ended is written as suspect, because nobody may have the later token', async () => {
     const { clock, empty, renewing, reading, storeReturns, subject, id, stored, loseData } = twoReplicas();
-    const { record } = await reading.broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
+    await reading.broker.read({ subject, region: 'CN', sessionIssuedAt: clock.now() });
+    const generation = (await stored())?.generation;
     clock.advance(1_000);
     await renewing.renewInBackground(id);
     loseData();
     for (const returns of storeReturns) returns('went_back');
-    await eventually(async () =>
-      expect(await stored()).toMatchObject({ generation: record.generation, suspect: true }),
-    );
+    await eventually(async () => expect(await stored()).toMatchObject({ generation, suspect: true }));
     expect((await empty.dueQueue.claim(1)).ids).toEqual([id]);
   });
 

@@ -7,7 +7,7 @@ import { onTestFinished } from 'vitest';
 import type { ReadRequest } from '../../../src/broker/requests.ts';
 import { createPublicApp, type PublicAppOptions } from '../../../src/http/public-app.ts';
 import type { CachedPrincipal } from '../../../src/token/principal.ts';
-import { type ServedToken, serveToken } from '../../../src/token/sdk-token.ts';
+import { type ServedToken, serveToken, type TokenRecord } from '../../../src/token/sdk-token.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 
@@ -97,27 +97,30 @@ export function principal(claims: Partial<Omit<CachedPrincipal, 'account'>> = {}
   };
 }
 
-export function servedToken(): ServedToken {
-  return serveToken({
-    subject: { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID },
-    region: 'CN',
-    token: {
-      fields: {
-        accessId: '-9223371996052586423',
-        accessToken: ACCESS_TOKEN,
-        expireTime: '1699349988',
-        terminalId: '-9223371996052586423',
-        expand: '{"area":"cn","regRegion":"CN"}',
-        expend: '{"area":"cn","regRegion":"CN"}',
-        nickname: 'Zoë',
-      },
-      issuedAt: 0,
-      expiresAt: 1_699_349_988_000,
+/** The record of {@link servedToken}. */
+export const RECORD: TokenRecord = {
+  subject: { app: 'default', unionId: UNION_ID, uniqueId: UNIQUE_ID },
+  region: 'CN',
+  token: {
+    fields: {
+      accessId: '-9223371996052586423',
+      accessToken: ACCESS_TOKEN,
+      expireTime: '1699349988',
+      terminalId: '-9223371996052586423',
+      expand: '{"area":"cn","regRegion":"CN"}',
+      expend: '{"area":"cn","regRegion":"CN"}',
+      nickname: 'Zoë',
     },
-    generation: 1,
-    answeredAt: 1,
-    read: false,
-    unreadRenewals: 0,
-    suspect: false,
-  });
+    issuedAt: 0,
+    expiresAt: 1_699_349_988_000,
+  },
+  generation: 1,
+  answeredAt: 1,
+  read: false,
+  unreadRenewals: 0,
+  suspect: false,
+};
+
+export function servedToken(): ServedToken {
+  return serveToken(RECORD);
 }

@@ -15,13 +15,12 @@ describe('a token in an answer', () => {
     );
   });
 
-  test('has an ASCII body with the correct length', () => {
+  test('has an ASCII body', () => {
     fc.assert(
       fc.property(anyFields, (fields) => {
-        const { body, length } = serveToken(tokenRecord({ token: { fields } }));
+        const { body } = serveToken(tokenRecord({ token: { fields } }));
         expect(body).not.toMatch(/[^ -\u007f]/);
         expect(Buffer.from(body, 'utf8')).toEqual(Buffer.from(body, 'latin1'));
-        expect(length).toBe(String(Buffer.byteLength(body)));
       }),
     );
   });

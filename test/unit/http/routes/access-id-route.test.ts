@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { accessIdTerminal } from '../../../../src/broker/access-ids.ts';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import type { Subject } from '../../../../src/token/subject.ts';
-import { servedToken } from '../running-app.ts';
+import { RECORD } from '../running-app.ts';
 import { type InternalSettings, recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 const PATH = '/accounts/bob/access-id';
-const KNOWN = new Map([['bob', { identity: { accessId: '-42', region: 'FR' }, records: [servedToken().record] }]]);
+const KNOWN = new Map([['bob', { identity: { accessId: '-42', region: 'FR' }, records: [RECORD] }]]);
 
 async function start(settings: InternalSettings = {}) {
   const asked: { subject: Subject; region: string | undefined }[] = [];

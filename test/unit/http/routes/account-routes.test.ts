@@ -3,12 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { BrokerError } from '../../../../src/token/errors.ts';
 import type { StoredAccount } from '../../../../src/token/ports.ts';
 import type { TokenRecord } from '../../../../src/token/sdk-token.ts';
-import { ACCESS_TOKEN, servedToken, UNION_ID } from '../running-app.ts';
+import { ACCESS_TOKEN, RECORD, UNION_ID } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 
 function record(app: string, uniqueId: string, more: Partial<TokenRecord> = {}): TokenRecord {
-  const { record } = servedToken();
-  return { ...record, subject: { app, unionId: UNION_ID, uniqueId }, ...more };
+  return { ...RECORD, subject: { app, unionId: UNION_ID, uniqueId }, ...more };
 }
 
 function known(records: readonly TokenRecord[], unionId = UNION_ID): Map<string, StoredAccount> {
@@ -17,7 +16,7 @@ function known(records: readonly TokenRecord[], unionId = UNION_ID): Map<string,
 
 describe('GET /accounts/{unionId}', () => {
   it('shows an account and its terminals, without tokens', async () => {
-    const token = { ...servedToken().record.token, issuedAt: 1_700_000_000_000, expiresAt: 1_702_592_000_500 };
+    const token = { ...RECORD.token, issuedAt: 1_700_000_000_000, expiresAt: 1_702_592_000_500 };
     const terminal = record('default', 'phone-1', { token, generation: 1_700_000_000_123, read: true });
     const { ask } = await startInternalApp({
       accounts: recordingAccounts(known([terminal])).accounts,

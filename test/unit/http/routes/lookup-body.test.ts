@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lookupBody } from '../../../../src/http/routes/accounts.ts';
-import { servedToken } from '../running-app.ts';
+import { RECORD } from '../running-app.ts';
 import { recordingAccounts, startInternalApp } from '../running-internal-app.ts';
 import { refusalDetail, validated } from '../validated.ts';
 
@@ -57,7 +57,7 @@ describe('the accessIds of a lookup', () => {
 
 describe('POST /accounts/lookup', () => {
   const json = { 'content-type': 'application/json' };
-  const known = new Map([['user-1', { identity: { accessId: ID, region: 'DE' }, records: [servedToken().record] }]]);
+  const known = new Map([['user-1', { identity: { accessId: ID, region: 'DE' }, records: [RECORD] }]]);
 
   it('answers with the known accounts by accessId', async () => {
     const { accounts, lookedUp } = recordingAccounts(known);
