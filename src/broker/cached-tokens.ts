@@ -70,7 +70,7 @@ export function recordOf(known: CachedToken): TokenRecord {
 }
 
 /** Bytes of a token beside its texts, and of an account with its tokens, measured with Node.js 20 and 24. */
-const TOKEN_BYTES = 800;
+const TOKEN_BYTES = 400;
 const ACCOUNT_BYTES = 200;
 
 /**

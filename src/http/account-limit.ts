@@ -29,7 +29,7 @@ export function rateLimit(perMinute: number, detail: string, maxSenders: number)
 
 export type AccountLimit = RateLimit<AccountId>;
 
-/** They take 8 MiB. */
+/** They take 4 MiB. */
 const MAX_ACCOUNTS = 30_000;
 
 /**

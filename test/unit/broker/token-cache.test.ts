@@ -279,7 +279,7 @@ describe('the token cache', () => {
     const entry = cache.put(record(1), { checkedAt: clock.monotonic(), erasedAt: undefined });
     expect(cache.tokens.size).toBe(1);
     expect(cache.tokens.bytes).toBeGreaterThan(entry.body.length);
-    expect(cache.tokens.bytes).toBeLessThan(1_200);
+    expect(cache.tokens.bytes).toBeLessThan(700);
     expect([...records()]).toEqual([[ID, recordOf(entry)]]);
   });
 
