@@ -43,6 +43,13 @@ const LASTING = new Set(
   ),
 );
 
+/** Alerts on what has happened, and not on what goes on: a token, data, or an answer to an app is lost. */
+const FACTS = new Set(
+  ['InternalErrors', 'TokensExpiredUnrenewed', 'FewTokensExpired', 'RedisLostData'].map(
+    (name) => `SdkTokenBroker${name}`,
+  ),
+);
+
 function promtool(...args: string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(promtoolBinary(), args, {
     cwd: join(ROOT, 'deploy/prometheus'),
@@ -88,7 +95,7 @@ test('each rule has its own name', () => {
   expect(alerts.length).toBeGreaterThan(15);
 });
 
-describe.each(alerts.map(({ alert }) => alert))('%s', (alert) => {
+describe.each(alerts)('$alert', ({ alert, expr }) => {
   const {
     input_series: series = [],
     alert_rule_test: looks = [],
@@ -96,17 +103,18 @@ describe.each(alerts.map(({ alert }) => alert))('%s', (alert) => {
   } = tests.find(({ name }) => `SdkTokenBroker${name}` === alert) ?? {};
   const firing = looks.flatMap(({ alertname, exp_alerts }) => (alertname === alert ? exp_alerts : []));
 
-  test('has a unit test with a case that fires, one just below, and one replica at night with five requests', () => {
+  test('has a unit test with a case that fires, one just below, one replica at night, and a fault that has ended', () => {
     const cases = new Set(series.map(({ series: name }) => /namespace="([^"]+)"/.exec(name)?.[1]));
     expect([...cases]).toEqual(expect.arrayContaining(['fires', 'below', 'night']));
     expect(firing.length).toBeGreaterThan(0);
     expect(looks.some(({ exp_alerts }) => exp_alerts.length === 0)).toBe(true);
+    if (!FACTS.has(alert) && /(increase|rate)\(/.test(expr)) expect(cases).toContain('ended');
   });
 
   test('keeps the namespace, and no other case of its test fires at any time', () => {
     const namespaces = new Set(firing.map(({ exp_labels }) => exp_labels['namespace']));
     expect(namespaces).not.toContain(undefined);
-    for (const name of ['below', 'night', 'small-share']) expect(namespaces).not.toContain(name);
+    for (const name of ['below', 'night', 'small-share', 'ended']) expect(namespaces).not.toContain(name);
     const [query] = queries;
     expect(query?.expr).toContain(`ALERTS{alertname="${alert}",alertstate="firing"}[3h]`);
     expect(new Set(query?.exp_samples.map(({ labels }) => /"(.+)"/.exec(labels)?.[1]))).toEqual(namespaces);
@@ -121,6 +129,17 @@ test.each(alerts)(
     const counted = expr.replace(/max by \(namespace, job, history\) .*/, '');
     const counters = counted.match(/sdk_token_broker_\w+_(total|count|bucket)\b/g) ?? [];
     if (counters.length > 0) expect(counted).toMatch(/>= (3|5|10|20)\n?/);
+  },
+);
+
+test.each(alerts.filter(({ alert }) => !FACTS.has(alert)))(
+  '$alert asks whether its events still come: an alert does not fire long after the end',
+  ({ alert, expr }) => {
+    const minutes = [...expr.matchAll(/(?:rate|increase)\(\w+(?:\{[^}]*\})?\[(\d+)m\]/g)].map(([, range]) =>
+      Number(range),
+    );
+    const longest = alert === 'SdkTokenBrokerNoLoginSucceeds' ? 5 : 2;
+    if (minutes.length > 0) expect(Math.min(...minutes)).toBeLessThanOrEqual(longest);
   },
 );
 
