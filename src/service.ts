@@ -271,22 +271,20 @@ interface KindOfLine {
   readonly host?: string;
   readonly role?: string;
   readonly node?: string;
-  readonly circuitState?: string;
 }
 
 /**
- * The same log, with one line of a kind at `warn` and `error` per interval of `lines`, and the number of the others. Each
- * change of a circuit has its line, in order.
+ * The same log, with one line of a kind per interval of `lines`, and the number of the others: at `warn` and `error`, and
+ * about a connection to Redis.
  */
 export function sampledLog(log: Logger, lines: LogSampler<string>): Log {
-  const at = (level: 'warn' | 'error') => (fields: object, message: string) => {
-    const { host, role, node, circuitState }: KindOfLine = fields;
-    if (circuitState !== undefined) return log[level](fields, message);
+  const at = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => {
+    const { host, role, node }: KindOfLine = fields;
     lines.add([message, host, role, node].join(' '), (sampled) => log[level]({ ...fields, ...sampled }, message));
   };
   return {
     debug: (fields, message) => log.debug(fields, message),
-    info: (fields, message) => log.info(fields, message),
+    info: (fields, message) => ('role' in fields ? at('info')(fields, message) : log.info(fields, message)),
     warn: at('warn'),
     error: at('error'),
   };

@@ -87,6 +87,8 @@ export class Fleet {
   /** Since when each finding is there, by its name: those of this replica, and those of the fleet. */
   #own: ReadonlyMap<string, Finding> = new Map();
   #all: ReadonlyMap<string, Finding> = new Map();
+  /** Those that only the summaries of all replicas show. */
+  #ofFleet: ReadonlyMap<string, Finding> = new Map();
   /** Since when the configurations differ, epoch ms, and when that was seen last, by the monotonic clock. */
   #difference: { readonly since: number; readonly seenAt: number } | undefined;
   #timer: Timer | undefined;
@@ -133,7 +135,7 @@ export class Fleet {
       endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
-    const since = this.#differentSince(replicas);
+    const since = schedule ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
     const found = [
       ...replicaFindings(sums, codesOf(this.#all)),
       ...fleetFindings(replicas, schedule, facts.now, since),
@@ -156,8 +158,18 @@ export class Fleet {
     const facts = this.#options.facts();
     const self = this.#summary(facts, []);
     const known = this.#known(others, self, facts.now);
-    this.#differentSince([{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState));
+    const replicas = [{ ...self, missingSince: undefined, isStale: false }, ...known].map(replicaState);
+    this.#lookAtFleet(replicas, facts.now);
     return known.filter(({ missingSince }) => missingSince !== undefined).length;
+  }
+
+  /** The same as {@link #look} for missing and different replicas, when Prometheus or a reader of the status asks. */
+  #lookAtFleet(replicas: readonly Replica[], now: number): number | undefined {
+    const since = this.#differentSince(replicas);
+    const before = this.#ofFleet;
+    this.#ofFleet = withSince(fleetFindings(replicas, undefined, now, since), before, now);
+    this.#logChanges(before, this.#ofFleet, now);
+    return since;
   }
 
   /** A replica that starts again and again does not begin the difference anew. */
@@ -202,17 +214,20 @@ export class Fleet {
 
   /** The findings of this replica. The log has a line when one begins, and one when it is over. */
   #look(facts: ReplicaFacts): readonly Finding[] {
-    const { log } = this.#options;
     const before = this.#own;
     this.#own = withSince(replicaFindings(facts, codesOf(before)), before, facts.now);
-    for (const [id, { message, code, since: _, ...fields }] of this.#own) {
+    this.#logChanges(before, this.#own, facts.now);
+    return [...this.#own.values()];
+  }
+
+  #logChanges(before: ReadonlyMap<string, Finding>, after: ReadonlyMap<string, Finding>, now: number): void {
+    const { log } = this.#options;
+    for (const [id, { message, code, since: _, ...fields }] of after) {
       if (!before.has(id)) log.warn({ finding: code, ...fields }, message);
     }
     for (const [id, { code, since }] of before) {
-      if (!this.#own.has(id))
-        log.info({ finding: code, seconds: Math.round((facts.now - since) / 1_000) }, 'a finding is over');
+      if (!after.has(id)) log.info({ finding: code, seconds: Math.round((now - since) / 1_000) }, 'a finding is over');
     }
-    return [...this.#own.values()];
   }
 
   /** The other replicas by name: those that are alive, and those that ended without a shutdown. */

@@ -150,8 +150,12 @@ export class Domains {
 }
 
 function newOriginState({ host }: URL, { clock, log, observer }: DomainsOptions): OriginState {
+  let logged: CircuitStatus = 'closed';
   const circuit = new CircuitBreaker(clock, (circuitState) => {
     observer.circuitChanged(host, circuitState);
+    // In an outage, it is half-open and open again every 5 s, which is no news.
+    if (circuitState === 'half-open' || circuitState === logged) return;
+    logged = circuitState;
     log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
   });
   observer.circuitChanged(host, circuit.status);

@@ -36,14 +36,30 @@ describe('the log of an outage', () => {
     expect(late).toMatchObject({ kind: 'timeout', happenedAt });
   });
 
-  test('has each change of a circuit at once and in order, whatever happens to other domains', () => {
+  test('has few lines about a connection that comes and goes, and every other line at info', () => {
     const { log, lines, endInterval } = createLog();
-    const changes = ['open', 'half-open', 'open', 'half-open', 'closed'].flatMap((circuitState) =>
-      ['cn', 'eu', 'us'].map((host) => ({ host, circuitState })),
-    );
-    for (const change of changes) log.warn(change, 'circuit breaker of a vendor domain changed its state');
-    expect(lines()).toMatchObject(changes);
+    for (let round = 0; round < 10; round += 1) log.info({ role: 'commands' }, 'connected to Redis');
+    for (const finding of ['vendor_down', 'vendor_slow']) log.info({ finding }, 'a finding is over');
     endInterval();
-    expect(lines()).toHaveLength(changes.length);
+    expect(lines()).toMatchObject([
+      { role: 'commands' },
+      { finding: 'vendor_down' },
+      { finding: 'vendor_slow' },
+      { role: 'commands', omitted: 8 },
+    ]);
+  });
+
+  test('has the first and the last change of a circuit that opens and closes again and again, for each domain', () => {
+    const { log, lines, endInterval } = createLog();
+    const hosts = ['cn', 'eu', 'us'];
+    for (const circuitState of ['open', 'closed', 'open', 'closed']) {
+      for (const host of hosts)
+        log.warn({ host, circuitState }, 'circuit breaker of a vendor domain changed its state');
+    }
+    endInterval();
+    expect(lines()).toMatchObject([
+      ...hosts.map((host) => ({ host, circuitState: 'open' })),
+      ...hosts.map((host) => ({ host, circuitState: 'closed', omitted: 2 })),
+    ]);
   });
 });

@@ -90,6 +90,7 @@ function createFleet() {
       state,
       lines,
       stop: () => fleet.stop(),
+      missing: () => fleet.missing(others()),
       report: (more: Omit<LeftSummary, 'id'>[] = []) =>
         fleet.report([...others(), ...more.map((one, at) => ({ id: `${at}`, ...one }))], undefined),
     };
@@ -446,6 +447,28 @@ describe('a fleet', () => {
     expect(lines).toMatchObject([
       { level: 'warn', finding: 'vendor_fails_logins', count: 20, share: 1, message: expect.any(String) },
       { level: 'info', finding: 'vendor_fails_logins', seconds: 60, message: 'a finding is over' },
+    ]);
+  });
+
+  test('logs one line when another replica is missing or differs, and one when this is over, if Prometheus asks', async () => {
+    const { pass, start } = createFleet();
+    const [one, other, killed] = [start('a'), start('b', { configuration: 'c2' }), start('c')];
+    const scrape = async (minutes: number) => {
+      for (let second = 0; second < minutes * 60; second += 15) {
+        await pass(15_000);
+        one.missing();
+      }
+    };
+    await scrape(6);
+    killed.state.alive = false;
+    await scrape(2);
+    other.state.configuration = 'c1';
+    await scrape(20);
+    expect(one.lines).toMatchObject([
+      { level: 'warn', finding: 'configuration_differs', replicas: ['b'] },
+      { level: 'warn', finding: 'replica_missing', count: 1, replicas: ['c'] },
+      { level: 'info', finding: 'configuration_differs', message: 'a finding is over' },
+      { level: 'info', finding: 'replica_missing', message: 'a finding is over' },
     ]);
   });
 });

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { accountId } from '../../../src/token/subject.ts';
-import { CircuitBreaker } from '../../../src/vendor-api/domains.ts';
+import { CircuitBreaker, Domains } from '../../../src/vendor-api/domains.ts';
 import { VendorFault } from '../../../src/vendor-api/faults.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const OPEN_MS = 5_000;
@@ -48,4 +49,33 @@ test('failures of attempts from before the circuit opened do not end its trial',
   answer('well');
   expect(await trial).toBe('well');
   expect(circuit.status).toBe('closed');
+});
+
+test('an outage of ten minutes has a line when the circuit opens and one when it closes, not one for each trial', async () => {
+  const clock = new TestClock();
+  const lines: object[] = [];
+  const ignore = () => undefined;
+  const warn = (fields: object) => lines.push(fields);
+  const domains = new Domains({
+    baseUrl: new URL('https://vendor.example'),
+    regionUrls: new Map(),
+    clock,
+    log: { debug: ignore, info: ignore, warn, error: ignore },
+    observer: recordingObserver().observer,
+  });
+  const { circuit } = domains.forRegion('DE');
+  const fail = (account: string) =>
+    circuit.run(accountId(account), () => Promise.reject(new VendorFault('timeout'))).catch(ignore);
+  for (let number = 0; number < 10; number += 1) await fail(`account-${number}`);
+  for (let trial = 0; trial < 120; trial += 1) {
+    clock.advance(OPEN_MS);
+    await fail('trial');
+  }
+  clock.advance(OPEN_MS);
+  await circuit.run(accountId('trial'), async () => 'well');
+  const host = 'vendor.example';
+  expect(lines).toEqual([
+    { host, circuitState: 'open' },
+    { host, circuitState: 'closed' },
+  ]);
 });

@@ -228,7 +228,7 @@ describe('a vendor domain that is down', () => {
     expect(down.seen).toHaveLength(59);
     const states = lines.filter(({ obj }) => 'circuitState' in obj);
     expect(states).toEqual(
-      ['open', 'half-open', 'closed'].map((circuitState) => ({
+      ['open', 'closed'].map((circuitState) => ({
         level: 'warn',
         obj: { host: down.url.host, circuitState },
         msg: expect.stringContaining('circuit breaker'),

@@ -42,11 +42,17 @@ const GIVEN_UP = 'Connection is closed.';
 /** A whole account with the most terminals takes 1 MB. An answer of this size takes up to 70 MB once it is parsed. */
 const MAX_ANSWER_BYTES = 2 * 2 ** 20;
 
+/** Whether this process has ended the last connection because its server is no master any more. */
+interface LastEnd {
+  isOwn: boolean;
+}
+
 export type RedisLog = Pick<Log, 'info' | 'warn'>;
 
 /** Opens a connection in the background; it reconnects by itself. Logged errors carry no arguments of commands. */
 export function connectRedis(url: string, role: string, log: RedisLog): RedisClient {
-  return connect(createClient(topologyOf(url), optionsOf(role)), role, log);
+  const last: LastEnd = { isOwn: false };
+  return connect(createClient(topologyOf(url), optionsOf(role, last)), role, log, last);
 }
 
 /** Opens a connection for subscriptions. On a cluster it learns the nodes from `commands`. */
@@ -73,11 +79,12 @@ function topologyOf(url: string): Topology {
   return topology;
 }
 
-function optionsOf(role: string): ClientOptions {
+function optionsOf(role: string, last?: LastEnd): ClientOptions {
   let reconnectedAt = Number.NEGATIVE_INFINITY;
   const reconnectOnError = ({ message }: Error): boolean => {
     if (!NOT_MASTER.test(message) || performance.now() - reconnectedAt < NOT_MASTER_PAUSE_MS) return false;
     reconnectedAt = performance.now();
+    if (last) last.isOwn = true;
     return true;
   };
   // RedisCommands has a shorter timeout of its own.
@@ -85,13 +92,18 @@ function optionsOf(role: string): ClientOptions {
   return { ...OPTIONS, ...timeout, connectionName: `sdk-token-broker:${role}`, reconnectOnError };
 }
 
-function connect<T extends RedisClient>(client: T, role: string, log: RedisLog): T {
+function connect<T extends RedisClient>(client: T, role: string, log: RedisLog, last: LastEnd = { isOwn: false }): T {
   const warn = (error: unknown) => log.warn({ role, reason: redacted(error) }, 'Redis connection failed');
-  client.on('ready', () => log.info({ role }, 'connected to Redis'));
+  client.on('ready', () => {
+    // A cluster is ready again only after it has lost all nodes.
+    if (!last.isOwn || client instanceof Cluster) log.info({ role }, 'connected to Redis');
+    last.isOwn = false;
+  });
   client.on('sentinelError', warn);
   let isRejected = false;
   let hasGivenUp = false;
   client.on('error', (error: Error) => {
+    last.isOwn = false;
     hasGivenUp = error.message === GIVEN_UP;
     if (isRejected || ALL_SENTINELS_FAILED.test(error.message)) return;
     warn(error);
