@@ -40,7 +40,7 @@ export const ERRORS = {
   vendor_unavailable: { status: 503, title: 'The vendor cannot be reached', retryable: true },
   vendor_busy: { status: 503, title: 'Too many vendor logins at this moment', retryable: true },
   session_check_unavailable: { status: 503, title: 'The session cannot be checked at this moment', retryable: true },
-  store_unavailable: { status: 503, title: 'The token store cannot be reached', retryable: true },
+  store_unavailable: { status: 503, title: 'The token store cannot be used', retryable: true },
   shutting_down: { status: 503, title: 'This replica is shutting down', retryable: true },
   vendor_timeout: { status: 504, title: 'The vendor did not answer in time', retryable: true },
 } as const satisfies Record<string, ErrorKind>;
