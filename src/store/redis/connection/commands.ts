@@ -55,6 +55,9 @@ export function redisErrorKind(error: unknown): RedisErrorKind {
   return error instanceof Error && !(error instanceof TypeError) ? 'connection' : 'other';
 }
 
+/** The message of an error with which ioredis ends a connection that does not answer. */
+const SILENT_CONNECTION = /^Socket timeout|ETIMEDOUT/;
+
 /** How long the circuit breaker stays open after a timeout, before it lets one command through as a probe. */
 const OPEN_MS = 500;
 
@@ -171,6 +174,8 @@ export class RedisCommands {
   readonly #parts = new Map<string, Part>();
   readonly #observer: Pick<Observer, 'redisAsked' | 'redisFailed'>;
   readonly #recoveryListeners: (() => void)[] = [];
+  /** Whether Redis took the last connection, but did not answer: it hangs. */
+  #isSilent = false;
   readonly clocks: ServerClocks;
   /** When Redis last answered a command, and when it did not. */
   readonly contact: ContactHistory;
@@ -188,6 +193,12 @@ export class RedisCommands {
     this.#observer = observer;
     this.clocks = new ServerClocks(clock);
     this.contact = new ContactHistory(clock);
+    redis.on('error', ({ message }: Error) => {
+      this.#isSilent = SILENT_CONNECTION.test(message);
+    });
+    redis.on('ready', () => {
+      this.#isSilent = false;
+    });
   }
 
   /** Calls `listener` when Redis answers again after a timeout. */
@@ -240,7 +251,8 @@ export class RedisCommands {
     return new Promise((resolve, reject) => {
       const fail = (error: unknown) => {
         timeout.cancel();
-        const reason = redisErrorKind(error);
+        const kind = redisErrorKind(error);
+        const reason = kind === 'connection' && this.#isSilent ? 'timeout' : kind;
         this.#observer.redisFailed(reason);
         const failure = { at: this.#clock.now(), reason };
         if (WRITE_REFUSALS.has(reason)) {

@@ -19,13 +19,14 @@ async function openStore() {
   const server = await startRedis();
   onTestFinished(() => server.stop());
   const { observer, told } = recordingObserver();
+  const ended: { readonly role?: string }[] = [];
   const store = createRedisStore({
     url: server.url,
     keyPrefix: randomUUID(),
     encryptionKeys: [],
     terminalsPerAccount: 20,
     clock: systemClock,
-    log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    log: { info: () => undefined, warn: (facts: object) => void ended.push(facts), error: () => undefined },
     observer,
   });
   onTestFinished(() => store.close());
@@ -40,7 +41,7 @@ async function openStore() {
       .acquire(ID, 1_000)
       .then(() => false)
       .catch(() => true);
-  return { server, store, kinds, write };
+  return { server, store, kinds, write, ended };
 }
 
 async function operator(url: string): Promise<Redis> {
@@ -85,6 +86,19 @@ test('a Redis that hangs gets one command, then none for a while', async () => {
   expect(await write()).toBe(true);
   expect(await write()).toBe(true);
   expect(kinds()).toEqual(['timeout', 'not_sent']);
+});
+
+test('a Redis that hangs for long, so that its connection ends, is a timeout and no connection error', async () => {
+  const { server, kinds, write, ended } = await openStore();
+  server.pause();
+  onTestFinished(() => server.resume());
+  const hasEnded = () => ended.some(({ role }) => role === 'commands');
+  await eventually(async () => (await write()) && hasEnded(), { timeoutMs: 10_000 });
+  const sent = () => kinds().filter((kind) => kind !== 'not_sent').length;
+  const before = sent();
+  // Some of these find no connection, others one that does not answer.
+  await eventually(async () => (await write()) && sent() > before + 5, { timeoutMs: 10_000 });
+  expect(new Set(kinds())).toEqual(new Set(['timeout', 'not_sent']));
 });
 
 test('after a timeout, no command is sent for half a second, although the clock is set meanwhile', () => {
