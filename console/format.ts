@@ -36,7 +36,8 @@ export class Format {
   }
 
   number(value: number): string {
-    return this.#number.format(value);
+    // -0.04 is 0, not -0.
+    return this.#number.format(Math.round(value * 10) / 10 || 0);
   }
 
   /** @param share from 0 to 1 */

@@ -43,6 +43,8 @@ describe('a time', () => {
 
 it('numbers have separators, shares are percentages, sizes have units', () => {
   expect(EN.number(1_234_567)).toBe('1,234,567');
+  expect([-0.04, -0, 0.04].map((value) => EN.number(value))).toEqual(['0', '0', '0']);
+  expect([-0.06, -41.25].map((value) => EN.number(value))).toEqual(['-0.1', '-41.2']);
   expect(EN.percent(0.876)).toBe('88%');
   expect(EN.bytes(52_004_310)).toBe('52 MB');
   expect(EN.bytes(2_300)).toBe('2.3 kB');
