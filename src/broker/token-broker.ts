@@ -5,7 +5,7 @@ import type { ReadOutcome, RenewalCause } from '../token/observer.ts';
 import type { StoredTerminal } from '../token/ports.ts';
 import { dueOnceRead, servableUntil, waitFrom } from '../token/renewal-timing.ts';
 import { type ServedToken, serveToken, type TokenRecord } from '../token/sdk-token.ts';
-import { type SubjectId, subjectId } from '../token/subject.ts';
+import { accountOf, type SubjectId, subjectId } from '../token/subject.ts';
 import type { BrokerPorts } from './broker-ports.ts';
 import { type CachedToken, cachedToken, type RecordFacts, recordOf } from './cached-tokens.ts';
 import type { Renewal } from './renewal.ts';
@@ -70,7 +70,7 @@ export class TokenBroker {
       if (!entry.read && cache.tokens.setRead(id, entry.generation, true)) this.#markRead(id, recordOf(entry));
       return entry;
     } catch (error) {
-      observer.readFailed(error);
+      observer.readFailed(error, accountOf(id));
       throw error;
     }
   }

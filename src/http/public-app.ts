@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import type { ErrorCode } from '../token/errors.ts';
+import { BrokerError, type ErrorCode } from '../token/errors.ts';
+import type { Observer } from '../token/observer.ts';
 import type { RequestTracer } from '../token/tracer.ts';
 import { accountLimit } from './account-limit.ts';
 import {
@@ -27,6 +28,7 @@ export interface PublicAppOptions
     Omit<SdkTokenRoutesOptions, 'tokenFor'>,
     Omit<SessionGuardOptions, 'limit' | 'sessionSource'>,
     HealthRoutesOptions {
+  readonly observer: Pick<Observer, 'rateLimited' | 'readFailed'>;
   /** Without it, the session is a bearer token. */
   readonly forwardedSession: ForwardedSession | undefined;
   /** Requests per account and minute to this replica; 0: no limit. */
@@ -74,6 +76,12 @@ export async function createPublicApp(options: PublicAppOptions): Promise<Fastif
       const failure = direct.failureOf(request.raw);
       if (failure?.caller) request.caller = failure.caller;
       done(failure?.error);
+    });
+    guarded.addHook('onError', (request, _reply, error, done) => {
+      // The broker counts all other failed reads. This one has not reached it.
+      const isUnchecked = error instanceof BrokerError && error.code === 'session_check_unavailable';
+      if (isUnchecked && request.method === 'GET') options.observer.readFailed(error);
+      done();
     });
     requireSession(guarded, callerOf);
     await sdkTokenRoutes(guarded, { ...options, tokenFor });

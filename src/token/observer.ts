@@ -69,11 +69,12 @@ export type AdminRefusal = 'missing' | 'wrong';
 /** The result of reading the secrets again. `refused`: the configuration was not usable, so the old secrets stay. */
 export type ReloadOutcome = 'changed' | 'unchanged' | 'refused';
 
-/** Receives the events of all modules, for metrics. A call is cheap, never throws, and identifies no account. */
+/** Receives the events of all modules, for metrics. A call is cheap and never throws. No metric identifies an account. */
 export interface Observer {
   /** @param leftMs remaining life of the token */
   tokenServed(outcome: ReadOutcome, leftMs: number): void;
-  readFailed(error: unknown): void;
+  /** @param account `undefined`: it is not known, because its session could not be checked */
+  readFailed(error: unknown, account?: AccountId): void;
 
   renewalEnded(cause: RenewalCause, outcome: RenewalOutcome): void;
   renewalFailed(cause: RenewalCause, error: unknown): void;

@@ -220,9 +220,8 @@ const FAULTS: readonly Played[] = [
   },
   {
     fault: 'keys of unknown sessions cannot be fetched',
-    // A read whose session cannot be checked is no read of a token.
-    alerts: ['SessionChecksUnavailable'],
-    findings: ['session_check_fails'],
+    alerts: ['ReadsFail', 'SessionChecksUnavailable'],
+    findings: ['reads_fail', 'session_check_fails'],
     begin: ({ keyProxy }) => keyProxy.set({ kind: 'refuse' }),
     again: ({ newTerminal, strangers }) => newTerminal(strangers),
     everyMs: 200,

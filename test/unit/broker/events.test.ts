@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { RenewalRequest } from '../../../src/broker/requests.ts';
 import { createMemoryStore } from '../../../src/store/memory/memory-store.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
-import { type Subject, subjectId } from '../../../src/token/subject.ts';
+import { accountId, type Subject, subjectId } from '../../../src/token/subject.ts';
 import { brokerParts, PROACTIVE } from '../../support/broker-parts.ts';
 import { eventually } from '../../support/eventually.ts';
 import { watchedStore } from '../../support/failing-store.ts';
@@ -82,7 +82,7 @@ describe('the events of a read', () => {
     expect(eventsOf('renewalFailed')).toEqual([['due', expect.objectContaining({ code: 'vendor_timeout' })]]);
   });
 
-  test('contain the error of a failed read', async () => {
+  test('contain the error of a failed read, and its account', async () => {
     const { accounts, clock, eventsOf, vendor, read } = parts();
     vendor.failure = new BrokerError('vendor_rejected');
     await expect(read()).rejects.toThrow();
@@ -92,9 +92,10 @@ describe('the events of a read', () => {
     clock.advance(10);
     await accounts.erase(SUBJECT.unionId);
     await expect(read(undefined, undefined, before)).rejects.toThrow();
-    expect(eventsOf('readFailed').map(([error]) => (error as BrokerError).code)).toEqual([
-      'vendor_rejected',
-      'session_invalid',
+    const account = accountId(SUBJECT.unionId);
+    expect(eventsOf('readFailed')).toEqual([
+      [expect.objectContaining({ code: 'vendor_rejected' }), account],
+      [expect.objectContaining({ code: 'session_invalid' }), account],
     ]);
   });
 });

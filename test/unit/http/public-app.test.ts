@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { BrokerError } from '../../../src/token/errors.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
 import { ACCESS_TOKEN, type AppSettings, SESSION, startApp, UNION_ID, UNIQUE_ID } from './running-app.ts';
 
 describe('an unknown path', () => {
@@ -177,3 +178,20 @@ describe('the server', () => {
     expect(addresses).toEqual(['127.0.0.1']);
   });
 });
+
+test.each(['info', 'debug'])(
+  'a read whose session cannot be checked is a failed read, at log level %s',
+  async (logLevel) => {
+    const { observer, told } = recordingObserver();
+    const unavailable = new BrokerError('session_check_unavailable');
+    let error = unavailable;
+    const sessions = { verify: async () => Promise.reject(error) };
+    const { origin, getToken } = await startApp({ observer, sessions, logLevel });
+    expect((await getToken()).status).toBe(503);
+    const headers = { authorization: 'Bearer x' };
+    expect((await fetch(`${origin}/sdk-token?uniqueId=phone`, { method: 'DELETE', headers })).status).toBe(503);
+    error = new BrokerError('session_expired');
+    expect((await getToken()).status).toBe(401);
+    expect(told('readFailed')).toEqual([[unavailable]]);
+  },
+);
