@@ -121,7 +121,8 @@ function verdict(): Verdict {
     const lead = errors && errors !== first ? texts().appsGetErrors(shareOf(errors)) : undefined;
     const { text, kept } = sentences(first);
     const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
-    return { level: first.level, text: joined(lead, text, errors ? undefined : kept), details };
+    const isEnding = report.firstEndAt !== null && Date.parse(report.firstEndAt) <= writing().now;
+    return { level: first.level, text: joined(lead, text, errors || isEnding ? undefined : kept), details };
   }
   if (report.schedule?.total === 0) return { level: 'ok', text: noTokens, details: [element('p', {}, noTokensNext)] };
   return { level: 'ok', text: allFine, details: [muted(lastLogin(report))] };
@@ -145,8 +146,7 @@ function firstEndText({ firstEndAt: at, endsCut }: StatusReport): string {
   const { firstEnd, firstEnded, firstEndUnknown } = texts();
   if (at === null) return firstEndUnknown;
   const { now } = writing();
-  const time = format.since(at, now);
-  return Date.parse(at) > now ? firstEnd(firstEndIn(at, endsCut, writing()), time) : firstEnded(time);
+  return Date.parse(at) > now ? firstEnd(firstEndIn(at, endsCut, writing()), format.since(at, now)) : firstEnded;
 }
 
 function findingDetails(finding: Finding): HTMLElement[] {

@@ -26,7 +26,7 @@ function capital(text: string): string {
 
 /** Nothing if the count is not known. */
 function counted(count: number | undefined, f: Format): string {
-  return count === undefined ? '' : ` (${f.number(count)} in 5 minutes)`;
+  return count === undefined ? '' : ` (${f.number(count)} lately)`;
 }
 
 function shareOf(share: number | undefined, what: string, f: Format): string {
@@ -55,7 +55,7 @@ export const FINDINGS_EN: Findings = {
       misconf: 'it cannot save to its disk',
     };
     return {
-      text: `Redis refuses writes${reason === '' ? '' : `: ${why[reason] ?? reason}`}. No new token can be kept.`,
+      text: `Redis refuses writes${reason === '' ? '' : `: ${why[reason] ?? reason}`}. Apps still get tokens, but logouts and erasures fail.`,
       next:
         reason === 'readonly'
           ? 'See which Redis is the master, and whether enough replicas follow it. Do not restart the replicas of the broker.'
@@ -70,6 +70,13 @@ export const FINDINGS_EN: Findings = {
     const what = isClock ? 'the time in our signature' : isSignature ? 'our signature' : 'our app';
     const often = share === undefined ? '' : ` in ${shareOf(share, 'logins', f)}${counted(count, f)}`;
     const code = vendorCode === undefined ? '' : `, code ${vendorCode}`;
+    if (reason === 'request') {
+      const most = vendorCode === undefined ? '' : `, most with code ${vendorCode}`;
+      return {
+        text: `The vendor refuses ${shareOf(share, 'logins', f)}${counted(count, f)}${most}.`,
+        next: 'Ask the vendor which field of these logins it refuses. The log has its request ids.',
+      };
+    }
     return {
       text: `The vendor${named(host)} refuses ${what}${often}${isSignature || isClock ? '' : code}.`,
       next: isClock
@@ -84,13 +91,18 @@ export const FINDINGS_EN: Findings = {
     kept,
     next: `${run} If all is ok, only the vendor’s login service is down: tell the vendor. The broker tries again by itself.`,
   }),
-  accounts_closed: ({ count }, f) => ({
-    text: `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 5 minutes. Their tokens are deleted.`,
-    next: 'Ask the vendor at once whether it meant to.',
-  }),
-  session_check_fails: ({ reason }) => ({
-    text: `Sessions cannot be checked${named(reason)}. Known ones are accepted for a while.`,
-    next: 'Restore your session server or its JWKS URL, or the way to it.',
+  accounts_closed: ({ count, share, over }, f) => {
+    const often = share === undefined ? '' : `, in ${shareOf(share, 'logins', f)}`;
+    return {
+      text: over
+        ? `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 5 minutes${often}, and none lately. They have no token any more.`
+        : `The vendor is closing accounts: ${plural(count, 'account', 'accounts', f)} in the last 5 minutes${often}. They have no token any more.`,
+      next: 'Ask the vendor at once whether it meant to.',
+    };
+  },
+  session_check_fails: ({ reason, share, count }, f) => ({
+    text: `Sessions cannot be checked${named(reason)}${share === undefined ? '' : `: ${shareOf(share, 'checks', f)} fail${counted(count, f)}`}. A replica accepts those that it knows for a while, but a new one knows none.`,
+    next: 'Restore your session server or its JWKS URL, or the way to it. Do not restart the replicas.',
   }),
   sessions_refused: ({ count, share }, f) => ({
     text: `The broker refuses ${shareOf(share, 'sessions', f)}${counted(count, f)}. Users may be locked out.`,
@@ -129,8 +141,8 @@ export const FINDINGS_EN: Findings = {
     next: 'Ask the vendor.',
   }),
   replica_missing: ({ count, replicas = [], since }, f) => ({
-    text: `${count === 1 ? '1 replica does' : `${capital(plural(count, 'replica', 'replicas', f))} do`} not answer since ${f.minute(Date.parse(since))}: ${replicas.join(', ')}. ${count === 1 ? 'It' : 'Each'} has ended without a shutdown, or hangs.`,
-    next: 'See why the process or its host ended or hangs, and whether a new one took its place.',
+    text: `${count === 1 ? '1 replica does' : `${capital(plural(count, 'replica', 'replicas', f))} do`} not answer since ${f.minute(Date.parse(since))}: ${replicas.join(', ')}. ${count === 1 ? 'It' : 'Each'} has ended without a shutdown, hangs, or cannot reach Redis.`,
+    next: 'See whether the process runs. If it does, repair its way to Redis. If not, see why it ended, and whether a new one took its place.',
   }),
   configuration_differs: ({ count, replicas = [] }, f) => ({
     text:
@@ -139,8 +151,8 @@ export const FINDINGS_EN: Findings = {
         : `${plural(count, 'replica has', 'replicas have', f)} another version or configuration: ${replicas.join(', ')}.`,
     next: 'Finish the roll-out, or make all replicas read the secrets again.',
   }),
-  clock_differs: ({ host, seconds }, f) => ({
-    text: `The clocks of this host and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,
+  clock_differs: ({ host, seconds, replicas = ['this host'] }, f) => ({
+    text: `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${seconds === undefined ? '' : ` by ${f.duration(seconds * 1_000)}`}.`,
     next: 'Correct the clock of the host (NTP).',
   }),
 };

@@ -6,7 +6,7 @@ const kept = '已知的令牌照常提供。';
 
 /** Nothing if the count is not known. */
 function counted(count: number | undefined, f: Format): string {
-  return count === undefined ? '' : `（5 分钟内 ${f.number(count)} 次）`;
+  return count === undefined ? '' : `（最近 ${f.number(count)} 次）`;
 }
 
 function shareOf(share: number | undefined, f: Format): string {
@@ -37,7 +37,7 @@ export const FINDINGS_ZH: Findings = {
       misconf: '无法写入磁盘',
     };
     return {
-      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。新的令牌无法保存。`,
+      text: `Redis 拒绝写入${reason === '' ? '' : `：${why[reason] ?? reason}`}。App 仍能得到令牌，但登出和清除会失败。`,
       next:
         reason === 'readonly'
           ? '确认哪个 Redis 是主节点，以及跟随它的从节点是否足够。不要重启 Broker 的副本。'
@@ -52,6 +52,13 @@ export const FINDINGS_ZH: Findings = {
     const what = isClock ? '签名中的时间' : isSignature ? '我们的签名' : '我们的 App';
     const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}${counted(count, f)}`;
     const code = vendorCode === undefined ? '' : `，结果码 ${vendorCode}`;
+    if (reason === 'request') {
+      const most = vendorCode === undefined ? '' : `，多数为结果码 ${vendorCode}`;
+      return {
+        text: `厂商拒绝${shareOf(share, f)}的登录${counted(count, f)}${most}。`,
+        next: '询问厂商它拒绝这些登录中的哪个字段。日志中有厂商的请求 ID。',
+      };
+    }
     return {
       text: `厂商${named(host)}拒绝${what}${often}${isSignature || isClock ? '' : code}。`,
       next: isClock
@@ -66,13 +73,18 @@ export const FINDINGS_ZH: Findings = {
     kept,
     next: `${run}如果全部正常，就只是厂商的登录服务有故障：通知厂商。Broker 会自动重试。`,
   }),
-  accounts_closed: ({ count }, f) => ({
-    text: `最近 5 分钟厂商关闭了${some(count, f)}个账号，它们的令牌已删除。`,
-    next: '立即向厂商确认是否有意为之。',
-  }),
-  session_check_fails: ({ reason }) => ({
-    text: `无法校验会话${named(reason)}。已校验过的会话在一段时间内仍被接受。`,
-    next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。',
+  accounts_closed: ({ count, share, over }, f) => {
+    const often = share === undefined ? '' : `，占登录的 ${f.percent(share)}`;
+    return {
+      text: over
+        ? `最近 5 分钟厂商关闭了${some(count, f)}个账号${often}，目前已停止。这些账号不再有令牌。`
+        : `厂商正在关闭账号：最近 5 分钟${some(count, f)}个${often}。这些账号不再有令牌。`,
+      next: '立即向厂商确认是否有意为之。',
+    };
+  },
+  session_check_fails: ({ reason, share, count }, f) => ({
+    text: `无法校验会话${named(reason)}${share === undefined ? '' : `：有${shareOf(share, f)}的校验失败${counted(count, f)}`}。副本在一段时间内仍接受它已校验过的会话，但新副本没有这样的会话。`,
+    next: '请恢复会话服务器或 JWKS 地址，或到它们的网络。不要重启副本。',
   }),
   sessions_refused: ({ count, share }, f) => ({
     text: `有${shareOf(share, f)}的会话被拒绝${counted(count, f)}，用户可能无法登录。`,
@@ -111,8 +123,8 @@ export const FINDINGS_ZH: Findings = {
     next: '请询问厂商。',
   }),
   replica_missing: ({ count, replicas = [], since }, f) => ({
-    text: `自 ${f.minute(Date.parse(since))} 起有${some(count, f)}个副本没有响应：${replicas.join('、')}。可能未经停机流程就结束了，也可能已挂起。`,
-    next: '查明进程或主机为何终止或挂起，以及新副本是否已接替。',
+    text: `自 ${f.minute(Date.parse(since))} 起有${some(count, f)}个副本没有响应：${replicas.join('、')}。可能未经停机流程就结束了，可能已挂起，也可能连不上 Redis。`,
+    next: '查看进程是否在运行。如果在运行，修复它到 Redis 的网络；否则查明它为何终止，以及新副本是否已接替。',
   }),
   configuration_differs: ({ count, replicas = [] }, f) => ({
     text:
@@ -121,8 +133,8 @@ export const FINDINGS_ZH: Findings = {
         : `有 ${f.number(count)} 个副本的版本或配置不同：${replicas.join('、')}。`,
     next: '完成滚动升级，或让所有副本重新读取密钥。',
   }),
-  clock_differs: ({ host, seconds }, f) => ({
-    text: `本机与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,
+  clock_differs: ({ host, seconds, replicas = ['本机'] }, f) => ({
+    text: `${replicas.join('、')} 与 ${host ?? 'Redis'} 的时钟${seconds === undefined ? '不一致' : `相差 ${f.duration(seconds * 1_000)}`}。`,
     next: '校准主机时钟（NTP）。',
   }),
 };

@@ -43,7 +43,7 @@ export const EN = {
   seenBy: (replicas: string) => `Seen by ${replicas}.`,
   foundSince: (time: string, ago: string) => `Since ${time} (${ago}).`,
   firstEnd: (left: string, time: string) => `The first token in use ends ${left} (${time}).`,
-  firstEnded: (time: string) => `Tokens in use have ended since ${time}.`,
+  firstEnded: 'Tokens in use are ending now.',
   appsGetErrors: (share: string) => `Apps get errors: ${share === '' ? 'many' : share} of the reads fail.`,
   firstEndUnknown: 'When the first token in use ends is not known at this moment.',
   endsPerHour: 'Tokens in use that end, per hour',

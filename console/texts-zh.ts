@@ -38,7 +38,7 @@ export const ZH: Texts = {
   seenBy: (replicas) => `发现于 ${replicas}。`,
   foundSince: (time, ago) => `始于 ${time}（${ago}）。`,
   firstEnd: (left, time) => `第一个使用中的令牌将在 ${left}过期（${time}）。`,
-  firstEnded: (time) => `自 ${time} 起已有使用中的令牌过期。`,
+  firstEnded: '使用中的令牌正在过期。',
   appsGetErrors: (share) => `App 正在收到错误：有${share === '' ? '很多' : ` ${share} 的`}读取失败。`,
   firstEndUnknown: '暂时不知道第一个使用中的令牌何时过期。',
   endsPerHour: '每小时过期的使用中令牌（个）',

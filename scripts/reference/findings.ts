@@ -6,7 +6,6 @@ import type { Language, Texts } from './language.ts';
 const {
   shares,
   lately,
-  kept,
   noLogin,
   slowLoginMs,
   redisOutage,
@@ -55,30 +54,33 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `持续 ${seconds(refusedWritesMs)} 秒，而 Redis 仍有响应`,
   },
   vendor_rejects: also(share('rejectedLogins', 'logins', '登录'), {
-    en: `; or only such answers for ${minutes(outage.ms)} minutes. The app, its signature or the clock is refused`,
-    zh: `；或 ${minutes(outage.ms)} 分钟内只有这类响应。App、它的签名或时钟被拒绝`,
+    en: `; or as \`vendor_down\`, if the last answer was such a refusal. The app, its signature, the clock or a field is refused. Refusals of a field in a row for one account count once`,
+    zh: `；或与 \`vendor_down\` 的条件相同，而最后的响应是这类拒绝。App、它的签名、时钟或某个字段被拒绝。同一账号连续的字段拒绝只计一次`,
   }),
   vendor_down: {
     en: `nothing succeeds at a domain for ${minutes(outage.ms)} minutes, with ${outage.least} failures, or for ${seconds(openCircuit.ms)} s with an open circuit`,
     zh: `某个域名 ${minutes(outage.ms)} 分钟内无一成功，并且失败 ${outage.least} 次；或已熔断，${seconds(openCircuit.ms)} 秒内无一成功`,
   },
   accounts_closed: also(share('closedAccounts', 'logins', '登录', '个'), {
-    en: '. It stays for 5 minutes',
-    zh: '。显示 5 分钟',
+    en: '. It stays for 5 minutes, below the others once no more are closed',
+    zh: '。显示 5 分钟；不再有账号被关闭后，排在其他问题之后',
   }),
   session_check_fails: also(share('uncheckedSessions', 'checks', '校验'), {
-    en: `; or nothing succeeds for ${minutes(outage.ms)} minutes`,
-    zh: `；或 ${minutes(outage.ms)} 分钟内无一成功`,
+    en: `; or nothing succeeds for ${minutes(outage.ms)} minutes, with ${outage.least} failures`,
+    zh: `；或 ${minutes(outage.ms)} 分钟内无一成功，并且失败 ${outage.least} 次`,
   }),
   sessions_refused: also(share('refusedSessions', 'checks', '校验'), {
     en: '. In mode `jwt`, only signed JWTs count, of any issuer: anybody can send another bearer token',
     zh: '。`jwt` 模式下只计已签名的 JWT，不论签发者：其他 bearer 令牌任何人都能发送',
   }),
   vendor_fails_logins: also(share('failedLogins', 'logins that were sent', '已发送登录'), {
-    en: `. At night: in 5 or ${noLogin.minutes} minutes none succeeds, and ${noLogin.least} fail, of ${noLogin.accounts} accounts or more`,
-    zh: `。夜间：5 或 ${noLogin.minutes} 分钟内无一成功，并且失败 ${noLogin.least} 次，涉及至少 ${noLogin.accounts} 个账号`,
+    en: `. With few logins: in 5 or ${noLogin.minutes} minutes none succeeds, and ${noLogin.least} fail, of ${noLogin.accounts} accounts or more`,
+    zh: `。登录很少时：5 或 ${noLogin.minutes} 分钟内无一成功，并且失败 ${noLogin.least} 次，涉及至少 ${noLogin.accounts} 个账号`,
   }),
-  reads_fail: share('failedReads', 'reads', '读取'),
+  reads_fail: also(share('failedReads', 'reads', '读取'), {
+    en: '. Failures of one account in a row count once',
+    zh: '。同一账号连续的失败只计一次',
+  }),
   tokens_ended: {
     en: 'one token in use ended without a renewal in the last hour',
     zh: '最近一小时内有一个使用中的令牌未刷新就过期',
@@ -86,16 +88,16 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
   redis_lost_data: LOST,
   redis_went_back: LOST,
   renewals_late: {
-    en: `the oldest one by ${minutes(overdueMs)} minutes`,
-    zh: `最久的逾期 ${minutes(overdueMs)} 分钟`,
+    en: `the oldest one by ${minutes(overdueMs)} minutes. One that failed is due at its next try, within 8 minutes`,
+    zh: `最久的逾期 ${minutes(overdueMs)} 分钟。失败的刷新在 8 分钟内重试，到那时才算待刷新`,
   },
-  vendor_slow: also(share('slowLogins', 'logins', '登录'), {
-    en: `: they take more than ${seconds(slowLoginMs)} s`,
-    zh: `：它们超过 ${seconds(slowLoginMs)} 秒`,
-  }),
+  vendor_slow: {
+    en: `${share('slowLogins', 'logins', '').en}: they take more than ${seconds(slowLoginMs)} s`,
+    zh: `超过 ${seconds(slowLoginMs)} 秒的登录${share('slowLogins', '', '').zh}`,
+  },
   replica_missing: {
-    en: `one that did not shut down is silent for ${seconds(silentMs)} s. It is shown for ${minutes(missingMs)} minutes`,
-    zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有消息。显示 ${minutes(missingMs)} 分钟`,
+    en: `one that did not shut down is silent in Redis for ${seconds(silentMs)} s. It is shown for ${minutes(missingMs)} minutes`,
+    zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有在 Redis 中留下消息。显示 ${minutes(missingMs)} 分钟`,
   },
   configuration_differs: {
     en: `for ${minutes(configurationMs)} minutes. Addresses, ports, \`LOG_LEVEL\` and \`OTEL_*\` may differ`,
@@ -108,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
 };
 
 const SHARES: Texts = {
-  en: `Shares are of all replicas, in the last 5 minutes. ${lately.times} times the share in the last half minute counts too, ${percent(lately.most)} at most, so a fault of most events shows within 30 s. A finding ends at ${percent(kept)} of its share, or when enough new events go well.`,
-  zh: `比例为所有副本最近 5 分钟的合计。最近半分钟内达到该比例的 ${lately.times} 倍（最多 ${percent(lately.most)}）也算，因此影响多数事件的故障会在 30 秒内显示。降到该比例的 ${percent(kept)}，或有足够多的新事件正常时，问题结束。`,
+  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also lately: in the last one to two minutes. ${lately.times} times the share lately is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A finding ends two minutes after the last failure, or later if there are few events.`,
+  zh: `比例为所有副本或某个副本在最近 5 分钟、并且近期（最近一到两分钟）的比例。近期达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。最后一次失败的两分钟之后问题结束；事件少时会更晚。`,
 };
 
 const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;

@@ -43,6 +43,7 @@ const finding = open({
   reason: z.string().optional().meta({ description: 'The kind of failure, or the code of an error.' }),
   vendorCode: z.int().optional().meta({ description: "The vendor's result code." }),
   seconds: z.number().optional().meta({ description: 'How late, or how far apart.' }),
+  over: z.literal(true).optional().meta({ description: 'It has stopped, but not what it did.' }),
   replicas: z.array(z.string()).optional().meta({
     description: 'The replicas that it concerns. Missing: the one that answers, all, or it is not known which.',
   }),
@@ -136,7 +137,9 @@ export const statusReport = open({
       description: 'Tokens in use that end in each of the next 24 hours, unless they are renewed; `null` if not known.',
     }),
     total: count,
-    oldestOverdueSeconds: z.number().min(0),
+    oldestOverdueSeconds: z.number().min(0).meta({
+      description: 'A renewal that failed is due at its next try, within 8 minutes. Until then it is not overdue.',
+    }),
   })
     .nullable()
     .meta({ description: 'Over all replicas; `null` if the store does not answer.' }),

@@ -78,8 +78,10 @@ export interface StatusOptions {
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
   readonly others: ReplicaSummaries['others'];
-  /** Reports on the fleet. The outlook is `undefined` if the store does not answer. */
-  readonly fleet: { report(others: readonly LeftSummary[], outlook: ScheduleOutlook | undefined): FleetReport };
+  /** Reports on the fleet. What the store does not answer is `undefined`. */
+  readonly fleet: {
+    report(others: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined): FleetReport;
+  };
   readonly counts: Readonly<Record<'failedRequests' | 'failedRenewals', CountedFailures>> & {
     /** `from`: epoch ms. */
     lastHour(): { from: number } & Record<'reads' | 'renewals' | 'logins' | 'sessions', CountedEvents>;
@@ -123,7 +125,7 @@ export class Status {
     const { failedRequests, failedRenewals } = counts;
     const { from, ...series } = counts.lastHour();
     const loss = redis?.lastLoss();
-    const fleet = this.#options.fleet.report(others ?? [], outlook);
+    const fleet = this.#options.fleet.report(others, outlook);
     return {
       version,
       replica,

@@ -22,10 +22,12 @@ export const THRESHOLDS = {
     uncheckedSessions: { code: 'session_check_fails', of: 'sessions', least: 10, share: 0.05 },
     failedReads: { code: 'reads_fail', of: 'reads', least: 10, share: 0.05 },
   },
-  /** The share of the last 20 to 30 s that is a finding, too: old successes must not hide a fault that has just begun. */
+  /** The share of the last one to two minutes that is a finding, too: old successes must not hide what has just begun. */
   lately: { times: 2, most: 0.75 },
-  /** What was found stays until it is less than so much of its threshold, so that it does not come and go. */
-  kept: 0.5,
+  /** It is over if so many failures were to be expected lately, and far fewer came. */
+  missedFailures: 15,
+  /** What was found stays until its share is so much smaller, so that it does not come and go. */
+  kept: { times: 0.5, below: 0.1 },
   /** With few logins: none succeeds. One account alone may be the cause itself. */
   noLogin: { least: 5, accounts: 2, minutes: 30 },
   /** A login that takes longer, without its waits, is slow. */
@@ -61,7 +63,7 @@ export const THRESHOLDS = {
 export interface ShareCounts {
   readonly logins: number;
   readonly failedLogins: number;
-  /** The vendor refused the app, its signature or the clock. */
+  /** The vendor refused the app, its signature, the clock or a field of the login. */
   readonly rejectedLogins: number;
   readonly slowLogins: number;
   readonly closedAccounts: number;
@@ -110,10 +112,14 @@ export interface ReplicaFacts {
   readonly now: number;
   readonly monotonic: number;
   readonly counts: RecentCounts;
-  /** The same of the last 20 to 30 s. */
+  /** The same of the last whole minute and the current one. */
   readonly lately: ShareCounts;
   /** The most frequent kinds of failure. */
-  readonly reasons: { readonly logins?: string | undefined; readonly reads?: string | undefined };
+  readonly reasons: {
+    readonly logins?: string | undefined;
+    readonly rejections?: Pick<FindingFacts, 'reason' | 'vendorCode'> | undefined;
+    readonly reads?: string | undefined;
+  };
   /** `undefined`: the store is in this process. */
   readonly redis:
     | {
@@ -148,31 +154,61 @@ export function isLong(contact: Contact, now: number, long: { readonly least: nu
   return failingSince !== undefined && failures >= long.least && now - failingSinceMonotonic >= long.ms;
 }
 
-/** The codes of what was found before. */
-export type FoundBefore = ReadonlySet<FindingCode>;
+export type ShareName = keyof typeof THRESHOLDS.shares;
+
+/** The shares that were too large at the last look. Each look changes it. */
+export type StandingShares = Set<ShareName>;
+
+export function shareNames(code: FindingCode): ShareName[] {
+  const names = Object.keys(THRESHOLDS.shares) as ShareName[];
+  return names.filter((name) => THRESHOLDS.shares[name].code === code);
+}
 
 /**
- * The finding of a share that is too large: in the last five minutes, or in the last half minute. It is over once so many
- * events came lately that the fault would show, and it did not. Then it does not begin again because of the past alone.
+ * The finding of a share that is too large in the last five minutes and lately, or much too large lately. It stays until
+ * so many events came lately that the fault would show, and it did not. It tells the share and the count of lately, if there
+ * were enough events.
  */
 export function shareFinding(
-  name: keyof typeof THRESHOLDS.shares,
+  name: ShareName,
   { counts, lately }: Pick<ReplicaFacts, 'counts' | 'lately'>,
-  before: FoundBefore,
+  standing: StandingShares,
 ): FoundFacts[] {
   const { code, of, least, share } = THRESHOLDS.shares[name];
   const { times, most } = THRESHOLDS.lately;
-  const shareOf = (all: ShareCounts) => all[name] / Math.max(1, all[of]);
-  const wasFound = before.has(code);
-  const kept = wasFound ? THRESHOLDS.kept : 1;
-  const hasEnough = lately[of] * (wasFound ? shareOf(counts) : 1) >= least;
-  const isOver = hasEnough && shareOf(lately) < THRESHOLDS.kept * share;
-  const isFrequent = (all: ShareCounts, asShare: number) => all[name] >= kept * least && shareOf(all) >= kept * asShare;
-  // The tokens of closed accounts are deleted, so this is not over when no more accounts are closed.
-  const isFound = isFrequent(counts, share) && (code === 'accounts_closed' || !isOver);
-  if (!isFound && !isFrequent(lately, Math.min(times * share, most))) return [];
-  const largest = Math.min(1, Math.max(shareOf(counts), shareOf(lately)));
-  return [{ code, count: counts[name], share: Math.round(largest * 100) / 100 }];
+  const [recent, late] = [ratio(counts[name], counts[of]), ratio(lately[name], lately[of])];
+  const isStanding = standing.has(name);
+  const isFrequent = ({ failed, share: one }: Ratio, bound: number) =>
+    isStanding ? failed >= least / 2 && one >= keptShare(bound) : failed >= least && one >= bound;
+  const isLate = late.share >= keptShare(share);
+  const wouldShow = lately[of] * recent.share >= THRESHOLDS.missedFailures;
+  // The users of closed accounts are locked out, also when no more accounts are closed.
+  const stays = code === 'accounts_closed';
+  const isFound =
+    (isFrequent(recent, share) && (stays || isLate || (isStanding && !wouldShow))) ||
+    isFrequent(late, Math.min(times * share, most));
+  if (!isFound) {
+    standing.delete(name);
+    return [];
+  }
+  standing.add(name);
+  const over = stays && late.failed === 0;
+  const told = stays || !isLate || lately[of] < least ? recent : late;
+  return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, ...(over && { over }) }];
+}
+
+/** What was found stays until its share is less than this. */
+export function keptShare(share: number): number {
+  return Math.max(THRESHOLDS.kept.times * share, share - THRESHOLDS.kept.below);
+}
+
+interface Ratio {
+  readonly failed: number;
+  readonly share: number;
+}
+
+function ratio(failed: number, all: number): Ratio {
+  return { failed, share: Math.min(1, failed / Math.max(1, all)) };
 }
 
 /** Without what is not known. */

@@ -13,16 +13,20 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   redis_unreachable: ({ reason }, part) =>
     `Redis does not answer${part(reason, ` (${reason})`)}. Tokens come from memory: do not restart the replicas.`,
   redis_refuses_writes: ({ reason = '' }) =>
-    `Redis refuses writes, because ${REFUSALS[reason] ?? 'of a fault of its own'}. Do not restart the replicas.`,
-  vendor_rejects: ({ host, reason, vendorCode }, part) =>
-    `The vendor${part(host, ` at ${host}`)} refuses your app, its signature or your clock` +
-    `${part(reason, ` (${reason}${part(vendorCode, ` ${vendorCode}`)})`)}. Run check.`,
+    `Redis refuses writes, because ${REFUSALS[reason] ?? 'of a fault of its own'}. Apps still get tokens: do not restart the replicas.`,
+  vendor_rejects: ({ host, reason, vendorCode, share }, part) =>
+    reason === 'request'
+      ? `The vendor refuses ${part(share, `${percent(share)} of the `)}logins${part(vendorCode, `, most with code ${vendorCode}`)}. Ask the vendor why.`
+      : `The vendor${part(host, ` at ${host}`)} refuses your app, its signature or your clock` +
+        `${part(share, ` in ${percent(share)} of the logins`)}` +
+        `${part(reason, ` (${reason}${part(vendorCode, ` ${vendorCode}`)})`)}. Run check.`,
   vendor_down: ({ host, reason }, part) =>
     `No login succeeds at the vendor${part(host, ` at ${host}`)}${part(reason, ` (${reason})`)}. Run check, then ask the vendor.`,
-  accounts_closed: ({ count }, part) =>
-    `The vendor closed ${part(count, `${count} `)}accounts within five minutes. Ask the vendor at once: their tokens are deleted.`,
-  session_check_fails: ({ reason }, part) =>
-    `Sessions cannot be checked${part(reason, ` (${reason})`)}. Repair your session server, or the way to it.`,
+  accounts_closed: ({ count, share, over }, part) =>
+    `The vendor ${over ? 'closed' : 'is closing'} accounts: ${part(count, `${count} `)}within five minutes` +
+    `${part(share, `, in ${percent(share)} of the logins`)}${over ? ', and none lately' : ''}. Ask the vendor why. They have no token any more.`,
+  session_check_fails: ({ reason, share }, part) =>
+    `Sessions cannot be checked${part(share, `: ${percent(share)} of the checks fail`)}${part(reason, ` (${reason})`)}. Repair your session server, or the way to it.`,
   sessions_refused: ({ share }, part) =>
     `${part(share, `${percent(share)} of the`) || 'Most'} sessions are refused. Try one with check --session.`,
   vendor_fails_logins: ({ share, reason }, part) =>
@@ -40,11 +44,11 @@ const SENTENCES: Readonly<Record<FindingCode, Sentence>> = {
   vendor_slow: ({ share }, part) =>
     `${part(share, `${percent(share)} of the logins`) || 'Logins'} take more than ${THRESHOLDS.slowLoginMs / SECOND_MS} s at the vendor. Ask the vendor.`,
   replica_missing: ({ replicas = [] }) =>
-    `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, or hangs. See why.`,
+    `Replicas do not answer: ${replicas.join(', ')}. Each has ended without a shutdown, hangs, or cannot reach Redis. See which.`,
   configuration_differs: ({ count, replicas = [] }) =>
     `${count === undefined ? 'The versions or configurations differ between' : 'Replicas have another version or configuration:'} ${replicas.join(', ')}. Finish the roll-out, or reload the secrets.`,
-  clock_differs: ({ host, seconds }, part) =>
-    `The clocks of this host and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
+  clock_differs: ({ host, seconds, replicas = ['this host'] }, part) =>
+    `The clocks of ${replicas.join(', ')} and of ${host ?? 'Redis'} differ${part(seconds, ` by ${Math.abs(seconds ?? 0)} s`)}. Correct NTP.`,
 };
 
 function many(count = 0, what: string): string {

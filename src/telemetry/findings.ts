@@ -1,33 +1,31 @@
 import { FINDING_CODES, type FindingCode } from '../token/findings.ts';
 import {
-  type FoundBefore,
   type FoundFacts,
   isLong,
   isOutage,
   named,
   type ReplicaFacts,
   SECOND_MS,
+  type StandingShares,
   shareFinding,
   THRESHOLDS,
 } from './finding-facts.ts';
 import { vendorFindings } from './vendor-findings.ts';
 
-/**
- * What one replica finds. With the sum of all counts, it is what the fleet finds.
- * @param before what it found the last time
- */
-export function replicaFindings(facts: ReplicaFacts, before: FoundBefore = new Set()): FoundFacts[] {
+/** What one replica finds. With the sum of all counts, it is what the fleet finds. */
+export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = new Set()): FoundFacts[] {
+  const { counts, reasons } = facts;
   const found = [
     ...redisFindings(facts),
-    ...vendorFindings(facts, before),
-    ...sessionFindings(facts, before),
+    ...vendorFindings(facts, standing),
+    ...sessionFindings(facts, standing),
     ...clockFindings(facts),
   ];
-  const { counts, reasons } = facts;
   if (counts.endedTokens > 0) found.push({ code: 'tokens_ended', count: counts.endedTokens });
   // Also if another finding explains it: apps get errors, which no cause alone says.
-  const failing = shareFinding('failedReads', facts, before);
-  return inOrder([...found, ...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) }))]);
+  const failing = shareFinding('failedReads', facts, standing);
+  found.push(...failing.map((one) => ({ ...one, ...named({ reason: reasons.reads }) })));
+  return inOrder(found);
 }
 
 function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
@@ -50,23 +48,25 @@ function redisFindings({ redis, monotonic }: ReplicaFacts): FoundFacts[] {
   return found;
 }
 
-function sessionFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
+function sessionFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   const { sessionServer, monotonic } = facts;
-  const unchecked = shareFinding('uncheckedSessions', facts, before);
+  const unchecked = shareFinding('uncheckedSessions', facts, standing);
   const isDown = sessionServer !== undefined && isOutage(sessionServer, monotonic);
   const reason = named({ reason: sessionServer?.lastFailure?.reason });
   const fails =
     isDown && unchecked.length === 0
       ? [{ code: 'session_check_fails', since: sessionServer.failingSince, ...reason } as const]
       : unchecked.map((one) => ({ ...one, ...reason }));
-  return [...fails, ...shareFinding('refusedSessions', facts, before)];
+  return [...fails, ...shareFinding('refusedSessions', facts, standing)];
 }
 
 function clockFindings({ clockOffsetMs = 0 }: ReplicaFacts): FoundFacts[] {
   if (Math.abs(clockOffsetMs) < THRESHOLDS.clockMs) return [];
-  return [{ code: 'clock_differs', seconds: Math.round(clockOffsetMs / SECOND_MS), reason: 'redis' }];
+  return [{ code: 'clock_differs', seconds: Math.round(clockOffsetMs / SECOND_MS) }];
 }
 
-export function inOrder<Found extends { readonly code: FindingCode }>(found: readonly Found[]): Found[] {
-  return [...found].sort((one, other) => FINDING_CODES.indexOf(one.code) - FINDING_CODES.indexOf(other.code));
+/** The most urgent first, and what is over last. */
+export function inOrder<Found extends { readonly code: FindingCode; readonly over?: true }>(found: readonly Found[]) {
+  const place = ({ code, over }: Found) => FINDING_CODES.indexOf(code) + (over ? FINDING_CODES.length : 0);
+  return [...found].sort((one, other) => place(one) - place(other));
 }

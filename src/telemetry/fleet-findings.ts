@@ -12,7 +12,7 @@ export function fleetFindings(
   replicas: readonly FleetReplica[],
   schedule: ScheduleOutlook | undefined,
   now: number,
-  differentSince = differingSince(replicas),
+  differentSince = differenceOf(replicas)?.since,
 ): FoundFacts[] {
   const found: FoundFacts[] = [];
   const missing = replicas.filter(({ missingSince }) => missingSince !== undefined);
@@ -35,29 +35,30 @@ export function fleetFindings(
 }
 
 /**
- * Since when the replicas that are alive differ, as far as their own times tell, epoch ms: since the first replica of the
- * latest group. `undefined`: they do not differ.
+ * How the replicas that are alive differ: the versions and configurations, and since when, as far as their own times tell,
+ * epoch ms: since the first replica of the latest group. `undefined`: they do not differ.
  */
-export function differingSince(replicas: readonly FleetReplica[]): number | undefined {
+export function differenceOf(replicas: readonly FleetReplica[]) {
   const groups = groupsOf(replicas.filter(({ missingSince }) => missingSince === undefined));
-  if (groups.length < 2) return undefined;
-  return Math.max(...groups.map((group) => Math.min(...group.map(({ configuredAt }) => configuredAt))));
+  if (groups.size < 2) return undefined;
+  const starts = [...groups.values()].map((group) => Math.min(...group.map(({ configuredAt }) => configuredAt)));
+  return { since: Math.max(...starts), groups: [...groups.keys()] };
 }
 
 /** The replicas that differ from the largest group with one version and one configuration. All, if no group is the largest. */
 function differing(alive: readonly FleetReplica[]): readonly FleetReplica[] {
-  const [largest, ...others] = groupsOf(alive).sort((one, other) => other.length - one.length);
+  const [largest, ...others] = [...groupsOf(alive).values()].sort((one, other) => other.length - one.length);
   return others[0]?.length === largest?.length ? alive : others.flat();
 }
 
-/** The replicas with one version and one configuration. */
-function groupsOf(replicas: readonly FleetReplica[]): FleetReplica[][] {
+/** The replicas by version and configuration. */
+function groupsOf(replicas: readonly FleetReplica[]): Map<string, FleetReplica[]> {
   const groups = new Map<string, FleetReplica[]>();
   for (const replica of replicas) {
     const name = `${replica.version} ${replica.configuration}`;
     groups.set(name, [...(groups.get(name) ?? []), replica]);
   }
-  return [...groups.values()];
+  return groups;
 }
 
 function namesOf(replicas: readonly ReplicaState[]): string[] {

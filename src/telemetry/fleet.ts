@@ -3,10 +3,19 @@ import type { Clock, Timer } from '../token/clock.ts';
 import { FINDING_CODES, FINDINGS, type Finding, type FindingCode, type ReplicaState } from '../token/findings.ts';
 import type { Log } from '../token/log.ts';
 import type { LeftSummary, ReplicaSummaries, ScheduleOutlook } from '../token/ports.ts';
-import { type FoundFacts, NO_COUNTS, NO_SHARES, type ReplicaFacts, THRESHOLDS } from './finding-facts.ts';
+import {
+  type FoundFacts,
+  keptShare,
+  NO_COUNTS,
+  NO_SHARES,
+  type ReplicaFacts,
+  type StandingShares,
+  shareNames,
+  THRESHOLDS,
+} from './finding-facts.ts';
 import { asFinding } from './finding-sentences.ts';
 import { inOrder, replicaFindings } from './findings.ts';
-import { differingSince, fleetFindings } from './fleet-findings.ts';
+import { differenceOf, fleetFindings } from './fleet-findings.ts';
 
 /** How often a replica leaves its summary. */
 const SUMMARY_MS = 5_000;
@@ -16,8 +25,8 @@ const RETRY_MS = 1_000;
 const STALE_MS = 2 * SUMMARY_MS;
 /** Number of findings in a summary: a domain may have two. The store reads no long summary. */
 const MAX_LEFT = 12;
-/** A difference of configurations that nobody has seen for so long is over. A replica that restarts is away for a moment. */
-const DIFFERENCE_MS = 60_000;
+/** What nobody has seen for so long is over. A replica that restarts is away for a moment. */
+const FORGOTTEN_MS = 60_000;
 /** Number of replicas that a report shows. */
 const MAX_SHOWN = 100;
 
@@ -26,7 +35,7 @@ const count = z.int().min(0).max(1e9).catch(0);
 const instant = z.number().min(0).max(8.64e15);
 const name = z.string().max(256);
 
-const word = z.string().transform((text) => text.slice(0, 100));
+const word = z.string().transform((text) => text.slice(0, 60));
 
 /** A finding without its sentence and the replicas. A later version may have other codes. */
 const leftFinding = z.object({
@@ -38,6 +47,7 @@ const leftFinding = z.object({
   reason: word.optional().catch(undefined),
   vendorCode: z.int().optional().catch(undefined),
   seconds: z.number().min(-1e12).max(1e12).optional().catch(undefined),
+  over: z.literal(true).optional().catch(undefined),
 });
 
 /** What a replica leaves for the others. A later version may add to it. */
@@ -89,8 +99,30 @@ export class Fleet {
   #all: ReadonlyMap<string, Finding> = new Map();
   /** Those that only the summaries of all replicas show. */
   #ofFleet: ReadonlyMap<string, Finding> = new Map();
-  /** Since when the configurations differ, epoch ms, and when that was seen last, by the monotonic clock. */
-  #difference: { readonly since: number; readonly seenAt: number } | undefined;
+  readonly #ownShares: StandingShares = new Set();
+  readonly #allShares: StandingShares = new Set();
+  /** By the monotonic clock. */
+  #reportedAt = 0;
+  /**
+   * How the configurations differ, and since when, epoch ms; when that was seen last, by the monotonic clock, and of which
+   * replicas.
+   */
+  #difference:
+    | {
+        readonly since: number;
+        readonly groups: readonly string[];
+        readonly seenAt: number;
+        readonly names: readonly string[];
+      }
+    | undefined;
+  /** What the store answered last, and when, by the monotonic clock. */
+  #heard:
+    | {
+        readonly others: readonly LeftSummary[];
+        readonly schedule: ScheduleOutlook | undefined;
+        readonly at: number;
+      }
+    | undefined;
   #timer: Timer | undefined;
   /** Since when the store has taken every summary, by the monotonic clock. */
   #leavingSince: number | undefined;
@@ -118,12 +150,12 @@ export class Fleet {
   }
 
   /**
-   * @param others what {@link ReplicaSummaries.others} answered
-   * @param schedule `undefined`: the store does not answer
+   * @param answered what {@link ReplicaSummaries.others} answered; `undefined`, also for the outlook: the store does not answer
    */
-  report(others: readonly LeftSummary[], schedule: ScheduleOutlook | undefined) {
+  report(answered: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined) {
     const facts = this.#options.facts();
     const own = this.#look(facts);
+    const { others, schedule } = this.#hear(answered, outlook, own);
     const self = this.#summary(facts, own);
     const known = this.#known(others, self, facts.now);
     const alive = known.filter(({ missingSince }) => missingSince === undefined);
@@ -135,14 +167,19 @@ export class Fleet {
       endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
-    const since = schedule ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
-    const found = [
-      ...replicaFindings(sums, codesOf(this.#all)),
-      ...fleetFindings(replicas, schedule, facts.now, since),
-    ];
-    const reported = new Map(foundBy(fresh, fresh.length <= alive.length).map((one) => [idOf(one), one]));
-    // A share is of all replicas. What only some of them find has their names.
-    const all = found.map((one) => (one.since === undefined ? one : { ...reported.get(idOf(one)), ...one }));
+    // Nobody has looked at what stood so long ago.
+    if (facts.monotonic - this.#reportedAt >= FORGOTTEN_MS) this.#allShares.clear();
+    this.#reportedAt = facts.monotonic;
+    const since = answered ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
+    const found = [...replicaFindings(sums, this.#allShares), ...fleetFindings(replicas, schedule, facts.now, since)];
+    const heard = fresh.map((one) => ({ ...one, findings: one.findings.filter((finding) => !isOver(finding, one)) }));
+    const reported = new Map(foundBy(heard, fresh.length <= alive.length).map((one) => [idOf(one), one]));
+    // A share is of all replicas. What only some of them find has their names, unless others see a little of it.
+    const all = found.map((one): FoundFacts => {
+      const { since: _, over: __, replicas: names, ...known } = reported.get(idOf(one)) ?? {};
+      const isTheirs = names && fresh.every((other) => names.includes(other.replica) || isFree(other, one.code));
+      return { ...known, ...(isTheirs && { replicas: names }), ...one };
+    });
     for (const one of found) reported.delete(idOf(one));
     all.push(...reported.values());
     this.#all = withSince(all, this.#all, facts.now);
@@ -172,14 +209,36 @@ export class Fleet {
     return since;
   }
 
-  /** A replica that starts again and again does not begin the difference anew. */
+  /** A replica that starts again and again does not begin the difference anew. Another difference does. */
   #differentSince(replicas: readonly Replica[]): number | undefined {
-    const since = differingSince(replicas);
-    if (since === undefined) return undefined;
+    const alive = replicas.filter(({ missingSince }) => missingSince === undefined);
+    const names = alive.map(({ replica }) => replica);
+    const before = this.#difference;
+    const now = differenceOf(alive);
+    if (!now) {
+      // Otherwise, one of them may be away for a moment.
+      if (before?.names.every((name) => names.includes(name))) this.#difference = undefined;
+      return undefined;
+    }
     const seenAt = this.#options.clock.monotonic();
-    const isSame = this.#difference && seenAt - this.#difference.seenAt < DIFFERENCE_MS;
-    this.#difference = { since: Math.min(since, isSame ? (this.#difference?.since ?? since) : since), seenAt };
-    return this.#difference.since;
+    const isSame =
+      before !== undefined &&
+      seenAt - before.seenAt < FORGOTTEN_MS &&
+      before.groups.filter((group) => now.groups.includes(group)).length > 1;
+    const since = isSame ? Math.min(now.since, before.since) : now.since;
+    this.#difference = { since, groups: now.groups, seenAt, names };
+    return since;
+  }
+
+  /** What the store answers, or its last answer, until it is known that it is down: what was found is not over. */
+  #hear(others: readonly LeftSummary[] | undefined, schedule: ScheduleOutlook | undefined, own: readonly Finding[]) {
+    const now = this.#options.clock.monotonic();
+    if (others) this.#heard = { others, schedule, at: now };
+    const heard = this.#heard;
+    const isDown = own.some(({ code }) => code === 'redis_unreachable');
+    if (others || isDown || !heard || now - heard.at >= THRESHOLDS.silentMs) return { others: others ?? [], schedule };
+    const older = heard.others.map((one) => ({ ...one, ageMs: one.ageMs + now - heard.at }));
+    return { others: older, schedule: heard.schedule };
   }
 
   async #leave(): Promise<void> {
@@ -215,7 +274,7 @@ export class Fleet {
   /** The findings of this replica. The log has a line when one begins, and one when it is over. */
   #look(facts: ReplicaFacts): readonly Finding[] {
     const before = this.#own;
-    this.#own = withSince(replicaFindings(facts, codesOf(before)), before, facts.now);
+    this.#own = withSince(replicaFindings(facts, this.#ownShares), before, facts.now);
     this.#logChanges(before, this.#own, facts.now);
     return [...this.#own.values()];
   }
@@ -239,8 +298,12 @@ export class Fleet {
       const isSilent = Math.min(ageMs, leavingMs) >= THRESHOLDS.silentMs;
       return read ? [{ ...read, missingSince: isSilent ? now - ageMs : undefined, isStale: ageMs > STALE_MS }] : [];
     });
+    // In the time of Redis: the clocks of two hosts may differ.
+    const atRedis = (at: number, { clockOffsetMs = 0 }: Summary) => at - clockOffsetMs;
     const isReplaced = ({ replica, missingSince = Number.POSITIVE_INFINITY }: Summary & Age) =>
-      [self, ...known].some((other) => other.replica === replica && other.startedAt > missingSince);
+      [self, ...known].some(
+        (other) => other.replica === replica && atRedis(other.startedAt, other) > atRedis(missingSince, self),
+      );
     return known.filter((one) => !isReplaced(one)).sort((one, other) => (one.replica < other.replica ? -1 : 1));
   }
 }
@@ -282,13 +345,23 @@ function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts
   });
 }
 
+/** Whether a share is over that the replica still finds, because it has few events: none failed lately. */
+function isOver({ code, count }: Summary['findings'][number], { lately }: Summary): boolean {
+  const names = code === 'accounts_closed' || count === undefined ? [] : shareNames(code);
+  return names.length > 0 && names.every((name) => lately[name] === 0);
+}
+
+/** Whether the replica has so few of these failures that it has no part in the finding. */
+function isFree({ counts }: Summary, code: FindingCode): boolean {
+  return shareNames(code).every((name) => {
+    const { of, share } = THRESHOLDS.shares[name];
+    return counts[name] <= keptShare(share) * counts[of];
+  });
+}
+
 /** Each host of the vendor has a finding of its own. */
 function idOf({ code, host = '' }: { readonly code: string; readonly host?: string | undefined }): string {
   return `${code} ${host}`;
-}
-
-function codesOf(found: ReadonlyMap<string, Finding>): ReadonlySet<FindingCode> {
-  return new Set([...found.values()].map(({ code }) => code));
 }
 
 function sumOf<Counts extends Readonly<Record<keyof Counts, number>>>(counts: readonly Counts[]): Counts {

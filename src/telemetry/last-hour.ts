@@ -8,13 +8,10 @@ import { errorCodeOf } from './metrics.ts';
 const MINUTE_MS = 60_000;
 /** The current minute, and the 60 minutes before it. */
 const MINUTES = 61;
-/** Events are counted in slots of 10 s. */
-const SLOTS = 6;
-const SLOT_MS = MINUTE_MS / SLOTS;
-/** Slots of {@link MinuteCounts.lately}: two whole ones, and the current one. */
-const LATE_SLOTS = 3;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
+/** What happens lately is of the last whole minute, and the current one. */
+const LATE_MINUTES = 1;
 
 /**
  * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves no
@@ -46,10 +43,6 @@ function minuteOf(ms: number): number {
   return Math.floor(ms / MINUTE_MS);
 }
 
-function slotOf(ms: number): number {
-  return Math.floor(ms / SLOT_MS) % (MINUTES * SLOTS);
-}
-
 /** Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
@@ -63,11 +56,10 @@ export class MinuteCounts<Kind extends string> {
   }
 
   add(kind: Kind): void {
-    const now = this.#minutes.now();
-    this.#clearNewSlots(minuteOf(now));
-    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES * SLOTS);
+    this.#clearNewSlots(minuteOf(this.#minutes.now()));
+    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES);
     this.#counts.set(kind, counts);
-    const slot = slotOf(now);
+    const slot = this.#newest % MINUTES;
     counts[slot] = (counts[slot] ?? 0) + 1;
   }
 
@@ -79,11 +71,7 @@ export class MinuteCounts<Kind extends string> {
     this.#clearNewSlots(minute);
     const oldest = this.#newest + 1;
     const lists = [...this.#counts].map(([kind, counts]) => {
-      const countOf = (minute: number) => {
-        const first = (minute % MINUTES) * SLOTS;
-        return counts.subarray(first, first + SLOTS).reduce((sum, count) => sum + count, 0);
-      };
-      return [kind, Array.from({ length: MINUTES }, (_, at) => countOf(oldest + at))] as const;
+      return [kind, Array.from(counts, (_, at) => counts[(oldest + at) % MINUTES] ?? 0)] as const;
     });
     return Object.fromEntries(lists.filter(([, list]) => list.some((count) => count > 0)));
   }
@@ -99,17 +87,6 @@ export class MinuteCounts<Kind extends string> {
     return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
   }
 
-  /** Returns the counts of the last 20 to 30 s, without zeros. */
-  lately(): Readonly<Partial<Record<Kind, number>>> {
-    const now = this.#minutes.now();
-    this.#clearNewSlots(minuteOf(now));
-    const slots = Array.from({ length: LATE_SLOTS }, (_, ago) => slotOf(now - ago * SLOT_MS));
-    const sums = [...this.#counts].map(([kind, counts]) => {
-      return [kind, slots.reduce((sum, slot) => sum + (counts[slot] ?? 0), 0)] as const;
-    });
-    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
-  }
-
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
     const now = this.#minutes.now();
@@ -119,8 +96,7 @@ export class MinuteCounts<Kind extends string> {
 
   #clearNewSlots(now: number): void {
     for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
-      const first = ((now - step) % MINUTES) * SLOTS;
-      for (const counts of this.#counts.values()) counts.fill(0, first, first + SLOTS);
+      for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
     }
     this.#newest = Math.max(this.#newest, now);
   }
@@ -153,6 +129,18 @@ class FailedAccounts {
   }
 }
 
+/** Failures of one account in a row count once: one account alone is no share. */
+class FailuresInRow {
+  #last: AccountId | undefined;
+
+  /** @param account `undefined`: it is not known. @returns whether this failure counts */
+  counts(account: AccountId | undefined): boolean {
+    const isNew = account === undefined || account !== this.#last;
+    this.#last = account;
+    return isNew;
+  }
+}
+
 /** What a replica counts by minute, for its status. `failedRenewals`: those in the background. */
 export function countsByMinute(clock: Clock) {
   const minutes = new Minutes(clock);
@@ -168,6 +156,11 @@ export function countsByMinute(clock: Clock) {
     failedRenewals: new MinuteCounts<ErrorCode>(clock, minutes),
     loginsSent: new MinuteCounts<'login'>(clock, minutes),
     events: new MinuteCounts<'slowLogins' | 'closedAccounts' | 'endedTokens'>(clock, minutes),
+    /** Failed reads, and refused logins by outcome and result code, without those of {@link FailuresInRow}. */
+    failedReads: new MinuteCounts<ErrorCode>(clock, minutes),
+    rejections: new MinuteCounts<string>(clock, minutes),
+    readsInRow: new FailuresInRow(),
+    rejectionsInRow: new FailuresInRow(),
     failedAccounts: new FailedAccounts(clock),
     /** The series of one and the same hour, and its start: the clock is read once, because a minute may begin meanwhile. */
     lastHour() {
@@ -187,7 +180,10 @@ export function countsByMinute(clock: Clock) {
 const UNSENT: ReadonlySet<string> = new Set<LoginOutcome>(['busy', 'circuit_open']);
 /** The outcomes of logins that are no failures of the vendor. */
 const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', 'request', 'account_closed']);
+/** The vendor refuses all accounts. */
 const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'clock_skew']);
+/** The vendor refuses a field of the login: that of one account, or all. */
+const REFUSED = 'request' satisfies LoginOutcome;
 
 /** The numbers that findings are made of, and the most frequent failures. */
 export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
@@ -203,40 +199,41 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
   };
   const reasons = {
     logins: mostFrequent(failedOf(sentIn(counts.logins.within(MINUTES_OF_FINDINGS)))) ?? mostFrequent(halfHourFailed),
-    reads: mostFrequent(failedReadsIn(counts.reads.within(MINUTES_OF_FINDINGS))),
+    rejections: rejectionOf(mostFrequent(counts.rejections.within(MINUTES_OF_FINDINGS))),
+    reads: mostFrequent(counts.failedReads.within(MINUTES_OF_FINDINGS)),
   };
-  return { counts: recent, lately: shareCounts(counts, (kind) => kind.lately()), reasons };
+  return { counts: recent, lately: shareCounts(counts, (kind) => kind.within(LATE_MINUTES)), reasons };
 }
 
 interface AnyCounts {
   within(minutes: number): Counts;
-  lately(): Counts;
 }
 
 function shareCounts(counts: ReturnType<typeof countsByMinute>, of: (kind: AnyCounts) => Counts): ShareCounts {
-  const [reads, logins, sessions, events] = [
+  const [reads, logins, sessions, events, failedReads] = [
     of(counts.reads),
     sentIn(of(counts.logins)),
     of(counts.sessions),
     of(counts.events),
+    sum(of(counts.failedReads)),
   ];
   const count = (kinds: Counts, kind: string) => kinds[kind] ?? 0;
   return {
     logins: sum(logins),
     failedLogins: sum(failedOf(logins)),
-    rejectedLogins: sum(pick(logins, (outcome) => REJECTED.has(outcome))),
+    rejectedLogins: sum(of(counts.rejections)),
     slowLogins: count(events, 'slowLogins'),
     closedAccounts: count(events, 'closedAccounts'),
     // Anybody can send junk, and it locks no user out.
     sessions: sum(sessions) - count(sessions, 'malformed'),
     refusedSessions: count(sessions, 'session_invalid') + count(sessions, 'session_expired'),
     uncheckedSessions: count(sessions, 'session_check_unavailable'),
-    reads: sum(reads),
-    failedReads: sum(failedReadsIn(reads)),
+    reads: sum(pick(reads, (outcome) => !isFailedRead(outcome))) + failedReads,
+    failedReads,
   };
 }
 
-type Counts = Readonly<Record<string, number>>;
+type Counts = Readonly<Partial<Record<string, number>>>;
 
 function sentIn(logins: Counts): Counts {
   return pick(logins, (outcome) => !UNSENT.has(outcome));
@@ -246,8 +243,14 @@ function failedOf(logins: Counts): Counts {
   return pick(logins, (outcome) => !NO_FAULTS.has(outcome) && !REJECTED.has(outcome));
 }
 
-function failedReadsIn(reads: Counts): Counts {
-  return pick(reads, (outcome) => isErrorCode(outcome) && ERRORS[outcome].status >= 500);
+function isFailedRead(outcome: string): outcome is ErrorCode {
+  return isErrorCode(outcome) && ERRORS[outcome].status >= 500;
+}
+
+/** @param rejection the outcome and the result code, as {@link countingObserver} counts them */
+function rejectionOf(rejection: string | undefined) {
+  const [reason, code] = rejection?.split(' ') ?? [];
+  return reason === undefined ? undefined : { reason, ...(code && { vendorCode: Number(code) }) };
 }
 
 function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
@@ -255,11 +258,11 @@ function pick(counts: Counts, isChosen: (kind: string) => boolean): Counts {
 }
 
 function sum(counts: Counts): number {
-  return Object.values(counts).reduce((total, one) => total + one, 0);
+  return Object.values(counts).reduce<number>((total, one = 0) => total + one, 0);
 }
 
 function mostFrequent(counts: Counts): string | undefined {
-  return Object.entries(counts).sort(([, one], [, other]) => other - one)[0]?.[0];
+  return Object.entries(counts).sort(([, one = 0], [, other = 0]) => other - one)[0]?.[0];
 }
 
 /** Returns `observer`, which then also counts in `counts`, by the outcomes of the metrics. */
@@ -270,9 +273,11 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       observer.tokenServed(outcome, leftMs);
       counts.reads.add(outcome);
     },
-    readFailed(error) {
-      observer.readFailed(error);
-      counts.reads.add(errorCodeOf(error));
+    readFailed(error, account) {
+      observer.readFailed(error, account);
+      const code = errorCodeOf(error);
+      counts.reads.add(code);
+      if (isFailedRead(code) && counts.readsInRow.counts(account)) counts.failedReads.add(code);
     },
     renewalEnded(cause, outcome) {
       observer.renewalEnded(cause, outcome);
@@ -292,6 +297,9 @@ export function countingObserver(observer: Observer, counts: ReturnType<typeof c
       counts.logins.add(outcome);
       if (NO_FAULTS.has(outcome)) counts.failedAccounts.succeeded();
       else if (!UNSENT.has(outcome)) counts.failedAccounts.failed(account);
+      if (REJECTED.has(outcome) || (outcome === REFUSED && counts.rejectionsInRow.counts(account))) {
+        counts.rejections.add(`${outcome} ${vendorCode ?? ''}`);
+      }
       const tookMs = durationMs - waitedMs;
       if (outcome === 'success' && tookMs > THRESHOLDS.slowLoginMs) counts.events.add('slowLogins');
     },

@@ -1,20 +1,20 @@
 import type { Contact, VendorDomain } from '../token/contact-history.ts';
 import {
-  type FoundBefore,
   type FoundFacts,
   isOutage,
   named,
   type ReplicaFacts,
   SECOND_MS,
+  type StandingShares,
   shareFinding,
   THRESHOLDS,
 } from './finding-facts.ts';
 
 /** What is wrong at the vendor, as far as this replica sees. */
-export function vendorFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
+export function vendorFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   return [
     ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)),
-    ...loginFindings(facts, before),
+    ...loginFindings(facts, standing),
   ];
 }
 
@@ -47,14 +47,10 @@ function outagesExplain({ vendorDomains, monotonic }: ReplicaFacts): boolean {
   return failing.length > 0 && failing.every((domain) => isOutage(domain, monotonic, domain.circuit !== 'closed'));
 }
 
-function loginFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
-  const { reasons, vendorDomains } = facts;
-  const { lastFailure } = vendorDomains.find((domain) => REJECTIONS.has(domain.lastFailure?.reason ?? '')) ?? {};
-  const rejected = shareFinding('rejectedLogins', facts, before).map((one) => ({
-    ...one,
-    ...named({ reason: lastFailure?.reason, vendorCode: lastFailure?.vendorCode }),
-  }));
-  const failed = shareFinding('failedLogins', facts, before).map((one) => ({
+function loginFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
+  const { reasons } = facts;
+  const rejected = shareFinding('rejectedLogins', facts, standing).map((one) => ({ ...one, ...reasons.rejections }));
+  const failed = shareFinding('failedLogins', facts, standing).map((one) => ({
     ...one,
     ...named({ reason: reasons.logins }),
   }));
@@ -62,8 +58,8 @@ function loginFindings(facts: ReplicaFacts, before: FoundBefore): FoundFacts[] {
   return [
     // The outage of every failing domain says more.
     ...(outagesExplain(facts) ? [] : shares.length > 0 ? shares : noLoginFinding(facts)),
-    ...shareFinding('closedAccounts', facts, before),
-    ...shareFinding('slowLogins', facts, before),
+    ...shareFinding('closedAccounts', facts, standing),
+    ...shareFinding('slowLogins', facts, standing),
   ];
 }
 

@@ -39,6 +39,8 @@ export interface FindingFacts {
   /** The vendor's result code. */
   readonly vendorCode?: number;
   readonly seconds?: number;
+  /** It has stopped, but not what it did. */
+  readonly over?: true;
   /** The replicas that it concerns. Missing: this one, all, or it is not known which. */
   readonly replicas?: readonly string[];
 }

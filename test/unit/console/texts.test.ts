@@ -63,6 +63,8 @@ const FACTS = [
   { reason: 'configuration', vendorCode: 10_007 },
   { reason: 'configuration', vendorCode: 10_012 },
   { reason: 'maintenance' },
+  { reason: 'request', vendorCode: 10_003, share: 0.6 },
+  { count: 43, share: 0.488, over: true },
   {},
 ];
 
@@ -84,10 +86,23 @@ it.each([EN, ZH])('a finding of another replica shows no zero for what is not kn
   expect(said('redis_refuses_writes', texts, {})).not.toBe(said('redis_refuses_writes', texts, { reason: 'oom' }));
 });
 
+it.each([
+  ['redis_refuses_writes', { reason: 'oom' }, 'Apps still get tokens', 'App 仍能得到令牌'],
+  ['accounts_closed', { count: 43, share: 0.49 }, 'in 49% of the logins', '占登录的 49%'],
+  ['accounts_closed', { count: 43, over: true }, 'The vendor closed 43 accounts', '目前已停止'],
+  ['session_check_fails', { share: 0.33 }, '33% of the checks fail', '有 33% 的校验失败'],
+  ['session_check_fails', {}, 'a new one knows none', '新副本没有这样的会话'],
+  ['vendor_rejects', { reason: 'request', vendorCode: 10_003 }, 'most with code 10003', '多数为结果码 10003'],
+  ['replica_missing', {}, 'or cannot reach Redis', '也可能连不上 Redis'],
+] as const)('%s with %j says so in both languages', (code, facts, english, chinese) => {
+  expect(said(code, EN, facts)).toContain(english);
+  expect(said(code, ZH, facts)).toContain(chinese);
+});
+
 it('one is not many', () => {
   expect(said('tokens_ended', EN, { count: 1 })).toMatch(/^1 token in use/);
   expect(said('replica_missing', EN, { count: 1, replicas: ['b'] })).toMatch(
-    /^1 replica does not answer since 14:02: b\. It has ended without a shutdown, or hangs\./,
+    /^1 replica does not answer since 14:02: b\. It has ended without a shutdown, hangs, or cannot reach Redis\./,
   );
 });
 

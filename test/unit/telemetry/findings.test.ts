@@ -6,6 +6,8 @@ import {
   type RecentCounts,
   type ReplicaFacts,
   type ShareCounts,
+  type ShareName,
+  type StandingShares,
   THRESHOLDS,
 } from '../../../src/telemetry/finding-facts.ts';
 import { asFinding } from '../../../src/telemetry/finding-sentences.ts';
@@ -33,10 +35,11 @@ const FINE: ReplicaFacts = {
   clockOffsetMs: 3,
 };
 
-const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => ({
-  ...FINE,
-  counts: { ...FINE.counts, ...counts },
-});
+/** What has happened in the last five minutes happened lately, too. */
+const withCounts = (counts: Partial<RecentCounts>): ReplicaFacts => {
+  const recent = { ...FINE.counts, ...counts };
+  return { ...FINE, counts: recent, lately: recent };
+};
 const withRedis = (redis: Partial<NonNullable<ReplicaFacts['redis']>>): ReplicaFacts => {
   return { ...FINE, redis: { outage: undefined, refusedWrites: undefined, lastLoss: undefined, ...redis } };
 };
@@ -291,9 +294,9 @@ function atNight(failed: number, accounts: number) {
 const BUSY = { ...NO_COUNTS, logins: 3_000, sessions: 3_000, reads: 3_000 };
 
 describe('a share', () => {
-  const found = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>, before: FindingCode[] = []) => {
+  const found = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>, standing: ShareName[] = []) => {
     const facts = { ...FINE, counts: { ...BUSY, ...counts }, lately: { ...NO_SHARES, ...lately } };
-    return replicaFindings(facts, new Set(before)).map(({ code, share }) => ({ code, share }));
+    return replicaFindings(facts, new Set(standing)).map(({ code, share }) => ({ code, share }));
   };
   const names = Object.keys(THRESHOLDS.shares) as (keyof typeof THRESHOLDS.shares)[];
 
@@ -301,8 +304,8 @@ describe('a share', () => {
     'of %s is found within 20 s after a busy time with good results, and no blip of a second is',
     (name) => {
       const { of, code } = THRESHOLDS.shares[name];
-      const share = 20 / 25;
-      // Ten a second, and all of the last 20 s fail.
+      // Ten a second, and all of the last 20 s fail. Accounts that were closed are counted for five minutes.
+      const share = name === 'closedAccounts' ? 0.07 : 20 / 25;
       expect(found({ [name]: 200 }, { [of]: 250, [name]: 200 })).toContainEqual({ code, share });
       expect(found({ [name]: 10 }, { [of]: 250, [name]: 10 })).toEqual([]);
       expect(found({ [name]: 4 }, { [of]: 4, [name]: 4 })).toEqual([]);
@@ -312,16 +315,16 @@ describe('a share', () => {
   test('is over soon after the vendor was repaired, but not because of a few successes', () => {
     const broken = { logins: 200, failedLogins: 120 };
     const expected = [{ code: 'vendor_fails_logins', share: 0.6 }];
-    const before: FindingCode[] = ['vendor_fails_logins'];
-    expect(found(broken, { logins: 17, failedLogins: 0 }, before)).toEqual([]);
-    expect(found(broken, { logins: 16, failedLogins: 0 }, before)).toEqual(expected);
+    expect(found(broken, { logins: 25, failedLogins: 0 }, ['failedLogins'])).toEqual([]);
+    expect(found(broken, { logins: 25, failedLogins: 1 }, ['failedLogins'])).toEqual([]);
+    expect(found(broken, { logins: 24, failedLogins: 0 }, ['failedLogins'])).toEqual(expected);
   });
 
   test.each([
-    ['the last five minutes', (share: number) => found({ failedReads: 3_000 * share }, {}, ['reads_fail']), 0.025],
+    ['the last five minutes', (share: number) => found({ failedReads: 3_000 * share }, {}, ['failedReads']), 0.025],
     [
-      'the last half minute',
-      (share: number) => found({}, { reads: 1_000, failedReads: 1_000 * share }, ['reads_fail']),
+      'the last minutes',
+      (share: number) => found({}, { reads: 1_000, failedReads: 1_000 * share }, ['failedReads']),
       0.05,
     ],
   ])('that was found stays until it is half as large, in %s', (_, of, half) => {
@@ -335,12 +338,77 @@ describe('a share', () => {
       expect(found(past, { logins, failedLogins: 0.04 * logins })).toEqual([]);
       expect(found(past, { logins, failedLogins: 0.05 * logins })).toHaveLength(1);
     }
-    expect(found(past, { logins: 9 })).toHaveLength(1);
+    expect(found(past, { logins: 9 })).toEqual([]);
+    expect(found(past, {})).toEqual([]);
   });
 
-  test('of closed accounts stays for five minutes, because their tokens are deleted', () => {
-    const closed = { logins: 200, closedAccounts: 100 };
-    expect(found(closed, { logins: 100 })).toEqual([{ code: 'accounts_closed', share: 0.5 }]);
+  test('of closed accounts stays for five minutes, because they are locked out, but last and in the past tense', () => {
+    const of = (lately: Partial<ShareCounts>) =>
+      replicaFindings({
+        ...FINE,
+        counts: { ...BUSY, logins: 200, closedAccounts: 100, slowLogins: 100 },
+        lately: { ...NO_SHARES, ...lately },
+      });
+    const slow = { code: 'vendor_slow', share: 1 };
+    const closed = { code: 'accounts_closed', count: 100, share: 0.5 };
+    const over = { ...closed, over: true };
+    expect(of({ logins: 20, slowLogins: 20 })).toMatchObject([slow, over]);
+    expect(of({ logins: 20, slowLogins: 20, closedAccounts: 10 })).toEqual([closed, expect.objectContaining(slow)]);
+    expect(of({})).toEqual([over]);
+    expect(asFinding({ ...closed, code: 'accounts_closed' }, NOW).message).toMatch(
+      /^The vendor is closing accounts: 100 /,
+    );
+    expect(asFinding({ ...closed, code: 'accounts_closed', over: true }, NOW).message).toMatch(
+      /^The vendor closed accounts: 100 within five minutes, in 50 % of the logins, and none lately\./,
+    );
+  });
+
+  describe('that is told', () => {
+    test('is that of the last minutes: while a fault is new, and while it ends', () => {
+      const of = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>) => found(counts, lately, ['failedReads']);
+      expect(of({ reads: 300, failedReads: 42 }, { reads: 45, failedReads: 30 })).toEqual([
+        { code: 'reads_fail', share: 0.67 },
+      ]);
+      expect(of({ reads: 300, failedReads: 84 }, { reads: 100, failedReads: 5 })).toEqual([
+        { code: 'reads_fail', share: 0.05 },
+      ]);
+    });
+
+    test('is that of five minutes with few events lately', () => {
+      expect(found({ reads: 100, failedReads: 30 }, { reads: 3, failedReads: 3 })).toEqual([
+        { code: 'reads_fail', share: 0.3 },
+      ]);
+    });
+  });
+
+  test('that is over needs new failures to begin again, with however few events', () => {
+    const standing: StandingShares = new Set();
+    const of = (counts: Partial<ShareCounts>, lately: Partial<ShareCounts>) => {
+      const facts = { ...FINE, counts: { ...NO_COUNTS, ...counts }, lately: { ...NO_SHARES, ...lately } };
+      return codesOf(replicaFindings(facts, standing));
+    };
+    const past = { logins: 200, failedLogins: 120 };
+    expect(of(past, { logins: 30, failedLogins: 20 })).toEqual(['vendor_fails_logins']);
+    expect(of(past, { logins: 30 })).toEqual([]);
+    // The vendor is slow: few logins end.
+    expect(of(past, { logins: 2 })).toEqual([]);
+    expect(of(past, {})).toEqual([]);
+    expect(of(past, { logins: 9, failedLogins: 9 })).toEqual(['vendor_fails_logins']);
+  });
+
+  test('of another kind with the same code does not make a small share a finding', () => {
+    const few = { rejectedLogins: 4, logins: 100 };
+    expect(found(few, few, ['failedLogins'])).toEqual([]);
+    expect(found(few, few, ['rejectedLogins'])).toEqual([{ code: 'vendor_rejects', share: 0.04 }]);
+  });
+
+  test('of logins that the vendor refuses for any reason names its code', () => {
+    const reasons = { rejections: { reason: 'request', vendorCode: 10_003 } };
+    const [refused] = replicaFindings({ ...withCounts({ rejectedLogins: 60, logins: 100 }), reasons });
+    expect(refused).toEqual({ code: 'vendor_rejects', count: 60, share: 0.6, ...reasons.rejections });
+    expect(asFinding(refused as FoundFacts, NOW).message).toBe(
+      'The vendor refuses 60 % of the logins, most with code 10003. Ask the vendor why.',
+    );
   });
 });
 

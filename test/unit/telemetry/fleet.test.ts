@@ -15,11 +15,14 @@ function createFleet() {
   const start = (replica: string, changes: { version?: string; configuration?: string } = {}) => {
     const state = {
       counts: { ...NO_COUNTS } as RecentCounts,
-      lately: { ...NO_SHARES } as ShareCounts,
+      /** As the counts, if it is not set. */
+      lately: undefined as ShareCounts | undefined,
       configuration: changes.configuration ?? 'c1',
       alive: true,
       fullSince: 0,
       downMs: 0,
+      silentMs: 0,
+      keysFail: false,
       host: 'vendor.example',
       domains: 1,
     };
@@ -52,10 +55,17 @@ function createFleet() {
         now: clock.now(),
         monotonic: clock.monotonic(),
         counts: state.counts,
-        lately: state.lately,
+        lately: state.lately ?? state.counts,
         reasons: { logins: 'timeout' },
         redis: {
-          outage: undefined,
+          outage: state.silentMs
+            ? {
+                ...CONTACT,
+                failingSince: clock.now(),
+                failingSinceMonotonic: clock.monotonic() - state.silentMs,
+                failures: 9,
+              }
+            : undefined,
           refusedWrites: state.fullSince
             ? {
                 kind: 'oom',
@@ -81,7 +91,9 @@ function createFleet() {
             failures: 20,
           }),
         })),
-        sessionServer: undefined,
+        sessionServer: state.keysFail
+          ? { ...CONTACT, lastFailure: { at: clock.now(), reason: 'ECONNREFUSED' } }
+          : undefined,
         clockOffsetMs: 5,
       }),
     });
@@ -89,6 +101,7 @@ function createFleet() {
     return {
       state,
       lines,
+      reportAlone: () => fleet.report(undefined, undefined),
       stop: () => fleet.stop(),
       missing: () => fleet.missing(others()),
       report: (more: Omit<LeftSummary, 'id'>[] = []) =>
@@ -181,6 +194,54 @@ describe('a fleet', () => {
       { code: 'vendor_fails_logins', count: 20, share: 1, reason: 'timeout', replicas: ['b'] },
     ]);
     expect(findings[0]?.message).toContain('its memory is full');
+  });
+
+  test('names the new replica that cannot check sessions, with the share of all and the reason', async () => {
+    const { pass, start } = createFleet();
+    const [one, , fresh] = [start('a'), start('b'), start('c')];
+    for (const { state } of [one, fresh]) state.counts = { ...NO_COUNTS, sessions: 100 };
+    fresh.state.counts = { ...NO_COUNTS, sessions: 100, uncheckedSessions: 100 };
+    fresh.state.keysFail = true;
+    await pass(6_000);
+    const found = { code: 'session_check_fails', share: 0.5, reason: 'ECONNREFUSED', replicas: ['c'] };
+    for (const { report } of [one, fresh]) expect(report().findings).toMatchObject([found]);
+    one.state.counts = { ...NO_COUNTS, sessions: 100, uncheckedSessions: 4 };
+    await pass(6_000);
+    expect(one.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
+  });
+
+  test('does not go on with what a replica saw, once the fleet knows that it is over', async () => {
+    const { pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    const look = async (lately: object, otherLately: object) => {
+      for (const { state } of [one, other]) state.counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
+      Object.assign(one.state, { lately: { ...NO_SHARES, ...lately } });
+      Object.assign(other.state, { lately: { ...NO_SHARES, ...otherLately } });
+      await pass(6_000);
+      return one.report().findings.map(({ code }) => code);
+    };
+    const failing = { logins: 20, failedLogins: 4 };
+    expect(await look(failing, failing)).toEqual(['vendor_fails_logins']);
+    // Of these few logins, the other replica cannot tell. The fleet can.
+    expect(await look({ logins: 80 }, { logins: 5 })).toEqual([]);
+    expect(other.report().replicas[0]?.findings).toEqual(['vendor_fails_logins']);
+    expect(await look({ logins: 80 }, { logins: 5, failedLogins: 1 })).toEqual(['vendor_fails_logins']);
+  });
+
+  test('keeps what the fleet found until it is known that the store is down', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    other.state.fullSince = clock.now();
+    await pass(6_000);
+    const codes = (report: { findings: readonly { code: string }[] }) => report.findings.map(({ code }) => code);
+    expect(codes(one.report())).toEqual(['redis_refuses_writes']);
+    expect(codes(one.reportAlone())).toEqual(['redis_refuses_writes']);
+    expect(one.reportAlone().replicas).toHaveLength(2);
+    one.state.silentMs = 5_000;
+    expect(codes(one.reportAlone())).toEqual(['redis_unreachable']);
+    one.state.silentMs = 0;
+    await pass(21_000);
+    expect(codes(one.reportAlone())).toEqual([]);
   });
 
   test('shows each domain that is down for some replicas, with what each of them knows', async () => {
@@ -386,6 +447,33 @@ describe('a fleet', () => {
       }
     }
     expect(codes()).toEqual(['configuration_differs']);
+  });
+
+  test.each([
+    ['the same one, after all were seen alike', 'c2', true],
+    ['another one', 'c3', false],
+  ])('gives a new difference five minutes, too: %s', async (_, configuration, isLooked) => {
+    const { clock, pass, start } = createFleet();
+    const [one, first, second] = [start('a'), start('b-1'), start('b-2')];
+    second.state.configuration = 'c2';
+    await pass(6 * 60_000);
+    expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b-2'] }]);
+    second.state.configuration = 'c1';
+    await pass(6_000);
+    if (isLooked) expect(one.report().findings).toEqual([]);
+    await first.stop();
+    first.state.alive = false;
+    const again = start('b-1', { configuration });
+    const since = clock.now();
+    await pass(1_000);
+    expect(one.report().findings).toEqual([]);
+    for (let minute = 0; minute < 5; minute += 1) {
+      await pass(59_000);
+      expect(one.report().findings).toEqual([]);
+    }
+    await pass(10_000);
+    expect(again.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b-1'], since }]);
+    expect(one.report().findings).toMatchObject([{ code: 'configuration_differs', replicas: ['b-1'], since }]);
   });
 
   test('ignores what no broker has left, and codes of a later version', async () => {

@@ -4,7 +4,7 @@ import { countingObserver, countsByMinute, MinuteCounts, recentCounts } from '..
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { LoginOutcome } from '../../../src/token/observer.ts';
-import { accountId } from '../../../src/token/subject.ts';
+import { type AccountId, accountId } from '../../../src/token/subject.ts';
 import { TestClock } from '../../support/test-clock.ts';
 import { ACCOUNT, reportEveryEvent } from './every-event.ts';
 
@@ -142,7 +142,7 @@ describe('the numbers behind findings', () => {
     const shares = {
       logins: 7,
       failedLogins: 1,
-      rejectedLogins: 1,
+      rejectedLogins: 2,
       slowLogins: 1,
       closedAccounts: 1,
       sessions: 4,
@@ -154,12 +154,47 @@ describe('the numbers behind findings', () => {
     expect(recentCounts(counts)).toEqual({
       counts: { ...shares, halfHourLogins: 8, halfHourFailedLogins: 3, failedAccounts: 0, endedTokens: 2 },
       lately: shares,
-      reasons: { logins: 'timeout', reads: 'vendor_busy' },
+      reasons: { logins: 'timeout', reads: 'vendor_busy', rejections: { reason: 'clock_skew' } },
     });
-    clock.advance(20_000);
+    clock.advance(MINUTE_MS);
     expect(recentCounts(counts).lately).toEqual(shares);
-    clock.advance(10_000);
+    clock.advance(MINUTE_MS);
     expect(recentCounts(counts)).toMatchObject({ counts: shares, lately: NO_SHARES });
+  });
+
+  test('count failed reads of one account in a row once, and all of two accounts', () => {
+    const { counts, observer } = startCounts();
+    const [mad, other] = [accountId('mad'), accountId('other')];
+    const fail = (account?: AccountId) => observer.readFailed(new BrokerError('vendor_busy'), account);
+    const reads = () => {
+      const { reads, failedReads } = recentCounts(counts).counts;
+      return { reads, failedReads };
+    };
+    for (let read = 0; read < 900; read += 1) fail(mad);
+    for (let read = 0; read < 9; read += 1) observer.tokenServed('memory', 1_000);
+    expect(reads()).toEqual({ reads: 10, failedReads: 1 });
+    expect(counts.reads.within(5)).toEqual({ vendor_busy: 900, memory: 9 });
+    for (const account of [other, mad, other]) fail(account);
+    expect(reads()).toEqual({ reads: 13, failedReads: 4 });
+    // Without a session, it is not known whose they are.
+    for (let read = 0; read < 3; read += 1) fail();
+    expect(reads()).toEqual({ reads: 16, failedReads: 7 });
+  });
+
+  test('have the refused logins of all accounts, the most frequent code, and no row of one account', () => {
+    const { counts, observer } = startCounts();
+    const refuse = (outcome: LoginOutcome, code: number, account: string) =>
+      observer.loginEnded(outcome, code, 100, 0, accountId(account));
+    for (let login = 0; login < 20; login += 1) refuse('request', 10_016, 'one');
+    refuse('account_closed', 10_902_013, 'closed');
+    const rejected = () => {
+      const { counts: of, reasons } = recentCounts(counts);
+      return [of.rejectedLogins, reasons.rejections];
+    };
+    expect(rejected()).toEqual([1, { reason: 'request', vendorCode: 10_016 }]);
+    for (let login = 0; login < 6; login += 1) refuse('request', 10_003, `account-${login}`);
+    refuse('configuration', 10_007, 'one');
+    expect(rejected()).toEqual([8, { reason: 'request', vendorCode: 10_003 }]);
   });
 
   test('tell one account with failing logins from several, since the last success and for half an hour', () => {
@@ -245,18 +280,6 @@ describe('the counts of the last minutes', () => {
     counts.add('one');
     clock.advance(7 * 24 * 60 * MINUTE_MS);
     expect(counts.within(60)).toEqual({});
-  });
-
-  test('are those of the last 20 to 30 s too, also across minutes and hours', () => {
-    const { clock, counts } = createCounts();
-    for (let second = 0; second < 2 * 3_600; second += 1) {
-      counts.add('one');
-      clock.advance(1_000);
-      const late = counts.lately().one ?? 0;
-      expect(late === Math.min(second + 1, 20 + ((second + 1) % 10))).toBe(true);
-    }
-    clock.advance(3_600_000);
-    expect(counts.lately()).toEqual({});
   });
 
   test('lose nothing when the clock is set back', () => {

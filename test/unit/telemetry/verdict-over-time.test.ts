@@ -1,13 +1,14 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import type { StandingShares } from '../../../src/telemetry/finding-facts.ts';
 import { replicaFindings } from '../../../src/telemetry/findings.ts';
 import { countingObserver, countsByMinute, recentCounts } from '../../../src/telemetry/last-hour.ts';
-import type { FindingCode } from '../../../src/token/findings.ts';
 import { accountId } from '../../../src/token/subject.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { TestClock } from '../../support/test-clock.ts';
 
 const BUSY_SECONDS = 600;
 const FAULT_SECONDS = 3_600;
+const MINUTE_SECONDS = 60;
 
 /** Numbers that look random, the same ones each time. */
 function randomNumbers(): () => number {
@@ -18,48 +19,95 @@ function randomNumbers(): () => number {
   };
 }
 
-/** Ten minutes without a failure, an hour in which a share of the logins fails, and a repair. The replica looks every 5 s. */
-function play(perSecond: number, share: number) {
+interface Events {
+  readonly perSecond: number;
+  /** The share of them that fails in this second of the fault. */
+  readonly failing: (second: number) => number;
+  /** The share that fails before and after the fault. */
+  readonly usual?: number;
+}
+
+/**
+ * Ten minutes, an hour with a fault, and half an hour after it. The replica looks every 5 s.
+ * @returns the seconds of the fault at which the verdict changed
+ */
+function play(kind: 'logins' | 'sessions', { perSecond, failing, usual = 0 }: Events): number[] {
   const clock = new TestClock();
   const counts = countsByMinute(clock);
   const observer = countingObserver(silentObserver, counts);
   const random = randomNumbers();
   const changesAt: number[] = [];
-  let before: ReadonlySet<FindingCode> = new Set();
-  for (let second = -BUSY_SECONDS; second < FAULT_SECONDS + 600; second += 1) {
-    const failing = second >= 0 && second < FAULT_SECONDS ? share : 0;
-    for (let login = 0; login < perSecond; login += 1) {
-      const outcome = random() < failing ? 'timeout' : 'success';
-      observer.loginEnded(outcome, undefined, 1, 0, accountId(`account-${login}`));
+  const standing: StandingShares = new Set();
+  let before = 0;
+  for (let second = -BUSY_SECONDS; second < 1.5 * FAULT_SECONDS; second += 1) {
+    const share = second >= 0 && second < FAULT_SECONDS ? failing(second) : usual;
+    for (let event = 0; event < perSecond; event += 1) {
+      const fails = random() < share;
+      if (kind === 'sessions') observer.sessionChecked(fails ? 'session_expired' : 'accepted');
+      else observer.loginEnded(fails ? 'timeout' : 'success', undefined, 1, 0, accountId(`account-${event}`));
     }
     clock.advance(1_000);
     if (second % 5 !== 0) continue;
     const facts = { now: clock.now(), monotonic: clock.monotonic(), ...recentCounts(counts) };
     const rest = { redis: undefined, vendorDomains: [], sessionServer: undefined, clockOffsetMs: undefined };
-    const found = new Set(replicaFindings({ ...facts, ...rest }, before).map(({ code }) => code));
-    if (found.size !== before.size) changesAt.push(second);
+    const found = replicaFindings({ ...facts, ...rest }, standing).length;
+    if (found !== before) changesAt.push(second);
     before = found;
   }
   return changesAt;
 }
 
 test.each([
-  [10, 1, 10],
-  [10, 0.6, 15],
-  [10, 0.3, 20],
-  [2, 0.6, 20],
+  [10, 1, 20],
+  [10, 0.6, 35],
+  [10, 0.3, 70],
+  [2, 0.6, 40],
   [1, 1, 20],
+  [1, 0.3, 100],
+  [2, 0.3, 100],
   [10, 0.12, 330],
-  [2, 0.1, 1_000],
+  [2, 0.1, 1_200],
 ])('with %i logins a second and a share of %d that fails, the verdict turns within %i s, and once', (...row) => {
   const [perSecond, share, within] = row;
-  const [begun = Number.POSITIVE_INFINITY, over = Number.POSITIVE_INFINITY, ...others] = play(perSecond, share);
+  const changes = play('logins', { perSecond, failing: () => share });
+  const [begun = Number.POSITIVE_INFINITY, over = Number.POSITIVE_INFINITY, ...others] = changes;
   expect(begun).toBeLessThanOrEqual(within);
   expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
-  expect(over).toBeLessThanOrEqual(FAULT_SECONDS + (share >= 0.3 ? 40 : 360));
+  expect(over).toBeLessThanOrEqual(FAULT_SECONDS + (share >= 0.3 ? 2 : 6) * MINUTE_SECONDS);
   expect(others).toEqual([]);
 });
 
+test.each([
+  [10, 20],
+  [10, 10],
+  [3, 20],
+])(
+  'a quota of the vendor, which refuses logins at the end of each minute, is one finding: %i a second, for %i s',
+  (perSecond, seconds) => {
+    const failing = (second: number) => (second % MINUTE_SECONDS >= MINUTE_SECONDS - seconds ? 1 : 0);
+    const [begun, over, ...others] = play('logins', { perSecond, failing });
+    expect(begun).toBeLessThanOrEqual(5 * MINUTE_SECONDS);
+    expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
+    expect(others).toEqual([]);
+  },
+);
+
 test.each([2, 10, 50])('with %i logins a second, half of the share that is a finding is none', (perSecond) => {
-  expect(play(perSecond, 0.05)).toEqual([]);
+  expect(play('logins', { perSecond, failing: () => 0.05 })).toEqual([]);
+});
+
+describe('refused sessions', () => {
+  test.each([0, 0.2, 0.35])('are found within 75 s if all are refused, and no longer if %d are again', (usual) => {
+    const [begun, over, ...others] = play('sessions', { perSecond: 10, failing: () => 1, usual });
+    expect(begun).toBeGreaterThanOrEqual(0);
+    expect(begun).toBeLessThanOrEqual(75);
+    expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
+    expect(over).toBeLessThanOrEqual(FAULT_SECONDS + 6 * MINUTE_SECONDS);
+    expect(others).toEqual([]);
+  });
+
+  test('of one client, for half a minute, are no finding', () => {
+    const failing = (second: number) => (second < 30 ? 0.8 : 0);
+    expect(play('sessions', { perSecond: 5, failing })).toEqual([]);
+  });
 });
