@@ -38,6 +38,7 @@ export class LogSampler<Kind> {
   readonly #clock: Pick<Clock, 'now'>;
   /** The running interval of each kind. It began with a line. */
   readonly #intervals = new Map<Kind, Interval>();
+  #isEnding = false;
 
   constructor(intervalMs = INTERVAL_MS, clock: Pick<Clock, 'now'> = systemClock) {
     this.#intervalMs = intervalMs;
@@ -56,6 +57,7 @@ export class LogSampler<Kind> {
 
   add(kind: Kind, write: Write): void {
     const interval = this.#intervals.get(kind);
+    if (this.#isEnding) return write({});
     if (!interval) {
       this.#begin(kind);
       write({});
@@ -72,6 +74,12 @@ export class LogSampler<Kind> {
       writeLatest(interval);
     }
     this.#intervals.clear();
+  }
+
+  /** The same, and writes each later event at once: the process ends, and few are left. */
+  end(): void {
+    this.#isEnding = true;
+    this.flush();
   }
 
   #begin(kind: Kind): void {
@@ -128,10 +136,10 @@ export class RefusalLog {
     );
   }
 
-  /** Writes the lines that wait for the end of their interval. */
-  flush(): void {
-    this.#refused.flush();
-    this.#failed.flush();
+  /** Writes the lines that wait for the end of their interval, and each later one at once. */
+  end(): void {
+    this.#refused.end();
+    this.#failed.end();
   }
 
   #add(error: BrokerError, request: RefusedRequest, digests: Digests): void {

@@ -144,13 +144,17 @@ export function createBaseApp(options: BaseAppOptions): FastifyInstance {
   app.setNotFoundHandler((request, reply) => replyWithProblem(new BrokerError('not_found'), request, reply));
   if (options.tracer) addTracing(app, options.tracer);
   addRequestHooks(app, options);
-  const drain = () => connections.drain(QUIET_MS);
+  const drain = () => {
+    connections.drain(QUIET_MS);
+    // The process may end before the last request does.
+    refusals.end();
+  };
   if (options.closing.aborted) drain();
   else options.closing.addEventListener('abort', drain, { once: true });
   app.addHook('preClose', async () => {
     if (!options.closing.aborted) connections.drain(0);
   });
-  app.addHook('onClose', async () => refusals.flush());
+  app.addHook('onClose', async () => refusals.end());
   return app;
 }
 

@@ -133,6 +133,23 @@ it.each(['the public API', 'the internal API'])(
   },
 );
 
+it('no line is lost when a shutdown begins while a request is in progress, and its own line comes at once', async () => {
+  const closing = new AbortController();
+  const ends: (() => void)[] = [];
+  const read = () => new Promise<never>((_, reject) => ends.push(() => reject(new BrokerError('vendor_unavailable'))));
+  const { getToken, refused } = await refusingApp({ closing: closing.signal, tokens: { read } });
+  const answers = Array.from({ length: 6 }, () => getToken({ authorization: 'Bearer x' }));
+  await eventually(() => ends.length === 6);
+  for (const end of ends.slice(0, 5)) end();
+  await Promise.all(answers.slice(0, 5));
+  expect(refused()).toHaveLength(1);
+  closing.abort();
+  expect(sumOf(refused())).toBe(5);
+  ends[5]?.();
+  await answers[5];
+  expect(sumOf(refused())).toBe(6);
+});
+
 describe('a flood of refused requests', () => {
   it('of one account leaves a line at once and one per second, which count all of them', async () => {
     const { getToken, refused } = await refusingApp(manyAccounts(() => true));
@@ -183,7 +200,7 @@ describe('an outage', () => {
       vi.advanceTimersByTime(10);
     }
     expect(lines.length).toBeLessThanOrEqual(48);
-    refusals.flush();
+    refusals.end();
     expect(sumOf(lines)).toBe(6_000);
   });
 });
