@@ -41,7 +41,8 @@ interface Session {
  */
 export class SealedCalls {
   readonly #broker: string;
-  #session: Session | undefined;
+  /** The session that was begun last. Another one may be ready before it. */
+  #session: Promise<Session> | undefined;
 
   /** @param broker the public key of the process, in hexadecimal */
   constructor(broker: string) {
@@ -54,8 +55,8 @@ export class SealedCalls {
 
   /** @throws Error without an answer */
   async send(call: Call): Promise<Reply> {
-    if (call.token !== undefined) this.#session = await newSession(this.#broker);
-    const session = this.#session;
+    if (call.token !== undefined) this.#session = newSession(this.#broker);
+    const session = await this.#session;
     if (!session) throw new Error('the session was forgotten');
     const number = session.count;
     session.count += 1;

@@ -57,9 +57,8 @@ export class LogSampler<Kind> {
 
   add(kind: Kind, write: Write): void {
     const interval = this.#intervals.get(kind);
-    if (this.#isEnding) return write({});
     if (!interval) {
-      this.#begin(kind);
+      if (!this.#isEnding) this.#begin(kind);
       write({});
       return;
     }

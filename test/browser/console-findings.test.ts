@@ -99,7 +99,7 @@ describe('the verdict', () => {
     const details = page.locator('#verdict-details');
     const text = (await details.textContent()) ?? '';
     for (const words of [
-      'The vendor fails 49% of the logins (43 in 5 minutes), most with timeout.',
+      'The vendor fails 49% of the logins (43 lately), most with timeout.',
       'The vendor is closing accounts: 43 accounts in the last 5 minutes, in 49% of the logins.',
       '43 tokens in use ended without a renewal in the last hour.',
       'Redis came back with older data',

@@ -106,7 +106,7 @@ test('a refused signature is the verdict, with its next step, and refused sessio
     }
     const opened = await openConsole(browser, `${misconfigured.adminUrl}/console`);
     await opened.enter(FIRST_TOKEN);
-    await opened.verdict(/The vendor refuses our signature in 100% of the logins \(5 in 5 minutes\)\./);
+    await opened.verdict(/The vendor refuses our signature in 100% of the logins \(5 lately\)\./);
     const details = opened.page.locator('#verdict-details');
     expect(await details.textContent()).toContain('node dist/main.js check');
     const runbook = details.getByRole('link', { name: 'vendor_rejects' });
@@ -529,7 +529,9 @@ describe('an answer that arrives late', () => {
     const opened = await open();
     const { page } = opened;
     const release = await holdNext(page);
+    const asked = page.waitForRequest('**/console/calls*');
     await opened.enter('wrong-token');
+    await asked;
     await opened.enter(FIRST_TOKEN);
     await opened.verdict(/fine/);
     await release();
