@@ -93,7 +93,7 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
   },
   vendor_slow: {
     en: `${share('slowLogins', 'logins', '').en}: they take more than ${seconds(slowLoginMs)} s`,
-    zh: `超过 ${seconds(slowLoginMs)} 秒的登录${share('slowLogins', '', '').zh}`,
+    zh: `超过 ${seconds(slowLoginMs)} 秒的登录占 ${percent(shares.slowLogins.share)}，并且至少 ${shares.slowLogins.least} 次`,
   },
   replica_missing: {
     en: `one that did not shut down is silent in Redis for ${seconds(silentMs)} s. It is shown for ${minutes(missingMs)} minutes`,
@@ -110,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
 };
 
 const SHARES: Texts = {
-  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also lately: in the last one to two minutes. ${lately.times} times the share lately is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A finding ends two minutes after the last failure, or later if there are few events.`,
-  zh: `比例为所有副本或某个副本在最近 5 分钟、并且近期（最近一到两分钟）的比例。近期达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。最后一次失败的两分钟之后问题结束；事件少时会更晚。`,
+  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also lately: in the last one to two minutes. ${lately.times} times the share lately is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A finding ends at most two minutes after the last failure, or later with few events.`,
+  zh: `比例为所有副本或某个副本在最近 5 分钟、并且近期（最近一到两分钟）的比例。近期达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。最后一次失败后最多两分钟，问题结束；事件少时会更晚。`,
 };
 
 const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;
