@@ -150,26 +150,44 @@ it('no line is lost when a shutdown begins while a request is in progress, and i
   expect(sumOf(refused())).toBe(6);
 });
 
+/** A log with a clock that the test moves. `refuse` refuses a request of an account. */
+function logWithoutTime() {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const lines: { readonly account?: string; readonly omitted?: number }[] = [];
+  const write = (fields: object) => void lines.push(fields);
+  const refusals = new RefusalLog();
+  const refuse = (unionId: string, code: ErrorCode = 'account_disabled') => {
+    const caller = { account: accountId(unionId) };
+    const request = { id: 'r', log: { info: write, warn: write }, query: {}, caller };
+    refusals.add(new BrokerError(code), request as unknown as FastifyRequest);
+  };
+  return { refusals, refuse, lines };
+}
+
 describe('a flood of refused requests', () => {
-  it('of one account leaves a line at once and one per second, which count all of them', async () => {
-    const { getToken, refused } = await refusingApp(manyAccounts(() => true));
-    const ask = (unionId: string) => getToken({ authorization: `Bearer ${unionId}` });
-    for (let request = 0; request < 30; request += 1) await ask('busy');
-    await ask('other');
-    expect(refused().map(({ account }) => account)).toEqual([accountId('busy'), accountId('other')]);
-    await eventually(() => refused().length === 3);
-    expect(refused().at(-1)).toMatchObject({ account: accountId('busy'), omitted: 28 });
+  it('of one account leaves a line at once and one per second, which count all of them', () => {
+    const { refuse, lines } = logWithoutTime();
+    for (let request = 0; request < 30; request += 1) refuse('busy');
+    refuse('other');
+    expect(lines.map(({ account }) => account)).toEqual([accountId('busy'), accountId('other')]);
+    vi.advanceTimersByTime(999);
+    expect(lines).toHaveLength(2);
+    vi.advanceTimersByTime(1);
+    expect(lines).toHaveLength(3);
+    expect(lines.at(-1)).toMatchObject({ account: accountId('busy'), omitted: 28 });
   });
 
-  it('of many accounts leaves lines of 20 accounts, and one for all others together', async () => {
-    const { getToken, refused } = await refusingApp(manyAccounts(() => true));
-    const accounts = Array.from({ length: 60 }, (_, number) => `account-${number}`);
-    await Promise.all(accounts.map((unionId) => getToken({ authorization: `Bearer ${unionId}` })));
-    const atOnce = refused();
-    expect(atOnce).toHaveLength(21);
-    expect(new Set(atOnce.map(({ account }) => account)).size).toBe(21);
-    await eventually(() => refused().length > 21);
-    expect(sumOf(refused())).toBe(60);
+  it('of many accounts leaves lines of 20 accounts, and one for all others together', () => {
+    const { refuse, lines } = logWithoutTime();
+    for (let number = 0; number < 60; number += 1) refuse(`account-${number}`);
+    // One of the 20 keeps its own line.
+    for (const unionId of ['account-0', 'account-59']) refuse(unionId);
+    expect(lines).toHaveLength(21);
+    expect(new Set(lines.map(({ account }) => account)).size).toBe(21);
+    vi.advanceTimersByTime(1_000);
+    expect(lines.slice(21).map(({ account }) => account)).toContain(accountId('account-0'));
+    expect(sumOf(lines)).toBe(62);
   });
 });
 
@@ -188,15 +206,9 @@ describe('an outage', () => {
   });
 
   it('of the vendor and of Redis leaves at most 48 lines a minute, however many requests fail', () => {
-    vi.useFakeTimers();
-    onTestFinished(() => void vi.useRealTimers());
-    const lines: { readonly omitted?: number }[] = [];
-    const log = { warn: (fields: object) => void lines.push(fields) };
-    const refusals = new RefusalLog();
+    const { refusals, refuse, lines } = logWithoutTime();
     for (let number = 0; number < 6_000; number += 1) {
-      const error = new BrokerError(number % 3 === 0 ? 'store_unavailable' : 'vendor_unavailable');
-      const caller = { account: accountId(`account-${number % 1_000}`) };
-      refusals.add(error, { id: `${number}`, log, query: {}, caller } as unknown as FastifyRequest);
+      refuse(`account-${number % 1_000}`, number % 3 === 0 ? 'store_unavailable' : 'vendor_unavailable');
       vi.advanceTimersByTime(10);
     }
     expect(lines.length).toBeLessThanOrEqual(48);
