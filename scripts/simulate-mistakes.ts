@@ -60,21 +60,28 @@ async function search(ms: number): Promise<Finding | undefined> {
 /** Makes a copy of the code with the mistake. @returns its folder */
 function copyWith(mistake: Mistake): string {
   const copy = mkdtempSync(join(tmpdir(), 'mistake-'));
-  for (const path of ['src', 'test/simulation', 'scripts', 'package.json'])
+  for (const path of ['src', 'test/simulation', 'test/support', 'scripts', 'package.json'])
     cpSync(join(ROOT, path), join(copy, path), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
   writeFileSync(join(copy, mistake.file), withMistake(mistake, textOf(mistake)));
   return copy;
 }
 
-/** Searches in a copy. @returns the finding, or the error that ended the search; `undefined` for neither */
+/**
+ * Searches in a copy. @returns the finding, or the error that ended the search; `undefined` for neither
+ * @throws Error if the copy does not run
+ */
 async function searchIn(copy: string, ms: number): Promise<Finding | string | undefined> {
   const args = ['--import', 'tsx', 'scripts/simulate-mistakes.ts', SEARCH, String(ms)];
   const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] });
   const deadline = setTimeout(() => child.kill('SIGKILL'), ms + GRACE_MS);
-  const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  const [output, errors, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   clearTimeout(deadline);
-  return output === '' ? CRASH.exec(errors)?.[0] : (JSON.parse(output) as Finding);
+  if (output !== '') return JSON.parse(output) as Finding;
+  const [crash] = CRASH.exec(errors) ?? [];
+  if (crash === undefined && typeof status === 'number' && status > 0)
+    throw new Error(`The copy does not run: ${errors}`);
+  return crash;
 }
 
 /** Whether the code without a mistake breaks the same invariant in the same schedule. */
