@@ -118,7 +118,10 @@ function verdict(): Verdict {
   if (first) {
     const errors = report.findings.find(({ code }) => code === 'reads_fail');
     // Apps first, then why.
-    const lead = errors && errors !== first ? texts().appsGetErrors(shareOf(errors)) : undefined;
+    const lead =
+      errors && errors !== first && first.code !== 'accounts_closed'
+        ? texts().appsGetErrors(shareOf(errors))
+        : undefined;
     const { text, kept } = sentences(first);
     const details = [...ends(report), ...findingDetails(first), ...others.map(otherFinding)];
     const isEnding = report.firstEndAt !== null && Date.parse(report.firstEndAt) <= writing().now;

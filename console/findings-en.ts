@@ -95,8 +95,8 @@ export const FINDINGS_EN: Findings = {
     const often = share === undefined ? '' : `, in ${shareOf(share, 'logins', f)}`;
     return {
       text: over
-        ? `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 5 minutes${often}, and none lately. They have no token any more.`
-        : `The vendor is closing accounts: ${plural(count, 'account', 'accounts', f)} in the last 5 minutes${often}. They have no token any more.`,
+        ? `The vendor closed ${plural(count, 'account', 'accounts', f)} in the last 6 minutes${often}, and none lately. They have no token any more.`
+        : `The vendor is closing accounts: ${plural(count, 'account', 'accounts', f)} in the last 6 minutes${often}. They have no token any more.`,
       next: 'Ask the vendor at once whether it meant to.',
     };
   },

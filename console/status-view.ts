@@ -59,9 +59,11 @@ const LOGIN_FINDINGS: ReadonlySet<Finding['code']> = new Set([
   'vendor_slow',
 ]);
 
-/** Whether no new token can be had from the vendor, so that it matters when those in use end. */
+/** Whether no new token can be had or kept, so that it matters when those in use end. */
 export function endsMatter({ findings }: StatusReport): boolean {
-  return findings.some(({ code, level }) => LOGIN_FINDINGS.has(code) && level === 'bad');
+  return findings.some(
+    ({ code, level }) => code === 'redis_refuses_writes' || (LOGIN_FINDINGS.has(code) && level === 'bad'),
+  );
 }
 
 function dependencies({ vendorDomains, store, sessions, findings }: StatusReport, writing: Writing): HTMLElement[] {

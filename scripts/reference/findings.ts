@@ -100,8 +100,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
     zh: `未经停机流程的副本 ${seconds(silentMs)} 秒没有在 Redis 中留下消息。显示 ${minutes(missingMs)} 分钟`,
   },
   configuration_differs: {
-    en: `for ${minutes(configurationMs)} minutes. Addresses, ports, \`LOG_LEVEL\` and \`OTEL_*\` may differ`,
-    zh: `持续 ${minutes(configurationMs)} 分钟。地址、端口、\`LOG_LEVEL\` 和 \`OTEL_*\` 可以不同`,
+    en: `for ${minutes(configurationMs)} minutes. The addresses and ports that it listens on, \`LOG_LEVEL\` and \`OTEL_*\` may differ`,
+    zh: `持续 ${minutes(configurationMs)} 分钟。监听的地址和端口、\`LOG_LEVEL\` 和 \`OTEL_*\` 可以不同`,
   },
   clock_differs: {
     en: `by ${seconds(clockMs)} s from Redis or the vendor`,
@@ -110,8 +110,8 @@ const RULES: Readonly<Record<FindingCode, Texts>> = {
 };
 
 const SHARES: Texts = {
-  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also lately: in the last one to two minutes. ${lately.times} times the share lately is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A finding ends at most two minutes after the last failure, or later with few events.`,
-  zh: `比例为所有副本或某个副本在最近 5 分钟、并且近期（最近一到两分钟）的比例。近期达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。最后一次失败后最多两分钟，问题结束；事件少时会更晚。`,
+  en: `Shares are of all replicas, or of one of them, in the last 5 minutes and also in the last minute. ${lately.times} times the share in the last minute is enough, ${percent(lately.most)} at most, so a fault of most events shows within a minute. A login counts once, after its retries. A finding ends a minute after the last failure, or later with few events.`,
+  zh: `比例为所有副本或某个副本在最近 5 分钟、并且最近一分钟的比例。最近一分钟达到 ${lately.times} 倍（最多 ${percent(lately.most)}）即算，因此影响多数事件的故障会在一分钟内显示。一次登录连同重试只计一次。最后一次失败的一分钟后问题结束；事件少时会更晚。`,
 };
 
 const HEAD = { en: ['finding', 'when'], zh: ['问题', '何时出现'] } as const satisfies Record<Language, string[]>;

@@ -22,7 +22,7 @@ export const THRESHOLDS = {
     uncheckedSessions: { code: 'session_check_fails', of: 'sessions', least: 10, share: 0.05 },
     failedReads: { code: 'reads_fail', of: 'reads', least: 10, share: 0.05 },
   },
-  /** The share of the last one to two minutes that is a finding, too: old successes must not hide what has just begun. */
+  /** The share of the last minute that is a finding, too: old successes must not hide what has just begun. */
   lately: { times: 2, most: 0.75 },
   /** It is over if so many failures were to be expected lately, and far fewer came. */
   missedFailures: 15,
@@ -112,7 +112,7 @@ export interface ReplicaFacts {
   readonly now: number;
   readonly monotonic: number;
   readonly counts: RecentCounts;
-  /** The same of the last whole minute and the current one. */
+  /** The same of the last 60 to 70 s. */
   readonly lately: ShareCounts;
   /** The most frequent kinds of failure. */
   readonly reasons: {

@@ -176,12 +176,11 @@ export class Fleet {
     const reported = new Map(foundBy(heard, fresh.length <= alive.length).map((one) => [idOf(one), one]));
     // A share is of all replicas. What only some of them find has their names, unless others see a little of it.
     const all = found.map((one): FoundFacts => {
-      const { since: _, over: __, replicas: names, ...known } = reported.get(idOf(one)) ?? {};
-      const isTheirs = names && fresh.every((other) => names.includes(other.replica) || isFree(other, one.code));
-      return { ...known, ...(isTheirs && { replicas: names }), ...one };
+      const { since: _, over: __, ...known } = reported.get(idOf(one)) ?? {};
+      return withoutOthers({ ...known, ...one }, fresh);
     });
     for (const one of found) reported.delete(idOf(one));
-    all.push(...reported.values());
+    all.push(...[...reported.values()].map((one) => withoutOthers(one, fresh)));
     this.#all = withSince(all, this.#all, facts.now);
     return {
       findings: inOrder([...this.#all.values()]),
@@ -274,7 +273,11 @@ export class Fleet {
   /** The findings of this replica. The log has a line when one begins, and one when it is over. */
   #look(facts: ReplicaFacts): readonly Finding[] {
     const before = this.#own;
-    this.#own = withSince(replicaFindings(facts, this.#ownShares), before, facts.now);
+    // What is over for now begins anew when the next one fails.
+    const found = replicaFindings(facts, this.#ownShares).map((one): FoundFacts => {
+      return isOver(one, facts) ? { ...one, since: facts.now } : one;
+    });
+    this.#own = withSince(found, before, facts.now);
     this.#logChanges(before, this.#own, facts.now);
     return [...this.#own.values()];
   }
@@ -346,17 +349,26 @@ function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts
 }
 
 /** Whether a share is over that the replica still finds, because it has few events: none failed lately. */
-function isOver({ code, count }: Summary['findings'][number], { lately }: Summary): boolean {
+function isOver(
+  { code, count }: { readonly code: FindingCode; readonly count?: number | undefined },
+  { lately }: Pick<Summary, 'lately'>,
+): boolean {
   const names = code === 'accounts_closed' || count === undefined ? [] : shareNames(code);
   return names.length > 0 && names.every((name) => lately[name] === 0);
 }
 
 /** Whether the replica has so few of these failures that it has no part in the finding. */
-function isFree({ counts }: Summary, code: FindingCode): boolean {
+function isFree({ counts, lately }: Summary, code: FindingCode): boolean {
   return shareNames(code).every((name) => {
     const { of, share } = THRESHOLDS.shares[name];
-    return counts[name] <= keptShare(share) * counts[of];
+    return [counts, lately].every((events) => events[name] <= keptShare(share) * events[of]);
   });
+}
+
+/** Names the replicas with the finding only if the others are clearly better: a fault of all begins somewhere. */
+function withoutOthers({ replicas: names, ...finding }: FoundFacts, all: readonly Summary[]): FoundFacts {
+  const isTheirs = names && all.every((other) => names.includes(other.replica) || isFree(other, finding.code));
+  return { ...finding, ...(isTheirs && { replicas: names }) };
 }
 
 /** Each host of the vendor has a finding of its own. */

@@ -8,10 +8,13 @@ import { errorCodeOf } from './metrics.ts';
 const MINUTE_MS = 60_000;
 /** The current minute, and the 60 minutes before it. */
 const MINUTES = 61;
+/** Events are counted in slots of 10 s. */
+const SLOTS = 6;
+const SLOT_MS = MINUTE_MS / SLOTS;
+/** Slots of {@link MinuteCounts.lately}: whole ones, and the current one. */
+const LATE_SLOTS = 7;
 /** Findings look at the last whole minutes, and the current one. */
 const MINUTES_OF_FINDINGS = 5;
-/** What happens lately is of the last whole minute, and the current one. */
-const LATE_MINUTES = 1;
 
 /**
  * The minutes in which a replica counts: those of the wall clock at the start. A later change of the wall clock moves no
@@ -43,6 +46,10 @@ function minuteOf(ms: number): number {
   return Math.floor(ms / MINUTE_MS);
 }
 
+function slotOf(ms: number): number {
+  return Math.floor(ms / SLOT_MS) % (MINUTES * SLOTS);
+}
+
 /** Counts events by kind and minute, for the last hour. Its memory is bounded: one small array per kind. It needs no timer. */
 export class MinuteCounts<Kind extends string> {
   readonly #minutes: Minutes;
@@ -56,10 +63,11 @@ export class MinuteCounts<Kind extends string> {
   }
 
   add(kind: Kind): void {
-    this.#clearNewSlots(minuteOf(this.#minutes.now()));
-    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES);
+    const now = this.#minutes.now();
+    this.#clearNewSlots(minuteOf(now));
+    const counts = this.#counts.get(kind) ?? new Uint32Array(MINUTES * SLOTS);
     this.#counts.set(kind, counts);
-    const slot = this.#newest % MINUTES;
+    const slot = slotOf(now);
     counts[slot] = (counts[slot] ?? 0) + 1;
   }
 
@@ -71,7 +79,11 @@ export class MinuteCounts<Kind extends string> {
     this.#clearNewSlots(minute);
     const oldest = this.#newest + 1;
     const lists = [...this.#counts].map(([kind, counts]) => {
-      return [kind, Array.from(counts, (_, at) => counts[(oldest + at) % MINUTES] ?? 0)] as const;
+      const countOf = (minute: number) => {
+        const first = (minute % MINUTES) * SLOTS;
+        return counts.subarray(first, first + SLOTS).reduce((sum, count) => sum + count, 0);
+      };
+      return [kind, Array.from({ length: MINUTES }, (_, at) => countOf(oldest + at))] as const;
     });
     return Object.fromEntries(lists.filter(([, list]) => list.some((count) => count > 0)));
   }
@@ -87,6 +99,17 @@ export class MinuteCounts<Kind extends string> {
     return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
   }
 
+  /** Returns the counts of the last 60 to 70 s, without zeros. */
+  lately(): Readonly<Partial<Record<Kind, number>>> {
+    const now = this.#minutes.now();
+    this.#clearNewSlots(minuteOf(now));
+    const slots = Array.from({ length: LATE_SLOTS }, (_, ago) => slotOf(now - ago * SLOT_MS));
+    const sums = [...this.#counts].map(([kind, counts]) => {
+      return [kind, slots.reduce((sum, slot) => sum + (counts[slot] ?? 0), 0)] as const;
+    });
+    return Object.fromEntries(sums.filter(([, count]) => count > 0)) as Partial<Record<Kind, number>>;
+  }
+
   /** The mean number of events of a kind per second, over the last whole minute and the current one. */
   perSecond(kind: Kind): number {
     const now = this.#minutes.now();
@@ -96,7 +119,8 @@ export class MinuteCounts<Kind extends string> {
 
   #clearNewSlots(now: number): void {
     for (let step = 0; this.#newest + step < now && step < MINUTES; step += 1) {
-      for (const counts of this.#counts.values()) counts[(now - step) % MINUTES] = 0;
+      const first = ((now - step) % MINUTES) * SLOTS;
+      for (const counts of this.#counts.values()) counts.fill(0, first, first + SLOTS);
     }
     this.#newest = Math.max(this.#newest, now);
   }
@@ -198,15 +222,16 @@ export function recentCounts(counts: ReturnType<typeof countsByMinute>) {
     endedTokens: counts.events.within(60).endedTokens ?? 0,
   };
   const reasons = {
-    logins: mostFrequent(failedOf(sentIn(counts.logins.within(MINUTES_OF_FINDINGS)))) ?? mostFrequent(halfHourFailed),
-    rejections: rejectionOf(mostFrequent(counts.rejections.within(MINUTES_OF_FINDINGS))),
-    reads: mostFrequent(counts.failedReads.within(MINUTES_OF_FINDINGS)),
+    logins: reasonOf(counts.logins, (all) => failedOf(sentIn(all))) ?? mostFrequent(halfHourFailed),
+    rejections: rejectionOf(reasonOf(counts.rejections)),
+    reads: reasonOf(counts.failedReads),
   };
-  return { counts: recent, lately: shareCounts(counts, (kind) => kind.within(LATE_MINUTES)), reasons };
+  return { counts: recent, lately: shareCounts(counts, (kind) => kind.lately()), reasons };
 }
 
 interface AnyCounts {
   within(minutes: number): Counts;
+  lately(): Counts;
 }
 
 function shareCounts(counts: ReturnType<typeof countsByMinute>, of: (kind: AnyCounts) => Counts): ShareCounts {
@@ -245,6 +270,11 @@ function failedOf(logins: Counts): Counts {
 
 function isFailedRead(outcome: string): outcome is ErrorCode {
   return isErrorCode(outcome) && ERRORS[outcome].status >= 500;
+}
+
+/** The most frequent failure lately. If there is none, of five minutes. */
+function reasonOf(kind: AnyCounts, failed = (counts: Counts) => counts): string | undefined {
+  return mostFrequent(failed(kind.lately())) ?? mostFrequent(failed(kind.within(MINUTES_OF_FINDINGS)));
 }
 
 /** @param rejection the outcome and the result code, as {@link countingObserver} counts them */

@@ -100,7 +100,7 @@ describe('the verdict', () => {
     const text = (await details.textContent()) ?? '';
     for (const words of [
       'The vendor fails 49% of the logins (43 lately), most with timeout.',
-      'The vendor is closing accounts: 43 accounts in the last 5 minutes, in 49% of the logins.',
+      'The vendor is closing accounts: 43 accounts in the last 6 minutes, in 49% of the logins.',
       '43 tokens in use ended without a renewal in the last hour.',
       'Redis came back with older data',
     ]) {
@@ -120,7 +120,7 @@ describe('the verdict', () => {
     expect(await opened.expectAccessible('every finding')).toBe(4);
     await page.getByRole('button', { name: '中文' }).click();
     await opened.verdict(/^App 正在收到错误：有 49% 的读取失败。Redis 无响应（timeout）。已知的令牌由内存提供。$/);
-    expect(await details.textContent()).toContain('厂商正在关闭账号：最近 5 分钟 43 个，占登录的 49%。');
+    expect(await details.textContent()).toContain('厂商正在关闭账号：最近 6 分钟 43 个，占登录的 49%。');
     expect(await hrefs()).toEqual(links('zh'));
     const link = details.getByRole('link', { name: 'vendor_fails_logins' });
     await link.focus();
@@ -184,7 +184,7 @@ describe('the verdict', () => {
     const opened = await show({ ...FINE, findings: [finding('vendor_slow'), closed] });
     await opened.verdict(/^49% of the logins take more than 3 s/);
     expect(await opened.page.locator('#verdict-details .also').textContent()).toContain(
-      'Also: The vendor closed 43 accounts in the last 5 minutes, in 49% of the logins, and none lately.',
+      'Also: The vendor closed 43 accounts in the last 6 minutes, in 49% of the logins, and none lately.',
     );
   });
 

@@ -359,7 +359,7 @@ describe('a share', () => {
       /^The vendor is closing accounts: 100 /,
     );
     expect(asFinding({ ...closed, code: 'accounts_closed', over: true }, NOW).message).toMatch(
-      /^The vendor closed accounts: 100 within five minutes, in 50 % of the logins, and none lately\./,
+      /^The vendor closed accounts: 100 within six minutes, in 50 % of the logins, and none lately\./,
     );
   });
 

@@ -228,6 +228,43 @@ describe('a fleet', () => {
     expect(await look({ logins: 80 }, { logins: 5, failedLogins: 1 })).toEqual(['vendor_fails_logins']);
   });
 
+  test('begins anew what was over, and names no replica for a fault that the others see begin', async () => {
+    const { clock, pass, start } = createFleet();
+    const [one, other] = [start('a'), start('b')];
+    const counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
+    for (const { state } of [one, other]) state.counts = counts;
+    const look = async (lately: Partial<ShareCounts>) => {
+      for (const { state } of [one, other]) state.lately = { ...NO_SHARES, ...lately };
+      await pass(6_000);
+      return one.report().findings;
+    };
+    expect(await look({ logins: 20, failedLogins: 10 })).toMatchObject([{ code: 'vendor_fails_logins' }]);
+    // Each of them has too few logins to know. The fleet does.
+    expect(await look({ logins: 40 })).toEqual([]);
+    await pass(60_000);
+    const begun = clock.now();
+    other.state.counts = { ...NO_COUNTS, logins: 200, failedLogins: 12 };
+    one.state.counts = { ...NO_COUNTS, logins: 120, failedLogins: 12 };
+    const [again] = await look({ logins: 20, failedLogins: 4 });
+    expect(again).toMatchObject({ code: 'vendor_fails_logins' });
+    expect(again?.replicas).toBeUndefined();
+    expect(again?.since).toBeGreaterThanOrEqual(begun - 5_000);
+  });
+
+  test('does not blame one replica for a fault that another one begins to see', async () => {
+    const { pass, start } = createFleet();
+    const [one, busy] = [start('a'), start('b')];
+    one.state.counts = { ...NO_COUNTS, logins: 60, failedLogins: 12 };
+    one.state.lately = { ...NO_SHARES, logins: 20, failedLogins: 10 };
+    busy.state.counts = { ...NO_COUNTS, logins: 3_000, failedLogins: 4 };
+    busy.state.lately = { ...NO_SHARES, logins: 300, failedLogins: 4 };
+    await pass(6_000);
+    expect(busy.report().findings).toMatchObject([{ code: 'vendor_fails_logins', replicas: ['a'] }]);
+    busy.state.lately = { ...NO_SHARES, logins: 300, failedLogins: 20 };
+    await pass(6_000);
+    expect(busy.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
+  });
+
   test('keeps what the fleet found until it is known that the store is down', async () => {
     const { clock, pass, start } = createFleet();
     const [one, other] = [start('a'), start('b')];

@@ -158,7 +158,7 @@ describe('the numbers behind findings', () => {
     });
     clock.advance(MINUTE_MS);
     expect(recentCounts(counts).lately).toEqual(shares);
-    clock.advance(MINUTE_MS);
+    clock.advance(10_000);
     expect(recentCounts(counts)).toMatchObject({ counts: shares, lately: NO_SHARES });
   });
 
@@ -280,6 +280,18 @@ describe('the counts of the last minutes', () => {
     counts.add('one');
     clock.advance(7 * 24 * 60 * MINUTE_MS);
     expect(counts.within(60)).toEqual({});
+  });
+
+  test('are those of the last 60 to 70 s too, also across minutes and hours', () => {
+    const { clock, counts } = createCounts();
+    for (let second = 0; second < 2 * 3_600; second += 1) {
+      counts.add('one');
+      clock.advance(1_000);
+      const late = counts.lately().one ?? 0;
+      expect(late === Math.min(second + 1, 60 + ((second + 1) % 10))).toBe(true);
+    }
+    clock.advance(3_600_000);
+    expect(counts.lately()).toEqual({});
   });
 
   test('lose nothing when the clock is set back', () => {

@@ -97,10 +97,10 @@ test.each([2, 10, 50])('with %i logins a second, half of the share that is a fin
 });
 
 describe('refused sessions', () => {
-  test.each([0, 0.2, 0.35])('are found within 75 s if all are refused, and no longer if %d are again', (usual) => {
+  test.each([0, 0.2, 0.35])('are found within 60 s if all are refused, and no longer if %d are again', (usual) => {
     const [begun, over, ...others] = play('sessions', { perSecond: 10, failing: () => 1, usual });
     expect(begun).toBeGreaterThanOrEqual(0);
-    expect(begun).toBeLessThanOrEqual(75);
+    expect(begun).toBeLessThanOrEqual(60);
     expect(over).toBeGreaterThanOrEqual(FAULT_SECONDS);
     expect(over).toBeLessThanOrEqual(FAULT_SECONDS + 6 * MINUTE_SECONDS);
     expect(others).toEqual([]);
