@@ -108,7 +108,7 @@ interface Verdict {
   readonly details: readonly (HTMLElement | undefined)[];
 }
 
-/** What the broker finds. The page only says it. */
+/** Says the findings of the broker. The page finds nothing by itself. */
 function verdict(): Verdict {
   const { allFine, noTokens, noTokensNext, loading } = texts();
   if (failure) return failureVerdict(failure);

@@ -2,7 +2,7 @@ import type { StatusReport } from '../src/http/status-report.ts';
 import type { Format } from './format.ts';
 
 export type Finding = StatusReport['findings'][number];
-/** What is wrong, and one action. */
+/** Says what is wrong, and one action. */
 type Write = (
   finding: Finding,
   format: Format,

@@ -51,7 +51,7 @@ export function showStatus(status: StatusReport, writing: Writing): void {
 
 type Contact = Pick<StatusReport['store'], 'lastSuccessAt' | 'lastFailure' | 'failingSince'>;
 
-/** What is wrong with the logins of a domain. */
+/** The findings about the logins of a domain. */
 const LOGIN_FINDINGS: ReadonlySet<Finding['code']> = new Set([
   'vendor_rejects',
   'vendor_down',

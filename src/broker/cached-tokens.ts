@@ -15,7 +15,7 @@ export interface RecordFacts {
   readonly erasedAt: number | undefined;
 }
 
-/** What a replica knows of a token beside its record. */
+/** The knowledge of a replica about a token, besides its record. */
 export interface TokenFacts extends Required<RecordFacts> {
   /** Before this time (epoch ms) a read asks for no renewal. */
   readonly renewFrom: number;

@@ -28,7 +28,7 @@ export interface TokenLoginOptions extends LeasedLoginsOptions, Pick<BrokerPorts
   readonly writeBack: WriteBack;
 }
 
-/** What a login starts from. */
+/** The facts that a login starts from. */
 interface LoginStart extends Pick<GrantedLease, 'current' | 'region' | 'erasedAt' | 'storeTimeout'> {
   /** `undefined`: the store could not be asked for one. */
   readonly lease: Lease | undefined;

@@ -169,7 +169,7 @@ export class TokenBroker {
     }
   }
 
-  /** What the store would answer if it had not lost a logout or an erasure. It gets them back. */
+  /** Corrects an answer of a store that has lost a logout or an erasure. The store gets them back. */
   #withLostRemovals(id: SubjectId, stored: StoredTerminal, checkedAt: number): StoredTerminal {
     const { cache, writeBack } = this.#options;
     const lost = cache.lostRemovals(id, stored, checkedAt);

@@ -25,7 +25,7 @@ export interface WriteBackOptions
   readonly cache: TokenCache;
 }
 
-/** What the store has missed or lost: a token, or without `record` a logout or an erasure. */
+/** A change that the store has missed or lost: a token, or without `record` a logout or an erasure. */
 interface Missing {
   readonly id: SubjectId | AccountId;
   readonly generation: number;
@@ -44,7 +44,7 @@ export class WriteBack {
   readonly #tokens = new Map<SubjectId | AccountId, Missing>();
   /** In the same order. */
   readonly #removals = new Map<SubjectId | AccountId, Missing>();
-  /** What the store has lost. It is read one after the other, because it may be much. */
+  /** The changes that the store has lost. They are read one after the other, because there may be many. */
   #lost: Iterator<Missing, undefined> | undefined;
   /** When the store last lost data, by the monotonic clock. */
   #lostAt: number | undefined;

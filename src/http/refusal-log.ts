@@ -11,7 +11,7 @@ declare module 'fastify' {
 
 const INTERVAL_MS = 1_000;
 
-/** What a line says besides its event. */
+/** The fields that a line has besides those of its event. */
 interface Sampled {
   /** The number of earlier events of the same kind that got no line of their own. */
   readonly omitted?: number;

@@ -78,7 +78,7 @@ export interface StatusOptions {
   /** The server is `undefined` if session checks need none. */
   readonly sessions: { readonly mode: string; readonly server: Contact | undefined };
   readonly others: ReplicaSummaries['others'];
-  /** Reports on the fleet. What the store does not answer is `undefined`. */
+  /** Reports on the fleet. A part that the store does not answer is `undefined`. */
   readonly fleet: {
     report(others: readonly LeftSummary[] | undefined, outlook: ScheduleOutlook | undefined): FleetReport;
   };

@@ -26,7 +26,7 @@ export const THRESHOLDS = {
   lately: { times: 2, most: 0.75 },
   /** It is over if so many failures were to be expected lately, and far fewer came. */
   missedFailures: 15,
-  /** What was found stays until its share is so much smaller, so that it does not come and go. */
+  /** A finding stays until its share is so much smaller. So it does not come and go. */
   kept: { times: 0.5, below: 0.1 },
   /** With few logins: none succeeds. One account alone may be the cause itself. */
   noLogin: { least: 5, accounts: 2, minutes: 30 },
@@ -57,7 +57,7 @@ export const THRESHOLDS = {
 } as const;
 
 /**
- * What apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open, or the login
+ * Counts of what apps and the vendor did in some time. Logins that were not sent are not in it: the circuit was open, or the login
  * budget had no place. The numbers of several replicas add up.
  */
 export interface ShareCounts {
@@ -74,7 +74,7 @@ export interface ShareCounts {
   readonly failedReads: number;
 }
 
-/** Of the last five minutes, unless something else is said. */
+/** Counts of the last five minutes, unless a field names another time. */
 export interface RecentCounts extends ShareCounts {
   /** In the last half hour. */
   readonly halfHourLogins: number;
@@ -107,7 +107,7 @@ export const NO_COUNTS: RecentCounts = {
   endedTokens: 0,
 };
 
-/** What one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */
+/** The facts that one replica knows. Times are epoch ms, or of the monotonic clock if their name says so. */
 export interface ReplicaFacts {
   readonly now: number;
   readonly monotonic: number;
@@ -197,7 +197,7 @@ export function shareFinding(
   return [{ code, count: told.failed, share: Math.round(100 * told.share) / 100, ...(over && { over }) }];
 }
 
-/** What was found stays until its share is less than this. */
+/** A finding stays until its share is less than this. */
 export function keptShare(share: number): number {
   return Math.max(THRESHOLDS.kept.times * share, share - THRESHOLDS.kept.below);
 }

@@ -12,7 +12,7 @@ import {
 } from './finding-facts.ts';
 import { vendorFindings } from './vendor-findings.ts';
 
-/** What one replica finds. With the sum of all counts, it is what the fleet finds. */
+/** Returns the findings of one replica, or of the fleet if the counts are the sums of all replicas. */
 export function replicaFindings(facts: ReplicaFacts, standing: StandingShares = new Set()): FoundFacts[] {
   const { counts, reasons } = facts;
   const found = [

@@ -5,7 +5,7 @@ import { type FoundFacts, SECOND_MS, THRESHOLDS } from './finding-facts.ts';
 type FleetReplica = ReplicaState & { readonly configuredAt: number };
 
 /**
- * What only the whole fleet shows.
+ * Returns the findings that only the whole fleet shows.
  * @param differentSince since when the replicas are known to differ, epoch ms; `undefined`: they do not
  */
 export function fleetFindings(

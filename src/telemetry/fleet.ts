@@ -25,7 +25,7 @@ const RETRY_MS = 1_000;
 const STALE_MS = 2 * SUMMARY_MS;
 /** Number of findings in a summary: a domain may have two. The store reads no long summary. */
 const MAX_LEFT = 12;
-/** What nobody has seen for so long is over. A replica that restarts is away for a moment. */
+/** A state ends when nobody has seen it for so long. A replica that restarts is away for a moment. */
 const FORGOTTEN_MS = 60_000;
 /** Number of replicas that a report shows. */
 const MAX_SHOWN = 100;
@@ -50,7 +50,7 @@ const leftFinding = z.object({
   over: z.literal(true).optional().catch(undefined),
 });
 
-/** What a replica leaves for the others. A later version may add to it. */
+/** The summary that a replica leaves for the others. A later version may add to it. */
 const summary = z.object({
   replica: name,
   version: name,
@@ -87,7 +87,7 @@ export interface FleetOptions {
 }
 
 /**
- * What this replica finds wrong, and the other replicas. Each one leaves a summary in the store every 5 s, so that every
+ * Collects the findings of this replica and of the others. Each one leaves a summary in the store every 5 s, so that every
  * replica can report on all of them. The end of a replica that shuts down deletes its summary.
  */
 export class Fleet {
@@ -115,7 +115,7 @@ export class Fleet {
         readonly names: readonly string[];
       }
     | undefined;
-  /** What the store answered last, and when, by the monotonic clock. */
+  /** The last answer of the store, and its time by the monotonic clock. */
   #heard:
     | {
         readonly others: readonly LeftSummary[];
@@ -167,14 +167,14 @@ export class Fleet {
       endedTokens: sumOf([self, ...alive].map((one) => one.counts)).endedTokens,
     };
     const sums = { ...facts, counts, lately: sumOf(fresh.map((one) => one.lately)) };
-    // Nobody has looked at what stood so long ago.
+    // Nobody has looked for so long.
     if (facts.monotonic - this.#reportedAt >= FORGOTTEN_MS) this.#allShares.clear();
     this.#reportedAt = facts.monotonic;
     const since = answered ? this.#lookAtFleet(replicas, facts.now) : this.#differentSince(replicas);
     const found = [...replicaFindings(sums, this.#allShares), ...fleetFindings(replicas, schedule, facts.now, since)];
     const heard = fresh.map((one) => ({ ...one, findings: one.findings.filter((finding) => !isOver(finding, one)) }));
     const reported = new Map(foundBy(heard, fresh.length <= alive.length).map((one) => [idOf(one), one]));
-    // A share is of all replicas. What only some of them find has their names, unless others see a little of it.
+    // A share is of all replicas. A finding of some of them has their names, unless the others see a little of it.
     const all = found.map((one): FoundFacts => {
       const { since: _, over: __, ...known } = reported.get(idOf(one)) ?? {};
       return withoutOthers({ ...known, ...one }, fresh);
@@ -229,7 +229,7 @@ export class Fleet {
     return since;
   }
 
-  /** What the store answers, or its last answer, until it is known that it is down: what was found is not over. */
+  /** Returns the answer of the store, or its last one while it may only be slow: a slow answer ends no finding. */
   #hear(others: readonly LeftSummary[] | undefined, schedule: ScheduleOutlook | undefined, own: readonly Finding[]) {
     const now = this.#options.clock.monotonic();
     if (others) this.#heard = { others, schedule, at: now };
@@ -273,7 +273,7 @@ export class Fleet {
   /** The findings of this replica. The log has a line when one begins, and one when it is over. */
   #look(facts: ReplicaFacts): readonly Finding[] {
     const before = this.#own;
-    // What is over for now begins anew when the next one fails.
+    // A share without a failure lately begins anew with the next failure.
     const found = replicaFindings(facts, this.#ownShares).map((one): FoundFacts => {
       return isOver(one, facts) ? { ...one, since: facts.now } : one;
     });
@@ -331,8 +331,8 @@ function replicaState({ counts: _, lately: __, findings, isStale, clockOffsetMs,
 }
 
 /**
- * What replicas find, with the facts of the one that saw most of it, and the names of those that do. Without names if all
- * do, or what some find is not known. A replica with a fault of Redis can seldom tell the others.
+ * Returns the findings of the replicas, with the facts of the one that saw most, and the names of those that see it. It
+ * names nobody if all see it, or if the findings of some are not known. A replica with a fault of Redis can seldom tell the others.
  */
 function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts[] {
   const byId = new Map<string, { readonly replica: string; readonly finding: Summary['findings'][number] }[]>();
@@ -348,7 +348,7 @@ function foundBy(replicas: readonly Summary[], someUnknown: boolean): FoundFacts
   });
 }
 
-/** Whether a share is over that the replica still finds, because it has few events: none failed lately. */
+/** Whether nothing has failed lately. A replica with few events still has the finding. */
 function isOver(
   { code, count }: { readonly code: FindingCode; readonly count?: number | undefined },
   { lately }: Pick<Summary, 'lately'>,

@@ -165,7 +165,7 @@ class FailuresInRow {
   }
 }
 
-/** What a replica counts by minute, for its status. `failedRenewals`: those in the background. */
+/** The counts of a replica by minute, for its status. `failedRenewals`: those in the background. */
 export function countsByMinute(clock: Clock) {
   const minutes = new Minutes(clock);
   const counts = {
@@ -186,7 +186,7 @@ export function countsByMinute(clock: Clock) {
     readsInRow: new FailuresInRow(),
     rejectionsInRow: new FailuresInRow(),
     failedAccounts: new FailedAccounts(clock),
-    /** The series of one and the same hour, and its start: the clock is read once, because a minute may begin meanwhile. */
+    /** The series of one and the same hour, and its start: the clock is read once, because the next minute may begin. */
     lastHour() {
       const minute = minuteOf(minutes.now());
       return {

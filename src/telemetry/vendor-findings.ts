@@ -10,7 +10,7 @@ import {
   THRESHOLDS,
 } from './finding-facts.ts';
 
-/** What is wrong at the vendor, as far as this replica sees. */
+/** Returns the findings about the vendor, as far as this replica sees. */
 export function vendorFindings(facts: ReplicaFacts, standing: StandingShares): FoundFacts[] {
   return [
     ...facts.vendorDomains.flatMap((domain) => domainFindings(domain, facts.monotonic)),

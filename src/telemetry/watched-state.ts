@@ -7,7 +7,7 @@ export interface Occupancy {
   readonly bytes: number;
 }
 
-/** What each scrape reads. */
+/** The values that each scrape reads. */
 export interface WatchedState {
   readonly cache: Occupancy;
   /** The digest of the present configuration. */

@@ -51,7 +51,7 @@ const numberedCall = z.strictObject({
   page: z.string().regex(/^[0-9a-f]{130}$/),
   number: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
 });
-/** What a call opens to. */
+/** The content of a call. */
 const call = z.object({
   method: z.enum(['GET', 'POST', 'DELETE']),
   /** Relative to the page. */

@@ -265,6 +265,37 @@ describe('a fleet', () => {
     expect(busy.report().findings).toEqual([expect.not.objectContaining({ replicas: expect.anything() })]);
   });
 
+  test('does not keep a share because somebody asked this replica long ago', async () => {
+    const { pass, start } = createFleet();
+    const [asked, other] = [start('a'), start('b')];
+    const look = async (state: (typeof asked)['state'], failedLogins: number) => {
+      state.counts = { ...NO_COUNTS, logins: 100, failedLogins };
+      await pass(6_000);
+    };
+    await look(other.state, 60);
+    expect(asked.report().findings).toMatchObject([{ code: 'vendor_fails_logins' }]);
+    await look(other.state, 0);
+    await pass(60_000);
+    await look(other.state, 6);
+    for (const { report } of [asked, other]) expect(report().findings).toEqual([]);
+  });
+
+  test('does not miss a replica that was killed and is back, also if its clock is behind', async () => {
+    const { clock, pass, start, store } = createFleet();
+    const [one, killed] = [start('a'), start('b')];
+    await pass(6_000);
+    killed.state.alive = false;
+    await pass(3_000);
+    const [, last] = [...store.left.values()];
+    const startedAt = clock.now() - 10_000;
+    await pass(21_000);
+    expect(one.report().findings).toMatchObject([{ code: 'replica_missing', replicas: ['b'] }]);
+    const text = JSON.stringify({ ...JSON.parse(last?.text ?? ''), startedAt, clockOffsetMs: -10_000 });
+    store.left.set('b again', { at: clock.now(), text });
+    expect(one.report().findings).toEqual([]);
+    expect(one.report().replicas.map(({ replica }) => replica)).toEqual(['a', 'b']);
+  });
+
   test('keeps what the fleet found until it is known that the store is down', async () => {
     const { clock, pass, start } = createFleet();
     const [one, other] = [start('a'), start('b')];

@@ -162,6 +162,18 @@ describe('the numbers behind findings', () => {
     expect(recentCounts(counts)).toMatchObject({ counts: shares, lately: NO_SHARES });
   });
 
+  test('have the reason of now, and without a failure now the one of before', () => {
+    const { clock, counts, observer } = startCounts();
+    const fail = (outcome: LoginOutcome, times: number) => {
+      for (let login = 0; login < times; login += 1) observer.loginEnded(outcome, undefined, 1, 0, ACCOUNT);
+    };
+    fail('timeout', 20);
+    clock.advance(2 * MINUTE_MS);
+    expect(recentCounts(counts).reasons.logins).toBe('timeout');
+    fail('unreachable', 2);
+    expect(recentCounts(counts).reasons.logins).toBe('unreachable');
+  });
+
   test('count failed reads of one account in a row once, and all of two accounts', () => {
     const { counts, observer } = startCounts();
     const [mad, other] = [accountId('mad'), accountId('other')];

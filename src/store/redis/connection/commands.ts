@@ -155,7 +155,7 @@ const LATE = /^LATE (\d+)/;
 
 const HASH_TAG = /\{\d+\}/;
 
-/** What is known of a part of the servers. */
+/** The state of a part of the servers. */
 interface Part {
   readonly breaker: CommandBreaker;
   readonly contact: ContactHistory;
