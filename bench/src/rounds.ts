@@ -22,16 +22,17 @@ export class Rounds<Name extends string> {
   }
 
   /**
-   * Measures one peer after the other in each round, and in each second round from the last to the first, so that other
+   * Measures one peer after the other in each turn, and in each second turn from the last to the first, so that other
    * activity on the machine affects all peers alike.
    */
-  async take(rounds: number, turn: (peer: Name, round: number) => Promise<LoadResult>): Promise<void> {
+  async take(turns: number, measure: (peer: Name) => Promise<readonly LoadResult[]>): Promise<void> {
     const peers = [...this.#results.keys()] as Name[];
-    for (let round = 0; round < rounds; round += 1) {
-      for (const peer of round % 2 === 0 ? peers : peers.toReversed()) {
-        const result = await turn(peer, round);
-        this.#of(peer).push(result);
-        this.#say(`  ${peer.padEnd(20)} ${result.perSecond.toFixed(0)}/s  p99 ${result.p99Ms.toFixed(2)} ms`);
+    for (let turn = 0; turn < turns; turn += 1) {
+      for (const peer of turn % 2 === 0 ? peers : peers.toReversed()) {
+        for (const result of await measure(peer)) {
+          this.#of(peer).push(result);
+          this.#say(`  ${peer.padEnd(20)} ${result.perSecond.toFixed(0)}/s  p99 ${result.p99Ms.toFixed(2)} ms`);
+        }
       }
     }
   }

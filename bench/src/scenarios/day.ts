@@ -1,34 +1,24 @@
 import { BenchWorld, CACHES } from '../bench-world.ts';
 import { type BenchSubject, newSubjects } from '../broker-setup.ts';
-import { Rounds } from '../rounds.ts';
+import { measureNewProcesses, requestsOf } from '../new-processes.ts';
 import type { Scenario } from '../scenario.ts';
 import type { BenchSessions } from '../sessions.ts';
-import { loadSeconds } from '../wrk.ts';
 
 const SUBJECTS = 100_000;
 /** Share of the requests with a new session, besides the first request of each subject. Together they are 76 %. */
 const NEW_SESSIONS = 0.7;
-const WARM_UP_SECONDS = 2;
 /** More than any peer answers. */
 const MOST_PER_SECOND = 16_000;
 
 /** A day of a fleet: few subjects read often, most read rarely, and 76 % of the sessions are new. Redis has all tokens. */
-export const scenario: Scenario = ({ rounds, seconds, say }) =>
+export const scenario: Scenario = (context) =>
   BenchWorld.with(async (world) => {
     const subjects = newSubjects(SUBJECTS);
-    const count = (WARM_UP_SECONDS + rounds * seconds) * MOST_PER_SECOND;
-    say(`  creating ${count} requests and ${SUBJECTS} tokens …`);
+    const count = requestsOf(context, MOST_PER_SECOND);
+    context.say(`  creating ${count} requests and ${SUBJECTS} tokens …`);
+    for (const peer of CACHES) await world.fill(peer, subjects);
     const list = await world.writeList(dayOf(subjects, world.sessions, count));
-    const measured = new Rounds(CACHES, say);
-    await world.withServers(CACHES, async (servers) => {
-      for (const peer of CACHES) {
-        await world.fill(peer, subjects);
-        await loadSeconds(servers[peer], list, MOST_PER_SECOND, 0, WARM_UP_SECONDS);
-      }
-      await measured.take(rounds, (peer, round) =>
-        loadSeconds(servers[peer], list, MOST_PER_SECOND, WARM_UP_SECONDS + round * seconds, seconds),
-      );
-    });
+    const measured = await measureNewProcesses(world, context, { list, mostPerSecond: MOST_PER_SECOND });
     return { figures: measured.figures(), comparisons: [measured.slowAnswers('naive', 1.5)] };
   });
 

@@ -1,0 +1,40 @@
+import { type BenchWorld, CACHES, type PeerName } from './bench-world.ts';
+import { Rounds } from './rounds.ts';
+import type { ScenarioContext } from './scenario.ts';
+import { type LoadResult, loadSeconds } from './wrk.ts';
+
+/** Until V8 has optimized the code. After 3 s, the broker still takes 5 % more CPU, because it has more code than its peers. */
+const WARM_UP_SECONDS = 8;
+/**
+ * Processes of each peer, one after the other. Two processes of the same program differ by up to 5 % for as long as they
+ * run, because V8 optimizes them differently.
+ */
+const PROCESSES = 3;
+
+/** Requests that a list must have, so that no process sends one of them twice. @param mostPerSecond more than any peer answers */
+export function requestsOf({ rounds, seconds }: ScenarioContext, mostPerSecond: number): number {
+  return (WARM_UP_SECONDS + Math.ceil(rounds / PROCESSES) * seconds) * mostPerSecond;
+}
+
+/**
+ * Measures new processes of each peer that stores tokens. A process is measured right after its warm-up, without a pause: V8 shrinks the heap
+ * of one that waits for its turn, and then collects the whole heap again and again while it grows.
+ */
+export async function measureNewProcesses(
+  world: BenchWorld,
+  { rounds, seconds, say }: ScenarioContext,
+  { list, mostPerSecond }: { readonly list: string; readonly mostPerSecond: number },
+): Promise<Rounds<Exclude<PeerName, 'bare'>>> {
+  const measured = new Rounds(CACHES, say);
+  await measured.take(PROCESSES, (peer) =>
+    world.withServers([peer], async ({ [peer]: server }) => {
+      const results: LoadResult[] = [];
+      await loadSeconds(server, list, mostPerSecond, 0, WARM_UP_SECONDS);
+      for (let round = 0; round < Math.ceil(rounds / PROCESSES); round += 1) {
+        results.push(await loadSeconds(server, list, mostPerSecond, WARM_UP_SECONDS + round * seconds, seconds));
+      }
+      return results;
+    }),
+  );
+  return measured;
+}
