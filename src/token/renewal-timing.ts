@@ -53,7 +53,7 @@ export function refreshAt(
   id: SubjectId = subjectId(subject),
 ): number {
   if (suspect) return token.issuedAt;
-  const spread = hash('sha256', `${id}${generation}`, 'buffer').readUInt32BE() / 2 ** 32;
+  const spread = Number.parseInt(hash('sha256', `${id}${generation}`).slice(0, 8), 16) / 2 ** 32;
   return Math.min(token.issuedAt + lifeOf(token) * (share.from + (share.to - share.from) * spread), waitFrom(token));
 }
 
