@@ -12,7 +12,7 @@ export function fleetFindings(
   replicas: readonly FleetReplica[],
   schedule: ScheduleOutlook | undefined,
   now: number,
-  differentSince = differenceOf(replicas)?.since,
+  differentSince: number | undefined,
 ): FoundFacts[] {
   const found: FoundFacts[] = [];
   const missing = replicas.filter(({ missingSince }) => missingSince !== undefined);

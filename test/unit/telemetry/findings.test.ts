@@ -12,7 +12,7 @@ import {
 } from '../../../src/telemetry/finding-facts.ts';
 import { asFinding } from '../../../src/telemetry/finding-sentences.ts';
 import { replicaFindings } from '../../../src/telemetry/findings.ts';
-import { fleetFindings } from '../../../src/telemetry/fleet-findings.ts';
+import { differenceOf, fleetFindings } from '../../../src/telemetry/fleet-findings.ts';
 import { FINDING_CODES, type FindingCode, runbookOf } from '../../../src/token/findings.ts';
 import { readFile } from '../../support/documents.ts';
 import { headingsOf } from '../../support/markdown.ts';
@@ -425,9 +425,13 @@ const REPLICA = {
 const OUTLOOK = { dueWithin: [7], total: 9, overdueMs: 0 };
 
 describe('what only a fleet shows', () => {
+  type Fleet = Parameters<typeof fleetFindings>;
+  const foundNow = (replicas: Fleet[0], outlook: Fleet[1]) =>
+    fleetFindings(replicas, outlook, NOW, differenceOf(replicas)?.since);
+
   test('a missing replica', () => {
     const missing = { ...REPLICA, replica: 'b', missingSince: NOW - 60_000 };
-    expect(fleetFindings([REPLICA, missing], OUTLOOK, NOW)).toEqual([
+    expect(foundNow([REPLICA, missing], OUTLOOK)).toEqual([
       { code: 'replica_missing', count: 1, since: NOW - 60_000, replicas: ['b'] },
     ]);
   });
@@ -440,21 +444,21 @@ describe('what only a fleet shows', () => {
     const since = NOW - THRESHOLDS.configurationMs;
     // The fewer ones are named. Of as many, none is the odd one.
     const found = { code: 'configuration_differs', since };
-    expect(fleetFindings([REPLICA, other(since)], OUTLOOK, NOW)).toEqual([{ ...found, replicas: ['a', 'b'] }]);
-    expect(fleetFindings([REPLICA, { ...REPLICA, replica: 'c' }, other(since)], OUTLOOK, NOW)).toEqual([
+    expect(foundNow([REPLICA, other(since)], OUTLOOK)).toEqual([{ ...found, replicas: ['a', 'b'] }]);
+    expect(foundNow([REPLICA, { ...REPLICA, replica: 'c' }, other(since)], OUTLOOK)).toEqual([
       { ...found, count: 1, replicas: ['b'] },
     ]);
-    expect(fleetFindings([REPLICA, other(since + 1)], OUTLOOK, NOW)).toEqual([]);
-    expect(fleetFindings([REPLICA, { ...other(since), missingSince: NOW }], OUTLOOK, NOW)).toMatchObject([
+    expect(foundNow([REPLICA, other(since + 1)], OUTLOOK)).toEqual([]);
+    expect(foundNow([REPLICA, { ...other(since), missingSince: NOW }], OUTLOOK)).toMatchObject([
       { code: 'replica_missing' },
     ]);
   });
 
   test('renewals that are five minutes late', () => {
     const late = { code: 'renewals_late', count: 7, seconds: 300 };
-    expect(fleetFindings([REPLICA], { ...OUTLOOK, overdueMs: 300_000 }, NOW)).toEqual([late]);
-    expect(fleetFindings([REPLICA], { ...OUTLOOK, overdueMs: 299_999 }, NOW)).toEqual([]);
-    expect(fleetFindings([REPLICA], undefined, NOW)).toEqual([]);
+    expect(foundNow([REPLICA], { ...OUTLOOK, overdueMs: 300_000 })).toEqual([late]);
+    expect(foundNow([REPLICA], { ...OUTLOOK, overdueMs: 299_999 })).toEqual([]);
+    expect(foundNow([REPLICA], undefined)).toEqual([]);
   });
 });
 
