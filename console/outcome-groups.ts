@@ -41,7 +41,7 @@ export const SERVER_ERRORS: ReadonlySet<string> = new Set<ErrorCode>([
 ]);
 
 /** The vendor refused the login of one account. Everything else that is no success concerns all accounts. */
-const REFUSED_LOGINS: ReadonlySet<string> = new Set<LoginOutcome>(['request', 'account_closed']);
+export const REFUSED_LOGINS: ReadonlySet<string> = new Set<LoginOutcome>(['request', 'account_closed']);
 
 const GROUPS: Readonly<Record<ChartName, readonly (readonly [OutcomeGroup['name'], Tone])[]>> = {
   reads: [

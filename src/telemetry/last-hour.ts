@@ -1,6 +1,13 @@
 import type { Clock } from '../token/clock.ts';
 import { ERRORS, type ErrorCode, isErrorCode } from '../token/errors.ts';
-import type { LoginOutcome, Observer, ReadOutcome, RenewalOutcome, SessionOutcome } from '../token/observer.ts';
+import {
+  type LoginOutcome,
+  type Observer,
+  OF_ONE_ACCOUNT,
+  type ReadOutcome,
+  type RenewalOutcome,
+  type SessionOutcome,
+} from '../token/observer.ts';
 import type { AccountId } from '../token/subject.ts';
 import { type RecentCounts, type ShareCounts, THRESHOLDS } from './finding-facts.ts';
 import { errorCodeOf } from './metrics.ts';
@@ -203,7 +210,7 @@ export function countsByMinute(clock: Clock) {
 /** The outcomes of logins that the vendor has not seen. `busy`: the broker kept its own pace. */
 const UNSENT: ReadonlySet<string> = new Set<LoginOutcome>(['busy', 'circuit_open']);
 /** The outcomes of logins that are no failures of the vendor. */
-const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', 'request', 'account_closed']);
+const NO_FAULTS: ReadonlySet<string> = new Set<LoginOutcome>(['success', ...OF_ONE_ACCOUNT]);
 /** The vendor refuses all accounts. */
 const REJECTED: ReadonlySet<string> = new Set<LoginOutcome>(['configuration', 'clock_skew']);
 /** The vendor refuses a field of the login: that of one account, or all. */

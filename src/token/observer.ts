@@ -39,6 +39,9 @@ export type LoginOutcome =
   | 'broken_answer'
   | 'circuit_open';
 
+/** The outcomes by which the vendor refuses one account. They are no faults of the vendor. */
+export const OF_ONE_ACCOUNT = ['request', 'account_closed'] as const satisfies readonly LoginOutcome[];
+
 /**
  * The result of a session check. `cached`: accepted from memory. `accepted`: the verifier accepted it. `kept`: accepted
  * from memory because the session server could not be reached. `malformed`: refused, and no session of anybody. An error

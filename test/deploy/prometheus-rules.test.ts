@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
+import { ERRORS, type ErrorCode } from '../../src/token/errors.ts';
 import { FINDINGS } from '../../src/token/findings.ts';
+import { OF_ONE_ACCOUNT } from '../../src/token/observer.ts';
 import { readFile, tableAfter } from '../support/documents.ts';
 import { metricsOfReplica, unknownIn } from '../support/named-metrics.ts';
 import { promtoolBinary } from '../support/promtool.ts';
@@ -93,6 +95,25 @@ test('each rule has its own name', () => {
   const names = rules.map(({ alert, record }) => alert ?? record);
   expect(names).toEqual([...new Set(names)]);
   expect(alerts.length).toBeGreaterThan(15);
+});
+
+/** The outcomes that a rule lists, in each of its matchers. */
+function listsIn(metric: string, operator: '=~' | '!~'): string[][] {
+  const matcher = new RegExp(`${metric}\\{outcome${operator}"([^"]+\\|[^"]+)"\\}`, 'g');
+  return rules.flatMap(({ expr }) => [...expr.matchAll(matcher)].map(([, list = '']) => list.split('|').toSorted()));
+}
+
+test('every rule about failed reads lists all errors with a status from 500 on', () => {
+  const errors = (Object.keys(ERRORS) as ErrorCode[]).filter((code) => ERRORS[code].status >= 500).toSorted();
+  const lists = listsIn('sdk_token_broker_reads_total', '=~').filter((list) => list.includes('internal'));
+  expect(lists.length).toBeGreaterThan(3);
+  for (const list of lists) expect(list).toEqual(errors);
+});
+
+test('NoLoginSucceeds leaves out the logins that the vendor refuses because of one account', () => {
+  const lists = listsIn('sdk_token_broker_logins_total', '!~').filter((list) => list.includes('success'));
+  expect(lists).toHaveLength(2);
+  for (const list of lists) expect(list).toEqual(['success', 'busy', 'circuit_open', ...OF_ONE_ACCOUNT].toSorted());
 });
 
 describe.each(alerts)('$alert', ({ alert, expr }) => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { outcomeGroups, SERVER_ERRORS } from '../../../console/outcome-groups.ts';
+import { outcomeGroups, REFUSED_LOGINS, SERVER_ERRORS } from '../../../console/outcome-groups.ts';
 import { ERRORS } from '../../../src/token/errors.ts';
+import { OF_ONE_ACCOUNT } from '../../../src/token/observer.ts';
 
 const NONE = { from: '2026-11-26T13:10:00.000Z', reads: {}, renewals: {}, logins: {}, sessions: {} };
 const series = (count: number) => Array.from({ length: 61 }, () => count);
@@ -49,4 +50,8 @@ describe('the groups of a chart', () => {
 it('the errors of the server are those with a status of 500 or more', () => {
   const expected = Object.entries(ERRORS).flatMap(([code, { status }]) => (status >= 500 ? [code] : []));
   expect(SERVER_ERRORS).toEqual(new Set(expected));
+});
+
+it('the refused logins are those of one account', () => {
+  expect(REFUSED_LOGINS).toEqual(new Set(OF_ONE_ACCOUNT));
 });
