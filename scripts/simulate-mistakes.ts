@@ -21,8 +21,8 @@ import { SCENARIOS } from '../test/simulation/scenario.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const SEARCH_MS = 120_000;
-/** A mistake may cause an endless loop, so that the search does not end by itself. */
-const GRACE_MS = 15_000;
+/** A mistake may cause an endless loop, so that the search does not end by itself. That is a finding too. */
+const GRACE_MS = 30_000;
 const MAX_SEED = 2 ** 31;
 /** Of all mistakes, this share must be found. */
 const WANTED = 36 / 40;
@@ -68,20 +68,24 @@ function copyWith(mistake: Mistake): string {
 }
 
 /**
- * Searches in a copy. @returns the finding, or the error that ended the search; `undefined` for neither
+ * Searches in a copy. @returns the finding, or how the search ended before its time; `undefined` for neither
  * @throws Error if the copy does not run
  */
 async function searchIn(copy: string, ms: number): Promise<Finding | string | undefined> {
   const args = ['--import', 'tsx', 'scripts/simulate-mistakes.ts', SEARCH, String(ms)];
   const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] });
-  const deadline = setTimeout(() => child.kill('SIGKILL'), ms + GRACE_MS);
+  let isStuck = false;
+  const deadline = setTimeout(() => {
+    isStuck = child.kill('SIGKILL');
+  }, ms + GRACE_MS);
   const [output, errors, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   clearTimeout(deadline);
   if (output !== '') return JSON.parse(output) as Finding;
+  if (isStuck) return 'the simulation does not end';
   const [crash] = CRASH.exec(errors) ?? [];
   if (crash === undefined && typeof status === 'number' && status > 0)
     throw new Error(`The copy does not run: ${errors}`);
-  return crash;
+  return crash && `the simulation crashes: ${crash}`;
 }
 
 /** Whether the code without a mistake breaks the same invariant in the same schedule. */
@@ -102,7 +106,7 @@ async function findingOf(mistake: Mistake): Promise<MistakeFinding | null> {
       if (finding === undefined) return null;
       if (typeof finding === 'string') {
         const after = `${Math.round((performance.now() - startedAt) / 1_000)} s`;
-        return { after, invariant: `the simulation crashes: ${finding}` };
+        return { after, invariant: finding };
       }
       schedules += finding.schedules;
       if (!(await isOfPresentCode(finding))) {

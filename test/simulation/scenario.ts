@@ -204,7 +204,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorMode: 'replace',
     tokenLifeMs: 120_000,
     vendorLatencyMs: (random) => 50 + random() * 400,
-    perMinute: { ...NO_FAULTS, restart: 1.5, storeStall: 3, refusal: 12 },
+    perMinute: { ...NO_FAULTS, restart: 4, storeStall: 6, refusal: 20 },
   },
   'slow store': {
     ...CALM,
