@@ -180,7 +180,8 @@ describe('a replica that shuts down', () => {
     const closed = Promise.all([silent, idle].map((socket) => once(socket.resume(), 'close')));
     const { code, tookMs } = await endOf(broker, 'SIGTERM');
     expect(code).toBe(0);
-    expect(tookMs).toBeLessThan(3_000);
+    // They may stay for 72 s. Without a request, the broker closes one after 2 s.
+    expect(tookMs).toBeLessThan(10_000);
     await closed;
   });
 });
