@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ClaimSource, parseClaims, principalFrom } from '../../../src/session/claims.ts';
+import { type ClaimSource, parseClaims, principalFrom, requireAccessToken } from '../../../src/session/claims.ts';
 import { systemClock } from '../../../src/token/clock.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { CLAIM_NAMES, START_MS } from './sessions.ts';
@@ -285,5 +285,39 @@ describe('parsed claims', () => {
 
   it.each(['', '{', '[]', 'null', '"text"', '7', '{"sub":01}', '{"sub":NaN}'])('are none in %j', (text) => {
     expect(parseClaims(text, NAMES)).toBeUndefined();
+  });
+});
+
+describe('an access token', () => {
+  const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+  const refusal = (detail: string) => expect.objectContaining({ code: 'session_invalid', detail });
+
+  it.each([
+    {},
+    { token_type: 'Bearer', token_use: 'access', typ: 'at+jwt' },
+    { token_type: 7, typ: null },
+    { events: { 'https://example.com/event': {} } },
+    { events: EVENT },
+    { cnf: null },
+  ])('may say %j', (claims) => {
+    expect(() => requireAccessToken(claims)).not.toThrow();
+  });
+
+  it.each([
+    { token_type: 'refresh_token' },
+    { token_use: 'Refresh' },
+    { typ: 'Offline' },
+    { typ: 'logout+jwt' },
+    { events: { [EVENT]: {} } },
+  ])('is not what says %j', (claims) => {
+    expect(() => requireAccessToken(claims)).toThrow(
+      refusal('The session must be an access token, not another kind of token'),
+    );
+  });
+
+  it.each([{ token_type: 'DPoP' }, { cnf: { jkt: 'thumbprint' } }])('is not bound to a key, as with %j', (claims) => {
+    expect(() => requireAccessToken(claims)).toThrow(
+      refusal('The session is bound to a key of its client (cnf), which the broker cannot verify'),
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { IntrospectionVerifier } from '../../../src/session/introspection-verifier.ts';
+import { IntrospectionVerifier, requirePurpose } from '../../../src/session/introspection-verifier.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import { itIsUnavailable } from './session-server-faults.ts';
 import { ACCOUNT, CLAIM_NAMES, expectRefused, START_MS, START_SECONDS, shownBy, TestClock } from './sessions.ts';
@@ -137,6 +137,45 @@ describe('a session is neither accepted nor refused', () => {
           response.writeHead(status, { 'content-type': 'application/json', 'x-token': SESSION }).end(body);
         await expectUnavailable();
       }
+    }
+  });
+});
+
+describe('the purpose of a session', () => {
+  const refusal = (detail: string) => expect.objectContaining({ code: 'session_invalid', detail });
+
+  it('is the required audience, alone or among others', () => {
+    const audience = 'broker';
+    for (const aud of [audience, [audience], ['other', audience]]) {
+      expect(() => requirePurpose({ aud }, { audience })).not.toThrow();
+    }
+    for (const aud of [undefined, null, '', 'other', 'broker ', [], ['other'], 7]) {
+      expect(() => requirePurpose({ aud }, { audience })).toThrow(
+        refusal('The session is not meant for the broker: wrong audience'),
+      );
+      expect(() => requirePurpose({ aud }, {})).not.toThrow();
+    }
+  });
+
+  it('is every required scope, among others', () => {
+    const scopes = ['camera', 'token'];
+    for (const scope of ['camera token', 'token other camera']) {
+      expect(() => requirePurpose({ scope }, { scopes })).not.toThrow();
+    }
+    for (const scope of [
+      undefined,
+      '',
+      'camera',
+      'cameratoken',
+      'camera,token',
+      'Camera Token',
+      ['camera', 'token'],
+      7,
+    ]) {
+      expect(() => requirePurpose({ scope }, { scopes })).toThrow(
+        refusal('The session lacks a scope that the broker requires'),
+      );
+      expect(() => requirePurpose({ scope }, {})).not.toThrow();
     }
   });
 });

@@ -278,3 +278,16 @@ describe('configured claim names are used', () => {
     expect(await named.verify(session)).toMatchObject({ unionId: 'u-1', region: 'SG', app: 'ios' });
   });
 });
+
+describe('the type of a session', () => {
+  const signWith = (typ: unknown) => signWithSecret(SECRET, 'HS256', { typ });
+
+  it.each(['JWT', 'jwt', 'at+jwt', 'application/at+jwt', 'Application/JWT'])('may be %j', async (typ) => {
+    expect((await verifierFor({ secret: SECRET }).verify(await signWith(typ))).unionId).toBe(ACCOUNT);
+  });
+
+  it.each(['', 'logout+jwt', 'JWTs', 'xJWT', 'text/application/jwt', 7, null])('is not %j', async (typ) => {
+    const error = await expectRefused(verifierFor({ secret: SECRET }), await signWith(typ), 'session_invalid');
+    expect(error.detail).toBe('The header parameter typ of the session must be JWT or at+jwt if it is present');
+  });
+});

@@ -2,7 +2,7 @@ import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
-import { KnownHeaders, signatureCheck } from '../../../src/session/known-headers.ts';
+import { KnownHeaders, keysIn, signatureCheck } from '../../../src/session/known-headers.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import { JwksServer } from './jwks-server.ts';
 import {
@@ -313,5 +313,17 @@ describe('a key that is no longer published', () => {
       'session_invalid',
       'The session is signed with an unknown key',
     ]);
+  });
+});
+
+describe('the keys of a JWK Set that may have signed a session', () => {
+  it('are those with its kid, or all without one, but for those that Node cannot use', async () => {
+    const [one, other] = await Promise.all([newSigner('ES256', 'one'), newSigner('ES256', 'other')]);
+    const keysFor = keysIn({ keys: [one.jwk, { kty: 'EC', kid: 'one' }, other.jwk] });
+    const named = (kid: unknown) => keysFor(kid).map((key) => key.export({ format: 'jwk' })['x']);
+    expect(named('one')).toEqual([one.jwk.x]);
+    expect(named('other')).toEqual([other.jwk.x]);
+    expect(named('none')).toEqual([]);
+    for (const kid of [undefined, 7]) expect(named(kid)).toEqual([one.jwk.x, other.jwk.x]);
   });
 });

@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { inspect } from 'node:util';
 import type { JWK } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { JwtVerifier } from '../../../src/session/jwt-verifier.ts';
+import { fetchJwks, JwtVerifier } from '../../../src/session/jwt-verifier.ts';
 import { JwksServer } from './jwks-server.ts';
 import { json } from './recording-server.ts';
 import {
@@ -281,3 +281,11 @@ describe('a session is neither accepted nor refused without its key', () => {
     await expectUnavailable();
   });
 });
+
+it.each(['null', '7', '"keys"', '[]', '{}', '{"keys":null}', '{"keys":{}}', 'keys'])(
+  'the answer %s is no JWK Set',
+  async (body) => {
+    server.answer = (_request, response) => response.end(body);
+    await expect(fetchJwks(server.url, { clock })).rejects.toThrow(new TypeError('The answer is not a JWK Set'));
+  },
+);
