@@ -1,7 +1,12 @@
 import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JwtKey } from '../../../src/session/jwt-verifier.ts';
-import { createSessionVerifier, type SessionOptions } from '../../../src/session/session-verifier.ts';
+import {
+  acceptanceRisks,
+  asksServer,
+  createSessionVerifier,
+  type SessionOptions,
+} from '../../../src/session/session-verifier.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import {
@@ -153,5 +158,42 @@ describe('mode jwt', () => {
     expect(() =>
       createSessionVerifier(jwtOptions({ secret: 'short' }), { maxBytes: 2 ** 20, clock, observer: silentObserver }),
     ).toThrow('at least 32 bytes');
+  });
+});
+
+describe('a session that was not issued for the broker', () => {
+  const jwt = { mode: 'jwt', key: { secret: SECRET }, claims: CLAIM_NAMES, cacheSeconds: 30 } as const;
+  const settingsOf = (options: SessionOptions) => {
+    const first = (text: string) => /^(?:Set )?(SESSION_\w+)/.exec(text)?.[1];
+    return acceptanceRisks(options).map(({ risk, fix }) => [first(risk), first(fix)]);
+  };
+
+  it('may be accepted without an issuer or an audience, which the start says', () => {
+    const [issuer, audience] = [
+      ['SESSION_JWT_ISSUER', 'SESSION_JWT_ISSUER'],
+      ['SESSION_JWT_AUDIENCE', 'SESSION_JWT_AUDIENCE'],
+    ];
+    expect(settingsOf({ ...jwt, issuer: ISSUER, audience: AUDIENCE })).toEqual([]);
+    expect(settingsOf({ ...jwt, audience: AUDIENCE })).toEqual([issuer]);
+    expect(settingsOf({ ...jwt, issuer: ISSUER })).toEqual([audience]);
+    expect(settingsOf(jwt)).toEqual([issuer, audience]);
+    expect(acceptanceRisks(jwt).map(({ risk }) => risk.split(': ')[1])).toEqual([
+      'a session of any issuer is accepted, if one of the keys has signed it',
+      'every session that one of the keys has signed is accepted, also one that was issued for another service',
+    ]);
+  });
+
+  it('may be accepted by introspection without an audience and a scope', () => {
+    const introspection = optionsFor('introspection') as Extract<SessionOptions, { readonly mode: 'introspection' }>;
+    expect(settingsOf({ ...introspection, audience: AUDIENCE })).toEqual([]);
+    expect(settingsOf({ ...introspection, scopes: ['camera'] })).toEqual([]);
+    expect(settingsOf(introspection)).toEqual([['SESSION_INTROSPECTION_AUDIENCE', 'SESSION_INTROSPECTION_AUDIENCE']]);
+    expect(settingsOf(optionsFor('forward'))).toEqual([]);
+  });
+
+  it('is judged by a server, unless the key of the sessions is configured', () => {
+    expect(asksServer(jwt)).toBe(false);
+    expect(asksServer({ ...jwt, key: { jwksUrl: new URL('https://accounts.customer.example/jwks') } })).toBe(true);
+    expect(['introspection', 'forward'].map((mode) => asksServer(optionsFor(mode as 'forward')))).toEqual([true, true]);
   });
 });
