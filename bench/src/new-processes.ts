@@ -11,27 +11,30 @@ const WARM_UP_SECONDS = 8;
  */
 const PROCESSES = 3;
 
-/** Requests that a list must have, so that no process sends one of them twice. @param mostPerSecond more than any peer answers */
-export function requestsOf({ rounds, seconds }: ScenarioContext, mostPerSecond: number): number {
-  return (WARM_UP_SECONDS + Math.ceil(rounds / PROCESSES) * seconds) * mostPerSecond;
+/** More than any peer answers. */
+const MOST_PER_SECOND = 18_000;
+
+/** Requests that a list must have, so that no process sends one of them twice. */
+export function requestsOf({ rounds, seconds }: ScenarioContext): number {
+  return (WARM_UP_SECONDS + Math.ceil(rounds / PROCESSES) * seconds) * MOST_PER_SECOND;
 }
 
 /**
- * Measures new processes of each peer that stores tokens. A process is measured right after its warm-up, without a pause: V8 shrinks the heap
- * of one that waits for its turn, and then collects the whole heap again and again while it grows.
+ * Measures new processes of each peer that stores tokens, each right after its warm-up. V8 shrinks the heap of a process
+ * that waits for its turn, and then collects the whole heap again and again while it grows.
  */
 export async function measureNewProcesses(
   world: BenchWorld,
   { rounds, seconds, say }: ScenarioContext,
-  { list, mostPerSecond }: { readonly list: string; readonly mostPerSecond: number },
+  list: string,
 ): Promise<Rounds<Exclude<PeerName, 'bare'>>> {
   const measured = new Rounds(CACHES, say);
   await measured.take(PROCESSES, (peer) =>
     world.withServers([peer], async ({ [peer]: server }) => {
       const results: LoadResult[] = [];
-      await loadSeconds(server, list, mostPerSecond, 0, WARM_UP_SECONDS);
+      await loadSeconds(server, list, MOST_PER_SECOND, 0, WARM_UP_SECONDS);
       for (let round = 0; round < Math.ceil(rounds / PROCESSES); round += 1) {
-        results.push(await loadSeconds(server, list, mostPerSecond, WARM_UP_SECONDS + round * seconds, seconds));
+        results.push(await loadSeconds(server, list, MOST_PER_SECOND, WARM_UP_SECONDS + round * seconds, seconds));
       }
       return results;
     }),

@@ -7,18 +7,16 @@ import type { BenchSessions } from '../sessions.ts';
 const SUBJECTS = 100_000;
 /** Share of the requests with a new session, besides the first request of each subject. Together they are 76 %. */
 const NEW_SESSIONS = 0.7;
-/** More than any peer answers. */
-const MOST_PER_SECOND = 16_000;
 
 /** A day of a fleet: few subjects read often, most read rarely, and 76 % of the sessions are new. Redis has all tokens. */
 export const scenario: Scenario = (context) =>
   BenchWorld.with(async (world) => {
     const subjects = newSubjects(SUBJECTS);
-    const count = requestsOf(context, MOST_PER_SECOND);
+    const count = requestsOf(context);
     context.say(`  creating ${count} requests and ${SUBJECTS} tokens …`);
     for (const peer of CACHES) await world.fill(peer, subjects);
     const list = await world.writeList(dayOf(subjects, world.sessions, count));
-    const measured = await measureNewProcesses(world, context, { list, mostPerSecond: MOST_PER_SECOND });
+    const measured = await measureNewProcesses(world, context, list);
     return { figures: measured.figures(), comparisons: [measured.slowAnswers('naive', 1.5)] };
   });
 
