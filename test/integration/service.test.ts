@@ -91,10 +91,10 @@ describe.each([
   });
 
   test('renews a token in the background before it expires, and returns the new one', async () => {
-    const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 4 });
+    const { vendor, start, getToken, isLive } = await open(store(), { tokenLifetimeSeconds: 8 });
     const service = await start();
     const first = accessTokenOf(await getToken(service));
-    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2);
+    await eventually(() => vendor.loginsOf(UNION_ID, UNIQUE_ID) === 2, { timeoutMs: 20_000 });
     expect(isLive(first)).toBe(true);
     let second = first;
     await eventually(async () => {
