@@ -8,6 +8,8 @@ import { type BrokerProcess, startBroker } from '../support/broker-process.ts';
 import { startCommand } from '../support/child-process.ts';
 import { fillStore, keyRing, newKey, openRedisStore, sealedUnder } from '../support/filled-store.ts';
 import { accessTokenOf, type Fleet, startFleet } from '../support/fleet.ts';
+import { plainRequest } from '../support/plain-request.ts';
+import { parsePrometheus } from '../support/prometheus-text.ts';
 import { startRedis } from '../support/redis-server.ts';
 
 const [A, B, C] = [newKey('A'), newKey('B'), newKey('C')];
@@ -37,6 +39,15 @@ function figure(out: string, label: string): number {
 
 function sumOf(kinds: Readonly<Record<string, number>> = {}): number {
   return Object.values(kinds).reduce((sum, count) => sum + count, 0);
+}
+
+/** Commands of all replicas that Redis did not answer in time. */
+async function lateCommands({ brokers }: Fleet): Promise<number> {
+  const answers = await Promise.all(brokers.map(({ adminUrl }) => plainRequest(`${adminUrl}/metrics`)));
+  const errors = answers.flatMap(
+    ({ body }) => parsePrometheus(body).get('sdk_token_broker_redis_errors_total')?.samples ?? [],
+  );
+  return errors.reduce((sum, { labels, value }) => (labels['kind'] === 'timeout' ? sum + value : sum), 0);
 }
 
 async function sessionsOf(fleet: Fleet): Promise<ReadonlyMap<string, string>> {
@@ -133,29 +144,35 @@ describe('two thousand tokens encrypted with key A', () => {
     ended.abort();
     await Promise.all(reading);
     const seconds = (performance.now() - startedAt) / 1_000;
-    expect(failures).toEqual([]);
+    // Without an answer of Redis in time, a read logs in. So a busy machine may replace a few tokens.
+    const isReplaced = ({ unionId, uniqueId }: Subject) => fleet.vendor.loginsOf(unionId, uniqueId) > 0;
+    const replaced = SUBJECTS.filter(isReplaced);
+    expect(replaced.length).toBeLessThanOrEqual(await lateCommands(fleet));
+    const replacedReads = new Set(replaced.map(({ unionId, uniqueId }) => `${unionId} ${uniqueId}: 200`));
+    expect(failures.filter((failure) => !replacedReads.has(failure))).toEqual([]);
     expect(Math.min(...rekeys)).toBeGreaterThan(0);
     // expireTime counts whole seconds, so a token of 3 s lives at least 2 s, and is renewed at 0.7 of that or later.
     const most = 1 + Math.ceil(seconds / (0.7 * 2));
     expect(Math.max(...logins())).toBeLessThanOrEqual(most);
     expect(areRenewed()).toBe(true);
-    expect(SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0)).toEqual([]);
-    await annotate(`${reads} reads in ${seconds.toFixed(1)} s, re-encrypted ${rekeys.join(', ')}`);
+    await annotate(
+      `${replaced.length} of ${TOKENS} tokens replaced by a login, ${reads} reads in ${seconds.toFixed(1)} s, re-encrypted ${rekeys.join(', ')}`,
+    );
 
     // The key ring no longer contains A.
     await Promise.all(fleet.brokers.map((broker) => broker.stop()));
     fleet.vendor.configure({ tokenLifetimeSeconds: 86_400 });
     const onlyB = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(B) });
     onTestFinished(async () => void (await onlyB.stop()));
-    expect(await misreads(onlyB, records, sessions)).toEqual([]);
+    const kept = records.filter(({ subject }) => !isReplaced(subject));
+    expect(await misreads(onlyB, kept, sessions)).toEqual([]);
     await onlyB.stop();
-    const inBetween = SUBJECTS.filter(({ unionId, uniqueId }) => fleet.vendor.loginsOf(unionId, uniqueId) > 0);
-    expect(inBetween).toEqual([]);
+    expect(SUBJECTS.filter(isReplaced)).toEqual(replaced);
 
     // With a key ring that decrypts nothing, each read costs one login and no error.
     const onlyC = await startBroker({ ...fleet.env, TOKEN_ENCRYPTION_KEYS: keyRing(C) });
     onTestFinished(async () => void (await onlyC.stop()));
-    const strangers = SUBJECTS.slice(0, 40);
+    const strangers = kept.slice(0, 40).map(({ subject }) => subject);
     for (let round = 0; round < 2; round += 1) {
       const answers = await Promise.all(
         strangers.map(({ unionId, uniqueId }) => onlyC.getToken(sessions.get(unionId) ?? '', uniqueId)),
