@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { explainSession } from '../../../src/session/session-explanation.ts';
@@ -41,16 +42,150 @@ function optionsOf(mode: Mode, unionId = 'sub'): SessionOptions {
 }
 
 /** Explains a session with these claims. `marked` are the claims with a problem. */
-async function explain(mode: Mode, claims: Record<string, unknown>, { typ = 'JWT' as unknown, unionId = 'sub' } = {}) {
-  server.answer = json(claims);
-  const bearer = mode === 'jwt' ? await signWithSecret(SECRET, 'HS256', { typ }, claims) : 'opaque';
+async function explain(
+  mode: Mode,
+  claims: Record<string, unknown>,
+  { header = {}, secret = SECRET, unionId = 'sub', settings = {}, answer = json(claims) }: Circumstances = {},
+) {
+  server.answer = answer;
+  const bearer = mode === 'jwt' ? await signWithSecret(secret, 'HS256', header, claims) : 'opaque';
   const session = mode === 'forward' ? JSON.stringify({ cookie: 'sid=1' }) : bearer;
-  const explanation = await explainSession(optionsOf(mode, unionId), session, { clock: new TestClock() });
+  const options = { ...optionsOf(mode, unionId), ...settings } as SessionOptions;
+  const explanation = await explainSession(options, session, { clock: new TestClock() });
   const marked = explanation.claims.filter(({ problem }) => problem !== undefined).map(({ name }) => name);
   return { ...explanation, marked, refusal: explanation.decision instanceof BrokerError };
 }
 
+interface Circumstances {
+  /** Of a JWT. */
+  readonly header?: Record<string, unknown>;
+  readonly secret?: string;
+  readonly unionId?: string;
+  readonly settings?: object;
+  /** Of a session server. */
+  readonly answer?: RequestListener;
+}
+
 const GOOD = { active: true, iss: ISSUER, aud: AUDIENCE, scope: 'cam', sub: ACCOUNT, exp: START_SECONDS + 60 };
+
+/** The name of a claim, its value, and its problem if it has one. */
+type Line = readonly [name: string, value: unknown, problem?: string];
+const TIMES: readonly Line[] = [
+  ['exp', GOOD.exp],
+  ['nbf', undefined],
+  ['iat', START_SECONDS],
+];
+const PRINCIPAL: readonly Line[] = [...TIMES, ['sub', ACCOUNT], ['region', undefined]];
+const ALL: readonly Line[] = [...PRINCIPAL, ['app', 'ios']];
+const NO_ACCOUNT = 'The claim sub in the answer is missing. It is the account (SESSION_CLAIM_UNION_ID)';
+const WRONG_APP = `The session's claim app must be 1 to 64 characters of A-Z, a-z, 0-9, ".", "_" or "-" if it is present`;
+const BOUND = 'The session is bound to a key of its client (cnf), which the broker cannot verify';
+const REFUSED = 'The session server refused the session with scope=other';
+
+it.each<[string, Mode, object, Circumstances, readonly Line[]]>([
+  [
+    'a JWT that is accepted',
+    'jwt',
+    {},
+    { header: { typ: 'at+jwt', kid: 'k-1' } },
+    [['signature', 'HS256'], ['kid', 'k-1'], ['typ', 'at+jwt'], ['iss', ISSUER], ['aud', AUDIENCE], ...ALL],
+  ],
+  [
+    'a JWT in which all is wrong',
+    'jwt',
+    { iss: 'other', aud: ['other'], cnf: { jkt: 'x' }, app: '?' },
+    { secret: SECRET.replace('a', 'b'), header: { typ: 'logout+jwt' } },
+    [
+      ['signature', 'HS256', 'The signature of the session is wrong'],
+      ['kid', undefined],
+      ['typ', 'logout+jwt', 'is no type of a session'],
+      ['iss', 'other', `must be "${ISSUER}"`],
+      ['aud', ['other'], `must hold ${AUDIENCE}`],
+      ['kind of token', undefined, BOUND],
+      ...PRINCIPAL,
+      ['app', '?', WRONG_APP],
+    ],
+  ],
+  [
+    'a JWT with an algorithm that is not configured, where sessions are bound to no app',
+    'jwt',
+    {},
+    { settings: { algorithms: ['HS512'], claims: CLAIM_NAMES } },
+    [
+      ['signature', 'HS256', 'The session is signed with an algorithm that is not allowed'],
+      ['kid', undefined],
+      ['typ', undefined],
+      ['iss', ISSUER],
+      ['aud', AUDIENCE],
+      ...PRINCIPAL,
+    ],
+  ],
+  [
+    'a token that the OAuth server accepts',
+    'introspection',
+    {},
+    {},
+    [['active', true], ['aud', AUDIENCE], ['scope', 'cam'], ...ALL],
+  ],
+  [
+    'an active token in which all is wrong',
+    'introspection',
+    { aud: 'other', scope: 'other', cnf: { jkt: 'x' }, app: '?' },
+    {},
+    [
+      ['active', true],
+      ['aud', 'other', 'The session is not meant for the broker: wrong audience'],
+      ['scope', 'other', 'The session lacks a scope that the broker requires'],
+      ['kind of token', undefined, BOUND],
+      ...PRINCIPAL,
+      ['app', '?', WRONG_APP],
+    ],
+  ],
+  ['an inactive token', 'introspection', { active: false }, {}, [['active', false, 'The session is not active']]],
+  ['a session that the cloud accepts', 'forward', {}, {}, [['active', true], ['scope', 'cam'], ...ALL]],
+  [
+    'a session that the cloud refuses',
+    'forward',
+    { scope: 'other' },
+    {},
+    [
+      ['active', true, REFUSED],
+      ['scope', 'other', REFUSED],
+    ],
+  ],
+  [
+    'an answer without an account and without an envelope',
+    'forward',
+    { sub: undefined },
+    { settings: { accepted: undefined, refused: undefined } },
+    [...TIMES, ['sub', undefined, NO_ACCOUNT], ['region', undefined], ['app', 'ios']],
+  ],
+])('%s: each claim that counts, with its value and all problems', async (_, mode, more, circumstances, lines) => {
+  const { claims, refusal } = await explain(mode, { ...GOOD, iat: START_SECONDS, app: 'ios', ...more }, circumstances);
+  expect(claims).toEqual(lines.map(([name, value, problem]) => ({ name, value, problem })));
+  expect(refusal).toBe(lines.some(([, , problem]) => problem !== undefined));
+});
+
+describe('a session without claims', () => {
+  it.each(['introspection', 'forward'] as const)('is one that the server does not judge: %s', async (mode) => {
+    const answer: RequestListener = (_request, response) => response.writeHead(500).end();
+    const { decision, claims } = await explain(mode, GOOD, { answer });
+    expect([decision, claims]).toEqual([expect.objectContaining({ code: 'session_check_unavailable' }), []]);
+  });
+
+  it.each(['junk', 'junk.junk.junk', `${Buffer.from('{"alg":"HS256"}').toString('base64url')}.junk.junk`])(
+    'is a text that is no JWT: %s',
+    async (session) => {
+      const { decision, claims } = await explainSession(optionsOf('jwt'), session, { clock: new TestClock() });
+      expect([decision, claims]).toEqual([expect.objectContaining({ code: 'session_invalid' }), []]);
+    },
+  );
+});
+
+it('a key that cannot be used is not explained as the fault of a session', async () => {
+  const options = { ...optionsOf('jwt'), key: { secret: 'short' } } as SessionOptions;
+  await expect(explainSession(options, 'junk', { clock: new TestClock() })).rejects.toThrow('at least 32 bytes');
+});
 
 describe.each(['introspection', 'forward'] as const)('the explanation of an answer in mode %s', (mode) => {
   it.each([
@@ -136,7 +271,7 @@ it.each(MODES)('in mode %s, a claim is marked exactly when the verifier refuses 
   const seen = { accepted: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(claims, typ, unionId, async (claims, typ, unionId) => {
-      const { refusal, marked } = await explain(mode, claims, { typ, unionId });
+      const { refusal, marked } = await explain(mode, claims, { header: { typ }, unionId });
       expect(marked.length > 0).toBe(refusal);
       seen[refusal ? 'refused' : 'accepted'] += 1;
     }),
