@@ -37,7 +37,7 @@ export type ClaimSource = 'jwt' | 'introspection' | 'forward';
 export function parseClaims(text: string, { unionId }: ClaimNames): object | undefined {
   try {
     const claims: unknown = JSON.parse(text);
-    if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return undefined;
+    if (!(claims instanceof Object) || Array.isArray(claims)) return undefined;
     if (typeof claimAt(claims, unionId) !== 'number') return claims;
     return { ...claims, [unionId]: claimAt(parse(text, undefined, EXACT_INTEGERS) as object, unionId) };
   } catch {
@@ -253,7 +253,7 @@ function numberFrom(value: unknown, name: string, source: ClaimSource): number |
 /** The value of a claim, by its name or path; `undefined` if there is none. */
 export function claimAt(claims: object, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name as keyof typeof claims];
-  return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
+  return name.split('.').reduce<unknown>(ownValue, claims);
 }
 
 function ownValue(holder: unknown, name: string): unknown {

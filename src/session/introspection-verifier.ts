@@ -70,12 +70,12 @@ export class IntrospectionVerifier implements SessionVerifier {
   }
 
   async #ask(session: string): Promise<IntrospectionResponse> {
-    const { url, clientId, clientSecret, userAgent } = this.#options;
+    const { url, clientId, clientSecret } = this.#options;
     const server = { issuer: url.href, introspection_endpoint: url.href };
     const client = { client_id: clientId };
     const response = await introspectionRequest(server, client, ClientSecretBasic(clientSecret), session, {
-      ...(userAgent !== undefined && { headers: { 'user-agent': userAgent } }),
-      [customFetch]: (url, { method, headers, body }) =>
+      // The library names itself as the user agent. `boundedFetch` names the broker.
+      [customFetch]: (url, { method, headers: { 'user-agent': _library, ...headers }, body }) =>
         boundedFetch(url, { method, headers, body: String(body) }, this.#options),
       [allowInsecureRequests]: true,
     });

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
 import type { FlattenedJWSInput, JSONWebKeySet, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
@@ -65,7 +66,7 @@ class PublishedKeys {
   /** When the latest fetch started, by the monotonic clock. */
   #attemptedAt = Number.NEGATIVE_INFINITY;
   /** Why the latest fetch failed; `undefined` if it succeeded. */
-  #failure: Error | undefined;
+  #failure: unknown;
   #fetching: Promise<void> | undefined;
 
   constructor(url: URL, access: SessionServerAccess) {
@@ -80,17 +81,14 @@ class PublishedKeys {
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     if (!this.#areYoungerThan(MAX_AGE_MS)) await this.#replaceOutdated();
-    const known = this.#usableKeys();
     try {
-      return await known.find(header, token);
+      return await this.#usableKeys().find(header, token);
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       await this.#fetchUnlessCoolingDown();
       // A failed fetch says nothing about an unknown key: it may be published by now.
       if (this.#failure) throw this.#failure;
-      const fetched = this.#usableKeys();
-      if (fetched === known) throw error;
-      return fetched.find(header, token);
+      return this.#usableKeys().find(header, token);
     }
   };
 
@@ -113,7 +111,8 @@ class PublishedKeys {
 
   #usableKeys(): PublishedKeySet {
     if (this.#keys && this.#hasUsableKeys()) return this.#keys;
-    throw this.#failure ?? new Error('The published keys are too old');
+    // There are usable keys, or the latest fetch has failed.
+    throw this.#failure;
   }
 
   async #fetchUnlessCoolingDown(): Promise<void> {
@@ -133,7 +132,7 @@ class PublishedKeys {
       this.#fetchedAt = this.#clock.monotonic();
       this.#failure = undefined;
     } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error('The published keys cannot be fetched');
+      this.#failure = error;
     } finally {
       this.#fetching = undefined;
     }
@@ -191,11 +190,11 @@ export function verificationKey(source: JwtKey, access: SessionServerAccess = { 
 /**
  * The key that has signed the session; the last possible one if none has. A session does not say which of several
  * configured keys it is signed with.
+ * @param algorithm one of at least one key: jose has checked it
  */
 function signerAmong(keys: readonly KeyObject[], algorithm: string, session: FlattenedJWSInput): KeyObject {
   const possible = keys.filter((key) => algorithmsOf(key).includes(algorithm));
-  const last = possible.pop();
-  if (!last) throw new errors.JWKSNoMatchingKey();
+  const last = possible.pop() as KeyObject;
   const signed = `${session.protected}.${session.payload}`;
   const signature = Buffer.from(session.signature, 'base64url');
   return possible.find((key) => signatureCheck(algorithm, key)?.(signed, signature)) ?? last;
@@ -313,10 +312,7 @@ export class JwtVerifier implements SessionVerifier {
         detail: `The header parameter typ of the session must be ${SESSION_TYPES.join(' or ')} if it is present`,
       });
     }
-    // Keys that arrived during the check may lack this one.
-    if (keySet && keySet === this.#key.current()) {
-      this.#knownHeaders.learn(session, protectedHeader, keySet);
-    }
+    if (keySet) this.#knownHeaders.learn(session, protectedHeader, keySet);
     return this.#principalFrom(payload);
   }
 
@@ -334,26 +330,17 @@ export class JwtVerifier implements SessionVerifier {
   }
 }
 
-/** A lenient decoder would replace wrong bytes by U+FFFD, and so give two accounts one name. */
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+const UTF8 = new TextDecoder();
 
 /**
  * Reads the claims in the payload of a JWT.
  * @throws BrokerError `session_invalid`
  */
 export function claimsIn(payload: Uint8Array, names: ClaimNames): Claims {
-  const claims = parseClaims(textOf(payload), names);
+  // Lenient decoding would replace wrong bytes by U+FFFD, and so give two accounts one name.
+  const claims = isUtf8(payload) && parseClaims(UTF8.decode(payload), names);
   if (claims) return claims as Claims;
   throw new BrokerError('session_invalid', { detail: NOT_A_JWT });
-}
-
-/** Empty if the bytes are not UTF-8. */
-function textOf(bytes: Uint8Array): string {
-  try {
-    return UTF8.decode(bytes);
-  } catch {
-    return '';
-  }
 }
 
 /** Says whether the session is from the issuer, and for the audience (RFC 7519 §4.1). */
@@ -377,8 +364,8 @@ function checkedAlgorithms(chosen: readonly string[], allowed: readonly string[]
  * @param type the header parameter. jose accepts any JSON value
  */
 export function isSessionType(type: unknown): boolean {
-  if (type === undefined) return true;
-  const name = typeof type === 'string' ? type.toLowerCase().replace(/^application\//, '') : '';
+  if (typeof type !== 'string') return type === undefined;
+  const name = type.toLowerCase().replace(/^application\//, '');
   return SESSION_TYPES.some((one) => one.toLowerCase() === name);
 }
 

@@ -98,7 +98,7 @@ function toDer(signature: Buffer): Buffer {
 /** Without leading zeros, but with one if the number would be negative otherwise. */
 function derInteger(bytes: string): string {
   let digits = bytes;
-  while (digits.length > 1 && digits.startsWith('\0')) digits = digits.slice(1);
+  while (digits.startsWith('\0')) digits = digits.slice(1);
   return derValue('\x02', digits >= '\x80' ? `\0${digits}` : digits);
 }
 
@@ -125,7 +125,7 @@ type VerifyKey = Parameters<typeof verify>[2];
 export function signatureCheck(algorithm: string, key: KeyObject): SignatureCheck | undefined {
   const hash = `sha${algorithm.slice(2)}`;
   const check = (digest: string | null, signed: string, by: VerifyKey, signature: Buffer) =>
-    verify(digest, Buffer.from(signed, 'latin1'), by, signature);
+    verify(digest, Buffer.from(signed), by, signature);
   switch (`${algorithm.slice(0, 2)} ${key.asymmetricKeyType ?? key.type}`) {
     case 'ES ec': {
       const length = 2 * (ECDSA_INTEGER_BYTES[algorithm] ?? 0);

@@ -203,8 +203,8 @@ export class SessionCache implements SessionVerifier<CachedPrincipal> {
     if (!this.#accepted.has(session)) return;
     const sessions = this.#ofAccount.get(unionId) ?? new Set();
     this.#ofAccount.set(unionId, sessions.add(session));
-    const [oldest] = sessions;
-    if (sessions.size > MAX_PER_ACCOUNT && oldest !== undefined) this.#accepted.delete(oldest);
+    const [oldest = session] = sessions;
+    if (sessions.size > MAX_PER_ACCOUNT) this.#accepted.delete(oldest);
   }
 
   #forgetOfAccount(unionId: string, session: string): void {

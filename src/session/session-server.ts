@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
+import { once } from 'node:events';
 import { type Dispatcher, request } from 'undici';
-import type { Clock, Timer } from '../token/clock.ts';
+import type { Clock } from '../token/clock.ts';
 import type { ContactHistory } from '../token/contact-history.ts';
 import { BrokerError } from '../token/errors.ts';
 
@@ -71,6 +72,7 @@ export interface SessionServerAccess {
 }
 
 export interface SessionServerRequest {
+  /** Default: `GET`. */
   readonly method?: 'GET' | 'POST';
   /** By lower-case name. Nothing is added but the user agent and the headers of the connection. */
   readonly headers: Readonly<Record<string, string>>;
@@ -85,27 +87,23 @@ export interface SessionServerRequest {
  */
 export async function boundedFetch(
   url: string | URL,
-  { method = 'GET', headers, body }: SessionServerRequest,
+  { headers, ...methodAndBody }: SessionServerRequest,
   { clock, userAgent }: SessionServerAccess,
   maxBytes = MAX_BYTES,
 ): Promise<Response> {
   const deadline = new AbortController();
-  let timer: Timer | undefined;
+  const timer = clock.setTimer(() => {
+    deadline.abort(new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError'));
+  }, TIMEOUT_MS);
   // Aborting is not enough: undici reacts to the signal only after it has a connection.
-  const timedOut = new Promise<never>((_resolve, reject) => {
-    timer = clock.setTimer(() => {
-      const timeout = new DOMException(`no answer within ${TIMEOUT_MS} ms`, 'TimeoutError');
-      reject(timeout);
-      deadline.abort(timeout);
-    }, TIMEOUT_MS);
-  });
-  const named = { ...(userAgent !== undefined && { 'user-agent': userAgent }), ...headers };
+  const timedOut = once(deadline.signal, 'abort').then(() => Promise.reject(deadline.signal.reason));
+  const named = { 'user-agent': userAgent, ...headers };
   // Not fetch: it adds headers of a browser, which some clouds take for a sign of one.
-  const sent = request(url, { method, headers: named, body: body ?? null, signal: deadline.signal });
+  const sent = request(url, { ...methodAndBody, headers: named, signal: deadline.signal });
   try {
     return await Promise.race([sent.then((answer) => readBounded(answer, maxBytes)), timedOut]);
   } finally {
-    timer?.cancel();
+    timer.cancel();
   }
 }
 
@@ -124,9 +122,7 @@ async function readBounded(answer: Dispatcher.ResponseData, maxBytes: number): P
   const isText = encoding === 'identity' && isUtf8(body);
   // The error page of a proxy may be anything.
   if (!isText && status < 300) throw new TypeError('The answer must be UTF-8, and not compressed');
-  const headers = Object.entries(answer.headers).flatMap(([name, values = []]) =>
-    [values].flat().map((value): [string, string] => [name, value]),
-  );
+  const headers = Object.entries(answer.headers).map(([name, value]): [string, string] => [name, String(value)]);
   // A status without content, such as 204, does not allow even an empty body.
   return new Response(isText && length > 0 ? body : null, { status, headers });
 }

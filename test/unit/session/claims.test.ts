@@ -192,6 +192,8 @@ describe.each(['jwt', 'introspection', 'forward'] as const)('the times of a sess
     expect(read({ at: seconds - 5, until: seconds + 90 })).toMatchObject(times);
     expect(read({ at: START_MS - 5_000, until: START_MS + 90_000 }, 'ms')).toMatchObject(times);
     expect(read({ at: START_MS - 4_321, until: START_MS + 1 }, 'ms')).toMatchObject({ issuedAt: START_MS - 4_321 });
+    expect(read({ until: 253_402_300_799 }).expiresAt).toBe(253_402_300_799_000);
+    expect(read({ until: 253_402_300_799_999 }, 'ms').expiresAt).toBe(253_402_300_799_999);
   });
 
   it('are those of the configured claims only', () => {
@@ -281,6 +283,10 @@ describe('parsed claims', () => {
     const claims = parseClaims(text, nested) ?? {};
     expect(claims).toMatchObject({ data: { user: { age: 9007199254740992 } }, iat: 1767225600.5 });
     expect(principalFrom(claims, nested, 'introspection', CLOCK).unionId).toBe('9007199254740993');
+  });
+
+  it('are those of the text only, without one for an account that is missing', () => {
+    expect(Object.keys(parseClaims('{"iat":1767225600}', NAMES) ?? {})).toEqual(['iat']);
   });
 
   it.each(['', '{', '[]', 'null', '"text"', '7', '{"sub":01}', '{"sub":NaN}'])('are none in %j', (text) => {

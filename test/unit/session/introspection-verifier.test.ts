@@ -56,6 +56,12 @@ describe('an opaque session', () => {
     expect(new URLSearchParams(`secret=${secret}`).get('secret')).toBe(CLIENT_SECRET);
   });
 
+  it('is not sent with the name of a library', async () => {
+    const options = { url: new URL(server.origin), clientId: CLIENT_ID, clientSecret: CLIENT_SECRET };
+    await new IntrospectionVerifier({ ...options, claims: CLAIM_NAMES, clock }).verify(SESSION);
+    expect(server.received[0]?.headers).not.toHaveProperty('user-agent');
+  });
+
   it('has an account and an end', async () => {
     const exp = START_SECONDS + 90;
     server.answer = json({ active: true, sub: ACCOUNT, region: 'de', iat: START_SECONDS - 5, exp });

@@ -1,4 +1,4 @@
-import { createHmac, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { createHmac, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { JwtVerifier, type JwtVerifierOptions } from '../../../src/session/jwt-verifier.ts';
@@ -108,6 +108,8 @@ describe('a session with the header of an accepted one', () => {
       for (const one of wrong) {
         expect(await outcomeOf(verifier, one)).toEqual(['session_invalid', expect.any(String)]);
       }
+      const wrongSignature = ['session_invalid', 'The signature of the session is wrong'];
+      expect(await outcomeOf(verifier, edited(session, 2, flipped))).toEqual(wrongSignature);
       expect(await verifier.verify(session)).toMatchObject({ unionId: ACCOUNT });
     },
   );
@@ -130,7 +132,7 @@ describe('a session with the header of an accepted one', () => {
     }
   });
 
-  it.each([...CURVES.keys()])('is refused with a zero more in front of r and s: %s', (alg) => {
+  it.each([...CURVES.keys()])('is refused with a zero more in front of r and s, and with zeros only: %s', (alg) => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(alg) ?? '' });
     const check = signatureCheck(alg, publicKey);
     const key = { key: privateKey, dsaEncoding: 'ieee-p1363' } as const;
@@ -138,6 +140,7 @@ describe('a session with the header of an accepted one', () => {
     const [r, s] = [signature.subarray(0, signature.length / 2), signature.subarray(signature.length / 2)];
     const zero = Buffer.alloc(1);
     expect(check?.('session', Buffer.concat([r, s]))).toBe(true);
+    expect(check?.('session', Buffer.alloc(signature.length))).toBe(false);
     expect(check?.('session', Buffer.concat([zero, r, zero, s]))).toBe(false);
   });
 
@@ -232,16 +235,34 @@ describe('a session with the header of an accepted one', () => {
   });
 });
 
-test('at most 64 headers are remembered', async () => {
-  const signer = generateKeyPairSync('ed25519');
-  const headers = new KnownHeaders();
-  const keySet = { keysFor: () => [signer.publicKey] };
+/** A key, and sessions that it signs, each with a header of its own. */
+function numberedSigner() {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const sessionWith = (kid: number) => {
     const signed = [{ alg: 'EdDSA', kid }, claimsWith()]
       .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
       .join('.');
-    return `${signed}.${sign(null, Buffer.from(signed), signer.privateKey).toString('base64url')}`;
+    return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
   };
+  return { publicKey, sessionWith };
+}
+
+test('a forged session is refused in this thread, unless another key may have signed it', () => {
+  const { publicKey, sessionWith } = numberedSigner();
+  const forgedWith = (keys: KeyObject[]) => {
+    const headers = new KnownHeaders();
+    const keySet = { keysFor: () => keys };
+    headers.learn(sessionWith(1), { alg: 'EdDSA' }, keySet);
+    return headers.payloadOf(edited(sessionWith(1), 2, flipped), keySet);
+  };
+  expect(forgedWith([publicKey])).toBe('forged');
+  expect(forgedWith([publicKey, numberedSigner().publicKey])).toBeUndefined();
+});
+
+test('at most 64 headers are remembered', async () => {
+  const { publicKey, sessionWith } = numberedSigner();
+  const headers = new KnownHeaders();
+  const keySet = { keysFor: () => [publicKey] };
   for (let kid = 0; kid < 64; kid += 1) headers.learn(sessionWith(kid), { alg: 'EdDSA' }, keySet);
   expect(String(headers.payloadOf(sessionWith(0), keySet))).toContain(ACCOUNT);
   headers.learn(sessionWith(64), { alg: 'EdDSA' }, keySet);

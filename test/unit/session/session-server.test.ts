@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -42,21 +44,41 @@ beforeEach(async () => {
 afterEach(() => server.stop());
 
 describe('the timeout of the session server', () => {
+  const failureOf = (url: string): Promise<unknown> =>
+    boundedFetch(url, PLAIN, { clock }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+
   it.each([
     ['before the answer', () => undefined],
     ['in the middle of the body', (response: ServerResponse) => void response.write('{"sub":')],
-  ])('ends a request %s when the clock says that 3 s are over', async (_when, begin) => {
-    server.answer = (_request, response) => begin(response);
-    const failure = boundedFetch(server.origin, PLAIN, { clock }).then(
-      () => 'an answer',
-      (error: Error) => error.name,
-    );
-    await eventually(() => server.received.length === 1);
+  ])('ends a request %s, and its connection, when the clock says that 3 s are over', async (_when, begin) => {
+    let closed: Promise<unknown> | undefined;
+    server.answer = (_request, response) => {
+      closed = once(response, 'close');
+      begin(response);
+    };
+    const failure = failureOf(server.origin);
+    await eventually(() => closed !== undefined);
     const [[end, ms] = []] = clock.timers;
     expect(ms).toBe(TIMEOUT_MS);
     end?.();
-    expect(await failure).toBe('TimeoutError');
+    expect(await failure).toMatchObject({ name: 'TimeoutError', message: 'no answer within 3000 ms' });
+    await closed;
     expect(clock.timers.size).toBe(0);
+  });
+
+  it('ends a request whose connection is not ready, because the server does not answer the TLS handshake', async () => {
+    const silent = createServer().listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const failure = failureOf(`https://127.0.0.1:${(silent.address() as AddressInfo).port}`);
+    const [connection] = await once(silent, 'connection');
+    const [[end] = []] = clock.timers;
+    end?.();
+    expect(await failure).toMatchObject({ name: 'TimeoutError' });
+    connection.destroy();
+    silent.close();
   });
 
   it('leaves no timer behind, neither after an answer nor after a failure', async () => {
@@ -71,13 +93,14 @@ describe('the timeout of the session server', () => {
 describe('a request to a session server', () => {
   it('has the given headers, the name of the broker, and no header of a browser', async () => {
     await boundedFetch(server.origin, { headers: { 'x-one': 'é' } }, { clock: systemClock, userAgent: 'broker/1' });
-    const { host } = new URL(server.origin);
-    expect(server.received[0]?.headers).toEqual({
-      host,
-      connection: 'keep-alive',
-      'user-agent': 'broker/1',
-      'x-one': 'é',
-    });
+    await boundedFetch(server.origin, PLAIN, { clock: systemClock });
+    const ofAll = { host: new URL(server.origin).host, connection: 'keep-alive' };
+    expect(server.received).toMatchObject([
+      { method: 'GET', headers: { 'user-agent': 'broker/1', 'x-one': 'é' }, body: '' },
+      { method: 'GET', body: '' },
+    ]);
+    expect(server.received[0]?.headers).toEqual({ ...ofAll, 'user-agent': 'broker/1', 'x-one': 'é' });
+    expect(server.received[1]?.headers).toEqual(ofAll);
   });
 });
 
@@ -117,15 +140,14 @@ describe('an answer of a session server', () => {
     );
   });
 
-  it.each([gzipSync('x'), Buffer.from([0xff])])(
-    'counts as empty if it is an error page that is no text',
-    async (page) => {
-      server.answer = (_request, response) =>
-        response.writeHead(401, page.length > 1 ? { 'content-encoding': 'gzip' } : {}).end(page);
-      const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
-      expect([answer.status, await answer.text()]).toEqual([401, '']);
-    },
-  );
+  it.each([
+    [300, gzipSync('x'), { 'content-encoding': 'gzip' }],
+    [401, Buffer.from([0xff]), {}],
+  ])('counts as empty if it is an error page that is no text: status %i', async (status, page, headers) => {
+    server.answer = (_request, response) => response.writeHead(status, headers).end(page);
+    const answer = await boundedFetch(server.origin, PLAIN, { clock: systemClock });
+    expect([answer.status, await answer.text()]).toEqual([status, '']);
+  });
 
   it('may have another limit', async () => {
     answerWith('12345');
@@ -180,6 +202,9 @@ describe('the contact with a session server', () => {
     ['ECONNREFUSED', new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) })],
     ['timeout', new DOMException('late', 'TimeoutError')],
     ['broken answer', new TypeError('<p>secret of the server</p>')],
+    ['broken answer', Object.assign(new Error(), { code: '<p>ERR' })],
+    ['broken answer', Object.assign(new Error(), { code: 'ERR</p>' })],
+    ['broken answer', Object.assign(new Error(), { code: 20 })],
   ])('has the kind of the last failure, and no text of the server: %s', async (reason, error) => {
     const { lastSuccessAt, lastFailure } = await noted(() => Promise.reject(error));
     expect(lastSuccessAt).toBeUndefined();
