@@ -43,7 +43,10 @@ test('a check in a quiet turn runs at once and gives its result without a promis
 test('at most 4,096 checks wait', async () => {
   const { queue } = queueByHand();
   for (let number = 0; number < 8 + 4_096; number += 1) void queue.run(() => number);
-  await expect(queue.run(() => 'principal')).rejects.toMatchObject({ code: 'session_check_unavailable' });
+  await expect(queue.run(() => 'principal')).rejects.toMatchObject({
+    code: 'session_check_unavailable',
+    cause: { message: 'Too many sessions wait for their check' },
+  });
 });
 
 test('a check that waited rejects like its verifier', async () => {

@@ -159,6 +159,12 @@ describe('a session whose answer is an envelope', () => {
     ]);
   });
 
+  it('has no result without the code, although a condition has the text that JavaScript makes of nothing', async () => {
+    const undefinedCode = { path: 'code', values: ['undefined'] };
+    const [code] = await judge(200, { data }, { accepted: undefinedCode, refused: undefinedCode });
+    expect(code).toBe('session_check_unavailable');
+  });
+
   it('may have a condition of two paths, with texts, truth values and null; a refusal goes first', async () => {
     const conditions = {
       accepted: { path: 'meta.ok', values: ['true'] },

@@ -141,11 +141,14 @@ describe('published keys', () => {
     expect(server.fetches).toBe(3);
   });
 
-  it('must be named by the session if several match', async () => {
+  it('must be named by the session if several match, and are not fetched again for it', async () => {
     const nameless = await signerForADay('RS256');
     server.keys = [first.jwk, nameless.jwk];
     const error = await expectRefused(verifier, await nameless.sign(), 'session_invalid');
     expect(error.detail).toBe('The session must name its key in the header parameter kid, because several keys match');
+    passMs(5_000);
+    await expectRefused(verifier, await nameless.sign(), 'session_invalid');
+    expect(server.fetches).toBe(1);
   });
 });
 

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CheckQueue, SessionCache, type SessionCacheOptions } from '../../../src/session/session-cache.ts';
+import {
+  CheckQueue,
+  type CheckSchedule,
+  SessionCache,
+  type SessionCacheOptions,
+} from '../../../src/session/session-cache.ts';
 import { BrokerError } from '../../../src/token/errors.ts';
 import type { Principal, SessionVerifier } from '../../../src/token/principal.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
@@ -120,6 +125,44 @@ describe('an accepted session', () => {
     inner.failure = new BrokerError('session_expired');
     await expect(cache.verify('one')).rejects.toMatchObject({ code: 'session_expired' });
     expect(inner.calls).toHaveLength(2);
+  });
+
+  it('needs no promise if its check needs none', () => {
+    const principal = {
+      unionId: 'u-1',
+      region: undefined,
+      app: undefined,
+      issuedAt: undefined,
+      expiresAt: 2 * START_MS,
+    };
+    const cache = cacheWith();
+    cache.useVerifier({ verify: () => principal });
+    for (const _time of [1, 2]) expect(cache.verify('one')).toMatchObject(principal);
+  });
+
+  it('is judged by another verifier from its next check on', async () => {
+    const cache = cacheWith();
+    await cache.verify('one');
+    const other = new CountingVerifier();
+    cache.useVerifier(other);
+    await cache.verify('two');
+    await checksAt(cache, [29_999, 30_000]);
+    expect([inner.calls, other.calls]).toEqual([['one'], ['two', 'one']]);
+  });
+
+  it.each([
+    [30, [false, true]],
+    [0, [false, false]],
+  ])('with cacheSeconds %i counts as known at its next check, if it is cached', async (cacheSeconds, expected) => {
+    const known: boolean[] = [];
+    const schedule: CheckSchedule = {
+      run(check, isKnown) {
+        known.push(isKnown);
+        return check();
+      },
+    };
+    await checksAt(cacheWith({ cacheSeconds, schedule }), [0, 30_000]);
+    expect(known).toEqual(expected);
   });
 
   it('is checked each time with cacheSeconds 0', async () => {
@@ -357,6 +400,14 @@ describe('the cache is bounded', () => {
     expect(inner.calls).toHaveLength(before);
   });
 
+  it('by sessions of one account, although it also has one that is larger than the cache', async () => {
+    const cache = cacheWith({ maxBytes: 100_000 });
+    inner.unionId = 'account-of-somebody';
+    await cache.verify('x'.repeat(100_000));
+    const sessions = Array.from({ length: 60 }, (_, index) => `session-${index}`);
+    expect(await checkedAgain(cache, sessions)).toBe(10);
+  });
+
   it('by sessions of the account that it belongs to now', async () => {
     const cache = cacheWith({ cacheSeconds: 1 });
     const shared = Array.from({ length: 30 }, (_, index) => `shared-${index}`);
@@ -382,6 +433,16 @@ describe('a session whose check asks no server', () => {
 
   it('is cached from its second check on, also if that is long after the first', async () => {
     expect(await checksAt(cache(), [0, 29_000, 29_001, 58_999, 60_000])).toEqual([1, 2, 2, 2, 3]);
+  });
+
+  it('is cached from its second check on, also if other new ones come between', async () => {
+    const sessions = cache();
+    const checks: number[] = [];
+    for (const _round of [1, 2, 3]) {
+      for (let number = 0; number < 100; number += 1) await sessions.verify(`session-${number}`);
+      checks.push(inner.calls.length);
+    }
+    expect(checks).toEqual([100, 200, 200]);
   });
 
   it('stays in memory while more new sessions come than fit', async () => {

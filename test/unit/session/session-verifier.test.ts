@@ -7,6 +7,7 @@ import {
   createSessionVerifier,
   type SessionOptions,
 } from '../../../src/session/session-verifier.ts';
+import { recordingObserver } from '../../support/recording-observer.ts';
 import { silentObserver } from '../../support/silent-observer.ts';
 import { json, RecordingServer } from './recording-server.ts';
 import {
@@ -154,6 +155,14 @@ describe('mode jwt', () => {
     },
   );
 
+  it('caches a session from its second check on, because most sessions come once', async () => {
+    const { observer, told } = recordingObserver();
+    const verifier = createSessionVerifier(jwtOptions({ secret: SECRET }), { maxBytes: 2 ** 20, clock, observer });
+    const session = await signWithSecret(SECRET);
+    for (const _time of [1, 2, 3]) await verifier.verify(session);
+    expect(told('sessionChecked').flat()).toEqual(['accepted', 'accepted', 'cached']);
+  });
+
   it('does not start with an unusable key', () => {
     expect(() =>
       createSessionVerifier(jwtOptions({ secret: 'short' }), { maxBytes: 2 ** 20, clock, observer: silentObserver }),
@@ -188,6 +197,9 @@ describe('a session that was not issued for the broker', () => {
     expect(settingsOf({ ...introspection, audience: AUDIENCE })).toEqual([]);
     expect(settingsOf({ ...introspection, scopes: ['camera'] })).toEqual([]);
     expect(settingsOf(introspection)).toEqual([['SESSION_INTROSPECTION_AUDIENCE', 'SESSION_INTROSPECTION_AUDIENCE']]);
+    expect(acceptanceRisks(introspection)[0]?.risk).toContain(
+      'every active token of the OAuth server is accepted, also one that was issued for another service',
+    );
     expect(settingsOf(optionsFor('forward'))).toEqual([]);
   });
 
