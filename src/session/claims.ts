@@ -253,7 +253,7 @@ function numberFrom(value: unknown, name: string, source: ClaimSource): number |
 /** The value of a claim, by its name or path; `undefined` if there is none. */
 export function claimAt(claims: object, name: string): unknown {
   if (Object.hasOwn(claims, name)) return claims[name as keyof typeof claims];
-  return name.split('.').reduce<unknown>(ownValue, claims);
+  return name.includes('.') ? name.split('.').reduce<unknown>(ownValue, claims) : undefined;
 }
 
 function ownValue(holder: unknown, name: string): unknown {
