@@ -142,9 +142,16 @@ export class TokenBroker {
       // Memory may have a newer token by now, but one that is refused or past its margin.
       return { entry: satisfies(recordOf(cached)) ? cached : cachedToken(record, cached), outcome };
     } catch (error) {
-      // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
-      if (known && hasEndedToken(error)) cache.tokens.remove(id, known.generation);
-      throw error;
+      if (hasEndedToken(error)) {
+        // The announcement of an erasure or a logout may be lost. During an outage, a closed account is not announced.
+        if (known) cache.tokens.remove(id, known.generation);
+        throw error;
+      }
+      // Another read may have brought a token into memory meanwhile.
+      const entry = cache.tokens.find(id);
+      if (!entry || !satisfies(recordOf(entry))) throw error;
+      refuseErased(request, cache.erasedAt(id));
+      return { entry, outcome: 'waited' };
     }
   }
 

@@ -107,8 +107,24 @@ export class Oracle {
     const overtaking = facts.removalsOf(read).filter(({ heardAt }) => (heardAt.get(read.by) ?? beganAt) >= beganAt);
     const { executedAt = Number.NEGATIVE_INFINITY } = latestOf(overtaking) ?? {};
     if (error.code === 'session_forbidden' && time.now - executedAt < SETTLE_MS) return;
+    if (this.#knowsValidToken(read))
+      fail('no read fails while its replica knows a valid token', `${terminal} by ${read.by}: ${error.code}`);
     if (conditions.isWell)
       fail('no read fails while nothing is broken', `${terminal}: ${error.code} after ${tookMs} ms`);
+  }
+
+  /** Whether the replica has served a token that is valid still, and that nothing has ended. */
+  #knowsValidToken({ id, by, refused }: ReadFact): boolean {
+    const { time, facts, conditions } = this.#options;
+    const login = facts.loginsOf(id).findLast(({ servedBy }) => servedBy.has(by));
+    if (!login || refused !== undefined) return false;
+    const { receivedAt, expiresAt, endedAt, reportedAt } = login;
+    const isRemoved = facts
+      .removalsOf(login)
+      .some((removal) => (removal.answeredAt ?? removal.executedAt ?? removal.beganAt) > receivedAt);
+    const isEnded = endedAt !== undefined || reportedAt !== undefined || conditions.dataChangedAt > receivedAt;
+    if (isRemoved || isEnded) return false;
+    return time.now < servableUntil({ issuedAt: receivedAt, expiresAt }) - conditions.tokenErrorMs;
   }
 
   #isOutdatedSession(read: ReadFact, erasure: RemovalFact): boolean {

@@ -523,6 +523,52 @@ describe('a read during an outage of the store', () => {
     expect(accessTokenOf(answer)).toBe(`token-${vendor.requests.length}`);
   });
 
+  describe('whose login fails', () => {
+    async function failingRead() {
+      const { clock, vendor, store, watched, accounts, startOutage, read } = outageParts();
+      startOutage();
+      const fail = vi.fn<() => void>();
+      const asked = vi.spyOn(vendor, 'login').mockImplementation(
+        () =>
+          new Promise((_resolve, reject) => {
+            fail.mockImplementation(() => reject(new BrokerError('vendor_unavailable')));
+          }),
+      );
+      const failing = read();
+      failing.catch(() => undefined);
+      await eventually(() => asked.mock.calls.length === 1);
+      watched.down.clear();
+      const otherReplica = brokerParts({ clock, store });
+      const readThere = () =>
+        otherReplica.broker.read({ subject: SUBJECT, region: 'CN', sessionIssuedAt: clock.now() });
+      return { clock, accounts, failing, fail, read, readThere };
+    }
+
+    test('gets the token that another read has found in the store meanwhile', async () => {
+      const { failing, fail, read, readThere } = await failingRead();
+      const stored = await readThere();
+      expect((await read()).etag).toBe(stored.etag);
+      fail();
+      expect((await failing).etag).toBe(stored.etag);
+    });
+
+    test('gets none if its session is from before an erasure of the account', async () => {
+      const { clock, accounts, failing, fail, read, readThere } = await failingRead();
+      await accounts.erase('alice');
+      clock.advance(1);
+      await readThere();
+      await read();
+      fail();
+      await expect(failing).rejects.toMatchObject({ code: 'session_invalid' });
+    });
+
+    test('fails with the error of the login if nobody has a token', async () => {
+      const { failing, fail } = await failingRead();
+      fail();
+      await expect(failing).rejects.toMatchObject({ code: 'vendor_unavailable' });
+    });
+  });
+
   test('writes a token back that the store failed to save', async () => {
     const { store, watched, read } = outageParts();
     watched.down.add('save');
