@@ -30,6 +30,8 @@ export class Conditions {
   #faultUntil = Number.NEGATIVE_INFINITY;
   #vendorFaultUntil = Number.NEGATIVE_INFINITY;
   dataChangedAt = Number.NEGATIVE_INFINITY;
+  /** By the name of the replica. A stall is no fault, so it is not here. */
+  readonly #frozenUntil = new Map<string, number>();
 
   constructor(scenario: Scenario, time: VirtualTime, fleet: Fleet) {
     this.#scenario = scenario;
@@ -40,6 +42,12 @@ export class Conditions {
   /** Notes a fault of the network, a replica or the store, which lasts `ms` from now. */
   fault(ms = 0): void {
     this.#faultUntil = Math.max(this.#faultUntil, this.#time.now + ms);
+  }
+
+  /** Notes that a replica stands still for `ms` from now, which may be longer than a lease. */
+  freeze(name: string, ms: number): void {
+    this.#frozenUntil.set(name, this.#time.now + ms);
+    this.fault(ms);
   }
 
   vendorFault(ms = 0): void {
@@ -97,8 +105,8 @@ export class Conditions {
 
   /** Whether the replica has run for `ms`, and the store has answered all its commands. */
   hasContact(name: string, ms = 0): boolean {
-    const { process, connection } = this.#fleet.find(name) ?? {};
-    const since = Math.max(process?.frozenUntil ?? 0, connection?.answeredSince ?? Number.POSITIVE_INFINITY);
+    const { connection } = this.#fleet.find(name) ?? {};
+    const since = Math.max(this.#frozenUntil.get(name) ?? 0, connection?.answeredSince ?? Number.POSITIVE_INFINITY);
     return this.isAlive(name) && since <= this.#time.now - ms;
   }
 

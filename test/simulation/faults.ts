@@ -131,7 +131,7 @@ export class Faults {
     const { conditions, note } = this.#options;
     const replica = this.#standStill(ms);
     if (!replica) return;
-    conditions.fault(ms);
+    conditions.freeze(replica.name, ms);
     note(`${replica.name} freezes for ${Math.round(ms)} ms`);
   }
 

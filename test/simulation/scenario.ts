@@ -163,7 +163,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'store outages': {
     ...CALM,
     vendorLatencyMs: (random) => 50 + random() * 300,
-    perMinute: { ...NO_FAULTS, storeOutage: 0.5, storeEmpty: 0.5, partition: 0.5 },
+    perMinute: { ...NO_FAULTS, storeOutage: 0.5, storeEmpty: 0.5, partition: 0.5, vendorTrouble: 1.5 },
   },
   'vendor trouble': {
     ...CALM,
@@ -227,11 +227,15 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     vendorLatencyMs: (random) => 50 + random() * 1_500,
     perMinute: { ...NO_FAULTS, vendorTrouble: 0.8, restart: 0.8, crash: 0.3, refusal: 2 },
   },
+  // The answers of the store are often under way when the event loop of a replica stalls.
   'stalls of a replica': {
     ...CALM,
+    subjects: 20,
     vendorMode: 'replace',
+    tokenLifeMs: 120_000,
+    storeDelayMs: [10, 60],
     vendorLatencyMs: (random) => 100 + random() * 900,
-    perMinute: { ...NO_FAULTS, stall: 3, refusal: 3, logout: 2 },
+    perMinute: { ...NO_FAULTS, stall: 12, restart: 4, refusal: 10, logout: 2 },
   },
   'clock jumps': {
     ...CALM,
